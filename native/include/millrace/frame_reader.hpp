@@ -1,0 +1,425 @@
+// The reading side of a frame channel: receive a frame, read it where it lies, release it.
+//
+// A reader owns one lane while it lives: the role lock of the lane, its bit in every SlotRecord::holders,
+// its ledger. It joins and leaves without the writer's help. A frame it has received is pinned by its bit
+// until release(); when the reader dies, its lane's bit is no longer active and counts for nothing.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "frame_channel.hpp"
+#include "layout/frames.hpp"
+#include "os/clock.hpp"
+#include "segment.hpp"
+#include "waiting.hpp"
+
+namespace millrace {
+
+struct FrameReaderSpec {
+  std::string name;
+  layout::Policy policy = layout::Policy::wait;
+  std::uint32_t depth = 0;     // frames that may queue up; 0: a default that suits the policy
+  std::uint32_t history = 0;   // past frames wanted on joining
+  std::uint32_t max_held = 0;  // frames that may be held at once; 0: all slots but two
+  mode_t mode = 0600;
+  std::optional<uid_t> owner;
+  std::uint64_t doorbell = 0;
+};
+
+struct ReceivedFrame {
+  enum class Status { ok, empty, too_many_held, corrupt };
+  Status status = Status::empty;
+  std::uint32_t slot = 0;
+  std::uint64_t sequence = 0;
+  std::uint64_t length = 0;
+  std::uint64_t timestamp = 0;
+  std::uint64_t missed = 0;  // frames between the previous one received and this one
+};
+
+class FrameReader {
+ public:
+  // not_found while there is no channel or no living writer on it.
+  static Result<std::unique_ptr<FrameReader>> open(const FrameReaderSpec& spec,
+                                                   const os::Deadline& deadline) {
+    SegmentSpec wanted;
+    wanted.kind = layout::Kind::frames;
+    wanted.letter = 'f';
+    wanted.name = spec.name;
+    wanted.mode = spec.mode;
+    wanted.owner = spec.owner;
+    layout::FramesPlan plan;
+    std::unique_ptr<FrameReader> self(new FrameReader);
+    auto entered = Segment::enter(wanted, Entry::attach_only, deadline,
+                                  [&](const layout::Geometry& found) -> Result<std::uint64_t> {
+                                    auto there = detail::FrameChannel::judge(found, spec.name);
+                                    if (!there.ok()) return there.error();
+                                    plan = there.value();
+                                    return plan.pool_offset;
+                                  });
+    if (!entered.ok()) return entered.error();
+    self->segment_ = entered.take();
+    auto joined = self->join(spec, plan, deadline);
+    if (!joined.ok()) return joined.error();
+    return self;
+  }
+  FrameReader(const FrameReader&) = delete;
+  FrameReader& operator=(const FrameReader&) = delete;
+  ~FrameReader() { close(); }
+
+  // The oldest frame not yet received.
+  [[nodiscard]] ReceivedFrame receive() {
+    if (held_count_ >= max_held_) {
+      return failure(has_frame() ? ReceivedFrame::Status::too_many_held
+                                 : ReceivedFrame::Status::empty);
+    }
+    return account(next());
+  }
+  // The newest frame not yet received; older ones are released unseen and counted as skipped.
+  [[nodiscard]] ReceivedFrame latest() {
+    if (held_count_ >= max_held_) {
+      return failure(has_frame() ? ReceivedFrame::Status::too_many_held
+                                 : ReceivedFrame::Status::empty);
+    }
+    ReceivedFrame newest = next();
+    std::uint64_t passed = 0;
+    // Bounded by what is queued now: a writer that never pauses cannot hold us here.
+    for (std::uint64_t more = waiting_frames();
+         more > 0 && newest.status == ReceivedFrame::Status::ok; --more) {
+      const ReceivedFrame newer = next();
+      if (newer.status != ReceivedFrame::Status::ok) break;
+      drop(newest.slot);
+      ++passed;
+      newest = newer;
+    }
+    skipped_ += passed;
+    const std::uint64_t before = last_sequence_;
+    ReceivedFrame result = account(newest);
+    if (result.status == ReceivedFrame::Status::ok && before != 0) {
+      result.missed -= std::min(result.missed, passed);  // those were our choice
+    }
+    return result;
+  }
+  // Gives a frame back. False if that frame is not held (released already, or never received).
+  bool release(std::uint32_t slot, std::uint64_t sequence) {
+    if (!holds(slot, sequence)) return false;
+    held_[slot] = 0;
+    --held_count_;
+    drop(slot);
+    return true;
+  }
+  [[nodiscard]] bool holds(std::uint32_t slot, std::uint64_t sequence) const noexcept {
+    return slot < held_.size() && sequence != 0 && held_[slot] == sequence;
+  }
+
+  [[nodiscard]] bool has_frame() const noexcept { return !backlog_.empty() || queue_.has_entry(); }
+  [[nodiscard]] bool stirred() const noexcept { return has_frame() || writer_left() || excluded(); }
+  [[nodiscard]] bool park(const WakeAddress& address) {
+    sleeper_.park_on_bell(address);
+    if (!stirred()) return true;
+    sleeper_.unpark();
+    return false;
+  }
+  [[nodiscard]] bool wait_frame(std::uint64_t spin_ns, std::uint64_t timeout_ns) {
+    return wait_blocking(sleeper_, spin_ns, std::min(timeout_ns, spin_ns + kSleepSliceNs),
+                         [&] { return stirred(); });
+  }
+  [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
+
+  [[nodiscard]] Peer writer() const noexcept {
+    return segment_.peer(channel_.writer_record(), layout::kWriterRole);
+  }
+  [[nodiscard]] bool writer_left() const noexcept {
+    return channel_.writer_record().state.load(std::memory_order_acquire) ==
+           static_cast<std::uint32_t>(layout::RoleState::closed);
+  }
+  // The writer found our positions impossible and delivers no more.
+  [[nodiscard]] bool excluded() const noexcept {
+    return (channel_.control().lanes.active.load(std::memory_order_relaxed) & bit_) == 0;
+  }
+  [[nodiscard]] std::uint64_t writer_doorbell() const noexcept {
+    return channel_.writer_record().doorbell.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint32_t writer_pid() const noexcept {
+    return channel_.writer_record().pid.load(std::memory_order_relaxed);
+  }
+
+  // Frames the writer could not deliver since we joined: dropped or taken back, as the policy says.
+  [[nodiscard]] std::uint64_t lost() const noexcept {
+    const auto& line = queue_.view().lane->writer;
+    return line.dropped.load(std::memory_order_relaxed) +
+           line.evicted.load(std::memory_order_relaxed) - lost_before_;
+  }
+  [[nodiscard]] std::uint64_t received() const noexcept { return received_; }
+  [[nodiscard]] std::uint64_t skipped() const noexcept { return skipped_; }
+  [[nodiscard]] std::uint64_t joined_after() const noexcept { return joined_after_; }
+  [[nodiscard]] std::uint32_t held() const noexcept { return held_count_; }
+  [[nodiscard]] std::uint32_t max_held() const noexcept { return max_held_; }
+  [[nodiscard]] std::uint64_t waiting_frames() const noexcept {
+    return backlog_.size() + std::min<std::uint64_t>(queue_.entries(), channel_.plan().slots);
+  }
+
+  [[nodiscard]] const layout::FramesPlan& plan() const noexcept { return channel_.plan(); }
+  [[nodiscard]] const os::MappingPtr& pool() const noexcept { return pool_; }
+  [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
+  void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
+
+  void close() noexcept {
+    if (!entered_) return;
+    entered_ = false;
+    sleeper_.unpark();
+    const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
+    channel_.control().lanes.active.fetch_and(~bit_, std::memory_order_acq_rel);
+    clear_pins();
+    segment_.resign(record(), role());
+    wake_writer();
+    if (locked && !segment_.anyone_else()) segment_.unlink();
+    pool_.reset();
+    segment_ = Segment();
+  }
+
+ private:
+  FrameReader() = default;
+
+  Result<void> join(const FrameReaderSpec& spec, const layout::FramesPlan& plan,
+                    const os::Deadline& deadline) {
+    channel_.bind(&segment_, plan);
+    if (writer() != Peer::attached) {
+      return Error{Code::not_found,
+                   "frame channel '" + spec.name + "' has no writer (yet); start it, or wait for it",
+                   nullptr, 0, segment_.path()};
+    }
+    auto mapped =
+        os::map_private(segment_.fd(), plan.pool_offset, plan.pool_bytes, segment_.object());
+    if (!mapped.ok()) return mapped.error();
+    auto found = free_lane(plan);
+    if (!found.ok()) return found.error();
+    lane_ = found.value();
+    bit_ = 1ULL << lane_;
+    pool_ = mapped.take();
+    queue_ = LaneConsumer(channel_.lane(lane_));
+    held_.assign(plan.slots, 0);
+    max_held_ = spec.max_held != 0 ? std::min(spec.max_held, plan.slots)
+                                   : std::max<std::uint32_t>(1, plan.slots - 2);
+
+    // Whoever had the lane before is gone; what it pinned and what was queued for it counts for nothing.
+    // A publish under way may still push a frame for it: take() then finds it pinned and hands it to us,
+    // or finds the pin cleared and passes over it.
+    auto& active = channel_.control().lanes.active;
+    active.fetch_and(~bit_, std::memory_order_acq_rel);
+    queue_.skip_all();
+    clear_pins();
+    auto claimed = segment_.claim(record(), role(), spec.doorbell, "reader");
+    if (!claimed.ok()) return claimed;
+    entered_ = true;  // from here on close() undoes everything
+    sleeper_ = Sleeper(&queue_.view().lane->wait);
+    writer_waker_ = Waker(&channel_.control().wait);
+    auto& join_line = queue_.view().lane->join;
+    join_line.policy.store(static_cast<std::uint32_t>(spec.policy), std::memory_order_relaxed);
+    join_line.depth.store(depth_of(spec, plan), std::memory_order_relaxed);
+    const auto& counters = queue_.view().lane->writer;
+    lost_before_ = counters.dropped.load(std::memory_order_relaxed) +
+                   counters.evicted.load(std::memory_order_relaxed);
+
+    // From now on frames are queued for us. A publish that began before it could see our bit must end
+    // before we know where we joined: active -> heavy fence -> begun here, begun -> fence -> active in
+    // FrameWriter::publish.
+    // release: pairs with the acquire in FrameWriter::active_lanes: policy and depth come with the bit.
+    active.fetch_or(bit_, std::memory_order_acq_rel);
+    os::heavy_fence();
+    const auto& sequence = channel_.control().sequence;
+    const std::uint64_t begun = sequence.begun.load(std::memory_order_relaxed);
+    for (int look = 0; sequence.published.load(std::memory_order_acquire) < begun; ++look) {
+      if (look < 1000) {
+        os::spin_hint();
+        continue;
+      }
+      if (!segment_.role_held(layout::kWriterRole)) break;  // it died; its successor sorts it out
+      if (deadline.passed()) {
+        return make_error(Code::timeout, "the writer of '" + spec.name +
+                                             "' (process " + std::to_string(writer_pid()) +
+                                             ") is stopped in the middle of a publish");
+      }
+      os::sleep_ns(50'000);
+    }
+    joined_after_ = begun;
+    if (spec.history > 0) collect_history(spec.history);
+    segment_.settle();
+    // The writer may be asleep since before we came: let it look, so that it learns whom to watch.
+    wake_writer();
+    return {};
+  }
+
+  static std::uint32_t depth_of(const FrameReaderSpec& spec, const layout::FramesPlan& plan) noexcept {
+    if (spec.depth != 0) return std::min(spec.depth, plan.slots);
+    switch (spec.policy) {
+      case layout::Policy::wait:
+        return plan.slots;
+      case layout::Policy::drop_newest:
+        return std::max<std::uint32_t>(1, plan.slots / 2);
+      case layout::Policy::overwrite_oldest:
+        return std::max<std::uint32_t>(1, plan.slots - 2);
+    }
+    return plan.slots;
+  }
+
+  Result<std::uint32_t> free_lane(const layout::FramesPlan& plan) const {
+    for (std::uint32_t lane = 0; lane < plan.readers; ++lane) {
+      const std::uint32_t role_index = detail::FrameChannel::role_of_lane(lane);
+      if (!segment_.try_role_lock(role_index)) continue;
+      return lane;  // claim() takes the same byte again, which is ours by now
+    }
+    return make_error(Code::no_lane,
+                      "all " + std::to_string(plan.readers) + " reader places of '" + segment_.name() +
+                          "' are taken; create the channel with a larger `readers`",
+                      segment_.path());
+  }
+
+  // Pins up to `wanted` of the newest frames of the history, oldest first. Only frames from before we
+  // joined: later ones come through the queue.
+  void collect_history(std::uint32_t wanted) {
+    std::vector<Entry> found;
+    for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) {
+      layout::SlotRecord& record = channel_.slot(slot);
+      std::uint64_t holders = record.holders.load(std::memory_order_acquire);
+      while ((holders & layout::kHistoryBit) != 0 && (holders & bit_) == 0) {
+        queue_.view().mark(slot);
+        // acq_rel: while the history bit is set the slot is not rewritten, so our bit lands on the frame
+        // that the record describes (release of holders in FrameWriter::publish).
+        if (record.holders.compare_exchange_weak(holders, holders | bit_, std::memory_order_acq_rel,
+                                                 std::memory_order_acquire)) {
+          found.push_back({record.sequence.load(std::memory_order_relaxed), slot});
+          break;
+        }
+        queue_.view().unmark(slot);
+      }
+    }
+    std::sort(found.begin(), found.end(),
+              [](const Entry& a, const Entry& b) { return a.sequence < b.sequence; });
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const bool before_us = found[i].sequence <= joined_after_;
+      const bool new_enough = found.size() - i <= wanted;
+      if (before_us && new_enough) {
+        backlog_.push_back(found[i]);
+      } else {
+        drop(found[i].slot);
+      }
+    }
+  }
+
+  // The next frame of the history or the queue, pinned and judged, without accounting.
+  [[nodiscard]] ReceivedFrame next() {
+    if (!backlog_.empty()) {
+      const Entry entry = backlog_.front();
+      backlog_.pop_front();
+      return describe(entry.slot, entry.sequence);
+    }
+    const std::uint32_t slots = channel_.plan().slots;
+    for (std::uint64_t tries = 0; tries <= queue_.view().capacity(); ++tries) {
+      const LaneConsumer::Taken taken = queue_.take(slots);
+      if (taken.corrupt) return failure(ReceivedFrame::Status::corrupt);
+      if (taken.empty) return failure(ReceivedFrame::Status::empty);
+      if (held_[taken.slot] != 0) return failure(ReceivedFrame::Status::corrupt);
+      layout::SlotRecord& record = channel_.slot(taken.slot);
+      // acquire: pairs with the release of holders in FrameWriter::publish: the frame is visible.
+      const std::uint64_t holders = record.holders.load(std::memory_order_acquire);
+      const bool pinned = (holders & bit_) != 0 &&
+                          record.sequence.load(std::memory_order_relaxed) == taken.sequence;
+      if (!pinned) {  // meant for our predecessor on this lane
+        queue_.view().unmark(taken.slot);
+        continue;
+      }
+      return describe(taken.slot, taken.sequence);
+    }
+    return failure(ReceivedFrame::Status::empty);
+  }
+  [[nodiscard]] ReceivedFrame describe(std::uint32_t slot, std::uint64_t sequence) const {
+    const layout::SlotRecord& record = channel_.slot(slot);
+    ReceivedFrame frame;
+    frame.status = ReceivedFrame::Status::ok;
+    frame.slot = slot;
+    frame.sequence = sequence;
+    frame.length = record.length.load(std::memory_order_relaxed);  // fetched once, judged here
+    frame.timestamp = record.timestamp.load(std::memory_order_relaxed);
+    if (frame.length > channel_.plan().slot_bytes) frame.status = ReceivedFrame::Status::corrupt;
+    return frame;
+  }
+  // Enters a frame that goes to the user into the books. A waiting writer is told that the queue moved.
+  [[nodiscard]] ReceivedFrame account(ReceivedFrame frame) {
+    if (frame.status != ReceivedFrame::Status::ok) return frame;
+    frame.missed = last_sequence_ == 0 || frame.sequence <= last_sequence_
+                       ? 0
+                       : frame.sequence - last_sequence_ - 1;
+    last_sequence_ = frame.sequence;
+    held_[frame.slot] = frame.sequence;
+    ++held_count_;
+    ++received_;
+    queue_.view().lane->reader.received.store(received_, std::memory_order_relaxed);
+    wake_writer();
+    return frame;
+  }
+  static ReceivedFrame failure(ReceivedFrame::Status status) noexcept {
+    ReceivedFrame frame;
+    frame.status = status;
+    return frame;
+  }
+
+  // The pin goes first, then the ledger's mark: a successor of the writer may clear a pin without a
+  // mark, and must not be able to do so before we have.
+  void unpin(std::uint32_t slot) noexcept {
+    // release: pairs with the acquire in FrameWriter::is_free: our reads are over.
+    channel_.slot(slot).holders.fetch_and(~bit_, std::memory_order_acq_rel);
+    queue_.view().unmark(slot);
+  }
+  void drop(std::uint32_t slot) {
+    unpin(slot);
+    wake_writer();
+  }
+  void clear_pins() noexcept {
+    for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) unpin(slot);
+  }
+  void wake_writer() {
+    if (writer_waker_.peer_sleeps()) [[unlikely]] {
+      writer_waker_.wake(ringer_ != nullptr ? *ringer_ : own_ringer_, segment_.trust());
+    }
+  }
+  [[nodiscard]] layout::RoleRecord& record() const noexcept {
+    return queue_.view().lane->join.role;
+  }
+  [[nodiscard]] std::uint32_t role() const noexcept {
+    return detail::FrameChannel::role_of_lane(lane_);
+  }
+
+  struct Entry {
+    std::uint64_t sequence;
+    std::uint32_t slot;
+  };
+
+  bool entered_ = false;
+  Segment segment_;
+  detail::FrameChannel channel_;
+  os::MappingPtr pool_;
+  LaneConsumer queue_;
+  std::uint32_t lane_ = 0;
+  std::uint64_t bit_ = 0;
+  std::deque<Entry> backlog_;
+  std::vector<std::uint64_t> held_;  // sequence held in each slot, 0 if none
+  std::uint32_t held_count_ = 0;
+  std::uint32_t max_held_ = 1;
+  std::uint64_t last_sequence_ = 0;
+  std::uint64_t joined_after_ = 0;
+  std::uint64_t received_ = 0;
+  std::uint64_t skipped_ = 0;
+  std::uint64_t lost_before_ = 0;
+  Sleeper sleeper_;
+  Waker writer_waker_;
+  os::BellRinger own_ringer_;
+  os::BellRinger* ringer_ = nullptr;
+};
+
+}  // namespace millrace

@@ -1,0 +1,480 @@
+// The writing side of a frame channel: loan a slot, fill it, publish it to every reader.
+//
+// A slot is the writer's while no active lane and not the history pins it. publish() sets the pins with
+// one store and then pushes a descriptor to each lane; readers clear their pin when they are done
+// (acquire here, release there: they have finished reading before we write again). A reader that is
+// too slow is treated by the policy it stated: the writer waits for it, drops the new frame for it, or
+// takes its oldest queued frame back.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "frame_channel.hpp"
+#include "layout/frames.hpp"
+#include "os/clock.hpp"
+#include "segment.hpp"
+#include "waiting.hpp"
+
+namespace millrace {
+
+struct FrameWriterSpec {
+  std::string name;
+  FramesGeometry geometry;
+  mode_t mode = 0600;
+  std::uint64_t doorbell = 0;
+  bool replace = false;  // take the name from a channel that is in use with another geometry
+};
+
+class FrameWriter {
+ public:
+  static Result<std::unique_ptr<FrameWriter>> open(const FrameWriterSpec& spec,
+                                                   const os::Deadline& deadline) {
+    auto plan = plan_frames(spec.geometry);
+    if (!plan.ok()) return plan.error();
+    SegmentSpec wanted;
+    wanted.kind = layout::Kind::frames;
+    wanted.letter = 'f';
+    wanted.name = spec.name;
+    wanted.mode = spec.mode;
+    wanted.geometry = detail::FrameChannel::geometry_of(plan.value());
+
+    std::unique_ptr<FrameWriter> self(new FrameWriter);
+    auto entered = Segment::enter(
+        wanted, spec.replace ? Entry::replace : Entry::attach_or_create, deadline,
+        [&](const layout::Geometry& found) -> Result<std::uint64_t> {
+          auto there = detail::FrameChannel::judge(found, spec.name);
+          if (!there.ok()) return there.error();
+          if (auto same = compare(spec.name, plan.value(), there.value()); !same.ok()) {
+            return same.error();
+          }
+          return plan.value().pool_offset;
+        });
+    if (!entered.ok()) return entered.error();
+    self->segment_ = entered.take();
+    auto done = self->take_role(spec, plan.value());
+    if (!done.ok()) {
+      if (self->segment_.created()) self->segment_.unlink();
+      return done.error();
+    }
+    self->segment_.settle();
+    self->entered_ = true;
+    self->wake_readers(self->channel_.lane_bits());  // let them see, and watch, the new writer
+    return self;
+  }
+  FrameWriter(const FrameWriter&) = delete;
+  FrameWriter& operator=(const FrameWriter&) = delete;
+  ~FrameWriter() { close(); }
+
+  // A slot to write into, or nothing while readers that must not miss a frame, or that hold theirs, are
+  // in the way. Several loans may be out at once; publish them in any order.
+  [[nodiscard]] std::optional<std::uint32_t> try_loan() {
+    const std::uint64_t active = active_lanes();
+    if (blocked_by_waiting_readers(active)) {
+      if (!reap_dead_readers()) return std::nullopt;
+      if (blocked_by_waiting_readers(active_lanes())) return std::nullopt;
+    }
+    if (auto slot = find_free(active_lanes())) return slot;
+    if (evict_for_room()) return find_free(active_lanes());
+    if (reap_dead_readers()) return find_free(active_lanes());
+    return std::nullopt;
+  }
+  // Gives an unpublished loan back.
+  void discard(std::uint32_t slot) noexcept {
+    if (!is_loaned(slot)) return;
+    loaned_[slot] = false;
+    --loans_;
+  }
+  [[nodiscard]] bool is_loaned(std::uint32_t slot) const noexcept {
+    return slot < loaned_.size() && loaned_[slot];
+  }
+
+  // Makes the slot visible to all readers; it is no longer the caller's. Returns its sequence, 0 if it
+  // was not on loan or `length` exceeds the slot. `timestamp` 0: now.
+  std::uint64_t publish(std::uint32_t slot, std::uint64_t length, std::uint64_t timestamp) {
+    if (!is_loaned(slot) || length > channel_.plan().slot_bytes) return 0;
+    auto& sequence_line = channel_.control().sequence;
+    const std::uint64_t sequence = ++sequence_;
+    // Joining readers need to know whether a publish that may not know them yet is under way:
+    // begun -> fence -> active here, active -> heavy fence -> begun there (FrameReader::join).
+    sequence_line.begun.store(sequence, std::memory_order_relaxed);
+    join_fence();
+    const std::uint64_t active = active_lanes();
+
+    layout::SlotRecord& record = channel_.slot(slot);
+    record.sequence.store(sequence, std::memory_order_relaxed);
+    record.length.store(length, std::memory_order_relaxed);
+    record.timestamp.store(timestamp != 0 ? timestamp : os::monotonic_ns(),
+                           std::memory_order_relaxed);
+    std::uint64_t targets = 0;
+    detail::for_each_bit(active, [&](std::uint32_t lane) {
+      if (make_room(lane)) targets |= 1ULL << lane;
+    });
+    // release: pairs with the acquire loads of holders in FrameReader: the payload and the record are
+    // visible to whoever sees its pin.
+    record.holders.store(targets | (channel_.plan().history > 0 ? layout::kHistoryBit : 0),
+                         std::memory_order_release);
+    remember(slot);
+    const std::uint64_t descriptor = layout::make_descriptor(sequence, slot);
+    detail::for_each_bit(targets, [&](std::uint32_t lane) { lanes_[lane].queue.push(descriptor); });
+    // release: pairs with the acquire in FrameReader::join.
+    sequence_line.published.store(sequence, std::memory_order_release);
+    loaned_[slot] = false;
+    --loans_;
+    wake_readers(targets);
+    return sequence;
+  }
+
+  // Would a loan succeed, or is there anything else for a waiting writer to look at?
+  [[nodiscard]] bool stirred() {
+    const std::uint64_t active = active_lanes();
+    if (blocked_by_waiting_readers(active)) return false;
+    if (any_free(active)) return true;
+    bool evictable = false;
+    detail::for_each_bit(active, [&](std::uint32_t lane) {
+      evictable = evictable || (lanes_[lane].policy == layout::Policy::overwrite_oldest &&
+                                lanes_[lane].queue.oldest().has_value());
+    });
+    return evictable;
+  }
+  [[nodiscard]] bool park(const WakeAddress& address) {
+    sleeper_.park_on_bell(address);
+    if (!stirred()) return true;
+    sleeper_.unpark();
+    return false;
+  }
+  [[nodiscard]] bool wait_free(std::uint64_t spin_ns, std::uint64_t timeout_ns) {
+    return wait_blocking(sleeper_, spin_ns, std::min(timeout_ns, spin_ns + kSleepSliceNs),
+                         [&] { return stirred(); });
+  }
+  [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
+
+  // Takes dead readers' lanes out of service. True if there was one. At most one system call a lane.
+  bool reap_dead_readers() {
+    std::uint64_t dead = 0;
+    detail::for_each_bit(active_lanes(), [&](std::uint32_t lane) {
+      if (!segment_.role_held(detail::FrameChannel::role_of_lane(lane))) dead |= 1ULL << lane;
+    });
+    if (dead == 0) return false;
+    // Under the lifecycle lock nobody can take the lane over between our look and our clearing it.
+    if (!segment_.lock_lifecycle(os::Deadline::after(0)).ok()) return false;
+    std::uint64_t reaped = 0;
+    detail::for_each_bit(dead, [&](std::uint32_t lane) {
+      if (segment_.role_held(detail::FrameChannel::role_of_lane(lane))) return;
+      os::remove_dead_bell(lanes_[lane].view.lane->join.role.doorbell.load(std::memory_order_relaxed));
+      reaped |= 1ULL << lane;
+    });
+    channel_.control().lanes.active.fetch_and(~reaped, std::memory_order_acq_rel);
+    segment_.settle();
+    return reaped != 0;
+  }
+
+  // Readers attached at the moment.
+  [[nodiscard]] std::uint32_t readers() const noexcept {
+    return static_cast<std::uint32_t>(std::popcount(
+        channel_.control().lanes.active.load(std::memory_order_relaxed) & channel_.lane_bits() &
+        ~banned_));
+  }
+  // Calls each(doorbell) for every attached reader: whose death a waiting writer wants to hear of.
+  template <typename Each>
+  void for_each_reader_bell(Each&& each) {
+    detail::for_each_bit(active_lanes(), [&](std::uint32_t lane) {
+      each(lanes_[lane].view.lane->join.role.doorbell.load(std::memory_order_relaxed));
+    });
+  }
+
+  [[nodiscard]] const layout::FramesPlan& plan() const noexcept { return channel_.plan(); }
+  [[nodiscard]] const os::MappingPtr& pool() const noexcept { return pool_; }
+  [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
+  [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
+  void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
+
+  void close() noexcept {
+    if (!entered_) return;
+    entered_ = false;
+    sleeper_.unpark();
+    const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
+    segment_.resign(channel_.writer_record(), layout::kWriterRole);
+    wake_readers(channel_.lane_bits());
+    if (locked && !segment_.anyone_else()) segment_.unlink();
+    pool_.reset();
+    segment_ = Segment();
+  }
+
+ private:
+  struct LaneState {
+    LaneView view;
+    LaneProducer queue;
+    Waker waker;
+    std::uint32_t epoch = 0;  // of the reader we know; 0: none yet
+    layout::Policy policy = layout::Policy::wait;
+    std::uint64_t depth = 0;
+  };
+
+  FrameWriter() = default;
+
+  static Result<void> compare(const std::string& name, const layout::FramesPlan& mine,
+                              const layout::FramesPlan& there) {
+    std::string differences;
+    const auto differ = [&](const char* what, std::uint64_t theirs, std::uint64_t ours) {
+      if (theirs == ours) return;
+      if (!differences.empty()) differences += ", ";
+      differences += std::string(what) + " " + std::to_string(theirs) + " (not " +
+                     std::to_string(ours) + ")";
+    };
+    differ("slotBytes", there.slot_bytes, mine.slot_bytes);
+    differ("slots", there.slots, mine.slots);
+    differ("readers", there.readers, mine.readers);
+    differ("history", there.history, mine.history);
+    differ("alignment", there.alignment, mine.alignment);
+    if (differences.empty()) return {};
+    return make_error(Code::geometry,
+                      "frame channel '" + name + "' is in use with " + differences +
+                          "; close its readers first, or pass { replace: true }");
+  }
+
+  Result<void> take_role(const FrameWriterSpec& spec, const layout::FramesPlan& plan) {
+    channel_.bind(&segment_, plan);
+    auto mapped =
+        os::map_shared(segment_.fd(), plan.pool_offset, plan.pool_bytes, segment_.object());
+    if (!mapped.ok()) return mapped.error();
+    auto claimed =
+        segment_.claim(channel_.writer_record(), layout::kWriterRole, spec.doorbell, "writer");
+    if (!claimed.ok()) return claimed;
+    pool_ = mapped.take();
+    sleeper_ = Sleeper(&channel_.control().wait);
+    loaned_.assign(plan.slots, false);
+    lanes_.resize(plan.readers);
+    for (std::uint32_t i = 0; i < plan.readers; ++i) {
+      lanes_[i].view = channel_.lane(i);
+      lanes_[i].queue = LaneProducer(lanes_[i].view);
+      lanes_[i].waker = Waker(&lanes_[i].view.lane->wait);
+    }
+    inherit();
+    return {};
+  }
+
+  // Puts in order what a predecessor left, possibly killed in the middle of publish() or an eviction.
+  void inherit() {
+    auto& sequence_line = channel_.control().sequence;
+    const std::uint64_t published = sequence_line.published.load(std::memory_order_relaxed);
+    const std::uint64_t begun = sequence_line.begun.load(std::memory_order_relaxed);
+    const bool interrupted = begun == published + 1;
+    sequence_ = interrupted ? begun : published;
+
+    const std::uint64_t active = active_lanes();
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> kept;
+    for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) {
+      layout::SlotRecord& record = channel_.slot(slot);
+      const std::uint64_t holders = record.holders.load(std::memory_order_acquire);
+      const std::uint64_t sequence = record.sequence.load(std::memory_order_relaxed);
+      // A pin must be accounted for: by a queued descriptor or by the reader's ledger. Otherwise the
+      // writer died between setting the pin and pushing, or between evicting and clearing it.
+      detail::for_each_bit(holders & active, [&](std::uint32_t lane) {
+        const bool queued =
+            lanes_[lane].queue.queued(layout::make_descriptor(sequence, slot));
+        if (!queued && !lanes_[lane].view.marked(slot)) {
+          record.holders.fetch_and(~(1ULL << lane), std::memory_order_acq_rel);
+        }
+      });
+      if ((holders & layout::kHistoryBit) == 0) continue;
+      const bool unseen = interrupted && sequence == begun &&
+                          (record.holders.load(std::memory_order_acquire) & active) == 0;
+      if (unseen || channel_.plan().history == 0) {
+        record.holders.fetch_and(~layout::kHistoryBit, std::memory_order_acq_rel);
+      } else {
+        kept.emplace_back(sequence, slot);
+      }
+    }
+    std::sort(kept.begin(), kept.end());
+    for (const auto& [sequence, slot] : kept) remember(slot);
+    sequence_line.begun.store(sequence_, std::memory_order_relaxed);
+    sequence_line.published.store(sequence_, std::memory_order_release);
+  }
+
+  // The lanes to deliver to, with what their readers asked for brought up to date.
+  std::uint64_t active_lanes() {
+    // acquire: pairs with the release in FrameReader::join: policy and depth are there.
+    const std::uint64_t active = channel_.control().lanes.active.load(std::memory_order_acquire) &
+                                 channel_.lane_bits();
+    detail::for_each_bit(active, [&](std::uint32_t lane) {
+      LaneState& state = lanes_[lane];
+      const auto& join = state.view.lane->join;
+      const std::uint32_t epoch = join.role.epoch.load(std::memory_order_relaxed);
+      if (epoch == state.epoch) [[likely]] return;
+      state.epoch = epoch;
+      banned_ &= ~(1ULL << lane);
+      state.depth = std::clamp<std::uint64_t>(join.depth.load(std::memory_order_relaxed), 1,
+                                              state.view.capacity());
+      const std::uint32_t policy = join.policy.load(std::memory_order_relaxed);
+      if (policy > static_cast<std::uint32_t>(layout::Policy::overwrite_oldest)) {
+        ban(lane);
+      } else {
+        state.policy = static_cast<layout::Policy>(policy);
+      }
+    });
+    return active & ~banned_;
+  }
+
+  // A reader that wrote nonsense gets no more frames; the others do not notice.
+  void ban(std::uint32_t lane) noexcept {
+    banned_ |= 1ULL << lane;
+    channel_.control().lanes.active.fetch_and(~(1ULL << lane), std::memory_order_acq_rel);
+    lanes_[lane].waker.wake(ringer(), segment_.trust());
+  }
+
+  [[nodiscard]] bool blocked_by_waiting_readers(std::uint64_t active) {
+    bool blocked = false;
+    detail::for_each_bit(active, [&](std::uint32_t lane) {
+      if (lanes_[lane].policy != layout::Policy::wait) return;
+      const auto backlog = lanes_[lane].queue.backlog();
+      if (!backlog) {
+        ban(lane);
+      } else if (*backlog + loans_ >= lanes_[lane].depth) {
+        blocked = true;
+      }
+    });
+    return blocked;
+  }
+
+  // acquire: pairs with the release in FrameReader::unpin: its reads are over.
+  [[nodiscard]] bool is_free(std::uint32_t slot, std::uint64_t active) const noexcept {
+    return !loaned_[slot] && (channel_.slot(slot).holders.load(std::memory_order_acquire) &
+                              (active | layout::kHistoryBit)) == 0;
+  }
+  [[nodiscard]] bool any_free(std::uint64_t active) const noexcept {
+    for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) {
+      if (is_free(slot, active)) return true;
+    }
+    return false;
+  }
+  std::optional<std::uint32_t> find_free(std::uint64_t active) noexcept {
+    const std::uint32_t slots = channel_.plan().slots;
+    for (std::uint32_t step = 0; step < slots; ++step) {
+      const std::uint32_t slot = cursor_;
+      cursor_ = cursor_ + 1 == slots ? 0 : cursor_ + 1;
+      if (!is_free(slot, active)) continue;
+      loaned_[slot] = true;
+      ++loans_;
+      return slot;
+    }
+    return std::nullopt;
+  }
+
+  // Takes queued frames back from overwrite-oldest readers, oldest first, until a slot is free.
+  bool evict_for_room() {
+    const std::uint64_t active = active_lanes();
+    for (std::uint32_t round = 0; round < channel_.plan().slots * channel_.plan().readers; ++round) {
+      std::optional<std::uint32_t> victim;
+      std::uint64_t oldest = 0;
+      detail::for_each_bit(active, [&](std::uint32_t lane) {
+        if (lanes_[lane].policy != layout::Policy::overwrite_oldest) return;
+        const auto descriptor = lanes_[lane].queue.oldest();
+        if (!descriptor) return;
+        const std::uint64_t sequence = layout::descriptor_sequence(*descriptor);
+        if (!victim || sequence < oldest) {
+          victim = lane;
+          oldest = sequence;
+        }
+      });
+      if (!victim) return any_free(active);
+      const auto slot = evict_one(*victim);
+      if (slot && is_free(*slot, active)) return true;
+    }
+    return any_free(active);
+  }
+  std::optional<std::uint32_t> evict_one(std::uint32_t lane) {
+    const auto descriptor = lanes_[lane].queue.evict();
+    if (!descriptor) return std::nullopt;
+    const std::uint32_t slot = layout::descriptor_slot(*descriptor);
+    if (slot >= channel_.plan().slots) return std::nullopt;
+    channel_.slot(slot).holders.fetch_and(~(1ULL << lane), std::memory_order_acq_rel);
+    lanes_[lane].view.lane->writer.evicted.fetch_add(1, std::memory_order_relaxed);
+    return slot;
+  }
+
+  // May the new frame be queued for this lane?
+  bool make_room(std::uint32_t lane) {
+    LaneState& state = lanes_[lane];
+    auto backlog = state.queue.backlog();
+    if (!backlog) {
+      ban(lane);
+      return false;
+    }
+    if (state.policy == layout::Policy::overwrite_oldest) {
+      while (*backlog >= state.depth && evict_one(lane)) {
+        backlog = state.queue.backlog();
+        if (!backlog) {
+          ban(lane);
+          return false;
+        }
+      }
+    } else if (state.policy == layout::Policy::drop_newest && *backlog >= state.depth) {
+      state.view.lane->writer.dropped.fetch_add(1, std::memory_order_relaxed);
+      return false;
+    }
+    return *backlog < state.view.capacity();
+  }
+
+  // Keeps the newest frames pinned for readers that join late.
+  void remember(std::uint32_t slot) {
+    const std::uint32_t limit = channel_.plan().history;
+    if (limit == 0) return;
+    history_.push_back(slot);
+    while (history_.size() > limit) {
+      channel_.slot(history_.front())
+          .holders.fetch_and(~layout::kHistoryBit, std::memory_order_acq_rel);
+      history_.pop_front();
+    }
+  }
+
+  void join_fence() const noexcept {
+    if (os::asymmetric_fence_available()) {
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+    } else {
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+    }
+  }
+  // One fence for all lanes (W2), then a look at each (W3); see waiting.hpp.
+  void wake_readers(std::uint64_t lanes) {
+    if (lanes == 0) return;
+    bool full = !os::asymmetric_fence_available();
+    detail::for_each_bit(lanes, [&](std::uint32_t lane) {
+      full = full ||
+             lanes_[lane].view.lane->wait.needs_full_fence.load(std::memory_order_relaxed) != 0;
+    });
+    if (full) {
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+    } else {
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+    detail::for_each_bit(lanes, [&](std::uint32_t lane) {
+      if (lanes_[lane].waker.peer_parked()) lanes_[lane].waker.wake(ringer(), segment_.trust());
+    });
+  }
+  [[nodiscard]] os::BellRinger& ringer() noexcept {
+    return ringer_ != nullptr ? *ringer_ : own_ringer_;
+  }
+
+  bool entered_ = false;
+  Segment segment_;
+  detail::FrameChannel channel_;
+  os::MappingPtr pool_;
+  std::vector<LaneState> lanes_;
+  std::vector<bool> loaned_;
+  std::uint64_t loans_ = 0;
+  std::deque<std::uint32_t> history_;
+  std::uint32_t cursor_ = 0;
+  std::uint64_t sequence_ = 0;
+  std::uint64_t banned_ = 0;
+  Sleeper sleeper_;
+  os::BellRinger own_ringer_;
+  os::BellRinger* ringer_ = nullptr;
+};
+
+}  // namespace millrace

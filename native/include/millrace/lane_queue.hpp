@@ -1,0 +1,184 @@
+// The descriptor queue of one frame reader: single producer, single consumer, and the producer can take
+// the oldest entry back when the reader is too slow. Both ends advance read_position by compare-and-swap,
+// so exactly one of them gets each descriptor. Algorithm: iceoryx2's safely overflowing index queue,
+// here with one cell per slot, so that a push never finds it full.
+//
+// Memory order: the producer stores the cell, then write_position with release; the reader loads it with
+// acquire. A cell is rewritten only when read_position has passed it; positions are 64-bit and never
+// repeat, so a stale compare-and-swap fails.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "layout/frames.hpp"
+
+namespace millrace {
+
+// The shared parts of a lane.
+struct LaneView {
+  layout::Lane* lane = nullptr;
+  std::atomic<std::uint64_t>* cells = nullptr;
+  std::atomic<std::uint64_t>* ledger = nullptr;
+  std::uint64_t mask = 0;
+
+  [[nodiscard]] std::uint64_t capacity() const noexcept { return mask + 1; }
+
+  // The reader's note that it has taken (or is about to take) this slot out of its queue.
+  void mark(std::uint32_t slot) const noexcept {
+    ledger[slot / 64].fetch_or(1ULL << (slot % 64), std::memory_order_release);
+  }
+  void unmark(std::uint32_t slot) const noexcept {
+    ledger[slot / 64].fetch_and(~(1ULL << (slot % 64)), std::memory_order_release);
+  }
+  [[nodiscard]] bool marked(std::uint32_t slot) const noexcept {
+    return (ledger[slot / 64].load(std::memory_order_acquire) >> (slot % 64) & 1U) != 0;
+  }
+};
+
+class LaneProducer {
+ public:
+  LaneProducer() = default;
+
+  // Continues after a predecessor. Cells that are still queued are copied, so that an evicted descriptor
+  // is one that a writer wrote and not what a reader claims.
+  explicit LaneProducer(LaneView view) : view_(view), copies_(view.capacity()) {
+    write_ = view_.lane->writer.write_position.load(std::memory_order_relaxed);
+    for (std::size_t i = 0; i < copies_.size(); ++i) {
+      copies_[i] = view_.cells[i].load(std::memory_order_relaxed);
+    }
+  }
+
+  // Entries waiting, or nothing if the reader's position is impossible.
+  [[nodiscard]] std::optional<std::uint64_t> backlog() const noexcept {
+    // acquire: pairs with the reader's compare-and-swap; it has finished with the cells before.
+    const std::uint64_t read =
+        view_.lane->reader.read_position.load(std::memory_order_acquire);
+    const std::uint64_t waiting = write_ - read;
+    if (waiting > view_.capacity()) return std::nullopt;
+    return waiting;
+  }
+
+  // There is room: the caller has seen backlog() < capacity().
+  void push(std::uint64_t descriptor) noexcept {
+    copies_[write_ & view_.mask] = descriptor;
+    view_.cells[write_ & view_.mask].store(descriptor, std::memory_order_relaxed);
+    ++write_;
+    // release: pairs with the acquire in LaneConsumer::take: the cell and the frame are visible.
+    view_.lane->writer.write_position.store(write_, std::memory_order_release);
+  }
+
+  // Takes the oldest entry back. Nothing if the reader emptied the queue first.
+  [[nodiscard]] std::optional<std::uint64_t> evict() noexcept {
+    std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
+    for (int attempt = 0; attempt < 64; ++attempt) {
+      if (write_ - read == 0 || write_ - read > view_.capacity()) return std::nullopt;
+      const std::uint64_t descriptor = copies_[read & view_.mask];
+      // acq_rel: pairs with the reader's compare-and-swap on the same word; one of us wins.
+      if (view_.lane->reader.read_position.compare_exchange_weak(
+              read, read + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        return descriptor;
+      }
+    }
+    return std::nullopt;
+  }
+  // The oldest entry's descriptor as the writer wrote it, without taking it.
+  [[nodiscard]] std::optional<std::uint64_t> oldest() const noexcept {
+    const std::uint64_t read =
+        view_.lane->reader.read_position.load(std::memory_order_acquire);
+    if (write_ - read == 0 || write_ - read > view_.capacity()) return std::nullopt;
+    return copies_[read & view_.mask];
+  }
+  // Is this descriptor queued, as far as the shared positions say?
+  [[nodiscard]] bool queued(std::uint64_t descriptor) const noexcept {
+    const std::uint64_t read =
+        view_.lane->reader.read_position.load(std::memory_order_acquire);
+    if (write_ - read > view_.capacity()) return false;
+    for (std::uint64_t at = read; at != write_; ++at) {
+      if (copies_[at & view_.mask] == descriptor) return true;
+    }
+    return false;
+  }
+  [[nodiscard]] const LaneView& view() const noexcept { return view_; }
+
+ private:
+  LaneView view_;
+  std::vector<std::uint64_t> copies_;
+  std::uint64_t write_ = 0;
+};
+
+class LaneConsumer {
+ public:
+  LaneConsumer() = default;
+  explicit LaneConsumer(LaneView view) noexcept : view_(view) {}
+
+  struct Taken {
+    bool corrupt = false;
+    bool empty = true;
+    std::uint32_t slot = 0;
+    std::uint64_t sequence = 0;
+  };
+
+  // Losing the race this often in a row means that somebody plays with the position.
+  static constexpr int kAttempts = 100'000;
+
+  // Takes the oldest descriptor. The ledger is marked before the queue lets go of the slot, so that at
+  // every instant a pinned slot is in the queue, in the ledger, or being evicted.
+  [[nodiscard]] Taken take(std::uint32_t slots) noexcept {
+    std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      // acquire: pairs with the release in LaneProducer::push.
+      const std::uint64_t write =
+          view_.lane->writer.write_position.load(std::memory_order_acquire);
+      if (write == read) return {};
+      if (write - read > view_.capacity()) return {true, true, 0, 0};
+      const std::uint64_t descriptor =
+          view_.cells[read & view_.mask].load(std::memory_order_relaxed);
+      const std::uint32_t slot = layout::descriptor_slot(descriptor);
+      if (slot >= slots) {
+        // Either nonsense, or the cell was rewritten because the writer evicted `read` meanwhile.
+        const std::uint64_t again =
+            view_.lane->reader.read_position.load(std::memory_order_acquire);
+        if (again == read) return {true, true, 0, 0};
+        read = again;
+        continue;
+      }
+      const bool already = view_.marked(slot);
+      if (!already) view_.mark(slot);
+      if (view_.lane->reader.read_position.compare_exchange_strong(
+              read, read + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        return {false, false, slot, layout::descriptor_sequence(descriptor)};
+      }
+      if (!already) view_.unmark(slot);
+    }
+    return {true, true, 0, 0};
+  }
+  // Forgets all entries. Only for a reader that joins: what is queued was meant for its predecessor.
+  void skip_all() noexcept {
+    std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      const std::uint64_t write =
+          view_.lane->writer.write_position.load(std::memory_order_acquire);
+      if (view_.lane->reader.read_position.compare_exchange_strong(
+              read, write, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        return;
+      }
+    }
+  }
+  [[nodiscard]] bool has_entry() const noexcept {
+    return view_.lane->writer.write_position.load(std::memory_order_acquire) !=
+           view_.lane->reader.read_position.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t entries() const noexcept {
+    return view_.lane->writer.write_position.load(std::memory_order_acquire) -
+           view_.lane->reader.read_position.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] const LaneView& view() const noexcept { return view_; }
+
+ private:
+  LaneView view_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,125 @@
+// The first bytes of every segment: what it is, how it is cut up, who made it, who is on it.
+//
+//   offset  field                      written by
+//        0  magic, version, kind, state  creator, once; state last (release)
+//       64  creator                      creator, once
+//      128  geometry                     creator, once
+//      192  name                         creator, once
+//      448  flags                        any, under the lifecycle lock
+//      512  roles[0..]                   the role's holder, under the lifecycle lock
+//
+// An opener copies geometry and name once into private memory, judges the copy, and never looks at the
+// shared one again.
+//
+// Locks are not stored here: byte ranges of the object itself (see os/file_lock) tell who is alive.
+// Their positions are the same in every layout version, so that any version can judge a stale segment.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace millrace::layout {
+
+inline constexpr std::uint64_t kMagic = 0x4543'4152'4C4C'494DULL;  // "MILLRACE"
+inline constexpr std::uint16_t kMajor = 1;  // differs: the segment cannot be used
+inline constexpr std::uint16_t kMinor = 0;  // differs: both sides ignore what they do not know
+inline constexpr std::uint32_t kEndianTag = 0x01020304;
+
+inline constexpr std::size_t kLine = 128;  // two cache lines: x86 prefetches them in pairs
+inline constexpr std::size_t kNameMax = 240;
+
+enum class Kind : std::uint32_t { queue = 1, frames = 2, memory = 3 };
+
+// RAW -> READY -> (unlinked). A segment that is not READY was left half-made by a dead creator; whoever
+// holds the lifecycle lock may finish it.
+enum class State : std::uint32_t { raw = 0, ready = 2 };
+
+enum Flag : std::uint32_t {
+  // Everybody left in good order while messages were unread: the next opener takes them over.
+  kLingering = 1U << 0U,
+  // The user asked that content outlives a crash of both sides.
+  kKeep = 1U << 1U,
+};
+
+// Bytes that locks are taken on.
+inline constexpr std::int64_t kLifecycleByte = 0;
+inline constexpr std::int64_t kFirstRoleByte = 1;
+
+// VACANT -> ATTACHED -> CLOSED -> ATTACHED … A holder that dies stays ATTACHED, but its lock is free.
+enum class RoleState : std::uint32_t { vacant = 0, attached = 1, closed = 2 };
+
+// One per role; describes its last holder.
+struct alignas(64) RoleRecord {
+  std::atomic<std::uint32_t> state;
+  std::atomic<std::uint32_t> epoch;     // +1 with each holder
+  std::atomic<std::uint32_t> pid;       // for messages
+  std::uint32_t reserved;
+  std::atomic<std::uint64_t> started;   // process start time, for messages
+  std::atomic<std::uint64_t> doorbell;  // 0: it does not wait in an event loop
+  std::byte pad[32];
+};
+static_assert(sizeof(RoleRecord) == 64);
+static_assert(offsetof(RoleRecord, doorbell) == 24);
+
+struct Geometry {
+  std::uint64_t total_bytes;
+  std::uint64_t values[7];  // meaning depends on the kind
+};
+static_assert(sizeof(Geometry) == 64);
+
+struct Header {
+  std::uint64_t magic;
+  std::uint16_t major;
+  std::uint16_t minor;
+  Kind kind;
+  std::atomic<std::uint32_t> state;
+  std::uint32_t endian_tag;
+  std::uint32_t page_bytes;
+  std::uint32_t word_bits;
+  std::byte pad0[32];
+  // offset 64
+  std::uint64_t instance;  // random; tells two segments of one name apart
+  std::uint64_t creator_started;
+  std::uint32_t creator_pid;
+  std::uint32_t creator_uid;
+  unsigned char boot[16];
+  std::byte pad1[24];
+  // offset 128
+  Geometry geometry;
+  // offset 192
+  std::array<char, 256> name;
+  // offset 448
+  std::atomic<std::uint32_t> flags;
+  std::byte pad2[60];
+};
+static_assert(offsetof(Header, major) == 8);
+static_assert(offsetof(Header, kind) == 12);
+static_assert(offsetof(Header, state) == 16);
+static_assert(offsetof(Header, instance) == 64);
+static_assert(offsetof(Header, geometry) == 128);
+static_assert(offsetof(Header, name) == 192);
+static_assert(offsetof(Header, flags) == 448);
+static_assert(sizeof(Header) == 512);
+
+inline constexpr std::size_t kRolesOffset = sizeof(Header);
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
+              "64-bit positions in shared memory need lock-free 64-bit atomics");
+
+// Where one side says that it sleeps, and how to wake it. Written by the sleeper (doorbell and token
+// before parked, release); whoever finds `parked` set exchanges it for 0 and thereby owes the wake-up.
+enum class Parked : std::uint32_t { awake = 0, futex = 1, doorbell = 2 };
+
+struct alignas(kLine) WaitLine {
+  std::atomic<std::uint32_t> parked;
+  std::atomic<std::uint32_t> needs_full_fence;  // the sleeper cannot use the asymmetric fence
+  std::atomic<std::uint64_t> doorbell;
+  std::atomic<std::uint64_t> token;
+  std::atomic<std::uint64_t> wakes;  // counter for tools
+  std::byte pad[kLine - 32];
+};
+static_assert(sizeof(WaitLine) == kLine);
+
+}  // namespace millrace::layout

@@ -1,0 +1,51 @@
+// The bytes of an SPSC queue:
+//
+//   page 0       Header, roles: [0] producer, [1] consumer
+//   page 1       RingControl: producer line | consumer line | consumer's wait line | producer's wait line
+//   data_offset  `capacity` bytes, a power of two and a multiple of the page; mapped twice in a row
+//
+// A record is an 8-byte header {length, flags} and the payload, padded to 8 bytes. Records never wrap:
+// the mirror map makes every position contiguous. Positions are monotonic byte counts; the place of a
+// position is position & (capacity - 1).
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "header.hpp"
+
+namespace millrace::layout {
+
+enum QueueRole : std::uint32_t { kProducerRole = 0, kConsumerRole = 1, kQueueRoles = 2 };
+
+// Geometry::values of a queue.
+enum QueueValue : std::uint32_t { kQueueCapacity = 0, kQueueControlOffset = 1, kQueueDataOffset = 2 };
+
+inline constexpr std::size_t kRecordHeaderBytes = 8;
+inline constexpr std::size_t kRecordAlign = 8;
+inline constexpr std::uint64_t kMaxQueueCapacity = 1ULL << 30U;
+
+[[nodiscard]] constexpr std::uint64_t record_bytes(std::uint64_t payload) noexcept {
+  return (kRecordHeaderBytes + payload + kRecordAlign - 1) & ~std::uint64_t{kRecordAlign - 1};
+}
+
+struct RingControl {
+  struct alignas(kLine) ProducerLine {
+    std::atomic<std::uint64_t> write_position;  // producer: release; consumer: acquire
+    std::atomic<std::uint64_t> messages;        // counter for tools
+    std::byte pad[kLine - 16];
+  } producer;
+  struct alignas(kLine) ConsumerLine {
+    std::atomic<std::uint64_t> read_position;  // consumer: release; producer: acquire
+    std::atomic<std::uint64_t> messages;       // counter for tools
+    std::byte pad[kLine - 16];
+  } consumer;
+  WaitLine consumer_wait;  // the consumer sleeps here until there is data
+  WaitLine producer_wait;  // the producer sleeps here until there is room
+};
+static_assert(sizeof(RingControl) == 4 * kLine);
+static_assert(offsetof(RingControl, consumer) == kLine);
+static_assert(offsetof(RingControl, consumer_wait) == 2 * kLine);
+
+}  // namespace millrace::layout

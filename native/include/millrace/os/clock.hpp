@@ -1,0 +1,53 @@
+// Monotonic time in nanoseconds and deadlines made from it.
+#pragma once
+
+#include <time.h>
+
+#include <cstdint>
+#include <limits>
+
+namespace millrace::os {
+
+[[nodiscard]] inline std::uint64_t monotonic_ns() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+inline void sleep_ns(std::uint64_t duration) noexcept {
+  timespec left{static_cast<time_t>(duration / 1'000'000'000U),
+                static_cast<long>(duration % 1'000'000'000U)};
+  while (::nanosleep(&left, &left) != 0) {
+  }
+}
+
+// A point in time after which waiting ends. Deadline::after(0) is over at once.
+class Deadline {
+ public:
+  [[nodiscard]] static Deadline after(std::uint64_t ns) noexcept {
+    const std::uint64_t now = monotonic_ns();
+    const std::uint64_t end = now + ns;
+    return Deadline(end < now ? std::numeric_limits<std::uint64_t>::max() : end);
+  }
+  [[nodiscard]] bool passed() const noexcept { return monotonic_ns() >= end_; }
+  [[nodiscard]] std::uint64_t left_ns() const noexcept {
+    const std::uint64_t now = monotonic_ns();
+    return now >= end_ ? 0 : end_ - now;
+  }
+
+ private:
+  explicit Deadline(std::uint64_t end) noexcept : end_(end) {}
+  std::uint64_t end_;
+};
+
+// Tells the core that this is a spin loop.
+inline void spin_hint() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+  asm volatile("yield" ::: "memory");
+#endif
+}
+
+}  // namespace millrace::os

@@ -1,0 +1,64 @@
+// Byte-range locks that tell who is alive. They belong to the open file description (F_OFD_SETLK), so
+// the kernel drops them when the process dies, however it dies; they conflict between two opens in one
+// process too (worker threads), and no close of another descriptor releases them by accident.
+// On Linux the shared-memory object itself carries the locks.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <string>
+
+#include "../../result.hpp"
+#include "../descriptor.hpp"
+
+namespace millrace::os {
+
+class FileLock {
+ public:
+  // `object` is the descriptor of the shared-memory object; it must outlive this.
+  static Result<FileLock> over(int object, const std::string& /*object_name*/, mode_t /*mode*/) {
+    return FileLock(object);
+  }
+  static void remove_file(const std::string& /*object_name*/) noexcept {}
+
+  FileLock() = default;
+
+  // Takes the byte if nobody else has it. Never blocks.
+  [[nodiscard]] bool try_exclusive(off_t byte) const noexcept { return set(F_WRLCK, byte, 1); }
+  [[nodiscard]] bool try_shared(off_t byte) const noexcept { return set(F_RDLCK, byte, 1); }
+  void unlock(off_t byte) const noexcept { (void)set(F_UNLCK, byte, 1); }
+
+  // True if another description holds any byte of [from, from + count); count 0: to the end.
+  [[nodiscard]] bool held_by_other(off_t from, off_t count) const noexcept {
+    struct flock range = describe(F_WRLCK, from, count);
+    if (retry_eintr([&] { return ::fcntl(fd_, F_OFD_GETLK, &range); }) != 0) return true;
+    return range.l_type != F_UNLCK;
+  }
+
+  // True once the name no longer leads to this object.
+  [[nodiscard]] bool unlinked() const noexcept {
+    struct stat status {};
+    return ::fstat(fd_, &status) != 0 || status.st_nlink == 0;
+  }
+
+ private:
+  explicit FileLock(int fd) noexcept : fd_(fd) {}
+
+  static struct flock describe(int type, off_t from, off_t count) noexcept {
+    struct flock range {};
+    range.l_type = static_cast<short>(type);
+    range.l_whence = SEEK_SET;
+    range.l_start = from;
+    range.l_len = count;
+    return range;  // l_pid stays 0, as F_OFD_* demands
+  }
+  [[nodiscard]] bool set(int type, off_t byte, off_t count) const noexcept {
+    struct flock range = describe(type, byte, count);
+    return retry_eintr([&] { return ::fcntl(fd_, F_OFD_SETLK, &range); }) == 0;
+  }
+
+  int fd_ = -1;
+};
+
+}  // namespace millrace::os

@@ -1,0 +1,22 @@
+// Where objects live: shared-memory objects and doorbells both in /dev/shm (tmpfs).
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace millrace::os {
+
+inline constexpr std::size_t kObjectNameMax = 255;  // NAME_MAX of tmpfs, without the leading slash
+inline constexpr bool kLongNamesAreHashed = false;
+
+[[nodiscard]] inline const std::string& doorbell_directory() {
+  static const std::string directory = "/dev/shm";
+  return directory;
+}
+
+// The file a person finds an object under, for messages.
+[[nodiscard]] inline std::string object_path(const std::string& object_name) {
+  return "/dev/shm/" + object_name;
+}
+
+}  // namespace millrace::os

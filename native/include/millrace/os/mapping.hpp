@@ -1,0 +1,81 @@
+// Memory maps. A Mapping owns its address range and gives it back exactly once. Users keep it in a
+// shared_ptr: memory that a JavaScript ArrayBuffer can reach must stay mapped until the engine has let
+// go of it, however early the channel is closed.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "../result.hpp"
+#include "object.hpp"
+#include "place.hpp"
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+namespace millrace::os {
+
+class Mapping {
+ public:
+  Mapping(std::byte* base, std::size_t size) noexcept : base_(base), size_(size) {}
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() { ::munmap(base_, size_); }
+
+  [[nodiscard]] std::byte* data() const noexcept { return base_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+ private:
+  std::byte* base_;
+  std::size_t size_;
+};
+
+using MappingPtr = std::shared_ptr<Mapping>;
+
+// [offset, offset + size) of the object, seen and changed by all.
+inline Result<MappingPtr> map_shared(int fd, std::uint64_t offset, std::size_t size,
+                                     const std::string& object_name) {
+  void* base = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                      static_cast<off_t>(offset));
+  if (base == MAP_FAILED) return system_error("mmap", errno, object_path(object_name));
+  return std::make_shared<Mapping>(static_cast<std::byte*>(base), size);
+}
+
+// The same for a reader that must not change it. JavaScript has no read-only ArrayBuffer and a write to
+// a PROT_READ page kills the process, so the map is private and writable: reads follow the shared pages,
+// a stray write lands in a copy that only this process sees.
+inline Result<MappingPtr> map_private(int fd, std::uint64_t offset, std::size_t size,
+                                      const std::string& object_name) {
+  void* base = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd,
+                      static_cast<off_t>(offset));
+  if (base == MAP_FAILED) return system_error("mmap", errno, object_path(object_name));
+  return std::make_shared<Mapping>(static_cast<std::byte*>(base), size);
+}
+
+// `size` bytes of the object twice in a row, so that a ring's messages are contiguous at every
+// position. The address range is reserved first, so the second map cannot land on anything else.
+inline Result<MappingPtr> map_mirror(int fd, std::uint64_t offset, std::size_t size,
+                                     const std::string& object_name) {
+  void* reserved =
+      ::mmap(nullptr, size * 2, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) return system_error("mmap", errno, object_path(object_name));
+  auto mapping = std::make_shared<Mapping>(static_cast<std::byte*>(reserved), size * 2);
+  for (std::size_t half = 0; half < 2; ++half) {
+    void* at = mapping->data() + half * size;
+    if (::mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+               static_cast<off_t>(offset)) == MAP_FAILED) {
+      return system_error("mmap", errno, object_path(object_name));
+    }
+  }
+  return mapping;
+}
+
+}  // namespace millrace::os

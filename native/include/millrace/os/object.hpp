@@ -1,0 +1,120 @@
+// Named shared-memory objects: create, open, size and judge them. Each step that can fail names its
+// system call; nothing half-made is left behind.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include "../result.hpp"
+#include "descriptor.hpp"
+#include "place.hpp"
+
+namespace millrace::os {
+
+[[nodiscard]] inline std::size_t page_size() noexcept {
+  static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+[[nodiscard]] constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) noexcept {
+  return (value + unit - 1) / unit * unit;
+}
+
+enum class Access { read_only, read_write };
+
+// Fails with not_found if there is none. `object_name` has no leading slash.
+inline Result<Descriptor> open_object(const std::string& object_name, Access access) {
+  const std::string posix_name = "/" + object_name;
+  const int flags = (access == Access::read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW;
+  const int fd = retry_eintr([&] { return ::shm_open(posix_name.c_str(), flags, 0); });
+  if (fd >= 0) return Descriptor(fd);
+  if (errno == ELOOP) {
+    return make_error(Code::not_ours,
+                      "'" + object_path(object_name) +
+                          "' is a symbolic link; remove it, somebody put it in our way",
+                      object_path(object_name));
+  }
+  return system_error("shm_open", errno, object_path(object_name));
+}
+
+// Fails with exists if there is one already. The mode is exactly `mode`, whatever the umask.
+inline Result<Descriptor> create_object(const std::string& object_name, mode_t mode) {
+  const std::string posix_name = "/" + object_name;
+  const int fd = retry_eintr([&] {
+    return ::shm_open(posix_name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+  });
+  if (fd < 0) return system_error("shm_open", errno, object_path(object_name));
+  return Descriptor(fd);
+}
+
+inline void unlink_object(const std::string& object_name) noexcept {
+  const std::string posix_name = "/" + object_name;
+  (void)::shm_unlink(posix_name.c_str());
+}
+
+inline std::string octal(mode_t mode) {
+  char text[16];
+  (void)std::snprintf(text, sizeof text, "0%o", static_cast<unsigned>(mode));
+  return text;
+}
+
+// Refuses modes that give the world access or the owner too little. Returns the mode itself.
+inline Result<mode_t> check_mode(unsigned mode) {
+  if ((mode & ~0660U) != 0 || (mode & 0600U) != 0600U) {
+    return make_error(Code::invalid_argument,
+                      "mode " + octal(static_cast<mode_t>(mode)) +
+                          " is refused; use 0600, or 0640 or 0660 to let a group in (never the world)");
+  }
+  return static_cast<mode_t>(mode);
+}
+
+struct ObjectFacts {
+  std::uint64_t size = 0;
+  std::uint64_t inode = 0;
+  uid_t owner = 0;
+  gid_t group = 0;
+  mode_t mode = 0;
+};
+
+inline Result<ObjectFacts> inspect_object(int fd, const std::string& object_name) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return system_error("fstat", errno, object_path(object_name));
+  return ObjectFacts{static_cast<std::uint64_t>(status.st_size),
+                     static_cast<std::uint64_t>(status.st_ino), status.st_uid, status.st_gid,
+                     static_cast<mode_t>(status.st_mode & 07777)};
+}
+
+// An object is ours if the expected user owns it and its rights are no wider than asked for.
+inline Result<void> check_ours(const ObjectFacts& facts, uid_t expected_owner, mode_t widest,
+                               const std::string& object_name) {
+  const std::string path = object_path(object_name);
+  if (facts.owner != expected_owner) {
+    return make_error(Code::not_ours,
+                      "'" + path + "' belongs to user " + std::to_string(facts.owner) + ", not to " +
+                          std::to_string(expected_owner) +
+                          "; choose another name, or pass { owner } if that user is to be trusted",
+                      path);
+  }
+  if ((facts.mode & 07777 & ~widest) != 0) {
+    return make_error(Code::not_ours,
+                      "'" + path + "' has mode " + octal(facts.mode) + ", wider than the expected " +
+                          octal(widest) +
+                          "; remove it, or pass { mode } if its group is to be trusted",
+                      path);
+  }
+  return {};
+}
+
+}  // namespace millrace::os
+
+#if defined(__linux__)
+#include "linux/allocate.hpp"
+#elif defined(__APPLE__)
+#include "darwin/allocate.hpp"
+#endif

@@ -1,0 +1,315 @@
+// A named SPSC queue: the ring of spsc_ring.hpp inside a segment, with its two roles, waiting and leaving.
+// Either side may come first and may be replaced; each side is used by one thread at a time.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "layout/queue.hpp"
+#include "segment.hpp"
+#include "spsc_ring.hpp"
+#include "waiting.hpp"
+
+namespace millrace {
+
+inline constexpr std::uint64_t kDefaultQueueCapacity = 256 * 1024;
+
+struct QueueSpec {
+  std::string name;
+  std::uint64_t capacity = 0;  // bytes; 0: what is there, or the default for a new queue
+  mode_t mode = 0600;
+  std::optional<uid_t> owner;
+  bool keep = false;
+  std::uint64_t doorbell = 0;  // where this side can be woken; 0: it only ever blocks or polls
+};
+
+namespace detail {
+
+// The page-aligned power of two that holds `asked` bytes.
+inline Result<std::uint64_t> queue_capacity(std::uint64_t asked) {
+  if (asked > layout::kMaxQueueCapacity) {
+    return make_error(Code::invalid_argument,
+                      "capacity " + std::to_string(asked) + " is more than the " +
+                          std::to_string(layout::kMaxQueueCapacity) + " bytes a queue can have");
+  }
+  return std::bit_ceil(std::max<std::uint64_t>(asked, os::page_size()));
+}
+
+// What both sides of a queue share: the segment, and how to enter and leave it.
+class QueueSide {
+ public:
+  QueueSide(layout::QueueRole mine, const char* title) noexcept : mine_(mine), title_(title) {}
+  QueueSide(const QueueSide&) = delete;
+  QueueSide& operator=(const QueueSide&) = delete;
+  ~QueueSide() { leave(false); }
+
+  Result<void> enter(const QueueSpec& spec, const os::Deadline& deadline) {
+    auto capacity =
+        queue_capacity(spec.capacity == 0 ? kDefaultQueueCapacity : spec.capacity);
+    if (!capacity.ok()) return capacity.error();
+    const std::uint64_t page = os::page_size();
+    const std::uint64_t control_offset = page;
+    const std::uint64_t data_offset = control_offset + os::round_up(sizeof(layout::RingControl), page);
+
+    SegmentSpec segment;
+    segment.kind = layout::Kind::queue;
+    segment.letter = 'q';
+    segment.name = spec.name;
+    segment.mode = spec.mode;
+    segment.owner = spec.owner;
+    segment.keep = spec.keep;
+    segment.geometry.total_bytes = data_offset + capacity.value();
+    segment.geometry.values[layout::kQueueCapacity] = capacity.value();
+    segment.geometry.values[layout::kQueueControlOffset] = control_offset;
+    segment.geometry.values[layout::kQueueDataOffset] = data_offset;
+
+    const bool exact = spec.capacity != 0;
+    auto entered = Segment::enter(
+        segment, Entry::attach_or_create, deadline,
+        [&](const layout::Geometry& found) -> Result<std::uint64_t> {
+          const std::uint64_t bytes = found.values[layout::kQueueCapacity];
+          if (exact && bytes != capacity.value()) {
+            return make_error(Code::geometry,
+                              "queue '" + spec.name + "' exists with capacity " +
+                                  std::to_string(bytes) + ", not " + std::to_string(capacity.value()) +
+                                  "; open both sides with the same capacity, or unlink it first");
+          }
+          if (!std::has_single_bit(bytes) || bytes % page != 0 ||
+              bytes > layout::kMaxQueueCapacity ||
+              found.values[layout::kQueueControlOffset] != control_offset ||
+              found.values[layout::kQueueDataOffset] != data_offset ||
+              found.total_bytes != data_offset + bytes) {
+            return make_error(Code::corrupt,
+                              "queue '" + spec.name + "' has an impossible geometry; remove it");
+          }
+          return data_offset;
+        });
+    if (!entered.ok()) return entered.error();
+    segment_ = entered.take();
+    auto done = take_role(spec, data_offset);
+    if (!done.ok()) {
+      if (segment_.created()) segment_.unlink();
+      segment_ = Segment();
+      return done;
+    }
+    segment_.settle();
+    entered_ = true;
+    // The peer may be asleep since before we came: let it look, so that it learns whom to watch.
+    if (peer_waker_.peer_sleeps()) peer_waker_.wake(own_ringer_, segment_.trust());
+    return {};
+  }
+
+  // Resigns, wakes the peer, and removes the name if nobody is left and nothing unread (or `discard`).
+  void leave(bool discard) noexcept {
+    if (!entered_) return;
+    entered_ = false;
+    sleeper_.unpark();
+    const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
+    segment_.resign(record(mine_), mine_);
+    if (peer_waker_.peer_sleeps()) peer_waker_.wake(own_ringer_, segment_.trust());
+    if (locked && !segment_.anyone_else()) {
+      const bool unread =
+          control_->producer.write_position.load(std::memory_order_relaxed) !=
+          control_->consumer.read_position.load(std::memory_order_relaxed);
+      if (unread && !discard) {
+        segment_.set_flag(layout::kLingering, true);
+      } else {
+        segment_.unlink();
+      }
+    }
+    data_.reset();
+    segment_ = Segment();  // closes the descriptor: that ends the lifecycle lock, too
+  }
+
+  [[nodiscard]] bool open() const noexcept { return entered_; }
+  [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
+  [[nodiscard]] const os::MappingPtr& data() const noexcept { return data_; }
+  [[nodiscard]] std::uint64_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] layout::RingControl* control() const noexcept { return control_; }
+  [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
+  [[nodiscard]] const Waker& peer_waker() const noexcept { return peer_waker_; }
+
+  [[nodiscard]] layout::RoleRecord& record(layout::QueueRole role) const noexcept {
+    return segment_.at<layout::RoleRecord>(layout::kRolesOffset)[role];
+  }
+  [[nodiscard]] Peer peer() const noexcept { return segment_.peer(record(other()), other()); }
+  // Without a system call: has the peer left in good order?
+  [[nodiscard]] bool peer_left() const noexcept {
+    return record(other()).state.load(std::memory_order_acquire) ==
+           static_cast<std::uint32_t>(layout::RoleState::closed);
+  }
+  [[nodiscard]] std::uint64_t peer_doorbell() const noexcept {
+    return record(other()).doorbell.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint32_t peer_pid() const noexcept {
+    return record(other()).pid.load(std::memory_order_relaxed);
+  }
+  // For the wake-ups of enter() and leave(), and for users without a ringer of their own.
+  [[nodiscard]] os::BellRinger& own_ringer() noexcept { return own_ringer_; }
+
+ private:
+  [[nodiscard]] layout::QueueRole other() const noexcept {
+    return mine_ == layout::kProducerRole ? layout::kConsumerRole : layout::kProducerRole;
+  }
+
+  Result<void> take_role(const QueueSpec& spec, std::uint64_t data_offset) {
+    capacity_ = segment_.geometry().values[layout::kQueueCapacity];
+    auto mapped = os::map_mirror(segment_.fd(), data_offset, capacity_, segment_.object());
+    if (!mapped.ok()) return mapped.error();
+    auto claimed = segment_.claim(record(mine_), mine_, spec.doorbell, title_);
+    if (!claimed.ok()) return claimed;
+    data_ = mapped.take();
+    control_ = segment_.at<layout::RingControl>(
+        segment_.geometry().values[layout::kQueueControlOffset]);
+    segment_.set_flag(layout::kLingering, false);
+    const bool producer = mine_ == layout::kProducerRole;
+    sleeper_ = Sleeper(producer ? &control_->producer_wait : &control_->consumer_wait);
+    peer_waker_ = Waker(producer ? &control_->consumer_wait : &control_->producer_wait);
+    return {};
+  }
+
+  layout::QueueRole mine_;
+  const char* title_;
+  bool entered_ = false;
+  Segment segment_;
+  os::MappingPtr data_;
+  layout::RingControl* control_ = nullptr;
+  std::uint64_t capacity_ = 0;
+  Sleeper sleeper_;
+  Waker peer_waker_;
+  os::BellRinger own_ringer_;
+};
+
+}  // namespace detail
+
+class QueueProducer {
+ public:
+  static Result<std::unique_ptr<QueueProducer>> open(const QueueSpec& spec,
+                                                     const os::Deadline& deadline) {
+    std::unique_ptr<QueueProducer> self(new QueueProducer);
+    if (auto entered = self->side_.enter(spec, deadline); !entered.ok()) return entered.error();
+    self->ring_ = RingProducer(self->side_.control(), self->side_.data()->data(),
+                               self->side_.capacity());
+    if (self->ring_.corrupt()) {
+      return make_error(Code::corrupt, "queue '" + spec.name + "' holds impossible positions; remove it");
+    }
+    return self;
+  }
+
+  [[nodiscard]] RingStatus try_push(const void* payload, std::uint32_t length) {
+    const RingStatus status = ring_.push(payload, length);
+    if (status == RingStatus::ok) wake_consumer();
+    return status;
+  }
+  [[nodiscard]] std::byte* reserve(std::uint32_t length) noexcept { return ring_.reserve(length); }
+  void commit(std::uint32_t length) {
+    ring_.commit(length);
+    wake_consumer();
+  }
+  // See RingProducer::publish.
+  void publish(std::uint64_t bytes, std::uint64_t messages) {
+    ring_.publish(bytes, messages);
+    wake_consumer();
+  }
+
+  // Something has happened that a producer waiting for room for `bytes` should look at.
+  [[nodiscard]] bool stirred(std::uint64_t bytes) noexcept {
+    return ring_.has_room(bytes) || ring_.corrupt() || side_.peer_left();
+  }
+  // Blocks this thread: spins, then sleeps at most kSleepSliceNs a call. True if stirred.
+  [[nodiscard]] bool wait_room(std::uint64_t bytes, std::uint64_t spin_ns, std::uint64_t timeout_ns) {
+    return wait_blocking(side_.sleeper(), spin_ns, std::min(timeout_ns, spin_ns + kSleepSliceNs),
+                         [&] { return stirred(bytes); });
+  }
+  // Prepares to sleep in an event loop. False: there is something to do already, do not sleep.
+  [[nodiscard]] bool park(const WakeAddress& address, std::uint64_t bytes) noexcept {
+    side_.sleeper().park_on_bell(address);
+    if (!stirred(bytes)) return true;
+    side_.sleeper().unpark();
+    return false;
+  }
+
+  [[nodiscard]] RingProducer& ring() noexcept { return ring_; }
+  [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
+  // Whoever has a ringer for many channels (an event loop) lends it.
+  void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
+  void close(bool discard) noexcept { side_.leave(discard); }
+
+ private:
+  QueueProducer() = default;
+  void wake_consumer() {
+    if (side_.peer_waker().peer_sleeps()) [[unlikely]] {
+      side_.peer_waker().wake(ringer_ != nullptr ? *ringer_ : side_.own_ringer(),
+                              side_.segment().trust());
+    }
+  }
+
+  RingProducer ring_;
+  os::BellRinger* ringer_ = nullptr;
+  detail::QueueSide side_{layout::kProducerRole, "producer"};
+};
+
+class QueueConsumer {
+ public:
+  static Result<std::unique_ptr<QueueConsumer>> open(const QueueSpec& spec,
+                                                     const os::Deadline& deadline) {
+    std::unique_ptr<QueueConsumer> self(new QueueConsumer);
+    if (auto entered = self->side_.enter(spec, deadline); !entered.ok()) return entered.error();
+    self->ring_ = RingConsumer(self->side_.control(), self->side_.data()->data(),
+                               self->side_.capacity());
+    if (self->ring_.corrupt()) {
+      return make_error(Code::corrupt, "queue '" + spec.name + "' holds impossible positions; remove it");
+    }
+    return self;
+  }
+
+  // The oldest message, in place until release().
+  [[nodiscard]] Message peek() noexcept { return ring_.peek(); }
+  void release(const Message& message) {
+    ring_.release(message);
+    wake_producer();
+  }
+  // See RingConsumer::release_bytes.
+  bool release_bytes(std::uint64_t bytes, std::uint64_t messages) {
+    if (!ring_.release_bytes(bytes, messages)) return false;
+    wake_producer();
+    return true;
+  }
+
+  [[nodiscard]] bool stirred() noexcept {
+    return ring_.has_data() || ring_.corrupt() || side_.peer_left();
+  }
+  [[nodiscard]] bool wait_data(std::uint64_t spin_ns, std::uint64_t timeout_ns) {
+    return wait_blocking(side_.sleeper(), spin_ns, std::min(timeout_ns, spin_ns + kSleepSliceNs),
+                         [&] { return stirred(); });
+  }
+  [[nodiscard]] bool park(const WakeAddress& address) noexcept {
+    side_.sleeper().park_on_bell(address);
+    if (!stirred()) return true;
+    side_.sleeper().unpark();
+    return false;
+  }
+
+  [[nodiscard]] RingConsumer& ring() noexcept { return ring_; }
+  [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
+  void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
+  void close(bool discard) noexcept { side_.leave(discard); }
+
+ private:
+  QueueConsumer() = default;
+  void wake_producer() {
+    if (side_.peer_waker().peer_sleeps()) [[unlikely]] {
+      side_.peer_waker().wake(ringer_ != nullptr ? *ringer_ : side_.own_ringer(),
+                              side_.segment().trust());
+    }
+  }
+
+  RingConsumer ring_;
+  os::BellRinger* ringer_ = nullptr;
+  detail::QueueSide side_{layout::kConsumerRole, "consumer"};
+};
+
+}  // namespace millrace

@@ -1,0 +1,223 @@
+// A lock-free single-producer single-consumer ring of variable-length messages over memory that two
+// processes share (layout/queue.hpp draws it).
+//
+// Who owns what: the producer alone writes write_position, the consumer alone read_position. Each keeps
+// its own position and a cached copy of the other's in private memory, so the common call touches no
+// line the peer writes (the cached-index idea of rigtorp's SPSCQueue), and so that a peer can lie only
+// about its own position, which is judged before use.
+//
+// Memory order: the producer writes the record, then write_position with release; the consumer loads it
+// with acquire, so it sees whole records. The consumer finishes reading, then stores read_position with
+// release; the producer loads it with acquire before it writes there again. A peer killed between two
+// instructions leaves the last released position: what was published is whole, what was not is unseen.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "layout/queue.hpp"
+
+namespace millrace {
+
+// What a ring call found. `corrupt` means that the peer wrote nonsense; the channel must be closed.
+enum class RingStatus { ok, empty, full, too_large, corrupt };
+
+class RingProducer {
+ public:
+  RingProducer() = default;
+
+  // Continues where the last producer published. `data` is the mirror map.
+  RingProducer(layout::RingControl* control, std::byte* data, std::uint64_t capacity) noexcept
+      : control_(control), data_(data), capacity_(capacity) {
+    write_ = control_->producer.write_position.load(std::memory_order_relaxed);
+    read_cache_ = write_;  // refresh() replaces it; judged against the full range there
+    const std::uint64_t read = control_->consumer.read_position.load(std::memory_order_acquire);
+    if (!plausible(read, write_ - capacity_, write_) || write_ % layout::kRecordAlign != 0) {
+      corrupt_ = true;
+    } else {
+      read_cache_ = read;
+    }
+  }
+
+  [[nodiscard]] std::uint64_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] std::uint64_t max_message() const noexcept {
+    return capacity_ - layout::kRecordHeaderBytes;
+  }
+  [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
+  [[nodiscard]] std::byte* data() const noexcept { return data_; }
+
+  // Is there room for `bytes` (record bytes, headers included)? Asks the consumer only if needed.
+  [[nodiscard]] bool has_room(std::uint64_t bytes) noexcept {
+    if (capacity_ - (write_ - read_cache_) >= bytes) [[likely]] return true;
+    refresh();
+    return !corrupt_ && capacity_ - (write_ - read_cache_) >= bytes;
+  }
+  [[nodiscard]] std::uint64_t room() noexcept {
+    refresh();
+    return corrupt_ ? 0 : capacity_ - (write_ - read_cache_);
+  }
+  [[nodiscard]] bool drained() noexcept {
+    refresh();
+    return !corrupt_ && write_ == read_cache_;
+  }
+
+  [[nodiscard]] RingStatus push(const void* payload, std::uint32_t length) noexcept {
+    const std::uint64_t bytes = layout::record_bytes(length);
+    if (bytes > capacity_) [[unlikely]] return RingStatus::too_large;
+    if (!has_room(bytes)) [[unlikely]] return corrupt_ ? RingStatus::corrupt : RingStatus::full;
+    std::byte* record = place(write_);
+    put_header(record, length);
+    std::memcpy(record + layout::kRecordHeaderBytes, payload, length);
+    publish(bytes, 1);
+    return RingStatus::ok;
+  }
+
+  // The payload of the next message, to be written in place; nothing is visible before commit().
+  // nullptr if there is no room (see has_room) or it never fits.
+  [[nodiscard]] std::byte* reserve(std::uint32_t length) noexcept {
+    const std::uint64_t bytes = layout::record_bytes(length);
+    if (bytes > capacity_ || !has_room(bytes)) return nullptr;
+    return place(write_) + layout::kRecordHeaderBytes;
+  }
+  // `length` is at most what was reserved.
+  void commit(std::uint32_t length) noexcept {
+    put_header(place(write_), length);
+    publish(layout::record_bytes(length), 1);
+  }
+
+  // For a batch that the caller laid down as records itself, starting at next_offset(): one release
+  // store makes all of it visible. `bytes` is a multiple of 8 for which has_room() said yes.
+  [[nodiscard]] std::uint64_t next_offset() const noexcept { return write_ & (capacity_ - 1); }
+  void publish(std::uint64_t bytes, std::uint64_t messages) noexcept {
+    write_ += bytes;
+    auto& line = control_->producer;
+    line.messages.store(line.messages.load(std::memory_order_relaxed) + messages,
+                        std::memory_order_relaxed);
+    // release: pairs with the acquire load in RingConsumer::refresh.
+    line.write_position.store(write_, std::memory_order_release);
+  }
+
+ private:
+  void refresh() noexcept {
+    // acquire: pairs with the release store in RingConsumer::release; the consumer has finished reading.
+    const std::uint64_t read = control_->consumer.read_position.load(std::memory_order_acquire);
+    if (!plausible(read, read_cache_, write_)) [[unlikely]] {
+      corrupt_ = true;
+      return;
+    }
+    read_cache_ = read;
+  }
+  // from <= position <= to on the circle of 64-bit numbers, and on a record boundary.
+  static bool plausible(std::uint64_t position, std::uint64_t from, std::uint64_t to) noexcept {
+    return position - from <= to - from && position % layout::kRecordAlign == 0;
+  }
+  [[nodiscard]] std::byte* place(std::uint64_t position) const noexcept {
+    return data_ + (position & (capacity_ - 1));
+  }
+  static void put_header(std::byte* record, std::uint32_t length) noexcept {
+    // One 8-byte store: length in the low half, flags (none yet) in the high half.
+    const std::uint64_t header = length;
+    std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(record))
+        .store(header, std::memory_order_relaxed);
+  }
+
+  layout::RingControl* control_ = nullptr;
+  std::byte* data_ = nullptr;
+  std::uint64_t capacity_ = 0;
+  std::uint64_t write_ = 0;
+  std::uint64_t read_cache_ = 0;
+  bool corrupt_ = false;
+};
+
+struct Message {
+  RingStatus status = RingStatus::empty;
+  const std::byte* data = nullptr;
+  std::uint32_t length = 0;
+};
+
+class RingConsumer {
+ public:
+  RingConsumer() = default;
+
+  // Continues where the last consumer released.
+  RingConsumer(layout::RingControl* control, std::byte* data, std::uint64_t capacity) noexcept
+      : control_(control), data_(data), capacity_(capacity) {
+    read_ = control_->consumer.read_position.load(std::memory_order_relaxed);
+    write_cache_ = read_;
+    if (read_ % layout::kRecordAlign != 0) corrupt_ = true;
+  }
+
+  [[nodiscard]] std::uint64_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
+  [[nodiscard]] std::byte* data() const noexcept { return data_; }
+
+  // Bytes of whole records published and not yet released. Asks the producer.
+  [[nodiscard]] std::uint64_t available() noexcept {
+    refresh();
+    return corrupt_ ? 0 : write_cache_ - read_;
+  }
+  // Asks the producer only if nothing is known to be there.
+  [[nodiscard]] bool has_data() noexcept {
+    if (write_cache_ != read_) [[likely]] return true;
+    refresh();
+    return !corrupt_ && write_cache_ != read_;
+  }
+  [[nodiscard]] std::uint64_t next_offset() const noexcept { return read_ & (capacity_ - 1); }
+
+  // The oldest message, in place. Valid until release_bytes() covers it.
+  [[nodiscard]] Message peek() noexcept {
+    if (!has_data()) [[unlikely]] {
+      return {corrupt_ ? RingStatus::corrupt : RingStatus::empty, nullptr, 0};
+    }
+    std::byte* record = data_ + next_offset();
+    // Fetched once and judged: the peer may change it at any time.
+    const auto length = static_cast<std::uint32_t>(
+        std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(record))
+            .load(std::memory_order_relaxed));
+    if (layout::record_bytes(length) > write_cache_ - read_) [[unlikely]] {
+      corrupt_ = true;
+      return {RingStatus::corrupt, nullptr, 0};
+    }
+    return {RingStatus::ok, record + layout::kRecordHeaderBytes, length};
+  }
+  // Gives the memory of one peeked message back.
+  void release(const Message& message) noexcept {
+    release_bytes(layout::record_bytes(message.length), 1);
+  }
+  // The same for a batch that the caller walked itself. False, and nothing done, if `bytes` is more than
+  // is there.
+  bool release_bytes(std::uint64_t bytes, std::uint64_t messages) noexcept {
+    if (bytes > write_cache_ - read_ || bytes % layout::kRecordAlign != 0) return false;
+    read_ += bytes;
+    auto& line = control_->consumer;
+    line.messages.store(line.messages.load(std::memory_order_relaxed) + messages,
+                        std::memory_order_relaxed);
+    // release: pairs with the acquire load in RingProducer::refresh.
+    line.read_position.store(read_, std::memory_order_release);
+    return true;
+  }
+  void mark_corrupt() noexcept { corrupt_ = true; }
+
+ private:
+  void refresh() noexcept {
+    // acquire: pairs with the release store in RingProducer::publish; whole records are visible.
+    const std::uint64_t write = control_->producer.write_position.load(std::memory_order_acquire);
+    if (write - write_cache_ > capacity_ - (write_cache_ - read_) ||
+        write % layout::kRecordAlign != 0) [[unlikely]] {
+      corrupt_ = true;
+      return;
+    }
+    write_cache_ = write;
+  }
+
+  layout::RingControl* control_ = nullptr;
+  std::byte* data_ = nullptr;
+  std::uint64_t capacity_ = 0;
+  std::uint64_t read_ = 0;
+  std::uint64_t write_cache_ = 0;
+  bool corrupt_ = false;
+};
+
+}  // namespace millrace

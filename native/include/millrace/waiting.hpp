@@ -1,0 +1,141 @@
+// Parking and waking over a layout::WaitLine, without a lost wake-up and without a fence per publish.
+//
+// Sleeper                                   Waker
+//   (S1) parked = kind                        (W1) publish (release store of a position, a bit, …)
+//   (S2) heavy fence                          (W2) light fence
+//   (S3) look once more; sleep if nothing     (W3) if parked != 0: exchange it for 0, wake
+//
+// Either (W3) sees (S1), or (S3) sees (W1): with two full fences by the usual store-buffering argument;
+// with the asymmetric pair because the heavy fence puts a full barrier at some point of the waker's
+// instruction stream: before (W3), which then sees (S1), or after (W1), which (S3) then sees.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "layout/header.hpp"
+#include "os/clock.hpp"
+#include "os/doorbell.hpp"
+#include "os/fence.hpp"
+#include "os/futex.hpp"
+
+namespace millrace {
+
+// Where a sleeper wants to be woken: in its event loop (doorbell and token), or on the futex (no doorbell).
+struct WakeAddress {
+  std::uint64_t doorbell = 0;
+  std::uint64_t token = 0;
+};
+
+// The sleeper's half. One per side of a channel; used by one thread at a time.
+class Sleeper {
+ public:
+  Sleeper() = default;
+  explicit Sleeper(layout::WaitLine* line) noexcept : line_(line) {
+    line_->parked.store(0, std::memory_order_relaxed);
+    // A sleeper that cannot issue the heavy fence asks wakers to fence in full. Wakers that are already
+    // running see that within the time a store takes to become visible; a millisecond is ample.
+    const bool full = !os::asymmetric_fence_available();
+    const std::uint32_t before =
+        line_->needs_full_fence.exchange(full ? 1U : 0U, std::memory_order_seq_cst);
+    if (full && before == 0) os::sleep_ns(1'000'000);
+  }
+
+  // (S1) and (S2). The caller does (S3), and calls unpark() if it need not sleep after all.
+  void park_on_bell(const WakeAddress& address) noexcept {
+    line_->doorbell.store(address.doorbell, std::memory_order_relaxed);
+    line_->token.store(address.token, std::memory_order_relaxed);
+    // release: the waker that sees `parked` (acquire, in wake) sees where to ring.
+    line_->parked.store(static_cast<std::uint32_t>(layout::Parked::doorbell),
+                        std::memory_order_release);
+    os::heavy_fence();
+  }
+  void park_on_futex() noexcept {
+    line_->parked.store(static_cast<std::uint32_t>(layout::Parked::futex),
+                        std::memory_order_release);
+    os::heavy_fence();
+  }
+  // Sleeps until woken or the time is over. Only after park_on_futex() and (S3).
+  void sleep(std::uint64_t timeout_ns) noexcept {
+    os::futex_wait(line_->parked, static_cast<std::uint32_t>(layout::Parked::futex), timeout_ns);
+  }
+  // A ring may still be on its way; it is harmless.
+  void unpark() noexcept { line_->parked.store(0, std::memory_order_relaxed); }
+  [[nodiscard]] bool parked() const noexcept {
+    return line_->parked.load(std::memory_order_relaxed) != 0;
+  }
+
+ private:
+  layout::WaitLine* line_ = nullptr;
+};
+
+// The waker's half.
+class Waker {
+ public:
+  Waker() = default;
+  explicit Waker(layout::WaitLine* line) noexcept
+      : line_(line), full_fence_(!os::asymmetric_fence_available()) {}
+
+  // (W2) and the test of (W3), after a publish. Nearly free when nobody sleeps.
+  [[nodiscard]] bool peer_sleeps() const noexcept {
+    fence();
+    return line_->parked.load(std::memory_order_relaxed) != 0;
+  }
+  void fence() const noexcept {
+    if (full_fence_ || line_->needs_full_fence.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+    } else {
+      std::atomic_signal_fence(std::memory_order_seq_cst);  // the compiler's half of the light fence
+    }
+  }
+  // For callers that fenced already, once for many peers.
+  [[nodiscard]] bool peer_parked() const noexcept {
+    return line_->parked.load(std::memory_order_relaxed) != 0;
+  }
+
+  // The rest of (W3). Exactly one waker gets the duty; a second call does nothing.
+  void wake(os::BellRinger& ringer, const os::BellTrust& trust) const {
+    // acquire: pairs with the sleeper's release of `parked`.
+    const std::uint32_t kind = line_->parked.exchange(0, std::memory_order_acq_rel);
+    if (kind == 0) return;
+    line_->wakes.fetch_add(1, std::memory_order_relaxed);
+    if (kind == static_cast<std::uint32_t>(layout::Parked::futex)) {
+      os::futex_wake_all(line_->parked);
+    } else {
+      const std::uint64_t doorbell = line_->doorbell.load(std::memory_order_relaxed);
+      const std::uint64_t token = line_->token.load(std::memory_order_relaxed);
+      (void)ringer.ring(doorbell, token, trust);  // a dead sleeper needs no wake-up
+    }
+  }
+
+ private:
+  layout::WaitLine* line_ = nullptr;
+  bool full_fence_ = true;
+};
+
+// Spins, then sleeps in slices, until `ready` or the time is over. A slice is short enough that the
+// caller's own checks (a dead peer, a terminated thread) come round in time.
+inline constexpr std::uint64_t kSleepSliceNs = 20'000'000;
+
+template <typename Ready>
+[[nodiscard]] bool wait_blocking(Sleeper& sleeper, std::uint64_t spin_ns, std::uint64_t timeout_ns,
+                                 Ready&& ready) {
+  if (ready()) return true;
+  if (spin_ns > timeout_ns) spin_ns = timeout_ns;
+  if (spin_ns > 0) {
+    const os::Deadline spin = os::Deadline::after(spin_ns);
+    do {
+      for (int i = 0; i < 64; ++i) {
+        if (ready()) return true;
+        os::spin_hint();
+      }
+    } while (!spin.passed());
+  }
+  if (timeout_ns <= spin_ns) return ready();
+  sleeper.park_on_futex();
+  if (!ready()) sleeper.sleep(timeout_ns - spin_ns);
+  sleeper.unpark();
+  return ready();
+}
+
+}  // namespace millrace

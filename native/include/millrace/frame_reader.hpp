@@ -168,6 +168,10 @@ class FrameReader {
   [[nodiscard]] const os::MappingPtr& pool() const noexcept { return pool_; }
   [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
   void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
+  // For a reader that learns only from the segment which doorbell suits it.
+  void announce_doorbell(std::uint64_t doorbell) const noexcept {
+    record().doorbell.store(doorbell, std::memory_order_relaxed);
+  }
 
   void close() noexcept {
     if (!entered_) return;
@@ -208,51 +212,73 @@ class FrameReader {
                                    : std::max<std::uint32_t>(1, plan.slots - 2);
 
     // Whoever had the lane before is gone; what it pinned and what was queued for it counts for nothing.
-    // A publish under way may still push a frame for it: take() then finds it pinned and hands it to us,
-    // or finds the pin cleared and passes over it.
+    // The writer may still be working on the lane for it, though: pushing, or taking a frame back. Were
+    // that to end after our first pin, it could give us a predecessor's frame, or take our pin away.
     auto& active = channel_.control().lanes.active;
     active.fetch_and(~bit_, std::memory_order_acq_rel);
+    if (auto quiet = let_writer_finish(deadline); !quiet.ok()) return quiet.error();
     queue_.skip_all();
     clear_pins();
+    // Before claim(): the new epoch tells the writer that policy and depth are ours.
+    auto& join_line = queue_.view().lane->join;
+    join_line.policy.store(static_cast<std::uint32_t>(spec.policy), std::memory_order_relaxed);
+    join_line.depth.store(depth_of(spec, plan), std::memory_order_relaxed);
     auto claimed = segment_.claim(record(), role(), spec.doorbell, "reader");
     if (!claimed.ok()) return claimed;
     entered_ = true;  // from here on close() undoes everything
     sleeper_ = Sleeper(&queue_.view().lane->wait);
     writer_waker_ = Waker(&channel_.control().wait);
-    auto& join_line = queue_.view().lane->join;
-    join_line.policy.store(static_cast<std::uint32_t>(spec.policy), std::memory_order_relaxed);
-    join_line.depth.store(depth_of(spec, plan), std::memory_order_relaxed);
-    const auto& counters = queue_.view().lane->writer;
-    lost_before_ = counters.dropped.load(std::memory_order_relaxed) +
-                   counters.evicted.load(std::memory_order_relaxed);
+    auto& writer_line = queue_.view().lane->writer;
+    lost_before_ = writer_line.dropped.load(std::memory_order_relaxed) +
+                   writer_line.evicted.load(std::memory_order_relaxed);
+    writer_line.first.store(0, std::memory_order_relaxed);
 
     // From now on frames are queued for us. A publish that began before it could see our bit must end
-    // before we know where we joined: active -> heavy fence -> begun here, begun -> fence -> active in
-    // FrameWriter::publish.
-    // release: pairs with the acquire in FrameWriter::active_lanes: policy and depth come with the bit.
+    // before we know where we joined.
+    // release: pairs with the acquire in FrameWriter::active_lanes: all of the above comes with the bit.
     active.fetch_or(bit_, std::memory_order_acq_rel);
+    auto begun = let_writer_finish(deadline);
+    if (!begun.ok()) return begun.error();
+    // That publish may have seen our bit, or not: if it has, its frame is in our queue.
+    const std::uint64_t first = writer_line.first.load(std::memory_order_relaxed);
+    joined_after_ = first != 0 && first <= begun.value() ? first - 1 : begun.value();
+    if (spec.history > 0) collect_history(spec.history);
+    segment_.settle();
+    // The writer may be asleep since before we came: let it look, so that it learns whom to watch.
+    wake_writer();
+    return {};
+  }
+
+  // Waits until the writer has done what it may be doing with a look at `active` that is older than our
+  // last change of it: active -> heavy fence -> begun, evictions here; begun, evictions -> fence -> active
+  // in FrameWriter::publish and evict_for_room. Returns the last sequence begun by then.
+  Result<std::uint64_t> let_writer_finish(const os::Deadline& deadline) const {
     os::heavy_fence();
+    // Without the asymmetric fence our own full fence does not order a writer that relies on it. Its
+    // stores become visible within the time a store takes; a millisecond is ample.
+    if (!os::asymmetric_fence_available()) os::sleep_ns(1'000'000);
     const auto& sequence = channel_.control().sequence;
     const std::uint64_t begun = sequence.begun.load(std::memory_order_relaxed);
-    for (int look = 0; sequence.published.load(std::memory_order_acquire) < begun; ++look) {
+    const std::uint64_t evictions = sequence.evictions.load(std::memory_order_relaxed);
+    const auto busy = [&] {
+      // acquire: pairs with the release stores that end a publish and an eviction.
+      if (sequence.published.load(std::memory_order_acquire) < begun) return true;
+      return evictions % 2 == 1 && sequence.evictions.load(std::memory_order_acquire) == evictions;
+    };
+    for (int look = 0; busy(); ++look) {
       if (look < 1000) {
         os::spin_hint();
         continue;
       }
       if (!segment_.role_held(layout::kWriterRole)) break;  // it died; its successor sorts it out
       if (deadline.passed()) {
-        return make_error(Code::timeout, "the writer of '" + spec.name +
-                                             "' (process " + std::to_string(writer_pid()) +
+        return make_error(Code::timeout, "the writer of '" + segment_.name() + "' (process " +
+                                             std::to_string(writer_pid()) +
                                              ") is stopped in the middle of a publish");
       }
       os::sleep_ns(50'000);
     }
-    joined_after_ = begun;
-    if (spec.history > 0) collect_history(spec.history);
-    segment_.settle();
-    // The writer may be asleep since before we came: let it look, so that it learns whom to watch.
-    wake_writer();
-    return {};
+    return begun;
   }
 
   static std::uint32_t depth_of(const FrameReaderSpec& spec, const layout::FramesPlan& plan) noexcept {
@@ -283,7 +309,9 @@ class FrameReader {
   // Pins up to `wanted` of the newest frames of the history, oldest first. Only frames from before we
   // joined: later ones come through the queue.
   void collect_history(std::uint32_t wanted) {
-    std::vector<Entry> found;
+    std::vector<Pinned> found;
+    const auto& published = channel_.control().sequence.published;
+    const std::uint64_t before = published.load(std::memory_order_acquire);
     for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) {
       layout::SlotRecord& record = channel_.slot(slot);
       std::uint64_t holders = record.holders.load(std::memory_order_acquire);
@@ -300,14 +328,20 @@ class FrameReader {
       }
     }
     std::sort(found.begin(), found.end(),
-              [](const Entry& a, const Entry& b) { return a.sequence < b.sequence; });
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      const bool before_us = found[i].sequence <= joined_after_;
-      const bool new_enough = found.size() - i <= wanted;
-      if (before_us && new_enough) {
-        backlog_.push_back(found[i]);
+              [](const Pinned& a, const Pinned& b) { return a.sequence < b.sequence; });
+    // While we looked, a publish may have let a frame go that is newer than one we had pinned already.
+    // What is older than such a hole is not handed out; what follows must end where the queue begins.
+    const bool moved = channel_.control().sequence.begun.load(std::memory_order_acquire) != before;
+    std::uint64_t expected = joined_after_;
+    bool hole = false;
+    for (auto at = found.rbegin(); at != found.rend(); ++at) {
+      const bool before_us = at->sequence <= joined_after_;
+      if (before_us && moved && at->sequence != expected) hole = true;
+      if (before_us && !hole && backlog_.size() < wanted) {
+        backlog_.push_front(*at);
+        expected = at->sequence - 1;
       } else {
-        drop(found[i].slot);
+        drop(at->slot);
       }
     }
   }
@@ -315,7 +349,7 @@ class FrameReader {
   // The next frame of the history or the queue, pinned and judged, without accounting.
   [[nodiscard]] ReceivedFrame next() {
     if (!backlog_.empty()) {
-      const Entry entry = backlog_.front();
+      const Pinned entry = backlog_.front();
       backlog_.pop_front();
       return describe(entry.slot, entry.sequence);
     }
@@ -395,7 +429,7 @@ class FrameReader {
     return detail::FrameChannel::role_of_lane(lane_);
   }
 
-  struct Entry {
+  struct Pinned {
     std::uint64_t sequence;
     std::uint32_t slot;
   };
@@ -407,7 +441,7 @@ class FrameReader {
   LaneConsumer queue_;
   std::uint32_t lane_ = 0;
   std::uint64_t bit_ = 0;
-  std::deque<Entry> backlog_;
+  std::deque<Pinned> backlog_;
   std::vector<std::uint64_t> held_;  // sequence held in each slot, 0 if none
   std::uint32_t held_count_ = 0;
   std::uint32_t max_held_ = 1;

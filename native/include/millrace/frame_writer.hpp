@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "frame_channel.hpp"
@@ -81,7 +82,8 @@ class FrameWriter {
     }
     if (auto slot = find_free(active_lanes())) return slot;
     if (evict_for_room()) return find_free(active_lanes());
-    if (reap_dead_readers()) return find_free(active_lanes());
+    const bool settled = settle_doubts();
+    if (reap_dead_readers() || settled) return find_free(active_lanes());
     return std::nullopt;
   }
   // Gives an unpublished loan back.
@@ -113,6 +115,10 @@ class FrameWriter {
                            std::memory_order_relaxed);
     std::uint64_t targets = 0;
     detail::for_each_bit(active, [&](std::uint32_t lane) {
+      if (std::exchange(lanes_[lane].fresh, false)) {
+        // Visible to the reader that waits for `published` in FrameReader::join.
+        lanes_[lane].view.lane->writer.first.store(sequence, std::memory_order_relaxed);
+      }
       if (make_room(lane)) targets |= 1ULL << lane;
     });
     // release: pairs with the acquire loads of holders in FrameReader: the payload and the record are
@@ -193,6 +199,10 @@ class FrameWriter {
   [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
   [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
   void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
+  // For a writer that learns only from the segment which doorbell suits it.
+  void announce_doorbell(std::uint64_t doorbell) const noexcept {
+    channel_.writer_record().doorbell.store(doorbell, std::memory_order_relaxed);
+  }
 
   void close() noexcept {
     if (!entered_) return;
@@ -212,8 +222,16 @@ class FrameWriter {
     LaneProducer queue;
     Waker waker;
     std::uint32_t epoch = 0;  // of the reader we know; 0: none yet
+    bool fresh = false;       // that reader has not been told which frame was its first
     layout::Policy policy = layout::Policy::wait;
     std::uint64_t depth = 0;
+  };
+
+  // A pin found by inherit() that only a reader's ledger accounts for.
+  struct Doubt {
+    std::uint64_t sequence;
+    std::uint32_t slot;
+    std::uint32_t lane;
   };
 
   FrameWriter() = default;
@@ -278,7 +296,10 @@ class FrameWriter {
       detail::for_each_bit(holders & active, [&](std::uint32_t lane) {
         const bool queued =
             lanes_[lane].queue.queued(layout::make_descriptor(sequence, slot));
-        if (!queued && !lanes_[lane].view.marked(slot)) {
+        if (queued) return;
+        if (lanes_[lane].view.marked(slot)) {
+          doubtful_.push_back({sequence, slot, lane});
+        } else {
           record.holders.fetch_and(~(1ULL << lane), std::memory_order_acq_rel);
         }
       });
@@ -295,6 +316,26 @@ class FrameWriter {
     for (const auto& [sequence, slot] : kept) remember(slot);
     sequence_line.begun.store(sequence_, std::memory_order_relaxed);
     sequence_line.published.store(sequence_, std::memory_order_release);
+    const std::uint64_t evictions = sequence_line.evictions.load(std::memory_order_relaxed);
+    sequence_line.evictions.store(evictions + evictions % 2, std::memory_order_relaxed);
+  }
+
+  // A mark seen by inherit() may have been that of a reader about to take a descriptor which our
+  // predecessor had evicted, dying before it cleared the pin. Such a reader loses the race and takes its
+  // mark back; the pin is then nobody's. True if there was one.
+  bool settle_doubts() {
+    bool freed = false;
+    std::erase_if(doubtful_, [&](const Doubt& doubt) {
+      layout::SlotRecord& record = channel_.slot(doubt.slot);
+      const std::uint64_t bit = 1ULL << doubt.lane;
+      const bool same = record.sequence.load(std::memory_order_relaxed) == doubt.sequence;
+      if (!same || (record.holders.load(std::memory_order_acquire) & bit) == 0) return true;
+      if (lanes_[doubt.lane].view.marked(doubt.slot)) return false;
+      record.holders.fetch_and(~bit, std::memory_order_acq_rel);
+      freed = true;
+      return true;
+    });
+    return freed;
   }
 
   // The lanes to deliver to, with what their readers asked for brought up to date.
@@ -305,9 +346,12 @@ class FrameWriter {
     detail::for_each_bit(active, [&](std::uint32_t lane) {
       LaneState& state = lanes_[lane];
       const auto& join = state.view.lane->join;
-      const std::uint32_t epoch = join.role.epoch.load(std::memory_order_relaxed);
+      // acquire: pairs with the release of the epoch in Segment::claim. The bit may still be that of a
+      // predecessor on the lane; the epoch alone says whose policy and depth these are.
+      const std::uint32_t epoch = join.role.epoch.load(std::memory_order_acquire);
       if (epoch == state.epoch) [[likely]] return;
       state.epoch = epoch;
+      state.fresh = true;
       banned_ &= ~(1ULL << lane);
       state.depth = std::clamp<std::uint64_t>(join.depth.load(std::memory_order_relaxed), 1,
                                               state.view.capacity());
@@ -367,8 +411,19 @@ class FrameWriter {
   }
 
   // Takes queued frames back from overwrite-oldest readers, oldest first, until a slot is free.
+  // Joining readers need to know whether a predecessor's lane is being worked on:
+  // evictions odd -> fence -> active here, active -> heavy fence -> evictions in FrameReader::join.
   bool evict_for_room() {
-    const std::uint64_t active = active_lanes();
+    auto& evictions = channel_.control().sequence.evictions;
+    const std::uint64_t count = evictions.load(std::memory_order_relaxed);
+    evictions.store(count + 1, std::memory_order_relaxed);
+    join_fence();
+    const bool freed = evict_until_free(active_lanes());
+    // release: pairs with the acquire in FrameReader::join: the pins are cleared.
+    evictions.store(count + 2, std::memory_order_release);
+    return freed;
+  }
+  bool evict_until_free(std::uint64_t active) {
     for (std::uint32_t round = 0; round < channel_.plan().slots * channel_.plan().readers; ++round) {
       std::optional<std::uint32_t> victim;
       std::uint64_t oldest = 0;
@@ -469,6 +524,7 @@ class FrameWriter {
   std::vector<bool> loaned_;
   std::uint64_t loans_ = 0;
   std::deque<std::uint32_t> history_;
+  std::vector<Doubt> doubtful_;
   std::uint32_t cursor_ = 0;
   std::uint64_t sequence_ = 0;
   std::uint64_t banned_ = 0;

@@ -144,6 +144,10 @@ class QueueSide {
   [[nodiscard]] std::uint64_t peer_doorbell() const noexcept {
     return record(other()).doorbell.load(std::memory_order_relaxed);
   }
+  // For a side that learns only from the segment which doorbell suits it.
+  void announce_doorbell(std::uint64_t doorbell) const noexcept {
+    record(mine_).doorbell.store(doorbell, std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint32_t peer_pid() const noexcept {
     return record(other()).pid.load(std::memory_order_relaxed);
   }

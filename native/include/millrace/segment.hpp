@@ -97,7 +97,7 @@ struct SegmentSpec {
 enum class Entry {
   attach_or_create,
   attach_only,  // not_found if there is none, or only a stale one
-  replace,      // an existing segment loses its name first, whoever is on it
+  replace,      // an existing segment loses its name first, unless its first role is held
 };
 
 class Segment {
@@ -161,6 +161,7 @@ class Segment {
         return segment;
       }
       if (entry == Entry::replace) {
+        if (segment.lock_.held_by_other(layout::kFirstRoleByte, 1)) return segment.main_role_taken();
         segment.unlink();
         entry = Entry::attach_or_create;
         continue;
@@ -219,7 +220,9 @@ class Segment {
     record.pid.store(static_cast<std::uint32_t>(::getpid()), std::memory_order_relaxed);
     record.started.store(started, std::memory_order_relaxed);
     record.doorbell.store(doorbell, std::memory_order_relaxed);
-    record.epoch.fetch_add(1, std::memory_order_relaxed);
+    // release: pairs with the acquire in FrameWriter::active_lanes; what the holder wrote beside its
+    // record before claiming it is seen with the new epoch.
+    record.epoch.fetch_add(1, std::memory_order_release);
     // release: pairs with the acquire in peer(): who sees "attached" sees the rest.
     record.state.store(static_cast<std::uint32_t>(layout::RoleState::attached),
                        std::memory_order_release);
@@ -295,6 +298,16 @@ class Segment {
     return Error{Code::not_found,
                  "'" + name + "' does not exist (yet); start the process that creates it, or wait for it",
                  "shm_open", ENOENT, os::object_path(object)};
+  }
+  [[nodiscard]] Error main_role_taken() {
+    std::string who = "a living process";
+    if (auto mapped = os::map_shared(fd_.get(), 0, os::page_size(), object_); mapped.ok()) {
+      control_ = mapped.take();
+      who = "process " + std::to_string(at<layout::RoleRecord>(layout::kRolesOffset)
+                                            ->pid.load(std::memory_order_relaxed));
+    }
+    return make_error(Code::role_taken,
+                      "'" + name_ + "' is in use by " + who + "; close it there first", path());
   }
   [[nodiscard]] bool worth_keeping() const noexcept {
     return (header().flags.load(std::memory_order_relaxed) &

@@ -44,7 +44,8 @@ struct WriterControl {
   struct alignas(kLine) SequenceLine {
     std::atomic<std::uint64_t> begun;      // sequence of the publish in progress; writer
     std::atomic<std::uint64_t> published;  // sequence of the last complete publish; writer
-    std::byte pad[kLine - 16];
+    std::atomic<std::uint64_t> evictions;  // odd while frames are taken back outside a publish; writer
+    std::byte pad[kLine - 24];
   } sequence;
   struct alignas(kLine) LanesLine {
     std::atomic<std::uint64_t> active;  // bit i: deliver to lane i; readers set and clear their own
@@ -69,7 +70,8 @@ struct Lane {
     std::atomic<std::uint64_t> write_position;  // writer: release; reader: acquire
     std::atomic<std::uint64_t> dropped;         // frames not delivered (drop-newest); writer
     std::atomic<std::uint64_t> evicted;         // frames taken back (overwrite-oldest); writer
-    std::byte pad[kLine - 24];
+    std::atomic<std::uint64_t> first;           // first sequence meant for this reader; writer
+    std::byte pad[kLine - 32];
   } writer;
   struct alignas(kLine) ReaderLine {
     // Advanced by compare-and-swap: by the reader that takes a frame, by the writer that evicts one.

@@ -1,0 +1,82 @@
+// The addon's entry: one Environment per JavaScript environment, and the exports typed in lib/native.ts.
+#include "addon.hpp"
+
+#include "arguments.hpp"
+#include "environment.hpp"
+#include "millrace/queue.hpp"
+#include "millrace/shared_memory.hpp"
+
+namespace millrace::addon {
+
+namespace {
+
+// configure({ makeError, onWake, uv }) -> wakeList
+Napi::Value configure(const Napi::CallbackInfo& info) {
+  const Napi::Object options = info[0].As<Napi::Object>();
+  Environment& environment = Environment::of(info.Env());
+  environment.configure(options.Get("makeError").As<Napi::Function>(),
+                        options.Get("onWake").As<Napi::Function>(),
+                        options.Get("uv").ToBoolean().Value());
+  return environment.wake_list();
+}
+
+// hold(alive): whether somebody waits who should keep the event loop alive.
+void hold(const Napi::CallbackInfo& info) {
+  Environment::of(info.Env()).hold(info[0].ToBoolean().Value());
+}
+
+void close_all(const Napi::CallbackInfo& info) { Environment::of(info.Env()).close_all(); }
+
+Napi::Value answer(const Napi::CallbackInfo& info, const Result<bool>& result) {
+  if (!result.ok()) {
+    Environment::of(info.Env()).raise(result.error());
+    return info.Env().Undefined();
+  }
+  return Napi::Boolean::New(info.Env(), result.value());
+}
+
+// unlinkChannel('q' | 'f', name) -> was there one?
+Napi::Value unlink_channel_(const Napi::CallbackInfo& info) {
+  const std::string letter = info[0].ToString().Utf8Value();
+  return answer(info, unlink_channel(letter == "f" ? 'f' : 'q', info[1].ToString().Utf8Value()));
+}
+
+Napi::Value unlink_memory(const Napi::CallbackInfo& info) {
+  return answer(info, SharedMemory::unlink(info[0].ToString().Utf8Value()));
+}
+
+// detach(buffer): views of it become empty.
+void detach(const Napi::CallbackInfo& info) {
+  if (info[0].IsArrayBuffer()) napi_detach_arraybuffer(info.Env(), info[0]);
+}
+
+// monotonicNs() -> bigint, the clock of frame timestamps.
+Napi::Value monotonic(const Napi::CallbackInfo& info) {
+  return Napi::BigInt::New(info.Env(), os::monotonic_ns());
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  (void)os::asymmetric_fence_available();  // registers the process, once
+  env.SetInstanceData(new Environment(env));
+  exports.Set("configure", Napi::Function::New<configure>(env, "configure"));
+  exports.Set("hold", Napi::Function::New<hold>(env, "hold"));
+  exports.Set("closeAll", Napi::Function::New<close_all>(env, "closeAll"));
+  exports.Set("unlinkChannel", Napi::Function::New<unlink_channel_>(env, "unlinkChannel"));
+  exports.Set("unlinkMemory", Napi::Function::New<unlink_memory>(env, "unlinkMemory"));
+  exports.Set("detach", Napi::Function::New<detach>(env, "detach"));
+  exports.Set("monotonicNs", Napi::Function::New<monotonic>(env, "monotonicNs"));
+  exports.Set("pageBytes", Napi::Number::New(env, static_cast<double>(os::page_size())));
+  exports.Set("asymmetricFence", Napi::Boolean::New(env, os::asymmetric_fence_available()));
+  exports.Set("QueueProducer", define_queue_producer(env));
+  exports.Set("QueueConsumer", define_queue_consumer(env));
+  exports.Set("FrameWriter", define_frame_writer(env));
+  exports.Set("FrameReader", define_frame_reader(env));
+  exports.Set("SharedMemory", define_shared_memory(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(millrace, init)
+
+}  // namespace millrace::addon

@@ -1,0 +1,14 @@
+// The classes the addon exports; one file each.
+#pragma once
+
+#include <napi.h>
+
+namespace millrace::addon {
+
+Napi::Function define_queue_producer(Napi::Env env);
+Napi::Function define_queue_consumer(Napi::Env env);
+Napi::Function define_frame_writer(Napi::Env env);
+Napi::Function define_frame_reader(Napi::Env env);
+Napi::Function define_shared_memory(Napi::Env env);
+
+}  // namespace millrace::addon

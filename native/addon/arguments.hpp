@@ -1,0 +1,127 @@
+// Reading JavaScript arguments. lib/ has validated them; here they are validated again, because a wrong
+// pointer in native code is not an exception but a crash.
+#pragma once
+
+#include <napi.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "millrace/os/object.hpp"
+#include "millrace/result.hpp"
+
+namespace millrace::addon {
+
+struct Bytes {
+  std::byte* data = nullptr;
+  std::size_t size = 0;
+};
+
+// Any typed array, Buffer or DataView, as bytes. Nothing for everything else.
+inline std::optional<Bytes> bytes_of(napi_env env, napi_value value) noexcept {
+  napi_typedarray_type type{};
+  std::size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) == napi_ok)
+      [[likely]] {
+    std::size_t unit = 1;
+    switch (type) {
+      case napi_int8_array:
+      case napi_uint8_array:
+      case napi_uint8_clamped_array:
+        break;
+      case napi_int16_array:
+      case napi_uint16_array:
+        unit = 2;
+        break;
+      case napi_int32_array:
+      case napi_uint32_array:
+      case napi_float32_array:
+        unit = 4;
+        break;
+      case napi_float64_array:
+      case napi_bigint64_array:
+      case napi_biguint64_array:
+        unit = 8;
+        break;
+      default:  // a kind newer than this build
+        return std::nullopt;
+    }
+    return Bytes{static_cast<std::byte*>(data), length * unit};
+  }
+  if (napi_get_dataview_info(env, value, &length, &data, nullptr, nullptr) == napi_ok) {
+    return Bytes{static_cast<std::byte*>(data), length};
+  }
+  return std::nullopt;
+}
+
+// A whole number from 0 to 2^53 - 1; everything else (also NaN, negatives, other types) gives `otherwise`.
+inline std::uint64_t natural(napi_env env, napi_value value, std::uint64_t otherwise) noexcept {
+  double number = 0;
+  if (napi_get_value_double(env, value, &number) != napi_ok) return otherwise;
+  if (!(number >= 0) || number > 9007199254740991.0) return otherwise;
+  return static_cast<std::uint64_t>(number);
+}
+inline std::uint32_t small_natural(napi_env env, napi_value value, std::uint32_t otherwise) noexcept {
+  const std::uint64_t number = natural(env, value, otherwise);
+  return number > std::numeric_limits<std::uint32_t>::max() ? otherwise
+                                                            : static_cast<std::uint32_t>(number);
+}
+// Milliseconds (also fractions, also Infinity) as nanoseconds.
+inline std::uint64_t nanoseconds(napi_env env, napi_value milliseconds) noexcept {
+  double number = 0;
+  if (napi_get_value_double(env, milliseconds, &number) != napi_ok || !(number > 0)) return 0;
+  const double ns = number * 1e6;
+  return ns >= 9e18 ? std::uint64_t{9'000'000'000'000'000'000U} : static_cast<std::uint64_t>(ns);
+}
+
+// Fields of an options object.
+class Options {
+ public:
+  explicit Options(const Napi::Value& value)
+      : object_(value.IsObject() ? value.As<Napi::Object>() : Napi::Object::New(value.Env())) {}
+
+  [[nodiscard]] std::string text(const char* key) const {
+    const Napi::Value value = object_.Get(key);
+    return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+  }
+  [[nodiscard]] std::uint64_t number(const char* key, std::uint64_t otherwise) const {
+    const Napi::Value value = object_.Get(key);
+    return value.IsNumber() ? natural(object_.Env(), value, otherwise) : otherwise;
+  }
+  [[nodiscard]] std::uint32_t small(const char* key, std::uint32_t otherwise) const {
+    const std::uint64_t value = number(key, otherwise);
+    return static_cast<std::uint32_t>(
+        value > std::numeric_limits<std::uint32_t>::max() ? std::numeric_limits<std::uint32_t>::max()
+                                                          : value);
+  }
+  [[nodiscard]] bool flag(const char* key) const {
+    const Napi::Value value = object_.Get(key);
+    return value.IsBoolean() && value.As<Napi::Boolean>().Value();
+  }
+  [[nodiscard]] std::optional<uid_t> user(const char* key) const {
+    const Napi::Value value = object_.Get(key);
+    if (!value.IsNumber()) return std::nullopt;
+    return static_cast<uid_t>(value.As<Napi::Number>().Uint32Value());
+  }
+  [[nodiscard]] Result<mode_t> mode() const {
+    return os::check_mode(static_cast<unsigned>(number("mode", 0600)));
+  }
+  [[nodiscard]] std::uint64_t timeout_ns(const char* key, std::uint64_t otherwise) const {
+    const Napi::Value value = object_.Get(key);
+    return value.IsNumber() ? nanoseconds(object_.Env(), value) : otherwise;
+  }
+
+ private:
+  Napi::Object object_;
+};
+
+// Creating or joining a channel takes microseconds; this bounds the wait for a process that is stopped
+// in the middle of it.
+inline constexpr std::uint64_t kEnterTimeoutNs = 2'000'000'000;
+
+}  // namespace millrace::addon

@@ -1,0 +1,185 @@
+#include "environment.hpp"
+
+#include <utility>
+
+namespace millrace::addon {
+
+Environment::Environment(Napi::Env env) : env_(env) {
+  auto list = Napi::Uint32Array::New(env, kWakeListLength);
+  wake_list_ = Napi::Persistent(list);
+  // Runs when a worker ends (also by terminate()) and when the main thread's loop drains; not on
+  // process.exit() of the main thread, where the 'exit' listener of the library calls closeAll().
+  napi_add_env_cleanup_hook(
+      env,
+      [](void* self) {
+        auto* environment = static_cast<Environment*>(self);
+        environment->ended_ = true;
+        environment->close_all();
+      },
+      this);
+}
+
+Environment::~Environment() = default;
+
+void Environment::configure(Napi::Function make_error, Napi::Function on_wake, bool allow_uv) {
+  make_error_ = Napi::Persistent(make_error);
+  on_wake_ = Napi::Persistent(on_wake);
+  allow_uv_ = allow_uv;
+}
+
+Napi::Value Environment::wake_list() { return wake_list_.Value(); }
+
+void Environment::raise(const Error& error) {
+  if (make_error_.IsEmpty()) {
+    Napi::Error::New(env_, error.message).ThrowAsJavaScriptException();
+    return;
+  }
+  const Napi::Value undefined = env_.Undefined();
+  const Napi::Value made = make_error_.Call({
+      Napi::String::New(env_, code_name(error.code)),
+      Napi::String::New(env_, error.message),
+      error.syscall != nullptr ? Napi::String::New(env_, error.syscall) : undefined,
+      error.syscall != nullptr ? Napi::Number::New(env_, error.number) : undefined,
+      error.path.empty() ? undefined : Napi::String::New(env_, error.path),
+  });
+  if (env_.IsExceptionPending()) return;
+  napi_throw(env_, made);
+}
+
+Watcher* Environment::watcher() {
+  if (!watcher_ && !ended_) {
+    if (allow_uv_) watcher_ = make_uv_watcher(env_);
+    if (!watcher_) watcher_ = make_thread_watcher(env_);
+  }
+  return watcher_.get();
+}
+
+Result<std::uint64_t> Environment::doorbell(const os::BellTrust& trust) {
+  const auto key = std::make_pair(trust.group_allowed, trust.group_allowed ? trust.group : gid_t{0});
+  const auto known = bells_.find(key);
+  if (known != bells_.end()) return known->second.bell.id();
+  auto made = os::Doorbell::create(trust);
+  if (!made.ok()) return made.error();
+  Watcher* watcher = this->watcher();
+  if (watcher == nullptr) {
+    return make_error(Code::unsupported_runtime,
+                      "this runtime offers neither libuv polling nor threadsafe functions");
+  }
+  OwnBell& own = bells_[key];
+  own.bell = made.take();
+  const os::Doorbell* bell = &own.bell;  // map nodes do not move
+  own.watch = watcher->start(bell->fd(), Interest::readable, [this, bell] { on_bell(*bell); });
+  if (own.watch == nullptr) {
+    bells_.erase(key);
+    return make_error(Code::unsupported_runtime, "this runtime refuses to poll a FIFO");
+  }
+  if (held_) watcher->hold(own.watch, true);
+  return own.bell.id();
+}
+
+void Environment::hold(bool alive) {
+  if (held_ == alive) return;
+  held_ = alive;
+  if (!watcher_) return;
+  for (auto& [key, own] : bells_) watcher_->hold(own.watch, alive);
+}
+
+bool Environment::watch(std::uint32_t token, std::uint64_t bell, const os::BellTrust& trust) {
+  if (bell == 0 || ended_) return false;
+  for (const auto& [key, own] : bells_) {
+    if (own.bell.id() == bell) return true;  // ourselves: our end is theirs
+  }
+  auto known = peers_.find(bell);
+  if (known == peers_.end()) {
+    os::Descriptor fd = os::open_bell(bell, trust);
+    if (!fd) return false;
+    Watcher* watcher = this->watcher();
+    if (watcher == nullptr) return false;
+    Watcher::Watch* watch =
+        watcher->start(fd.get(), Interest::hang_up, [this, bell] { on_peer_death(bell); });
+    if (watch == nullptr) return false;
+    known = peers_.emplace(bell, PeerWatch{std::move(fd), watch, {}}).first;
+  }
+  known->second.tokens.insert(token);
+  return true;
+}
+
+void Environment::unwatch(std::uint32_t token) {
+  for (auto at = peers_.begin(); at != peers_.end();) {
+    at->second.tokens.erase(token);
+    if (at->second.tokens.empty()) {
+      if (watcher_) watcher_->stop(at->second.watch);
+      at = peers_.erase(at);
+    } else {
+      ++at;
+    }
+  }
+}
+
+void Environment::close_all() noexcept {
+  while (!channels_.empty()) {
+    Closable* channel = *channels_.begin();
+    channels_.erase(channels_.begin());
+    channel->close_now();
+  }
+  for (auto& [bell, peer] : peers_) {
+    if (watcher_) watcher_->stop(peer.watch);
+  }
+  peers_.clear();
+  for (auto& [key, own] : bells_) {
+    if (watcher_) watcher_->stop(own.watch);
+  }
+  bells_.clear();
+}
+
+void Environment::on_bell(const os::Doorbell& bell) {
+  std::vector<std::uint32_t> tokens;
+  const bool look_at_all = bell.drain([&](std::uint64_t token) {
+    if (token <= 0xFFFF'FFFFU) tokens.push_back(static_cast<std::uint32_t>(token));
+  });
+  if (look_at_all) {
+    const Napi::HandleScope scope(env_);
+    call_on_wake(-1);
+  } else {
+    deliver(tokens);
+  }
+}
+
+void Environment::on_peer_death(std::uint64_t bell) {
+  const auto known = peers_.find(bell);
+  if (known == peers_.end()) return;
+  const std::vector<std::uint32_t> tokens(known->second.tokens.begin(), known->second.tokens.end());
+  watcher_->stop(known->second.watch);
+  peers_.erase(known);
+  ringer_.forget(bell);
+  os::remove_dead_bell(bell);
+  deliver(tokens);
+}
+
+void Environment::deliver(const std::vector<std::uint32_t>& tokens) {
+  if (tokens.empty() || ended_) return;
+  const Napi::HandleScope scope(env_);
+  auto list = wake_list_.Value();
+  for (std::size_t from = 0; from < tokens.size(); from += kWakeListLength) {
+    const std::size_t count = std::min(kWakeListLength, tokens.size() - from);
+    for (std::size_t i = 0; i < count; ++i) list[i] = tokens[from + i];
+    call_on_wake(static_cast<std::int32_t>(count));
+  }
+}
+
+void Environment::call_on_wake(std::int32_t count) {
+  if (ended_ || on_wake_.IsEmpty()) return;
+  napi_value argument = Napi::Number::New(env_, count);
+  napi_value result = nullptr;
+  // make_callback, not call_function: the microtasks of the awakened waiters run before we return.
+  const napi_status status = napi_make_callback(env_, nullptr, env_.Global(), on_wake_.Value(), 1,
+                                                &argument, &result);
+  if (status == napi_pending_exception) {
+    napi_value exception = nullptr;
+    if (napi_get_and_clear_last_exception(env_, &exception) == napi_ok) {
+      napi_fatal_exception(env_, exception);
+    }
+  }
+}
+
+}  // namespace millrace::addon

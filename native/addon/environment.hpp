@@ -1,0 +1,101 @@
+// Everything the addon keeps for one JavaScript environment (the main thread or one worker): the doorbell
+// it is woken by, the peers whose death it watches, the open channels, and the two JavaScript functions
+// it calls: one that makes an error, one that passes wake-ups on. Nothing here is shared between
+// environments; nothing is static.
+#pragma once
+
+#include <napi.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "millrace/os/doorbell.hpp"
+#include "millrace/result.hpp"
+#include "watcher.hpp"
+
+namespace millrace::addon {
+
+// A channel handle that must be closed before its environment ends.
+class Closable {
+ public:
+  Closable() = default;
+  Closable(const Closable&) = delete;
+  Closable& operator=(const Closable&) = delete;
+  virtual ~Closable() = default;
+  // Leaves the channel in good order. Called at most once; must not run JavaScript.
+  virtual void close_now() noexcept = 0;
+};
+
+class Environment {
+ public:
+  explicit Environment(Napi::Env env);
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+  ~Environment();
+
+  static Environment& of(napi_env env) { return *Napi::Env(env).GetInstanceData<Environment>(); }
+
+  // makeError(code, message, syscall, errno, path) -> Error; onWake(count): tokens are in wakeList,
+  // -1 means "look at everything".
+  void configure(Napi::Function make_error, Napi::Function on_wake, bool allow_uv);
+  [[nodiscard]] Napi::Value wake_list();
+
+  // Throws `error` as a MillraceError in JavaScript.
+  void raise(const Error& error);
+
+  // The doorbell for channels of this trust, made at first use. An environment has at most one for
+  // itself and one per group it shares channels with.
+  Result<std::uint64_t> doorbell(const os::BellTrust& trust);
+  os::BellRinger& ringer() noexcept { return ringer_; }
+
+  // Keeps the event loop alive while somebody waits.
+  void hold(bool alive);
+
+  // Passes `token` to onWake when the owner of that doorbell dies. False if that cannot be watched (it
+  // has none, or is dead already).
+  bool watch(std::uint32_t token, std::uint64_t bell, const os::BellTrust& trust);
+  void unwatch(std::uint32_t token);
+
+  void add(Closable* channel) { channels_.insert(channel); }
+  void remove(Closable* channel) { channels_.erase(channel); }
+  void close_all() noexcept;
+
+ private:
+  struct OwnBell {
+    os::Doorbell bell;
+    Watcher::Watch* watch = nullptr;
+  };
+  struct PeerWatch {
+    os::Descriptor fd;
+    Watcher::Watch* watch = nullptr;
+    std::set<std::uint32_t> tokens;
+  };
+
+  Watcher* watcher();
+  void on_bell(const os::Doorbell& bell);
+  void on_peer_death(std::uint64_t bell);
+  void deliver(const std::vector<std::uint32_t>& tokens);
+  void call_on_wake(std::int32_t count);
+
+  static constexpr std::size_t kWakeListLength = 1024;
+
+  Napi::Env env_;
+  Napi::FunctionReference make_error_;
+  Napi::FunctionReference on_wake_;
+  Napi::Reference<Napi::Uint32Array> wake_list_;
+  bool allow_uv_ = true;
+  bool ended_ = false;
+  bool held_ = false;
+  std::unique_ptr<Watcher> watcher_;
+  std::map<std::pair<bool, gid_t>, OwnBell> bells_;  // by {open to a group, which}
+  std::unordered_map<std::uint64_t, PeerWatch> peers_;
+  os::BellRinger ringer_;
+  std::set<Closable*> channels_;
+};
+
+}  // namespace millrace::addon

@@ -1,0 +1,396 @@
+// The two sides of a frame channel as JavaScript objects.
+#include <cstring>
+
+#include "addon.hpp"
+#include "arguments.hpp"
+#include "channel.hpp"
+#include "millrace/frame_reader.hpp"
+#include "millrace/frame_writer.hpp"
+
+namespace millrace::addon {
+
+namespace {
+
+// What both sides do alike. Side is FrameWriter or FrameReader; nullptr once closed.
+template <typename Side>
+class FramesHandle final : public Closable {
+ public:
+  explicit FramesHandle(Napi::Env env) : environment_(Environment::of(env)) {}
+  ~FramesHandle() override { leave(); }
+
+  // `open_side(doorbell)` gives a Result<std::unique_ptr<Side>>. False with an exception pending.
+  template <typename OpenSide>
+  bool open(const Napi::CallbackInfo& info, const Options& options, OpenSide&& open_side) {
+    auto opened = try_open(options, open_side);
+    if (!opened.ok()) {
+      environment_.raise(opened.error());
+      return false;
+    }
+    side_ = opened.take();
+    side_->use_ringer(&environment_.ringer());
+    environment_.add(this);
+    const layout::FramesPlan& plan = side_->plan();
+    Napi::Object self = info.This().As<Napi::Object>();
+    const auto set = [&](const char* key, std::uint64_t value) {
+      self.Set(key, Napi::Number::New(info.Env(), static_cast<double>(value)));
+    };
+    set("slotBytes", plan.slot_bytes);
+    set("slots", plan.slots);
+    set("maxReaders", plan.readers);
+    set("history", plan.history);
+    set("payloadOffset", plan.payload_offset);
+    set("slotStride", plan.slot_stride);
+    self.Set("path", Napi::String::New(info.Env(), side_->segment().path()));
+    return true;
+  }
+  void close_now() noexcept override { leave(); }
+  void close() {
+    leave();
+    buffer_.detach();
+  }
+
+  [[nodiscard]] Side* side() noexcept { return side_.get(); }
+  void park() {
+    if (!side_) return;
+    auto bell = environment_.doorbell(trust());  // made long ago: open() asked for it
+    if (bell.ok()) side_->sleeper().park_on_bell(WakeAddress{bell.value(), token_});
+  }
+  void wake_token(const Napi::CallbackInfo& info) {
+    token_ = small_natural(info.Env(), info[0], 0);
+  }
+  bool watch(std::uint64_t doorbell) { return environment_.watch(token_, doorbell, trust()); }
+  Napi::Value buffer(Napi::Env env) {
+    return side_ ? buffer_.get(env, side_->pool()) : env.Undefined();
+  }
+  void unpark() noexcept {
+    if (side_) side_->sleeper().unpark();
+  }
+  // The payload of a slot, `size` bytes from its start; nothing if that is outside the slot.
+  [[nodiscard]] std::byte* payload(std::uint32_t slot, std::uint64_t offset, std::uint64_t size) {
+    const layout::FramesPlan& plan = side_->plan();
+    if (slot >= plan.slots || offset > plan.slot_bytes || size > plan.slot_bytes - offset) {
+      return nullptr;
+    }
+    return side_->pool()->data() + plan.payload_offset + plan.slot_stride * slot + offset;
+  }
+
+ private:
+  template <typename OpenSide>
+  Result<std::unique_ptr<Side>> try_open(const Options& options, OpenSide&& open_side) {
+    auto mode = options.mode();
+    if (!mode.ok()) return mode.error();
+    BellChoice bell(environment_, mode.value());
+    auto known = bell.before();
+    if (!known.ok()) return known.error();
+    Result<std::unique_ptr<Side>> opened = open_side(mode.value(), known.value());
+    if (!opened.ok()) return opened;
+    auto late = bell.after(opened.value()->segment().trust());
+    if (!late.ok()) return late.error();
+    if (late.value() != 0) opened.value()->announce_doorbell(late.value());
+    return opened;
+  }
+  [[nodiscard]] os::BellTrust trust() const noexcept { return side_->segment().trust(); }
+  void leave() noexcept {
+    if (!side_) return;
+    environment_.remove(this);
+    environment_.unwatch(token_);
+    side_->close();
+    side_.reset();
+  }
+
+  Environment& environment_;
+  std::unique_ptr<Side> side_;
+  SharedBuffer buffer_;
+  std::uint32_t token_ = 0;
+};
+
+class WriterObject final : public Napi::ObjectWrap<WriterObject> {
+ public:
+  using Handle = FramesHandle<FrameWriter>;
+
+  explicit WriterObject(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<WriterObject>(info), handle_(info.Env()) {
+    const Options options(info[0]);
+    const bool opened =
+        handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
+          FrameWriterSpec spec;
+          spec.name = options.text("name");
+          spec.geometry.slot_bytes = options.number("slotBytes", 0);
+          spec.geometry.slots = options.small("slots", spec.geometry.slots);
+          spec.geometry.readers = options.small("maxReaders", spec.geometry.readers);
+          spec.geometry.history = options.small("history", spec.geometry.history);
+          spec.geometry.alignment = options.number("alignment", spec.geometry.alignment);
+          spec.mode = mode;
+          spec.doorbell = doorbell;
+          spec.replace = options.flag("replace");
+          return FrameWriter::open(spec, os::Deadline::after(kEnterTimeoutNs));
+        });
+    if (!opened) return;
+    Napi::Object self = info.This().As<Napi::Object>();
+    define_hot(self, &handle_, "tryLoan", try_loan);
+    define_hot(self, &handle_, "publish", publish);
+  }
+
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "FrameWriter",
+                       {
+                           InstanceMethod<&WriterObject::discard>("discard"),
+                           InstanceMethod<&WriterObject::write>("write"),
+                           InstanceMethod<&WriterObject::readers>("readers"),
+                           InstanceMethod<&WriterObject::park>("park"),
+                           InstanceMethod<&WriterObject::wait>("wait"),
+                           InstanceMethod<&WriterObject::unpark>("unpark"),
+                           InstanceMethod<&WriterObject::wake_token>("wakeToken"),
+                           InstanceMethod<&WriterObject::watch_readers>("watchReaders"),
+                           InstanceMethod<&WriterObject::buffer>("buffer"),
+                           InstanceMethod<&WriterObject::close>("close"),
+                       });
+  }
+
+ private:
+  // tryLoan() -> slot, or kWouldBlock, kClosed
+  static napi_value try_loan(napi_env env, napi_callback_info info) {
+    const HotCall<Handle, 0> call(env, info);
+    FrameWriter* side = call.handle->side();
+    if (side == nullptr) return number(env, std::int32_t{kClosed});
+    const auto slot = side->try_loan();
+    return number(env, slot ? static_cast<std::int32_t>(*slot) : std::int32_t{kWouldBlock});
+  }
+  // publish(slot, length, timestamp?: bigint) -> sequence, or kClosed, kInvalid
+  static napi_value publish(napi_env env, napi_callback_info info) {
+    const HotCall<Handle, 3> call(env, info);
+    FrameWriter* side = call.handle->side();
+    if (side == nullptr) return number(env, std::int32_t{kClosed});
+    std::uint64_t timestamp = 0;
+    bool lossless = false;
+    if (napi_get_value_bigint_uint64(env, call.arguments[2], &timestamp, &lossless) != napi_ok) {
+      timestamp = 0;
+    }
+    const std::uint64_t sequence =
+        side->publish(small_natural(env, call.arguments[0], layout::kMaxSlots),
+                      natural(env, call.arguments[1], ~std::uint64_t{0}), timestamp);
+    if (sequence == 0) return number(env, std::int32_t{kInvalid});
+    return number(env, static_cast<std::int64_t>(sequence));
+  }
+
+  void discard(const Napi::CallbackInfo& info) {
+    if (handle_.side() != nullptr) {
+      handle_.side()->discard(small_natural(info.Env(), info[0], layout::kMaxSlots));
+    }
+  }
+  // write(slot, offset, source) copies into a loaned slot -> bytes, or kClosed, kInvalid
+  Napi::Value write(const Napi::CallbackInfo& info) {
+    FrameWriter* side = handle_.side();
+    if (side == nullptr) return Napi::Number::New(info.Env(), kClosed);
+    const std::uint32_t slot = small_natural(info.Env(), info[0], layout::kMaxSlots);
+    const auto source = bytes_of(info.Env(), info[2]);
+    if (!source || !side->is_loaned(slot)) return Napi::Number::New(info.Env(), kInvalid);
+    std::byte* payload =
+        handle_.payload(slot, natural(info.Env(), info[1], ~std::uint64_t{0}), source->size);
+    if (payload == nullptr) return Napi::Number::New(info.Env(), kInvalid);
+    std::memcpy(payload, source->data, source->size);
+    return Napi::Number::New(info.Env(), static_cast<double>(source->size));
+  }
+  Napi::Value readers(const Napi::CallbackInfo& info) {
+    FrameWriter* side = handle_.side();
+    return Napi::Number::New(info.Env(), side == nullptr ? 0 : side->readers());
+  }
+  // park(): the peer wakes us from now on; the caller looks once more, then sleeps or calls unpark()
+  void park(const Napi::CallbackInfo& /*info*/) { handle_.park(); }
+  // wait(spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
+  Napi::Value wait(const Napi::CallbackInfo& info) {
+    FrameWriter* side = handle_.side();
+    const bool stirred =
+        side == nullptr || side->wait_free(nanoseconds(info.Env(), info[0]),
+                                           nanoseconds(info.Env(), info[1]));
+    return Napi::Boolean::New(info.Env(), stirred);
+  }
+  void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
+  void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
+  // Will onWake be called when any of the readers dies?
+  Napi::Value watch_readers(const Napi::CallbackInfo& info) {
+    bool all = true;
+    if (FrameWriter* side = handle_.side()) {
+      side->for_each_reader_bell([&](std::uint64_t bell) { all = handle_.watch(bell) && all; });
+    }
+    return Napi::Boolean::New(info.Env(), all);
+  }
+  Napi::Value buffer(const Napi::CallbackInfo& info) { return handle_.buffer(info.Env()); }
+  void close(const Napi::CallbackInfo& /*info*/) { handle_.close(); }
+
+  Handle handle_;
+};
+
+class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
+ public:
+  using Handle = FramesHandle<FrameReader>;
+
+  explicit ReaderObject(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<ReaderObject>(info), handle_(info.Env()) {
+    const Options options(info[0]);
+    const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
+      FrameReaderSpec spec;
+      spec.name = options.text("name");
+      spec.policy = static_cast<layout::Policy>(std::min<std::uint32_t>(options.small("policy", 0), 2));
+      spec.depth = options.small("depth", 0);
+      spec.history = options.small("history", 0);
+      spec.max_held = options.small("maxHeld", 0);
+      spec.mode = mode;
+      spec.owner = options.user("owner");
+      spec.doorbell = doorbell;
+      return FrameReader::open(spec, os::Deadline::after(kEnterTimeoutNs));
+    });
+    if (!opened) return;
+    Napi::Object self = info.This().As<Napi::Object>();
+    self.Set("maxHeld", Napi::Number::New(info.Env(), handle_.side()->max_held()));
+    auto facts = Napi::BigUint64Array::New(info.Env(), 4);
+    facts_ = Napi::Persistent(facts);
+    fact_words_ = facts.Data();
+    self.Set("facts", facts);
+    define_hot(self, this, "receive", receive);
+    define_hot(self, this, "latest", latest);
+    define_hot(self, this, "release", release);
+  }
+
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "FrameReader",
+                       {
+                           InstanceMethod<&ReaderObject::read>("read"),
+                           InstanceMethod<&ReaderObject::slot_buffer>("slotBuffer"),
+                           InstanceMethod<&ReaderObject::counters>("counters"),
+                           InstanceMethod<&ReaderObject::excluded>("excluded"),
+                           InstanceMethod<&ReaderObject::park>("park"),
+                           InstanceMethod<&ReaderObject::wait>("wait"),
+                           InstanceMethod<&ReaderObject::unpark>("unpark"),
+                           InstanceMethod<&ReaderObject::wake_token>("wakeToken"),
+                           InstanceMethod<&ReaderObject::buffer>("buffer"),
+                           InstanceMethod<&ReaderObject::peer>("peer"),
+                           InstanceMethod<&ReaderObject::peer_pid>("peerPid"),
+                           InstanceMethod<&ReaderObject::watch_peer>("watchPeer"),
+                           InstanceMethod<&ReaderObject::close>("close"),
+                       });
+  }
+
+ private:
+  // receive() and latest() -> slot with `facts` = {sequence, length, timestamp, missed}; or kWouldBlock,
+  // kCorrupt, kClosed, kTooManyHeld
+  static napi_value receive(napi_env env, napi_callback_info info) {
+    const HotCall<ReaderObject, 0> call(env, info);
+    FrameReader* side = call.handle->handle_.side();
+    if (side == nullptr) return number(env, std::int32_t{kClosed});
+    return call.handle->hand_over(env, side->receive());
+  }
+  static napi_value latest(napi_env env, napi_callback_info info) {
+    const HotCall<ReaderObject, 0> call(env, info);
+    FrameReader* side = call.handle->handle_.side();
+    if (side == nullptr) return number(env, std::int32_t{kClosed});
+    return call.handle->hand_over(env, side->latest());
+  }
+  // release(slot, sequence) -> 0, or kInvalid if that frame is not held, or kClosed
+  static napi_value release(napi_env env, napi_callback_info info) {
+    const HotCall<ReaderObject, 2> call(env, info);
+    FrameReader* side = call.handle->handle_.side();
+    if (side == nullptr) return number(env, std::int32_t{kClosed});
+    const bool released = side->release(small_natural(env, call.arguments[0], layout::kMaxSlots),
+                                        natural(env, call.arguments[1], 0));
+    return number(env, std::int32_t{released ? 0 : kInvalid});
+  }
+  napi_value hand_over(napi_env env, const ReceivedFrame& frame) const {
+    switch (frame.status) {
+      case ReceivedFrame::Status::ok:
+        fact_words_[0] = frame.sequence;
+        fact_words_[1] = frame.length;
+        fact_words_[2] = frame.timestamp;
+        fact_words_[3] = frame.missed;
+        return number(env, static_cast<std::int32_t>(frame.slot));
+      case ReceivedFrame::Status::empty:
+        return number(env, std::int32_t{kWouldBlock});
+      case ReceivedFrame::Status::too_many_held:
+        return number(env, std::int32_t{kTooManyHeld});
+      case ReceivedFrame::Status::corrupt:
+        break;
+    }
+    return number(env, std::int32_t{kCorrupt});
+  }
+
+  // read(slot, sequence, offset, target) copies out of a held frame -> bytes, or kClosed, kInvalid
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    FrameReader* side = handle_.side();
+    if (side == nullptr) return Napi::Number::New(info.Env(), kClosed);
+    const std::uint32_t slot = small_natural(info.Env(), info[0], layout::kMaxSlots);
+    const auto target = bytes_of(info.Env(), info[3]);
+    if (!target || !side->holds(slot, natural(info.Env(), info[1], 0))) {
+      return Napi::Number::New(info.Env(), kInvalid);
+    }
+    const std::byte* payload =
+        handle_.payload(slot, natural(info.Env(), info[2], ~std::uint64_t{0}), target->size);
+    if (payload == nullptr) return Napi::Number::New(info.Env(), kInvalid);
+    std::memcpy(target->data, payload, target->size);
+    return Napi::Number::New(info.Env(), static_cast<double>(target->size));
+  }
+  // slotBuffer(slot) -> an ArrayBuffer of its own over the slot, which can be detached by itself
+  Napi::Value slot_buffer(const Napi::CallbackInfo& info) {
+    FrameReader* side = handle_.side();
+    if (side == nullptr) return info.Env().Undefined();
+    const layout::FramesPlan& plan = side->plan();
+    const std::uint32_t slot = small_natural(info.Env(), info[0], 0) % plan.slots;
+    napi_value buffer =
+        external_buffer(info.Env(), side->pool(), plan.payload_offset + plan.slot_stride * slot,
+                        plan.slot_bytes);
+    return buffer == nullptr ? info.Env().Undefined() : Napi::Value(info.Env(), buffer);
+  }
+  // counters() -> [received, lost, skipped, joinedAfter, waiting, held]
+  Napi::Value counters(const Napi::CallbackInfo& info) {
+    auto list = Napi::Float64Array::New(info.Env(), 6);
+    if (const FrameReader* side = handle_.side()) {
+      list[0] = static_cast<double>(side->received());
+      list[1] = static_cast<double>(side->lost());
+      list[2] = static_cast<double>(side->skipped());
+      list[3] = static_cast<double>(side->joined_after());
+      list[4] = static_cast<double>(side->waiting_frames());
+      list[5] = static_cast<double>(side->held());
+    }
+    return list;
+  }
+  // Has the writer shut us out because our positions were impossible?
+  Napi::Value excluded(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), handle_.side() != nullptr && handle_.side()->excluded());
+  }
+  // park(): the peer wakes us from now on; the caller looks once more, then sleeps or calls unpark()
+  void park(const Napi::CallbackInfo& /*info*/) { handle_.park(); }
+  // wait(spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
+  Napi::Value wait(const Napi::CallbackInfo& info) {
+    FrameReader* side = handle_.side();
+    const bool stirred =
+        side == nullptr || side->wait_frame(nanoseconds(info.Env(), info[0]),
+                                            nanoseconds(info.Env(), info[1]));
+    return Napi::Boolean::New(info.Env(), stirred);
+  }
+  void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
+  void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
+  Napi::Value buffer(const Napi::CallbackInfo& info) { return handle_.buffer(info.Env()); }
+  Napi::Value peer(const Napi::CallbackInfo& info) {
+    const Peer peer = handle_.side() != nullptr ? handle_.side()->writer() : Peer::closed;
+    return Napi::Number::New(info.Env(), static_cast<int>(peer));
+  }
+  Napi::Value peer_pid(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(),
+                             handle_.side() != nullptr ? handle_.side()->writer_pid() : 0);
+  }
+  Napi::Value watch_peer(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), handle_.side() != nullptr &&
+                                              handle_.watch(handle_.side()->writer_doorbell()));
+  }
+  void close(const Napi::CallbackInfo& /*info*/) { handle_.close(); }
+
+  Handle handle_;
+  Napi::Reference<Napi::BigUint64Array> facts_;
+  std::uint64_t* fact_words_ = nullptr;
+};
+
+}  // namespace
+
+Napi::Function define_frame_writer(Napi::Env env) { return WriterObject::define(env); }
+Napi::Function define_frame_reader(Napi::Env env) { return ReaderObject::define(env); }
+
+}  // namespace millrace::addon

@@ -1,0 +1,286 @@
+// A raw named memory object: byte 0 is the user's byte 0, so that a program in any language can open it
+// by its POSIX name. Ownership therefore lives beside it, in a one-page companion segment
+// (millrace.m.<name>) whose locks tell whether the owner and the openers are alive, and which records
+// the object's inode: only an object that a dead owner of ours made is ever reclaimed.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "layout/header.hpp"
+#include "os/mapping.hpp"
+#include "os/object.hpp"
+#include "segment.hpp"
+
+namespace millrace {
+
+namespace layout {
+
+enum MemoryRole : std::uint32_t { kOwnerRole = 0, kOpenerRole = 1 };
+
+// In the companion, behind the owner's role record.
+struct MemoryRecord {
+  std::atomic<std::uint64_t> inode;     // of the object; 0: not known yet
+  std::atomic<std::uint64_t> creating;  // 1 while the owner is about to create the object
+  std::atomic<std::uint64_t> size;      // bytes, for tools
+};
+inline constexpr std::size_t kMemoryRecordOffset = kRolesOffset + sizeof(RoleRecord);
+
+}  // namespace layout
+
+struct MemorySpec {
+  std::string name;
+  std::uint64_t size = 0;  // bytes; for create
+  mode_t mode = 0600;
+  std::optional<uid_t> owner;
+};
+
+class SharedMemory {
+ public:
+  // Creates the object and owns it: close() removes it. exists if there is one, unless its owner and all
+  // openers are dead.
+  static Result<std::unique_ptr<SharedMemory>> create(const MemorySpec& spec,
+                                                      const os::Deadline& deadline) {
+    if (auto named = check_memory_name(spec.name); !named.ok()) return named.error();
+    if (spec.size == 0) {
+      return make_error(Code::invalid_argument, "size is 0; give the number of bytes to share");
+    }
+    SegmentSpec companion;
+    companion.kind = layout::Kind::memory;
+    companion.letter = 'm';
+    companion.name = spec.name;
+    companion.mode = spec.mode;
+    companion.keep = true;  // never reclaimed unseen: it knows which object is stale
+    companion.geometry.total_bytes = os::page_size();
+    auto entered = Segment::enter(companion, Entry::attach_or_create, deadline, judge);
+    if (!entered.ok()) return entered.error();
+
+    std::unique_ptr<SharedMemory> self(new SharedMemory);
+    self->companion_ = entered.take();
+    Segment& segment = *self->companion_;
+    if (!segment.created() && !segment.orphaned()) return in_use(segment);
+    auto made = self->create_object(spec);
+    if (!made.ok()) {
+      segment.unlink();  // the companion; a foreign object stays as it is
+      return made.error();
+    }
+    auto claimed = segment.claim(self->owner_record(), layout::kOwnerRole, 0, "owner");
+    if (!claimed.ok()) return claimed.error();
+    segment.settle();
+    self->owner_ = true;
+    return self;
+  }
+
+  // Opens an object that any program made. Read-only: the memory can be read; a stray write changes a
+  // private copy of that page only.
+  static Result<std::unique_ptr<SharedMemory>> open(const MemorySpec& spec, os::Access access,
+                                                    const os::Deadline& deadline) {
+    if (auto named = check_memory_name(spec.name); !named.ok()) return named.error();
+    std::unique_ptr<SharedMemory> self(new SharedMemory);
+    self->name_ = spec.name;
+    auto pinned = self->pin(spec, deadline);
+    if (!pinned.ok()) return pinned.error();
+    auto opened = os::open_object(spec.name, access);
+    if (!opened.ok()) {
+      if (opened.error().code == Code::not_found) {
+        opened.error().message = "shared memory '" + spec.name +
+                                 "' does not exist (yet); create it first, or wait for its creator";
+      }
+      return opened.error();
+    }
+    const os::Descriptor fd = opened.take();
+    auto facts = os::inspect_object(fd.get(), spec.name);
+    if (!facts.ok()) return facts.error();
+    auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, spec.name);
+    if (!ours.ok()) return ours.error();
+    if (facts.value().size == 0) {
+      return make_error(Code::not_found, "shared memory '" + spec.name +
+                                             "' has no size yet; its creator has not finished, wait for it");
+    }
+    const auto size = static_cast<std::size_t>(facts.value().size);
+    auto mapped = access == os::Access::read_only
+                      ? os::map_private(fd.get(), 0, size, spec.name)
+                      : os::map_shared(fd.get(), 0, size, spec.name);
+    if (!mapped.ok()) return mapped.error();
+    self->memory_ = mapped.take();
+    self->read_only_ = access == os::Access::read_only;
+    self->inode_ = facts.value().inode;
+    return self;
+  }
+
+  SharedMemory(const SharedMemory&) = delete;
+  SharedMemory& operator=(const SharedMemory&) = delete;
+  ~SharedMemory() { close(); }
+
+  [[nodiscard]] const os::MappingPtr& memory() const noexcept { return memory_; }
+  [[nodiscard]] bool owner() const noexcept { return owner_; }
+  [[nodiscard]] bool read_only() const noexcept { return read_only_; }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  // The owner's close removes the object; others keep what they have mapped.
+  void close() noexcept {
+    memory_.reset();
+    if (companion_ && owner_) {
+      const bool locked = companion_->lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
+      if (locked) remove_own_object();
+      companion_->resign(owner_record(), layout::kOwnerRole);
+      if (locked) companion_->unlink();
+      owner_ = false;
+    }
+    companion_.reset();
+    pin_fd_.reset();
+  }
+
+  // Removes the name, whoever uses the memory. True if there was one.
+  static Result<bool> unlink(const std::string& name) {
+    if (auto named = check_memory_name(name); !named.ok()) return named.error();
+    auto companion = unlink_channel('m', name);
+    if (!companion.ok()) return companion.error();
+    const std::string posix_name = "/" + name;
+    if (::shm_unlink(posix_name.c_str()) != 0) {
+      if (errno == ENOENT) return false;
+      return system_error("shm_unlink", errno, os::object_path(name));
+    }
+    return true;
+  }
+
+ private:
+  SharedMemory() = default;
+
+  static Result<void> check_memory_name(const std::string& name) {
+    if (auto named = check_name(name); !named.ok()) return named;
+    if (name.rfind("millrace.", 0) == 0) {
+      return make_error(Code::invalid_name, "the name '" + name + "' starts with 'millrace.', which is reserved");
+    }
+    if (name.size() > os::kObjectNameMax) {
+      return make_error(Code::name_too_long, "the name '" + name + "' is longer than the " +
+                                                 std::to_string(os::kObjectNameMax) +
+                                                 " characters this system allows");
+    }
+    return {};
+  }
+  static Result<std::uint64_t> judge(const layout::Geometry& found) {
+    if (found.total_bytes != os::page_size()) {
+      return make_error(Code::corrupt, "a companion segment has an impossible size; remove it");
+    }
+    return found.total_bytes;
+  }
+  static Error in_use(const Segment& segment) {
+    const auto pid =
+        segment.at<layout::RoleRecord>(layout::kRolesOffset)->pid.load(std::memory_order_relaxed);
+    return make_error(Code::exists,
+                      "shared memory '" + segment.name() + "' exists, made by process " +
+                          std::to_string(pid) +
+                          " and still in use; open it instead, or choose another name",
+                      os::object_path(segment.name()));
+  }
+
+  [[nodiscard]] layout::RoleRecord& owner_record() const noexcept {
+    return *companion_->at<layout::RoleRecord>(layout::kRolesOffset);
+  }
+  [[nodiscard]] layout::MemoryRecord& record() const noexcept {
+    return *companion_->at<layout::MemoryRecord>(layout::kMemoryRecordOffset);
+  }
+
+  // Under the companion's lifecycle lock.
+  Result<void> create_object(const MemorySpec& spec) {
+    name_ = spec.name;
+    remove_stale_object();
+    record().inode.store(0, std::memory_order_relaxed);
+    record().creating.store(1, std::memory_order_seq_cst);
+    auto created = os::create_object(spec.name, spec.mode);
+    if (!created.ok()) {
+      if (created.error().code == Code::exists) {
+        created.error().message = "'" + os::object_path(spec.name) +
+                                  "' exists and was not made by millrace; open it, choose another "
+                                  "name, or unlink it if it is a leftover";
+      }
+      return created.error();
+    }
+    const os::Descriptor fd = created.take();
+    auto done = fill(fd.get(), spec);
+    if (!done.ok()) os::unlink_object(spec.name);
+    return done;
+  }
+  Result<void> fill(int fd, const MemorySpec& spec) {
+    auto facts = os::inspect_object(fd, spec.name);
+    if (!facts.ok()) return facts.error();
+    inode_ = facts.value().inode;
+    record().inode.store(inode_, std::memory_order_seq_cst);
+    record().creating.store(0, std::memory_order_relaxed);
+    record().size.store(spec.size, std::memory_order_relaxed);
+    if (auto set = os::set_object_mode(fd, spec.mode, spec.name); !set.ok()) return set;
+    if (auto sized = os::allocate_object(fd, spec.size, spec.name); !sized.ok()) return sized;
+    auto mapped = os::map_shared(fd, 0, static_cast<std::size_t>(spec.size), spec.name);
+    if (!mapped.ok()) return mapped.error();
+    memory_ = mapped.take();
+    return {};
+  }
+  // What a dead owner left: the object it recorded, or the empty one it was killed while creating.
+  void remove_stale_object() const noexcept {
+    if (companion_->created()) return;
+    auto opened = os::open_object(name_, os::Access::read_only);
+    if (!opened.ok()) return;
+    auto facts = os::inspect_object(opened.value().get(), name_);
+    if (!facts.ok()) return;
+    const bool recorded =
+        facts.value().inode == record().inode.load(std::memory_order_relaxed);
+    const bool half_made = record().creating.load(std::memory_order_relaxed) == 1 &&
+                           facts.value().size == 0 && facts.value().owner == ::geteuid();
+    if (recorded || half_made) os::unlink_object(name_);
+  }
+  void remove_own_object() const noexcept {
+    auto opened = os::open_object(name_, os::Access::read_only);
+    if (!opened.ok()) return;
+    auto facts = os::inspect_object(opened.value().get(), name_);
+    if (facts.ok() && facts.value().inode == inode_) os::unlink_object(name_);
+  }
+
+  // Says that we use the object, so that nobody takes it for stale. Objects made by other programs have
+  // no companion; then there is nothing to pin.
+  Result<void> pin(const MemorySpec& spec, const os::Deadline& deadline) {
+    const std::string object = object_name_of('m', spec.name);
+    for (;;) {
+      auto opened = os::open_object(object, os::Access::read_only);
+      if (!opened.ok()) {
+        return opened.error().code == Code::not_found ? Result<void>() : opened.error();
+      }
+      os::Descriptor fd = opened.take();
+      auto facts = os::inspect_object(fd.get(), object);
+      if (!facts.ok()) return facts.error();
+      auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, object);
+      if (!ours.ok()) return ours.error();
+      auto lock = os::FileLock::over(fd.get(), object, spec.mode);
+      if (!lock.ok()) return lock.error();
+      // Shared with other openers, excluded from the creator's reclaiming.
+      while (!lock.value().try_shared(layout::kLifecycleByte)) {
+        if (deadline.passed()) {
+          return make_error(Code::timeout, "shared memory '" + spec.name +
+                                               "' is being created by a process that does not finish; "
+                                               "is it stopped? Try again, or end it");
+        }
+        os::sleep_ns(100'000);
+      }
+      if (lock.value().unlinked()) continue;
+      (void)lock.value().try_shared(layout::kFirstRoleByte + layout::kOpenerRole);
+      lock.value().unlock(layout::kLifecycleByte);
+      pin_lock_ = lock.take();
+      pin_fd_ = std::move(fd);
+      return {};
+    }
+  }
+
+  os::MappingPtr memory_;
+  std::optional<Segment> companion_;
+  os::Descriptor pin_fd_;
+  os::FileLock pin_lock_;
+  std::string name_;
+  std::uint64_t inode_ = 0;
+  bool owner_ = false;
+  bool read_only_ = false;
+};
+
+}  // namespace millrace

@@ -1,0 +1,91 @@
+// The one error class. Its `code` is stable and is what programs test; the message names the cause and
+// the cure for people.
+
+/** All codes a {@link MillraceError} can have. docs/errors.md explains each. */
+export type ErrorCode =
+  | 'ERR_MILLRACE_INVALID_ARGUMENT'
+  | 'ERR_MILLRACE_INVALID_NAME'
+  | 'ERR_MILLRACE_NAME_TOO_LONG'
+  | 'ERR_MILLRACE_EXISTS'
+  | 'ERR_MILLRACE_NOT_FOUND'
+  | 'ERR_MILLRACE_PERMISSION'
+  | 'ERR_MILLRACE_NOT_OURS'
+  | 'ERR_MILLRACE_GEOMETRY'
+  | 'ERR_MILLRACE_LAYOUT'
+  | 'ERR_MILLRACE_CORRUPT'
+  | 'ERR_MILLRACE_ROLE_TAKEN'
+  | 'ERR_MILLRACE_NO_LANE'
+  | 'ERR_MILLRACE_PEER_GONE'
+  | 'ERR_MILLRACE_CLOSED'
+  | 'ERR_MILLRACE_BUSY'
+  | 'ERR_MILLRACE_TOO_LARGE'
+  | 'ERR_MILLRACE_NO_SPACE'
+  | 'ERR_MILLRACE_ABORTED'
+  | 'ERR_MILLRACE_TIMEOUT'
+  | 'ERR_MILLRACE_RELEASED'
+  | 'ERR_MILLRACE_TOO_MANY_HELD'
+  | 'ERR_MILLRACE_UNSUPPORTED_PLATFORM'
+  | 'ERR_MILLRACE_UNSUPPORTED_RUNTIME'
+  | 'ERR_MILLRACE_SYSTEM'
+
+/** What a failed system call adds to an error. */
+export interface SystemCallFacts {
+  readonly syscall?: string | undefined
+  readonly errno?: number | undefined
+  readonly path?: string | undefined
+  readonly cause?: unknown
+}
+
+/** Every error this package throws or rejects with. */
+export class MillraceError extends Error {
+  /** Stable; test this, not the message. */
+  readonly code: ErrorCode
+  /** The system call that failed, if one did. */
+  readonly syscall?: string
+  /** Its errno, a positive number. */
+  readonly errno?: number
+  /** The object it was about. */
+  readonly path?: string
+
+  constructor(code: ErrorCode, message: string, facts: SystemCallFacts = {}) {
+    super(message, facts.cause === undefined ? undefined : { cause: facts.cause })
+    this.code = code
+    if (facts.syscall !== undefined) this.syscall = facts.syscall
+    if (facts.errno !== undefined) this.errno = facts.errno
+    if (facts.path !== undefined) this.path = facts.path
+  }
+
+  override get name(): string {
+    // As everywhere in Node: the name tells an abort from a failure.
+    return this.code === 'ERR_MILLRACE_ABORTED' ? 'AbortError' : 'MillraceError'
+  }
+}
+
+export function invalidArgument(message: string): MillraceError {
+  return new MillraceError('ERR_MILLRACE_INVALID_ARGUMENT', message)
+}
+
+export function closedError(what: string): MillraceError {
+  return new MillraceError('ERR_MILLRACE_CLOSED', `${what} is closed; open it again to go on`)
+}
+
+export function corruptError(what: string): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_CORRUPT',
+    `${what} holds impossible values, written by a broken or hostile peer; it has been closed: ` +
+      'find the process that writes to it, then open it again',
+  )
+}
+
+export function abortedError(signal: AbortSignal): MillraceError {
+  return new MillraceError('ERR_MILLRACE_ABORTED', 'the wait was aborted', {
+    cause: signal.reason,
+  })
+}
+
+export function timeoutError(what: string, milliseconds: number): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_TIMEOUT',
+    `${what} did not happen within ${String(milliseconds)} ms`,
+  )
+}

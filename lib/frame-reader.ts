@@ -1,0 +1,364 @@
+// The reading side of a frame channel.
+
+import { closedError, corruptError, invalidArgument, MillraceError, timeoutError } from './errors.js'
+import { Frame, PoolViews, type FrameKeeper } from './frame.js'
+import { native, Outcome, peerStates, type NativeFrameReader } from './native.js'
+import {
+  access,
+  checkName,
+  checkOptions,
+  checkSignal,
+  duration,
+  flag,
+  wholeNumber,
+  type AccessOptions,
+  type TuningOptions,
+  type WaitOptions,
+} from './options.js'
+import type { PeerState } from './spsc-queue.js'
+import { WaitingRoom } from './waiting.js'
+import { abortedError } from './errors.js'
+
+/**
+ * What happens when this reader is too slow:
+ * - `wait`: the writer waits; nothing is lost, and everybody gets the pace of the slowest such reader.
+ * - `drop-newest`: frames that find the reader's queue full are not delivered to it.
+ * - `overwrite-oldest`: the oldest queued frame gives way to the newest.
+ */
+export type Policy = 'wait' | 'drop-newest' | 'overwrite-oldest'
+
+const policies: readonly Policy[] = ['wait', 'drop-newest', 'overwrite-oldest']
+
+export interface FrameReaderOptions extends AccessOptions, TuningOptions, WaitOptions {
+  /** Default `wait`. */
+  readonly policy?: Policy | undefined
+  /**
+   * Frames that may queue up for this reader. Default: all slots (`wait`), half of them (`drop-newest`),
+   * all but two (`overwrite-oldest`).
+   */
+  readonly depth?: number | undefined
+  /** Past frames wanted on joining, as far as the writer keeps a history; default 0. */
+  readonly history?: number | undefined
+  /** Frames that may be held at once; default all slots but two. */
+  readonly maxHeld?: number | undefined
+  /**
+   * Milliseconds `open` waits for the channel and its writer to appear; default 5000. 0 looks once.
+   */
+  readonly timeout?: number | undefined
+  /**
+   * Detaches a frame's views on release, so that a view kept too long is empty instead of showing
+   * another frame. Costs about a microsecond a frame. Default false.
+   */
+  readonly detachOnRelease?: boolean | undefined
+}
+
+/** Counts of one reader since it joined. */
+export interface FrameReaderStats {
+  /** Frames handed to the program. */
+  readonly received: number
+  /** Frames the policy let go: dropped, or overwritten. */
+  readonly lost: number
+  /** Frames passed over by `latest`. */
+  readonly skipped: number
+  /** Sequence of the last frame published before this reader joined. */
+  readonly joinedAfter: number
+  /** Frames queued now. */
+  readonly waiting: number
+  /** Frames held now. */
+  readonly held: number
+}
+
+const ended = Symbol('ended')
+
+/**
+ * Receives the frames of one writer, without copying them. The payload is mapped privately: a stray
+ * write cannot reach the writer or other readers.
+ *
+ * @example
+ * ```ts
+ * using reader = await FrameReader.open('camera', { policy: 'overwrite-oldest' })
+ * for await (using frame of reader) analyse(frame.bytes)
+ * ```
+ */
+export class FrameReader {
+  readonly name: string
+  readonly slotBytes: number
+  readonly slots: number
+  readonly maxHeld: number
+  readonly #native: NativeFrameReader
+  readonly #room: WaitingRoom
+  readonly #keeper: FrameKeeper
+  #buffer: ArrayBuffer | undefined
+  #closed = false
+
+  private constructor(
+    name: string,
+    handle: NativeFrameReader,
+    tuning: TuningOptions,
+    detachOnRelease: boolean,
+  ) {
+    this.name = name
+    this.slotBytes = handle.slotBytes
+    this.slots = handle.slots
+    this.maxHeld = handle.maxHeld
+    this.#native = handle
+    this.#room = new WaitingRoom(
+      handle,
+      () => handle.watchPeer() || handle.peer() !== peerStates.indexOf('attached'),
+      tuning,
+    )
+    const isClosed = () => this.#closed
+    this.#keeper = {
+      pool: new PoolViews(handle, () => (this.#buffer ??= handle.buffer())),
+      get closed() {
+        return isClosed()
+      },
+      release: (frame) => {
+        if (frame.own !== undefined) native.detach(frame.own)
+        handle.release(frame.slot, frame.sequence)
+      },
+      copyOut: (frame, offset, target) => {
+        if (
+          offset + target.byteLength <= frame.byteLength &&
+          handle.read(frame.slot, frame.sequence, offset, target) >= 0
+        ) {
+          return
+        }
+        throw invalidArgument(
+          `${String(target.byteLength)} bytes at offset ${String(offset)} are not within the ` +
+            `${String(frame.byteLength)} bytes of the frame`,
+        )
+      },
+      ownBuffer: (slot) => (detachOnRelease ? handle.slotBuffer(slot) : undefined),
+    }
+  }
+
+  /**
+   * Joins a channel, waiting up to `timeout` for it and its writer to appear. From then on every frame
+   * is queued for this reader, as its policy says.
+   *
+   * @throws MillraceError (as rejection) `NOT_FOUND` (not in time), `NO_LANE` (all reader places taken),
+   *   `ABORTED`, `NOT_OURS`, `LAYOUT`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`,
+   *   `INVALID_ARGUMENT`
+   */
+  static async open(name: string, options?: FrameReaderOptions): Promise<FrameReader> {
+    const given = checkOptions(options)
+    const policy = policies.indexOf(given.policy ?? 'wait')
+    if (policy < 0) throw invalidArgument(`policy must be one of ${policies.join(', ')}`)
+    const signal = checkSignal(given.signal)
+    const timeout = duration(given, 'timeout', 5000)
+    const wanted = {
+      name: checkName(name),
+      policy,
+      depth: wholeNumber(given, 'depth', 0, [1, 4096]),
+      history: wholeNumber(given, 'history', 0, [0, 4096]),
+      maxHeld: wholeNumber(given, 'maxHeld', 0, [1, 4096]),
+      ...access(given),
+    }
+    const detachOnRelease = flag(given, 'detachOnRelease')
+    const end = performance.now() + timeout
+    let nap = 1
+    for (;;) {
+      if (signal?.aborted) throw abortedError(signal)
+      try {
+        const handle = new native.FrameReader(wanted)
+        const tuning = { poll: given.poll, spin: given.spin }
+        return new FrameReader(name, handle, tuning, detachOnRelease)
+      } catch (error) {
+        if (!isNotFound(error) || performance.now() >= end) throw error
+      }
+      await pause(Math.min(nap, end - performance.now()), signal)
+      nap = Math.min(nap * 2, 20)
+    }
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** The writer: `attached`, `closed` (left in good order) or `gone` (died). One system call. */
+  get peer(): PeerState {
+    return peerStates[this.#native.peer()] ?? 'absent'
+  }
+
+  /** Process id of the writer (of the last one). */
+  get peerPid(): number {
+    return this.#native.peerPid()
+  }
+
+  get stats(): FrameReaderStats {
+    const [received = 0, lost = 0, skipped = 0, joinedAfter = 0, waiting = 0, held = 0] =
+      this.#native.counters()
+    return { received, lost, skipped, joinedAfter, waiting, held }
+  }
+
+  /**
+   * The oldest frame not yet received, or `undefined` if there is none now. Never blocks.
+   *
+   * @throws MillraceError `TOO_MANY_HELD` (release frames first), `CLOSED`, `CORRUPT`
+   */
+  tryReceive(): Frame | undefined {
+    return this.#take(this.#native.receive())
+  }
+
+  /**
+   * The newest frame not yet received, or `undefined` if there is none now; older ones are passed over.
+   * Never blocks. Errors as `tryReceive`.
+   */
+  latest(): Frame | undefined {
+    return this.#take(this.#native.latest())
+  }
+
+  /**
+   * The oldest frame not yet received, waiting for it without blocking the event loop; `undefined` when
+   * the writer has closed and everything is received.
+   *
+   * @throws MillraceError (as rejection) `PEER_GONE` (the writer died, and everything it published is
+   *   received), `TOO_MANY_HELD`, `CLOSED`, `CORRUPT`, `ABORTED`, `TIMEOUT`
+   */
+  receive(options?: WaitOptions): Promise<Frame | undefined> {
+    return this.#wait(() => this.tryReceive(), options)
+  }
+
+  /** As `receive`, but the newest frame; older ones are passed over. */
+  receiveLatest(options?: WaitOptions): Promise<Frame | undefined> {
+    return this.#wait(() => this.latest(), options)
+  }
+
+  /** As `receive`, blocking this thread; for Workers. */
+  receiveSync(
+    options: { readonly timeout?: number; readonly spin?: number } = {},
+  ): Frame | undefined {
+    const timeout = duration(options, 'timeout', Infinity)
+    const end = performance.now() + timeout
+    const spin = duration(options, 'spin', 0.05)
+    for (;;) {
+      const left = end - performance.now()
+      const found = this.#look(true, () => this.tryReceive())
+      if (found !== undefined) return frameOrEnd(found)
+      if (left <= 0) throw timeoutError(`a frame of '${this.name}'`, timeout)
+      this.#native.wait(spin, left)
+    }
+  }
+
+  /** All frames until the writer closes; then the loop ends. Release each, best with `using`. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void, undefined> {
+    for (;;) {
+      const frame = await this.receive()
+      if (frame === undefined) return
+      yield frame
+    }
+  }
+
+  /** Lets pending waits keep the process alive (the default). */
+  ref(): this {
+    this.#room.ref()
+    return this
+  }
+
+  /** Lets the process end although waits are pending. */
+  unref(): this {
+    this.#room.unref()
+    return this
+  }
+
+  /** Leaves the channel: held and queued frames go back to the writer, their views become empty. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#buffer = undefined
+    this.#native.close()
+    this.#room.evict(closedError(this.#title))
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  get #title(): string {
+    return `the reader of frame channel '${this.name}'`
+  }
+
+  #wait(look: () => Frame | undefined, options?: WaitOptions): Promise<Frame | undefined> {
+    try {
+      if (!this.#room.occupied) {
+        const now = look()
+        if (now !== undefined) return this.#room.paced(now)
+      }
+      return this.#room
+        .wait(`a frame of '${this.name}'`, (thorough) => this.#look(thorough, look), options)
+        .then(frameOrEnd)
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  /** `look`, and if there is nothing, whether there ever will be. */
+  #look(thorough: boolean, look: () => Frame | undefined): Frame | typeof ended | undefined {
+    const found = look()
+    if (found !== undefined || !thorough) return found
+    if (this.#native.excluded()) {
+      this.close()
+      throw corruptError(`frame channel '${this.name}'`)
+    }
+    const { peer } = this
+    if (peer === 'attached' || peer === 'absent') return undefined
+    // It may have published between our look and its leaving.
+    const last = look()
+    if (last !== undefined) return last
+    if (peer === 'closed') return ended
+    throw new MillraceError(
+      'ERR_MILLRACE_PEER_GONE',
+      `the writer of frame channel '${this.name}' (pid ${String(this.peerPid)}) died; everything it ` +
+        'published has been received: wait for another writer, or close and open again',
+    )
+  }
+
+  #take(slot: number): Frame | undefined {
+    if (slot >= 0) {
+      const { facts } = this.#native
+      return new Frame(this.#keeper, {
+        slot,
+        sequence: Number(facts[0]),
+        byteLength: Number(facts[1]),
+        timestamp: facts[2] as bigint,
+        missed: Number(facts[3]),
+      })
+    }
+    if (slot === Outcome.wouldBlock) return undefined
+    if (slot === Outcome.tooManyHeld) {
+      throw new MillraceError(
+        'ERR_MILLRACE_TOO_MANY_HELD',
+        `this reader of '${this.name}' holds ${String(this.maxHeld)} frames, its limit; release some ` +
+          'first (`using`, or frame.release()), or open it with a larger maxHeld',
+      )
+    }
+    if (slot === Outcome.corrupt) {
+      this.close()
+      throw corruptError(`frame channel '${this.name}'`)
+    }
+    throw closedError(this.#title)
+  }
+}
+
+function frameOrEnd(result: Frame | typeof ended): Frame | undefined {
+  return result === ended ? undefined : result
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof MillraceError && error.code === 'ERR_MILLRACE_NOT_FOUND'
+}
+
+function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => {
+      clearTimeout(timer)
+      reject(abortedError(signal as AbortSignal))
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    }, milliseconds)
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}

@@ -1,0 +1,240 @@
+// The writing side of a frame channel.
+
+import { closedError, MillraceError } from './errors.js'
+import { LoanedFrame, PoolViews, type LoanOffice } from './frame.js'
+import { native, Outcome, type NativeFrameWriter } from './native.js'
+import {
+  access,
+  checkName,
+  checkOptions,
+  duration,
+  flag,
+  wholeNumber,
+  type AccessOptions,
+  type TuningOptions,
+  type WaitOptions,
+} from './options.js'
+import { WaitingRoom } from './waiting.js'
+
+export interface FrameWriterOptions extends Pick<AccessOptions, 'mode'>, TuningOptions {
+  /** Size of the largest frame in bytes. */
+  readonly slotBytes: number
+  /**
+   * Frames that can be in flight (written, queued, held, kept as history) together; default 8. A writer
+   * never has to wait for readers that drop or overwrite if there is one slot more than all of them may
+   * queue and hold.
+   */
+  readonly slots?: number | undefined
+  /** Readers that can be attached at the same time, up to 62; default 8. */
+  readonly maxReaders?: number | undefined
+  /** Newest frames to keep for readers that join late; default 0. Each takes a slot. */
+  readonly history?: number | undefined
+  /** Slots start at multiples of this many bytes: 64 (default) up to a page (4096). */
+  readonly alignment?: number | undefined
+  /**
+   * If the channel exists with another geometry and its readers are still there: leave it to them and
+   * start a new one. Default false: `ERR_MILLRACE_GEOMETRY`.
+   */
+  readonly replace?: boolean | undefined
+}
+
+/**
+ * Publishes frames to any number of readers without copying them.
+ *
+ * Readers come and go at any time and each states what happens when it is too slow; see `FrameReader`.
+ * With no reader attached, frames are only kept as history. The channel is removed when the writer and
+ * all readers have left.
+ *
+ * @example
+ * ```ts
+ * using camera = FrameWriter.create('camera', { slotBytes: 1920 * 1080 * 4 })
+ * const frame = await camera.loan()
+ * frame.bytes.set(image)
+ * frame.publish()
+ * ```
+ */
+export class FrameWriter {
+  readonly name: string
+  readonly slotBytes: number
+  readonly slots: number
+  readonly maxReaders: number
+  readonly history: number
+  readonly #native: NativeFrameWriter
+  readonly #room: WaitingRoom
+  readonly #office: LoanOffice
+  readonly #loans = new Map<number, LoanedFrame>()
+  #buffer: ArrayBuffer | undefined
+  #closed = false
+  #published = 0
+
+  private constructor(name: string, handle: NativeFrameWriter, tuning: TuningOptions) {
+    this.name = name
+    this.slotBytes = handle.slotBytes
+    this.slots = handle.slots
+    this.maxReaders = handle.maxReaders
+    this.history = handle.history
+    this.#native = handle
+    this.#room = new WaitingRoom(handle, () => handle.watchReaders(), tuning)
+    this.#office = {
+      pool: new PoolViews(handle, () => (this.#buffer ??= handle.buffer())),
+      slotBytes: handle.slotBytes,
+      usedHeaders: new Array<boolean>(handle.slots).fill(true),
+      publish: (slot, length, timestamp) => {
+        this.#loans.delete(slot)
+        const sequence = handle.publish(slot, length, timestamp)
+        if (sequence < 0) throw closedError(this.#title)
+        this.#published = sequence
+        return sequence
+      },
+      discard: (slot) => {
+        this.#loans.delete(slot)
+        handle.discard(slot)
+      },
+      copyIn: (slot, offset, source) => {
+        if (handle.write(slot, offset, source) >= 0) return
+        throw new MillraceError(
+          'ERR_MILLRACE_TOO_LARGE',
+          `the bytes at offset ${String(offset)} are not within the ${String(this.slotBytes)} ` +
+            'bytes of a slot',
+        )
+      },
+    }
+  }
+
+  /**
+   * Takes the writing side; creates the channel, or takes over one whose writer is gone (its readers go
+   * on). Does not wait for readers. Blocks for the time it takes to reserve the memory.
+   *
+   * @throws MillraceError `ROLE_TAKEN` (a living writer has it), `GEOMETRY`, `INVALID_ARGUMENT`,
+   *   `NO_SPACE`, `LAYOUT`, `NOT_OURS`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
+   */
+  static create(name: string, options: FrameWriterOptions): FrameWriter {
+    const given = checkOptions(options)
+    const large = Number.MAX_SAFE_INTEGER
+    const handle = new native.FrameWriter({
+      name: checkName(name),
+      slotBytes: wholeNumber(given, 'slotBytes', 0, [1, large]),
+      slots: wholeNumber(given, 'slots', 8, [2, 4096]),
+      maxReaders: wholeNumber(given, 'maxReaders', 8, [1, 62]),
+      history: wholeNumber(given, 'history', 0, [0, 4094]),
+      alignment: wholeNumber(given, 'alignment', 64, [64, 65536]),
+      mode: access(given).mode,
+      replace: flag(given, 'replace'),
+    })
+    return new FrameWriter(name, handle, { poll: given.poll, spin: given.spin })
+  }
+
+  /** Removes the name; who is on the channel stays on it. Returns whether there was one. */
+  static unlink(name: string): boolean {
+    return native.unlinkChannel('f', checkName(name))
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Readers attached now. */
+  get readers(): number {
+    return this.#native.readers()
+  }
+
+  /** Sequence of the frame published last, 0 if none was. */
+  get sequence(): number {
+    return this.#published
+  }
+
+  /**
+   * A slot to write into, or `undefined` while a reader with policy `wait` is too far behind, or all
+   * slots are queued or held. Never blocks. Several loans may be out at once.
+   *
+   * @throws MillraceError `CLOSED`
+   */
+  tryLoan(): LoanedFrame | undefined {
+    if (this.#room.occupied) return undefined
+    return this.#loanNow()
+  }
+
+  /**
+   * A slot to write into, waiting for one without blocking the event loop. Readers that die meanwhile
+   * give theirs back.
+   *
+   * @throws MillraceError (as rejection) `CLOSED`, `ABORTED`, `TIMEOUT`
+   */
+  loan(options?: WaitOptions): Promise<LoanedFrame> {
+    try {
+      const now = this.tryLoan()
+      if (now !== undefined) return this.#room.paced(now)
+      return this.#room.wait(`a free slot of '${this.name}'`, () => this.#loanNow(), options)
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  /** The same, blocking this thread; for Workers. */
+  loanSync(options: { readonly timeout?: number; readonly spin?: number } = {}): LoanedFrame {
+    const end = performance.now() + duration(options, 'timeout', Infinity)
+    const spin = duration(options, 'spin', 0.05)
+    for (;;) {
+      const frame = this.tryLoan()
+      if (frame !== undefined) return frame
+      const left = end - performance.now()
+      if (left <= 0) {
+        throw new MillraceError(
+          'ERR_MILLRACE_TIMEOUT',
+          `no slot of '${this.name}' became free in time; its readers hold or queue all of them`,
+        )
+      }
+      this.#native.wait(spin, left)
+    }
+  }
+
+  /** Resolves when at least `count` readers are attached. Rejects `CLOSED`, `ABORTED`, `TIMEOUT`. */
+  async waitForReaders(count = 1, options?: WaitOptions): Promise<void> {
+    if (this.#closed) throw closedError(this.#title)
+    await this.#room.wait(
+      `${String(count)} readers on '${this.name}'`,
+      () => (this.readers >= count ? true : undefined),
+      options,
+    )
+  }
+
+  /** Lets pending waits keep the process alive (the default). */
+  ref(): this {
+    this.#room.ref()
+    return this
+  }
+
+  /** Lets the process end although waits are pending. */
+  unref(): this {
+    this.#room.unref()
+    return this
+  }
+
+  /** Leaves the channel. Readers see the end after what is queued for them; loans are void. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const loan of this.#loans.values()) loan.invalidate()
+    this.#loans.clear()
+    this.#buffer = undefined
+    this.#native.close()
+    this.#room.evict(closedError(this.#title))
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  get #title(): string {
+    return `the writer of frame channel '${this.name}'`
+  }
+
+  #loanNow(): LoanedFrame | undefined {
+    const slot = this.#native.tryLoan()
+    if (slot === Outcome.wouldBlock) return undefined
+    if (slot < 0) throw closedError(this.#title)
+    const loan = new LoanedFrame(this.#office, slot)
+    this.#loans.set(slot, loan)
+    return loan
+  }
+}

@@ -1,0 +1,318 @@
+// Frames as the two sides hold them: a loan to be written and published, a received frame to be read and
+// released. Both lie in the pool; after publish, discard or release they refuse use.
+
+import { invalidArgument, MillraceError } from './errors.js'
+import type { ViewConstructor } from './shared-memory.js'
+
+/** Bytes of the header every frame has for the user's own facts (format, width, …). */
+export const userHeaderBytes = 64
+
+/** @internal Where the slots of a channel lie, and their views, made once each. */
+export class PoolViews {
+  readonly #buffer: () => ArrayBuffer
+  readonly #payloadOffset: number
+  readonly #stride: number
+  readonly #slotBytes: number
+  readonly #slots: (Uint8Array | undefined)[] = []
+
+  constructor(
+    geometry: {
+      readonly payloadOffset: number
+      readonly slotStride: number
+      readonly slotBytes: number
+    },
+    buffer: () => ArrayBuffer,
+  ) {
+    this.#buffer = buffer
+    this.#payloadOffset = geometry.payloadOffset
+    this.#stride = geometry.slotStride
+    this.#slotBytes = geometry.slotBytes
+  }
+
+  get buffer(): ArrayBuffer {
+    return this.#buffer()
+  }
+
+  offset(slot: number): number {
+    return this.#payloadOffset + this.#stride * slot
+  }
+
+  /** The whole slot; the same view at every call. */
+  slot(slot: number): Uint8Array {
+    const known = this.#slots[slot]
+    if (known !== undefined) return known
+    const made = new Uint8Array(this.#buffer(), this.offset(slot), this.#slotBytes)
+    this.#slots[slot] = made
+    return made
+  }
+
+  header(slot: number): Uint8Array {
+    return new Uint8Array(this.#buffer(), userHeaderBytes * slot, userHeaderBytes)
+  }
+}
+
+/** @internal A typed array over part of a frame that has `size` bytes at `start` of `buffer`. */
+export function viewOf<T>(
+  constructor: ViewConstructor<T>,
+  buffer: ArrayBuffer,
+  start: number,
+  size: number,
+  byteOffset: number,
+  length: number | undefined,
+): T {
+  const unit = (constructor as { BYTES_PER_ELEMENT?: number }).BYTES_PER_ELEMENT ?? 1
+  const elements = length ?? Math.floor((size - byteOffset) / unit)
+  if (
+    !Number.isInteger(byteOffset) ||
+    !Number.isInteger(elements) ||
+    byteOffset < 0 ||
+    elements < 0 ||
+    byteOffset + elements * unit > size
+  ) {
+    throw invalidArgument(
+      `${String(elements)} elements at offset ${String(byteOffset)} are not within the ` +
+        `${String(size)} bytes of the frame`,
+    )
+  }
+  return new constructor(buffer, start + byteOffset, elements)
+}
+
+/** @internal */
+export function releasedError(what: string): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_RELEASED',
+    `${what}; its memory may hold another frame by now: take what you need before`,
+  )
+}
+
+export interface PublishOptions {
+  /** How much of the slot is the frame, in bytes; default: all. */
+  readonly byteLength?: number | undefined
+  /** When the content was taken, in nanoseconds of the monotonic clock; default: now. */
+  readonly timestamp?: bigint | undefined
+  /** Up to 64 bytes of the user's own facts; the rest is zero. */
+  readonly header?: Uint8Array | undefined
+}
+
+/** @internal What a loan needs from its writer. */
+export interface LoanOffice {
+  readonly pool: PoolViews
+  readonly slotBytes: number
+  publish(slot: number, length: number, timestamp: bigint | undefined): number
+  discard(slot: number): void
+  copyIn(slot: number, offset: number, source: ArrayBufferView): void
+  /** Whether anything was ever put into this slot's header. */
+  readonly usedHeaders: boolean[]
+}
+
+/** A slot to be filled, from `FrameWriter.loan`. Use it until `publish` or `discard`. */
+export class LoanedFrame {
+  readonly #office: LoanOffice
+  readonly #slot: number
+  #state: 'loaned' | 'published' | 'discarded' | 'closed' = 'loaned'
+
+  /** @internal */
+  constructor(office: LoanOffice, slot: number) {
+    this.#office = office
+    this.#slot = slot
+    if (office.usedHeaders[slot] === true) {
+      office.pool.header(slot).fill(0)
+      office.usedHeaders[slot] = false
+    }
+  }
+
+  /** The slot's memory: write the frame here. 64-byte aligned. */
+  get bytes(): Uint8Array {
+    this.#assertLoaned()
+    return this.#office.pool.slot(this.#slot)
+  }
+
+  /** 64 bytes for the user's own facts; zero at first. */
+  get header(): Uint8Array {
+    this.#assertLoaned()
+    this.#office.usedHeaders[this.#slot] = true
+    return this.#office.pool.header(this.#slot)
+  }
+
+  /** Bytes that fit. */
+  get capacity(): number {
+    return this.#office.slotBytes
+  }
+
+  /** The slot as a typed array, e.g. `frame.view(Float32Array)`; by default all of it. */
+  view<T>(constructor: ViewConstructor<T>, byteOffset = 0, length?: number): T {
+    this.#assertLoaned()
+    const { pool, slotBytes } = this.#office
+    const start = pool.offset(this.#slot)
+    return viewOf(constructor, pool.buffer, start, slotBytes, byteOffset, length)
+  }
+
+  /** Copies `source` into the slot at `byteOffset`. Works in every runtime. */
+  write(source: ArrayBufferView, byteOffset = 0): void {
+    this.#assertLoaned()
+    this.#office.copyIn(this.#slot, byteOffset, source)
+  }
+
+  /**
+   * Hands the frame to every reader. Never blocks. Returns its sequence number: 1, 2, 3 … over the life
+   * of the channel.
+   *
+   * @throws MillraceError `RELEASED`, `TOO_LARGE`, `INVALID_ARGUMENT`
+   */
+  publish(options: PublishOptions = {}): number {
+    this.#assertLoaned()
+    const { byteLength = this.#office.slotBytes, header, timestamp } = options
+    if (!Number.isInteger(byteLength) || byteLength < 0 || byteLength > this.#office.slotBytes) {
+      throw new MillraceError(
+        'ERR_MILLRACE_TOO_LARGE',
+        `byteLength ${String(byteLength)} is not within the ${String(this.#office.slotBytes)} ` +
+          'bytes of a slot',
+      )
+    }
+    if (timestamp !== undefined && (typeof timestamp !== 'bigint' || timestamp < 0n)) {
+      throw invalidArgument('timestamp must be a bigint of nanoseconds, as monotonicNow() gives it')
+    }
+    if (header !== undefined) {
+      if (header.length > userHeaderBytes) {
+        throw invalidArgument(`header must have at most ${String(userHeaderBytes)} bytes`)
+      }
+      this.header.set(header)
+    }
+    const sequence = this.#office.publish(this.#slot, byteLength, timestamp)
+    this.#state = 'published'
+    return sequence
+  }
+
+  /** Gives the slot back; nobody sees it. Does nothing after `publish`. */
+  discard(): void {
+    if (this.#state !== 'loaned') return
+    this.#state = 'discarded'
+    this.#office.discard(this.#slot)
+  }
+
+  /** @internal */
+  invalidate(): void {
+    if (this.#state === 'loaned') this.#state = 'closed'
+  }
+
+  [Symbol.dispose](): void {
+    this.discard()
+  }
+
+  #assertLoaned(): void {
+    if (this.#state === 'loaned') return
+    if (this.#state === 'closed') {
+      throw new MillraceError('ERR_MILLRACE_CLOSED', 'the writer of this frame is closed')
+    }
+    throw releasedError(`this frame was ${this.#state}`)
+  }
+}
+
+/** @internal What a frame needs from its reader. */
+export interface FrameKeeper {
+  readonly pool: PoolViews
+  readonly closed: boolean
+  release(frame: Frame): void
+  copyOut(frame: Frame, offset: number, target: ArrayBufferView): void
+  /** A buffer for this slot alone, to be detached on release; only in debug mode. */
+  ownBuffer(slot: number): ArrayBuffer | undefined
+}
+
+/** @internal */
+export interface FrameFacts {
+  readonly slot: number
+  readonly sequence: number
+  readonly byteLength: number
+  readonly timestamp: bigint
+  readonly missed: number
+}
+
+/**
+ * A received frame, read where it lies. It is pinned until `release()`, or the end of its `using` block;
+ * whatever is needed longer must be copied.
+ */
+export class Frame {
+  /** 1, 2, 3 … over the life of the channel. */
+  readonly sequence: number
+  /** Bytes the writer published. */
+  readonly byteLength: number
+  /** Nanoseconds of the monotonic clock, as the writer gave it. */
+  readonly timestamp: bigint
+  /** Frames between the previously received one and this one that this reader did not get. */
+  readonly missed: number
+  /** @internal */
+  readonly slot: number
+  readonly #keeper: FrameKeeper
+  readonly #own: ArrayBuffer | undefined
+  #released = false
+
+  /** @internal */
+  constructor(keeper: FrameKeeper, facts: FrameFacts) {
+    this.#keeper = keeper
+    this.slot = facts.slot
+    this.sequence = facts.sequence
+    this.byteLength = facts.byteLength
+    this.timestamp = facts.timestamp
+    this.missed = facts.missed
+    this.#own = keeper.ownBuffer(facts.slot)
+  }
+
+  get released(): boolean {
+    return this.#released
+  }
+
+  /**
+   * The frame's bytes in shared memory. Do not keep it beyond `release()`.
+   *
+   * @throws MillraceError `RELEASED`, `CLOSED`, `UNSUPPORTED_RUNTIME` (Electron: use `copyTo`)
+   */
+  get bytes(): Uint8Array {
+    return this.view(Uint8Array)
+  }
+
+  /** The 64 bytes of the user's own facts. */
+  get header(): Uint8Array {
+    this.#assertHeld()
+    return this.#keeper.pool.header(this.slot)
+  }
+
+  /** The frame as a typed array, e.g. `frame.view(Float32Array)`; by default all of it. */
+  view<T>(constructor: ViewConstructor<T>, byteOffset = 0, length?: number): T {
+    this.#assertHeld()
+    const buffer = this.#own ?? this.#keeper.pool.buffer
+    const start = this.#own === undefined ? this.#keeper.pool.offset(this.slot) : 0
+    return viewOf(constructor, buffer, start, this.byteLength, byteOffset, length)
+  }
+
+  /** Copies from the frame at `byteOffset` into `target`; returns `target`. Works in every runtime. */
+  copyTo<T extends ArrayBufferView>(target: T, byteOffset = 0): T {
+    this.#assertHeld()
+    this.#keeper.copyOut(this, byteOffset, target)
+    return target
+  }
+
+  /** Gives the slot back to the writer. Once is enough; more does nothing. */
+  release(): void {
+    if (this.#released) return
+    this.#released = true
+    this.#keeper.release(this)
+  }
+
+  /** @internal The buffer of debug mode. */
+  get own(): ArrayBuffer | undefined {
+    return this.#own
+  }
+
+  [Symbol.dispose](): void {
+    this.release()
+  }
+
+  #assertHeld(): void {
+    if (this.#released) {
+      throw releasedError(`frame ${String(this.sequence)} was released`)
+    }
+    if (this.#keeper.closed) {
+      throw new MillraceError('ERR_MILLRACE_CLOSED', 'the reader of this frame is closed')
+    }
+  }
+}

@@ -1,0 +1,255 @@
+// The only file that loads the addon. Types its boundary, and starts the two services that everything
+// above needs: wake-ups from the doorbell, and closing all channels when the process exits.
+
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+import { MillraceError, type ErrorCode } from './errors.js'
+
+/** Results of hot native calls below zero; the numbers of native/addon/channel.hpp. */
+export const Outcome = {
+  wouldBlock: -1,
+  tooLarge: -2,
+  corrupt: -3,
+  closed: -4,
+  invalid: -5,
+  tooManyHeld: -6,
+} as const
+
+/** What native `peer()` returns, by index. */
+export const peerStates = ['absent', 'attached', 'closed', 'gone'] as const
+
+/** Whoever can be parked until the peer does something. */
+export interface NativeWaiter {
+  /** The number a wake-up for this channel carries. */
+  wakeToken(token: number): void
+  /** From now on the peer wakes us; look once more before sleeping. */
+  park(): void
+  unpark(): void
+}
+
+export interface NativeQueueOptions {
+  readonly name: string
+  readonly capacity: number
+  readonly mode: number
+  readonly owner: number | undefined
+  readonly keep: boolean
+}
+
+export interface NativeQueueSide extends NativeWaiter {
+  readonly capacity: number
+  readonly path: string
+  buffer(): ArrayBuffer
+  peer(): number
+  peerPid(): number
+  watchPeer(): boolean
+  close(discard: boolean): void
+}
+
+export interface NativeQueueProducer extends NativeQueueSide {
+  tryPush(message: ArrayBufferView): number
+  reserve(recordBytes: number): number
+  commit(length: number): number
+  publish(recordBytes: number, messages: number): number
+  room(): number
+  drained(): boolean
+  wait(recordBytes: number, spinMs: number, timeoutMs: number): boolean
+}
+
+export interface NativeQueueConsumer extends NativeQueueSide {
+  popInto(target: ArrayBufferView, offset: number): number
+  available(): number
+  release(recordBytes: number, messages: number): number
+  nextLength(): number
+  nextOffset(): number
+  markCorrupt(): void
+  wait(spinMs: number, timeoutMs: number): boolean
+}
+
+export interface NativeFramesSide extends NativeWaiter {
+  readonly slotBytes: number
+  readonly slots: number
+  readonly maxReaders: number
+  readonly history: number
+  readonly payloadOffset: number
+  readonly slotStride: number
+  readonly path: string
+  buffer(): ArrayBuffer
+  wait(spinMs: number, timeoutMs: number): boolean
+  close(): void
+}
+
+export interface NativeFrameWriterOptions {
+  readonly name: string
+  readonly slotBytes: number
+  readonly slots: number
+  readonly maxReaders: number
+  readonly history: number
+  readonly alignment: number
+  readonly mode: number
+  readonly replace: boolean
+}
+
+export interface NativeFrameWriter extends NativeFramesSide {
+  tryLoan(): number
+  publish(slot: number, length: number, timestamp: bigint | undefined): number
+  discard(slot: number): void
+  write(slot: number, offset: number, source: ArrayBufferView): number
+  readers(): number
+  watchReaders(): boolean
+}
+
+export interface NativeFrameReaderOptions {
+  readonly name: string
+  readonly policy: number
+  readonly depth: number
+  readonly history: number
+  readonly maxHeld: number
+  readonly mode: number
+  readonly owner: number | undefined
+}
+
+export interface NativeFrameReader extends NativeFramesSide {
+  readonly maxHeld: number
+  /** Sequence, length, timestamp and missed count of the frame received last. */
+  readonly facts: BigUint64Array
+  receive(): number
+  latest(): number
+  release(slot: number, sequence: number): number
+  read(slot: number, sequence: number, offset: number, target: ArrayBufferView): number
+  slotBuffer(slot: number): ArrayBuffer
+  /** Received, lost, skipped, joined after, waiting, held. */
+  counters(): Float64Array
+  excluded(): boolean
+  peer(): number
+  peerPid(): number
+  watchPeer(): boolean
+}
+
+export interface NativeMemoryOptions {
+  readonly name: string
+  readonly size: number
+  readonly mode: number
+  readonly owner: number | undefined
+  readonly create: boolean
+  readonly readOnly: boolean
+}
+
+export interface NativeMemory {
+  readonly size: number
+  readonly path: string
+  buffer(): ArrayBuffer
+  read(offset: number, target: ArrayBufferView): number
+  write(offset: number, source: ArrayBufferView): number
+  close(): void
+}
+
+interface Addon {
+  configure(services: {
+    makeError(
+      code: string,
+      message: string,
+      syscall?: string,
+      errno?: number,
+      path?: string,
+    ): MillraceError
+    onWake(count: number): void
+    uv: boolean
+  }): Uint32Array
+  hold(alive: boolean): void
+  closeAll(): void
+  unlinkChannel(kind: 'q' | 'f', name: string): boolean
+  unlinkMemory(name: string): boolean
+  detach(buffer: ArrayBuffer): void
+  monotonicNs(): bigint
+  readonly pageBytes: number
+  readonly asymmetricFence: boolean
+  readonly QueueProducer: new (options: NativeQueueOptions) => NativeQueueProducer
+  readonly QueueConsumer: new (options: NativeQueueOptions) => NativeQueueConsumer
+  readonly FrameWriter: new (options: NativeFrameWriterOptions) => NativeFrameWriter
+  readonly FrameReader: new (options: NativeFrameReaderOptions) => NativeFrameReader
+  readonly SharedMemory: new (options: NativeMemoryOptions) => NativeMemory
+}
+
+/** Says in one sentence what to do when there is no binary for this machine. Exported for its test. */
+export function load(
+  platform: string,
+  architecture: string,
+  find: (root: string) => unknown,
+): unknown {
+  const here = `${platform}-${architecture}, Node ${process.version}`
+  if (platform !== 'linux' && platform !== 'darwin') {
+    throw new MillraceError(
+      'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
+      `millrace runs on Linux and macOS, not on ${here}; on Windows use it inside WSL 2`,
+    )
+  }
+  try {
+    return find(fileURLToPath(new URL('..', import.meta.url)))
+  } catch (cause) {
+    throw new MillraceError(
+      'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
+      `millrace has no working binary for ${here}; with a C++20 compiler installed, build one: ` +
+        'npm rebuild millrace --build-from-source',
+      { cause },
+    )
+  }
+}
+
+const find = createRequire(import.meta.url)('node-gyp-build') as (root: string) => unknown
+
+export const native = load(process.platform, process.arch, find) as Addon
+
+const wakeHandlers = new Map<number, () => void>()
+let lastToken = 0
+
+/** A number no other channel of this environment has. */
+export function newToken(): number {
+  lastToken = (lastToken % 0xffff_ffff) + 1
+  return lastToken
+}
+
+/** Calls `handler` at each wake-up for `token`, until {@link forgetWake}. */
+export function onWakeOf(token: number, handler: () => void): void {
+  wakeHandlers.set(token, handler)
+}
+
+export function forgetWake(token: number): void {
+  wakeHandlers.delete(token)
+}
+
+const runsOnNode = !('bun' in process.versions) && !('deno' in process.versions)
+
+const wakeList = native.configure({
+  makeError: (code, message, syscall, errno, path) =>
+    new MillraceError(`ERR_MILLRACE_${code}` as ErrorCode, message, { syscall, errno, path }),
+  onWake: (count) => {
+    if (count < 0) {
+      for (const handler of [...wakeHandlers.values()]) handler()
+      return
+    }
+    if (count === 1) {
+      wakeHandlers.get(wakeList[0] ?? 0)?.()
+      return
+    }
+    for (const token of new Set(wakeList.slice(0, count))) wakeHandlers.get(token)?.()
+  },
+  uv: runsOnNode,
+})
+
+let holders = 0
+
+/** Keeps the event loop alive until the matching {@link letGo}. */
+export function hold(): void {
+  if (++holders === 1) native.hold(true)
+}
+
+export function letGo(): void {
+  if (--holders === 0) native.hold(false)
+}
+
+// On process.exit() and uncaught exceptions native clean-up hooks do not run; this listener does. No
+// signal handler is installed: what a killed process leaves is cleaned by the next start.
+process.on('exit', () => {
+  native.closeAll()
+})

@@ -1,0 +1,108 @@
+// Reading options: each wrong one is named, with what was expected.
+
+import { invalidArgument } from './errors.js'
+
+/** Options of every call that waits. */
+export interface WaitOptions {
+  /** Ends the wait with `ERR_MILLRACE_ABORTED`. */
+  readonly signal?: AbortSignal | undefined
+  /** Milliseconds until `ERR_MILLRACE_TIMEOUT`; default: wait for ever. */
+  readonly timeout?: number | undefined
+}
+
+/** How a channel waits before it sleeps. */
+export interface TuningOptions {
+  /**
+   * Milliseconds (fractions allowed) to go on looking, one look per turn of the event loop, before
+   * sleeping in the kernel. The loop stays responsive; a core is busy meanwhile. Adaptive: looking that
+   * does not pay is given up. Default 0.1; 0 sleeps at once.
+   */
+  readonly poll?: number | undefined
+  /**
+   * Milliseconds (fractions allowed) to spin without giving the event loop a turn, before polling.
+   * Default 0. Only for a process that does nothing else.
+   */
+  readonly spin?: number | undefined
+}
+
+/** Who may use a channel. */
+export interface AccessOptions {
+  /**
+   * Rights of a new object, and the widest accepted of an existing one: `0o600` (default), `0o640` or
+   * `0o660`. Anything that lets the world in is refused.
+   */
+  readonly mode?: number | undefined
+  /** User id whose objects are accepted when opening; default: this process's user. */
+  readonly owner?: number | undefined
+}
+
+type Range = readonly [least: number, most: number]
+
+export function wholeNumber(
+  options: object,
+  key: string,
+  otherwise: number,
+  [least, most]: Range,
+): number {
+  const value = (options as Record<string, unknown>)[key]
+  if (value === undefined) return otherwise
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
+    throw invalidArgument(
+      `${key} must be a whole number from ${String(least)} to ${String(most)}, not ${show(value)}`,
+    )
+  }
+  return value
+}
+
+/** A duration in milliseconds, fractions and Infinity allowed. */
+export function duration(options: object, key: string, otherwise: number): number {
+  const value = (options as Record<string, unknown>)[key]
+  if (value === undefined) return otherwise
+  if (typeof value !== 'number' || Number.isNaN(value) || value < 0) {
+    throw invalidArgument(`${key} must be a number of milliseconds, not ${show(value)}`)
+  }
+  return value
+}
+
+export function flag(options: object, key: string): boolean {
+  const value = (options as Record<string, unknown>)[key]
+  if (value === undefined) return false
+  if (typeof value !== 'boolean') {
+    throw invalidArgument(`${key} must be true or false, not ${show(value)}`)
+  }
+  return value
+}
+
+export function checkName(name: unknown): string {
+  if (typeof name !== 'string') throw invalidArgument(`the name must be a string, not ${show(name)}`)
+  return name
+}
+
+/** An options argument that was left out is an empty one; anything but an object is refused. */
+export function checkOptions<T extends object>(options: T | undefined): Partial<T> {
+  if (options === undefined) return {}
+  if (typeof options !== 'object' || (options as unknown) === null) {
+    throw invalidArgument(`options must be an object, not ${show(options)}`)
+  }
+  return options
+}
+
+export function checkSignal(signal: unknown): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal
+  throw invalidArgument(`signal must be an AbortSignal, not ${show(signal)}`)
+}
+
+const unixIds: Range = [0, 0xffff_ffff]
+
+export function access(options: AccessOptions): { mode: number; owner: number | undefined } {
+  return {
+    mode: wholeNumber(options, 'mode', 0o600, [0, 0o7777]),
+    owner: options.owner === undefined ? undefined : wholeNumber(options, 'owner', 0, unixIds),
+  }
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object'
+  return String(value)
+}

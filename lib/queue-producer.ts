@@ -1,0 +1,301 @@
+// The producing side of an SPSC queue.
+
+import { MillraceError } from './errors.js'
+import { Outcome, type NativeQueueProducer } from './native.js'
+import type { TuningOptions, WaitOptions } from './options.js'
+import { QueueSide, recordBytes, recordHeaderBytes, type BlockingOptions } from './queue-side.js'
+
+/** What can be sent: bytes in any container, or a string (sent as UTF-8). */
+export type MessageSource = ArrayBufferView | string
+
+/** Space for one message inside the ring, from {@link QueueProducer.reserve}. */
+export interface Reservation {
+  /** Write the message here. Valid until `commit` or `abort`. */
+  readonly bytes: Uint8Array
+  /** Publishes the first `length` bytes (default: all) as one message. */
+  commit(length?: number): void
+  /** Gives the space back; nothing is sent. */
+  abort(): void
+  [Symbol.dispose](): void
+}
+
+export class QueueProducer extends QueueSide<NativeQueueProducer> {
+  #reservation: RingReservation | undefined
+
+  /** @internal */
+  constructor(name: string, native: NativeQueueProducer, tuning: TuningOptions) {
+    super(name, 'producer', native, tuning)
+  }
+
+  /**
+   * Sends a message if there is room now. Never blocks. Also returns false while earlier `push` calls
+   * are waiting: messages keep their order.
+   *
+   * @throws MillraceError `TOO_LARGE`, `CLOSED`, `BUSY` (a reservation is open), `CORRUPT`
+   */
+  tryPush(message: MessageSource): boolean {
+    if (this.#reservation !== undefined) throw busy(this.name)
+    if (this.room.occupied) return false
+    return this.#pushNow(asBytes(message))
+  }
+
+  /**
+   * Sends a message, waiting for room without blocking the event loop. Calls are served in order. Do not
+   * change the bytes before the promise resolves.
+   *
+   * @throws MillraceError (as rejection) `TOO_LARGE`, `CLOSED` (this side, or the consumer left while
+   *   the queue was full), `PEER_GONE` (it died while the queue was full), `ABORTED`, `TIMEOUT`, `BUSY`
+   */
+  push(message: MessageSource, options?: WaitOptions): Promise<void> {
+    try {
+      const bytes = asBytes(message)
+      if (this.tryPush(bytes)) return this.room.paced(undefined)
+      return this.room
+        .wait(`room in queue '${this.name}'`, (thorough) => this.#attempt(bytes, thorough), options)
+        .then(discardResult)
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  /**
+   * Sends a message, blocking this thread: spins, then sleeps on a futex. For Workers; on the main
+   * thread it stops the event loop. Errors as `push`, thrown.
+   */
+  pushSync(message: MessageSource, options: BlockingOptions = {}): void {
+    const bytes = asBytes(message)
+    if (this.#reservation !== undefined) throw busy(this.name)
+    if (this.room.occupied) throw busy(this.name)
+    const needed = recordBytes(bytes.byteLength)
+    this.block(
+      `room in queue '${this.name}'`,
+      options,
+      (thorough) => this.#attempt(bytes, thorough),
+      (spin, timeout) => this.native.wait(needed, spin, timeout),
+    )
+  }
+
+  /**
+   * Sends as many of the messages, from the first on, as there is room for now, with one publish and at
+   * most one wake-up for all. Returns how many.
+   *
+   * @throws MillraceError `TOO_LARGE` (before anything is sent), `CLOSED`, `BUSY`, `CORRUPT`,
+   *   `UNSUPPORTED_RUNTIME`
+   */
+  tryPushBatch(messages: readonly MessageSource[]): number {
+    if (this.#reservation !== undefined) throw busy(this.name)
+    if (this.room.occupied) return 0
+    return this.#pushSome(messages.map(asBytes), 0)
+  }
+
+  /** Sends all messages in order, in as few batches as there is room. Errors as `push`. */
+  async pushBatch(messages: readonly MessageSource[], options?: WaitOptions): Promise<void> {
+    const all = messages.map(asBytes)
+    if (this.#reservation !== undefined) throw busy(this.name)
+    let sent = this.room.occupied ? 0 : this.#pushSome(all, 0)
+    if (sent === all.length) return this.room.paced(undefined)
+    await this.room.wait(
+      `room in queue '${this.name}'`,
+      (thorough) => {
+        sent += this.#pushSome(all, sent)
+        if (sent === all.length) return true
+        if (thorough) this.#checkConsumer()
+        return undefined
+      },
+      options,
+    )
+  }
+
+  /**
+   * Space for a message of up to `length` bytes, to be written in place; `undefined` if there is no room
+   * now. Only one reservation at a time, and no other sends while it is open.
+   *
+   * @throws MillraceError `TOO_LARGE`, `CLOSED`, `BUSY`, `CORRUPT`, `UNSUPPORTED_RUNTIME`
+   */
+  reserve(length: number): Reservation | undefined {
+    if (this.#reservation !== undefined) throw busy(this.name)
+    if (!Number.isInteger(length) || length < 0) throw this.fail(Outcome.tooLarge, length)
+    if (this.room.occupied) return undefined
+    const { buffer } = this.views()
+    const offset = this.native.reserve(recordBytes(length))
+    if (offset === Outcome.wouldBlock) return undefined
+    if (offset < 0) throw this.fail(offset, length)
+    const reservation = new RingReservation(
+      new Uint8Array(buffer, offset + recordHeaderBytes, length),
+      (used) => {
+        this.#reservation = undefined
+        if (used === undefined) return
+        const outcome = this.native.commit(used)
+        if (outcome < 0) throw this.fail(outcome, used)
+      },
+    )
+    this.#reservation = reservation
+    return reservation
+  }
+
+  /** Waits until a reservation of `length` bytes succeeds. Errors as `push`. */
+  async reserveWhenFree(length: number, options?: WaitOptions): Promise<Reservation> {
+    const now = this.reserve(length)
+    if (now !== undefined) return now
+    const needed = recordBytes(length)
+    await this.room.wait(
+      `room in queue '${this.name}'`,
+      (thorough) => {
+        if (this.native.room() >= needed) return true
+        if (thorough) this.#checkConsumer()
+        return undefined
+      },
+      options,
+    )
+    const later = this.reserve(length)
+    if (later === undefined) throw busy(this.name)
+    return later
+  }
+
+  /**
+   * Resolves when the consumer has read everything, then closes. Rejects with `CLOSED` or `PEER_GONE`
+   * if the consumer leaves or dies before that (the queue stays open), `ABORTED`, `TIMEOUT`.
+   */
+  async end(options?: WaitOptions): Promise<void> {
+    this.assertOpen()
+    await this.room.wait(
+      `the consumer of queue '${this.name}' reading everything`,
+      (thorough) => {
+        if (this.native.drained()) return true
+        if (thorough) this.#checkConsumer()
+        return undefined
+      },
+      options,
+    )
+    this.close()
+  }
+
+  /** Free bytes of the ring; a message takes 8 more than its length, rounded up to 8. */
+  get freeBytes(): number {
+    return this.native.room()
+  }
+
+  #pushNow(bytes: ArrayBufferView): boolean {
+    const outcome = this.native.tryPush(bytes)
+    if (outcome === 0) return true
+    if (outcome === Outcome.wouldBlock) return false
+    throw this.fail(outcome, bytes.byteLength)
+  }
+
+  #attempt(bytes: ArrayBufferView, thorough: boolean): true | undefined {
+    if (this.#pushNow(bytes)) return true
+    if (thorough) this.#checkConsumer()
+    return undefined
+  }
+
+  /** There is no room: is there somebody who will make some? */
+  #checkConsumer(): void {
+    const { peer } = this
+    if (peer === 'closed') throw this.leftError()
+    if (peer === 'gone') throw this.goneError()
+  }
+
+  /** Lays messages down from index `from` on, as many as fit, and publishes them together. */
+  #pushSome(messages: readonly Uint8Array[], from: number): number {
+    let needed = 0
+    for (let i = from; i < messages.length; i++) {
+      const { byteLength } = messages[i] as Uint8Array
+      if (byteLength > this.maxMessage) throw this.fail(Outcome.tooLarge, byteLength)
+      needed += recordBytes(byteLength)
+    }
+    if (needed === 0) return 0
+    const { bytes, words } = this.views()
+    let end = messages.length
+    if (needed > this.capacity || this.native.reserve(needed) < 0) {
+      const room = this.native.room()
+      needed = 0
+      for (end = from; end < messages.length; end++) {
+        const more = recordBytes((messages[end] as Uint8Array).byteLength)
+        if (needed + more > room) break
+        needed += more
+      }
+      if (end === from) return 0
+    }
+    const start = this.native.reserve(needed)
+    if (start < 0) throw this.fail(start)
+    let at = start
+    for (let i = from; i < end; i++) {
+      const message = messages[i] as Uint8Array
+      const word = at / 4
+      words[word] = message.length
+      words[word + 1] = 0
+      bytes.set(message, at + recordHeaderBytes)
+      at += recordBytes(message.length)
+    }
+    const outcome = this.native.publish(needed, end - from)
+    if (outcome < 0) throw this.fail(outcome)
+    return end - from
+  }
+}
+
+class RingReservation implements Reservation {
+  readonly #bytes: Uint8Array
+  #finish: ((used: number | undefined) => void) | undefined
+
+  constructor(bytes: Uint8Array, finish: (used: number | undefined) => void) {
+    this.#bytes = bytes
+    this.#finish = finish
+  }
+
+  get bytes(): Uint8Array {
+    if (this.#finish === undefined) throw released()
+    return this.#bytes
+  }
+
+  commit(length = this.#bytes.length): void {
+    if (this.#finish === undefined) throw released()
+    if (!Number.isInteger(length) || length < 0 || length > this.#bytes.length) {
+      throw new MillraceError(
+        'ERR_MILLRACE_INVALID_ARGUMENT',
+        `length must be a whole number up to the ${String(this.#bytes.length)} bytes reserved`,
+      )
+    }
+    const finish = this.#finish
+    this.#finish = undefined
+    finish(length)
+  }
+
+  abort(): void {
+    const finish = this.#finish
+    this.#finish = undefined
+    finish?.(undefined)
+  }
+
+  [Symbol.dispose](): void {
+    this.abort()
+  }
+}
+
+function asBytes(message: MessageSource): Uint8Array {
+  if (message instanceof Uint8Array) return message
+  if (typeof message === 'string') return Buffer.from(message)
+  if (ArrayBuffer.isView(message)) {
+    return new Uint8Array(message.buffer, message.byteOffset, message.byteLength)
+  }
+  throw new MillraceError(
+    'ERR_MILLRACE_INVALID_ARGUMENT',
+    'a message must be a string, a Buffer, a typed array or a DataView',
+  )
+}
+
+function busy(name: string): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_BUSY',
+    `queue '${name}' has an open reservation or earlier pushes are waiting; commit, abort or await ` +
+      'those first',
+  )
+}
+
+function released(): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_RELEASED',
+    'this reservation was committed or aborted; its bytes must not be used any more',
+  )
+}
+
+const discardResult = (): void => undefined

@@ -1,0 +1,206 @@
+// What the producer and the consumer of a queue have in common: closing, the peer's state, views of the
+// ring for batches, and blocking waits for worker threads.
+
+import { closedError, corruptError, MillraceError, timeoutError } from './errors.js'
+import { Outcome, peerStates, type NativeQueueSide } from './native.js'
+import { duration, type TuningOptions, type WaitOptions } from './options.js'
+import type { PeerState } from './spsc-queue.js'
+import { WaitingRoom } from './waiting.js'
+
+/** Each message takes this many bytes more than its length, rounded up to a multiple of it. */
+export const recordHeaderBytes = 8
+
+export function recordBytes(length: number): number {
+  // No bit operations: they would wrap at 2^31.
+  return recordHeaderBytes + Math.ceil(length / 8) * 8
+}
+
+/** Options of calls that block the thread. */
+export interface BlockingOptions {
+  /** Milliseconds until `ERR_MILLRACE_TIMEOUT`; default: wait for ever. */
+  readonly timeout?: number | undefined
+  /** Milliseconds (fractions allowed) to spin before sleeping in the kernel. Default 0.05. */
+  readonly spin?: number | undefined
+}
+
+/** The ring as JavaScript sees it: mapped twice in a row, so that no message wraps. */
+export interface RingViews {
+  readonly buffer: ArrayBuffer
+  readonly bytes: Uint8Array
+  readonly words: Uint32Array
+}
+
+export abstract class QueueSide<Native extends NativeQueueSide> {
+  /** The name it was opened by. */
+  readonly name: string
+  /** Bytes of the ring. */
+  readonly capacity: number
+  /** Longest message in bytes: the capacity less 8. */
+  readonly maxMessage: number
+  /** @internal */
+  protected readonly native: Native
+  /** @internal */
+  protected readonly room: WaitingRoom
+  readonly #title: string
+  #closed = false
+  #views: RingViews | undefined
+
+  /** @internal */
+  protected constructor(name: string, role: string, native: Native, tuning: TuningOptions) {
+    this.name = name
+    this.native = native
+    this.capacity = native.capacity
+    this.maxMessage = native.capacity - recordHeaderBytes
+    this.#title = `the ${role} of queue '${name}'`
+    this.room = new WaitingRoom(
+      native,
+      // Somebody who is not there, or has left, cannot die.
+      () => native.watchPeer() || native.peer() !== peerStates.indexOf('attached'),
+      tuning,
+    )
+  }
+
+  /** Has this side been closed, by `close()` or because of a corrupt peer? */
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /**
+   * The other side: `absent` (nobody came yet), `attached`, `closed` (left in good order) or `gone`
+   * (died). One system call.
+   */
+  get peer(): PeerState {
+    return peerStates[this.native.peer()] ?? 'absent'
+  }
+
+  /** Process id of the other side (of its last holder), 0 if there was none. */
+  get peerPid(): number {
+    return this.native.peerPid()
+  }
+
+  /** Resolves as soon as somebody has the other side. Rejects `ABORTED`, `TIMEOUT`, `CLOSED`. */
+  async waitForPeer(options?: WaitOptions): Promise<void> {
+    this.assertOpen()
+    await this.room.wait(
+      `a peer on queue '${this.name}'`,
+      (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
+      options,
+    )
+  }
+
+  /** Lets pending waits keep the process alive (the default). */
+  ref(): this {
+    this.room.ref()
+    return this
+  }
+
+  /** Lets the process end although waits are pending. */
+  unref(): this {
+    this.room.unref()
+    return this
+  }
+
+  /**
+   * Leaves the queue; pending waits of this side reject with `CLOSED`, views of the ring become empty.
+   * The other side sees `closed` once it has read everything. The last one to leave removes the queue,
+   * unless messages are unread: those wait for the next consumer. `discard` drops them.
+   */
+  close(options?: { readonly discard?: boolean | undefined }): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#views = undefined
+    this.native.close(options?.discard === true)
+    this.room.evict(closedError(this.#title))
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  /** @internal */
+  protected assertOpen(): void {
+    if (this.#closed) throw closedError(this.#title)
+  }
+
+  /** @internal Turns a negative outcome of a native call into an error. Would-block is none. */
+  protected fail(outcome: number, length?: number): MillraceError {
+    if (outcome === Outcome.tooLarge) {
+      return new MillraceError(
+        'ERR_MILLRACE_TOO_LARGE',
+        `a message of ${String(length)} bytes does not fit queue '${this.name}', whose limit is ` +
+          `${String(this.maxMessage)} bytes; create it with a larger capacity, or send it in parts`,
+      )
+    }
+    if (outcome === Outcome.corrupt) {
+      this.close()
+      return corruptError(`queue '${this.name}'`)
+    }
+    if (outcome === Outcome.invalid) {
+      return new MillraceError(
+        'ERR_MILLRACE_INVALID_ARGUMENT',
+        'a message must be a string, a Buffer, a typed array or a DataView',
+      )
+    }
+    return closedError(this.#title)
+  }
+
+  /** @internal The other side died: what waits for it will wait in vain. */
+  protected goneError(): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_PEER_GONE',
+      `the process at the other side of queue '${this.name}' (pid ${String(this.peerPid)}) died; ` +
+        'its side can be taken again at once: wait for that with waitForPeer(), or close',
+    )
+  }
+
+  /** @internal The other side left in good order while we waited for it to make room. */
+  protected leftError(): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_CLOSED',
+      `the consumer of queue '${this.name}' has closed; wait for another with waitForPeer(), or close`,
+    )
+  }
+
+  /** @internal One ArrayBuffer for all batches; throws `UNSUPPORTED_RUNTIME` where there is none. */
+  protected views(): RingViews {
+    if (this.#views === undefined) {
+      this.assertOpen()
+      const buffer = this.native.buffer()
+      this.#views = {
+        buffer,
+        bytes: new Uint8Array(buffer),
+        words: new Uint32Array(buffer),
+      }
+    }
+    return this.#views
+  }
+
+  /**
+   * @internal Blocks in slices of 20 ms, so that a Worker can be terminated and a dead peer is noticed.
+   * `wait` returns whether something stirred.
+   */
+  protected block<T>(
+    what: string,
+    options: BlockingOptions,
+    attempt: (thorough: boolean) => T | undefined,
+    wait: (spinMs: number, timeoutMs: number) => boolean,
+  ): T {
+    const timeout = duration(options, 'timeout', Infinity)
+    let spin = duration(options, 'spin', 0.05)
+    const first = attempt(false)
+    if (first !== undefined) return first
+    const end = performance.now() + timeout
+    for (;;) {
+      const left = end - performance.now()
+      if (left <= 0) {
+        const last = attempt(true)
+        if (last !== undefined) return last
+        throw timeoutError(what, timeout)
+      }
+      const stirred = wait(spin, left)
+      const result = attempt(!stirred) ?? (stirred ? attempt(true) : undefined)
+      if (result !== undefined) return result
+      if (!stirred) spin = 0 // the budget is spent; only sleep from now on
+    }
+  }
+}

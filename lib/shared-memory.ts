@@ -1,0 +1,175 @@
+// A named piece of memory that several processes map: nothing but bytes, byte 0 is the user's byte 0.
+
+import { closedError, invalidArgument } from './errors.js'
+import { native, Outcome, type NativeMemory } from './native.js'
+import { access, checkName, checkOptions, flag, wholeNumber, type AccessOptions } from './options.js'
+
+export interface OpenMemoryOptions extends AccessOptions {
+  /**
+   * Opens without the right to change the object. The memory can be read as it changes; writing to it
+   * neither crashes nor reaches anybody else: it changes a private copy of that page, which from then on
+   * no longer follows the shared one. Default false.
+   */
+  readonly readOnly?: boolean | undefined
+}
+
+/** Makes a typed array over memory; any of the typed array constructors, or DataView. */
+export type ViewConstructor<T> = new (
+  buffer: ArrayBuffer,
+  byteOffset: number,
+  length: number,
+) => T
+
+/**
+ * Shared memory under a POSIX name (`shm_open`), exactly as a C or Python program would open it:
+ * `SharedMemory.create('grid', n)` is `/grid` there.
+ *
+ * The creator owns it: its `close()`, or the end of its process, removes the name; others keep what they
+ * have mapped. What a killed owner left is reclaimed by the next `create` of that name.
+ *
+ * @example
+ * ```ts
+ * using grid = SharedMemory.create('grid', 1024 * 1024)
+ * grid.view(Float32Array).fill(0)
+ * // elsewhere
+ * using same = SharedMemory.open('grid', { readOnly: true })
+ * ```
+ */
+export class SharedMemory {
+  /** The name without a leading slash. */
+  readonly name: string
+  /** Bytes. */
+  readonly size: number
+  /** Did this object create it, and will it remove it? */
+  readonly owner: boolean
+  readonly readOnly: boolean
+  readonly #native: NativeMemory
+  #buffer: ArrayBuffer | undefined
+  #closed = false
+
+  private constructor(name: string, handle: NativeMemory, owner: boolean, readOnly: boolean) {
+    this.name = name
+    this.size = handle.size
+    this.owner = owner
+    this.readOnly = readOnly
+    this.#native = handle
+  }
+
+  /**
+   * Creates `size` bytes of zeroes, with mode 0600 whatever the umask, or the `mode` given. All of it is
+   * reserved at once: a full /dev/shm is an error here and not a crash later.
+   *
+   * @throws MillraceError `EXISTS` (also for objects of other programs), `NO_SPACE`, `INVALID_NAME`,
+   *   `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `PERMISSION`, `TIMEOUT`
+   */
+  static create(name: string, size: number, options?: Pick<AccessOptions, 'mode'>): SharedMemory {
+    const { mode } = access(checkOptions(options))
+    const bytes = wholeNumber({ size }, 'size', 0, [1, Number.MAX_SAFE_INTEGER])
+    const handle = new native.SharedMemory({
+      name: checkName(name),
+      size: bytes,
+      mode,
+      owner: undefined,
+      create: true,
+      readOnly: false,
+    })
+    return new SharedMemory(name, handle, true, false)
+  }
+
+  /**
+   * Opens what exists, whoever made it and in whatever language.
+   *
+   * @throws MillraceError `NOT_FOUND`, `NOT_OURS` (another owner, or wider rights than `mode`),
+   *   `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`
+   */
+  static open(name: string, options?: OpenMemoryOptions): SharedMemory {
+    const given = checkOptions(options)
+    const readOnly = flag(given, 'readOnly')
+    const handle = new native.SharedMemory({
+      name: checkName(name),
+      size: 0,
+      ...access(given),
+      create: false,
+      readOnly,
+    })
+    return new SharedMemory(name, handle, false, readOnly)
+  }
+
+  /** Removes the name, whoever uses the memory. Returns whether there was one. */
+  static unlink(name: string): boolean {
+    return native.unlinkMemory(checkName(name))
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /**
+   * All of it as one ArrayBuffer, always the same. `close()` detaches it: views become empty.
+   *
+   * @throws MillraceError `CLOSED`, `UNSUPPORTED_RUNTIME` (Electron: use `read` and `write`)
+   */
+  get buffer(): ArrayBuffer {
+    this.#assertOpen()
+    this.#buffer ??= this.#native.buffer()
+    return this.#buffer
+  }
+
+  /**
+   * A typed array (or DataView) over `length` elements from `byteOffset` on; by default over all of it.
+   *
+   * @throws MillraceError `CLOSED`, `UNSUPPORTED_RUNTIME`; RangeError for a misaligned or outside offset
+   */
+  view<T>(constructor: ViewConstructor<T>, byteOffset = 0, length?: number): T {
+    const unit = (constructor as { BYTES_PER_ELEMENT?: number }).BYTES_PER_ELEMENT ?? 1
+    const elements = length ?? Math.floor((this.size - byteOffset) / unit)
+    return new constructor(this.buffer, byteOffset, elements)
+  }
+
+  /**
+   * Copies from the memory at `byteOffset` into `target`, as many bytes as it has; returns `target`.
+   * Works in every runtime.
+   *
+   * @throws MillraceError `CLOSED`, `INVALID_ARGUMENT` (outside the memory)
+   */
+  read<T extends ArrayBufferView>(target: T, byteOffset = 0): T {
+    this.#check(this.#native.read(byteOffset, target), byteOffset, target)
+    return target
+  }
+
+  /** Copies all of `source` into the memory at `byteOffset`. Otherwise as `read`. */
+  write(source: ArrayBufferView, byteOffset = 0): void {
+    this.#check(this.#native.write(byteOffset, source), byteOffset, source)
+  }
+
+  /** Detaches the buffer and lets go of the memory; the owner also removes the name. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#buffer = undefined
+    this.#native.close()
+  }
+
+  /** Removes the name now; the memory stays usable until `close()`. Returns whether there was one. */
+  unlink(): boolean {
+    return SharedMemory.unlink(this.name)
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw closedError(`shared memory '${this.name}'`)
+  }
+
+  #check(outcome: number, byteOffset: number, bytes: unknown): void {
+    if (outcome >= 0) return
+    if (outcome === Outcome.closed) this.#assertOpen()
+    const length = ArrayBuffer.isView(bytes) ? bytes.byteLength : 'no'
+    throw invalidArgument(
+      `${String(length)} bytes at offset ${String(byteOffset)} are not within the ` +
+        `${String(this.size)} bytes of shared memory '${this.name}'`,
+    )
+  }
+}

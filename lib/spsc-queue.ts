@@ -1,0 +1,86 @@
+// The front door of queues: a name, and which side of it one wants to be.
+
+import { native } from './native.js'
+import { access, checkName, checkOptions, flag, wholeNumber } from './options.js'
+import type { AccessOptions, TuningOptions } from './options.js'
+import { QueueConsumer } from './queue-consumer.js'
+import { QueueProducer } from './queue-producer.js'
+
+/** How the other side of a channel is doing. */
+export type PeerState = 'absent' | 'attached' | 'closed' | 'gone'
+
+export interface QueueOptions extends AccessOptions, TuningOptions {
+  /**
+   * Bytes of the ring, rounded up to a power of two (and a page); each message takes 8 bytes more than
+   * its length, rounded up to 8. Left out: whatever the queue has, or 256 KiB for a new one. Given: an
+   * existing queue must have the same, or `ERR_MILLRACE_GEOMETRY`.
+   */
+  readonly capacity?: number | undefined
+  /**
+   * Unread messages outlive a crash of both sides. Without it, what two killed processes left is swept
+   * by the next start. Default false. (Messages left by an orderly close are always kept.)
+   */
+  readonly keep?: boolean | undefined
+}
+
+const largestCapacity = 2 ** 30
+
+/**
+ * A queue of binary messages between one producer and one consumer, in any two processes or threads on
+ * this machine. Lock-free; messages have any length from 0 bytes up to the capacity less 8.
+ *
+ * Either side may start first. A side that closes or dies may be replaced at once by another process;
+ * what was published is not lost.
+ *
+ * @example
+ * ```ts
+ * // one process
+ * using producer = SpscQueue.producer('ticks')
+ * await producer.push('hello')
+ * // another
+ * using consumer = SpscQueue.consumer('ticks')
+ * for await (const message of consumer) console.log(message.toString())
+ * ```
+ */
+export const SpscQueue = {
+  /**
+   * Takes the producing side; creates the queue if it does not exist.
+   *
+   * Does not wait for the other side. Blocks for microseconds; at most 2 s if another process is stopped
+   * in the middle of creating or leaving the same queue.
+   *
+   * @throws MillraceError `ROLE_TAKEN` (a living producer has it; the message names its pid), `GEOMETRY`,
+   *   `LAYOUT`, `NOT_OURS`, `CORRUPT`, `NO_SPACE`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
+   */
+  producer(name: string, options?: QueueOptions): QueueProducer {
+    const { room, side } = read(name, options)
+    return new QueueProducer(name, new native.QueueProducer(side), room)
+  },
+
+  /** Takes the consuming side; otherwise as {@link SpscQueue.producer}. */
+  consumer(name: string, options?: QueueOptions): QueueConsumer {
+    const { room, side } = read(name, options)
+    return new QueueConsumer(name, new native.QueueConsumer(side), room)
+  },
+
+  /**
+   * Removes the name, with all unread messages. Sides that are open go on with each other; new ones get
+   * a new queue. Returns whether there was one.
+   */
+  unlink(name: string): boolean {
+    return native.unlinkChannel('q', checkName(name))
+  },
+} as const
+
+function read(name: string, given: QueueOptions | undefined) {
+  const options = checkOptions(given)
+  return {
+    room: { poll: options.poll, spin: options.spin },
+    side: {
+      name: checkName(name),
+      capacity: wholeNumber(options, 'capacity', 0, [1, largestCapacity]),
+      keep: flag(options, 'keep'),
+      ...access(options),
+    },
+  }
+}

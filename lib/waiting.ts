@@ -1,0 +1,293 @@
+// Waiting in the event loop: look, spin a little, poll a little (one look per turn of the loop), then
+// park. Nothing blocks, nothing runs while parked, and a wake-up that is lost, late or doubled only
+// leads to one more look.
+//
+//   idle ──wait()──► spinning ► polling ──budget spent──► parked
+//     ▲                 │          │                        │ wake-up (doorbell, death, slow timer)
+//     └──all served─────┴──────────┴────────────────────────┘──► serves, then polling again
+
+import { abortedError, timeoutError } from './errors.js'
+import { forgetWake, hold, letGo, newToken, onWakeOf, type NativeWaiter } from './native.js'
+import { checkSignal, duration, type TuningOptions, type WaitOptions } from './options.js'
+
+/**
+ * Tries to finish a wait: the result, or `undefined` to go on waiting; throwing ends it, too. `thorough`
+ * looks also ask how the peer is doing, which costs a system call.
+ */
+export type Attempt<T> = (thorough: boolean) => T | undefined
+
+interface Waiter {
+  readonly attempt: Attempt<unknown>
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+  readonly stop: () => void
+}
+
+/** How long a peer that cannot ring, or whose death cannot be watched, may stay unnoticed. */
+const slowLookMs = 50
+/** A peer that is just dying keeps its locks for an instant after its doorbell has closed. */
+const dyingLookMs = 5
+/** Microseconds of uninterrupted success after which the event loop gets a turn. */
+const burstMs = 1
+const longestTimer = 0x7fff_ffff
+
+const bestScore = 8
+
+/** The waits of one side of a channel, served in order. */
+export class WaitingRoom {
+  readonly #native: NativeWaiter
+  /** Makes the peer's death wake us; false if only looking from time to time will tell. */
+  readonly #watch: () => boolean
+  readonly #token = newToken()
+  readonly #pollMs: number
+  readonly #spinMs: number
+  readonly #waiters: Waiter[] = []
+
+  #state: 'idle' | 'polling' | 'parked' = 'idle'
+  #refed = true
+  #held = false
+  #pollUntil = 0
+  #immediate: NodeJS.Immediate | undefined
+  #slowTimer: NodeJS.Timeout | undefined
+  /** How well polling paid lately; at 0 only every 16th wait tries it. */
+  #score = bestScore / 2
+  #skipped = 0
+  #burstLeft = 0
+  #burstStart = 0
+
+  constructor(native: NativeWaiter, watch: () => boolean, tuning: TuningOptions) {
+    this.#native = native
+    this.#watch = watch
+    this.#pollMs = duration(tuning, 'poll', 0.1)
+    this.#spinMs = duration(tuning, 'spin', 0)
+    native.wakeToken(this.#token)
+  }
+
+  /** Are there waits that later calls must not overtake? */
+  get occupied(): boolean {
+    return this.#waiters.length > 0
+  }
+
+  /** Resolves with the first result of `attempt` that is not `undefined`. `what` is for messages. */
+  wait<T>(what: string, attempt: Attempt<T>, options: WaitOptions = {}): Promise<T> {
+    const timeout = duration(options, 'timeout', Infinity)
+    const signal = checkSignal(options.signal)
+    if (signal?.aborted) return Promise.reject(abortedError(signal))
+    return new Promise<T>((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined
+      const giveUp = (error: () => Error) => {
+        const at = this.#waiters.indexOf(waiter)
+        if (at < 0) return
+        this.#waiters.splice(at, 1)
+        waiter.stop()
+        reject(error())
+        this.#settle()
+      }
+      const onAbort = () => {
+        giveUp(() => abortedError(signal as AbortSignal))
+      }
+      const waiter: Waiter = {
+        attempt,
+        resolve: resolve as (value: unknown) => void,
+        reject,
+        stop: () => {
+          clearTimeout(timer)
+          signal?.removeEventListener('abort', onAbort)
+        },
+      }
+      if (timeout <= longestTimer) {
+        timer = setTimeout(() => {
+          giveUp(() => timeoutError(what, timeout))
+        }, timeout)
+        if (!this.#refed) timer.unref()
+      }
+      signal?.addEventListener('abort', onAbort, { once: true })
+      this.#waiters.push(waiter)
+      this.#holdLoop()
+      if (this.#state === 'idle') this.#begin()
+    })
+  }
+
+  /**
+   * Wraps a result that was there at once. After a burst of these the promise resolves a turn later, so
+   * that a channel at full speed cannot starve timers and sockets.
+   */
+  paced<T>(value: T): Promise<T> {
+    if (--this.#burstLeft > 0) return Promise.resolve(value)
+    this.#burstLeft = 64
+    const now = performance.now()
+    if (now - this.#burstStart < burstMs) return Promise.resolve(value)
+    return new Promise((resolve) => {
+      setImmediate(() => {
+        this.#burstStart = performance.now()
+        resolve(value)
+      })
+    })
+  }
+
+  /** Ends all waits with `error`; for close(). */
+  evict(error: Error): void {
+    for (const waiter of this.#waiters.splice(0)) {
+      waiter.stop()
+      waiter.reject(error)
+    }
+    this.#settle()
+  }
+
+  ref(): void {
+    this.#refed = true
+    this.#holdLoop()
+    this.#immediate?.ref()
+  }
+
+  unref(): void {
+    this.#refed = false
+    this.#letGoLoop()
+    this.#immediate?.unref()
+    this.#slowTimer?.unref()
+  }
+
+  #begin(): void {
+    if (this.#spinMs > 0) {
+      const until = performance.now() + this.#spinMs
+      do {
+        this.#serve(false)
+        if (this.#waiters.length === 0) {
+          this.#settle()
+          return
+        }
+      } while (performance.now() < until)
+    }
+    if (this.#worthPolling()) {
+      this.#state = 'polling'
+      this.#pollUntil = performance.now() + this.#pollMs
+      this.#lookNextTurn()
+    } else {
+      this.#park()
+    }
+  }
+
+  #worthPolling(): boolean {
+    if (this.#pollMs === 0) return false
+    if (this.#score > 0) return true
+    this.#skipped = (this.#skipped + 1) % 16
+    return this.#skipped === 0
+  }
+
+  #lookNextTurn(): void {
+    this.#immediate = setImmediate(this.#look)
+    if (!this.#refed) this.#immediate.unref()
+  }
+
+  readonly #look = (): void => {
+    this.#immediate = undefined
+    if (this.#serve(false)) {
+      if (this.#score < bestScore) this.#score++
+      this.#pollUntil = performance.now() + this.#pollMs
+    }
+    if (this.#waiters.length === 0) {
+      this.#settle()
+    } else if (performance.now() < this.#pollUntil) {
+      this.#lookNextTurn()
+    } else {
+      if (this.#score > 0) this.#score--
+      this.#park()
+    }
+  }
+
+  #park(): void {
+    this.#state = 'parked'
+    onWakeOf(this.#token, this.#wake)
+    this.#native.park()
+    // Only now that the peer's death would wake us does a look at the peer mean anything.
+    const watched = this.#watch()
+    this.#serve(true)
+    if (this.#waiters.length === 0) {
+      this.#settle()
+    } else if (!watched) {
+      this.#lookAgainIn(slowLookMs)
+    }
+  }
+
+  readonly #wake = (): void => {
+    if (this.#state !== 'parked') return
+    clearTimeout(this.#slowTimer)
+    this.#slowTimer = undefined
+    if (this.#serve(true)) {
+      if (this.#waiters.length === 0) this.#settle()
+      else this.#begin()
+      return
+    }
+    // Woken for nothing we could use: a doubled ring, or a peer that is just dying. Park again, and look
+    // once more soon.
+    this.#native.park()
+    const watched = this.#watch()
+    this.#serve(true)
+    if (this.#waiters.length === 0) this.#settle()
+    else this.#lookAgainIn(watched ? dyingLookMs * 4 : dyingLookMs)
+  }
+
+  #lookAgainIn(milliseconds: number): void {
+    this.#slowTimer = setTimeout(() => {
+      this.#slowTimer = undefined
+      if (this.#state === 'parked') this.#park()
+    }, milliseconds)
+    if (!this.#refed) this.#slowTimer.unref()
+  }
+
+  /** Serves waiters in order until one has to wait. True if one was served. */
+  #serve(thorough: boolean): boolean {
+    let served = false
+    for (;;) {
+      const [first] = this.#waiters
+      if (first === undefined) return served
+      let result: unknown
+      try {
+        result = first.attempt(thorough)
+      } catch (error) {
+        this.#remove(first)
+        first.reject(error)
+        served = true
+        continue
+      }
+      if (result === undefined) return served
+      this.#remove(first)
+      first.resolve(result)
+      served = true
+    }
+  }
+
+  /** An attempt may run code that empties the room, so the waiter is looked for. */
+  #remove(waiter: Waiter): void {
+    waiter.stop()
+    const at = this.#waiters.indexOf(waiter)
+    if (at >= 0) this.#waiters.splice(at, 1)
+  }
+
+  /** Back to idle if nobody waits any more. */
+  #settle(): void {
+    if (this.#waiters.length > 0) return
+    if (this.#state === 'parked') {
+      forgetWake(this.#token)
+      this.#native.unpark()
+    }
+    this.#state = 'idle'
+    clearTimeout(this.#slowTimer)
+    this.#slowTimer = undefined
+    if (this.#immediate !== undefined) clearImmediate(this.#immediate)
+    this.#immediate = undefined
+    this.#letGoLoop()
+  }
+
+  #holdLoop(): void {
+    if (this.#held || !this.#refed || this.#waiters.length === 0) return
+    this.#held = true
+    hold()
+  }
+
+  #letGoLoop(): void {
+    if (!this.#held) return
+    this.#held = false
+    letGo()
+  }
+}

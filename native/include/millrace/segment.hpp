@@ -84,6 +84,8 @@ inline std::string object_name_of(char letter, std::string_view name) {
   return std::string("millrace.") + letter + "." + text;
 }
 
+class Segment;
+
 struct SegmentSpec {
   layout::Kind kind = layout::Kind::queue;
   char letter = 'q';
@@ -92,6 +94,8 @@ struct SegmentSpec {
   std::optional<uid_t> owner;  // whose segment is accepted; default: this user's
   bool keep = false;           // content outlives a crash of both sides
   layout::Geometry geometry{};
+  // Calls Segment::bury for each role of a stale segment of this kind; empty if roles have no doorbell.
+  std::function<void(const Segment&)> bury;
 };
 
 enum class Entry {
@@ -104,10 +108,24 @@ class Segment {
  public:
   Segment() = default;
   Segment(Segment&&) noexcept = default;
-  Segment& operator=(Segment&&) noexcept = default;
+  Segment& operator=(Segment&& other) noexcept {
+    if (this != &other) {
+      drop_locks();
+      control_ = std::move(other.control_);
+      lock_ = other.lock_;
+      fd_ = std::move(other.fd_);
+      geometry_ = other.geometry_;
+      trust_ = other.trust_;
+      name_ = std::move(other.name_);
+      object_ = std::move(other.object_);
+      created_ = other.created_;
+      orphaned_ = other.orphaned_;
+    }
+    return *this;
+  }
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
-  ~Segment() = default;
+  ~Segment() { drop_locks(); }
 
   // Judges the geometry of an existing segment and says how many bytes from its start are control.
   using Judge = std::function<Result<std::uint64_t>(const layout::Geometry&)>;
@@ -119,7 +137,8 @@ class Segment {
     const std::string object = object_name_of(spec.letter, spec.name);
     int refusals = 0;
     for (int round = 0;; ++round) {
-      if (round > 0 && deadline.passed()) {
+      // Reclaiming takes a second round, a lost race another: they happen even with no time to wait.
+      if (round >= kRoundsWithoutTime && deadline.passed()) {
         return make_error(Code::timeout, "'" + spec.name + "' keeps being removed by other processes");
       }
       Segment segment;
@@ -128,7 +147,7 @@ class Segment {
       Result<os::Descriptor> opened = os::open_object(object, os::Access::read_write);
       if (!opened.ok() && opened.error().code == Code::not_found && entry != Entry::attach_only) {
         opened = os::create_object(object, spec.mode);
-        if (!opened.ok() && opened.error().code == Code::exists && !deadline.passed()) continue;
+        if (!opened.ok() && opened.error().code == Code::exists) continue;
       }
       if (!opened.ok()) {
         // A creator sets the final mode right after creating: give it a moment.
@@ -145,9 +164,9 @@ class Segment {
       if (!lock.ok()) return lock.error();
       segment.lock_ = lock.take();
       if (auto locked = segment.lock_lifecycle(deadline); !locked.ok()) return locked.error();
-      if (segment.lock_.unlinked()) continue;  // somebody removed it while we waited
-
-      facts = os::inspect_object(segment.fd_.get(), object);
+      // Somebody may have removed it while we waited.
+      if (!segment.lock_.confirm(segment.fd_, object, os::Access::read_write)) continue;
+      facts = segment.refuse_strangers(spec);
       if (!facts.ok()) return facts.error();
       if (facts.value().size == 0) {
         if (entry == Entry::attach_only) return not_found(spec.name, object);
@@ -171,6 +190,7 @@ class Segment {
       const bool wanted = segment.control_ != nullptr && segment.worth_keeping();
       const bool usable = attached.ok() || attached.error().code == Code::geometry;
       if (!alive && !(wanted && usable)) {
+        if (attached.ok() && spec.bury) spec.bury(segment);
         segment.unlink();  // stale, half-made or unreadable, and nobody is on it
         if (entry == Entry::attach_only) return not_found(spec.name, object);
         continue;
@@ -211,11 +231,7 @@ class Segment {
                             "; close it there first, or use another name",
                         path());
     }
-    // What a dead predecessor left beside the segment.
-    if (record.state.load(std::memory_order_relaxed) ==
-        static_cast<std::uint32_t>(layout::RoleState::attached)) {
-      os::remove_dead_bell(record.doorbell.load(std::memory_order_relaxed));
-    }
+    bury(record);
     static const std::uint64_t started = os::process_start_time();
     record.pid.store(static_cast<std::uint32_t>(::getpid()), std::memory_order_relaxed);
     record.started.store(started, std::memory_order_relaxed);
@@ -228,6 +244,13 @@ class Segment {
                        std::memory_order_release);
     return {};
   }
+  // Removes what a dead holder left beside the segment. Only while nobody else holds the role.
+  void bury(const layout::RoleRecord& record) const noexcept {
+    if (record.state.load(std::memory_order_relaxed) ==
+        static_cast<std::uint32_t>(layout::RoleState::attached)) {
+      os::remove_dead_bell(record.doorbell.load(std::memory_order_relaxed));
+    }
+  }
   void resign(layout::RoleRecord& record, std::uint32_t role) noexcept {
     record.doorbell.store(0, std::memory_order_relaxed);
     // release: pairs with the acquire in peer(): what we published before leaving is seen with it.
@@ -238,7 +261,7 @@ class Segment {
 
   // How the holder of a role is doing. One system call if it claims to be attached (about 0.5 µs).
   [[nodiscard]] Peer peer(const layout::RoleRecord& record, std::uint32_t role) const noexcept {
-    for (;;) {
+    for (int look = 0; look < 64; ++look) {  // bounded: a peer that keeps changing it cannot hold us
       const std::uint32_t state = record.state.load(std::memory_order_acquire);
       if (state == static_cast<std::uint32_t>(layout::RoleState::vacant)) return Peer::absent;
       if (state == static_cast<std::uint32_t>(layout::RoleState::closed)) return Peer::closed;
@@ -247,6 +270,7 @@ class Segment {
       // looks. A record that still says the same tells which.
       if (record.state.load(std::memory_order_acquire) == state) return Peer::gone;
     }
+    return Peer::gone;
   }
   [[nodiscard]] bool role_held(std::uint32_t role) const noexcept {
     return lock_.held_by_other(byte_of(role), 1);
@@ -291,6 +315,14 @@ class Segment {
   [[nodiscard]] bool orphaned() const noexcept { return orphaned_; }  // nobody was on it when we came
 
  private:
+  static constexpr int kRoundsWithoutTime = 8;
+
+  // Not left to close(): a mapping that JavaScript still holds keeps the open file description, and with
+  // it the locks, alive.
+  void drop_locks() noexcept {
+    if (fd_) lock_.unlock_all();
+  }
+
   static std::int64_t byte_of(std::uint32_t role) noexcept {
     return layout::kFirstRoleByte + static_cast<std::int64_t>(role);
   }
@@ -439,6 +471,19 @@ class Segment {
 inline Result<bool> unlink_channel(char letter, const std::string& name) {
   if (auto named = check_name(name); !named.ok()) return named.error();
   const std::string object = object_name_of(letter, name);
+  // Under the lifecycle lock if it can be had: a process that is about to remove this very segment would
+  // otherwise remove the one that somebody creates after us.
+  os::Descriptor fd;
+  os::FileLock lock;
+  if (auto opened = os::open_object(object, os::Access::read_write); opened.ok()) {
+    fd = opened.take();
+    if (auto over = os::FileLock::over(fd.get(), object, 0600); over.ok()) {
+      lock = over.take();
+      const os::Deadline patience = os::Deadline::after(100'000'000);
+      while (!lock.try_exclusive(layout::kLifecycleByte) && !patience.passed()) os::sleep_ns(100'000);
+      if (lock.unlinked()) return false;
+    }
+  }
   const std::string posix_name = "/" + object;
   if (::shm_unlink(posix_name.c_str()) != 0) {
     if (errno == ENOENT) return false;

@@ -11,6 +11,7 @@
 
 #include "../../result.hpp"
 #include "../descriptor.hpp"
+#include "../object.hpp"
 
 namespace millrace::os {
 
@@ -28,6 +29,7 @@ class FileLock {
   [[nodiscard]] bool try_exclusive(off_t byte) const noexcept { return set(F_WRLCK, byte, 1); }
   [[nodiscard]] bool try_shared(off_t byte) const noexcept { return set(F_RDLCK, byte, 1); }
   void unlock(off_t byte) const noexcept { (void)set(F_UNLCK, byte, 1); }
+  void unlock_all() const noexcept { (void)set(F_UNLCK, 0, 0); }
 
   // True if another description holds any byte of [from, from + count); count 0: to the end.
   [[nodiscard]] bool held_by_other(off_t from, off_t count) const noexcept {
@@ -40,6 +42,12 @@ class FileLock {
   [[nodiscard]] bool unlinked() const noexcept {
     struct stat status {};
     return ::fstat(fd_, &status) != 0 || status.st_nlink == 0;
+  }
+
+  // To be called with the lifecycle lock just taken: is this still the object its name leads to?
+  [[nodiscard]] bool confirm(const Descriptor& /*object*/, const std::string& /*object_name*/,
+                             Access /*access*/) const noexcept {
+    return !unlinked();
   }
 
  private:

@@ -1,0 +1,129 @@
+// Other processes: started for one test, ended by their own pid with it, and never waited for without a
+// deadline.
+
+import { fork, type ChildProcess, type ForkOptions } from 'node:child_process'
+import { readdirSync, readlinkSync, rmSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { ExecutionContext } from 'ava'
+
+import { within } from './until.js'
+
+export interface Ending {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+const patience = 20_000
+
+/** A running fixture. */
+export class Run {
+  readonly pid: number
+  /** What it printed so far, line by line. */
+  readonly lines: string[] = []
+  /** What it printed to stderr so far. */
+  stderr = ''
+  readonly #child: ChildProcess
+  readonly #messages: unknown[] = []
+  readonly #ended: Promise<Ending>
+  #wanting: ((message: unknown) => void) | undefined
+  #doorbells: string[] = []
+
+  constructor(child: ChildProcess) {
+    this.#child = child
+    this.pid = child.pid ?? 0
+    child.on('message', (message) => {
+      const want = this.#wanting
+      this.#wanting = undefined
+      if (want) want(message)
+      else this.#messages.push(message)
+    })
+    if (child.stdout) {
+      createInterface(child.stdout).on('line', (line) => this.lines.push(line))
+    }
+    child.stderr?.on('data', (text: Buffer) => {
+      this.stderr += text.toString()
+    })
+    this.#ended = new Promise((resolve, reject) => {
+      child.on('error', reject)
+      child.on('close', (code, signal) => {
+        resolve({ code, signal })
+      })
+    })
+  }
+
+  /** The next message it sends with `process.send`. */
+  async next(deadlineMs = patience): Promise<unknown> {
+    if (this.#messages.length > 0) return this.#messages.shift()
+    const message = new Promise<unknown>((resolve) => {
+      this.#wanting = resolve
+    })
+    const silent = this.#ended.then(({ code, signal }) => {
+      throw new Error(`ended (${code ?? signal}) without a message\n${this.stderr}`)
+    })
+    return await within(deadlineMs, Promise.race([message, silent]))
+  }
+
+  send(message: unknown): void {
+    this.#child.send(message as never)
+  }
+
+  /** How it ended; its output is complete then. */
+  ended(deadlineMs = patience): Promise<Ending> {
+    return within(deadlineMs, this.#ended)
+  }
+
+  /** Sends the signal and waits for the end. What nobody is left to sweep is removed with the test. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<Ending> {
+    this.signal(signal)
+    return await this.ended()
+  }
+
+  /** Sends the signal and returns at once. */
+  signal(signal: NodeJS.Signals): void {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    this.#doorbells.push(...doorbellsOf(this.pid))
+    this.#child.kill(signal)
+  }
+
+  /** @internal The test is over. */
+  async end(): Promise<void> {
+    await this.kill()
+    for (const doorbell of this.#doorbells) rmSync(doorbell, { force: true })
+  }
+}
+
+/** Runs a compiled fixture: `run(t, new URL('./fixtures/pop.js', import.meta.url), name)`. */
+export function run(
+  t: ExecutionContext,
+  fixture: URL,
+  args: readonly string[] = [],
+  options: ForkOptions = {},
+): Run {
+  const child = fork(fileURLToPath(fixture), args, {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    serialization: 'advanced',
+    execArgv: ['--expose-gc'],
+    ...options,
+  })
+  const running = new Run(child)
+  t.teardown(() => running.end())
+  return running
+}
+
+/** The FIFOs that a process can be woken by. */
+function doorbellsOf(pid: number): string[] {
+  const fds = `/proc/${pid}/fd`
+  try {
+    return readdirSync(fds).flatMap((fd) => {
+      try {
+        const target = readlinkSync(`${fds}/${fd}`)
+        return target.includes('/millrace.d.') ? [target] : []
+      } catch {
+        return [] // closed meanwhile
+      }
+    })
+  } catch {
+    return [] // ended meanwhile
+  }
+}

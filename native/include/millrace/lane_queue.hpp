@@ -8,9 +8,11 @@
 // repeat, so a stale compare-and-swap fails.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "layout/frames.hpp"
@@ -133,16 +135,17 @@ class LaneConsumer {
       const std::uint64_t write =
           view_.lane->writer.write_position.load(std::memory_order_acquire);
       if (write == read) return {};
-      if (write - read > view_.capacity()) return {true, true, 0, 0};
+      if (write - read > view_.capacity()) {
+        // Either nonsense, or the writer evicted `read` and pushed on before we looked at `write`.
+        if (!moved_on(read)) return {true, true, 0, 0};
+        continue;
+      }
       const std::uint64_t descriptor =
           view_.cells[read & view_.mask].load(std::memory_order_relaxed);
       const std::uint32_t slot = layout::descriptor_slot(descriptor);
       if (slot >= slots) {
         // Either nonsense, or the cell was rewritten because the writer evicted `read` meanwhile.
-        const std::uint64_t again =
-            view_.lane->reader.read_position.load(std::memory_order_acquire);
-        if (again == read) return {true, true, 0, 0};
-        read = again;
+        if (!moved_on(read)) return {true, true, 0, 0};
         continue;
       }
       const bool already = view_.marked(slot);
@@ -171,13 +174,22 @@ class LaneConsumer {
     return view_.lane->writer.write_position.load(std::memory_order_acquire) !=
            view_.lane->reader.read_position.load(std::memory_order_relaxed);
   }
+  // At least as many as there are at one instant of the call, at most the capacity. The read position
+  // comes first: the writer, too, advances it, but never past the write position.
   [[nodiscard]] std::uint64_t entries() const noexcept {
-    return view_.lane->writer.write_position.load(std::memory_order_acquire) -
-           view_.lane->reader.read_position.load(std::memory_order_relaxed);
+    const std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
+    const std::uint64_t write = view_.lane->writer.write_position.load(std::memory_order_acquire);
+    return std::min(write - read, view_.capacity());
   }
   [[nodiscard]] const LaneView& view() const noexcept { return view_; }
 
  private:
+  // Brings `read` up to date. False if it was.
+  [[nodiscard]] bool moved_on(std::uint64_t& read) const noexcept {
+    const std::uint64_t again = view_.lane->reader.read_position.load(std::memory_order_acquire);
+    return std::exchange(read, again) != again;
+  }
+
   LaneView view_;
 };
 

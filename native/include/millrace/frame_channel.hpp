@@ -90,6 +90,17 @@ class FrameChannel {
     return plan;
   }
 
+  // Removes the doorbells of dead holders. Only under the lifecycle lock, when nobody else is alive.
+  static void bury_all(const Segment& stale) {
+    auto plan = judge(stale.geometry(), stale.name());
+    if (!plan.ok()) return;
+    stale.bury(*stale.at<layout::RoleRecord>(layout::kRolesOffset));
+    const layout::FramesPlan& there = plan.value();
+    for (std::uint64_t lane = 0; lane < there.readers; ++lane) {
+      stale.bury(stale.at<layout::Lane>(there.lanes_offset + there.lane_stride * lane)->join.role);
+    }
+  }
+
   void bind(Segment* segment, const layout::FramesPlan& plan) noexcept {
     segment_ = segment;
     plan_ = plan;

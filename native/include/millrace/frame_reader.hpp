@@ -53,6 +53,7 @@ class FrameReader {
     wanted.name = spec.name;
     wanted.mode = spec.mode;
     wanted.owner = spec.owner;
+    wanted.bury = detail::FrameChannel::bury_all;
     layout::FramesPlan plan;
     std::unique_ptr<FrameReader> self(new FrameReader);
     auto entered = Segment::enter(wanted, Entry::attach_only, deadline,
@@ -182,7 +183,10 @@ class FrameReader {
     clear_pins();
     segment_.resign(record(), role());
     wake_writer();
-    if (locked && !segment_.anyone_else()) segment_.unlink();
+    if (locked && !segment_.anyone_else()) {
+      detail::FrameChannel::bury_all(segment_);
+      segment_.unlink();
+    }
     pool_.reset();
     segment_ = Segment();
   }

@@ -44,6 +44,7 @@ class FrameWriter {
     wanted.name = spec.name;
     wanted.mode = spec.mode;
     wanted.geometry = detail::FrameChannel::geometry_of(plan.value());
+    wanted.bury = detail::FrameChannel::bury_all;
 
     std::unique_ptr<FrameWriter> self(new FrameWriter);
     auto entered = Segment::enter(
@@ -211,7 +212,10 @@ class FrameWriter {
     const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
     segment_.resign(channel_.writer_record(), layout::kWriterRole);
     wake_readers(channel_.lane_bits());
-    if (locked && !segment_.anyone_else()) segment_.unlink();
+    if (locked && !segment_.anyone_else()) {
+      detail::FrameChannel::bury_all(segment_);
+      segment_.unlink();
+    }
     pool_.reset();
     segment_ = Segment();
   }

@@ -38,6 +38,11 @@ inline Result<std::uint64_t> queue_capacity(std::uint64_t asked) {
   return std::bit_ceil(std::max<std::uint64_t>(asked, os::page_size()));
 }
 
+inline Error impossible(const std::string& name) {
+  return make_error(Code::corrupt, "queue '" + name + "' holds impossible positions; close both sides " +
+                                       "and open them again");
+}
+
 // What both sides of a queue share: the segment, and how to enter and leave it.
 class QueueSide {
  public:
@@ -65,6 +70,11 @@ class QueueSide {
     segment.geometry.values[layout::kQueueCapacity] = capacity.value();
     segment.geometry.values[layout::kQueueControlOffset] = control_offset;
     segment.geometry.values[layout::kQueueDataOffset] = data_offset;
+    segment.bury = [](const Segment& stale) {
+      const auto* roles = stale.at<layout::RoleRecord>(layout::kRolesOffset);
+      stale.bury(roles[layout::kProducerRole]);
+      stale.bury(roles[layout::kConsumerRole]);
+    };
 
     const bool exact = spec.capacity != 0;
     auto entered = Segment::enter(
@@ -111,6 +121,7 @@ class QueueSide {
     segment_.resign(record(mine_), mine_);
     if (peer_waker_.peer_sleeps()) peer_waker_.wake(own_ringer_, segment_.trust());
     if (locked && !segment_.anyone_else()) {
+      segment_.bury(record(other()));
       const bool unread =
           control_->producer.write_position.load(std::memory_order_relaxed) !=
           control_->consumer.read_position.load(std::memory_order_relaxed);
@@ -197,11 +208,12 @@ class QueueProducer {
     if (auto entered = self->side_.enter(spec, deadline); !entered.ok()) return entered.error();
     self->ring_ = RingProducer(self->side_.control(), self->side_.data()->data(),
                                self->side_.capacity());
-    if (self->ring_.corrupt()) {
-      return make_error(Code::corrupt, "queue '" + spec.name + "' holds impossible positions; remove it");
-    }
+    if (self->ring_.corrupt()) return detail::impossible(spec.name);
     return self;
   }
+  QueueProducer(const QueueProducer&) = delete;
+  QueueProducer& operator=(const QueueProducer&) = delete;
+  ~QueueProducer() { close(false); }
 
   [[nodiscard]] RingStatus try_push(const void* payload, std::uint32_t length) {
     const RingStatus status = ring_.push(payload, length);
@@ -240,7 +252,8 @@ class QueueProducer {
   [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
   // Whoever has a ringer for many channels (an event loop) lends it.
   void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
-  void close(bool discard) noexcept { side_.leave(discard); }
+  // What a corrupt ring holds is not kept for anybody.
+  void close(bool discard) noexcept { side_.leave(discard || ring_.corrupt()); }
 
  private:
   QueueProducer() = default;
@@ -264,11 +277,12 @@ class QueueConsumer {
     if (auto entered = self->side_.enter(spec, deadline); !entered.ok()) return entered.error();
     self->ring_ = RingConsumer(self->side_.control(), self->side_.data()->data(),
                                self->side_.capacity());
-    if (self->ring_.corrupt()) {
-      return make_error(Code::corrupt, "queue '" + spec.name + "' holds impossible positions; remove it");
-    }
+    if (self->ring_.corrupt()) return detail::impossible(spec.name);
     return self;
   }
+  QueueConsumer(const QueueConsumer&) = delete;
+  QueueConsumer& operator=(const QueueConsumer&) = delete;
+  ~QueueConsumer() { close(false); }
 
   // The oldest message, in place until release().
   [[nodiscard]] Message peek() noexcept { return ring_.peek(); }
@@ -300,7 +314,8 @@ class QueueConsumer {
   [[nodiscard]] RingConsumer& ring() noexcept { return ring_; }
   [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
   void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
-  void close(bool discard) noexcept { side_.leave(discard); }
+  // What a corrupt ring holds is not kept for anybody.
+  void close(bool discard) noexcept { side_.leave(discard || ring_.corrupt()); }
 
  private:
   QueueConsumer() = default;

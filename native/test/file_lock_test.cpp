@@ -1,0 +1,94 @@
+#include <millrace/os/file_lock.hpp>
+#include <millrace/os/object.hpp>
+
+#include "fixture.hpp"
+
+using namespace millrace;
+using namespace millrace::test;
+
+namespace {
+
+struct Opened {
+  os::Descriptor fd;
+  os::FileLock lock;
+};
+
+Opened open_again(const std::string& object) {
+  Opened opened;
+  opened.fd = must(os::open_object(object, os::Access::read_write));
+  opened.lock = must(os::FileLock::over(opened.fd.get(), object, 0600));
+  return opened;
+}
+
+struct LockedObject : Names {
+  LockedObject() { created = must(os::create_object(name(), 0600)); }
+  ~LockedObject() {
+    os::unlink_object(name());
+    os::FileLock::remove_file(name());
+  }
+  os::Descriptor created;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(LockedObject, "two opens of one process exclude each other, byte by byte") {
+  const Opened a = open_again(name());
+  const Opened b = open_again(name());
+  CHECK(a.lock.try_exclusive(3));
+  CHECK(a.lock.try_exclusive(3));  // it is ours already
+  CHECK_FALSE(b.lock.try_exclusive(3));
+  CHECK_FALSE(b.lock.try_shared(3));
+  CHECK(b.lock.try_exclusive(4));
+  CHECK(b.lock.held_by_other(3, 1));
+  CHECK(b.lock.held_by_other(1, 0));
+  CHECK_FALSE(b.lock.held_by_other(4, 0));  // our own do not count
+  CHECK_FALSE(b.lock.held_by_other(1, 2));
+  a.lock.unlock(3);
+  CHECK_FALSE(b.lock.held_by_other(1, 0));
+  CHECK(b.lock.try_exclusive(3));
+}
+
+TEST_CASE_FIXTURE(LockedObject, "shared holders exclude an exclusive one only") {
+  const Opened a = open_again(name());
+  const Opened b = open_again(name());
+  const Opened c = open_again(name());
+  CHECK(a.lock.try_shared(0));
+  CHECK(b.lock.try_shared(0));
+  CHECK_FALSE(c.lock.try_exclusive(0));
+  a.lock.unlock(0);
+  b.lock.unlock(0);
+  CHECK(c.lock.try_exclusive(0));
+}
+
+TEST_CASE_FIXTURE(LockedObject, "closing another descriptor of the object drops nothing") {
+  const Opened a = open_again(name());
+  const Opened b = open_again(name());
+  CHECK(a.lock.try_exclusive(1));
+  { const Opened passing = open_again(name()); }
+  CHECK(b.lock.held_by_other(1, 1));
+}
+
+TEST_CASE_FIXTURE(LockedObject, "the lock of a killed process is free as soon as it is dead") {
+  Shared<std::atomic<int>> locked;
+  const Opened a = open_again(name());
+  Child child([&] {
+    const Opened mine = open_again(name());
+    if (!mine.lock.try_exclusive(1)) return 1;
+    locked->store(1);
+    return linger();
+  });
+  REQUIRE(eventually([&] { return locked->load() == 1; }));
+  CHECK(a.lock.held_by_other(1, 1));
+  CHECK_FALSE(a.lock.try_exclusive(1));
+  child.kill();
+  CHECK_FALSE(a.lock.held_by_other(1, 1));
+  CHECK(a.lock.try_exclusive(1));
+}
+
+TEST_CASE_FIXTURE(LockedObject, "an unlinked object is told from one that has its name") {
+  const Opened a = open_again(name());
+  CHECK_FALSE(a.lock.unlinked());
+  os::unlink_object(name());
+  os::FileLock::remove_file(name());
+  CHECK(a.lock.unlinked());
+}

@@ -1,0 +1,153 @@
+// Futex, fences and parking. A lost wake-up shows as a side that had to wait for its time-out.
+#include <poll.h>
+
+#include <thread>
+
+#include <millrace/os/fence.hpp>
+#include <millrace/os/futex.hpp>
+#include <millrace/waiting.hpp>
+
+#include "fixture.hpp"
+
+using namespace millrace;
+using namespace millrace::test;
+
+namespace {
+
+constexpr std::uint64_t kForever = 20 * kSecond;
+
+struct Court {
+  layout::WaitLine lines[2];
+  alignas(128) std::atomic<std::uint64_t> balls[2];
+};
+
+enum class Bed { futex, doorbell };
+
+// Waits for ball i and answers it, `count` times. False if a wake-up was lost.
+bool play(Court& court, int side, int count, Bed bed, const os::Doorbell* bell, bool full_fence) {
+  Sleeper sleeper(&court.lines[side]);
+  if (full_fence) court.lines[side].needs_full_fence.store(1);
+  const Waker waker(&court.lines[1 - side]);
+  os::BellRinger ringer;
+  const os::BellTrust trust{::geteuid(), ::getegid(), false};
+  Random random(static_cast<std::uint64_t>(side) + 1);
+  // side 0 serves
+  for (int i = 1; i <= count; ++i) {
+    const auto expected = static_cast<std::uint64_t>(side == 0 ? i - 1 : i);
+    const auto arrived = [&] { return court.balls[side].load(std::memory_order_acquire) >= expected; };
+    if (bed == Bed::futex) {
+      while (!arrived()) {
+        const std::uint64_t start = os::monotonic_ns();
+        (void)wait_blocking(sleeper, random.below(3000), kForever, arrived);
+        if (os::monotonic_ns() - start >= kForever) return false;
+      }
+    } else {
+      for (std::uint64_t spin = random.below(50); spin > 0 && !arrived(); --spin) os::spin_hint();
+      while (!arrived()) {
+        sleeper.park_on_bell({bell->id(), 42});
+        if (arrived()) {
+          sleeper.unpark();
+          break;
+        }
+        pollfd look{bell->fd(), POLLIN, 0};
+        if (::poll(&look, 1, static_cast<int>(kForever / kMillisecond)) == 0) return false;
+        bool foreign = false;
+        (void)bell->drain([&](std::uint64_t token) { foreign = foreign || token != 42; });
+        if (foreign) return false;
+      }
+    }
+    for (std::uint64_t pause = random.below(100); pause > 0; --pause) os::spin_hint();
+    court.balls[1 - side].store(static_cast<std::uint64_t>(i), std::memory_order_release);
+    if (waker.peer_sleeps()) waker.wake(ringer, trust);
+  }
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Names, "a futex sleeps only while the word is as expected") {
+  std::atomic<std::uint32_t> word{1};
+  CHECK(os::futex_wait(word, 2, kSecond) == os::FutexWait::changed);
+  CHECK(os::futex_wait(word, 1, 1000) != os::FutexWait::woken);
+  os::futex_wake_all(word);  // nobody there: nothing happens
+}
+
+TEST_CASE_FIXTURE(Names, "waiting returns at once if there is something, and in the end if there is not") {
+  layout::WaitLine line{};
+  Sleeper sleeper(&line);
+  CHECK(wait_blocking(sleeper, 0, 0, [] { return true; }));
+  CHECK_FALSE(wait_blocking(sleeper, 0, 0, [] { return false; }));
+  CHECK_FALSE(wait_blocking(sleeper, 1000, 2000, [] { return false; }));
+  CHECK_FALSE(wait_blocking(sleeper, kForever, 1000, [] { return false; }));
+  CHECK_FALSE(sleeper.parked());
+}
+
+TEST_CASE_FIXTURE(Names, "exactly one waker gets the duty to wake") {
+  layout::WaitLine line{};
+  Sleeper sleeper(&line);
+  const Waker waker(&line);
+  const os::Doorbell mine = bell();
+  os::BellRinger ringer;
+  const os::BellTrust trust{::geteuid(), ::getegid(), false};
+  CHECK_FALSE(waker.peer_sleeps());
+  sleeper.park_on_bell({mine.id(), 9});
+  CHECK(waker.peer_sleeps());
+  waker.wake(ringer, trust);
+  waker.wake(ringer, trust);
+  CHECK_FALSE(sleeper.parked());
+  int rings = 0;
+  (void)mine.drain([&](std::uint64_t) { ++rings; });
+  CHECK(rings == 1);
+  CHECK(line.wakes.load() == 1);
+}
+
+TEST_CASE_FIXTURE(Names, "two threads on futexes lose no wake-up") {
+  Court court{};
+  const int count = rounds(30'000);
+  bool other = false;
+  std::thread thread([&] { other = play(court, 1, count, Bed::futex, nullptr, false); });
+  const bool mine = play(court, 0, count, Bed::futex, nullptr, false);
+  thread.join();
+  CHECK(mine);
+  CHECK(other);
+}
+
+TEST_CASE_FIXTURE(Names, "two threads that need the full fence lose no wake-up") {
+  Court court{};
+  const int count = rounds(10'000);
+  bool other = false;
+  std::thread thread([&] { other = play(court, 1, count, Bed::futex, nullptr, true); });
+  const bool mine = play(court, 0, count, Bed::futex, nullptr, true);
+  thread.join();
+  CHECK(mine);
+  CHECK(other);
+}
+
+TEST_CASE_FIXTURE(Names, "two threads on doorbells lose no wake-up") {
+  Court court{};
+  const os::Doorbell bells[2] = {bell(), bell()};
+  const int count = rounds(20'000);
+  bool other = false;
+  std::thread thread([&] { other = play(court, 1, count, Bed::doorbell, &bells[1], false); });
+  const bool mine = play(court, 0, count, Bed::doorbell, &bells[0], false);
+  thread.join();
+  CHECK(mine);
+  CHECK(other);
+}
+
+TEST_CASE_FIXTURE(Names, "two processes on futexes lose no wake-up") {
+  Shared<Court> court;
+  const int count = rounds(30'000);
+  Child child([&] { return play(*court, 1, count, Bed::futex, nullptr, false) ? 0 : 1; });
+  CHECK(play(*court, 0, count, Bed::futex, nullptr, false));
+  CHECK(child.wait() == 0);
+}
+
+TEST_CASE_FIXTURE(Names, "two processes on doorbells lose no wake-up") {
+  Shared<Court> court;
+  const os::Doorbell bells[2] = {bell(), bell()};
+  const int count = rounds(20'000);
+  Child child([&] { return play(*court, 1, count, Bed::doorbell, &bells[1], false) ? 0 : 1; });
+  CHECK(play(*court, 0, count, Bed::doorbell, &bells[0], false));
+  CHECK(child.wait() == 0);
+}

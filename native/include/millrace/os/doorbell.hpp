@@ -53,6 +53,8 @@ class Doorbell {
     const std::string path = doorbell_path(bell.id_);
     if (::mkfifo(path.c_str(), 0600) != 0) return system_error("mkfifo", errno, path);
     bell.owner_pid_ = ::getpid();
+    // Whatever the umask: without these rights not even we could open it.
+    if (::chmod(path.c_str(), 0600) != 0) return system_error("chmod", errno, path);
     // Both ends in one descriptor: the FIFO never reports end-of-file to its owner.
     const int fd =
         retry_eintr([&] { return ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW); });

@@ -66,7 +66,7 @@ inline std::string octal(mode_t mode) {
 
 // Refuses modes that give the world access or the owner too little. Returns the mode itself.
 inline Result<mode_t> check_mode(unsigned mode) {
-  if ((mode & ~0660U) != 0 || (mode & 0600U) != 0600U) {
+  if (mode != 0600 && mode != 0640 && mode != 0660) {
     return make_error(Code::invalid_argument,
                       "mode " + octal(static_cast<mode_t>(mode)) +
                           " is refused; use 0600, or 0640 or 0660 to let a group in (never the world)");

@@ -51,6 +51,7 @@ function cmake(variant, command, ...options) {
     '--config',
     'RelWithDebInfo', // -O2 -g
     `--CDMILLRACE_SANITIZE=${variant.sanitize}`,
+    `--CDMILLRACE_TESTS=${variant.tests === false ? 'OFF' : 'ON'}`,
     ...options,
   ])
 }

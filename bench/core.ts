@@ -1,0 +1,34 @@
+// The C++ core on its own: built from native/bench/core.cpp by the development CMake build.
+
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+import type { Measured } from './measured.js'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const program = join(root, 'build-native', 'bench', 'millrace_bench_core')
+
+export async function buildCore(): Promise<void> {
+  const build = spawn(process.execPath, [join(root, 'scripts', 'build-bench.mjs')], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  const [code] = (await once(build, 'close')) as [number | null]
+  if (code !== 0) throw new Error('the C++ benchmark did not build; is CMake installed?')
+}
+
+export type CoreBenchmark = 'spin-rtt' | 'futex-rtt' | 'throughput'
+
+export async function runCore(
+  what: CoreBenchmark,
+  bytes: number,
+  count: number,
+): Promise<Measured> {
+  const { stdout } = await promisify(execFile)(program, [what, String(bytes), String(count)])
+  const printed = JSON.parse(stdout) as { p50?: number; p99?: number; perMessage?: number }
+  const p50 = printed.p50 ?? printed.perMessage ?? NaN
+  const p99 = printed.p99 ?? p50
+  return { p50, p99, p999: p99 }
+}

@@ -37,6 +37,8 @@ export default defineConfig(
         'error',
         { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrorsIgnorePattern: '^_' },
       ],
+      // What was caught is passed on as it is.
+      '@typescript-eslint/prefer-promise-reject-errors': ['error', { allowThrowingUnknown: true }],
       // `for await (const frame of reader)` ends on its own: an endless loop is the idiom here.
       '@typescript-eslint/no-unnecessary-condition': [
         'error',

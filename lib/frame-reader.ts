@@ -1,6 +1,12 @@
 // The reading side of a frame channel.
 
-import { closedError, corruptError, invalidArgument, MillraceError, timeoutError } from './errors.js'
+import {
+  closedError,
+  corruptError,
+  invalidArgument,
+  MillraceError,
+  timeoutError,
+} from './errors.js'
 import { Frame, PoolViews, type FrameKeeper } from './frame.js'
 import { native, Outcome, peerStates, type NativeFrameReader } from './native.js'
 import {
@@ -289,7 +295,7 @@ export class FrameReader {
         .wait(`a frame of '${this.name}'`, (thorough) => this.#look(thorough, look), options)
         .then(frameOrEnd)
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(error)
     }
   }
 
@@ -321,7 +327,7 @@ export class FrameReader {
         slot,
         sequence: Number(facts[0]),
         byteLength: Number(facts[1]),
-        timestamp: facts[2] as bigint,
+        timestamp: facts[2]!,
         missed: Number(facts[3]),
       })
     }
@@ -353,7 +359,7 @@ function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<v
   return new Promise((resolve, reject) => {
     const onAbort = () => {
       clearTimeout(timer)
-      reject(abortedError(signal as AbortSignal))
+      reject(abortedError(signal!))
     }
     const timer = setTimeout(() => {
       signal?.removeEventListener('abort', onAbort)

@@ -166,7 +166,7 @@ export class FrameWriter {
       if (now !== undefined) return this.#room.paced(now)
       return this.#room.wait(`a free slot of '${this.name}'`, () => this.#loanNow(), options)
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(error)
     }
   }
 

@@ -1,5 +1,7 @@
 // Reading options: each wrong one is named, with what was expected.
 
+import { inspect } from 'node:util'
+
 import { invalidArgument } from './errors.js'
 
 /** Options of every call that waits. */
@@ -74,7 +76,8 @@ export function flag(options: object, key: string): boolean {
 }
 
 export function checkName(name: unknown): string {
-  if (typeof name !== 'string') throw invalidArgument(`the name must be a string, not ${show(name)}`)
+  if (typeof name !== 'string')
+    throw invalidArgument(`the name must be a string, not ${show(name)}`)
   return name
 }
 
@@ -103,6 +106,5 @@ export function access(options: AccessOptions): { mode: number; owner: number | 
 
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
-  if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object'
-  return String(value)
+  return typeof value === 'object' && value !== null ? inspect(value, { depth: 0 }) : String(value)
 }

@@ -93,7 +93,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
         .wait(`a message in queue '${this.name}'`, this.#attempt, options)
         .then(messageOrEnd)
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(error)
     }
   }
 
@@ -103,11 +103,8 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
    */
   popSync(options: BlockingOptions = {}): Buffer | undefined {
     return messageOrEnd(
-      this.block(
-        `a message in queue '${this.name}'`,
-        options,
-        this.#attempt,
-        (spin, timeout) => this.native.wait(spin, timeout),
+      this.block(`a message in queue '${this.name}'`, options, this.#attempt, (spin, timeout) =>
+        this.native.wait(spin, timeout),
       ),
     )
   }
@@ -139,7 +136,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
     try {
       while (left > 0 && taken + unreleased < max) {
         // Read once and judged before use: the producer can change it at any time.
-        const length = words[offset / 4] as number
+        const length = words[offset / 4]!
         if (length > left - recordHeaderBytes) {
           this.native.markCorrupt()
           throw this.fail(Outcome.corrupt)
@@ -184,7 +181,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
         )
         .then((there) => there)
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(error)
     }
   }
 

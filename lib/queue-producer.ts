@@ -54,7 +54,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
         .wait(`room in queue '${this.name}'`, (thorough) => this.#attempt(bytes, thorough), options)
         .then(discardResult)
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(error)
     }
   }
 
@@ -199,7 +199,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
   #pushSome(messages: readonly Uint8Array[], from: number): number {
     let needed = 0
     for (let i = from; i < messages.length; i++) {
-      const { byteLength } = messages[i] as Uint8Array
+      const { byteLength } = messages[i]!
       if (byteLength > this.maxMessage) throw this.fail(Outcome.tooLarge, byteLength)
       needed += recordBytes(byteLength)
     }
@@ -210,7 +210,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
       const room = this.native.room()
       needed = 0
       for (end = from; end < messages.length; end++) {
-        const more = recordBytes((messages[end] as Uint8Array).byteLength)
+        const more = recordBytes(messages[end]!.byteLength)
         if (needed + more > room) break
         needed += more
       }
@@ -220,7 +220,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
     if (start < 0) throw this.fail(start)
     let at = start
     for (let i = from; i < end; i++) {
-      const message = messages[i] as Uint8Array
+      const message = messages[i]!
       const word = at / 4
       words[word] = message.length
       words[word + 1] = 0

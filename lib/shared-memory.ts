@@ -2,7 +2,14 @@
 
 import { closedError, invalidArgument } from './errors.js'
 import { native, Outcome, type NativeMemory } from './native.js'
-import { access, checkName, checkOptions, flag, wholeNumber, type AccessOptions } from './options.js'
+import {
+  access,
+  checkName,
+  checkOptions,
+  flag,
+  wholeNumber,
+  type AccessOptions,
+} from './options.js'
 
 export interface OpenMemoryOptions extends AccessOptions {
   /**
@@ -14,11 +21,7 @@ export interface OpenMemoryOptions extends AccessOptions {
 }
 
 /** Makes a typed array over memory; any of the typed array constructors, or DataView. */
-export type ViewConstructor<T> = new (
-  buffer: ArrayBuffer,
-  byteOffset: number,
-  length: number,
-) => T
+export type ViewConstructor<T> = new (buffer: ArrayBuffer, byteOffset: number, length: number) => T
 
 /**
  * Shared memory under a POSIX name (`shm_open`), exactly as a C or Python program would open it:

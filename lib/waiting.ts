@@ -27,7 +27,7 @@ interface Waiter {
 const slowLookMs = 50
 /** A peer that is just dying keeps its locks for an instant after its doorbell has closed. */
 const dyingLookMs = 5
-/** Microseconds of uninterrupted success after which the event loop gets a turn. */
+/** Milliseconds of uninterrupted success after which the event loop gets a turn. */
 const burstMs = 1
 const longestTimer = 0x7fff_ffff
 
@@ -84,7 +84,7 @@ export class WaitingRoom {
         this.#settle()
       }
       const onAbort = () => {
-        giveUp(() => abortedError(signal as AbortSignal))
+        giveUp(() => abortedError(signal!))
       }
       const waiter: Waiter = {
         attempt,

@@ -112,7 +112,7 @@ class Segment {
     if (this != &other) {
       drop_locks();
       control_ = std::move(other.control_);
-      lock_ = other.lock_;
+      lock_ = std::move(other.lock_);
       fd_ = std::move(other.fd_);
       geometry_ = other.geometry_;
       trust_ = other.trust_;

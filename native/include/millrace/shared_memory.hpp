@@ -1,7 +1,7 @@
 // A raw named memory object: byte 0 is the user's byte 0, so that a program in any language can open it
 // by its POSIX name. Ownership therefore lives beside it, in a one-page companion segment
 // (millrace.m.<name>) whose locks tell whether the owner and the openers are alive, and which records
-// the object's inode: only an object that a dead owner of ours made is ever reclaimed.
+// the object's identity: only an object that a dead owner of ours made is ever reclaimed.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@ enum MemoryRole : std::uint32_t { kOwnerRole = 0, kOpenerRole = 1 };
 
 // In the companion, behind the owner's role record.
 struct MemoryRecord {
-  std::atomic<std::uint64_t> inode;     // of the object; 0: not known yet
+  std::atomic<std::uint64_t> identity;  // of the object (os::object_identity); 0: not known yet
   std::atomic<std::uint64_t> creating;  // 1 while the owner is about to create the object
   std::atomic<std::uint64_t> size;      // bytes, for tools
 };
@@ -81,34 +81,19 @@ class SharedMemory {
     if (auto named = check_memory_name(spec.name); !named.ok()) return named.error();
     std::unique_ptr<SharedMemory> self(new SharedMemory);
     self->name_ = spec.name;
-    auto pinned = self->pin(spec, deadline);
-    if (!pinned.ok()) return pinned.error();
-    auto opened = os::open_object(spec.name, access);
-    if (!opened.ok()) {
-      if (opened.error().code == Code::not_found) {
-        opened.error().message = "shared memory '" + spec.name +
-                                 "' does not exist (yet); create it first, or wait for its creator";
+    for (;;) {
+      auto pinned = self->pin(spec, deadline);
+      if (!pinned.ok()) return pinned.error();
+      auto mapped = self->map_existing(spec, access);
+      // A creator cannot replace the object between our pin and our look: it needs the lock we share.
+      if (pinned.value()) {
+        self->pin_lock_.unlock(layout::kLifecycleByte);
+      } else if (companion_exists(spec.name) && !deadline.passed()) {
+        continue;  // created meanwhile: what we mapped may be an object that we have not pinned
       }
-      return opened.error();
+      if (!mapped.ok()) return mapped.error();
+      return self;
     }
-    const os::Descriptor fd = opened.take();
-    auto facts = os::inspect_object(fd.get(), spec.name);
-    if (!facts.ok()) return facts.error();
-    auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, spec.name);
-    if (!ours.ok()) return ours.error();
-    if (facts.value().size == 0) {
-      return make_error(Code::not_found, "shared memory '" + spec.name +
-                                             "' has no size yet; its creator has not finished, wait for it");
-    }
-    const auto size = static_cast<std::size_t>(facts.value().size);
-    auto mapped = access == os::Access::read_only
-                      ? os::map_private(fd.get(), 0, size, spec.name)
-                      : os::map_shared(fd.get(), 0, size, spec.name);
-    if (!mapped.ok()) return mapped.error();
-    self->memory_ = mapped.take();
-    self->read_only_ = access == os::Access::read_only;
-    self->inode_ = facts.value().inode;
-    return self;
   }
 
   SharedMemory(const SharedMemory&) = delete;
@@ -131,6 +116,7 @@ class SharedMemory {
       owner_ = false;
     }
     companion_.reset();
+    pin_lock_ = os::FileLock();
     pin_fd_.reset();
   }
 
@@ -189,7 +175,8 @@ class SharedMemory {
   Result<void> create_object(const MemorySpec& spec) {
     name_ = spec.name;
     remove_stale_object();
-    record().inode.store(0, std::memory_order_relaxed);
+    record().identity.store(0, std::memory_order_relaxed);
+    record().size.store(spec.size, std::memory_order_relaxed);
     record().creating.store(1, std::memory_order_seq_cst);
     auto created = os::create_object(spec.name, spec.mode);
     if (!created.ok()) {
@@ -208,13 +195,12 @@ class SharedMemory {
   Result<void> fill(int fd, const MemorySpec& spec) {
     auto facts = os::inspect_object(fd, spec.name);
     if (!facts.ok()) return facts.error();
-    inode_ = facts.value().inode;
-    record().inode.store(inode_, std::memory_order_seq_cst);
+    identity_ = facts.value().identity;
+    record().identity.store(identity_, std::memory_order_seq_cst);
     record().creating.store(0, std::memory_order_relaxed);
-    record().size.store(spec.size, std::memory_order_relaxed);
     if (auto set = os::set_object_mode(fd, spec.mode, spec.name); !set.ok()) return set;
     if (auto sized = os::allocate_object(fd, spec.size, spec.name); !sized.ok()) return sized;
-    auto mapped = os::map_shared(fd, 0, static_cast<std::size_t>(spec.size), spec.name);
+    auto mapped = os::map_shared(fd, 0, spec.size, spec.name);
     if (!mapped.ok()) return mapped.error();
     memory_ = mapped.take();
     return {};
@@ -227,7 +213,8 @@ class SharedMemory {
     auto facts = os::inspect_object(opened.value().get(), name_);
     if (!facts.ok()) return;
     const bool recorded =
-        facts.value().inode == record().inode.load(std::memory_order_relaxed);
+        os::is_recorded_object(facts.value(), record().identity.load(std::memory_order_relaxed),
+                               record().size.load(std::memory_order_relaxed));
     const bool half_made = record().creating.load(std::memory_order_relaxed) == 1 &&
                            facts.value().size == 0 && facts.value().owner == ::geteuid();
     if (recorded || half_made) os::unlink_object(name_);
@@ -236,17 +223,65 @@ class SharedMemory {
     auto opened = os::open_object(name_, os::Access::read_only);
     if (!opened.ok()) return;
     auto facts = os::inspect_object(opened.value().get(), name_);
-    if (facts.ok() && facts.value().inode == inode_) os::unlink_object(name_);
+    if (facts.ok() && os::is_recorded_object(facts.value(), identity_,
+                                             record().size.load(std::memory_order_relaxed))) {
+      os::unlink_object(name_);
+    }
   }
 
+  Result<void> map_existing(const MemorySpec& spec, os::Access access) {
+    auto opened = os::open_object(spec.name, access);
+    if (!opened.ok()) {
+      if (opened.error().code == Code::not_found) {
+        opened.error().message = "shared memory '" + spec.name +
+                                 "' does not exist (yet); create it first, or wait for its creator";
+      }
+      return opened.error();
+    }
+    const os::Descriptor fd = opened.take();
+    auto facts = os::inspect_object(fd.get(), spec.name);
+    if (!facts.ok()) return facts.error();
+    auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, spec.name);
+    if (!ours.ok()) return ours.error();
+    if (facts.value().size == 0) {
+      return make_error(Code::not_found, "shared memory '" + spec.name +
+                                             "' has no size yet; its creator has not finished, wait for it");
+    }
+    const std::uint64_t size = exact_size(facts.value());
+    auto mapped = access == os::Access::read_only
+                      ? os::map_private(fd.get(), 0, size, spec.name)
+                      : os::map_shared(fd.get(), 0, size, spec.name);
+    if (!mapped.ok()) return mapped.error();
+    memory_ = mapped.take();
+    read_only_ = access == os::Access::read_only;
+    return {};
+  }
+
+  // The size that the creator asked for, where the system rounds up to pages and a companion tells.
+  [[nodiscard]] std::uint64_t exact_size(const os::ObjectFacts& facts) const {
+    if (!pin_fd_) return facts.size;
+    auto companion = os::inspect_object(pin_fd_.get(), name_);
+    if (!companion.ok() || companion.value().size < os::page_size()) return facts.size;
+    auto mapped = os::map_private(pin_fd_.get(), 0, os::page_size(), name_);
+    if (!mapped.ok()) return facts.size;
+    const auto* recorded = reinterpret_cast<const layout::MemoryRecord*>(
+        mapped.value()->data() + layout::kMemoryRecordOffset);
+    const std::uint64_t asked = recorded->size.load(std::memory_order_relaxed);
+    return os::allocated_size(asked) == facts.size ? asked : facts.size;
+  }
+
+  static bool companion_exists(const std::string& name) {
+    return os::open_object(object_name_of('m', name), os::Access::read_only).ok();
+  }
   // Says that we use the object, so that nobody takes it for stale. Objects made by other programs have
-  // no companion; then there is nothing to pin.
-  Result<void> pin(const MemorySpec& spec, const os::Deadline& deadline) {
+  // no companion; then there is nothing to pin (false). True: pinned, and still sharing the lifecycle lock.
+  Result<bool> pin(const MemorySpec& spec, const os::Deadline& deadline) {
     const std::string object = object_name_of('m', spec.name);
     for (;;) {
       auto opened = os::open_object(object, os::Access::read_only);
       if (!opened.ok()) {
-        return opened.error().code == Code::not_found ? Result<void>() : opened.error();
+        if (opened.error().code != Code::not_found) return opened.error();
+        return false;
       }
       os::Descriptor fd = opened.take();
       auto facts = os::inspect_object(fd.get(), object);
@@ -264,12 +299,11 @@ class SharedMemory {
         }
         os::sleep_ns(100'000);
       }
-      if (lock.value().unlinked()) continue;
+      if (!lock.value().confirm(fd, object, os::Access::read_only)) continue;
       (void)lock.value().try_shared(layout::kFirstRoleByte + layout::kOpenerRole);
-      lock.value().unlock(layout::kLifecycleByte);
       pin_lock_ = lock.take();
       pin_fd_ = std::move(fd);
-      return {};
+      return true;
     }
   }
 
@@ -278,7 +312,7 @@ class SharedMemory {
   os::Descriptor pin_fd_;
   os::FileLock pin_lock_;
   std::string name_;
-  std::uint64_t inode_ = 0;
+  std::uint64_t identity_ = 0;  // of the object we own
   bool owner_ = false;
   bool read_only_ = false;
 };

@@ -8,8 +8,6 @@
 #pragma once
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +22,7 @@
 #include "descriptor.hpp"
 #include "identity.hpp"
 #include "place.hpp"
+#include "quiet_pipe.hpp"
 
 namespace millrace::os {
 
@@ -138,7 +137,7 @@ class Doorbell {
   const bool known_user = status.st_uid == ::geteuid() || status.st_uid == trust.owner;
   const bool known_group = trust.group_allowed && status.st_gid == trust.group;
   if (!known_user && !known_group) return {};
-  if ((status.st_mode & 0007) != 0) return {};
+  if ((status.st_mode & 0007) != 0 || !make_quiet(fd.get())) return {};
   return fd;
 }
 
@@ -154,31 +153,11 @@ inline void remove_dead_bell(std::uint64_t id) noexcept {
 
 enum class RingResult { rung, full, dead };
 
-// Writes to a FIFO without SIGPIPE, whatever the process does about that signal.
+// `fd` comes from open_bell(). Never raises SIGPIPE.
 inline RingResult ring_bell(int fd, std::uint64_t token) noexcept {
-  struct sigaction action {};
-  const bool ignored = ::sigaction(SIGPIPE, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
-  sigset_t pipe_only;
-  sigset_t before;
-  if (!ignored) {
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    ::pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
-  }
-  const ssize_t written = retry_eintr([&] { return ::write(fd, &token, sizeof token); });
-  const int number = written < 0 ? errno : 0;
-  if (!ignored) {
-    if (number == EPIPE) {  // take the signal we caused out again
-      sigset_t pending;
-      int caught = 0;
-      if (::sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1) {
-        (void)::sigwait(&pipe_only, &caught);
-      }
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  }
+  const ssize_t written = quiet_write(fd, &token, sizeof token);
   if (written == static_cast<ssize_t>(sizeof token)) return RingResult::rung;
-  return number == EPIPE ? RingResult::dead : RingResult::full;
+  return written < 0 && errno == EPIPE ? RingResult::dead : RingResult::full;
 }
 
 // Write ends of the peers rung most recently. Bounded, so that descriptors do not grow with peers.

@@ -5,6 +5,7 @@
 
 #include <sys/mman.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,13 +14,7 @@
 #include "../result.hpp"
 #include "object.hpp"
 #include "place.hpp"
-
-#ifndef MAP_NORESERVE
-#define MAP_NORESERVE 0
-#endif
-#ifndef MAP_ANONYMOUS
-#define MAP_ANONYMOUS MAP_ANON
-#endif
+#include "reader_map.hpp"
 
 namespace millrace::os {
 
@@ -41,29 +36,34 @@ class Mapping {
 using MappingPtr = std::shared_ptr<Mapping>;
 
 // [offset, offset + size) of the object, seen and changed by all.
-inline Result<MappingPtr> map_shared(int fd, std::uint64_t offset, std::size_t size,
+inline Result<MappingPtr> map_shared(int fd, std::uint64_t offset, std::uint64_t bytes,
                                      const std::string& object_name) {
+  const auto size = static_cast<std::size_t>(bytes);
+  if (size != bytes) return system_error("mmap", ENOMEM, object_path(object_name));  // 32-bit process
   void* base = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
                       static_cast<off_t>(offset));
   if (base == MAP_FAILED) return system_error("mmap", errno, object_path(object_name));
   return std::make_shared<Mapping>(static_cast<std::byte*>(base), size);
 }
 
-// The same for a reader that must not change it. JavaScript has no read-only ArrayBuffer and a write to
-// a PROT_READ page kills the process, so the map is private and writable: reads follow the shared pages,
-// a stray write lands in a copy that only this process sees.
-inline Result<MappingPtr> map_private(int fd, std::uint64_t offset, std::size_t size,
+// The same for a reader that must not change it; see kStrayWritesArePrivate.
+inline Result<MappingPtr> map_private(int fd, std::uint64_t offset, std::uint64_t bytes,
                                       const std::string& object_name) {
-  void* base = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd,
-                      static_cast<off_t>(offset));
+  const auto size = static_cast<std::size_t>(bytes);
+  if (size != bytes) return system_error("mmap", ENOMEM, object_path(object_name));  // 32-bit process
+  void* base = mmap_for_reader(fd, static_cast<off_t>(offset), size);
   if (base == MAP_FAILED) return system_error("mmap", errno, object_path(object_name));
   return std::make_shared<Mapping>(static_cast<std::byte*>(base), size);
 }
 
-// `size` bytes of the object twice in a row, so that a ring's messages are contiguous at every
+// `bytes` of the object twice in a row, so that a ring's messages are contiguous at every
 // position. The address range is reserved first, so the second map cannot land on anything else.
-inline Result<MappingPtr> map_mirror(int fd, std::uint64_t offset, std::size_t size,
+inline Result<MappingPtr> map_mirror(int fd, std::uint64_t offset, std::uint64_t bytes,
                                      const std::string& object_name) {
+  const auto size = static_cast<std::size_t>(bytes);
+  if (size != bytes || size > SIZE_MAX / 2) {  // 32-bit process
+    return system_error("mmap", ENOMEM, object_path(object_name));
+  }
   void* reserved =
       ::mmap(nullptr, size * 2, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) return system_error("mmap", errno, object_path(object_name));

@@ -17,6 +17,8 @@
 
 namespace millrace::os {
 
+static_assert(sizeof(off_t) == 8, "compile with -D_FILE_OFFSET_BITS=64");
+
 [[nodiscard]] inline std::size_t page_size() noexcept {
   static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   return size;
@@ -43,7 +45,7 @@ inline Result<Descriptor> open_object(const std::string& object_name, Access acc
   return system_error("shm_open", errno, object_path(object_name));
 }
 
-// Fails with exists if there is one already. The mode is exactly `mode`, whatever the umask.
+// Fails with exists if there is one already. set_object_mode() makes the mode independent of the umask.
 inline Result<Descriptor> create_object(const std::string& object_name, mode_t mode) {
   const std::string posix_name = "/" + object_name;
   const int fd = retry_eintr([&] {
@@ -75,18 +77,27 @@ inline Result<mode_t> check_mode(unsigned mode) {
 }
 
 struct ObjectFacts {
-  std::uint64_t size = 0;
-  std::uint64_t inode = 0;
+  std::uint64_t size = 0;      // bytes; macOS rounds up to whole pages
+  std::uint64_t identity = 0;  // see is_recorded_object()
   uid_t owner = 0;
   gid_t group = 0;
   mode_t mode = 0;
 };
 
+// The platform's part, in <platform>/allocate.hpp:
+// The size, in bytes, that an object has after allocate_object() with `asked`.
+[[nodiscard]] inline std::uint64_t allocated_size(std::uint64_t asked) noexcept;
+// What tells an object from another one of the same name; 0 if the system tells nothing.
+[[nodiscard]] inline std::uint64_t object_identity(const struct stat& status) noexcept;
+// Is this the object that was recorded with that identity and that size (in bytes)?
+[[nodiscard]] inline bool is_recorded_object(const ObjectFacts& facts, std::uint64_t identity,
+                                             std::uint64_t size) noexcept;
+
 inline Result<ObjectFacts> inspect_object(int fd, const std::string& object_name) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) return system_error("fstat", errno, object_path(object_name));
   return ObjectFacts{static_cast<std::uint64_t>(status.st_size),
-                     static_cast<std::uint64_t>(status.st_ino), status.st_uid, status.st_gid,
+                     object_identity(status), status.st_uid, status.st_gid,
                      static_cast<mode_t>(status.st_mode & 07777)};
 }
 
@@ -117,4 +128,6 @@ inline Result<void> check_ours(const ObjectFacts& facts, uid_t expected_owner, m
 #include "linux/allocate.hpp"
 #elif defined(__APPLE__)
 #include "darwin/allocate.hpp"
+#else
+#error "millrace supports Linux and macOS"
 #endif

@@ -1,5 +1,4 @@
-// Gives a new object its size with its memory reserved: a full /dev/shm is an error here and not a
-// SIGBUS at the first touch.
+// The platform's half of object.hpp: size, mode and identity of an object.
 #pragma once
 
 #include <fcntl.h>
@@ -13,6 +12,8 @@
 
 namespace millrace::os {
 
+// Sizes a new object with its memory reserved: a full /dev/shm is an error here and not a SIGBUS at the
+// first touch.
 inline Result<void> allocate_object(int fd, std::uint64_t size, const std::string& object_name) {
   int number = 0;
   do {
@@ -27,9 +28,21 @@ inline Result<void> allocate_object(int fd, std::uint64_t size, const std::strin
   return {};
 }
 
+[[nodiscard]] inline std::uint64_t allocated_size(std::uint64_t asked) noexcept { return asked; }
+
+// Makes the mode exactly `mode`, whatever the umask took away at creation.
 inline Result<void> set_object_mode(int fd, mode_t mode, const std::string& object_name) {
   if (::fchmod(fd, mode) != 0) return system_error("fchmod", errno, object_path(object_name));
   return {};
+}
+
+[[nodiscard]] inline std::uint64_t object_identity(const struct stat& status) noexcept {
+  return static_cast<std::uint64_t>(status.st_ino);
+}
+
+[[nodiscard]] inline bool is_recorded_object(const ObjectFacts& facts, std::uint64_t identity,
+                                             std::uint64_t /*size*/) noexcept {
+  return identity != 0 && facts.identity == identity;
 }
 
 }  // namespace millrace::os

@@ -10,8 +10,6 @@
 #include <cerrno>
 #include <cstdint>
 
-#include "../clock.hpp"
-
 namespace millrace::os {
 
 static_assert(sizeof(std::atomic<std::uint32_t>) == 4 &&
@@ -22,8 +20,12 @@ enum class FutexWait { woken, changed, timed_out };
 // Sleeps while `word` holds `expected`, at most `timeout_ns`. Spurious returns are possible: re-check.
 inline FutexWait futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
                             std::uint64_t timeout_ns) noexcept {
-  const timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000U),
-                         static_cast<long>(timeout_ns % 1'000'000'000U)};
+  // The kernel's timespec of this call, two words; a libc with 64-bit time on 32 bits has a wider one.
+  const struct {
+    long seconds;
+    long nanoseconds;
+  } timeout{static_cast<long>(timeout_ns / 1'000'000'000U),
+            static_cast<long>(timeout_ns % 1'000'000'000U)};
   const long result =
       ::syscall(SYS_futex, &word, FUTEX_WAIT, expected, &timeout, nullptr, 0);
   if (result == 0) return FutexWait::woken;

@@ -1,0 +1,57 @@
+// The platform's half of object.hpp: size, mode and identity of an object.
+#pragma once
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+#include "../../result.hpp"
+#include "../object.hpp"
+
+namespace millrace::os {
+
+// Sizes a new object. Works once in its life, and the system rounds up to whole pages. Nothing can be
+// reserved: macOS gives out pages at the first touch and swaps, so that there is no full /dev/shm to
+// report here and no SIGBUS to prevent.
+inline Result<void> allocate_object(int fd, std::uint64_t size, const std::string& object_name) {
+  if (retry_eintr([&] { return ::ftruncate(fd, static_cast<off_t>(size)); }) == 0) return {};
+  Error error = system_error("ftruncate", errno, object_path(object_name));
+  error.message += " (" + std::to_string(size) + " bytes asked for)";
+  return error;
+}
+
+[[nodiscard]] inline std::uint64_t allocated_size(std::uint64_t asked) noexcept {
+  return round_up(asked, page_size());
+}
+
+// fchmod does not work on shared memory: the mode is the one given to shm_open, from which XNU takes no
+// umask away. Should some version do so, a group let in by `mode` may be kept out; nobody is let in who
+// was not meant to be. What must hold is that the owner has access.
+inline Result<void> set_object_mode(int fd, mode_t mode, const std::string& object_name) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return system_error("fstat", errno, object_path(object_name));
+  if ((status.st_mode & 0600) == 0600 && (status.st_mode & 0777 & ~mode) == 0) return {};
+  return make_error(Code::permission,
+                    "'" + object_path(object_name) + "' was created with mode " +
+                        octal(static_cast<mode_t>(status.st_mode & 07777)) + " instead of " +
+                        octal(mode) + "; start this process with umask 077",
+                    object_path(object_name));
+}
+
+// fstat tells neither inode nor times of shared memory.
+[[nodiscard]] inline std::uint64_t object_identity(const struct stat& /*status*/) noexcept {
+  return 0;
+}
+
+// Promised: the object is this user's and has the recorded size, or no size yet. Not promised: that it
+// is the very object that was recorded. Another program of this user that removed it and made one of the
+// same name and size cannot be told apart.
+[[nodiscard]] inline bool is_recorded_object(const ObjectFacts& facts, std::uint64_t /*identity*/,
+                                             std::uint64_t size) noexcept {
+  if (facts.owner != ::geteuid()) return false;
+  return facts.size == 0 || facts.size == allocated_size(size);
+}
+
+}  // namespace millrace::os

@@ -1,0 +1,13 @@
+// macOS has no membarrier: every publish pays its own full fence (see waiting.hpp), and the side that
+// parks needs nothing beyond one.
+#pragma once
+
+#include <atomic>
+
+namespace millrace::os {
+
+[[nodiscard]] constexpr bool asymmetric_fence_available() noexcept { return false; }
+
+inline void heavy_fence() noexcept { std::atomic_thread_fence(std::memory_order_seq_cst); }
+
+}  // namespace millrace::os

@@ -1,0 +1,25 @@
+// Writing to a pipe whose reader may be gone, without SIGPIPE. On macOS that signal goes to the whole
+// process, so that blocking it in this thread would not keep it from the others; a descriptor can be
+// told not to cause it.
+#pragma once
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstddef>
+
+#include "../descriptor.hpp"
+
+namespace millrace::os {
+
+// Once for each descriptor that quiet_write is used on.
+[[nodiscard]] inline bool make_quiet(int fd) noexcept {
+  return ::fcntl(fd, F_SETNOSIGPIPE, 1) == 0;
+}
+
+// As write(2), retried on EINTR.
+[[nodiscard]] inline ssize_t quiet_write(int fd, const void* data, std::size_t size) noexcept {
+  return retry_eintr([&] { return ::write(fd, data, size); });
+}
+
+}  // namespace millrace::os

@@ -1,32 +1,35 @@
 // The one error class. Its `code` is stable and is what programs test; the message names the cause and
 // the cure for people.
 
-/** All codes a {@link MillraceError} can have. docs/errors.md explains each. */
-export type ErrorCode =
-  | 'ERR_MILLRACE_INVALID_ARGUMENT'
-  | 'ERR_MILLRACE_INVALID_NAME'
-  | 'ERR_MILLRACE_NAME_TOO_LONG'
-  | 'ERR_MILLRACE_EXISTS'
-  | 'ERR_MILLRACE_NOT_FOUND'
-  | 'ERR_MILLRACE_PERMISSION'
-  | 'ERR_MILLRACE_NOT_OURS'
-  | 'ERR_MILLRACE_GEOMETRY'
-  | 'ERR_MILLRACE_LAYOUT'
-  | 'ERR_MILLRACE_CORRUPT'
-  | 'ERR_MILLRACE_ROLE_TAKEN'
-  | 'ERR_MILLRACE_NO_LANE'
-  | 'ERR_MILLRACE_PEER_GONE'
-  | 'ERR_MILLRACE_CLOSED'
-  | 'ERR_MILLRACE_BUSY'
-  | 'ERR_MILLRACE_TOO_LARGE'
-  | 'ERR_MILLRACE_NO_SPACE'
-  | 'ERR_MILLRACE_ABORTED'
-  | 'ERR_MILLRACE_TIMEOUT'
-  | 'ERR_MILLRACE_RELEASED'
-  | 'ERR_MILLRACE_TOO_MANY_HELD'
-  | 'ERR_MILLRACE_UNSUPPORTED_PLATFORM'
-  | 'ERR_MILLRACE_UNSUPPORTED_RUNTIME'
-  | 'ERR_MILLRACE_SYSTEM'
+/** All codes a {@link MillraceError} can have; docs/errors.md explains each. */
+export const errorCodes = [
+  'ERR_MILLRACE_INVALID_ARGUMENT',
+  'ERR_MILLRACE_INVALID_NAME',
+  'ERR_MILLRACE_NAME_TOO_LONG',
+  'ERR_MILLRACE_EXISTS',
+  'ERR_MILLRACE_NOT_FOUND',
+  'ERR_MILLRACE_PERMISSION',
+  'ERR_MILLRACE_NOT_OURS',
+  'ERR_MILLRACE_GEOMETRY',
+  'ERR_MILLRACE_LAYOUT',
+  'ERR_MILLRACE_CORRUPT',
+  'ERR_MILLRACE_ROLE_TAKEN',
+  'ERR_MILLRACE_NO_LANE',
+  'ERR_MILLRACE_PEER_GONE',
+  'ERR_MILLRACE_CLOSED',
+  'ERR_MILLRACE_BUSY',
+  'ERR_MILLRACE_TOO_LARGE',
+  'ERR_MILLRACE_NO_SPACE',
+  'ERR_MILLRACE_ABORTED',
+  'ERR_MILLRACE_TIMEOUT',
+  'ERR_MILLRACE_RELEASED',
+  'ERR_MILLRACE_TOO_MANY_HELD',
+  'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
+  'ERR_MILLRACE_UNSUPPORTED_RUNTIME',
+  'ERR_MILLRACE_SYSTEM',
+] as const
+
+export type ErrorCode = (typeof errorCodes)[number]
 
 /** What a failed system call adds to an error. */
 export interface SystemCallFacts {

@@ -2,7 +2,7 @@
 
 import { native } from './native.js'
 
-export { MillraceError, type ErrorCode } from './errors.js'
+export { errorCodes, MillraceError, type ErrorCode } from './errors.js'
 export { Frame, LoanedFrame, userHeaderBytes, type PublishOptions } from './frame.js'
 export {
   FrameReader,

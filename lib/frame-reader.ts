@@ -16,8 +16,10 @@ import {
   checkSignal,
   duration,
   flag,
+  readTuning,
   wholeNumber,
   type AccessOptions,
+  type Tuning,
   type TuningOptions,
   type WaitOptions,
 } from './options.js'
@@ -94,13 +96,15 @@ export class FrameReader {
   readonly #native: NativeFrameReader
   readonly #room: WaitingRoom
   readonly #keeper: FrameKeeper
+  /** Buffers of held frames to be detached; with `detachOnRelease` only. */
+  readonly #ownBuffers = new Set<ArrayBuffer>()
   #buffer: ArrayBuffer | undefined
   #closed = false
 
   private constructor(
     name: string,
     handle: NativeFrameReader,
-    tuning: TuningOptions,
+    tuning: Tuning,
     detachOnRelease: boolean,
   ) {
     this.name = name
@@ -120,7 +124,7 @@ export class FrameReader {
         return isClosed()
       },
       release: (frame) => {
-        if (frame.own !== undefined) native.detach(frame.own)
+        if (frame.own !== undefined) this.#detach(frame.own)
         handle.release(frame.slot, frame.sequence)
       },
       copyOut: (frame, offset, target) => {
@@ -135,7 +139,12 @@ export class FrameReader {
             `${String(frame.byteLength)} bytes of the frame`,
         )
       },
-      ownBuffer: (slot) => (detachOnRelease ? handle.slotBuffer(slot) : undefined),
+      ownBuffer: (slot) => {
+        if (!detachOnRelease) return undefined
+        const buffer = handle.slotBuffer(slot)
+        this.#ownBuffers.add(buffer)
+        return buffer
+      },
     }
   }
 
@@ -161,6 +170,7 @@ export class FrameReader {
       maxHeld: wholeNumber(given, 'maxHeld', 0, [1, 4096]),
       ...access(given),
     }
+    const tuning = readTuning(given)
     const detachOnRelease = flag(given, 'detachOnRelease')
     const end = performance.now() + timeout
     let nap = 1
@@ -168,7 +178,6 @@ export class FrameReader {
       if (signal?.aborted) throw abortedError(signal)
       try {
         const handle = new native.FrameReader(wanted)
-        const tuning = { poll: given.poll, spin: given.spin }
         return new FrameReader(name, handle, tuning, detachOnRelease)
       } catch (error) {
         if (!isNotFound(error) || performance.now() >= end) throw error
@@ -273,12 +282,18 @@ export class FrameReader {
     if (this.#closed) return
     this.#closed = true
     this.#buffer = undefined
+    for (const buffer of this.#ownBuffers) this.#detach(buffer)
     this.#native.close()
     this.#room.evict(closedError(this.#title))
   }
 
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  #detach(buffer: ArrayBuffer): void {
+    this.#ownBuffers.delete(buffer)
+    native.detach(buffer)
   }
 
   get #title(): string {

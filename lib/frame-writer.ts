@@ -9,8 +9,10 @@ import {
   checkOptions,
   duration,
   flag,
+  readTuning,
   wholeNumber,
   type AccessOptions,
+  type Tuning,
   type TuningOptions,
   type WaitOptions,
 } from './options.js'
@@ -67,7 +69,7 @@ export class FrameWriter {
   #closed = false
   #published = 0
 
-  private constructor(name: string, handle: NativeFrameWriter, tuning: TuningOptions) {
+  private constructor(name: string, handle: NativeFrameWriter, tuning: Tuning) {
     this.name = name
     this.slotBytes = handle.slotBytes
     this.slots = handle.slots
@@ -84,11 +86,13 @@ export class FrameWriter {
         const sequence = handle.publish(slot, length, timestamp)
         if (sequence < 0) throw closedError(this.#title)
         this.#published = sequence
+        this.#room.lookAgain() // with no reader to take it, the slot is free again
         return sequence
       },
       discard: (slot) => {
         this.#loans.delete(slot)
         handle.discard(slot)
+        this.#room.lookAgain()
       },
       copyIn: (slot, offset, source) => {
         if (handle.write(slot, offset, source) >= 0) return
@@ -110,6 +114,7 @@ export class FrameWriter {
    */
   static create(name: string, options: FrameWriterOptions): FrameWriter {
     const given = checkOptions(options)
+    const tuning = readTuning(given)
     const large = Number.MAX_SAFE_INTEGER
     const handle = new native.FrameWriter({
       name: checkName(name),
@@ -121,7 +126,7 @@ export class FrameWriter {
       mode: access(given).mode,
       replace: flag(given, 'replace'),
     })
-    return new FrameWriter(name, handle, { poll: given.poll, spin: given.spin })
+    return new FrameWriter(name, handle, tuning)
   }
 
   /** Removes the name; who is on the channel stays on it. Returns whether there was one. */

@@ -38,6 +38,17 @@ export interface AccessOptions {
   readonly owner?: number | undefined
 }
 
+/** TuningOptions as read, in milliseconds. */
+export interface Tuning {
+  readonly poll: number
+  readonly spin: number
+}
+
+/** To be read before anything is opened: a refused option must not leave a side open. */
+export function readTuning(options: TuningOptions): Tuning {
+  return { poll: duration(options, 'poll', 0.1), spin: duration(options, 'spin', 0) }
+}
+
 type Range = readonly [least: number, most: number]
 
 export function wholeNumber(

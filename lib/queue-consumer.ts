@@ -2,7 +2,7 @@
 
 import { MillraceError } from './errors.js'
 import { Outcome, type NativeQueueConsumer } from './native.js'
-import type { TuningOptions, WaitOptions } from './options.js'
+import type { Tuning, WaitOptions } from './options.js'
 import { QueueSide, recordBytes, recordHeaderBytes, type BlockingOptions } from './queue-side.js'
 
 /** Popped messages up to a quarter of this are cut from one allocation, as Buffer does it. */
@@ -17,7 +17,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
   #draining = false
 
   /** @internal */
-  constructor(name: string, native: NativeQueueConsumer, tuning: TuningOptions) {
+  constructor(name: string, native: NativeQueueConsumer, tuning: Tuning) {
     super(name, 'consumer', native, tuning)
   }
 

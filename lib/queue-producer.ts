@@ -2,7 +2,7 @@
 
 import { MillraceError } from './errors.js'
 import { Outcome, type NativeQueueProducer } from './native.js'
-import type { TuningOptions, WaitOptions } from './options.js'
+import type { Tuning, WaitOptions } from './options.js'
 import { QueueSide, recordBytes, recordHeaderBytes, type BlockingOptions } from './queue-side.js'
 
 /** What can be sent: bytes in any container, or a string (sent as UTF-8). */
@@ -23,7 +23,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
   #reservation: RingReservation | undefined
 
   /** @internal */
-  constructor(name: string, native: NativeQueueProducer, tuning: TuningOptions) {
+  constructor(name: string, native: NativeQueueProducer, tuning: Tuning) {
     super(name, 'producer', native, tuning)
   }
 

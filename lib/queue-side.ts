@@ -3,7 +3,7 @@
 
 import { closedError, corruptError, MillraceError, timeoutError } from './errors.js'
 import { Outcome, peerStates, type NativeQueueSide } from './native.js'
-import { duration, type TuningOptions, type WaitOptions } from './options.js'
+import { duration, type Tuning, type WaitOptions } from './options.js'
 import type { PeerState } from './spsc-queue.js'
 import { WaitingRoom } from './waiting.js'
 
@@ -46,7 +46,7 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
   #views: RingViews | undefined
 
   /** @internal */
-  protected constructor(name: string, role: string, native: Native, tuning: TuningOptions) {
+  protected constructor(name: string, role: string, native: Native, tuning: Tuning) {
     this.name = name
     this.native = native
     this.capacity = native.capacity

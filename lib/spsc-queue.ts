@@ -1,7 +1,7 @@
 // The front door of queues: a name, and which side of it one wants to be.
 
 import { native } from './native.js'
-import { access, checkName, checkOptions, flag, wholeNumber } from './options.js'
+import { access, checkName, checkOptions, flag, readTuning, wholeNumber } from './options.js'
 import type { AccessOptions, TuningOptions } from './options.js'
 import { QueueConsumer } from './queue-consumer.js'
 import { QueueProducer } from './queue-producer.js'
@@ -53,14 +53,14 @@ export const SpscQueue = {
    *   `LAYOUT`, `NOT_OURS`, `CORRUPT`, `NO_SPACE`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
    */
   producer(name: string, options?: QueueOptions): QueueProducer {
-    const { room, side } = read(name, options)
-    return new QueueProducer(name, new native.QueueProducer(side), room)
+    const { tuning, side } = read(name, options)
+    return new QueueProducer(name, new native.QueueProducer(side), tuning)
   },
 
   /** Takes the consuming side; otherwise as {@link SpscQueue.producer}. */
   consumer(name: string, options?: QueueOptions): QueueConsumer {
-    const { room, side } = read(name, options)
-    return new QueueConsumer(name, new native.QueueConsumer(side), room)
+    const { tuning, side } = read(name, options)
+    return new QueueConsumer(name, new native.QueueConsumer(side), tuning)
   },
 
   /**
@@ -75,7 +75,7 @@ export const SpscQueue = {
 function read(name: string, given: QueueOptions | undefined) {
   const options = checkOptions(given)
   return {
-    room: { poll: options.poll, spin: options.spin },
+    tuning: readTuning(options),
     side: {
       name: checkName(name),
       capacity: wholeNumber(options, 'capacity', 0, [1, largestCapacity]),

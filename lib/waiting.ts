@@ -8,7 +8,7 @@
 
 import { abortedError, timeoutError } from './errors.js'
 import { forgetWake, hold, letGo, newToken, onWakeOf, type NativeWaiter } from './native.js'
-import { checkSignal, duration, type TuningOptions, type WaitOptions } from './options.js'
+import { checkSignal, duration, type Tuning, type WaitOptions } from './options.js'
 
 /**
  * Tries to finish a wait: the result, or `undefined` to go on waiting; throwing ends it, too. `thorough`
@@ -55,11 +55,11 @@ export class WaitingRoom {
   #burstLeft = 0
   #burstStart = 0
 
-  constructor(native: NativeWaiter, watch: () => boolean, tuning: TuningOptions) {
+  constructor(native: NativeWaiter, watch: () => boolean, tuning: Tuning) {
     this.#native = native
     this.#watch = watch
-    this.#pollMs = duration(tuning, 'poll', 0.1)
-    this.#spinMs = duration(tuning, 'spin', 0)
+    this.#pollMs = tuning.poll
+    this.#spinMs = tuning.spin
     native.wakeToken(this.#token)
   }
 
@@ -123,6 +123,13 @@ export class WaitingRoom {
         resolve(value)
       })
     })
+  }
+
+  /** Something changed that no peer tells of: looks again. */
+  lookAgain(): void {
+    if (this.#waiters.length === 0) return
+    this.#serve(false)
+    this.#settle()
   }
 
   /** Ends all waits with `error`; for close(). */

@@ -43,8 +43,8 @@ namespace millrace::test {
 inline constexpr std::uint64_t kMillisecond = 1'000'000;
 inline constexpr std::uint64_t kSecond = 1'000'000'000;
 
-// Repetitions: as given, or a fifth of them where a sanitizer makes each one dear.
-constexpr int rounds(int plain) { return MILLRACE_SANITIZED != 0 ? plain / 5 : plain; }
+// Repetitions: as given, or half of them where a sanitizer makes each one dear.
+constexpr int rounds(int plain) { return MILLRACE_SANITIZED != 0 ? plain / 2 : plain; }
 
 [[nodiscard]] inline os::Deadline soon() { return os::Deadline::after(20 * kSecond); }
 

@@ -397,7 +397,7 @@ TEST_CASE_FIXTURE(Frames, "published is received plus lost plus skipped, exactly
   bool good = true;
   std::unique_ptr<FrameReader> in;
   FrameReaderSpec wanted = reader_spec(policy);
-  for (int round = 0; round < rounds(100) && good; ++round) {
+  for (int round = 0; round < rounds(40) && good; ++round) {
     wanted.depth = static_cast<std::uint32_t>(1 + random.below(6));
     in.reset();
     auto opened = FrameReader::open(wanted, soon());
@@ -517,7 +517,7 @@ TEST_CASE_FIXTURE(Frames, "writers killed at any instant leave no slot behind an
   readers.emplace_back([&] { return read_all_the_time(Policy::overwrite_oldest, 2); });
   readers.emplace_back([&] { return read_all_the_time(Policy::drop_newest, 3); });
   REQUIRE(eventually([&] { return stage->ready.load() == 3; }));
-  for (int round = 0; round < rounds(200); ++round) {
+  for (int round = 0; round < rounds(150); ++round) {
     const std::uint64_t target = stage->published.load() + 1 + random.below(200);
     REQUIRE(eventually([&] { return stage->published.load() >= target; }));
     current->kill();
@@ -544,7 +544,7 @@ TEST_CASE_FIXTURE(Frames, "readers killed at any instant leave no slot behind") 
   auto out = writer();
   Shared<std::atomic<std::uint64_t>> received;
   Random random(23);
-  for (int round = 0; round < rounds(150); ++round) {
+  for (int round = 0; round < rounds(60); ++round) {
     Child child([&] {
       for (;;) {
         FrameReaderSpec wanted = reader_spec(round % 2 == 0 ? Policy::wait : Policy::overwrite_oldest);

@@ -66,6 +66,14 @@ TEST_CASE_FIXTURE(Ring, "messages of every size from nothing to the largest pass
   }
 }
 
+TEST_CASE_FIXTURE(Ring, "an empty message needs no payload") {
+  RingProducer in = producer();
+  RingConsumer out = consumer();
+  CHECK(in.push(nullptr, 0) == RingStatus::ok);
+  CHECK(out.peek().status == RingStatus::ok);
+  CHECK(out.peek().length == 0);
+}
+
 TEST_CASE_FIXTURE(Ring, "messages wrap at every alignment and stay contiguous") {
   for (std::uint64_t start = 0; start < capacity; start += layout::kRecordAlign) {
     start_at(start);

@@ -69,7 +69,8 @@ class RingProducer {
     if (!has_room(bytes)) [[unlikely]] return corrupt_ ? RingStatus::corrupt : RingStatus::full;
     std::byte* record = place(write_);
     put_header(record, length);
-    std::memcpy(record + layout::kRecordHeaderBytes, payload, length);
+    // An empty message may come without a payload, which memcpy would not take.
+    if (length != 0) std::memcpy(record + layout::kRecordHeaderBytes, payload, length);
     publish(bytes, 1);
     return RingStatus::ok;
   }

@@ -25,7 +25,9 @@ void hold(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).hold(info[0].ToBoolean().Value());
 }
 
-void close_all(const Napi::CallbackInfo& info) { Environment::of(info.Env()).close_all(); }
+void close_all(const Napi::CallbackInfo& info) {
+  Environment::of(info.Env()).close_all();
+}
 
 Napi::Value answer(const Napi::CallbackInfo& info, const Result<bool>& result) {
   if (!result.ok()) {

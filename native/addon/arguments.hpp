@@ -66,7 +66,8 @@ inline std::uint64_t natural(napi_env env, napi_value value, std::uint64_t other
   if (!(number >= 0) || number > 9007199254740991.0) return otherwise;
   return static_cast<std::uint64_t>(number);
 }
-inline std::uint32_t small_natural(napi_env env, napi_value value, std::uint32_t otherwise) noexcept {
+inline std::uint32_t small_natural(napi_env env, napi_value value,
+                                   std::uint32_t otherwise) noexcept {
   const std::uint64_t number = natural(env, value, otherwise);
   return number > std::numeric_limits<std::uint32_t>::max() ? otherwise
                                                             : static_cast<std::uint32_t>(number);
@@ -95,9 +96,9 @@ class Options {
   }
   [[nodiscard]] std::uint32_t small(const char* key, std::uint32_t otherwise) const {
     const std::uint64_t value = number(key, otherwise);
-    return static_cast<std::uint32_t>(
-        value > std::numeric_limits<std::uint32_t>::max() ? std::numeric_limits<std::uint32_t>::max()
-                                                          : value);
+    return static_cast<std::uint32_t>(value > std::numeric_limits<std::uint32_t>::max()
+                                          ? std::numeric_limits<std::uint32_t>::max()
+                                          : value);
   }
   [[nodiscard]] bool flag(const char* key) const {
     const Napi::Value value = object_.Get(key);

@@ -27,7 +27,9 @@ void Environment::configure(Napi::Function make_error, Napi::Function on_wake, b
   allow_uv_ = allow_uv;
 }
 
-Napi::Value Environment::wake_list() { return wake_list_.Value(); }
+Napi::Value Environment::wake_list() {
+  return wake_list_.Value();
+}
 
 void Environment::raise(const Error& error) {
   if (make_error_.IsEmpty()) {
@@ -55,9 +57,11 @@ Watcher* Environment::watcher() {
 }
 
 Result<std::uint64_t> Environment::doorbell(const os::BellTrust& trust) {
-  const auto key = std::make_pair(trust.group_allowed, trust.group_allowed ? trust.group : gid_t{0});
+  const auto key =
+      std::make_pair(trust.group_allowed, trust.group_allowed ? trust.group : gid_t{0});
   const auto known = bells_.find(key);
   if (known != bells_.end()) return known->second.bell.id();
+  if (bells_.empty()) os::sweep_dead_bells(kBellsSwept);
   auto made = os::Doorbell::create(trust);
   if (!made.ok()) return made.error();
   Watcher* watcher = this->watcher();
@@ -81,7 +85,8 @@ void Environment::hold(bool alive) {
   if (held_ == alive) return;
   held_ = alive;
   if (!watcher_) return;
-  for (auto& [key, own] : bells_) watcher_->hold(own.watch, alive);
+  for (auto& [key, own] : bells_)
+    watcher_->hold(own.watch, alive);
 }
 
 bool Environment::watch(std::uint32_t token, std::uint64_t bell, const os::BellTrust& trust) {
@@ -162,7 +167,8 @@ void Environment::deliver(const std::vector<std::uint32_t>& tokens) {
   auto list = wake_list_.Value();
   for (std::size_t from = 0; from < tokens.size(); from += kWakeListLength) {
     const std::size_t count = std::min(kWakeListLength, tokens.size() - from);
-    for (std::size_t i = 0; i < count; ++i) list[i] = tokens[from + i];
+    for (std::size_t i = 0; i < count; ++i)
+      list[i] = tokens[from + i];
     call_on_wake(static_cast<std::int32_t>(count));
   }
 }
@@ -172,8 +178,8 @@ void Environment::call_on_wake(std::int32_t count) {
   napi_value argument = Napi::Number::New(env_, count);
   napi_value result = nullptr;
   // make_callback, not call_function: the microtasks of the awakened waiters run before we return.
-  const napi_status status = napi_make_callback(env_, nullptr, env_.Global(), on_wake_.Value(), 1,
-                                                &argument, &result);
+  const napi_status status =
+      napi_make_callback(env_, nullptr, env_.Global(), on_wake_.Value(), 1, &argument, &result);
   if (status == napi_pending_exception) {
     napi_value exception = nullptr;
     if (napi_get_and_clear_last_exception(env_, &exception) == napi_ok) {

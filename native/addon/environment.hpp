@@ -83,6 +83,7 @@ class Environment {
   void call_on_wake(std::int32_t count);
 
   static constexpr std::size_t kWakeListLength = 1024;
+  static constexpr int kBellsSwept = 64;  // looked at by a new environment; bounds its start
 
   Napi::Env env_;
   Napi::FunctionReference make_error_;

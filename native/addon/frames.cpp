@@ -111,20 +111,19 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
   explicit WriterObject(const Napi::CallbackInfo& info)
       : Napi::ObjectWrap<WriterObject>(info), handle_(info.Env()) {
     const Options options(info[0]);
-    const bool opened =
-        handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
-          FrameWriterSpec spec;
-          spec.name = options.text("name");
-          spec.geometry.slot_bytes = options.number("slotBytes", 0);
-          spec.geometry.slots = options.small("slots", spec.geometry.slots);
-          spec.geometry.readers = options.small("maxReaders", spec.geometry.readers);
-          spec.geometry.history = options.small("history", spec.geometry.history);
-          spec.geometry.alignment = options.number("alignment", spec.geometry.alignment);
-          spec.mode = mode;
-          spec.doorbell = doorbell;
-          spec.replace = options.flag("replace");
-          return FrameWriter::open(spec, os::Deadline::after(kEnterTimeoutNs));
-        });
+    const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
+      FrameWriterSpec spec;
+      spec.name = options.text("name");
+      spec.geometry.slot_bytes = options.number("slotBytes", 0);
+      spec.geometry.slots = options.small("slots", spec.geometry.slots);
+      spec.geometry.readers = options.small("maxReaders", spec.geometry.readers);
+      spec.geometry.history = options.small("history", spec.geometry.history);
+      spec.geometry.alignment = options.number("alignment", spec.geometry.alignment);
+      spec.mode = mode;
+      spec.doorbell = doorbell;
+      spec.replace = options.flag("replace");
+      return FrameWriter::open(spec, os::Deadline::after(kEnterTimeoutNs));
+    });
     if (!opened) return;
     Napi::Object self = info.This().As<Napi::Object>();
     define_hot(self, &handle_, "tryLoan", try_loan);
@@ -200,9 +199,8 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
   // wait(spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
   Napi::Value wait(const Napi::CallbackInfo& info) {
     FrameWriter* side = handle_.side();
-    const bool stirred =
-        side == nullptr || side->wait_free(nanoseconds(info.Env(), info[0]),
-                                           nanoseconds(info.Env(), info[1]));
+    const bool stirred = side == nullptr || side->wait_free(nanoseconds(info.Env(), info[0]),
+                                                            nanoseconds(info.Env(), info[1]));
     return Napi::Boolean::New(info.Env(), stirred);
   }
   void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
@@ -231,7 +229,8 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
     const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
       FrameReaderSpec spec;
       spec.name = options.text("name");
-      spec.policy = static_cast<layout::Policy>(std::min<std::uint32_t>(options.small("policy", 0), 2));
+      spec.policy =
+          static_cast<layout::Policy>(std::min<std::uint32_t>(options.small("policy", 0), 2));
       spec.depth = options.small("depth", 0);
       spec.history = options.small("history", 0);
       spec.max_held = options.small("maxHeld", 0);
@@ -334,9 +333,8 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
     if (side == nullptr) return info.Env().Undefined();
     const layout::FramesPlan& plan = side->plan();
     const std::uint32_t slot = small_natural(info.Env(), info[0], 0) % plan.slots;
-    napi_value buffer =
-        external_buffer(info.Env(), side->pool(), plan.payload_offset + plan.slot_stride * slot,
-                        plan.slot_bytes);
+    napi_value buffer = external_buffer(
+        info.Env(), side->pool(), plan.payload_offset + plan.slot_stride * slot, plan.slot_bytes);
     return buffer == nullptr ? info.Env().Undefined() : Napi::Value(info.Env(), buffer);
   }
   // counters() -> [received, lost, skipped, joinedAfter, waiting, held]
@@ -361,9 +359,8 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
   // wait(spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
   Napi::Value wait(const Napi::CallbackInfo& info) {
     FrameReader* side = handle_.side();
-    const bool stirred =
-        side == nullptr || side->wait_frame(nanoseconds(info.Env(), info[0]),
-                                            nanoseconds(info.Env(), info[1]));
+    const bool stirred = side == nullptr || side->wait_frame(nanoseconds(info.Env(), info[0]),
+                                                             nanoseconds(info.Env(), info[1]));
     return Napi::Boolean::New(info.Env(), stirred);
   }
   void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
@@ -378,8 +375,8 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
                              handle_.side() != nullptr ? handle_.side()->writer_pid() : 0);
   }
   Napi::Value watch_peer(const Napi::CallbackInfo& info) {
-    return Napi::Boolean::New(info.Env(), handle_.side() != nullptr &&
-                                              handle_.watch(handle_.side()->writer_doorbell()));
+    return Napi::Boolean::New(
+        info.Env(), handle_.side() != nullptr && handle_.watch(handle_.side()->writer_doorbell()));
   }
   void close(const Napi::CallbackInfo& /*info*/) { handle_.close(); }
 
@@ -390,7 +387,11 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
 
 }  // namespace
 
-Napi::Function define_frame_writer(Napi::Env env) { return WriterObject::define(env); }
-Napi::Function define_frame_reader(Napi::Env env) { return ReaderObject::define(env); }
+Napi::Function define_frame_writer(Napi::Env env) {
+  return WriterObject::define(env);
+}
+Napi::Function define_frame_reader(Napi::Env env) {
+  return ReaderObject::define(env);
+}
 
 }  // namespace millrace::addon

@@ -156,8 +156,8 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
     const auto bytes = bytes_of(env, call.arguments[0]);
     if (!bytes) return number(env, std::int32_t{kInvalid});
     if (bytes->size > side->ring().max_message()) return number(env, std::int32_t{kTooLarge});
-    return number(
-        env, outcome_of(side->try_push(bytes->data, static_cast<std::uint32_t>(bytes->size))));
+    return number(env,
+                  outcome_of(side->try_push(bytes->data, static_cast<std::uint32_t>(bytes->size))));
   }
   // reserve(recordBytes) -> offset of free space in the buffer for that many bytes, records and their
   // headers included; or kWouldBlock, kTooLarge, kCorrupt, kClosed
@@ -325,9 +325,8 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
   // wait(spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
   Napi::Value wait(const Napi::CallbackInfo& info) {
     QueueConsumer* side = handle_.side();
-    const bool stirred =
-        side == nullptr || side->wait_data(nanoseconds(info.Env(), info[0]),
-                                           nanoseconds(info.Env(), info[1]));
+    const bool stirred = side == nullptr || side->wait_data(nanoseconds(info.Env(), info[0]),
+                                                            nanoseconds(info.Env(), info[1]));
     return Napi::Boolean::New(info.Env(), stirred);
   }
   void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
@@ -343,7 +342,11 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
 
 }  // namespace
 
-Napi::Function define_queue_producer(Napi::Env env) { return ProducerObject::define(env); }
-Napi::Function define_queue_consumer(Napi::Env env) { return ConsumerObject::define(env); }
+Napi::Function define_queue_producer(Napi::Env env) {
+  return ProducerObject::define(env);
+}
+Napi::Function define_queue_consumer(Napi::Env env) {
+  return ConsumerObject::define(env);
+}
 
 }  // namespace millrace::addon

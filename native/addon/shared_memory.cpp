@@ -25,8 +25,7 @@ class MemoryObject final : public Napi::ObjectWrap<MemoryObject>, public Closabl
     memory_ = opened.take();
     environment_.add(this);
     Napi::Object self = info.This().As<Napi::Object>();
-    self.Set("size",
-             Napi::Number::New(info.Env(), static_cast<double>(memory_->memory()->size())));
+    self.Set("size", Napi::Number::New(info.Env(), static_cast<double>(memory_->memory()->size())));
     self.Set("path", Napi::String::New(info.Env(), os::object_path(memory_->name())));
   }
   ~MemoryObject() override { leave(); }
@@ -102,6 +101,8 @@ class MemoryObject final : public Napi::ObjectWrap<MemoryObject>, public Closabl
 
 }  // namespace
 
-Napi::Function define_shared_memory(Napi::Env env) { return MemoryObject::define(env); }
+Napi::Function define_shared_memory(Napi::Env env) {
+  return MemoryObject::define(env);
+}
 
 }  // namespace millrace::addon

@@ -114,8 +114,9 @@ class ThreadWatcher final : public Watcher {
         const std::lock_guard<std::mutex> lock(mutex_);
         for (std::size_t i = 0; i < owners.size(); ++i) {
           if (polled[i + 1].revents == 0) continue;
-          const bool known = std::any_of(watches_.begin(), watches_.end(),
-                                         [&](const auto& watch) { return watch.get() == owners[i]; });
+          const bool known = std::any_of(watches_.begin(), watches_.end(), [&](const auto& watch) {
+            return watch.get() == owners[i];
+          });
           if (known) ready_.push_back(owners[i]);
         }
         found = !ready_.empty() && !owners.empty();
@@ -154,7 +155,8 @@ class ThreadWatcher final : public Watcher {
     }
     poke();
     if (thread_.joinable()) thread_.join();
-    if (to_javascript_ != nullptr) napi_release_threadsafe_function(to_javascript_, napi_tsfn_abort);
+    if (to_javascript_ != nullptr)
+      napi_release_threadsafe_function(to_javascript_, napi_tsfn_abort);
   }
 
   napi_env env_;

@@ -146,7 +146,8 @@ class UvWatcher final : public Watcher {
 
  private:
   void stop_all() {
-    for (UvWatch* watch : watches_) watch->close();
+    for (UvWatch* watch : watches_)
+      watch->close();
     watches_.clear();
   }
 
@@ -159,7 +160,8 @@ class UvWatcher final : public Watcher {
 std::unique_ptr<Watcher> make_uv_watcher(napi_env env) {
   auto shared = std::make_shared<Shared>();
   if (!shared->uv.load()) return nullptr;
-  if (shared->uv.event_loop(env, &shared->loop) != napi_ok || shared->loop == nullptr) return nullptr;
+  if (shared->uv.event_loop(env, &shared->loop) != napi_ok || shared->loop == nullptr)
+    return nullptr;
   return std::make_unique<UvWatcher>(env, std::move(shared));
 }
 

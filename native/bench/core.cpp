@@ -134,7 +134,8 @@ void throughput(const std::string& name, std::size_t bytes, std::uint64_t count)
     std::_Exit(0);
   }
   auto producer = open<QueueProducer>(name);
-  while (producer->side().peer() != Peer::attached) os::sleep_ns(100'000);
+  while (producer->side().peer() != Peer::attached)
+    os::sleep_ns(100'000);
   std::vector<std::byte> message(bytes);
   const std::uint64_t start = os::monotonic_ns();
   for (std::uint64_t sequence = 0; sequence < count;) {

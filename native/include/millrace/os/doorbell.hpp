@@ -7,14 +7,19 @@
 // The FIFO's read end closes when its owner dies: POLLERR on the write end is the death notice.
 #pragma once
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -55,8 +60,8 @@ class Doorbell {
     // Whatever the umask: without these rights not even we could open it.
     if (::chmod(path.c_str(), 0600) != 0) return system_error("chmod", errno, path);
     // Both ends in one descriptor: the FIFO never reports end-of-file to its owner.
-    const int fd =
-        retry_eintr([&] { return ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW); });
+    const int fd = retry_eintr(
+        [&] { return ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW); });
     if (fd < 0) return system_error("open", errno, path);
     bell.fd_ = Descriptor(fd);
     if (trust.group_allowed) {
@@ -95,17 +100,20 @@ class Doorbell {
     std::array<std::uint64_t, 512> buffer;
     std::size_t total = 0;
     bool broken = false;
-    for (int round = 0; round < 64; ++round) {  // bounded: a peer that rings for ever cannot hold us
+    for (int round = 0; round < 64;
+         ++round) {  // bounded: a peer that rings for ever cannot hold us
       const ssize_t got =
           retry_eintr([&] { return ::read(fd_.get(), buffer.data(), sizeof buffer); });
       if (got <= 0) break;
       const auto bytes = static_cast<std::size_t>(got);
       if (bytes % sizeof(std::uint64_t) != 0) broken = true;
-      for (std::size_t i = 0; i < bytes / sizeof(std::uint64_t); ++i) token(buffer[i]);
+      for (std::size_t i = 0; i < bytes / sizeof(std::uint64_t); ++i)
+        token(buffer[i]);
       total += bytes;
       if (bytes < sizeof buffer) break;
     }
-    constexpr std::size_t nearly_full = 4096;  // PIPE_BUF; smallest pipe an unprivileged user can get
+    constexpr std::size_t nearly_full =
+        4096;  // PIPE_BUF; smallest pipe an unprivileged user can get
     return broken || total >= nearly_full;
   }
 
@@ -149,6 +157,35 @@ inline void remove_dead_bell(std::uint64_t id) noexcept {
   if (::lstat(path.c_str(), &status) != 0 || !S_ISFIFO(status.st_mode)) return;
   const Descriptor fd(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
   if (!fd && errno == ENXIO) ::unlink(path.c_str());
+}
+
+// Removes doorbells of this user that nobody reads any more, among the first `most` in the directory. A
+// process that was killed leaves its own; who knew it removes it, and whoever makes a new one calls this.
+inline void sweep_dead_bells(int most) {
+  struct CloseDirectory {
+    void operator()(DIR* directory) const noexcept { ::closedir(directory); }
+  };
+  const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(doorbell_directory().c_str()));
+  if (!directory) return;
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  constexpr std::string_view prefix = "millrace.d.";
+  for (int looked = 0; looked < most;) {
+    const dirent* entry = ::readdir(directory.get());  // NOLINT(concurrency-mt-unsafe): own stream
+    if (entry == nullptr) return;
+    const std::string_view name = entry->d_name;
+    if (name.size() != prefix.size() + 16 || !name.starts_with(prefix)) continue;
+    ++looked;
+    std::uint64_t id = 0;
+    const char* const end = name.data() + name.size();
+    const auto parsed = std::from_chars(name.data() + prefix.size(), end, id, 16);
+    if (parsed.ec != std::errc{} || parsed.ptr != end) continue;
+    struct stat status {};
+    if (::lstat(doorbell_path(id).c_str(), &status) != 0 || status.st_uid != ::geteuid()) continue;
+    // Its maker may not have opened it yet.
+    constexpr time_t young_seconds = 10;
+    if (now.tv_sec - status.st_ctime > young_seconds) remove_dead_bell(id);
+  }
 }
 
 enum class RingResult { rung, full, dead };

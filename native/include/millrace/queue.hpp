@@ -15,7 +15,7 @@
 
 namespace millrace {
 
-inline constexpr std::uint64_t kDefaultQueueCapacity = 256 * 1024;
+inline constexpr std::uint64_t kDefaultQueueCapacity = std::uint64_t{256} * 1024;
 
 struct QueueSpec {
   std::string name;

@@ -112,7 +112,7 @@ class Segment {
     if (this != &other) {
       drop_locks();
       control_ = std::move(other.control_);
-      lock_ = std::move(other.lock_);
+      lock_ = other.lock_;
       fd_ = std::move(other.fd_);
       geometry_ = other.geometry_;
       trust_ = other.trust_;
@@ -390,7 +390,7 @@ class Segment {
   }
 
   Result<void> attach(const SegmentSpec& spec, std::uint64_t size, const Judge& judge) {
-    const std::uint64_t first = std::min<std::uint64_t>(size, 64 * 1024);
+    const std::uint64_t first = std::min<std::uint64_t>(size, std::uint64_t{64} * 1024);
     if (size < sizeof(layout::Header)) {
       return corrupt("is " + std::to_string(size) + " bytes long, too short for a header");
     }

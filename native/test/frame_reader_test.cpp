@@ -188,8 +188,8 @@ TEST_CASE_FIXTURE(Frames, "history of an idle channel survives the hole that a k
 }
 
 TEST_CASE_FIXTURE(Frames, "a lane that changes hands during a publish gives the newcomer nothing twice") {
-  // The writer is stopped in the middle of publishing frame 2, having seen the first reader's bit: this
-  // test plays the writer for the rest of that publish.
+  // The writer is stopped in the middle of publishing frame 2, having seen the first reader's bit, between
+  // pinning the slot for it and pushing the descriptor: this test plays the writer for that publish.
   geometry.history = 2;
   auto out = writer();
   auto first = reader();
@@ -200,6 +200,9 @@ TEST_CASE_FIXTURE(Frames, "a lane that changes hands during a publish gives the 
   fill(*out, slot, 2);
   channel.control().sequence.begun.store(2);
   first->close();
+  channel.slot(slot).sequence.store(2);
+  channel.slot(slot).length.store(256);
+  channel.slot(slot).holders.store(1U | layout::kHistoryBit);
 
   FrameReaderSpec wanted = reader_spec();
   wanted.history = 2;
@@ -215,9 +218,6 @@ TEST_CASE_FIXTURE(Frames, "a lane that changes hands during a publish gives the 
   const os::Deadline moment = os::Deadline::after(20 * kMillisecond);
   while (bit() == 0 && !moment.passed()) os::spin_hint();
   CHECK_FALSE(joined.load());
-  channel.slot(slot).sequence.store(2);
-  channel.slot(slot).length.store(256);
-  channel.slot(slot).holders.store(1U | layout::kHistoryBit);
   LaneProducer(channel.lane(0)).push(layout::make_descriptor(2, slot));
   channel.control().sequence.published.store(2);
   thread.join();

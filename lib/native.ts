@@ -52,7 +52,8 @@ export interface NativeQueueProducer extends NativeQueueSide {
   commit(length: number): number
   publish(recordBytes: number, messages: number): number
   room(): number
-  drained(): boolean
+  /** 1 if the consumer has released everything, else 0. */
+  drained(): number
   wait(recordBytes: number, spinMs: number, timeoutMs: number): boolean
 }
 

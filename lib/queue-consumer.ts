@@ -15,6 +15,9 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
   #slab = Buffer.alloc(0)
   #slabUsed = 0
   #draining = false
+  /** What a callback of `drain` has been given so far, and was not released yet. */
+  #inHandBytes = 0
+  #inHand = 0
 
   /** @internal */
   constructor(name: string, native: NativeQueueConsumer, tuning: Tuning) {
@@ -99,9 +102,10 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
 
   /**
    * The next message, blocking this thread: spins, then sleeps on a futex. For Workers; on the main
-   * thread it stops the event loop. Result and errors as `pop`, thrown.
+   * thread it stops the event loop. Result and errors as `pop`, thrown; `BUSY` while `pop` calls wait.
    */
   popSync(options: BlockingOptions = {}): Buffer | undefined {
+    if (this.room.occupied) throw this.#busy('earlier pops are waiting; await those first')
     return messageOrEnd(
       this.block(`a message in queue '${this.name}'`, options, this.#attempt, (spin, timeout) =>
         this.native.wait(spin, timeout),
@@ -142,6 +146,8 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
           throw this.fail(Outcome.corrupt)
         }
         const bytes = recordBytes(length)
+        this.#inHandBytes = unreleasedBytes + bytes
+        this.#inHand = unreleased + 1
         const verdict = callback(new Uint8Array(buffer, offset + recordHeaderBytes, length))
         if (this.closed) return taken + unreleased + 1
         left -= bytes
@@ -161,6 +167,12 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
       if (unreleased > 0 && !this.closed) this.native.release(unreleasedBytes, unreleased)
     }
     return taken + unreleased
+  }
+
+  /** As for every side; inside a callback of `drain`, the message it was given counts as taken. */
+  override close(options?: { readonly discard?: boolean | undefined }): void {
+    if (this.#draining && !this.closed) this.native.release(this.#inHandBytes, this.#inHand)
+    super.close(options)
   }
 
   /** Resolves when `drain` would find something; `false` when the producer has closed and all is read. */
@@ -229,12 +241,11 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
   }
 
   #assertNotDraining(): void {
-    if (this.#draining) {
-      throw new MillraceError(
-        'ERR_MILLRACE_BUSY',
-        `queue '${this.name}' is being drained; return from the callback first`,
-      )
-    }
+    if (this.#draining) throw this.#busy('it is being drained; return from the callback first')
+  }
+
+  #busy(why: string): MillraceError {
+    return new MillraceError('ERR_MILLRACE_BUSY', `queue '${this.name}' is busy: ${why}`)
   }
 }
 

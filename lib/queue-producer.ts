@@ -1,6 +1,6 @@
 // The producing side of an SPSC queue.
 
-import { MillraceError } from './errors.js'
+import { invalidArgument, MillraceError } from './errors.js'
 import { Outcome, type NativeQueueProducer } from './native.js'
 import type { Tuning, WaitOptions } from './options.js'
 import { QueueSide, recordBytes, recordHeaderBytes, type BlockingOptions } from './queue-side.js'
@@ -34,7 +34,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
    * @throws MillraceError `TOO_LARGE`, `CLOSED`, `BUSY` (a reservation is open), `CORRUPT`
    */
   tryPush(message: MessageSource): boolean {
-    if (this.#reservation !== undefined) throw busy(this.name)
+    if (this.#reservation !== undefined) throw this.#busy()
     if (this.room.occupied) return false
     return this.#pushNow(asBytes(message))
   }
@@ -64,8 +64,8 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
    */
   pushSync(message: MessageSource, options: BlockingOptions = {}): void {
     const bytes = asBytes(message)
-    if (this.#reservation !== undefined) throw busy(this.name)
-    if (this.room.occupied) throw busy(this.name)
+    if (this.#reservation !== undefined) throw this.#busy()
+    if (this.room.occupied) throw this.#busy()
     const needed = recordBytes(bytes.byteLength)
     this.block(
       `room in queue '${this.name}'`,
@@ -83,7 +83,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
    *   `UNSUPPORTED_RUNTIME`
    */
   tryPushBatch(messages: readonly MessageSource[]): number {
-    if (this.#reservation !== undefined) throw busy(this.name)
+    if (this.#reservation !== undefined) throw this.#busy()
     if (this.room.occupied) return 0
     return this.#pushSome(messages.map(asBytes), 0)
   }
@@ -91,12 +91,13 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
   /** Sends all messages in order, in as few batches as there is room. Errors as `push`. */
   async pushBatch(messages: readonly MessageSource[], options?: WaitOptions): Promise<void> {
     const all = messages.map(asBytes)
-    if (this.#reservation !== undefined) throw busy(this.name)
+    if (this.#reservation !== undefined) throw this.#busy()
     let sent = this.room.occupied ? 0 : this.#pushSome(all, 0)
     if (sent === all.length) return this.room.paced(undefined)
     await this.room.wait(
       `room in queue '${this.name}'`,
       (thorough) => {
+        if (this.#reservation !== undefined) return undefined
         sent += this.#pushSome(all, sent)
         if (sent === all.length) return true
         if (thorough) this.#checkConsumer()
@@ -110,12 +111,16 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
    * Space for a message of up to `length` bytes, to be written in place; `undefined` if there is no room
    * now. Only one reservation at a time, and no other sends while it is open.
    *
-   * @throws MillraceError `TOO_LARGE`, `CLOSED`, `BUSY`, `CORRUPT`, `UNSUPPORTED_RUNTIME`
+   * @throws MillraceError `TOO_LARGE`, `CLOSED`, `BUSY`, `CORRUPT`, `INVALID_ARGUMENT`,
+   *   `UNSUPPORTED_RUNTIME`
    */
   reserve(length: number): Reservation | undefined {
-    if (this.#reservation !== undefined) throw busy(this.name)
-    if (!Number.isInteger(length) || length < 0) throw this.fail(Outcome.tooLarge, length)
-    if (this.room.occupied) return undefined
+    if (this.#reservation !== undefined) throw this.#busy()
+    checkLength(length)
+    return this.room.occupied ? undefined : this.#reserveNow(length)
+  }
+
+  #reserveNow(length: number): Reservation | undefined {
     const { buffer } = this.views()
     const offset = this.native.reserve(recordBytes(length))
     if (offset === Outcome.wouldBlock) return undefined
@@ -124,32 +129,31 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
       new Uint8Array(buffer, offset + recordHeaderBytes, length),
       (used) => {
         this.#reservation = undefined
-        if (used === undefined) return
-        const outcome = this.native.commit(used)
-        if (outcome < 0) throw this.fail(outcome, used)
+        if (used !== undefined) {
+          const outcome = this.native.commit(used)
+          if (outcome < 0) throw this.fail(outcome, used)
+        }
+        this.room.lookAgain() // others may have come while it was open
       },
     )
     this.#reservation = reservation
     return reservation
   }
 
-  /** Waits until a reservation of `length` bytes succeeds. Errors as `push`. */
+  /** Waits until a reservation of `length` bytes succeeds. Errors as `push` and `reserve`. */
   async reserveWhenFree(length: number, options?: WaitOptions): Promise<Reservation> {
     const now = this.reserve(length)
     if (now !== undefined) return now
-    const needed = recordBytes(length)
-    await this.room.wait(
+    return await this.room.wait(
       `room in queue '${this.name}'`,
       (thorough) => {
-        if (this.native.room() >= needed) return true
-        if (thorough) this.#checkConsumer()
-        return undefined
+        if (this.#reservation !== undefined) return undefined
+        const later = this.#reserveNow(length)
+        if (later === undefined && thorough) this.#checkConsumer()
+        return later
       },
       options,
     )
-    const later = this.reserve(length)
-    if (later === undefined) throw busy(this.name)
-    return later
   }
 
   /**
@@ -161,7 +165,10 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
     await this.room.wait(
       `the consumer of queue '${this.name}' reading everything`,
       (thorough) => {
-        if (this.native.drained()) return true
+        if (this.#reservation !== undefined) return undefined
+        const outcome = this.native.drained()
+        if (outcome < 0) throw this.fail(outcome)
+        if (outcome === 1) return true
         if (thorough) this.#checkConsumer()
         return undefined
       },
@@ -183,6 +190,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
   }
 
   #attempt(bytes: ArrayBufferView, thorough: boolean): true | undefined {
+    if (this.#reservation !== undefined) return undefined
     if (this.#pushNow(bytes)) return true
     if (thorough) this.#checkConsumer()
     return undefined
@@ -195,6 +203,15 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
     if (peer === 'gone') throw this.goneError()
   }
 
+  #busy(): MillraceError {
+    if (this.closed) return this.fail(Outcome.closed)
+    return new MillraceError(
+      'ERR_MILLRACE_BUSY',
+      `queue '${this.name}' has an open reservation or earlier pushes are waiting; commit, abort or ` +
+        'await those first',
+    )
+  }
+
   /** Lays messages down from index `from` on, as many as fit, and publishes them together. */
   #pushSome(messages: readonly Uint8Array[], from: number): number {
     let needed = 0
@@ -203,6 +220,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
       if (byteLength > this.maxMessage) throw this.fail(Outcome.tooLarge, byteLength)
       needed += recordBytes(byteLength)
     }
+    this.assertOpen()
     if (needed === 0) return 0
     const { bytes, words } = this.views()
     let end = messages.length
@@ -283,12 +301,10 @@ function asBytes(message: MessageSource): Uint8Array {
   )
 }
 
-function busy(name: string): MillraceError {
-  return new MillraceError(
-    'ERR_MILLRACE_BUSY',
-    `queue '${name}' has an open reservation or earlier pushes are waiting; commit, abort or await ` +
-      'those first',
-  )
+function checkLength(length: number): void {
+  if (!Number.isSafeInteger(length) || length < 0) {
+    throw invalidArgument(`length must be a whole number of bytes, not ${String(length)}`)
+  }
 }
 
 function released(): MillraceError {

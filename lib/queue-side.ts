@@ -81,7 +81,7 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
   /** Resolves as soon as somebody has the other side. Rejects `ABORTED`, `TIMEOUT`, `CLOSED`. */
   async waitForPeer(options?: WaitOptions): Promise<void> {
     this.assertOpen()
-    await this.room.wait(
+    await this.room.waitAside(
       `a peer on queue '${this.name}'`,
       (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
       options,
@@ -106,11 +106,7 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
    * unless messages are unread: those wait for the next consumer. `discard` drops them.
    */
   close(options?: { readonly discard?: boolean | undefined }): void {
-    if (this.#closed) return
-    this.#closed = true
-    this.#views = undefined
-    this.native.close(options?.discard === true)
-    this.room.evict(closedError(this.#title))
+    this.#leave(options?.discard === true, closedError(this.#title))
   }
 
   [Symbol.dispose](): void {
@@ -132,8 +128,9 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
       )
     }
     if (outcome === Outcome.corrupt) {
-      this.close()
-      return corruptError(`queue '${this.name}'`)
+      const error = corruptError(`queue '${this.name}'`)
+      this.#leave(false, error)
+      return error
     }
     if (outcome === Outcome.invalid) {
       return new MillraceError(
@@ -142,6 +139,14 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
       )
     }
     return closedError(this.#title)
+  }
+
+  #leave(discard: boolean, reason: MillraceError): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#views = undefined
+    this.native.close(discard)
+    this.room.evict(reason)
   }
 
   /** @internal The other side died: what waits for it will wait in vain. */
@@ -190,17 +195,21 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
     const first = attempt(false)
     if (first !== undefined) return first
     const end = performance.now() + timeout
-    for (;;) {
-      const left = end - performance.now()
-      if (left <= 0) {
-        const last = attempt(true)
-        if (last !== undefined) return last
-        throw timeoutError(what, timeout)
+    try {
+      for (;;) {
+        const left = end - performance.now()
+        if (left <= 0) {
+          const last = attempt(true)
+          if (last !== undefined) return last
+          throw timeoutError(what, timeout)
+        }
+        const stirred = wait(spin, left)
+        const result = attempt(!stirred) ?? (stirred ? attempt(true) : undefined)
+        if (result !== undefined) return result
+        if (!stirred) spin = 0 // the budget is spent; only sleep from now on
       }
-      const stirred = wait(spin, left)
-      const result = attempt(!stirred) ?? (stirred ? attempt(true) : undefined)
-      if (result !== undefined) return result
-      if (!stirred) spin = 0 // the budget is spent; only sleep from now on
+    } finally {
+      this.room.parkAgain() // somebody may wait in the event loop for the peer to come
     }
   }
 }

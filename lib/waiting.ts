@@ -18,6 +18,8 @@ export type Attempt<T> = (thorough: boolean) => T | undefined
 
 interface Waiter {
   readonly attempt: Attempt<unknown>
+  /** Waits for the waiters before it that are in turn, too. */
+  readonly inTurn: boolean
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
   readonly stop: () => void
@@ -33,7 +35,7 @@ const longestTimer = 0x7fff_ffff
 
 const bestScore = 8
 
-/** The waits of one side of a channel, served in order. */
+/** The waits of one side of a channel. Those for messages or room are served in order. */
 export class WaitingRoom {
   readonly #native: NativeWaiter
   /** Makes the peer's death wake us; false if only looking from time to time will tell. */
@@ -49,6 +51,9 @@ export class WaitingRoom {
   #pollUntil = 0
   #immediate: NodeJS.Immediate | undefined
   #slowTimer: NodeJS.Timeout | undefined
+  #attempting = false
+  /** Set when an attempt made this side close. */
+  #evictedBy: Error | undefined
   /** How well polling paid lately; at 0 only every 16th wait tries it. */
   #score = bestScore / 2
   #skipped = 0
@@ -65,11 +70,28 @@ export class WaitingRoom {
 
   /** Are there waits that later calls must not overtake? */
   get occupied(): boolean {
-    return this.#waiters.length > 0
+    return this.#waiters.length > 0 && this.#waiters.some((waiter) => waiter.inTurn)
   }
 
-  /** Resolves with the first result of `attempt` that is not `undefined`. `what` is for messages. */
-  wait<T>(what: string, attempt: Attempt<T>, options: WaitOptions = {}): Promise<T> {
+  /**
+   * Resolves with the first result of `attempt` that is not `undefined`, after the waits that came
+   * earlier. `what` is for messages.
+   */
+  wait<T>(what: string, attempt: Attempt<T>, options?: WaitOptions): Promise<T> {
+    return this.#enter(what, attempt, true, options)
+  }
+
+  /** As `wait`, but neither waits for the others nor holds them up. */
+  waitAside<T>(what: string, attempt: Attempt<T>, options?: WaitOptions): Promise<T> {
+    return this.#enter(what, attempt, false, options)
+  }
+
+  #enter<T>(
+    what: string,
+    attempt: Attempt<T>,
+    inTurn: boolean,
+    options: WaitOptions = {},
+  ): Promise<T> {
     const timeout = duration(options, 'timeout', Infinity)
     const signal = checkSignal(options.signal)
     if (signal?.aborted) return Promise.reject(abortedError(signal))
@@ -81,13 +103,14 @@ export class WaitingRoom {
         this.#waiters.splice(at, 1)
         waiter.stop()
         reject(error())
-        this.#settle()
+        this.lookAgain() // it may have stood in the way of others
       }
       const onAbort = () => {
         giveUp(() => abortedError(signal!))
       }
       const waiter: Waiter = {
         attempt,
+        inTurn,
         resolve: resolve as (value: unknown) => void,
         reject,
         stop: () => {
@@ -99,7 +122,7 @@ export class WaitingRoom {
         timer = setTimeout(() => {
           giveUp(() => timeoutError(what, timeout))
         }, timeout)
-        if (!this.#refed) timer.unref()
+        timer.unref() // whether the loop stays alive is for #holdLoop to say
       }
       signal?.addEventListener('abort', onAbort, { once: true })
       this.#waiters.push(waiter)
@@ -127,13 +150,21 @@ export class WaitingRoom {
 
   /** Something changed that no peer tells of: looks again. */
   lookAgain(): void {
-    if (this.#waiters.length === 0) return
     this.#serve(false)
     this.#settle()
   }
 
+  /** To be called after blocking on the same wait line, which took us off it. */
+  parkAgain(): void {
+    if (this.#state === 'parked') this.#park()
+  }
+
   /** Ends all waits with `error`; for close(). */
   evict(error: Error): void {
+    if (this.#attempting) {
+      this.#evictedBy = error // by what the attempt throws, which tells more
+      return
+    }
     for (const waiter of this.#waiters.splice(0)) {
       waiter.stop()
       waiter.reject(error)
@@ -144,14 +175,16 @@ export class WaitingRoom {
   ref(): void {
     this.#refed = true
     this.#holdLoop()
-    this.#immediate?.ref()
   }
 
   unref(): void {
     this.#refed = false
     this.#letGoLoop()
-    this.#immediate?.unref()
-    this.#slowTimer?.unref()
+    if (this.#state === 'polling') {
+      clearImmediate(this.#immediate)
+      this.#immediate = undefined
+      this.#park()
+    }
   }
 
   #begin(): void {
@@ -175,7 +208,8 @@ export class WaitingRoom {
   }
 
   #worthPolling(): boolean {
-    if (this.#pollMs === 0) return false
+    // A loop that nothing else keeps turning would sleep between two looks, and no peer would wake it.
+    if (this.#pollMs === 0 || !this.#refed) return false
     if (this.#score > 0) return true
     this.#skipped = (this.#skipped + 1) % 16
     return this.#skipped === 0
@@ -183,7 +217,6 @@ export class WaitingRoom {
 
   #lookNextTurn(): void {
     this.#immediate = setImmediate(this.#look)
-    if (!this.#refed) this.#immediate.unref()
   }
 
   readonly #look = (): void => {
@@ -235,36 +268,61 @@ export class WaitingRoom {
   }
 
   #lookAgainIn(milliseconds: number): void {
+    clearTimeout(this.#slowTimer)
     this.#slowTimer = setTimeout(() => {
       this.#slowTimer = undefined
       if (this.#state === 'parked') this.#park()
     }, milliseconds)
-    if (!this.#refed) this.#slowTimer.unref()
+    this.#slowTimer.unref()
   }
 
-  /** Serves waiters in order until one has to wait. True if one was served. */
+  /** Serves waiters in order until one has to wait, and those aside. True if one was served. */
   #serve(thorough: boolean): boolean {
     let served = false
+    let blocked = false
+    let at = 0
     for (;;) {
-      const [first] = this.#waiters
-      if (first === undefined) return served
+      const waiter = this.#waiters[at]
+      if (waiter === undefined) return served
+      if (waiter.inTurn && blocked) {
+        at++
+        continue
+      }
       let result: unknown
       try {
-        result = first.attempt(thorough)
+        result = this.#attempt(waiter, thorough)
       } catch (error) {
-        this.#remove(first)
-        first.reject(error)
+        this.#remove(waiter)
+        waiter.reject(error)
+        if (this.#evictedBy !== undefined) this.#evictRest(error as Error)
         served = true
         continue
       }
-      if (result === undefined) return served
-      this.#remove(first)
-      first.resolve(result)
+      if (result === undefined) {
+        blocked ||= waiter.inTurn
+        at++
+        continue
+      }
+      this.#remove(waiter)
+      waiter.resolve(result)
       served = true
     }
   }
 
-  /** An attempt may run code that empties the room, so the waiter is looked for. */
+  #attempt(waiter: Waiter, thorough: boolean): unknown {
+    this.#attempting = true
+    try {
+      return waiter.attempt(thorough)
+    } finally {
+      this.#attempting = false
+    }
+  }
+
+  #evictRest(error: Error): void {
+    this.#evictedBy = undefined
+    this.evict(error)
+  }
+
   #remove(waiter: Waiter): void {
     waiter.stop()
     const at = this.#waiters.indexOf(waiter)

@@ -206,10 +206,12 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
     return Napi::Number::New(info.Env(),
                              side == nullptr ? 0 : static_cast<double>(side->ring().room()));
   }
-  // drained() -> has the consumer released everything?
+  // drained() -> 1 if the consumer has released everything, else 0; or kCorrupt, kClosed
   Napi::Value drained(const Napi::CallbackInfo& info) {
     QueueProducer* side = handle_.side();
-    return Napi::Boolean::New(info.Env(), side == nullptr || side->ring().drained());
+    if (side == nullptr) return Napi::Number::New(info.Env(), kClosed);
+    if (side->ring().drained()) return Napi::Number::New(info.Env(), 1);
+    return Napi::Number::New(info.Env(), side->ring().corrupt() ? kCorrupt : 0);
   }
   // park(): the peer wakes us from now on; the caller looks once more, then sleeps or calls unpark()
   void park(const Napi::CallbackInfo& /*info*/) { handle_.park(); }

@@ -1,0 +1,53 @@
+// What `send` and `recv` have in common. Every piece of input is one message; an empty message is the
+// end. Without it, a sender that was interrupted and closed would look like one that was done.
+
+import { MillraceError } from '../errors.js'
+import type { QueueConsumer } from '../queue-consumer.js'
+import type { QueueProducer } from '../queue-producer.js'
+import { parseBytes, parseCount } from './quantities.js'
+import { parseCommand, UsageError } from './usage.js'
+
+/** Large enough for few wake-ups, small enough to stay in the caches. */
+const defaultCapacity = 2 ** 20
+
+export interface PipeArguments {
+  readonly name: string
+  /** As asked for, in bytes. */
+  readonly capacity: number | undefined
+  /** Milliseconds until the other side must have appeared. */
+  readonly timeout: number
+}
+
+export function parsePipeArguments(
+  command: 'send' | 'recv',
+  args: readonly string[],
+): PipeArguments | undefined {
+  const parsed = parseCommand(command, args, ['capacity', 'timeout'])
+  if (parsed === undefined) return undefined
+  const { values, positionals } = parsed
+  const [name, extra] = positionals
+  if (name === undefined) throw new UsageError(`'${command}' needs the NAME of a queue`)
+  if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`)
+  return {
+    name,
+    capacity: values.capacity === undefined ? undefined : parseBytes('--capacity', values.capacity),
+    timeout:
+      values.timeout === undefined
+        ? Infinity
+        : parseCount('--timeout', values.timeout, 0, Number.MAX_SAFE_INTEGER),
+  }
+}
+
+/** Opens a side with the capacity asked for; without one, any capacity will do. */
+export function openSide<Side extends QueueProducer | QueueConsumer>(
+  open: (name: string, options: { readonly capacity?: number }) => Side,
+  { name, capacity }: PipeArguments,
+): Side {
+  if (capacity !== undefined) return open(name, { capacity })
+  try {
+    return open(name, { capacity: defaultCapacity })
+  } catch (error) {
+    if (!(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_GEOMETRY') throw error
+    return open(name, {})
+  }
+}

@@ -1,0 +1,59 @@
+// How a command ends: exit codes, the one line that says what went wrong, signals and broken pipes.
+
+import { MillraceError } from '../errors.js'
+import { UsageError } from './usage.js'
+
+const interruptedCode = 130
+const terminatedCode = 143
+const brokenPipeCode = 141 // what a program dies with that writes to `head` for too long
+
+/**
+ * Runs a command and ends the process with its exit code. SIGINT, SIGTERM and a reader of our output that
+ * went away abort the command's signal, so that it can leave its channels in good order; a second one
+ * ends the process at once.
+ */
+export async function runCommand(command: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const abort = new AbortController()
+  let stopCode: number | undefined
+  const stop = (code: number) => {
+    if (stopCode !== undefined) process.exit(stopCode)
+    stopCode = code
+    abort.abort()
+  }
+  process.on('SIGINT', () => {
+    stop(interruptedCode)
+  })
+  process.on('SIGTERM', () => {
+    stop(terminatedCode)
+  })
+  // Without listeners, a broken pipe would end in a stack trace.
+  process.stdout.once('error', (error: NodeJS.ErrnoException) => {
+    stop(error.code === 'EPIPE' ? brokenPipeCode : 1)
+  })
+  process.stderr.on('error', () => undefined)
+
+  const code = await command(abort.signal).then(
+    () => 0,
+    (error: unknown) => (stopCode === undefined ? report(error) : 1),
+  )
+  // A write of nothing is done when everything before it is.
+  if (stopCode === undefined) await new Promise((written) => process.stdout.write('', written))
+  // Input that nobody reads any more would keep the process alive.
+  process.exit(stopCode ?? code)
+}
+
+function report(error: unknown): number {
+  if (error instanceof UsageError) {
+    process.stderr.write(`millrace: ${error.message} (see 'millrace --help')\n`)
+    return 2
+  }
+  process.stderr.write(`millrace: ${describe(error)}\n`)
+  return 1
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const code = error instanceof MillraceError ? error.code : (error as NodeJS.ErrnoException).code
+  const line = error.message.replaceAll('\n', ' ')
+  return code === undefined || line.startsWith(`${code}:`) ? line : `${line} (${code})`
+}

@@ -1,0 +1,39 @@
+// Quantities as people write and read them: 64K, 1.2 GB/s, 35 µs.
+
+import { UsageError } from './usage.js'
+
+const binaryUnits: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }
+
+/** A number of bytes, with K, M or G for powers of 1024: `4096`, `64K`, `1M`. */
+export function parseBytes(option: string, text: string): number {
+  const match = /^(\d+)([KMG]?)(?:i?B)?$/i.exec(text)
+  const bytes = Number(match?.[1]) * (binaryUnits[match?.[2]?.toUpperCase() ?? ''] ?? NaN)
+  if (bytes > 0 && bytes <= 2 ** 30) return bytes
+  throw new UsageError(`${option} must be a size up to 1G, such as 64K or 4M, not '${text}'`)
+}
+
+export function parseCount(option: string, text: string, least: number, most: number): number {
+  const count = /^\d+$/.test(text) ? Number(text) : NaN
+  if (count >= least && count <= most) return count
+  throw new UsageError(`${option} must be a whole number from ${least} to ${most}, not '${text}'`)
+}
+
+/** Three significant digits, in the decimal units that throughput is usually given in. */
+export function formatBytes(bytes: number): string {
+  return scaled(bytes, 1000, ['B', 'kB', 'MB', 'GB', 'TB'])
+}
+
+export function formatNanoseconds(nanoseconds: number): string {
+  return scaled(nanoseconds, 1000, ['ns', 'µs', 'ms', 's'])
+}
+
+function scaled(value: number, step: number, units: readonly string[]): string {
+  let left = value
+  let unit = 0
+  while (left >= step * 0.9995 && unit < units.length - 1) {
+    left /= step
+    unit++
+  }
+  const digits = unit === 0 || left >= 99.95 ? 0 : left >= 9.995 ? 1 : 2
+  return `${left.toFixed(digits)} ${units[unit] ?? ''}`
+}

@@ -1,0 +1,108 @@
+// `millrace send NAME`: standard input into a queue.
+
+import { MillraceError } from '../errors.js'
+import type { QueueProducer } from '../queue-producer.js'
+import { SpscQueue } from '../spsc-queue.js'
+import { isStream, readInto } from './files.js'
+import { openSide, parsePipeArguments } from './pipe.js'
+
+const stdin = 0
+
+export async function send(args: readonly string[], signal: AbortSignal): Promise<void> {
+  const pipe = parsePipeArguments('send', args)
+  if (pipe === undefined) return
+  const producer = openSide((name, options) => SpscQueue.producer(name, options), pipe)
+  try {
+    await waitForReceiver(producer, pipe.timeout, signal)
+    if (isStream(stdin)) await sendStream(producer, process.stdin, signal)
+    else await sendFile(producer, signal)
+    await producer.push('', { signal })
+    await producer.end({ signal })
+  } catch (error) {
+    throw explain(error, pipe.name)
+  } finally {
+    // A receiver that is still there may read on; for a later one, half a file is worse than none.
+    producer.close({ discard: producer.closed || producer.peer !== 'attached' })
+  }
+}
+
+async function waitForReceiver(
+  producer: QueueProducer,
+  timeout: number,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await producer.waitForPeer({ signal, timeout })
+  } catch (error) {
+    if (!(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_TIMEOUT') throw error
+    throw new MillraceError(
+      'ERR_MILLRACE_TIMEOUT',
+      `no receiver appeared on '${producer.name}' within ${timeout} ms: start ` +
+        `'millrace recv ${producer.name}', or allow it more time with --timeout`,
+    )
+  }
+}
+
+/** Reads straight into the ring: the only copy is the kernel's. */
+async function sendFile(producer: QueueProducer, signal: AbortSignal): Promise<void> {
+  const piece = pieceBytes(producer)
+  for (;;) {
+    using room = await producer.reserveWhenFree(piece, { signal })
+    const length = await readInto(stdin, room.bytes)
+    signal.throwIfAborted()
+    if (length === 0) return
+    assertReceiver(producer)
+    room.commit(length)
+  }
+}
+
+async function sendStream(
+  producer: QueueProducer,
+  stream: NodeJS.ReadStream,
+  signal: AbortSignal,
+): Promise<void> {
+  const piece = pieceBytes(producer)
+  const onAbort = () => {
+    stream.destroy(signal.reason as Error)
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  signal.throwIfAborted()
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    for (let at = 0; at < chunk.length; at += piece) {
+      assertReceiver(producer)
+      await producer.push(chunk.subarray(at, at + piece), { signal })
+    }
+  }
+}
+
+/** Several fit at once, so that both sides can work at the same time. */
+function pieceBytes(producer: QueueProducer): number {
+  return Math.floor(producer.capacity / 4) - 8
+}
+
+/** While there is room, pushing succeeds without a receiver; sending on would be in vain. */
+function assertReceiver(producer: QueueProducer): void {
+  const { peer } = producer
+  if (peer === 'attached') return
+  throw new MillraceError(
+    peer === 'gone' ? 'ERR_MILLRACE_PEER_GONE' : 'ERR_MILLRACE_CLOSED',
+    '', // put into words by explain()
+  )
+}
+
+function explain(error: unknown, name: string): unknown {
+  if (!(error instanceof MillraceError)) return error
+  if (error.code === 'ERR_MILLRACE_PEER_GONE') {
+    return new MillraceError(
+      error.code,
+      `the receiver on '${name}' died before it had read everything`,
+    )
+  }
+  if (error.code === 'ERR_MILLRACE_CLOSED') {
+    return new MillraceError(
+      error.code,
+      `the receiver on '${name}' closed before it had read everything`,
+    )
+  }
+  return error
+}

@@ -33,13 +33,15 @@ mode_t mode_of(const std::string& path) {
 TEST_CASE_FIXTURE(Names, "each ring arrives as its token, in order") {
   const os::Doorbell mine = bell();
   os::BellRinger ringer;
-  for (std::uint64_t token = 1; token <= 100; ++token) CHECK(ringer.ring(mine.id(), token, kOurs));
+  for (std::uint64_t token = 1; token <= 100; ++token)
+    CHECK(ringer.ring(mine.id(), token, kOurs));
   pollfd look{mine.fd(), POLLIN, 0};
   REQUIRE(::poll(&look, 1, 1000) == 1);
   bool missing = true;
   const auto tokens = drained(mine, missing);
   REQUIRE(tokens.size() == 100);
-  for (std::uint64_t token = 1; token <= 100; ++token) CHECK(tokens[token - 1] == token);
+  for (std::uint64_t token = 1; token <= 100; ++token)
+    CHECK(tokens[token - 1] == token);
   CHECK_FALSE(missing);
   CHECK(drained(mine, missing).empty());
   CHECK_FALSE(missing);
@@ -59,12 +61,14 @@ TEST_CASE_FIXTURE(Names, "a doorbell's rights are exact whatever the umask") {
   }
 }
 
-TEST_CASE_FIXTURE(Names, "a full doorbell takes no more, harms nobody and says that rings are missing") {
+TEST_CASE_FIXTURE(Names,
+                  "a full doorbell takes no more, harms nobody and says that rings are missing") {
   const os::Doorbell mine = bell();
   const os::Descriptor writing = os::open_bell(mine.id(), kOurs);
   REQUIRE(writing);
   int rung = 0;
-  while (rung < 1'000'000 && os::ring_bell(writing.get(), 7) == os::RingResult::rung) ++rung;
+  while (rung < 1'000'000 && os::ring_bell(writing.get(), 7) == os::RingResult::rung)
+    ++rung;
   CHECK(rung > 100);
   CHECK(os::ring_bell(writing.get(), 7) == os::RingResult::full);
   os::BellRinger ringer;
@@ -86,7 +90,8 @@ TEST_CASE_FIXTURE(Names, "odd bytes make the owner look at everything") {
   CHECK(missing);
 }
 
-TEST_CASE_FIXTURE(Names, "the bell of a dead owner cannot be rung, and only such a one is removed") {
+TEST_CASE_FIXTURE(Names,
+                  "the bell of a dead owner cannot be rung, and only such a one is removed") {
   Shared<std::atomic<std::uint64_t>> id;
   Child child([&] {
     const os::Doorbell mine = bell();
@@ -163,16 +168,20 @@ TEST_CASE_FIXTURE(Names, "what is no bell of ours is neither rung nor removed") 
 TEST_CASE_FIXTURE(Names, "a ringer keeps a bounded number of descriptors for any number of bells") {
   const auto open_descriptors = [] {
     int count = 0;
-    for (int fd = 0; fd < 512; ++fd) count += ::fcntl(fd, F_GETFD) != -1 ? 1 : 0;
+    for (int fd = 0; fd < 512; ++fd)
+      count += ::fcntl(fd, F_GETFD) != -1 ? 1 : 0;
     return count;
   };
   std::vector<os::Doorbell> bells;
-  for (int i = 0; i < 40; ++i) bells.push_back(bell());
+  bells.reserve(40);
+  for (int i = 0; i < 40; ++i)
+    bells.push_back(bell());
   const int before = open_descriptors();
   {
     os::BellRinger ringer;
     for (int round = 0; round < 3; ++round) {
-      for (const os::Doorbell& one : bells) CHECK(ringer.ring(one.id(), 1, kOurs));
+      for (const os::Doorbell& one : bells)
+        CHECK(ringer.ring(one.id(), 1, kOurs));
     }
     CHECK(open_descriptors() - before <= 16);
   }

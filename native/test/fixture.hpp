@@ -44,9 +44,13 @@ inline constexpr std::uint64_t kMillisecond = 1'000'000;
 inline constexpr std::uint64_t kSecond = 1'000'000'000;
 
 // Repetitions: as given, or half of them where a sanitizer makes each one dear.
-constexpr int rounds(int plain) { return MILLRACE_SANITIZED != 0 ? plain / 2 : plain; }
+constexpr int rounds(int plain) {
+  return MILLRACE_SANITIZED != 0 ? plain / 2 : plain;
+}
 
-[[nodiscard]] inline os::Deadline soon() { return os::Deadline::after(20 * kSecond); }
+[[nodiscard]] inline os::Deadline soon() {
+  return os::Deadline::after(20 * kSecond);
+}
 
 // Polls until the condition holds. False if that takes longer than anything ever should.
 template <typename Condition>
@@ -80,7 +84,8 @@ template <typename T>
 class Shared {
  public:
   Shared() {
-    void* at = ::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* at =
+        ::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(at != MAP_FAILED);
     value_ = new (at) T{};
   }
@@ -114,7 +119,9 @@ class Child {
   Child& operator=(Child&&) = delete;
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
-  ~Child() { kill(); }
+  ~Child() {
+    kill();
+  }
 
   // Its exit code, or the negated number of the signal that ended it.
   int wait() {
@@ -128,7 +135,9 @@ class Child {
     ::kill(pid_, SIGKILL);
     (void)wait();
   }
-  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  [[nodiscard]] pid_t pid() const noexcept {
+    return pid_;
+  }
 
  private:
   pid_t pid_;
@@ -136,16 +145,17 @@ class Child {
 
 // Ends the body of a child that stays until it is killed: `return linger();`.
 inline int linger() {
-  for (;;) ::pause();
+  for (;;)
+    ::pause();
 }
 
 // In a child: a failed expectation ends it with its line.
-#define CHILD_EXPECT(...)                                                     \
-  do {                                                                        \
-    if (!(__VA_ARGS__)) {                                                     \
+#define CHILD_EXPECT(...)                                                                 \
+  do {                                                                                    \
+    if (!(__VA_ARGS__)) {                                                                 \
       (void)std::fprintf(stderr, "child: %s:%d: %s\n", __FILE__, __LINE__, #__VA_ARGS__); \
-      ::_exit(1 + __LINE__ % 250);                                            \
-    }                                                                         \
+      ::_exit(1 + __LINE__ % 250);                                                        \
+    }                                                                                     \
   } while (false)
 
 // Every value() of a Result in a test goes through here, so that a failure shows its message.
@@ -194,9 +204,7 @@ class Names {
     watch_bell(bell.id());
     return bell;
   }
-  void watch_bell(std::uint64_t id) const {
-    bells_->ids.at(bells_->count.fetch_add(1)) = id;
-  }
+  void watch_bell(std::uint64_t id) const { bells_->ids.at(bells_->count.fetch_add(1)) = id; }
 
  private:
   struct Bells {
@@ -221,7 +229,8 @@ class Names {
       const std::string path = os::doorbell_path(bells_->ids.at(i));
       if (::lstat(path.c_str(), &status) == 0) left.push_back(path);
     }
-    for (const std::string& file : left) ::unlink(file.c_str());
+    for (const std::string& file : left)
+      ::unlink(file.c_str());
     return left;
   }
 

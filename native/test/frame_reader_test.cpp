@@ -57,7 +57,8 @@ TEST_CASE_FIXTURE(Frames, "several readers get every frame, each at its own pace
 TEST_CASE_FIXTURE(Frames, "the places of readers are counted and free again when one leaves") {
   auto out = writer();
   std::vector<std::unique_ptr<FrameReader>> readers;
-  for (std::uint32_t i = 0; i < geometry.readers; ++i) readers.push_back(reader());
+  for (std::uint32_t i = 0; i < geometry.readers; ++i)
+    readers.push_back(reader());
   auto refused = FrameReader::open(reader_spec(), soon());
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().code == Code::no_lane);
@@ -166,7 +167,8 @@ TEST_CASE_FIXTURE(Frames, "history: a late reader gets the newest frames from be
   CHECK(loanable(*out) == 4);
 }
 
-TEST_CASE_FIXTURE(Frames, "history of an idle channel survives the hole that a killed writer left") {
+TEST_CASE_FIXTURE(Frames,
+                  "history of an idle channel survives the hole that a killed writer left") {
   geometry.history = 4;
   auto out = writer();
   auto keeper = reader(Policy::drop_newest);  // keeps the channel while there is no writer
@@ -175,7 +177,7 @@ TEST_CASE_FIXTURE(Frames, "history of an idle channel survives the hole that a k
   {
     // Sequence 3 was begun and never published.
     detail::FrameChannel channel;
-    channel.bind(const_cast<Segment*>(&keeper->segment()), keeper->plan());
+    channel.bind(&keeper->segment(), keeper->plan());
     channel.control().sequence.begun.store(3);
   }
   out = writer();
@@ -184,10 +186,12 @@ TEST_CASE_FIXTURE(Frames, "history of an idle channel survives the hole that a k
   FrameReaderSpec wanted = reader_spec();
   wanted.history = 4;
   auto in = must(FrameReader::open(wanted, soon()));
-  for (const std::uint64_t expected : {1, 2, 4}) CHECK(in->receive().sequence == expected);
+  for (const std::uint64_t expected : {1, 2, 4})
+    CHECK(in->receive().sequence == expected);
 }
 
-TEST_CASE_FIXTURE(Frames, "a lane that changes hands during a publish gives the newcomer nothing twice") {
+TEST_CASE_FIXTURE(Frames,
+                  "a lane that changes hands during a publish gives the newcomer nothing twice") {
   // The writer is stopped in the middle of publishing frame 2, having seen the first reader's bit, between
   // pinning the slot for it and pushing the descriptor: this test plays the writer for that publish.
   geometry.history = 2;
@@ -195,7 +199,7 @@ TEST_CASE_FIXTURE(Frames, "a lane that changes hands during a publish gives the 
   auto first = reader();
   CHECK(publish(*out));
   detail::FrameChannel channel;
-  channel.bind(const_cast<Segment*>(&out->segment()), out->plan());
+  channel.bind(&out->segment(), out->plan());
   const std::uint32_t slot = out->try_loan().value();
   fill(*out, slot, 2);
   channel.control().sequence.begun.store(2);
@@ -216,7 +220,8 @@ TEST_CASE_FIXTURE(Frames, "a lane that changes hands during a publish gives the 
   // Until the newcomer has set about the lane; then the writer goes on.
   const auto bit = [&] { return channel.control().lanes.active.load() & 1U; };
   const os::Deadline moment = os::Deadline::after(20 * kMillisecond);
-  while (bit() == 0 && !moment.passed()) os::spin_hint();
+  while (bit() == 0 && !moment.passed())
+    os::spin_hint();
   CHECK_FALSE(joined.load());
   LaneProducer(channel.lane(0)).push(layout::make_descriptor(2, slot));
   channel.control().sequence.published.store(2);
@@ -236,7 +241,7 @@ TEST_CASE_FIXTURE(Frames, "joining waits for a publish under way, but not for ev
   auto out = writer();
   auto keeper = reader();
   detail::FrameChannel channel;
-  channel.bind(const_cast<Segment*>(&out->segment()), out->plan());
+  channel.bind(&out->segment(), out->plan());
   channel.control().sequence.begun.store(1);
   auto refused = FrameReader::open(reader_spec(), os::Deadline::after(5 * kMillisecond));
   REQUIRE_FALSE(refused.ok());
@@ -246,13 +251,15 @@ TEST_CASE_FIXTURE(Frames, "joining waits for a publish under way, but not for ev
   CHECK(FrameReader::open(reader_spec(), soon()).ok());
 }
 
-TEST_CASE_FIXTURE(Frames, "a stray write into a frame reaches neither the writer nor other readers") {
+TEST_CASE_FIXTURE(Frames,
+                  "a stray write into a frame reaches neither the writer nor other readers") {
   auto out = writer();
   auto in = reader();
   auto other = reader();
   CHECK(publish(*out));
   const ReceivedFrame frame = in->receive();
-  in->pool()->data()[in->plan().payload_offset + in->plan().slot_stride * frame.slot] ^= std::byte{0xFF};
+  in->pool()->data()[in->plan().payload_offset + in->plan().slot_stride * frame.slot] ^=
+      std::byte{0xFF};
   CHECK(stamp_of(*other, other->receive()) == 1);
 }
 
@@ -261,13 +268,18 @@ TEST_CASE_FIXTURE(Frames, "impossible descriptors and lengths are corrupt, never
   auto in = reader();
   CHECK(publish(*out));
   detail::FrameChannel channel;
-  channel.bind(const_cast<Segment*>(&out->segment()), out->plan());
+  channel.bind(&out->segment(), out->plan());
   const LaneView lane = channel.lane(0);
-  SUBCASE("a slot that does not exist") { lane.cells[0].store(layout::make_descriptor(1, 8)); }
-  SUBCASE("a length beyond the slot") {
-    for (std::uint32_t i = 0; i < 8; ++i) channel.slot(i).length.store(257);
+  SUBCASE("a slot that does not exist") {
+    lane.cells[0].store(layout::make_descriptor(1, 8));
   }
-  SUBCASE("a write position that leaps") { lane.lane->writer.write_position.store(10); }
+  SUBCASE("a length beyond the slot") {
+    for (std::uint32_t i = 0; i < 8; ++i)
+      channel.slot(i).length.store(257);
+  }
+  SUBCASE("a write position that leaps") {
+    lane.lane->writer.write_position.store(10);
+  }
   CHECK(in->receive().status == Status::corrupt);
   CHECK(in->held() == 0);
 }
@@ -278,12 +290,13 @@ TEST_CASE_FIXTURE(Frames, "a slot delivered twice while it is held is corrupt") 
   CHECK(publish(*out));
   const ReceivedFrame frame = in->receive();
   detail::FrameChannel channel;
-  channel.bind(const_cast<Segment*>(&out->segment()), out->plan());
+  channel.bind(&out->segment(), out->plan());
   LaneProducer(channel.lane(0)).push(layout::make_descriptor(frame.sequence, frame.slot));
   CHECK(in->receive().status == Status::corrupt);
 }
 
-TEST_CASE_FIXTURE(Frames, "parking: refused while a frame waits, rung by publish and by the writer's leaving") {
+TEST_CASE_FIXTURE(
+    Frames, "parking: refused while a frame waits, rung by publish and by the writer's leaving") {
   const os::Doorbell mine = bell();
   const auto rings = [&] {
     int count = 0;
@@ -353,7 +366,8 @@ TEST_CASE_FIXTURE(Frames, "readers that join a busy channel find neither gap nor
           tally.good = frame.sequence == last + 1;
         }
         if (!tally.good) {
-          (void)std::fprintf(stderr, "frame %llu status %d after %llu, joined after %llu, history %u\n",
+          (void)std::fprintf(stderr,
+                             "frame %llu status %d after %llu, joined after %llu, history %u\n",
                              static_cast<unsigned long long>(frame.sequence),
                              static_cast<int>(frame.status), static_cast<unsigned long long>(last),
                              static_cast<unsigned long long>(in.joined_after()), wanted.history);
@@ -384,8 +398,12 @@ TEST_CASE_FIXTURE(Frames, "published is received plus lost plus skipped, exactly
   geometry.slots = 6;
   Policy policy = Policy::wait;
   SUBCASE("wait") {}
-  SUBCASE("drop_newest") { policy = Policy::drop_newest; }
-  SUBCASE("overwrite_oldest") { policy = Policy::overwrite_oldest; }
+  SUBCASE("drop_newest") {
+    policy = Policy::drop_newest;
+  }
+  SUBCASE("overwrite_oldest") {
+    policy = Policy::overwrite_oldest;
+  }
   std::atomic<bool> stop{false};
   auto out = writer();
   std::thread thread([&] {
@@ -421,7 +439,8 @@ TEST_CASE_FIXTURE(Frames, "published is received plus lost plus skipped, exactly
       last = frame.sequence;
       missed += frame.missed;
       ++mine;
-      for (std::uint64_t pause = random.below(200); pause > 0; --pause) os::spin_hint();
+      for (std::uint64_t pause = random.below(200); pause > 0; --pause)
+        os::spin_hint();
       (void)in->release(frame.slot, frame.sequence);
     }
     good = good && in->received() == mine && missed <= in->lost();
@@ -431,18 +450,22 @@ TEST_CASE_FIXTURE(Frames, "published is received plus lost plus skipped, exactly
   thread.join();
   REQUIRE(good);
   ReceivedFrame frame;
-  while ((frame = in->receive()).status == Status::ok) (void)in->release(frame.slot, frame.sequence);
+  while ((frame = in->receive()).status == Status::ok)
+    (void)in->release(frame.slot, frame.sequence);
   CHECK(frame.status == Status::empty);
   CHECK(out->sequence() - in->joined_after() == in->received() + in->lost() + in->skipped());
   if (policy == Policy::wait) CHECK(in->lost() == 0);
   CHECK(loanable(*out) == (policy == Policy::wait ? wanted.depth : 6));
 }
 
-TEST_CASE_FIXTURE(Frames, "writers killed at any instant leave no slot behind and no number twice") {
+TEST_CASE_FIXTURE(Frames,
+                  "writers killed at any instant leave no slot behind and no number twice") {
   geometry.slots = 8;
   geometry.readers = 3;
   SUBCASE("without history") {}
-  SUBCASE("with history") { geometry.history = 3; }
+  SUBCASE("with history") {
+    geometry.history = 3;
+  }
   struct Stage {
     std::atomic<std::uint64_t> published;  // by any writer
     std::atomic<int> ready;
@@ -483,7 +506,8 @@ TEST_CASE_FIXTURE(Frames, "writers killed at any instant leave no slot behind an
         held.erase(held.begin());
       }
     }
-    for (const ReceivedFrame& frame : held) CHILD_EXPECT(in->release(frame.slot, frame.sequence));
+    for (const ReceivedFrame& frame : held)
+      CHILD_EXPECT(in->release(frame.slot, frame.sequence));
     ReceivedFrame frame;
     while ((frame = in->receive()).status == Status::ok) {
       CHILD_EXPECT(frame.sequence > last);
@@ -493,7 +517,8 @@ TEST_CASE_FIXTURE(Frames, "writers killed at any instant leave no slot behind an
     CHILD_EXPECT(frame.status == Status::empty);
     CHILD_EXPECT(in->lost() == 0 || policy != Policy::wait);
     stage->finished.fetch_add(1);
-    while (!stage->leave.load()) os::sleep_ns(100'000);
+    while (!stage->leave.load())
+      os::sleep_ns(100'000);
     return 0;
   };
   const auto write_all_the_time = [&] {
@@ -532,7 +557,8 @@ TEST_CASE_FIXTURE(Frames, "writers killed at any instant leave no slot behind an
     CHECK(loanable(*out) == geometry.slots - geometry.history);
     CHECK(out->readers() == 3);
     stage->leave.store(true);
-    for (Child& child : readers) CHECK(child.wait() == 0);
+    for (Child& child : readers)
+      CHECK(child.wait() == 0);
     CHECK(loanable(*out) == geometry.slots - geometry.history);
   }
   CHECK_FALSE(exists());
@@ -547,7 +573,8 @@ TEST_CASE_FIXTURE(Frames, "readers killed at any instant leave no slot behind") 
   for (int round = 0; round < rounds(60); ++round) {
     Child child([&] {
       for (;;) {
-        FrameReaderSpec wanted = reader_spec(round % 2 == 0 ? Policy::wait : Policy::overwrite_oldest);
+        FrameReaderSpec wanted =
+            reader_spec(round % 2 == 0 ? Policy::wait : Policy::overwrite_oldest);
         wanted.history = 2;
         auto opened = FrameReader::open(wanted, soon());
         CHILD_EXPECT(opened.ok());
@@ -569,7 +596,8 @@ TEST_CASE_FIXTURE(Frames, "readers killed at any instant leave no slot behind") 
     });
     const std::uint64_t target = received->load() + 1 + random.below(200);
     const os::Deadline deadline = soon();
-    while (received->load() < target && !deadline.passed()) (void)publish(*out);
+    while (received->load() < target && !deadline.passed())
+      (void)publish(*out);
     child.kill();
     REQUIRE(received->load() >= target);
     REQUIRE(publish(*out, 20));  // it stands in nobody's way

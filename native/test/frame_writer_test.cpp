@@ -99,7 +99,9 @@ TEST_CASE_FIXTURE(Frames, "policy wait: the writer waits for the reader and no f
   auto out = writer();
   FrameReaderSpec wanted = reader_spec(Policy::wait);
   SUBCASE("whose queue is as deep as the pool") {}
-  SUBCASE("whose queue is one deep") { wanted.depth = 1; }
+  SUBCASE("whose queue is one deep") {
+    wanted.depth = 1;
+  }
   auto in = must(FrameReader::open(wanted, soon()));
   std::uint64_t next = 1;
   for (int round = 0; round < 10; ++round) {
@@ -118,7 +120,8 @@ TEST_CASE_FIXTURE(Frames, "policy wait: the writer waits for the reader and no f
   CHECK(in->lost() == 0);
 }
 
-TEST_CASE_FIXTURE(Frames, "policy drop_newest: the oldest stay, what came later is lost and counted") {
+TEST_CASE_FIXTURE(Frames,
+                  "policy drop_newest: the oldest stay, what came later is lost and counted") {
   auto out = writer();
   FrameReaderSpec wanted = reader_spec(Policy::drop_newest);
   wanted.depth = 3;
@@ -138,7 +141,8 @@ TEST_CASE_FIXTURE(Frames, "policy drop_newest: the oldest stay, what came later 
   CHECK(frame.missed == 97);
 }
 
-TEST_CASE_FIXTURE(Frames, "policy overwrite_oldest: the newest stay, what was older is lost and counted") {
+TEST_CASE_FIXTURE(Frames,
+                  "policy overwrite_oldest: the newest stay, what was older is lost and counted") {
   auto out = writer();
   FrameReaderSpec wanted = reader_spec(Policy::overwrite_oldest);
   wanted.depth = 3;
@@ -221,7 +225,8 @@ TEST_CASE_FIXTURE(Frames, "a killed reader's slots come back, and it blocks nobo
   });
   REQUIRE(eventually([&] { return id->load() != 0; }));
   CHECK(out->readers() == 1);
-  while (held->load() < 3) (void)publish(*out);
+  while (held->load() < 3)
+    (void)publish(*out);
   while (publish(*out)) {
   }
   CHECK_FALSE(out->reap_dead_readers());
@@ -234,7 +239,8 @@ TEST_CASE_FIXTURE(Frames, "a killed reader's slots come back, and it blocks nobo
   CHECK(::access(os::doorbell_path(id->load()).c_str(), F_OK) != 0);
 }
 
-TEST_CASE_FIXTURE(Frames, "a channel in use with another geometry is refused, naming both, or replaced") {
+TEST_CASE_FIXTURE(Frames,
+                  "a channel in use with another geometry is refused, naming both, or replaced") {
   auto first = writer();
   auto in = reader();
   first->close();
@@ -243,7 +249,8 @@ TEST_CASE_FIXTURE(Frames, "a channel in use with another geometry is refused, na
   auto refused = FrameWriter::open(writer_spec(), soon());
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().code == Code::geometry);
-  CHECK(refused.error().message.find("slotBytes 256 (not 512), slots 8 (not 16)") != std::string::npos);
+  CHECK(refused.error().message.find("slotBytes 256 (not 512), slots 8 (not 16)") !=
+        std::string::npos);
   FrameWriterSpec replacing = writer_spec();
   replacing.replace = true;
   auto second = must(FrameWriter::open(replacing, soon()));
@@ -268,7 +275,8 @@ TEST_CASE_FIXTURE(Frames, "the writer's role has one holder") {
   CHECK(FrameWriter::open(writer_spec(), soon()).ok());
 }
 
-TEST_CASE_FIXTURE(Frames, "a successor adopts the channel: its sequence, history and queued frames") {
+TEST_CASE_FIXTURE(Frames,
+                  "a successor adopts the channel: its sequence, history and queued frames") {
   geometry.history = 2;
   auto first = writer();
   auto in = reader();
@@ -304,8 +312,7 @@ void die_in_the_middle(const Frames& frames, Body&& body) {
     CHILD_EXPECT(opened.ok());
     FrameWriter& writer = *opened.value();
     detail::FrameChannel channel;
-    Segment& segment = const_cast<Segment&>(writer.segment());
-    channel.bind(&segment, writer.plan());
+    channel.bind(&writer.segment(), writer.plan());
     body(writer, channel);
     ::_exit(0);
     return 0;
@@ -386,7 +393,8 @@ TEST_CASE_FIXTURE(Frames, "whatever a killed writer left half-done, its successo
   CHECK(loanable(*second) == 8 - geometry.history);
 }
 
-TEST_CASE_FIXTURE(Frames, "a reader about to take what a dying writer evicted leaks no slot either") {
+TEST_CASE_FIXTURE(Frames,
+                  "a reader about to take what a dying writer evicted leaks no slot either") {
   auto first = writer();
   auto in = reader(Policy::overwrite_oldest);
   CHECK(publish(*first));
@@ -396,9 +404,10 @@ TEST_CASE_FIXTURE(Frames, "a reader about to take what a dying writer evicted le
   });
   // The reader is between marking its ledger and finding that it lost the race.
   detail::FrameChannel channel;
-  channel.bind(const_cast<Segment*>(&in->segment()), in->plan());
+  channel.bind(&in->segment(), in->plan());
   std::uint32_t slot = 0;
-  while ((channel.slot(slot).holders.load() & 1U) == 0) ++slot;
+  while ((channel.slot(slot).holders.load() & 1U) == 0)
+    ++slot;
   channel.lane(0).mark(slot);
   auto second = writer();
   CHECK(loanable(*second) == 7);
@@ -406,15 +415,20 @@ TEST_CASE_FIXTURE(Frames, "a reader about to take what a dying writer evicted le
   CHECK(loanable(*second) == 8);
 }
 
-TEST_CASE_FIXTURE(Frames, "a reader that lies about its queue is excluded, the others notice nothing") {
+TEST_CASE_FIXTURE(Frames,
+                  "a reader that lies about its queue is excluded, the others notice nothing") {
   auto out = writer();
   auto liar = reader();
   auto honest = reader();
   detail::FrameChannel channel;
-  channel.bind(const_cast<Segment*>(&liar->segment()), liar->plan());
+  channel.bind(&liar->segment(), liar->plan());
   auto& position = channel.lane(0).lane->reader.read_position;
-  SUBCASE("ahead of the writer") { position.store(1); }
-  SUBCASE("far behind") { position.store(std::uint64_t{0} - 9); }
+  SUBCASE("ahead of the writer") {
+    position.store(1);
+  }
+  SUBCASE("far behind") {
+    position.store(std::uint64_t{0} - 9);
+  }
   SUBCASE("with a policy that does not exist") {
     channel.lane(0).lane->join.policy.store(7);
     channel.lane(0).lane->join.role.epoch.fetch_add(1);
@@ -440,10 +454,10 @@ TEST_CASE_FIXTURE(Frames, "nonsense in the control words never leads the writer 
   const auto keeper = reader(Policy::drop_newest);  // whose mapping the nonsense goes through
   auto in = reader(Policy::overwrite_oldest);
   detail::FrameChannel channel;
-  channel.bind(const_cast<Segment*>(&keeper->segment()), keeper->plan());
+  channel.bind(&keeper->segment(), keeper->plan());
   Random random(99);
-  const std::uint64_t values[] = {0, 1, 7, 8, 9, ~std::uint64_t{0}, std::uint64_t{1} << 63U, 0xFFFF,
-                                  std::uint64_t{1} << 48U};
+  const std::uint64_t values[] = {
+      0, 1, 7, 8, 9, ~std::uint64_t{0}, std::uint64_t{1} << 63U, 0xFFFF, std::uint64_t{1} << 48U};
   for (int round = 0; round < rounds(20'000); ++round) {
     const std::uint64_t value =
         random.below(2) == 0 ? values[random.below(std::size(values))] : random.below(64);
@@ -451,18 +465,41 @@ TEST_CASE_FIXTURE(Frames, "nonsense in the control words never leads the writer 
     const auto any_lane = static_cast<std::uint32_t>(random.below(geometry.readers));
     const LaneView lane = channel.lane(any_lane);
     switch (random.below(12)) {
-      case 0: channel.control().lanes.active.store(value); break;
-      case 1: lane.lane->reader.read_position.store(value); break;
-      case 2: lane.lane->writer.write_position.store(value); break;
-      case 3: lane.cells[random.below(lane.capacity())].store(value); break;
-      case 4: lane.ledger[0].store(value); break;
-      case 5: channel.slot(any_slot).holders.store(value); break;
-      case 6: channel.slot(any_slot).sequence.store(value); break;
-      case 7: channel.slot(any_slot).length.store(value); break;
-      case 8: lane.lane->join.depth.store(static_cast<std::uint32_t>(value)); break;
-      case 9: lane.lane->join.policy.store(static_cast<std::uint32_t>(value)); break;
-      case 10: lane.lane->join.role.epoch.store(static_cast<std::uint32_t>(value)); break;
-      default: channel.control().sequence.published.store(value);
+      case 0:
+        channel.control().lanes.active.store(value);
+        break;
+      case 1:
+        lane.lane->reader.read_position.store(value);
+        break;
+      case 2:
+        lane.lane->writer.write_position.store(value);
+        break;
+      case 3:
+        lane.cells[random.below(lane.capacity())].store(value);
+        break;
+      case 4:
+        lane.ledger[0].store(value);
+        break;
+      case 5:
+        channel.slot(any_slot).holders.store(value);
+        break;
+      case 6:
+        channel.slot(any_slot).sequence.store(value);
+        break;
+      case 7:
+        channel.slot(any_slot).length.store(value);
+        break;
+      case 8:
+        lane.lane->join.depth.store(static_cast<std::uint32_t>(value));
+        break;
+      case 9:
+        lane.lane->join.policy.store(static_cast<std::uint32_t>(value));
+        break;
+      case 10:
+        lane.lane->join.role.epoch.store(static_cast<std::uint32_t>(value));
+        break;
+      default:
+        channel.control().sequence.published.store(value);
     }
     (void)out->stirred();
     (void)publish(*out);

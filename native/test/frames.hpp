@@ -50,20 +50,21 @@ inline std::uint64_t word_of(std::uint64_t stamp, std::uint64_t index) {
 // Fills a loaned slot with what `stamp` demands. The payload is written as atomics: a reader that looks
 // at a slot it does not own shall see a wrong word, not undefined behaviour.
 inline void fill(const FrameWriter& writer, std::uint32_t slot, std::uint64_t stamp) {
-  auto* words = reinterpret_cast<std::uint64_t*>(writer.pool()->data() + writer.plan().payload_offset +
-                                                 writer.plan().slot_stride * slot);
+  auto* words = reinterpret_cast<std::uint64_t*>(
+      writer.pool()->data() + writer.plan().payload_offset + writer.plan().slot_stride * slot);
   for (std::uint64_t i = 0; i < writer.plan().slot_bytes / 8; ++i) {
     std::atomic_ref<std::uint64_t>(words[i]).store(i == 0 ? stamp : word_of(stamp, i),
                                                    std::memory_order_relaxed);
   }
 }
 // The stamp of a received frame, or nothing if the frame is torn.
-inline std::optional<std::uint64_t> stamp_of(const FrameReader& reader, const ReceivedFrame& frame) {
-  const auto* words = reinterpret_cast<const std::uint64_t*>(
-      reader.pool()->data() + reader.plan().payload_offset + reader.plan().slot_stride * frame.slot);
+inline std::optional<std::uint64_t> stamp_of(const FrameReader& reader,
+                                             const ReceivedFrame& frame) {
+  auto* words =
+      reinterpret_cast<std::uint64_t*>(reader.pool()->data() + reader.plan().payload_offset +
+                                       reader.plan().slot_stride * frame.slot);
   const auto load = [&](std::uint64_t i) {
-    return std::atomic_ref<std::uint64_t>(const_cast<std::uint64_t&>(words[i]))
-        .load(std::memory_order_relaxed);
+    return std::atomic_ref<std::uint64_t>(words[i]).load(std::memory_order_relaxed);
   };
   const std::uint64_t stamp = load(0);
   for (std::uint64_t i = 1; i < reader.plan().slot_bytes / 8; ++i) {
@@ -80,15 +81,18 @@ inline bool publish(FrameWriter& writer) {
   return writer.publish(*slot, writer.plan().slot_bytes, 0) != 0;
 }
 inline bool publish(FrameWriter& writer, int count) {
-  while (count > 0 && publish(writer)) --count;
+  while (count > 0 && publish(writer))
+    --count;
   return count == 0;
 }
 
 // How many slots can be on loan at once; gives them back.
 inline std::uint32_t loanable(FrameWriter& writer) {
   std::vector<std::uint32_t> loans;
-  while (const auto slot = writer.try_loan()) loans.push_back(*slot);
-  for (const std::uint32_t slot : loans) writer.discard(slot);
+  while (const auto slot = writer.try_loan())
+    loans.push_back(*slot);
+  for (const std::uint32_t slot : loans)
+    writer.discard(slot);
   return static_cast<std::uint32_t>(loans.size());
 }
 

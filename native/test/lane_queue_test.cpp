@@ -32,7 +32,8 @@ TEST_CASE_FIXTURE(OneLane, "descriptors come out in order; the ledger tells whic
   LaneProducer in(view());
   LaneConsumer out(view());
   CHECK(out.take(kSlots).empty);
-  for (std::uint32_t i = 0; i < kSlots; ++i) in.push(layout::make_descriptor(100 + i, i));
+  for (std::uint32_t i = 0; i < kSlots; ++i)
+    in.push(layout::make_descriptor(100 + i, i));
   CHECK(in.backlog() == kSlots);
   CHECK(out.entries() == kSlots);
   for (std::uint32_t i = 0; i < kSlots; ++i) {
@@ -65,7 +66,8 @@ TEST_CASE_FIXTURE(OneLane, "the producer takes the oldest back, and nothing from
 TEST_CASE_FIXTURE(OneLane, "a successor of the producer knows what is queued") {
   {
     LaneProducer first(view());
-    for (std::uint32_t i = 0; i < 5; ++i) first.push(layout::make_descriptor(10 + i, i));
+    for (std::uint32_t i = 0; i < 5; ++i)
+      first.push(layout::make_descriptor(10 + i, i));
     CHECK(first.evict().has_value());
   }
   LaneProducer second(view());
@@ -147,15 +149,19 @@ TEST_CASE_FIXTURE(OneLane, "of two threads exactly one gets each descriptor") {
     good = good && view().marked(one.slot) && one.slot == one.sequence % kSlots;
     taken.push_back(one.sequence);
     view().unmark(one.slot);
-    for (std::uint64_t pause = random.below(20); pause > 0; --pause) os::spin_hint();
+    for (std::uint64_t pause = random.below(20); pause > 0; --pause)
+      os::spin_hint();
   }
   writer.join();
   CHECK(good);
   std::vector<std::uint8_t> owners(count + 1, 0);
-  for (const std::uint64_t sequence : taken) ++owners.at(sequence);
-  for (const std::uint64_t descriptor : evicted) ++owners.at(layout::descriptor_sequence(descriptor));
+  for (const std::uint64_t sequence : taken)
+    ++owners.at(sequence);
+  for (const std::uint64_t descriptor : evicted)
+    ++owners.at(layout::descriptor_sequence(descriptor));
   std::uint64_t wrong = 0;
-  for (std::uint64_t i = 1; i <= count; ++i) wrong += owners[i] == 1 ? 0 : 1;
+  for (std::uint64_t i = 1; i <= count; ++i)
+    wrong += owners[i] == 1 ? 0 : 1;
   CHECK(wrong == 0);
   CHECK(taken.size() + evicted.size() == count);
   CHECK(shared->ledger.load() == 0);

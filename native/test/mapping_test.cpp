@@ -26,7 +26,8 @@ TEST_CASE_FIXTURE(Object, "a mirror shows the same bytes twice in a row") {
   const auto mirror = must(os::map_mirror(fd.get(), page, 2 * page, name()));
   REQUIRE(mirror->size() == 4 * page);
   std::byte* data = mirror->data();
-  for (std::size_t i = 0; i < 2 * page; ++i) data[i] = static_cast<std::byte>(i % 251);
+  for (std::size_t i = 0; i < 2 * page; ++i)
+    data[i] = static_cast<std::byte>(i % 251);
   CHECK(std::memcmp(data, data + 2 * page, 2 * page) == 0);
   std::memset(data + 2 * page - 8, 0xAB, 16);  // across the seam
   CHECK(data[0] == std::byte{0xAB});
@@ -45,7 +46,8 @@ TEST_CASE_FIXTURE(Object, "a mirror stays within its part of the object") {
   CHECK(whole->data()[2 * page] == std::byte{0});
 }
 
-TEST_CASE_FIXTURE(Object, "a private map follows the object, but keeps its own stray writes to itself") {
+TEST_CASE_FIXTURE(Object,
+                  "a private map follows the object, but keeps its own stray writes to itself") {
   const auto shared = must(os::map_shared(fd.get(), 0, 2 * page, name()));
   const auto mine = must(os::map_private(fd.get(), 0, 2 * page, name()));
   shared->data()[5] = std::byte{1};

@@ -48,7 +48,8 @@ std::optional<std::uint64_t> pop(QueueConsumer& consumer) {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Queue, "either side may come and go first, and the last one out removes the name") {
+TEST_CASE_FIXTURE(Queue,
+                  "either side may come and go first, and the last one out removes the name") {
   for (const bool producer_comes_first : {true, false}) {
     for (const bool producer_goes_first : {true, false}) {
       CAPTURE(producer_comes_first);
@@ -87,7 +88,8 @@ TEST_CASE_FIXTURE(Queue, "either side may come and go first, and the last one ou
   }
 }
 
-TEST_CASE_FIXTURE(Queue, "the capacity is a power of two of whole pages, and both sides agree on it") {
+TEST_CASE_FIXTURE(Queue,
+                  "the capacity is a power of two of whole pages, and both sides agree on it") {
   auto in = must(QueueProducer::open(spec(5 * os::page_size()), soon()));
   CHECK(in->ring().capacity() == 8 * os::page_size());
   {
@@ -111,8 +113,8 @@ TEST_CASE_FIXTURE(Queue, "a queue whose geometry is impossible is refused") {
   const layout::Geometry good = geometry;
   for (const std::uint64_t lie : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{3} << 16U,
                                   std::uint64_t{1} << 40U, ~std::uint64_t{0}}) {
-    for (const auto field : {layout::kQueueCapacity, layout::kQueueControlOffset,
-                             layout::kQueueDataOffset}) {
+    for (const auto field :
+         {layout::kQueueCapacity, layout::kQueueControlOffset, layout::kQueueDataOffset}) {
       geometry = good;
       geometry.values[field] = lie;
       auto refused = QueueConsumer::open(spec(), soon());
@@ -123,7 +125,8 @@ TEST_CASE_FIXTURE(Queue, "a queue whose geometry is impossible is refused") {
   geometry = good;
 }
 
-TEST_CASE_FIXTURE(Queue, "a role has one holder; it is free again at once when that one leaves or dies") {
+TEST_CASE_FIXTURE(Queue,
+                  "a role has one holder; it is free again at once when that one leaves or dies") {
   auto in = producer();
   auto taken = QueueProducer::open(spec(), soon());
   REQUIRE_FALSE(taken.ok());
@@ -148,7 +151,8 @@ TEST_CASE_FIXTURE(Queue, "a killed peer is gone, loses nothing it published, and
   Child child([&] {
     auto in = QueueProducer::open(spec(), soon());
     CHILD_EXPECT(in.ok());
-    for (std::uint64_t i = 1; i <= 100; ++i) CHILD_EXPECT(push(*in.value(), i));
+    for (std::uint64_t i = 1; i <= 100; ++i)
+      CHILD_EXPECT(push(*in.value(), i));
     CHILD_EXPECT(in.value()->reserve(100) != nullptr);  // never committed
     pushed->store(1);
     return linger();
@@ -161,7 +165,8 @@ TEST_CASE_FIXTURE(Queue, "a killed peer is gone, loses nothing it published, and
   auto in = producer();
   CHECK(out->side().peer() == Peer::attached);
   CHECK(push(*in, 101));
-  for (std::uint64_t i = 1; i <= 101; ++i) CHECK(pop(*out) == i);
+  for (std::uint64_t i = 1; i <= 101; ++i)
+    CHECK(pop(*out) == i);
   CHECK_FALSE(pop(*out).has_value());
 }
 
@@ -183,7 +188,8 @@ TEST_CASE_FIXTURE(Queue, "producers killed at any instant lose nothing that they
       // The value a predecessor was about to push may or may not have got in.
       for (std::uint64_t value = counts->tried.load() + 1;; ++value) {
         counts->tried.store(value);
-        while (!push(*in.value(), value)) CHILD_EXPECT(!in.value()->ring().corrupt());
+        while (!push(*in.value(), value))
+          CHILD_EXPECT(!in.value()->ring().corrupt());
         counts->pushed.store(value);
       }
       return 0;
@@ -238,7 +244,9 @@ TEST_CASE_FIXTURE(Queue, "discarding on close lets nothing linger") {
 TEST_CASE_FIXTURE(Queue, "a crash of both sides leaves nothing, unless the queue is kept") {
   QueueSpec wanted = spec();
   SUBCASE("not kept") {}
-  SUBCASE("kept") { wanted.keep = true; }
+  SUBCASE("kept") {
+    wanted.keep = true;
+  }
   Shared<std::atomic<int>> ready;
   Child child([&] {
     auto in = QueueProducer::open(wanted, soon());
@@ -290,8 +298,12 @@ TEST_CASE_FIXTURE(Queue, "the bell of a killed peer goes with the queue") {
   REQUIRE(eventually([&] { return id->load() != 0; }));
   CHECK(out->side().peer_doorbell() == id->load());
   child.kill();
-  SUBCASE("when the survivor leaves") { out->close(false); }
-  SUBCASE("when the next one comes") { (void)producer(); }
+  SUBCASE("when the survivor leaves") {
+    out->close(false);
+  }
+  SUBCASE("when the next one comes") {
+    (void)producer();
+  }
   SUBCASE("when a stale queue is reclaimed") {
     out.reset();
     // Both die: the survivor's descriptor simply goes.
@@ -314,7 +326,8 @@ TEST_CASE_FIXTURE(Queue, "the bell of a killed peer goes with the queue") {
   CHECK(::access(os::doorbell_path(id->load()).c_str(), F_OK) != 0);
 }
 
-TEST_CASE_FIXTURE(Queue, "parking is refused while there is something to do, and a push rings otherwise") {
+TEST_CASE_FIXTURE(Queue,
+                  "parking is refused while there is something to do, and a push rings otherwise") {
   const os::Doorbell mine = bell();
   auto in = producer();
   auto out = consumer();
@@ -367,7 +380,8 @@ TEST_CASE_FIXTURE(Queue, "two peers stream millions of messages, whole and in or
     std::uint64_t words[16];
     for (std::uint64_t i = 0; i < count; ++i) {
       const std::uint64_t n = 1 + i % 16;
-      for (std::uint64_t k = 0; k < n; ++k) words[k] = i + k;
+      for (std::uint64_t k = 0; k < n; ++k)
+        words[k] = i + k;
       // In turns by copy and in place.
       if (i % 2 == 0) {
         while (in.try_push(words, static_cast<std::uint32_t>(n * 8)) != RingStatus::ok) {

@@ -97,7 +97,8 @@ struct Door : Names {
 }  // namespace
 
 TEST_CASE("names are those that are valid files everywhere") {
-  for (const char* good : {"a", "A-Z_0.9", "x..y", "-", "_", "0"}) CHECK(check_name(good).ok());
+  for (const char* good : {"a", "A-Z_0.9", "x..y", "-", "_", "0"})
+    CHECK(check_name(good).ok());
   CHECK(check_name(std::string(240, 'n')).ok());
   for (const char* bad : {"", ".", "..", ".hidden", "a/b", "a b", "a\n", "ü", "a\\b", "*"}) {
     CAPTURE(bad);
@@ -156,10 +157,18 @@ TEST_CASE_FIXTURE(Door, "the mode is exact whatever the umask") {
 }
 
 TEST_CASE_FIXTURE(Door, "half-made, damaged and foreign segments nobody is on are replaced") {
-  SUBCASE("empty: a creator died before giving it a size") { (void)plant(0); }
-  SUBCASE("sized, but not READY") { (void)plant(2 * os::page_size()); }
-  SUBCASE("shorter than a header") { (void)plant(100); }
-  SUBCASE("one byte") { (void)plant(1); }
+  SUBCASE("empty: a creator died before giving it a size") {
+    (void)plant(0);
+  }
+  SUBCASE("sized, but not READY") {
+    (void)plant(2 * os::page_size());
+  }
+  SUBCASE("shorter than a header") {
+    (void)plant(100);
+  }
+  SUBCASE("one byte") {
+    (void)plant(1);
+  }
   SUBCASE("without the magic number") {
     (void)plant_harmed([](layout::Header& header) { header.magic = 1; });
   }
@@ -180,14 +189,17 @@ TEST_CASE_FIXTURE(Door, "half-made, damaged and foreign segments nobody is on ar
     const os::Descriptor fd = plant_harmed([](layout::Header&) {});
     REQUIRE(::ftruncate(fd.get(), static_cast<off_t>(os::page_size())) == 0);
   }
-  SUBCASE("stale") { (void)plant_harmed([](layout::Header&) {}); }
+  SUBCASE("stale") {
+    (void)plant_harmed([](layout::Header&) {});
+  }
   SUBCASE("stale, with another geometry") {
     (void)plant_harmed([](layout::Header& header) { header.geometry.values[0] = 8; });
   }
   expect_fresh_segment();
 }
 
-TEST_CASE_FIXTURE(Door, "the same segments are left alone, with a reason, while somebody is on them") {
+TEST_CASE_FIXTURE(Door,
+                  "the same segments are left alone, with a reason, while somebody is on them") {
   const auto refused_with = [&](Code code, const char* words) {
     const os::Descriptor fd = must(os::open_object(object(), os::Access::read_write));
     const os::FileLock lock = must(os::FileLock::over(fd.get(), object(), 0600));
@@ -244,9 +256,14 @@ TEST_CASE_FIXTURE(Door, "the same segments are left alone, with a reason, while 
   }
 }
 
-TEST_CASE_FIXTURE(Door, "an object with wider rights, of a stranger, or behind a link is not ours") {
-  SUBCASE("open to the world") { (void)plant(0, 0666); }
-  SUBCASE("open to the group when we did not ask for that") { (void)plant(0, 0660); }
+TEST_CASE_FIXTURE(Door,
+                  "an object with wider rights, of a stranger, or behind a link is not ours") {
+  SUBCASE("open to the world") {
+    (void)plant(0, 0666);
+  }
+  SUBCASE("open to the group when we did not ask for that") {
+    (void)plant(0, 0660);
+  }
   SUBCASE("a stranger's") {
     if (::geteuid() != 0) return;
     const os::Descriptor fd = plant(0);
@@ -304,7 +321,8 @@ TEST_CASE_FIXTURE(Door, "a role tells absent, attached, closed and gone apart") 
   leave(mine, 1);
 }
 
-TEST_CASE_FIXTURE(Door, "a segment is reclaimed once all its processes are dead, even with no time to wait") {
+TEST_CASE_FIXTURE(
+    Door, "a segment is reclaimed once all its processes are dead, even with no time to wait") {
   Child a = holder(0);
   Child b = holder(1);
   a.kill();
@@ -321,7 +339,9 @@ TEST_CASE_FIXTURE(Door, "a segment is reclaimed once all its processes are dead,
 TEST_CASE_FIXTURE(Door, "what was asked to be kept, or lingers, waits for the next opener") {
   layout::Flag flag = layout::kLingering;
   SUBCASE("lingering") {}
-  SUBCASE("kept") { flag = layout::kKeep; }
+  SUBCASE("kept") {
+    flag = layout::kKeep;
+  }
   std::uint64_t instance = 0;
   {
     Segment segment = must(enter());
@@ -334,7 +354,9 @@ TEST_CASE_FIXTURE(Door, "what was asked to be kept, or lingers, waits for the ne
   segment.unlink();
 }
 
-TEST_CASE_FIXTURE(Door, "replacing leaves those on the old segment their memory, but never ousts the first role") {
+TEST_CASE_FIXTURE(
+    Door,
+    "replacing leaves those on the old segment their memory, but never ousts the first role") {
   Child reader = holder(1);
   Segment fresh = must(enter(Entry::replace));
   CHECK(fresh.created());
@@ -370,7 +392,8 @@ TEST_CASE_FIXTURE(Door, "an opener waits for a transition under way, but not for
   slow.unlink();
 }
 
-TEST_CASE_FIXTURE(Door, "the doorbells of dead holders go with the segment, those of the living stay") {
+TEST_CASE_FIXTURE(Door,
+                  "the doorbells of dead holders go with the segment, those of the living stay") {
   std::uint64_t first = 0;
   std::uint64_t second = 0;
   const auto exists = [](std::uint64_t id) {
@@ -422,7 +445,8 @@ TEST_CASE_FIXTURE(Door, "many processes that create, attach and leave at once al
       return 0;
     });
   }
-  for (Child& child : crowd) CHECK(child.wait() == 0);
+  for (Child& child : crowd)
+    CHECK(child.wait() == 0);
   CHECK(created->load() >= 1);
   (void)must(unlink_channel('q', name()));
 }

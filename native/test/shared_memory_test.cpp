@@ -78,7 +78,8 @@ TEST_CASE_FIXTURE(Memory, "opened read-only, a stray write stays here") {
   CHECK(mine->memory()->data()[1] == std::byte{5});
 }
 
-TEST_CASE_FIXTURE(Memory, "what is not there cannot be opened, and nothing is created without a size") {
+TEST_CASE_FIXTURE(Memory,
+                  "what is not there cannot be opened, and nothing is created without a size") {
   CHECK(open().error().code == Code::not_found);
   CHECK(create(0).error().code == Code::invalid_argument);
   MemorySpec reserved = spec(10);
@@ -110,7 +111,8 @@ TEST_CASE_FIXTURE(Memory, "while its owner lives the name is taken") {
   auto refused = create();
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().code == Code::exists);
-  CHECK(refused.error().message.find("process " + std::to_string(child.pid())) != std::string::npos);
+  CHECK(refused.error().message.find("process " + std::to_string(child.pid())) !=
+        std::string::npos);
   child.kill();
   auto mine = must(create());
   CHECK(mine->memory()->data()[0] == std::byte{0});  // new memory, not the dead owner's
@@ -165,7 +167,8 @@ TEST_CASE_FIXTURE(Memory, "an owner that closes leaves an object alone that is n
   os::unlink_object(name());
 }
 
-TEST_CASE_FIXTURE(Memory, "an object without a size, of a stranger or open to the world is refused") {
+TEST_CASE_FIXTURE(Memory,
+                  "an object without a size, of a stranger or open to the world is refused") {
   const os::Descriptor fd = must(os::create_object(name(), 0600));
   CHECK(open().error().code == Code::not_found);
   REQUIRE(::ftruncate(fd.get(), 64) == 0);
@@ -211,13 +214,16 @@ TEST_CASE_FIXTURE(Memory, "owners killed at any instant never leave the name unu
   }
 }
 
-TEST_CASE_FIXTURE(Memory, "many that create and open at once: one owner at a time, no memory lost under an opener") {
+TEST_CASE_FIXTURE(
+    Memory,
+    "many that create and open at once: one owner at a time, no memory lost under an opener") {
   struct Stage {
     std::atomic<int> owners;
     std::atomic<std::uint64_t> opened;
   };
   Shared<Stage> stage;
   std::vector<Child> crowd;
+  crowd.reserve(4);
   for (int i = 0; i < 4; ++i) {
     crowd.emplace_back([&, i] {
       for (int round = 0; round < rounds(400); ++round) {
@@ -242,5 +248,6 @@ TEST_CASE_FIXTURE(Memory, "many that create and open at once: one owner at a tim
       return 0;
     });
   }
-  for (Child& child : crowd) CHECK(child.wait() == 0);
+  for (Child& child : crowd)
+    CHECK(child.wait() == 0);
 }

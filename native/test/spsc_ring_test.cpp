@@ -37,7 +37,8 @@ struct Ring : Names {
 
 std::vector<std::byte> pattern(std::size_t length, std::uint64_t seed) {
   std::vector<std::byte> bytes(length);
-  for (std::size_t i = 0; i < length; ++i) bytes[i] = static_cast<std::byte>((seed * 31 + i) % 253);
+  for (std::size_t i = 0; i < length; ++i)
+    bytes[i] = static_cast<std::byte>((seed * 31 + i) % 253);
   return bytes;
 }
 
@@ -80,7 +81,8 @@ TEST_CASE_FIXTURE(Ring, "messages wrap at every alignment and stay contiguous") 
     RingProducer in = producer();
     RingConsumer out = consumer();
     bool good = true;
-    for (const std::uint32_t length : {0U, 1U, 8U, 13U, static_cast<std::uint32_t>(in.max_message())}) {
+    for (const std::uint32_t length :
+         {0U, 1U, 8U, 13U, static_cast<std::uint32_t>(in.max_message())}) {
       const auto bytes = pattern(length, start + length);
       good = good && in.push(bytes.data(), length) == RingStatus::ok;
       const Message message = out.peek();
@@ -110,7 +112,8 @@ TEST_CASE_FIXTURE(Ring, "a full ring refuses, takes nothing, and takes again aft
   RingConsumer out = consumer();
   const auto bytes = pattern(24, 1);  // records of 32 bytes fill the ring exactly
   std::uint64_t pushed = 0;
-  while (in.push(bytes.data(), 24) == RingStatus::ok) ++pushed;
+  while (in.push(bytes.data(), 24) == RingStatus::ok)
+    ++pushed;
   CHECK(pushed == capacity / 32);
   CHECK(in.push(bytes.data(), 0) == RingStatus::full);
   CHECK(in.reserve(0) == nullptr);
@@ -165,7 +168,7 @@ TEST_CASE_FIXTURE(Ring, "a batch laid down by the caller becomes visible as a wh
   start_at(capacity - 24);  // it wraps
   RingProducer in = producer();
   RingConsumer out = consumer();
-  REQUIRE(in.has_room(3 * 16));
+  REQUIRE(in.has_room(48));
   for (std::uint64_t i = 0; i < 3; ++i) {
     std::byte* record = in.data() + in.next_offset() + i * 16;
     const std::uint64_t header = 8;
@@ -174,11 +177,11 @@ TEST_CASE_FIXTURE(Ring, "a batch laid down by the caller becomes visible as a wh
     std::memcpy(record + 8, &value, 8);
     CHECK(out.peek().status == RingStatus::empty);
   }
-  in.publish(3 * 16, 3);
-  CHECK(out.available() == 3 * 16);
+  in.publish(48, 3);
+  CHECK(out.available() == 48);
   CHECK(out.release_bytes(0, 0));
-  CHECK_FALSE(out.release_bytes(4 * 16, 4));  // more than there is
-  CHECK_FALSE(out.release_bytes(12, 1));      // within a record
+  CHECK_FALSE(out.release_bytes(64, 4));  // more than there is
+  CHECK_FALSE(out.release_bytes(12, 1));  // within a record
   CHECK(out.release_bytes(16, 1));
   for (std::uint64_t i = 1; i < 3; ++i) {
     const Message message = out.peek();
@@ -228,10 +231,12 @@ TEST_CASE_FIXTURE(Ring, "a consumer refuses every impossible write position") {
   }
 }
 
-TEST_CASE_FIXTURE(Ring, "a consumer refuses a write position that goes back or leaps while it reads") {
+TEST_CASE_FIXTURE(Ring,
+                  "a consumer refuses a write position that goes back or leaps while it reads") {
   RingProducer in = producer();
   const auto bytes = pattern(8, 1);
-  for (int i = 0; i < 4; ++i) REQUIRE(in.push(bytes.data(), 8) == RingStatus::ok);
+  for (int i = 0; i < 4; ++i)
+    REQUIRE(in.push(bytes.data(), 8) == RingStatus::ok);
   for (const std::int64_t lie : {-8L, 8L, 63L, static_cast<std::int64_t>(capacity) + 72}) {
     control->consumer.read_position.store(0);
     control->producer.write_position.store(64);
@@ -370,7 +375,8 @@ TEST_CASE_FIXTURE(Ring, "two threads exchange whole messages through the same me
     std::uint64_t words[8];
     for (std::uint64_t i = 0; i < count; ++i) {
       const std::uint64_t n = i % 8 + 1;
-      for (std::uint64_t k = 0; k < n; ++k) words[k] = i * 8 + k;
+      for (std::uint64_t k = 0; k < n; ++k)
+        words[k] = i * 8 + k;
       for (;;) {
         const RingStatus status = in.push(words, static_cast<std::uint32_t>(n * 8));
         if (status == RingStatus::ok) break;

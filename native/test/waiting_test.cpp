@@ -34,7 +34,9 @@ bool play(Court& court, int side, int count, Bed bed, const os::Doorbell* bell, 
   // side 0 serves
   for (int i = 1; i <= count; ++i) {
     const auto expected = static_cast<std::uint64_t>(side == 0 ? i - 1 : i);
-    const auto arrived = [&] { return court.balls[side].load(std::memory_order_acquire) >= expected; };
+    const auto arrived = [&] {
+      return court.balls[side].load(std::memory_order_acquire) >= expected;
+    };
     if (bed == Bed::futex) {
       while (!arrived()) {
         const std::uint64_t start = os::monotonic_ns();
@@ -42,7 +44,8 @@ bool play(Court& court, int side, int count, Bed bed, const os::Doorbell* bell, 
         if (os::monotonic_ns() - start >= kForever) return false;
       }
     } else {
-      for (std::uint64_t spin = random.below(50); spin > 0 && !arrived(); --spin) os::spin_hint();
+      for (std::uint64_t spin = random.below(50); spin > 0 && !arrived(); --spin)
+        os::spin_hint();
       while (!arrived()) {
         sleeper.park_on_bell({bell->id(), 42});
         if (arrived()) {
@@ -56,7 +59,8 @@ bool play(Court& court, int side, int count, Bed bed, const os::Doorbell* bell, 
         if (foreign) return false;
       }
     }
-    for (std::uint64_t pause = random.below(100); pause > 0; --pause) os::spin_hint();
+    for (std::uint64_t pause = random.below(100); pause > 0; --pause)
+      os::spin_hint();
     court.balls[1 - side].store(static_cast<std::uint64_t>(i), std::memory_order_release);
     if (waker.peer_sleeps()) waker.wake(ringer, trust);
   }
@@ -72,7 +76,8 @@ TEST_CASE_FIXTURE(Names, "a futex sleeps only while the word is as expected") {
   os::futex_wake_all(word);  // nobody there: nothing happens
 }
 
-TEST_CASE_FIXTURE(Names, "waiting returns at once if there is something, and in the end if there is not") {
+TEST_CASE_FIXTURE(Names,
+                  "waiting returns at once if there is something, and in the end if there is not") {
   layout::WaitLine line{};
   Sleeper sleeper(&line);
   CHECK(wait_blocking(sleeper, 0, 0, [] { return true; }));

@@ -23,8 +23,11 @@ struct FramesGeometry {
 
 // Checks a geometry and lays it out.
 inline Result<layout::FramesPlan> plan_frames(const FramesGeometry& asked) {
-  const auto refuse = [](const std::string& what) { return make_error(Code::invalid_argument, what); };
-  if (asked.slot_bytes == 0) return refuse("slotBytes is 0; give the size of the largest frame in bytes");
+  const auto refuse = [](const std::string& what) {
+    return make_error(Code::invalid_argument, what);
+  };
+  if (asked.slot_bytes == 0)
+    return refuse("slotBytes is 0; give the size of the largest frame in bytes");
   if (asked.slots < 2 || asked.slots > layout::kMaxSlots) {
     return refuse("slots is " + std::to_string(asked.slots) + "; use 2 to " +
                   std::to_string(layout::kMaxSlots));
@@ -35,8 +38,8 @@ inline Result<layout::FramesPlan> plan_frames(const FramesGeometry& asked) {
   }
   if (asked.history > asked.slots - 2) {
     return refuse("history is " + std::to_string(asked.history) + "; with " +
-                  std::to_string(asked.slots) + " slots at most " + std::to_string(asked.slots - 2) +
-                  " frames can be kept");
+                  std::to_string(asked.slots) + " slots at most " +
+                  std::to_string(asked.slots - 2) + " frames can be kept");
   }
   if (!std::has_single_bit(asked.alignment) || asked.alignment < 64 ||
       asked.alignment > os::page_size()) {
@@ -44,8 +47,9 @@ inline Result<layout::FramesPlan> plan_frames(const FramesGeometry& asked) {
                   "; use a power of two from 64 to " + std::to_string(os::page_size()));
   }
   if (asked.slot_bytes > kMaxPoolBytes) return refuse("slotBytes is more than 4 GiB");
-  const layout::FramesPlan plan = layout::plan_frames(
-      asked.slot_bytes, asked.slots, asked.readers, asked.history, asked.alignment, os::page_size());
+  const layout::FramesPlan plan =
+      layout::plan_frames(asked.slot_bytes, asked.slots, asked.readers, asked.history,
+                          asked.alignment, os::page_size());
   if (plan.pool_bytes > kMaxPoolBytes) {
     return refuse("slots × slotBytes is " + std::to_string(plan.pool_bytes) +
                   " bytes; a pool holds at most 4 GiB: use fewer or smaller slots");
@@ -101,7 +105,7 @@ class FrameChannel {
     }
   }
 
-  void bind(Segment* segment, const layout::FramesPlan& plan) noexcept {
+  void bind(const Segment* segment, const layout::FramesPlan& plan) noexcept {
     segment_ = segment;
     plan_ = plan;
     control_ = segment->at<layout::WriterControl>(layout::kWriterControlOffset);
@@ -110,13 +114,14 @@ class FrameChannel {
 
   [[nodiscard]] const layout::FramesPlan& plan() const noexcept { return plan_; }
   [[nodiscard]] layout::WriterControl& control() const noexcept { return *control_; }
-  [[nodiscard]] layout::SlotRecord& slot(std::uint32_t index) const noexcept { return slots_[index]; }
+  [[nodiscard]] layout::SlotRecord& slot(std::uint32_t index) const noexcept {
+    return slots_[index];
+  }
   [[nodiscard]] layout::RoleRecord& writer_record() const noexcept {
     return *segment_->at<layout::RoleRecord>(layout::kRolesOffset);
   }
   [[nodiscard]] LaneView lane(std::uint32_t index) const noexcept {
-    auto* lane =
-        segment_->at<layout::Lane>(plan_.lanes_offset + plan_.lane_stride * index);
+    auto* lane = segment_->at<layout::Lane>(plan_.lanes_offset + plan_.lane_stride * index);
     auto* cells = reinterpret_cast<std::atomic<std::uint64_t>*>(lane + 1);
     return LaneView{lane, cells, cells + plan_.cells, plan_.cells - 1};
   }
@@ -127,7 +132,7 @@ class FrameChannel {
   [[nodiscard]] std::uint64_t lane_bits() const noexcept { return (1ULL << plan_.readers) - 1; }
 
  private:
-  Segment* segment_ = nullptr;
+  const Segment* segment_ = nullptr;
   layout::FramesPlan plan_;
   layout::WriterControl* control_ = nullptr;
   layout::SlotRecord* slots_ = nullptr;

@@ -198,9 +198,10 @@ class FrameReader {
                     const os::Deadline& deadline) {
     channel_.bind(&segment_, plan);
     if (writer() != Peer::attached) {
-      return Error{Code::not_found,
-                   "frame channel '" + spec.name + "' has no writer (yet); start it, or wait for it",
-                   nullptr, 0, segment_.path()};
+      return Error{
+          Code::not_found,
+          "frame channel '" + spec.name + "' has no writer (yet); start it, or wait for it",
+          nullptr, 0, segment_.path()};
     }
     auto mapped =
         os::map_private(segment_.fd(), plan.pool_offset, plan.pool_bytes, segment_.object());
@@ -285,7 +286,8 @@ class FrameReader {
     return begun;
   }
 
-  static std::uint32_t depth_of(const FrameReaderSpec& spec, const layout::FramesPlan& plan) noexcept {
+  static std::uint32_t depth_of(const FrameReaderSpec& spec,
+                                const layout::FramesPlan& plan) noexcept {
     if (spec.depth != 0) return std::min(spec.depth, plan.slots);
     switch (spec.policy) {
       case layout::Policy::wait:
@@ -305,7 +307,8 @@ class FrameReader {
       return lane;  // claim() takes the same byte again, which is ours by now
     }
     return make_error(Code::no_lane,
-                      "all " + std::to_string(plan.readers) + " reader places of '" + segment_.name() +
+                      "all " + std::to_string(plan.readers) + " reader places of '" +
+                          segment_.name() +
                           "' are taken; create the channel with a larger `readers`",
                       segment_.path());
   }
@@ -419,7 +422,8 @@ class FrameReader {
     wake_writer();
   }
   void clear_pins() noexcept {
-    for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) unpin(slot);
+    for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot)
+      unpin(slot);
   }
   void wake_writer() {
     if (writer_waker_.peer_sleeps()) [[unlikely]] {

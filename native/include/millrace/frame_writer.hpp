@@ -173,7 +173,8 @@ class FrameWriter {
     std::uint64_t reaped = 0;
     detail::for_each_bit(dead, [&](std::uint32_t lane) {
       if (segment_.role_held(detail::FrameChannel::role_of_lane(lane))) return;
-      os::remove_dead_bell(lanes_[lane].view.lane->join.role.doorbell.load(std::memory_order_relaxed));
+      os::remove_dead_bell(
+          lanes_[lane].view.lane->join.role.doorbell.load(std::memory_order_relaxed));
       reaped |= 1ULL << lane;
     });
     channel_.control().lanes.active.fetch_and(~reaped, std::memory_order_acq_rel);
@@ -183,9 +184,9 @@ class FrameWriter {
 
   // Readers attached at the moment.
   [[nodiscard]] std::uint32_t readers() const noexcept {
-    return static_cast<std::uint32_t>(std::popcount(
-        channel_.control().lanes.active.load(std::memory_order_relaxed) & channel_.lane_bits() &
-        ~banned_));
+    return static_cast<std::uint32_t>(
+        std::popcount(channel_.control().lanes.active.load(std::memory_order_relaxed) &
+                      channel_.lane_bits() & ~banned_));
   }
   // Calls each(doorbell) for every attached reader: whose death a waiting writer wants to hear of.
   template <typename Each>
@@ -246,8 +247,8 @@ class FrameWriter {
     const auto differ = [&](const char* what, std::uint64_t theirs, std::uint64_t ours) {
       if (theirs == ours) return;
       if (!differences.empty()) differences += ", ";
-      differences += std::string(what) + " " + std::to_string(theirs) + " (not " +
-                     std::to_string(ours) + ")";
+      differences +=
+          std::string(what) + " " + std::to_string(theirs) + " (not " + std::to_string(ours) + ")";
     };
     differ("slotBytes", there.slot_bytes, mine.slot_bytes);
     differ("slots", there.slots, mine.slots);
@@ -255,9 +256,8 @@ class FrameWriter {
     differ("history", there.history, mine.history);
     differ("alignment", there.alignment, mine.alignment);
     if (differences.empty()) return {};
-    return make_error(Code::geometry,
-                      "frame channel '" + name + "' is in use with " + differences +
-                          "; close its readers first, or pass { replace: true }");
+    return make_error(Code::geometry, "frame channel '" + name + "' is in use with " + differences +
+                                          "; close its readers first, or pass { replace: true }");
   }
 
   Result<void> take_role(const FrameWriterSpec& spec, const layout::FramesPlan& plan) {
@@ -298,8 +298,7 @@ class FrameWriter {
       // A pin must be accounted for: by a queued descriptor or by the reader's ledger. Otherwise the
       // writer died between setting the pin and pushing, or between evicting and clearing it.
       detail::for_each_bit(holders & active, [&](std::uint32_t lane) {
-        const bool queued =
-            lanes_[lane].queue.queued(layout::make_descriptor(sequence, slot));
+        const bool queued = lanes_[lane].queue.queued(layout::make_descriptor(sequence, slot));
         if (queued) return;
         if (lanes_[lane].view.marked(slot)) {
           doubtful_.push_back({sequence, slot, lane});
@@ -317,7 +316,8 @@ class FrameWriter {
       }
     }
     std::sort(kept.begin(), kept.end());
-    for (const auto& [sequence, slot] : kept) remember(slot);
+    for (const auto& [sequence, slot] : kept)
+      remember(slot);
     sequence_line.begun.store(sequence_, std::memory_order_relaxed);
     sequence_line.published.store(sequence_, std::memory_order_release);
     const std::uint64_t evictions = sequence_line.evictions.load(std::memory_order_relaxed);
@@ -345,15 +345,16 @@ class FrameWriter {
   // The lanes to deliver to, with what their readers asked for brought up to date.
   std::uint64_t active_lanes() {
     // acquire: pairs with the release in FrameReader::join: policy and depth are there.
-    const std::uint64_t active = channel_.control().lanes.active.load(std::memory_order_acquire) &
-                                 channel_.lane_bits();
+    const std::uint64_t active =
+        channel_.control().lanes.active.load(std::memory_order_acquire) & channel_.lane_bits();
     detail::for_each_bit(active, [&](std::uint32_t lane) {
       LaneState& state = lanes_[lane];
       const auto& join = state.view.lane->join;
       // acquire: pairs with the release of the epoch in Segment::claim. The bit may still be that of a
       // predecessor on the lane; the epoch alone says whose policy and depth these are.
       const std::uint32_t epoch = join.role.epoch.load(std::memory_order_acquire);
-      if (epoch == state.epoch) [[likely]] return;
+      if (epoch == state.epoch) [[likely]]
+        return;
       state.epoch = epoch;
       state.fresh = true;
       banned_ &= ~(1ULL << lane);
@@ -428,7 +429,8 @@ class FrameWriter {
     return freed;
   }
   bool evict_until_free(std::uint64_t active) {
-    for (std::uint32_t round = 0; round < channel_.plan().slots * channel_.plan().readers; ++round) {
+    for (std::uint32_t round = 0; round < channel_.plan().slots * channel_.plan().readers;
+         ++round) {
       std::optional<std::uint32_t> victim;
       std::uint64_t oldest = 0;
       detail::for_each_bit(active, [&](std::uint32_t lane) {

@@ -56,8 +56,7 @@ class LaneProducer {
   // Entries waiting, or nothing if the reader's position is impossible.
   [[nodiscard]] std::optional<std::uint64_t> backlog() const noexcept {
     // acquire: pairs with the reader's compare-and-swap; it has finished with the cells before.
-    const std::uint64_t read =
-        view_.lane->reader.read_position.load(std::memory_order_acquire);
+    const std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
     const std::uint64_t waiting = write_ - read;
     if (waiting > view_.capacity()) return std::nullopt;
     return waiting;
@@ -88,15 +87,13 @@ class LaneProducer {
   }
   // The oldest entry's descriptor as the writer wrote it, without taking it.
   [[nodiscard]] std::optional<std::uint64_t> oldest() const noexcept {
-    const std::uint64_t read =
-        view_.lane->reader.read_position.load(std::memory_order_acquire);
+    const std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
     if (write_ - read == 0 || write_ - read > view_.capacity()) return std::nullopt;
     return copies_[read & view_.mask];
   }
   // Is this descriptor queued, as far as the shared positions say?
   [[nodiscard]] bool queued(std::uint64_t descriptor) const noexcept {
-    const std::uint64_t read =
-        view_.lane->reader.read_position.load(std::memory_order_acquire);
+    const std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
     if (write_ - read > view_.capacity()) return false;
     for (std::uint64_t at = read; at != write_; ++at) {
       if (copies_[at & view_.mask] == descriptor) return true;
@@ -132,8 +129,7 @@ class LaneConsumer {
     std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
       // acquire: pairs with the release in LaneProducer::push.
-      const std::uint64_t write =
-          view_.lane->writer.write_position.load(std::memory_order_acquire);
+      const std::uint64_t write = view_.lane->writer.write_position.load(std::memory_order_acquire);
       if (write == read) return {};
       if (write - read > view_.capacity()) {
         // Either nonsense, or the writer evicted `read` and pushed on before we looked at `write`.
@@ -162,8 +158,7 @@ class LaneConsumer {
   void skip_all() noexcept {
     std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      const std::uint64_t write =
-          view_.lane->writer.write_position.load(std::memory_order_acquire);
+      const std::uint64_t write = view_.lane->writer.write_position.load(std::memory_order_acquire);
       if (view_.lane->reader.read_position.compare_exchange_strong(
               read, write, std::memory_order_acq_rel, std::memory_order_acquire)) {
         return;

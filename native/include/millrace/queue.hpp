@@ -39,8 +39,9 @@ inline Result<std::uint64_t> queue_capacity(std::uint64_t asked) {
 }
 
 inline Error impossible(const std::string& name) {
-  return make_error(Code::corrupt, "queue '" + name + "' holds impossible positions; close both sides " +
-                                       "and open them again");
+  return make_error(
+      Code::corrupt,
+      "queue '" + name + "' holds impossible positions; close both sides " + "and open them again");
 }
 
 // What both sides of a queue share: the segment, and how to enter and leave it.
@@ -52,12 +53,12 @@ class QueueSide {
   ~QueueSide() { leave(false); }
 
   Result<void> enter(const QueueSpec& spec, const os::Deadline& deadline) {
-    auto capacity =
-        queue_capacity(spec.capacity == 0 ? kDefaultQueueCapacity : spec.capacity);
+    auto capacity = queue_capacity(spec.capacity == 0 ? kDefaultQueueCapacity : spec.capacity);
     if (!capacity.ok()) return capacity.error();
     const std::uint64_t page = os::page_size();
     const std::uint64_t control_offset = page;
-    const std::uint64_t data_offset = control_offset + os::round_up(sizeof(layout::RingControl), page);
+    const std::uint64_t data_offset =
+        control_offset + os::round_up(sizeof(layout::RingControl), page);
 
     SegmentSpec segment;
     segment.kind = layout::Kind::queue;
@@ -84,7 +85,8 @@ class QueueSide {
           if (exact && bytes != capacity.value()) {
             return make_error(Code::geometry,
                               "queue '" + spec.name + "' exists with capacity " +
-                                  std::to_string(bytes) + ", not " + std::to_string(capacity.value()) +
+                                  std::to_string(bytes) + ", not " +
+                                  std::to_string(capacity.value()) +
                                   "; open both sides with the same capacity, or unlink it first");
           }
           if (!std::has_single_bit(bytes) || bytes % page != 0 ||
@@ -122,9 +124,8 @@ class QueueSide {
     if (peer_waker_.peer_sleeps()) peer_waker_.wake(own_ringer_, segment_.trust());
     if (locked && !segment_.anyone_else()) {
       segment_.bury(record(other()));
-      const bool unread =
-          control_->producer.write_position.load(std::memory_order_relaxed) !=
-          control_->consumer.read_position.load(std::memory_order_relaxed);
+      const bool unread = control_->producer.write_position.load(std::memory_order_relaxed) !=
+                          control_->consumer.read_position.load(std::memory_order_relaxed);
       if (unread && !discard) {
         segment_.set_flag(layout::kLingering, true);
       } else {
@@ -177,8 +178,8 @@ class QueueSide {
     auto claimed = segment_.claim(record(mine_), mine_, spec.doorbell, title_);
     if (!claimed.ok()) return claimed;
     data_ = mapped.take();
-    control_ = segment_.at<layout::RingControl>(
-        segment_.geometry().values[layout::kQueueControlOffset]);
+    control_ =
+        segment_.at<layout::RingControl>(segment_.geometry().values[layout::kQueueControlOffset]);
     segment_.set_flag(layout::kLingering, false);
     const bool producer = mine_ == layout::kProducerRole;
     sleeper_ = Sleeper(producer ? &control_->producer_wait : &control_->consumer_wait);
@@ -206,8 +207,8 @@ class QueueProducer {
                                                      const os::Deadline& deadline) {
     std::unique_ptr<QueueProducer> self(new QueueProducer);
     if (auto entered = self->side_.enter(spec, deadline); !entered.ok()) return entered.error();
-    self->ring_ = RingProducer(self->side_.control(), self->side_.data()->data(),
-                               self->side_.capacity());
+    self->ring_ =
+        RingProducer(self->side_.control(), self->side_.data()->data(), self->side_.capacity());
     if (self->ring_.corrupt()) return detail::impossible(spec.name);
     return self;
   }
@@ -236,7 +237,8 @@ class QueueProducer {
     return ring_.has_room(bytes) || ring_.corrupt() || side_.peer_left();
   }
   // Blocks this thread: spins, then sleeps at most kSleepSliceNs a call. True if stirred.
-  [[nodiscard]] bool wait_room(std::uint64_t bytes, std::uint64_t spin_ns, std::uint64_t timeout_ns) {
+  [[nodiscard]] bool wait_room(std::uint64_t bytes, std::uint64_t spin_ns,
+                               std::uint64_t timeout_ns) {
     return wait_blocking(side_.sleeper(), spin_ns, std::min(timeout_ns, spin_ns + kSleepSliceNs),
                          [&] { return stirred(bytes); });
   }
@@ -275,8 +277,8 @@ class QueueConsumer {
                                                      const os::Deadline& deadline) {
     std::unique_ptr<QueueConsumer> self(new QueueConsumer);
     if (auto entered = self->side_.enter(spec, deadline); !entered.ok()) return entered.error();
-    self->ring_ = RingConsumer(self->side_.control(), self->side_.data()->data(),
-                               self->side_.capacity());
+    self->ring_ =
+        RingConsumer(self->side_.control(), self->side_.data()->data(), self->side_.capacity());
     if (self->ring_.corrupt()) return detail::impossible(spec.name);
     return self;
   }

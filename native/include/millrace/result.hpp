@@ -138,7 +138,8 @@ struct Error {
   std::string message = syscall;
   if (!path.empty()) message += " '" + path + "'";
   message += ": ";
-  message += std::strerror(number);  // NOLINT(concurrency-mt-unsafe): glibc and musl are thread-safe
+  message +=
+      std::strerror(number);  // NOLINT(concurrency-mt-unsafe): glibc and musl are thread-safe
   if (const char* cure = cure_of_errno(number)) {
     message += "; ";
     message += cure;
@@ -154,8 +155,8 @@ struct Error {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}        // NOLINT(google-explicit-constructor)
-  Result(Error error) : error_(std::move(error)) {}    // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}      // NOLINT(google-explicit-constructor)
+  Result(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool ok() const noexcept { return value_.has_value(); }
   [[nodiscard]] T& value() noexcept { return *value_; }

@@ -48,7 +48,8 @@ enum class Peer {
 
 // 1 to 240 of A-Z a-z 0-9 . _ -, not starting with a dot: valid as a file name everywhere.
 inline Result<void> check_name(std::string_view name) {
-  if (name.empty()) return make_error(Code::invalid_name, "the name is empty; give it 1 to 240 characters");
+  if (name.empty())
+    return make_error(Code::invalid_name, "the name is empty; give it 1 to 240 characters");
   if (name.size() > layout::kNameMax) {
     return make_error(Code::name_too_long, "the name has " + std::to_string(name.size()) +
                                                " characters; at most " +
@@ -60,9 +61,9 @@ inline Result<void> check_name(std::string_view name) {
   };
   for (const char c : name) {
     if (!allowed(c)) {
-      return make_error(Code::invalid_name,
-                        "the name '" + std::string(name) +
-                            "' contains a character other than A-Z a-z 0-9 . _ -");
+      return make_error(
+          Code::invalid_name,
+          "the name '" + std::string(name) + "' contains a character other than A-Z a-z 0-9 . _ -");
     }
   }
   if (name.front() == '.') {
@@ -78,7 +79,8 @@ inline std::string object_name_of(char letter, std::string_view name) {
   std::string object = std::string("millrace.") + letter + "." + std::string(name);
   if (object.size() <= os::kObjectNameMax) return object;
   std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  for (const char c : name)
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
   char text[20];
   (void)std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
   return std::string("millrace.") + letter + "." + text;
@@ -112,7 +114,7 @@ class Segment {
     if (this != &other) {
       drop_locks();
       control_ = std::move(other.control_);
-      lock_ = other.lock_;
+      lock_ = std::move(other.lock_);
       fd_ = std::move(other.fd_);
       geometry_ = other.geometry_;
       trust_ = other.trust_;
@@ -139,7 +141,8 @@ class Segment {
     for (int round = 0;; ++round) {
       // Reclaiming takes a second round, a lost race another: they happen even with no time to wait.
       if (round >= kRoundsWithoutTime && deadline.passed()) {
-        return make_error(Code::timeout, "'" + spec.name + "' keeps being removed by other processes");
+        return make_error(Code::timeout,
+                          "'" + spec.name + "' keeps being removed by other processes");
       }
       Segment segment;
       segment.name_ = spec.name;
@@ -180,7 +183,8 @@ class Segment {
         return segment;
       }
       if (entry == Entry::replace) {
-        if (segment.lock_.held_by_other(layout::kFirstRoleByte, 1)) return segment.main_role_taken();
+        if (segment.lock_.held_by_other(layout::kFirstRoleByte, 1))
+          return segment.main_role_taken();
         segment.unlink();
         entry = Entry::attach_or_create;
         continue;
@@ -209,11 +213,12 @@ class Segment {
     std::uint64_t nap = 20'000;
     while (!lock_.try_exclusive(layout::kLifecycleByte)) {
       if (deadline.passed()) {
-        return make_error(Code::timeout,
-                          "'" + name_ +
-                              "' is being created or left by another process that does not finish; is "
-                              "it stopped in a debugger? Try again, or end that process",
-                          path());
+        return make_error(
+            Code::timeout,
+            "'" + name_ +
+                "' is being created or left by another process that does not finish; is "
+                "it stopped in a debugger? Try again, or end that process",
+            path());
       }
       os::sleep_ns(nap);
       if (nap < 1'000'000) nap *= 2;
@@ -226,7 +231,8 @@ class Segment {
                      const char* what) {
     if (!lock_.try_exclusive(byte_of(role))) {
       return make_error(Code::role_taken,
-                        "the " + std::string(what) + " role of '" + name_ + "' is taken by process " +
+                        "the " + std::string(what) + " role of '" + name_ +
+                            "' is taken by process " +
                             std::to_string(record.pid.load(std::memory_order_relaxed)) +
                             "; close it there first, or use another name",
                         path());
@@ -261,7 +267,8 @@ class Segment {
 
   // How the holder of a role is doing. One system call if it claims to be attached (about 0.5 µs).
   [[nodiscard]] Peer peer(const layout::RoleRecord& record, std::uint32_t role) const noexcept {
-    for (int look = 0; look < 64; ++look) {  // bounded: a peer that keeps changing it cannot hold us
+    // Bounded: a peer that keeps changing it cannot hold us.
+    for (int look = 0; look < 64; ++look) {
       const std::uint32_t state = record.state.load(std::memory_order_acquire);
       if (state == static_cast<std::uint32_t>(layout::RoleState::vacant)) return Peer::absent;
       if (state == static_cast<std::uint32_t>(layout::RoleState::closed)) return Peer::closed;
@@ -278,7 +285,9 @@ class Segment {
   [[nodiscard]] bool anyone_else() const noexcept {
     return lock_.held_by_other(layout::kFirstRoleByte, 0);
   }
-  bool try_role_lock(std::uint32_t role) const noexcept { return lock_.try_exclusive(byte_of(role)); }
+  bool try_role_lock(std::uint32_t role) const noexcept {
+    return lock_.try_exclusive(byte_of(role));
+  }
   void unlock_role(std::uint32_t role) const noexcept { lock_.unlock(byte_of(role)); }
 
   // Takes the name away; whoever is on the segment keeps the memory. Only under the lifecycle lock.
@@ -312,7 +321,8 @@ class Segment {
   [[nodiscard]] std::string path() const { return os::object_path(object_); }
   [[nodiscard]] const os::BellTrust& trust() const noexcept { return trust_; }
   [[nodiscard]] bool created() const noexcept { return created_; }
-  [[nodiscard]] bool orphaned() const noexcept { return orphaned_; }  // nobody was on it when we came
+  // Nobody was on it when we came.
+  [[nodiscard]] bool orphaned() const noexcept { return orphaned_; }
 
  private:
   static constexpr int kRoundsWithoutTime = 8;
@@ -327,16 +337,18 @@ class Segment {
     return layout::kFirstRoleByte + static_cast<std::int64_t>(role);
   }
   static Error not_found(const std::string& name, const std::string& object) {
-    return Error{Code::not_found,
-                 "'" + name + "' does not exist (yet); start the process that creates it, or wait for it",
-                 "shm_open", ENOENT, os::object_path(object)};
+    return Error{
+        Code::not_found,
+        "'" + name + "' does not exist (yet); start the process that creates it, or wait for it",
+        "shm_open", ENOENT, os::object_path(object)};
   }
   [[nodiscard]] Error main_role_taken() {
     std::string who = "a living process";
     if (auto mapped = os::map_shared(fd_.get(), 0, os::page_size(), object_); mapped.ok()) {
       control_ = mapped.take();
-      who = "process " + std::to_string(at<layout::RoleRecord>(layout::kRolesOffset)
-                                            ->pid.load(std::memory_order_relaxed));
+      who = "process " +
+            std::to_string(
+                at<layout::RoleRecord>(layout::kRolesOffset)->pid.load(std::memory_order_relaxed));
     }
     return make_error(Code::role_taken,
                       "'" + name_ + "' is in use by " + who + "; close it there first", path());
@@ -352,8 +364,7 @@ class Segment {
   Result<os::ObjectFacts> refuse_strangers(const SegmentSpec& spec) const {
     auto facts = os::inspect_object(fd_.get(), object_);
     if (!facts.ok()) return facts;
-    auto ours =
-        os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, object_);
+    auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, object_);
     if (!ours.ok()) return ours.error();
     return facts;
   }
@@ -406,7 +417,8 @@ class Segment {
     const layout::Geometry geometry = head.geometry;  // the one copy that is judged and used
     if (head.magic != layout::kMagic) return corrupt("does not start with the magic number");
     if (head.endian_tag != layout::kEndianTag || head.word_bits != 64) {
-      return make_error(Code::layout, "'" + path() + "' was made by a machine of another kind", path());
+      return make_error(Code::layout, "'" + path() + "' was made by a machine of another kind",
+                        path());
     }
     if (head.major != layout::kMajor) {
       return make_error(Code::layout,
@@ -421,8 +433,9 @@ class Segment {
     }
     if (head.page_bytes != os::page_size()) {
       return make_error(Code::layout,
-                        "'" + path() + "' was made for pages of " + std::to_string(head.page_bytes) +
-                            " bytes, this process has " + std::to_string(os::page_size()),
+                        "'" + path() + "' was made for pages of " +
+                            std::to_string(head.page_bytes) + " bytes, this process has " +
+                            std::to_string(os::page_size()),
                         path());
     }
     std::array<char, 256> name = head.name;
@@ -449,10 +462,11 @@ class Segment {
   }
 
   [[nodiscard]] Error corrupt(const std::string& what) const {
-    return make_error(Code::corrupt,
-                      "'" + path() + "' " + what +
-                          "; it is damaged or not ours: end the processes that use it and remove it",
-                      path());
+    return make_error(
+        Code::corrupt,
+        "'" + path() + "' " + what +
+            "; it is damaged or not ours: end the processes that use it and remove it",
+        path());
   }
 
   os::Descriptor fd_;
@@ -480,7 +494,8 @@ inline Result<bool> unlink_channel(char letter, const std::string& name) {
     if (auto over = os::FileLock::over(fd.get(), object, 0600); over.ok()) {
       lock = over.take();
       const os::Deadline patience = os::Deadline::after(100'000'000);
-      while (!lock.try_exclusive(layout::kLifecycleByte) && !patience.passed()) os::sleep_ns(100'000);
+      while (!lock.try_exclusive(layout::kLifecycleByte) && !patience.passed())
+        os::sleep_ns(100'000);
       if (lock.unlinked()) return false;
     }
   }

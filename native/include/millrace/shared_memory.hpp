@@ -139,7 +139,8 @@ class SharedMemory {
   static Result<void> check_memory_name(const std::string& name) {
     if (auto named = check_name(name); !named.ok()) return named;
     if (name.rfind("millrace.", 0) == 0) {
-      return make_error(Code::invalid_name, "the name '" + name + "' starts with 'millrace.', which is reserved");
+      return make_error(Code::invalid_name,
+                        "the name '" + name + "' starts with 'millrace.', which is reserved");
     }
     if (name.size() > os::kObjectNameMax) {
       return make_error(Code::name_too_long, "the name '" + name + "' is longer than the " +
@@ -241,16 +242,17 @@ class SharedMemory {
     const os::Descriptor fd = opened.take();
     auto facts = os::inspect_object(fd.get(), spec.name);
     if (!facts.ok()) return facts.error();
-    auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, spec.name);
+    auto ours =
+        os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, spec.name);
     if (!ours.ok()) return ours.error();
     if (facts.value().size == 0) {
-      return make_error(Code::not_found, "shared memory '" + spec.name +
-                                             "' has no size yet; its creator has not finished, wait for it");
+      return make_error(Code::not_found,
+                        "shared memory '" + spec.name +
+                            "' has no size yet; its creator has not finished, wait for it");
     }
     const std::uint64_t size = exact_size(facts.value());
-    auto mapped = access == os::Access::read_only
-                      ? os::map_private(fd.get(), 0, size, spec.name)
-                      : os::map_shared(fd.get(), 0, size, spec.name);
+    auto mapped = access == os::Access::read_only ? os::map_private(fd.get(), 0, size, spec.name)
+                                                  : os::map_shared(fd.get(), 0, size, spec.name);
     if (!mapped.ok()) return mapped.error();
     memory_ = mapped.take();
     read_only_ = access == os::Access::read_only;
@@ -286,16 +288,18 @@ class SharedMemory {
       os::Descriptor fd = opened.take();
       auto facts = os::inspect_object(fd.get(), object);
       if (!facts.ok()) return facts.error();
-      auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, object);
+      auto ours =
+          os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, object);
       if (!ours.ok()) return ours.error();
       auto lock = os::FileLock::over(fd.get(), object, spec.mode);
       if (!lock.ok()) return lock.error();
       // Shared with other openers, excluded from the creator's reclaiming.
       while (!lock.value().try_shared(layout::kLifecycleByte)) {
         if (deadline.passed()) {
-          return make_error(Code::timeout, "shared memory '" + spec.name +
-                                               "' is being created by a process that does not finish; "
-                                               "is it stopped? Try again, or end it");
+          return make_error(Code::timeout,
+                            "shared memory '" + spec.name +
+                                "' is being created by a process that does not finish; "
+                                "is it stopped? Try again, or end it");
         }
         os::sleep_ns(100'000);
       }

@@ -50,7 +50,8 @@ class RingProducer {
 
   // Is there room for `bytes` (record bytes, headers included)? Asks the consumer only if needed.
   [[nodiscard]] bool has_room(std::uint64_t bytes) noexcept {
-    if (capacity_ - (write_ - read_cache_) >= bytes) [[likely]] return true;
+    if (capacity_ - (write_ - read_cache_) >= bytes) [[likely]]
+      return true;
     refresh();
     return !corrupt_ && capacity_ - (write_ - read_cache_) >= bytes;
   }
@@ -65,8 +66,10 @@ class RingProducer {
 
   [[nodiscard]] RingStatus push(const void* payload, std::uint32_t length) noexcept {
     const std::uint64_t bytes = layout::record_bytes(length);
-    if (bytes > capacity_) [[unlikely]] return RingStatus::too_large;
-    if (!has_room(bytes)) [[unlikely]] return corrupt_ ? RingStatus::corrupt : RingStatus::full;
+    if (bytes > capacity_) [[unlikely]]
+      return RingStatus::too_large;
+    if (!has_room(bytes)) [[unlikely]]
+      return corrupt_ ? RingStatus::corrupt : RingStatus::full;
     std::byte* record = place(write_);
     put_header(record, length);
     // An empty message may come without a payload, which memcpy would not take.
@@ -161,7 +164,8 @@ class RingConsumer {
   }
   // Asks the producer only if nothing is known to be there.
   [[nodiscard]] bool has_data() noexcept {
-    if (write_cache_ != read_) [[likely]] return true;
+    if (write_cache_ != read_) [[likely]]
+      return true;
     refresh();
     return !corrupt_ && write_cache_ != read_;
   }

@@ -85,7 +85,8 @@ class Waker {
     if (full_fence_ || line_->needs_full_fence.load(std::memory_order_relaxed) != 0) [[unlikely]] {
       std::atomic_thread_fence(std::memory_order_seq_cst);
     } else {
-      std::atomic_signal_fence(std::memory_order_seq_cst);  // the compiler's half of the light fence
+      // The compiler's half of the light fence.
+      std::atomic_signal_fence(std::memory_order_seq_cst);
     }
   }
   // For callers that fenced already, once for many peers.

@@ -44,7 +44,8 @@ struct WriterControl {
   struct alignas(kLine) SequenceLine {
     std::atomic<std::uint64_t> begun;      // sequence of the publish in progress; writer
     std::atomic<std::uint64_t> published;  // sequence of the last complete publish; writer
-    std::atomic<std::uint64_t> evictions;  // odd while frames are taken back outside a publish; writer
+    std::atomic<std::uint64_t>
+        evictions;  // odd while frames are taken back outside a publish; writer
     std::byte pad[kLine - 24];
   } sequence;
   struct alignas(kLine) LanesLine {
@@ -111,8 +112,8 @@ struct FramesPlan {
   std::uint32_t readers = 0;
   std::uint32_t history = 0;
   std::uint64_t alignment = 0;
-  std::uint64_t cells = 0;          // descriptors per lane: a power of two, at least `slots`
-  std::uint64_t ledger_words = 0;   // per lane
+  std::uint64_t cells = 0;         // descriptors per lane: a power of two, at least `slots`
+  std::uint64_t ledger_words = 0;  // per lane
   std::uint64_t lane_stride = 0;
   std::uint64_t lanes_offset = 0;
   std::uint64_t slots_offset = 0;
@@ -139,7 +140,8 @@ struct FramesPlan {
   plan.history = history;
   plan.alignment = alignment;
   plan.cells = 1;
-  while (plan.cells < slots) plan.cells *= 2;
+  while (plan.cells < slots)
+    plan.cells *= 2;
   plan.ledger_words = (slots + 63U) / 64U;
   plan.lane_stride = align_up(sizeof(Lane) + (plan.cells + plan.ledger_words) * 8, kLine);
   plan.lanes_offset = align_up(kWriterControlOffset + sizeof(WriterControl), kLine);

@@ -53,8 +53,8 @@ enum class RoleState : std::uint32_t { vacant = 0, attached = 1, closed = 2 };
 // One per role; describes its last holder.
 struct alignas(64) RoleRecord {
   std::atomic<std::uint32_t> state;
-  std::atomic<std::uint32_t> epoch;     // +1 with each holder
-  std::atomic<std::uint32_t> pid;       // for messages
+  std::atomic<std::uint32_t> epoch;  // +1 with each holder
+  std::atomic<std::uint32_t> pid;    // for messages
   std::uint32_t reserved;
   std::atomic<std::uint64_t> started;   // process start time, for messages
   std::atomic<std::uint64_t> doorbell;  // 0: it does not wait in an event loop

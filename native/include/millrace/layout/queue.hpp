@@ -20,7 +20,11 @@ namespace millrace::layout {
 enum QueueRole : std::uint32_t { kProducerRole = 0, kConsumerRole = 1, kQueueRoles = 2 };
 
 // Geometry::values of a queue.
-enum QueueValue : std::uint32_t { kQueueCapacity = 0, kQueueControlOffset = 1, kQueueDataOffset = 2 };
+enum QueueValue : std::uint32_t {
+  kQueueCapacity = 0,
+  kQueueControlOffset = 1,
+  kQueueDataOffset = 2
+};
 
 inline constexpr std::size_t kRecordHeaderBytes = 8;
 inline constexpr std::size_t kRecordAlign = 8;

@@ -27,7 +27,8 @@ class Descriptor {
   [[nodiscard]] int get() const noexcept { return fd_; }
   [[nodiscard]] explicit operator bool() const noexcept { return fd_ >= 0; }
   void reset() noexcept {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));  // never retried: the number may be reused already
+    if (fd_ >= 0)
+      ::close(std::exchange(fd_, -1));  // never retried: the number may be reused already
   }
 
  private:

@@ -100,8 +100,8 @@ class Doorbell {
     std::array<std::uint64_t, 512> buffer;
     std::size_t total = 0;
     bool broken = false;
-    for (int round = 0; round < 64;
-         ++round) {  // bounded: a peer that rings for ever cannot hold us
+    // Bounded: a peer that rings for ever cannot hold us.
+    for (int round = 0; round < 64; ++round) {
       const ssize_t got =
           retry_eintr([&] { return ::read(fd_.get(), buffer.data(), sizeof buffer); });
       if (got <= 0) break;
@@ -112,8 +112,8 @@ class Doorbell {
       total += bytes;
       if (bytes < sizeof buffer) break;
     }
-    constexpr std::size_t nearly_full =
-        4096;  // PIPE_BUF; smallest pipe an unprivileged user can get
+    // PIPE_BUF: the smallest pipe that an unprivileged user can get.
+    constexpr std::size_t nearly_full = 4096;
     return broken || total >= nearly_full;
   }
 

@@ -39,9 +39,10 @@ using MappingPtr = std::shared_ptr<Mapping>;
 inline Result<MappingPtr> map_shared(int fd, std::uint64_t offset, std::uint64_t bytes,
                                      const std::string& object_name) {
   const auto size = static_cast<std::size_t>(bytes);
-  if (size != bytes) return system_error("mmap", ENOMEM, object_path(object_name));  // 32-bit process
-  void* base = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                      static_cast<off_t>(offset));
+  if (size != bytes)
+    return system_error("mmap", ENOMEM, object_path(object_name));  // 32-bit process
+  void* base =
+      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(offset));
   if (base == MAP_FAILED) return system_error("mmap", errno, object_path(object_name));
   return std::make_shared<Mapping>(static_cast<std::byte*>(base), size);
 }
@@ -50,7 +51,8 @@ inline Result<MappingPtr> map_shared(int fd, std::uint64_t offset, std::uint64_t
 inline Result<MappingPtr> map_private(int fd, std::uint64_t offset, std::uint64_t bytes,
                                       const std::string& object_name) {
   const auto size = static_cast<std::size_t>(bytes);
-  if (size != bytes) return system_error("mmap", ENOMEM, object_path(object_name));  // 32-bit process
+  if (size != bytes)
+    return system_error("mmap", ENOMEM, object_path(object_name));  // 32-bit process
   void* base = mmap_for_reader(fd, static_cast<off_t>(offset), size);
   if (base == MAP_FAILED) return system_error("mmap", errno, object_path(object_name));
   return std::make_shared<Mapping>(static_cast<std::byte*>(base), size);

@@ -69,9 +69,10 @@ inline std::string octal(mode_t mode) {
 // Refuses modes that give the world access or the owner too little. Returns the mode itself.
 inline Result<mode_t> check_mode(unsigned mode) {
   if (mode != 0600 && mode != 0640 && mode != 0660) {
-    return make_error(Code::invalid_argument,
-                      "mode " + octal(static_cast<mode_t>(mode)) +
-                          " is refused; use 0600, or 0640 or 0660 to let a group in (never the world)");
+    return make_error(
+        Code::invalid_argument,
+        "mode " + octal(static_cast<mode_t>(mode)) +
+            " is refused; use 0600, or 0640 or 0660 to let a group in (never the world)");
   }
   return static_cast<mode_t>(mode);
 }
@@ -96,9 +97,8 @@ struct ObjectFacts {
 inline Result<ObjectFacts> inspect_object(int fd, const std::string& object_name) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) return system_error("fstat", errno, object_path(object_name));
-  return ObjectFacts{static_cast<std::uint64_t>(status.st_size),
-                     object_identity(status), status.st_uid, status.st_gid,
-                     static_cast<mode_t>(status.st_mode & 07777)};
+  return ObjectFacts{static_cast<std::uint64_t>(status.st_size), object_identity(status),
+                     status.st_uid, status.st_gid, static_cast<mode_t>(status.st_mode & 07777)};
 }
 
 // An object is ours if the expected user owns it and its rights are no wider than asked for.
@@ -107,15 +107,15 @@ inline Result<void> check_ours(const ObjectFacts& facts, uid_t expected_owner, m
   const std::string path = object_path(object_name);
   if (facts.owner != expected_owner) {
     return make_error(Code::not_ours,
-                      "'" + path + "' belongs to user " + std::to_string(facts.owner) + ", not to " +
-                          std::to_string(expected_owner) +
+                      "'" + path + "' belongs to user " + std::to_string(facts.owner) +
+                          ", not to " + std::to_string(expected_owner) +
                           "; choose another name, or pass { owner } if that user is to be trusted",
                       path);
   }
   if ((facts.mode & 07777 & ~widest) != 0) {
     return make_error(Code::not_ours,
-                      "'" + path + "' has mode " + octal(facts.mode) + ", wider than the expected " +
-                          octal(widest) +
+                      "'" + path + "' has mode " + octal(facts.mode) +
+                          ", wider than the expected " + octal(widest) +
                           "; remove it, or pass { mode } if its group is to be trusted",
                       path);
   }

@@ -28,7 +28,9 @@ inline Result<void> allocate_object(int fd, std::uint64_t size, const std::strin
   return {};
 }
 
-[[nodiscard]] inline std::uint64_t allocated_size(std::uint64_t asked) noexcept { return asked; }
+[[nodiscard]] inline std::uint64_t allocated_size(std::uint64_t asked) noexcept {
+  return asked;
+}
 
 // Makes the mode exactly `mode`, whatever the umask took away at creation.
 inline Result<void> set_object_mode(int fd, mode_t mode, const std::string& object_name) {

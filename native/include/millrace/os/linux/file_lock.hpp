@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <string>
+#include <utility>
 
 #include "../../result.hpp"
 #include "../descriptor.hpp"
@@ -23,7 +24,16 @@ class FileLock {
   }
   static void remove_file(const std::string& /*object_name*/) noexcept {}
 
+  // Moves only, as where a lock has a file of its own to close.
   FileLock() = default;
+  FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileLock& operator=(FileLock&& other) noexcept {
+    fd_ = std::exchange(other.fd_, -1);
+    return *this;
+  }
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+  ~FileLock() = default;
 
   // Takes the byte if nobody else has it. Never blocks.
   [[nodiscard]] bool try_exclusive(off_t byte) const noexcept { return set(F_WRLCK, byte, 1); }

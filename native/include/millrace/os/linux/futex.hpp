@@ -26,8 +26,7 @@ inline FutexWait futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_
     long nanoseconds;
   } timeout{static_cast<long>(timeout_ns / 1'000'000'000U),
             static_cast<long>(timeout_ns % 1'000'000'000U)};
-  const long result =
-      ::syscall(SYS_futex, &word, FUTEX_WAIT, expected, &timeout, nullptr, 0);
+  const long result = ::syscall(SYS_futex, &word, FUTEX_WAIT, expected, &timeout, nullptr, 0);
   if (result == 0) return FutexWait::woken;
   return errno == ETIMEDOUT ? FutexWait::timed_out : FutexWait::changed;
 }

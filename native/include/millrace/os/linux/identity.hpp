@@ -31,7 +31,8 @@ namespace millrace::os {
   if (length <= 0) return 0;
   text[length] = '\0';
   const char* at = std::strrchr(text, ')');  // the command name may itself contain spaces
-  for (int field = 2; at != nullptr && field < 22; ++field) at = std::strchr(at + 1, ' ');
+  for (int field = 2; at != nullptr && field < 22; ++field)
+    at = std::strchr(at + 1, ' ');
   return at == nullptr ? 0 : std::strtoull(at + 1, nullptr, 10);
 }
 

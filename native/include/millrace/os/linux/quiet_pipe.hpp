@@ -14,7 +14,9 @@
 namespace millrace::os {
 
 // Once for each descriptor that quiet_write is used on. Nothing to do on Linux.
-[[nodiscard]] inline bool make_quiet(int /*fd*/) noexcept { return true; }
+[[nodiscard]] inline bool make_quiet(int /*fd*/) noexcept {
+  return true;
+}
 
 // As write(2), retried on EINTR.
 [[nodiscard]] inline ssize_t quiet_write(int fd, const void* data, std::size_t size) noexcept {

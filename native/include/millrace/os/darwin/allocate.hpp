@@ -13,11 +13,17 @@
 namespace millrace::os {
 
 // Sizes a new object. Works once in its life, and the system rounds up to whole pages. Nothing can be
-// reserved: macOS gives out pages at the first touch and swaps, so that there is no full /dev/shm to
-// report here and no SIGBUS to prevent.
+// reserved: macOS gives out pages at the first touch and swaps, and would promise any size. Asking for
+// more than the machine's memory is therefore refused here.
 inline Result<void> allocate_object(int fd, std::uint64_t size, const std::string& object_name) {
-  if (retry_eintr([&] { return ::ftruncate(fd, static_cast<off_t>(size)); }) == 0) return {};
-  Error error = system_error("ftruncate", errno, object_path(object_name));
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  const bool absurd = pages > 0 && size / page_size() >= static_cast<std::uint64_t>(pages);
+  int number = absurd ? ENOMEM : 0;
+  if (!absurd && retry_eintr([&] { return ::ftruncate(fd, static_cast<off_t>(size)); }) != 0) {
+    number = errno;
+  }
+  if (number == 0) return {};
+  Error error = system_error("ftruncate", number, object_path(object_name));
   error.message += " (" + std::to_string(size) + " bytes asked for)";
   return error;
 }

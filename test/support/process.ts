@@ -2,7 +2,7 @@
 // deadline.
 
 import { fork, type ChildProcess, type ForkOptions } from 'node:child_process'
-import { readdirSync, readlinkSync, rmSync } from 'node:fs'
+import { constants, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
@@ -111,14 +111,16 @@ export function run(
   return running
 }
 
-/** The FIFOs that a process can be woken by. */
+/** The FIFOs that a process can be woken by: open to read and write. Those of its peers it only writes. */
 function doorbellsOf(pid: number): string[] {
-  const fds = `/proc/${pid}/fd`
+  const process = `/proc/${pid}`
   try {
-    return readdirSync(fds).flatMap((fd) => {
+    return readdirSync(`${process}/fd`).flatMap((fd) => {
       try {
-        const target = readlinkSync(`${fds}/${fd}`)
-        return target.includes('/millrace.d.') ? [target] : []
+        const target = readlinkSync(`${process}/fd/${fd}`)
+        if (!target.includes('/millrace.d.')) return []
+        const flags = /^flags:\s*(\d+)$/m.exec(readFileSync(`${process}/fdinfo/${fd}`, 'utf8'))?.[1]
+        return (parseInt(flags ?? '', 8) & constants.O_RDWR) !== 0 ? [target] : []
       } catch {
         return [] // closed meanwhile
       }

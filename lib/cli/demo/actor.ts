@@ -16,6 +16,8 @@ function leave(): void {
 process.on('SIGINT', () => undefined)
 process.on('SIGTERM', leave)
 process.on('disconnect', leave)
+// It may have ended while this file was being loaded.
+if (!process.connected) leave()
 
 function act(task: Task): Promise<Outcome> {
   switch (task.role) {

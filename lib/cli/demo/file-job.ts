@@ -7,7 +7,7 @@ import type { Outcome, Transport } from './roles.js'
 import type { Show } from './show.js'
 import { chunkBytes } from './transports.js'
 
-const pacedChunks = 500
+const pacedChunks = 400
 const pacedEveryMs = 2
 /** A run of a few milliseconds would measure nothing. */
 const enoughBytes = 1e9

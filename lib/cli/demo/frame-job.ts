@@ -7,7 +7,7 @@ import { percentiles } from './latencies.js'
 import type { FrameTask, Outcome, Transport } from './roles.js'
 import type { Show } from './show.js'
 
-const pacedFrames = 60
+export const pacedFrames = 40
 const pacedEveryMs = 50
 
 export interface FrameFigures {

@@ -22,7 +22,7 @@ export interface RunLine {
 
 export class Show implements Disposable {
   readonly #signal: AbortSignal
-  readonly #directory = mkdtempSync(join(tmpdir(), 'millrace-demo-'))
+  readonly #directory = mkdtempSync(join(tmpdir(), `millrace-demo-${process.pid}-`))
   #runs = 0
 
   constructor(signal: AbortSignal) {

@@ -1,0 +1,152 @@
+// `millrace send` and `millrace recv`: a named pipe over shared memory.
+
+import { randomBytes } from 'node:crypto'
+import test from 'ava'
+import { command, objects, start, until } from './run.js'
+
+const mark = `cli-${process.pid}`
+const name = (id: string) => `${mark}-${id}`
+const appeared = (id: string) => until(() => objects(name(id)).length > 0, `queue ${id}`)
+
+test.after.always('nothing is left in /dev/shm', (t) => {
+  t.deepEqual(objects(mark), [])
+})
+
+for (const first of ['send', 'recv'] as const) {
+  test(`binary data arrives unchanged when ${first} starts first`, async (t) => {
+    const data = randomBytes(5_000_003)
+    const id = `order-${first}`
+    const startOne = (which: 'send' | 'recv') =>
+      start(command, [which, name(id)], which === 'send' ? data : undefined)
+    const early = startOne(first)
+    await appeared(id)
+    const late = startOne(first === 'send' ? 'recv' : 'send')
+    const [one, other] = await Promise.all([early.ended, late.ended])
+    const [sent, received] = first === 'send' ? [one, other] : [other, one]
+    t.is(sent.code, 0, sent.err)
+    t.is(received.code, 0, received.err)
+    t.true(received.out.equals(data))
+  })
+}
+
+test('an empty input is an empty output', async (t) => {
+  const recv = start(command, ['recv', name('empty')])
+  const send = start(command, ['send', name('empty')], Buffer.alloc(0))
+  t.is((await send.ended).code, 0)
+  const { code, out } = await recv.ended
+  t.is(code, 0)
+  t.is(out.length, 0)
+})
+
+test('a small ring carries a large input', async (t) => {
+  const data = randomBytes(1_000_001)
+  const recv = start(command, ['recv', name('small')])
+  await appeared('small')
+  recv.child.kill('SIGTERM')
+  t.is((await recv.ended).code, 143)
+  const small = start(command, ['recv', name('small'), '--capacity', '4K'])
+  const send = start(command, ['send', name('small'), '--capacity=4k'], data)
+  t.is((await send.ended).code, 0)
+  t.true((await small.ended).out.equals(data))
+})
+
+test('send fails when the receiver is killed', async (t) => {
+  const send = start(command, ['send', name('recv-killed')])
+  const recv = start(command, ['recv', name('recv-killed')])
+  send.child.stdin?.write('x')
+  await until(() => recv.child.stdout?.readableFlowing === true, 'recv running')
+  recv.child.stdout?.once('data', () => {
+    recv.child.kill('SIGKILL')
+    send.child.stdin?.end(randomBytes(4_000_000))
+  })
+  const { code, err } = await send.ended
+  t.is(code, 1)
+  t.regex(err, /^millrace: the receiver on '.*' died .*\(ERR_MILLRACE_PEER_GONE\)\n$/)
+  t.is((await recv.ended).signal, 'SIGKILL')
+})
+
+test('recv writes what a killed sender had published, then fails', async (t) => {
+  const recv = start(command, ['recv', name('send-killed')])
+  const send = start(command, ['send', name('send-killed')])
+  send.child.stdin?.write('what came before')
+  recv.child.stdout?.once('data', () => send.child.kill('SIGKILL'))
+  const { code, out, err } = await recv.ended
+  t.is(code, 1)
+  t.is(out.toString(), 'what came before')
+  t.regex(err, /^millrace: the sender on '.*' died .*\(ERR_MILLRACE_PEER_GONE\)\n$/)
+  t.is((await send.ended).signal, 'SIGKILL')
+})
+
+test('an interrupted sender is not taken for one that is done', async (t) => {
+  const recv = start(command, ['recv', name('interrupted')])
+  const send = start(command, ['send', name('interrupted')])
+  send.child.stdin?.write('half')
+  recv.child.stdout?.once('data', () => send.child.kill('SIGINT'))
+  t.is((await send.ended).code, 130)
+  const { code, out, err } = await recv.ended
+  t.is(code, 1)
+  t.is(out.toString(), 'half')
+  t.regex(err, /left before the end/)
+})
+
+for (const which of ['send', 'recv'] as const) {
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    test(`${which} ends in good order on ${signal}`, async (t) => {
+      const id = `${which}-${signal}`
+      const running = start(command, [which, name(id)])
+      await appeared(id)
+      running.child.kill(signal)
+      const ended = await running.ended
+      t.is(ended.code, code)
+      t.is(ended.err, '')
+      t.deepEqual(objects(name(id)), [])
+    })
+  }
+}
+
+test('a peer that does not appear in time is an error', async (t) => {
+  for (const which of ['send', 'recv']) {
+    const { code, err } = await start(command, [which, name('alone'), '--timeout', '50']).ended
+    t.is(code, 1)
+    t.regex(err, /appeared on '.*' within 50 ms.*\(ERR_MILLRACE_TIMEOUT\)\n$/)
+  }
+})
+
+test('wrong usage exits with 2 and says what is wrong', async (t) => {
+  const wrong: readonly (readonly [string[], RegExp])[] = [
+    [[], /no command/],
+    [['fly'], /unknown command 'fly'/],
+    [['--fly'], /unknown option '--fly'/],
+    [['send'], /NAME/],
+    [['send', 'a', 'b'], /'b'/],
+    [['recv', 'a', '--fly'], /'--fly'/],
+    [['recv', 'a', '--capacity', 'much'], /'much'/],
+    [['recv', 'a', '--timeout', '-1'], /timeout/],
+    [['demo', '--frames', '0'], /--frames/],
+  ]
+  for (const [args, message] of wrong) {
+    const { code, err, out } = await start(command, args).ended
+    t.is(code, 2, args.join(' '))
+    t.regex(err, message)
+    t.is(out.length, 0)
+  }
+})
+
+test('help and version go to standard output', async (t) => {
+  for (const args of [['--help'], ['-h'], ['send', '-h'], ['recv', '--help'], ['demo', '-h']]) {
+    const { code, out } = await start(command, args).ended
+    t.is(code, 0)
+    t.regex(out.toString(), /^Usage: millrace/)
+  }
+  const { out } = await start(command, ['--version']).ended
+  t.regex(out.toString(), /^\d+\.\d+\.\d+\S*\n$/)
+})
+
+test('an invalid name is an error with its code', async (t) => {
+  const { code, err } = await start(command, ['recv', 'a/b']).ended
+  t.is(code, 1)
+  t.regex(err, /^millrace: .*\(ERR_MILLRACE_INVALID_NAME\)\n$/)
+})

@@ -67,7 +67,7 @@ export class FrameWriter {
   readonly #loans = new Map<number, LoanedFrame>()
   #buffer: ArrayBuffer | undefined
   #closed = false
-  #published = 0
+  #published: number
 
   private constructor(name: string, handle: NativeFrameWriter, tuning: Tuning) {
     this.name = name
@@ -76,6 +76,7 @@ export class FrameWriter {
     this.maxReaders = handle.maxReaders
     this.history = handle.history
     this.#native = handle
+    this.#published = handle.sequence
     this.#room = new WaitingRoom(handle, () => handle.watchReaders(), tuning)
     this.#office = {
       pool: new PoolViews(handle, () => (this.#buffer ??= handle.buffer())),
@@ -143,7 +144,7 @@ export class FrameWriter {
     return this.#native.readers()
   }
 
-  /** Sequence of the frame published last, 0 if none was. */
+  /** Sequence of the frame published last, by this writer or one before it; 0 if none was. */
   get sequence(): number {
     return this.#published
   }

@@ -92,6 +92,8 @@ export interface NativeFrameWriterOptions {
 }
 
 export interface NativeFrameWriter extends NativeFramesSide {
+  /** Of the frame that the writer before us published last. */
+  readonly sequence: number
   tryLoan(): number
   publish(slot: number, length: number, timestamp: bigint | undefined): number
   discard(slot: number): void

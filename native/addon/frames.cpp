@@ -126,6 +126,8 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
     });
     if (!opened) return;
     Napi::Object self = info.This().As<Napi::Object>();
+    self.Set("sequence",
+             Napi::Number::New(info.Env(), static_cast<double>(handle_.side()->sequence())));
     define_hot(self, &handle_, "tryLoan", try_loan);
     define_hot(self, &handle_, "publish", publish);
   }

@@ -179,7 +179,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
 
   /** Free bytes of the ring; a message takes 8 more than its length, rounded up to 8. */
   get freeBytes(): number {
-    return this.native.room()
+    return Math.max(this.native.room(), 0)
   }
 
   #pushNow(bytes: ArrayBufferView): boolean {
@@ -226,6 +226,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
     let end = messages.length
     if (needed > this.capacity || this.native.reserve(needed) < 0) {
       const room = this.native.room()
+      if (room < 0) throw this.fail(room)
       needed = 0
       for (end = from; end < messages.length; end++) {
         const more = recordBytes(messages[end]!.byteLength)

@@ -200,11 +200,13 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
     return number(env, 0);
   }
 
-  // room() -> free bytes, headers included
+  // room() -> free bytes, headers included; or kCorrupt, kClosed
   Napi::Value room(const Napi::CallbackInfo& info) {
     QueueProducer* side = handle_.side();
-    return Napi::Number::New(info.Env(),
-                             side == nullptr ? 0 : static_cast<double>(side->ring().room()));
+    if (side == nullptr) return Napi::Number::New(info.Env(), kClosed);
+    const std::uint64_t bytes = side->ring().room();
+    if (side->ring().corrupt()) return Napi::Number::New(info.Env(), kCorrupt);
+    return Napi::Number::New(info.Env(), static_cast<double>(bytes));
   }
   // drained() -> 1 if the consumer has released everything, else 0; or kCorrupt, kClosed
   Napi::Value drained(const Napi::CallbackInfo& info) {

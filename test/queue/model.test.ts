@@ -1,0 +1,204 @@
+// A queue does what an array of messages and a count of free bytes do, whatever the order of calls.
+
+import test from 'ava'
+import fc from 'fast-check'
+import { SpscQueue, type QueueConsumer, type QueueProducer } from 'millrace'
+
+import { uniqueName } from '../support/names.js'
+import { bytes, onePage, recordBytes } from '../support/queues.js'
+
+interface Real {
+  producer: QueueProducer
+  consumer: QueueConsumer
+  readonly name: string
+}
+
+class Model {
+  readonly messages: Buffer[] = []
+  get free(): number {
+    return onePage - this.messages.reduce((sum, message) => sum + recordBytes(message.length), 0)
+  }
+  /** How many of these fit, from the first on. */
+  fitting(lengths: readonly number[]): number {
+    let room = this.free
+    const end = lengths.findIndex((length) => (room -= recordBytes(length)) < 0)
+    return end < 0 ? lengths.length : end
+  }
+}
+
+type Command = fc.Command<Model, Real>
+
+abstract class Step implements Command {
+  check(): boolean {
+    return true
+  }
+  abstract run(model: Model, real: Real): void
+  abstract toString(): string
+}
+
+function step(text: string, run: (model: Model, real: Real) => void): Command {
+  return new (class extends Step {
+    override run(model: Model, real: Real): void {
+      run(model, real)
+      same(real.producer.freeBytes, model.free, 'free bytes')
+      same(real.consumer.nextLength, model.messages[0]?.length ?? -1, 'next length')
+    }
+    override toString(): string {
+      return text
+    }
+  })()
+}
+
+function same(actual: unknown, expected: unknown, what: string): void {
+  if (actual === expected) return
+  throw new Error(`${what}: ${String(actual)} instead of ${String(expected)}`)
+}
+
+function sameBytes(actual: Uint8Array | undefined, expected: Buffer | undefined): void {
+  if (actual === undefined || expected === undefined) same(actual, expected, 'message')
+  else if (!expected.equals(actual)) throw new Error('the message is damaged')
+}
+
+const length = fc.oneof(
+  { weight: 4, arbitrary: fc.nat(40) },
+  { weight: 3, arbitrary: fc.nat(onePage - 8) },
+  { weight: 1, arbitrary: fc.constantFrom(onePage - 8, onePage - 9, onePage - 16, 2040) },
+)
+const seed = fc.nat(255)
+
+const push = fc.tuple(length, seed).map(([size, salt]) =>
+  step(`push(${size})`, (model, { producer }) => {
+    const fits = model.free >= recordBytes(size)
+    same(producer.tryPush(bytes(size, salt)), fits, 'pushed')
+    if (fits) model.messages.push(bytes(size, salt))
+  }),
+)
+
+const pushBatch = fc.tuple(fc.array(length, { maxLength: 12 }), seed).map(([sizes, salt]) =>
+  step(`pushBatch(${sizes.join()})`, (model, { producer }) => {
+    const count = model.fitting(sizes)
+    const messages = sizes.map((size, i) => bytes(size, salt + i))
+    same(producer.tryPushBatch(messages), count, 'sent of the batch')
+    model.messages.push(...messages.slice(0, count))
+  }),
+)
+
+const reserve = fc
+  .tuple(length, seed, fc.option(fc.double({ min: 0, max: 1, noNaN: true })))
+  .map(([size, salt, part]) =>
+    step(`reserve(${size}, use ${String(part)})`, (model, { producer }) => {
+      const reservation = producer.reserve(size)
+      same(reservation !== undefined, model.free >= recordBytes(size), 'reserved')
+      if (reservation === undefined) return
+      reservation.bytes.set(bytes(size, salt))
+      if (part === null) {
+        reservation.abort()
+        return
+      }
+      const used = Math.floor(size * part)
+      reservation.commit(used)
+      model.messages.push(bytes(size, salt).subarray(0, used))
+    }),
+  )
+
+const pop = fc.constant(
+  step('pop()', (model, { consumer }) => {
+    sameBytes(consumer.tryPop(), model.messages.shift())
+  }),
+)
+
+const popInto = length.map((room) =>
+  step(`popInto(${room})`, (model, { consumer }) => {
+    const target = Buffer.alloc(room)
+    const [next] = model.messages
+    if (next !== undefined && next.length > room) {
+      try {
+        consumer.tryPopInto(target)
+      } catch {
+        return // too large: it stays
+      }
+      throw new Error('a message larger than its target was taken')
+    }
+    const got = consumer.tryPopInto(target)
+    same(got, next?.length ?? -1, 'length')
+    if (next !== undefined) sameBytes(target.subarray(0, got), model.messages.shift())
+  }),
+)
+
+const drain = fc.tuple(fc.nat(8), fc.boolean()).map(([max, fail]) =>
+  step(`drain(${max}, ${fail ? 'failing' : 'whole'})`, (model, { consumer }) => {
+    const there = model.messages.length
+    let seen = 0
+    const take = (message: Uint8Array) => {
+      sameBytes(message, model.messages[0])
+      if (fail && seen === 2) throw new RangeError('enough')
+      model.messages.shift()
+      seen++
+    }
+    try {
+      same(consumer.drain(take, max), Math.min(max, there), 'drained')
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+    }
+  }),
+)
+
+const replaceProducer = fc.constant(
+  step('replace the producer', (_, real) => {
+    real.producer.close()
+    real.producer = SpscQueue.producer(real.name)
+  }),
+)
+
+const replaceConsumer = fc.constant(
+  step('replace the consumer', (_, real) => {
+    real.consumer.close()
+    real.consumer = SpscQueue.consumer(real.name)
+  }),
+)
+
+const restart = fc.constant(
+  step('close both, open both', (_, real) => {
+    real.producer.close()
+    real.consumer.close()
+    real.consumer = SpscQueue.consumer(real.name, { capacity: onePage })
+    real.producer = SpscQueue.producer(real.name)
+  }),
+)
+
+test('any sequence of calls does what the model does', (t) => {
+  const name = uniqueName(t)
+  const commands = fc.commands(
+    [
+      push,
+      push,
+      pushBatch,
+      reserve,
+      pop,
+      pop,
+      popInto,
+      drain,
+      replaceProducer,
+      replaceConsumer,
+      restart,
+    ],
+    { maxCommands: 120 },
+  )
+  fc.assert(
+    fc.property(commands, (steps) => {
+      const real: Real = {
+        name,
+        consumer: SpscQueue.consumer(name, { capacity: onePage }),
+        producer: SpscQueue.producer(name),
+      }
+      try {
+        fc.modelRun(() => ({ model: new Model(), real }), steps)
+      } finally {
+        real.consumer.close({ discard: true })
+        real.producer.close({ discard: true })
+      }
+    }),
+    { numRuns: 150, interruptAfterTimeLimit: 8000, markInterruptAsFailure: false },
+  )
+  t.pass()
+})

@@ -65,7 +65,8 @@ export async function demo(args: readonly string[], signal: AbortSignal): Promis
     ]),
   )
   print('\nThroughput: from the first byte sent to the last one taken, with the work at both ends.')
-  print('Latency: from publishing to having all of it, the receiver waiting in its event loop.')
+  print('Latency: from publishing to having all of it, the receiver waiting in its event loop')
+  print('and checking nothing but the order.')
   print(`SHA-256 at both ends: ${files.millrace.sha256}`)
   print(`All ${frames} frames arrived in order and correct. What arrived: ${sheet}`)
 }
@@ -90,7 +91,7 @@ function latencyRow(label: string, ours: number, socket: number): string[] {
 }
 
 function compared(factor: number): string {
-  if (factor > 0.95 && factor < 1.05) return 'the same'
+  if (factor > 0.95 && factor < 1.05) return 'about the same'
   return factor >= 1 ? `${factor.toFixed(1)}x better` : `${(1 / factor).toFixed(1)}x worse`
 }
 

@@ -10,7 +10,8 @@ export class ProgressLine {
   readonly #label: string
   readonly #total: number
   readonly #out: NodeJS.WriteStream
-  readonly #start = performance.now()
+  /** When the first progress came, and how much it was: starting up is not throughput. */
+  #first: { readonly at: number; readonly bytes: number } | undefined
 
   /** `total`: bytes of the whole run. */
   constructor(label: string, total: number, out: NodeJS.WriteStream) {
@@ -24,8 +25,13 @@ export class ProgressLine {
     if (!this.#out.isTTY) return
     const done = Math.round((barCells * bytes) / this.#total)
     const bar = '█'.repeat(done) + '░'.repeat(barCells - done)
-    const seconds = (performance.now() - this.#start) / 1000
-    const rate = bytes > 0 ? `${formatBytes(bytes / seconds)}/s` : 'starting'
+    const now = performance.now()
+    if (bytes > 0) this.#first ??= { at: now, bytes }
+    const since = this.#first
+    const rate =
+      since !== undefined && now > since.at
+        ? `${formatBytes(((bytes - since.bytes) * 1000) / (now - since.at))}/s`
+        : 'starting'
     this.#out.write(`${clearLine}  ${this.#label} ${bar} ${rate}`)
   }
 

@@ -52,6 +52,11 @@ export class Run {
     })
   }
 
+  /** Can it still be told anything? */
+  get connected(): boolean {
+    return this.#child.connected
+  }
+
   /** The next message it sends with `process.send`. */
   async next(deadlineMs = patience): Promise<unknown> {
     if (this.#messages.length > 0) return this.#messages.shift()

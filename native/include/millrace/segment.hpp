@@ -290,6 +290,8 @@ class Segment {
   }
   void unlock_role(std::uint32_t role) const noexcept { lock_.unlock(byte_of(role)); }
 
+  // True once the name no longer leads here.
+  [[nodiscard]] bool unlinked() const noexcept { return lock_.unlinked(); }
   // Takes the name away; whoever is on the segment keeps the memory. Only under the lifecycle lock.
   void unlink() noexcept {
     if (lock_.unlinked()) return;

@@ -24,7 +24,7 @@ enum MemoryRole : std::uint32_t { kOwnerRole = 0, kOpenerRole = 1 };
 // In the companion, behind the owner's role record.
 struct MemoryRecord {
   std::atomic<std::uint64_t> identity;  // of the object (os::object_identity); 0: not known yet
-  std::atomic<std::uint64_t> creating;  // 1 while the owner is about to create the object
+  std::atomic<std::uint64_t> creating;  // 1 while the owner creates the object
   std::atomic<std::uint64_t> size;      // bytes, for tools
 };
 inline constexpr std::size_t kMemoryRecordOffset = kRolesOffset + sizeof(RoleRecord);
@@ -110,7 +110,8 @@ class SharedMemory {
     memory_.reset();
     if (companion_ && owner_) {
       const bool locked = companion_->lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
-      if (locked) remove_own_object();
+      // A companion without a name: the object's was taken, too, and may be somebody else's by now.
+      if (locked && !companion_->unlinked()) remove_own_object();
       companion_->resign(owner_record(), layout::kOwnerRole);
       if (locked) companion_->unlink();
       owner_ = false;
@@ -198,9 +199,9 @@ class SharedMemory {
     if (!facts.ok()) return facts.error();
     identity_ = facts.value().identity;
     record().identity.store(identity_, std::memory_order_seq_cst);
-    record().creating.store(0, std::memory_order_relaxed);
     if (auto set = os::set_object_mode(fd, spec.mode, spec.name); !set.ok()) return set;
     if (auto sized = os::allocate_object(fd, spec.size, spec.name); !sized.ok()) return sized;
+    record().creating.store(0, std::memory_order_relaxed);
     auto mapped = os::map_shared(fd, 0, spec.size, spec.name);
     if (!mapped.ok()) return mapped.error();
     memory_ = mapped.take();

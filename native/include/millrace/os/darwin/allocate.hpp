@@ -46,18 +46,20 @@ inline Result<void> set_object_mode(int fd, mode_t mode, const std::string& obje
                     object_path(object_name));
 }
 
+// Can an object be told from a later one of the same name, owner and size?
+inline constexpr bool kObjectsHaveIdentity = false;
+
 // fstat tells neither inode nor times of shared memory.
 [[nodiscard]] inline std::uint64_t object_identity(const struct stat& /*status*/) noexcept {
   return 0;
 }
 
-// Promised: the object is this user's and has the recorded size, or no size yet. Not promised: that it
-// is the very object that was recorded. Another program of this user that removed it and made one of the
-// same name and size cannot be told apart.
+// Promised: the object is this user's and has the recorded size. Not promised: that it is the very one
+// that was recorded. One of the same name and size, made by another program of this user after ours was
+// removed, cannot be told apart.
 [[nodiscard]] inline bool is_recorded_object(const ObjectFacts& facts, std::uint64_t /*identity*/,
                                              std::uint64_t size) noexcept {
-  if (facts.owner != ::geteuid()) return false;
-  return facts.size == 0 || facts.size == allocated_size(size);
+  return facts.owner == ::geteuid() && facts.size != 0 && facts.size == allocated_size(size);
 }
 
 }  // namespace millrace::os

@@ -2,9 +2,9 @@
 // and cannot list them. Doorbells and lock files lie in a directory that only this user can enter, so on
 // macOS channels connect processes of one user; file_lock.hpp refuses objects of another.
 //
-// The directory is the user's cache directory under /var/folders. Not the temporary one: the system
-// deletes files there that nobody has opened for three days (confstr(3)), and would separate the two
-// sides of a channel that runs longer.
+// The directory is one of ours in the user's cache directory under /var/folders. Not in the temporary
+// one: the system deletes files there that nobody has opened for three days (confstr(3)), and would
+// separate the two sides of a channel that runs longer.
 #pragma once
 
 #include <limits.h>
@@ -29,12 +29,20 @@ namespace detail {
          status.st_uid == ::geteuid() && (status.st_mode & 0077) == 0;
 }
 
-[[nodiscard]] inline std::string user_directory() {
+// Makes the directory unless it is there. False if it cannot be used.
+[[nodiscard]] inline bool make_private_directory(const std::string& path) noexcept {
+  // chmod: the umask may have taken rights from us.
+  if (::mkdir(path.c_str(), 0700) == 0) (void)::chmod(path.c_str(), 0700);
+  return is_private_directory(path);
+}
+
+// With a slash at its end; empty if the system names none.
+[[nodiscard]] inline std::string user_cache_directory() {
   std::array<char, PATH_MAX> text{};
   const std::size_t length = ::confstr(_CS_DARWIN_USER_CACHE_DIR, text.data(), text.size());
   if (length == 0 || length > text.size()) return {};
   std::string path = text.data();
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (!path.empty() && path.back() != '/') path += '/';
   return path;
 }
 
@@ -43,11 +51,11 @@ namespace detail {
 // The same for all processes of a user, whatever their environment variables say.
 [[nodiscard]] inline const std::string& doorbell_directory() {
   static const std::string directory = [] {
-    std::string usual = detail::user_directory();
-    if (detail::is_private_directory(usual)) return usual;
+    const std::string cache = detail::user_cache_directory();
+    std::string usual = cache + "millrace";
+    if (!cache.empty() && detail::make_private_directory(usual)) return usual;
     std::string fallback = "/tmp/millrace-" + std::to_string(::geteuid());
-    if (::mkdir(fallback.c_str(), 0700) == 0) (void)::chmod(fallback.c_str(), 0700);
-    if (detail::is_private_directory(fallback)) return fallback;
+    if (detail::make_private_directory(fallback)) return fallback;
     // Somebody else took the name. Nothing can be created in this one: the caller's mkfifo or open
     // fails and says where.
     return std::string("/var/empty");

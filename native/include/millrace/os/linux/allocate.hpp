@@ -38,6 +38,9 @@ inline Result<void> set_object_mode(int fd, mode_t mode, const std::string& obje
   return {};
 }
 
+// Can an object be told from a later one of the same name, owner and size?
+inline constexpr bool kObjectsHaveIdentity = true;
+
 [[nodiscard]] inline std::uint64_t object_identity(const struct stat& status) noexcept {
   return static_cast<std::uint64_t>(status.st_ino);
 }

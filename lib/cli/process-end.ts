@@ -7,6 +7,25 @@ const interruptedCode = 130
 const terminatedCode = 143
 const brokenPipeCode = 141 // what a program dies with that writes to `head` for too long
 
+/** Why a command's signal was aborted, if the user did it. */
+class Interrupted extends Error {
+  constructor(readonly by: 'SIGINT' | 'SIGTERM') {
+    super(by)
+  }
+}
+
+/**
+ * If the user interrupted the command, ends the process by that same signal. No exit listener runs, so a
+ * peer sees a death and not an orderly end; it also cleans up.
+ */
+export async function dieIfInterrupted(signal: AbortSignal): Promise<void> {
+  const reason: unknown = signal.reason
+  if (!(reason instanceof Interrupted)) return
+  process.removeAllListeners(reason.by)
+  process.kill(process.pid, reason.by)
+  await new Promise((never) => setTimeout(never, 10_000))
+}
+
 /**
  * Runs a command and ends the process with its exit code. SIGINT, SIGTERM and a reader of our output that
  * went away abort the command's signal, so that it can leave its channels in good order; a second one
@@ -15,16 +34,16 @@ const brokenPipeCode = 141 // what a program dies with that writes to `head` for
 export async function runCommand(command: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const abort = new AbortController()
   let stopCode: number | undefined
-  const stop = (code: number) => {
+  const stop = (code: number, reason?: Interrupted) => {
     if (stopCode !== undefined) process.exit(stopCode)
     stopCode = code
-    abort.abort()
+    abort.abort(reason)
   }
   process.on('SIGINT', () => {
-    stop(interruptedCode)
+    stop(interruptedCode, new Interrupted('SIGINT'))
   })
   process.on('SIGTERM', () => {
-    stop(terminatedCode)
+    stop(terminatedCode, new Interrupted('SIGTERM'))
   })
   // Without listeners, a broken pipe would end in a stack trace.
   process.stdout.once('error', (error: NodeJS.ErrnoException) => {

@@ -26,7 +26,8 @@ type Write = (bytes: Uint8Array, signal: AbortSignal) => Promise<void>
 
 /**
  * A write may last, and the next read overwrites the buffer, so one waits for the other; the sender fills
- * the ring meanwhile. The end is taken only when everything is written: the sender waits for that.
+ * the ring meanwhile. An empty message adds nothing to the output, so it can serve as a receipt: it is taken
+ * only when everything before it is written, and `send` waits for that.
  */
 async function writeMessages(
   consumer: QueueConsumer,
@@ -35,16 +36,14 @@ async function writeMessages(
 ): Promise<void> {
   const buffer = Buffer.allocUnsafeSlow(consumer.capacity)
   for (;;) {
-    if (!(await consumer.readable({ signal }))) throw endedEarly(consumer.name)
+    if (!(await consumer.readable({ signal }))) return
     const filled = popMany(consumer, buffer)
     if (filled > 0) await write(buffer.subarray(0, filled), signal)
-    if (consumer.nextLength !== 0) continue
-    consumer.tryPop()
-    return
+    if (consumer.nextLength === 0) consumer.tryPop()
   }
 }
 
-/** Copies messages one behind the other while they fit; stops before the empty one, the end. */
+/** Copies messages one behind the other while they fit; stops before an empty one. */
 function popMany(consumer: QueueConsumer, buffer: Buffer): number {
   let filled = 0
   for (;;) {
@@ -93,13 +92,6 @@ function writeToStream(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
       else resolve()
     })
   })
-}
-
-function endedEarly(name: string): MillraceError {
-  return new MillraceError(
-    'ERR_MILLRACE_CLOSED',
-    `the sender on '${name}' left before the end of its input; what it sent is written`,
-  )
 }
 
 function explain(error: unknown, name: string): unknown {

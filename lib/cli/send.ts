@@ -5,6 +5,7 @@ import type { QueueProducer } from '../queue-producer.js'
 import { SpscQueue } from '../spsc-queue.js'
 import { isStream, readInto } from './files.js'
 import { openSide, parsePipeArguments } from './pipe.js'
+import { dieIfInterrupted } from './process-end.js'
 
 const stdin = 0
 
@@ -16,12 +17,14 @@ export async function send(args: readonly string[], signal: AbortSignal): Promis
     await waitForReceiver(producer, pipe.timeout, signal)
     if (isStream(stdin)) await sendStream(producer, process.stdin, signal)
     else await sendFile(producer, signal)
+    // `recv` takes an empty message only when everything before it is written: now end() means that.
     await producer.push('', { signal })
     await producer.end({ signal })
   } catch (error) {
+    // A receiver must not take half a file for a whole one.
+    if (!producer.closed && producer.peer === 'attached') await dieIfInterrupted(signal)
     throw explain(error, pipe.name)
   } finally {
-    // A receiver that is still there may read on; for a later one, half a file is worse than none.
     producer.close({ discard: producer.closed || producer.peer !== 'attached' })
   }
 }

@@ -36,8 +36,8 @@ Options:
 `,
   recv: `Usage: millrace recv NAME [OPTIONS] > FILE
 
-Writes what 'millrace send NAME' sends to standard output. Either may start first. Fails if the sender
-ends or dies before its input ended; what it sent until then is written.
+Writes what 'millrace send NAME', or any other producer, sends to standard output. Either may start
+first. Ends when the sender closes; fails if it dies or is interrupted, after writing what it sent.
 
 Options:
   --capacity BYTES  size of the ring, e.g. 64K or 4M (default: what the queue has, or 1M for a new one)

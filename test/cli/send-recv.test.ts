@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import test from 'ava'
+import { SpscQueue } from 'millrace'
 import { command, objects, start, until } from './run.js'
 
 const mark = `cli-${process.pid}`
@@ -82,11 +83,21 @@ test('an interrupted sender is not taken for one that is done', async (t) => {
   const send = start(command, ['send', name('interrupted')])
   send.child.stdin?.write('half')
   recv.child.stdout?.once('data', () => send.child.kill('SIGINT'))
-  t.is((await send.ended).code, 130)
+  t.is((await send.ended).signal, 'SIGINT')
   const { code, out, err } = await recv.ended
   t.is(code, 1)
   t.is(out.toString(), 'half')
-  t.regex(err, /left before the end/)
+  t.regex(err, /^millrace: the sender on '.*' died .*\(ERR_MILLRACE_PEER_GONE\)\n$/)
+})
+
+test('recv also serves a program that pushes and closes', async (t) => {
+  const recv = start(command, ['recv', name('library')])
+  using producer = SpscQueue.producer(name('library'))
+  for (const message of ['one ', '', 'two ', 'three']) await producer.push(message)
+  await producer.end()
+  const { code, out } = await recv.ended
+  t.is(code, 0)
+  t.is(out.toString(), 'one two three')
 })
 
 for (const which of ['send', 'recv'] as const) {

@@ -44,11 +44,11 @@ export class MillraceError extends Error {
   /** Stable; test this, not the message. */
   readonly code: ErrorCode
   /** The system call that failed, if one did. */
-  readonly syscall?: string
+  declare readonly syscall?: string // `declare`: an error without one has no such property
   /** Its errno, a positive number. */
-  readonly errno?: number
+  declare readonly errno?: number
   /** The object it was about. */
-  readonly path?: string
+  declare readonly path?: string
 
   constructor(code: ErrorCode, message: string, facts: SystemCallFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause })

@@ -1,8 +1,124 @@
 // The public types as a user's compiler sees them.
-import { expectAssignable } from 'tsd'
-import type { MillraceError } from 'millrace'
+import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
+import {
+  errorCodes,
+  MillraceError,
+  monotonicNow,
+  SharedMemory,
+  SpscQueue,
+  type BlockingOptions,
+  type ErrorCode,
+  type MessageSource,
+  type OpenMemoryOptions,
+  type PeerState,
+  type QueueConsumer,
+  type QueueOptions,
+  type QueueProducer,
+  type Reservation,
+  type WaitOptions,
+} from 'millrace'
 
+// Errors
 declare const error: MillraceError
-
 expectAssignable<Error>(error)
+expectType<ErrorCode>(error.code)
 expectAssignable<string>(error.code)
+expectAssignable<ErrorCode>('ERR_MILLRACE_CLOSED')
+expectNotAssignable<ErrorCode>('ERR_MILLRACE_NONSENSE')
+expectType<string | undefined>(error.syscall)
+expectType<number | undefined>(error.errno)
+expectAssignable<readonly ErrorCode[]>(errorCodes)
+expectError((error.code = 'ERR_MILLRACE_CLOSED'))
+
+// Opening
+const producer = SpscQueue.producer('name', { capacity: 4096, keep: true, mode: 0o660, poll: 0.5 })
+const consumer = SpscQueue.consumer('name')
+expectType<QueueProducer>(producer)
+expectType<QueueConsumer>(consumer)
+expectType<boolean>(SpscQueue.unlink('name'))
+expectAssignable<QueueOptions>({ capacity: undefined })
+expectError(SpscQueue.producer())
+expectError(SpscQueue.producer(7))
+expectError(SpscQueue.producer('name', { capacity: '4096' }))
+expectError(SpscQueue.producer('name', { size: 1 }))
+expectError((SpscQueue.unlink = () => true))
+
+// Both sides
+expectType<string>(producer.name)
+expectType<number>(producer.capacity)
+expectType<number>(producer.maxMessage)
+expectType<PeerState>(consumer.peer)
+expectAssignable<PeerState>('gone')
+expectNotAssignable<PeerState>('dead')
+expectType<number>(consumer.peerPid)
+expectType<boolean>(consumer.closed)
+expectType<Promise<void>>(consumer.waitForPeer({ timeout: 10 }))
+expectType<QueueConsumer>(consumer.ref().unref())
+expectType<void>(producer.close({ discard: true }))
+expectAssignable<Disposable>(producer)
+expectError(producer.close(true))
+expectError((producer.capacity = 1))
+expectNotAssignable<keyof QueueProducer>('native')
+expectNotAssignable<keyof QueueProducer>('room')
+
+// Sending
+expectAssignable<MessageSource>('text')
+expectAssignable<MessageSource>(Buffer.alloc(1))
+expectAssignable<MessageSource>(new Float64Array(1))
+expectAssignable<MessageSource>(new DataView(new ArrayBuffer(1)))
+expectNotAssignable<MessageSource>(new ArrayBuffer(1))
+expectNotAssignable<MessageSource>(1)
+expectType<boolean>(producer.tryPush('x'))
+expectType<Promise<void>>(producer.push('x', { signal: new AbortController().signal }))
+expectType<void>(producer.pushSync('x', { timeout: 1, spin: 0.1 }))
+expectType<number>(producer.tryPushBatch(['x', Buffer.alloc(1)] as const))
+expectType<Promise<void>>(producer.pushBatch(['x']))
+expectType<Reservation | undefined>(producer.reserve(8))
+expectType<Promise<Reservation>>(producer.reserveWhenFree(8))
+expectType<Promise<void>>(producer.end())
+expectType<number>(producer.freeBytes)
+expectError(producer.push({ text: 'x' }))
+expectError(consumer.push('x'))
+
+declare const reservation: Reservation
+expectType<Uint8Array>(reservation.bytes)
+expectType<void>(reservation.commit(4))
+expectAssignable<Disposable>(reservation)
+
+// Receiving
+expectType<Buffer | undefined>(consumer.tryPop())
+expectType<number>(consumer.tryPopInto(new Uint16Array(4)))
+expectType<Promise<Buffer | undefined>>(consumer.pop())
+expectType<Buffer | undefined>(consumer.popSync({ timeout: 1 }))
+expectType<number>(consumer.nextLength)
+expectType<number>(consumer.drain((message) => expectType<Uint8Array>(message), 10))
+expectType<Promise<boolean>>(consumer.readable())
+expectAssignable<AsyncIterable<Buffer>>(consumer)
+expectError(producer.tryPop())
+
+// Waiting
+expectAssignable<WaitOptions>({})
+expectAssignable<BlockingOptions>({ timeout: undefined })
+expectNotAssignable<WaitOptions>({ timeout: '1' })
+expectNotAssignable<WaitOptions>({ signal: 'abort' })
+
+// Shared memory
+const memory = SharedMemory.create('name', 4096, { mode: 0o640 })
+expectType<SharedMemory>(memory)
+expectType<SharedMemory>(SharedMemory.open('name', { readOnly: true, owner: 1000 }))
+expectType<boolean>(SharedMemory.unlink('name'))
+expectType<boolean>(memory.unlink())
+expectType<ArrayBuffer>(memory.buffer)
+expectAssignable<Float32Array>(memory.view(Float32Array))
+expectAssignable<BigInt64Array>(memory.view(BigInt64Array, 8, 1))
+expectAssignable<DataView>(memory.view(DataView))
+expectAssignable<Uint16Array>(memory.read(new Uint16Array(2), 4))
+expectType<void>(memory.write(Buffer.alloc(4)))
+expectAssignable<Disposable>(memory)
+expectAssignable<OpenMemoryOptions>({ readOnly: undefined })
+expectError(SharedMemory.create('name'))
+expectError(SharedMemory.create('name', 8, { readOnly: true }))
+expectError(memory.read([1, 2]))
+expectError((memory.size = 1))
+
+expectType<bigint>(monotonicNow())

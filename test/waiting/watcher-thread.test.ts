@@ -129,6 +129,7 @@ test.serial('a worker that is terminated in the middle of waiting harms nobody',
   const producer = openProducer(t, name)
   const other = actor(t, withoutUv)
   for (let round = 0; round < 5; round++) {
+    const before = await countThreads(other)
     await other.do(
       async ({ own }, worker, queue) => {
         const { Worker } = process.getBuiltinModule('worker_threads')
@@ -139,10 +140,11 @@ test.serial('a worker that is terminated in the middle of waiting harms nobody',
           started.once('error', reject)
         })
       },
-      new URL('../queue/fixtures/blocking.js', import.meta.url).href,
+      new URL('../queue/fixtures/blocking-without-uv.js', import.meta.url).href,
       name,
     )
     t.is(producer.peer, 'attached')
+    t.is(await countThreads(other), before + 2, 'the worker, and its watcher')
     // Wake-ups on their way while it ends.
     const ending = other.do(({ own }) =>
       (own['worker'] as { terminate(): Promise<number> }).terminate(),

@@ -341,8 +341,9 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
   }
   // counters() -> [received, lost, skipped, joinedAfter, waiting, held]
   Napi::Value counters(const Napi::CallbackInfo& info) {
-    auto list = Napi::Float64Array::New(info.Env(), 6);
+    auto counted = Napi::Float64Array::New(info.Env(), 6);
     if (const FrameReader* side = handle_.side()) {
+      double* list = counted.Data();
       list[0] = static_cast<double>(side->received());
       list[1] = static_cast<double>(side->lost());
       list[2] = static_cast<double>(side->skipped());
@@ -350,7 +351,7 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
       list[4] = static_cast<double>(side->waiting_frames());
       list[5] = static_cast<double>(side->held());
     }
-    return list;
+    return counted;
   }
   // Has the writer shut us out because our positions were impossible?
   Napi::Value excluded(const Napi::CallbackInfo& info) {

@@ -30,7 +30,9 @@ bool succeeded(const Result<T>& result, const char* what) {
   return false;
 }
 
-os::Deadline soon() { return os::Deadline::after(2'000'000'000); }
+os::Deadline soon() {
+  return os::Deadline::after(2'000'000'000);
+}
 
 void try_errors() {
   expect(std::string_view(code_name(code_of_errno(EACCES))) == "PERMISSION", "code_of_errno");
@@ -87,7 +89,8 @@ void try_queue(const std::string& name) {
   spec.capacity = 1;
   auto producing = QueueProducer::open(spec, soon());
   auto consuming = QueueConsumer::open(spec, soon());
-  if (!succeeded(producing, "QueueProducer::open") || !succeeded(consuming, "QueueConsumer::open")) {
+  if (!succeeded(producing, "QueueProducer::open") ||
+      !succeeded(consuming, "QueueConsumer::open")) {
     return;
   }
   QueueProducer& producer = *producing.value();
@@ -115,10 +118,13 @@ void try_queue(const std::string& name) {
   producer.use_ringer(&ringer);
   consumer.use_ringer(&ringer);
   RingProducer& in = producer.ring();
-  expect(in.has_room(8) && in.room() == in.capacity() && in.drained() && !in.corrupt(), "RingProducer");
-  expect(in.max_message() < in.capacity() && in.data() != nullptr && in.next_offset() > 0, "RingProducer");
+  expect(in.has_room(8) && in.room() == in.capacity() && in.drained() && !in.corrupt(),
+         "RingProducer");
+  expect(in.max_message() < in.capacity() && in.data() != nullptr && in.next_offset() > 0,
+         "RingProducer");
   RingConsumer& out = consumer.ring();
-  expect(!out.has_data() && out.available() == 0 && out.capacity() == in.capacity(), "RingConsumer");
+  expect(!out.has_data() && out.available() == 0 && out.capacity() == in.capacity(),
+         "RingConsumer");
   expect(out.data() != nullptr && !out.corrupt() && out.next_offset() > 0, "RingConsumer");
   auto& side = producer.side();
   expect(side.open() && side.peer() == Peer::attached && !side.peer_left(), "QueueSide");
@@ -165,15 +171,18 @@ void try_frames(const std::string& name) {
   expect(reader.holds(frame.slot, frame.sequence) && reader.held() == 1, "holds");
   expect(reader.release(frame.slot, frame.sequence), "release");
   expect(reader.latest().status == ReceivedFrame::Status::empty, "latest");
-  expect(reader.writer() == Peer::attached && !reader.writer_left() && !reader.excluded(), "writer");
+  expect(reader.writer() == Peer::attached && !reader.writer_left() && !reader.excluded(),
+         "writer");
   expect(reader.writer_doorbell() == 0 && reader.writer_pid() != 0, "writer");
   expect(reader.lost() == 0 && reader.received() == 1 && reader.skipped() == 0, "counters");
-  expect(reader.joined_after() == 0 && reader.max_held() > 0 && reader.waiting_frames() == 0, "counters");
+  expect(reader.joined_after() == 0 && reader.max_held() > 0 && reader.waiting_frames() == 0,
+         "counters");
   expect(!reader.has_frame() && !reader.stirred() && !reader.sleeper().parked(), "FrameReader");
   expect(writer.wait_free(1000, 1'000'000) && writer.stirred(), "wait_free");
   expect(!writer.park(WakeAddress{}) && !writer.sleeper().parked(), "FrameWriter::park");
   expect(!writer.reap_dead_readers() && writer.readers() == 1, "reap_dead_readers");
-  writer.for_each_reader_bell([](std::uint64_t bell) { expect(bell == 0, "for_each_reader_bell"); });
+  writer.for_each_reader_bell(
+      [](std::uint64_t bell) { expect(bell == 0, "for_each_reader_bell"); });
   os::BellRinger ringer;
   writer.use_ringer(&ringer);
   reader.use_ringer(&ringer);
@@ -194,8 +203,10 @@ void try_shared_memory(const std::string& name) {
     return;
   }
   created.value()->memory()->data()[99] = std::byte{5};
-  expect(opened.value()->memory()->data()[99] == std::byte{5}, "the read-only map follows the object");
-  expect(opened.value()->memory()->size() == 100 && changed.value()->memory()->size() == 100, "size");
+  expect(opened.value()->memory()->data()[99] == std::byte{5},
+         "the read-only map follows the object");
+  expect(opened.value()->memory()->size() == 100 && changed.value()->memory()->size() == 100,
+         "size");
   expect(created.value()->owner() && !opened.value()->owner() && opened.value()->read_only(),
          "SharedMemory");
   expect(opened.value()->name() == name, "SharedMemory::name");
@@ -203,7 +214,8 @@ void try_shared_memory(const std::string& name) {
   opened.value()->close();
   created.value()->close();
   const auto unlinked = SharedMemory::unlink(name);
-  expect(succeeded(unlinked, "SharedMemory::unlink") && !unlinked.value(), "close removes the object");
+  expect(succeeded(unlinked, "SharedMemory::unlink") && !unlinked.value(),
+         "close removes the object");
 }
 
 }  // namespace

@@ -47,7 +47,8 @@ TEST_CASE_FIXTURE(Object, "a mirror stays within its part of the object") {
 }
 
 TEST_CASE_FIXTURE(Object,
-                  "a private map follows the object, but keeps its own stray writes to itself") {
+                  "a private map follows the object, but keeps its own stray writes to itself" *
+                      doctest::skip(!os::kStrayWritesArePrivate)) {
   const auto shared = must(os::map_shared(fd.get(), 0, 2 * page, name()));
   const auto mine = must(os::map_private(fd.get(), 0, 2 * page, name()));
   shared->data()[5] = std::byte{1};
@@ -60,7 +61,8 @@ TEST_CASE_FIXTURE(Object,
   CHECK(mine->data()[page] == std::byte{4});
 }
 
-TEST_CASE_FIXTURE(Object, "a private map of a descriptor that may only read takes writes, too") {
+TEST_CASE_FIXTURE(Object, "a private map of a descriptor that may only read takes writes, too" *
+                              doctest::skip(!os::kStrayWritesArePrivate)) {
   auto made = must(os::create_object(name("ro"), 0600));
   REQUIRE(os::allocate_object(made.get(), page, name("ro")).ok());
   const os::Descriptor reader = must(os::open_object(name("ro"), os::Access::read_only));

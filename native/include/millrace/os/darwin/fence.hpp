@@ -6,8 +6,12 @@
 
 namespace millrace::os {
 
-[[nodiscard]] constexpr bool asymmetric_fence_available() noexcept { return false; }
+[[nodiscard]] constexpr bool asymmetric_fence_available() noexcept {
+  return false;
+}
 
-inline void heavy_fence() noexcept { std::atomic_thread_fence(std::memory_order_seq_cst); }
+inline void heavy_fence() noexcept {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
 
 }  // namespace millrace::os

@@ -60,9 +60,8 @@ class FileLock {
     const std::string path = path_of(object_name);
     Descriptor fd;
     for (int refusals = 0;; ++refusals) {
-      fd = Descriptor(retry_eintr([&] {
-        return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-      }));
+      fd = Descriptor(retry_eintr(
+          [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); }));
       if (fd) break;
       // Under an unusual umask its creator has yet to open it up.
       if (errno != EACCES || refusals >= 4) return system_error("open", errno, path);
@@ -71,7 +70,8 @@ class FileLock {
     struct stat status {};
     if (::fstat(fd.get(), &status) != 0) return system_error("fstat", errno, path);
     if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid()) {
-      return make_error(Code::not_ours, "'" + path + "' is not a lock file of ours; remove it", path);
+      return make_error(Code::not_ours, "'" + path + "' is not a lock file of ours; remove it",
+                        path);
     }
     if ((status.st_mode & 07777) != 0600 && ::fchmod(fd.get(), 0600) != 0) {
       return system_error("fchmod", errno, path);

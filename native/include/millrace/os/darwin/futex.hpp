@@ -112,9 +112,8 @@ inline FutexWait futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_
     return detail::futex_failure(errno, timeout_ns);
   }
   if (calls.ulock_wait != nullptr) {
-    const int result =
-        calls.ulock_wait(detail::kUlockCompareAndWaitShared | detail::kUlockNoErrno, &word, expected,
-                         detail::ulock_timeout_us(timeout_ns));
+    const int result = calls.ulock_wait(detail::kUlockCompareAndWaitShared | detail::kUlockNoErrno,
+                                        &word, expected, detail::ulock_timeout_us(timeout_ns));
     if (result >= 0) return FutexWait::woken;
     return detail::futex_failure(-result, timeout_ns);
   }
@@ -127,8 +126,8 @@ inline void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
   if (calls.sync_wait != nullptr) {
     (void)calls.sync_wake_all(&word, sizeof word, detail::kSyncShared);
   } else if (calls.ulock_wait != nullptr) {
-    constexpr std::uint32_t operation = detail::kUlockCompareAndWaitShared | detail::kUlockWakeAll |
-                                        detail::kUlockNoErrno;
+    constexpr std::uint32_t operation =
+        detail::kUlockCompareAndWaitShared | detail::kUlockWakeAll | detail::kUlockNoErrno;
     (void)calls.ulock_wake(operation, &word, 0);
   }
 }

@@ -117,7 +117,7 @@ export function run(
 }
 
 /** The FIFOs that a process can be woken by: open to read and write. Those of its peers it only writes. */
-function doorbellsOf(pid: number): string[] {
+export function doorbellsOf(pid: number): string[] {
   const process = `/proc/${pid}`
   try {
     return readdirSync(`${process}/fd`).flatMap((fd) => {

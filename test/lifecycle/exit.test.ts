@@ -1,0 +1,69 @@
+// Each way a process can end, with everything open and waits pending on all of it.
+
+import { existsSync } from 'node:fs'
+import test from 'ava'
+import { SpscQueue } from 'millrace'
+import { objectsOf, uniqueName } from '../support/names.js'
+import { doorbellsOf, run } from '../support/process.js'
+import { until } from '../support/until.js'
+
+const everything = new URL('./fixtures/everything.js', import.meta.url)
+
+for (const { how, code, says } of [
+  { how: 'dry', code: 0 },
+  { how: 'close', code: 0 },
+  { how: 'closeTwice', code: 0 },
+  { how: 'closeInCallback', code: 0 },
+  { how: 'closeWhileExiting', code: 7 },
+  { how: 'exit', code: 7 },
+  { how: 'exitInCallback', code: 7 },
+  { how: 'throw', code: 1, says: /Error: thrown on purpose/ },
+  { how: 'throwInCallback', code: 1, says: /Error: thrown on purpose/ },
+  { how: 'reject', code: 1, says: /Error: rejected on purpose/ },
+]) {
+  test.serial(`${how}: ends as Node would, and leaves nothing`, async (t) => {
+    const name = uniqueName(t)
+    const child = run(t, everything, [name, how])
+    await child.next()
+    const doorbells = doorbellsOf(child.pid)
+    t.is(doorbells.length, 1)
+    child.send('go')
+    t.deepEqual(await child.ended(), { code, signal: null }, child.stderr)
+    if (says === undefined) t.is(child.stderr, '')
+    else t.regex(child.stderr, says)
+    t.deepEqual(objectsOf(name), [])
+    t.deepEqual(doorbells.filter(existsSync), [])
+  })
+}
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
+  test.serial(`${signal}: the next start takes the same names at once and clears up`, async (t) => {
+    const name = uniqueName(t)
+    const killed = run(t, everything, [name, 'stay'])
+    await killed.next()
+    const doorbells = doorbellsOf(killed.pid)
+    t.is(doorbells.length, 1)
+    t.deepEqual(await killed.kill(signal), { code: null, signal })
+    t.true(objectsOf(name).length > 0, 'nothing runs any more that could have removed it')
+
+    const next = run(t, everything, [name, 'exit'])
+    next.send('go')
+    t.deepEqual(await next.ended(), { code: 7, signal: null }, next.stderr)
+    t.is(next.stderr, '')
+    t.deepEqual(objectsOf(name), [])
+    t.deepEqual(doorbells.filter(existsSync), [], 'nor is its doorbell left')
+  })
+}
+
+test.serial('a child goes on when its parent dies, and is told', async (t) => {
+  const name = uniqueName(t)
+  const results = uniqueName(t)
+  using consumer = SpscQueue.consumer(results)
+  const parent = run(t, new URL('./fixtures/parent.js', import.meta.url), [name, results])
+  const { child } = (await parent.next()) as { child: number }
+  await parent.kill()
+  t.is((await consumer.pop({ timeout: 10_000 }))?.toString(), 'ERR_MILLRACE_PEER_GONE')
+  t.is((await consumer.pop({ timeout: 10_000 }))?.toString(), 'taken over')
+  await until(() => !existsSync(`/proc/${child}`))
+  t.is(await consumer.pop({ timeout: 10_000 }), undefined, 'it ended in good order')
+})

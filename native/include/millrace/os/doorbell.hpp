@@ -4,7 +4,8 @@
 //   - the FIFO is full: it holds thousands of rings, and its reader looks at everything after such a read;
 //   - a token nobody knows is dropped by its reader;
 //   - bytes that are no multiple of a token make the reader look at everything.
-// The FIFO's read end closes when its owner dies: POLLERR on the write end is the death notice.
+// The FIFO's read end closes when its owner dies: POLLERR on the write end is the death notice, where the
+// system gives one (kHangUpIsHeard).
 #pragma once
 
 #include <dirent.h>

@@ -12,6 +12,10 @@
 
 namespace millrace::os {
 
+// Does whoever polls the write end of a FIFO hear that its last reader is gone? kqueue has no filter for
+// that alone, so libuv's UV_DISCONNECT never comes: who waits must look at the peer every now and then.
+inline constexpr bool kHangUpIsHeard = false;
+
 // Once for each descriptor that quiet_write is used on.
 [[nodiscard]] inline bool make_quiet(int fd) noexcept {
   return ::fcntl(fd, F_SETNOSIGPIPE, 1) == 0;

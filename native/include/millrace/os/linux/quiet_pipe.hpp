@@ -13,6 +13,9 @@
 
 namespace millrace::os {
 
+// Does whoever polls the write end of a FIFO hear that its last reader is gone?
+inline constexpr bool kHangUpIsHeard = true;
+
 // Once for each descriptor that quiet_write is used on. Nothing to do on Linux.
 [[nodiscard]] inline bool make_quiet(int /*fd*/) noexcept {
   return true;

@@ -252,7 +252,8 @@ TEST_CASE_FIXTURE(Frames, "joining waits for a publish under way, but not for ev
 }
 
 TEST_CASE_FIXTURE(Frames,
-                  "a stray write into a frame reaches neither the writer nor other readers") {
+                  "a stray write into a frame reaches neither the writer nor other readers" *
+                      doctest::skip(!os::kStrayWritesArePrivate)) {
   auto out = writer();
   auto in = reader();
   auto other = reader();
@@ -431,6 +432,7 @@ TEST_CASE_FIXTURE(Frames, "published is received plus lost plus skipped, exactly
     while (mine < 300 && good) {
       const ReceivedFrame frame = random.below(4) == 0 ? in->latest() : in->receive();
       if (frame.status == Status::empty) {
+        (void)in->wait_frame(1000, kMillisecond);
         good = !deadline.passed();
         continue;
       }
@@ -583,6 +585,7 @@ TEST_CASE_FIXTURE(Frames, "readers killed at any instant leave no slot behind") 
           const ReceivedFrame frame = in.receive();
           if (frame.status != Status::ok) {
             CHILD_EXPECT(frame.status == Status::empty);
+            (void)in.wait_frame(1000, kMillisecond);
             continue;
           }
           CHILD_EXPECT(stamp_of(in, frame) == frame.sequence);
@@ -596,8 +599,9 @@ TEST_CASE_FIXTURE(Frames, "readers killed at any instant leave no slot behind") 
     });
     const std::uint64_t target = received->load() + 1 + random.below(200);
     const os::Deadline deadline = soon();
-    while (received->load() < target && !deadline.passed())
-      (void)publish(*out);
+    while (received->load() < target && !deadline.passed()) {
+      if (!publish(*out)) (void)out->wait_free(1000, kMillisecond);
+    }
     child.kill();
     REQUIRE(received->load() >= target);
     REQUIRE(publish(*out, 20));  // it stands in nobody's way

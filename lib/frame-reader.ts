@@ -247,12 +247,16 @@ export class FrameReader {
     const timeout = duration(options, 'timeout', Infinity)
     const end = performance.now() + timeout
     const spin = duration(options, 'spin', 0.05)
-    for (;;) {
-      const left = end - performance.now()
-      const found = this.#look(true, () => this.tryReceive())
-      if (found !== undefined) return frameOrEnd(found)
-      if (left <= 0) throw timeoutError(`a frame of '${this.name}'`, timeout)
-      this.#native.wait(spin, left)
+    try {
+      for (;;) {
+        const left = end - performance.now()
+        const found = this.#look(true, () => this.tryReceive())
+        if (found !== undefined) return frameOrEnd(found)
+        if (left <= 0) throw timeoutError(`a frame of '${this.name}'`, timeout)
+        this.#native.wait(spin, left)
+      }
+    } finally {
+      this.#room.parkAgain() // somebody may wait in the event loop, too
     }
   }
 

@@ -180,17 +180,21 @@ export class FrameWriter {
   loanSync(options: { readonly timeout?: number; readonly spin?: number } = {}): LoanedFrame {
     const end = performance.now() + duration(options, 'timeout', Infinity)
     const spin = duration(options, 'spin', 0.05)
-    for (;;) {
-      const frame = this.tryLoan()
-      if (frame !== undefined) return frame
-      const left = end - performance.now()
-      if (left <= 0) {
-        throw new MillraceError(
-          'ERR_MILLRACE_TIMEOUT',
-          `no slot of '${this.name}' became free in time; its readers hold or queue all of them`,
-        )
+    try {
+      for (;;) {
+        const frame = this.tryLoan()
+        if (frame !== undefined) return frame
+        const left = end - performance.now()
+        if (left <= 0) {
+          throw new MillraceError(
+            'ERR_MILLRACE_TIMEOUT',
+            `no slot of '${this.name}' became free in time; its readers hold or queue all of them`,
+          )
+        }
+        this.#native.wait(spin, left)
       }
-      this.#native.wait(spin, left)
+    } finally {
+      this.#room.parkAgain() // somebody may wait in the event loop, too
     }
   }
 

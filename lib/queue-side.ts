@@ -132,12 +132,6 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
       this.#leave(false, error)
       return error
     }
-    if (outcome === Outcome.invalid) {
-      return new MillraceError(
-        'ERR_MILLRACE_INVALID_ARGUMENT',
-        'a message must be a string, a Buffer, a typed array or a DataView',
-      )
-    }
     return closedError(this.#title)
   }
 

@@ -2,6 +2,7 @@
 
 import { getEventListeners } from 'node:events'
 import test from 'ava'
+import { FrameReader, FrameWriter } from 'millrace'
 
 import { uniqueName } from '../support/names.js'
 import { bytes, onePage, openConsumer, openPair, openProducer } from '../support/queues.js'
@@ -127,6 +128,25 @@ test('a blocking wait leaves a pending waitForPeer its wake-up', async (t) => {
   const producer = openProducer(t, name)
   await came
   t.is(producer.peer, 'attached')
+})
+
+test('blocking for a frame leaves waiting calls their wake-up', async (t) => {
+  const name = uniqueName(t)
+  using writer = FrameWriter.create(name, { slotBytes: 64, slots: 2, maxReaders: 1, ...parked })
+  using reader = await FrameReader.open(name, parked)
+  const received = reader.receive(soon)
+  await turn()
+  t.throws(() => reader.receiveSync({ timeout: 5 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  writer.tryLoan()!.publish()
+  using frame = await received
+  t.is(frame?.byteLength, 64)
+
+  using _ = writer.tryLoan()!
+  const loaned = writer.loan(soon)
+  await turn()
+  t.throws(() => writer.loanSync({ timeout: 5 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  frame?.release()
+  ;(await loaned).discard()
 })
 
 test('waitForPeer resolves at once when the peer is there', async (t) => {

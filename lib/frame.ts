@@ -262,7 +262,8 @@ export class Frame {
   }
 
   /**
-   * The frame's bytes in shared memory. Do not keep it beyond `release()`.
+   * The frame's bytes in shared memory. Do not keep them beyond `release()`; a call that goes on in the
+   * background (`fs.write`, `zlib`, `crypto`) must have ended before, or be given a copy.
    *
    * @throws MillraceError `RELEASED`, `CLOSED`, `UNSUPPORTED_RUNTIME` (Electron: use `copyTo`)
    */

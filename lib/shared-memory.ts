@@ -108,7 +108,8 @@ export class SharedMemory {
   }
 
   /**
-   * All of it as one ArrayBuffer, always the same. `close()` detaches it: views become empty.
+   * All of it as one ArrayBuffer, always the same. `close()` detaches it: views become empty. A call that
+   * goes on in the background (`fs.write`, `zlib`, `crypto`) with a view of it must have ended before.
    *
    * @throws MillraceError `CLOSED`, `UNSUPPORTED_RUNTIME` (Electron: use `read` and `write`)
    */

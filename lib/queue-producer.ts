@@ -88,7 +88,10 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
     return this.#pushSome(messages.map(asBytes), 0)
   }
 
-  /** Sends all messages in order, in as few batches as there is room. Errors as `push`. */
+  /**
+   * Sends all messages in order, in as few batches as there is room. Errors as `push`; if it is aborted or
+   * fails while it waits, the first part may have been sent.
+   */
   async pushBatch(messages: readonly MessageSource[], options?: WaitOptions): Promise<void> {
     const all = messages.map(asBytes)
     if (this.#reservation !== undefined) throw this.#busy()

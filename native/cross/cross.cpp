@@ -51,7 +51,8 @@ void try_os() {
   os::heavy_fence();
   (void)os::asymmetric_fence_available();
   os::spin_hint();
-  expect(os::random_u64() != os::random_u64(), "random_u64");
+  const std::uint64_t once = os::random_u64();
+  expect(once != os::random_u64(), "random_u64");
   expect(os::process_start_time() != 0, "process_start_time");
   unsigned char boot[16];
   os::boot_id(boot);

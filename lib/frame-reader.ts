@@ -1,6 +1,7 @@
 // The reading side of a frame channel.
 
 import {
+  abortedError,
   closedError,
   corruptError,
   invalidArgument,
@@ -25,7 +26,6 @@ import {
 } from './options.js'
 import type { PeerState } from './spsc-queue.js'
 import { WaitingRoom } from './waiting.js'
-import { abortedError } from './errors.js'
 
 /**
  * What happens when this reader is too slow:

@@ -368,8 +368,9 @@ test('end resolves when everything is read, and closes', async (t) => {
 
 test('end of an empty queue needs nobody', async (t) => {
   const name = uniqueName(t)
-  await openProducer(t, name).end(soon)
-  t.pass()
+  const producer = openProducer(t, name)
+  await producer.end(soon)
+  t.true(producer.closed)
 })
 
 test('wrong options of waits are named', async (t) => {

@@ -32,7 +32,8 @@
       'conditions': [
         ['OS=="linux"', {
           'cflags_cc': ['-pthread'],
-          'ldflags': ['-pthread'],
+          # nodelete: a thread of the addon may outlive the worker that loaded it.
+          'ldflags': ['-pthread', '-Wl,-z,nodelete'],
           # Part of libc since glibc 2.34 and in musl; older glibc, which prebuilds target, needs them.
           'libraries': ['-ldl', '-lrt'],
         }],

@@ -1,9 +1,7 @@
-// The only file that loads the addon. Types its boundary, and starts the two services that everything
+// The only file that uses the addon as it is. Types its boundary, and starts the two services that everything
 // above needs: wake-ups from the doorbell, and closing all channels when the process exits.
 
-import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
-
+import { findAddon, load } from './binary.js'
 import { MillraceError, type ErrorCode } from './errors.js'
 
 /** Results of hot native calls below zero; the numbers of native/addon/channel.hpp. */
@@ -174,34 +172,7 @@ interface Addon {
   readonly SharedMemory: new (options: NativeMemoryOptions) => NativeMemory
 }
 
-/** Says in one sentence what to do when there is no binary for this machine. Exported for its test. */
-export function load(
-  platform: string,
-  architecture: string,
-  find: (root: string) => unknown,
-): unknown {
-  const here = `${platform}-${architecture}, Node ${process.version}`
-  if (platform !== 'linux' && platform !== 'darwin') {
-    throw new MillraceError(
-      'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
-      `millrace runs on Linux and macOS, not on ${here}; on Windows use it inside WSL 2`,
-    )
-  }
-  try {
-    return find(fileURLToPath(new URL('..', import.meta.url)))
-  } catch (cause) {
-    throw new MillraceError(
-      'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
-      `millrace has no working binary for ${here}; with a C++20 compiler installed, build one: ` +
-        'npm rebuild millrace --build-from-source',
-      { cause },
-    )
-  }
-}
-
-const find = createRequire(import.meta.url)('node-gyp-build') as (root: string) => unknown
-
-export const native = load(process.platform, process.arch, find) as Addon
+export const native = load(process.platform, process.arch, findAddon) as Addon
 
 const wakeHandlers = new Map<number, () => void>()
 let lastToken = 0

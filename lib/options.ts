@@ -1,7 +1,5 @@
 // Reading options: each wrong one is named, with what was expected.
 
-import { inspect } from 'node:util'
-
 import { invalidArgument } from './errors.js'
 
 /** Options of every call that waits. */
@@ -117,5 +115,7 @@ export function access(options: AccessOptions): { mode: number; owner: number | 
 
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
-  return typeof value === 'object' && value !== null ? inspect(value, { depth: 0 }) : String(value)
+  return typeof value === 'object' && value !== null
+    ? process.getBuiltinModule('node:util').inspect(value, { depth: 0 })
+    : String(value)
 }

@@ -1,9 +1,7 @@
 // What `send` and `recv` have in common. Every piece of input is one message; an empty message is the
 // end. Without it, a sender that was interrupted and closed would look like one that was done.
 
-import { MillraceError } from '../errors.js'
-import type { QueueConsumer } from '../queue-consumer.js'
-import type { QueueProducer } from '../queue-producer.js'
+import { MillraceError, type QueueConsumer, type QueueProducer } from '../index.js'
 import { parseBytes, parseCount } from './quantities.js'
 import { parseCommand, UsageError } from './usage.js'
 

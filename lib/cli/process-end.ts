@@ -1,6 +1,6 @@
 // How a command ends: exit codes, the one line that says what went wrong, signals and broken pipes.
 
-import { MillraceError } from '../errors.js'
+import { MillraceError } from '../index.js'
 import { UsageError } from './usage.js'
 
 const interruptedCode = 130

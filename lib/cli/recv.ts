@@ -1,8 +1,6 @@
 // `millrace recv NAME`: a queue to standard output.
 
-import { abortedError, MillraceError } from '../errors.js'
-import type { QueueConsumer } from '../queue-consumer.js'
-import { SpscQueue } from '../spsc-queue.js'
+import { MillraceError, type QueueConsumer, SpscQueue } from '../index.js'
 import { isStream, writeAll } from './files.js'
 import { openSide, parsePipeArguments } from './pipe.js'
 
@@ -79,7 +77,7 @@ async function writeToFile(bytes: Uint8Array): Promise<void> {
 function writeToStream(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = () => {
-      reject(abortedError(signal))
+      reject(signal.reason)
     }
     if (signal.aborted) {
       onAbort()

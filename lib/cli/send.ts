@@ -1,8 +1,6 @@
 // `millrace send NAME`: standard input into a queue.
 
-import { MillraceError } from '../errors.js'
-import type { QueueProducer } from '../queue-producer.js'
-import { SpscQueue } from '../spsc-queue.js'
+import { MillraceError, type QueueProducer, SpscQueue } from '../index.js'
 import { isStream, readInto } from './files.js'
 import { openSide, parsePipeArguments } from './pipe.js'
 import { dieIfInterrupted } from './process-end.js'

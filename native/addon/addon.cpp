@@ -1,6 +1,8 @@
 // The addon's entry: one Environment per JavaScript environment, and the exports typed in lib/native.ts.
 #include "addon.hpp"
 
+#include <pthread.h>
+
 #include "arguments.hpp"
 #include "environment.hpp"
 #include "millrace/queue.hpp"
@@ -57,8 +59,23 @@ Napi::Value monotonic(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), os::monotonic_ns());
 }
 
+void run_on_own_thread(void (*job)()) {
+  pthread_t thread{};
+  const auto start = [](void* given) -> void* {
+    reinterpret_cast<void (*)()>(given)();
+    return nullptr;
+  };
+  if (pthread_create(&thread, nullptr, start, reinterpret_cast<void*>(job)) == 0) {
+    pthread_detach(thread);
+  } else {
+    job();
+  }
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  (void)os::asymmetric_fence_available();  // registers the process, once
+  // Not on this thread: it would hold up require() for 10 ms. The addon is linked never to be unloaded,
+  // so the thread may outlive the environment that started it.
+  os::register_light_fence(run_on_own_thread);
   env.SetInstanceData(new Environment(env));
   exports.Set("configure", Napi::Function::New<configure>(env, "configure"));
   exports.Set("hold", Napi::Function::New<hold>(env, "hold"));

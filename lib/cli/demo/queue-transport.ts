@@ -1,7 +1,6 @@
 // Messages through an SpscQueue, written and read where they lie in shared memory.
 
-import { monotonicNow } from '../../index.js'
-import { SpscQueue } from '../../spsc-queue.js'
+import { monotonicNow, SpscQueue } from '../../index.js'
 import type { Inlet, Outlet, Room, Take } from './transport.js'
 
 const stampBytes = 8

@@ -106,7 +106,7 @@ class FrameWriter {
     // Joining readers need to know whether a publish that may not know them yet is under way:
     // begun -> fence -> active here, active -> heavy fence -> begun there (FrameReader::join).
     sequence_line.begun.store(sequence, std::memory_order_relaxed);
-    join_fence();
+    os::light_fence();
     const std::uint64_t active = active_lanes();
 
     layout::SlotRecord& record = channel_.slot(slot);
@@ -422,7 +422,7 @@ class FrameWriter {
     auto& evictions = channel_.control().sequence.evictions;
     const std::uint64_t count = evictions.load(std::memory_order_relaxed);
     evictions.store(count + 1, std::memory_order_relaxed);
-    join_fence();
+    os::light_fence();
     const bool freed = evict_until_free(active_lanes());
     // release: pairs with the acquire in FrameReader::join: the pins are cleared.
     evictions.store(count + 2, std::memory_order_release);
@@ -494,17 +494,10 @@ class FrameWriter {
     }
   }
 
-  void join_fence() const noexcept {
-    if (os::asymmetric_fence_available()) {
-      std::atomic_signal_fence(std::memory_order_seq_cst);
-    } else {
-      std::atomic_thread_fence(std::memory_order_seq_cst);
-    }
-  }
   // One fence for all lanes (W2), then a look at each (W3); see waiting.hpp.
   void wake_readers(std::uint64_t lanes) {
     if (lanes == 0) return;
-    bool full = !os::asymmetric_fence_available();
+    bool full = false;
     detail::for_each_bit(lanes, [&](std::uint32_t lane) {
       full = full ||
              lanes_[lane].view.lane->wait.needs_full_fence.load(std::memory_order_relaxed) != 0;
@@ -512,7 +505,7 @@ class FrameWriter {
     if (full) {
       std::atomic_thread_fence(std::memory_order_seq_cst);
     } else {
-      std::atomic_signal_fence(std::memory_order_seq_cst);
+      os::light_fence();
     }
     detail::for_each_bit(lanes, [&](std::uint32_t lane) {
       if (lanes_[lane].waker.peer_parked()) lanes_[lane].waker.wake(ringer(), segment_.trust());

@@ -73,8 +73,7 @@ class Sleeper {
 class Waker {
  public:
   Waker() = default;
-  explicit Waker(layout::WaitLine* line) noexcept
-      : line_(line), full_fence_(!os::asymmetric_fence_available()) {}
+  explicit Waker(layout::WaitLine* line) : line_(line) { os::register_light_fence(); }
 
   // (W2) and the test of (W3), after a publish. Nearly free when nobody sleeps.
   [[nodiscard]] bool peer_sleeps() const noexcept {
@@ -82,11 +81,10 @@ class Waker {
     return line_->parked.load(std::memory_order_relaxed) != 0;
   }
   void fence() const noexcept {
-    if (full_fence_ || line_->needs_full_fence.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+    if (line_->needs_full_fence.load(std::memory_order_relaxed) != 0) [[unlikely]] {
       std::atomic_thread_fence(std::memory_order_seq_cst);
     } else {
-      // The compiler's half of the light fence.
-      std::atomic_signal_fence(std::memory_order_seq_cst);
+      os::light_fence();
     }
   }
   // For callers that fenced already, once for many peers.
@@ -111,7 +109,6 @@ class Waker {
 
  private:
   layout::WaitLine* line_ = nullptr;
-  bool full_fence_ = true;
 };
 
 // Spins, then sleeps in slices, until `ready` or the time is over. A slice is short enough that the

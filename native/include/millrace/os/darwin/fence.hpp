@@ -10,6 +10,13 @@ namespace millrace::os {
   return false;
 }
 
+template <typename Run>
+inline void register_light_fence(Run&& /*run*/) noexcept {}
+inline void register_light_fence() noexcept {}
+
+inline void light_fence() noexcept {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
 inline void heavy_fence() noexcept {
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }

@@ -1,6 +1,6 @@
 // Finds the compiled addon of this machine and runtime.
 
-import { MillraceError } from './errors.js'
+import { MillraceError } from './base/errors.js'
 
 // Importing a builtin costs a module that is the first to do it 2 ms; this costs nothing.
 const { createRequire } = process.getBuiltinModule('node:module')
@@ -47,4 +47,3 @@ export function load(
     )
   }
 }
-

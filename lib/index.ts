@@ -1,22 +1,26 @@
 // Everything the package offers.
 
-import { native } from './native.js'
+import { native } from './base/native.js'
 
-export { errorCodes, MillraceError, type ErrorCode } from './errors.js'
-export { Frame, LoanedFrame, userHeaderBytes, type PublishOptions } from './frame.js'
+export { errorCodes, MillraceError, type ErrorCode } from './base/errors.js'
+export { Frame, LoanedFrame, userHeaderBytes, type PublishOptions } from './frames/frame.js'
 export {
   FrameReader,
   type FrameReaderOptions,
   type FrameReaderStats,
   type Policy,
-} from './frame-reader.js'
-export { FrameWriter, type FrameWriterOptions } from './frame-writer.js'
-export type { AccessOptions, TuningOptions, WaitOptions } from './options.js'
-export { QueueConsumer } from './queue-consumer.js'
-export { QueueProducer, type MessageSource, type Reservation } from './queue-producer.js'
-export type { BlockingOptions } from './queue-side.js'
-export { SharedMemory, type OpenMemoryOptions, type ViewConstructor } from './shared-memory.js'
-export { SpscQueue, type PeerState, type QueueOptions } from './spsc-queue.js'
+} from './frames/frame-reader.js'
+export { FrameWriter, type FrameWriterOptions } from './frames/frame-writer.js'
+export type { AccessOptions, TuningOptions, WaitOptions } from './base/options.js'
+export { QueueConsumer } from './queue/consumer.js'
+export { QueueProducer, type MessageSource, type Reservation } from './queue/producer.js'
+export type { BlockingOptions } from './queue/side.js'
+export {
+  SharedMemory,
+  type OpenMemoryOptions,
+  type ViewConstructor,
+} from './memory/shared-memory.js'
+export { SpscQueue, type PeerState, type QueueOptions } from './queue/spsc-queue.js'
 
 /** The clock of frame timestamps: nanoseconds of CLOCK_MONOTONIC, the same in every process. */
 export function monotonicNow(): bigint {

@@ -77,7 +77,7 @@ async function writeToFile(bytes: Uint8Array): Promise<void> {
 function writeToStream(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = () => {
-      reject(signal.reason)
+      reject(signal.reason as Error)
     }
     if (signal.aborted) {
       onAbort()

@@ -1,10 +1,10 @@
 // The front door of queues: a name, and which side of it one wants to be.
 
-import { native } from './native.js'
-import { access, checkName, checkOptions, flag, readTuning, wholeNumber } from './options.js'
-import type { AccessOptions, TuningOptions } from './options.js'
-import { QueueConsumer } from './queue-consumer.js'
-import { QueueProducer } from './queue-producer.js'
+import { native } from '../base/native.js'
+import { access, checkName, checkOptions, flag, readTuning, wholeNumber } from '../base/options.js'
+import type { AccessOptions, TuningOptions } from '../base/options.js'
+import { QueueConsumer } from './consumer.js'
+import { QueueProducer } from './producer.js'
 
 /** How the other side of a channel is doing. */
 export type PeerState = 'absent' | 'attached' | 'closed' | 'gone'

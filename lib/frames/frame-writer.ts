@@ -1,8 +1,8 @@
 // The writing side of a frame channel.
 
-import { closedError, MillraceError } from './errors.js'
+import { closedError, MillraceError } from '../base/errors.js'
 import { LoanedFrame, PoolViews, type LoanOffice } from './frame.js'
-import { native, Outcome, type NativeFrameWriter } from './native.js'
+import { native, Outcome, type NativeFrameWriter } from '../base/native.js'
 import {
   access,
   checkName,
@@ -15,8 +15,8 @@ import {
   type Tuning,
   type TuningOptions,
   type WaitOptions,
-} from './options.js'
-import { WaitingRoom } from './waiting.js'
+} from '../base/options.js'
+import { WaitingRoom } from '../base/waiting.js'
 
 export interface FrameWriterOptions extends Pick<AccessOptions, 'mode'>, TuningOptions {
   /** Size of the largest frame in bytes. */

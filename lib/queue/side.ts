@@ -1,11 +1,11 @@
 // What the producer and the consumer of a queue have in common: closing, the peer's state, views of the
 // ring for batches, and blocking waits for worker threads.
 
-import { closedError, corruptError, MillraceError, timeoutError } from './errors.js'
-import { Outcome, peerStates, type NativeQueueSide } from './native.js'
-import { duration, type Tuning, type WaitOptions } from './options.js'
+import { closedError, corruptError, MillraceError, timeoutError } from '../base/errors.js'
+import { Outcome, peerStates, type NativeQueueSide } from '../base/native.js'
+import { duration, type Tuning, type WaitOptions } from '../base/options.js'
 import type { PeerState } from './spsc-queue.js'
-import { WaitingRoom } from './waiting.js'
+import { WaitingRoom } from '../base/waiting.js'
 
 /** Each message takes this many bytes more than its length, rounded up to a multiple of it. */
 export const recordHeaderBytes = 8

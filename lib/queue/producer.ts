@@ -1,9 +1,9 @@
 // The producing side of an SPSC queue.
 
-import { invalidArgument, MillraceError } from './errors.js'
-import { Outcome, type NativeQueueProducer } from './native.js'
-import type { Tuning, WaitOptions } from './options.js'
-import { QueueSide, recordBytes, recordHeaderBytes, type BlockingOptions } from './queue-side.js'
+import { invalidArgument, MillraceError } from '../base/errors.js'
+import { Outcome, type NativeQueueProducer } from '../base/native.js'
+import type { Tuning, WaitOptions } from '../base/options.js'
+import { QueueSide, recordBytes, recordHeaderBytes, type BlockingOptions } from './side.js'
 
 /** What can be sent: bytes in any container, or a string (sent as UTF-8). */
 export type MessageSource = ArrayBufferView | string

@@ -7,9 +7,9 @@ import {
   invalidArgument,
   MillraceError,
   timeoutError,
-} from './errors.js'
+} from '../base/errors.js'
 import { Frame, PoolViews, type FrameKeeper } from './frame.js'
-import { native, Outcome, peerStates, type NativeFrameReader } from './native.js'
+import { native, Outcome, peerStates, type NativeFrameReader } from '../base/native.js'
 import {
   access,
   checkName,
@@ -23,9 +23,9 @@ import {
   type Tuning,
   type TuningOptions,
   type WaitOptions,
-} from './options.js'
-import type { PeerState } from './spsc-queue.js'
-import { WaitingRoom } from './waiting.js'
+} from '../base/options.js'
+import type { PeerState } from '../queue/spsc-queue.js'
+import { WaitingRoom } from '../base/waiting.js'
 
 /**
  * What happens when this reader is too slow:

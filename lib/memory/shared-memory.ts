@@ -1,7 +1,7 @@
 // A named piece of memory that several processes map: nothing but bytes, byte 0 is the user's byte 0.
 
-import { closedError, invalidArgument } from './errors.js'
-import { native, Outcome, type NativeMemory } from './native.js'
+import { closedError, invalidArgument } from '../base/errors.js'
+import { native, Outcome, type NativeMemory } from '../base/native.js'
 import {
   access,
   checkName,
@@ -9,7 +9,7 @@ import {
   flag,
   wholeNumber,
   type AccessOptions,
-} from './options.js'
+} from '../base/options.js'
 
 export interface OpenMemoryOptions extends AccessOptions {
   /**

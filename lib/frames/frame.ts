@@ -1,8 +1,8 @@
 // Frames as the two sides hold them: a loan to be written and published, a received frame to be read and
 // released. Both lie in the pool; after publish, discard or release they refuse use.
 
-import { invalidArgument, MillraceError } from './errors.js'
-import type { ViewConstructor } from './shared-memory.js'
+import { invalidArgument, MillraceError } from '../base/errors.js'
+import type { ViewConstructor } from '../memory/shared-memory.js'
 
 /** Bytes of the header every frame has for the user's own facts (format, width, …). */
 export const userHeaderBytes = 64

@@ -1,9 +1,9 @@
 // The consuming side of an SPSC queue.
 
-import { MillraceError } from './errors.js'
-import { Outcome, type NativeQueueConsumer } from './native.js'
-import type { Tuning, WaitOptions } from './options.js'
-import { QueueSide, recordBytes, recordHeaderBytes, type BlockingOptions } from './queue-side.js'
+import { MillraceError } from '../base/errors.js'
+import { Outcome, type NativeQueueConsumer } from '../base/native.js'
+import type { Tuning, WaitOptions } from '../base/options.js'
+import { QueueSide, recordBytes, recordHeaderBytes, type BlockingOptions } from './side.js'
 
 /** Popped messages up to a quarter of this are cut from one allocation, as Buffer does it. */
 const slabBytes = 64 * 1024

@@ -1,7 +1,7 @@
 // The only file that uses the addon as it is. Types its boundary, and starts the two services that everything
 // above needs: wake-ups from the doorbell, and closing all channels when the process exits.
 
-import { findAddon, load } from './binary.js'
+import { findAddon, load } from '../binary.js'
 import { MillraceError, type ErrorCode } from './errors.js'
 
 /** Results of hot native calls below zero; the numbers of native/addon/channel.hpp. */

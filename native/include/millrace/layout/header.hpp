@@ -30,7 +30,15 @@ inline constexpr std::uint32_t kEndianTag = 0x01020304;
 inline constexpr std::size_t kLine = 128;  // two cache lines: x86 prefetches them in pairs
 inline constexpr std::size_t kNameMax = 240;
 
-enum class Kind : std::uint32_t { queue = 1, frames = 2, memory = 3 };
+enum class Kind : std::uint32_t {
+  queue = 1,
+  frames = 2,
+  memory = 3,
+  cell = 4,
+  counter = 5,
+  event = 6,
+  barrier = 7,
+};
 
 // RAW -> READY -> (unlinked). A segment that is not READY was left half-made by a dead creator; whoever
 // holds the lifecycle lock may finish it.

@@ -11,12 +11,19 @@ export {
   type Policy,
 } from './frames/frame-reader.js'
 export { FrameWriter, type FrameWriterOptions } from './frames/frame-writer.js'
-export type { AccessOptions, TuningOptions, WaitOptions } from './base/options.js'
+export type {
+  AccessOptions,
+  Schema,
+  SchemaOptions,
+  TuningOptions,
+  WaitOptions,
+} from './base/options.js'
 export { QueueConsumer } from './queue/consumer.js'
 export { QueueProducer, type MessageSource, type Reservation } from './queue/producer.js'
 export type { BlockingOptions } from './queue/side.js'
 export {
   SharedMemory,
+  type CreateMemoryOptions,
   type OpenMemoryOptions,
   type ViewConstructor,
 } from './memory/shared-memory.js'

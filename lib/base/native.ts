@@ -28,6 +28,8 @@ export interface NativeWaiter {
 
 export interface NativeQueueOptions {
   readonly name: string
+  /** Fingerprint; 0n: none stated. */
+  readonly schema: bigint
   readonly capacity: number
   readonly mode: number
   readonly owner: number | undefined
@@ -80,6 +82,7 @@ export interface NativeFramesSide extends NativeWaiter {
 
 export interface NativeFrameWriterOptions {
   readonly name: string
+  readonly schema: bigint
   readonly slotBytes: number
   readonly slots: number
   readonly maxReaders: number
@@ -102,6 +105,7 @@ export interface NativeFrameWriter extends NativeFramesSide {
 
 export interface NativeFrameReaderOptions {
   readonly name: string
+  readonly schema: bigint
   readonly policy: number
   readonly depth: number
   readonly history: number
@@ -129,6 +133,7 @@ export interface NativeFrameReader extends NativeFramesSide {
 
 export interface NativeMemoryOptions {
   readonly name: string
+  readonly schema: bigint
   readonly size: number
   readonly mode: number
   readonly owner: number | undefined

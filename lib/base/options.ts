@@ -36,6 +36,21 @@ export interface AccessOptions {
   readonly owner?: number | undefined
 }
 
+/** What the bytes of a channel mean; a `struct()` is one. */
+export interface Schema {
+  /** 64 bits that differ when the meaning differs; not 0. */
+  readonly fingerprint: bigint
+}
+
+/** What this process takes the content of a channel for. */
+export interface SchemaOptions {
+  /**
+   * What is sent, usually a `struct()`. Whoever states another schema than was stated first on this channel
+   * gets `ERR_MILLRACE_SCHEMA`. Left out: nothing is said and nothing compared.
+   */
+  readonly schema?: Schema | undefined
+}
+
 /** TuningOptions as read, in milliseconds. */
 export interface Tuning {
   readonly poll: number
@@ -102,6 +117,18 @@ export function checkOptions<T extends object>(options: T | undefined): Partial<
 export function checkSignal(signal: unknown): AbortSignal | undefined {
   if (signal === undefined || signal instanceof AbortSignal) return signal
   throw invalidArgument(`signal must be an AbortSignal, not ${show(signal)}`)
+}
+
+/** The fingerprint of the schema option, 0n if there is none. */
+export function fingerprint({ schema }: SchemaOptions): bigint {
+  if (schema === undefined) return 0n
+  const value = (schema as Schema | null)?.fingerprint
+  if (typeof value !== 'bigint' || value <= 0n || value >> 64n !== 0n) {
+    throw invalidArgument(
+      `schema must be a struct(), or have a fingerprint of 64 bits that is not 0, not ${show(schema)}`,
+    )
+  }
+  return value
 }
 
 const unixIds: Range = [0, 0xffff_ffff]

@@ -16,10 +16,12 @@ import {
   checkOptions,
   checkSignal,
   duration,
+  fingerprint,
   flag,
   readTuning,
   wholeNumber,
   type AccessOptions,
+  type SchemaOptions,
   type Tuning,
   type TuningOptions,
   type WaitOptions,
@@ -37,7 +39,8 @@ export type Policy = 'wait' | 'drop-newest' | 'overwrite-oldest'
 
 const policies: readonly Policy[] = ['wait', 'drop-newest', 'overwrite-oldest']
 
-export interface FrameReaderOptions extends AccessOptions, TuningOptions, WaitOptions {
+export interface FrameReaderOptions
+  extends AccessOptions, SchemaOptions, TuningOptions, WaitOptions {
   /** Default `wait`. */
   readonly policy?: Policy | undefined
   /**
@@ -153,7 +156,7 @@ export class FrameReader {
    * is queued for this reader, as its policy says.
    *
    * @throws MillraceError (as rejection) `NOT_FOUND` (not in time), `NO_LANE` (all reader places taken),
-   *   `ABORTED`, `NOT_OURS`, `LAYOUT`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`,
+   *   `SCHEMA`, `ABORTED`, `NOT_OURS`, `LAYOUT`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`,
    *   `INVALID_ARGUMENT`
    */
   static async open(name: string, options?: FrameReaderOptions): Promise<FrameReader> {
@@ -168,6 +171,7 @@ export class FrameReader {
       depth: wholeNumber(given, 'depth', 0, [1, 4096]),
       history: wholeNumber(given, 'history', 0, [0, 4096]),
       maxHeld: wholeNumber(given, 'maxHeld', 0, [1, 4096]),
+      schema: fingerprint(given),
       ...access(given),
     }
     const tuning = readTuning(given)

@@ -8,17 +8,20 @@ import {
   checkName,
   checkOptions,
   duration,
+  fingerprint,
   flag,
   readTuning,
   wholeNumber,
   type AccessOptions,
+  type SchemaOptions,
   type Tuning,
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
 import { WaitingRoom } from '../base/waiting.js'
 
-export interface FrameWriterOptions extends Pick<AccessOptions, 'mode'>, TuningOptions {
+export interface FrameWriterOptions
+  extends Pick<AccessOptions, 'mode'>, SchemaOptions, TuningOptions {
   /** Size of the largest frame in bytes. */
   readonly slotBytes: number
   /**
@@ -110,7 +113,7 @@ export class FrameWriter {
    * Takes the writing side; creates the channel, or takes over one whose writer is gone (its readers go
    * on). Does not wait for readers. Blocks for the time it takes to reserve the memory.
    *
-   * @throws MillraceError `ROLE_TAKEN` (a living writer has it), `GEOMETRY`, `INVALID_ARGUMENT`,
+   * @throws MillraceError `ROLE_TAKEN` (a living writer has it), `GEOMETRY`, `SCHEMA`, `INVALID_ARGUMENT`,
    *   `NO_SPACE`, `LAYOUT`, `NOT_OURS`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
    */
   static create(name: string, options: FrameWriterOptions): FrameWriter {
@@ -126,6 +129,7 @@ export class FrameWriter {
       alignment: wholeNumber(given, 'alignment', 64, [64, 65536]),
       mode: access(given).mode,
       replace: flag(given, 'replace'),
+      schema: fingerprint(given),
     })
     return new FrameWriter(name, handle, tuning)
   }

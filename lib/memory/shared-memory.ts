@@ -6,12 +6,16 @@ import {
   access,
   checkName,
   checkOptions,
+  fingerprint,
   flag,
   wholeNumber,
   type AccessOptions,
+  type SchemaOptions,
 } from '../base/options.js'
 
-export interface OpenMemoryOptions extends AccessOptions {
+export interface CreateMemoryOptions extends Pick<AccessOptions, 'mode'>, SchemaOptions {}
+
+export interface OpenMemoryOptions extends AccessOptions, SchemaOptions {
   /**
    * Opens without the right to change the object. The memory can be read as it changes; writing to it
    * neither crashes nor reaches anybody else: it changes a private copy of that page, which from then on
@@ -65,14 +69,16 @@ export class SharedMemory {
    * @throws MillraceError `EXISTS` (also for objects of other programs), `NO_SPACE`, `INVALID_NAME`,
    *   `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `PERMISSION`, `TIMEOUT`
    */
-  static create(name: string, size: number, options?: Pick<AccessOptions, 'mode'>): SharedMemory {
-    const { mode } = access(checkOptions(options))
+  static create(name: string, size: number, options?: CreateMemoryOptions): SharedMemory {
+    const given = checkOptions(options)
+    const { mode } = access(given)
     const bytes = wholeNumber({ size }, 'size', 0, [1, Number.MAX_SAFE_INTEGER])
     const handle = new native.SharedMemory({
       name: checkName(name),
       size: bytes,
       mode,
       owner: undefined,
+      schema: fingerprint(given),
       create: true,
       readOnly: false,
     })
@@ -83,7 +89,7 @@ export class SharedMemory {
    * Opens what exists, whoever made it and in whatever language.
    *
    * @throws MillraceError `NOT_FOUND`, `NOT_OURS` (another owner, or wider rights than `mode`),
-   *   `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`
+   *   `SCHEMA` (memory of other programs has none, and is not compared), `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`
    */
   static open(name: string, options?: OpenMemoryOptions): SharedMemory {
     const given = checkOptions(options)
@@ -92,6 +98,7 @@ export class SharedMemory {
       name: checkName(name),
       size: 0,
       ...access(given),
+      schema: fingerprint(given),
       create: false,
       readOnly,
     })

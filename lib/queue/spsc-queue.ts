@@ -1,15 +1,23 @@
 // The front door of queues: a name, and which side of it one wants to be.
 
 import { native } from '../base/native.js'
-import { access, checkName, checkOptions, flag, readTuning, wholeNumber } from '../base/options.js'
-import type { AccessOptions, TuningOptions } from '../base/options.js'
+import {
+  access,
+  checkName,
+  checkOptions,
+  fingerprint,
+  flag,
+  readTuning,
+  wholeNumber,
+} from '../base/options.js'
+import type { AccessOptions, SchemaOptions, TuningOptions } from '../base/options.js'
 import { QueueConsumer } from './consumer.js'
 import { QueueProducer } from './producer.js'
 
 /** How the other side of a channel is doing. */
 export type PeerState = 'absent' | 'attached' | 'closed' | 'gone'
 
-export interface QueueOptions extends AccessOptions, TuningOptions {
+export interface QueueOptions extends AccessOptions, SchemaOptions, TuningOptions {
   /**
    * Bytes of the ring, rounded up to a power of two (and a page); each message takes 8 bytes more than
    * its length, rounded up to 8. Left out: whatever the queue has, or 256 KiB for a new one. Given: an
@@ -50,7 +58,7 @@ export const SpscQueue = {
    * in the middle of creating or leaving the same queue.
    *
    * @throws MillraceError `ROLE_TAKEN` (a living producer has it; the message names its pid), `GEOMETRY`,
-   *   `LAYOUT`, `NOT_OURS`, `CORRUPT`, `NO_SPACE`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
+   *   `SCHEMA`, `LAYOUT`, `NOT_OURS`, `CORRUPT`, `NO_SPACE`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
    */
   producer(name: string, options?: QueueOptions): QueueProducer {
     const { tuning, side } = read(name, options)
@@ -80,6 +88,7 @@ function read(name: string, given: QueueOptions | undefined) {
       name: checkName(name),
       capacity: wholeNumber(options, 'capacity', 0, [1, largestCapacity]),
       keep: flag(options, 'keep'),
+      schema: fingerprint(options),
       ...access(options),
     },
   }

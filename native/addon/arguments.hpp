@@ -109,6 +109,12 @@ class Options {
     if (!value.IsNumber()) return std::nullopt;
     return static_cast<uid_t>(value.As<Napi::Number>().Uint32Value());
   }
+  // The fingerprint of a schema; 0: none.
+  [[nodiscard]] std::uint64_t schema() const {
+    const Napi::Value value = object_.Get("schema");
+    bool lossless = false;
+    return value.IsBigInt() ? value.As<Napi::BigInt>().Uint64Value(&lossless) : 0;
+  }
   [[nodiscard]] Result<mode_t> mode() const {
     return os::check_mode(static_cast<unsigned>(number("mode", 0600)));
   }

@@ -121,6 +121,7 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
       spec.geometry.alignment = options.number("alignment", spec.geometry.alignment);
       spec.mode = mode;
       spec.doorbell = doorbell;
+      spec.schema = options.schema();
       spec.replace = options.flag("replace");
       return FrameWriter::open(spec, os::Deadline::after(kEnterTimeoutNs));
     });
@@ -239,6 +240,7 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
       spec.mode = mode;
       spec.owner = options.user("owner");
       spec.doorbell = doorbell;
+      spec.schema = options.schema();
       return FrameReader::open(spec, os::Deadline::after(kEnterTimeoutNs));
     });
     if (!opened) return;

@@ -90,6 +90,7 @@ class QueueHandle final : public Closable {
     spec.mode = mode.value();
     spec.owner = options.user("owner");
     spec.keep = options.flag("keep");
+    spec.schema = options.schema();
     BellChoice bell(environment_, spec.mode);
     auto known = bell.before();
     if (!known.ok()) return known.error();

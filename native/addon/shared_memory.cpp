@@ -51,6 +51,7 @@ class MemoryObject final : public Napi::ObjectWrap<MemoryObject>, public Closabl
     spec.size = options.number("size", 0);
     spec.mode = mode.value();
     spec.owner = options.user("owner");
+    spec.schema = options.schema();
     const auto deadline = os::Deadline::after(kEnterTimeoutNs);
     if (options.flag("create")) return SharedMemory::create(spec, deadline);
     return SharedMemory::open(

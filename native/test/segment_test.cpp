@@ -200,7 +200,7 @@ TEST_CASE_FIXTURE(Door, "half-made, damaged and foreign segments nobody is on ar
 
 TEST_CASE_FIXTURE(Door,
                   "the same segments are left alone, with a reason, while somebody is on them") {
-  const auto refused_with = [&](Code code, const char* words) {
+  const auto refused_with = [&](Code code, const std::string& words) {
     const os::Descriptor fd = must(os::open_object(object(), os::Access::read_write));
     const os::FileLock lock = must(os::FileLock::over(fd.get(), object(), 0600));
     REQUIRE(lock.try_exclusive(layout::kFirstRoleByte));
@@ -229,7 +229,8 @@ TEST_CASE_FIXTURE(Door,
   }
   SUBCASE("major version") {
     (void)plant_harmed([](layout::Header& header) { header.major = 9; });
-    refused_with(Code::layout, "version 9.0, this process has 1.0");
+    refused_with(Code::layout, "version 9." + std::to_string(layout::kMinor) +
+                                   ", this process has 1." + std::to_string(layout::kMinor));
   }
   SUBCASE("a newer minor version is fine") {
     (void)plant_harmed([](layout::Header& header) {
@@ -474,5 +475,71 @@ TEST_CASE_FIXTURE(Door, "processes killed at the door wedge nobody") {
     REQUIRE(segment.claim(role(segment, 0), 0, 0, "test").ok());
     segment.settle();
     leave(segment, 0);
+  }
+}
+
+TEST_CASE_FIXTURE(Door, "whoever states a schema must state the one that was stated first") {
+  const auto enter_as = [&](std::uint64_t schema) {
+    SegmentSpec wanted = spec();
+    wanted.schema = schema;
+    return Segment::enter(wanted, Entry::attach_or_create, soon(), judge);
+  };
+  const auto take = [&](std::uint64_t schema, std::uint32_t index) {
+    Segment segment = must(enter_as(schema));
+    REQUIRE(segment.claim(role(segment, index), index, 0, "test").ok());
+    segment.settle();
+    return segment;
+  };
+  const auto refused = [&](std::uint64_t schema) {
+    auto entered = enter_as(schema);
+    REQUIRE_FALSE(entered.ok());
+    CHECK(entered.error().code == Code::schema);
+    return entered.error().message;
+  };
+  SUBCASE("stated by the creator") {
+    Segment first = take(0xabcd, 0);
+    CHECK(first.header().schema.load() == 0xabcd);
+    const std::string message = refused(0xbeef);
+    CHECK(message.find("schema 000000000000abcd") != std::string::npos);
+    CHECK(message.find("schema 000000000000beef") != std::string::npos);
+    Segment same = take(0xabcd, 1);
+    Segment tool = take(0, 2);
+    leave(tool, 2);
+    leave(same, 1);
+    leave(first, 0);
+  }
+  SUBCASE("stated by the first who has one") {
+    Segment tool = take(0, 0);
+    CHECK(tool.header().schema.load() == 0);
+    Segment first = take(0xabcd, 1);
+    (void)refused(0xbeef);
+    leave(first, 1);
+    leave(tool, 0);
+  }
+  SUBCASE("but not by one who does not get in") {
+    Segment tool = take(0, 0);
+    {
+      Segment late = must(enter_as(0xbeef));
+      CHECK_FALSE(late.claim(role(late, 0), 0, 0, "test").ok());
+    }
+    Segment first = take(0xabcd, 1);
+    leave(first, 1);
+    leave(tool, 0);
+  }
+  SUBCASE("and not by the dead") {
+    { Segment killed = take(0xabcd, 0); }
+    Segment next = take(0xbeef, 0);
+    CHECK(next.created());
+    leave(next, 0);
+  }
+  SUBCASE("what lingers keeps its schema") {
+    {
+      Segment left = take(0xabcd, 0);
+      left.set_flag(layout::kLingering, true);
+    }
+    (void)refused(0xbeef);
+    Segment heir = take(0xabcd, 0);
+    CHECK_FALSE(heir.created());
+    leave(heir, 0);
   }
 }

@@ -252,3 +252,38 @@ TEST_CASE_FIXTURE(
   for (Child& child : crowd)
     CHECK(child.wait() == 0);
 }
+
+TEST_CASE_FIXTURE(Memory, "openers that state another schema than the creator are refused") {
+  const auto create_as = [&](std::uint64_t schema) {
+    MemorySpec wanted = spec(5000);
+    wanted.schema = schema;
+    return SharedMemory::create(wanted, soon());
+  };
+  const auto open_as = [&](std::uint64_t schema, os::Access access) {
+    MemorySpec wanted = spec();
+    wanted.schema = schema;
+    return SharedMemory::open(wanted, access, soon());
+  };
+  {
+    auto mine = must(create_as(0xabcd));
+    for (const auto access : {os::Access::read_only, os::Access::read_write}) {
+      CHECK(open_as(0xabcd, access).ok());
+      CHECK(open_as(0, access).ok());
+      auto other = open_as(0xbeef, access);
+      REQUIRE_FALSE(other.ok());
+      CHECK(other.error().code == Code::schema);
+    }
+  }
+  SUBCASE("a creator that states none accepts all") {
+    auto mine = must(create_as(0));
+    CHECK(open_as(0xbeef, os::Access::read_write).ok());
+  }
+  SUBCASE("what a dead owner stated does not bind the next") {
+    Child dead([&] { return create_as(0xabcd).ok() ? linger() : 1; });
+    REQUIRE(eventually([&] { return open_as(0xabcd, os::Access::read_only).ok(); }));
+    dead.kill();
+    auto mine = must(create_as(0xbeef));
+    CHECK(open_as(0xbeef, os::Access::read_write).ok());
+    CHECK_FALSE(open_as(0xabcd, os::Access::read_write).ok());
+  }
+}

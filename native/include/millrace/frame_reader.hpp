@@ -30,6 +30,7 @@ struct FrameReaderSpec {
   mode_t mode = 0600;
   std::optional<uid_t> owner;
   std::uint64_t doorbell = 0;
+  std::uint64_t schema = 0;  // fingerprint of what a frame is; 0: not said
 };
 
 struct ReceivedFrame {
@@ -53,6 +54,7 @@ class FrameReader {
     wanted.name = spec.name;
     wanted.mode = spec.mode;
     wanted.owner = spec.owner;
+    wanted.schema = spec.schema;
     wanted.bury = detail::FrameChannel::bury_all;
     layout::FramesPlan plan;
     std::unique_ptr<FrameReader> self(new FrameReader);

@@ -29,7 +29,8 @@ struct FrameWriterSpec {
   FramesGeometry geometry;
   mode_t mode = 0600;
   std::uint64_t doorbell = 0;
-  bool replace = false;  // take the name from a channel that is in use with another geometry
+  std::uint64_t schema = 0;  // fingerprint of what a frame is; 0: not said
+  bool replace = false;      // take the name from a channel that is in use with another geometry
 };
 
 class FrameWriter {
@@ -43,6 +44,7 @@ class FrameWriter {
     wanted.letter = 'f';
     wanted.name = spec.name;
     wanted.mode = spec.mode;
+    wanted.schema = spec.schema;
     wanted.geometry = detail::FrameChannel::geometry_of(plan.value());
     wanted.bury = detail::FrameChannel::bury_all;
 

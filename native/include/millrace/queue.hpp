@@ -23,6 +23,7 @@ struct QueueSpec {
   mode_t mode = 0600;
   std::optional<uid_t> owner;
   bool keep = false;
+  std::uint64_t schema = 0;    // fingerprint of what the messages are; 0: not said
   std::uint64_t doorbell = 0;  // where this side can be woken; 0: it only ever blocks or polls
 };
 
@@ -67,6 +68,7 @@ class QueueSide {
     segment.mode = spec.mode;
     segment.owner = spec.owner;
     segment.keep = spec.keep;
+    segment.schema = spec.schema;
     segment.geometry.total_bytes = data_offset + capacity.value();
     segment.geometry.values[layout::kQueueCapacity] = capacity.value();
     segment.geometry.values[layout::kQueueControlOffset] = control_offset;

@@ -19,6 +19,7 @@ enum class Code {
   permission,
   not_ours,
   geometry,
+  schema,
   layout,
   corrupt,
   role_taken,
@@ -53,6 +54,8 @@ enum class Code {
       return "NOT_OURS";
     case Code::geometry:
       return "GEOMETRY";
+    case Code::schema:
+      return "SCHEMA";
     case Code::layout:
       return "LAYOUT";
     case Code::corrupt:

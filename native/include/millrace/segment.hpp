@@ -20,6 +20,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <optional>
@@ -86,6 +87,19 @@ inline std::string object_name_of(char letter, std::string_view name) {
   return std::string("millrace.") + letter + "." + text;
 }
 
+// Two sides that mean different things by the same bytes.
+inline Error schema_differs(const std::string& name, std::uint64_t found, std::uint64_t stated,
+                            std::string path) {
+  char text[2][20];
+  (void)std::snprintf(text[0], sizeof text[0], "%016llx", static_cast<unsigned long long>(found));
+  (void)std::snprintf(text[1], sizeof text[1], "%016llx", static_cast<unsigned long long>(stated));
+  return make_error(Code::schema,
+                    "'" + name + "' holds data of the schema " + text[0] +
+                        ", this process states the schema " + text[1] +
+                        "; use the same definition on both sides, or another name",
+                    std::move(path));
+}
+
 class Segment;
 
 struct SegmentSpec {
@@ -95,6 +109,7 @@ struct SegmentSpec {
   mode_t mode = 0600;          // of a new segment; the widest accepted of an existing one
   std::optional<uid_t> owner;  // whose segment is accepted; default: this user's
   bool keep = false;           // content outlives a crash of both sides
+  std::uint64_t schema = 0;    // what this process takes the payload for; 0: it does not say
   layout::Geometry geometry{};
   // Calls Segment::bury for each role of a stale segment of this kind; empty if roles have no doorbell.
   std::function<void(const Segment&)> bury;
@@ -120,6 +135,7 @@ class Segment {
       trust_ = other.trust_;
       name_ = std::move(other.name_);
       object_ = std::move(other.object_);
+      unstated_schema_ = other.unstated_schema_;
       created_ = other.created_;
       orphaned_ = other.orphaned_;
     }
@@ -200,6 +216,7 @@ class Segment {
         continue;
       }
       if (!attached.ok()) return attached.error();
+      if (auto agreed = segment.agree_on_schema(spec.schema); !agreed.ok()) return agreed.error();
       segment.orphaned_ = !alive;
       segment.trust_ = segment.trust_of(facts.value(), spec.mode);
       return segment;
@@ -238,6 +255,10 @@ class Segment {
                         path());
     }
     bury(record);
+    if (unstated_schema_ != 0) {
+      header().schema.store(unstated_schema_, std::memory_order_relaxed);
+      unstated_schema_ = 0;
+    }
     static const std::uint64_t started = os::process_start_time();
     record.pid.store(static_cast<std::uint32_t>(::getpid()), std::memory_order_relaxed);
     record.started.store(started, std::memory_order_relaxed);
@@ -394,11 +415,22 @@ class Segment {
     head.creator_pid = static_cast<std::uint32_t>(::getpid());
     head.creator_uid = ::geteuid();
     os::boot_id(head.boot);
+    head.schema.store(spec.schema, std::memory_order_relaxed);
     head.geometry = spec.geometry;
     spec.name.copy(head.name.data(), head.name.size() - 1);
     head.flags.store(spec.keep ? layout::kKeep : 0U, std::memory_order_relaxed);
     // release: pairs with the acquire in attach(): READY means that all of the above is there.
     head.state.store(static_cast<std::uint32_t>(layout::State::ready), std::memory_order_release);
+    return {};
+  }
+
+  // Under the lifecycle lock, like claim(), which states ours where nobody has stated one: a tool that
+  // created the segment without must not keep two others from noticing that they differ.
+  Result<void> agree_on_schema(std::uint64_t stated) {
+    const std::uint64_t found = header().schema.load(std::memory_order_relaxed);
+    if (stated == 0 || found == stated) return {};
+    if (found != 0) return schema_differs(name_, found, stated, path());
+    unstated_schema_ = stated;
     return {};
   }
 
@@ -478,6 +510,7 @@ class Segment {
   os::BellTrust trust_;
   std::string name_;
   std::string object_;
+  std::uint64_t unstated_schema_ = 0;  // to be written with the first role we take
   bool created_ = false;
   bool orphaned_ = false;
 };

@@ -36,6 +36,7 @@ struct MemorySpec {
   std::uint64_t size = 0;  // bytes; for create
   mode_t mode = 0600;
   std::optional<uid_t> owner;
+  std::uint64_t schema = 0;  // fingerprint of what the bytes are; 0: not said
 };
 
 class SharedMemory {
@@ -69,6 +70,8 @@ class SharedMemory {
     }
     auto claimed = segment.claim(self->owner_record(), layout::kOwnerRole, 0, "owner");
     if (!claimed.ok()) return claimed.error();
+    // Not by way of the companion's spec: a dead owner's schema is no reason to refuse.
+    segment.header().schema.store(spec.schema, std::memory_order_relaxed);
     segment.settle();
     self->owner_ = true;
     return self;
@@ -84,6 +87,7 @@ class SharedMemory {
     for (;;) {
       auto pinned = self->pin(spec, deadline);
       if (!pinned.ok()) return pinned.error();
+      if (auto agreed = self->agree_on_schema(spec.schema); !agreed.ok()) return agreed.error();
       auto mapped = self->map_existing(spec, access);
       // A creator cannot replace the object between our pin and our look: it needs the lock we share.
       if (pinned.value()) {
@@ -262,15 +266,30 @@ class SharedMemory {
 
   // The size that the creator asked for, where the system rounds up to pages and a companion tells.
   [[nodiscard]] std::uint64_t exact_size(const os::ObjectFacts& facts) const {
-    if (!pin_fd_) return facts.size;
-    auto companion = os::inspect_object(pin_fd_.get(), name_);
-    if (!companion.ok() || companion.value().size < os::page_size()) return facts.size;
-    auto mapped = os::map_private(pin_fd_.get(), 0, os::page_size(), name_);
-    if (!mapped.ok()) return facts.size;
+    const os::MappingPtr companion = map_companion();
+    if (!companion) return facts.size;
     const auto* recorded = reinterpret_cast<const layout::MemoryRecord*>(
-        mapped.value()->data() + layout::kMemoryRecordOffset);
+        companion->data() + layout::kMemoryRecordOffset);
     const std::uint64_t asked = recorded->size.load(std::memory_order_relaxed);
     return os::allocated_size(asked) == facts.size ? asked : facts.size;
+  }
+  // Only the creator states a schema; memory that another program made has none.
+  [[nodiscard]] Result<void> agree_on_schema(std::uint64_t stated) const {
+    const os::MappingPtr companion = stated == 0 ? nullptr : map_companion();
+    if (!companion) return {};
+    const auto* head = reinterpret_cast<const layout::Header*>(companion->data());
+    if (head->magic != layout::kMagic || head->major != layout::kMajor) return {};
+    const std::uint64_t found = head->schema.load(std::memory_order_relaxed);
+    if (found == 0 || found == stated) return {};
+    return schema_differs(name_, found, stated, os::object_path(name_));
+  }
+  // Of the object we pinned, to be read; nothing if there is none.
+  [[nodiscard]] os::MappingPtr map_companion() const {
+    if (!pin_fd_) return nullptr;
+    auto facts = os::inspect_object(pin_fd_.get(), name_);
+    if (!facts.ok() || facts.value().size < os::page_size()) return nullptr;
+    auto mapped = os::map_private(pin_fd_.get(), 0, os::page_size(), name_);
+    return mapped.ok() ? mapped.take() : nullptr;
   }
 
   static bool companion_exists(const std::string& name) {

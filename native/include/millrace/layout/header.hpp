@@ -3,6 +3,7 @@
 //   offset  field                      written by
 //        0  magic, version, kind, state  creator, once; state last (release)
 //       64  creator                      creator, once
+//      104  schema                       whoever first states one, under the lifecycle lock
 //      128  geometry                     creator, once
 //      192  name                         creator, once
 //      448  flags                        any, under the lifecycle lock
@@ -24,7 +25,7 @@ namespace millrace::layout {
 
 inline constexpr std::uint64_t kMagic = 0x4543'4152'4C4C'494DULL;  // "MILLRACE"
 inline constexpr std::uint16_t kMajor = 1;  // differs: the segment cannot be used
-inline constexpr std::uint16_t kMinor = 0;  // differs: both sides ignore what they do not know
+inline constexpr std::uint16_t kMinor = 1;  // differs: both sides ignore what they do not know
 inline constexpr std::uint32_t kEndianTag = 0x01020304;
 
 inline constexpr std::size_t kLine = 128;  // two cache lines: x86 prefetches them in pairs
@@ -93,7 +94,10 @@ struct Header {
   std::uint32_t creator_pid;
   std::uint32_t creator_uid;
   unsigned char boot[16];
-  std::byte pad1[24];
+  // Fingerprint of what the payload means (lib/struct: names, types, offsets); 0: nobody has said yet.
+  // Segments of minor version 0 have 0 here.
+  std::atomic<std::uint64_t> schema;
+  std::byte pad1[16];
   // offset 128
   Geometry geometry;
   // offset 192
@@ -106,6 +110,7 @@ static_assert(offsetof(Header, major) == 8);
 static_assert(offsetof(Header, kind) == 12);
 static_assert(offsetof(Header, state) == 16);
 static_assert(offsetof(Header, instance) == 64);
+static_assert(offsetof(Header, schema) == 104);
 static_assert(offsetof(Header, geometry) == 128);
 static_assert(offsetof(Header, name) == 192);
 static_assert(offsetof(Header, flags) == 448);

@@ -1,5 +1,5 @@
-// clang-format, then clang-tidy, over every C++ file of native/; both fail on the first class of
-// complaint they have. Usage: node scripts/lint-native.mjs [--fix-format]
+// clang-format, then clang-tidy, over every C++ file of native/, examples/ and test/; both fail on the
+// first class of complaint they have. Usage: node scripts/lint-native.mjs [--fix-format]
 //
 // Headers are checked by clang-tidy through the source files that include them.
 import { readdirSync } from 'node:fs'
@@ -7,9 +7,11 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { buildDirectory, configure, jobs, root, run, variants } from './native-build.mjs'
 
-const files = readdirSync(join(root, 'native'), { recursive: true })
+const files = ['native', 'examples', 'test']
+  .flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true }).map((file) => join(folder, file)),
+  )
   .filter((file) => /\.(cpp|hpp|h)$/.test(file))
-  .map((file) => join('native', file))
   .sort()
 
 if (process.argv.includes('--fix-format')) {

@@ -16,7 +16,7 @@ export interface Ending {
 
 const patience = 20_000
 
-/** A running fixture. */
+/** A running fixture, or any other program. */
 export class Run {
   readonly pid: number
   /** What it printed so far, line by line. */
@@ -27,6 +27,8 @@ export class Run {
   readonly #messages: unknown[] = []
   readonly #ended: Promise<Ending>
   #wanting: ((message: unknown) => void) | undefined
+  /** Look at `lines` again: there is one more. */
+  readonly #onLine = new Set<() => void>()
   #doorbells: string[] = []
 
   constructor(child: ChildProcess) {
@@ -39,7 +41,10 @@ export class Run {
       else this.#messages.push(message)
     })
     if (child.stdout) {
-      createInterface(child.stdout).on('line', (line) => this.lines.push(line))
+      createInterface(child.stdout).on('line', (line) => {
+        this.lines.push(line)
+        for (const look of this.#onLine) look()
+      })
     }
     child.stderr?.on('data', (text: Buffer) => {
       this.stderr += text.toString()
@@ -67,6 +72,27 @@ export class Run {
       throw new Error(`ended (${code ?? signal}) without a message\n${this.stderr}`)
     })
     return await within(deadlineMs, Promise.race([message, silent]))
+  }
+
+  /** Resolves once it has printed that line. */
+  async printed(line: string, deadlineMs = patience): Promise<void> {
+    let look: () => void = () => undefined
+    const found = new Promise<void>((resolve) => {
+      look = () => {
+        if (this.lines.includes(line)) resolve()
+      }
+    })
+    this.#onLine.add(look)
+    look()
+    const silent = this.#ended.then(({ code, signal }) => {
+      if (this.lines.includes(line)) return
+      throw new Error(`ended (${code ?? signal}) without printing '${line}'\n${this.stderr}`)
+    })
+    try {
+      await within(deadlineMs, Promise.race([found, silent]))
+    } finally {
+      this.#onLine.delete(look)
+    }
   }
 
   send(message: unknown): void {

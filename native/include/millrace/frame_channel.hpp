@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "bits.hpp"
 #include "lane_queue.hpp"
 #include "layout/frames.hpp"
 #include "segment.hpp"
@@ -137,15 +138,6 @@ class FrameChannel {
   layout::WriterControl* control_ = nullptr;
   layout::SlotRecord* slots_ = nullptr;
 };
-
-// Calls each(i) for every set bit.
-template <typename Each>
-void for_each_bit(std::uint64_t bits, Each&& each) {
-  while (bits != 0) {
-    each(static_cast<std::uint32_t>(std::countr_zero(bits)));
-    bits &= bits - 1;
-  }
-}
 
 }  // namespace detail
 }  // namespace millrace

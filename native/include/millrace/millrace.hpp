@@ -5,3 +5,4 @@
 #include "frame_writer.hpp"
 #include "queue.hpp"
 #include "shared_memory.hpp"
+#include "sync/parties.hpp"

@@ -31,14 +31,17 @@ inline constexpr std::uint32_t kEndianTag = 0x01020304;
 inline constexpr std::size_t kLine = 128;  // two cache lines: x86 prefetches them in pairs
 inline constexpr std::size_t kNameMax = 240;
 
+// What a segment is. Its object is named millrace.<letter>.<name>.
 enum class Kind : std::uint32_t {
-  queue = 1,
-  frames = 2,
-  memory = 3,
-  cell = 4,
-  counter = 5,
-  event = 6,
-  barrier = 7,
+  queue = 1,    // q
+  frames = 2,   // f
+  memory = 3,   // m, the companion of a raw object
+  cell = 4,     // c
+  counter = 5,  // n
+  event = 6,    // e
+  barrier = 7,  // b
+  mutex = 8,    // x
+  rwlock = 9,   // w
 };
 
 // RAW -> READY -> (unlinked). A segment that is not READY was left half-made by a dead creator; whoever

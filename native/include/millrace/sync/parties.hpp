@@ -1,0 +1,273 @@
+// The common ground of all primitives that many share: a segment whose roles are interchangeable
+// parties. A party is one handle; it has a place (a number below kMaxParties), a role record and lock
+// byte that tell whether it lives, and a wait line of its own to sleep on.
+//
+// Places are taken, left and buried under the lifecycle lock. Dead is a party whose record says attached
+// although its lock byte is free. Whoever buries it takes that byte first, and then acts in its place:
+// the primitive's `repair` finishes what the dead one left undone. If the undertaker dies in the middle,
+// the byte is free again, the record still says attached, and the next one starts over.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "../bits.hpp"
+#include "../layout/parties.hpp"
+#include "../segment.hpp"
+#include "../waiting.hpp"
+
+namespace millrace {
+
+// What a primitive wants its segment to be.
+struct PartySpec {
+  using Values = std::array<std::uint64_t, layout::kOwnValues>;
+
+  layout::Kind kind{};
+  char letter = 0;
+  const char* title = "";  // of the primitive, for messages: "mutex"
+  std::string name;
+  mode_t mode = 0600;
+  std::optional<uid_t> owner;
+  bool keep = false;           // content outlives a crash of all parties
+  std::uint64_t doorbell = 0;  // where this party can be woken; 0: it only ever blocks or polls
+  std::uint64_t shared_bytes = 0;
+  Values values{};  // the primitive's own geometry
+  // Judges the own geometry of an existing segment; without it, it must equal `values`.
+  std::function<Result<void>(const Values&)> judge;
+};
+
+class Parties {
+ public:
+  // Finishes what the dead holder of a place left undone. Runs under the lifecycle lock, with the lock
+  // byte of that place in hand. Must bear being run again for the same place, from any point.
+  using Repair = std::function<void(std::uint32_t place)>;
+
+  explicit Parties(Repair repair) : repair_(std::move(repair)) {}
+  Parties(const Parties&) = delete;
+  Parties& operator=(const Parties&) = delete;
+  ~Parties() {
+    leave([] { return false; });
+  }
+
+  // Creates the segment or joins it, buries the dead, and takes a place. no_lane if all are taken.
+  Result<void> enter(const PartySpec& spec, const os::Deadline& deadline) {
+    SegmentSpec wanted;
+    wanted.kind = spec.kind;
+    wanted.letter = spec.letter;
+    wanted.name = spec.name;
+    wanted.mode = spec.mode;
+    wanted.owner = spec.owner;
+    wanted.keep = spec.keep;
+    wanted.geometry = geometry_of(spec);
+    wanted.bury = [](const Segment& stale) {
+      for (std::uint32_t place = 0; place < layout::kMaxParties; ++place)
+        stale.bury(stale.at<layout::RoleRecord>(layout::kRolesOffset)[place]);
+    };
+    auto entered = Segment::enter(
+        wanted, Entry::attach_or_create, deadline,
+        [&](const layout::Geometry& found) -> Result<std::uint64_t> { return judge(spec, found); });
+    if (!entered.ok()) return entered.error();
+    segment_ = entered.take();
+    control_ = segment_.at<layout::PartiesControl>(layout::kPartiesOffset);
+    auto* lines = segment_.at<layout::WaitLine>(layout::kPartyLinesOffset);
+    for (std::uint32_t place = 0; place < layout::kMaxParties; ++place)
+      wakers_[place] = Waker(lines + place);
+    bury_the_dead();
+    auto done = take_place(spec);
+    if (!done.ok()) {
+      if (segment_.created()) segment_.unlink();
+      segment_ = Segment();
+      return done;
+    }
+    sleeper_ = Sleeper(lines + place_);
+    segment_.settle();
+    return {};
+  }
+
+  // Gives the place back. If nobody is left the segment is removed, unless keep() then says that it holds
+  // something that the next one to come must know. What the party holds must have been released before.
+  template <typename Keep>
+  void leave(Keep&& keep) noexcept {
+    if (!entered_) return;
+    entered_ = false;
+    sleeper_.unpark();
+    const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
+    clear_present(place_);
+    segment_.resign(record(place_), place_);
+    if (locked && !segment_.anyone_else()) {
+      bury_the_dead();
+      if (!keep()) segment_.unlink();
+    }
+    segment_ = Segment();  // closes the descriptor: that ends the lifecycle lock, too
+  }
+
+  [[nodiscard]] bool open() const noexcept { return entered_; }
+  [[nodiscard]] std::uint32_t place() const noexcept { return place_; }
+  [[nodiscard]] std::uint64_t bit() const noexcept { return 1ULL << place_; }
+  [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
+  // What the primitive shares. T must fit the bytes it asked for, and be valid when all zero.
+  template <typename T>
+  [[nodiscard]] T& shared() const noexcept {
+    return *segment_.at<T>(layout::kSharedOffset);
+  }
+  [[nodiscard]] PartySpec::Values values() const noexcept {
+    return own_values(segment_.geometry());
+  }
+
+  // Places in use, the dead among them as long as nobody has buried them.
+  [[nodiscard]] std::uint64_t present() const noexcept {
+    // acquire: pairs with the release in take_place(): the wait line of a party that we see is ready.
+    return control_->present.load(std::memory_order_acquire) & layout::kAllParties;
+  }
+  [[nodiscard]] layout::RoleRecord& record(std::uint32_t place) const noexcept {
+    return segment_.at<layout::RoleRecord>(layout::kRolesOffset)[place];
+  }
+  [[nodiscard]] std::uint32_t pid(std::uint32_t place) const noexcept {
+    return record(place).pid.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t doorbell(std::uint32_t place) const noexcept {
+    return record(place).doorbell.load(std::memory_order_relaxed);
+  }
+  // For a party that learns only from the segment which doorbell suits it.
+  void announce_doorbell(std::uint64_t doorbell) const noexcept {
+    record(place_).doorbell.store(doorbell, std::memory_order_relaxed);
+  }
+
+  // Has nobody alive this place? One system call. Without the lifecycle lock the answer is a hint: it may
+  // have changed hands meanwhile.
+  [[nodiscard]] bool vacant(std::uint32_t place) const noexcept {
+    return place != place_ && !segment_.role_held(place);
+  }
+  // Those of `places` that nobody alive has.
+  [[nodiscard]] std::uint64_t vacant_of(std::uint64_t places) const noexcept {
+    std::uint64_t found = 0;
+    detail::for_each_bit(places & layout::kAllParties, [&](std::uint32_t place) {
+      if (vacant(place)) found |= 1ULL << place;
+    });
+    return found;
+  }
+  // Buries those of `places` that nobody alive has. False if the lifecycle lock was not to be had (its
+  // holder does the same, or is stopped): try again later.
+  bool bury(std::uint64_t places) {
+    if (!segment_.lock_lifecycle(os::Deadline::after(kBuryPatienceNs)).ok()) return false;
+    bury_locked(places);
+    segment_.settle();
+    return true;
+  }
+
+  // Wakes that party if it sleeps; after a publish that it may be waiting for. Nearly free if it does not.
+  void wake(std::uint32_t place) {
+    if (wakers_[place].peer_sleeps()) {
+      wakers_[place].wake(ringer_ != nullptr ? *ringer_ : own_ringer_, segment_.trust());
+    }
+  }
+  void wake_each(std::uint64_t places) {
+    detail::for_each_bit(places & layout::kAllParties, [this](std::uint32_t i) { wake(i); });
+  }
+  [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
+  // Whoever has a ringer for many channels (an event loop) lends it.
+  void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
+
+ private:
+  // Its holder needs microseconds. One that needs longer is stopped, or does what we are about to do.
+  static constexpr std::uint64_t kBuryPatienceNs = 5'000'000;
+
+  static std::uint64_t total_bytes(const PartySpec& spec) noexcept {
+    return os::round_up(layout::kSharedOffset + spec.shared_bytes, os::page_size());
+  }
+  static layout::Geometry geometry_of(const PartySpec& spec) noexcept {
+    layout::Geometry geometry{};
+    geometry.total_bytes = total_bytes(spec);
+    geometry.values[layout::kParties] = layout::kMaxParties;
+    geometry.values[layout::kSharedBytes] = spec.shared_bytes;
+    for (std::uint32_t i = 0; i < layout::kOwnValues; ++i)
+      geometry.values[layout::kFirstOwnValue + i] = spec.values[i];
+    return geometry;
+  }
+  static PartySpec::Values own_values(const layout::Geometry& geometry) noexcept {
+    PartySpec::Values values{};
+    for (std::uint32_t i = 0; i < layout::kOwnValues; ++i)
+      values[i] = geometry.values[layout::kFirstOwnValue + i];
+    return values;
+  }
+  static Result<std::uint64_t> judge(const PartySpec& spec, const layout::Geometry& found) {
+    if (found.values[layout::kParties] != layout::kMaxParties ||
+        found.values[layout::kSharedBytes] != spec.shared_bytes ||
+        found.total_bytes != total_bytes(spec)) {
+      return make_error(Code::corrupt, std::string(spec.title) + " '" + spec.name +
+                                           "' has an impossible geometry; remove it");
+    }
+    const PartySpec::Values values = own_values(found);
+    if (spec.judge) {
+      if (auto judged = spec.judge(values); !judged.ok()) return judged.error();
+    } else if (values != spec.values) {
+      return make_error(Code::geometry, std::string(spec.title) + " '" + spec.name +
+                                            "' exists with other properties; open it everywhere "
+                                            "alike, or unlink it first");
+    }
+    return found.total_bytes;
+  }
+
+  Result<void> take_place(const PartySpec& spec) {
+    for (std::uint32_t place = 0; place < layout::kMaxParties; ++place) {
+      if (!segment_.try_role_lock(place)) continue;
+      // The byte is ours by now, so this cannot fail.
+      if (auto claimed = segment_.claim(record(place), place, spec.doorbell, spec.title);
+          !claimed.ok()) {
+        return claimed;
+      }
+      place_ = place;
+      // release: pairs with the acquire in present().
+      control_->present.fetch_or(1ULL << place, std::memory_order_release);
+      entered_ = true;
+      return {};
+    }
+    return make_error(Code::no_lane,
+                      "all " + std::to_string(layout::kMaxParties) + " places of " + spec.title +
+                          " '" + spec.name +
+                          "' are taken: no more handles can be open at a time; close some, or " +
+                          "share one per process",
+                      segment_.path());
+  }
+  void clear_present(std::uint32_t place) const noexcept {
+    control_->present.fetch_and(~(1ULL << place), std::memory_order_relaxed);
+  }
+
+  // Under the lifecycle lock.
+  void bury_the_dead() {
+    std::uint64_t attached = 0;
+    for (std::uint32_t place = 0; place < layout::kMaxParties; ++place) {
+      if (record(place).state.load(std::memory_order_relaxed) ==
+          static_cast<std::uint32_t>(layout::RoleState::attached)) {
+        attached |= 1ULL << place;
+      }
+    }
+    bury_locked(attached | control_->present.load(std::memory_order_relaxed));
+  }
+  void bury_locked(std::uint64_t places) {
+    detail::for_each_bit(places & layout::kAllParties, [this](std::uint32_t place) {
+      if ((entered_ && place == place_) || !segment_.try_role_lock(place)) return;
+      if (repair_) repair_(place);
+      clear_present(place);
+      segment_.bury(record(place));
+      segment_.resign(record(place), place);
+    });
+  }
+
+  Repair repair_;
+  bool entered_ = false;
+  std::uint32_t place_ = layout::kMaxParties;
+  Segment segment_;
+  layout::PartiesControl* control_ = nullptr;
+  std::array<Waker, layout::kMaxParties> wakers_;
+  Sleeper sleeper_;
+  os::BellRinger* ringer_ = nullptr;
+  os::BellRinger own_ringer_;
+};
+
+}  // namespace millrace

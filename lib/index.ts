@@ -2,6 +2,7 @@
 
 import { native } from './base/native.js'
 
+export type { BlockingOptions } from './base/blocking.js'
 export { errorCodes, MillraceError, type ErrorCode } from './base/errors.js'
 export { Frame, LoanedFrame, userHeaderBytes, type PublishOptions } from './frames/frame.js'
 export {
@@ -20,7 +21,6 @@ export type {
 } from './base/options.js'
 export { QueueConsumer } from './queue/consumer.js'
 export { QueueProducer, type MessageSource, type Reservation } from './queue/producer.js'
-export type { BlockingOptions } from './queue/side.js'
 export {
   SharedMemory,
   type CreateMemoryOptions,

@@ -150,6 +150,9 @@ export interface NativeMemory {
   close(): void
 }
 
+/** Of the object millrace.LETTER.NAME, by kind; see native/include/millrace/layout/header.hpp. */
+type ChannelLetter = 'q' | 'f' | 'c' | 'n' | 'e' | 'b' | 'x' | 'w'
+
 interface Addon {
   configure(services: {
     makeError(
@@ -164,7 +167,7 @@ interface Addon {
   }): Uint32Array
   hold(alive: boolean): void
   closeAll(): void
-  unlinkChannel(kind: 'q' | 'f', name: string): boolean
+  unlinkChannel(letter: ChannelLetter, name: string): boolean
   unlinkMemory(name: string): boolean
   detach(buffer: ArrayBuffer): void
   monotonicNs(): bigint

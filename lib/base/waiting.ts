@@ -75,10 +75,16 @@ export class WaitingRoom {
 
   /**
    * Resolves with the first result of `attempt` that is not `undefined`, after the waits that came
-   * earlier. `what` is for messages.
+   * earlier. `what` is for messages. `givenUp` runs when a signal or the time ends the wait, before
+   * anything else can happen.
    */
-  wait<T>(what: string, attempt: Attempt<T>, options?: WaitOptions): Promise<T> {
-    return this.#enter(what, attempt, true, options)
+  wait<T>(
+    what: string,
+    attempt: Attempt<T>,
+    options?: WaitOptions,
+    givenUp?: () => void,
+  ): Promise<T> {
+    return this.#enter(what, attempt, true, options, givenUp)
   }
 
   /** As `wait`, but neither waits for the others nor holds them up. */
@@ -91,6 +97,7 @@ export class WaitingRoom {
     attempt: Attempt<T>,
     inTurn: boolean,
     options: WaitOptions = {},
+    givenUp?: () => void,
   ): Promise<T> {
     const timeout = duration(options, 'timeout', Infinity)
     const signal = checkSignal(options.signal)
@@ -102,6 +109,7 @@ export class WaitingRoom {
         if (at < 0) return
         this.#waiters.splice(at, 1)
         waiter.stop()
+        givenUp?.()
         reject(error())
         this.lookAgain() // it may have stood in the way of others
       }

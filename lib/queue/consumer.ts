@@ -1,9 +1,10 @@
 // The consuming side of an SPSC queue.
 
+import { block, type BlockingOptions } from '../base/blocking.js'
 import { MillraceError } from '../base/errors.js'
 import { Outcome, type NativeQueueConsumer } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
-import { QueueSide, recordBytes, recordHeaderBytes, type BlockingOptions } from './side.js'
+import { QueueSide, recordBytes, recordHeaderBytes } from './side.js'
 
 /** Popped messages up to a quarter of this are cut from one allocation, as Buffer does it. */
 const slabBytes = 64 * 1024
@@ -107,8 +108,12 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
   popSync(options: BlockingOptions = {}): Buffer | undefined {
     if (this.room.occupied) throw this.#busy('earlier pops are waiting; await those first')
     return messageOrEnd(
-      this.block(`a message in queue '${this.name}'`, options, this.#attempt, (spin, timeout) =>
-        this.native.wait(spin, timeout),
+      block(
+        this.room,
+        `a message in queue '${this.name}'`,
+        options,
+        this.#attempt,
+        (spin, timeout) => this.native.wait(spin, timeout),
       ),
     )
   }

@@ -1,9 +1,10 @@
 // The producing side of an SPSC queue.
 
+import { block, type BlockingOptions } from '../base/blocking.js'
 import { invalidArgument, MillraceError } from '../base/errors.js'
 import { Outcome, type NativeQueueProducer } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
-import { QueueSide, recordBytes, recordHeaderBytes, type BlockingOptions } from './side.js'
+import { QueueSide, recordBytes, recordHeaderBytes } from './side.js'
 
 /** What can be sent: bytes in any container, or a string (sent as UTF-8). */
 export type MessageSource = ArrayBufferView | string
@@ -67,7 +68,8 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
     if (this.#reservation !== undefined) throw this.#busy()
     if (this.room.occupied) throw this.#busy()
     const needed = recordBytes(bytes.byteLength)
-    this.block(
+    block(
+      this.room,
       `room in queue '${this.name}'`,
       options,
       (thorough) => this.#attempt(bytes, thorough),

@@ -1,9 +1,9 @@
 // What the producer and the consumer of a queue have in common: closing, the peer's state, views of the
-// ring for batches, and blocking waits for worker threads.
+// ring for batches.
 
-import { closedError, corruptError, MillraceError, timeoutError } from '../base/errors.js'
+import { closedError, corruptError, MillraceError } from '../base/errors.js'
 import { Outcome, peerStates, type NativeQueueSide } from '../base/native.js'
-import { duration, type Tuning, type WaitOptions } from '../base/options.js'
+import type { Tuning, WaitOptions } from '../base/options.js'
 import type { PeerState } from './spsc-queue.js'
 import { WaitingRoom } from '../base/waiting.js'
 
@@ -13,14 +13,6 @@ export const recordHeaderBytes = 8
 export function recordBytes(length: number): number {
   // No bit operations: they would wrap at 2^31.
   return recordHeaderBytes + Math.ceil(length / 8) * 8
-}
-
-/** Options of calls that block the thread. */
-export interface BlockingOptions {
-  /** Milliseconds until `ERR_MILLRACE_TIMEOUT`; default: wait for ever. */
-  readonly timeout?: number | undefined
-  /** Milliseconds (fractions allowed) to spin before sleeping in the kernel. Default 0.05. */
-  readonly spin?: number | undefined
 }
 
 /** The ring as JavaScript sees it: mapped twice in a row, so that no message wraps. */
@@ -172,38 +164,5 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
       }
     }
     return this.#views
-  }
-
-  /**
-   * @internal Blocks in slices of 20 ms, so that a Worker can be terminated and a dead peer is noticed.
-   * `wait` returns whether something stirred.
-   */
-  protected block<T>(
-    what: string,
-    options: BlockingOptions,
-    attempt: (thorough: boolean) => T | undefined,
-    wait: (spinMs: number, timeoutMs: number) => boolean,
-  ): T {
-    const timeout = duration(options, 'timeout', Infinity)
-    let spin = duration(options, 'spin', 0.05)
-    const first = attempt(false)
-    if (first !== undefined) return first
-    const end = performance.now() + timeout
-    try {
-      for (;;) {
-        const left = end - performance.now()
-        if (left <= 0) {
-          const last = attempt(true)
-          if (last !== undefined) return last
-          throw timeoutError(what, timeout)
-        }
-        const stirred = wait(spin, left)
-        const result = attempt(!stirred) ?? (stirred ? attempt(true) : undefined)
-        if (result !== undefined) return result
-        if (!stirred) spin = 0 // the budget is spent; only sleep from now on
-      }
-    } finally {
-      this.room.parkAgain() // somebody may wait in the event loop for the peer to come
-    }
   }
 }

@@ -39,10 +39,13 @@ Napi::Value answer(const Napi::CallbackInfo& info, const Result<bool>& result) {
   return Napi::Boolean::New(info.Env(), result.value());
 }
 
-// unlinkChannel('q' | 'f', name) -> was there one?
+// unlinkChannel(letter, name) -> was there one? The letters are those of layout::Kind.
 Napi::Value unlink_channel_(const Napi::CallbackInfo& info) {
   const std::string letter = info[0].ToString().Utf8Value();
-  return answer(info, unlink_channel(letter == "f" ? 'f' : 'q', info[1].ToString().Utf8Value()));
+  if (letter.size() != 1 || letter[0] < 'a' || letter[0] > 'z') {
+    return answer(info, make_error(Code::invalid_argument, "there is no such kind of channel"));
+  }
+  return answer(info, unlink_channel(letter[0], info[1].ToString().Utf8Value()));
 }
 
 Napi::Value unlink_memory(const Napi::CallbackInfo& info) {

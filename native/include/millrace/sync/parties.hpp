@@ -23,18 +23,22 @@
 
 namespace millrace {
 
+// What the user of a primitive chooses.
+struct PartyOptions {
+  std::string name;
+  mode_t mode = 0600;
+  std::optional<uid_t> owner;
+  std::uint64_t doorbell = 0;  // where this party can be woken; 0: it only ever blocks or polls
+};
+
 // What a primitive wants its segment to be.
-struct PartySpec {
+struct PartySpec : PartyOptions {
   using Values = std::array<std::uint64_t, layout::kOwnValues>;
 
   layout::Kind kind{};
   char letter = 0;
   const char* title = "";  // of the primitive, for messages: "mutex"
-  std::string name;
-  mode_t mode = 0600;
-  std::optional<uid_t> owner;
-  bool keep = false;           // content outlives a crash of all parties
-  std::uint64_t doorbell = 0;  // where this party can be woken; 0: it only ever blocks or polls
+  bool keep = false;       // content outlives a crash of all parties
   std::uint64_t shared_bytes = 0;
   Values values{};  // the primitive's own geometry
   // Judges the own geometry of an existing segment; without it, it must equal `values`.

@@ -14,6 +14,7 @@ struct Board {
   std::atomic<std::uint64_t> value;
   std::atomic<std::uint64_t> repaired;  // places, one bit each
   std::atomic<std::uint64_t> repairs;
+  std::atomic<std::uint64_t> unfinished;  // this place less one cannot be repaired yet
 };
 
 PartySpec spec_of(const std::string& name, bool keep = false) {
@@ -29,11 +30,16 @@ PartySpec spec_of(const std::string& name, bool keep = false) {
 
 // A party of a primitive that only counts repairs.
 struct Party {
-  Party() : parties([this](std::uint32_t place) { note(place); }) {}
-  void note(std::uint32_t place) const {
-    Board& board = parties.shared<Board>();
-    board.repaired.fetch_or(1ULL << place);
-    board.repairs.fetch_add(1);
+  Party() : parties([this](std::uint32_t place) { return repair(place); }) {}
+  [[nodiscard]] bool repair(std::uint32_t place) const {
+    // Nothing to do for a place that nobody has had, or that was left in good order.
+    if (parties.record(place).state.load() !=
+        static_cast<std::uint32_t>(layout::RoleState::attached))
+      return true;
+    if (board().unfinished.load() == place + 1) return false;
+    board().repaired.fetch_or(1ULL << place);
+    board().repairs.fetch_add(1);
+    return true;
   }
   [[nodiscard]] Board& board() const { return parties.shared<Board>(); }
   Parties parties;
@@ -178,10 +184,9 @@ TEST_CASE("parties: a living one buries the dead when it wants to") {
   });
   REQUIRE(eventually([&] { return there->load() == 1; }));
   CHECK(first->parties.bury(layout::kAllParties));
-  CHECK(first->board().repaired.load() == 0b1111'1100 + (layout::kAllParties & ~0xFFULL));
+  CHECK(first->board().repairs.load() == 0);
   CHECK(first->parties.present() == 0b11);  // the living are not touched
   victim.kill();
-  first->board().repaired.store(0);
   CHECK(first->parties.bury(0b10));
   CHECK(first->board().repaired.load() == 0b10);
   CHECK(first->parties.present() == 0b01);
@@ -217,7 +222,7 @@ TEST_CASE("parties: an undertaker that dies in the middle is followed by the nex
   });
   CHECK(victim.wait() == -SIGKILL);
   Child undertaker([&] {
-    Parties parties([](std::uint32_t) { ::kill(::getpid(), SIGKILL); });
+    Parties parties([](std::uint32_t) { return ::kill(::getpid(), SIGKILL) != 0; });
     (void)parties.enter(spec, soon());
     return 0;
   });
@@ -225,6 +230,41 @@ TEST_CASE("parties: an undertaker that dies in the middle is followed by the nex
   CHECK(first->board().repairs.load() == 0);
   CHECK(first->parties.bury(0b10));
   CHECK(first->board().repairs.load() == 1);
+}
+
+TEST_CASE("parties: a place whose repair has to wait is not taken until then") {
+  const Names names;
+  const PartySpec spec = spec_of(names.name());
+  auto first = join(spec);
+  Child victim([&] {
+    Party party;
+    CHILD_EXPECT(party.parties.enter(spec, soon()).ok());
+    party.board().unfinished.store(party.parties.place() + 1);
+    ::kill(::getpid(), SIGKILL);
+    return 0;
+  });
+  CHECK(victim.wait() == -SIGKILL);
+  auto second = join(spec);
+  CHECK(second->parties.place() == 2);
+  CHECK(first->parties.bury(0b10));
+  CHECK(first->parties.present() == 0b111);
+  first->board().unfinished.store(0);
+  CHECK(first->parties.bury(0b10));
+  CHECK(first->parties.present() == 0b101);
+  CHECK(first->board().repairs.load() == 1);
+  CHECK(join(spec)->parties.place() == 1);
+}
+
+TEST_CASE("parties: who vanishes is buried like the dead") {
+  const Names names;
+  const PartySpec spec = spec_of(names.name());
+  auto first = join(spec);
+  auto second = join(spec);
+  second->parties.vanish();
+  CHECK_FALSE(second->parties.open());
+  CHECK(first->parties.vacant(1));
+  CHECK(join(spec)->parties.place() == 1);
+  CHECK(first->board().repaired.load() == 0b10);
 }
 
 TEST_CASE("parties: wake reaches the one that sleeps, on the futex or in its loop") {

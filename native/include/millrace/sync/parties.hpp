@@ -47,9 +47,11 @@ struct PartySpec : PartyOptions {
 
 class Parties {
  public:
-  // Finishes what the dead holder of a place left undone. Runs under the lifecycle lock, with the lock
-  // byte of that place in hand. Must bear being run again for the same place, from any point.
-  using Repair = std::function<void(std::uint32_t place)>;
+  // Finishes what the dead holder of a place left undone, and is asked once more before a place is taken.
+  // Runs under the lifecycle lock, with the lock byte of that place in hand. Must bear being run again for
+  // the same place, from any point, also where there is nothing to do. False: it cannot be finished yet
+  // (a living party is about to do something with that place); it stays unburied and is not taken.
+  using Repair = std::function<bool(std::uint32_t place)>;
 
   explicit Parties(Repair repair) : repair_(std::move(repair)) {}
   Parties(const Parties&) = delete;
@@ -108,6 +110,12 @@ class Parties {
       if (!keep()) segment_.unlink();
     }
     segment_ = Segment();  // closes the descriptor: that ends the lifecycle lock, too
+  }
+
+  // Leaves as if dead, without a good-bye: whoever finds the place finishes what we could not.
+  void vanish() noexcept {
+    entered_ = false;
+    segment_ = Segment();
   }
 
   [[nodiscard]] bool open() const noexcept { return entered_; }
@@ -220,6 +228,10 @@ class Parties {
   Result<void> take_place(const PartySpec& spec) {
     for (std::uint32_t place = 0; place < layout::kMaxParties; ++place) {
       if (!segment_.try_role_lock(place)) continue;
+      if (!repair_(place)) {
+        segment_.unlock_role(place);
+        continue;
+      }
       // The byte is ours by now, so this cannot fail.
       if (auto claimed = segment_.claim(record(place), place, spec.doorbell, spec.title);
           !claimed.ok()) {
@@ -256,7 +268,10 @@ class Parties {
   void bury_locked(std::uint64_t places) {
     detail::for_each_bit(places & layout::kAllParties, [this](std::uint32_t place) {
       if ((entered_ && place == place_) || !segment_.try_role_lock(place)) return;
-      if (repair_) repair_(place);
+      if (!repair_(place)) {
+        segment_.unlock_role(place);
+        return;
+      }
       clear_present(place);
       segment_.bury(record(place));
       segment_.resign(record(place), place);

@@ -192,6 +192,53 @@ void try_frames(const std::string& name) {
   writer.close();
 }
 
+void try_blocking(const std::string& name) {
+  BlockingOptions briefly;
+  briefly.timeout_ns = 1'000'000;
+  QueueSpec spec;
+  spec.name = name;
+  auto producing = QueueProducer::open(spec, soon());
+  auto consuming = QueueConsumer::open(spec, soon());
+  if (!succeeded(producing, "QueueProducer::open") ||
+      !succeeded(consuming, "QueueConsumer::open")) {
+    return;
+  }
+  QueueProducer& producer = *producing.value();
+  QueueConsumer& consumer = *consuming.value();
+  succeeded(wait_for_peer_sync(producer), "wait_for_peer_sync");
+  succeeded(wait_for_peer_sync(consumer), "wait_for_peer_sync");
+  expect(!peek_sync(consumer, briefly).ok(), "peek_sync waits");
+  succeeded(reserve_sync(producer, 1), "reserve_sync");
+  succeeded(push_sync(producer, {}), "push_sync");
+  const auto message = peek_sync(consumer);
+  if (succeeded(message, "peek_sync") && message.value()) {
+    expect(message.value()->bytes().empty(), "Message::bytes");
+    consumer.release(*message.value());
+  }
+  succeeded(end_sync(producer), "end_sync");
+
+  FrameWriterSpec made;
+  made.name = name;
+  made.geometry.slot_bytes = 64;
+  FrameReaderSpec wanted;
+  wanted.name = name;
+  auto writing = FrameWriter::open(made, soon());
+  auto reading = open_reader_sync(wanted);
+  if (!succeeded(writing, "FrameWriter::open") || !succeeded(reading, "open_reader_sync")) return;
+  succeeded(wait_for_readers_sync(*writing.value()), "wait_for_readers_sync");
+  auto loan = loan_sync(*writing.value());
+  if (!succeeded(loan, "loan_sync")) return;
+  loan.value().payload()[0] = std::byte{9};
+  loan.value().user_header()[0] = std::byte{8};
+  expect(loan.value().publish(1) == 1, "LoanedFrame::publish");
+  auto frame = receive_sync(*reading.value());
+  if (!succeeded(frame, "receive_sync") || !frame.value()) return;
+  const HeldFrame held = *std::move(frame.value());
+  expect(held.payload().size() == 1 && held.payload()[0] == std::byte{9}, "HeldFrame::payload");
+  expect(held.user_header()[0] == std::byte{8}, "HeldFrame::user_header");
+  expect(held.sequence() == 1 && held.missed() == 0 && held.timestamp() != 0, "HeldFrame");
+}
+
 void try_shared_memory(const std::string& name) {
   MemorySpec spec;
   spec.name = name;
@@ -229,6 +276,7 @@ int main() {
   try_queue(name);
   try_queue(std::string(200, 'n') + name);
   try_frames(name);
+  try_blocking(name);
   try_shared_memory(name);
   return failures == 0 ? 0 : 1;
 }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "bits.hpp"
@@ -125,6 +127,18 @@ class FrameChannel {
     auto* lane = segment_->at<layout::Lane>(plan_.lanes_offset + plan_.lane_stride * index);
     auto* cells = reinterpret_cast<std::atomic<std::uint64_t>*>(lane + 1);
     return LaneView{lane, cells, cells + plan_.cells, plan_.cells - 1};
+  }
+  // `length` payload bytes of a slot, and its user header, in a map of the pool. Empty without a map.
+  [[nodiscard]] std::span<std::byte> payload(const os::MappingPtr& pool, std::uint32_t slot,
+                                             std::uint64_t length) const noexcept {
+    if (!pool) return {};
+    return {pool->data() + plan_.payload_offset + plan_.slot_stride * slot,
+            static_cast<std::size_t>(length)};
+  }
+  [[nodiscard]] static std::span<std::byte> user_header(const os::MappingPtr& pool,
+                                                        std::uint32_t slot) noexcept {
+    if (!pool) return {};
+    return {pool->data() + layout::kUserHeaderBytes * slot, layout::kUserHeaderBytes};
   }
   static std::uint32_t role_of_lane(std::uint32_t index) noexcept {
     return layout::kFirstReaderRole + index;

@@ -10,6 +10,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -120,6 +121,16 @@ class FrameReader {
     return slot < held_.size() && sequence != 0 && held_[slot] == sequence;
   }
 
+  // The bytes of a held frame where they lie, and the 64 beside them. Empty if it is not held.
+  [[nodiscard]] std::span<const std::byte> payload(const ReceivedFrame& frame) const noexcept {
+    if (!holds(frame.slot, frame.sequence) || frame.length > channel_.plan().slot_bytes) return {};
+    return channel_.payload(pool_, frame.slot, frame.length);
+  }
+  [[nodiscard]] std::span<const std::byte> user_header(const ReceivedFrame& frame) const noexcept {
+    if (!holds(frame.slot, frame.sequence)) return {};
+    return detail::FrameChannel::user_header(pool_, frame.slot);
+  }
+
   [[nodiscard]] bool has_frame() const noexcept { return !backlog_.empty() || queue_.has_entry(); }
   [[nodiscard]] bool stirred() const noexcept { return has_frame() || writer_left() || excluded(); }
   [[nodiscard]] bool park(const WakeAddress& address) {
@@ -189,6 +200,7 @@ class FrameReader {
       detail::FrameChannel::bury_all(segment_);
       segment_.unlink();
     }
+    held_.clear();  // all went back
     pool_.reset();
     segment_ = Segment();
   }

@@ -12,6 +12,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -97,6 +98,17 @@ class FrameWriter {
   }
   [[nodiscard]] bool is_loaned(std::uint32_t slot) const noexcept {
     return slot < loaned_.size() && loaned_[slot];
+  }
+
+  // The bytes of a slot on loan, and the 64 beside it for facts about the frame; these still hold what
+  // was there last. Empty if the slot is not on loan.
+  [[nodiscard]] std::span<std::byte> payload(std::uint32_t slot) const noexcept {
+    if (!is_loaned(slot)) return {};
+    return channel_.payload(pool_, slot, channel_.plan().slot_bytes);
+  }
+  [[nodiscard]] std::span<std::byte> user_header(std::uint32_t slot) const noexcept {
+    if (!is_loaned(slot)) return {};
+    return detail::FrameChannel::user_header(pool_, slot);
   }
 
   // Makes the slot visible to all readers; it is no longer the caller's. Returns its sequence, 0 if it
@@ -219,6 +231,7 @@ class FrameWriter {
       detail::FrameChannel::bury_all(segment_);
       segment_.unlink();
     }
+    loaned_.clear();  // loans are void
     pool_.reset();
     segment_ = Segment();
   }

@@ -3,6 +3,8 @@
 
 #include "frame_reader.hpp"
 #include "frame_writer.hpp"
+#include "frames_sync.hpp"
 #include "queue.hpp"
+#include "queue_sync.hpp"
 #include "shared_memory.hpp"
 #include "sync/parties.hpp"

@@ -28,6 +28,7 @@ enum class Code {
   closed,
   busy,
   too_large,
+  too_many_held,
   no_space,
   timeout,
   unsupported_platform,
@@ -72,6 +73,8 @@ enum class Code {
       return "BUSY";
     case Code::too_large:
       return "TOO_LARGE";
+    case Code::too_many_held:
+      return "TOO_MANY_HELD";
     case Code::no_space:
       return "NO_SPACE";
     case Code::timeout:

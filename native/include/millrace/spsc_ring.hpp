@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "layout/queue.hpp"
 
@@ -139,6 +140,8 @@ struct Message {
   RingStatus status = RingStatus::empty;
   const std::byte* data = nullptr;
   std::uint32_t length = 0;
+
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data, length}; }
 };
 
 class RingConsumer {

@@ -4,6 +4,9 @@ import { native } from './base/native.js'
 
 export type { BlockingOptions } from './base/blocking.js'
 export { errorCodes, MillraceError, type ErrorCode } from './base/errors.js'
+export { Cell, type CellReaderOptions, type CellWriterOptions } from './cell/cell.js'
+export { CellReader, type CellValue } from './cell/reader.js'
+export { CellWriter, type CellSource } from './cell/writer.js'
 export { Frame, LoanedFrame, userHeaderBytes, type PublishOptions } from './frames/frame.js'
 export {
   FrameReader,
@@ -28,6 +31,7 @@ export {
   type ViewConstructor,
 } from './memory/shared-memory.js'
 export { SpscQueue, type PeerState, type QueueOptions } from './queue/spsc-queue.js'
+export { Counter, type CounterOptions } from './sync/counter.js'
 
 /** The clock of frame timestamps: nanoseconds of CLOCK_MONOTONIC, the same in every process. */
 export function monotonicNow(): bigint {

@@ -12,6 +12,7 @@ export const Outcome = {
   closed: -4,
   invalid: -5,
   tooManyHeld: -6,
+  lapped: -7,
 } as const
 
 /** What native `peer()` returns, by index. */
@@ -21,8 +22,11 @@ export const peerStates = ['absent', 'attached', 'closed', 'gone'] as const
 export interface NativeWaiter {
   /** The number a wake-up for this channel carries. */
   wakeToken(token: number): void
-  /** From now on the peer wakes us; look once more before sleeping. */
-  park(): void
+  /**
+   * From now on the peer wakes us; look once more before sleeping. `false`: it will not, nothing is left
+   * but to look from time to time.
+   */
+  park(): unknown
   unpark(): void
 }
 
@@ -150,6 +154,73 @@ export interface NativeMemory {
   close(): void
 }
 
+export interface NativeCellSide {
+  readonly maxBytes: number
+  readonly slots: number
+  readonly path: string
+  close(): void
+}
+
+export interface NativeCellWriterOptions {
+  readonly name: string
+  readonly maxBytes: number
+  readonly slots: number
+  readonly mode: number
+  readonly owner: number | undefined
+  readonly keep: boolean
+  readonly schema: bigint
+}
+
+export interface NativeCellWriter extends NativeCellSide {
+  write(value: ArrayBufferView): number
+  begin(): number
+  copyNewest(): void
+  publish(length: number): number
+  version(): number
+  /** Bytes of the newest value. */
+  length(): number
+  hasReaders(): boolean
+  buffer(): ArrayBuffer
+}
+
+export interface NativeCellReaderOptions {
+  readonly name: string
+  readonly mode: number
+  readonly owner: number | undefined
+  readonly schema: bigint
+}
+
+export interface NativeCellReader extends NativeCellSide, NativeWaiter {
+  /** Version, length and timestamp of the value looked at last. */
+  readonly facts: BigUint64Array
+  readInto(target: ArrayBufferView): number
+  measure(): number
+  version(): number
+  retries(): number
+  wait(version: number, spinMs: number, timeoutMs: number): boolean
+  peer(): number
+  peerPid(): number
+  watchPeer(): boolean
+}
+
+export interface NativeCounterOptions {
+  readonly name: string
+  readonly initial: bigint
+  readonly mode: number
+  readonly owner: number | undefined
+  readonly keep: boolean
+}
+
+/** A number instead of a bigint is an {@link Outcome}. */
+export interface NativeCounter {
+  readonly path: string
+  get(): bigint | number
+  add(delta: bigint | number): bigint | number
+  exchange(value: bigint | number): bigint | number
+  compareExchange(expected: bigint | number, replacement: bigint | number): bigint | number
+  close(): void
+}
+
 /** Of the object millrace.LETTER.NAME, by kind; see native/include/millrace/layout/header.hpp. */
 type ChannelLetter = 'q' | 'f' | 'c' | 'n' | 'e' | 'b' | 'x' | 'w'
 
@@ -178,6 +249,9 @@ interface Addon {
   readonly FrameWriter: new (options: NativeFrameWriterOptions) => NativeFrameWriter
   readonly FrameReader: new (options: NativeFrameReaderOptions) => NativeFrameReader
   readonly SharedMemory: new (options: NativeMemoryOptions) => NativeMemory
+  readonly CellWriter: new (options: NativeCellWriterOptions) => NativeCellWriter
+  readonly CellReader: new (options: NativeCellReaderOptions) => NativeCellReader
+  readonly Counter: new (options: NativeCounterOptions) => NativeCounter
 }
 
 export const native = load(process.platform, process.arch, findAddon) as Addon

@@ -25,6 +25,8 @@ interface Waiter {
   readonly stop: () => void
 }
 
+/** How often to look where nobody would wake us. */
+const blindLookMs = 1
 /** How long a peer that cannot ring, or whose death cannot be watched, may stay unnoticed. */
 const slowLookMs = 50
 /** A peer that is just dying keeps its locks for an instant after its doorbell has closed. */
@@ -246,12 +248,14 @@ export class WaitingRoom {
   #park(): void {
     this.#state = 'parked'
     onWakeOf(this.#token, this.#wake)
-    this.#native.park()
+    const blind = this.#native.park() === false
     // Only now that the peer's death would wake us does a look at the peer mean anything.
     const watched = this.#watch()
     this.#serve(true)
     if (this.#waiters.length === 0) {
       this.#settle()
+    } else if (blind) {
+      this.#lookAgainIn(blindLookMs)
     } else if (!watched) {
       this.#lookAgainIn(slowLookMs)
     }
@@ -268,10 +272,11 @@ export class WaitingRoom {
     }
     // Woken for nothing we could use: a doubled ring, or a peer that is just dying. Park again, and look
     // once more soon.
-    this.#native.park()
+    const blind = this.#native.park() === false
     const watched = this.#watch()
     this.#serve(true)
     if (this.#waiters.length === 0) this.#settle()
+    else if (blind) this.#lookAgainIn(blindLookMs)
     else this.#lookAgainIn(watched ? dyingLookMs * 4 : dyingLookMs)
   }
 

@@ -1,7 +1,6 @@
 // The reading side of a frame channel.
 
 import {
-  abortedError,
   closedError,
   corruptError,
   invalidArgument,
@@ -10,6 +9,7 @@ import {
 } from '../base/errors.js'
 import { Frame, PoolViews, type FrameKeeper } from './frame.js'
 import { native, Outcome, peerStates, type NativeFrameReader } from '../base/native.js'
+import { openWhenThere } from '../base/opening.js'
 import {
   access,
   checkName,
@@ -176,19 +176,8 @@ export class FrameReader {
     }
     const tuning = readTuning(given)
     const detachOnRelease = flag(given, 'detachOnRelease')
-    const end = performance.now() + timeout
-    let nap = 1
-    for (;;) {
-      if (signal?.aborted) throw abortedError(signal)
-      try {
-        const handle = new native.FrameReader(wanted)
-        return new FrameReader(name, handle, tuning, detachOnRelease)
-      } catch (error) {
-        if (!isNotFound(error) || performance.now() >= end) throw error
-      }
-      await pause(Math.min(nap, end - performance.now()), signal)
-      nap = Math.min(nap * 2, 20)
-    }
+    const handle = await openWhenThere(() => new native.FrameReader(wanted), timeout, signal)
+    return new FrameReader(name, handle, tuning, detachOnRelease)
   }
 
   get closed(): boolean {
@@ -372,22 +361,4 @@ export class FrameReader {
 
 function frameOrEnd(result: Frame | typeof ended): Frame | undefined {
   return result === ended ? undefined : result
-}
-
-function isNotFound(error: unknown): boolean {
-  return error instanceof MillraceError && error.code === 'ERR_MILLRACE_NOT_FOUND'
-}
-
-function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      clearTimeout(timer)
-      reject(abortedError(signal!))
-    }
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', onAbort)
-      resolve()
-    }, milliseconds)
-    signal?.addEventListener('abort', onAbort, { once: true })
-  })
 }

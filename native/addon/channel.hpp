@@ -21,6 +21,7 @@ enum Outcome : std::int32_t {
   kClosed = -4,
   kInvalid = -5,
   kTooManyHeld = -6,
+  kLapped = -7,  // overwritten while it was read, again and again
 };
 
 inline napi_value number(napi_env env, std::int32_t value) noexcept {

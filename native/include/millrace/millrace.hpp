@@ -1,10 +1,12 @@
 // The whole core.
 #pragma once
 
+#include "cell.hpp"
 #include "frame_reader.hpp"
 #include "frame_writer.hpp"
 #include "frames_sync.hpp"
 #include "queue.hpp"
 #include "queue_sync.hpp"
 #include "shared_memory.hpp"
+#include "sync/counter.hpp"
 #include "sync/parties.hpp"

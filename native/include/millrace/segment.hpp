@@ -255,10 +255,7 @@ class Segment {
                         path());
     }
     bury(record);
-    if (unstated_schema_ != 0) {
-      header().schema.store(unstated_schema_, std::memory_order_relaxed);
-      unstated_schema_ = 0;
-    }
+    state_schema();
     static const std::uint64_t started = os::process_start_time();
     record.pid.store(static_cast<std::uint32_t>(::getpid()), std::memory_order_relaxed);
     record.started.store(started, std::memory_order_relaxed);
@@ -286,6 +283,17 @@ class Segment {
     lock_.unlock(byte_of(role));
   }
 
+  // Takes, under the lifecycle lock, a role that any number may hold at once: its byte only says that
+  // somebody is here. Whoever keeps it for itself alone is no process of ours.
+  Result<void> share(std::uint32_t role) {
+    if (!lock_.try_shared(byte_of(role))) {
+      return make_error(Code::role_taken,
+                        "another program keeps '" + name_ + "' for itself; end it", path());
+    }
+    state_schema();
+    return {};
+  }
+
   // How the holder of a role is doing. One system call if it claims to be attached (about 0.5 µs).
   [[nodiscard]] Peer peer(const layout::RoleRecord& record, std::uint32_t role) const noexcept {
     // Bounded: a peer that keeps changing it cannot hold us.
@@ -302,6 +310,10 @@ class Segment {
   }
   [[nodiscard]] bool role_held(std::uint32_t role) const noexcept {
     return lock_.held_by_other(byte_of(role), 1);
+  }
+  // Asked for by somebody with `keep`: nobody being on it is no reason to remove it.
+  [[nodiscard]] bool kept() const noexcept {
+    return (header().flags.load(std::memory_order_relaxed) & layout::kKeep) != 0;
   }
   [[nodiscard]] bool anyone_else() const noexcept {
     return lock_.held_by_other(layout::kFirstRoleByte, 0);
@@ -424,6 +436,11 @@ class Segment {
     return {};
   }
 
+  void state_schema() noexcept {
+    if (unstated_schema_ == 0) return;
+    header().schema.store(unstated_schema_, std::memory_order_relaxed);
+    unstated_schema_ = 0;
+  }
   // Under the lifecycle lock, like claim(), which states ours where nobody has stated one: a tool that
   // created the segment without must not keep two others from noticing that they differ.
   Result<void> agree_on_schema(std::uint64_t stated) {

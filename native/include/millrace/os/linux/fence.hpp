@@ -20,8 +20,7 @@ enum class FenceState : std::uint32_t { unasked, pending, registered, refused };
 inline std::atomic<FenceState> fence_state{FenceState::unasked};
 
 inline void finish_fence_registration() noexcept {
-  const bool done =
-      ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
+  const bool done = ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
   // release: see light_fence().
   fence_state.store(done ? FenceState::registered : FenceState::refused, std::memory_order_release);
 }

@@ -1,0 +1,44 @@
+// Opening what another process creates: wait for it to appear.
+
+import { abortedError, MillraceError } from './errors.js'
+
+/**
+ * What `open` returns, tried again while it throws `NOT_FOUND`, for up to `timeout` milliseconds. Rejects
+ * with the last error, or with `ABORTED`.
+ */
+export async function openWhenThere<T>(
+  open: () => T,
+  timeout: number,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const end = performance.now() + timeout
+  let nap = 1
+  for (;;) {
+    if (signal?.aborted) throw abortedError(signal)
+    try {
+      return open()
+    } catch (error) {
+      if (!isNotFound(error) || performance.now() >= end) throw error
+    }
+    await pause(Math.min(nap, end - performance.now()), signal)
+    nap = Math.min(nap * 2, 20)
+  }
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof MillraceError && error.code === 'ERR_MILLRACE_NOT_FOUND'
+}
+
+function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => {
+      clearTimeout(timer)
+      reject(abortedError(signal!))
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    }, milliseconds)
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}

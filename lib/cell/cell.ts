@@ -1,0 +1,109 @@
+// The front door of cells: a name, and which side of it one wants to be.
+
+import { native } from '../base/native.js'
+import { openWhenThere } from '../base/opening.js'
+import {
+  access,
+  checkName,
+  checkOptions,
+  checkSignal,
+  duration,
+  fingerprint,
+  flag,
+  readTuning,
+  wholeNumber,
+  type AccessOptions,
+  type SchemaOptions,
+  type TuningOptions,
+  type WaitOptions,
+} from '../base/options.js'
+import { CellReader } from './reader.js'
+import { CellWriter } from './writer.js'
+
+export interface CellWriterOptions extends AccessOptions, SchemaOptions {
+  /** Bytes of the largest value, up to 1 GiB. Must be the same as that of a cell that exists. */
+  readonly maxBytes: number
+  /**
+   * Places for values, 2 to 1024; default 4. A reader that copies more slowly than the writer writes starts
+   * again when the writer comes round to its place; more of them give it more time. Given: an existing
+   * cell must have the same.
+   */
+  readonly slots?: number | undefined
+  /**
+   * The value stays when everybody has closed or died, until `Cell.unlink`. Without it the cell goes with
+   * the last one on it. Default false.
+   */
+  readonly keep?: boolean | undefined
+}
+
+export interface CellReaderOptions
+  extends AccessOptions, SchemaOptions, TuningOptions, Pick<WaitOptions, 'signal'> {
+  /** Milliseconds to wait for the cell to appear; default 5000. 0 looks once. */
+  readonly timeout?: number | undefined
+}
+
+/**
+ * A value that one process replaces and any number of others look at: always the newest, always whole.
+ *
+ * The writer never waits, whatever readers do, and reading takes nothing from anybody: what came between
+ * two looks is passed over. Whoever must see every value wants a queue.
+ *
+ * @example
+ * ```ts
+ * // one process
+ * using position = Cell.writer('position', { maxBytes: 24 })
+ * position.write(new Float64Array([x, y, z]))
+ * // others
+ * using reader = await Cell.reader('position')
+ * for await (const { bytes, version } of reader.changes()) draw(bytes, version)
+ * ```
+ */
+export const Cell = {
+  /**
+   * Takes the writing side; creates the cell if it does not exist, else goes on after its newest version.
+   * Does not wait for readers.
+   *
+   * @throws MillraceError `ROLE_TAKEN` (a living writer has it; the message names its pid), `GEOMETRY`,
+   *   `SCHEMA`, `INVALID_ARGUMENT`, `NO_SPACE`, `LAYOUT`, `NOT_OURS`, `CORRUPT`, `PERMISSION`,
+   *   `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
+   */
+  writer(name: string, options: CellWriterOptions): CellWriter {
+    const given = checkOptions(options)
+    const handle = new native.CellWriter({
+      name: checkName(name),
+      maxBytes: wholeNumber({ maxBytes: 0, ...given }, 'maxBytes', 0, [1, 2 ** 30]),
+      slots: wholeNumber(given, 'slots', 0, [2, 1024]),
+      keep: flag(given, 'keep'),
+      schema: fingerprint(given),
+      ...access(given),
+    })
+    return new CellWriter(name, handle)
+  },
+
+  /**
+   * Reads a cell, waiting up to `timeout` for it to appear. Its writer may have left: the value stays as
+   * long as anybody is on the cell, or for good with `keep`.
+   *
+   * @throws MillraceError (as rejection) `NOT_FOUND` (not in time), `SCHEMA`, `ABORTED`, `NOT_OURS`,
+   *   `LAYOUT`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `TIMEOUT`
+   */
+  async reader(name: string, options?: CellReaderOptions): Promise<CellReader> {
+    const given = checkOptions(options)
+    const wanted = { name: checkName(name), schema: fingerprint(given), ...access(given) }
+    const tuning = readTuning(given)
+    const handle = await openWhenThere(
+      () => new native.CellReader(wanted),
+      duration(given, 'timeout', 5000),
+      checkSignal(given.signal),
+    )
+    return new CellReader(name, handle, tuning)
+  },
+
+  /**
+   * Removes the name. Who is on the cell goes on with it; new ones get a new cell. Returns whether there
+   * was one.
+   */
+  unlink(name: string): boolean {
+    return native.unlinkChannel('c', checkName(name))
+  },
+} as const

@@ -1,0 +1,271 @@
+// The reading side of a cell.
+
+import { block, type BlockingOptions } from '../base/blocking.js'
+import { closedError, corruptError, invalidArgument, MillraceError } from '../base/errors.js'
+import { Outcome, peerStates, type NativeCellReader } from '../base/native.js'
+import type { Tuning, WaitOptions } from '../base/options.js'
+import { WaitingRoom, type Attempt } from '../base/waiting.js'
+import type { PeerState } from '../queue/spsc-queue.js'
+
+/** One value, copied out of the cell. */
+export interface CellValue {
+  readonly bytes: Buffer
+  /** 1 for the first value, then one more each time. */
+  readonly version: number
+  /** When it was written: nanoseconds of `monotonicNow()`. */
+  readonly timestamp: bigint
+}
+
+export class CellReader {
+  /** The name it was opened by. */
+  readonly name: string
+  /** Bytes of the largest value. */
+  readonly maxBytes: number
+  readonly slots: number
+  readonly #native: NativeCellReader
+  readonly #room: WaitingRoom
+  #seen = 0
+  #timestamp = 0n
+  #closed = false
+
+  /** @internal */
+  constructor(name: string, native: NativeCellReader, tuning: Tuning) {
+    this.name = name
+    this.maxBytes = native.maxBytes
+    this.slots = native.slots
+    this.#native = native
+    this.#room = new WaitingRoom(
+      native,
+      // Somebody who is not there, or has left, cannot die.
+      () => native.watchPeer() || native.peer() !== peerStates.indexOf('attached'),
+      tuning,
+    )
+  }
+
+  /** Has this reader been closed, by `close()` or because of a corrupt writer? */
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Of the newest value, 0 before the first. A cheap look: no system call, nothing is copied. */
+  get version(): number {
+    const version = this.#native.version()
+    if (version >= 0) return version
+    throw this.#fail(version)
+  }
+
+  /** Version of the value that this reader read last, or that `changed` told of; 0 at first. */
+  get seen(): number {
+    return this.#seen
+  }
+
+  /** When the value that was read last had been written, as in {@link CellValue}; 0n at first. */
+  get timestamp(): bigint {
+    return this.#timestamp
+  }
+
+  /** How often a read had to start again because the writer had overwritten the value meanwhile. */
+  get retries(): number {
+    return this.#native.retries()
+  }
+
+  /** The writer: `absent`, `attached`, `closed` (left in good order) or `gone` (died). One system call. */
+  get peer(): PeerState {
+    return peerStates[this.#native.peer()] ?? 'absent'
+  }
+
+  /** Process id of the writer (of the last one). */
+  get peerPid(): number {
+    return this.#native.peerPid()
+  }
+
+  /**
+   * A copy of the newest value, or `undefined` if none was ever written. Never blocks, and works as well
+   * when the writer has closed or died.
+   *
+   * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (the writer overwrote the value during each of 64
+   *   attempts to copy it: give the cell more `slots`)
+   */
+  read(): CellValue | undefined {
+    let size = this.#native.measure()
+    for (;;) {
+      if (size < 0) {
+        if (size === Outcome.wouldBlock) return undefined
+        throw this.#fail(size)
+      }
+      const target = Buffer.allocUnsafe(size)
+      const length = this.#native.readInto(target)
+      if (length >= 0) {
+        this.#note()
+        return {
+          bytes: length === size ? target : target.subarray(0, length),
+          version: this.#seen,
+          timestamp: this.#timestamp,
+        }
+      }
+      // A longer one has come meanwhile.
+      size = length === Outcome.tooLarge ? this.maxBytes : length
+    }
+  }
+
+  /**
+   * Copies the newest value to the start of `target` and returns its length, or -1 if none was ever
+   * written; `seen` and `timestamp` tell the rest. No allocation. When it throws, the target's content is
+   * undefined.
+   *
+   * @throws MillraceError `TOO_LARGE` (for the target; `maxBytes` always fits), `INVALID_ARGUMENT`, and as
+   *   `read`
+   */
+  readInto(target: ArrayBufferView): number {
+    const length = this.#native.readInto(target)
+    if (length >= 0) {
+      this.#note()
+      return length
+    }
+    if (length === Outcome.wouldBlock) return -1
+    if (length === Outcome.tooLarge) {
+      throw new MillraceError(
+        'ERR_MILLRACE_TOO_LARGE',
+        `the value of cell '${this.name}' has ${String(this.#native.facts[1])} bytes, the target ` +
+          `${String(target.byteLength)}; pass a larger target (maxBytes always fits)`,
+      )
+    }
+    if (length === Outcome.invalid) {
+      throw invalidArgument('the target must be a Buffer, a typed array or a DataView')
+    }
+    throw this.#fail(length)
+  }
+
+  /**
+   * Resolves with `true` as soon as there is a newer value than the one this reader read last (or was told
+   * of by `changed`), however many have come; with `false` when there is none and the writer has closed (a
+   * new one may follow: see `waitForPeer`). Does not read.
+   *
+   * Up to 56 readers of a cell are woken; further ones look once a millisecond while they wait.
+   *
+   * @throws MillraceError (as rejection) `PEER_GONE` (the writer died, and there is nothing newer),
+   *   `CLOSED`, `CORRUPT`, `ABORTED`, `TIMEOUT`
+   */
+  changed(options?: WaitOptions): Promise<boolean> {
+    try {
+      if (this.version > this.#seen) {
+        this.#seen = this.version
+        return this.#room.paced(true)
+      }
+      return this.#room.waitAside(this.#what, this.#newerThan(this.#seen), options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** As `changed`, blocking this thread; for Workers. Errors are thrown. */
+  changedSync(options: BlockingOptions = {}): boolean {
+    const since = this.#seen
+    return block(this.#room, this.#what, options, this.#newerThan(since), (spin, timeout) =>
+      this.#native.wait(since, spin, timeout),
+    )
+  }
+
+  /**
+   * The newest value whenever there is a newer one, until the writer closes; then the loop ends. Values
+   * that come while the loop's body runs are passed over, all but the last. Errors as `changed` and `read`.
+   */
+  async *changes(
+    options?: Pick<WaitOptions, 'signal'>,
+  ): AsyncGenerator<CellValue, void, undefined> {
+    while (await this.changed(options)) yield this.read()!
+  }
+
+  /** Resolves as soon as there is a writer. Rejects `ABORTED`, `TIMEOUT`, `CLOSED`. */
+  async waitForPeer(options?: WaitOptions): Promise<void> {
+    if (this.#closed) throw this.#fail(Outcome.closed)
+    await this.#room.waitAside(
+      `a writer of cell '${this.name}'`,
+      (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
+      options,
+    )
+  }
+
+  /** Lets pending waits keep the process alive (the default). */
+  ref(): this {
+    this.#room.ref()
+    return this
+  }
+
+  /** Lets the process end although waits are pending. */
+  unref(): this {
+    this.#room.unref()
+    return this
+  }
+
+  /** Leaves the cell; pending waits reject with `CLOSED`. The last one to leave removes the cell. */
+  close(): void {
+    this.#leave(this.#closedError())
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  get #what(): string {
+    return `a new value in cell '${this.name}'`
+  }
+
+  #newerThan(since: number): Attempt<boolean> {
+    return (thorough) => {
+      if (this.#isNewer(since)) return true
+      if (!thorough) return undefined
+      const { peer } = this
+      if (peer === 'attached' || peer === 'absent') return undefined
+      // It may have written between our look and its leaving.
+      if (this.#isNewer(since)) return true
+      if (peer === 'closed') return false
+      throw new MillraceError(
+        'ERR_MILLRACE_PEER_GONE',
+        `the writer of cell '${this.name}' (pid ${String(this.peerPid)}) died; its last value can still be ` +
+          'read: wait for another writer with waitForPeer(), or close',
+      )
+    }
+  }
+
+  #isNewer(since: number): boolean {
+    const { version } = this
+    if (version < since) throw this.#fail(Outcome.corrupt)
+    if (version === since) return false
+    this.#seen = Math.max(this.#seen, version)
+    return true
+  }
+
+  #note(): void {
+    const { facts } = this.#native
+    this.#seen = Number(facts[0])
+    this.#timestamp = facts[2]!
+  }
+
+  #fail(outcome: number): MillraceError {
+    if (outcome === Outcome.lapped) {
+      return new MillraceError(
+        'ERR_MILLRACE_BUSY',
+        `the writer of cell '${this.name}' overwrote the value during every attempt to copy it; create the ` +
+          'cell with more slots, or write less often',
+      )
+    }
+    if (outcome === Outcome.corrupt) {
+      const error = corruptError(`cell '${this.name}'`)
+      this.#leave(error)
+      return error
+    }
+    return this.#closedError()
+  }
+
+  #leave(reason: MillraceError): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#native.close()
+    this.#room.evict(reason)
+  }
+
+  #closedError(): MillraceError {
+    return closedError(`the reader of cell '${this.name}'`)
+  }
+}

@@ -1,0 +1,149 @@
+// The writing side of a cell.
+
+import { closedError, invalidArgument, MillraceError } from '../base/errors.js'
+import { Outcome, type NativeCellWriter } from '../base/native.js'
+import { checkOptions, flag } from '../base/options.js'
+
+/** What can be written: bytes as they are, a string as UTF-8. */
+export type CellSource = string | ArrayBufferView
+
+export class CellWriter {
+  /** The name it was opened by. */
+  readonly name: string
+  /** Bytes of the largest value. */
+  readonly maxBytes: number
+  readonly slots: number
+  readonly #native: NativeCellWriter
+  /** Of the places for values, by their offset; made at first use. */
+  readonly #views = new Map<number, Uint8Array>()
+  #buffer: ArrayBuffer | undefined
+  #updating = false
+  #closed = false
+
+  /** @internal */
+  constructor(name: string, native: NativeCellWriter) {
+    this.name = name
+    this.maxBytes = native.maxBytes
+    this.slots = native.slots
+    this.#native = native
+  }
+
+  /** Has this side been closed? */
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Of the newest value; 0 before the first. */
+  get version(): number {
+    return this.#native.version()
+  }
+
+  /** Is anybody reading? One system call. */
+  get hasReaders(): boolean {
+    return this.#native.hasReaders()
+  }
+
+  /**
+   * Replaces the value by a copy of `value` and returns its version: 1 for the first, then one more each
+   * time. Never waits; readers that do are woken.
+   *
+   * @throws MillraceError `TOO_LARGE` (more than `maxBytes`), `CLOSED`, `INVALID_ARGUMENT`, `BUSY` (inside
+   *   `update`)
+   */
+  write(value: CellSource): number {
+    this.#assertNotUpdating()
+    const bytes = typeof value === 'string' ? Buffer.from(value) : value
+    const version = this.#native.write(bytes)
+    if (version > 0) return version
+    if (version === Outcome.tooLarge) {
+      throw new MillraceError(
+        'ERR_MILLRACE_TOO_LARGE',
+        `a value of ${String(bytes.byteLength)} bytes does not fit cell '${this.name}', whose limit is ` +
+          `${String(this.maxBytes)} bytes; create it with a larger maxBytes`,
+      )
+    }
+    if (version === Outcome.invalid) {
+      throw invalidArgument('a value must be a string, a Buffer, a typed array or a DataView')
+    }
+    throw this.#closedError()
+  }
+
+  /**
+   * Replaces the value by what `fill` makes of it, in place: `fill` gets `maxBytes` of the shared memory
+   * itself, which start as the newest value, and readers get them when it returns. It may return the new
+   * length in bytes; without one the length stays as it was (`maxBytes` if there was no value yet). If it
+   * throws, nothing has happened. Returns the version.
+   *
+   * `copy: false` leaves out the copy of the newest value, for a `fill` that writes every byte: what is
+   * there then is some older value. The view is valid only during the call.
+   *
+   * @throws MillraceError `CLOSED`, `INVALID_ARGUMENT` (the returned length), `BUSY` (inside `update`),
+   *   `UNSUPPORTED_RUNTIME` (Electron: use `write`)
+   */
+  update(
+    fill: (bytes: Uint8Array) => number | undefined | void, // eslint-disable-line @typescript-eslint/no-invalid-void-type -- a function that returns nothing
+    options?: { readonly copy?: boolean | undefined },
+  ): number {
+    const given = checkOptions(options)
+    const copy = given.copy === undefined || flag(given, 'copy')
+    this.#assertNotUpdating()
+    if (this.#closed) throw this.#closedError()
+    this.#buffer ??= this.#native.buffer()
+    const offset = this.#native.begin()
+    const view = this.#viewAt(this.#buffer, offset)
+    const before = this.#native.length()
+    if (copy) this.#native.copyNewest()
+    this.#updating = true
+    let length: unknown
+    try {
+      length = fill(view)
+    } finally {
+      this.#updating = false
+    }
+    length ??= this.version === 0 ? this.maxBytes : before
+    const version = Number.isInteger(length)
+      ? this.#native.publish(length as number)
+      : Outcome.invalid
+    if (version > 0) return version
+    if (version === Outcome.closed) throw this.#closedError()
+    throw invalidArgument(
+      `update must return a whole number of bytes up to ${String(this.maxBytes)}, or nothing`,
+    )
+  }
+
+  /**
+   * Leaves the cell. Readers keep the value, and are told that no more will come. The last one to leave
+   * removes the cell, unless it is to be kept.
+   */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#buffer = undefined
+    this.#views.clear()
+    this.#native.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #viewAt(buffer: ArrayBuffer, offset: number): Uint8Array {
+    const known = this.#views.get(offset)
+    if (known !== undefined) return known
+    const view = new Uint8Array(buffer, offset, this.maxBytes)
+    this.#views.set(offset, view)
+    return view
+  }
+
+  #assertNotUpdating(): void {
+    if (!this.#updating) return
+    throw new MillraceError(
+      'ERR_MILLRACE_BUSY',
+      `cell '${this.name}' is being updated; return from the function given to update first`,
+    )
+  }
+
+  #closedError(): MillraceError {
+    return closedError(`the writer of cell '${this.name}'`)
+  }
+}

@@ -1,0 +1,145 @@
+// A named 64-bit counter.
+
+import { closedError, invalidArgument, MillraceError } from '../base/errors.js'
+import { native, type NativeCounter } from '../base/native.js'
+import { access, checkName, checkOptions, flag, type AccessOptions } from '../base/options.js'
+
+export interface CounterOptions extends AccessOptions {
+  /** Value of a new counter; default 0. Without effect on one that exists. */
+  readonly initial?: bigint | number | undefined
+  /**
+   * The counter stays when nobody has it open, until `Counter.unlink`. Without it, it goes with its last
+   * user, and the next one begins again at `initial`. Default false.
+   */
+  readonly keep?: boolean | undefined
+}
+
+/**
+ * A signed 64-bit number under a name, which any number of processes and threads change without ever
+ * losing a step. Each call is one atomic instruction: nobody waits, and a process that dies has either
+ * made its step or not.
+ *
+ * Values are bigints; arguments may also be whole numbers up to 2^53. Past 2^63 - 1 it goes on at -2^63.
+ *
+ * @example
+ * ```ts
+ * using jobs = Counter.open('jobs')
+ * const id = jobs.add() // 1n for the first, and no other process gets the same
+ * ```
+ */
+export class Counter {
+  /** The name it was opened by. */
+  readonly name: string
+  readonly #native: NativeCounter
+  #closed = false
+
+  private constructor(name: string, handle: NativeCounter) {
+    this.name = name
+    this.#native = handle
+  }
+
+  /**
+   * Opens the counter; creates it if it does not exist.
+   *
+   * @throws MillraceError `INVALID_ARGUMENT`, `INVALID_NAME`, `NAME_TOO_LONG`, `NOT_OURS`, `PERMISSION`,
+   *   `LAYOUT`, `CORRUPT`, `NO_SPACE`, `TIMEOUT`
+   */
+  static open(name: string, options?: CounterOptions): Counter {
+    const given = checkOptions(options)
+    const initial: unknown = given.initial ?? 0n
+    if (!isInteger(initial)) throw notAnInteger('initial', initial)
+    const handle = new native.Counter({
+      name: checkName(name),
+      initial: BigInt(initial),
+      keep: flag(given, 'keep'),
+      ...access(given),
+    })
+    return new Counter(name, handle)
+  }
+
+  /**
+   * Removes the name. Who has the counter open goes on with it; new ones get a new counter. Returns
+   * whether there was one.
+   */
+  static unlink(name: string): boolean {
+    return native.unlinkChannel('n', checkName(name))
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** The value. */
+  get(): bigint {
+    return this.#answer(this.#native.get())
+  }
+
+  /**
+   * The value as a number.
+   *
+   * @throws MillraceError `TOO_LARGE` if a number cannot hold it exactly, `CLOSED`
+   */
+  toNumber(): number {
+    const value = this.get()
+    const number = Number(value)
+    if (Number.isSafeInteger(number)) return number
+    throw new MillraceError(
+      'ERR_MILLRACE_TOO_LARGE',
+      `counter '${this.name}' stands at ${String(value)}, which is no safe integer; use get()`,
+    )
+  }
+
+  /** Sets the value. */
+  set(value: bigint | number): void {
+    this.exchange(value)
+  }
+
+  /** Adds `delta`, which may be negative, and returns the value after that. */
+  add(delta: bigint | number = 1n): bigint {
+    return this.#answer(this.#native.add(delta), delta)
+  }
+
+  /** Sets the value and returns the one before. */
+  exchange(value: bigint | number): bigint {
+    return this.#answer(this.#native.exchange(value), value)
+  }
+
+  /**
+   * Sets the value to `replacement` if it is `expected`. Returns the value before: it has been replaced if
+   * that equals `expected`.
+   */
+  compareExchange(expected: bigint | number, replacement: bigint | number): bigint {
+    return this.#answer(
+      this.#native.compareExchange(expected, replacement),
+      isInteger(expected) ? replacement : expected,
+    )
+  }
+
+  /** Lets go of the counter; the last one to do so removes it, unless it is to be kept. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#native.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #answer(outcome: bigint | number, argument?: unknown): bigint {
+    if (typeof outcome === 'bigint') return outcome
+    if (this.#closed) throw closedError(`counter '${this.name}'`)
+    throw notAnInteger('a value', argument)
+  }
+}
+
+function isInteger(value: unknown): value is bigint | number {
+  return typeof value === 'bigint'
+    ? BigInt.asIntN(64, value) === value
+    : Number.isSafeInteger(value)
+}
+
+function notAnInteger(what: string, value: unknown): MillraceError {
+  const shown = typeof value === 'bigint' ? `${String(value)}n` : String(value)
+  return invalidArgument(`${what} must be a bigint of 64 bits or a safe whole number, not ${shown}`)
+}

@@ -30,8 +30,11 @@ export interface NativeWaiter {
   unpark(): void
 }
 
+/** A name, the descriptor of a nameless segment, or a file. */
+export type NativePlace = string | number | { readonly file: string }
+
 export interface NativeQueueOptions {
-  readonly name: string
+  readonly place: NativePlace
   /** Fingerprint; 0n: none stated. */
   readonly schema: bigint
   readonly capacity: number
@@ -85,7 +88,7 @@ export interface NativeFramesSide extends NativeWaiter {
 }
 
 export interface NativeFrameWriterOptions {
-  readonly name: string
+  readonly place: NativePlace
   readonly schema: bigint
   readonly slotBytes: number
   readonly slots: number
@@ -108,7 +111,7 @@ export interface NativeFrameWriter extends NativeFramesSide {
 }
 
 export interface NativeFrameReaderOptions {
-  readonly name: string
+  readonly place: NativePlace
   readonly schema: bigint
   readonly policy: number
   readonly depth: number

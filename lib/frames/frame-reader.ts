@@ -166,7 +166,7 @@ export class FrameReader {
     const signal = checkSignal(given.signal)
     const timeout = duration(given, 'timeout', 5000)
     const wanted = {
-      name: checkName(name),
+      place: checkName(name),
       policy,
       depth: wholeNumber(given, 'depth', 0, [1, 4096]),
       history: wholeNumber(given, 'history', 0, [0, 4096]),

@@ -121,7 +121,7 @@ export class FrameWriter {
     const tuning = readTuning(given)
     const large = Number.MAX_SAFE_INTEGER
     const handle = new native.FrameWriter({
-      name: checkName(name),
+      place: checkName(name),
       slotBytes: wholeNumber(given, 'slotBytes', 0, [1, large]),
       slots: wholeNumber(given, 'slots', 8, [2, 4096]),
       maxReaders: wholeNumber(given, 'maxReaders', 8, [1, 62]),

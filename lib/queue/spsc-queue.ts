@@ -85,7 +85,7 @@ function read(name: string, given: QueueOptions | undefined) {
   return {
     tuning: readTuning(options),
     side: {
-      name: checkName(name),
+      place: checkName(name),
       capacity: wholeNumber(options, 'capacity', 0, [1, largestCapacity]),
       keep: flag(options, 'keep'),
       schema: fingerprint(options),

@@ -3,7 +3,7 @@
 
 import { block, type BlockingOptions } from '../base/blocking.js'
 import { closedError } from '../base/errors.js'
-import type { NativeWaiter } from '../base/native.js'
+import type { NativePlace, NativeWaiter } from '../base/native.js'
 import {
   access,
   checkName,
@@ -19,7 +19,7 @@ import { WaitingRoom, type Attempt } from '../base/waiting.js'
 export interface PartyOptions extends AccessOptions, TuningOptions {}
 
 export interface NativePartyOptions {
-  readonly name: string
+  readonly place: NativePlace
   readonly mode: number
   readonly owner: number | undefined
 }
@@ -42,7 +42,7 @@ export function readPartyOptions(
   const options = checkOptions(given)
   return {
     tuning: readTuning(options),
-    party: { name: checkName(name), ...access(options) },
+    party: { place: checkName(name), ...access(options) },
   }
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "millrace/os/object.hpp"
+#include "millrace/place.hpp"
 #include "millrace/result.hpp"
 
 namespace millrace::addon {
@@ -89,6 +90,13 @@ class Options {
   [[nodiscard]] std::string text(const char* key) const {
     const Napi::Value value = object_.Get(key);
     return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+  }
+  // A name, the descriptor of a nameless segment, or { file: path }.
+  [[nodiscard]] Place place() const {
+    const Napi::Value value = object_.Get("place");
+    if (value.IsNumber()) return Place::nameless(value.As<Napi::Number>().Int32Value());
+    if (value.IsObject()) return Place::file(Options(value).text("file"));
+    return text("place");
   }
   [[nodiscard]] std::uint64_t number(const char* key, std::uint64_t otherwise) const {
     const Napi::Value value = object_.Get(key);

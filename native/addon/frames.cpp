@@ -113,7 +113,7 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
     const Options options(info[0]);
     const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
       FrameWriterSpec spec;
-      spec.name = options.text("name");
+      spec.place = options.place();
       spec.geometry.slot_bytes = options.number("slotBytes", 0);
       spec.geometry.slots = options.small("slots", spec.geometry.slots);
       spec.geometry.readers = options.small("maxReaders", spec.geometry.readers);
@@ -231,7 +231,7 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
     const Options options(info[0]);
     const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
       FrameReaderSpec spec;
-      spec.name = options.text("name");
+      spec.place = options.place();
       spec.policy =
           static_cast<layout::Policy>(std::min<std::uint32_t>(options.small("policy", 0), 2));
       spec.depth = options.small("depth", 0);

@@ -80,7 +80,7 @@ class PartyHandle final : public Closable {
     auto mode = options.mode();
     if (!mode.ok()) return mode.error();
     PartyOptions party;
-    party.name = options.text("name");
+    party.place = options.place();
     party.mode = mode.value();
     party.owner = options.user("owner");
     BellChoice bell(environment_, party.mode);

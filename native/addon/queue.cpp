@@ -85,7 +85,7 @@ class QueueHandle final : public Closable {
     auto mode = options.mode();
     if (!mode.ok()) return mode.error();
     QueueSpec spec;
-    spec.name = options.text("name");
+    spec.place = options.place();
     spec.capacity = options.number("capacity", 0);
     spec.mode = mode.value();
     spec.owner = options.user("owner");

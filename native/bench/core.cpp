@@ -33,7 +33,7 @@ constexpr std::uint64_t kForever = 60'000'000'000;
 template <typename Side>
 std::unique_ptr<Side> open(const std::string& name) {
   QueueSpec spec;
-  spec.name = name;
+  spec.place = name;
   auto opened = Side::open(spec, os::Deadline::after(5'000'000'000));
   if (!opened.ok()) fail(opened.error().message);
   return opened.take();

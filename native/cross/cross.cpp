@@ -86,7 +86,7 @@ void try_doorbell() {
 
 void try_queue(const std::string& name) {
   QueueSpec spec;
-  spec.name = name;
+  spec.place = name;
   spec.capacity = 1;
   auto producing = QueueProducer::open(spec, soon());
   auto consuming = QueueConsumer::open(spec, soon());
@@ -142,14 +142,14 @@ void try_queue(const std::string& name) {
 
 void try_frames(const std::string& name) {
   FrameWriterSpec spec;
-  spec.name = name;
+  spec.place = name;
   spec.geometry.slot_bytes = 1024;
   spec.geometry.history = 1;
   auto writing = FrameWriter::open(spec, soon());
   if (!succeeded(writing, "FrameWriter::open")) return;
   FrameWriter& writer = *writing.value();
   FrameReaderSpec wanted;
-  wanted.name = name;
+  wanted.place = name;
   wanted.policy = layout::Policy::overwrite_oldest;
   wanted.history = 1;
   auto reading = FrameReader::open(wanted, soon());

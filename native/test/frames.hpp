@@ -21,13 +21,13 @@ struct Frames : Names {
 
   [[nodiscard]] FrameWriterSpec writer_spec() const {
     FrameWriterSpec wanted;
-    wanted.name = name();
+    wanted.place = name();
     wanted.geometry = geometry;
     return wanted;
   }
   [[nodiscard]] FrameReaderSpec reader_spec(Policy policy = Policy::wait) const {
     FrameReaderSpec wanted;
-    wanted.name = name();
+    wanted.place = name();
     wanted.policy = policy;
     return wanted;
   }

@@ -74,7 +74,7 @@ TEST_CASE_FIXTURE(Object, "a private map of a descriptor that may only read take
 }
 
 TEST_CASE_FIXTURE(Object, "a map that cannot be had is an error that names the object") {
-  auto failed = os::map_mirror(-1, 0, page, "nothing");
+  auto failed = os::map_mirror(-1, 0, page, os::object_path("nothing"));
   REQUIRE_FALSE(failed.ok());
   CHECK(failed.error().path == os::object_path("nothing"));
 }

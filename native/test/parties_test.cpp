@@ -22,7 +22,7 @@ PartySpec spec_of(const std::string& name, bool keep = false) {
   spec.kind = layout::Kind::event;
   spec.letter = 'e';
   spec.title = "board";
-  spec.name = name;
+  spec.place = name;
   spec.keep = keep;
   spec.shared_bytes = sizeof(Board);
   return spec;

@@ -18,7 +18,7 @@ namespace {
 struct Queue : Names {
   [[nodiscard]] QueueSpec spec(std::uint64_t capacity = 0) const {
     QueueSpec wanted;
-    wanted.name = name();
+    wanted.place = name();
     wanted.capacity = capacity;
     return wanted;
   }

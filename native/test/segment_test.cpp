@@ -26,7 +26,7 @@ struct Notes {
 struct Door : Names {
   [[nodiscard]] SegmentSpec spec() const {
     SegmentSpec wanted;
-    wanted.name = name();
+    wanted.place = name();
     wanted.geometry.total_bytes = 2 * os::page_size();
     wanted.geometry.values[0] = 7;
     return wanted;

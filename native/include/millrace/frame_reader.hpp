@@ -23,7 +23,7 @@
 namespace millrace {
 
 struct FrameReaderSpec {
-  std::string name;
+  Place place;
   layout::Policy policy = layout::Policy::wait;
   std::uint32_t depth = 0;     // frames that may queue up; 0: a default that suits the policy
   std::uint32_t history = 0;   // past frames wanted on joining
@@ -52,7 +52,7 @@ class FrameReader {
     SegmentSpec wanted;
     wanted.kind = layout::Kind::frames;
     wanted.letter = 'f';
-    wanted.name = spec.name;
+    wanted.place = spec.place;
     wanted.mode = spec.mode;
     wanted.owner = spec.owner;
     wanted.schema = spec.schema;
@@ -61,7 +61,8 @@ class FrameReader {
     std::unique_ptr<FrameReader> self(new FrameReader);
     auto entered = Segment::enter(wanted, Entry::attach_only, deadline,
                                   [&](const layout::Geometry& found) -> Result<std::uint64_t> {
-                                    auto there = detail::FrameChannel::judge(found, spec.name);
+                                    auto there =
+                                        detail::FrameChannel::judge(found, spec.place.title());
                                     if (!there.ok()) return there.error();
                                     plan = there.value();
                                     return plan.pool_offset;
@@ -212,13 +213,12 @@ class FrameReader {
                     const os::Deadline& deadline) {
     channel_.bind(&segment_, plan);
     if (writer() != Peer::attached) {
-      return Error{
-          Code::not_found,
-          "frame channel '" + spec.name + "' has no writer (yet); start it, or wait for it",
-          nullptr, 0, segment_.path()};
+      return Error{Code::not_found,
+                   "frame channel '" + spec.place.title() +
+                       "' has no writer (yet); start it, or wait for it",
+                   nullptr, 0, segment_.path()};
     }
-    auto mapped =
-        os::map_private(segment_.fd(), plan.pool_offset, plan.pool_bytes, segment_.object());
+    auto mapped = segment_.map_private(plan.pool_offset, plan.pool_bytes);
     if (!mapped.ok()) return mapped.error();
     auto found = free_lane(plan);
     if (!found.ok()) return found.error();

@@ -26,7 +26,7 @@
 namespace millrace {
 
 struct FrameWriterSpec {
-  std::string name;
+  Place place;
   FramesGeometry geometry;
   mode_t mode = 0600;
   std::uint64_t doorbell = 0;
@@ -43,7 +43,7 @@ class FrameWriter {
     SegmentSpec wanted;
     wanted.kind = layout::Kind::frames;
     wanted.letter = 'f';
-    wanted.name = spec.name;
+    wanted.place = spec.place;
     wanted.mode = spec.mode;
     wanted.schema = spec.schema;
     wanted.geometry = detail::FrameChannel::geometry_of(plan.value());
@@ -53,9 +53,9 @@ class FrameWriter {
     auto entered = Segment::enter(
         wanted, spec.replace ? Entry::replace : Entry::attach_or_create, deadline,
         [&](const layout::Geometry& found) -> Result<std::uint64_t> {
-          auto there = detail::FrameChannel::judge(found, spec.name);
+          auto there = detail::FrameChannel::judge(found, spec.place.title());
           if (!there.ok()) return there.error();
-          if (auto same = compare(spec.name, plan.value(), there.value()); !same.ok()) {
+          if (auto same = compare(spec.place.title(), plan.value(), there.value()); !same.ok()) {
             return same.error();
           }
           return plan.value().pool_offset;
@@ -277,8 +277,7 @@ class FrameWriter {
 
   Result<void> take_role(const FrameWriterSpec& spec, const layout::FramesPlan& plan) {
     channel_.bind(&segment_, plan);
-    auto mapped =
-        os::map_shared(segment_.fd(), plan.pool_offset, plan.pool_bytes, segment_.object());
+    auto mapped = segment_.map_shared(plan.pool_offset, plan.pool_bytes);
     if (!mapped.ok()) return mapped.error();
     auto claimed =
         segment_.claim(channel_.writer_record(), layout::kWriterRole, spec.doorbell, "writer");

@@ -18,7 +18,7 @@ namespace millrace {
 inline constexpr std::uint64_t kDefaultQueueCapacity = std::uint64_t{256} * 1024;
 
 struct QueueSpec {
-  std::string name;
+  Place place;
   std::uint64_t capacity = 0;  // bytes; 0: what is there, or the default for a new queue
   mode_t mode = 0600;
   std::optional<uid_t> owner;
@@ -64,7 +64,7 @@ class QueueSide {
     SegmentSpec segment;
     segment.kind = layout::Kind::queue;
     segment.letter = 'q';
-    segment.name = spec.name;
+    segment.place = spec.place;
     segment.mode = spec.mode;
     segment.owner = spec.owner;
     segment.keep = spec.keep;
@@ -86,7 +86,7 @@ class QueueSide {
           const std::uint64_t bytes = found.values[layout::kQueueCapacity];
           if (exact && bytes != capacity.value()) {
             return make_error(Code::geometry,
-                              "queue '" + spec.name + "' exists with capacity " +
+                              "queue '" + spec.place.title() + "' exists with capacity " +
                                   std::to_string(bytes) + ", not " +
                                   std::to_string(capacity.value()) +
                                   "; open both sides with the same capacity, or unlink it first");
@@ -96,8 +96,8 @@ class QueueSide {
               found.values[layout::kQueueControlOffset] != control_offset ||
               found.values[layout::kQueueDataOffset] != data_offset ||
               found.total_bytes != data_offset + bytes) {
-            return make_error(Code::corrupt,
-                              "queue '" + spec.name + "' has an impossible geometry; remove it");
+            return make_error(Code::corrupt, "queue '" + spec.place.title() +
+                                                 "' has an impossible geometry; remove it");
           }
           return data_offset;
         });
@@ -131,6 +131,10 @@ class QueueSide {
       if (unread && !discard) {
         segment_.set_flag(layout::kLingering, true);
       } else {
+        // For a file, which stays; nobody else is on it.
+        control_->consumer.read_position.store(
+            control_->producer.write_position.load(std::memory_order_relaxed),
+            std::memory_order_relaxed);
         segment_.unlink();
       }
     }
@@ -175,7 +179,7 @@ class QueueSide {
 
   Result<void> take_role(const QueueSpec& spec, std::uint64_t data_offset) {
     capacity_ = segment_.geometry().values[layout::kQueueCapacity];
-    auto mapped = os::map_mirror(segment_.fd(), data_offset, capacity_, segment_.object());
+    auto mapped = segment_.map_mirror(data_offset, capacity_);
     if (!mapped.ok()) return mapped.error();
     auto claimed = segment_.claim(record(mine_), mine_, spec.doorbell, title_);
     if (!claimed.ok()) return claimed;
@@ -211,7 +215,7 @@ class QueueProducer {
     if (auto entered = self->side_.enter(spec, deadline); !entered.ok()) return entered.error();
     self->ring_ =
         RingProducer(self->side_.control(), self->side_.data()->data(), self->side_.capacity());
-    if (self->ring_.corrupt()) return detail::impossible(spec.name);
+    if (self->ring_.corrupt()) return detail::impossible(spec.place.title());
     return self;
   }
   QueueProducer(const QueueProducer&) = delete;
@@ -281,7 +285,7 @@ class QueueConsumer {
     if (auto entered = self->side_.enter(spec, deadline); !entered.ok()) return entered.error();
     self->ring_ =
         RingConsumer(self->side_.control(), self->side_.data()->data(), self->side_.capacity());
-    if (self->ring_.corrupt()) return detail::impossible(spec.name);
+    if (self->ring_.corrupt()) return detail::impossible(spec.place.title());
     return self;
   }
   QueueConsumer(const QueueConsumer&) = delete;

@@ -1,5 +1,6 @@
-// A named segment and everything that happens at its door: who may create it, who is alive on it, which
-// roles are taken, when it is stale, who removes it.
+// A segment and everything that happens at its door: who may create it, who is alive on it, which roles
+// are taken, when it is stale, who removes it. Where it lives (a name, nameless memory, a file) and what
+// depends on that is in place.hpp.
 //
 // Every transition (create, attach, take a role, leave, reclaim) happens while holding the lifecycle
 // lock, byte 0 of the object. It is held for microseconds; a holder that dies drops it. Roles are further
@@ -11,6 +12,9 @@
 //      │                                      nobody alive, not lingering, !keep   ─► unlink, again
 //      │                                      geometry differs                     ─► error
 //      └───────── unlinked meanwhile ─────────other                               ─► attach
+//
+// What is nameless is begun anew in place instead of being unlinked. A file appears complete and is
+// never stale, so for files only the last two lines are left.
 #pragma once
 
 #include <fcntl.h>
@@ -35,6 +39,7 @@
 #include "os/identity.hpp"
 #include "os/mapping.hpp"
 #include "os/object.hpp"
+#include "place.hpp"
 #include "result.hpp"
 
 namespace millrace {
@@ -46,46 +51,6 @@ enum class Peer {
   closed,    // left in good order
   gone,      // died
 };
-
-// 1 to 240 of A-Z a-z 0-9 . _ -, not starting with a dot: valid as a file name everywhere.
-inline Result<void> check_name(std::string_view name) {
-  if (name.empty())
-    return make_error(Code::invalid_name, "the name is empty; give it 1 to 240 characters");
-  if (name.size() > layout::kNameMax) {
-    return make_error(Code::name_too_long, "the name has " + std::to_string(name.size()) +
-                                               " characters; at most " +
-                                               std::to_string(layout::kNameMax) + " are allowed");
-  }
-  const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
-  };
-  for (const char c : name) {
-    if (!allowed(c)) {
-      return make_error(
-          Code::invalid_name,
-          "the name '" + std::string(name) + "' contains a character other than A-Z a-z 0-9 . _ -");
-    }
-  }
-  if (name.front() == '.') {
-    return make_error(Code::invalid_name, "the name '" + std::string(name) + "' starts with a dot");
-  }
-  return {};
-}
-
-// The object's name for a channel: millrace.<letter>.<name>. Where the system allows only short names
-// (macOS: 30 characters) a long one is replaced by its 64-bit FNV-1a hash; the header holds the real
-// name, so a collision is noticed.
-inline std::string object_name_of(char letter, std::string_view name) {
-  std::string object = std::string("millrace.") + letter + "." + std::string(name);
-  if (object.size() <= os::kObjectNameMax) return object;
-  std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const char c : name)
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  char text[20];
-  (void)std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return std::string("millrace.") + letter + "." + text;
-}
 
 // Two sides that mean different things by the same bytes.
 inline Error schema_differs(const std::string& name, std::uint64_t found, std::uint64_t stated,
@@ -105,10 +70,10 @@ class Segment;
 struct SegmentSpec {
   layout::Kind kind = layout::Kind::queue;
   char letter = 'q';
-  std::string name;
+  Place place;
   mode_t mode = 0600;          // of a new segment; the widest accepted of an existing one
   std::optional<uid_t> owner;  // whose segment is accepted; default: this user's
-  bool keep = false;           // content outlives a crash of both sides
+  bool keep = false;           // content outlives a crash of both sides; always so in a file
   std::uint64_t schema = 0;    // what this process takes the payload for; 0: it does not say
   layout::Geometry geometry{};
   // Calls Segment::bury for each role of a stale segment of this kind; empty if roles have no doorbell.
@@ -118,7 +83,7 @@ struct SegmentSpec {
 enum class Entry {
   attach_or_create,
   attach_only,  // not_found if there is none, or only a stale one
-  replace,      // an existing segment loses its name first, unless its first role is held
+  replace,      // an existing segment gives way to a new one, unless its first role is held
 };
 
 class Segment {
@@ -133,11 +98,11 @@ class Segment {
       fd_ = std::move(other.fd_);
       geometry_ = other.geometry_;
       trust_ = other.trust_;
-      name_ = std::move(other.name_);
-      object_ = std::move(other.object_);
+      place_ = std::move(other.place_);
       unstated_schema_ = other.unstated_schema_;
       created_ = other.created_;
       orphaned_ = other.orphaned_;
+      settled_ = other.settled_;
     }
     return *this;
   }
@@ -151,21 +116,20 @@ class Segment {
   // Creates or attaches, and returns with the lifecycle lock held: call settle() when the role is taken.
   static Result<Segment> enter(const SegmentSpec& spec, Entry entry, const os::Deadline& deadline,
                                const Judge& judge) {
-    if (auto named = check_name(spec.name); !named.ok()) return named.error();
-    const std::string object = object_name_of(spec.letter, spec.name);
+    const Place place = spec.place.for_segment(spec.letter);
+    if (auto possible = place.check(); !possible.ok()) return possible.error();
     int refusals = 0;
     for (int round = 0;; ++round) {
       // Reclaiming takes a second round, a lost race another: they happen even with no time to wait.
       if (round >= kRoundsWithoutTime && deadline.passed()) {
         return make_error(Code::timeout,
-                          "'" + spec.name + "' keeps being removed by other processes");
+                          "'" + place.title() + "' keeps being removed by other processes");
       }
       Segment segment;
-      segment.name_ = spec.name;
-      segment.object_ = object;
-      Result<os::Descriptor> opened = os::open_object(object, os::Access::read_write);
+      segment.place_ = place;
+      Result<os::Descriptor> opened = segment.place_.open(os::Access::read_write);
       if (!opened.ok() && opened.error().code == Code::not_found && entry != Entry::attach_only) {
-        opened = os::create_object(object, spec.mode);
+        opened = segment.place_.create(spec.mode);
         if (!opened.ok() && opened.error().code == Code::exists) continue;
       }
       if (!opened.ok()) {
@@ -179,52 +143,63 @@ class Segment {
       segment.fd_ = opened.take();
       auto facts = segment.refuse_strangers(spec);
       if (!facts.ok()) return facts.error();
-      auto lock = os::FileLock::over(segment.fd_.get(), object, spec.mode);
+      auto lock = segment.place_.lock_over(segment.fd_.get(), spec.mode);
       if (!lock.ok()) return lock.error();
       segment.lock_ = lock.take();
       if (auto locked = segment.lock_lifecycle(deadline); !locked.ok()) return locked.error();
       // Somebody may have removed it while we waited.
-      if (!segment.lock_.confirm(segment.fd_, object, os::Access::read_write)) continue;
+      if (!segment.place_.confirm(segment.fd_, segment.lock_, os::Access::read_write)) continue;
       facts = segment.refuse_strangers(spec);
       if (!facts.ok()) return facts.error();
-      if (facts.value().size == 0) {
-        if (entry == Entry::attach_only) return not_found(spec.name, object);
-        auto made = segment.initialise(spec, judge);
-        if (!made.ok()) {
-          segment.unlink();
-          return made.error();
+      segment.trust_ = segment.trust_of(facts.value(), spec.mode);
+
+      const std::uint64_t size = facts.value().size;
+      if (size == 0 && (segment.place_.unpublished() || !place.is_file())) {
+        if (entry == Entry::attach_only) return not_found(segment.place_);
+        auto made = segment.begin(spec, spec.geometry, judge);
+        if (made.ok()) return segment;
+        if (made.error().code == Code::exists) continue;  // somebody else's file was there first
+        return made.error();
+      }
+      const bool alive = segment.anyone_else();
+      if (entry == Entry::replace) {
+        if (segment.role_held(0)) return segment.main_role_taken();
+        if (!place.is_nameless()) {
+          segment.place_.remove();
+          entry = Entry::attach_or_create;
+          continue;
         }
-        segment.created_ = true;
-        segment.trust_ = segment.trust_of(facts.value(), spec.mode);
+        if (alive) return segment.cannot_give_way();
+        auto made = segment.begin_anew(spec, spec.geometry, judge);
+        if (!made.ok()) return made.error();
         return segment;
       }
-      if (entry == Entry::replace) {
-        if (segment.lock_.held_by_other(layout::kFirstRoleByte, 1))
-          return segment.main_role_taken();
-        segment.unlink();
-        entry = Entry::attach_or_create;
-        continue;
-      }
-      const bool alive = segment.lock_.held_by_other(layout::kFirstRoleByte, 0);
-      auto attached = segment.attach(spec, facts.value().size, judge);
+      auto attached = segment.attach(spec, size, judge);
       const bool wanted = segment.control_ != nullptr && segment.worth_keeping();
       const bool usable = attached.ok() || attached.error().code == Code::geometry;
-      if (!alive && !(wanted && usable)) {
+      if (!alive && !(wanted && usable) && !place.outlives_processes()) {
+        // Stale, half-made or unreadable, and nobody is on it.
         if (attached.ok() && spec.bury) spec.bury(segment);
-        segment.unlink();  // stale, half-made or unreadable, and nobody is on it
-        if (entry == Entry::attach_only) return not_found(spec.name, object);
-        continue;
+        if (!place.is_nameless()) segment.unlink();
+        if (entry == Entry::attach_only) return not_found(segment.place_);
+        if (!place.is_nameless()) continue;
+        const layout::Geometry geometry = attached.ok() ? segment.geometry_ : spec.geometry;
+        auto made = segment.begin_anew(spec, geometry, judge);
+        if (!made.ok()) return made.error();
+        return segment;
       }
       if (!attached.ok()) return attached.error();
       if (auto agreed = segment.agree_on_schema(spec.schema); !agreed.ok()) return agreed.error();
       segment.orphaned_ = !alive;
-      segment.trust_ = segment.trust_of(facts.value(), spec.mode);
       return segment;
     }
   }
 
   // Ends the transition that enter() or lock_lifecycle() began.
-  void settle() noexcept { lock_.unlock(layout::kLifecycleByte); }
+  void settle() noexcept {
+    settled_ = true;
+    lock_.unlock(layout::kLifecycleByte);
+  }
 
   Result<void> lock_lifecycle(const os::Deadline& deadline) {
     std::uint64_t nap = 20'000;
@@ -232,7 +207,7 @@ class Segment {
       if (deadline.passed()) {
         return make_error(
             Code::timeout,
-            "'" + name_ +
+            "'" + name() +
                 "' is being created or left by another process that does not finish; is "
                 "it stopped in a debugger? Try again, or end that process",
             path());
@@ -248,7 +223,7 @@ class Segment {
                      const char* what) {
     if (!lock_.try_exclusive(byte_of(role))) {
       return make_error(Code::role_taken,
-                        "the " + std::string(what) + " role of '" + name_ +
+                        "the " + std::string(what) + " role of '" + name() +
                             "' is taken by process " +
                             std::to_string(record.pid.load(std::memory_order_relaxed)) +
                             "; close it there first, or use another name",
@@ -323,13 +298,32 @@ class Segment {
   }
   void unlock_role(std::uint32_t role) const noexcept { lock_.unlock(byte_of(role)); }
 
-  // True once the name no longer leads here.
-  [[nodiscard]] bool unlinked() const noexcept { return lock_.unlinked(); }
-  // Takes the name away; whoever is on the segment keeps the memory. Only under the lifecycle lock.
+  // True once the name or path no longer leads here.
+  [[nodiscard]] bool unlinked() const noexcept { return place_.removed(fd_.get(), lock_); }
+  // Says that nobody needs it any more: a name is taken away (whoever is on the segment keeps the
+  // memory), what is nameless will be begun anew by whoever comes next. A file stays, unless we have
+  // just made it. Only under the lifecycle lock.
   void unlink() noexcept {
-    if (lock_.unlinked()) return;
-    os::unlink_object(object_);
-    os::FileLock::remove_file(object_);
+    if (place_.is_nameless()) {
+      if (control_ != nullptr) header().flags.store(0, std::memory_order_relaxed);
+      return;
+    }
+    if (place_.outlives_processes() && (settled_ || !created_)) return;
+    if (!unlinked()) place_.remove();
+  }
+
+  // [offset, offset + bytes) of the segment, seen and changed by all.
+  [[nodiscard]] Result<os::MappingPtr> map_shared(std::uint64_t offset, std::uint64_t bytes) const {
+    return os::map_shared(fd_.get(), offset, bytes, path());
+  }
+  // The same for a reader that must not change it; see os::kStrayWritesArePrivate.
+  [[nodiscard]] Result<os::MappingPtr> map_private(std::uint64_t offset,
+                                                   std::uint64_t bytes) const {
+    return os::map_private(fd_.get(), offset, bytes, path());
+  }
+  // The same twice in a row.
+  [[nodiscard]] Result<os::MappingPtr> map_mirror(std::uint64_t offset, std::uint64_t bytes) const {
+    return os::map_mirror(fd_.get(), offset, bytes, path());
   }
 
   void set_flag(layout::Flag flag, bool on) noexcept {
@@ -351,9 +345,11 @@ class Segment {
   [[nodiscard]] const layout::Geometry& geometry() const noexcept { return geometry_; }
   [[nodiscard]] const os::MappingPtr& control() const noexcept { return control_; }
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
-  [[nodiscard]] const std::string& name() const noexcept { return name_; }
-  [[nodiscard]] const std::string& object() const noexcept { return object_; }
-  [[nodiscard]] std::string path() const { return os::object_path(object_); }
+  // The name, the path of the file, or "nameless:" and a number.
+  [[nodiscard]] const std::string& name() const noexcept { return place_.title(); }
+  [[nodiscard]] const Place& place() const noexcept { return place_; }
+  // Where a person finds it.
+  [[nodiscard]] std::string path() const { return place_.path(); }
   [[nodiscard]] const os::BellTrust& trust() const noexcept { return trust_; }
   [[nodiscard]] bool created() const noexcept { return created_; }
   // Nobody was on it when we came.
@@ -371,49 +367,82 @@ class Segment {
   static std::int64_t byte_of(std::uint32_t role) noexcept {
     return layout::kFirstRoleByte + static_cast<std::int64_t>(role);
   }
-  static Error not_found(const std::string& name, const std::string& object) {
-    return Error{
-        Code::not_found,
-        "'" + name + "' does not exist (yet); start the process that creates it, or wait for it",
-        "shm_open", ENOENT, os::object_path(object)};
+  static Error not_found(const Place& place) {
+    return Error{Code::not_found,
+                 "'" + place.title() +
+                     "' does not exist (yet); start the process that creates it, or wait for it",
+                 place.is_name() ? "shm_open" : "open", ENOENT, place.path()};
+  }
+  [[nodiscard]] Error cannot_give_way() const {
+    return make_error(Code::geometry,
+                      "'" + name() +
+                          "' is in use, and nameless memory cannot be replaced under those who use "
+                          "it; close them first, or use a new NamelessSegment",
+                      path());
   }
   [[nodiscard]] Error main_role_taken() {
     std::string who = "a living process";
-    if (auto mapped = os::map_shared(fd_.get(), 0, os::page_size(), object_); mapped.ok()) {
+    auto facts = os::inspect_object(fd_.get(), path());
+    if (facts.ok() && facts.value().size >= sizeof(layout::Header) + sizeof(layout::RoleRecord) &&
+        place_.check_steady(fd_.get()).ok()) {
+      auto mapped = map_shared(0, os::page_size());
+      if (!mapped.ok()) return mapped.error();
       control_ = mapped.take();
       who = "process " +
             std::to_string(
                 at<layout::RoleRecord>(layout::kRolesOffset)->pid.load(std::memory_order_relaxed));
     }
     return make_error(Code::role_taken,
-                      "'" + name_ + "' is in use by " + who + "; close it there first", path());
+                      "'" + name() + "' is in use by " + who + "; close it there first", path());
   }
   [[nodiscard]] bool worth_keeping() const noexcept {
-    return (header().flags.load(std::memory_order_relaxed) &
-            (layout::kLingering | layout::kKeep)) != 0;
+    return place_.outlives_processes() || (header().flags.load(std::memory_order_relaxed) &
+                                           (layout::kLingering | layout::kKeep)) != 0;
   }
   [[nodiscard]] os::BellTrust trust_of(const os::ObjectFacts& facts, mode_t mode) const noexcept {
     return os::BellTrust{facts.owner, facts.group, (mode & 0060) == 0060};
   }
 
   Result<os::ObjectFacts> refuse_strangers(const SegmentSpec& spec) const {
-    auto facts = os::inspect_object(fd_.get(), object_);
+    auto facts = os::inspect_object(fd_.get(), path());
     if (!facts.ok()) return facts;
-    auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, object_);
+    auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, path());
     if (!ours.ok()) return ours.error();
     return facts;
   }
 
-  Result<void> initialise(const SegmentSpec& spec, const Judge& judge) {
-    auto control_bytes = judge(spec.geometry);
+  // Makes a segment of what is empty. On failure nothing is left of it.
+  Result<void> begin(const SegmentSpec& spec, const layout::Geometry& geometry,
+                     const Judge& judge) {
+    created_ = true;
+    auto made = initialise(spec, geometry, judge);
+    if (made.ok()) return place_.publish(fd_.get());
+    if (place_.is_nameless()) {
+      (void)os::empty_nameless(fd_.get(), path());
+    } else {
+      place_.remove();
+    }
+    return made;
+  }
+  // The same in nameless memory that nobody is on.
+  Result<void> begin_anew(const SegmentSpec& spec, const layout::Geometry& geometry,
+                          const Judge& judge) {
+    control_.reset();
+    if (auto emptied = place_.empty(fd_.get(), geometry.total_bytes); !emptied.ok()) return emptied;
+    return begin(spec, geometry, judge);
+  }
+
+  Result<void> initialise(const SegmentSpec& spec, const layout::Geometry& geometry,
+                          const Judge& judge) {
+    auto control_bytes = judge(geometry);
     if (!control_bytes.ok()) return control_bytes.error();
-    if (auto set = os::set_object_mode(fd_.get(), spec.mode, object_); !set.ok()) return set;
-    auto allocated = os::allocate_object(fd_.get(), spec.geometry.total_bytes, object_);
+    if (auto set = place_.set_mode(fd_.get(), spec.mode); !set.ok()) return set;
+    auto allocated = place_.allocate(fd_.get(), geometry.total_bytes);
     if (!allocated.ok()) return allocated;
-    auto mapped = os::map_shared(fd_.get(), 0, control_bytes.value(), object_);
+    auto mapped = map_shared(0, control_bytes.value());
     if (!mapped.ok()) return mapped.error();
     control_ = mapped.take();
-    geometry_ = spec.geometry;
+    geometry_ = geometry;
     layout::Header& head = header();
     head.magic = layout::kMagic;
     head.major = layout::kMajor;
@@ -428,8 +457,8 @@ class Segment {
     head.creator_uid = ::geteuid();
     os::boot_id(head.boot);
     head.schema.store(spec.schema, std::memory_order_relaxed);
-    head.geometry = spec.geometry;
-    spec.name.copy(head.name.data(), head.name.size() - 1);
+    head.geometry = geometry;
+    if (place_.is_name()) name().copy(head.name.data(), head.name.size() - 1);
     head.flags.store(spec.keep ? layout::kKeep : 0U, std::memory_order_relaxed);
     // release: pairs with the acquire in attach(): READY means that all of the above is there.
     head.state.store(static_cast<std::uint32_t>(layout::State::ready), std::memory_order_release);
@@ -446,7 +475,7 @@ class Segment {
   Result<void> agree_on_schema(std::uint64_t stated) {
     const std::uint64_t found = header().schema.load(std::memory_order_relaxed);
     if (stated == 0 || found == stated) return {};
-    if (found != 0) return schema_differs(name_, found, stated, path());
+    if (found != 0) return schema_differs(name(), found, stated, path());
     unstated_schema_ = stated;
     return {};
   }
@@ -456,7 +485,8 @@ class Segment {
     if (size < sizeof(layout::Header)) {
       return corrupt("is " + std::to_string(size) + " bytes long, too short for a header");
     }
-    auto mapped = os::map_shared(fd_.get(), 0, first, object_);
+    if (auto steady = place_.check_steady(fd_.get()); !steady.ok()) return steady;
+    auto mapped = map_shared(0, first);
     if (!mapped.ok()) return mapped.error();
     control_ = mapped.take();
     const layout::Header& head = header();
@@ -489,11 +519,11 @@ class Segment {
                             std::to_string(os::page_size()),
                         path());
     }
-    std::array<char, 256> name = head.name;
-    name.back() = '\0';
-    if (spec.name != name.data()) {
+    std::array<char, 256> named = head.name;
+    named.back() = '\0';
+    if (place_.is_name() && name() != named.data()) {
       return make_error(Code::exists,
-                        "'" + path() + "' belongs to the channel '" + std::string(name.data()) +
+                        "'" + path() + "' belongs to the channel '" + std::string(named.data()) +
                             "' whose shortened name is the same; choose another name",
                         path());
     }
@@ -504,7 +534,7 @@ class Segment {
     auto control_bytes = judge(geometry);
     if (!control_bytes.ok()) return control_bytes.error();
     if (control_bytes.value() > first) {
-      mapped = os::map_shared(fd_.get(), 0, control_bytes.value(), object_);
+      mapped = map_shared(0, control_bytes.value());
       if (!mapped.ok()) return mapped.error();
       control_ = mapped.take();
     }
@@ -525,11 +555,11 @@ class Segment {
   os::MappingPtr control_;
   layout::Geometry geometry_{};
   os::BellTrust trust_;
-  std::string name_;
-  std::string object_;
+  Place place_;
   std::uint64_t unstated_schema_ = 0;  // to be written with the first role we take
   bool created_ = false;
   bool orphaned_ = false;
+  bool settled_ = false;
 };
 
 // Removes a channel's name, whoever is on it; they keep the memory, new openers get a new one.

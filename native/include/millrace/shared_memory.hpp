@@ -52,7 +52,7 @@ class SharedMemory {
     SegmentSpec companion;
     companion.kind = layout::Kind::memory;
     companion.letter = 'm';
-    companion.name = spec.name;
+    companion.place = spec.name;
     companion.mode = spec.mode;
     companion.keep = true;  // never reclaimed unseen: it knows which object is stale
     companion.geometry.total_bytes = os::page_size();
@@ -199,14 +199,15 @@ class SharedMemory {
     return done;
   }
   Result<void> fill(int fd, const MemorySpec& spec) {
-    auto facts = os::inspect_object(fd, spec.name);
+    const std::string path = os::object_path(spec.name);
+    auto facts = os::inspect_object(fd, path);
     if (!facts.ok()) return facts.error();
     identity_ = facts.value().identity;
     record().identity.store(identity_, std::memory_order_seq_cst);
-    if (auto set = os::set_object_mode(fd, spec.mode, spec.name); !set.ok()) return set;
-    if (auto sized = os::allocate_object(fd, spec.size, spec.name); !sized.ok()) return sized;
+    if (auto set = os::set_object_mode(fd, spec.mode, path); !set.ok()) return set;
+    if (auto sized = os::allocate_object(fd, spec.size, path); !sized.ok()) return sized;
     record().creating.store(0, std::memory_order_relaxed);
-    auto mapped = os::map_shared(fd, 0, spec.size, spec.name);
+    auto mapped = os::map_shared(fd, 0, spec.size, path);
     if (!mapped.ok()) return mapped.error();
     memory_ = mapped.take();
     return {};
@@ -216,7 +217,7 @@ class SharedMemory {
     if (companion_->created()) return;
     auto opened = os::open_object(name_, os::Access::read_only);
     if (!opened.ok()) return;
-    auto facts = os::inspect_object(opened.value().get(), name_);
+    auto facts = os::inspect_object(opened.value().get(), os::object_path(name_));
     if (!facts.ok()) return;
     const bool recorded =
         os::is_recorded_object(facts.value(), record().identity.load(std::memory_order_relaxed),
@@ -228,7 +229,7 @@ class SharedMemory {
   void remove_own_object() const noexcept {
     auto opened = os::open_object(name_, os::Access::read_only);
     if (!opened.ok()) return;
-    auto facts = os::inspect_object(opened.value().get(), name_);
+    auto facts = os::inspect_object(opened.value().get(), os::object_path(name_));
     if (facts.ok() && os::is_recorded_object(facts.value(), identity_,
                                              record().size.load(std::memory_order_relaxed))) {
       os::unlink_object(name_);
@@ -245,10 +246,10 @@ class SharedMemory {
       return opened.error();
     }
     const os::Descriptor fd = opened.take();
-    auto facts = os::inspect_object(fd.get(), spec.name);
+    const std::string path = os::object_path(spec.name);
+    auto facts = os::inspect_object(fd.get(), path);
     if (!facts.ok()) return facts.error();
-    auto ours =
-        os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, spec.name);
+    auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, path);
     if (!ours.ok()) return ours.error();
     if (facts.value().size == 0) {
       return make_error(Code::not_found,
@@ -256,8 +257,8 @@ class SharedMemory {
                             "' has no size yet; its creator has not finished, wait for it");
     }
     const std::uint64_t size = exact_size(facts.value());
-    auto mapped = access == os::Access::read_only ? os::map_private(fd.get(), 0, size, spec.name)
-                                                  : os::map_shared(fd.get(), 0, size, spec.name);
+    auto mapped = access == os::Access::read_only ? os::map_private(fd.get(), 0, size, path)
+                                                  : os::map_shared(fd.get(), 0, size, path);
     if (!mapped.ok()) return mapped.error();
     memory_ = mapped.take();
     read_only_ = access == os::Access::read_only;
@@ -286,9 +287,9 @@ class SharedMemory {
   // Of the object we pinned, to be read; nothing if there is none.
   [[nodiscard]] os::MappingPtr map_companion() const {
     if (!pin_fd_) return nullptr;
-    auto facts = os::inspect_object(pin_fd_.get(), name_);
+    auto facts = os::inspect_object(pin_fd_.get(), os::object_path(name_));
     if (!facts.ok() || facts.value().size < os::page_size()) return nullptr;
-    auto mapped = os::map_private(pin_fd_.get(), 0, os::page_size(), name_);
+    auto mapped = os::map_private(pin_fd_.get(), 0, os::page_size(), os::object_path(name_));
     return mapped.ok() ? mapped.take() : nullptr;
   }
 
@@ -306,10 +307,10 @@ class SharedMemory {
         return false;
       }
       os::Descriptor fd = opened.take();
-      auto facts = os::inspect_object(fd.get(), object);
+      const std::string path = os::object_path(object);
+      auto facts = os::inspect_object(fd.get(), path);
       if (!facts.ok()) return facts.error();
-      auto ours =
-          os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, object);
+      auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, path);
       if (!ours.ok()) return ours.error();
       auto lock = os::FileLock::over(fd.get(), object, spec.mode);
       if (!lock.ok()) return lock.error();

@@ -37,44 +37,42 @@ using MappingPtr = std::shared_ptr<Mapping>;
 
 // [offset, offset + size) of the object, seen and changed by all.
 inline Result<MappingPtr> map_shared(int fd, std::uint64_t offset, std::uint64_t bytes,
-                                     const std::string& object_name) {
+                                     const std::string& path) {
   const auto size = static_cast<std::size_t>(bytes);
-  if (size != bytes)
-    return system_error("mmap", ENOMEM, object_path(object_name));  // 32-bit process
+  if (size != bytes) return system_error("mmap", ENOMEM, path);  // 32-bit process
   void* base =
       ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(offset));
-  if (base == MAP_FAILED) return system_error("mmap", errno, object_path(object_name));
+  if (base == MAP_FAILED) return system_error("mmap", errno, path);
   return std::make_shared<Mapping>(static_cast<std::byte*>(base), size);
 }
 
 // The same for a reader that must not change it; see kStrayWritesArePrivate.
 inline Result<MappingPtr> map_private(int fd, std::uint64_t offset, std::uint64_t bytes,
-                                      const std::string& object_name) {
+                                      const std::string& path) {
   const auto size = static_cast<std::size_t>(bytes);
-  if (size != bytes)
-    return system_error("mmap", ENOMEM, object_path(object_name));  // 32-bit process
+  if (size != bytes) return system_error("mmap", ENOMEM, path);  // 32-bit process
   void* base = mmap_for_reader(fd, static_cast<off_t>(offset), size);
-  if (base == MAP_FAILED) return system_error("mmap", errno, object_path(object_name));
+  if (base == MAP_FAILED) return system_error("mmap", errno, path);
   return std::make_shared<Mapping>(static_cast<std::byte*>(base), size);
 }
 
 // `bytes` of the object twice in a row, so that a ring's messages are contiguous at every
 // position. The address range is reserved first, so the second map cannot land on anything else.
 inline Result<MappingPtr> map_mirror(int fd, std::uint64_t offset, std::uint64_t bytes,
-                                     const std::string& object_name) {
+                                     const std::string& path) {
   const auto size = static_cast<std::size_t>(bytes);
   if (size != bytes || size > SIZE_MAX / 2) {  // 32-bit process
-    return system_error("mmap", ENOMEM, object_path(object_name));
+    return system_error("mmap", ENOMEM, path);
   }
   void* reserved =
       ::mmap(nullptr, size * 2, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (reserved == MAP_FAILED) return system_error("mmap", errno, object_path(object_name));
+  if (reserved == MAP_FAILED) return system_error("mmap", errno, path);
   auto mapping = std::make_shared<Mapping>(static_cast<std::byte*>(reserved), size * 2);
   for (std::size_t half = 0; half < 2; ++half) {
     void* at = mapping->data() + half * size;
     if (::mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
                static_cast<off_t>(offset)) == MAP_FAILED) {
-      return system_error("mmap", errno, object_path(object_name));
+      return system_error("mmap", errno, path);
     }
   }
   return mapping;

@@ -85,7 +85,7 @@ struct ObjectFacts {
   mode_t mode = 0;
 };
 
-// The platform's part, in <platform>/allocate.hpp:
+// The platform's part, in <platform>/allocate.hpp; `path` is for messages:
 // The size, in bytes, that an object has after allocate_object() with `asked`.
 [[nodiscard]] inline std::uint64_t allocated_size(std::uint64_t asked) noexcept;
 // What tells an object from another one of the same name; 0 if the system tells nothing.
@@ -94,17 +94,16 @@ struct ObjectFacts {
 [[nodiscard]] inline bool is_recorded_object(const ObjectFacts& facts, std::uint64_t identity,
                                              std::uint64_t size) noexcept;
 
-inline Result<ObjectFacts> inspect_object(int fd, const std::string& object_name) {
+inline Result<ObjectFacts> inspect_object(int fd, const std::string& path) {
   struct stat status {};
-  if (::fstat(fd, &status) != 0) return system_error("fstat", errno, object_path(object_name));
+  if (::fstat(fd, &status) != 0) return system_error("fstat", errno, path);
   return ObjectFacts{static_cast<std::uint64_t>(status.st_size), object_identity(status),
                      status.st_uid, status.st_gid, static_cast<mode_t>(status.st_mode & 07777)};
 }
 
 // An object is ours if the expected user owns it and its rights are no wider than asked for.
 inline Result<void> check_ours(const ObjectFacts& facts, uid_t expected_owner, mode_t widest,
-                               const std::string& object_name) {
-  const std::string path = object_path(object_name);
+                               const std::string& path) {
   if (facts.owner != expected_owner) {
     return make_error(Code::not_ours,
                       "'" + path + "' belongs to user " + std::to_string(facts.owner) +

@@ -25,7 +25,7 @@ namespace millrace {
 
 // What the user of a primitive chooses.
 struct PartyOptions {
-  std::string name;
+  Place place;
   mode_t mode = 0600;
   std::optional<uid_t> owner;
   std::uint64_t doorbell = 0;  // where this party can be woken; 0: it only ever blocks or polls
@@ -65,7 +65,7 @@ class Parties {
     SegmentSpec wanted;
     wanted.kind = spec.kind;
     wanted.letter = spec.letter;
-    wanted.name = spec.name;
+    wanted.place = spec.place;
     wanted.mode = spec.mode;
     wanted.owner = spec.owner;
     wanted.keep = spec.keep;
@@ -211,14 +211,14 @@ class Parties {
     if (found.values[layout::kParties] != layout::kMaxParties ||
         found.values[layout::kSharedBytes] != spec.shared_bytes ||
         found.total_bytes != total_bytes(spec)) {
-      return make_error(Code::corrupt, std::string(spec.title) + " '" + spec.name +
+      return make_error(Code::corrupt, std::string(spec.title) + " '" + spec.place.title() +
                                            "' has an impossible geometry; remove it");
     }
     const PartySpec::Values values = own_values(found);
     if (spec.judge) {
       if (auto judged = spec.judge(values); !judged.ok()) return judged.error();
     } else if (values != spec.values) {
-      return make_error(Code::geometry, std::string(spec.title) + " '" + spec.name +
+      return make_error(Code::geometry, std::string(spec.title) + " '" + spec.place.title() +
                                             "' exists with other properties; open it everywhere "
                                             "alike, or unlink it first");
     }
@@ -245,7 +245,7 @@ class Parties {
     }
     return make_error(Code::no_lane,
                       "all " + std::to_string(layout::kMaxParties) + " places of " + spec.title +
-                          " '" + spec.name +
+                          " '" + spec.place.title() +
                           "' are taken: no more handles can be open at a time; close some, or " +
                           "share one per process",
                       segment_.path());

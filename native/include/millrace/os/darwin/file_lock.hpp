@@ -86,6 +86,12 @@ class FileLock {
     }
     return FileLock(std::move(fd));
   }
+  // Over a file, which carries its own locks everywhere. (A duplicate has the same description.)
+  static Result<FileLock> within(int fd) {
+    Descriptor same(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!same) return system_error("fcntl", errno);
+    return FileLock(std::move(same));
+  }
   static void remove_file(const std::string& object_name) noexcept {
     (void)::unlink(path_of(object_name).c_str());
   }

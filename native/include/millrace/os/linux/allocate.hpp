@@ -14,18 +14,23 @@ namespace millrace::os {
 
 // Sizes a new object with its memory reserved: a full /dev/shm is an error here and not a SIGBUS at the
 // first touch.
-inline Result<void> allocate_object(int fd, std::uint64_t size, const std::string& object_name) {
+inline Result<void> allocate_object(int fd, std::uint64_t size, const std::string& path) {
   int number = 0;
   do {
     number = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
   } while (number == EINTR);
   if (number != 0) {
     (void)!::ftruncate(fd, 0);
-    Error error = system_error("posix_fallocate", number, object_path(object_name));
+    Error error = system_error("posix_fallocate", number, path);
     error.message += " (" + std::to_string(size) + " bytes asked for)";
     return error;
   }
   return {};
+}
+
+// Files likewise: a full disk is an error here.
+inline Result<void> allocate_file(int fd, std::uint64_t size, const std::string& path) {
+  return allocate_object(fd, size, path);
 }
 
 [[nodiscard]] inline std::uint64_t allocated_size(std::uint64_t asked) noexcept {
@@ -33,8 +38,8 @@ inline Result<void> allocate_object(int fd, std::uint64_t size, const std::strin
 }
 
 // Makes the mode exactly `mode`, whatever the umask took away at creation.
-inline Result<void> set_object_mode(int fd, mode_t mode, const std::string& object_name) {
-  if (::fchmod(fd, mode) != 0) return system_error("fchmod", errno, object_path(object_name));
+inline Result<void> set_object_mode(int fd, mode_t mode, const std::string& path) {
+  if (::fchmod(fd, mode) != 0) return system_error("fchmod", errno, path);
   return {};
 }
 

@@ -22,6 +22,8 @@ class FileLock {
   static Result<FileLock> over(int object, const std::string& /*object_name*/, mode_t /*mode*/) {
     return FileLock(object);
   }
+  // Over a file or nameless memory, which carry their own locks everywhere.
+  static Result<FileLock> within(int fd) { return FileLock(fd); }
   static void remove_file(const std::string& /*object_name*/) noexcept {}
 
   // Moves only, as where a lock has a file of its own to close.

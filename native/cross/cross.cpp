@@ -196,7 +196,7 @@ void try_blocking(const std::string& name) {
   BlockingOptions briefly;
   briefly.timeout_ns = 1'000'000;
   QueueSpec spec;
-  spec.name = name;
+  spec.place = name;
   auto producing = QueueProducer::open(spec, soon());
   auto consuming = QueueConsumer::open(spec, soon());
   if (!succeeded(producing, "QueueProducer::open") ||
@@ -221,7 +221,7 @@ void try_blocking(const std::string& name) {
   made.name = name;
   made.geometry.slot_bytes = 64;
   FrameReaderSpec wanted;
-  wanted.name = name;
+  wanted.place = name;
   auto writing = FrameWriter::open(made, soon());
   auto reading = open_reader_sync(wanted);
   if (!succeeded(writing, "FrameWriter::open") || !succeeded(reading, "open_reader_sync")) return;

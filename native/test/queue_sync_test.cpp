@@ -17,7 +17,7 @@ namespace {
 struct Queue : Names {
   [[nodiscard]] QueueSpec spec() const {
     QueueSpec wanted;
-    wanted.name = name();
+    wanted.place = name();
     wanted.capacity = 4096;
     return wanted;
   }

@@ -218,7 +218,7 @@ void try_blocking(const std::string& name) {
   succeeded(end_sync(producer), "end_sync");
 
   FrameWriterSpec made;
-  made.name = name;
+  made.place = name;
   made.geometry.slot_bytes = 64;
   FrameReaderSpec wanted;
   wanted.place = name;

@@ -139,7 +139,7 @@ export interface NativeFrameReader extends NativeFramesSide {
 }
 
 export interface NativeMemoryOptions {
-  readonly name: string
+  readonly place: NativePlace
   readonly schema: bigint
   readonly size: number
   readonly mode: number
@@ -165,7 +165,7 @@ export interface NativeCellSide {
 }
 
 export interface NativeCellWriterOptions {
-  readonly name: string
+  readonly place: NativePlace
   readonly maxBytes: number
   readonly slots: number
   readonly mode: number
@@ -187,7 +187,7 @@ export interface NativeCellWriter extends NativeCellSide {
 }
 
 export interface NativeCellReaderOptions {
-  readonly name: string
+  readonly place: NativePlace
   readonly mode: number
   readonly owner: number | undefined
   readonly schema: bigint

@@ -70,7 +70,7 @@ export const Cell = {
   writer(name: string, options: CellWriterOptions): CellWriter {
     const given = checkOptions(options)
     const handle = new native.CellWriter({
-      name: checkName(name),
+      place: checkName(name),
       maxBytes: wholeNumber({ maxBytes: 0, ...given }, 'maxBytes', 0, [1, 2 ** 30]),
       slots: wholeNumber(given, 'slots', 0, [2, 1024]),
       keep: flag(given, 'keep'),
@@ -89,7 +89,7 @@ export const Cell = {
    */
   async reader(name: string, options?: CellReaderOptions): Promise<CellReader> {
     const given = checkOptions(options)
-    const wanted = { name: checkName(name), schema: fingerprint(given), ...access(given) }
+    const wanted = { place: checkName(name), schema: fingerprint(given), ...access(given) }
     const tuning = readTuning(given)
     const handle = await openWhenThere(
       () => new native.CellReader(wanted),

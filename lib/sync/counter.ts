@@ -49,7 +49,7 @@ export class Counter {
     const initial: unknown = given.initial ?? 0n
     if (!isInteger(initial)) throw notAnInteger('initial', initial)
     const handle = new native.Counter({
-      name: checkName(name),
+      place: checkName(name),
       initial: BigInt(initial),
       keep: flag(given, 'keep'),
       ...access(given),

@@ -89,7 +89,7 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
     const Options options(info[0]);
     const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
       CellWriterSpec spec;
-      spec.name = options.text("name");
+      spec.place = options.place();
       spec.max_bytes = options.number("maxBytes", 0);
       spec.slots = options.small("slots", 0);
       spec.mode = mode;
@@ -188,7 +188,7 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
     const Options options(info[0]);
     const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
       CellReaderSpec spec;
-      spec.name = options.text("name");
+      spec.place = options.place();
       spec.mode = mode;
       spec.owner = options.user("owner");
       spec.schema = options.schema();

@@ -44,7 +44,7 @@ class CounterObject final : public Napi::ObjectWrap<CounterObject>, public Closa
     auto mode = options.mode();
     if (!mode.ok()) return mode.error();
     CounterSpec spec;
-    spec.name = options.text("name");
+    spec.place = options.place();
     spec.mode = mode.value();
     spec.owner = options.user("owner");
     spec.keep = options.flag("keep");

@@ -21,7 +21,7 @@ constexpr std::uint64_t kMaxBytes = 1000;  // not a multiple of a word
 struct Cells : Names {
   [[nodiscard]] CellWriterSpec writer_spec() const {
     CellWriterSpec wanted;
-    wanted.name = name();
+    wanted.place = name();
     wanted.max_bytes = kMaxBytes;
     return wanted;
   }
@@ -30,7 +30,7 @@ struct Cells : Names {
   }
   [[nodiscard]] CellReaderSpec reader_spec() const {
     CellReaderSpec wanted;
-    wanted.name = name();
+    wanted.place = name();
     return wanted;
   }
   [[nodiscard]] std::unique_ptr<CellReader> reader() const {

@@ -15,7 +15,7 @@ namespace {
 struct Counters : Names {
   [[nodiscard]] std::unique_ptr<Counter> open(std::int64_t initial = 0, bool keep = false) const {
     CounterSpec wanted;
-    wanted.name = name();
+    wanted.place = name();
     wanted.initial = initial;
     wanted.keep = keep;
     return must(Counter::open(wanted, soon()));
@@ -88,7 +88,7 @@ TEST_CASE_FIXTURE(Counters, "processes that are killed lose no addition they had
       tally->made.at(i).store(0);
       children.emplace_back([&, i] {
         CounterSpec wanted;
-        wanted.name = name();
+        wanted.place = name();
         auto mine = Counter::open(wanted, soon());
         CHILD_EXPECT(mine.ok());
         for (;;) {
@@ -118,7 +118,7 @@ TEST_CASE_FIXTURE(Counters,
     Shared<std::atomic<int>> ready;
     Child child([&] {
       CounterSpec wanted;
-      wanted.name = name();
+      wanted.place = name();
       wanted.keep = keep;
       auto mine = Counter::open(wanted, soon());
       CHILD_EXPECT(mine.ok());

@@ -34,7 +34,7 @@ namespace millrace {
 inline constexpr std::uint32_t kDefaultCellSlots = 4;
 
 struct CellWriterSpec {
-  std::string name;
+  Place place;
   std::uint64_t max_bytes = 0;  // of a value
   std::uint32_t slots = 0;      // 0: what is there, or the default for a new cell
   mode_t mode = 0600;
@@ -45,7 +45,7 @@ struct CellWriterSpec {
 };
 
 struct CellReaderSpec {
-  std::string name;
+  Place place;
   mode_t mode = 0600;
   std::optional<uid_t> owner;
   std::uint64_t schema = 0;
@@ -129,7 +129,7 @@ class CellSegment {
     SegmentSpec wanted;
     wanted.kind = layout::Kind::cell;
     wanted.letter = 'c';
-    wanted.name = spec.name;
+    wanted.place = spec.place;
     wanted.mode = spec.mode;
     wanted.owner = spec.owner;
     wanted.schema = spec.schema;
@@ -146,10 +146,8 @@ class CellSegment {
 
   // Maps the values: shared for the writer, privately for readers.
   Result<void> bind(Segment segment, const CellPlan& plan, bool writable) {
-    auto mapped =
-        writable
-            ? os::map_shared(segment.fd(), plan.pool_offset, plan.pool_bytes, segment.object())
-            : os::map_private(segment.fd(), plan.pool_offset, plan.pool_bytes, segment.object());
+    auto mapped = writable ? segment.map_shared(plan.pool_offset, plan.pool_bytes)
+                           : segment.map_private(plan.pool_offset, plan.pool_bytes);
     if (!mapped.ok()) {
       if (segment.created()) segment.unlink();
       return mapped.error();
@@ -216,13 +214,13 @@ class CellWriter {
     auto entered = Segment::enter(
         wanted, Entry::attach_or_create, deadline,
         [&](const layout::Geometry& found) -> Result<std::uint64_t> {
-          auto there = detail::CellSegment::judge(found, spec.name);
+          auto there = detail::CellSegment::judge(found, spec.place.title());
           if (!there.ok()) return there.error();
           plan = there.value();
           const bool other_slots = spec.slots != 0 && plan.slots != spec.slots;
           if (plan.max_bytes != spec.max_bytes || other_slots) {
             return make_error(Code::geometry,
-                              "cell '" + spec.name + "' exists with maxBytes " +
+                              "cell '" + spec.place.title() + "' exists with maxBytes " +
                                   std::to_string(plan.max_bytes) + " and " +
                                   std::to_string(plan.slots) +
                                   " slots; open it with the same, or unlink it first");
@@ -330,7 +328,7 @@ class CellWriter {
       length_ = newest.length.load(std::memory_order_relaxed);
       if (version_ >= layout::kMaxCellVersion || length_ > plan().max_bytes ||
           newest.sequence.load(std::memory_order_relaxed) != layout::complete(version_)) {
-        return make_error(Code::corrupt, "cell '" + spec.name +
+        return make_error(Code::corrupt, "cell '" + spec.place.title() +
                                              "' holds impossible versions; unlink it, then "
                                              "open it again");
       }
@@ -376,7 +374,8 @@ class CellReader {
     detail::CellPlan plan;
     auto entered = Segment::enter(detail::CellSegment::spec_of(spec), Entry::attach_only, deadline,
                                   [&](const layout::Geometry& found) -> Result<std::uint64_t> {
-                                    auto there = detail::CellSegment::judge(found, spec.name);
+                                    auto there =
+                                        detail::CellSegment::judge(found, spec.place.title());
                                     if (!there.ok()) return there.error();
                                     plan = there.value();
                                     return plan.pool_offset;

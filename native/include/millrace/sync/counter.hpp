@@ -19,7 +19,7 @@
 namespace millrace {
 
 struct CounterSpec {
-  std::string name;
+  Place place;
   std::int64_t initial = 0;  // of a new counter
   mode_t mode = 0600;
   std::optional<uid_t> owner;
@@ -34,20 +34,20 @@ class Counter {
     SegmentSpec wanted;
     wanted.kind = layout::Kind::counter;
     wanted.letter = 'n';
-    wanted.name = spec.name;
+    wanted.place = spec.place;
     wanted.mode = spec.mode;
     wanted.owner = spec.owner;
     wanted.keep = spec.keep;
     wanted.geometry.total_bytes = os::page_size();
-    auto entered = Segment::enter(
-        wanted, Entry::attach_or_create, deadline,
-        [&](const layout::Geometry& found) -> Result<std::uint64_t> {
-          if (found.total_bytes == os::page_size()) {
-            return found.total_bytes;
-          }
-          return make_error(Code::corrupt,
-                            "counter '" + spec.name + "' has an impossible size; remove it");
-        });
+    auto entered = Segment::enter(wanted, Entry::attach_or_create, deadline,
+                                  [&](const layout::Geometry& found) -> Result<std::uint64_t> {
+                                    if (found.total_bytes == os::page_size()) {
+                                      return found.total_bytes;
+                                    }
+                                    return make_error(Code::corrupt,
+                                                      "counter '" + spec.place.title() +
+                                                          "' has an impossible size; remove it");
+                                  });
     if (!entered.ok()) return entered.error();
     std::unique_ptr<Counter> self(new Counter(entered.take()));
     Segment& segment = self->segment_;

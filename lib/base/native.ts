@@ -139,7 +139,7 @@ export interface NativeFrameReader extends NativeFramesSide {
 }
 
 export interface NativeMemoryOptions {
-  readonly place: NativePlace
+  readonly name: string
   readonly schema: bigint
   readonly size: number
   readonly mode: number
@@ -207,7 +207,7 @@ export interface NativeCellReader extends NativeCellSide, NativeWaiter {
 }
 
 export interface NativeCounterOptions {
-  readonly name: string
+  readonly place: NativePlace
   readonly initial: bigint
   readonly mode: number
   readonly owner: number | undefined

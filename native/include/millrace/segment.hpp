@@ -263,7 +263,7 @@ class Segment {
   Result<void> share(std::uint32_t role) {
     if (!lock_.try_shared(byte_of(role))) {
       return make_error(Code::role_taken,
-                        "another program keeps '" + name_ + "' for itself; end it", path());
+                        "another program keeps '" + name() + "' for itself; end it", path());
     }
     state_schema();
     return {};

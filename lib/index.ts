@@ -32,6 +32,8 @@ export {
 } from './memory/shared-memory.js'
 export { SpscQueue, type PeerState, type QueueOptions } from './queue/spsc-queue.js'
 export { Counter, type CounterOptions } from './sync/counter.js'
+export { Permit } from './sync/permit.js'
+export { Semaphore, type SemaphoreOptions } from './sync/semaphore.js'
 
 /** The clock of frame timestamps: nanoseconds of CLOCK_MONOTONIC, the same in every process. */
 export function monotonicNow(): bigint {

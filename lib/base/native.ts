@@ -227,6 +227,31 @@ export interface NativeCounter {
 /** Of the object millrace.LETTER.NAME, by kind; see native/include/millrace/layout/header.hpp. */
 type ChannelLetter = 'q' | 'f' | 'c' | 'n' | 'e' | 'b' | 'x' | 'w'
 
+export interface NativeSemaphoreOptions {
+  readonly name: string
+  readonly initial: number
+  readonly mode: number
+  readonly owner: number | undefined
+  readonly how: 'create' | 'open' | 'either'
+}
+
+/** Calls for a permit give 1 (got one), 0 (there is none) or `closed`. */
+export interface NativeSemaphore extends NativeWaiter {
+  readonly created: boolean
+  readonly path: string
+  tryWait(): number
+  wait(spinMs: number, timeoutMs: number): number
+  /** For the oldest wait in the event loop. */
+  take(): number
+  post(count: number): number
+  value(): number
+  /** Might a permit that comes now still be taken for a wait that was given up? Rings when that is over. */
+  leaving(): boolean
+  /** A wait may be given up then. */
+  leaveIn(milliseconds: number): void
+  close(): void
+}
+
 interface Addon {
   configure(services: {
     makeError(
@@ -243,9 +268,11 @@ interface Addon {
   closeAll(): void
   unlinkChannel(letter: ChannelLetter, name: string): boolean
   unlinkMemory(name: string): boolean
+  unlinkSemaphore(name: string): boolean
   detach(buffer: ArrayBuffer): void
   monotonicNs(): bigint
   readonly pageBytes: number
+  readonly maxPermits: number
   readonly asymmetricFence: boolean
   readonly QueueProducer: new (options: NativeQueueOptions) => NativeQueueProducer
   readonly QueueConsumer: new (options: NativeQueueOptions) => NativeQueueConsumer
@@ -255,6 +282,7 @@ interface Addon {
   readonly CellWriter: new (options: NativeCellWriterOptions) => NativeCellWriter
   readonly CellReader: new (options: NativeCellReaderOptions) => NativeCellReader
   readonly Counter: new (options: NativeCounterOptions) => NativeCounter
+  readonly Semaphore: new (options: NativeSemaphoreOptions) => NativeSemaphore
 }
 
 export const native = load(process.platform, process.arch, findAddon) as Addon

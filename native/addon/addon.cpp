@@ -7,6 +7,7 @@
 #include "environment.hpp"
 #include "millrace/queue.hpp"
 #include "millrace/shared_memory.hpp"
+#include "millrace/sync/semaphore.hpp"
 
 namespace millrace::addon {
 
@@ -52,6 +53,10 @@ Napi::Value unlink_memory(const Napi::CallbackInfo& info) {
   return answer(info, SharedMemory::unlink(info[0].ToString().Utf8Value()));
 }
 
+Napi::Value unlink_semaphore(const Napi::CallbackInfo& info) {
+  return answer(info, Semaphore::unlink(info[0].ToString().Utf8Value()));
+}
+
 // detach(buffer): views of it become empty.
 void detach(const Napi::CallbackInfo& info) {
   if (info[0].IsArrayBuffer()) napi_detach_arraybuffer(info.Env(), info[0]);
@@ -85,9 +90,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("closeAll", Napi::Function::New<close_all>(env, "closeAll"));
   exports.Set("unlinkChannel", Napi::Function::New<unlink_channel_>(env, "unlinkChannel"));
   exports.Set("unlinkMemory", Napi::Function::New<unlink_memory>(env, "unlinkMemory"));
+  exports.Set("unlinkSemaphore", Napi::Function::New<unlink_semaphore>(env, "unlinkSemaphore"));
   exports.Set("detach", Napi::Function::New<detach>(env, "detach"));
   exports.Set("monotonicNs", Napi::Function::New<monotonic>(env, "monotonicNs"));
   exports.Set("pageBytes", Napi::Number::New(env, static_cast<double>(os::page_size())));
+  exports.Set("maxPermits", Napi::Number::New(env, os::kSemaphoreMax));
   exports.Set("asymmetricFence", Napi::Boolean::New(env, os::asymmetric_fence_available()));
   exports.Set("QueueProducer", define_queue_producer(env));
   exports.Set("QueueConsumer", define_queue_consumer(env));
@@ -97,6 +104,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("CellWriter", define_cell_writer(env));
   exports.Set("CellReader", define_cell_reader(env));
   exports.Set("Counter", define_counter(env));
+  exports.Set("Semaphore", define_semaphore(env));
   return exports;
 }
 

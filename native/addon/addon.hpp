@@ -13,5 +13,6 @@ Napi::Function define_shared_memory(Napi::Env env);
 Napi::Function define_cell_writer(Napi::Env env);
 Napi::Function define_cell_reader(Napi::Env env);
 Napi::Function define_counter(Napi::Env env);
+Napi::Function define_semaphore(Napi::Env env);
 
 }  // namespace millrace::addon

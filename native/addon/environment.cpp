@@ -123,6 +123,8 @@ void Environment::unwatch(std::uint32_t token) {
 }
 
 void Environment::close_all() noexcept {
+  for (Closable* channel : channels_)
+    channel->prepare_to_close();
   while (!channels_.empty()) {
     Closable* channel = *channels_.begin();
     channels_.erase(channels_.begin());

@@ -27,6 +27,8 @@ class Closable {
   Closable(const Closable&) = delete;
   Closable& operator=(const Closable&) = delete;
   virtual ~Closable() = default;
+  // All channels of the environment are about to be closed: what takes time can begin.
+  virtual void prepare_to_close() noexcept {}
   // Leaves the channel in good order. Called at most once; must not run JavaScript.
   virtual void close_now() noexcept = 0;
 };

@@ -10,3 +10,5 @@
 #include "shared_memory.hpp"
 #include "sync/counter.hpp"
 #include "sync/parties.hpp"
+#include "sync/permit_taker.hpp"
+#include "sync/semaphore.hpp"

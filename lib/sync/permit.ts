@@ -1,0 +1,33 @@
+// What a successful acquire of a semaphore gives: something to hold, and to release exactly once.
+
+/**
+ * One permit of a semaphore. Give it back with `release()`, or let `using` do it at the end of the block.
+ * A permit that is never released is lost for everybody, also when the process that holds it dies.
+ */
+export class Permit {
+  #giveBack: (() => void) | undefined
+
+  /** @internal */
+  constructor(giveBack: () => void) {
+    this.#giveBack = giveBack
+  }
+
+  get released(): boolean {
+    return this.#giveBack === undefined
+  }
+
+  /**
+   * Gives the permit back; nothing happens the second time. Works after the semaphore's `close()`, too.
+   *
+   * @throws MillraceError `TOO_LARGE` if others posted so much that there is no room for it
+   */
+  release(): void {
+    const giveBack = this.#giveBack
+    this.#giveBack = undefined
+    giveBack?.()
+  }
+
+  [Symbol.dispose](): void {
+    this.release()
+  }
+}

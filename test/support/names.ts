@@ -28,9 +28,9 @@ export function uniqueName(
   return name
 }
 
-/** What lies in /dev/shm under that name: the object itself and millrace's own beside it. */
+/** What lies in /dev/shm under that name: the object itself, millrace's own beside it, and a semaphore. */
 export function objectsOf(name: string): string[] {
   return readdirSync(sharedMemory)
-    .filter((object) => object === name || /^millrace\.[a-z]\.(.*)$/.exec(object)?.[1] === name)
+    .filter((object) => object.replace(/^(millrace\.[a-z]|sem)\./, '') === name)
     .sort()
 }

@@ -13,6 +13,7 @@ export interface Own {
   writer: millrace.FrameWriter
   reader: millrace.FrameReader
   memory: millrace.SharedMemory
+  semaphore: millrace.Semaphore
   pending: Promise<unknown>
   [name: string]: unknown
 }

@@ -545,7 +545,7 @@ class Segment {
   [[nodiscard]] Error corrupt(const std::string& what) const {
     return make_error(
         Code::corrupt,
-        "'" + path() + "' " + what +
+        std::string("'") + path() + "' " + what +  // GCC 12 misreads "'" + path() (bug 105651)
             "; it is damaged or not ours: end the processes that use it and remove it",
         path());
   }

@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
   const std::uint64_t pause = arguments.number(4, 0);
 
   millrace::FrameReaderSpec spec;
-  spec.name = arguments.text(1);
+  spec.place = arguments.text(1);
   if (policy == "wait") {
     spec.policy = millrace::layout::Policy::wait;
   } else if (policy == "drop-newest") {

@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
   const std::uint64_t pause = arguments.number(4, 0);
 
   millrace::FrameWriterSpec spec;
-  spec.name = arguments.text(1);
+  spec.place = arguments.text(1);
   spec.geometry.slot_bytes = 10'000;
   auto opened = millrace::FrameWriter::open(spec, millrace::os::Deadline::after(2'000'000'000));
   if (!opened.ok()) return failed(opened.error());

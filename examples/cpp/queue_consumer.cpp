@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
   const std::uint64_t pause = arguments.number(4, 0);
 
   millrace::QueueSpec spec;
-  spec.name = arguments.text(1);
+  spec.place = arguments.text(1);
   spec.capacity = arguments.number(3, 0);
   auto opened = millrace::QueueConsumer::open(spec, millrace::os::Deadline::after(2'000'000'000));
   if (!opened.ok()) return failed(opened.error());

@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
   const std::uint64_t pause = arguments.number(4, 0);
 
   millrace::QueueSpec spec;
-  spec.name = arguments.text(1);
+  spec.place = arguments.text(1);
   spec.capacity = arguments.number(3, 0);
   // The deadline is for a process that is stopped just while it opens or leaves the same queue.
   auto opened = millrace::QueueProducer::open(spec, millrace::os::Deadline::after(2'000'000'000));

@@ -9,6 +9,8 @@
 #include "queue_sync.hpp"
 #include "shared_memory.hpp"
 #include "sync/counter.hpp"
+#include "sync/mutex.hpp"
 #include "sync/parties.hpp"
 #include "sync/permit_taker.hpp"
+#include "sync/rw_lock.hpp"
 #include "sync/semaphore.hpp"

@@ -30,6 +30,10 @@ export {
   type OpenMemoryOptions,
   type ViewConstructor,
 } from './memory/shared-memory.js'
+export { LockGuard } from './sync/lock.js'
+export { Mutex } from './sync/mutex.js'
+export type { PartyOptions } from './sync/party.js'
+export { RwLock } from './sync/rw-lock.js'
 export { SpscQueue, type PeerState, type QueueOptions } from './queue/spsc-queue.js'
 export { Counter, type CounterOptions } from './sync/counter.js'
 export { Permit } from './sync/permit.js'

@@ -2,6 +2,7 @@
 // above needs: wake-ups from the doorbell, and closing all channels when the process exits.
 
 import { findAddon, load } from '../binary.js'
+import type { NativeLock, NativeLockOptions } from '../sync/lock.js'
 import { MillraceError, type ErrorCode } from './errors.js'
 
 /** Results of hot native calls below zero; the numbers of native/addon/channel.hpp. */
@@ -279,6 +280,7 @@ interface Addon {
   readonly FrameWriter: new (options: NativeFrameWriterOptions) => NativeFrameWriter
   readonly FrameReader: new (options: NativeFrameReaderOptions) => NativeFrameReader
   readonly SharedMemory: new (options: NativeMemoryOptions) => NativeMemory
+  readonly Lock: new (options: NativeLockOptions) => NativeLock
   readonly CellWriter: new (options: NativeCellWriterOptions) => NativeCellWriter
   readonly CellReader: new (options: NativeCellReaderOptions) => NativeCellReader
   readonly Counter: new (options: NativeCounterOptions) => NativeCounter

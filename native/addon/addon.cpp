@@ -101,6 +101,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("FrameWriter", define_frame_writer(env));
   exports.Set("FrameReader", define_frame_reader(env));
   exports.Set("SharedMemory", define_shared_memory(env));
+  exports.Set("Lock", define_lock(env));
   exports.Set("CellWriter", define_cell_writer(env));
   exports.Set("CellReader", define_cell_reader(env));
   exports.Set("Counter", define_counter(env));

@@ -10,6 +10,7 @@ Napi::Function define_queue_consumer(Napi::Env env);
 Napi::Function define_frame_writer(Napi::Env env);
 Napi::Function define_frame_reader(Napi::Env env);
 Napi::Function define_shared_memory(Napi::Env env);
+Napi::Function define_lock(Napi::Env env);
 Napi::Function define_cell_writer(Napi::Env env);
 Napi::Function define_cell_reader(Napi::Env env);
 Napi::Function define_counter(Napi::Env env);

@@ -1,6 +1,8 @@
 // A named mutex between processes and threads that survives the death of its holder.
 //
-//   auto mutex = Mutex::open({.name = "ledger"}, os::Deadline::after(1'000'000'000)).take();
+//   PartyOptions options;
+//   options.place = Place("ledger");
+//   auto mutex = Mutex::open(options, os::Deadline::after(1'000'000'000)).take();
 //   if (mutex->lock() == LockStatus::abandoned) repair();   // the previous holder died inside
 //   …
 //   mutex->unlock();

@@ -1,0 +1,122 @@
+// Many readers or one writer, between processes and threads.
+
+import type { BlockingOptions } from '../base/blocking.js'
+import { native } from '../base/native.js'
+import { checkName, type WaitOptions } from '../base/options.js'
+import { Lock, type LockGuard } from './lock.js'
+import { readPartyOptions, type PartyOptions } from './party.js'
+
+/**
+ * A named lock that many readers or one writer can have, among all processes and threads of this machine.
+ * Those who wait are served in the order in which they came; readers that stand together in line go in
+ * together. A new reader does not overtake a waiting writer, so neither side starves.
+ *
+ * A reader that dies leaves nothing. If a writer dies, all that follow are told, until a writer has
+ * finished.
+ *
+ * Each handle is an owner of its own, and has the lock at most once, for reading or for writing; at most 56
+ * handles of a name can be open at a time.
+ *
+ * @example
+ * ```ts
+ * using lock = RwLock.open('settings')
+ * {
+ *   using guard = await lock.readLock()
+ *   show()
+ * }
+ * await lock.withWriteLock(() => change())
+ * ```
+ */
+export class RwLock extends Lock {
+  /**
+   * Opens the lock; creates it if it does not exist. Does not take it, and does not wait; at most for 2 s if
+   * another process is stopped in the middle of opening or closing the same one.
+   *
+   * @throws MillraceError `NO_LANE` (56 handles are open), `LAYOUT`, `NOT_OURS`, `CORRUPT`, `NO_SPACE`,
+   *   `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `TIMEOUT`
+   */
+  static open(name: string, options?: PartyOptions): RwLock {
+    const { tuning, party } = readPartyOptions(name, options)
+    const handle = new native.Lock({ ...party, shared: true })
+    return new RwLock('rwlock', name, handle, tuning)
+  }
+
+  /**
+   * Removes the name. Handles that are open go on with each other; new ones get a new lock. Returns whether
+   * there was one.
+   */
+  static unlink(name: string): boolean {
+    return native.unlinkChannel('w', checkName(name))
+  }
+
+  /** Process id of the writer, 0 if nobody writes. By the time you read it, it may be another. */
+  get writer(): number {
+    return this.native.holder()
+  }
+
+  /** How many read. By the time you read it, it may be another number. */
+  get readers(): number {
+    return this.native.readers()
+  }
+
+  /**
+   * The lock for reading, or `undefined` if somebody writes or waits to. Never blocks. Owners that died
+   * are noticed.
+   *
+   * @throws MillraceError `BUSY` (this handle has the lock already), `CLOSED`, `CORRUPT`
+   */
+  tryReadLock(): LockGuard | undefined {
+    return this.take(false)
+  }
+
+  /** The lock for writing, or `undefined` if anybody has it. Otherwise as `tryReadLock`. */
+  tryWriteLock(): LockGuard | undefined {
+    return this.take(true)
+  }
+
+  /**
+   * The lock for reading, after the writers who came before, without blocking the event loop. A wait that
+   * is aborted or times out leaves the line.
+   *
+   * @throws MillraceError (as rejection) `BUSY` (this handle has the lock, or waits for it, already),
+   *   `ABORTED`, `TIMEOUT`, `CLOSED`, `CORRUPT`, `INVALID_ARGUMENT`
+   */
+  readLock(options?: WaitOptions): Promise<LockGuard> {
+    return this.acquire(false, options)
+  }
+
+  /** The lock for writing, after all who came before. Otherwise as `readLock`. */
+  writeLock(options?: WaitOptions): Promise<LockGuard> {
+    return this.acquire(true, options)
+  }
+
+  /**
+   * The lock for reading, blocking this thread: spins, then sleeps on a futex. For Workers; on the main
+   * thread it stops the event loop, and waits for ever if the writer is another handle of this very
+   * thread. Errors as `readLock`, thrown.
+   */
+  readLockSync(options?: BlockingOptions): LockGuard {
+    return this.acquireSync(false, options)
+  }
+
+  /** The lock for writing, blocking this thread. Otherwise as `readLockSync`. */
+  writeLockSync(options?: BlockingOptions): LockGuard {
+    return this.acquireSync(true, options)
+  }
+
+  /** Takes the lock for reading, runs `work`, releases it however `work` ends; returns its result. */
+  withReadLock<T>(
+    work: (guard: LockGuard) => T | PromiseLike<T>,
+    options?: WaitOptions,
+  ): Promise<T> {
+    return this.during(false, work, options)
+  }
+
+  /** The same for writing. */
+  withWriteLock<T>(
+    work: (guard: LockGuard) => T | PromiseLike<T>,
+    options?: WaitOptions,
+  ): Promise<T> {
+    return this.during(true, work, options)
+  }
+}

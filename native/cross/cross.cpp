@@ -266,6 +266,43 @@ void try_shared_memory(const std::string& name) {
          "close removes the object");
 }
 
+void try_semaphore(const std::string& name) {
+  SemaphoreSpec spec;
+  spec.name = name;
+  spec.initial = 1;
+  auto created = Semaphore::create(spec);
+  if (!succeeded(created, "Semaphore::create")) return;
+  auto opened = Semaphore::open(spec);
+  auto either = Semaphore::open_or_create(spec);
+  if (!succeeded(opened, "Semaphore::open") ||
+      !succeeded(either, "Semaphore::open_or_create")) {
+    return;
+  }
+  expect(created.value()->created() && !either.value()->created(), "Semaphore::created");
+  expect(opened.value()->name() == name && !opened.value()->path().empty(), "Semaphore::name");
+  expect(opened.value()->try_wait() && !created.value()->try_wait(), "try_wait");
+  expect(!created.value()->wait_for(1000, 2'000'000), "wait_for");
+  expect(created.value()->post(2).ok(), "post");
+  if (os::kSemaphoreHasValue) expect(opened.value()->value() == 2, "value");
+  {
+    PermitTaker taker(std::shared_ptr<Semaphore>(opened.take()));
+    taker.ring_at(os::Descriptor(), 1);
+    taker.expect_leaving_in(1'000'000);
+    expect(taker.want().ok(), "PermitTaker::want");
+    const os::Deadline deadline = soon();
+    bool got = false;
+    while (!(got = taker.take()) && !deadline.passed())
+      os::sleep_ns(100'000);
+    expect(got, "PermitTaker::take");
+    taker.unwant();
+    (void)taker.leaving();
+    taker.begin_to_finish();
+  }
+  expect(created.value()->try_wait(), "one permit is left");
+  const auto unlinked = Semaphore::unlink(name);
+  expect(succeeded(unlinked, "Semaphore::unlink") && unlinked.value(), "unlinked");
+}
+
 }  // namespace
 
 int main() {
@@ -278,5 +315,6 @@ int main() {
   try_frames(name);
   try_blocking(name);
   try_shared_memory(name);
+  try_semaphore("s" + std::to_string(::getpid()));
   return failures == 0 ? 0 : 1;
 }

@@ -4,6 +4,8 @@ import {
   errorCodes,
   MillraceError,
   monotonicNow,
+  Permit,
+  Semaphore,
   SharedMemory,
   SpscQueue,
   type BlockingOptions,
@@ -15,6 +17,7 @@ import {
   type QueueOptions,
   type QueueProducer,
   type Reservation,
+  type SemaphoreOptions,
   type WaitOptions,
 } from 'millrace'
 
@@ -120,5 +123,30 @@ expectError(SharedMemory.create('name'))
 expectError(SharedMemory.create('name', 8, { readOnly: true }))
 expectError(memory.read([1, 2]))
 expectError((memory.size = 1))
+
+// Semaphores
+const semaphore = Semaphore.create('name', 1, { mode: 0o660, poll: 0 })
+expectType<Semaphore>(semaphore)
+expectType<Semaphore>(Semaphore.open('name', { owner: 1000 }))
+expectType<Semaphore>(Semaphore.openOrCreate('name', 1))
+expectType<boolean>(Semaphore.unlink('name'))
+expectType<number>(Semaphore.maxValue)
+expectType<boolean>(semaphore.tryWait())
+expectType<Promise<void>>(semaphore.wait({ timeout: 10, signal: new AbortController().signal }))
+expectType<void>(semaphore.waitSync({ timeout: 10, spin: 1 }))
+expectType<void>(semaphore.post(2))
+expectType<Permit | undefined>(semaphore.tryAcquire())
+expectType<Promise<Permit>>(semaphore.acquire())
+expectType<Permit>(semaphore.acquireSync())
+expectType<number>(semaphore.value)
+expectType<boolean>(semaphore.created)
+expectType<Semaphore>(semaphore.ref().unref())
+expectAssignable<Disposable>(semaphore)
+expectAssignable<Disposable>(semaphore.acquireSync())
+expectAssignable<SemaphoreOptions>({ spin: undefined })
+expectError(Semaphore.create('name'))
+expectError(Semaphore.create('name', 1, { owner: 1000 }))
+expectError((semaphore.value = 1))
+expectError(semaphore.waitSync({ signal: new AbortController().signal }))
 
 expectType<bigint>(monotonicNow())

@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import type { Measured } from './measured.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const program = join(root, 'build-native', 'bench', 'millrace_bench_core')
+const programs = join(root, 'build-native', 'bench')
 
 export async function buildCore(): Promise<void> {
   const build = spawn(process.execPath, [join(root, 'scripts', 'build-bench.mjs')], {
@@ -20,13 +20,23 @@ export async function buildCore(): Promise<void> {
 }
 
 export type CoreBenchmark = 'spin-rtt' | 'futex-rtt' | 'throughput'
+/** Of the C library's semaphores, without the core. */
+export type SemaphoreBenchmark = 'pair' | 'rtt'
 
 export async function runCore(
   what: CoreBenchmark,
   bytes: number,
   count: number,
 ): Promise<Measured> {
-  const { stdout } = await promisify(execFile)(program, [what, String(bytes), String(count)])
+  return await runProgram('millrace_bench_core', [what, String(bytes), String(count)])
+}
+
+export async function runSemaphore(what: SemaphoreBenchmark, count: number): Promise<Measured> {
+  return await runProgram('millrace_bench_semaphore', [what, String(count)])
+}
+
+async function runProgram(name: string, args: readonly string[]): Promise<Measured> {
+  const { stdout } = await promisify(execFile)(join(programs, name), args)
   const printed = JSON.parse(stdout) as { p50?: number; p99?: number; perMessage?: number }
   const p50 = printed.p50 ?? printed.perMessage ?? NaN
   const p99 = printed.p99 ?? p50

@@ -9,7 +9,13 @@ import { cpus, release } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-import { buildCore, runCore, type CoreBenchmark } from './core.js'
+import {
+  buildCore,
+  runCore,
+  runSemaphore,
+  type CoreBenchmark,
+  type SemaphoreBenchmark,
+} from './core.js'
 import type { Measured, Parameters } from './measured.js'
 
 const { values: options } = parseArgs({
@@ -20,8 +26,9 @@ const { values: options } = parseArgs({
   },
 })
 
-type Row = { readonly name: string; readonly unit: 'round trip' | 'message' } & (
+type Row = { readonly name: string; readonly unit: 'round trip' | 'message' | 'pair' } & (
   | { readonly core: CoreBenchmark; readonly bytes: number; readonly count: number }
+  | { readonly semaphore: SemaphoreBenchmark; readonly count: number }
   | { readonly file: string; readonly parameters: Omit<Parameters, 'name'> }
 )
 
@@ -31,7 +38,7 @@ const times = (count: number) => Math.max(100, Math.round((count * scale) / 64) 
 
 const large = 8 * 1024 * 1024
 
-const rows: readonly Row[] = [...roundTrips(), ...throughputs(), ...frames()]
+const rows: readonly Row[] = [...roundTrips(), ...throughputs(), ...frames(), ...semaphores()]
 
 function roundTrips(): Row[] {
   const unit = 'round trip'
@@ -138,8 +145,33 @@ function frames(): Row[] {
   ]
 }
 
+function semaphores(): Row[] {
+  const pairs = times(2_000_000)
+  const count = times(20_000)
+  const rtt = { unit: 'round trip', file: 'semaphore-rtt' } as const
+  return [
+    { name: 'semaphore pair: C', unit: 'pair', semaphore: 'pair', count: pairs },
+    {
+      name: 'semaphore pair: millrace',
+      unit: 'pair',
+      file: 'semaphore-pair',
+      parameters: { bytes: 0, count: pairs },
+    },
+    { name: 'semaphore: C, asleep', unit: 'round trip', semaphore: 'rtt', count },
+    {
+      name: 'semaphore: millrace, blocking',
+      ...rtt,
+      parameters: { bytes: 0, count, wait: 'block' },
+    },
+    { name: 'semaphore: millrace', ...rtt, parameters: { bytes: 0, count } },
+    { name: 'semaphore: millrace, poll 2 ms', ...rtt, parameters: { bytes: 0, count, poll: 2 } },
+    { name: 'semaphore: millrace, poll 0', ...rtt, parameters: { bytes: 0, count, poll: 0 } },
+  ]
+}
+
 async function measure(row: Row, repetition: number): Promise<Measured> {
   if ('core' in row) return runCore(row.core, row.bytes, row.count)
+  if ('semaphore' in row) return runSemaphore(row.semaphore, row.count)
   const name = `bench.${String(process.pid)}.${String(rows.indexOf(row))}.${String(repetition)}`
   const side = fork(fileURLToPath(new URL('side.js', import.meta.url)), [
     row.file,
@@ -158,6 +190,11 @@ async function measure(row: Row, repetition: number): Promise<Measured> {
   return measured
 }
 
+function payloadOf(row: Row): number {
+  if ('semaphore' in row) return 0
+  return 'core' in row ? row.bytes : row.parameters.bytes
+}
+
 interface Summary {
   readonly name: string
   readonly unit: string
@@ -174,7 +211,7 @@ function summarise(row: Row, measured: readonly Measured[]): Summary {
   return {
     name: row.name,
     unit: row.unit,
-    payload: 'core' in row ? row.bytes : row.parameters.bytes,
+    payload: payloadOf(row),
     p50: median(medians),
     p99: median(measured.map(({ p99 }) => p99).sort((a, b) => a - b)),
     min: medians[0] ?? NaN,
@@ -216,6 +253,9 @@ function ratios(summaries: ReadonlyMap<string, Summary>): Record<string, number>
   ratio('frame8m_vs_uds', 'frame 8 MiB: Unix socket', 'frame 8 MiB: millrace')
   ratio('frame8m_vs_process_send', 'frame 8 MiB: process.send', 'frame 8 MiB: millrace')
   ratio('frame_flat', 'frame 8 MiB: millrace', 'frame 4 KiB: millrace')
+  ratio('semaphore_pair_vs_c', 'semaphore pair: millrace', 'semaphore pair: C')
+  ratio('semaphore_blocking_vs_c', 'semaphore: millrace, blocking', 'semaphore: C, asleep')
+  ratio('semaphore_wait_vs_c', 'semaphore: millrace', 'semaphore: C, asleep')
   return result
 }
 

@@ -9,8 +9,8 @@ export interface Parameters {
   readonly bytes: number
   /** Round trips, or messages. */
   readonly count: number
-  /** Round trips: spin on both sides, or wait in the event loop. */
-  readonly wait?: 'spin' | 'event-loop'
+  /** Round trips: spin on both sides, block both threads, or wait in the event loop. */
+  readonly wait?: 'spin' | 'block' | 'event-loop'
   /** Milliseconds of polling before sleeping; default: the library's. */
   readonly poll?: number
   /** Messages per call (or write); 1: single calls. */

@@ -274,8 +274,7 @@ void try_semaphore(const std::string& name) {
   if (!succeeded(created, "Semaphore::create")) return;
   auto opened = Semaphore::open(spec);
   auto either = Semaphore::open_or_create(spec);
-  if (!succeeded(opened, "Semaphore::open") ||
-      !succeeded(either, "Semaphore::open_or_create")) {
+  if (!succeeded(opened, "Semaphore::open") || !succeeded(either, "Semaphore::open_or_create")) {
     return;
   }
   expect(created.value()->created() && !either.value()->created(), "Semaphore::created");

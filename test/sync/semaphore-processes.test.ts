@@ -264,7 +264,7 @@ test.serial(
       }
       return { descriptors: count('fd') - before, threads: count('task') }
     }, semaphore.name)
-    t.is(grown.descriptors, 0)
+    t.true(grown.descriptors <= 0, String(grown.descriptors))
     t.true(grown.threads <= 20, String(grown.threads))
     t.is(semaphore.value, 0)
     await other.leave()

@@ -1,6 +1,10 @@
 // A named semaphore as a JavaScript object.
 #include "millrace/sync/semaphore.hpp"
 
+#include <algorithm>
+#include <memory>
+#include <utility>
+
 #include "addon.hpp"
 #include "arguments.hpp"
 #include "channel.hpp"
@@ -24,6 +28,7 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
     semaphore_ = opened.take();
     taker_ = std::make_unique<PermitTaker>(semaphore_);
     environment_.add(this);
+    registered_ = true;
     Napi::Object self = info.This().As<Napi::Object>();
     self.Set("created", Napi::Boolean::New(info.Env(), semaphore_->created()));
     self.Set("path", Napi::String::New(info.Env(), semaphore_->path()));
@@ -35,7 +40,11 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
   void prepare_to_close() noexcept override {
     if (taker_) taker_->begin_to_finish();
   }
-  void close_now() noexcept override { leave(); }
+  // The semaphore itself stays: whoever listens for 'exit' may want to release a permit.
+  void close_now() noexcept override {
+    registered_ = false;
+    if (taker_) taker_->finish();
+  }
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "Semaphore",
@@ -146,7 +155,7 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
   void close(const Napi::CallbackInfo& /*info*/) { leave(); }
   void leave() noexcept {
     if (!semaphore_) return;
-    environment_.remove(this);
+    if (std::exchange(registered_, false)) environment_.remove(this);
     taker_.reset();
     semaphore_.reset();
   }
@@ -156,6 +165,7 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
   std::unique_ptr<PermitTaker> taker_;
   std::uint32_t token_ = 0;
   bool bell_known_ = false;
+  bool registered_ = false;  // with the environment, which may be gone when this is collected
 };
 
 }  // namespace

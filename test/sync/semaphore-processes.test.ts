@@ -142,6 +142,22 @@ for (const ending of ['process.exit()', 'the loop running dry', 'an uncaught err
   )
 }
 
+test.serial("a permit can be released by a listener for 'exit'", async (t) => {
+  const semaphore = createSemaphore(t, 1)
+  const other = actor(t)
+  await openIn(other, semaphore.name)
+  await other.do(async ({ own }) => {
+    const permit = await own.semaphore.acquire()
+    process.on('exit', () => {
+      permit.release()
+    })
+    process.once('disconnect', () => process.exit(4))
+  })
+  t.is(semaphore.value, 0)
+  t.is((await other.leave()).code, 4)
+  t.is(semaphore.value, 1)
+})
+
 test.serial('pending waits keep a process alive, unless it said otherwise', async (t) => {
   const semaphore = createSemaphore(t, 0)
   const other = actor(t)

@@ -127,7 +127,7 @@ class PermitTaker {
   static constexpr std::uint64_t kPatienceNs = 500'000'000;
   // Starting a thread costs as much as ten wake-ups; one that has nothing to do costs only its stack.
   static constexpr std::chrono::seconds kLinger{1};
-  static constexpr std::size_t kStackBytes = 256 * 1024;
+  static constexpr std::size_t kStackBytes = std::size_t{256} * 1024;
 
   struct State {
     explicit State(std::shared_ptr<Semaphore> given) : semaphore(std::move(given)) {}

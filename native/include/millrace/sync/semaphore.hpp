@@ -130,8 +130,10 @@ class Semaphore {
         os::spin_hint();
       }
     }
-    const std::uint64_t left = end.left_ns();
-    return left == 0 ? try_wait() : os::semaphore_wait_for(semaphore_, left);
+    while (const std::uint64_t left = end.left_ns()) {
+      if (os::semaphore_wait_for(semaphore_, std::min(left, kLongestSleepNs))) return true;
+    }
+    return try_wait();
   }
   // Gives back `count` permits, all of them or none: too_large if the value would pass kSemaphoreMax.
   Result<void> post(std::uint32_t count = 1) {
@@ -153,6 +155,8 @@ class Semaphore {
  private:
   static constexpr int kRounds = 1000;
   static constexpr int kMomentsGiven = 4;
+  // Any time there is can be waited for, whatever a time_t holds and somebody does to the clock.
+  static constexpr std::uint64_t kLongestSleepNs = 60'000'000'000;
 
   Semaphore(std::string name, sem_t* semaphore, bool created)
       : name_(std::move(name)), semaphore_(semaphore), created_(created) {}

@@ -48,7 +48,7 @@ void try_os() {
   std::atomic<std::uint32_t> word{1};
   expect(os::futex_wait(word, 1, 1'000'000) == os::FutexWait::timed_out, "futex_wait");
   os::futex_wake_all(word);
-  os::heavy_fence();
+  (void)os::heavy_fence();
   (void)os::asymmetric_fence_available();
   os::spin_hint();
   const std::uint64_t once = os::random_u64();

@@ -1,5 +1,10 @@
 // Futex, fences and parking. A lost wake-up shows as a side that had to wait for its time-out.
 #include <poll.h>
+#if defined(__linux__)
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#endif
 
 #include <thread>
 
@@ -156,3 +161,35 @@ TEST_CASE_FIXTURE(Names, "two processes on doorbells lose no wake-up") {
   CHECK(play(*court, 0, count, Bed::doorbell, &bells[0], false));
   CHECK(child.wait() == 0);
 }
+
+#if defined(__linux__)
+namespace {
+// From now on membarrier fails in this process, as it may when memory is short.
+bool refuse_membarrier() {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{std::size(program), program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+}  // namespace
+
+TEST_CASE_FIXTURE(Names, "a sleeper that is refused the heavy fence makes wakers fence in full") {
+  Shared<Court> court;
+  const int count = rounds(10'000);
+  Child child([&] {
+    CHILD_EXPECT(os::asymmetric_fence_available() == os::heavy_fence());
+    CHILD_EXPECT(refuse_membarrier());
+    CHILD_EXPECT(!os::heavy_fence());
+    return play(*court, 1, count, Bed::futex, nullptr, false) ? 0 : 1;
+  });
+  CHECK(play(*court, 0, count, Bed::futex, nullptr, false));
+  CHECK(child.wait() == 0);
+  CHECK(court->lines[1].needs_full_fence.load() == 1);
+  CHECK(court->lines[0].needs_full_fence.load() == (os::asymmetric_fence_available() ? 0U : 1U));
+}
+#endif

@@ -548,7 +548,7 @@ class CellReader {
   void announce() noexcept {
     // release: pairs with the acquire in CellWriter::wake_readers.
     cell_.control().readers.waiting.fetch_or(bit(), std::memory_order_acq_rel);
-    os::heavy_fence();
+    sleeper_fence(cell_.control().readers.needs_full_fence);
   }
 
   // A lane is taken at the first wait and kept: most readers never wait.
@@ -574,11 +574,6 @@ class CellReader {
     auto& readers = cell_.control().readers;
     readers.waiting.fetch_and(~bit(), std::memory_order_relaxed);  // a dead predecessor's
     sleeper_ = Sleeper(&cell_.lane(*lane_).wait);
-    // As in Sleeper, for the word that stands for all lanes.
-    if (!os::asymmetric_fence_available() &&
-        readers.needs_full_fence.exchange(1, std::memory_order_seq_cst) == 0) {
-      os::sleep_ns(1'000'000);
-    }
     return true;
   }
 

@@ -272,10 +272,9 @@ class FrameReader {
   // last change of it: active -> heavy fence -> begun, evictions here; begun, evictions -> fence -> active
   // in FrameWriter::publish and evict_for_room. Returns the last sequence begun by then.
   Result<std::uint64_t> let_writer_finish(const os::Deadline& deadline) const {
-    os::heavy_fence();
     // Without the asymmetric fence our own full fence does not order a writer that relies on it. Its
     // stores become visible within the time a store takes; a millisecond is ample.
-    if (!os::asymmetric_fence_available()) os::sleep_ns(1'000'000);
+    if (!os::heavy_fence()) os::sleep_ns(1'000'000);
     const auto& sequence = channel_.control().sequence;
     const std::uint64_t begun = sequence.begun.load(std::memory_order_relaxed);
     const std::uint64_t evictions = sequence.evictions.load(std::memory_order_relaxed);

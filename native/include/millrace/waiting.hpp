@@ -27,18 +27,23 @@ struct WakeAddress {
   std::uint64_t token = 0;
 };
 
+// (S2). A sleeper that cannot issue the heavy fence, or is refused it, asks wakers to fence in full. Those
+// that are already running see that within the time a store takes to become visible; a millisecond is
+// ample.
+inline void sleeper_fence(std::atomic<std::uint32_t>& needs_full_fence) noexcept {
+  if (os::heavy_fence()) return;
+  if (needs_full_fence.exchange(1, std::memory_order_seq_cst) == 0) os::sleep_ns(1'000'000);
+}
+
 // The sleeper's half. One per side of a channel; used by one thread at a time.
 class Sleeper {
  public:
   Sleeper() = default;
   explicit Sleeper(layout::WaitLine* line) noexcept : line_(line) {
     line_->parked.store(0, std::memory_order_relaxed);
-    // A sleeper that cannot issue the heavy fence asks wakers to fence in full. Wakers that are already
-    // running see that within the time a store takes to become visible; a millisecond is ample.
-    const bool full = !os::asymmetric_fence_available();
-    const std::uint32_t before =
-        line_->needs_full_fence.exchange(full ? 1U : 0U, std::memory_order_seq_cst);
-    if (full && before == 0) os::sleep_ns(1'000'000);
+    // What a predecessor needed.
+    if (os::asymmetric_fence_available())
+      line_->needs_full_fence.store(0, std::memory_order_relaxed);
   }
 
   // (S1) and (S2). The caller does (S3), and calls unpark() if it need not sleep after all.
@@ -48,12 +53,12 @@ class Sleeper {
     // release: the waker that sees `parked` (acquire, in wake) sees where to ring.
     line_->parked.store(static_cast<std::uint32_t>(layout::Parked::doorbell),
                         std::memory_order_release);
-    os::heavy_fence();
+    sleeper_fence(line_->needs_full_fence);
   }
   void park_on_futex() noexcept {
     line_->parked.store(static_cast<std::uint32_t>(layout::Parked::futex),
                         std::memory_order_release);
-    os::heavy_fence();
+    sleeper_fence(line_->needs_full_fence);
   }
   // Sleeps until woken or the time is over. Only after park_on_futex() and (S3).
   void sleep(std::uint64_t timeout_ns) noexcept {

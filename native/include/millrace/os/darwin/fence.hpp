@@ -17,8 +17,9 @@ inline void register_light_fence() noexcept {}
 inline void light_fence() noexcept {
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
-inline void heavy_fence() noexcept {
+[[nodiscard]] inline bool heavy_fence() noexcept {
   std::atomic_thread_fence(std::memory_order_seq_cst);
+  return false;
 }
 
 }  // namespace millrace::os

@@ -62,12 +62,12 @@ inline void light_fence() noexcept {
   }
 }
 
-// The rare side: a barrier on every CPU of every registered process, and a full fence here.
-inline void heavy_fence() noexcept {
+// The rare side: a full fence here, and a barrier on every CPU of every registered process. False if there
+// is no such barrier, or the system refuses it this time (out of memory, a system-call filter).
+[[nodiscard]] inline bool heavy_fence() noexcept {
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (asymmetric_fence_available()) {
-    ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
-  }
+  return asymmetric_fence_available() &&
+         ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0;
 }
 
 }  // namespace millrace::os

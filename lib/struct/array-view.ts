@@ -1,0 +1,331 @@
+// Elements at equal distances in memory: the array of a field, structures one after another, or one field
+// of each of them. As with views, each kind of element has code of its own (see accessor.ts).
+
+import { invalidArgument } from '../base/errors.js'
+import { compile, memory, nothing, start } from './accessor.js'
+import {
+  checkLength,
+  checkType,
+  move,
+  Type,
+  wrongValue,
+  type Codec,
+  type FieldType,
+  type FieldTypes,
+  type MovablePart,
+  type Of,
+} from './field-type.js'
+import { jsonOf } from './plain.js'
+import type { Fields, Struct, StructInput, StructValue, StructView } from './struct.js'
+
+/**
+ * Elements in memory. No call allocates, except that 64-bit integers, text and bytes are values that must be
+ * made, and `toArray` and the first `typed` after a move.
+ */
+export interface ArrayView<View, Input, Plain, Typed> extends Iterable<View> {
+  readonly length: number
+  /**
+   * An element. Structures and arrays: the accessor of this array, moved there; there is one, so the next
+   * `at` moves it on.
+   *
+   * @throws MillraceError `INVALID_ARGUMENT` outside 0 … length - 1
+   */
+  at(index: number): View
+  /** Writes an element. @throws MillraceError `INVALID_ARGUMENT`, `TOO_LARGE` (text) */
+  set(index: number, value: Input): void
+  /** Writes all of them; `values` has the same length. */
+  assign(values: ArrayLike<Input> | ArrayView<View, Input, Plain, unknown>): void
+  /** All of them, without memory behind. */
+  toArray(): Plain[]
+  /**
+   * The elements as a typed array over the same memory: if they are numbers, lie one after another, at an
+   * address that suits them, in the byte order of this machine. Else undefined. The same object until the
+   * accessor is moved.
+   */
+  readonly typed: Typed | undefined
+}
+
+/** Structures in memory; `at` and `for … of` move one cursor from element to element. */
+export interface StructArray<F extends Fields> extends ArrayView<
+  StructView<F>,
+  StructInput<F>,
+  StructValue<F>,
+  undefined
+> {
+  /** One field of every structure, as elements: a column. It stays where this array is now. */
+  field<Name extends keyof F>(name: Name): ArrayViewOf<F[Name]>
+}
+
+/** The view of elements of a field type. */
+export type ArrayViewOf<Element extends FieldType> =
+  Element extends Struct<infer F>
+    ? StructArray<F>
+    : ArrayView<
+        Of<Element, 'view'>,
+        Of<Element, 'input'>,
+        Of<Element, 'plain'>,
+        Of<Element, 'typed'>
+      >
+
+export interface ArrayFieldTypes<Element extends FieldType> extends FieldTypes {
+  readonly view: ArrayViewOf<Element>
+  readonly input: ArrayLike<Of<Element, 'input'>> | ArrayViewOf<Element>
+  readonly plain: Of<Element, 'plain'>[]
+  readonly typed: undefined
+  readonly assignable: false
+}
+
+/** @internal */
+export const stride = Symbol('stride')
+const part = Symbol('part')
+const current = Symbol('current')
+
+/** @internal */
+export class Elements implements ArrayView<unknown, unknown, unknown, unknown>, MovablePart {
+  readonly length: number;
+  [memory]: DataView;
+  [start]: number
+  readonly [stride]: number
+  /** Elements with an inside: the one accessor that goes from element to element. */
+  readonly [part]: MovablePart | undefined;
+  /** Where that is. */
+  [current] = 0
+  readonly #codec: Codec
+  #typed: unknown
+
+  constructor(codec: Codec, length: number, distance: number, over: DataView, at: number) {
+    this.length = length
+    this[memory] = over
+    this[start] = at
+    this[stride] = distance
+    this[part] = length > 0 ? codec.part?.(over, at) : undefined
+    this.#codec = codec
+  }
+
+  at(index: number): unknown {
+    if (index >>> 0 !== index || index >= this.length) throw outside(this, index)
+    const at = this[start] + index * this[stride]
+    const inside = this[part]
+    if (inside === undefined) return this.#codec.read(this[memory], at)
+    this[current] = index
+    inside[move](this[memory], at)
+    return this.#codec.exposes === true
+      ? (inside as MovablePart & { readonly exposed: unknown }).exposed
+      : inside
+  }
+
+  set(index: number, value: unknown): void {
+    if (index >>> 0 !== index || index >= this.length) throw outside(this, index)
+    this.#codec.write(this[memory], this[start] + index * this[stride], value, index)
+  }
+
+  assign(values: unknown): void {
+    writeAll(this.#codec, this[memory], this[start], this[stride], values, this.length, 'the array')
+  }
+
+  toArray(): unknown[] {
+    return Array.from({ length: this.length }, (_, index) =>
+      this.#codec.read(this[memory], this[start] + index * this[stride]),
+    )
+  }
+
+  get typed(): unknown {
+    const Typed = this.#codec.elements
+    if (this[stride] !== Typed?.BYTES_PER_ELEMENT) return undefined
+    if (this[start] % Typed.BYTES_PER_ELEMENT !== 0) return undefined
+    return (this.#typed ??= new Typed(this[memory].buffer, this[start], this.length))
+  }
+
+  [move](over: DataView, at: number): void {
+    this[memory] = over
+    this[start] = at
+    this.#typed = undefined
+    this[part]?.[move](over, at + this[current] * this[stride])
+  }
+
+  [Symbol.iterator](): Iterator<unknown> {
+    return new Walk(this)
+  }
+
+  toJSON(): unknown {
+    return jsonOf(this.toArray())
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): unknown {
+    return this.toArray()
+  }
+}
+
+/** Gives the same result object at each step. */
+class Walk implements Iterator<unknown> {
+  readonly #over: Elements
+  readonly #result: { done: boolean; value: unknown } = { done: false, value: undefined }
+  #next = 0
+
+  constructor(over: Elements) {
+    this.#over = over
+  }
+
+  next(): IteratorResult<unknown> {
+    const result = this.#result
+    result.done = this.#next >= this.#over.length
+    result.value = result.done ? undefined : this.#over.at(this.#next++)
+    return result as IteratorResult<unknown>
+  }
+}
+
+function outside(array: Elements, index: unknown): Error {
+  return invalidArgument(
+    `there is no element ${String(index)} in an array of ${String(array.length)}`,
+  )
+}
+
+function writeAll(
+  codec: Codec,
+  over: DataView,
+  at: number,
+  distance: number,
+  values: unknown,
+  length: number,
+  name: string | number,
+): void {
+  const given = (values as ArrayLike<unknown> | null | undefined)?.length
+  if (given !== length || typeof values === 'string') {
+    const what = typeof given === 'number' ? `${String(given)} of them` : values
+    throw wrongValue(name, `an array of exactly ${String(length)} values`, what)
+  }
+  for (let i = 0; i < length; i++) {
+    const value = values instanceof Elements ? values.at(i) : (values as ArrayLike<unknown>)[i]
+    codec.write(over, at + i * distance, value, i)
+  }
+}
+
+/** Elements that are structures. */
+class Structures extends Elements {
+  readonly #fields: NonNullable<Codec['fields']>
+
+  constructor(codec: Codec, length: number, distance: number, over: DataView, at: number) {
+    super(codec, length, distance, over, at)
+    this.#fields = codec.fields!
+  }
+
+  field(name: string): Elements {
+    const field = this.#fields.get(name)
+    if (field === undefined) throw invalidArgument(`there is no field '${name}'`)
+    const { codec, offset } = field
+    return elements(codec, this.length, this[stride], this[memory], this[start] + offset)
+  }
+}
+
+type ElementsClass = typeof Elements
+
+/** `last` is never used: it keeps the shape of the others, as in struct.ts. */
+const classes = new WeakMap<Codec, { readonly Own: ElementsClass; readonly last: Elements }>()
+
+/** @internal */
+export function elements(...args: ConstructorParameters<ElementsClass>): Elements {
+  const [codec] = args
+  let made = classes.get(codec)
+  if (made === undefined) {
+    const base = codec.fields === undefined ? Elements : Structures
+    const Own = ownCode(codec, base) ?? base
+    made = { Own, last: new Own(codec, 1, 1, nothing, 0) }
+    classes.set(codec, made)
+  }
+  return new made.Own(...args)
+}
+
+/** The same class again, with code of its own for what is called often. */
+function ownCode(codec: Codec, base: ElementsClass): ElementsClass | undefined {
+  const { text } = codec
+  const check = 'if (index >>> 0 !== index || index >= this.length) refuseIndex(this, index)'
+  const at = 'this[start] + index * this[stride]'
+  const numbers =
+    text !== undefined &&
+    `
+  at(index) {
+    ${check}
+    return ${text.get('this[memory]', at)}
+  }
+  set(index, value) {
+    ${check}
+    if (${text.refuses('value')}) refuse(index, value)
+    ${text.set('this[memory]', at, 'value')}
+  }`
+  const insides =
+    codec.part !== undefined &&
+    codec.exposes !== true &&
+    `
+  at(index) {
+    ${check}
+    const inside = this[part]
+    this[current] = index
+    inside[move](this[memory], ${at})
+    return inside
+  }`
+  const members = numbers || insides
+  if (members === false) return undefined
+  return compile(`'use strict'\nreturn class extends base {${members}\n}`, {
+    base,
+    refuse: (index: number, value: unknown) => {
+      throw text!.refusal(index, value)
+    },
+    memory,
+    start,
+    stride,
+    part,
+    current,
+    move,
+    refuseIndex: (array: Elements, index: unknown) => {
+      throw outside(array, index)
+    },
+  }) as ElementsClass | undefined
+}
+
+class ArrayType extends Type {
+  readonly size: number
+  readonly align: number
+  readonly description: string
+  readonly inside: Type['inside']
+  readonly #element: Type
+  readonly #length: number
+
+  constructor(element: Type, length: number) {
+    super()
+    this.#element = element
+    this.#length = length
+    this.size = element.size * length
+    this.align = element.align
+    const { inside } = element
+    this.inside = inside && { layout: inside.layout, path: `[0]${inside.path}` }
+    this.description = `${element.description}[${String(length)}]`
+  }
+
+  declaration(identifier: string): string {
+    return this.#element.declaration(`${identifier}[${String(this.#length)}]`)
+  }
+
+  protected makeCodec(littleEndian: boolean): Codec {
+    const element = this.#element.codec(littleEndian)
+    const length = this.#length
+    const distance = element.size
+    return {
+      size: this.size,
+      read: (over, at) =>
+        Array.from({ length }, (_, index) => element.read(over, at + index * distance)),
+      write: (over, at, value, name) => {
+        writeAll(element, over, at, distance, value, length, name)
+      },
+      part: (over, at) => elements(element, length, distance, over, at),
+    }
+  }
+}
+
+/** `type[length]`; arrays of arrays and of structures, too. */
+export function array<const Element extends FieldType>(
+  type: Element,
+  length: number,
+): FieldType<ArrayFieldTypes<Element>> {
+  const element = checkType(type, 'the elements of an array')
+  return new ArrayType(element, checkLength(length, element.size))
+}

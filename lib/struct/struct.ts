@@ -1,0 +1,442 @@
+// The definition of a structure: where its fields are, as a C compiler on a 64-bit Unix lays them out
+// (System V ABI: every field at the next multiple of its alignment, the whole a multiple of the largest),
+// and everything that can be done with bytes once that is known.
+
+import { invalidArgument } from '../base/errors.js'
+import { checkOptions, flag, type Schema } from '../base/options.js'
+import {
+  makeViewClass,
+  memory,
+  nothing,
+  start,
+  StructView as View,
+  type ViewClass,
+} from './accessor.js'
+import { elements, type StructArray } from './array-view.js'
+import { cHeader, structBody } from './c-header.js'
+import {
+  checkType,
+  move,
+  Type,
+  wrongValue,
+  type Codec,
+  type FieldType,
+  type FieldTypes,
+  type Layout,
+  type MovablePart,
+  type Of,
+} from './field-type.js'
+import { fingerprintOf } from './fingerprint.js'
+import { checkIdentifier } from './identifier.js'
+import { jsonOf } from './plain.js'
+
+/** The definition of a structure: its fields in their order. */
+export type Fields = Readonly<Record<string, FieldType>>
+
+type Assignable<F extends Fields> = {
+  [Name in keyof F]: Of<F[Name], 'assignable'> extends true ? Name : never
+}[keyof F]
+
+type Flat<T> = { [Key in keyof T]: T[Key] }
+
+/** A structure where it lies: a property per field, which reads and writes the memory. */
+export type StructView<F extends Fields> = Flat<
+  { -readonly [Name in Assignable<F>]: Of<F[Name], 'view'> } & {
+    readonly [Name in Exclude<keyof F, Assignable<F>>]: Of<F[Name], 'view'>
+  }
+>
+
+/** A structure to be written: an object with all its fields. */
+export type StructInput<F extends Fields> = { readonly [Name in keyof F]: Of<F[Name], 'input'> }
+
+/** A structure that was read: a plain object without memory behind it. */
+export type StructValue<F extends Fields> = { -readonly [Name in keyof F]: Of<F[Name], 'plain'> }
+
+/** The views of a definition: `type TradeView = ViewOf<typeof Trade>`. */
+export type ViewOf<S extends FieldType> = Of<S, 'view'>
+/** The plain objects of a definition: `type TradeValue = ValueOf<typeof Trade>`. */
+export type ValueOf<S extends FieldType> = Of<S, 'plain'>
+
+export interface StructFieldTypes<F extends Fields> extends FieldTypes {
+  readonly view: StructView<F>
+  readonly input: StructInput<F>
+  readonly plain: StructValue<F>
+  readonly typed: undefined
+  readonly assignable: false
+}
+
+/** Memory to look at: what `frame.bytes`, `reservation.bytes`, `memory.buffer` and messages are. */
+export type Memory = ArrayBufferView | ArrayBufferLike
+
+export interface StructOptions {
+  /** The name in C; needed for `toCHeader`, and shown in messages. It does not change the fingerprint. */
+  readonly name?: string | undefined
+  /** No padding, as with `__attribute__((packed))`; structures inside keep their own. Default false. */
+  readonly packed?: boolean | undefined
+  /** Byte order of all numbers, except those of structures inside, which keep theirs. Default `little`. */
+  readonly endian?: 'little' | 'big' | undefined
+}
+
+/** Where a field is. */
+export interface FieldLayout {
+  readonly name: string
+  /** As it is written here: `f64`, `char(8)`, `f64[10]` … */
+  readonly type: string
+  /** Bytes from the beginning of the structure. */
+  readonly offset: number
+  /** Bytes. */
+  readonly size: number
+}
+
+/** A definition, from {@link struct}. Also the type of a field, and the `schema` of a channel. */
+export interface Struct<F extends Fields> extends FieldType<StructFieldTypes<F>>, Schema {
+  readonly name: string | undefined
+  /** Bytes, with the padding at the end: `sizeof`. */
+  readonly size: number
+  /** Bytes: `alignof`. */
+  readonly align: number
+  readonly packed: boolean
+  readonly endian: 'little' | 'big'
+  readonly fields: readonly FieldLayout[]
+  /** Differs when a name, type, offset, the size or the byte order differs; see docs/struct.md. */
+  readonly fingerprint: bigint
+
+  /**
+   * The structure at `offset` of `memory`, without copying. Any offset will do. Make it once and move it:
+   * making it allocates, using it does not.
+   *
+   * @throws MillraceError `INVALID_ARGUMENT` if it does not lie within `memory`
+   */
+  view(memory: Memory, offset?: number): StructView<F>
+
+  /** Puts a view of this definition elsewhere, with all it contains; returns it. Throws as `view`. */
+  move(view: StructView<F>, memory: Memory, offset?: number): StructView<F>
+
+  /** Writes some fields of a view. @throws MillraceError `INVALID_ARGUMENT`, `TOO_LARGE` (text) */
+  set(view: StructView<F>, values: Partial<StructInput<F>>): void
+
+  /** A plain object with the values of a view, or of the structure at `offset`. */
+  read(view: StructView<F>): StructValue<F>
+  read(memory: Memory, offset?: number): StructValue<F>
+
+  /**
+   * Writes a whole structure; padding becomes zero. A value that is refused leaves the fields before it
+   * written.
+   *
+   * @throws MillraceError `INVALID_ARGUMENT` (also for a field that is missing or too much), `TOO_LARGE` (text)
+   */
+  write(memory: Memory, value: StructInput<F>, offset?: number): void
+
+  /** The bytes of a structure, in memory of its own: to be pushed as a message. Throws as `write`. */
+  encode(value: StructInput<F>): Uint8Array
+
+  /** Structures one after another, from `offset` on; by default as many as there is room for. */
+  array(
+    memory: Memory,
+    options?: { readonly offset?: number | undefined; readonly length?: number | undefined },
+  ): StructArray<F>
+
+  /**
+   * The same structure in C and C++, as a header of its own, with assertions of every offset.
+   *
+   * @throws MillraceError `INVALID_ARGUMENT` without a `name`, or if two structures in it share one
+   */
+  toCHeader(): string
+}
+
+class StructType<F extends Fields> extends Type implements Struct<F> {
+  readonly name: string | undefined
+  readonly size: number
+  readonly align: number
+  readonly packed: boolean
+  readonly endian: 'little' | 'big'
+  readonly fields: readonly FieldLayout[]
+  readonly fingerprint: bigint
+  readonly description: string
+  readonly inside: Type['inside']
+  readonly #layout: Layout
+  readonly #codec: StructCodec
+
+  constructor(layout: Layout) {
+    super()
+    const { name, size, align, packed, endian, fields } = layout
+    this.name = name
+    this.size = size
+    this.align = align
+    this.packed = packed
+    this.endian = endian
+    this.fields = fields.map((field) =>
+      Object.freeze({
+        name: field.name,
+        type: field.type.description,
+        offset: field.offset,
+        size: field.type.size,
+      }),
+    )
+    Object.freeze(this.fields)
+    this.description = descriptionOf(layout)
+    this.fingerprint = layout.fingerprint
+    this.inside = { layout, path: '' }
+    this.#layout = layout
+    this.#codec = new StructCodec(layout)
+  }
+
+  declaration(identifier: string): string {
+    const { name } = this
+    return name === undefined
+      ? `${structBody(this.#layout)} ${identifier}`
+      : `struct ${name} ${identifier}`
+  }
+
+  protected makeCodec(): Codec {
+    return this.#codec // with its own byte order
+  }
+
+  view(bytes: Memory, offset = 0): StructView<F> {
+    const at = this.#locate(bytes, offset, 1)
+    return this.#codec.part(dataViewOf(bytes), at) as StructView<F>
+  }
+
+  move(view: StructView<F>, bytes: Memory, offset = 0): StructView<F> {
+    const own = this.#own(view)
+    const at = this.#locate(bytes, offset, 1)
+    const buffer = 'buffer' in bytes ? bytes.buffer : bytes
+    own[move](own[memory].buffer === buffer ? own[memory] : dataViewOf(bytes), at)
+    return view
+  }
+
+  set(view: StructView<F>, values: Partial<StructInput<F>>): void {
+    const own = this.#own(view)
+    this.#codec.writeSome(own[memory], own[start], values, this.#title)
+  }
+
+  read(source: StructView<F> | Memory, offset = 0): StructValue<F> {
+    if (source instanceof View) {
+      const own = this.#own(source)
+      return this.#codec.read(own[memory], own[start]) as StructValue<F>
+    }
+    const at = this.#locate(source as Memory, offset, 1)
+    return this.#codec.read(dataViewOf(source as Memory), at) as StructValue<F>
+  }
+
+  write(bytes: Memory, value: StructInput<F>, offset = 0): void {
+    const at = this.#locate(bytes, offset, 1)
+    this.#codec.write(dataViewOf(bytes), at, value, this.#title)
+  }
+
+  encode(value: StructInput<F>): Uint8Array {
+    const made = new Uint8Array(this.size)
+    this.write(made, value)
+    return made
+  }
+
+  array(
+    bytes: Memory,
+    options?: { readonly offset?: number | undefined; readonly length?: number | undefined },
+  ): StructArray<F> {
+    const { offset = 0, length } = checkOptions(options)
+    const room = Math.max(0, Math.floor((sizeOf(bytes) - offset) / this.size))
+    const count = length ?? (Number.isInteger(room) ? room : 0)
+    const at = this.#locate(bytes, offset, count)
+    const made: unknown = elements(this.#codec, count, this.size, dataViewOf(bytes), at)
+    return made as StructArray<F>
+  }
+
+  toCHeader(): string {
+    return cHeader(this.#layout)
+  }
+
+  get #title(): string {
+    return this.name ?? 'the structure'
+  }
+
+  #own(view: unknown): View {
+    if (view instanceof this.#codec.viewClass) return view
+    throw invalidArgument(`this is no view of ${this.#title}; make one with view()`)
+  }
+
+  /** Where in its buffer the structure begins, if `count` of them lie within the bytes. */
+  #locate(bytes: Memory, offset: number, count: number): number {
+    const available = sizeOf(bytes)
+    if (
+      !Number.isInteger(offset) ||
+      !Number.isInteger(count) ||
+      offset < 0 ||
+      count < 0 ||
+      offset + this.size * count > available
+    ) {
+      const what = count === 1 ? this.#title : `${String(count)} of ${this.#title}`
+      throw invalidArgument(
+        `${what} takes ${String(this.size * count)} bytes at offset ${String(offset)}, which do not lie ` +
+          `within the ${String(available)} bytes given`,
+      )
+    }
+    return 'buffer' in bytes ? bytes.byteOffset + offset : offset
+  }
+}
+
+function sizeOf(bytes: unknown): number {
+  if (ArrayBuffer.isView(bytes)) return bytes.byteLength
+  if (bytes instanceof ArrayBuffer || bytes instanceof SharedArrayBuffer) return bytes.byteLength
+  throw wrongValue('the memory', 'a typed array, a DataView, a Buffer or an ArrayBuffer', bytes)
+}
+
+/** One per buffer. It does not keep the buffer: the memory behind it may be mapped. */
+const dataViews = new WeakMap<ArrayBufferLike, DataView>()
+
+function dataViewOf(bytes: Memory): DataView {
+  const buffer = 'buffer' in bytes ? bytes.buffer : bytes
+  let made = dataViews.get(buffer)
+  if (made === undefined) {
+    made = new DataView(buffer)
+    dataViews.set(buffer, made)
+  }
+  return made
+}
+
+interface CodecField {
+  readonly name: string
+  readonly offset: number
+  readonly codec: Codec
+}
+
+class StructCodec implements Codec {
+  readonly size: number
+  readonly fields: ReadonlyMap<string, CodecField>
+  readonly #fields: readonly CodecField[]
+  readonly #padding: readonly number[]
+  #viewClass: ViewClass | undefined
+  /** Never used: with no view left, V8 would forget their shape, and all code that was optimised for it. */
+  lastView: MovablePart | undefined
+
+  constructor({ size, endian, fields }: Layout) {
+    this.size = size
+    this.#fields = fields.map(({ name, offset, type }) => ({
+      name,
+      offset,
+      codec: type.codec(endian === 'little'),
+    }))
+    this.fields = new Map(this.#fields.map((field) => [field.name, field]))
+    const padding: number[] = []
+    let end = 0
+    for (const { offset, codec } of [...this.#fields, { offset: size, codec: { size: 0 } }]) {
+      for (; end < offset; end++) padding.push(end)
+      end = offset + codec.size
+    }
+    this.#padding = padding
+  }
+
+  get viewClass(): ViewClass {
+    if (this.#viewClass === undefined) {
+      this.#viewClass = makeViewClass(this.#fields)
+      Object.defineProperties(this.#viewClass.prototype, viewMembers(this))
+      this.lastView = this.part(nothing, 0)
+    }
+    return this.#viewClass
+  }
+
+  part(over: DataView, at: number): MovablePart {
+    return new this.viewClass(over, at)
+  }
+
+  read(over: DataView, at: number): Record<string, unknown> {
+    const value: Record<string, unknown> = {}
+    for (const { name, offset, codec } of this.#fields) value[name] = codec.read(over, at + offset)
+    return value
+  }
+
+  /** Views of the same definition will do as values, too. */
+  write(over: DataView, at: number, value: unknown, name: string | number): void {
+    const given = this.#check(value, name)
+    for (const field of this.#fields) {
+      if (!(field.name in given)) {
+        throw invalidArgument(`${String(name)} lacks its field '${field.name}'`)
+      }
+    }
+    for (const field of this.#fields) {
+      field.codec.write(over, at + field.offset, given[field.name], field.name)
+    }
+    for (const byte of this.#padding) over.setUint8(at + byte, 0)
+  }
+
+  writeSome(over: DataView, at: number, values: unknown, name: string | number): void {
+    const given = this.#check(values, name)
+    for (const { name: key, offset, codec } of this.#fields) {
+      if (key in given) codec.write(over, at + offset, given[key], key)
+    }
+  }
+
+  #check(value: unknown, name: string | number): Readonly<Record<string, unknown>> {
+    if (typeof value !== 'object' || value === null) {
+      throw wrongValue(name, 'an object with its fields', value)
+    }
+    for (const key of Object.keys(value)) {
+      if (!this.fields.has(key)) throw invalidArgument(`${String(name)} has no field '${key}'`)
+    }
+    return value as Readonly<Record<string, unknown>>
+  }
+}
+
+/** What views have beside their fields. */
+function viewMembers(codec: StructCodec): PropertyDescriptorMap {
+  return {
+    toJSON: {
+      value(this: View) {
+        return jsonOf(codec.read(this[memory], this[start]))
+      },
+    },
+    [Symbol.for('nodejs.util.inspect.custom')]: {
+      value(this: View) {
+        return codec.read(this[memory], this[start])
+      },
+    },
+  }
+}
+
+/**
+ * Defines a structure with the layout that a C compiler gives it, for zero-copy access to shared memory.
+ *
+ * @example
+ * ```ts
+ * const Trade = struct({ price: f64, size: u32, side: u8, symbol: char(8), levels: array(f64, 10) })
+ * using memory = SharedMemory.create('trades', Trade.size * 1000, { schema: Trade })
+ * const trades = Trade.array(memory.buffer)
+ * trades.at(0).price = 101.5
+ * ```
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`: no fields, or a name that is none in C or C++
+ */
+export function struct<const F extends Fields>(fields: F, options?: StructOptions): Struct<F> {
+  const given = checkOptions(options)
+  const { endian = 'little', name } = given
+  if (!['little', 'big'].includes(endian)) {
+    throw invalidArgument(`endian must be 'little' or 'big', not ${endian}`)
+  }
+  if (name !== undefined) checkIdentifier(name, 'the name of a structure')
+  const entries = Object.entries((fields as Fields | null | undefined) ?? {})
+  if (entries.length === 0) throw invalidArgument('a structure needs at least one field')
+  const packed = flag(given, 'packed')
+  let end = 0
+  let align = 1
+  const placed = entries.map(([key, fieldType]) => {
+    const type = checkType(fieldType, `field '${checkIdentifier(key, 'the name of a field')}'`)
+    const offset = packed ? end : roundUp(end, type.align)
+    if (!packed) align = Math.max(align, type.align)
+    end = offset + type.size
+    return { name: key, offset, type }
+  })
+  const layout = { name, packed, endian, fields: placed, align, size: roundUp(end, align) }
+  return new StructType<F>({ ...layout, fingerprint: fingerprintOf(descriptionOf(layout)) })
+}
+
+/** Of what the bytes are, and nothing else: neither the name nor the alignment. */
+function descriptionOf({ fields, size, endian }: Omit<Layout, 'fingerprint'>): string {
+  const members = fields.map(
+    ({ name, type, offset }) => `${name}:${type.description}@${String(offset)}`,
+  )
+  return `{${members.join()}}${String(size)}${endian}`
+}
+
+function roundUp(value: number, unit: number): number {
+  return Math.ceil(value / unit) * unit
+}

@@ -1,0 +1,137 @@
+// What the compiler knows about a structure from its definition alone.
+import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
+import {
+  array,
+  bool,
+  bytes,
+  Cell,
+  char,
+  f32,
+  f64,
+  FrameWriter,
+  i64,
+  SharedMemory,
+  SpscQueue,
+  struct,
+  u32,
+  u64,
+  u8,
+  type ArrayView,
+  type Schema,
+  type Struct,
+  type StructArray,
+  type ValueOf,
+  type ViewOf,
+} from 'millrace'
+
+const Point = struct({ x: f32, y: f32 }, { name: 'Point' })
+const Trade = struct({
+  price: f64,
+  size: u32,
+  id: u64,
+  live: bool,
+  symbol: char(8),
+  raw: bytes(4),
+  levels: array(f64, 10),
+  ids: array(i64, 2),
+  names: array(char(4), 2),
+  grid: array(array(u8, 3), 4),
+  at: Point,
+  path: array(Point, 5),
+})
+
+// Views
+const trade = Trade.view(new Uint8Array(1000), 8)
+expectType<ViewOf<typeof Trade>>(trade)
+expectType<number>(trade.price)
+expectType<bigint>(trade.id)
+expectType<boolean>(trade.live)
+expectType<string>(trade.symbol)
+expectType<Uint8Array>(trade.raw)
+expectType<number>(trade.levels.at(0))
+expectType<Float64Array | undefined>(trade.levels.typed)
+expectType<bigint>(trade.ids.at(0))
+expectType<BigInt64Array | undefined>(trade.ids.typed)
+expectType<undefined>(trade.names.typed)
+expectType<string>(trade.names.at(1))
+expectType<number>(trade.grid.at(1).at(2))
+expectType<Uint8Array | undefined>(trade.grid.at(1).typed)
+expectType<number>(trade.at.x)
+expectType<number>(trade.path.at(3).y)
+expectType<number>(trade.path.field('y').at(0))
+expectAssignable<ArrayView<number, number, number, Float64Array>>(trade.levels)
+trade.price = 1
+trade.id = 1n
+trade.symbol = 'ABC'
+trade.raw = new Uint8Array(4)
+trade.at.x = 1
+trade.levels.set(0, 1)
+expectType<void>(trade.levels.assign([1, 2] as const))
+expectType<void>(trade.levels.assign(new Float32Array(10)))
+expectType<number[]>(trade.levels.toArray())
+expectError(trade.nothing)
+expectError((trade.price = 1n))
+expectError((trade.price = '1'))
+expectError((trade.id = 1))
+expectError((trade.live = 1))
+expectError((trade.symbol = 7))
+expectError((trade.at = { x: 1, y: 2 }))
+expectError((trade.levels = [1]))
+expectError(trade.levels.set(0, 1n))
+expectError(trade.names.assign([1, 2]))
+expectError(trade.at.z)
+expectError((trade.path.at(0).x = '1'))
+expectError(trade.path.field('z'))
+expectError(trade.levels.field('x'))
+
+// Whole objects
+type Value = ValueOf<typeof Trade>
+expectType<Value>(Trade.read(trade))
+expectType<Value>(Trade.read(new ArrayBuffer(1000), 8))
+declare const value: Value
+expectType<string[]>(value.names)
+expectType<number[][]>(value.grid)
+expectType<{ x: number; y: number }>(value.at)
+expectType<void>(Trade.write(new DataView(new ArrayBuffer(1000)), value))
+expectType<void>(Trade.write(new SharedArrayBuffer(1000), trade, 8))
+expectType<Uint8Array>(Trade.encode(value))
+expectType<void>(Trade.set(trade, { price: 1, at: { x: 1, y: 2 }, ids: [1n, 2n] }))
+expectError(Trade.set(trade, { cost: 1 }))
+expectError(Trade.set(trade, { at: { x: 1 } }))
+expectError(Point.write(new Uint8Array(8), { x: 1 }))
+expectError(Point.write(new Uint8Array(8), { x: 1, y: 2, z: 3 }))
+expectError(Point.write([1, 2], { x: 1, y: 2 }))
+expectError(Point.move(trade, new Uint8Array(8)))
+expectType<typeof trade>(Trade.move(trade, new Uint8Array(1000)))
+
+// One after another
+const points = Point.array(new Uint8Array(80), { offset: 8, length: 3 })
+expectType<StructArray<{ readonly x: typeof f32; readonly y: typeof f32 }>>(points)
+expectType<Float32Array | undefined>(points.field('x').typed)
+for (const point of points) expectType<number>(point.x)
+expectError(points.field('z'))
+expectError(points.set(0, { x: 1 }))
+
+// Definitions
+expectAssignable<Struct<{ readonly x: typeof f64 }>>(struct({ x: f64 }))
+expectNotAssignable<Struct<{ readonly x: typeof f64 }>>(struct({ x: u64 }))
+expectType<'little' | 'big'>(Trade.endian)
+expectType<bigint>(Trade.fingerprint)
+expectType<string>(Trade.toCHeader())
+expectError((Trade.size = 1))
+expectError(struct({ x: 'f64' }))
+expectError(struct({ x: Number }))
+expectError(struct({ x: f64 }, { endian: 'middle' }))
+expectError(struct({ x: f64 }, { align: 4 }))
+expectError(char('8'))
+expectError(array(8, f64))
+
+// As the schema of a channel
+expectAssignable<Schema>(Trade)
+SpscQueue.producer('name', { schema: Trade })
+FrameWriter.create('name', { slotBytes: 1, schema: Trade })
+SharedMemory.create('name', 8, { schema: Trade })
+SharedMemory.open('name', { schema: { fingerprint: 1n } })
+Cell.writer('name', { maxBytes: 8, schema: Trade })
+expectError(SpscQueue.producer('name', { schema: 'Trade' }))
+expectError(SpscQueue.producer('name', { schema: { fingerprint: 1 } }))

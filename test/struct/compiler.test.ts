@@ -217,8 +217,16 @@ test('a header may be included twice, and beside another that has a structure in
   })
 })
 
-test('the documented example of a header is the generated one', (t) => {
+test('the documented example runs, and its header is the generated one', (t) => {
   const page = readFileSync(new URL('../../../docs/struct.md', import.meta.url), 'utf8')
   const Tick = struct({ price: f64, size: u32, symbol: char(8) }, { name: 'Tick' })
   t.true(page.includes(Tick.toCHeader()))
+  const name = uniqueName(t)
+  const example = /```ts\n([^`]*)```/
+    .exec(page)![1]!
+    .replace("'ticks'", `'${name}'`)
+    .replace('using memory', 'const memory') // this is run as JavaScript
+  const args = ['--input-type=module', '-e', `${example}\nmemory.close()`]
+  const printed = execFileSync(process.execPath, args, { encoding: 'utf8' })
+  t.is(printed, "101.5 { price: 101.5, size: 0, symbol: 'ACME' }\n")
 })

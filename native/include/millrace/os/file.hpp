@@ -24,8 +24,6 @@ namespace millrace::os {
                                                     mode_t mode) noexcept;
 // Gives it one. 0, or an errno: EEXIST if the path is taken.
 [[nodiscard]] inline int name_unnamed_file(int fd, const std::string& path) noexcept;
-// The platform's part, in <platform>/allocate.hpp: sizes a file and reserves its blocks.
-inline Result<void> allocate_file(int fd, std::uint64_t size, const std::string& path);
 
 inline Error not_a_regular_file(const std::string& path) {
   return make_error(Code::not_ours,

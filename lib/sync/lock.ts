@@ -87,7 +87,12 @@ export abstract class Lock extends Party<NativeLock> {
         const guard = this.take(exclusive)
         if (guard !== undefined) return this.room.paced(guard)
       }
-      const acquired = this.room.wait(this.title, this.#attempt(exclusive), options, this.#giveUp)
+      const acquired = this.room.wait(
+        `taking ${this.title}`,
+        this.#attempt(exclusive),
+        options,
+        this.#giveUp,
+      )
       this.room.lookAgain() // in line now, not when the event loop comes round
       return acquired
     } catch (error) {

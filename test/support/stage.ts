@@ -14,6 +14,9 @@ export interface Own {
   reader: millrace.FrameReader
   memory: millrace.SharedMemory
   semaphore: millrace.Semaphore
+  mutex: millrace.Mutex
+  lock: millrace.RwLock
+  guard: millrace.LockGuard
   pending: Promise<unknown>
   [name: string]: unknown
 }

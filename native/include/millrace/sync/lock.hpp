@@ -105,8 +105,9 @@ class Lock {
 
   // All of it for a thread that may block. busy: the time is over.
   LockStatus lock(LockMode mode, std::uint64_t spin_ns, std::uint64_t timeout_ns) {
-    const os::Deadline deadline = os::Deadline::after(timeout_ns);
     LockStatus status = begin(mode);
+    if (status != LockStatus::busy) return status;  // without a look at the clock
+    const os::Deadline deadline = os::Deadline::after(timeout_ns);
     while (status == LockStatus::busy) {
       const std::uint64_t left = deadline.left_ns();
       if (left == 0 && withdraw()) return LockStatus::busy;

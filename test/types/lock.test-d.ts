@@ -21,7 +21,6 @@ expectType<boolean>(Mutex.unlink('name'))
 expectAssignable<Disposable>(mutex)
 expectError(mutex.lockSync({ signal }))
 expectError((mutex.holder = 1))
-expectError(new Mutex('mutex', 'name'))
 expectError(Mutex.open('name', { keep: true }))
 
 declare const guard: LockGuard

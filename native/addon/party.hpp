@@ -1,4 +1,4 @@
-// What the handles of all primitives that many share have in common: a place among the parties, waking
+// What the handles of all primitives that many share have in common: a seat among the parties, waking
 // and being woken, and two ways to end: close() in good order, or with the environment.
 #pragma once
 
@@ -61,14 +61,14 @@ class PartyHandle final : public Closable {
     token_ = small_natural(info.Env(), info[0], 0);
   }
   // Makes the death of those parties wake us, and of no others. False if that of one cannot be heard.
-  bool watch(std::uint64_t places) {
+  bool watch(std::uint64_t seats) {
     if (!primitive_) return false;
     const Parties& parties = primitive_->parties();
-    if (places != watched_) environment_.unwatch(token_);
-    watched_ = places;
+    if (seats != watched_) environment_.unwatch(token_);
+    watched_ = seats;
     bool all = true;
-    detail::for_each_bit(places & ~parties.bit(), [&](std::uint32_t place) {
-      if (!environment_.watch(token_, parties.doorbell(place), trust())) all = false;
+    detail::for_each_bit(seats & ~parties.bit(), [&](std::uint32_t seat) {
+      if (!environment_.watch(token_, parties.doorbell(seat), trust())) all = false;
     });
     return all;
   }

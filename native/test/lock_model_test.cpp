@@ -145,22 +145,22 @@ class Model {
   // The memory of the algorithm.
   Word& word() { return word_; }
   Word& next_ticket() { return ticket_; }
-  Word& entry(std::uint32_t place) { return entries_[place]; }
+  Word& entry(std::uint32_t seat) { return entries_[seat]; }
   [[nodiscard]] std::uint64_t present() const { return present_; }
-  [[nodiscard]] bool vacant(std::uint32_t place) {
+  [[nodiscard]] bool vacant(std::uint32_t seat) {
     model_step();
-    return vacant_now(place);
+    return vacant_now(seat);
   }
-  void wake(std::uint32_t place) {
-    if (parked_[place].exchange(0) != 0) sleeping_ &= ~(1U << place);
+  void wake(std::uint32_t seat) {
+    if (parked_[seat].exchange(0) != 0) sleeping_ &= ~(1U << seat);
   }
 
  private:
   static void entry() { model->play(model->current_); }
   void model_step() { step(); }
-  [[nodiscard]] bool vacant_now(std::uint32_t place) const {
-    return place != current_ && ((dead_ >> place) & 1U) != 0 &&
-           (undertaken_[place] < 0 || undertaken_[place] == static_cast<int>(current_));
+  [[nodiscard]] bool vacant_now(std::uint32_t seat) const {
+    return seat != current_ && ((dead_ >> seat) & 1U) != 0 &&
+           (undertaken_[seat] < 0 || undertaken_[seat] == static_cast<int>(current_));
   }
 
   // The script of one party.
@@ -214,10 +214,10 @@ class Model {
     parked_[me].store(0, std::memory_order_seq_cst);
   }
 
-  void bury(std::uint64_t places, LockAlgorithm<Model>& lock) {
+  void bury(std::uint64_t seats, LockAlgorithm<Model>& lock) {
     bool any = false;
-    for (std::uint32_t place = 0; place < kParties; ++place)
-      any = any || (((places >> place) & 1U) != 0 && vacant_now(place));
+    for (std::uint32_t seat = 0; seat < kParties; ++seat)
+      any = any || (((seats >> seat) & 1U) != 0 && vacant_now(seat));
     if (!any) return;
     const auto me = static_cast<int>(current_);
     while (lifecycle_ >= 0) {  // as the real one: somebody else is at it
@@ -225,17 +225,17 @@ class Model {
       leave();
     }
     lifecycle_ = me;
-    for (std::uint32_t place = 0; place < kParties; ++place) {
-      if (((places >> place) & 1U) == 0 || !vacant_now(place)) continue;
-      undertaken_[place] = me;
+    for (std::uint32_t seat = 0; seat < kParties; ++seat) {
+      if (((seats >> seat) & 1U) == 0 || !vacant_now(seat)) continue;
+      undertaken_[seat] = me;
       step();
-      if (lock.repair(place)) {
+      if (lock.repair(seat)) {
         step();
-        present_ &= ~(1ULL << place);
-        dead_ &= ~(1U << place);
-        buried_ |= 1U << place;
+        present_ &= ~(1ULL << seat);
+        dead_ &= ~(1U << seat);
+        buried_ |= 1U << seat;
       }
-      undertaken_[place] = -1;
+      undertaken_[seat] = -1;
     }
     lifecycle_ = -1;
     waiting_lifecycle_ = 0;

@@ -378,7 +378,7 @@ TEST_CASE("lock: impossible words are an error, never a crash or an endless loop
   word.store(0);
   REQUIRE(has(a->write()));
   CHECK(b->base().begin(LockMode::exclusive) == LockStatus::busy);
-  memory_of(a->base()).entries[b->base().parties().place()].entry.store(0);
+  memory_of(a->base()).entries[b->base().parties().seat()].entry.store(0);
   CHECK(b->base().look(true) == LockStatus::corrupt);
   word.store(0);  // taken away from its holder
   CHECK(a->unlock() == LockStatus::corrupt);
@@ -445,10 +445,10 @@ namespace {
 struct LocalMemory {
   std::atomic<std::uint64_t>& word() { return shared.holders.word; }
   std::atomic<std::uint64_t>& next_ticket() { return shared.tickets.next; }
-  std::atomic<std::uint64_t>& entry(std::uint32_t place) { return shared.entries[place].entry; }
+  std::atomic<std::uint64_t>& entry(std::uint32_t seat) { return shared.entries[seat].entry; }
   [[nodiscard]] static std::uint64_t present() { return 0xFF; }
-  static bool vacant(std::uint32_t /*place*/) { return false; }
-  static void wake(std::uint32_t /*place*/) {}
+  static bool vacant(std::uint32_t /*seat*/) { return false; }
+  static void wake(std::uint32_t /*seat*/) {}
   layout::LockShared shared{};
 };
 

@@ -1,4 +1,4 @@
-// Parties: taking, leaving and reusing places, burying the dead, waking one another.
+// Parties: taking, leaving and reusing seats, burying the dead, waking one another.
 #include "millrace/sync/parties.hpp"
 
 #include <memory>
@@ -12,9 +12,9 @@ namespace {
 
 struct Board {
   std::atomic<std::uint64_t> value;
-  std::atomic<std::uint64_t> repaired;  // places, one bit each
+  std::atomic<std::uint64_t> repaired;  // seats, one bit each
   std::atomic<std::uint64_t> repairs;
-  std::atomic<std::uint64_t> unfinished;  // this place less one cannot be repaired yet
+  std::atomic<std::uint64_t> unfinished;  // this seat less one cannot be repaired yet
 };
 
 PartySpec spec_of(const std::string& name, bool keep = false) {
@@ -30,14 +30,14 @@ PartySpec spec_of(const std::string& name, bool keep = false) {
 
 // A party of a primitive that only counts repairs.
 struct Party {
-  Party() : parties([this](std::uint32_t place) { return repair(place); }) {}
-  [[nodiscard]] bool repair(std::uint32_t place) const {
-    // Nothing to do for a place that nobody has had, or that was left in good order.
-    if (parties.record(place).state.load() !=
+  Party() : parties([this](std::uint32_t seat) { return repair(seat); }) {}
+  [[nodiscard]] bool repair(std::uint32_t seat) const {
+    // Nothing to do for a seat that nobody has had, or that was left in good order.
+    if (parties.record(seat).state.load() !=
         static_cast<std::uint32_t>(layout::RoleState::attached))
       return true;
-    if (board().unfinished.load() == place + 1) return false;
-    board().repaired.fetch_or(1ULL << place);
+    if (board().unfinished.load() == seat + 1) return false;
+    board().repaired.fetch_or(1ULL << seat);
     board().repairs.fetch_add(1);
     return true;
   }
@@ -64,15 +64,15 @@ bool exists(const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("parties: places are taken from the lowest on, left, and taken again") {
+TEST_CASE("parties: seats are taken from the lowest on, left, and taken again") {
   const Names names;
   const PartySpec spec = spec_of(names.name());
   auto a = join(spec);
   auto b = join(spec);
   auto c = join(spec);
-  CHECK(a->parties.place() == 0);
-  CHECK(b->parties.place() == 1);
-  CHECK(c->parties.place() == 2);
+  CHECK(a->parties.seat() == 0);
+  CHECK(b->parties.seat() == 1);
+  CHECK(c->parties.seat() == 2);
   CHECK(a->parties.present() == 0b111);
   a->board().value.store(7);
   CHECK(c->board().value.load() == 7);
@@ -83,7 +83,7 @@ TEST_CASE("parties: places are taken from the lowest on, left, and taken again")
   CHECK_FALSE(a->parties.vacant(0));  // that is itself
   CHECK(a->parties.vacant_of(0b111) == 0b010);
   auto d = join(spec);
-  CHECK(d->parties.place() == 1);
+  CHECK(d->parties.seat() == 1);
   CHECK(d->parties.pid(0) == static_cast<std::uint32_t>(::getpid()));
   CHECK(d->board().repairs.load() == 0);  // whoever leaves in good order needs no repair
 }
@@ -121,7 +121,7 @@ TEST_CASE("parties: one too many is refused, and told the limit") {
   CHECK(entered.error().code == Code::no_lane);
   CHECK(entered.error().message.find("56") != std::string::npos);
   all[17].reset();
-  CHECK(join(spec)->parties.place() == 17);
+  CHECK(join(spec)->parties.seat() == 17);
 }
 
 TEST_CASE("parties: properties and layout of what exists are judged") {
@@ -146,7 +146,7 @@ TEST_CASE("parties: properties and layout of what exists are judged") {
   CHECK(refusal(kind) == Code::layout);
 }
 
-TEST_CASE("parties: a dead one is buried by the next to come, once, before its place is taken") {
+TEST_CASE("parties: a dead one is buried by the next to come, once, before its seat is taken") {
   const Names names;
   const PartySpec spec = spec_of(names.name());
   auto first = join(spec);
@@ -166,7 +166,7 @@ TEST_CASE("parties: a dead one is buried by the next to come, once, before its p
   CHECK(first->parties.vacant(1));
   CHECK(first->parties.present() == 0b11);  // as long as nobody has buried it
   auto next = join(spec);
-  CHECK(next->parties.place() == 1);
+  CHECK(next->parties.seat() == 1);
   CHECK(first->board().repaired.load() == 0b10);
   CHECK(first->board().repairs.load() == 1);
 }
@@ -232,27 +232,27 @@ TEST_CASE("parties: an undertaker that dies in the middle is followed by the nex
   CHECK(first->board().repairs.load() == 1);
 }
 
-TEST_CASE("parties: a place whose repair has to wait is not taken until then") {
+TEST_CASE("parties: a seat whose repair has to wait is not taken until then") {
   const Names names;
   const PartySpec spec = spec_of(names.name());
   auto first = join(spec);
   Child victim([&] {
     Party party;
     CHILD_EXPECT(party.parties.enter(spec, soon()).ok());
-    party.board().unfinished.store(party.parties.place() + 1);
+    party.board().unfinished.store(party.parties.seat() + 1);
     ::kill(::getpid(), SIGKILL);
     return 0;
   });
   CHECK(victim.wait() == -SIGKILL);
   auto second = join(spec);
-  CHECK(second->parties.place() == 2);
+  CHECK(second->parties.seat() == 2);
   CHECK(first->parties.bury(0b10));
   CHECK(first->parties.present() == 0b111);
   first->board().unfinished.store(0);
   CHECK(first->parties.bury(0b10));
   CHECK(first->parties.present() == 0b101);
   CHECK(first->board().repairs.load() == 1);
-  CHECK(join(spec)->parties.place() == 1);
+  CHECK(join(spec)->parties.seat() == 1);
 }
 
 TEST_CASE("parties: who vanishes is buried like the dead") {
@@ -263,7 +263,7 @@ TEST_CASE("parties: who vanishes is buried like the dead") {
   second->parties.vanish();
   CHECK_FALSE(second->parties.open());
   CHECK(first->parties.vacant(1));
-  CHECK(join(spec)->parties.place() == 1);
+  CHECK(join(spec)->parties.seat() == 1);
   CHECK(first->board().repaired.load() == 0b10);
 }
 
@@ -288,10 +288,10 @@ TEST_CASE("parties: wake reaches the one that sleeps, on the futex or in its loo
   PartySpec mine = spec;
   mine.doorbell = bell.id();
   auto other = join(mine);
-  CHECK(first->parties.doorbell(other->parties.place()) == bell.id());
+  CHECK(first->parties.doorbell(other->parties.seat()) == bell.id());
   other->parties.sleeper().park_on_bell(WakeAddress{bell.id(), 42});
   first->parties.wake_each(layout::kAllParties);
-  first->parties.wake(other->parties.place());  // nobody sleeps there any more
+  first->parties.wake(other->parties.seat());  // nobody sleeps there any more
   std::vector<std::uint64_t> tokens;
   CHECK_FALSE(bell.drain([&](std::uint64_t token) { tokens.push_back(token); }));
   CHECK(tokens == std::vector<std::uint64_t>{42});

@@ -5,7 +5,7 @@
 //   kSharedOffset  whatever the primitive shares, zero at first
 //
 // A party is one open handle, wherever it lives: main thread, worker, other process, C++ program. Its
-// place (0 … kMaxParties - 1) is the number of its role, of its wait line and of its bit in every
+// seat (0 … kMaxParties - 1) is the number of its role, of its wait line and of its bit in every
 // 64-bit set of parties; the bits above kMaxParties are free for flags.
 #pragma once
 
@@ -29,7 +29,7 @@ enum PartiesValue : std::uint32_t {
 inline constexpr std::uint32_t kOwnValues = 7 - kFirstOwnValue;
 
 struct alignas(kLine) PartiesControl {
-  // Places in use: set and cleared by their holders under the lifecycle lock, cleared for the dead by
+  // Seats in use: set and cleared by their holders under the lifecycle lock, cleared for the dead by
   // whoever buries them. Says where looking is worth while; the locks say who is alive.
   std::atomic<std::uint64_t> present;
   std::byte pad[kLine - 8];

@@ -24,12 +24,12 @@ class LockMemory {
   [[nodiscard]] std::atomic<std::uint64_t>& next_ticket() const noexcept {
     return shared().tickets.next;
   }
-  [[nodiscard]] std::atomic<std::uint64_t>& entry(std::uint32_t place) const noexcept {
-    return shared().entries[place].entry;
+  [[nodiscard]] std::atomic<std::uint64_t>& entry(std::uint32_t seat) const noexcept {
+    return shared().entries[seat].entry;
   }
   [[nodiscard]] std::uint64_t present() const noexcept { return parties_.present(); }
-  [[nodiscard]] bool vacant(std::uint32_t place) const noexcept { return parties_.vacant(place); }
-  void wake(std::uint32_t place) const { parties_.wake(place); }
+  [[nodiscard]] bool vacant(std::uint32_t seat) const noexcept { return parties_.vacant(seat); }
+  void wake(std::uint32_t seat) const { parties_.wake(seat); }
 
  private:
   [[nodiscard]] layout::LockShared& shared() const noexcept {
@@ -40,7 +40,7 @@ class LockMemory {
 
 class Lock {
  public:
-  Lock() : parties_([this](std::uint32_t place) { return repair(place); }) {}
+  Lock() : parties_([this](std::uint32_t seat) { return repair(seat); }) {}
   Lock(const Lock&) = delete;
   Lock& operator=(const Lock&) = delete;
   ~Lock() { close(); }
@@ -152,7 +152,7 @@ class Lock {
   static constexpr std::uint64_t kGrantNs = 1'000'000;
   static constexpr std::uint64_t kSettleNs = 1'000'000'000;
 
-  [[nodiscard]] std::uint32_t me() const noexcept { return parties_.place(); }
+  [[nodiscard]] std::uint32_t me() const noexcept { return parties_.seat(); }
 
   LockStatus account(LockStatus status, LockMode mode) noexcept {
     if (status == LockStatus::held || status == LockStatus::abandoned) {
@@ -163,15 +163,15 @@ class Lock {
     }
     return status;
   }
-  // True if one of these places was vacant and is buried now.
-  bool bury(std::uint64_t places) {
-    const std::uint64_t dead = parties_.vacant_of(places & ~parties_.bit());
+  // True if one of these seats was vacant and is buried now.
+  bool bury(std::uint64_t seats) {
+    const std::uint64_t dead = parties_.vacant_of(seats & ~parties_.bit());
     return dead != 0 && parties_.bury(dead);
   }
-  bool repair(std::uint32_t place) {
+  bool repair(std::uint32_t seat) {
     // The first of a new crowd finds what the last one left.
     if (!parties_.open() && parties_.segment().orphaned()) algorithm_.heal();
-    return algorithm_.repair(place);
+    return algorithm_.repair(seat);
   }
 
   // False: a granter is stopped in the very instant of handing the lock to us.

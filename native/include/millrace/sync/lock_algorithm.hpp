@@ -15,7 +15,7 @@
 // EXCLUSIVE|PASSING|granter to the new holders. Whoever gives up a wait goes from waiting to idle by CAS;
 // if that fails it has been granted, and owns the lock as soon as the word says so.
 //
-// Death. A holder is dead if its place is vacant. Whoever buries it acts in its place (see parties.hpp):
+// Death. A holder is dead if its seat is vacant. Whoever buries it acts in its place (see parties.hpp):
 //   - a reader: its bit leaves as if it had unlocked;
 //   - an exclusive holder: PASSING is set, and its passing-on done again from the start. ABANDONED is set
 //     with it, unless PASSING was set before (its critical section was over), or its entry still says
@@ -32,9 +32,9 @@
 // WAITERS is already set, or it would not take part in that order.
 //
 // Memory is how the words are reached; a test puts a model there. It has
-//   word(), next_ticket(), entry(place)   std::atomic<uint64_t>&, or what behaves like it
-//   present() -> places with somebody     vacant(place) -> nobody alive is there
-//   wake(place)                           that party looks again
+//   word(), next_ticket(), entry(seat)   std::atomic<uint64_t>&, or what behaves like it
+//   present() -> seats with somebody     vacant(seat) -> nobody alive is there
+//   wake(seat)                           that party looks again
 #pragma once
 
 #include <array>
@@ -120,7 +120,7 @@ class LockAlgorithm {
     const std::uint64_t word = memory_.word().load(std::memory_order_relaxed);
     if (mode_of(entry) == LockMode::exclusive && (word & layout::kLockExclusive) == 0) {
       detail::for_each_bit(memory_.present() & ~(1ULL << me),
-                           [this](std::uint32_t place) { memory_.wake(place); });
+                           [this](std::uint32_t seat) { memory_.wake(seat); });
     }
     return true;
   }
@@ -154,9 +154,9 @@ class LockAlgorithm {
   }
 
   // Undoes what a dead party left; see Parties::Repair. False: not yet.
-  bool repair(std::uint32_t place) {
-    const std::uint64_t bit = 1ULL << place;
-    auto& its = memory_.entry(place);
+  bool repair(std::uint32_t seat) {
+    const std::uint64_t bit = 1ULL << seat;
+    auto& its = memory_.entry(seat);
     std::uint64_t entry = its.load(std::memory_order_acquire);
     if ((entry & layout::kEntryState) == layout::kEntryWaiting) {
       // Against a grant in this very instant, as withdraw() does.
@@ -174,13 +174,13 @@ class LockAlgorithm {
         // Granted and not installed: the granter is about to do it, or it is dead and to be buried first.
         // With nobody there who could, the entry is nonsense.
         if (was_granted && (seen & layout::kLockPassing) != 0) return false;
-        clear_entry(place);
+        clear_entry(seat);
         return true;
       }
       if (!sane(seen)) return true;  // whoever takes the lock next reports it
       if ((seen & layout::kLockExclusive) == 0) {
-        clear_entry(place);
-        (void)unlock(place, LockEnding::finished);
+        clear_entry(seat);
+        (void)unlock(seat, LockEnding::finished);
         return true;
       }
       const bool inside = (seen & layout::kLockPassing) == 0 && !was_granted;
@@ -189,8 +189,8 @@ class LockAlgorithm {
       if (word.compare_exchange_weak(seen, next, std::memory_order_acq_rel,
                                      std::memory_order_acquire)) {
         clear_entry(
-            place);  // only now: until PASSING is set it tells that the dead one was not inside
-        (void)pass_on(place);
+            seat);  // only now: until PASSING is set it tells that the dead one was not inside
+        (void)pass_on(seat);
         return true;
       }
     }
@@ -203,11 +203,11 @@ class LockAlgorithm {
     std::uint64_t found = holders();
     const std::uint64_t entry = memory_.entry(me).load(std::memory_order_relaxed);
     if ((entry & layout::kEntryState) == layout::kEntryIdle) return found;
-    detail::for_each_bit(memory_.present(), [&](std::uint32_t place) {
-      const std::uint64_t other = memory_.entry(place).load(std::memory_order_relaxed);
+    detail::for_each_bit(memory_.present(), [&](std::uint32_t seat) {
+      const std::uint64_t other = memory_.entry(seat).load(std::memory_order_relaxed);
       if ((other & layout::kEntryState) != layout::kEntryIdle &&
           ticket_of(other) < ticket_of(entry)) {
-        found |= 1ULL << place;
+        found |= 1ULL << seat;
       }
     });
     return found & ~(1ULL << me);
@@ -269,8 +269,8 @@ class LockAlgorithm {
   }
   [[nodiscard]] bool writer_before(std::uint64_t ticket) const {
     bool found = false;
-    detail::for_each_bit(memory_.present(), [&](std::uint32_t place) {
-      const std::uint64_t entry = memory_.entry(place).load(std::memory_order_acquire);
+    detail::for_each_bit(memory_.present(), [&](std::uint32_t seat) {
+      const std::uint64_t entry = memory_.entry(seat).load(std::memory_order_acquire);
       if ((entry & layout::kEntryState) == layout::kEntryWaiting &&
           mode_of(entry) == LockMode::exclusive && ticket_of(entry) < ticket) {
         found = true;
@@ -320,14 +320,14 @@ class LockAlgorithm {
     clear_entry(me);  // from here on our death is that of a holder
     return status_of(word);
   }
-  void clear_entry(std::uint32_t place) {
-    memory_.entry(place).store(layout::kEntryIdle, std::memory_order_release);
+  void clear_entry(std::uint32_t seat) {
+    memory_.entry(seat).store(layout::kEntryIdle, std::memory_order_release);
   }
 
   // Who is next: the granted if there are any, else the first in line and, if that is a reader, the
   // readers behind it up to the first writer.
   struct Next {
-    std::uint64_t places = 0;
+    std::uint64_t seats = 0;
     bool exclusive = false;
     bool more = false;  // others stay behind
   };
@@ -339,17 +339,17 @@ class LockAlgorithm {
     std::uint64_t granted_readers = 0;
     std::uint64_t granted_writers = 0;
     std::uint64_t writer_ticket = kNoTicket;
-    detail::for_each_bit(memory_.present(), [&](std::uint32_t place) {
-      const std::uint64_t bit = 1ULL << place;
+    detail::for_each_bit(memory_.present(), [&](std::uint32_t seat) {
+      const std::uint64_t bit = 1ULL << seat;
       // acquire: pairs with the release in announce().
-      const std::uint64_t entry = memory_.entry(place).load(std::memory_order_acquire);
+      const std::uint64_t entry = memory_.entry(seat).load(std::memory_order_acquire);
       const bool exclusive = mode_of(entry) == LockMode::exclusive;
-      tickets[place] = ticket_of(entry);
+      tickets[seat] = ticket_of(entry);
       switch (entry & layout::kEntryState) {
         case layout::kEntryWaiting:
           (exclusive ? writers : readers) |= bit;
-          if (exclusive && tickets[place] < writer_ticket) {
-            writer_ticket = tickets[place];
+          if (exclusive && tickets[seat] < writer_ticket) {
+            writer_ticket = tickets[seat];
             first_writer = bit;
           }
           break;
@@ -362,44 +362,44 @@ class LockAlgorithm {
     });
     Next next;
     if (granted_writers != 0) {
-      next.places = granted_writers & (~granted_writers + 1);  // there is one, unless it was forged
+      next.seats = granted_writers & (~granted_writers + 1);  // there is one, unless it was forged
       next.exclusive = true;
     } else if (granted_readers != 0) {
-      next.places = granted_readers;
+      next.seats = granted_readers;
     } else {
-      detail::for_each_bit(readers, [&](std::uint32_t place) {
-        if (tickets[place] < writer_ticket) next.places |= 1ULL << place;
+      detail::for_each_bit(readers, [&](std::uint32_t seat) {
+        if (tickets[seat] < writer_ticket) next.seats |= 1ULL << seat;
       });
-      if (next.places == 0) {
-        next.places = first_writer;
+      if (next.seats == 0) {
+        next.seats = first_writer;
         next.exclusive = first_writer != 0;
       }
     }
-    next.more = ((readers | writers | granted_readers | granted_writers) & ~next.places) != 0;
+    next.more = ((readers | writers | granted_readers | granted_writers) & ~next.seats) != 0;
     return next;
   }
 
   // Grants to those of `next` who still want it and live. Returns who they are.
   std::uint64_t grant(const Next& next) {
     std::uint64_t granted = 0;
-    detail::for_each_bit(next.places, [&](std::uint32_t place) {
-      auto& its = memory_.entry(place);
+    detail::for_each_bit(next.seats, [&](std::uint32_t seat) {
+      auto& its = memory_.entry(seat);
       std::uint64_t entry = its.load(std::memory_order_relaxed);
-      const bool dead = memory_.vacant(place);
+      const bool dead = memory_.vacant(seat);
       const bool already = (entry & layout::kEntryState) == layout::kEntryGranted;
       if ((entry & layout::kEntryState) == layout::kEntryIdle ||
           (mode_of(entry) == LockMode::exclusive) != next.exclusive) {
         return;
       }
       if (already && !dead) {
-        granted |= 1ULL << place;
+        granted |= 1ULL << seat;
         return;
       }
       // Against withdraw(). release: who learns of its grant sees that PASSING was set before.
       if (its.compare_exchange_strong(entry, dead ? layout::kEntryIdle : granted_from(entry),
                                       std::memory_order_acq_rel, std::memory_order_relaxed) &&
           !dead) {
-        granted |= 1ULL << place;
+        granted |= 1ULL << seat;
       }
     });
     return granted;
@@ -414,7 +414,7 @@ class LockAlgorithm {
           word.fetch_and(~layout::kLockWaiters, std::memory_order_acq_rel) & ~layout::kLockWaiters;
       if (!passing(seen, me)) return LockStatus::corrupt;
       const Next next = next_in_line();  // (B2)
-      if (next.places == 0) {
+      if (next.seats == 0) {
         // (B3)
         if (word.compare_exchange_strong(seen, seen & layout::kLockAbandoned,
                                          std::memory_order_acq_rel, std::memory_order_relaxed)) {
@@ -432,7 +432,7 @@ class LockAlgorithm {
         // release: pairs with the acquire in installed().
         if (word.compare_exchange_weak(seen, installed, std::memory_order_acq_rel,
                                        std::memory_order_relaxed)) {
-          detail::for_each_bit(granted, [this](std::uint32_t place) { memory_.wake(place); });
+          detail::for_each_bit(granted, [this](std::uint32_t seat) { memory_.wake(seat); });
           return LockStatus::held;
         }
       }

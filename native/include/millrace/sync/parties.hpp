@@ -1,8 +1,8 @@
 // The common ground of all primitives that many share: a segment whose roles are interchangeable
-// parties. A party is one handle; it has a place (a number below kMaxParties), a role record and lock
+// parties. A party is one handle; it has a seat (a number below kMaxParties), a role record and lock
 // byte that tell whether it lives, and a wait line of its own to sleep on.
 //
-// Places are taken, left and buried under the lifecycle lock. Dead is a party whose record says attached
+// Seats are taken, left and buried under the lifecycle lock. Dead is a party whose record says attached
 // although its lock byte is free. Whoever buries it takes that byte first, and then acts in its place:
 // the primitive's `repair` finishes what the dead one left undone. If the undertaker dies in the middle,
 // the byte is free again, the record still says attached, and the next one starts over.
@@ -47,11 +47,11 @@ struct PartySpec : PartyOptions {
 
 class Parties {
  public:
-  // Finishes what the dead holder of a place left undone, and is asked once more before a place is taken.
-  // Runs under the lifecycle lock, with the lock byte of that place in hand. Must bear being run again for
-  // the same place, from any point, also where there is nothing to do. False: it cannot be finished yet
-  // (a living party is about to do something with that place); it stays unburied and is not taken.
-  using Repair = std::function<bool(std::uint32_t place)>;
+  // Finishes what the dead holder of a seat left undone, and is asked once more before a seat is taken.
+  // Runs under the lifecycle lock, with the lock byte of that seat in hand. Must bear being run again for
+  // the same seat, from any point, also where there is nothing to do. False: it cannot be finished yet
+  // (a living party is about to do something with that seat); it stays unburied and is not taken.
+  using Repair = std::function<bool(std::uint32_t seat)>;
 
   explicit Parties(Repair repair) : repair_(std::move(repair)) {}
   Parties(const Parties&) = delete;
@@ -60,7 +60,7 @@ class Parties {
     leave([] { return false; });
   }
 
-  // Creates the segment or joins it, buries the dead, and takes a place. no_lane if all are taken.
+  // Creates the segment or joins it, buries the dead, and takes a seat. no_lane if all are taken.
   Result<void> enter(const PartySpec& spec, const os::Deadline& deadline) {
     SegmentSpec wanted;
     wanted.kind = spec.kind;
@@ -71,8 +71,8 @@ class Parties {
     wanted.keep = spec.keep;
     wanted.geometry = geometry_of(spec);
     wanted.bury = [](const Segment& stale) {
-      for (std::uint32_t place = 0; place < layout::kMaxParties; ++place)
-        stale.bury(stale.at<layout::RoleRecord>(layout::kRolesOffset)[place]);
+      for (std::uint32_t seat = 0; seat < layout::kMaxParties; ++seat)
+        stale.bury(stale.at<layout::RoleRecord>(layout::kRolesOffset)[seat]);
     };
     auto entered = Segment::enter(
         wanted, Entry::attach_or_create, deadline,
@@ -81,21 +81,21 @@ class Parties {
     segment_ = entered.take();
     control_ = segment_.at<layout::PartiesControl>(layout::kPartiesOffset);
     auto* lines = segment_.at<layout::WaitLine>(layout::kPartyLinesOffset);
-    for (std::uint32_t place = 0; place < layout::kMaxParties; ++place)
-      wakers_[place] = Waker(lines + place);
+    for (std::uint32_t seat = 0; seat < layout::kMaxParties; ++seat)
+      wakers_[seat] = Waker(lines + seat);
     bury_the_dead();
-    auto done = take_place(spec);
+    auto done = take_seat(spec);
     if (!done.ok()) {
       if (segment_.created()) segment_.unlink();
       segment_ = Segment();
       return done;
     }
-    sleeper_ = Sleeper(lines + place_);
+    sleeper_ = Sleeper(lines + seat_);
     segment_.settle();
     return {};
   }
 
-  // Gives the place back. If nobody is left the segment is removed, unless keep() then says that it holds
+  // Gives the seat back. If nobody is left the segment is removed, unless keep() then says that it holds
   // something that the next one to come must know. What the party holds must have been released before.
   template <typename Keep>
   void leave(Keep&& keep) noexcept {
@@ -103,8 +103,8 @@ class Parties {
     entered_ = false;
     sleeper_.unpark();
     const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
-    clear_present(place_);
-    segment_.resign(record(place_), place_);
+    clear_present(seat_);
+    segment_.resign(record(seat_), seat_);
     if (locked && !segment_.anyone_else()) {
       bury_the_dead();
       if (!keep()) segment_.unlink();
@@ -112,15 +112,15 @@ class Parties {
     segment_ = Segment();  // closes the descriptor: that ends the lifecycle lock, too
   }
 
-  // Leaves as if dead, without a good-bye: whoever finds the place finishes what we could not.
+  // Leaves as if dead, without a good-bye: whoever finds the seat finishes what we could not.
   void vanish() noexcept {
     entered_ = false;
     segment_ = Segment();
   }
 
   [[nodiscard]] bool open() const noexcept { return entered_; }
-  [[nodiscard]] std::uint32_t place() const noexcept { return place_; }
-  [[nodiscard]] std::uint64_t bit() const noexcept { return 1ULL << place_; }
+  [[nodiscard]] std::uint32_t seat() const noexcept { return seat_; }
+  [[nodiscard]] std::uint64_t bit() const noexcept { return 1ULL << seat_; }
   [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
   // What the primitive shares. T must fit the bytes it asked for, and be valid when all zero.
   template <typename T>
@@ -131,55 +131,55 @@ class Parties {
     return own_values(segment_.geometry());
   }
 
-  // Places in use, the dead among them as long as nobody has buried them.
+  // Seats in use, the dead among them as long as nobody has buried them.
   [[nodiscard]] std::uint64_t present() const noexcept {
-    // acquire: pairs with the release in take_place(): the wait line of a party that we see is ready.
+    // acquire: pairs with the release in take_seat(): the wait line of a party that we see is ready.
     return control_->present.load(std::memory_order_acquire) & layout::kAllParties;
   }
-  [[nodiscard]] layout::RoleRecord& record(std::uint32_t place) const noexcept {
-    return segment_.at<layout::RoleRecord>(layout::kRolesOffset)[place];
+  [[nodiscard]] layout::RoleRecord& record(std::uint32_t seat) const noexcept {
+    return segment_.at<layout::RoleRecord>(layout::kRolesOffset)[seat];
   }
-  [[nodiscard]] std::uint32_t pid(std::uint32_t place) const noexcept {
-    return record(place).pid.load(std::memory_order_relaxed);
+  [[nodiscard]] std::uint32_t pid(std::uint32_t seat) const noexcept {
+    return record(seat).pid.load(std::memory_order_relaxed);
   }
-  [[nodiscard]] std::uint64_t doorbell(std::uint32_t place) const noexcept {
-    return record(place).doorbell.load(std::memory_order_relaxed);
+  [[nodiscard]] std::uint64_t doorbell(std::uint32_t seat) const noexcept {
+    return record(seat).doorbell.load(std::memory_order_relaxed);
   }
   // For a party that learns only from the segment which doorbell suits it.
   void announce_doorbell(std::uint64_t doorbell) const noexcept {
-    record(place_).doorbell.store(doorbell, std::memory_order_relaxed);
+    record(seat_).doorbell.store(doorbell, std::memory_order_relaxed);
   }
 
-  // Has nobody alive this place? One system call. Without the lifecycle lock the answer is a hint: it may
+  // Has nobody alive this seat? One system call. Without the lifecycle lock the answer is a hint: it may
   // have changed hands meanwhile.
-  [[nodiscard]] bool vacant(std::uint32_t place) const noexcept {
-    return place != place_ && !segment_.role_held(place);
+  [[nodiscard]] bool vacant(std::uint32_t seat) const noexcept {
+    return seat != seat_ && !segment_.role_held(seat);
   }
-  // Those of `places` that nobody alive has.
-  [[nodiscard]] std::uint64_t vacant_of(std::uint64_t places) const noexcept {
+  // Those of `seats` that nobody alive has.
+  [[nodiscard]] std::uint64_t vacant_of(std::uint64_t seats) const noexcept {
     std::uint64_t found = 0;
-    detail::for_each_bit(places & layout::kAllParties, [&](std::uint32_t place) {
-      if (vacant(place)) found |= 1ULL << place;
+    detail::for_each_bit(seats & layout::kAllParties, [&](std::uint32_t seat) {
+      if (vacant(seat)) found |= 1ULL << seat;
     });
     return found;
   }
-  // Buries those of `places` that nobody alive has. False if the lifecycle lock was not to be had (its
+  // Buries those of `seats` that nobody alive has. False if the lifecycle lock was not to be had (its
   // holder does the same, or is stopped): try again later.
-  bool bury(std::uint64_t places) {
+  bool bury(std::uint64_t seats) {
     if (!segment_.lock_lifecycle(os::Deadline::after(kBuryPatienceNs)).ok()) return false;
-    bury_locked(places);
+    bury_locked(seats);
     segment_.settle();
     return true;
   }
 
   // Wakes that party if it sleeps; after a publish that it may be waiting for. Nearly free if it does not.
-  void wake(std::uint32_t place) {
-    if (wakers_[place].peer_sleeps()) {
-      wakers_[place].wake(ringer_ != nullptr ? *ringer_ : own_ringer_, segment_.trust());
+  void wake(std::uint32_t seat) {
+    if (wakers_[seat].peer_sleeps()) {
+      wakers_[seat].wake(ringer_ != nullptr ? *ringer_ : own_ringer_, segment_.trust());
     }
   }
-  void wake_each(std::uint64_t places) {
-    detail::for_each_bit(places & layout::kAllParties, [this](std::uint32_t i) { wake(i); });
+  void wake_each(std::uint64_t seats) {
+    detail::for_each_bit(seats & layout::kAllParties, [this](std::uint32_t i) { wake(i); });
   }
   [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
   // Whoever has a ringer for many channels (an event loop) lends it.
@@ -225,62 +225,62 @@ class Parties {
     return found.total_bytes;
   }
 
-  Result<void> take_place(const PartySpec& spec) {
-    for (std::uint32_t place = 0; place < layout::kMaxParties; ++place) {
-      if (!segment_.try_role_lock(place)) continue;
-      if (!repair_(place)) {
-        segment_.unlock_role(place);
+  Result<void> take_seat(const PartySpec& spec) {
+    for (std::uint32_t seat = 0; seat < layout::kMaxParties; ++seat) {
+      if (!segment_.try_role_lock(seat)) continue;
+      if (!repair_(seat)) {
+        segment_.unlock_role(seat);
         continue;
       }
       // The byte is ours by now, so this cannot fail.
-      if (auto claimed = segment_.claim(record(place), place, spec.doorbell, spec.title);
+      if (auto claimed = segment_.claim(record(seat), seat, spec.doorbell, spec.title);
           !claimed.ok()) {
         return claimed;
       }
-      place_ = place;
+      seat_ = seat;
       // release: pairs with the acquire in present().
-      control_->present.fetch_or(1ULL << place, std::memory_order_release);
+      control_->present.fetch_or(1ULL << seat, std::memory_order_release);
       entered_ = true;
       return {};
     }
     return make_error(Code::no_lane,
-                      "all " + std::to_string(layout::kMaxParties) + " places of " + spec.title +
+                      "all " + std::to_string(layout::kMaxParties) + " seats of " + spec.title +
                           " '" + spec.place.title() +
                           "' are taken: no more handles can be open at a time; close some, or " +
                           "share one per process",
                       segment_.path());
   }
-  void clear_present(std::uint32_t place) const noexcept {
-    control_->present.fetch_and(~(1ULL << place), std::memory_order_relaxed);
+  void clear_present(std::uint32_t seat) const noexcept {
+    control_->present.fetch_and(~(1ULL << seat), std::memory_order_relaxed);
   }
 
   // Under the lifecycle lock.
   void bury_the_dead() {
     std::uint64_t attached = 0;
-    for (std::uint32_t place = 0; place < layout::kMaxParties; ++place) {
-      if (record(place).state.load(std::memory_order_relaxed) ==
+    for (std::uint32_t seat = 0; seat < layout::kMaxParties; ++seat) {
+      if (record(seat).state.load(std::memory_order_relaxed) ==
           static_cast<std::uint32_t>(layout::RoleState::attached)) {
-        attached |= 1ULL << place;
+        attached |= 1ULL << seat;
       }
     }
     bury_locked(attached | control_->present.load(std::memory_order_relaxed));
   }
-  void bury_locked(std::uint64_t places) {
-    detail::for_each_bit(places & layout::kAllParties, [this](std::uint32_t place) {
-      if ((entered_ && place == place_) || !segment_.try_role_lock(place)) return;
-      if (!repair_(place)) {
-        segment_.unlock_role(place);
+  void bury_locked(std::uint64_t seats) {
+    detail::for_each_bit(seats & layout::kAllParties, [this](std::uint32_t seat) {
+      if ((entered_ && seat == seat_) || !segment_.try_role_lock(seat)) return;
+      if (!repair_(seat)) {
+        segment_.unlock_role(seat);
         return;
       }
-      clear_present(place);
-      segment_.bury(record(place));
-      segment_.resign(record(place), place);
+      clear_present(seat);
+      segment_.bury(record(seat));
+      segment_.resign(record(seat), seat);
     });
   }
 
   Repair repair_;
   bool entered_ = false;
-  std::uint32_t place_ = layout::kMaxParties;
+  std::uint32_t seat_ = layout::kMaxParties;
   Segment segment_;
   layout::PartiesControl* control_ = nullptr;
   std::array<Waker, layout::kMaxParties> wakers_;

@@ -3,6 +3,8 @@
 
 import { findAddon, load } from '../binary.js'
 import type { NativeLock, NativeLockOptions } from '../sync/lock.js'
+import type { NativeBarrier, NativeBarrierOptions } from '../sync/barrier.js'
+import type { NativeEvent, NativeEventOptions } from '../sync/event.js'
 import { MillraceError, type ErrorCode } from './errors.js'
 
 /** Results of hot native calls below zero; the numbers of native/addon/channel.hpp. */
@@ -285,6 +287,8 @@ interface Addon {
   readonly CellReader: new (options: NativeCellReaderOptions) => NativeCellReader
   readonly Counter: new (options: NativeCounterOptions) => NativeCounter
   readonly Semaphore: new (options: NativeSemaphoreOptions) => NativeSemaphore
+  readonly Event: new (options: NativeEventOptions) => NativeEvent
+  readonly Barrier: new (options: NativeBarrierOptions) => NativeBarrier
 }
 
 export const native = load(process.platform, process.arch, findAddon) as Addon

@@ -106,6 +106,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("CellReader", define_cell_reader(env));
   exports.Set("Counter", define_counter(env));
   exports.Set("Semaphore", define_semaphore(env));
+  exports.Set("Event", define_event(env));
+  exports.Set("Barrier", define_barrier(env));
   return exports;
 }
 

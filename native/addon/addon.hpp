@@ -15,5 +15,7 @@ Napi::Function define_cell_writer(Napi::Env env);
 Napi::Function define_cell_reader(Napi::Env env);
 Napi::Function define_counter(Napi::Env env);
 Napi::Function define_semaphore(Napi::Env env);
+Napi::Function define_event(Napi::Env env);
+Napi::Function define_barrier(Napi::Env env);
 
 }  // namespace millrace::addon

@@ -180,7 +180,7 @@ test.serial(
 )
 
 test.serial(
-  'C++ writers killed a thousand times leave Node a complete value each time',
+  'C++ writers killed three hundred times leave Node a complete value each time',
   async (t) => {
     const name = uniqueName(t)
     const first = openWriter(t, name, { maxBytes: 1000 })
@@ -197,7 +197,7 @@ test.serial(
       last = value.version
       reads++
     }
-    for (let round = 0; round < 1000; round++) {
+    for (let round = 0; round < 300; round++) {
       const victim = await runCxx(t, 'test/cell/fixtures/writer.cpp', [name])
       const before = last
       const patience = performance.now() + 15_000
@@ -213,7 +213,7 @@ test.serial(
       look()
       if (reader.peer !== 'gone') t.fail(`round ${round}: the writer is ${reader.peer}`)
     }
-    t.true(last >= 1000)
+    t.true(last >= 300)
     t.log(`${reads} reads of ${last} values, ${reader.retries} retries`)
   },
 )

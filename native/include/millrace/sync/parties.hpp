@@ -37,8 +37,9 @@ struct PartySpec : PartyOptions {
 
   layout::Kind kind{};
   char letter = 0;
-  const char* title = "";  // of the primitive, for messages: "mutex"
-  bool keep = false;       // content outlives a crash of all parties
+  const char* title = "";                     // of the primitive, for messages: "mutex"
+  bool keep = false;                          // content outlives a crash of all parties
+  std::uint32_t seats = layout::kMaxParties;  // how many of them may be taken
   std::uint64_t shared_bytes = 0;
   Values values{};  // the primitive's own geometry
   // Judges the own geometry of an existing segment; without it, it must equal `values`.
@@ -226,7 +227,7 @@ class Parties {
   }
 
   Result<void> take_seat(const PartySpec& spec) {
-    for (std::uint32_t seat = 0; seat < layout::kMaxParties; ++seat) {
+    for (std::uint32_t seat = 0; seat < spec.seats; ++seat) {
       if (!segment_.try_role_lock(seat)) continue;
       if (!repair_(seat)) {
         segment_.unlock_role(seat);
@@ -244,8 +245,8 @@ class Parties {
       return {};
     }
     return make_error(Code::no_lane,
-                      "all " + std::to_string(layout::kMaxParties) + " seats of " + spec.title +
-                          " '" + spec.place.title() +
+                      "all " + std::to_string(spec.seats) + " seats of " + spec.title + " '" +
+                          spec.place.title() +
                           "' are taken: no more handles can be open at a time; close some, or " +
                           "share one per process",
                       segment_.path());

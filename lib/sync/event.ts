@@ -1,0 +1,194 @@
+// A named event: some wait until others set it.
+
+import type { BlockingOptions } from '../base/blocking.js'
+import { closedError, invalidArgument, MillraceError } from '../base/errors.js'
+import { native } from '../base/native.js'
+import {
+  checkName,
+  checkOptions,
+  checkSignal,
+  flag,
+  type Tuning,
+  type WaitOptions,
+} from '../base/options.js'
+import {
+  Party,
+  readPartyOptions,
+  type NativeParty,
+  type NativePartyOptions,
+  type PartyOptions,
+} from './party.js'
+
+export interface SharedEventOptions extends PartyOptions {
+  /**
+   * `auto`: each signal lets exactly one wait pass. `manual`: once set it lets everybody pass, until
+   * `reset()`. Left out: whatever the event has, or `auto` for a new one. Given: an existing event must have
+   * the same.
+   */
+  readonly reset?: 'auto' | 'manual' | undefined
+  /**
+   * The event stays, set or not, when nobody has it open, until `SharedEvent.unlink`. Without it, it goes
+   * with its last user. Default false.
+   */
+  readonly keep?: boolean | undefined
+}
+
+export interface NativeEventOptions extends NativePartyOptions {
+  readonly reset: 'auto' | 'manual' | undefined
+  readonly keep: boolean
+}
+
+/** Results of calls are 1, 0, or an outcome below zero. */
+export interface NativeEvent extends NativeParty {
+  readonly manual: boolean
+  set(): number
+  reset(): number
+  isSet(): number
+  tryWait(): number
+  beginWait(): number
+  tryWaitSince(mark: number): number
+  endWait(): void
+}
+
+/**
+ * An event that processes and threads share: some wait until others set it.
+ *
+ * With auto reset (the default) a signal lets exactly one wait pass, and is then used up. A signal that
+ * finds somebody waiting is never lost, also when the one that would have got it dies or gives up; those
+ * that find nobody waiting are one. With manual reset a set event lets everybody pass until it is reset.
+ *
+ * What was done before `set()` is seen by whoever it lets pass.
+ *
+ * @example
+ * ```ts
+ * using ready = SharedEvent.open('ready', { reset: 'manual' })
+ * await ready.wait({ timeout: 5000 }) // in any number of processes
+ * // elsewhere
+ * ready.set()
+ * ```
+ */
+export class SharedEvent extends Party<NativeEvent> {
+  /** Which kind of reset it has. */
+  readonly resetKind: 'auto' | 'manual'
+  /** Waits of this handle that are pending: to the others it is one that waits as long as there are any. */
+  #waits = 0
+
+  private constructor(name: string, handle: NativeEvent, tuning: Tuning) {
+    super('event', name, handle, tuning)
+    this.resetKind = handle.manual ? 'manual' : 'auto'
+  }
+
+  /**
+   * Opens the event; creates it, not set, if it does not exist.
+   *
+   * @throws MillraceError `GEOMETRY` (it has the other kind of reset), `NO_LANE` (56 handles are open),
+   *   `INVALID_ARGUMENT`, `INVALID_NAME`, `NAME_TOO_LONG`, `NOT_OURS`, `PERMISSION`, `LAYOUT`, `CORRUPT`,
+   *   `NO_SPACE`, `TIMEOUT`
+   */
+  static open(name: string, options?: SharedEventOptions): SharedEvent {
+    const { tuning, party } = readPartyOptions(name, options)
+    const given = checkOptions(options)
+    const reset: unknown = given.reset
+    if (reset !== undefined && reset !== 'auto' && reset !== 'manual') {
+      throw invalidArgument("reset must be 'auto' or 'manual'")
+    }
+    const handle = new native.Event({ ...party, reset, keep: flag(given, 'keep') })
+    return new SharedEvent(name, handle, tuning)
+  }
+
+  /**
+   * Removes the name. Who has the event open goes on with it; new ones get a new event. Returns whether
+   * there was one.
+   */
+  static unlink(name: string): boolean {
+    return native.unlinkChannel('e', checkName(name))
+  }
+
+  /** Sets the event, and wakes those who wait. Never blocks. */
+  set(): void {
+    this.#answer(this.native.set())
+  }
+
+  /** Takes back a signal that nobody has used yet. Who waited with manual reset passes all the same. */
+  reset(): void {
+    this.#answer(this.native.reset())
+  }
+
+  /** Would a wait pass at once? */
+  get isSet(): boolean {
+    return this.#answer(this.native.isSet())
+  }
+
+  /** Passes if the event lets it, and says whether; with auto reset that takes the signal. */
+  tryWait(): boolean {
+    return !this.room.occupied && this.#answer(this.native.tryWait())
+  }
+
+  /**
+   * Resolves when the event lets it pass. Waits of one handle are served in order.
+   *
+   * @throws MillraceError (as rejection) `ABORTED`, `TIMEOUT`, `CLOSED`; none of them takes a signal
+   */
+  wait(options?: WaitOptions): Promise<void> {
+    try {
+      this.assertOpen()
+      if (checkSignal(options?.signal)?.aborted !== true && this.tryWait()) {
+        return this.room.paced(undefined)
+      }
+      return this.#waitInTurn(options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * As `wait`, blocking this thread; for Workers. Errors are thrown; `BUSY` while `wait` calls of this
+   * handle are pending.
+   */
+  waitSync(options: BlockingOptions = {}): void {
+    this.assertOpen()
+    if (this.room.occupied) {
+      throw new MillraceError(
+        'ERR_MILLRACE_BUSY',
+        `${this.title} is being waited for by this handle already; await that first`,
+      )
+    }
+    const mark = this.#begin()
+    try {
+      this.block(this.#what, options, () => this.#passed(mark))
+    } finally {
+      this.#end()
+    }
+  }
+
+  get #what(): string {
+    return `a signal of ${this.title}`
+  }
+
+  async #waitInTurn(options: WaitOptions | undefined): Promise<void> {
+    const mark = this.#begin()
+    try {
+      await this.room.wait(this.#what, () => this.#passed(mark), options)
+    } finally {
+      this.#end()
+    }
+  }
+
+  #begin(): number {
+    this.#waits++
+    return this.native.beginWait()
+  }
+
+  #end(): void {
+    if (--this.#waits === 0) this.native.endWait()
+  }
+
+  #passed(mark: number): true | undefined {
+    return this.#answer(this.native.tryWaitSince(mark)) ? true : undefined
+  }
+
+  #answer(outcome: number): boolean {
+    if (outcome < 0) throw closedError(this.title)
+    return outcome === 1
+  }
+}

@@ -801,6 +801,7 @@ TEST_CASE("lock: those who wait are killed, too, and nobody else notices") {
     REQUIRE(has(holder->lock(kPatience)));
     ground->phase.store(0);
     std::vector<Child> line;
+    line.reserve(2);
     for (int i = 0; i < 2; ++i) {
       line.emplace_back([&] {
         auto mine = join<Mutex>(name);

@@ -302,6 +302,7 @@ TEST_CASE("parties: a crowd that comes and goes and dies leaves nothing") {
   const PartySpec spec = spec_of(names.name());
   for (int round = 0; round < rounds(20); ++round) {
     std::vector<Child> crowd;
+    crowd.reserve(6);
     for (int i = 0; i < 6; ++i) {
       crowd.emplace_back([&, i] {
         Random random(static_cast<std::uint64_t>(round * 10 + i));

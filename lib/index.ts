@@ -17,6 +17,9 @@ export {
 export { FrameWriter, type FrameWriterOptions } from './frames/frame-writer.js'
 export type {
   AccessOptions,
+  MemoryOptions,
+  NumaOptions,
+  ReaderMemoryOptions,
   Schema,
   SchemaOptions,
   TuningOptions,
@@ -30,6 +33,18 @@ export {
   type OpenMemoryOptions,
   type ViewConstructor,
 } from './memory/shared-memory.js'
+export {
+  offerSegments,
+  receiveSegments,
+  type Allow,
+  type OfferOptions,
+  type PeerCredentials,
+  type ReceiveOptions,
+  type SegmentOffer,
+} from './place/hand-over.js'
+export { MappedFile } from './place/mapped-file.js'
+export { NamelessSegment, type NamelessOptions } from './place/nameless-segment.js'
+export type { Place } from './place/place.js'
 export { LockGuard } from './sync/lock.js'
 export { Mutex } from './sync/mutex.js'
 export type { PartyOptions } from './sync/party.js'

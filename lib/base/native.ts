@@ -6,6 +6,7 @@ import type { NativeLock, NativeLockOptions } from '../sync/lock.js'
 import type { NativeBarrier, NativeBarrierOptions } from '../sync/barrier.js'
 import type { NativeEvent, NativeEventOptions } from '../sync/event.js'
 import { MillraceError, type ErrorCode } from './errors.js'
+import type { MemoryOptions } from './options.js'
 
 /** Results of hot native calls below zero; the numbers of native/addon/channel.hpp. */
 export const Outcome = {
@@ -38,6 +39,7 @@ export type NativePlace = string | number | { readonly file: string }
 
 export interface NativeQueueOptions {
   readonly place: NativePlace
+  readonly memory: MemoryOptions
   /** Fingerprint; 0n: none stated. */
   readonly schema: bigint
   readonly capacity: number
@@ -92,6 +94,7 @@ export interface NativeFramesSide extends NativeWaiter {
 
 export interface NativeFrameWriterOptions {
   readonly place: NativePlace
+  readonly memory: MemoryOptions
   readonly schema: bigint
   readonly slotBytes: number
   readonly slots: number
@@ -115,6 +118,7 @@ export interface NativeFrameWriter extends NativeFramesSide {
 
 export interface NativeFrameReaderOptions {
   readonly place: NativePlace
+  readonly memory: MemoryOptions
   readonly schema: bigint
   readonly policy: number
   readonly depth: number
@@ -142,7 +146,8 @@ export interface NativeFrameReader extends NativeFramesSide {
 }
 
 export interface NativeMemoryOptions {
-  readonly name: string
+  readonly place: NativePlace
+  readonly memory: MemoryOptions
   readonly schema: bigint
   readonly size: number
   readonly mode: number
@@ -157,6 +162,8 @@ export interface NativeMemory {
   buffer(): ArrayBuffer
   read(offset: number, target: ArrayBufferView): number
   write(offset: number, source: ArrayBufferView): number
+  flush(): Promise<void>
+  flushNow(): void
   close(): void
 }
 
@@ -255,6 +262,30 @@ export interface NativeSemaphore extends NativeWaiter {
   close(): void
 }
 
+export interface NativeNamelessSegment {
+  readonly fd: number
+  readonly title: string
+  close(): void
+}
+
+export interface NativeAllow {
+  readonly uids: readonly number[] | undefined
+  readonly gids: readonly number[] | undefined
+  readonly pids: readonly number[] | undefined
+}
+
+export interface NativeSegmentOffer {
+  /** Whether it keeps the event loop alive. */
+  hold(alive: boolean): void
+  close(): void
+}
+
+export interface NativeSegmentReceipt {
+  /** Name, descriptor, name, descriptor, …; undefined: no answer yet. */
+  take(): readonly (string | number)[] | undefined
+  close(): void
+}
+
 interface Addon {
   configure(services: {
     makeError(
@@ -272,6 +303,7 @@ interface Addon {
   unlinkChannel(letter: ChannelLetter, name: string): boolean
   unlinkMemory(name: string): boolean
   unlinkSemaphore(name: string): boolean
+  unlinkFile(path: string): boolean
   detach(buffer: ArrayBuffer): void
   monotonicNs(): bigint
   readonly pageBytes: number
@@ -281,6 +313,25 @@ interface Addon {
   readonly QueueConsumer: new (options: NativeQueueOptions) => NativeQueueConsumer
   readonly FrameWriter: new (options: NativeFrameWriterOptions) => NativeFrameWriter
   readonly FrameReader: new (options: NativeFrameReaderOptions) => NativeFrameReader
+  readonly NamelessSegment: new (
+    options:
+      | { readonly mode: number; readonly hugePages: boolean }
+      | { readonly given: number }
+      | { readonly own: number },
+  ) => NativeNamelessSegment
+  readonly SegmentOffer: new (
+    options: NativeAllow & {
+      readonly path: string
+      readonly mode: number
+      readonly names: readonly string[]
+      readonly fds: readonly number[]
+    },
+    onPeer: (outcome: number, uid: number, gid: number, pid: number) => void,
+  ) => NativeSegmentOffer
+  readonly SegmentReceipt: new (
+    options: NativeAllow & { readonly path: string },
+    onReadable: () => void,
+  ) => NativeSegmentReceipt
   readonly SharedMemory: new (options: NativeMemoryOptions) => NativeMemory
   readonly Lock: new (options: NativeLockOptions) => NativeLock
   readonly CellWriter: new (options: NativeCellWriterOptions) => NativeCellWriter

@@ -51,6 +51,29 @@ export interface SchemaOptions {
   readonly schema?: Schema | undefined
 }
 
+/** How the memory of a channel, or shared memory, is treated; docs/memory-options.md. */
+export interface MemoryOptions {
+  /** Prefers huge pages; an error where the system has them switched off. Default false. */
+  readonly hugePages?: boolean | undefined
+  /** Keeps the memory from being swapped out (mlock). Default false. */
+  readonly lock?: boolean | undefined
+  /** Makes all pages present now instead of at the first touch. Default false. */
+  readonly prefault?: boolean | undefined
+  /** On which NUMA nodes the memory lies. Default: where it is first touched. */
+  readonly numa?: NumaOptions | undefined
+  /** Overwrites the memory with zeroes when its last user closes, or its owner. Default false. */
+  readonly zeroOnClose?: boolean | undefined
+}
+
+export interface NumaOptions {
+  /** `bind`: on these nodes only; `preferred`: on this one if it has room; `interleave`: page by page. */
+  readonly policy: 'bind' | 'preferred' | 'interleave'
+  readonly nodes: readonly number[]
+}
+
+/** What a reader can ask for, who must not change the memory. */
+export type ReaderMemoryOptions = Pick<MemoryOptions, 'lock' | 'prefault'>
+
 /** TuningOptions as read, in milliseconds. */
 export interface Tuning {
   readonly poll: number
@@ -88,6 +111,42 @@ export function duration(options: object, key: string, otherwise: number): numbe
     throw invalidArgument(`${key} must be a number of milliseconds, not ${show(value)}`)
   }
   return value
+}
+
+/** A list of whole numbers, or undefined if it was left out. */
+export function wholeNumbers(options: object, key: string, range: Range): number[] | undefined {
+  const value = (options as Record<string, unknown>)[key]
+  if (value === undefined) return undefined
+  if (!Array.isArray(value) || value.length === 0) {
+    throw invalidArgument(`${key} must be a list of whole numbers, not ${show(value)}`)
+  }
+  return value.map((one: unknown) => wholeNumber({ [key]: one }, key, NaN, range))
+}
+
+const numaPolicies = ['bind', 'preferred', 'interleave']
+
+/** The memory option, each part checked. */
+export function readMemory(options: {
+  readonly memory?: MemoryOptions | undefined
+}): MemoryOptions {
+  if (options.memory === undefined) return {}
+  const memory = checkOptions(options.memory)
+  const read = {
+    hugePages: flag(memory, 'hugePages'),
+    lock: flag(memory, 'lock'),
+    prefault: flag(memory, 'prefault'),
+    zeroOnClose: flag(memory, 'zeroOnClose'),
+  }
+  if (memory.numa === undefined) return read
+  const { policy, ...numa } = checkOptions(memory.numa)
+  const nodes = wholeNumbers(numa, 'nodes', [0, 1023])
+  if (policy === undefined || !numaPolicies.includes(policy) || nodes === undefined) {
+    throw invalidArgument(`numa must have nodes, and a policy of ${numaPolicies.join(', ')}`)
+  }
+  if (policy === 'preferred' && nodes.length !== 1) {
+    throw invalidArgument('numa: exactly one node can be preferred')
+  }
+  return { ...read, numa: { policy, nodes } }
 }
 
 export function flag(options: object, key: string): boolean {

@@ -17,6 +17,7 @@ import {
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
+import { checkPlace, nameOf, type Place } from '../place/place.js'
 import { CellReader } from './reader.js'
 import { CellWriter } from './writer.js'
 
@@ -67,17 +68,17 @@ export const Cell = {
    *   `SCHEMA`, `INVALID_ARGUMENT`, `NO_SPACE`, `LAYOUT`, `NOT_OURS`, `CORRUPT`, `PERMISSION`,
    *   `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
    */
-  writer(name: string, options: CellWriterOptions): CellWriter {
+  writer(place: Place, options: CellWriterOptions): CellWriter {
     const given = checkOptions(options)
     const handle = new native.CellWriter({
-      place: checkName(name),
+      place: checkPlace(place),
       maxBytes: wholeNumber({ maxBytes: 0, ...given }, 'maxBytes', 0, [1, 2 ** 30]),
       slots: wholeNumber(given, 'slots', 0, [2, 1024]),
       keep: flag(given, 'keep'),
       schema: fingerprint(given),
       ...access(given),
     })
-    return new CellWriter(name, handle)
+    return new CellWriter(nameOf(place), handle)
   },
 
   /**
@@ -87,16 +88,16 @@ export const Cell = {
    * @throws MillraceError (as rejection) `NOT_FOUND` (not in time), `SCHEMA`, `ABORTED`, `NOT_OURS`,
    *   `LAYOUT`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `TIMEOUT`
    */
-  async reader(name: string, options?: CellReaderOptions): Promise<CellReader> {
+  async reader(place: Place, options?: CellReaderOptions): Promise<CellReader> {
     const given = checkOptions(options)
-    const wanted = { place: checkName(name), schema: fingerprint(given), ...access(given) }
+    const wanted = { place: checkPlace(place), schema: fingerprint(given), ...access(given) }
     const tuning = readTuning(given)
     const handle = await openWhenThere(
       () => new native.CellReader(wanted),
       duration(given, 'timeout', 5000),
       checkSignal(given.signal),
     )
-    return new CellReader(name, handle, tuning)
+    return new CellReader(nameOf(place), handle, tuning)
   },
 
   /**

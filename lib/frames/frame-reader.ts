@@ -12,15 +12,16 @@ import { native, Outcome, peerStates, type NativeFrameReader } from '../base/nat
 import { openWhenThere } from '../base/opening.js'
 import {
   access,
-  checkName,
   checkOptions,
   checkSignal,
   duration,
   fingerprint,
   flag,
+  readMemory,
   readTuning,
   wholeNumber,
   type AccessOptions,
+  type ReaderMemoryOptions,
   type SchemaOptions,
   type Tuning,
   type TuningOptions,
@@ -28,6 +29,7 @@ import {
 } from '../base/options.js'
 import type { PeerState } from '../queue/spsc-queue.js'
 import { WaitingRoom } from '../base/waiting.js'
+import { checkPlace, nameOf, type Place } from '../place/place.js'
 
 /**
  * What happens when this reader is too slow:
@@ -61,6 +63,8 @@ export interface FrameReaderOptions
    * another frame. Costs about a microsecond a frame. Default false.
    */
   readonly detachOnRelease?: boolean | undefined
+  /** Locking and prefaulting of this reader's map. */
+  readonly memory?: ReaderMemoryOptions | undefined
 }
 
 /** Counts of one reader since it joined. */
@@ -159,14 +163,15 @@ export class FrameReader {
    *   `SCHEMA`, `ABORTED`, `NOT_OURS`, `LAYOUT`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`,
    *   `INVALID_ARGUMENT`
    */
-  static async open(name: string, options?: FrameReaderOptions): Promise<FrameReader> {
+  static async open(place: Place, options?: FrameReaderOptions): Promise<FrameReader> {
     const given = checkOptions(options)
     const policy = policies.indexOf(given.policy ?? 'wait')
     if (policy < 0) throw invalidArgument(`policy must be one of ${policies.join(', ')}`)
     const signal = checkSignal(given.signal)
     const timeout = duration(given, 'timeout', 5000)
     const wanted = {
-      place: checkName(name),
+      place: checkPlace(place),
+      memory: readMemory(given),
       policy,
       depth: wholeNumber(given, 'depth', 0, [1, 4096]),
       history: wholeNumber(given, 'history', 0, [0, 4096]),
@@ -177,7 +182,7 @@ export class FrameReader {
     const tuning = readTuning(given)
     const detachOnRelease = flag(given, 'detachOnRelease')
     const handle = await openWhenThere(() => new native.FrameReader(wanted), timeout, signal)
-    return new FrameReader(name, handle, tuning, detachOnRelease)
+    return new FrameReader(nameOf(place), handle, tuning, detachOnRelease)
   }
 
   get closed(): boolean {

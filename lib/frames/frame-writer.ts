@@ -10,15 +10,18 @@ import {
   duration,
   fingerprint,
   flag,
+  readMemory,
   readTuning,
   wholeNumber,
   type AccessOptions,
+  type MemoryOptions,
   type SchemaOptions,
   type Tuning,
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
 import { WaitingRoom } from '../base/waiting.js'
+import { checkPlace, nameOf, type Place } from '../place/place.js'
 
 export interface FrameWriterOptions
   extends Pick<AccessOptions, 'mode'>, SchemaOptions, TuningOptions {
@@ -41,6 +44,8 @@ export interface FrameWriterOptions
    * start a new one. Default false: `ERR_MILLRACE_GEOMETRY`.
    */
   readonly replace?: boolean | undefined
+  /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
+  readonly memory?: MemoryOptions | undefined
 }
 
 /**
@@ -116,12 +121,13 @@ export class FrameWriter {
    * @throws MillraceError `ROLE_TAKEN` (a living writer has it), `GEOMETRY`, `SCHEMA`, `INVALID_ARGUMENT`,
    *   `NO_SPACE`, `LAYOUT`, `NOT_OURS`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
    */
-  static create(name: string, options: FrameWriterOptions): FrameWriter {
+  static create(place: Place, options: FrameWriterOptions): FrameWriter {
     const given = checkOptions(options)
     const tuning = readTuning(given)
     const large = Number.MAX_SAFE_INTEGER
     const handle = new native.FrameWriter({
-      place: checkName(name),
+      place: checkPlace(place),
+      memory: readMemory(given),
       slotBytes: wholeNumber(given, 'slotBytes', 0, [1, large]),
       slots: wholeNumber(given, 'slots', 8, [2, 4096]),
       maxReaders: wholeNumber(given, 'maxReaders', 8, [1, 62]),
@@ -131,7 +137,7 @@ export class FrameWriter {
       replace: flag(given, 'replace'),
       schema: fingerprint(given),
     })
-    return new FrameWriter(name, handle, tuning)
+    return new FrameWriter(nameOf(place), handle, tuning)
   }
 
   /** Removes the name; who is on the channel stays on it. Returns whether there was one. */

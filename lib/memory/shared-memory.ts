@@ -1,4 +1,4 @@
-// A named piece of memory that several processes map: nothing but bytes, byte 0 is the user's byte 0.
+// A piece of memory that several processes map: nothing but bytes, byte 0 is the user's byte 0.
 
 import { closedError, invalidArgument } from '../base/errors.js'
 import { native, Outcome, type NativeMemory } from '../base/native.js'
@@ -8,14 +8,24 @@ import {
   checkOptions,
   fingerprint,
   flag,
+  readMemory,
   wholeNumber,
   type AccessOptions,
+  type MemoryOptions,
   type SchemaOptions,
 } from '../base/options.js'
+import { MappedFile } from '../place/mapped-file.js'
+import { NamelessSegment } from '../place/nameless-segment.js'
+import { checkPlace, nameOf, type Place } from '../place/place.js'
 
-export interface CreateMemoryOptions extends Pick<AccessOptions, 'mode'>, SchemaOptions {}
+export interface CreateMemoryOptions extends Pick<AccessOptions, 'mode'>, SchemaOptions {
+  /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
+  readonly memory?: MemoryOptions | undefined
+}
 
 export interface OpenMemoryOptions extends AccessOptions, SchemaOptions {
+  /** The same; with `readOnly`, `lock` and `prefault` only. */
+  readonly memory?: MemoryOptions | undefined
   /**
    * Opens without the right to change the object. The memory can be read as it changes; writing to it
    * neither crashes nor reaches anybody else: it changes a private copy of that page, which from then on
@@ -34,6 +44,9 @@ export type ViewConstructor<T> = new (buffer: ArrayBuffer, byteOffset: number, l
  * The creator owns it: its `close()`, or the end of its process, removes the name; others keep what they
  * have mapped. What a killed owner left is reclaimed by the next `create` of that name.
  *
+ * Instead of a name, a `NamelessSegment` or a `MappedFile` can be given: the first lives as long as somebody
+ * holds it, the second outlives all processes.
+ *
  * @example
  * ```ts
  * using grid = SharedMemory.create('grid', 1024 * 1024)
@@ -43,19 +56,21 @@ export type ViewConstructor<T> = new (buffer: ArrayBuffer, byteOffset: number, l
  * ```
  */
 export class SharedMemory {
-  /** The name without a leading slash. */
+  /** The name without a leading slash; the path of a file; of a nameless segment, its title. */
   readonly name: string
   /** Bytes. */
   readonly size: number
   /** Did this object create it, and will it remove it? */
   readonly owner: boolean
   readonly readOnly: boolean
+  readonly #place: Place
   readonly #native: NativeMemory
   #buffer: ArrayBuffer | undefined
   #closed = false
 
-  private constructor(name: string, handle: NativeMemory, owner: boolean, readOnly: boolean) {
-    this.name = name
+  private constructor(place: Place, handle: NativeMemory, owner: boolean, readOnly: boolean) {
+    this.#place = place
+    this.name = nameOf(place)
     this.size = handle.size
     this.owner = owner
     this.readOnly = readOnly
@@ -69,12 +84,13 @@ export class SharedMemory {
    * @throws MillraceError `EXISTS` (also for objects of other programs), `NO_SPACE`, `INVALID_NAME`,
    *   `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `PERMISSION`, `TIMEOUT`
    */
-  static create(name: string, size: number, options?: CreateMemoryOptions): SharedMemory {
+  static create(place: Place, size: number, options?: CreateMemoryOptions): SharedMemory {
     const given = checkOptions(options)
     const { mode } = access(given)
     const bytes = wholeNumber({ size }, 'size', 0, [1, Number.MAX_SAFE_INTEGER])
     const handle = new native.SharedMemory({
-      name: checkName(name),
+      place: checkPlace(place),
+      memory: readMemory(given),
       size: bytes,
       mode,
       owner: undefined,
@@ -82,7 +98,7 @@ export class SharedMemory {
       create: true,
       readOnly: false,
     })
-    return new SharedMemory(name, handle, true, false)
+    return new SharedMemory(place, handle, true, false)
   }
 
   /**
@@ -91,18 +107,19 @@ export class SharedMemory {
    * @throws MillraceError `NOT_FOUND`, `NOT_OURS` (another owner, or wider rights than `mode`),
    *   `SCHEMA` (memory of other programs has none, and is not compared), `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`
    */
-  static open(name: string, options?: OpenMemoryOptions): SharedMemory {
+  static open(place: Place, options?: OpenMemoryOptions): SharedMemory {
     const given = checkOptions(options)
     const readOnly = flag(given, 'readOnly')
     const handle = new native.SharedMemory({
-      name: checkName(name),
+      place: checkPlace(place),
+      memory: readMemory(given),
       size: 0,
       ...access(given),
       schema: fingerprint(given),
       create: false,
       readOnly,
     })
-    return new SharedMemory(name, handle, false, readOnly)
+    return new SharedMemory(place, handle, false, readOnly)
   }
 
   /** Removes the name, whoever uses the memory. Returns whether there was one. */
@@ -153,6 +170,23 @@ export class SharedMemory {
     this.#check(this.#native.write(byteOffset, source), byteOffset, source)
   }
 
+  /**
+   * Resolves when all that was written to a mapped file before the call is on its disk (`msync`); a thread
+   * of Node's pool waits for that. Memory that is no file has no disk: nothing is done.
+   *
+   * @throws MillraceError (as rejection) `CLOSED`, `CORRUPT` (the file was truncated), `SYSTEM`
+   */
+  async flush(): Promise<void> {
+    this.#assertOpen()
+    await this.#native.flush()
+  }
+
+  /** The same, blocking this thread as long as the disk needs. */
+  flushSync(): void {
+    this.#assertOpen()
+    this.#native.flushNow()
+  }
+
   /** Detaches the buffer and lets go of the memory; the owner also removes the name. */
   close(): void {
     if (this.#closed) return
@@ -161,9 +195,15 @@ export class SharedMemory {
     this.#native.close()
   }
 
-  /** Removes the name now; the memory stays usable until `close()`. Returns whether there was one. */
+  /**
+   * Removes the name, or the file, now; the memory stays usable until `close()`. Returns whether there was
+   * one. What is nameless has none.
+   */
   unlink(): boolean {
-    return SharedMemory.unlink(this.name)
+    if (this.#place instanceof NamelessSegment) return false
+    return this.#place instanceof MappedFile
+      ? this.#place.unlink()
+      : SharedMemory.unlink(this.#place)
   }
 
   [Symbol.dispose](): void {

@@ -7,12 +7,14 @@ import {
   checkOptions,
   fingerprint,
   flag,
+  readMemory,
   readTuning,
   wholeNumber,
 } from '../base/options.js'
-import type { AccessOptions, SchemaOptions, TuningOptions } from '../base/options.js'
+import type { AccessOptions, MemoryOptions, SchemaOptions, TuningOptions } from '../base/options.js'
 import { QueueConsumer } from './consumer.js'
 import { QueueProducer } from './producer.js'
+import { checkPlace, nameOf, type Place } from '../place/place.js'
 
 /** How the other side of a channel is doing. */
 export type PeerState = 'absent' | 'attached' | 'closed' | 'gone'
@@ -26,9 +28,12 @@ export interface QueueOptions extends AccessOptions, SchemaOptions, TuningOption
   readonly capacity?: number | undefined
   /**
    * Unread messages outlive a crash of both sides. Without it, what two killed processes left is swept
-   * by the next start. Default false. (Messages left by an orderly close are always kept.)
+   * by the next start. Default false. (Messages left by an orderly close are always kept.) A file always
+   * keeps them.
    */
   readonly keep?: boolean | undefined
+  /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
+  readonly memory?: MemoryOptions | undefined
 }
 
 const largestCapacity = 2 ** 30
@@ -60,15 +65,15 @@ export const SpscQueue = {
    * @throws MillraceError `ROLE_TAKEN` (a living producer has it; the message names its pid), `GEOMETRY`,
    *   `SCHEMA`, `LAYOUT`, `NOT_OURS`, `CORRUPT`, `NO_SPACE`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
    */
-  producer(name: string, options?: QueueOptions): QueueProducer {
-    const { tuning, side } = read(name, options)
-    return new QueueProducer(name, new native.QueueProducer(side), tuning)
+  producer(place: Place, options?: QueueOptions): QueueProducer {
+    const { tuning, side } = read(place, options)
+    return new QueueProducer(nameOf(place), new native.QueueProducer(side), tuning)
   },
 
   /** Takes the consuming side; otherwise as {@link SpscQueue.producer}. */
-  consumer(name: string, options?: QueueOptions): QueueConsumer {
-    const { tuning, side } = read(name, options)
-    return new QueueConsumer(name, new native.QueueConsumer(side), tuning)
+  consumer(place: Place, options?: QueueOptions): QueueConsumer {
+    const { tuning, side } = read(place, options)
+    return new QueueConsumer(nameOf(place), new native.QueueConsumer(side), tuning)
   },
 
   /**
@@ -80,12 +85,13 @@ export const SpscQueue = {
   },
 } as const
 
-function read(name: string, given: QueueOptions | undefined) {
+function read(place: Place, given: QueueOptions | undefined) {
   const options = checkOptions(given)
   return {
     tuning: readTuning(options),
     side: {
-      place: checkName(name),
+      place: checkPlace(place),
+      memory: readMemory(options),
       capacity: wholeNumber(options, 'capacity', 0, [1, largestCapacity]),
       keep: flag(options, 'keep'),
       schema: fingerprint(options),

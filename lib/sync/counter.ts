@@ -3,6 +3,7 @@
 import { closedError, invalidArgument, MillraceError } from '../base/errors.js'
 import { native, type NativeCounter } from '../base/native.js'
 import { access, checkName, checkOptions, flag, type AccessOptions } from '../base/options.js'
+import { checkPlace, nameOf, type Place } from '../place/place.js'
 
 export interface CounterOptions extends AccessOptions {
   /** Value of a new counter; default 0. Without effect on one that exists. */
@@ -44,17 +45,17 @@ export class Counter {
    * @throws MillraceError `INVALID_ARGUMENT`, `INVALID_NAME`, `NAME_TOO_LONG`, `NOT_OURS`, `PERMISSION`,
    *   `LAYOUT`, `CORRUPT`, `NO_SPACE`, `TIMEOUT`
    */
-  static open(name: string, options?: CounterOptions): Counter {
+  static open(place: Place, options?: CounterOptions): Counter {
     const given = checkOptions(options)
     const initial: unknown = given.initial ?? 0n
     if (!isInteger(initial)) throw notAnInteger('initial', initial)
     const handle = new native.Counter({
-      place: checkName(name),
+      place: checkPlace(place),
       initial: BigInt(initial),
       keep: flag(given, 'keep'),
       ...access(given),
     })
-    return new Counter(name, handle)
+    return new Counter(nameOf(place), handle)
   }
 
   /**

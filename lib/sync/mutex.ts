@@ -5,6 +5,7 @@ import { native } from '../base/native.js'
 import { checkName, type WaitOptions } from '../base/options.js'
 import { Lock, type LockGuard } from './lock.js'
 import { readPartyOptions, type PartyOptions } from './party.js'
+import { nameOf, type Place } from '../place/place.js'
 
 /**
  * A named lock that one at a time can have, among all processes and threads of this machine. It is given
@@ -31,10 +32,10 @@ export class Mutex extends Lock {
    * @throws MillraceError `NO_LANE` (56 handles are open), `LAYOUT`, `NOT_OURS`, `CORRUPT`, `NO_SPACE`,
    *   `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `TIMEOUT`
    */
-  static open(name: string, options?: PartyOptions): Mutex {
-    const { tuning, party } = readPartyOptions(name, options)
+  static open(place: Place, options?: PartyOptions): Mutex {
+    const { tuning, party } = readPartyOptions(place, options)
     const handle = new native.Lock({ ...party, shared: false })
-    return new Mutex('mutex', name, handle, tuning)
+    return new Mutex('mutex', nameOf(place), handle, tuning)
   }
 
   /**

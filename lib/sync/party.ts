@@ -6,7 +6,6 @@ import { closedError } from '../base/errors.js'
 import type { NativePlace, NativeWaiter } from '../base/native.js'
 import {
   access,
-  checkName,
   checkOptions,
   readTuning,
   type AccessOptions,
@@ -14,6 +13,7 @@ import {
   type TuningOptions,
 } from '../base/options.js'
 import { WaitingRoom, type Attempt } from '../base/waiting.js'
+import { checkPlace } from '../place/place.js'
 
 /** Options of opening a primitive that many share. */
 export interface PartyOptions extends AccessOptions, TuningOptions {}
@@ -36,13 +36,13 @@ export interface NativeParty extends NativeWaiter {
 
 /** The common part of all options, read before anything is opened. */
 export function readPartyOptions(
-  name: unknown,
+  place: unknown,
   given: PartyOptions | undefined,
 ): { readonly tuning: Tuning; readonly party: NativePartyOptions } {
   const options = checkOptions(given)
   return {
     tuning: readTuning(options),
-    party: { place: checkName(name), ...access(options) },
+    party: { place: checkPlace(place), ...access(options) },
   }
 }
 

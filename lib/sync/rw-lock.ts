@@ -5,6 +5,7 @@ import { native } from '../base/native.js'
 import { checkName, type WaitOptions } from '../base/options.js'
 import { Lock, type LockGuard } from './lock.js'
 import { readPartyOptions, type PartyOptions } from './party.js'
+import { nameOf, type Place } from '../place/place.js'
 
 /**
  * A named lock that many readers or one writer can have, among all processes and threads of this machine.
@@ -35,10 +36,10 @@ export class RwLock extends Lock {
    * @throws MillraceError `NO_LANE` (56 handles are open), `LAYOUT`, `NOT_OURS`, `CORRUPT`, `NO_SPACE`,
    *   `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `TIMEOUT`
    */
-  static open(name: string, options?: PartyOptions): RwLock {
-    const { tuning, party } = readPartyOptions(name, options)
+  static open(place: Place, options?: PartyOptions): RwLock {
+    const { tuning, party } = readPartyOptions(place, options)
     const handle = new native.Lock({ ...party, shared: true })
-    return new RwLock('rwlock', name, handle, tuning)
+    return new RwLock('rwlock', nameOf(place), handle, tuning)
   }
 
   /**

@@ -57,6 +57,11 @@ Napi::Value unlink_semaphore(const Napi::CallbackInfo& info) {
   return answer(info, Semaphore::unlink(info[0].ToString().Utf8Value()));
 }
 
+// unlinkFile(path) -> was there one?
+Napi::Value unlink_file(const Napi::CallbackInfo& info) {
+  return answer(info, os::unlink_file(info[0].ToString().Utf8Value()));
+}
+
 // detach(buffer): views of it become empty.
 void detach(const Napi::CallbackInfo& info) {
   if (info[0].IsArrayBuffer()) napi_detach_arraybuffer(info.Env(), info[0]);
@@ -91,6 +96,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("unlinkChannel", Napi::Function::New<unlink_channel_>(env, "unlinkChannel"));
   exports.Set("unlinkMemory", Napi::Function::New<unlink_memory>(env, "unlinkMemory"));
   exports.Set("unlinkSemaphore", Napi::Function::New<unlink_semaphore>(env, "unlinkSemaphore"));
+  exports.Set("unlinkFile", Napi::Function::New<unlink_file>(env, "unlinkFile"));
   exports.Set("detach", Napi::Function::New<detach>(env, "detach"));
   exports.Set("monotonicNs", Napi::Function::New<monotonic>(env, "monotonicNs"));
   exports.Set("pageBytes", Napi::Number::New(env, static_cast<double>(os::page_size())));
@@ -101,6 +107,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("FrameWriter", define_frame_writer(env));
   exports.Set("FrameReader", define_frame_reader(env));
   exports.Set("SharedMemory", define_shared_memory(env));
+  exports.Set("NamelessSegment", define_nameless_segment(env));
+  exports.Set("SegmentOffer", define_segment_offer(env));
+  exports.Set("SegmentReceipt", define_segment_receipt(env));
   exports.Set("Lock", define_lock(env));
   exports.Set("CellWriter", define_cell_writer(env));
   exports.Set("CellReader", define_cell_reader(env));

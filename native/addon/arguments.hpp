@@ -10,6 +10,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "millrace/os/object.hpp"
 #include "millrace/place.hpp"
@@ -98,6 +99,37 @@ class Options {
     if (value.IsObject()) return Place::file(Options(value).text("file"));
     return text("place");
   }
+  // { hugePages, lock, prefault, zeroOnClose, numa: { policy, nodes } }
+  [[nodiscard]] os::MemoryOptions memory() const {
+    const Options given(object_.Get("memory"));
+    os::MemoryOptions memory;
+    memory.huge_pages = given.flag("hugePages");
+    memory.lock = given.flag("lock");
+    memory.prefault = given.flag("prefault");
+    memory.zero_on_close = given.flag("zeroOnClose");
+    const Options numa(given.object_.Get("numa"));
+    const std::string policy = numa.text("policy");
+    if (policy == "bind") memory.numa = os::NumaPolicy::bind;
+    if (policy == "preferred") memory.numa = os::NumaPolicy::preferred;
+    if (policy == "interleave") memory.numa = os::NumaPolicy::interleave;
+    memory.nodes = numa.small_list("nodes");
+    return memory;
+  }
+  // Whole numbers; whatever else is in the list is left out.
+  [[nodiscard]] std::vector<std::uint32_t> small_list(const char* key) const {
+    std::vector<std::uint32_t> list;
+    each(key, [&](const Napi::Value& value) {
+      if (value.IsNumber()) list.push_back(small_natural(value.Env(), value, 0xFFFF'FFFFU));
+    });
+    return list;
+  }
+  [[nodiscard]] std::vector<std::string> text_list(const char* key) const {
+    std::vector<std::string> list;
+    each(key, [&](const Napi::Value& value) {
+      if (value.IsString()) list.push_back(value.As<Napi::String>().Utf8Value());
+    });
+    return list;
+  }
   [[nodiscard]] std::uint64_t number(const char* key, std::uint64_t otherwise) const {
     const Napi::Value value = object_.Get(key);
     return value.IsNumber() ? natural(object_.Env(), value, otherwise) : otherwise;
@@ -132,6 +164,15 @@ class Options {
   }
 
  private:
+  template <typename Each>
+  void each(const char* key, Each&& each) const {
+    const Napi::Value value = object_.Get(key);
+    if (!value.IsArray()) return;
+    const auto list = value.As<Napi::Array>();
+    for (std::uint32_t i = 0; i < list.Length(); ++i)
+      each(list.Get(i));
+  }
+
   Napi::Object object_;
 };
 

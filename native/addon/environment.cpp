@@ -32,20 +32,21 @@ Napi::Value Environment::wake_list() {
 }
 
 void Environment::raise(const Error& error) {
-  if (make_error_.IsEmpty()) {
-    Napi::Error::New(env_, error.message).ThrowAsJavaScriptException();
-    return;
-  }
+  const Napi::Value made = error_of(error);
+  if (env_.IsExceptionPending()) return;
+  napi_throw(env_, made);
+}
+
+Napi::Value Environment::error_of(const Error& error) {
+  if (make_error_.IsEmpty()) return Napi::Error::New(env_, error.message).Value();
   const Napi::Value undefined = env_.Undefined();
-  const Napi::Value made = make_error_.Call({
+  return make_error_.Call({
       Napi::String::New(env_, code_name(error.code)),
       Napi::String::New(env_, error.message),
       error.syscall != nullptr ? Napi::String::New(env_, error.syscall) : undefined,
       error.syscall != nullptr ? Napi::Number::New(env_, error.number) : undefined,
       error.path.empty() ? undefined : Napi::String::New(env_, error.path),
   });
-  if (env_.IsExceptionPending()) return;
-  napi_throw(env_, made);
 }
 
 Watcher* Environment::watcher() {
@@ -177,12 +178,17 @@ void Environment::deliver(const std::vector<std::uint32_t>& tokens) {
 }
 
 void Environment::call_on_wake(std::int32_t count) {
-  if (ended_ || on_wake_.IsEmpty()) return;
-  napi_value argument = Napi::Number::New(env_, count);
+  notify(on_wake_, {Napi::Number::New(env_, count)});
+}
+
+void Environment::notify(const Napi::FunctionReference& function,
+                         const std::vector<napi_value>& arguments) {
+  if (ended_ || function.IsEmpty()) return;
   napi_value result = nullptr;
   // make_callback, not call_function: the microtasks of the awakened waiters run before we return.
   const napi_status status =
-      napi_make_callback(env_, nullptr, env_.Global(), on_wake_.Value(), 1, &argument, &result);
+      napi_make_callback(env_, nullptr, env_.Global(), function.Value(), arguments.size(),
+                         arguments.data(), &result);
   if (status == napi_pending_exception) {
     napi_value exception = nullptr;
     if (napi_get_and_clear_last_exception(env_, &exception) == napi_ok) {

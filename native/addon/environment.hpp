@@ -50,6 +50,14 @@ class Environment {
   // Throws `error` as a MillraceError in JavaScript.
   void raise(const Error& error);
 
+  // The same, as a value.
+  Napi::Value error_of(const Error& error);
+
+  // Calls a function of the library from an event. What it throws is an uncaught exception.
+  void notify(const Napi::FunctionReference& function, const std::vector<napi_value>& arguments);
+  // Watches descriptors of this environment; nullptr where the runtime offers nothing for it.
+  Watcher* watcher();
+
   // The doorbell for channels of this trust, made at first use. An environment has at most one for
   // itself and one per group it shares channels with.
   Result<std::uint64_t> doorbell(const os::BellTrust& trust);
@@ -78,7 +86,6 @@ class Environment {
     std::set<std::uint32_t> tokens;
   };
 
-  Watcher* watcher();
   void on_bell(const os::Doorbell& bell);
   void on_peer_death(std::uint64_t bell);
   void deliver(const std::vector<std::uint32_t>& tokens);

@@ -114,6 +114,7 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
     const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
       FrameWriterSpec spec;
       spec.place = options.place();
+      spec.memory = options.memory();
       spec.geometry.slot_bytes = options.number("slotBytes", 0);
       spec.geometry.slots = options.small("slots", spec.geometry.slots);
       spec.geometry.readers = options.small("maxReaders", spec.geometry.readers);
@@ -232,6 +233,7 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
     const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
       FrameReaderSpec spec;
       spec.place = options.place();
+      spec.memory = options.memory();
       spec.policy =
           static_cast<layout::Policy>(std::min<std::uint32_t>(options.small("policy", 0), 2));
       spec.depth = options.small("depth", 0);

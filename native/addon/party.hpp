@@ -81,6 +81,7 @@ class PartyHandle final : public Closable {
     if (!mode.ok()) return mode.error();
     PartyOptions party;
     party.place = options.place();
+    party.memory = options.memory();
     party.mode = mode.value();
     party.owner = options.user("owner");
     BellChoice bell(environment_, party.mode);

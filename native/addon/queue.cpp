@@ -86,6 +86,7 @@ class QueueHandle final : public Closable {
     if (!mode.ok()) return mode.error();
     QueueSpec spec;
     spec.place = options.place();
+    spec.memory = options.memory();
     spec.capacity = options.number("capacity", 0);
     spec.mode = mode.value();
     spec.owner = options.user("owner");

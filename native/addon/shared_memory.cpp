@@ -2,6 +2,7 @@
 #include "millrace/shared_memory.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "addon.hpp"
 #include "arguments.hpp"
@@ -10,6 +11,31 @@
 namespace millrace::addon {
 
 namespace {
+
+// One flush on its way. It keeps the memory mapped: close() need not wait for it.
+class Flush final : public Napi::AsyncWorker {
+ public:
+  Flush(Napi::Env env, Napi::Promise::Deferred deferred, os::MappingPtr memory, std::string path)
+      : Napi::AsyncWorker(env),
+        deferred_(deferred),
+        memory_(std::move(memory)),
+        path_(std::move(path)) {}
+
+  void Execute() override { done_ = SharedMemory::flush(*memory_, path_); }
+  void OnOK() override {
+    if (done_.ok()) {
+      deferred_.Resolve(Env().Undefined());
+    } else {
+      deferred_.Reject(Environment::of(Env()).error_of(done_.error()));
+    }
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  os::MappingPtr memory_;
+  std::string path_;
+  Result<void> done_;
+};
 
 class MemoryObject final : public Napi::ObjectWrap<MemoryObject>, public Closable {
  public:
@@ -26,7 +52,7 @@ class MemoryObject final : public Napi::ObjectWrap<MemoryObject>, public Closabl
     environment_.add(this);
     Napi::Object self = info.This().As<Napi::Object>();
     self.Set("size", Napi::Number::New(info.Env(), static_cast<double>(memory_->memory()->size())));
-    self.Set("path", Napi::String::New(info.Env(), os::object_path(memory_->name())));
+    self.Set("path", Napi::String::New(info.Env(), memory_->path()));
   }
   ~MemoryObject() override { leave(); }
 
@@ -38,6 +64,8 @@ class MemoryObject final : public Napi::ObjectWrap<MemoryObject>, public Closabl
                            InstanceMethod<&MemoryObject::buffer>("buffer"),
                            InstanceMethod<&MemoryObject::read>("read"),
                            InstanceMethod<&MemoryObject::write>("write"),
+                           InstanceMethod<&MemoryObject::flush>("flush"),
+                           InstanceMethod<&MemoryObject::flush_now>("flushNow"),
                            InstanceMethod<&MemoryObject::close>("close"),
                        });
   }
@@ -47,7 +75,8 @@ class MemoryObject final : public Napi::ObjectWrap<MemoryObject>, public Closabl
     auto mode = options.mode();
     if (!mode.ok()) return mode.error();
     MemorySpec spec;
-    spec.name = options.text("name");
+    spec.place = options.place();
+    spec.memory = options.memory();
     spec.size = options.number("size", 0);
     spec.mode = mode.value();
     spec.owner = options.user("owner");
@@ -81,8 +110,29 @@ class MemoryObject final : public Napi::ObjectWrap<MemoryObject>, public Closabl
     if (!mine || offset > size || mine->size > size - offset) {
       return Napi::Number::New(info.Env(), kInvalid);
     }
+    if (auto intact = memory_->check_intact(); !intact.ok()) {
+      environment_.raise(intact.error());
+      return info.Env().Undefined();
+    }
     copy(memory_->memory()->data() + offset, *mine);
     return Napi::Number::New(info.Env(), static_cast<double>(mine->size));
+  }
+  // flush() -> promise, fulfilled when all is on the disk. A thread of the pool waits for that.
+  Napi::Value flush(const Napi::CallbackInfo& info) {
+    const auto deferred = Napi::Promise::Deferred::New(info.Env());
+    auto intact = memory_ ? memory_->check_intact() : make_error(Code::closed, "closed");
+    if (!intact.ok()) {
+      deferred.Reject(environment_.error_of(intact.error()));
+    } else {
+      (new Flush(info.Env(), deferred, memory_->memory(), memory_->path()))->Queue();
+    }
+    return deferred.Promise();
+  }
+  void flush_now(const Napi::CallbackInfo& /*info*/) {
+    if (!memory_) return;
+    auto done = memory_->check_intact();
+    if (done.ok()) done = SharedMemory::flush(*memory_->memory(), memory_->path());
+    if (!done.ok()) environment_.raise(done.error());
   }
   void close(const Napi::CallbackInfo& /*info*/) {
     leave();

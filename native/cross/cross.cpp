@@ -241,7 +241,7 @@ void try_blocking(const std::string& name) {
 
 void try_shared_memory(const std::string& name) {
   MemorySpec spec;
-  spec.name = name;
+  spec.place = name;
   spec.size = 100;
   auto created = SharedMemory::create(spec, soon());
   auto opened = SharedMemory::open(spec, os::Access::read_only, soon());

@@ -18,7 +18,7 @@ namespace {
 struct Memory : Names {
   [[nodiscard]] MemorySpec spec(std::uint64_t size = 0) const {
     MemorySpec wanted;
-    wanted.name = name();
+    wanted.place = name();
     wanted.size = size;
     return wanted;
   }
@@ -84,7 +84,7 @@ TEST_CASE_FIXTURE(Memory,
   CHECK(open().error().code == Code::not_found);
   CHECK(create(0).error().code == Code::invalid_argument);
   MemorySpec reserved = spec(10);
-  reserved.name = "millrace.q." + name();
+  reserved.place = "millrace.q." + name();
   CHECK(SharedMemory::create(reserved, soon()).error().code == Code::invalid_name);
   CHECK(SharedMemory::open(reserved, os::Access::read_write, soon()).error().code ==
         Code::invalid_name);

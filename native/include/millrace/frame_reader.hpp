@@ -24,6 +24,7 @@ namespace millrace {
 
 struct FrameReaderSpec {
   Place place;
+  os::MemoryOptions memory;
   layout::Policy policy = layout::Policy::wait;
   std::uint32_t depth = 0;     // frames that may queue up; 0: a default that suits the policy
   std::uint32_t history = 0;   // past frames wanted on joining
@@ -53,6 +54,7 @@ class FrameReader {
     wanted.kind = layout::Kind::frames;
     wanted.letter = 'f';
     wanted.place = spec.place;
+    wanted.memory = spec.memory;
     wanted.mode = spec.mode;
     wanted.owner = spec.owner;
     wanted.schema = spec.schema;

@@ -27,6 +27,7 @@ namespace millrace {
 
 struct FrameWriterSpec {
   Place place;
+  os::MemoryOptions memory;
   FramesGeometry geometry;
   mode_t mode = 0600;
   std::uint64_t doorbell = 0;
@@ -44,6 +45,7 @@ class FrameWriter {
     wanted.kind = layout::Kind::frames;
     wanted.letter = 'f';
     wanted.place = spec.place;
+    wanted.memory = spec.memory;
     wanted.mode = spec.mode;
     wanted.schema = spec.schema;
     wanted.geometry = detail::FrameChannel::geometry_of(plan.value());

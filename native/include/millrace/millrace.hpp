@@ -5,6 +5,7 @@
 #include "frame_reader.hpp"
 #include "frame_writer.hpp"
 #include "frames_sync.hpp"
+#include "hand_over.hpp"
 #include "queue.hpp"
 #include "queue_sync.hpp"
 #include "shared_memory.hpp"

@@ -17,6 +17,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -26,6 +27,8 @@
 #include "layout/header.hpp"
 #include "os/file.hpp"
 #include "os/file_lock.hpp"
+#include "os/mapping.hpp"
+#include "os/memory_options.hpp"
 #include "os/nameless.hpp"
 #include "os/object.hpp"
 #include "os/place.hpp"
@@ -201,7 +204,7 @@ class Place {
                        : os::allocate_file(fd, bytes, title_);
     }
     if (auto fits = fits_sealed(fd, bytes); !fits.ok()) return fits;
-    if (auto sized = os::allocate_object(fd, bytes, title_); !sized.ok()) return sized;
+    if (auto sized = os::allocate_nameless(fd, bytes, title_); !sized.ok()) return sized;
     if (os::size_is_sealed(fd)) return {};
     if (auto sealed = os::seal_size(fd, title_); !sealed.ok()) return sealed;
     // From here on it cannot change; whoever handed it over may have changed it until now.
@@ -230,6 +233,34 @@ class Place {
       if (auto fits = fits_sealed(fd, bytes); !fits.ok()) return fits;
     }
     return os::empty_nameless(fd, title_);
+  }
+
+  // Segments are cut at ordinary pages; huge ones can only be mapped as a whole.
+  [[nodiscard]] Result<void> check_pages() const {
+    if (!is_nameless() || os::page_bytes_of(given_) == os::page_size()) return {};
+    return make_error(Code::invalid_argument,
+                      "'" + title_ +
+                          "' consists of huge pages, which are for SharedMemory only; for a "
+                          "channel leave hugePages out here, and pass it { memory: { hugePages } }");
+  }
+  // Wiping a file would not wipe the disk: journals, snapshots and flash keep older versions.
+  [[nodiscard]] Result<void> check_wipe(const os::MemoryOptions& options) const {
+    if (!options.zero_on_close || !is_file()) return {};
+    return make_error(Code::invalid_argument,
+                      "zeroOnClose is for memory, and '" + title_ +
+                          "' is a file: its disk keeps older versions; use a name or a "
+                          "NamelessSegment for what must not stay");
+  }
+  // Overwrites all of it with zeroes. In pieces, so that no address space is needed for the whole.
+  static void wipe(int fd) noexcept {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) return;
+    const auto size = static_cast<std::uint64_t>(status.st_size);
+    constexpr std::uint64_t piece = std::uint64_t{16} << 20U;
+    for (std::uint64_t offset = 0; offset < size; offset += piece) {
+      auto mapped = os::map_shared(fd, offset, std::min(piece, size - offset), {});
+      if (mapped.ok()) os::wipe(mapped.value()->data(), mapped.value()->size());
+    }
   }
 
   // The segment is never stale: what it holds is for whoever comes next.

@@ -19,6 +19,7 @@ inline constexpr std::uint64_t kDefaultQueueCapacity = std::uint64_t{256} * 1024
 
 struct QueueSpec {
   Place place;
+  os::MemoryOptions memory;
   std::uint64_t capacity = 0;  // bytes; 0: what is there, or the default for a new queue
   mode_t mode = 0600;
   std::optional<uid_t> owner;
@@ -65,6 +66,7 @@ class QueueSide {
     segment.kind = layout::Kind::queue;
     segment.letter = 'q';
     segment.place = spec.place;
+    segment.memory = spec.memory;
     segment.mode = spec.mode;
     segment.owner = spec.owner;
     segment.keep = spec.keep;

@@ -74,6 +74,7 @@ struct SegmentSpec {
   mode_t mode = 0600;          // of a new segment; the widest accepted of an existing one
   std::optional<uid_t> owner;  // whose segment is accepted; default: this user's
   bool keep = false;           // content outlives a crash of both sides; always so in a file
+  os::MemoryOptions memory;    // of everything that this handle maps
   std::uint64_t schema = 0;    // what this process takes the payload for; 0: it does not say
   layout::Geometry geometry{};
   // Calls Segment::bury for each role of a stale segment of this kind; empty if roles have no doorbell.
@@ -99,6 +100,7 @@ class Segment {
       geometry_ = other.geometry_;
       trust_ = other.trust_;
       place_ = std::move(other.place_);
+      memory_ = std::move(other.memory_);
       unstated_schema_ = other.unstated_schema_;
       created_ = other.created_;
       orphaned_ = other.orphaned_;
@@ -118,6 +120,8 @@ class Segment {
                                const Judge& judge) {
     const Place place = spec.place.for_segment(spec.letter);
     if (auto possible = place.check(); !possible.ok()) return possible.error();
+    if (auto possible = place.check_pages(); !possible.ok()) return possible.error();
+    if (auto possible = place.check_wipe(spec.memory); !possible.ok()) return possible.error();
     int refusals = 0;
     for (int round = 0;; ++round) {
       // Reclaiming takes a second round, a lost race another: they happen even with no time to wait.
@@ -127,6 +131,7 @@ class Segment {
       }
       Segment segment;
       segment.place_ = place;
+      segment.memory_ = spec.memory;
       Result<os::Descriptor> opened = segment.place_.open(os::Access::read_write);
       if (!opened.ok() && opened.error().code == Code::not_found && entry != Entry::attach_only) {
         opened = segment.place_.create(spec.mode);
@@ -190,6 +195,7 @@ class Segment {
       }
       if (!attached.ok()) return attached.error();
       if (auto agreed = segment.agree_on_schema(spec.schema); !agreed.ok()) return agreed.error();
+      if (spec.memory.zero_on_close) segment.set_flag(layout::kZeroOnClose, true);
       segment.orphaned_ = !alive;
       return segment;
     }
@@ -302,8 +308,13 @@ class Segment {
   [[nodiscard]] bool unlinked() const noexcept { return place_.removed(fd_.get(), lock_); }
   // Says that nobody needs it any more: a name is taken away (whoever is on the segment keeps the
   // memory), what is nameless will be begun anew by whoever comes next. A file stays, unless we have
-  // just made it. Only under the lifecycle lock.
+  // just made it. The last one on a segment that somebody wanted wiped does that first. Only under the
+  // lifecycle lock.
   void unlink() noexcept {
+    if (control_ != nullptr && !anyone_else() &&
+        (header().flags.load(std::memory_order_relaxed) & layout::kZeroOnClose) != 0) {
+      place_.wipe(fd_.get());
+    }
     if (place_.is_nameless()) {
       if (control_ != nullptr) header().flags.store(0, std::memory_order_relaxed);
       return;
@@ -314,16 +325,16 @@ class Segment {
 
   // [offset, offset + bytes) of the segment, seen and changed by all.
   [[nodiscard]] Result<os::MappingPtr> map_shared(std::uint64_t offset, std::uint64_t bytes) const {
-    return os::map_shared(fd_.get(), offset, bytes, path());
+    return os::map_shared(fd_.get(), offset, bytes, path(), memory_);
   }
   // The same for a reader that must not change it; see os::kStrayWritesArePrivate.
   [[nodiscard]] Result<os::MappingPtr> map_private(std::uint64_t offset,
                                                    std::uint64_t bytes) const {
-    return os::map_private(fd_.get(), offset, bytes, path());
+    return os::map_private(fd_.get(), offset, bytes, path(), memory_);
   }
   // The same twice in a row.
   [[nodiscard]] Result<os::MappingPtr> map_mirror(std::uint64_t offset, std::uint64_t bytes) const {
-    return os::map_mirror(fd_.get(), offset, bytes, path());
+    return os::map_mirror(fd_.get(), offset, bytes, path(), memory_);
   }
 
   void set_flag(layout::Flag flag, bool on) noexcept {
@@ -385,7 +396,7 @@ class Segment {
     auto facts = os::inspect_object(fd_.get(), path());
     if (facts.ok() && facts.value().size >= sizeof(layout::Header) + sizeof(layout::RoleRecord) &&
         place_.check_steady(fd_.get()).ok()) {
-      auto mapped = map_shared(0, os::page_size());
+      auto mapped = os::map_shared(fd_.get(), 0, os::page_size(), path());
       if (!mapped.ok()) return mapped.error();
       control_ = mapped.take();
       who = "process " +
@@ -459,7 +470,9 @@ class Segment {
     head.schema.store(spec.schema, std::memory_order_relaxed);
     head.geometry = geometry;
     if (place_.is_name()) name().copy(head.name.data(), head.name.size() - 1);
-    head.flags.store(spec.keep ? layout::kKeep : 0U, std::memory_order_relaxed);
+    head.flags.store((spec.keep ? layout::kKeep : 0U) |
+                         (spec.memory.zero_on_close ? layout::kZeroOnClose : 0U),
+                     std::memory_order_relaxed);
     // release: pairs with the acquire in attach(): READY means that all of the above is there.
     head.state.store(static_cast<std::uint32_t>(layout::State::ready), std::memory_order_release);
     return {};
@@ -486,7 +499,7 @@ class Segment {
       return corrupt("is " + std::to_string(size) + " bytes long, too short for a header");
     }
     if (auto steady = place_.check_steady(fd_.get()); !steady.ok()) return steady;
-    auto mapped = map_shared(0, first);
+    auto mapped = os::map_shared(fd_.get(), 0, first, path());
     if (!mapped.ok()) return mapped.error();
     control_ = mapped.take();
     const layout::Header& head = header();
@@ -533,7 +546,7 @@ class Segment {
     }
     auto control_bytes = judge(geometry);
     if (!control_bytes.ok()) return control_bytes.error();
-    if (control_bytes.value() > first) {
+    if (control_bytes.value() > first || memory_.touch_mapping()) {
       mapped = map_shared(0, control_bytes.value());
       if (!mapped.ok()) return mapped.error();
       control_ = mapped.take();
@@ -556,6 +569,7 @@ class Segment {
   layout::Geometry geometry_{};
   os::BellTrust trust_;
   Place place_;
+  os::MemoryOptions memory_;
   std::uint64_t unstated_schema_ = 0;  // to be written with the first role we take
   bool created_ = false;
   bool orphaned_ = false;

@@ -1,7 +1,10 @@
-// A raw named memory object: byte 0 is the user's byte 0, so that a program in any language can open it
-// by its POSIX name. Ownership therefore lives beside it, in a one-page companion segment
-// (millrace.m.<name>) whose locks tell whether the owner and the openers are alive, and which records
-// the object's identity: only an object that a dead owner of ours made is ever reclaimed.
+// A raw piece of memory: byte 0 is the user's byte 0, so that a program in any language can open it.
+//
+// Under a name, ownership lives beside it, in a one-page companion segment (millrace.m.<name>) whose
+// locks tell whether the owner and the openers are alive, and which records the object's identity: only
+// an object that a dead owner of ours made is ever reclaimed.
+// Without a name and in a file there is nothing to be reclaimed, and so no companion: the locks are on
+// the memory itself, at the same bytes as a segment's.
 #pragma once
 
 #include <atomic>
@@ -32,7 +35,8 @@ inline constexpr std::size_t kMemoryRecordOffset = kRolesOffset + sizeof(RoleRec
 }  // namespace layout
 
 struct MemorySpec {
-  std::string name;
+  Place place;
+  os::MemoryOptions memory;
   std::uint64_t size = 0;  // bytes; for create
   mode_t mode = 0600;
   std::optional<uid_t> owner;
@@ -45,14 +49,15 @@ class SharedMemory {
   // openers are dead.
   static Result<std::unique_ptr<SharedMemory>> create(const MemorySpec& spec,
                                                       const os::Deadline& deadline) {
-    if (auto named = check_memory_name(spec.name); !named.ok()) return named.error();
+    if (auto possible = check(spec); !possible.ok()) return possible.error();
     if (spec.size == 0) {
       return make_error(Code::invalid_argument, "size is 0; give the number of bytes to share");
     }
+    if (!spec.place.is_name()) return create_bare(spec, deadline);
     SegmentSpec companion;
     companion.kind = layout::Kind::memory;
     companion.letter = 'm';
-    companion.place = spec.name;
+    companion.place = spec.place;
     companion.mode = spec.mode;
     companion.keep = true;  // never reclaimed unseen: it knows which object is stale
     companion.geometry.total_bytes = os::page_size();
@@ -81,9 +86,10 @@ class SharedMemory {
   // private copy of that page only.
   static Result<std::unique_ptr<SharedMemory>> open(const MemorySpec& spec, os::Access access,
                                                     const os::Deadline& deadline) {
-    if (auto named = check_memory_name(spec.name); !named.ok()) return named.error();
+    if (auto possible = check(spec); !possible.ok()) return possible.error();
+    if (!spec.place.is_name()) return open_bare(spec, access, deadline);
     std::unique_ptr<SharedMemory> self(new SharedMemory);
-    self->name_ = spec.name;
+    self->place_ = spec.place;
     for (;;) {
       auto pinned = self->pin(spec, deadline);
       if (!pinned.ok()) return pinned.error();
@@ -92,7 +98,7 @@ class SharedMemory {
       // A creator cannot replace the object between our pin and our look: it needs the lock we share.
       if (pinned.value()) {
         self->pin_lock_.unlock(layout::kLifecycleByte);
-      } else if (companion_exists(spec.name) && !deadline.passed()) {
+      } else if (companion_exists(self->name()) && !deadline.passed()) {
         continue;  // created meanwhile: what we mapped may be an object that we have not pinned
       }
       if (!mapped.ok()) return mapped.error();
@@ -107,11 +113,41 @@ class SharedMemory {
   [[nodiscard]] const os::MappingPtr& memory() const noexcept { return memory_; }
   [[nodiscard]] bool owner() const noexcept { return owner_; }
   [[nodiscard]] bool read_only() const noexcept { return read_only_; }
-  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  // The name, the path of the file, or "nameless:" and a number.
+  [[nodiscard]] const std::string& name() const noexcept { return place_.title(); }
+  [[nodiscard]] std::string path() const {
+    return place_.is_name() ? os::object_path(name()) : place_.path();
+  }
 
-  // The owner's close removes the object; others keep what they have mapped.
+  // To be asked before the memory is touched by address: somebody may have truncated its file, and a
+  // touch beyond its end would kill the process. One system call for a file, none otherwise.
+  [[nodiscard]] Result<void> check_intact() const {
+    if (!place_.is_file() || !memory_) return {};
+    auto facts = os::inspect_object(fd_.get(), path());
+    if (!facts.ok()) return facts.error();
+    if (facts.value().size >= memory_->size()) return {};
+    return make_error(Code::corrupt,
+                      "the file '" + path() + "' was truncated to " +
+                          std::to_string(facts.value().size) + " of its " +
+                          std::to_string(memory_->size()) +
+                          " bytes while it was open; close it, and make it anew",
+                      path());
+  }
+  // Returns when all of a file that was written is on its disk. Any thread may call it; `memory` and `fd`
+  // outlive the call. Memory without a file has nothing to be flushed to.
+  static Result<void> flush(const os::Mapping& memory, const std::string& path) {
+    if (::msync(memory.data(), memory.size(), MS_SYNC) == 0) return {};
+    return system_error("msync", errno, path);
+  }
+
+  // The owner's close removes the object; others keep what they have mapped. With zeroOnClose the owner
+  // overwrites it first, whoever else maps it.
   void close() noexcept {
+    if (owner_ && zero_on_close_ && memory_) os::wipe(memory_->data(), memory_->size());
     memory_.reset();
+    if (fd_) bare_lock_.unlock_all();  // a map that JavaScript holds would keep them
+    bare_lock_ = os::FileLock();
+    fd_.reset();
     if (companion_ && owner_) {
       const bool locked = companion_->lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
       // A companion without a name: the object's was taken, too, and may be somebody else's by now.
@@ -140,6 +176,115 @@ class SharedMemory {
 
  private:
   SharedMemory() = default;
+
+  static Result<void> check(const MemorySpec& spec) {
+    if (auto possible = spec.place.check_wipe(spec.memory); !possible.ok()) return possible;
+    if (spec.place.is_name()) return check_memory_name(spec.place.title());
+    if (auto possible = spec.place.check(); !possible.ok()) return possible;
+    if (spec.schema == 0) return {};
+    return make_error(Code::invalid_argument,
+                      "a schema is recorded beside the memory, under its name, and '" +
+                          spec.place.title() + "' has none; leave the schema out, or use a name");
+  }
+  // Takes what is nameless, or a file, under its lifecycle lock.
+  Result<os::ObjectFacts> enter_bare(const MemorySpec& spec, bool exclusively,
+                                     const os::Deadline& deadline) {
+    auto facts = os::inspect_object(fd_.get(), path());
+    if (!facts.ok()) return facts;
+    auto ours =
+        os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, path());
+    if (!ours.ok()) return ours.error();
+    auto lock = place_.lock_over(fd_.get(), spec.mode);
+    if (!lock.ok()) return lock.error();
+    bare_lock_ = lock.take();
+    while (!(exclusively ? bare_lock_.try_exclusive(layout::kLifecycleByte)
+                         : bare_lock_.try_shared(layout::kLifecycleByte))) {
+      if (deadline.passed()) return being_created(name());
+      os::sleep_ns(100'000);
+    }
+    return os::inspect_object(fd_.get(), path());
+  }
+  static Error being_created(const std::string& name) {
+    return make_error(Code::timeout, "shared memory '" + name +
+                                         "' is being created by a process that does not finish; "
+                                         "is it stopped? Try again, or end it");
+  }
+  static Result<std::unique_ptr<SharedMemory>> create_bare(const MemorySpec& spec,
+                                                           const os::Deadline& deadline) {
+    std::unique_ptr<SharedMemory> self(new SharedMemory);
+    self->place_ = spec.place;
+    Place& place = self->place_;
+    auto made = place.is_file() ? place.create(spec.mode) : place.open(os::Access::read_write);
+    if (!made.ok()) return made.error();
+    self->fd_ = made.take();
+    auto facts = self->enter_bare(spec, true, deadline);
+    if (!facts.ok()) return facts.error();
+    auto filled = self->fill_bare(spec);
+    if (!filled.ok()) {
+      if (place.unpublished()) place.remove();
+      return filled.error();
+    }
+    if (auto published = place.publish(self->fd_.get()); !published.ok()) {
+      if (published.error().code == Code::exists) {
+        published.error().message =
+            "the file '" + place.title() + "' exists; open it instead, or unlink it first";
+      }
+      return published.error();
+    }
+    self->owner_ = true;
+    self->zero_on_close_ = spec.memory.zero_on_close;
+    self->bare_lock_.unlock(layout::kLifecycleByte);
+    return self;
+  }
+  Result<void> fill_bare(const MemorySpec& spec) {
+    if (bare_lock_.held_by_other(layout::kFirstRoleByte, 0)) {
+      return make_error(Code::exists,
+                        "'" + name() +
+                            "' is in use already; open it instead, or use a new NamelessSegment");
+    }
+    if (auto set = place_.set_mode(fd_.get(), spec.mode); !set.ok()) return set;
+    if (place_.is_nameless()) {
+      if (auto emptied = place_.empty(fd_.get(), spec.size); !emptied.ok()) return emptied;
+    }
+    if (auto sized = place_.allocate(fd_.get(), spec.size); !sized.ok()) return sized;
+    auto mapped = os::map_shared(fd_.get(), 0, spec.size, path(), spec.memory);
+    if (!mapped.ok()) return mapped.error();
+    memory_ = mapped.take();
+    (void)bare_lock_.try_exclusive(layout::kFirstRoleByte + layout::kOwnerRole);
+    return {};
+  }
+  static Result<std::unique_ptr<SharedMemory>> open_bare(const MemorySpec& spec, os::Access access,
+                                                         const os::Deadline& deadline) {
+    std::unique_ptr<SharedMemory> self(new SharedMemory);
+    self->place_ = spec.place;
+    auto opened = self->place_.open(access);
+    if (!opened.ok()) return opened.error();
+    self->fd_ = opened.take();
+    auto facts = self->enter_bare(spec, false, deadline);
+    if (!facts.ok()) return facts.error();
+    const std::uint64_t size = facts.value().size;
+    if (size == 0) {
+      return self->place_.is_file()
+                 ? make_error(Code::corrupt,
+                              "the file '" + self->name() +
+                                  "' is empty; it was truncated or is not shared memory: remove it")
+                 : make_error(Code::not_found,
+                              "'" + self->name() +
+                                  "' holds no memory (yet); create it first, or wait for its creator");
+    }
+    if (auto steady = self->place_.check_steady(self->fd_.get()); !steady.ok()) {
+      return steady.error();
+    }
+    self->read_only_ = access == os::Access::read_only;
+    auto mapped = self->read_only_
+                      ? os::map_private(self->fd_.get(), 0, size, self->path(), spec.memory)
+                      : os::map_shared(self->fd_.get(), 0, size, self->path(), spec.memory);
+    if (!mapped.ok()) return mapped.error();
+    self->memory_ = mapped.take();
+    (void)self->bare_lock_.try_shared(layout::kFirstRoleByte + layout::kOpenerRole);
+    self->bare_lock_.unlock(layout::kLifecycleByte);
+    return self;
+  }
 
   static Result<void> check_memory_name(const std::string& name) {
     if (auto named = check_name(name); !named.ok()) return named;
@@ -179,15 +324,16 @@ class SharedMemory {
 
   // Under the companion's lifecycle lock.
   Result<void> create_object(const MemorySpec& spec) {
-    name_ = spec.name;
+    place_ = spec.place;
+    zero_on_close_ = spec.memory.zero_on_close;
     remove_stale_object();
     record().identity.store(0, std::memory_order_relaxed);
     record().size.store(spec.size, std::memory_order_relaxed);
     record().creating.store(1, std::memory_order_seq_cst);
-    auto created = os::create_object(spec.name, spec.mode);
+    auto created = os::create_object(name(), spec.mode);
     if (!created.ok()) {
       if (created.error().code == Code::exists) {
-        created.error().message = "'" + os::object_path(spec.name) +
+        created.error().message = "'" + path() +
                                   "' exists and was not made by millrace; open it, choose another "
                                   "name, or unlink it if it is a leftover";
       }
@@ -195,11 +341,11 @@ class SharedMemory {
     }
     const os::Descriptor fd = created.take();
     auto done = fill(fd.get(), spec);
-    if (!done.ok()) os::unlink_object(spec.name);
+    if (!done.ok()) os::unlink_object(name());
     return done;
   }
   Result<void> fill(int fd, const MemorySpec& spec) {
-    const std::string path = os::object_path(spec.name);
+    const std::string path = this->path();
     auto facts = os::inspect_object(fd, path);
     if (!facts.ok()) return facts.error();
     identity_ = facts.value().identity;
@@ -207,7 +353,7 @@ class SharedMemory {
     if (auto set = os::set_object_mode(fd, spec.mode, path); !set.ok()) return set;
     if (auto sized = os::allocate_object(fd, spec.size, path); !sized.ok()) return sized;
     record().creating.store(0, std::memory_order_relaxed);
-    auto mapped = os::map_shared(fd, 0, spec.size, path);
+    auto mapped = os::map_shared(fd, 0, spec.size, path, spec.memory);
     if (!mapped.ok()) return mapped.error();
     memory_ = mapped.take();
     return {};
@@ -215,50 +361,50 @@ class SharedMemory {
   // What a dead owner left: the object it recorded, or the empty one it was killed while creating.
   void remove_stale_object() const noexcept {
     if (companion_->created()) return;
-    auto opened = os::open_object(name_, os::Access::read_only);
+    auto opened = os::open_object(name(), os::Access::read_only);
     if (!opened.ok()) return;
-    auto facts = os::inspect_object(opened.value().get(), os::object_path(name_));
+    auto facts = os::inspect_object(opened.value().get(), path());
     if (!facts.ok()) return;
     const bool recorded =
         os::is_recorded_object(facts.value(), record().identity.load(std::memory_order_relaxed),
                                record().size.load(std::memory_order_relaxed));
     const bool half_made = record().creating.load(std::memory_order_relaxed) == 1 &&
                            facts.value().size == 0 && facts.value().owner == ::geteuid();
-    if (recorded || half_made) os::unlink_object(name_);
+    if (recorded || half_made) os::unlink_object(name());
   }
   void remove_own_object() const noexcept {
-    auto opened = os::open_object(name_, os::Access::read_only);
+    auto opened = os::open_object(name(), os::Access::read_only);
     if (!opened.ok()) return;
-    auto facts = os::inspect_object(opened.value().get(), os::object_path(name_));
+    auto facts = os::inspect_object(opened.value().get(), path());
     if (facts.ok() && os::is_recorded_object(facts.value(), identity_,
                                              record().size.load(std::memory_order_relaxed))) {
-      os::unlink_object(name_);
+      os::unlink_object(name());
     }
   }
 
   Result<void> map_existing(const MemorySpec& spec, os::Access access) {
-    auto opened = os::open_object(spec.name, access);
+    auto opened = os::open_object(name(), access);
     if (!opened.ok()) {
       if (opened.error().code == Code::not_found) {
-        opened.error().message = "shared memory '" + spec.name +
+        opened.error().message = "shared memory '" + name() +
                                  "' does not exist (yet); create it first, or wait for its creator";
       }
       return opened.error();
     }
     const os::Descriptor fd = opened.take();
-    const std::string path = os::object_path(spec.name);
+    const std::string path = this->path();
     auto facts = os::inspect_object(fd.get(), path);
     if (!facts.ok()) return facts.error();
     auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, path);
     if (!ours.ok()) return ours.error();
     if (facts.value().size == 0) {
       return make_error(Code::not_found,
-                        "shared memory '" + spec.name +
+                        "shared memory '" + name() +
                             "' has no size yet; its creator has not finished, wait for it");
     }
     const std::uint64_t size = exact_size(facts.value());
-    auto mapped = access == os::Access::read_only ? os::map_private(fd.get(), 0, size, path)
-                                                  : os::map_shared(fd.get(), 0, size, path);
+    auto mapped = access == os::Access::read_only ? os::map_private(fd.get(), 0, size, path, spec.memory)
+                                                  : os::map_shared(fd.get(), 0, size, path, spec.memory);
     if (!mapped.ok()) return mapped.error();
     memory_ = mapped.take();
     read_only_ = access == os::Access::read_only;
@@ -282,14 +428,14 @@ class SharedMemory {
     if (head->magic != layout::kMagic || head->major != layout::kMajor) return {};
     const std::uint64_t found = head->schema.load(std::memory_order_relaxed);
     if (found == 0 || found == stated) return {};
-    return schema_differs(name_, found, stated, os::object_path(name_));
+    return schema_differs(name(), found, stated, path());
   }
   // Of the object we pinned, to be read; nothing if there is none.
   [[nodiscard]] os::MappingPtr map_companion() const {
     if (!pin_fd_) return nullptr;
-    auto facts = os::inspect_object(pin_fd_.get(), os::object_path(name_));
+    auto facts = os::inspect_object(pin_fd_.get(), path());
     if (!facts.ok() || facts.value().size < os::page_size()) return nullptr;
-    auto mapped = os::map_private(pin_fd_.get(), 0, os::page_size(), os::object_path(name_));
+    auto mapped = os::map_private(pin_fd_.get(), 0, os::page_size(), path());
     return mapped.ok() ? mapped.take() : nullptr;
   }
 
@@ -299,7 +445,7 @@ class SharedMemory {
   // Says that we use the object, so that nobody takes it for stale. Objects made by other programs have
   // no companion; then there is nothing to pin (false). True: pinned, and still sharing the lifecycle lock.
   Result<bool> pin(const MemorySpec& spec, const os::Deadline& deadline) {
-    const std::string object = object_name_of('m', spec.name);
+    const std::string object = object_name_of('m', name());
     for (;;) {
       auto opened = os::open_object(object, os::Access::read_only);
       if (!opened.ok()) {
@@ -317,10 +463,7 @@ class SharedMemory {
       // Shared with other openers, excluded from the creator's reclaiming.
       while (!lock.value().try_shared(layout::kLifecycleByte)) {
         if (deadline.passed()) {
-          return make_error(Code::timeout,
-                            "shared memory '" + spec.name +
-                                "' is being created by a process that does not finish; "
-                                "is it stopped? Try again, or end it");
+          return being_created(name());
         }
         os::sleep_ns(100'000);
       }
@@ -336,9 +479,12 @@ class SharedMemory {
   std::optional<Segment> companion_;
   os::Descriptor pin_fd_;
   os::FileLock pin_lock_;
-  std::string name_;
+  Place place_;
   std::uint64_t identity_ = 0;  // of the object we own
+  os::Descriptor fd_;        // of what has no companion
+  os::FileLock bare_lock_;   // on it
   bool owner_ = false;
+  bool zero_on_close_ = false;
   bool read_only_ = false;
 };
 

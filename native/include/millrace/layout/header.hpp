@@ -53,6 +53,8 @@ enum Flag : std::uint32_t {
   kLingering = 1U << 0U,
   // The user asked that content outlives a crash of both sides.
   kKeep = 1U << 1U,
+  // The user asked that the last one on it overwrites it with zeroes.
+  kZeroOnClose = 1U << 2U,
 };
 
 // Bytes that locks are taken on.

@@ -10,8 +10,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "../result.hpp"
+#include "memory_options.hpp"
 #include "object.hpp"
 #include "place.hpp"
 #include "reader_map.hpp"
@@ -27,39 +29,62 @@ class Mapping {
 
   [[nodiscard]] std::byte* data() const noexcept { return base_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  // Another map that lives as long as this one.
+  void accompany(std::shared_ptr<Mapping> other) noexcept { other_ = std::move(other); }
 
  private:
   std::byte* base_;
   std::size_t size_;
+  std::shared_ptr<Mapping> other_;
 };
 
 using MappingPtr = std::shared_ptr<Mapping>;
 
 // [offset, offset + size) of the object, seen and changed by all.
 inline Result<MappingPtr> map_shared(int fd, std::uint64_t offset, std::uint64_t bytes,
-                                     const std::string& path) {
+                                     const std::string& path, const MemoryOptions& options = {}) {
   const auto size = static_cast<std::size_t>(bytes);
   if (size != bytes) return system_error("mmap", ENOMEM, path);  // 32-bit process
   void* base =
       ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(offset));
   if (base == MAP_FAILED) return system_error("mmap", errno, path);
-  return std::make_shared<Mapping>(static_cast<std::byte*>(base), size);
+  auto mapping = std::make_shared<Mapping>(static_cast<std::byte*>(base), size);
+  if (auto done = treat_shared(base, size, fd, options, path); !done.ok()) return done.error();
+  return mapping;
 }
 
 // The same for a reader that must not change it; see kStrayWritesArePrivate.
 inline Result<MappingPtr> map_private(int fd, std::uint64_t offset, std::uint64_t bytes,
-                                      const std::string& path) {
+                                      const std::string& path, const MemoryOptions& options = {}) {
+  if (options.huge_pages || options.numa != NumaPolicy::none || options.zero_on_close) {
+    return make_error(Code::invalid_argument,
+                      "hugePages, numa and zeroOnClose change the memory; a reader can ask for lock "
+                      "and prefault only",
+                      path);
+  }
   const auto size = static_cast<std::size_t>(bytes);
   if (size != bytes) return system_error("mmap", ENOMEM, path);  // 32-bit process
   void* base = mmap_for_reader(fd, static_cast<off_t>(offset), size);
   if (base == MAP_FAILED) return system_error("mmap", errno, path);
-  return std::make_shared<Mapping>(static_cast<std::byte*>(base), size);
+  auto mapping = std::make_shared<Mapping>(static_cast<std::byte*>(base), size);
+  if (options.lock) {
+    // Locking a private, writable map would make private copies of all its pages, which no longer follow
+    // the writer. So another map, shared and read-only, holds the pages in memory.
+    void* held = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(offset));
+    if (held == MAP_FAILED) return system_error("mmap", errno, path);
+    mapping->accompany(std::make_shared<Mapping>(static_cast<std::byte*>(held), size));
+    if (auto done = lock_memory(held, size, path); !done.ok()) return done.error();
+  }
+  if (options.prefault) {
+    if (auto done = prefault_memory(base, size, false, path); !done.ok()) return done.error();
+  }
+  return mapping;
 }
 
 // `bytes` of the object twice in a row, so that a ring's messages are contiguous at every
 // position. The address range is reserved first, so the second map cannot land on anything else.
 inline Result<MappingPtr> map_mirror(int fd, std::uint64_t offset, std::uint64_t bytes,
-                                     const std::string& path) {
+                                     const std::string& path, const MemoryOptions& options = {}) {
   const auto size = static_cast<std::size_t>(bytes);
   if (size != bytes || size > SIZE_MAX / 2) {  // 32-bit process
     return system_error("mmap", ENOMEM, path);
@@ -74,6 +99,14 @@ inline Result<MappingPtr> map_mirror(int fd, std::uint64_t offset, std::uint64_t
                static_cast<off_t>(offset)) == MAP_FAILED) {
       return system_error("mmap", errno, path);
     }
+  }
+  // Both halves are the same pages: treated once, but present in both.
+  if (auto done = treat_shared(mapping->data(), size, fd, options, path); !done.ok()) {
+    return done.error();
+  }
+  if (options.prefault) {
+    auto done = prefault_memory(mapping->data() + size, size, true, path);
+    if (!done.ok()) return done.error();
   }
   return mapping;
 }

@@ -26,6 +26,7 @@ namespace millrace {
 // What the user of a primitive chooses.
 struct PartyOptions {
   Place place;
+  os::MemoryOptions memory;
   mode_t mode = 0600;
   std::optional<uid_t> owner;
   std::uint64_t doorbell = 0;  // where this party can be woken; 0: it only ever blocks or polls
@@ -67,6 +68,7 @@ class Parties {
     wanted.kind = spec.kind;
     wanted.letter = spec.letter;
     wanted.place = spec.place;
+    wanted.memory = spec.memory;
     wanted.mode = spec.mode;
     wanted.owner = spec.owner;
     wanted.keep = spec.keep;

@@ -32,6 +32,13 @@ inline Result<void> seal_size(int /*fd*/, const std::string& /*path*/) {
 inline Result<Descriptor> reopen(int /*fd*/, Access /*access*/, const std::string& /*path*/) {
   return no_nameless_memory();
 }
+[[nodiscard]] inline std::uint64_t page_bytes_of(int /*fd*/) noexcept {
+  return page_size();
+}
+inline Result<void> allocate_nameless(int /*fd*/, std::uint64_t /*size*/,
+                                      const std::string& /*path*/) {
+  return no_nameless_memory();
+}
 inline Result<void> empty_nameless(int /*fd*/, const std::string& /*path*/) {
   return no_nameless_memory();
 }

@@ -11,8 +11,10 @@
 #pragma once
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -87,6 +89,33 @@ inline Result<Descriptor> reopen(int fd, Access access, const std::string& path)
                     "(containers and chroots: mount -t proc proc /proc)";
   }
   return error;
+}
+
+// Bytes of the pages it consists of.
+[[nodiscard]] inline std::uint64_t page_bytes_of(int fd) noexcept {
+  struct stat status {};
+  struct statfs system {};
+  const bool huge = ::fstatfs(fd, &system) == 0 && ::fstat(fd, &status) == 0 &&
+                    static_cast<unsigned long>(system.f_type) == HUGETLBFS_MAGIC;
+  return huge ? static_cast<std::uint64_t>(status.st_blksize) : page_size();
+}
+
+// Sizes it, with its memory reserved.
+inline Result<void> allocate_nameless(int fd, std::uint64_t size, const std::string& path) {
+  const std::uint64_t unit = page_bytes_of(fd);
+  if (unit == page_size()) return allocate_object(fd, size, path);
+  if (size % unit != 0) {
+    return make_error(Code::invalid_argument,
+                      "'" + path + "' consists of huge pages: its size must be a multiple of " +
+                          std::to_string(unit) + ", not " + std::to_string(size));
+  }
+  auto sized = allocate_object(fd, size, path);
+  if (!sized.ok() && sized.error().code == Code::no_space) {
+    sized.error().message = "no huge pages are free for the " + std::to_string(size) +
+                            " bytes of '" + path + "'; reserve " + std::to_string(size / unit) +
+                            " more (as root: /proc/sys/vm/nr_hugepages), or do without them";
+  }
+  return sized;
 }
 
 // Zeroes without a size changing; the memory has to be reserved again.

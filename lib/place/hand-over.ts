@@ -1,0 +1,253 @@
+// Handing nameless segments to processes that are no children: over a Unix socket, with a look at who is
+// at the other end.
+
+import { abortedError, invalidArgument, timeoutError } from '../base/errors.js'
+import { native, type NativeSegmentOffer } from '../base/native.js'
+import { openWhenThere } from '../base/opening.js'
+import {
+  access,
+  checkOptions,
+  checkSignal,
+  duration,
+  wholeNumbers,
+  type AccessOptions,
+  type WaitOptions,
+} from '../base/options.js'
+import { NamelessSegment } from './nameless-segment.js'
+
+/**
+ * Who may be at the other end: whoever's user id is in `uids`, or whose (primary) group id is in `gids`. With
+ * neither list: processes of this user. `pids` narrows that further.
+ */
+export interface Allow {
+  readonly uids?: readonly number[] | undefined
+  readonly gids?: readonly number[] | undefined
+  readonly pids?: readonly number[] | undefined
+}
+
+/** What the kernel says about the process at the other end. */
+export interface PeerCredentials {
+  readonly uid: number
+  readonly gid: number
+  /** 0 if it lives in another pid namespace. */
+  readonly pid: number
+}
+
+export interface OfferOptions extends Pick<AccessOptions, 'mode'> {
+  /** Who is served. Default: processes of this user. */
+  readonly allow?: Allow | undefined
+  /** Closes the offer. */
+  readonly signal?: AbortSignal | undefined
+  /** Is told of each peer that was turned away because `allow` does not name it. */
+  readonly onRefused?: ((peer: PeerCredentials) => void) | undefined
+}
+
+export interface ReceiveOptions extends WaitOptions {
+  /** Whose segments are taken. Default: those of processes of this user. */
+  readonly allow?: Allow | undefined
+  /** Milliseconds to wait for somebody to offer, and for the answer; default 5000. */
+  readonly timeout?: number | undefined
+}
+
+/** The indices of Served in native/include/millrace/hand_over.hpp. */
+const outcomes = ['nobody', 'served', 'refused', 'failed'] as const
+
+/** Serves segments until it is closed. Keeps the process alive, unless `unref()` was called. */
+export class SegmentOffer {
+  /** Of the socket. */
+  readonly path: string
+  readonly #native: NativeSegmentOffer
+  readonly #counts = { nobody: 0, served: 0, refused: 0, failed: 0 }
+  readonly #signal: AbortSignal | undefined
+  readonly #onAbort = () => {
+    this.close()
+  }
+  #closed = false
+
+  /** @internal */
+  constructor(
+    path: string,
+    segments: Readonly<Record<string, NamelessSegment>>,
+    options: OfferOptions,
+  ) {
+    const { onRefused } = options
+    if (onRefused !== undefined && typeof onRefused !== 'function') {
+      throw invalidArgument('onRefused must be a function')
+    }
+    this.path = path
+    this.#signal = checkSignal(options.signal)
+    const entries = Object.entries(segments)
+    for (const [name, segment] of entries) {
+      if (!((segment as unknown) instanceof NamelessSegment)) {
+        throw invalidArgument(`'${name}' must be a NamelessSegment`)
+      }
+    }
+    const wanted = {
+      path,
+      mode: access(options).mode,
+      names: entries.map(([name]) => name),
+      fds: entries.map(([, segment]) => segment.fd),
+      ...readAllow(options.allow),
+    }
+    if (this.#signal?.aborted) throw abortedError(this.#signal)
+    this.#native = new native.SegmentOffer(wanted, (outcome, uid, gid, pid) => {
+      const what = outcomes[outcome] ?? 'failed'
+      this.#counts[what]++
+      if (what === 'refused') onRefused?.({ uid, gid, pid })
+    })
+    this.#native.hold(true)
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  /** Peers that got the segments. */
+  get served(): number {
+    return this.#counts.served
+  }
+
+  /** Peers that were turned away, because `allow` does not name them. */
+  get refused(): number {
+    return this.#counts.refused
+  }
+
+  /** Peers that left before they were served, or that the system had no resources to serve. */
+  get failed(): number {
+    return this.#counts.failed
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Keeps the process alive (the default). */
+  ref(): this {
+    if (!this.#closed) this.#native.hold(true)
+    return this
+  }
+
+  /** Lets the process end. */
+  unref(): this {
+    if (!this.#closed) this.#native.hold(false)
+    return this
+  }
+
+  /** Ends the offer and removes the socket. Who has received segments keeps them. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#native.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
+/**
+ * Offers segments at a Unix socket: every process that connects, and that `allow` names, gets all of them. The
+ * socket has mode 0600, or the `mode` given; one that a dead process left is replaced. The offer goes on
+ * if the segments are closed here.
+ *
+ * @example
+ * ```ts
+ * using offer = await offerSegments('/run/user/1000/camera', { camera: segment })
+ * // in another process
+ * const { camera } = await receiveSegments('/run/user/1000/camera')
+ * ```
+ *
+ * @throws MillraceError (as rejection) `EXISTS` (a living process offers there, or something else is there),
+ *   `NOT_OURS`, `PERMISSION`, `ABORTED`, `CLOSED`, `INVALID_ARGUMENT`, `INVALID_NAME`,
+ *   `UNSUPPORTED_PLATFORM` (macOS), `SYSTEM`
+ */
+export async function offerSegments(
+  socketPath: string,
+  segments: Readonly<Record<string, NamelessSegment>>,
+  options?: OfferOptions,
+): Promise<SegmentOffer> {
+  const given = checkOptions(options)
+  if (typeof segments !== 'object' || (segments as unknown) === null) {
+    throw invalidArgument('segments must be an object of nameless segments')
+  }
+  return await Promise.resolve(new SegmentOffer(checkPath(socketPath), segments, given))
+}
+
+/**
+ * Receives what another process offers at a Unix socket; waits for it to appear, up to `timeout`. Both sides
+ * look at who the other is: what is offered by somebody whom `allow` does not name is not taken.
+ *
+ * @throws MillraceError (as rejection) `NOT_FOUND` (nobody offers, in time), `TIMEOUT` (no answer), `NOT_OURS`
+ *   (who offers is not allowed), `PERMISSION` (we were refused), `CORRUPT` (not a message of an offer),
+ *   `LAYOUT`, `ABORTED`, `INVALID_ARGUMENT`, `UNSUPPORTED_PLATFORM` (macOS), `SYSTEM`
+ */
+export async function receiveSegments(
+  socketPath: string,
+  options?: ReceiveOptions,
+): Promise<Record<string, NamelessSegment>> {
+  const given = checkOptions(options)
+  const signal = checkSignal(given.signal)
+  const timeout = duration(given, 'timeout', 5000)
+  const end = performance.now() + timeout
+  const wanted = { path: checkPath(socketPath), ...readAllow(given.allow) }
+  let look = (): void => undefined
+  const receipt = await openWhenThere(
+    () =>
+      new native.SegmentReceipt(wanted, () => {
+        look()
+      }),
+    timeout,
+    signal,
+  )
+  let timer: NodeJS.Timeout | undefined
+  let onAbort: (() => void) | undefined
+  try {
+    const parts = await new Promise<readonly (string | number)[]>((resolve, reject) => {
+      look = () => {
+        try {
+          const taken = receipt.take()
+          if (taken !== undefined) resolve(taken)
+        } catch (error) {
+          reject(error as Error)
+        }
+      }
+      onAbort = () => {
+        reject(abortedError(signal!))
+      }
+      if (signal?.aborted) onAbort()
+      signal?.addEventListener('abort', onAbort, { once: true })
+      if (timeout !== Infinity) {
+        timer = setTimeout(
+          () => {
+            reject(timeoutError(`an answer at '${wanted.path}'`, timeout))
+          },
+          Math.max(end - performance.now(), 1),
+        )
+      }
+      look() // it may have come before we watched
+    })
+    return record(parts)
+  } finally {
+    clearTimeout(timer)
+    if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort)
+    receipt.close()
+  }
+}
+
+/** From name, descriptor, name, descriptor, … */
+function record(parts: readonly (string | number)[]): Record<string, NamelessSegment> {
+  const segments: [string, NamelessSegment][] = []
+  for (let i = 0; i + 1 < parts.length; i += 2) {
+    segments.push([String(parts[i]), NamelessSegment.own(Number(parts[i + 1]))])
+  }
+  return Object.fromEntries(segments)
+}
+
+function readAllow(given: Allow | undefined) {
+  const allow = checkOptions(given)
+  const ids = (key: keyof Allow) => wholeNumbers(allow, key, [0, 0xffff_ffff])
+  return { uids: ids('uids'), gids: ids('gids'), pids: ids('pids') }
+}
+
+function checkPath(path: unknown): string {
+  if (typeof path === 'string' && path !== '') return path
+  throw invalidArgument('the path of a socket must be a string, and not empty')
+}

@@ -1,0 +1,25 @@
+// Where channels and shared memory live, as every factory takes it.
+
+import type { NativePlace } from '../base/native.js'
+import { checkName } from '../base/options.js'
+import { MappedFile } from './mapped-file.js'
+import { NamelessSegment } from './nameless-segment.js'
+
+/**
+ * Where a channel or shared memory lives: under a name, which every process of this user can open; in
+ * memory without a name, which is handed over; or in a file, which outlives all processes.
+ */
+export type Place = string | NamelessSegment | MappedFile
+
+/** As the addon takes it; anything that is no place is refused. */
+export function checkPlace(place: unknown): NativePlace {
+  if (place instanceof NamelessSegment) return place.fd
+  if (place instanceof MappedFile) return { file: place.path }
+  return checkName(place)
+}
+
+/** What messages call it. */
+export function nameOf(place: Place): string {
+  if (typeof place === 'string') return place
+  return place instanceof MappedFile ? place.path : place.name
+}

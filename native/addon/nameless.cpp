@@ -1,0 +1,251 @@
+// Nameless segments as JavaScript objects, and the two ends of handing them over.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <utility>
+#include <vector>
+
+#include "addon.hpp"
+#include "arguments.hpp"
+#include "environment.hpp"
+#include "millrace/hand_over.hpp"
+#include "millrace/place.hpp"
+
+namespace millrace::addon {
+
+namespace {
+
+// Holds the one descriptor. Closed with close(), with the object, or with its environment.
+class NamelessObject final : public Napi::ObjectWrap<NamelessObject> {
+ public:
+  // new NamelessSegment({ mode, hugePages }), a new one; ({ given: fd }), an own description of what that
+  // descriptor leads to; ({ own: fd }), which becomes ours
+  explicit NamelessObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NamelessObject>(info) {
+    auto got = obtain(Options(info[0]));
+    if (!got.ok()) {
+      Environment::of(info.Env()).raise(got.error());
+      return;
+    }
+    fd_ = got.take();
+    Napi::Object self = info.This().As<Napi::Object>();
+    self.Set("fd", Napi::Number::New(info.Env(), fd_.get()));
+    self.Set("title", Napi::String::New(info.Env(), Place::nameless(fd_.get()).title()));
+  }
+
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NamelessSegment",
+                       {InstanceMethod<&NamelessObject::close>("close")});
+  }
+
+ private:
+  static Result<os::Descriptor> obtain(const Options& options) {
+    constexpr std::uint64_t none = ~std::uint64_t{0};
+    if (const std::uint64_t own = options.number("own", none); own != none) {
+      return os::Descriptor(static_cast<int>(own));
+    }
+    if (const std::uint64_t given = options.number("given", none); given != none) {
+      const Place place = Place::nameless(static_cast<int>(given));
+      if (auto possible = place.check(); !possible.ok()) return possible.error();
+      return place.open(os::Access::read_write);
+    }
+    auto mode = options.mode();
+    if (!mode.ok()) return mode.error();
+    return os::create_nameless(mode.value(), options.flag("hugePages"));
+  }
+  void close(const Napi::CallbackInfo& /*info*/) { fd_.reset(); }
+
+  os::Descriptor fd_;
+};
+
+AllowList allow_list(const Options& options) {
+  return AllowList{options.small_list("uids"), options.small_list("gids"),
+                   options.small_list("pids")};
+}
+
+// A descriptor watched by the event loop, with a function that is called when it is readable.
+class Watched {
+ public:
+  explicit Watched(Napi::Env env) : environment_(Environment::of(env)) {}
+  Watched(const Watched&) = delete;
+  Watched& operator=(const Watched&) = delete;
+  ~Watched() { stop(); }
+
+  Result<void> start(int fd, std::function<void()> on_readable) {
+    watcher_ = environment_.watcher();
+    if (watcher_ != nullptr) {
+      watch_ = watcher_->start(fd, Interest::readable, std::move(on_readable));
+    }
+    if (watch_ != nullptr) return {};
+    return make_error(Code::unsupported_runtime, "this runtime refuses to poll a socket");
+  }
+  void hold(bool alive) {
+    if (watch_ != nullptr) watcher_->hold(watch_, alive);
+  }
+  void stop() {
+    if (watch_ != nullptr) watcher_->stop(std::exchange(watch_, nullptr));
+  }
+
+ private:
+  Environment& environment_;
+  Watcher* watcher_ = nullptr;
+  Watcher::Watch* watch_ = nullptr;
+};
+
+class OfferObject final : public Napi::ObjectWrap<OfferObject>, public Closable {
+ public:
+  // new SegmentOffer({ path, mode, names, fds, uids, gids, pids }, onPeer(outcome, uid, gid, pid))
+  explicit OfferObject(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<OfferObject>(info),
+        environment_(Environment::of(info.Env())),
+        watched_(info.Env()) {
+    auto done = open(Options(info[0]));
+    if (!done.ok()) {
+      offer_.reset();
+      environment_.raise(done.error());
+      return;
+    }
+    on_peer_ = Napi::Persistent(info[1].As<Napi::Function>());
+    environment_.add(this);
+  }
+  ~OfferObject() override { leave(); }
+
+  void close_now() noexcept override { leave(); }
+
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "SegmentOffer",
+                       {
+                           InstanceMethod<&OfferObject::hold>("hold"),
+                           InstanceMethod<&OfferObject::close>("close"),
+                       });
+  }
+
+ private:
+  static constexpr int kServedAtOnce = 16;  // then the event loop has its turn
+
+  Result<void> open(const Options& options) {
+    auto mode = options.mode();
+    if (!mode.ok()) return mode.error();
+    const std::vector<std::string> names = options.text_list("names");
+    const std::vector<std::uint32_t> fds = options.small_list("fds");
+    if (names.size() != fds.size()) return make_error(Code::invalid_argument, "names without fds");
+    std::vector<OfferedSegment> segments;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      os::Descriptor same(::fcntl(static_cast<int>(fds[i]), F_DUPFD_CLOEXEC, 0));
+      if (!same) return system_error("fcntl", errno);
+      segments.push_back({names[i], std::move(same)});
+    }
+    auto opened =
+        Offer::open(options.text("path"), mode.value(), allow_list(options), std::move(segments));
+    if (!opened.ok()) return opened.error();
+    offer_ = opened.take();
+    return watched_.start(offer_->fd(), [this] { on_readable(); });
+  }
+  void on_readable() {
+    for (int i = 0; i < kServedAtOnce && offer_; ++i) {
+      PeerIdentity peer;
+      const Served served = offer_->serve(peer);
+      if (served == Served::nobody) return;
+      const Napi::HandleScope scope(Env());
+      const auto number = [this](double value) { return Napi::Number::New(Env(), value); };
+      environment_.notify(on_peer_, {number(static_cast<double>(served)), number(peer.uid),
+                                     number(peer.gid), number(peer.pid)});
+    }
+  }
+  void hold(const Napi::CallbackInfo& info) { watched_.hold(info[0].ToBoolean().Value()); }
+  void close(const Napi::CallbackInfo& /*info*/) { leave(); }
+  void leave() noexcept {
+    if (!offer_) return;
+    environment_.remove(this);
+    watched_.stop();
+    offer_.reset();
+  }
+
+  Environment& environment_;
+  Watched watched_;
+  std::unique_ptr<Offer> offer_;
+  Napi::FunctionReference on_peer_;
+};
+
+class ReceiptObject final : public Napi::ObjectWrap<ReceiptObject>, public Closable {
+ public:
+  // new SegmentReceipt({ path, uids, gids, pids }, onReadable)
+  explicit ReceiptObject(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<ReceiptObject>(info),
+        environment_(Environment::of(info.Env())),
+        watched_(info.Env()) {
+    const Options options(info[0]);
+    auto connected = Receipt::connect(options.text("path"), allow_list(options));
+    if (!connected.ok()) {
+      environment_.raise(connected.error());
+      return;
+    }
+    receipt_ = connected.take();
+    on_readable_ = Napi::Persistent(info[1].As<Napi::Function>());
+    auto watched = watched_.start(receipt_->fd(), [this] {
+      const Napi::HandleScope scope(Env());
+      environment_.notify(on_readable_, {});
+    });
+    if (!watched.ok()) {
+      receipt_.reset();
+      environment_.raise(watched.error());
+      return;
+    }
+    watched_.hold(true);
+    environment_.add(this);
+  }
+  ~ReceiptObject() override { leave(); }
+
+  void close_now() noexcept override { leave(); }
+
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "SegmentReceipt",
+                       {
+                           InstanceMethod<&ReceiptObject::take>("take"),
+                           InstanceMethod<&ReceiptObject::close>("close"),
+                       });
+  }
+
+ private:
+  // take() -> [name, fd, name, fd, …], the descriptors being the caller's; undefined: no answer yet
+  Napi::Value take(const Napi::CallbackInfo& info) {
+    if (!receipt_) return info.Env().Undefined();
+    auto taken = receipt_->take();
+    if (!taken.ok()) {
+      environment_.raise(taken.error());
+      return info.Env().Undefined();
+    }
+    if (!taken.value()) return info.Env().Undefined();
+    Napi::Array list = Napi::Array::New(info.Env());
+    for (OfferedSegment& segment : *taken.value()) {
+      list.Set(list.Length(), segment.name);
+      list.Set(list.Length(), Napi::Number::New(info.Env(), segment.fd.release()));
+    }
+    return list;
+  }
+  void close(const Napi::CallbackInfo& /*info*/) { leave(); }
+  void leave() noexcept {
+    if (!receipt_) return;
+    environment_.remove(this);
+    watched_.stop();
+    receipt_.reset();
+  }
+
+  Environment& environment_;
+  Watched watched_;
+  std::unique_ptr<Receipt> receipt_;
+  Napi::FunctionReference on_readable_;
+};
+
+}  // namespace
+
+Napi::Function define_nameless_segment(Napi::Env env) {
+  return NamelessObject::define(env);
+}
+Napi::Function define_segment_offer(Napi::Env env) {
+  return OfferObject::define(env);
+}
+Napi::Function define_segment_receipt(Napi::Env env) {
+  return ReceiptObject::define(env);
+}
+
+}  // namespace millrace::addon

@@ -1,0 +1,41 @@
+// macOS has no nameless segments, so there is nothing to hand over.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../../hand_over.hpp"
+#include "../nameless.hpp"
+
+namespace millrace {
+
+inline bool AllowList::allows(const PeerIdentity& /*peer*/) const noexcept {
+  return false;
+}
+
+class Offer {
+ public:
+  static Result<std::unique_ptr<Offer>> open(const std::string& /*path*/, mode_t /*mode*/,
+                                             AllowList /*allow*/,
+                                             std::vector<OfferedSegment> /*segments*/) {
+    return os::no_nameless_memory();
+  }
+  [[nodiscard]] int fd() const noexcept { return -1; }
+  Served serve(PeerIdentity& /*peer*/) { return Served::nobody; }
+};
+
+class Receipt {
+ public:
+  static Result<std::unique_ptr<Receipt>> connect(const std::string& /*path*/,
+                                                  const AllowList& /*allow*/) {
+    return os::no_nameless_memory();
+  }
+  [[nodiscard]] int fd() const noexcept { return -1; }
+  [[nodiscard]] PeerIdentity peer() const noexcept { return {}; }
+  Result<std::optional<std::vector<OfferedSegment>>> take() { return os::no_nameless_memory(); }
+};
+
+}  // namespace millrace

@@ -1,0 +1,406 @@
+// The two ends of a hand-over, on Linux. Sequenced packets: a message arrives whole or not at all.
+#pragma once
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "../../hand_over.hpp"
+#include "../../place.hpp"
+#include "../file.hpp"
+#include "../file_lock.hpp"
+#include "../nameless.hpp"
+
+namespace millrace {
+
+inline bool AllowList::allows(const PeerIdentity& peer) const noexcept {
+  const auto among = [](const std::vector<std::uint32_t>& list, std::uint32_t id) {
+    return std::find(list.begin(), list.end(), id) != list.end();
+  };
+  const bool known = uids.empty() && gids.empty() ? peer.uid == ::geteuid()
+                                                  : among(uids, peer.uid) || among(gids, peer.gid);
+  return known && (pids.empty() || among(pids, static_cast<std::uint32_t>(peer.pid)));
+}
+
+namespace detail {
+
+inline constexpr std::uint64_t kOfferMagic = 0x5245'4646'4F4C'494DULL;  // "MILOFFER"
+inline constexpr std::uint32_t kOfferVersion = 1;
+
+// Followed by `count` names, each a length byte and that many characters.
+struct OfferHead {
+  std::uint64_t magic = kOfferMagic;
+  std::uint32_t version = kOfferVersion;
+  std::uint32_t refused = 0;
+  std::uint32_t count = 0;
+  std::uint32_t reserved = 0;
+};
+static_assert(sizeof(OfferHead) == 24);
+
+inline constexpr std::size_t kMaxOfferBytes =
+    sizeof(OfferHead) + kMaxOffered * (1 + layout::kNameMax);
+
+inline std::string text_of(const PeerIdentity& peer) {
+  return "process " + std::to_string(peer.pid) + " (uid " + std::to_string(peer.uid) + ", gid " +
+         std::to_string(peer.gid) + ")";
+}
+
+inline Result<PeerIdentity> peer_of(int socket, const std::string& path) {
+  struct ucred peer {};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+    return system_error("getsockopt", errno, path);
+  }
+  return PeerIdentity{peer.uid, peer.gid, peer.pid};
+}
+
+inline Result<sockaddr_un> address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path ||
+      path.find('\0') != std::string::npos) {
+    return make_error(Code::invalid_argument,
+                      "the path of a socket has 1 to " +
+                          std::to_string(sizeof address.sun_path - 1) + " bytes; '" + path +
+                          "' has " + std::to_string(path.size()));
+  }
+  path.copy(address.sun_path, path.size());
+  return address;
+}
+
+inline Result<os::Descriptor> packet_socket(const std::string& path) {
+  os::Descriptor fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return system_error("socket", errno, path);
+  return fd;
+}
+
+}  // namespace detail
+
+// The offering end. Whoever holds the lock of <path>.lock owns the path: a socket file that lies there
+// while nobody does is that of a dead process.
+class Offer {
+ public:
+  static Result<std::unique_ptr<Offer>> open(const std::string& path, mode_t mode, AllowList allow,
+                                             std::vector<OfferedSegment> segments) {
+    auto address = detail::address_of(path);
+    if (!address.ok()) return address.error();
+    if (auto fit = check(segments); !fit.ok()) return fit.error();
+    std::unique_ptr<Offer> self(new Offer);
+    self->path_ = path;
+    if (auto owned = self->own_path(); !owned.ok()) return owned.error();
+    auto made = detail::packet_socket(path);
+    if (!made.ok()) return made.error();
+    self->socket_ = made.take();
+    // Until listen() nobody can connect, so the mode is right from the first connection on.
+    const auto* name = reinterpret_cast<const sockaddr*>(&address.value());
+    if (::bind(self->socket_.get(), name, sizeof address.value()) != 0) {
+      return system_error("bind", errno, path);
+    }
+    struct stat status {};
+    if (::chmod(path.c_str(), mode) != 0) return system_error("chmod", errno, path);
+    if (::lstat(path.c_str(), &status) != 0) return system_error("lstat", errno, path);
+    self->bound_ = {status.st_dev, status.st_ino};
+    if (::listen(self->socket_.get(), SOMAXCONN) != 0) return system_error("listen", errno, path);
+    self->allow_ = std::move(allow);
+    self->compose(std::move(segments));
+    return self;
+  }
+  Offer(const Offer&) = delete;
+  Offer& operator=(const Offer&) = delete;
+  ~Offer() {
+    struct stat status {};
+    if (bound_.second != 0 && ::lstat(path_.c_str(), &status) == 0 &&
+        status.st_dev == bound_.first && status.st_ino == bound_.second) {
+      (void)::unlink(path_.c_str());
+    }
+    if (lock_file_) (void)::unlink(lock_path().c_str());  // before the lock goes with it
+  }
+
+  // To be watched: readable when somebody waits.
+  [[nodiscard]] int fd() const noexcept { return socket_.get(); }
+
+  // Serves one peer that waits. Never blocks. `peer` tells who it was.
+  Served serve(PeerIdentity& peer) {
+    os::Descriptor line = accept();
+    if (!line && (errno == EMFILE || errno == ENFILE)) {
+      // Out of descriptors: turn it away with the one in reserve, or it would keep us busy for ever.
+      spare_.reset();
+      line = accept();
+      line.reset();
+      spare_ = os::Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+      return Served::failed;
+    }
+    if (!line) return errno == ECONNABORTED ? Served::failed : Served::nobody;
+    auto known = detail::peer_of(line.get(), path_);
+    if (!known.ok()) return Served::failed;
+    peer = known.value();
+    if (!allow_.allows(peer)) {
+      detail::OfferHead head;
+      head.refused = 1;
+      (void)::send(line.get(), &head, sizeof head, MSG_NOSIGNAL | MSG_DONTWAIT);
+      return Served::refused;
+    }
+    return send_all(line.get()) ? Served::served : Served::failed;
+  }
+
+ private:
+  Offer() = default;
+
+  static Result<void> check(const std::vector<OfferedSegment>& segments) {
+    if (segments.empty() || segments.size() > kMaxOffered) {
+      return make_error(Code::invalid_argument,
+                        "an offer has 1 to " + std::to_string(kMaxOffered) + " segments, not " +
+                            std::to_string(segments.size()));
+    }
+    for (const OfferedSegment& segment : segments) {
+      if (auto named = check_name(segment.name); !named.ok()) return named;
+      if (!os::is_nameless(segment.fd.get())) {
+        return make_error(Code::invalid_argument,
+                          "'" + segment.name + "' is no nameless segment, or is closed");
+      }
+    }
+    return {};
+  }
+  [[nodiscard]] std::string lock_path() const { return path_ + ".lock"; }
+
+  Result<void> own_path() {
+    for (;;) {
+      os::Descriptor file(os::retry_eintr([&] {
+        return ::open(lock_path().c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+                      0600);
+      }));
+      if (!file) return system_error("open", errno, lock_path());
+      auto facts = os::inspect_object(file.get(), lock_path());
+      if (!facts.ok()) return facts.error();
+      if (facts.value().owner != ::geteuid()) {
+        return make_error(Code::not_ours,
+                          "'" + lock_path() + "' belongs to user " +
+                              std::to_string(facts.value().owner) + "; choose another path");
+      }
+      auto lock = os::FileLock::within(file.get());
+      if (!lock.ok()) return lock.error();
+      if (!lock.value().try_exclusive(0)) {
+        return make_error(Code::exists,
+                          "another process offers segments at '" + path_ +
+                              "'; choose another path, or end it", path_);
+      }
+      // Its last owner removes it while it holds the lock.
+      if (!os::leads_to(lock_path(), file.get())) continue;
+      lock_ = lock.take();
+      lock_file_ = std::move(file);
+      break;
+    }
+    struct stat status {};
+    if (::lstat(path_.c_str(), &status) != 0) return {};
+    if (!S_ISSOCK(status.st_mode) || status.st_uid != ::geteuid()) {
+      return make_error(Code::exists,
+                        "'" + path_ + "' exists and is no socket of ours; choose another path",
+                        path_);
+    }
+    if (::unlink(path_.c_str()) != 0) return system_error("unlink", errno, path_);
+    return {};
+  }
+  [[nodiscard]] os::Descriptor accept() const {
+    return os::Descriptor(os::retry_eintr(
+        [&] { return ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK); }));
+  }
+  void compose(std::vector<OfferedSegment> segments) {
+    detail::OfferHead head;
+    head.count = static_cast<std::uint32_t>(segments.size());
+    message_.assign(reinterpret_cast<const char*>(&head), sizeof head);
+    for (OfferedSegment& segment : segments) {
+      message_ += static_cast<char>(segment.name.size());
+      message_ += segment.name;
+      fds_.push_back(segment.fd.get());
+    }
+    segments_ = std::move(segments);
+  }
+  bool send_all(int line) {
+    const std::size_t bytes = fds_.size() * sizeof(int);
+    std::vector<char> room(CMSG_SPACE(bytes));
+    iovec text{message_.data(), message_.size()};
+    msghdr message{};
+    message.msg_iov = &text;
+    message.msg_iovlen = 1;
+    message.msg_control = room.data();
+    message.msg_controllen = room.size();
+    cmsghdr* rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(bytes);
+    std::memcpy(CMSG_DATA(rights), fds_.data(), bytes);
+    const ssize_t sent =
+        os::retry_eintr([&] { return ::sendmsg(line, &message, MSG_NOSIGNAL | MSG_DONTWAIT); });
+    return sent == static_cast<ssize_t>(message_.size());
+  }
+
+  std::string path_;
+  os::Descriptor lock_file_;
+  os::FileLock lock_;
+  os::Descriptor socket_;
+  os::Descriptor spare_{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+  std::pair<dev_t, ino_t> bound_{0, 0};
+  AllowList allow_;
+  std::vector<OfferedSegment> segments_;
+  std::vector<int> fds_;
+  std::string message_;
+};
+
+// The receiving end.
+class Receipt {
+ public:
+  // Connects, and judges who offers. not_found if nobody does (yet). Never blocks.
+  static Result<std::unique_ptr<Receipt>> connect(const std::string& path, const AllowList& allow) {
+    auto address = detail::address_of(path);
+    if (!address.ok()) return address.error();
+    std::unique_ptr<Receipt> self(new Receipt);
+    self->path_ = path;
+    auto made = detail::packet_socket(path);
+    if (!made.ok()) return made.error();
+    self->socket_ = made.take();
+    const auto* name = reinterpret_cast<const sockaddr*>(&address.value());
+    if (::connect(self->socket_.get(), name, sizeof address.value()) != 0) {
+      const int number = errno;
+      Error error = system_error("connect", number, path);
+      // Nobody is there, a dead process left its socket, or too many wait.
+      if (number == ENOENT || number == ECONNREFUSED || number == EAGAIN) {
+        error.code = Code::not_found;
+        error.message = "nobody offers segments at '" + path +
+                        "' (yet); start the process that does, or wait for it";
+      }
+      return error;
+    }
+    auto peer = detail::peer_of(self->socket_.get(), path);
+    if (!peer.ok()) return peer.error();
+    self->peer_ = peer.value();
+    if (!allow.allows(self->peer_)) {
+      return make_error(Code::not_ours,
+                        "segments are offered at '" + path + "' by " + detail::text_of(self->peer_) +
+                            ", which is not allowed here; if it is to be trusted, name it in "
+                            "allow.uids, allow.gids or allow.pids",
+                        path);
+    }
+    return self;
+  }
+
+  // To be watched: readable when there is an answer.
+  [[nodiscard]] int fd() const noexcept { return socket_.get(); }
+  [[nodiscard]] const PeerIdentity& peer() const noexcept { return peer_; }
+
+  // The segments, with open file descriptions of their own; nothing while there is no answer. Whatever is
+  // wrong with the message, no descriptor that came with it stays open.
+  Result<std::optional<std::vector<OfferedSegment>>> take() {
+    std::vector<char> text(detail::kMaxOfferBytes + 1);
+    // One more than there may be: who sends too many is noticed.
+    std::vector<char> room(CMSG_SPACE((kMaxOffered + 1) * sizeof(int)));
+    iovec target{text.data(), text.size()};
+    msghdr message{};
+    message.msg_iov = &target;
+    message.msg_iovlen = 1;
+    message.msg_control = room.data();
+    message.msg_controllen = room.size();
+    const ssize_t got = os::retry_eintr(
+        [&] { return ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT); });
+    if (got < 0) {
+      if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        return std::optional<std::vector<OfferedSegment>>();
+      }
+      return system_error("recvmsg", errno, path_);
+    }
+    std::vector<os::Descriptor> fds = descriptors_in(message);
+    if (got == 0) return broken("has closed without an answer");
+    if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+      return broken("sent more than can be received (or this process has too many open files)");
+    }
+    return read(std::string_view(text.data(), static_cast<std::size_t>(got)), std::move(fds));
+  }
+
+ private:
+  Receipt() = default;
+
+  static std::vector<os::Descriptor> descriptors_in(msghdr& message) {
+    std::vector<os::Descriptor> fds;
+    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
+         part = CMSG_NXTHDR(&message, part)) {
+      if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+      const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (std::size_t i = 0; i < count; ++i) {
+        int fd = -1;
+        std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
+        fds.emplace_back(fd);
+      }
+    }
+    return fds;
+  }
+  [[nodiscard]] Error broken(const std::string& what) const {
+    return make_error(Code::corrupt,
+                      detail::text_of(peer_) + " at '" + path_ + "' " + what +
+                          "; is it millrace that offers segments there?",
+                      path_);
+  }
+  Result<std::optional<std::vector<OfferedSegment>>> read(std::string_view text,
+                                                          std::vector<os::Descriptor> fds) const {
+    detail::OfferHead head;
+    if (text.size() < sizeof head) return broken("sent a message that is too short");
+    std::memcpy(&head, text.data(), sizeof head);
+    if (head.magic != detail::kOfferMagic) return broken("sent something else");
+    if (head.version != detail::kOfferVersion) {
+      return make_error(Code::layout,
+                        detail::text_of(peer_) + " at '" + path_ + "' speaks version " +
+                            std::to_string(head.version) + " of the hand-over, this process " +
+                            std::to_string(detail::kOfferVersion) +
+                            "; use the same major version of millrace on both sides",
+                        path_);
+    }
+    if (head.refused != 0) {
+      return make_error(Code::permission,
+                        detail::text_of(peer_) + " at '" + path_ + "' refused this process (uid " +
+                            std::to_string(::geteuid()) + ", gid " + std::to_string(::getegid()) +
+                            ", pid " + std::to_string(::getpid()) +
+                            "); name it there in allow.uids, allow.gids or allow.pids",
+                        path_);
+    }
+    if (head.count == 0 || head.count != fds.size()) {
+      return broken("announced " + std::to_string(head.count) + " segments and sent " +
+                    std::to_string(fds.size()) + " descriptors");
+    }
+    std::vector<OfferedSegment> segments;
+    std::set<std::string> seen;
+    text.remove_prefix(sizeof head);
+    for (const os::Descriptor& fd : fds) {
+      const std::size_t length = text.empty() ? 0 : static_cast<unsigned char>(text.front());
+      if (text.size() < 1 + length) return broken("sent a message that is too short");
+      std::string name(text.substr(1, length));
+      text.remove_prefix(1 + length);
+      if (!check_name(name).ok() || !seen.insert(name).second) {
+        return broken("sent a name that is none");
+      }
+      // Asked before anything else is done with a descriptor of somebody else's choice.
+      if (!os::is_nameless(fd.get())) {
+        return broken("sent '" + name + "', which is no nameless segment");
+      }
+      auto own = os::reopen(fd.get(), os::Access::read_write, name);
+      if (!own.ok()) return own.error();
+      segments.push_back({std::move(name), own.take()});
+    }
+    if (!text.empty()) return broken("sent more than it announced");
+    return std::optional(std::move(segments));
+  }
+
+  std::string path_;
+  os::Descriptor socket_;
+  PeerIdentity peer_;
+};
+
+}  // namespace millrace

@@ -157,7 +157,6 @@ test.serial('what cannot be a place is refused, and left alone', (t) => {
 test.serial('an absurd size is an error, and leaves no file', (t) => {
   const place = file(t)
   t.throws(() => SharedMemory.create(place, 2 ** 45), {
-    code: /ERR_MILLRACE_(NO_SPACE|SYSTEM)/ as never,
     message: /35184372088832 bytes asked for/,
   })
   t.deepEqual(readdirSync(join(place.path, '..')), [])

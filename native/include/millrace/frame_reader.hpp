@@ -50,6 +50,7 @@ class FrameReader {
   // not_found while there is no channel or no living writer on it.
   static Result<std::unique_ptr<FrameReader>> open(const FrameReaderSpec& spec,
                                                    const os::Deadline& deadline) {
+    if (auto fit = os::check_for_reader(spec.memory); !fit.ok()) return fit.error();
     SegmentSpec wanted;
     wanted.kind = layout::Kind::frames;
     wanted.letter = 'f';

@@ -56,12 +56,7 @@ inline Result<MappingPtr> map_shared(int fd, std::uint64_t offset, std::uint64_t
 // The same for a reader that must not change it; see kStrayWritesArePrivate.
 inline Result<MappingPtr> map_private(int fd, std::uint64_t offset, std::uint64_t bytes,
                                       const std::string& path, const MemoryOptions& options = {}) {
-  if (options.huge_pages || options.numa != NumaPolicy::none || options.zero_on_close) {
-    return make_error(Code::invalid_argument,
-                      "hugePages, numa and zeroOnClose change the memory; a reader can ask for lock "
-                      "and prefault only",
-                      path);
-  }
+  if (auto fit = check_for_reader(options); !fit.ok()) return fit.error();
   const auto size = static_cast<std::size_t>(bytes);
   if (size != bytes) return system_error("mmap", ENOMEM, path);  // 32-bit process
   void* base = mmap_for_reader(fd, static_cast<off_t>(offset), size);

@@ -186,9 +186,8 @@ void Environment::notify(const Napi::FunctionReference& function,
   if (ended_ || function.IsEmpty()) return;
   napi_value result = nullptr;
   // make_callback, not call_function: the microtasks of the awakened waiters run before we return.
-  const napi_status status =
-      napi_make_callback(env_, nullptr, env_.Global(), function.Value(), arguments.size(),
-                         arguments.data(), &result);
+  const napi_status status = napi_make_callback(env_, nullptr, env_.Global(), function.Value(),
+                                                arguments.size(), arguments.data(), &result);
   if (status == napi_pending_exception) {
     napi_value exception = nullptr;
     if (napi_get_and_clear_last_exception(env_, &exception) == napi_ok) {

@@ -33,8 +33,7 @@ class NamelessObject final : public Napi::ObjectWrap<NamelessObject> {
   }
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NamelessSegment",
-                       {InstanceMethod<&NamelessObject::close>("close")});
+    return DefineClass(env, "NamelessSegment", {InstanceMethod<&NamelessObject::close>("close")});
   }
 
  private:

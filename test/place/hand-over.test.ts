@@ -250,7 +250,9 @@ test.serial('clients that come and go, say nothing or talk do not disturb an off
     'import socket, sys',
     'for i in range(50):',
     '    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1])',
-    '    if i % 2: s.send(b"x" * 1000)',
+    '    try:',
+    '        if i % 2: s.send(b"x" * 1000)',
+    '    except BrokenPipeError: pass # served already',
     '    if i % 3: s.close()',
     'print("done")',
   ].join('\n')

@@ -47,7 +47,7 @@ struct OfferedSegment {
 };
 
 enum class Served {
-  nobody,   // nobody is waiting
+  nobody,  // nobody is waiting
   served,
   refused,  // not on the list
   failed,   // it left, or the system could not pass the descriptors on

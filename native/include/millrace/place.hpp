@@ -238,10 +238,11 @@ class Place {
   // Segments are cut at ordinary pages; huge ones can only be mapped as a whole.
   [[nodiscard]] Result<void> check_pages() const {
     if (!is_nameless() || os::page_bytes_of(given_) == os::page_size()) return {};
-    return make_error(Code::invalid_argument,
-                      "'" + title_ +
-                          "' consists of huge pages, which are for SharedMemory only; for a "
-                          "channel leave hugePages out here, and pass it { memory: { hugePages } }");
+    return make_error(
+        Code::invalid_argument,
+        "'" + title_ +
+            "' consists of huge pages, which are for SharedMemory only; for a "
+            "channel leave hugePages out here, and pass it { memory: { hugePages } }");
   }
   // Wiping a file would not wipe the disk: journals, snapshots and flash keep older versions.
   [[nodiscard]] Result<void> check_wipe(const os::MemoryOptions& options) const {

@@ -470,9 +470,9 @@ class Segment {
     head.schema.store(spec.schema, std::memory_order_relaxed);
     head.geometry = geometry;
     if (place_.is_name()) name().copy(head.name.data(), head.name.size() - 1);
-    head.flags.store((spec.keep ? layout::kKeep : 0U) |
-                         (spec.memory.zero_on_close ? layout::kZeroOnClose : 0U),
-                     std::memory_order_relaxed);
+    head.flags.store(
+        (spec.keep ? layout::kKeep : 0U) | (spec.memory.zero_on_close ? layout::kZeroOnClose : 0U),
+        std::memory_order_relaxed);
     // release: pairs with the acquire in attach(): READY means that all of the above is there.
     head.state.store(static_cast<std::uint32_t>(layout::State::ready), std::memory_order_release);
     return {};

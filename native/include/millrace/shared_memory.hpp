@@ -191,8 +191,7 @@ class SharedMemory {
                                      const os::Deadline& deadline) {
     auto facts = os::inspect_object(fd_.get(), path());
     if (!facts.ok()) return facts;
-    auto ours =
-        os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, path());
+    auto ours = os::check_ours(facts.value(), spec.owner.value_or(::geteuid()), spec.mode, path());
     if (!ours.ok()) return ours.error();
     auto lock = place_.lock_over(fd_.get(), spec.mode);
     if (!lock.ok()) return lock.error();
@@ -238,9 +237,9 @@ class SharedMemory {
   }
   Result<void> fill_bare(const MemorySpec& spec) {
     if (bare_lock_.held_by_other(layout::kFirstRoleByte, 0)) {
-      return make_error(Code::exists,
-                        "'" + name() +
-                            "' is in use already; open it instead, or use a new NamelessSegment");
+      return make_error(
+          Code::exists,
+          "'" + name() + "' is in use already; open it instead, or use a new NamelessSegment");
     }
     if (auto set = place_.set_mode(fd_.get(), spec.mode); !set.ok()) return set;
     if (place_.is_nameless()) {
@@ -268,9 +267,10 @@ class SharedMemory {
                  ? make_error(Code::corrupt,
                               "the file '" + self->name() +
                                   "' is empty; it was truncated or is not shared memory: remove it")
-                 : make_error(Code::not_found,
-                              "'" + self->name() +
-                                  "' holds no memory (yet); create it first, or wait for its creator");
+                 : make_error(
+                       Code::not_found,
+                       "'" + self->name() +
+                           "' holds no memory (yet); create it first, or wait for its creator");
     }
     if (auto steady = self->place_.check_steady(self->fd_.get()); !steady.ok()) {
       return steady.error();
@@ -403,8 +403,9 @@ class SharedMemory {
                             "' has no size yet; its creator has not finished, wait for it");
     }
     const std::uint64_t size = exact_size(facts.value());
-    auto mapped = access == os::Access::read_only ? os::map_private(fd.get(), 0, size, path, spec.memory)
-                                                  : os::map_shared(fd.get(), 0, size, path, spec.memory);
+    auto mapped = access == os::Access::read_only
+                      ? os::map_private(fd.get(), 0, size, path, spec.memory)
+                      : os::map_shared(fd.get(), 0, size, path, spec.memory);
     if (!mapped.ok()) return mapped.error();
     memory_ = mapped.take();
     read_only_ = access == os::Access::read_only;
@@ -481,8 +482,8 @@ class SharedMemory {
   os::FileLock pin_lock_;
   Place place_;
   std::uint64_t identity_ = 0;  // of the object we own
-  os::Descriptor fd_;        // of what has no companion
-  os::FileLock bare_lock_;   // on it
+  os::Descriptor fd_;           // of what has no companion
+  os::FileLock bare_lock_;      // on it
   bool owner_ = false;
   bool zero_on_close_ = false;
   bool read_only_ = false;

@@ -62,9 +62,10 @@ inline Result<void> bind_memory(void* at, std::size_t size, const MemoryOptions&
 
 inline Result<void> check_for_reader(const MemoryOptions& options) {
   if (!options.huge_pages && options.numa == NumaPolicy::none && !options.zero_on_close) return {};
-  return make_error(Code::invalid_argument,
-                    "hugePages, numa and zeroOnClose change the memory; a reader can ask for lock and "
-                    "prefault only");
+  return make_error(
+      Code::invalid_argument,
+      "hugePages, numa and zeroOnClose change the memory; a reader can ask for lock and "
+      "prefault only");
 }
 
 // To a map that is shared and writable.

@@ -70,10 +70,10 @@ inline Result<sockaddr_un> address_of(const std::string& path) {
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof address.sun_path ||
       path.find('\0') != std::string::npos) {
-    return make_error(Code::invalid_argument,
-                      "the path of a socket has 1 to " +
-                          std::to_string(sizeof address.sun_path - 1) + " bytes; '" + path +
-                          "' has " + std::to_string(path.size()));
+    return make_error(Code::invalid_argument, "the path of a socket has 1 to " +
+                                                  std::to_string(sizeof address.sun_path - 1) +
+                                                  " bytes; '" + path + "' has " +
+                                                  std::to_string(path.size()));
   }
   path.copy(address.sun_path, path.size());
   return address;
@@ -159,9 +159,9 @@ class Offer {
 
   static Result<void> check(const std::vector<OfferedSegment>& segments) {
     if (segments.empty() || segments.size() > kMaxOffered) {
-      return make_error(Code::invalid_argument,
-                        "an offer has 1 to " + std::to_string(kMaxOffered) + " segments, not " +
-                            std::to_string(segments.size()));
+      return make_error(Code::invalid_argument, "an offer has 1 to " + std::to_string(kMaxOffered) +
+                                                    " segments, not " +
+                                                    std::to_string(segments.size()));
     }
     for (const OfferedSegment& segment : segments) {
       if (auto named = check_name(segment.name); !named.ok()) return named;
@@ -184,16 +184,17 @@ class Offer {
       auto facts = os::inspect_object(file.get(), lock_path());
       if (!facts.ok()) return facts.error();
       if (facts.value().owner != ::geteuid()) {
-        return make_error(Code::not_ours,
-                          "'" + lock_path() + "' belongs to user " +
-                              std::to_string(facts.value().owner) + "; choose another path");
+        return make_error(Code::not_ours, "'" + lock_path() + "' belongs to user " +
+                                              std::to_string(facts.value().owner) +
+                                              "; choose another path");
       }
       auto lock = os::FileLock::within(file.get());
       if (!lock.ok()) return lock.error();
       if (!lock.value().try_exclusive(0)) {
-        return make_error(Code::exists,
-                          "another process offers segments at '" + path_ +
-                              "'; choose another path, or end it", path_);
+        return make_error(
+            Code::exists,
+            "another process offers segments at '" + path_ + "'; choose another path, or end it",
+            path_);
       }
       // Its last owner removes it while it holds the lock.
       if (!os::leads_to(lock_path(), file.get())) continue;
@@ -286,7 +287,8 @@ class Receipt {
     self->peer_ = peer.value();
     if (!allow.allows(self->peer_)) {
       return make_error(Code::not_ours,
-                        "segments are offered at '" + path + "' by " + detail::text_of(self->peer_) +
+                        "segments are offered at '" + path + "' by " +
+                            detail::text_of(self->peer_) +
                             ", which is not allowed here; if it is to be trusted, name it in "
                             "allow.uids, allow.gids or allow.pids",
                         path);

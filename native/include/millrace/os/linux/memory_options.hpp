@@ -64,8 +64,7 @@ struct Mount {
 
 // Where the file system of that device is mounted.
 [[nodiscard]] inline Mount mount_of(dev_t device) {
-  const std::string wanted =
-      std::to_string(major(device)) + ":" + std::to_string(minor(device));
+  const std::string wanted = std::to_string(major(device)) + ":" + std::to_string(minor(device));
   const std::string text = read_text("/proc/self/mountinfo");
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
@@ -142,8 +141,8 @@ inline Result<void> want_huge_pages(void* at, std::size_t size, int fd, const st
   }
   if (is_nameless(fd)) {
     if (!allows(global)) {
-      return detail::no_huge_pages(path, std::string(setting) + " says '" + global +
-                                             "'; as root: echo advise > " + setting);
+      return detail::no_huge_pages(
+          path, std::string(setting) + " says '" + global + "'; as root: echo advise > " + setting);
     }
   } else if (global != "force") {
     const detail::Mount mount = detail::mount_of(status.st_dev);
@@ -151,8 +150,10 @@ inline Result<void> want_huge_pages(void* at, std::size_t size, int fd, const st
       return detail::no_huge_pages(
           path, global == "deny"
                     ? std::string(setting) + " says 'deny'; as root: echo never > " + setting
-                    : "'" + mount.point + "' is mounted without them (/proc/self/mountinfo); as root: "
-                      "mount -o remount,huge=advise " + mount.point);
+                    : "'" + mount.point +
+                          "' is mounted without them (/proc/self/mountinfo); as root: "
+                          "mount -o remount,huge=advise " +
+                          mount.point);
     }
   }
   if (::madvise(at, size, MADV_HUGEPAGE) != 0) return system_error("madvise", errno, path);

@@ -206,7 +206,7 @@ export async function receiveSegments(
           const taken = receipt.take()
           if (taken !== undefined) resolve(taken)
         } catch (error) {
-          reject(error as Error)
+          reject(error)
         }
       }
       onAbort = () => {

@@ -19,6 +19,7 @@ import {
   type NativePartyOptions,
   type PartyOptions,
 } from './party.js'
+import { nameOf, type Place } from '../place/place.js'
 
 export interface BarrierOptions extends PartyOptions {
   /** How many have to arrive, 1 to 56. Must be the same everywhere. */
@@ -86,10 +87,10 @@ export class Barrier extends Party<NativeBarrier> {
    *   them), `INVALID_ARGUMENT`, `INVALID_NAME`, `NAME_TOO_LONG`, `NOT_OURS`, `PERMISSION`, `LAYOUT`,
    *   `CORRUPT`, `NO_SPACE`, `TIMEOUT`
    */
-  static open(name: string, options: BarrierOptions): Barrier {
-    const { tuning, party } = readPartyOptions(name, options)
+  static open(place: Place, options: BarrierOptions): Barrier {
+    const { tuning, party } = readPartyOptions(place, options)
     const parties = wholeNumber({ parties: 0, ...checkOptions(options) }, 'parties', 0, [1, 56])
-    return new Barrier(name, parties, new native.Barrier({ ...party, parties }), tuning)
+    return new Barrier(nameOf(place), parties, new native.Barrier({ ...party, parties }), tuning)
   }
 
   /**

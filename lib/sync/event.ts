@@ -18,6 +18,7 @@ import {
   type NativePartyOptions,
   type PartyOptions,
 } from './party.js'
+import { nameOf, type Place } from '../place/place.js'
 
 export interface SharedEventOptions extends PartyOptions {
   /**
@@ -85,15 +86,15 @@ export class SharedEvent extends Party<NativeEvent> {
    *   `INVALID_ARGUMENT`, `INVALID_NAME`, `NAME_TOO_LONG`, `NOT_OURS`, `PERMISSION`, `LAYOUT`, `CORRUPT`,
    *   `NO_SPACE`, `TIMEOUT`
    */
-  static open(name: string, options?: SharedEventOptions): SharedEvent {
-    const { tuning, party } = readPartyOptions(name, options)
+  static open(place: Place, options?: SharedEventOptions): SharedEvent {
+    const { tuning, party } = readPartyOptions(place, options)
     const given = checkOptions(options)
     const reset: unknown = given.reset
     if (reset !== undefined && reset !== 'auto' && reset !== 'manual') {
       throw invalidArgument("reset must be 'auto' or 'manual'")
     }
     const handle = new native.Event({ ...party, reset, keep: flag(given, 'keep') })
-    return new SharedEvent(name, handle, tuning)
+    return new SharedEvent(nameOf(place), handle, tuning)
   }
 
   /**

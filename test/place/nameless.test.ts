@@ -9,6 +9,7 @@ import {
   FrameWriter,
   Mutex,
   NamelessSegment,
+  SharedEvent,
   SharedMemory,
   SpscQueue,
 } from 'millrace'
@@ -67,6 +68,13 @@ test.serial('every kind of channel lives without a name', async (t) => {
     using guard = one.tryLock()
     t.truthy(guard)
     t.is(other.tryLock(), undefined)
+  }
+  {
+    using segment = NamelessSegment.create()
+    using event = SharedEvent.open(segment)
+    using same = SharedEvent.open(segment)
+    event.set()
+    t.true(same.isSet)
   }
 })
 

@@ -31,6 +31,27 @@ export async function runCore(
   return await runProgram('millrace_bench_core', [what, String(bytes), String(count)])
 }
 
+/** Cells, counters, events and barriers: the core's, and what a C program would use instead. */
+export type SyncBenchmark =
+  | 'cell-write'
+  | 'seqlock-write'
+  | 'cell-read'
+  | 'seqlock-read'
+  | 'counter-add'
+  | 'atomic-add'
+  | 'event-rtt'
+  | 'cond-rtt'
+  | 'barrier'
+  | 'pthread-barrier'
+
+export async function runSync(
+  what: SyncBenchmark,
+  bytes: number,
+  count: number,
+): Promise<Measured> {
+  return await runProgram('millrace_bench_sync', [what, String(bytes), String(count)])
+}
+
 export async function runSemaphore(what: SemaphoreBenchmark, count: number): Promise<Measured> {
   return await runProgram('millrace_bench_semaphore', [what, String(count)])
 }

@@ -13,8 +13,10 @@ import {
   buildCore,
   runCore,
   runSemaphore,
+  runSync,
   type CoreBenchmark,
   type SemaphoreBenchmark,
+  type SyncBenchmark,
 } from './core.js'
 import type { Measured, Parameters } from './measured.js'
 
@@ -26,9 +28,10 @@ const { values: options } = parseArgs({
   },
 })
 
-type Row = { readonly name: string; readonly unit: 'round trip' | 'message' | 'pair' } & (
+type Row = { readonly name: string; readonly unit: 'round trip' | 'message' | 'pair' | 'call' } & (
   | { readonly core: CoreBenchmark; readonly bytes: number; readonly count: number }
   | { readonly semaphore: SemaphoreBenchmark; readonly count: number }
+  | { readonly sync: SyncBenchmark; readonly bytes: number; readonly count: number }
   | { readonly file: string; readonly parameters: Omit<Parameters, 'name'> }
 )
 
@@ -38,7 +41,14 @@ const times = (count: number) => Math.max(100, Math.round((count * scale) / 64) 
 
 const large = 8 * 1024 * 1024
 
-const rows: readonly Row[] = [...roundTrips(), ...throughputs(), ...frames(), ...semaphores()]
+const rows: readonly Row[] = [
+  ...roundTrips(),
+  ...throughputs(),
+  ...frames(),
+  ...semaphores(),
+  ...cells(),
+  ...others(),
+]
 
 function roundTrips(): Row[] {
   const unit = 'round trip'
@@ -169,9 +179,60 @@ function semaphores(): Row[] {
   ]
 }
 
+function cells(): Row[] {
+  return [64, 4096].flatMap((bytes): Row[] => {
+    const unit = 'call'
+    const count = times(bytes === 64 ? 2_000_000 : 500_000)
+    const size = `${String(bytes)} B`
+    const parameters = { bytes, count }
+    return [
+      { name: `cell write ${size}: C seqlock`, unit, sync: 'seqlock-write', bytes, count },
+      { name: `cell write ${size}: C++ core`, unit, sync: 'cell-write', bytes, count },
+      { name: `cell write ${size}: millrace`, unit, file: 'cell-write', parameters },
+      { name: `cell read ${size}: C seqlock`, unit, sync: 'seqlock-read', bytes, count },
+      { name: `cell read ${size}: C++ core`, unit, sync: 'cell-read', bytes, count },
+      { name: `cell read ${size}: millrace`, unit, file: 'cell-read', parameters },
+    ]
+  })
+}
+
+function others(): Row[] {
+  const bytes = 8
+  const additions = times(2_000_000)
+  const count = times(20_000)
+  const trips = { unit: 'round trip', bytes, count } as const
+  return [
+    { name: 'counter: C', unit: 'call', sync: 'atomic-add', bytes, count: additions },
+    { name: 'counter: C++ core', unit: 'call', sync: 'counter-add', bytes, count: additions },
+    {
+      name: 'counter: millrace',
+      unit: 'call',
+      file: 'counter-add',
+      parameters: { bytes, count: additions },
+    },
+    { name: 'event: C condition', ...trips, sync: 'cond-rtt' },
+    { name: 'event: C++ core', ...trips, sync: 'event-rtt' },
+    {
+      name: 'event: millrace',
+      unit: 'round trip',
+      file: 'event-rtt',
+      parameters: { bytes, count },
+    },
+    { name: 'barrier: C', ...trips, sync: 'pthread-barrier' },
+    { name: 'barrier: C++ core', ...trips, sync: 'barrier' },
+    {
+      name: 'barrier: millrace',
+      unit: 'round trip',
+      file: 'barrier',
+      parameters: { bytes, count },
+    },
+  ]
+}
+
 async function measure(row: Row, repetition: number): Promise<Measured> {
   if ('core' in row) return runCore(row.core, row.bytes, row.count)
   if ('semaphore' in row) return runSemaphore(row.semaphore, row.count)
+  if ('sync' in row) return runSync(row.sync, row.bytes, row.count)
   const name = `bench.${String(process.pid)}.${String(rows.indexOf(row))}.${String(repetition)}`
   const side = fork(fileURLToPath(new URL('side.js', import.meta.url)), [
     row.file,
@@ -192,7 +253,7 @@ async function measure(row: Row, repetition: number): Promise<Measured> {
 
 function payloadOf(row: Row): number {
   if ('semaphore' in row) return 0
-  return 'core' in row ? row.bytes : row.parameters.bytes
+  return 'core' in row || 'sync' in row ? row.bytes : row.parameters.bytes
 }
 
 interface Summary {
@@ -253,6 +314,11 @@ function ratios(summaries: ReadonlyMap<string, Summary>): Record<string, number>
   ratio('frame8m_vs_uds', 'frame 8 MiB: Unix socket', 'frame 8 MiB: millrace')
   ratio('frame8m_vs_process_send', 'frame 8 MiB: process.send', 'frame 8 MiB: millrace')
   ratio('frame_flat', 'frame 8 MiB: millrace', 'frame 4 KiB: millrace')
+  ratio('cell_write64_vs_seqlock', 'cell write 64 B: millrace', 'cell write 64 B: C seqlock')
+  ratio('cell_read64_vs_seqlock', 'cell read 64 B: millrace', 'cell read 64 B: C seqlock')
+  ratio('counter_vs_c', 'counter: millrace', 'counter: C')
+  ratio('event_vs_c', 'event: millrace', 'event: C condition')
+  ratio('barrier_vs_c', 'barrier: millrace', 'barrier: C')
   ratio('semaphore_pair_vs_c', 'semaphore pair: millrace', 'semaphore pair: C')
   ratio('semaphore_blocking_vs_c', 'semaphore: millrace, blocking', 'semaphore: C, asleep')
   ratio('semaphore_wait_vs_c', 'semaphore: millrace', 'semaphore: C, asleep')

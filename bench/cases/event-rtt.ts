@@ -1,0 +1,29 @@
+// Round trips over two events, waiting in the event loop.
+
+import { SharedEvent } from 'millrace'
+
+import { Stopwatch, type Measured, type Parameters } from '../measured.js'
+
+export async function lead({ name, count }: Parameters): Promise<Measured> {
+  using there = SharedEvent.open(`${name}.there`)
+  using back = SharedEvent.open(`${name}.back`)
+  const stopwatch = new Stopwatch()
+  await back.wait() // the other one is ready
+  for (let i = 0; i < count; i++) {
+    stopwatch.start()
+    there.set()
+    await back.wait()
+    stopwatch.stop()
+  }
+  return stopwatch.result()
+}
+
+export async function follow({ name, count }: Parameters): Promise<void> {
+  using there = SharedEvent.open(`${name}.there`)
+  using back = SharedEvent.open(`${name}.back`)
+  back.set()
+  for (let i = 0; i < count; i++) {
+    await there.wait()
+    back.set()
+  }
+}

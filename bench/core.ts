@@ -56,6 +56,19 @@ export async function runSemaphore(what: SemaphoreBenchmark, count: number): Pro
   return await runProgram('millrace_bench_semaphore', [what, String(count)])
 }
 
+export type LockBenchmark = 'alone' | 'contended'
+export type LockKind =
+  'pthread-mutex' | 'mutex' | 'pthread-read' | 'read' | 'pthread-write' | 'write'
+
+/** Locks: the core's, and those of the C library. */
+export async function runLock(
+  what: LockBenchmark,
+  lock: LockKind,
+  count: number,
+): Promise<Measured> {
+  return await runProgram('millrace_bench_locks', [what, lock, String(count)])
+}
+
 async function runProgram(name: string, args: readonly string[]): Promise<Measured> {
   const { stdout } = await promisify(execFile)(join(programs, name), args)
   const printed = JSON.parse(stdout) as { p50?: number; p99?: number; perMessage?: number }

@@ -12,9 +12,12 @@ import { parseArgs } from 'node:util'
 import {
   buildCore,
   runCore,
+  runLock,
   runSemaphore,
   runSync,
   type CoreBenchmark,
+  type LockBenchmark,
+  type LockKind,
   type SemaphoreBenchmark,
   type SyncBenchmark,
 } from './core.js'
@@ -28,10 +31,14 @@ const { values: options } = parseArgs({
   },
 })
 
-type Row = { readonly name: string; readonly unit: 'round trip' | 'message' | 'pair' | 'call' } & (
+type Row = {
+  readonly name: string
+  readonly unit: 'round trip' | 'message' | 'pair' | 'call' | 'turn'
+} & (
   | { readonly core: CoreBenchmark; readonly bytes: number; readonly count: number }
   | { readonly semaphore: SemaphoreBenchmark; readonly count: number }
   | { readonly sync: SyncBenchmark; readonly bytes: number; readonly count: number }
+  | { readonly lock: LockKind; readonly how: LockBenchmark; readonly count: number }
   | { readonly file: string; readonly parameters: Omit<Parameters, 'name'> }
 )
 
@@ -46,6 +53,7 @@ const rows: readonly Row[] = [
   ...throughputs(),
   ...frames(),
   ...semaphores(),
+  ...locks(),
   ...cells(),
   ...others(),
 ]
@@ -179,6 +187,21 @@ function semaphores(): Row[] {
   ]
 }
 
+function locks(): Row[] {
+  const unit = 'turn'
+  const count = times(2_000_000)
+  const parameters = { bytes: 0, count: count / 4 }
+  return (['alone', 'contended'] as const).flatMap((how): Row[] => [
+    { name: `mutex, ${how}: C`, unit, lock: 'pthread-mutex', how, count },
+    { name: `mutex, ${how}: C++ core`, unit, lock: 'mutex', how, count },
+    { name: `mutex, ${how}: millrace`, unit, file: `mutex-${how}`, parameters },
+    { name: `rwlock read, ${how}: C`, unit, lock: 'pthread-read', how, count },
+    { name: `rwlock read, ${how}: C++ core`, unit, lock: 'read', how, count },
+    { name: `rwlock write, ${how}: C`, unit, lock: 'pthread-write', how, count },
+    { name: `rwlock write, ${how}: C++ core`, unit, lock: 'write', how, count },
+  ])
+}
+
 function cells(): Row[] {
   return [64, 4096].flatMap((bytes): Row[] => {
     const unit = 'call'
@@ -232,6 +255,7 @@ function others(): Row[] {
 async function measure(row: Row, repetition: number): Promise<Measured> {
   if ('core' in row) return runCore(row.core, row.bytes, row.count)
   if ('semaphore' in row) return runSemaphore(row.semaphore, row.count)
+  if ('lock' in row) return runLock(row.how, row.lock, row.count)
   if ('sync' in row) return runSync(row.sync, row.bytes, row.count)
   const name = `bench.${String(process.pid)}.${String(rows.indexOf(row))}.${String(repetition)}`
   const side = fork(fileURLToPath(new URL('side.js', import.meta.url)), [
@@ -252,7 +276,7 @@ async function measure(row: Row, repetition: number): Promise<Measured> {
 }
 
 function payloadOf(row: Row): number {
-  if ('semaphore' in row) return 0
+  if ('semaphore' in row || 'lock' in row) return 0
   return 'core' in row || 'sync' in row ? row.bytes : row.parameters.bytes
 }
 
@@ -319,6 +343,10 @@ function ratios(summaries: ReadonlyMap<string, Summary>): Record<string, number>
   ratio('counter_vs_c', 'counter: millrace', 'counter: C')
   ratio('event_vs_c', 'event: millrace', 'event: C condition')
   ratio('barrier_vs_c', 'barrier: millrace', 'barrier: C')
+  ratio('mutex_alone_core_vs_c', 'mutex, alone: C++ core', 'mutex, alone: C')
+  ratio('mutex_alone_vs_c', 'mutex, alone: millrace', 'mutex, alone: C')
+  ratio('mutex_contended_core_vs_c', 'mutex, contended: C++ core', 'mutex, contended: C')
+  ratio('mutex_contended_vs_c', 'mutex, contended: millrace', 'mutex, contended: C')
   ratio('semaphore_pair_vs_c', 'semaphore pair: millrace', 'semaphore pair: C')
   ratio('semaphore_blocking_vs_c', 'semaphore: millrace, blocking', 'semaphore: C, asleep')
   ratio('semaphore_wait_vs_c', 'semaphore: millrace', 'semaphore: C, asleep')

@@ -1,11 +1,10 @@
 // What the locks cost beside those of the C library, in the same shape and in the same run.
 //
-//   millrace_bench_locks [SECONDS]      per measurement; default 1
+//   millrace_bench_locks alone|contended LOCK TURNS
 //
-// One JSON object per line; times in nanoseconds.
-//   uncontended   lock and unlock by one party
-//   hand-off      two processes that want the lock all the time; per turn, with time inside and outside
-//   readers       two processes that read all the time
+// Prints one JSON object; nanoseconds per turn, which is a lock and an unlock.
+//   alone       by one process
+//   contended   by two processes that want the lock all the time
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -16,6 +15,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <string>
 
@@ -109,31 +109,24 @@ void work(int spins) {
     os::spin_hint();
 }
 
-void print(const char* what, const char* lock, double ns, double fairness) {
-  (void)std::printf(R"({"what":"%s","lock":"%s","ns":%.1f,"leastShare":%.2f})"
-                    "\n",
-                    what, lock, ns, fairness);
-}
+// Nanoseconds per turn.
+using Measurement = double (*)(const std::string& name, std::uint64_t turns);
 
 template <typename Way>
-void uncontended(const char* lock, const std::string& name) {
+double alone(const std::string& name, std::uint64_t turns) {
   Ground* ground = make_ground();
   const Way way(*ground, name);
-  constexpr int kTurns = 2'000'000;
-  std::uint64_t best = ~std::uint64_t{0};
-  for (int round = 0; round < 5; ++round) {
-    const std::uint64_t start = os::monotonic_ns();
-    for (int i = 0; i < kTurns; ++i) {
-      way.take();
-      way.give();
-    }
-    best = std::min(best, os::monotonic_ns() - start);
+  std::uint64_t start = 0;
+  for (std::uint64_t i = 0; i < turns + turns / 10; ++i) {
+    if (i == turns / 10) start = os::monotonic_ns();
+    way.take();
+    way.give();
   }
-  print("uncontended", lock, static_cast<double>(best) / kTurns, 1);
+  return static_cast<double>(os::monotonic_ns() - start) / static_cast<double>(turns);
 }
 
 template <typename Way>
-void contended(const char* what, const char* lock, const std::string& name, double seconds) {
+double contended(const std::string& name, std::uint64_t turns) {
   Ground* ground = make_ground();
   pid_t children[2];
   for (int i = 0; i < 2; ++i) {
@@ -144,48 +137,62 @@ void contended(const char* what, const char* lock, const std::string& name, doub
       ground->ready.fetch_add(1);
       while (ground->ready.load() < 2)
         os::spin_hint();
-      std::uint64_t turns = 0;
+      std::uint64_t mine = 0;
       while (!ground->stop.load(std::memory_order_relaxed)) {
         way.take();
         work(5);
         way.give();
         work(5);
-        ground->turns[i].store(++turns, std::memory_order_relaxed);
+        ground->turns[i].store(++mine, std::memory_order_relaxed);
       }
     }
     std::_Exit(0);
   }
-  while (ground->ready.load() < 2)
+  const auto done = [&] { return ground->turns[0].load() + ground->turns[1].load(); };
+  while (done() < turns / 10)
     os::sleep_ns(100'000);
-  const auto wanted = static_cast<std::uint64_t>(seconds * 1e9);
+  const std::uint64_t before = done();
   const std::uint64_t start = os::monotonic_ns();
-  os::sleep_ns(wanted);
-  const std::uint64_t a = ground->turns[0].load();
-  const std::uint64_t b = ground->turns[1].load();
+  while (done() < before + turns)
+    os::sleep_ns(1'000'000);
   const std::uint64_t took = os::monotonic_ns() - start;
+  const std::uint64_t made = done() - before;
   ground->stop.store(true);
   for (const pid_t child : children)
     ::waitpid(child, nullptr, 0);
-  const double sum = static_cast<double>(a + b);
-  print(what, lock, static_cast<double>(took) / sum, static_cast<double>(std::min(a, b)) / sum);
+  return static_cast<double>(took) / static_cast<double>(made);
 }
+
+struct Case {
+  const char* lock;
+  Measurement alone;
+  Measurement contended;
+};
+template <typename Way>
+constexpr Case case_of(const char* lock) {
+  return {lock, alone<Way>, contended<Way>};
+}
+constexpr Case kCases[] = {
+    case_of<PthreadMutex>("pthread-mutex"),
+    case_of<MillraceMutex>("mutex"),
+    case_of<PthreadRwLock<false>>("pthread-read"),
+    case_of<MillraceRwLock<false>>("read"),
+    case_of<PthreadRwLock<true>>("pthread-write"),
+    case_of<MillraceRwLock<true>>("write"),
+};
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const double seconds = argc > 1 ? std::strtod(argv[1], nullptr) : 1;
-  const std::string name = "bench." + std::to_string(::getpid());
-  uncontended<PthreadMutex>("pthread robust mutex", name);
-  uncontended<MillraceMutex>("millrace mutex", name);
-  uncontended<PthreadRwLock<false>>("pthread rwlock, read", name);
-  uncontended<MillraceRwLock<false>>("millrace rwlock, read", name);
-  uncontended<PthreadRwLock<true>>("pthread rwlock, write", name);
-  uncontended<MillraceRwLock<true>>("millrace rwlock, write", name);
-  contended<PthreadMutex>("hand-off", "pthread robust mutex", name, seconds);
-  contended<MillraceMutex>("hand-off", "millrace mutex", name, seconds);
-  contended<PthreadRwLock<true>>("hand-off", "pthread rwlock, write", name, seconds);
-  contended<MillraceRwLock<true>>("hand-off", "millrace rwlock, write", name, seconds);
-  contended<PthreadRwLock<false>>("readers", "pthread rwlock, read", name, seconds);
-  contended<MillraceRwLock<false>>("readers", "millrace rwlock, read", name, seconds);
-  return 0;
+  if (argc != 4) fail("usage: millrace_bench_locks alone|contended LOCK TURNS");
+  const std::string how = argv[1];
+  const std::uint64_t turns = std::strtoull(argv[3], nullptr, 10);
+  for (const Case& each : kCases) {
+    if (std::string(argv[2]) != each.lock) continue;
+    const Measurement measure = how == "alone" ? each.alone : each.contended;
+    (void)std::printf("{\"perMessage\":%.1f}\n",
+                      measure("bench." + std::to_string(::getpid()), turns));
+    return 0;
+  }
+  fail(std::string("no lock is called ") + argv[2]);
 }

@@ -251,7 +251,7 @@ test.serial(
     const consumer = openConsumer(t, name, { capacity: onePage })
     for (let round = 0; round < 5; round++) {
       const producer = native(t, 'queue_producer', name, 1000, onePage, 1_000_000)
-    await consumer.waitForPeer({ timeout: patience })
+      await consumer.waitForPeer({ timeout: patience })
       t.is((await consumer.pop({ timeout: patience }))?.length, 0)
       t.is(consumer.peer, 'attached')
       const next = consumer.pop()

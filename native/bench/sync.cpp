@@ -76,8 +76,8 @@ Ground* make_ground() {
   pthread_condattr_t changed;
   pthread_condattr_init(&changed);
   pthread_condattr_setpshared(&changed, PTHREAD_PROCESS_SHARED);
-  for (pthread_cond_t& one : ground->changed)
-    pthread_cond_init(&one, &changed);
+  for (int which : {0, 1})
+    pthread_cond_init(&ground->changed[which], &changed);
 #if HAS_PTHREAD_BARRIER
   pthread_barrierattr_t barrier;
   pthread_barrierattr_init(&barrier);

@@ -82,6 +82,7 @@ TEST_CASE_FIXTURE(Barriers, "as many as it was made for can open it, with that n
   std::vector<std::unique_ptr<Barrier>> crowd;
   a->close();
   b->close();
+  crowd.reserve(56);
   for (int i = 0; i < 56; ++i)
     crowd.push_back(open(56));
   CHECK(refusal(56) == Code::no_lane);

@@ -336,6 +336,7 @@ TEST_CASE_FIXTURE(Cells,
   auto out = must(CellWriter::open(wanted, soon()));
   write(*out, 1);
   std::vector<Child> children;
+  children.reserve(3);
   for (int i = 0; i < 3; ++i) {
     children.emplace_back([&] {
       auto in = CellReader::open(reader_spec(), soon());

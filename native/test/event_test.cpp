@@ -136,6 +136,7 @@ TEST_CASE_FIXTURE(Events, "auto: of processes that wait, every signal lets exact
   Shared<Board> board;
   auto setter = open();
   std::vector<Child> children;
+  children.reserve(kWaiters);
   for (int i = 0; i < kWaiters; ++i) {
     children.emplace_back([&] {
       auto mine = Event::open(spec(), soon());
@@ -263,6 +264,7 @@ TEST_CASE_FIXTURE(Events,
   auto setter = open(Reset::manual);
   std::vector<Child> children;
   const int turns = rounds(200);
+  children.reserve(kWaiters);
   for (int i = 0; i < kWaiters; ++i) {
     children.emplace_back([&] {
       auto mine = Event::open(spec(Reset::manual), soon());

@@ -173,12 +173,9 @@ constexpr Case case_of(const char* lock) {
   return {lock, alone<Way>, contended<Way>};
 }
 constexpr Case kCases[] = {
-    case_of<PthreadMutex>("pthread-mutex"),
-    case_of<MillraceMutex>("mutex"),
-    case_of<PthreadRwLock<false>>("pthread-read"),
-    case_of<MillraceRwLock<false>>("read"),
-    case_of<PthreadRwLock<true>>("pthread-write"),
-    case_of<MillraceRwLock<true>>("write"),
+    case_of<PthreadMutex>("pthread-mutex"),        case_of<MillraceMutex>("mutex"),
+    case_of<PthreadRwLock<false>>("pthread-read"), case_of<MillraceRwLock<false>>("read"),
+    case_of<PthreadRwLock<true>>("pthread-write"), case_of<MillraceRwLock<true>>("write"),
 };
 
 }  // namespace

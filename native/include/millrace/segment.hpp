@@ -313,7 +313,7 @@ class Segment {
   void unlink() noexcept {
     if (control_ != nullptr && !anyone_else() &&
         (header().flags.load(std::memory_order_relaxed) & layout::kZeroOnClose) != 0) {
-      place_.wipe(fd_.get());
+      Place::wipe(fd_.get());
     }
     if (place_.is_nameless()) {
       if (control_ != nullptr) header().flags.store(0, std::memory_order_relaxed);

@@ -297,9 +297,8 @@ class LockAlgorithm {
                                        std::memory_order_relaxed)) {
           return status_of(seen);
         }
-      } else if (ticket == kNoTicket) {
-        return LockStatus::busy;
-      } else if (word.compare_exchange_weak(seen, seen | layout::kLockWaiters,
+      } else if (ticket == kNoTicket ||
+                 word.compare_exchange_weak(seen, seen | layout::kLockWaiters,
                                             std::memory_order_acq_rel,
                                             std::memory_order_relaxed)) {  // (A2)
         return LockStatus::busy;

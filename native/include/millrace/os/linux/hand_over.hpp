@@ -325,7 +325,7 @@ class Receipt {
     if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
       return broken("sent more than can be received (or this process has too many open files)");
     }
-    return read(std::string_view(text.data(), static_cast<std::size_t>(got)), std::move(fds));
+    return read(std::string_view(text.data(), static_cast<std::size_t>(got)), fds);
   }
 
  private:
@@ -351,8 +351,8 @@ class Receipt {
                           "; is it millrace that offers segments there?",
                       path_);
   }
-  Result<std::optional<std::vector<OfferedSegment>>> read(std::string_view text,
-                                                          std::vector<os::Descriptor> fds) const {
+  Result<std::optional<std::vector<OfferedSegment>>> read(
+      std::string_view text, const std::vector<os::Descriptor>& fds) const {
     detail::OfferHead head;
     if (text.size() < sizeof head) return broken("sent a message that is too short");
     std::memcpy(&head, text.data(), sizeof head);

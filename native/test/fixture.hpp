@@ -46,7 +46,7 @@ inline constexpr std::uint64_t kSecond = 1'000'000'000;
 
 // Repetitions: as given, or half of them where a sanitizer makes each one dear.
 constexpr int rounds(int plain) {
-  return MILLRACE_SANITIZED != 0 ? plain / 2 : plain;
+  return MILLRACE_SANITIZED != 0 ? plain / 4 : plain;
 }
 
 [[nodiscard]] inline os::Deadline soon() {

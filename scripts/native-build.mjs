@@ -18,6 +18,12 @@ export const variants = [
   { name: 'tsan', sanitize: 'thread' },
 ]
 
+/** The fuzzed surfaces of native/fuzz/; they bring their sanitizers themselves. */
+export const fuzzVariant = { name: 'fuzz', sanitize: '', tests: false, fuzz: true }
+
+/** The storm of native/storm/. */
+export const stormVariant = { name: 'storm', sanitize: '', tests: false }
+
 export const buildDirectory = (variant) => join(root, 'build-native', variant.name)
 
 /** Runs a command with inherited output; rejects unless it exits with 0. */
@@ -37,10 +43,14 @@ export async function run(command, args, env = {}) {
 /** Writes the build system and compile_commands.json of a variant. */
 export const configure = (variant) => cmake(variant, 'configure')
 
-/** Compiles a variant that has been configured. */
-export const build = (variant) => cmake(variant, 'build', '--parallel', String(jobs))
+/** Compiles a variant that has been configured: all of it, or these targets. */
+export const build = (variant, targets = []) =>
+  run('cmake', [
+    ...['--build', buildDirectory(variant), '--parallel', String(jobs)],
+    ...targets.flatMap((target) => ['--target', target]),
+  ])
 
-function cmake(variant, command, ...options) {
+function cmake(variant, command) {
   return run(process.execPath, [
     cmakeJs,
     command,
@@ -52,6 +62,6 @@ function cmake(variant, command, ...options) {
     'RelWithDebInfo', // -O2 -g
     `--CDMILLRACE_SANITIZE=${variant.sanitize}`,
     `--CDMILLRACE_TESTS=${variant.tests === false ? 'OFF' : 'ON'}`,
-    ...options,
+    ...(variant.fuzz ? ['--CDMILLRACE_FUZZ=ON', '--CDCMAKE_CXX_COMPILER=clang++'] : []),
   ])
 }

@@ -1,9 +1,11 @@
 // Builds the C++ core's tests three ways (plain, ASan + UBSan, TSan) and runs each with CTest.
 // Usage: node scripts/test-native.mjs [plain] [asan-ubsan] [tsan]   (default: all)
+//        node scripts/test-native.mjs valgrind   memcheck on the addon and some of the tests; takes a minute
 import process from 'node:process'
-import { build, buildDirectory, configure, run, variants } from './native-build.mjs'
+import { build, buildDirectory, configure, jobs, run, variants } from './native-build.mjs'
+import { valgrind } from './valgrind.mjs'
 
-const names = variants.map((variant) => variant.name)
+const names = [...variants.map((variant) => variant.name), 'valgrind']
 const requested = process.argv.slice(2)
 for (const name of requested) {
   if (!names.includes(name))
@@ -24,7 +26,15 @@ for (const variant of variants) {
   await build(variant)
   await run(
     'ctest',
-    ['--test-dir', buildDirectory(variant), '--output-on-failure', '--no-tests=error'],
+    [
+      ...['--test-dir', buildDirectory(variant), '--parallel', String(jobs)],
+      ...['--output-on-failure', '--no-tests=error'],
+    ],
     sanitizerOptions,
   )
+}
+
+if (requested.includes('valgrind')) {
+  console.log('\n== valgrind')
+  await valgrind()
 }

@@ -117,6 +117,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Semaphore", define_semaphore(env));
   exports.Set("Event", define_event(env));
   exports.Set("Barrier", define_barrier(env));
+  define_upkeep(env, exports);
   return exports;
 }
 

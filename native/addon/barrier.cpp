@@ -41,6 +41,7 @@ class BarrierObject final : public Napi::ObjectWrap<BarrierObject> {
                            InstanceMethod<&BarrierObject::park>("park"),
                            InstanceMethod<&BarrierObject::wait>("wait"),
                            InstanceMethod<&BarrierObject::unpark>("unpark"),
+                           InstanceMethod<&BarrierObject::damage>("damage"),
                            InstanceMethod<&BarrierObject::wake_token>("wakeToken"),
                            InstanceMethod<&BarrierObject::watch>("watch"),
                            InstanceMethod<&BarrierObject::close>("close"),
@@ -96,6 +97,7 @@ class BarrierObject final : public Napi::ObjectWrap<BarrierObject> {
     return Napi::Boolean::New(info.Env(), stirred);
   }
   void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
+  Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
   Napi::Value watch(const Napi::CallbackInfo& info) {
     Barrier* barrier = handle_.primitive();

@@ -46,6 +46,10 @@ class CellHandle final : public Closable {
   }
   [[nodiscard]] std::uint32_t token() const noexcept { return token_; }
   [[nodiscard]] os::BellTrust trust() const noexcept { return side_->segment().trust(); }
+  Napi::Value damage(Napi::Env env) {
+    if (!side_) return env.Undefined();
+    return damage_of(environment_, env, side_->segment(), [this] { close(); });
+  }
   Napi::Value buffer(Napi::Env env) {
     return side_ ? buffer_.get(env, side_->pool()) : env.Undefined();
   }
@@ -79,13 +83,13 @@ class CellHandle final : public Closable {
   std::uint32_t token_ = 0;
 };
 
-class WriterObject final : public Napi::ObjectWrap<WriterObject> {
+class CellWriterObject final : public Napi::ObjectWrap<CellWriterObject> {
  public:
   using Handle = CellHandle<CellWriter>;
 
   // new CellWriter({ name, maxBytes, slots, mode, owner?, keep, schema })
-  explicit WriterObject(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<WriterObject>(info), handle_(info.Env()) {
+  explicit CellWriterObject(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<CellWriterObject>(info), handle_(info.Env()) {
     const Options options(info[0]);
     const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
       CellWriterSpec spec;
@@ -110,19 +114,19 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "CellWriter",
                        {
-                           InstanceMethod<&WriterObject::copy_newest>("copyNewest"),
-                           InstanceMethod<&WriterObject::version>("version"),
-                           InstanceMethod<&WriterObject::length>("length"),
-                           InstanceMethod<&WriterObject::has_readers>("hasReaders"),
-                           InstanceMethod<&WriterObject::buffer>("buffer"),
-                           InstanceMethod<&WriterObject::close>("close"),
+                           InstanceMethod<&CellWriterObject::copy_newest>("copyNewest"),
+                           InstanceMethod<&CellWriterObject::version>("version"),
+                           InstanceMethod<&CellWriterObject::length>("length"),
+                           InstanceMethod<&CellWriterObject::has_readers>("hasReaders"),
+                           InstanceMethod<&CellWriterObject::buffer>("buffer"),
+                           InstanceMethod<&CellWriterObject::close>("close"),
                        });
   }
 
  private:
   // write(bytes) -> version, or kTooLarge, kClosed, kInvalid
   static napi_value write(napi_env env, napi_callback_info info) {
-    const HotCall<WriterObject, 1> call(env, info);
+    const HotCall<CellWriterObject, 1> call(env, info);
     CellWriter* side = call.handle->handle_.side();
     if (side == nullptr) return number(env, std::int32_t{kClosed});
     const auto bytes = bytes_of(env, call.arguments[0]);
@@ -134,7 +138,7 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
   }
   // begin() -> offset in the buffer of the slot that the next publish() makes the newest value; kClosed
   static napi_value begin(napi_env env, napi_callback_info info) {
-    const HotCall<WriterObject, 0> call(env, info);
+    const HotCall<CellWriterObject, 0> call(env, info);
     CellWriter* side = call.handle->handle_.side();
     if (side == nullptr) return number(env, std::int32_t{kClosed});
     side->begin();
@@ -143,7 +147,7 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
   }
   // publish(length) -> version, or kClosed, kInvalid (longer than a slot, or nothing was begun)
   static napi_value publish(napi_env env, napi_callback_info info) {
-    const HotCall<WriterObject, 1> call(env, info);
+    const HotCall<CellWriterObject, 1> call(env, info);
     CellWriter* side = call.handle->handle_.side();
     if (side == nullptr) return number(env, std::int32_t{kClosed});
     const std::uint64_t most = side->plan().max_bytes;
@@ -178,13 +182,13 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
   bool begun_ = false;
 };
 
-class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
+class CellReaderObject final : public Napi::ObjectWrap<CellReaderObject> {
  public:
   using Handle = CellHandle<CellReader>;
 
   // new CellReader({ name, mode, owner?, schema })
-  explicit ReaderObject(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<ReaderObject>(info), handle_(info.Env()) {
+  explicit CellReaderObject(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<CellReaderObject>(info), handle_(info.Env()) {
     const Options options(info[0]);
     const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
       CellReaderSpec spec;
@@ -209,15 +213,16 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "CellReader",
                        {
-                           InstanceMethod<&ReaderObject::retries>("retries"),
-                           InstanceMethod<&ReaderObject::park>("park"),
-                           InstanceMethod<&ReaderObject::wait>("wait"),
-                           InstanceMethod<&ReaderObject::unpark>("unpark"),
-                           InstanceMethod<&ReaderObject::wake_token>("wakeToken"),
-                           InstanceMethod<&ReaderObject::peer>("peer"),
-                           InstanceMethod<&ReaderObject::peer_pid>("peerPid"),
-                           InstanceMethod<&ReaderObject::watch_peer>("watchPeer"),
-                           InstanceMethod<&ReaderObject::close>("close"),
+                           InstanceMethod<&CellReaderObject::retries>("retries"),
+                           InstanceMethod<&CellReaderObject::park>("park"),
+                           InstanceMethod<&CellReaderObject::wait>("wait"),
+                           InstanceMethod<&CellReaderObject::unpark>("unpark"),
+                           InstanceMethod<&CellReaderObject::damage>("damage"),
+                           InstanceMethod<&CellReaderObject::wake_token>("wakeToken"),
+                           InstanceMethod<&CellReaderObject::peer>("peer"),
+                           InstanceMethod<&CellReaderObject::peer_pid>("peerPid"),
+                           InstanceMethod<&CellReaderObject::watch_peer>("watchPeer"),
+                           InstanceMethod<&CellReaderObject::close>("close"),
                        });
   }
 
@@ -226,7 +231,7 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
   // kTooLarge, kLapped, kCorrupt, kClosed, kInvalid. `facts` = {version, length, timestamp}, also of a
   // value that is too large.
   static napi_value read_into(napi_env env, napi_callback_info info) {
-    const HotCall<ReaderObject, 1> call(env, info);
+    const HotCall<CellReaderObject, 1> call(env, info);
     CellReader* side = call.handle->handle_.side();
     if (side == nullptr) return number(env, std::int32_t{kClosed});
     const auto target = bytes_of(env, call.arguments[0]);
@@ -235,14 +240,14 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
   }
   // measure() -> length of the newest value, otherwise as readInto
   static napi_value measure(napi_env env, napi_callback_info info) {
-    const HotCall<ReaderObject, 0> call(env, info);
+    const HotCall<CellReaderObject, 0> call(env, info);
     CellReader* side = call.handle->handle_.side();
     if (side == nullptr) return number(env, std::int32_t{kClosed});
     return call.handle->answer(env, side->measure(), true);
   }
   // version() -> of the newest value, 0 before the first; or kCorrupt, kClosed
   static napi_value version(napi_env env, napi_callback_info info) {
-    const HotCall<ReaderObject, 0> call(env, info);
+    const HotCall<CellReaderObject, 0> call(env, info);
     CellReader* side = call.handle->handle_.side();
     if (side == nullptr) return number(env, std::int32_t{kClosed});
     const std::uint64_t newest = side->version();
@@ -299,6 +304,7 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
   void unpark(const Napi::CallbackInfo& /*info*/) {
     if (handle_.side() != nullptr) handle_.side()->unpark();
   }
+  Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
   Napi::Value peer(const Napi::CallbackInfo& info) {
     const Peer peer = handle_.side() != nullptr ? handle_.side()->writer() : Peer::closed;
@@ -325,10 +331,10 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
 }  // namespace
 
 Napi::Function define_cell_writer(Napi::Env env) {
-  return WriterObject::define(env);
+  return CellWriterObject::define(env);
 }
 Napi::Function define_cell_reader(Napi::Env env) {
-  return ReaderObject::define(env);
+  return CellReaderObject::define(env);
 }
 
 }  // namespace millrace::addon

@@ -60,6 +60,17 @@ void define_hot(Napi::Object object, Handle* handle, const char* name, napi_call
   napi_set_named_property(object.Env(), object, name, function);
 }
 
+// damage() -> an error if somebody has shortened the segment, which is left then without touching it, and
+// otherwise nothing. Asked before and during waits.
+template <typename Leave>
+Napi::Value damage_of(Environment& environment, Napi::Env env, const Segment& segment,
+                      Leave&& leave) {
+  if (segment.intact()) return env.Undefined();
+  const Error error = segment.shortened();
+  leave();
+  return environment.error_of(error);
+}
+
 // The doorbell for a channel: known beforehand for a private one, and for one that is open to a group
 // only when its segment tells which group.
 class BellChoice {

@@ -7,6 +7,8 @@ namespace millrace::addon {
 Environment::Environment(Napi::Env env) : env_(env) {
   auto list = Napi::Uint32Array::New(env, kWakeListLength);
   wake_list_ = Napi::Persistent(list);
+  // Whoever sleeps and cannot be rung is watching one of our doorbells: hanging up wakes it.
+  ringer_.on_unheard([this] { renew_bells([](const os::Doorbell&) { return true; }); });
   // Runs when a worker ends (also by terminate()) and when the main thread's loop drains; not on
   // process.exit() of the main thread, where the 'exit' listener of the library calls closeAll().
   napi_add_env_cleanup_hook(
@@ -72,14 +74,35 @@ Result<std::uint64_t> Environment::doorbell(const os::BellTrust& trust) {
   }
   OwnBell& own = bells_[key];
   own.bell = made.take();
-  const os::Doorbell* bell = &own.bell;  // map nodes do not move
-  own.watch = watcher->start(bell->fd(), Interest::readable, [this, bell] { on_bell(*bell); });
-  if (own.watch == nullptr) {
+  if (!watch_own(own)) {
     bells_.erase(key);
     return make_error(Code::unsupported_runtime, "this runtime refuses to poll a FIFO");
   }
-  if (held_) watcher->hold(own.watch, true);
   return own.bell.id();
+}
+
+bool Environment::watch_own(OwnBell& own) {
+  const os::Doorbell* bell = &own.bell;  // map nodes do not move
+  own.watch = watcher_->start(bell->fd(), Interest::readable, [this, bell] { on_bell(*bell); });
+  if (own.watch != nullptr && held_) watcher_->hold(own.watch, true);
+  return own.watch != nullptr;
+}
+
+template <typename Which>
+void Environment::renew_bells(Which&& which) {
+  if (ended_ || !watcher_) return;
+  for (auto& [key, own] : bells_) {
+    if (!which(own.bell)) continue;
+    auto old = own.bell.renew();
+    if (!old.ok()) continue;  // as it was: peers that cannot ring are left to their own looking
+    watcher_->stop(own.watch);
+    (void)watch_own(own);
+    ++renewals_;
+  }
+}
+
+void Environment::mend_bells() {
+  renew_bells([](const os::Doorbell& bell) { return !bell.has_name(); });
 }
 
 void Environment::hold(bool alive) {
@@ -98,6 +121,8 @@ bool Environment::watch(std::uint32_t token, std::uint64_t bell, const os::BellT
   if (!os::kHangUpIsHeard) return false;
   auto known = peers_.find(bell);
   if (known == peers_.end()) {
+    // A peer that names ever new doorbells cannot use up our descriptors.
+    if (peers_.size() >= kMostPeers) return false;
     os::Descriptor fd = os::open_bell(bell, trust);
     if (!fd) return false;
     Watcher* watcher = this->watcher();
@@ -162,6 +187,7 @@ void Environment::on_peer_death(std::uint64_t bell) {
   peers_.erase(known);
   ringer_.forget(bell);
   os::remove_dead_bell(bell);
+  mend_bells();  // it may have hung up because it could not ring here
   deliver(tokens);
 }
 

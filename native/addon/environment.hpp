@@ -62,6 +62,10 @@ class Environment {
   // itself and one per group it shares channels with.
   Result<std::uint64_t> doorbell(const os::BellTrust& trust);
   os::BellRinger& ringer() noexcept { return ringer_; }
+  // Gives doorbells that lost their name to somebody else a new FIFO under the same one.
+  void mend_bells();
+  // How often a doorbell was made anew: write ends that were opened before lead nowhere.
+  [[nodiscard]] std::uint64_t renewals() const noexcept { return renewals_; }
 
   // Keeps the event loop alive while somebody waits.
   void hold(bool alive);
@@ -86,12 +90,17 @@ class Environment {
     std::set<std::uint32_t> tokens;
   };
 
+  bool watch_own(OwnBell& own);
+  // See os/doorbell.hpp. What is rung while it happens is made up for by looking at everything.
+  template <typename Which>
+  void renew_bells(Which&& which);
   void on_bell(const os::Doorbell& bell);
   void on_peer_death(std::uint64_t bell);
   void deliver(const std::vector<std::uint32_t>& tokens);
   void call_on_wake(std::int32_t count);
 
   static constexpr std::size_t kWakeListLength = 1024;
+  static constexpr std::size_t kMostPeers = 1024;  // watched at a time; more are looked at instead
   static constexpr int kBellsSwept = 64;  // looked at by a new environment; bounds its start
 
   Napi::Env env_;
@@ -101,6 +110,7 @@ class Environment {
   bool allow_uv_ = true;
   bool ended_ = false;
   bool held_ = false;
+  std::uint64_t renewals_ = 0;
   std::unique_ptr<Watcher> watcher_;
   std::map<std::pair<bool, gid_t>, OwnBell> bells_;  // by {open to a group, which}
   std::unordered_map<std::uint64_t, PeerWatch> peers_;

@@ -43,6 +43,7 @@ class EventObject final : public Napi::ObjectWrap<EventObject> {
                            InstanceMethod<&EventObject::park>("park"),
                            InstanceMethod<&EventObject::wait>("wait"),
                            InstanceMethod<&EventObject::unpark>("unpark"),
+                           InstanceMethod<&EventObject::damage>("damage"),
                            InstanceMethod<&EventObject::wake_token>("wakeToken"),
                            InstanceMethod<&EventObject::watch>("watch"),
                            InstanceMethod<&EventObject::close>("close"),
@@ -103,6 +104,7 @@ class EventObject final : public Napi::ObjectWrap<EventObject> {
     return Napi::Boolean::New(info.Env(), stirred);
   }
   void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
+  Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
   // Whoever is here may set the event, and die before it wakes anybody.
   Napi::Value watch(const Napi::CallbackInfo& info) {

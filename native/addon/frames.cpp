@@ -65,6 +65,10 @@ class FramesHandle final : public Closable {
   void unpark() noexcept {
     if (side_) side_->sleeper().unpark();
   }
+  Napi::Value damage(Napi::Env env) {
+    if (!side_) return env.Undefined();
+    return damage_of(environment_, env, side_->segment(), [this] { close(); });
+  }
   // The payload of a slot, `size` bytes from its start; nothing if that is outside the slot.
   [[nodiscard]] std::byte* payload(std::uint32_t slot, std::uint64_t offset, std::uint64_t size) {
     const layout::FramesPlan& plan = side_->plan();
@@ -104,12 +108,12 @@ class FramesHandle final : public Closable {
   std::uint32_t token_ = 0;
 };
 
-class WriterObject final : public Napi::ObjectWrap<WriterObject> {
+class FrameWriterObject final : public Napi::ObjectWrap<FrameWriterObject> {
  public:
   using Handle = FramesHandle<FrameWriter>;
 
-  explicit WriterObject(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<WriterObject>(info), handle_(info.Env()) {
+  explicit FrameWriterObject(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<FrameWriterObject>(info), handle_(info.Env()) {
     const Options options(info[0]);
     const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
       FrameWriterSpec spec;
@@ -123,6 +127,7 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
       spec.mode = mode;
       spec.doorbell = doorbell;
       spec.schema = options.schema();
+      spec.keep = options.flag("keep");
       spec.replace = options.flag("replace");
       return FrameWriter::open(spec, os::Deadline::after(kEnterTimeoutNs));
     });
@@ -137,16 +142,17 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "FrameWriter",
                        {
-                           InstanceMethod<&WriterObject::discard>("discard"),
-                           InstanceMethod<&WriterObject::write>("write"),
-                           InstanceMethod<&WriterObject::readers>("readers"),
-                           InstanceMethod<&WriterObject::park>("park"),
-                           InstanceMethod<&WriterObject::wait>("wait"),
-                           InstanceMethod<&WriterObject::unpark>("unpark"),
-                           InstanceMethod<&WriterObject::wake_token>("wakeToken"),
-                           InstanceMethod<&WriterObject::watch_readers>("watchReaders"),
-                           InstanceMethod<&WriterObject::buffer>("buffer"),
-                           InstanceMethod<&WriterObject::close>("close"),
+                           InstanceMethod<&FrameWriterObject::discard>("discard"),
+                           InstanceMethod<&FrameWriterObject::write>("write"),
+                           InstanceMethod<&FrameWriterObject::readers>("readers"),
+                           InstanceMethod<&FrameWriterObject::park>("park"),
+                           InstanceMethod<&FrameWriterObject::wait>("wait"),
+                           InstanceMethod<&FrameWriterObject::unpark>("unpark"),
+                           InstanceMethod<&FrameWriterObject::damage>("damage"),
+                           InstanceMethod<&FrameWriterObject::wake_token>("wakeToken"),
+                           InstanceMethod<&FrameWriterObject::watch_readers>("watchReaders"),
+                           InstanceMethod<&FrameWriterObject::buffer>("buffer"),
+                           InstanceMethod<&FrameWriterObject::close>("close"),
                        });
   }
 
@@ -217,18 +223,19 @@ class WriterObject final : public Napi::ObjectWrap<WriterObject> {
     }
     return Napi::Boolean::New(info.Env(), all);
   }
+  Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   Napi::Value buffer(const Napi::CallbackInfo& info) { return handle_.buffer(info.Env()); }
   void close(const Napi::CallbackInfo& /*info*/) { handle_.close(); }
 
   Handle handle_;
 };
 
-class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
+class FrameReaderObject final : public Napi::ObjectWrap<FrameReaderObject> {
  public:
   using Handle = FramesHandle<FrameReader>;
 
-  explicit ReaderObject(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<ReaderObject>(info), handle_(info.Env()) {
+  explicit FrameReaderObject(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<FrameReaderObject>(info), handle_(info.Env()) {
     const Options options(info[0]);
     const bool opened = handle_.open(info, options, [&](mode_t mode, std::uint64_t doorbell) {
       FrameReaderSpec spec;
@@ -260,19 +267,20 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "FrameReader",
                        {
-                           InstanceMethod<&ReaderObject::read>("read"),
-                           InstanceMethod<&ReaderObject::slot_buffer>("slotBuffer"),
-                           InstanceMethod<&ReaderObject::counters>("counters"),
-                           InstanceMethod<&ReaderObject::excluded>("excluded"),
-                           InstanceMethod<&ReaderObject::park>("park"),
-                           InstanceMethod<&ReaderObject::wait>("wait"),
-                           InstanceMethod<&ReaderObject::unpark>("unpark"),
-                           InstanceMethod<&ReaderObject::wake_token>("wakeToken"),
-                           InstanceMethod<&ReaderObject::buffer>("buffer"),
-                           InstanceMethod<&ReaderObject::peer>("peer"),
-                           InstanceMethod<&ReaderObject::peer_pid>("peerPid"),
-                           InstanceMethod<&ReaderObject::watch_peer>("watchPeer"),
-                           InstanceMethod<&ReaderObject::close>("close"),
+                           InstanceMethod<&FrameReaderObject::read>("read"),
+                           InstanceMethod<&FrameReaderObject::slot_buffer>("slotBuffer"),
+                           InstanceMethod<&FrameReaderObject::counters>("counters"),
+                           InstanceMethod<&FrameReaderObject::excluded>("excluded"),
+                           InstanceMethod<&FrameReaderObject::park>("park"),
+                           InstanceMethod<&FrameReaderObject::wait>("wait"),
+                           InstanceMethod<&FrameReaderObject::unpark>("unpark"),
+                           InstanceMethod<&FrameReaderObject::damage>("damage"),
+                           InstanceMethod<&FrameReaderObject::wake_token>("wakeToken"),
+                           InstanceMethod<&FrameReaderObject::buffer>("buffer"),
+                           InstanceMethod<&FrameReaderObject::peer>("peer"),
+                           InstanceMethod<&FrameReaderObject::peer_pid>("peerPid"),
+                           InstanceMethod<&FrameReaderObject::watch_peer>("watchPeer"),
+                           InstanceMethod<&FrameReaderObject::close>("close"),
                        });
   }
 
@@ -280,20 +288,20 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
   // receive() and latest() -> slot with `facts` = {sequence, length, timestamp, missed}; or kWouldBlock,
   // kCorrupt, kClosed, kTooManyHeld
   static napi_value receive(napi_env env, napi_callback_info info) {
-    const HotCall<ReaderObject, 0> call(env, info);
+    const HotCall<FrameReaderObject, 0> call(env, info);
     FrameReader* side = call.handle->handle_.side();
     if (side == nullptr) return number(env, std::int32_t{kClosed});
     return call.handle->hand_over(env, side->receive());
   }
   static napi_value latest(napi_env env, napi_callback_info info) {
-    const HotCall<ReaderObject, 0> call(env, info);
+    const HotCall<FrameReaderObject, 0> call(env, info);
     FrameReader* side = call.handle->handle_.side();
     if (side == nullptr) return number(env, std::int32_t{kClosed});
     return call.handle->hand_over(env, side->latest());
   }
   // release(slot, sequence) -> 0, or kInvalid if that frame is not held, or kClosed
   static napi_value release(napi_env env, napi_callback_info info) {
-    const HotCall<ReaderObject, 2> call(env, info);
+    const HotCall<FrameReaderObject, 2> call(env, info);
     FrameReader* side = call.handle->handle_.side();
     if (side == nullptr) return number(env, std::int32_t{kClosed});
     const bool released = side->release(small_natural(env, call.arguments[0], layout::kMaxSlots),
@@ -346,7 +354,7 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
   // counters() -> [received, lost, skipped, joinedAfter, waiting, held]
   Napi::Value counters(const Napi::CallbackInfo& info) {
     auto counted = Napi::Float64Array::New(info.Env(), 6);
-    if (const FrameReader* side = handle_.side()) {
+    if (FrameReader* side = handle_.side()) {
       double* list = counted.Data();
       list[0] = static_cast<double>(side->received());
       list[1] = static_cast<double>(side->lost());
@@ -372,6 +380,7 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
   }
   void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
   void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
+  Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   Napi::Value buffer(const Napi::CallbackInfo& info) { return handle_.buffer(info.Env()); }
   Napi::Value peer(const Napi::CallbackInfo& info) {
     const Peer peer = handle_.side() != nullptr ? handle_.side()->writer() : Peer::closed;
@@ -395,10 +404,10 @@ class ReaderObject final : public Napi::ObjectWrap<ReaderObject> {
 }  // namespace
 
 Napi::Function define_frame_writer(Napi::Env env) {
-  return WriterObject::define(env);
+  return FrameWriterObject::define(env);
 }
 Napi::Function define_frame_reader(Napi::Env env) {
-  return ReaderObject::define(env);
+  return FrameReaderObject::define(env);
 }
 
 }  // namespace millrace::addon

@@ -58,6 +58,7 @@ class LockObject final : public Napi::ObjectWrap<LockObject> {
                            InstanceMethod<&LockObject::wait>("wait"),
                            InstanceMethod<&LockObject::park>("park"),
                            InstanceMethod<&LockObject::unpark>("unpark"),
+                           InstanceMethod<&LockObject::damage>("damage"),
                            InstanceMethod<&LockObject::wake_token>("wakeToken"),
                            InstanceMethod<&LockObject::watch>("watch"),
                            InstanceMethod<&LockObject::holder>("holder"),
@@ -132,6 +133,7 @@ class LockObject final : public Napi::ObjectWrap<LockObject> {
   }
   void park(const Napi::CallbackInfo& /*info*/) { handle_.park(); }
   void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
+  Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
   void close(const Napi::CallbackInfo& /*info*/) { handle_.close(); }
 

@@ -157,6 +157,7 @@ class OfferObject final : public Napi::ObjectWrap<OfferObject>, public Closable 
     environment_.remove(this);
     watched_.stop();
     offer_.reset();
+    on_peer_.Reset();  // it leads back to this object: nobody else will break the circle
   }
 
   Environment& environment_;
@@ -179,7 +180,6 @@ class ReceiptObject final : public Napi::ObjectWrap<ReceiptObject>, public Closa
       return;
     }
     receipt_ = connected.take();
-    on_readable_ = Napi::Persistent(info[1].As<Napi::Function>());
     auto watched = watched_.start(receipt_->fd(), [this] {
       const Napi::HandleScope scope(Env());
       environment_.notify(on_readable_, {});
@@ -189,6 +189,7 @@ class ReceiptObject final : public Napi::ObjectWrap<ReceiptObject>, public Closa
       environment_.raise(watched.error());
       return;
     }
+    on_readable_ = Napi::Persistent(info[1].As<Napi::Function>());
     watched_.hold(true);
     environment_.add(this);
   }
@@ -227,6 +228,7 @@ class ReceiptObject final : public Napi::ObjectWrap<ReceiptObject>, public Closa
     environment_.remove(this);
     watched_.stop();
     receipt_.reset();
+    on_readable_.Reset();  // as above
   }
 
   Environment& environment_;

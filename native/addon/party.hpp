@@ -57,6 +57,10 @@ class PartyHandle final : public Closable {
   void unpark() noexcept {
     if (primitive_) primitive_->parties().sleeper().unpark();
   }
+  Napi::Value damage(Napi::Env env) {
+    if (!primitive_) return env.Undefined();
+    return damage_of(environment_, env, primitive_->parties().segment(), [this] { close(); });
+  }
   void wake_token(const Napi::CallbackInfo& info) {
     token_ = small_natural(info.Env(), info[0], 0);
   }

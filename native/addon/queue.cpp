@@ -39,7 +39,7 @@ class QueueHandle final : public Closable {
       return false;
     }
     side_ = opened.take();
-    side_->use_ringer(&environment_.ringer());
+    side_->side().use_ringer(&environment_.ringer());
     environment_.add(this);
     Napi::Object self = info.This().As<Napi::Object>();
     self.Set("capacity",
@@ -78,6 +78,10 @@ class QueueHandle final : public Closable {
   }
   void unpark() noexcept {
     if (side_) side_->side().sleeper().unpark();
+  }
+  Napi::Value damage(Napi::Env env) {
+    if (!side_) return env.Undefined();
+    return damage_of(environment_, env, side_->side().segment(), [this] { close(false); });
   }
 
  private:
@@ -140,6 +144,7 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
                            InstanceMethod<&ProducerObject::park>("park"),
                            InstanceMethod<&ProducerObject::wait>("wait"),
                            InstanceMethod<&ProducerObject::unpark>("unpark"),
+                           InstanceMethod<&ProducerObject::damage>("damage"),
                            InstanceMethod<&ProducerObject::wake_token>("wakeToken"),
                            InstanceMethod<&ProducerObject::buffer>("buffer"),
                            InstanceMethod<&ProducerObject::peer>("peer"),
@@ -229,6 +234,7 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
   }
   void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
   void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
+  Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   Napi::Value buffer(const Napi::CallbackInfo& info) { return handle_.buffer(info.Env()); }
   Napi::Value peer(const Napi::CallbackInfo& info) { return handle_.peer(info.Env()); }
   Napi::Value peer_pid(const Napi::CallbackInfo& info) { return handle_.peer_pid(info.Env()); }
@@ -260,6 +266,7 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
                            InstanceMethod<&ConsumerObject::park>("park"),
                            InstanceMethod<&ConsumerObject::wait>("wait"),
                            InstanceMethod<&ConsumerObject::unpark>("unpark"),
+                           InstanceMethod<&ConsumerObject::damage>("damage"),
                            InstanceMethod<&ConsumerObject::wake_token>("wakeToken"),
                            InstanceMethod<&ConsumerObject::buffer>("buffer"),
                            InstanceMethod<&ConsumerObject::peer>("peer"),
@@ -337,6 +344,7 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
   }
   void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
   void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
+  Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   Napi::Value buffer(const Napi::CallbackInfo& info) { return handle_.buffer(info.Env()); }
   Napi::Value peer(const Napi::CallbackInfo& info) { return handle_.peer(info.Env()); }
   Napi::Value peer_pid(const Napi::CallbackInfo& info) { return handle_.peer_pid(info.Env()); }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "addon.hpp"
@@ -127,14 +128,15 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
     if (!ready.ok()) environment_.raise(ready.error());
   }
   Result<void> prepare_bell() {
-    if (bell_known_) return {};
+    if (bell_of_ == environment_.renewals()) return {};
     const os::BellTrust trust{::geteuid(), 0, false};
     auto bell = environment_.doorbell(trust);
     if (!bell.ok()) return bell.error();
+    environment_.mend_bells();
     os::Descriptor line = os::open_bell(bell.value(), trust);
     if (!line) return system_error("open", errno, os::doorbell_path(bell.value()));
     taker_->ring_at(std::move(line), token_);
-    bell_known_ = true;
+    bell_of_ = environment_.renewals();
     return {};
   }
   void unpark(const Napi::CallbackInfo& /*info*/) {
@@ -164,7 +166,8 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
   std::shared_ptr<Semaphore> semaphore_;
   std::unique_ptr<PermitTaker> taker_;
   std::uint32_t token_ = 0;
-  bool bell_known_ = false;
+  std::optional<std::uint64_t>
+      bell_of_;              // Environment::renewals() when the taker learned where to ring
   bool registered_ = false;  // with the environment, which may be gone when this is collected
 };
 

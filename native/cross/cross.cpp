@@ -116,8 +116,8 @@ void try_queue(const std::string& name) {
   expect(!producer.park(WakeAddress{}, 8), "QueueProducer::park");
 
   os::BellRinger ringer;
-  producer.use_ringer(&ringer);
-  consumer.use_ringer(&ringer);
+  producer.side().use_ringer(&ringer);
+  consumer.side().use_ringer(&ringer);
   RingProducer& in = producer.ring();
   expect(in.has_room(8) && in.room() == in.capacity() && in.drained() && !in.corrupt(),
          "RingProducer");

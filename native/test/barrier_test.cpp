@@ -9,7 +9,7 @@
 
 using namespace millrace;
 using namespace millrace::test;
-using Status = BarrierTurn::Status;
+using Turn = BarrierTurn::Status;
 
 namespace {
 
@@ -37,18 +37,18 @@ TEST_CASE_FIXTURE(Barriers, "all go on when the last one has come, in numbered g
   auto b = open(3);
   auto c = open(3);
   for (std::uint64_t generation = 1; generation <= 1000; ++generation) {
-    CHECK(a->arrive().status == Status::waiting);
-    CHECK(b->arrive().status == Status::waiting);
+    CHECK(a->arrive().status == Turn::waiting);
+    CHECK(b->arrive().status == Turn::waiting);
     CHECK(a->arrived() == 2);
-    CHECK(a->look(true).status == Status::waiting);
+    CHECK(a->look(true).status == Turn::waiting);
     const BarrierTurn last = c->arrive();
-    REQUIRE(last.status == Status::complete);
+    REQUIRE(last.status == Turn::complete);
     CHECK(last.serial);
     CHECK(last.generation == generation);
     for (const auto& early : {a.get(), b.get()}) {
       CHECK(early->stirred());
       const BarrierTurn turn = early->look(false);
-      REQUIRE(turn.status == Status::complete);
+      REQUIRE(turn.status == Turn::complete);
       CHECK(turn.generation == generation);
       CHECK_FALSE(turn.serial);
     }
@@ -59,12 +59,12 @@ TEST_CASE_FIXTURE(Barriers, "all go on when the last one has come, in numbered g
 TEST_CASE_FIXTURE(Barriers, "who gives up takes its arrival back, unless it is too late") {
   auto a = open(2);
   auto b = open(2);
-  CHECK(a->wait(os::Deadline::after(0)).status == Status::waiting);
+  CHECK(a->wait(os::Deadline::after(0)).status == Turn::waiting);
   CHECK(a->arrived() == 0);
-  CHECK(b->arrive().status == Status::waiting);
-  CHECK(a->arrive().status == Status::complete);
+  CHECK(b->arrive().status == Turn::waiting);
+  CHECK(a->arrive().status == Turn::complete);
   CHECK_FALSE(b->withdraw());
-  CHECK(b->look(false).status == Status::complete);
+  CHECK(b->look(false).status == Turn::complete);
 }
 
 TEST_CASE_FIXTURE(Barriers, "as many as it was made for can open it, with that number") {
@@ -76,9 +76,9 @@ TEST_CASE_FIXTURE(Barriers, "as many as it was made for can open it, with that n
   CHECK(refusal(2) == Code::no_lane);
   b->close();
   b = open(2);
-  CHECK(a->arrive().status == Status::waiting);
-  CHECK(b->arrive().status == Status::complete);
-  CHECK(a->look(false).status == Status::complete);
+  CHECK(a->arrive().status == Turn::waiting);
+  CHECK(b->arrive().status == Turn::complete);
+  CHECK(a->look(false).status == Turn::complete);
   std::vector<std::unique_ptr<Barrier>> crowd;
   a->close();
   b->close();
@@ -87,15 +87,15 @@ TEST_CASE_FIXTURE(Barriers, "as many as it was made for can open it, with that n
     crowd.push_back(open(56));
   CHECK(refusal(56) == Code::no_lane);
   for (int i = 0; i < 55; ++i)
-    CHECK(crowd.at(static_cast<std::size_t>(i))->arrive().status == Status::waiting);
-  CHECK(crowd.back()->arrive().status == Status::complete);
+    CHECK(crowd.at(static_cast<std::size_t>(i))->arrive().status == Turn::waiting);
+  CHECK(crowd.back()->arrive().status == Turn::complete);
 }
 
 TEST_CASE_FIXTURE(Barriers, "alone, one never waits") {
   auto alone = open(1);
   for (std::uint64_t generation = 1; generation <= 3; ++generation) {
     const BarrierTurn turn = alone->arrive();
-    CHECK(turn.status == Status::complete);
+    CHECK(turn.status == Turn::complete);
     CHECK(turn.serial);
     CHECK(turn.generation == generation);
   }
@@ -109,27 +109,27 @@ TEST_CASE_FIXTURE(Barriers, "one that leaves is missed by who waits and who come
       auto a = open(3);
       auto b = open(3);
       auto c = open(3);
-      CHECK(a->arrive().status == Status::waiting);
-      if (arrives) CHECK(b->arrive().status == Status::waiting);
+      CHECK(a->arrive().status == Turn::waiting);
+      if (arrives) CHECK(b->arrive().status == Turn::waiting);
       CHECK_FALSE(a->stirred());
       b->close();
       CHECK(a->stirred());
       const BarrierTurn missed = a->look(false);
-      CHECK(missed.status == Status::left);
+      CHECK(missed.status == Turn::left);
       CHECK(missed.pid == static_cast<std::uint32_t>(::getpid()));
       CHECK(a->arrived() == 0);
-      CHECK(a->arrive().status == Status::left);
-      CHECK(c->arrive().status == Status::left);
+      CHECK(a->arrive().status == Turn::left);
+      CHECK(c->arrive().status == Turn::left);
       if (!replaced) {
         a->reset();  // then its seat is one that nobody has taken yet
-        CHECK(a->arrive().status == Status::waiting);
+        CHECK(a->arrive().status == Turn::waiting);
       }
       b = open(3);
-      if (replaced) CHECK(a->arrive().status == Status::waiting);
-      CHECK(c->arrive().status == Status::waiting);
-      CHECK(b->arrive().status == Status::complete);
-      CHECK(a->look(false).status == Status::complete);
-      CHECK(c->look(false).status == Status::complete);
+      if (replaced) CHECK(a->arrive().status == Turn::waiting);
+      CHECK(c->arrive().status == Turn::waiting);
+      CHECK(b->arrive().status == Turn::complete);
+      CHECK(a->look(false).status == Turn::complete);
+      CHECK(c->look(false).status == Turn::complete);
     }
   }
 }
@@ -138,11 +138,11 @@ TEST_CASE_FIXTURE(Barriers,
                   "one that leaves after the generation was complete is not missed in it") {
   auto a = open(2);
   auto b = open(2);
-  CHECK(a->arrive().status == Status::waiting);
-  CHECK(b->arrive().status == Status::complete);
+  CHECK(a->arrive().status == Turn::waiting);
+  CHECK(b->arrive().status == Turn::complete);
   b->close();
-  CHECK(a->look(true).status == Status::complete);
-  CHECK(a->arrive().status == Status::left);
+  CHECK(a->look(true).status == Turn::complete);
+  CHECK(a->arrive().status == Turn::left);
 }
 
 TEST_CASE_FIXTURE(Barriers, "one that died is missed by name, whether it had arrived or not") {
@@ -155,27 +155,27 @@ TEST_CASE_FIXTURE(Barriers, "one that died is missed by name, whether it had arr
     Child child([&] {
       auto mine = Barrier::open(spec(3), soon());
       CHILD_EXPECT(mine.ok());
-      if (arrives) CHILD_EXPECT(mine.value()->arrive().status == Status::waiting);
+      if (arrives) CHILD_EXPECT(mine.value()->arrive().status == Turn::waiting);
       ready->store(1);
       return linger();
     });
     REQUIRE(eventually([&] { return ready->load() == 1; }));
-    CHECK(a->arrive().status == Status::waiting);
+    CHECK(a->arrive().status == Turn::waiting);
     const auto pid = static_cast<std::uint32_t>(child.pid());
     child.kill();
     BarrierTurn turn = a->look(true);
-    CHECK(turn.status == Status::died);
+    CHECK(turn.status == Turn::died);
     CHECK(turn.pid == pid);
     CHECK(a->arrived() == 0);
     for (Barrier* living : {a.get(), b.get()}) {
       turn = living->arrive();
-      CHECK(turn.status == Status::died);
+      CHECK(turn.status == Turn::died);
       CHECK(turn.pid == pid);
     }
     auto successor = open(3);
-    CHECK(a->arrive().status == Status::waiting);
-    CHECK(b->arrive().status == Status::waiting);
-    CHECK(successor->arrive().status == Status::complete);
+    CHECK(a->arrive().status == Turn::waiting);
+    CHECK(b->arrive().status == Turn::waiting);
+    CHECK(successor->arrive().status == Turn::complete);
   }
 }
 
@@ -184,17 +184,17 @@ TEST_CASE_FIXTURE(Barriers, "a word that cannot be is told") {
   auto& word = a->parties().shared<layout::BarrierState>().turn.word;
   SUBCASE("parties that cannot be") {
     word.store(1ULL << 40U);
-    CHECK(a->arrive().status == Status::corrupt);
+    CHECK(a->arrive().status == Turn::corrupt);
   }
   SUBCASE("a generation that cannot be") {
-    CHECK(a->arrive().status == Status::waiting);
+    CHECK(a->arrive().status == Turn::waiting);
     word.store(7ULL << layout::kMaxParties);
-    CHECK(a->look(false).status == Status::corrupt);
+    CHECK(a->look(false).status == Turn::corrupt);
   }
   SUBCASE("a seat that cannot be") {
-    CHECK(a->arrive().status == Status::waiting);
+    CHECK(a->arrive().status == Turn::waiting);
     a->parties().shared<layout::BarrierState>().losses.last.store(~std::uint64_t{0});
-    CHECK(a->look(true).status == Status::left);  // of somebody unknown
+    CHECK(a->look(true).status == Turn::left);  // of somebody unknown
   }
   word.store(0);
 }
@@ -216,7 +216,7 @@ TEST_CASE_FIXTURE(Barriers, "processes go through many generations in step, one 
         board->at.at(i).store(turn, std::memory_order_relaxed);
         const BarrierTurn done = mine.value()->wait(soon());
         // Who is done leaves; nobody may leave before all are.
-        CHILD_EXPECT(done.status == Status::complete);
+        CHILD_EXPECT(done.status == Turn::complete);
         CHILD_EXPECT(done.generation == turn);
         if (done.serial) board->serials.fetch_add(1);
         for (const auto& other : board->at) {
@@ -249,14 +249,14 @@ TEST_CASE_FIXTURE(Barriers, "of parties killed at any instant the others are tol
       std::uint64_t last = 0;
       while (!board->stop.load()) {
         const BarrierTurn turn = mine.value()->wait(os::Deadline::after(10 * kSecond));
-        if (turn.status == Status::complete) {
+        if (turn.status == Turn::complete) {
           CHILD_EXPECT(turn.generation > last);
           last = turn.generation;
           board->done.at(i).fetch_add(1);
         } else {
           // Of a death; at the very end also of the others' going.
-          const bool at_the_end = turn.status == Status::left && board->stop.load();
-          CHILD_EXPECT(turn.status == Status::died || at_the_end);
+          const bool at_the_end = turn.status == Turn::left && board->stop.load();
+          CHILD_EXPECT(turn.status == Turn::died || at_the_end);
           CHILD_EXPECT(turn.pid != 0);
           board->told.at(i).fetch_add(1);
           os::sleep_ns(100'000);  // until its seat is taken
@@ -295,7 +295,7 @@ TEST_CASE_FIXTURE(Barriers, "of parties killed at any instant the others are tol
   auto third = open(kParties);
   board->stop.store(true);
   const os::Deadline patience = soon();
-  while (third->wait(os::Deadline::after(20 * kMillisecond)).status == Status::complete &&
+  while (third->wait(os::Deadline::after(20 * kMillisecond)).status == Turn::complete &&
          !patience.passed()) {
   }
   third->close();

@@ -12,7 +12,7 @@
 
 using namespace millrace;
 using namespace millrace::test;
-using Status = CellRead::Status;
+using Read = CellRead::Status;
 
 namespace {
 
@@ -74,7 +74,7 @@ Got take(CellReader& reader) {
   std::array<std::byte, kMaxBytes> target{};
   Got got;
   got.read = reader.read(target.data(), target.size());
-  if (got.read.status == Status::ok) got.seed = seed_of(target.data(), got.read.length);
+  if (got.read.status == Read::ok) got.seed = seed_of(target.data(), got.read.length);
   return got;
 }
 
@@ -83,7 +83,7 @@ Got take(CellReader& reader) {
 TEST_CASE_FIXTURE(Cells, "a reader gets the newest value, of any length, with version and time") {
   auto out = writer();
   auto in = reader();
-  CHECK(take(*in).read.status == Status::empty);
+  CHECK(take(*in).read.status == Read::empty);
   CHECK(in->version() == 0);
   std::vector<std::byte> value(kMaxBytes);
   std::vector<std::byte> target(kMaxBytes);
@@ -97,7 +97,7 @@ TEST_CASE_FIXTURE(Cells, "a reader gets the newest value, of any length, with ve
     CHECK(in->seen() == length);
     std::fill(target.begin(), target.end(), std::byte{0xEE});
     const CellRead read = in->read(target.data(), target.size());
-    REQUIRE(read.status == Status::ok);
+    REQUIRE(read.status == Read::ok);
     CHECK(read.version == length + 1);
     CHECK(read.length == length);
     CHECK(read.timestamp >= last_time);
@@ -121,7 +121,7 @@ TEST_CASE_FIXTURE(Cells, "neither side of a copy need be aligned") {
     const std::size_t length = make_value(value.data() + shift, shift + 100);
     out->write(value.data() + shift, length);
     const CellRead read = in->read(target.data() + 7 - shift, kMaxBytes);
-    REQUIRE(read.status == Status::ok);
+    REQUIRE(read.status == Read::ok);
     CHECK(seed_of(target.data() + 7 - shift, read.length) == shift + 100);
   }
 }
@@ -132,10 +132,10 @@ TEST_CASE_FIXTURE(Cells, "a target that is too small is told what it takes, and 
   std::array<std::byte, 16> value{};
   out->write(value.data(), 16);
   const CellRead read = in->read(value.data(), 15);
-  CHECK(read.status == Status::too_small);
+  CHECK(read.status == Read::too_small);
   CHECK(read.length == 16);
   CHECK(in->seen() == 0);
-  CHECK(in->read(value.data(), 16).status == Status::ok);
+  CHECK(in->read(value.data(), 16).status == Read::ok);
 }
 
 TEST_CASE_FIXTURE(Cells, "a value begun in place is seen when it is published, not before") {
@@ -275,8 +275,8 @@ TEST_CASE_FIXTURE(Cells, "impossible values are told from a writer that is quick
   SUBCASE("a value of any length at all") {
     slot.length.store(~std::uint64_t{0});
   }
-  CHECK(take(*in).read.status == Status::corrupt);
-  CHECK(in->measure().status == Status::corrupt);
+  CHECK(take(*in).read.status == Read::corrupt);
+  CHECK(in->measure().status == Read::corrupt);
 }
 
 TEST_CASE_FIXTURE(Cells,
@@ -345,8 +345,8 @@ TEST_CASE_FIXTURE(Cells,
       std::uint64_t last = 0;
       while (!flags->stop.load()) {
         const Got got = take(*in.value());
-        if (got.read.status == Status::torn) continue;
-        CHILD_EXPECT(got.read.status == Status::ok);
+        if (got.read.status == Read::torn) continue;
+        CHILD_EXPECT(got.read.status == Read::ok);
         CHILD_EXPECT(got.seed.has_value());
         CHILD_EXPECT(*got.seed == got.read.version);
         CHILD_EXPECT(got.read.version >= last);
@@ -376,9 +376,9 @@ TEST_CASE_FIXTURE(Cells,
   std::array<std::byte, kMaxBytes> target{};
   const auto look = [&] {
     const CellRead found = reader->read(target.data(), target.size());
-    if (found.status == Status::empty && last == 0) return true;
-    if (found.status == Status::torn) return true;
-    if (found.status != Status::ok || found.version < last) return false;
+    if (found.status == Read::empty && last == 0) return true;
+    if (found.status == Read::torn) return true;
+    if (found.status != Read::ok || found.version < last) return false;
     last = found.version;
     ++read;
     return seed_of(target.data(), found.length) == found.version;

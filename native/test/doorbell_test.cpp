@@ -114,6 +114,41 @@ TEST_CASE_FIXTURE(Names,
   CHECK(::access(os::doorbell_path(id->load()).c_str(), F_OK) != 0);
 }
 
+TEST_CASE_FIXTURE(Names, "promise: strangers - a doorbell survives the loss of its name") {
+  os::Doorbell mine = bell();
+  os::BellRinger before;
+  CHECK(before.ring(mine.id(), 1, kOurs));
+  const os::Descriptor watched = os::open_bell(mine.id(), kOurs);
+  CHECK(mine.has_name());
+  REQUIRE(::unlink(os::doorbell_path(mine.id()).c_str()) == 0);
+  CHECK_FALSE(mine.has_name());
+
+  // Whoever knew it goes on; whoever did not cannot ring, and is told so.
+  CHECK(before.ring(mine.id(), 2, kOurs));
+  os::BellRinger after;
+  int unheard = 0;
+  after.on_unheard([&] { ++unheard; });
+  CHECK_FALSE(after.ring(mine.id(), 3, kOurs));
+  CHECK(unheard == 1);
+
+  {
+    const os::Descriptor old = must(mine.renew());
+    CHECK(mine.has_name());
+    CHECK(mode_of(os::doorbell_path(mine.id())) == 0600);
+    pollfd look{watched.get(), 0, 0};
+    CHECK(::poll(&look, 1, 0) == 0);
+  }
+  pollfd look{watched.get(), 0, 0};
+  CHECK(::poll(&look, 1, 0) == 1);  // who watches its owner's death has a look
+  bool missing = false;
+  CHECK(drained(mine, missing).empty());
+  CHECK(missing);  // its owner looks at everything
+  CHECK(before.ring(mine.id(), 4, kOurs));
+  CHECK(after.ring(mine.id(), 5, kOurs));
+  CHECK(unheard == 1);
+  CHECK(drained(mine, missing) == std::vector<std::uint64_t>{4, 5});
+}
+
 TEST_CASE_FIXTURE(Names, "a child that inherits a bell leaves it to its owner") {
   os::Doorbell mine = bell();
   Child child([&] {

@@ -105,11 +105,14 @@ class Shared {
 class Child {
  public:
   template <std::invocable Body>
-  explicit Child(Body body) : pid_(::fork()) {
+  explicit Child(Body body) {
+    const pid_t parent = ::getpid();
+    pid_ = ::fork();
     if (pid_ == 0) {
 #if defined(__linux__)
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
+      if (::getppid() != parent) ::_exit(1);  // it died before we asked to follow
       ::signal(SIGALRM, SIG_DFL);
       ::alarm(110);
       ::_exit(body());
@@ -132,6 +135,16 @@ class Child {
     (void)os::retry_eintr([&] { return ::waitpid(pid, &status, 0); });
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
+  // Has it ended? Then what wait() would return is in `outcome`.
+  bool ended(int& outcome) {
+    if (pid_ <= 0) return true;
+    int status = 0;
+    const pid_t found = os::retry_eintr([&] { return ::waitpid(pid_, &status, WNOHANG); });
+    if (found != pid_) return false;
+    pid_ = -1;
+    outcome = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return true;
+  }
   void kill() {
     if (pid_ <= 0) return;
     ::kill(pid_, SIGKILL);
@@ -142,7 +155,7 @@ class Child {
   }
 
  private:
-  pid_t pid_;
+  pid_t pid_ = -1;
 };
 
 // Ends the body of a child that stays until it is killed: `return linger();`.

@@ -348,7 +348,6 @@ TEST_CASE_FIXTURE(Frames, "whatever a killed writer left half-done, its successo
       CHILD_EXPECT(out.try_loan().has_value());
       begin(channel, out);
     });
-    sequence = 4;
   }
   SUBCASE("publish: pinned for a reader and the history, not pushed") {
     die_in_the_middle(*this, [&](FrameWriter& out, detail::FrameChannel& channel) {

@@ -7,6 +7,7 @@
 
 #include <millrace/frames_sync.hpp>
 
+#include "blocking.hpp"
 #include "frames.hpp"
 
 using namespace millrace;
@@ -14,13 +15,6 @@ using namespace millrace::test;
 
 namespace {
 
-const BlockingOptions at_most_a_minute{60 * kSecond, 0};
-const BlockingOptions briefly{30 * kMillisecond, kMillisecond};
-
-Code code_of(const auto& result) {
-  REQUIRE_FALSE(result.ok());
-  return result.error().code;
-}
 void publish_byte(FrameWriter& writer, std::uint8_t value) {
   auto loan = must(loan_sync(writer, at_most_a_minute));
   loan.payload()[0] = std::byte{value};

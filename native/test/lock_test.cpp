@@ -41,7 +41,7 @@ bool has(LockStatus status) {
 layout::LockShared& memory_of(detail::Lock& lock) {
   return lock.parties().shared<layout::LockShared>();
 }
-bool exists(char letter, const std::string& name) {
+bool lock_exists(char letter, const std::string& name) {
   return os::open_object(object_name_of(letter, name), os::Access::read_write).ok();
 }
 
@@ -63,7 +63,7 @@ TEST_CASE("mutex: one handle at a time") {
   b.reset();  // closing unlocks
   CHECK(a->try_lock() == LockStatus::held);
   a.reset();
-  CHECK_FALSE(exists('x', name));
+  CHECK_FALSE(lock_exists('x', name));
 }
 
 TEST_CASE("mutex: misuse is told, not deadlocked on") {
@@ -280,11 +280,11 @@ TEST_CASE("mutex: after the death of all, the next to come is told") {
   auto next = mutex_of(name);
   // It leaves without having taken the lock: the news must outlive it.
   next.reset();
-  CHECK(exists('x', name));
+  CHECK(lock_exists('x', name));
   next = mutex_of(name);
   CHECK(next->try_lock() == LockStatus::abandoned);
   next.reset();
-  CHECK_FALSE(exists('x', name));
+  CHECK_FALSE(lock_exists('x', name));
   die_in(false);
   next = mutex_of(name);
   CHECK(next->try_lock() == LockStatus::held);

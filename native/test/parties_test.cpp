@@ -58,7 +58,7 @@ Code refusal(const PartySpec& spec) {
   return entered.error().code;
 }
 
-bool exists(const std::string& name) {
+bool segment_exists(const std::string& name) {
   return os::open_object(object_name_of('e', name), os::Access::read_write).ok();
 }
 
@@ -94,18 +94,18 @@ TEST_CASE("parties: the last to leave removes the segment, unless it holds somet
   auto a = join(spec_of(name));
   auto b = join(spec_of(name));
   a.reset();
-  CHECK(exists(name));
+  CHECK(segment_exists(name));
   b.reset();
-  CHECK_FALSE(exists(name));
+  CHECK_FALSE(segment_exists(name));
 
   a = join(spec_of(name, true));
   a->board().value.store(9);
   a->parties.leave([] { return true; });
-  CHECK(exists(name));
+  CHECK(segment_exists(name));
   b = join(spec_of(name, true));
   CHECK(b->board().value.load() == 9);
   b.reset();
-  CHECK_FALSE(exists(name));
+  CHECK_FALSE(segment_exists(name));
 }
 
 TEST_CASE("parties: one too many is refused, and told the limit") {

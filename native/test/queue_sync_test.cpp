@@ -7,30 +7,17 @@
 
 #include <millrace/queue_sync.hpp>
 
-#include "fixture.hpp"
+#include "blocking.hpp"
+#include "queues.hpp"
 
 using namespace millrace;
 using namespace millrace::test;
 
 namespace {
 
-struct Queue : Names {
-  [[nodiscard]] QueueSpec spec() const {
-    QueueSpec wanted;
-    wanted.place = name();
-    wanted.capacity = 4096;
-    return wanted;
-  }
-  [[nodiscard]] std::unique_ptr<QueueProducer> producer() const {
-    return must(QueueProducer::open(spec(), soon()));
-  }
-  [[nodiscard]] std::unique_ptr<QueueConsumer> consumer() const {
-    return must(QueueConsumer::open(spec(), soon()));
-  }
+struct SmallQueues : Queues {
+  SmallQueues() { capacity = 4096; }
 };
-
-const BlockingOptions at_most_a_minute{60 * kSecond, 0};
-const BlockingOptions briefly{30 * kMillisecond, kMillisecond};
 
 std::span<const std::byte> bytes(const std::string& text) {
   return std::as_bytes(std::span(text));
@@ -40,10 +27,6 @@ std::string text(std::span<const std::byte> bytes) {
   if (!bytes.empty()) std::memcpy(copy.data(), bytes.data(), bytes.size());
   return copy;
 }
-Code code_of(const auto& result) {
-  REQUIRE_FALSE(result.ok());
-  return result.error().code;
-}
 void fill(QueueProducer& producer) {
   const std::string message(1000, 'x');
   while (producer.try_push(message.data(), 1000) == RingStatus::ok) {
@@ -52,7 +35,7 @@ void fill(QueueProducer& producer) {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Queue, "many messages pass between two processes that sleep in turns") {
+TEST_CASE_FIXTURE(SmallQueues, "many messages pass between two processes that sleep in turns") {
   constexpr int count = 20'000;
   Child other([&] {
     auto opened = QueueProducer::open(spec(), soon());
@@ -82,7 +65,7 @@ TEST_CASE_FIXTURE(Queue, "many messages pass between two processes that sleep in
   CHECK(other.wait() == 0);
 }
 
-TEST_CASE_FIXTURE(Queue, "messages of every length from none to the most") {
+TEST_CASE_FIXTURE(SmallQueues, "messages of every length from none to the most") {
   auto in = producer();
   auto out = consumer();
   for (const std::uint64_t length : {0U, 1U, 7U, 8U, 9U, 4088U}) {
@@ -106,7 +89,7 @@ TEST_CASE_FIXTURE(Queue, "messages of every length from none to the most") {
   out->close(true);
 }
 
-TEST_CASE_FIXTURE(Queue, "the time is over") {
+TEST_CASE_FIXTURE(SmallQueues, "the time is over") {
   auto in = producer();
   CHECK(code_of(wait_for_peer_sync(*in, briefly)) == Code::timeout);
   auto out = consumer();
@@ -125,7 +108,7 @@ TEST_CASE_FIXTURE(Queue, "the time is over") {
   out->close(true);
 }
 
-TEST_CASE_FIXTURE(Queue, "the peer leaves in good order") {
+TEST_CASE_FIXTURE(SmallQueues, "the peer leaves in good order") {
   auto in = producer();
   auto out = consumer();
   fill(*in);
@@ -143,7 +126,7 @@ TEST_CASE_FIXTURE(Queue, "the peer leaves in good order") {
   CHECK(read == 4);
 }
 
-TEST_CASE_FIXTURE(Queue, "the peer comes, and dies while it is waited for") {
+TEST_CASE_FIXTURE(SmallQueues, "the peer comes, and dies while it is waited for") {
   auto in = producer();
   Child reader([&] {
     const auto out = QueueConsumer::open(spec(), soon());
@@ -163,7 +146,7 @@ TEST_CASE_FIXTURE(Queue, "the peer comes, and dies while it is waited for") {
   in->close(true);
 }
 
-TEST_CASE_FIXTURE(Queue, "what a producer published before it died is read first") {
+TEST_CASE_FIXTURE(SmallQueues, "what a producer published before it died is read first") {
   Child writer([&] {
     const auto in = QueueProducer::open(spec(), soon());
     CHILD_EXPECT(in.ok());

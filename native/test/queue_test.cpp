@@ -8,30 +8,12 @@
 
 #include <millrace/queue.hpp>
 
-#include "fixture.hpp"
+#include "queues.hpp"
 
 using namespace millrace;
 using namespace millrace::test;
 
 namespace {
-
-struct Queue : Names {
-  [[nodiscard]] QueueSpec spec(std::uint64_t capacity = 0) const {
-    QueueSpec wanted;
-    wanted.place = name();
-    wanted.capacity = capacity;
-    return wanted;
-  }
-  [[nodiscard]] std::unique_ptr<QueueProducer> producer() const {
-    return must(QueueProducer::open(spec(), soon()));
-  }
-  [[nodiscard]] std::unique_ptr<QueueConsumer> consumer() const {
-    return must(QueueConsumer::open(spec(), soon()));
-  }
-  [[nodiscard]] bool exists() const {
-    return os::open_object(object_name_of('q', name()), os::Access::read_only).ok();
-  }
-};
 
 bool push(QueueProducer& producer, std::uint64_t value) {
   return producer.try_push(&value, sizeof value) == RingStatus::ok;
@@ -48,7 +30,7 @@ std::optional<std::uint64_t> pop(QueueConsumer& consumer) {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Queue,
+TEST_CASE_FIXTURE(Queues,
                   "either side may come and go first, and the last one out removes the name") {
   for (const bool producer_comes_first : {true, false}) {
     for (const bool producer_goes_first : {true, false}) {
@@ -88,7 +70,7 @@ TEST_CASE_FIXTURE(Queue,
   }
 }
 
-TEST_CASE_FIXTURE(Queue,
+TEST_CASE_FIXTURE(Queues,
                   "the capacity is a power of two of whole pages, and both sides agree on it") {
   auto in = must(QueueProducer::open(spec(5 * os::page_size()), soon()));
   CHECK(in->ring().capacity() == 8 * os::page_size());
@@ -107,7 +89,7 @@ TEST_CASE_FIXTURE(Queue,
   CHECK(huge.error().code == Code::invalid_argument);
 }
 
-TEST_CASE_FIXTURE(Queue, "a queue whose geometry is impossible is refused") {
+TEST_CASE_FIXTURE(Queues, "a queue whose geometry is impossible is refused") {
   auto in = producer();
   layout::Geometry& geometry = in->side().segment().header().geometry;
   const layout::Geometry good = geometry;
@@ -125,7 +107,7 @@ TEST_CASE_FIXTURE(Queue, "a queue whose geometry is impossible is refused") {
   geometry = good;
 }
 
-TEST_CASE_FIXTURE(Queue,
+TEST_CASE_FIXTURE(Queues,
                   "a role has one holder; it is free again at once when that one leaves or dies") {
   auto in = producer();
   auto taken = QueueProducer::open(spec(), soon());
@@ -145,7 +127,8 @@ TEST_CASE_FIXTURE(Queue,
   CHECK_FALSE(pop(*out).has_value());
 }
 
-TEST_CASE_FIXTURE(Queue, "a killed peer is gone, loses nothing it published, and can be replaced") {
+TEST_CASE_FIXTURE(Queues,
+                  "a killed peer is gone, loses nothing it published, and can be replaced") {
   Shared<std::atomic<int>> pushed;
   auto out = consumer();
   Child child([&] {
@@ -170,7 +153,7 @@ TEST_CASE_FIXTURE(Queue, "a killed peer is gone, loses nothing it published, and
   CHECK_FALSE(pop(*out).has_value());
 }
 
-TEST_CASE_FIXTURE(Queue, "producers killed at any instant lose nothing that they published") {
+TEST_CASE_FIXTURE(Queues, "producers killed at any instant lose nothing that they published") {
   struct Counts {
     std::atomic<std::uint64_t> tried;
     std::atomic<std::uint64_t> pushed;
@@ -214,7 +197,7 @@ TEST_CASE_FIXTURE(Queue, "producers killed at any instant lose nothing that they
   CHECK_FALSE(out->ring().corrupt());
 }
 
-TEST_CASE_FIXTURE(Queue, "unread messages of sides that left wait for the next consumer") {
+TEST_CASE_FIXTURE(Queues, "unread messages of sides that left wait for the next consumer") {
   {
     auto in = producer();
     CHECK(push(*in, 7));
@@ -234,14 +217,14 @@ TEST_CASE_FIXTURE(Queue, "unread messages of sides that left wait for the next c
   CHECK_FALSE(exists());
 }
 
-TEST_CASE_FIXTURE(Queue, "discarding on close lets nothing linger") {
+TEST_CASE_FIXTURE(Queues, "discarding on close lets nothing linger") {
   auto in = producer();
   CHECK(push(*in, 7));
   in->close(true);
   CHECK_FALSE(exists());
 }
 
-TEST_CASE_FIXTURE(Queue, "a crash of both sides leaves nothing, unless the queue is kept") {
+TEST_CASE_FIXTURE(Queues, "a crash of both sides leaves nothing, unless the queue is kept") {
   QueueSpec wanted = spec();
   SUBCASE("not kept") {}
   SUBCASE("kept") {
@@ -267,7 +250,7 @@ TEST_CASE_FIXTURE(Queue, "a crash of both sides leaves nothing, unless the queue
   }
 }
 
-TEST_CASE_FIXTURE(Queue, "impossible positions are corrupt, and are not handed on") {
+TEST_CASE_FIXTURE(Queues, "impossible positions are corrupt, and are not handed on") {
   auto out = consumer();
   {
     auto in = producer();
@@ -283,7 +266,7 @@ TEST_CASE_FIXTURE(Queue, "impossible positions are corrupt, and are not handed o
   CHECK_FALSE(exists());
 }
 
-TEST_CASE_FIXTURE(Queue, "the bell of a killed peer goes with the queue") {
+TEST_CASE_FIXTURE(Queues, "the bell of a killed peer goes with the queue") {
   Shared<std::atomic<std::uint64_t>> id;
   auto out = consumer();
   Child child([&] {
@@ -326,7 +309,7 @@ TEST_CASE_FIXTURE(Queue, "the bell of a killed peer goes with the queue") {
   CHECK(::access(os::doorbell_path(id->load()).c_str(), F_OK) != 0);
 }
 
-TEST_CASE_FIXTURE(Queue,
+TEST_CASE_FIXTURE(Queues,
                   "parking is refused while there is something to do, and a push rings otherwise") {
   const os::Doorbell mine = bell();
   auto in = producer();
@@ -353,7 +336,7 @@ TEST_CASE_FIXTURE(Queue,
   in->close(true);
 }
 
-TEST_CASE_FIXTURE(Queue, "a peer that comes or leaves wakes the one that sleeps") {
+TEST_CASE_FIXTURE(Queues, "a peer that comes or leaves wakes the one that sleeps") {
   const os::Doorbell mine = bell();
   const auto rings = [&] {
     int count = 0;
@@ -370,7 +353,7 @@ TEST_CASE_FIXTURE(Queue, "a peer that comes or leaves wakes the one that sleeps"
   CHECK_FALSE(out->park({mine.id(), 5}));  // it left: there is something to look at
 }
 
-TEST_CASE_FIXTURE(Queue, "two peers stream millions of messages, whole and in order") {
+TEST_CASE_FIXTURE(Queues, "two peers stream millions of messages, whole and in order") {
   const std::uint64_t count = 2'000'000;
   std::atomic<bool> sent{false};
   std::thread thread([&] {

@@ -156,7 +156,7 @@ TEST_CASE_FIXTURE(Door, "the mode is exact whatever the umask") {
   }
 }
 
-TEST_CASE_FIXTURE(Door, "half-made, damaged and foreign segments nobody is on are replaced") {
+TEST_CASE_FIXTURE(Door, "half-made and damaged segments nobody is on are replaced") {
   SUBCASE("empty: a creator died before giving it a size") {
     (void)plant(0);
   }
@@ -168,9 +168,6 @@ TEST_CASE_FIXTURE(Door, "half-made, damaged and foreign segments nobody is on ar
   }
   SUBCASE("one byte") {
     (void)plant(1);
-  }
-  SUBCASE("without the magic number") {
-    (void)plant_harmed([](layout::Header& header) { header.magic = 1; });
   }
   SUBCASE("of another major version") {
     (void)plant_harmed([](layout::Header& header) { header.major = layout::kMajor + 1; });
@@ -196,6 +193,25 @@ TEST_CASE_FIXTURE(Door, "half-made, damaged and foreign segments nobody is on ar
     (void)plant_harmed([](layout::Header& header) { header.geometry.values[0] = 8; });
   }
   expect_fresh_segment();
+}
+
+TEST_CASE_FIXTURE(Door, "promise: strangers - what is not ours is refused and left as it is") {
+  SUBCASE("without the magic number") {
+    (void)plant_harmed([](layout::Header& header) { header.magic = 1; });
+  }
+  SUBCASE("somebody's file") {
+    const os::Descriptor fd = plant(0);
+    REQUIRE(::write(fd.get(), "dear diary", 10) == 10);
+  }
+  const os::Descriptor before = must(os::open_object(object(), os::Access::read_write));
+  for (const Entry entry : {Entry::attach_or_create, Entry::attach_only, Entry::replace}) {
+    auto refused = enter(entry);
+    REQUIRE_FALSE(refused.ok());
+    CHECK(refused.error().code == Code::corrupt);
+    CHECK(refused.error().message.find("magic") != std::string::npos);
+  }
+  CHECK_FALSE(must(os::FileLock::over(before.get(), object(), 0600)).unlinked());
+  CHECK(must(unlink_channel('q', name())));
 }
 
 TEST_CASE_FIXTURE(Door,
@@ -450,6 +466,17 @@ TEST_CASE_FIXTURE(Door, "many processes that create, attach and leave at once al
     CHECK(child.wait() == 0);
   CHECK(created->load() >= 1);
   (void)must(unlink_channel('q', name()));
+}
+
+TEST_CASE_FIXTURE(Door, "unlinking takes no name away while somebody is at the door") {
+  Segment held = must(enter());  // with the lifecycle lock
+  auto refused = unlink_channel('q', name());
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == Code::timeout);
+  CHECK_FALSE(held.unlinked());
+  held.settle();
+  CHECK(must(unlink_channel('q', name())));
+  CHECK(held.unlinked());
 }
 
 TEST_CASE_FIXTURE(Door, "processes killed at the door wedge nobody") {

@@ -192,4 +192,21 @@ TEST_CASE_FIXTURE(Names, "a sleeper that is refused the heavy fence makes wakers
   CHECK(court->lines[1].needs_full_fence.load() == 1);
   CHECK(court->lines[0].needs_full_fence.load() == (os::asymmetric_fence_available() ? 0U : 1U));
 }
+
+TEST_CASE_FIXTURE(
+    Names, "a sleeper does not rely on the millisecond of another, who may have died in it") {
+  Shared<Court> court;
+  Child child([&] {
+    auto& line = court->lines[0];
+    Sleeper sleeper(&line);
+    CHILD_EXPECT(refuse_membarrier());
+    line.needs_full_fence.store(1);
+    const std::uint64_t before = os::monotonic_ns();
+    sleeper.park_on_futex();
+    CHILD_EXPECT(os::monotonic_ns() - before >= 1'000'000);
+    sleeper.unpark();
+    return 0;
+  });
+  CHECK(child.wait() == 0);
+}
 #endif

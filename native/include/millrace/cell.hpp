@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "bits.hpp"
+#include "crash_point.hpp"
 #include "layout/cell.hpp"
 #include "os/clock.hpp"
 #include "os/mapping.hpp"
@@ -163,6 +164,13 @@ class CellSegment {
     bury_all(segment_);
     if (!segment_.kept()) segment_.unlink();
   }
+  // Leaves it without touching it if that must not be touched.
+  [[nodiscard]] bool forsaken() noexcept {
+    if (segment_.intact()) return false;
+    pool_.reset();
+    segment_.forsake();
+    return true;
+  }
   void reset() noexcept {
     pool_.reset();
     segment_ = Segment();
@@ -239,6 +247,7 @@ class CellWriter {
       return taken.error();
     }
     self->cell_.segment().settle();
+    MILLRACE_CRASH_POINT("cell.enter.settled");
     self->wake_readers();  // they wait for news of us, too
     return self;
   }
@@ -250,6 +259,7 @@ class CellWriter {
   void write(const std::byte* value, std::uint64_t length) {
     begin();
     copy_to_shared(cell_.words(next_slot()), value, static_cast<std::size_t>(length));
+    MILLRACE_CRASH_POINT("cell.write.copied");
     publish(length);
   }
 
@@ -259,6 +269,7 @@ class CellWriter {
     // release: pairs with the acquire loads of a reader that is still busy with what was here; it sees
     // `published` at least as we stored it, and so starts again instead of finding us corrupt.
     slot.sequence.store(layout::writing(version_ + 1), std::memory_order_release);
+    MILLRACE_CRASH_POINT("cell.begin.marked");
     // No word of the new value before that: pairs with the acquire fence in CellReader::read. A reader
     // that copied one of them then finds the sequence changed.
     std::atomic_thread_fence(std::memory_order_release);
@@ -273,13 +284,16 @@ class CellWriter {
     layout::CellSlot& slot = cell_.slot(next_slot());
     slot.length.store(length, std::memory_order_relaxed);
     slot.timestamp.store(os::monotonic_ns(), std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("cell.publish.described");
     ++version_;
     length_ = length;
     // release: pairs with the acquire of the sequence in CellReader::read: who sees this version as
     // complete sees all of it.
     slot.sequence.store(layout::complete(version_), std::memory_order_release);
+    MILLRACE_CRASH_POINT("cell.publish.complete");
     // release: pairs with the acquire of `published` in CellReader: the sequence comes with it.
     cell_.control().writer.published.store(version_, std::memory_order_release);
+    MILLRACE_CRASH_POINT("cell.publish.published");
     wake_readers();
   }
 
@@ -305,8 +319,10 @@ class CellWriter {
   void close() noexcept {
     if (!entered_) return;
     entered_ = false;
+    if (cell_.forsaken()) return;
     const bool locked = cell_.segment().lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
     cell_.segment().resign(cell_.writer_record(), layout::kCellWriterRole);
+    MILLRACE_CRASH_POINT("cell.leave.resigned");
     wake_readers();
     if (locked) cell_.remove_if_last();
     cell_.reset();
@@ -319,7 +335,10 @@ class CellWriter {
     auto claimed = cell_.segment().claim(cell_.writer_record(), layout::kCellWriterRole,
                                          spec.doorbell, "writer");
     if (!claimed.ok()) return claimed;
-    entered_ = true;
+    entered_ = true;  // from here on close() undoes everything, and wakes whoever seems to wait
+    for (std::uint32_t i = 0; i < layout::kCellLanes; ++i)
+      wakers_[i] = Waker(&cell_.lane(i).wait);
+    MILLRACE_CRASH_POINT("cell.enter.claimed");
     if (spec.keep) cell_.segment().set_flag(layout::kKeep, true);
     // What a predecessor was writing when it died was never published: we write over it.
     version_ = cell_.control().writer.published.load(std::memory_order_relaxed);
@@ -333,8 +352,6 @@ class CellWriter {
                                              "open it again");
       }
     }
-    for (std::uint32_t i = 0; i < layout::kCellLanes; ++i)
-      wakers_[i] = Waker(&cell_.lane(i).wait);
     return {};
   }
 
@@ -351,6 +368,7 @@ class CellWriter {
       return;
     // acquire: pairs with the release of the bit in CellReader: how it sleeps is there.
     std::uint64_t lanes = line.waiting.exchange(0, std::memory_order_acq_rel);
+    MILLRACE_CRASH_POINT("cell.wake.owed");
     lanes &= (1ULL << layout::kCellLanes) - 1;
     detail::for_each_bit(lanes, [this](std::uint32_t lane) {
       wakers_[lane].wake(ringer_ != nullptr ? *ringer_ : own_ringer_, cell_.segment().trust());
@@ -474,13 +492,16 @@ class CellReader {
   void close() noexcept {
     if (!entered_) return;
     entered_ = false;
+    if (cell_.forsaken()) return;
     const bool locked = cell_.segment().lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
     if (lane_) {
       unpark();
       cell_.segment().resign(cell_.lane(*lane_).role, layout::kFirstCellLaneRole + *lane_);
       lane_.reset();
     }
+    MILLRACE_CRASH_POINT("cell.close.unparked");
     cell_.segment().unlock_role(layout::kCellReadersRole);
+    MILLRACE_CRASH_POINT("cell.close.unlocked");
     if (locked) cell_.remove_if_last();
     cell_.reset();
   }
@@ -546,9 +567,11 @@ class CellReader {
   // (S1b) of waiting.hpp: the writer looks at one word for all readers. Only after `parked` says how we
   // sleep: whoever takes the bit away then also finds us parked. The fence comes last.
   void announce() noexcept {
+    MILLRACE_CRASH_POINT("cell.announce.parked");
     // release: pairs with the acquire in CellWriter::wake_readers.
     cell_.control().readers.waiting.fetch_or(bit(), std::memory_order_acq_rel);
-    sleeper_fence(cell_.control().readers.needs_full_fence);
+    MILLRACE_CRASH_POINT("cell.announce.told");
+    sleeper_fence(cell_.control().readers.needs_full_fence, waited_);
   }
 
   // A lane is taken at the first wait and kept: most readers never wait.
@@ -569,6 +592,7 @@ class CellReader {
       if (cell_.segment().claim(cell_.lane(i).role, role, doorbell_, "waiting reader").ok())
         lane_ = i;
     }
+    MILLRACE_CRASH_POINT("cell.lane.claimed");
     cell_.segment().settle();
     if (!lane_) return false;
     auto& readers = cell_.control().readers;
@@ -585,6 +609,7 @@ class CellReader {
   std::optional<std::uint32_t> lane_;
   std::uint64_t next_try_ = 0;
   Sleeper sleeper_;
+  bool waited_ = false;  // see sleeper_fence
 };
 
 }  // namespace millrace

@@ -108,6 +108,13 @@ class FrameChannel {
     }
   }
 
+  // Removes the name, if nobody is left and nobody wanted it kept. Under the lifecycle lock.
+  static void remove_if_last(Segment& segment) {
+    if (segment.anyone_else()) return;
+    bury_all(segment);
+    if (!segment.kept()) segment.unlink();
+  }
+
   void bind(const Segment* segment, const layout::FramesPlan& plan) noexcept {
     segment_ = segment;
     plan_ = plan;

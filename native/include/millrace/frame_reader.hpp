@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "crash_point.hpp"
 #include "frame_channel.hpp"
 #include "layout/frames.hpp"
 #include "os/clock.hpp"
@@ -42,7 +43,7 @@ struct ReceivedFrame {
   std::uint64_t sequence = 0;
   std::uint64_t length = 0;
   std::uint64_t timestamp = 0;
-  std::uint64_t missed = 0;  // frames between the previous one received and this one
+  std::uint64_t missed = 0;  // frames since the previous one received, or since we joined
 };
 
 class FrameReader {
@@ -106,9 +107,8 @@ class FrameReader {
       newest = newer;
     }
     skipped_ += passed;
-    const std::uint64_t before = last_sequence_;
     ReceivedFrame result = account(newest);
-    if (result.status == ReceivedFrame::Status::ok && before != 0) {
+    if (result.status == ReceivedFrame::Status::ok) {
       result.missed -= std::min(result.missed, passed);  // those were our choice
     }
     return result;
@@ -149,8 +149,11 @@ class FrameReader {
   }
   [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
 
-  [[nodiscard]] Peer writer() const noexcept {
-    return segment_.peer(channel_.writer_record(), layout::kWriterRole);
+  // When it says gone, all that the writer had published is in the queue; look once more.
+  [[nodiscard]] Peer writer() {
+    const Peer peer = segment_.peer(channel_.writer_record(), layout::kWriterRole);
+    if (peer == Peer::gone && entered_) finish_publish();
+    return peer;
   }
   [[nodiscard]] bool writer_left() const noexcept {
     return channel_.writer_record().state.load(std::memory_order_acquire) ==
@@ -167,11 +170,18 @@ class FrameReader {
     return channel_.writer_record().pid.load(std::memory_order_relaxed);
   }
 
-  // Frames the writer could not deliver since we joined: dropped or taken back, as the policy says.
-  [[nodiscard]] std::uint64_t lost() const noexcept {
-    const auto& line = queue_.view().lane->writer;
-    return line.dropped.load(std::memory_order_relaxed) +
-           line.evicted.load(std::memory_order_relaxed) - lost_before_;
+  // Frames the writer could not deliver since we joined: dropped or taken back, as the policy says. It
+  // is what was published less what we have taken and what is queued, so that no death can make it wrong.
+  [[nodiscard]] std::uint64_t lost() noexcept {
+    // First what counts as published, then what is queued: a writer that goes on between the two can only
+    // make the difference too small, until the next look.
+    std::uint64_t published = channel_.control().sequence.published.load(std::memory_order_acquire);
+    const LaneConsumer::Queued queued = queue_.queued();
+    // It may have died when it had queued a frame and not counted it yet.
+    published = std::max(published, queued.newest);
+    const std::uint64_t arrived = joined_after_ + taken_ + queued.count;
+    if (published > arrived) lost_ = std::max(lost_, published - arrived);
+    return lost_;
   }
   [[nodiscard]] std::uint64_t received() const noexcept { return received_; }
   [[nodiscard]] std::uint64_t skipped() const noexcept { return skipped_; }
@@ -194,33 +204,40 @@ class FrameReader {
   void close() noexcept {
     if (!entered_) return;
     entered_ = false;
+    if (!segment_.intact()) {
+      forget();
+      segment_.forsake();
+      return;
+    }
     sleeper_.unpark();
     const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
     channel_.control().lanes.active.fetch_and(~bit_, std::memory_order_acq_rel);
+    MILLRACE_CRASH_POINT("frames.leave.inactive");
     clear_pins();
+    MILLRACE_CRASH_POINT("frames.leave.cleared");
     segment_.resign(record(), role());
+    MILLRACE_CRASH_POINT("frames.leave.resigned");
     wake_writer();
-    if (locked && !segment_.anyone_else()) {
-      detail::FrameChannel::bury_all(segment_);
-      segment_.unlink();
-    }
-    held_.clear();  // all went back
-    pool_.reset();
+    if (locked) detail::FrameChannel::remove_if_last(segment_);
+    forget();
     segment_ = Segment();
   }
 
  private:
+  // Its holder needs microseconds. One that needs longer is stopped, or is the successor.
+  static constexpr std::uint64_t kFinishPatienceNs = 5'000'000;
+
   FrameReader() = default;
+
+  void forget() noexcept {
+    held_.clear();  // all went back
+    pool_.reset();
+  }
 
   Result<void> join(const FrameReaderSpec& spec, const layout::FramesPlan& plan,
                     const os::Deadline& deadline) {
     channel_.bind(&segment_, plan);
-    if (writer() != Peer::attached) {
-      return Error{Code::not_found,
-                   "frame channel '" + spec.place.title() +
-                       "' has no writer (yet); start it, or wait for it",
-                   nullptr, 0, segment_.path()};
-    }
+    if (writer() != Peer::attached) return no_writer();
     auto mapped = segment_.map_private(plan.pool_offset, plan.pool_bytes);
     if (!mapped.ok()) return mapped.error();
     auto found = free_lane(plan);
@@ -238,33 +255,38 @@ class FrameReader {
     // that to end after our first pin, it could give us a predecessor's frame, or take our pin away.
     auto& active = channel_.control().lanes.active;
     active.fetch_and(~bit_, std::memory_order_acq_rel);
+    MILLRACE_CRASH_POINT("frames.join.inactive");
     if (auto quiet = let_writer_finish(deadline); !quiet.ok()) return quiet.error();
     queue_.skip_all();
     clear_pins();
+    MILLRACE_CRASH_POINT("frames.join.cleared");
     // Before claim(): the new epoch tells the writer that policy and depth are ours.
     auto& join_line = queue_.view().lane->join;
     join_line.policy.store(static_cast<std::uint32_t>(spec.policy), std::memory_order_relaxed);
     join_line.depth.store(depth_of(spec, plan), std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("frames.join.described");
     auto claimed = segment_.claim(record(), role(), spec.doorbell, "reader");
     if (!claimed.ok()) return claimed;
     entered_ = true;  // from here on close() undoes everything
     sleeper_ = Sleeper(&queue_.view().lane->wait);
     writer_waker_ = Waker(&channel_.control().wait);
     auto& writer_line = queue_.view().lane->writer;
-    lost_before_ = writer_line.dropped.load(std::memory_order_relaxed) +
-                   writer_line.evicted.load(std::memory_order_relaxed);
     writer_line.first.store(0, std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("frames.join.claimed");
 
     // From now on frames are queued for us. A publish that began before it could see our bit must end
     // before we know where we joined.
     // release: pairs with the acquire in FrameWriter::active_lanes: all of the above comes with the bit.
     active.fetch_or(bit_, std::memory_order_acq_rel);
+    MILLRACE_CRASH_POINT("frames.join.active");
     auto begun = let_writer_finish(deadline);
     if (!begun.ok()) return begun.error();
     // That publish may have seen our bit, or not: if it has, its frame is in our queue.
     const std::uint64_t first = writer_line.first.load(std::memory_order_relaxed);
     joined_after_ = first != 0 && first <= begun.value() ? first - 1 : begun.value();
     if (spec.history > 0) collect_history(spec.history);
+    last_sequence_ = backlog_.empty() ? joined_after_ : backlog_.front().sequence - 1;
+    MILLRACE_CRASH_POINT("frames.join.collected");
     segment_.settle();
     // The writer may be asleep since before we came: let it look, so that it learns whom to watch.
     wake_writer();
@@ -291,7 +313,8 @@ class FrameReader {
         os::spin_hint();
         continue;
       }
-      if (!segment_.role_held(layout::kWriterRole)) break;  // it died; its successor sorts it out
+      // Whether what it was publishing counts is for its successor to say.
+      if (!segment_.role_held(layout::kWriterRole)) return no_writer();
       if (deadline.passed()) {
         return make_error(Code::timeout, "the writer of '" + segment_.name() + "' (process " +
                                              std::to_string(writer_pid()) +
@@ -300,6 +323,45 @@ class FrameReader {
       os::sleep_ns(50'000);
     }
     return begun;
+  }
+
+  // A writer that dies between pinning a frame for us and queueing it has published it. We act in its place,
+  // on our own lane; its successor, if there is one already, has done so before it let the lifecycle lock go.
+  void finish_publish() {
+    const auto& line = channel_.control().sequence;
+    const std::uint64_t begun = line.begun.load(std::memory_order_relaxed);
+    const auto interrupted = [&] {
+      return begun == line.begun.load(std::memory_order_relaxed) &&
+             begun == line.published.load(std::memory_order_acquire) + 1;
+    };
+    const std::uint32_t epoch = channel_.writer_record().epoch.load(std::memory_order_relaxed);
+    if (epoch == finished_ || !interrupted()) return;
+    if (!segment_.lock_lifecycle(os::Deadline::after(kFinishPatienceNs)).ok()) return;
+    if (!segment_.role_held(layout::kWriterRole) && interrupted()) {
+      LaneProducer queue(queue_.view());
+      for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) {
+        const layout::SlotRecord& record = channel_.slot(slot);
+        const std::uint64_t descriptor = layout::make_descriptor(begun, slot);
+        // acquire: pairs with the release in FrameWriter::publish(): what is pinned is whole.
+        if ((record.holders.load(std::memory_order_acquire) & bit_) == 0 ||
+            record.sequence.load(std::memory_order_relaxed) != begun ||
+            queue.pushed_last(descriptor) ||
+            queue.backlog().value_or(queue_.view().capacity()) >= queue_.view().capacity()) {
+          continue;
+        }
+        queue.push(descriptor);
+        MILLRACE_CRASH_POINT("frames.finish.pushed");
+      }
+      finished_ = epoch;
+    }
+    segment_.settle();
+  }
+
+  [[nodiscard]] Error no_writer() const {
+    return Error{
+        Code::not_found,
+        "frame channel '" + segment_.name() + "' has no writer (yet); start it, or wait for it",
+        nullptr, 0, segment_.path()};
   }
 
   static std::uint32_t depth_of(const FrameReaderSpec& spec,
@@ -338,12 +400,17 @@ class FrameReader {
     for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) {
       layout::SlotRecord& record = channel_.slot(slot);
       std::uint64_t holders = record.holders.load(std::memory_order_acquire);
-      while ((holders & layout::kHistoryBit) != 0 && (holders & bit_) == 0) {
+      // Bounded: a peer that keeps changing the word cannot hold us.
+      for (int attempt = 0; attempt < LaneConsumer::kAttempts &&
+                            (holders & layout::kHistoryBit) != 0 && (holders & bit_) == 0;
+           ++attempt) {
         queue_.view().mark(slot);
+        MILLRACE_CRASH_POINT("frames.history.marked");
         // acq_rel: while the history bit is set the slot is not rewritten, so our bit lands on the frame
         // that the record describes (release of holders in FrameWriter::publish).
         if (record.holders.compare_exchange_weak(holders, holders | bit_, std::memory_order_acq_rel,
                                                  std::memory_order_acquire)) {
+          MILLRACE_CRASH_POINT("frames.history.pinned");
           found.push_back({record.sequence.load(std::memory_order_relaxed), slot});
           break;
         }
@@ -391,6 +458,7 @@ class FrameReader {
         queue_.view().unmark(taken.slot);
         continue;
       }
+      ++taken_;
       return describe(taken.slot, taken.sequence);
     }
     return failure(ReceivedFrame::Status::empty);
@@ -403,20 +471,22 @@ class FrameReader {
     frame.sequence = sequence;
     frame.length = record.length.load(std::memory_order_relaxed);  // fetched once, judged here
     frame.timestamp = record.timestamp.load(std::memory_order_relaxed);
-    if (frame.length > channel_.plan().slot_bytes) frame.status = ReceivedFrame::Status::corrupt;
+    // Sequences begin at 1: 0 stands for "not held".
+    if (frame.length > channel_.plan().slot_bytes || sequence == 0) {
+      frame.status = ReceivedFrame::Status::corrupt;
+    }
     return frame;
   }
   // Enters a frame that goes to the user into the books. A waiting writer is told that the queue moved.
   [[nodiscard]] ReceivedFrame account(ReceivedFrame frame) {
     if (frame.status != ReceivedFrame::Status::ok) return frame;
-    frame.missed = last_sequence_ == 0 || frame.sequence <= last_sequence_
-                       ? 0
-                       : frame.sequence - last_sequence_ - 1;
+    frame.missed = frame.sequence <= last_sequence_ ? 0 : frame.sequence - last_sequence_ - 1;
     last_sequence_ = frame.sequence;
     held_[frame.slot] = frame.sequence;
     ++held_count_;
     ++received_;
     queue_.view().lane->reader.received.store(received_, std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("frames.receive.counted");
     wake_writer();
     return frame;
   }
@@ -431,9 +501,11 @@ class FrameReader {
   void unpin(std::uint32_t slot) noexcept {
     // release: pairs with the acquire in FrameWriter::is_free: our reads are over.
     channel_.slot(slot).holders.fetch_and(~bit_, std::memory_order_acq_rel);
+    MILLRACE_CRASH_POINT("frames.release.unpinned");
     queue_.view().unmark(slot);
   }
   void drop(std::uint32_t slot) {
+    MILLRACE_CRASH_POINT("frames.release.begun");
     unpin(slot);
     wake_writer();
   }
@@ -469,11 +541,13 @@ class FrameReader {
   std::vector<std::uint64_t> held_;  // sequence held in each slot, 0 if none
   std::uint32_t held_count_ = 0;
   std::uint32_t max_held_ = 1;
-  std::uint64_t last_sequence_ = 0;
+  std::uint64_t last_sequence_ = 0;  // received last; at first what came before us
   std::uint64_t joined_after_ = 0;
   std::uint64_t received_ = 0;
   std::uint64_t skipped_ = 0;
-  std::uint64_t lost_before_ = 0;
+  std::uint64_t taken_ = 0;     // out of the queue, whether handed out or passed over
+  std::uint64_t lost_ = 0;      // as it was told last
+  std::uint32_t finished_ = 0;  // epoch of the dead writer whose last publish we have looked at
   Sleeper sleeper_;
   Waker writer_waker_;
   os::BellRinger own_ringer_;

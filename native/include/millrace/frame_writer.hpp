@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "crash_point.hpp"
 #include "frame_channel.hpp"
 #include "layout/frames.hpp"
 #include "os/clock.hpp"
@@ -32,6 +33,7 @@ struct FrameWriterSpec {
   mode_t mode = 0600;
   std::uint64_t doorbell = 0;
   std::uint64_t schema = 0;  // fingerprint of what a frame is; 0: not said
+  bool keep = false;         // the channel and its history stay when everybody has gone
   bool replace = false;      // take the name from a channel that is in use with another geometry
 };
 
@@ -48,6 +50,7 @@ class FrameWriter {
     wanted.memory = spec.memory;
     wanted.mode = spec.mode;
     wanted.schema = spec.schema;
+    wanted.keep = spec.keep;
     wanted.geometry = detail::FrameChannel::geometry_of(plan.value());
     wanted.bury = detail::FrameChannel::bury_all;
 
@@ -70,6 +73,7 @@ class FrameWriter {
       return done.error();
     }
     self->segment_.settle();
+    MILLRACE_CRASH_POINT("frames.open.settled");
     self->entered_ = true;
     self->wake_readers(self->channel_.lane_bits());  // let them see, and watch, the new writer
     return self;
@@ -88,8 +92,8 @@ class FrameWriter {
     }
     if (auto slot = find_free(active_lanes())) return slot;
     if (evict_for_room()) return find_free(active_lanes());
-    const bool settled = settle_doubts();
-    if (reap_dead_readers() || settled) return find_free(active_lanes());
+    const bool cleared = clear_stray_pins();
+    if (reap_dead_readers() || cleared) return find_free(active_lanes());
     return std::nullopt;
   }
   // Gives an unpublished loan back.
@@ -123,6 +127,7 @@ class FrameWriter {
     // begun -> fence -> active here, active -> heavy fence -> begun there (FrameReader::join).
     sequence_line.begun.store(sequence, std::memory_order_relaxed);
     os::light_fence();
+    MILLRACE_CRASH_POINT("frames.publish.begun");
     const std::uint64_t active = active_lanes();
 
     layout::SlotRecord& record = channel_.slot(slot);
@@ -130,6 +135,7 @@ class FrameWriter {
     record.length.store(length, std::memory_order_relaxed);
     record.timestamp.store(timestamp != 0 ? timestamp : os::monotonic_ns(),
                            std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("frames.publish.recorded");
     std::uint64_t targets = 0;
     detail::for_each_bit(active, [&](std::uint32_t lane) {
       if (std::exchange(lanes_[lane].fresh, false)) {
@@ -138,15 +144,22 @@ class FrameWriter {
       }
       if (make_room(lane)) targets |= 1ULL << lane;
     });
+    MILLRACE_CRASH_POINT("frames.publish.roomed");
     // release: pairs with the acquire loads of holders in FrameReader: the payload and the record are
     // visible to whoever sees its pin.
     record.holders.store(targets | (channel_.plan().history > 0 ? layout::kHistoryBit : 0),
                          std::memory_order_release);
+    MILLRACE_CRASH_POINT("frames.publish.pinned");
     remember(slot);
+    MILLRACE_CRASH_POINT("frames.publish.remembered");
     const std::uint64_t descriptor = layout::make_descriptor(sequence, slot);
-    detail::for_each_bit(targets, [&](std::uint32_t lane) { lanes_[lane].queue.push(descriptor); });
+    detail::for_each_bit(targets, [&](std::uint32_t lane) {
+      lanes_[lane].queue.push(descriptor);
+      MILLRACE_CRASH_POINT("frames.publish.pushed");
+    });
     // release: pairs with the acquire in FrameReader::join.
     sequence_line.published.store(sequence, std::memory_order_release);
+    MILLRACE_CRASH_POINT("frames.publish.published");
     loaned_[slot] = false;
     --loans_;
     wake_readers(targets);
@@ -157,13 +170,7 @@ class FrameWriter {
   [[nodiscard]] bool stirred() {
     const std::uint64_t active = active_lanes();
     if (blocked_by_waiting_readers(active)) return false;
-    if (any_free(active)) return true;
-    bool evictable = false;
-    detail::for_each_bit(active, [&](std::uint32_t lane) {
-      evictable = evictable || (lanes_[lane].policy == layout::Policy::overwrite_oldest &&
-                                lanes_[lane].queue.oldest().has_value());
-    });
-    return evictable;
+    return any_free(active) || worth_evicting(active).has_value();
   }
   [[nodiscard]] bool park(const WakeAddress& address) {
     sleeper_.park_on_bell(address);
@@ -185,7 +192,7 @@ class FrameWriter {
     });
     if (dead == 0) return false;
     // Under the lifecycle lock nobody can take the lane over between our look and our clearing it.
-    if (!segment_.lock_lifecycle(os::Deadline::after(0)).ok()) return false;
+    if (!segment_.lock_lifecycle(os::Deadline::after(kReapPatienceNs)).ok()) return false;
     std::uint64_t reaped = 0;
     detail::for_each_bit(dead, [&](std::uint32_t lane) {
       if (segment_.role_held(detail::FrameChannel::role_of_lane(lane))) return;
@@ -193,7 +200,9 @@ class FrameWriter {
           lanes_[lane].view.lane->join.role.doorbell.load(std::memory_order_relaxed));
       reaped |= 1ULL << lane;
     });
+    MILLRACE_CRASH_POINT("frames.reap.buried");
     channel_.control().lanes.active.fetch_and(~reaped, std::memory_order_acq_rel);
+    MILLRACE_CRASH_POINT("frames.reap.done");
     segment_.settle();
     return reaped != 0;
   }
@@ -225,16 +234,18 @@ class FrameWriter {
   void close() noexcept {
     if (!entered_) return;
     entered_ = false;
+    if (!segment_.intact()) {
+      forget();
+      segment_.forsake();
+      return;
+    }
     sleeper_.unpark();
     const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
     segment_.resign(channel_.writer_record(), layout::kWriterRole);
+    MILLRACE_CRASH_POINT("frames.close.resigned");
     wake_readers(channel_.lane_bits());
-    if (locked && !segment_.anyone_else()) {
-      detail::FrameChannel::bury_all(segment_);
-      segment_.unlink();
-    }
-    loaned_.clear();  // loans are void
-    pool_.reset();
+    if (locked) detail::FrameChannel::remove_if_last(segment_);
+    forget();
     segment_ = Segment();
   }
 
@@ -249,14 +260,15 @@ class FrameWriter {
     std::uint64_t depth = 0;
   };
 
-  // A pin found by inherit() that only a reader's ledger accounts for.
-  struct Doubt {
-    std::uint64_t sequence;
-    std::uint32_t slot;
-    std::uint32_t lane;
-  };
+  // Its holder needs microseconds; one that needs longer is stopped, and must not hold us up.
+  static constexpr std::uint64_t kReapPatienceNs = 200'000;
 
   FrameWriter() = default;
+
+  void forget() noexcept {
+    loaned_.clear();  // loans are void
+    pool_.reset();
+  }
 
   static Result<void> compare(const std::string& name, const layout::FramesPlan& mine,
                               const layout::FramesPlan& there) {
@@ -284,48 +296,46 @@ class FrameWriter {
     auto claimed =
         segment_.claim(channel_.writer_record(), layout::kWriterRole, spec.doorbell, "writer");
     if (!claimed.ok()) return claimed;
+    if (spec.keep) segment_.set_flag(layout::kKeep, true);
     pool_ = mapped.take();
     sleeper_ = Sleeper(&channel_.control().wait);
     loaned_.assign(plan.slots, false);
+    remembered_.assign(plan.slots, false);
+    queued_for_.assign(plan.slots, 0);
     lanes_.resize(plan.readers);
     for (std::uint32_t i = 0; i < plan.readers; ++i) {
       lanes_[i].view = channel_.lane(i);
       lanes_[i].queue = LaneProducer(lanes_[i].view);
       lanes_[i].waker = Waker(&lanes_[i].view.lane->wait);
     }
-    inherit();
-    return {};
+    if (inherit()) return {};
+    segment_.resign(channel_.writer_record(), layout::kWriterRole);
+    return make_error(Code::corrupt, "frame channel '" + spec.place.title() +
+                                         "' holds an impossible sequence; close its readers, or "
+                                         "pass { replace: true }");
   }
 
-  // Puts in order what a predecessor left, possibly killed in the middle of publish() or an eviction.
-  void inherit() {
+  // Puts in order what a predecessor left, possibly killed in the middle of publish() or an eviction. A
+  // frame is published with its pins: from then on each reader that has one gets it, from us if need be;
+  // before that no reader has seen it, and its number is used again.
+  // False, with nothing done, if the sequence to go on from is none.
+  bool inherit() {
     auto& sequence_line = channel_.control().sequence;
-    const std::uint64_t published = sequence_line.published.load(std::memory_order_relaxed);
-    const std::uint64_t begun = sequence_line.begun.load(std::memory_order_relaxed);
-    const bool interrupted = begun == published + 1;
-    sequence_ = interrupted ? begun : published;
+    sequence_ = sequence_line.published.load(std::memory_order_relaxed);
+    if (sequence_ >= layout::kMaxSequence) return false;
+    if (const std::uint64_t begun = sequence_line.begun.load(std::memory_order_relaxed);
+        begun == sequence_ + 1 && finish_publish(begun)) {
+      sequence_ = begun;
+    }
 
-    const std::uint64_t active = active_lanes();
+    (void)clear_stray_pins();
     std::vector<std::pair<std::uint64_t, std::uint32_t>> kept;
     for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) {
       layout::SlotRecord& record = channel_.slot(slot);
       const std::uint64_t holders = record.holders.load(std::memory_order_acquire);
       const std::uint64_t sequence = record.sequence.load(std::memory_order_relaxed);
-      // A pin must be accounted for: by a queued descriptor or by the reader's ledger. Otherwise the
-      // writer died between setting the pin and pushing, or between evicting and clearing it.
-      detail::for_each_bit(holders & active, [&](std::uint32_t lane) {
-        const bool queued = lanes_[lane].queue.queued(layout::make_descriptor(sequence, slot));
-        if (queued) return;
-        if (lanes_[lane].view.marked(slot)) {
-          doubtful_.push_back({sequence, slot, lane});
-        } else {
-          record.holders.fetch_and(~(1ULL << lane), std::memory_order_acq_rel);
-        }
-      });
       if ((holders & layout::kHistoryBit) == 0) continue;
-      const bool unseen = interrupted && sequence == begun &&
-                          (record.holders.load(std::memory_order_acquire) & active) == 0;
-      if (unseen || channel_.plan().history == 0) {
+      if (channel_.plan().history == 0) {
         record.holders.fetch_and(~layout::kHistoryBit, std::memory_order_acq_rel);
       } else {
         kept.emplace_back(sequence, slot);
@@ -334,28 +344,68 @@ class FrameWriter {
     std::sort(kept.begin(), kept.end());
     for (const auto& [sequence, slot] : kept)
       remember(slot);
+    MILLRACE_CRASH_POINT("frames.inherit.counted");
     sequence_line.begun.store(sequence_, std::memory_order_relaxed);
     sequence_line.published.store(sequence_, std::memory_order_release);
+    MILLRACE_CRASH_POINT("frames.inherit.published");
     const std::uint64_t evictions = sequence_line.evictions.load(std::memory_order_relaxed);
     sequence_line.evictions.store(evictions + evictions % 2, std::memory_order_relaxed);
+    return true;
   }
 
-  // A mark seen by inherit() may have been that of a reader about to take a descriptor which our
-  // predecessor had evicted, dying before it cleared the pin. Such a reader loses the race and takes its
-  // mark back; the pin is then nobody's. True if there was one.
-  bool settle_doubts() {
-    bool freed = false;
-    std::erase_if(doubtful_, [&](const Doubt& doubt) {
-      layout::SlotRecord& record = channel_.slot(doubt.slot);
-      const std::uint64_t bit = 1ULL << doubt.lane;
-      const bool same = record.sequence.load(std::memory_order_relaxed) == doubt.sequence;
-      if (!same || (record.holders.load(std::memory_order_acquire) & bit) == 0) return true;
-      if (lanes_[doubt.lane].view.marked(doubt.slot)) return false;
-      record.holders.fetch_and(~bit, std::memory_order_acq_rel);
-      freed = true;
-      return true;
+  // Pushes what a predecessor published and did not push any more. False: it had not published it. What was
+  // pushed to a lane last is still in its cell, also if the reader has given the frame back by now.
+  bool finish_publish(std::uint64_t sequence) {
+    const std::uint64_t active = active_lanes();
+    bool published = false;
+    for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) {
+      layout::SlotRecord& record = channel_.slot(slot);
+      if (record.sequence.load(std::memory_order_relaxed) != sequence) continue;
+      const std::uint64_t descriptor = layout::make_descriptor(sequence, slot);
+      // acquire: pairs with the release in publish(): what is pinned is whole.
+      const std::uint64_t holders = record.holders.load(std::memory_order_acquire);
+      published = published || (holders & (active | layout::kHistoryBit)) != 0;
+      for (std::uint32_t lane = 0; lane < channel_.plan().readers; ++lane) {
+        const auto& queue = lanes_[lane].queue;
+        published = published || queue.pushed_last(descriptor);
+      }
+      detail::for_each_bit(holders & active, [&](std::uint32_t lane) {
+        LaneProducer& queue = lanes_[lane].queue;
+        const auto backlog = queue.backlog();
+        if (queue.pushed_last(descriptor) || !backlog || *backlog >= queue.view().capacity())
+          return;
+        queue.push(descriptor);
+        MILLRACE_CRASH_POINT("frames.inherit.pushed");
+      });
+    }
+    return published;
+  }
+
+  // Clears pins that nothing accounts for, neither a queued descriptor nor the reader's ledger: those of a
+  // writer that died between setting the pin and pushing, or between evicting and clearing it, or of
+  // somebody who had no business to set them. True if there was one.
+  //
+  // None that is accounted for is missed, in this order: a reader marks its ledger before it takes the
+  // descriptor (or, on joining, before it pins), and clears the pin before the mark.
+  bool clear_stray_pins() {
+    bool cleared = false;
+    std::vector<bool> queued(channel_.plan().slots);
+    detail::for_each_bit(active_lanes(), [&](std::uint32_t lane) {
+      queued.assign(queued.size(), false);
+      lanes_[lane].queue.for_each_queued([&](std::uint64_t descriptor) {
+        const std::uint32_t slot = layout::descriptor_slot(descriptor);
+        if (slot < queued.size()) queued[slot] = true;
+      });
+      for (std::uint32_t slot = 0; slot < queued.size(); ++slot) {
+        auto& holders = channel_.slot(slot).holders;
+        const std::uint64_t bit = 1ULL << lane;
+        if (queued[slot] || (holders.load(std::memory_order_acquire) & bit) == 0) continue;
+        if (lanes_[lane].view.marked(slot)) continue;
+        holders.fetch_and(~bit, std::memory_order_acq_rel);
+        cleared = true;
+      }
     });
-    return freed;
+    return cleared;
   }
 
   // The lanes to deliver to, with what their readers asked for brought up to date.
@@ -407,10 +457,11 @@ class FrameWriter {
     return blocked;
   }
 
-  // acquire: pairs with the release in FrameReader::unpin: its reads are over.
+  // What is on loan or kept as history we know ourselves. acquire: pairs with the release in
+  // FrameReader::unpin: its reads are over.
   [[nodiscard]] bool is_free(std::uint32_t slot, std::uint64_t active) const noexcept {
-    return !loaned_[slot] && (channel_.slot(slot).holders.load(std::memory_order_acquire) &
-                              (active | layout::kHistoryBit)) == 0;
+    return !loaned_[slot] && !remembered_[slot] &&
+           (channel_.slot(slot).holders.load(std::memory_order_acquire) & active) == 0;
   }
   [[nodiscard]] bool any_free(std::uint64_t active) const noexcept {
     for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) {
@@ -438,39 +489,66 @@ class FrameWriter {
     auto& evictions = channel_.control().sequence.evictions;
     const std::uint64_t count = evictions.load(std::memory_order_relaxed);
     evictions.store(count + 1, std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("frames.evict.begun");
     os::light_fence();
     const bool freed = evict_until_free(active_lanes());
+    MILLRACE_CRASH_POINT("frames.evict.freed");
     // release: pairs with the acquire in FrameReader::join: the pins are cleared.
     evictions.store(count + 2, std::memory_order_release);
     return freed;
   }
   bool evict_until_free(std::uint64_t active) {
-    for (std::uint32_t round = 0; round < channel_.plan().slots * channel_.plan().readers;
-         ++round) {
-      std::optional<std::uint32_t> victim;
-      std::uint64_t oldest = 0;
-      detail::for_each_bit(active, [&](std::uint32_t lane) {
-        if (lanes_[lane].policy != layout::Policy::overwrite_oldest) return;
-        const auto descriptor = lanes_[lane].queue.oldest();
-        if (!descriptor) return;
-        const std::uint64_t sequence = layout::descriptor_sequence(*descriptor);
-        if (!victim || sequence < oldest) {
-          victim = lane;
-          oldest = sequence;
-        }
-      });
-      if (!victim) return any_free(active);
-      const auto slot = evict_one(*victim);
-      if (slot && is_free(*slot, active)) return true;
+    // Readers move on while we work; each round that ends without a slot is due to one that did.
+    for (std::uint32_t round = 0; round < channel_.plan().slots; ++round) {
+      const auto slot = worth_evicting(active);
+      if (!slot) return any_free(active);
+      const layout::SlotRecord& record = channel_.slot(*slot);
+      const std::uint64_t sequence = record.sequence.load(std::memory_order_relaxed);
+      detail::for_each_bit(record.holders.load(std::memory_order_relaxed) & active,
+                           [&](std::uint32_t lane) {
+                             for (auto oldest = lanes_[lane].queue.oldest();
+                                  oldest && layout::descriptor_sequence(*oldest) <= sequence;
+                                  oldest = lanes_[lane].queue.oldest()) {
+                               if (!evict_one(lane)) return;
+                             }
+                           });
+      if (is_free(*slot, active)) return true;
     }
     return any_free(active);
+  }
+  // The slot of the oldest frame that would be free if overwrite-oldest readers lost it: nobody holds it,
+  // and it is queued for nobody else. Where there is none, taking frames back would only lose them.
+  [[nodiscard]] std::optional<std::uint32_t> worth_evicting(std::uint64_t active) {
+    std::fill(queued_for_.begin(), queued_for_.end(), 0);
+    detail::for_each_bit(active, [&](std::uint32_t lane) {
+      if (lanes_[lane].policy != layout::Policy::overwrite_oldest) return;
+      lanes_[lane].queue.for_each_queued([&](std::uint64_t descriptor) {
+        const std::uint32_t slot = layout::descriptor_slot(descriptor);
+        if (slot < queued_for_.size()) queued_for_[slot] |= 1ULL << lane;
+      });
+    });
+    std::optional<std::uint32_t> found;
+    std::uint64_t oldest = 0;
+    for (std::uint32_t slot = 0; slot < queued_for_.size(); ++slot) {
+      if (queued_for_[slot] == 0 || loaned_[slot]) continue;
+      const layout::SlotRecord& record = channel_.slot(slot);
+      const std::uint64_t holders = record.holders.load(std::memory_order_acquire);
+      if ((holders & (active | layout::kHistoryBit) & ~queued_for_[slot]) != 0) continue;
+      const std::uint64_t sequence = record.sequence.load(std::memory_order_relaxed);
+      if (found && sequence >= oldest) continue;
+      found = slot;
+      oldest = sequence;
+    }
+    return found;
   }
   std::optional<std::uint32_t> evict_one(std::uint32_t lane) {
     const auto descriptor = lanes_[lane].queue.evict();
     if (!descriptor) return std::nullopt;
     const std::uint32_t slot = layout::descriptor_slot(*descriptor);
     if (slot >= channel_.plan().slots) return std::nullopt;
+    MILLRACE_CRASH_POINT("frames.evict.taken");
     channel_.slot(slot).holders.fetch_and(~(1ULL << lane), std::memory_order_acq_rel);
+    MILLRACE_CRASH_POINT("frames.evict.unpinned");
     lanes_[lane].view.lane->writer.evicted.fetch_add(1, std::memory_order_relaxed);
     return slot;
   }
@@ -484,7 +562,9 @@ class FrameWriter {
       return false;
     }
     if (state.policy == layout::Policy::overwrite_oldest) {
-      while (*backlog >= state.depth && evict_one(lane)) {
+      // Bounded: a reader that puts its position back cannot hold us.
+      for (std::uint64_t more = state.view.capacity();
+           more > 0 && *backlog >= state.depth && evict_one(lane); --more) {
         backlog = state.queue.backlog();
         if (!backlog) {
           ban(lane);
@@ -503,9 +583,12 @@ class FrameWriter {
     const std::uint32_t limit = channel_.plan().history;
     if (limit == 0) return;
     history_.push_back(slot);
+    remembered_[slot] = true;
+    MILLRACE_CRASH_POINT("frames.history.added");
     while (history_.size() > limit) {
-      channel_.slot(history_.front())
-          .holders.fetch_and(~layout::kHistoryBit, std::memory_order_acq_rel);
+      const std::uint32_t oldest = history_.front();
+      channel_.slot(oldest).holders.fetch_and(~layout::kHistoryBit, std::memory_order_acq_rel);
+      remembered_[oldest] = false;
       history_.pop_front();
     }
   }
@@ -538,8 +621,9 @@ class FrameWriter {
   std::vector<LaneState> lanes_;
   std::vector<bool> loaned_;
   std::uint64_t loans_ = 0;
+  std::vector<std::uint64_t> queued_for_;  // scratch of worth_evicting()
   std::deque<std::uint32_t> history_;
-  std::vector<Doubt> doubtful_;
+  std::vector<bool> remembered_;  // by slot: it is in history_
   std::uint32_t cursor_ = 0;
   std::uint64_t sequence_ = 0;
   std::uint64_t banned_ = 0;

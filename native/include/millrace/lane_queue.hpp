@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "crash_point.hpp"
 #include "layout/frames.hpp"
 
 namespace millrace {
@@ -67,6 +68,7 @@ class LaneProducer {
     copies_[write_ & view_.mask] = descriptor;
     view_.cells[write_ & view_.mask].store(descriptor, std::memory_order_relaxed);
     ++write_;
+    MILLRACE_CRASH_POINT("lane.push.written");
     // release: pairs with the acquire in LaneConsumer::take: the cell and the frame are visible.
     view_.lane->writer.write_position.store(write_, std::memory_order_release);
   }
@@ -80,6 +82,7 @@ class LaneProducer {
       // acq_rel: pairs with the reader's compare-and-swap on the same word; one of us wins.
       if (view_.lane->reader.read_position.compare_exchange_weak(
               read, read + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        MILLRACE_CRASH_POINT("lane.evict.taken");
         return descriptor;
       }
     }
@@ -91,14 +94,17 @@ class LaneProducer {
     if (write_ - read == 0 || write_ - read > view_.capacity()) return std::nullopt;
     return copies_[read & view_.mask];
   }
-  // Is this descriptor queued, as far as the shared positions say?
-  [[nodiscard]] bool queued(std::uint64_t descriptor) const noexcept {
+  // Calls each(descriptor) for what is queued, as far as the shared positions say.
+  template <typename Each>
+  void for_each_queued(Each&& each) const {
     const std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
-    if (write_ - read > view_.capacity()) return false;
-    for (std::uint64_t at = read; at != write_; ++at) {
-      if (copies_[at & view_.mask] == descriptor) return true;
-    }
-    return false;
+    if (write_ - read > view_.capacity()) return;
+    for (std::uint64_t at = read; at != write_; ++at)
+      each(copies_[at & view_.mask]);
+  }
+  // Is this what was pushed last, whether the reader has taken it by now or not?
+  [[nodiscard]] bool pushed_last(std::uint64_t descriptor) const noexcept {
+    return copies_[(write_ - 1) & view_.mask] == descriptor;
   }
   [[nodiscard]] const LaneView& view() const noexcept { return view_; }
 
@@ -146,8 +152,10 @@ class LaneConsumer {
       }
       const bool already = view_.marked(slot);
       if (!already) view_.mark(slot);
+      MILLRACE_CRASH_POINT("lane.take.marked");
       if (view_.lane->reader.read_position.compare_exchange_strong(
               read, read + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        MILLRACE_CRASH_POINT("lane.take.taken");
         return {false, false, slot, layout::descriptor_sequence(descriptor)};
       }
       if (!already) view_.unmark(slot);
@@ -168,6 +176,21 @@ class LaneConsumer {
   [[nodiscard]] bool has_entry() const noexcept {
     return view_.lane->writer.write_position.load(std::memory_order_acquire) !=
            view_.lane->reader.read_position.load(std::memory_order_relaxed);
+  }
+  struct Queued {
+    std::uint64_t count = 0;   // entries waiting: as in entries()
+    std::uint64_t newest = 0;  // sequence of the frame that was pushed last; 0: not to be told now
+  };
+  [[nodiscard]] Queued queued() const noexcept {
+    const auto& position = view_.lane->writer.write_position;
+    const std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
+    const std::uint64_t write = position.load(std::memory_order_acquire);
+    const std::uint64_t last =
+        view_.cells[(write - 1) & view_.mask].load(std::memory_order_acquire);
+    // The cell was rewritten meanwhile only if the position has moved on.
+    const bool steady = position.load(std::memory_order_relaxed) == write;
+    return {std::min(write - read, view_.capacity()),
+            steady ? layout::descriptor_sequence(last) : 0};
   }
   // At least as many as there are at one instant of the call, at most the capacity. The read position
   // comes first: the writer, too, advances it, but never past the write position.

@@ -24,6 +24,7 @@
 #include <string_view>
 #include <utility>
 
+#include "crash_point.hpp"
 #include "layout/header.hpp"
 #include "os/file.hpp"
 #include "os/file_lock.hpp"
@@ -142,6 +143,11 @@ class Place {
     }
     return os::Descriptor();
   }
+  // What to say when open() failed: if it is somebody else's, that, and whose.
+  [[nodiscard]] Error explain_refusal(Error error, uid_t expected_owner) const {
+    return is_name() ? os::explain_refusal(std::move(error), object_, expected_owner)
+                     : std::move(error);
+  }
   // After open() said not_found. Fails with exists if somebody was faster. A file has no path yet.
   [[nodiscard]] Result<os::Descriptor> create(mode_t mode) {
     if (is_name()) return os::create_object(object_, mode);
@@ -206,7 +212,9 @@ class Place {
     if (auto fits = fits_sealed(fd, bytes); !fits.ok()) return fits;
     if (auto sized = os::allocate_nameless(fd, bytes, title_); !sized.ok()) return sized;
     if (os::size_is_sealed(fd)) return {};
+    MILLRACE_CRASH_POINT("place.allocate.sized");
     if (auto sealed = os::seal_size(fd, title_); !sealed.ok()) return sealed;
+    MILLRACE_CRASH_POINT("place.allocate.sealed");
     // From here on it cannot change; whoever handed it over may have changed it until now.
     return fits_sealed(fd, bytes);
   }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "crash_point.hpp"
 #include "layout/queue.hpp"
 #include "segment.hpp"
 #include "spsc_ring.hpp"
@@ -52,7 +53,7 @@ class QueueSide {
   QueueSide(layout::QueueRole mine, const char* title) noexcept : mine_(mine), title_(title) {}
   QueueSide(const QueueSide&) = delete;
   QueueSide& operator=(const QueueSide&) = delete;
-  ~QueueSide() { leave(false); }
+  ~QueueSide() { leave(false, false); }
 
   Result<void> enter(const QueueSpec& spec, const os::Deadline& deadline) {
     auto capacity = queue_capacity(spec.capacity == 0 ? kDefaultQueueCapacity : spec.capacity);
@@ -113,25 +114,37 @@ class QueueSide {
     }
     segment_.settle();
     entered_ = true;
+    MILLRACE_CRASH_POINT("queue.enter.settled");
     // The peer may be asleep since before we came: let it look, so that it learns whom to watch.
-    if (peer_waker_.peer_sleeps()) peer_waker_.wake(own_ringer_, segment_.trust());
+    wake_peer();
     return {};
   }
 
-  // Resigns, wakes the peer, and removes the name if nobody is left and nothing unread (or `discard`).
-  void leave(bool discard) noexcept {
+  // Resigns, wakes the peer, and removes the name if nobody is left and nothing unread (or `discard`). A
+  // `corrupt` queue loses its name at once, whoever is on it: nobody else is to come to it.
+  void leave(bool discard, bool corrupt) noexcept {
     if (!entered_) return;
     entered_ = false;
+    if (!segment_.intact()) {
+      data_.reset();
+      segment_.forsake();
+      return;
+    }
     sleeper_.unpark();
     const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
     segment_.resign(record(mine_), mine_);
-    if (peer_waker_.peer_sleeps()) peer_waker_.wake(own_ringer_, segment_.trust());
-    if (locked && !segment_.anyone_else()) {
+    MILLRACE_CRASH_POINT("queue.leave.resigned");
+    wake_peer();
+    MILLRACE_CRASH_POINT("queue.leave.woken");
+    if (locked && segment_.anyone_else()) {
+      if (corrupt) segment_.unlink();
+    } else if (locked) {
       segment_.bury(record(other()));
       const bool unread = control_->producer.write_position.load(std::memory_order_relaxed) !=
                           control_->consumer.read_position.load(std::memory_order_relaxed);
-      if (unread && !discard) {
+      if (unread && !discard && !corrupt) {
         segment_.set_flag(layout::kLingering, true);
+        MILLRACE_CRASH_POINT("queue.leave.lingers");
       } else {
         // For a file, which stays; nobody else is on it.
         control_->consumer.read_position.store(
@@ -150,7 +163,13 @@ class QueueSide {
   [[nodiscard]] std::uint64_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] layout::RingControl* control() const noexcept { return control_; }
   [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
-  [[nodiscard]] const Waker& peer_waker() const noexcept { return peer_waker_; }
+  void wake_peer() {
+    if (!peer_waker_.peer_sleeps()) [[likely]]
+      return;
+    peer_waker_.wake(ringer_ != nullptr ? *ringer_ : own_ringer_, segment_.trust());
+  }
+  // Whoever has a ringer for many channels (an event loop) lends it.
+  void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
 
   [[nodiscard]] layout::RoleRecord& record(layout::QueueRole role) const noexcept {
     return segment_.at<layout::RoleRecord>(layout::kRolesOffset)[role];
@@ -171,8 +190,6 @@ class QueueSide {
   [[nodiscard]] std::uint32_t peer_pid() const noexcept {
     return record(other()).pid.load(std::memory_order_relaxed);
   }
-  // For the wake-ups of enter() and leave(), and for users without a ringer of their own.
-  [[nodiscard]] os::BellRinger& own_ringer() noexcept { return own_ringer_; }
 
  private:
   [[nodiscard]] layout::QueueRole other() const noexcept {
@@ -188,7 +205,10 @@ class QueueSide {
     data_ = mapped.take();
     control_ =
         segment_.at<layout::RingControl>(segment_.geometry().values[layout::kQueueControlOffset]);
+    MILLRACE_CRASH_POINT("queue.enter.claimed");
     segment_.set_flag(layout::kLingering, false);
+    if (spec.keep)
+      segment_.set_flag(layout::kKeep, true);  // the other side may not have asked for it
     const bool producer = mine_ == layout::kProducerRole;
     sleeper_ = Sleeper(producer ? &control_->producer_wait : &control_->consumer_wait);
     peer_waker_ = Waker(producer ? &control_->consumer_wait : &control_->producer_wait);
@@ -204,6 +224,7 @@ class QueueSide {
   std::uint64_t capacity_ = 0;
   Sleeper sleeper_;
   Waker peer_waker_;
+  os::BellRinger* ringer_ = nullptr;
   os::BellRinger own_ringer_;
 };
 
@@ -226,18 +247,18 @@ class QueueProducer {
 
   [[nodiscard]] RingStatus try_push(const void* payload, std::uint32_t length) {
     const RingStatus status = ring_.push(payload, length);
-    if (status == RingStatus::ok) wake_consumer();
+    if (status == RingStatus::ok) side_.wake_peer();
     return status;
   }
   [[nodiscard]] std::byte* reserve(std::uint32_t length) noexcept { return ring_.reserve(length); }
   void commit(std::uint32_t length) {
     ring_.commit(length);
-    wake_consumer();
+    side_.wake_peer();
   }
   // See RingProducer::publish.
   void publish(std::uint64_t bytes, std::uint64_t messages) {
     ring_.publish(bytes, messages);
-    wake_consumer();
+    side_.wake_peer();
   }
 
   // Something has happened that a producer waiting for room for `bytes` should look at.
@@ -260,22 +281,11 @@ class QueueProducer {
 
   [[nodiscard]] RingProducer& ring() noexcept { return ring_; }
   [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
-  // Whoever has a ringer for many channels (an event loop) lends it.
-  void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
-  // What a corrupt ring holds is not kept for anybody.
-  void close(bool discard) noexcept { side_.leave(discard || ring_.corrupt()); }
+  void close(bool discard) noexcept { side_.leave(discard, ring_.corrupt()); }
 
  private:
   QueueProducer() = default;
-  void wake_consumer() {
-    if (side_.peer_waker().peer_sleeps()) [[unlikely]] {
-      side_.peer_waker().wake(ringer_ != nullptr ? *ringer_ : side_.own_ringer(),
-                              side_.segment().trust());
-    }
-  }
-
   RingProducer ring_;
-  os::BellRinger* ringer_ = nullptr;
   detail::QueueSide side_{layout::kProducerRole, "producer"};
 };
 
@@ -298,12 +308,12 @@ class QueueConsumer {
   [[nodiscard]] Message peek() noexcept { return ring_.peek(); }
   void release(const Message& message) {
     ring_.release(message);
-    wake_producer();
+    side_.wake_peer();
   }
   // See RingConsumer::release_bytes.
   bool release_bytes(std::uint64_t bytes, std::uint64_t messages) {
     if (!ring_.release_bytes(bytes, messages)) return false;
-    wake_producer();
+    side_.wake_peer();
     return true;
   }
 
@@ -323,21 +333,11 @@ class QueueConsumer {
 
   [[nodiscard]] RingConsumer& ring() noexcept { return ring_; }
   [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
-  void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
-  // What a corrupt ring holds is not kept for anybody.
-  void close(bool discard) noexcept { side_.leave(discard || ring_.corrupt()); }
+  void close(bool discard) noexcept { side_.leave(discard, ring_.corrupt()); }
 
  private:
   QueueConsumer() = default;
-  void wake_producer() {
-    if (side_.peer_waker().peer_sleeps()) [[unlikely]] {
-      side_.peer_waker().wake(ringer_ != nullptr ? *ringer_ : side_.own_ringer(),
-                              side_.segment().trust());
-    }
-  }
-
   RingConsumer ring_;
-  os::BellRinger* ringer_ = nullptr;
   detail::QueueSide side_{layout::kConsumerRole, "consumer"};
 };
 

@@ -8,7 +8,8 @@
 //
 //            open                lock byte 0         judge
 //   (none) ────────► object ────────────────► not READY, size 0 : finish it       ─► READY, mine
-//      ▲    create                            not READY, size > 0: dead creator    ─► unlink, again
+//      ▲    create                            no bytes of ours                     ─► error
+//      │                                      not READY, size > 0: dead creator    ─► unlink, again
 //      │                                      nobody alive, not lingering, !keep   ─► unlink, again
 //      │                                      geometry differs                     ─► error
 //      └───────── unlinked meanwhile ─────────other                               ─► attach
@@ -32,6 +33,7 @@
 #include <string_view>
 #include <utility>
 
+#include "crash_point.hpp"
 #include "layout/header.hpp"
 #include "os/clock.hpp"
 #include "os/doorbell.hpp"
@@ -41,6 +43,7 @@
 #include "os/object.hpp"
 #include "place.hpp"
 #include "result.hpp"
+#include "words.hpp"
 
 namespace millrace {
 
@@ -105,6 +108,7 @@ class Segment {
       created_ = other.created_;
       orphaned_ = other.orphaned_;
       settled_ = other.settled_;
+      foreign_ = other.foreign_;
     }
     return *this;
   }
@@ -143,8 +147,9 @@ class Segment {
           os::sleep_ns(1'000'000);
           continue;
         }
-        return opened.error();
+        return place.explain_refusal(opened.error(), spec.owner.value_or(::geteuid()));
       }
+      MILLRACE_CRASH_POINT("segment.enter.opened");
       segment.fd_ = opened.take();
       auto facts = segment.refuse_strangers(spec);
       if (!facts.ok()) return facts.error();
@@ -152,6 +157,7 @@ class Segment {
       if (!lock.ok()) return lock.error();
       segment.lock_ = lock.take();
       if (auto locked = segment.lock_lifecycle(deadline); !locked.ok()) return locked.error();
+      MILLRACE_CRASH_POINT("segment.enter.locked");
       // Somebody may have removed it while we waited.
       if (!segment.place_.confirm(segment.fd_, segment.lock_, os::Access::read_write)) continue;
       facts = segment.refuse_strangers(spec);
@@ -170,8 +176,10 @@ class Segment {
       if (entry == Entry::replace) {
         if (segment.role_held(0)) return segment.main_role_taken();
         if (!place.is_nameless()) {
+          if (auto ours = segment.look(size); !ours.ok() && segment.foreign_) return ours.error();
           segment.place_.remove();
           entry = Entry::attach_or_create;
+          MILLRACE_CRASH_POINT("segment.replace.removed");
           continue;
         }
         if (alive) return segment.cannot_give_way();
@@ -182,10 +190,13 @@ class Segment {
       auto attached = segment.attach(spec, size, judge);
       const bool wanted = segment.control_ != nullptr && segment.worth_keeping();
       const bool usable = attached.ok() || attached.error().code == Code::geometry;
+      if (segment.foreign_ && !place.is_nameless()) return attached.error();
       if (!alive && !(wanted && usable) && !place.outlives_processes()) {
         // Stale, half-made or unreadable, and nobody is on it.
         if (attached.ok() && spec.bury) spec.bury(segment);
+        MILLRACE_CRASH_POINT("segment.stale.found");
         if (!place.is_nameless()) segment.unlink();
+        MILLRACE_CRASH_POINT("segment.stale.unlinked");
         if (entry == Entry::attach_only) return not_found(segment.place_);
         if (!place.is_nameless()) continue;
         const layout::Geometry geometry = attached.ok() ? segment.geometry_ : spec.geometry;
@@ -195,6 +206,7 @@ class Segment {
       }
       if (!attached.ok()) return attached.error();
       if (auto agreed = segment.agree_on_schema(spec.schema); !agreed.ok()) return agreed.error();
+      MILLRACE_CRASH_POINT("segment.enter.attached");
       if (spec.memory.zero_on_close) segment.set_flag(layout::kZeroOnClose, true);
       segment.orphaned_ = !alive;
       return segment;
@@ -203,6 +215,7 @@ class Segment {
 
   // Ends the transition that enter() or lock_lifecycle() began.
   void settle() noexcept {
+    MILLRACE_CRASH_POINT("segment.settle.done");
     settled_ = true;
     lock_.unlock(layout::kLifecycleByte);
   }
@@ -235,6 +248,7 @@ class Segment {
                             "; close it there first, or use another name",
                         path());
     }
+    MILLRACE_CRASH_POINT("segment.claim.locked");
     bury(record);
     state_schema();
     static const std::uint64_t started = os::process_start_time();
@@ -244,23 +258,26 @@ class Segment {
     // release: pairs with the acquire in FrameWriter::active_lanes; what the holder wrote beside its
     // record before claiming it is seen with the new epoch.
     record.epoch.fetch_add(1, std::memory_order_release);
+    MILLRACE_CRASH_POINT("segment.claim.recorded");
     // release: pairs with the acquire in peer(): who sees "attached" sees the rest.
     record.state.store(static_cast<std::uint32_t>(layout::RoleState::attached),
                        std::memory_order_release);
+    MILLRACE_CRASH_POINT("segment.claim.attached");
     return {};
   }
-  // Removes what a dead holder left beside the segment. Only while nobody else holds the role.
+  // Removes what a dead holder left beside the segment. Only while nobody else holds the role. Whatever
+  // the state says: it may have died on its way in or out, and a bell that is in use stays.
   void bury(const layout::RoleRecord& record) const noexcept {
-    if (record.state.load(std::memory_order_relaxed) ==
-        static_cast<std::uint32_t>(layout::RoleState::attached)) {
-      os::remove_dead_bell(record.doorbell.load(std::memory_order_relaxed));
-    }
+    os::remove_dead_bell(record.doorbell.load(std::memory_order_relaxed));
   }
   void resign(layout::RoleRecord& record, std::uint32_t role) noexcept {
-    record.doorbell.store(0, std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("segment.resign.begun");
     // release: pairs with the acquire in peer(): what we published before leaving is seen with it.
     record.state.store(static_cast<std::uint32_t>(layout::RoleState::closed),
                        std::memory_order_release);
+    MILLRACE_CRASH_POINT("segment.resign.closed");
+    // Only now: until here it tells whoever buries us what we leave.
+    record.doorbell.store(0, std::memory_order_relaxed);
     lock_.unlock(byte_of(role));
   }
 
@@ -271,6 +288,7 @@ class Segment {
       return make_error(Code::role_taken,
                         "another program keeps '" + name() + "' for itself; end it", path());
     }
+    MILLRACE_CRASH_POINT("segment.share.locked");
     state_schema();
     return {};
   }
@@ -304,6 +322,22 @@ class Segment {
   }
   void unlock_role(std::uint32_t role) const noexcept { lock_.unlock(byte_of(role)); }
 
+  // Is all of it still there? Whoever may write to a name or a file may also shorten it, and a touch
+  // beyond its end would kill this process: to be asked wherever a system call is no matter. The size of
+  // nameless memory is sealed.
+  [[nodiscard]] bool intact() const noexcept {
+    if (place_.is_nameless()) return true;
+    auto facts = os::inspect_object(fd_.get(), {});
+    return facts.ok() && facts.value().size >= geometry_.total_bytes;
+  }
+  [[nodiscard]] Error shortened() const { return corrupt("was shortened while it was open"); }
+  // Leaves what is not intact without touching it. Its name goes with the last one on it.
+  void forsake() noexcept {
+    const bool locked = lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
+    if (locked && !anyone_else() && place_.is_name() && !unlinked()) place_.remove();
+    *this = Segment();
+  }
+
   // True once the name or path no longer leads here.
   [[nodiscard]] bool unlinked() const noexcept { return place_.removed(fd_.get(), lock_); }
   // Says that nobody needs it any more: a name is taken away (whoever is on the segment keeps the
@@ -314,12 +348,14 @@ class Segment {
     if (control_ != nullptr && !anyone_else() &&
         (header().flags.load(std::memory_order_relaxed) & layout::kZeroOnClose) != 0) {
       Place::wipe(fd_.get());
+      MILLRACE_CRASH_POINT("segment.unlink.wiped");
     }
     if (place_.is_nameless()) {
       if (control_ != nullptr) header().flags.store(0, std::memory_order_relaxed);
       return;
     }
     if (place_.outlives_processes() && (settled_ || !created_)) return;
+    MILLRACE_CRASH_POINT("segment.unlink.begun");
     if (!unlinked()) place_.remove();
   }
 
@@ -440,6 +476,7 @@ class Segment {
                           const Judge& judge) {
     control_.reset();
     if (auto emptied = place_.empty(fd_.get(), geometry.total_bytes); !emptied.ok()) return emptied;
+    MILLRACE_CRASH_POINT("segment.anew.emptied");
     return begin(spec, geometry, judge);
   }
 
@@ -448,8 +485,10 @@ class Segment {
     auto control_bytes = judge(geometry);
     if (!control_bytes.ok()) return control_bytes.error();
     if (auto set = place_.set_mode(fd_.get(), spec.mode); !set.ok()) return set;
+    MILLRACE_CRASH_POINT("segment.create.opened");
     auto allocated = place_.allocate(fd_.get(), geometry.total_bytes);
     if (!allocated.ok()) return allocated;
+    MILLRACE_CRASH_POINT("segment.create.sized");
     auto mapped = map_shared(0, control_bytes.value());
     if (!mapped.ok()) return mapped.error();
     control_ = mapped.take();
@@ -462,6 +501,7 @@ class Segment {
     head.endian_tag = layout::kEndianTag;
     head.page_bytes = static_cast<std::uint32_t>(os::page_size());
     head.word_bits = 64;
+    MILLRACE_CRASH_POINT("segment.create.named");
     head.instance = os::random_u64();
     head.creator_started = os::process_start_time();
     head.creator_pid = static_cast<std::uint32_t>(::getpid());
@@ -473,8 +513,10 @@ class Segment {
     head.flags.store(
         (spec.keep ? layout::kKeep : 0U) | (spec.memory.zero_on_close ? layout::kZeroOnClose : 0U),
         std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("segment.create.described");
     // release: pairs with the acquire in attach(): READY means that all of the above is there.
     head.state.store(static_cast<std::uint32_t>(layout::State::ready), std::memory_order_release);
+    MILLRACE_CRASH_POINT("segment.create.ready");
     return {};
   }
 
@@ -493,23 +535,35 @@ class Segment {
     return {};
   }
 
-  Result<void> attach(const SegmentSpec& spec, std::uint64_t size, const Judge& judge) {
-    const std::uint64_t first = std::min<std::uint64_t>(size, std::uint64_t{64} * 1024);
-    if (size < sizeof(layout::Header)) {
-      return corrupt("is " + std::to_string(size) + " bytes long, too short for a header");
-    }
+  // Maps the start of it and tells whether it is a segment at all.
+  Result<void> look(std::uint64_t size) {
     if (auto steady = place_.check_steady(fd_.get()); !steady.ok()) return steady;
+    if (size == 0) return corrupt("is empty");
+    // A page is there as a whole: beyond the end of what is shorter it holds zeroes.
+    const std::uint64_t first =
+        std::clamp<std::uint64_t>(size, sizeof(layout::Header), std::uint64_t{64} * 1024);
     auto mapped = os::map_shared(fd_.get(), 0, first, path());
     if (!mapped.ok()) return mapped.error();
     control_ = mapped.take();
-    const layout::Header& head = header();
-    // acquire: pairs with the release in initialise().
-    if (head.state.load(std::memory_order_acquire) !=
-        static_cast<std::uint32_t>(layout::State::ready)) {
-      return corrupt("was never finished by its creator");
+    const layout::Origin origin = layout::origin_of(header());
+    foreign_ = origin == layout::Origin::foreign;
+    if (foreign_) return corrupt("does not start with the magic number");
+    if (size < sizeof(layout::Header)) {
+      return corrupt("is " + std::to_string(size) + " bytes long, too short for a header");
     }
-    const layout::Geometry geometry = head.geometry;  // the one copy that is judged and used
-    if (head.magic != layout::kMagic) return corrupt("does not start with the magic number");
+    if (origin == layout::Origin::unfinished) return corrupt("was never finished by its creator");
+    return {};
+  }
+
+  Result<void> attach(const SegmentSpec& spec, std::uint64_t size, const Judge& judge) {
+    if (auto ours = look(size); !ours.ok()) return ours;
+    const std::uint64_t first = control_->size();
+    // The one copy that is judged and used. By atomic words: of a plain copy the compiler may fetch parts
+    // again from where they came from, after they were judged.
+    layout::Header head;
+    copy_from_shared(reinterpret_cast<std::byte*>(&head),
+                     reinterpret_cast<const SharedWord*>(control_->data()), sizeof head);
+    const layout::Geometry& geometry = head.geometry;
     if (head.endian_tag != layout::kEndianTag || head.word_bits != 64) {
       return make_error(Code::layout, "'" + path() + "' was made by a machine of another kind",
                         path());
@@ -532,11 +586,11 @@ class Segment {
                             std::to_string(os::page_size()),
                         path());
     }
-    std::array<char, 256> named = head.name;
-    named.back() = '\0';
-    if (place_.is_name() && name() != named.data()) {
+    head.name.back() = '\0';
+    if (place_.is_name() && name() != head.name.data()) {
       return make_error(Code::exists,
-                        "'" + path() + "' belongs to the channel '" + std::string(named.data()) +
+                        "'" + path() + "' belongs to the channel '" +
+                            std::string(head.name.data()) +
                             "' whose shortened name is the same; choose another name",
                         path());
     }
@@ -547,11 +601,12 @@ class Segment {
     auto control_bytes = judge(geometry);
     if (!control_bytes.ok()) return control_bytes.error();
     if (control_bytes.value() > first || memory_.touch_mapping()) {
-      mapped = map_shared(0, control_bytes.value());
+      auto mapped = map_shared(0, control_bytes.value());
       if (!mapped.ok()) return mapped.error();
       control_ = mapped.take();
     }
     geometry_ = geometry;
+    if (!intact()) return shortened();
     return {};
   }
 
@@ -574,34 +629,70 @@ class Segment {
   bool created_ = false;
   bool orphaned_ = false;
   bool settled_ = false;
+  bool foreign_ = false;  // no bytes of ours
 };
 
+namespace detail {
+
+// A name that is about to be taken away, under the lifecycle lock of what it leads to: one that has just
+// found itself to be the last on it is about to remove the name, too, and would otherwise remove what
+// somebody creates after us.
+class NameInHand {
+ public:
+  // Fails with timeout if the lock cannot be had. `title` is for messages.
+  static Result<NameInHand> take(std::string object, const std::string& title) {
+    NameInHand name(std::move(object));
+    auto opened = os::open_object(name.object_, os::Access::read_write);
+    if (!opened.ok()) {
+      name.gone_ = opened.error().code == Code::not_found;
+      return name;  // what cannot be opened, nobody can have locked
+    }
+    name.fd_ = opened.take();
+    auto over = os::FileLock::over(name.fd_.get(), name.object_, 0600);
+    if (!over.ok()) return over.error();
+    name.lock_ = over.take();
+    const os::Deadline patience = os::Deadline::after(2'000'000'000);
+    while (!name.lock_.try_exclusive(layout::kLifecycleByte)) {
+      if (patience.passed()) {
+        return make_error(Code::timeout,
+                          "'" + title +
+                              "' is being created or left by another process that does not finish; "
+                              "is it stopped in a debugger? Try again, or end that process",
+                          os::object_path(name.object_));
+      }
+      os::sleep_ns(100'000);
+    }
+    MILLRACE_CRASH_POINT("segment.discard.locked");
+    name.gone_ = name.lock_.unlinked();
+    return name;
+  }
+
+  // True if there was one.
+  [[nodiscard]] Result<bool> remove() const {
+    if (gone_) return false;
+    auto removed = os::remove_object(object_);
+    if (removed.ok() && removed.value()) os::FileLock::remove_file(object_);
+    return removed;
+  }
+
+ private:
+  explicit NameInHand(std::string object) : object_(std::move(object)) {}
+
+  std::string object_;
+  os::Descriptor fd_;
+  os::FileLock lock_;
+  bool gone_ = false;
+};
+
+}  // namespace detail
+
 // Removes a channel's name, whoever is on it; they keep the memory, new openers get a new one.
-// True if there was one.
+// True if there was one. Fails with timeout if its lifecycle lock cannot be had.
 inline Result<bool> unlink_channel(char letter, const std::string& name) {
   if (auto named = check_name(name); !named.ok()) return named.error();
-  const std::string object = object_name_of(letter, name);
-  // Under the lifecycle lock if it can be had: a process that is about to remove this very segment would
-  // otherwise remove the one that somebody creates after us.
-  os::Descriptor fd;
-  os::FileLock lock;
-  if (auto opened = os::open_object(object, os::Access::read_write); opened.ok()) {
-    fd = opened.take();
-    if (auto over = os::FileLock::over(fd.get(), object, 0600); over.ok()) {
-      lock = over.take();
-      const os::Deadline patience = os::Deadline::after(100'000'000);
-      while (!lock.try_exclusive(layout::kLifecycleByte) && !patience.passed())
-        os::sleep_ns(100'000);
-      if (lock.unlinked()) return false;
-    }
-  }
-  const std::string posix_name = "/" + object;
-  if (::shm_unlink(posix_name.c_str()) != 0) {
-    if (errno == ENOENT) return false;
-    return system_error("shm_unlink", errno, os::object_path(object));
-  }
-  os::FileLock::remove_file(object);
-  return true;
+  auto in_hand = detail::NameInHand::take(object_name_of(letter, name), name);
+  if (!in_hand.ok()) return in_hand.error();
+  return in_hand.value().remove();
 }
 
 }  // namespace millrace

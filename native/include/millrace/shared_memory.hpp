@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "crash_point.hpp"
 #include "layout/header.hpp"
 #include "os/mapping.hpp"
 #include "os/object.hpp"
@@ -33,6 +34,18 @@ struct MemoryRecord {
 inline constexpr std::size_t kMemoryRecordOffset = kRolesOffset + sizeof(RoleRecord);
 
 }  // namespace layout
+
+// Is this the object that a companion tells of: the one its owner recorded, or the empty one that the owner
+// was killed over while it created it?
+[[nodiscard]] inline bool was_made_by(const layout::MemoryRecord& record,
+                                      const os::ObjectFacts& facts) noexcept {
+  if (os::is_recorded_object(facts, record.identity.load(std::memory_order_relaxed),
+                             record.size.load(std::memory_order_relaxed))) {
+    return true;
+  }
+  return record.creating.load(std::memory_order_relaxed) == 1 && facts.size == 0 &&
+         facts.owner == ::geteuid();
+}
 
 struct MemorySpec {
   Place place;
@@ -73,10 +86,12 @@ class SharedMemory {
       segment.unlink();  // the companion; a foreign object stays as it is
       return made.error();
     }
+    MILLRACE_CRASH_POINT("memory.create.filled");
     auto claimed = segment.claim(self->owner_record(), layout::kOwnerRole, 0, "owner");
     if (!claimed.ok()) return claimed.error();
     // Not by way of the companion's spec: a dead owner's schema is no reason to refuse.
     segment.header().schema.store(spec.schema, std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("memory.create.claimed");
     segment.settle();
     self->owner_ = true;
     return self;
@@ -152,7 +167,9 @@ class SharedMemory {
       const bool locked = companion_->lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
       // A companion without a name: the object's was taken, too, and may be somebody else's by now.
       if (locked && !companion_->unlinked()) remove_own_object();
+      MILLRACE_CRASH_POINT("memory.close.removed");
       companion_->resign(owner_record(), layout::kOwnerRole);
+      MILLRACE_CRASH_POINT("memory.close.resigned");
       if (locked) companion_->unlink();
       owner_ = false;
     }
@@ -164,14 +181,16 @@ class SharedMemory {
   // Removes the name, whoever uses the memory. True if there was one.
   static Result<bool> unlink(const std::string& name) {
     if (auto named = check_memory_name(name); !named.ok()) return named.error();
-    auto companion = unlink_channel('m', name);
+    // The memory first, and both under the companion's lock: killed in between, we leave nothing that only
+    // its name tells to be ours, and nobody can make a new one that we would take for the old.
+    auto companion = detail::NameInHand::take(object_name_of('m', name), name);
     if (!companion.ok()) return companion.error();
-    const std::string posix_name = "/" + name;
-    if (::shm_unlink(posix_name.c_str()) != 0) {
-      if (errno == ENOENT) return false;
-      return system_error("shm_unlink", errno, os::object_path(name));
-    }
-    return true;
+    auto removed = os::remove_object(name);
+    if (!removed.ok()) return removed;
+    MILLRACE_CRASH_POINT("memory.unlink.companion");
+    auto also = companion.value().remove();
+    if (!also.ok()) return also;
+    return removed;
   }
 
  private:
@@ -223,6 +242,7 @@ class SharedMemory {
       if (place.unpublished()) place.remove();
       return filled.error();
     }
+    MILLRACE_CRASH_POINT("memory.bare.filled");
     if (auto published = place.publish(self->fd_.get()); !published.ok()) {
       if (published.error().code == Code::exists) {
         published.error().message =
@@ -245,10 +265,12 @@ class SharedMemory {
     if (place_.is_nameless()) {
       if (auto emptied = place_.empty(fd_.get(), spec.size); !emptied.ok()) return emptied;
     }
+    MILLRACE_CRASH_POINT("memory.bare.empty");
     if (auto sized = place_.allocate(fd_.get(), spec.size); !sized.ok()) return sized;
     auto mapped = os::map_shared(fd_.get(), 0, spec.size, path(), spec.memory);
     if (!mapped.ok()) return mapped.error();
     memory_ = mapped.take();
+    MILLRACE_CRASH_POINT("memory.bare.mapped");
     (void)bare_lock_.try_exclusive(layout::kFirstRoleByte + layout::kOwnerRole);
     return {};
   }
@@ -330,15 +352,19 @@ class SharedMemory {
     record().identity.store(0, std::memory_order_relaxed);
     record().size.store(spec.size, std::memory_order_relaxed);
     record().creating.store(1, std::memory_order_seq_cst);
+    MILLRACE_CRASH_POINT("memory.create.announced");
     auto created = os::create_object(name(), spec.mode);
     if (!created.ok()) {
       if (created.error().code == Code::exists) {
+        const auto owner = os::owner_of_object(name());
+        if (owner && *owner != ::geteuid()) return os::another_users(path(), *owner, ::geteuid());
         created.error().message = "'" + path() +
                                   "' exists and was not made by millrace; open it, choose another "
                                   "name, or unlink it if it is a leftover";
       }
       return created.error();
     }
+    MILLRACE_CRASH_POINT("memory.create.opened");
     const os::Descriptor fd = created.take();
     auto done = fill(fd.get(), spec);
     if (!done.ok()) os::unlink_object(name());
@@ -350,8 +376,10 @@ class SharedMemory {
     if (!facts.ok()) return facts.error();
     identity_ = facts.value().identity;
     record().identity.store(identity_, std::memory_order_seq_cst);
+    MILLRACE_CRASH_POINT("memory.create.identified");
     if (auto set = os::set_object_mode(fd, spec.mode, path); !set.ok()) return set;
     if (auto sized = os::allocate_object(fd, spec.size, path); !sized.ok()) return sized;
+    MILLRACE_CRASH_POINT("memory.create.sized");
     record().creating.store(0, std::memory_order_relaxed);
     auto mapped = os::map_shared(fd, 0, spec.size, path, spec.memory);
     if (!mapped.ok()) return mapped.error();
@@ -365,12 +393,8 @@ class SharedMemory {
     if (!opened.ok()) return;
     auto facts = os::inspect_object(opened.value().get(), path());
     if (!facts.ok()) return;
-    const bool recorded =
-        os::is_recorded_object(facts.value(), record().identity.load(std::memory_order_relaxed),
-                               record().size.load(std::memory_order_relaxed));
-    const bool half_made = record().creating.load(std::memory_order_relaxed) == 1 &&
-                           facts.value().size == 0 && facts.value().owner == ::geteuid();
-    if (recorded || half_made) os::unlink_object(name());
+    MILLRACE_CRASH_POINT("memory.stale.found");
+    if (was_made_by(record(), facts.value())) os::unlink_object(name());
   }
   void remove_own_object() const noexcept {
     auto opened = os::open_object(name(), os::Access::read_only);
@@ -389,7 +413,7 @@ class SharedMemory {
         opened.error().message = "shared memory '" + name() +
                                  "' does not exist (yet); create it first, or wait for its creator";
       }
-      return opened.error();
+      return os::explain_refusal(opened.error(), name(), spec.owner.value_or(::geteuid()));
     }
     const os::Descriptor fd = opened.take();
     const std::string path = this->path();
@@ -450,7 +474,9 @@ class SharedMemory {
     for (;;) {
       auto opened = os::open_object(object, os::Access::read_only);
       if (!opened.ok()) {
-        if (opened.error().code != Code::not_found) return opened.error();
+        if (opened.error().code != Code::not_found) {
+          return os::explain_refusal(opened.error(), object, spec.owner.value_or(::geteuid()));
+        }
         return false;
       }
       os::Descriptor fd = opened.take();
@@ -470,6 +496,7 @@ class SharedMemory {
       }
       if (!lock.value().confirm(fd, object, os::Access::read_only)) continue;
       (void)lock.value().try_shared(layout::kFirstRoleByte + layout::kOpenerRole);
+      MILLRACE_CRASH_POINT("memory.open.pinned");
       pin_lock_ = lock.take();
       pin_fd_ = std::move(fd);
       return true;

@@ -18,6 +18,7 @@
 #include <cstring>
 #include <span>
 
+#include "crash_point.hpp"
 #include "layout/queue.hpp"
 
 namespace millrace {
@@ -72,9 +73,12 @@ class RingProducer {
     if (!has_room(bytes)) [[unlikely]]
       return corrupt_ ? RingStatus::corrupt : RingStatus::full;
     std::byte* record = place(write_);
+    MILLRACE_CRASH_POINT("ring.push.reserved");
     put_header(record, length);
+    MILLRACE_CRASH_POINT("ring.push.headed");
     // An empty message may come without a payload, which memcpy would not take.
     if (length != 0) std::memcpy(record + layout::kRecordHeaderBytes, payload, length);
+    MILLRACE_CRASH_POINT("ring.push.written");
     publish(bytes, 1);
     return RingStatus::ok;
   }
@@ -88,7 +92,9 @@ class RingProducer {
   }
   // `length` is at most what was reserved.
   void commit(std::uint32_t length) noexcept {
+    MILLRACE_CRASH_POINT("ring.commit.begun");
     put_header(place(write_), length);
+    MILLRACE_CRASH_POINT("ring.commit.headed");
     publish(layout::record_bytes(length), 1);
   }
 
@@ -100,8 +106,10 @@ class RingProducer {
     auto& line = control_->producer;
     line.messages.store(line.messages.load(std::memory_order_relaxed) + messages,
                         std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("ring.publish.counted");
     // release: pairs with the acquire load in RingConsumer::refresh.
     line.write_position.store(write_, std::memory_order_release);
+    MILLRACE_CRASH_POINT("ring.publish.stored");
   }
 
  private:
@@ -202,8 +210,10 @@ class RingConsumer {
     auto& line = control_->consumer;
     line.messages.store(line.messages.load(std::memory_order_relaxed) + messages,
                         std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("ring.release.counted");
     // release: pairs with the acquire load in RingProducer::refresh.
     line.read_position.store(read_, std::memory_order_release);
+    MILLRACE_CRASH_POINT("ring.release.stored");
     return true;
   }
   void mark_corrupt() noexcept { corrupt_ = true; }

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "crash_point.hpp"
 #include "layout/header.hpp"
 #include "os/clock.hpp"
 #include "os/doorbell.hpp"
@@ -29,10 +30,13 @@ struct WakeAddress {
 
 // (S2). A sleeper that cannot issue the heavy fence, or is refused it, asks wakers to fence in full. Those
 // that are already running see that within the time a store takes to become visible; a millisecond is
-// ample.
-inline void sleeper_fence(std::atomic<std::uint32_t>& needs_full_fence) noexcept {
+// ample. One that finds the flag set may have found it of another that is in its millisecond, or was killed
+// there: each waits once itself, which `waited` remembers.
+inline void sleeper_fence(std::atomic<std::uint32_t>& needs_full_fence, bool& waited) noexcept {
   if (os::heavy_fence()) return;
-  if (needs_full_fence.exchange(1, std::memory_order_seq_cst) == 0) os::sleep_ns(1'000'000);
+  if (needs_full_fence.exchange(1, std::memory_order_seq_cst) != 0 && waited) return;
+  os::sleep_ns(1'000'000);
+  waited = true;
 }
 
 // The sleeper's half. One per side of a channel; used by one thread at a time.
@@ -50,15 +54,18 @@ class Sleeper {
   void park_on_bell(const WakeAddress& address) noexcept {
     line_->doorbell.store(address.doorbell, std::memory_order_relaxed);
     line_->token.store(address.token, std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("waiting.park.addressed");
     // release: the waker that sees `parked` (acquire, in wake) sees where to ring.
     line_->parked.store(static_cast<std::uint32_t>(layout::Parked::doorbell),
                         std::memory_order_release);
-    sleeper_fence(line_->needs_full_fence);
+    MILLRACE_CRASH_POINT("waiting.park.bell");
+    sleeper_fence(line_->needs_full_fence, waited_);
   }
   void park_on_futex() noexcept {
     line_->parked.store(static_cast<std::uint32_t>(layout::Parked::futex),
                         std::memory_order_release);
-    sleeper_fence(line_->needs_full_fence);
+    MILLRACE_CRASH_POINT("waiting.park.futex");
+    sleeper_fence(line_->needs_full_fence, waited_);
   }
   // Sleeps until woken or the time is over. Only after park_on_futex() and (S3).
   void sleep(std::uint64_t timeout_ns) noexcept {
@@ -72,6 +79,7 @@ class Sleeper {
 
  private:
   layout::WaitLine* line_ = nullptr;
+  bool waited_ = false;
 };
 
 // The waker's half.
@@ -102,6 +110,7 @@ class Waker {
     // acquire: pairs with the sleeper's release of `parked`.
     const std::uint32_t kind = line_->parked.exchange(0, std::memory_order_acq_rel);
     if (kind == 0) return;
+    MILLRACE_CRASH_POINT("waiting.wake.owed");
     line_->wakes.fetch_add(1, std::memory_order_relaxed);
     if (kind == static_cast<std::uint32_t>(layout::Parked::futex)) {
       os::futex_wake_all(line_->parked);

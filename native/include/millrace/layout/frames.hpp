@@ -85,6 +85,7 @@ struct Lane {
 static_assert(sizeof(Lane) == 4 * kLine);
 
 // 64-bit descriptor: sequence (48 bits) and slot (16 bits). The sequence doubles as the slot's generation.
+inline constexpr std::uint64_t kMaxSequence = (1ULL << 48U) - 1;
 [[nodiscard]] constexpr std::uint64_t make_descriptor(std::uint64_t sequence,
                                                       std::uint32_t slot) noexcept {
   return (sequence << 16U) | slot;

@@ -13,7 +13,16 @@
 // shared one again.
 //
 // Locks are not stored here: byte ranges of the object itself (see os/file_lock) tell who is alive.
-// Their positions are the same in every layout version, so that any version can judge a stale segment.
+//
+// Frozen for ever, whatever the layout version, so that any version can tell what any other left and
+// remove it (upkeep.hpp):
+//   - locks: byte 0 is the lifecycle lock, held for every transition; bytes 1 and up are roles, held
+//     while somebody is on the segment
+//   - magic, major, minor, kind, state and its value READY; endian_tag, word_bits
+//   - creator_pid, name, flags and the flags kLingering, kKeep, kZeroOnClose
+//   - the first RoleRecord: where it is, and its state, pid and doorbell
+//   - of the companion of raw memory: MemoryRecord (shared_memory.hpp)
+//   - a segment that is not READY starts with the magic number or with zeroes
 #pragma once
 
 #include <array>
@@ -122,6 +131,21 @@ static_assert(offsetof(Header, flags) == 448);
 static_assert(sizeof(Header) == 512);
 
 inline constexpr std::size_t kRolesOffset = sizeof(Header);
+
+// What the first bytes of an object under one of our names say about it. What is shorter counts as if
+// zeroes followed.
+enum class Origin {
+  ours,
+  unfinished,  // ours, or a creator of ours died before it could write that
+  foreign,     // somebody else's: never touched
+};
+[[nodiscard]] inline Origin origin_of(const Header& head) noexcept {
+  // acquire: pairs with the release in Segment::initialise(): READY means that the rest is there.
+  const bool ready =
+      head.state.load(std::memory_order_acquire) == static_cast<std::uint32_t>(State::ready);
+  if (head.magic == kMagic) return ready ? Origin::ours : Origin::unfinished;
+  return head.magic == 0 && !ready ? Origin::unfinished : Origin::foreign;
+}
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
               "64-bit positions in shared memory need lock-free 64-bit atomics");

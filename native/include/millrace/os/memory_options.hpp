@@ -1,6 +1,9 @@
 // How memory that is mapped shall be treated: huge pages, locking, prefaulting, NUMA nodes, wiping.
 #pragma once
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +12,7 @@
 #include <vector>
 
 #include "../result.hpp"
+#include "descriptor.hpp"
 #include "object.hpp"
 
 namespace millrace::os {
@@ -31,11 +35,23 @@ struct MemoryOptions {
 
 inline constexpr std::uint32_t kMaxNumaNodes = 1024;
 
-// Zeroes that the compiler must not take for pointless because nobody reads them.
+// Overwrites a shared map with zeroes. The kernel does it: to a system call, a page that is gone because
+// somebody shortened the object is an error (EFAULT); to us it would be a signal.
 inline void wipe(void* at, std::size_t size) noexcept {
-  std::memset(at, 0, size);
-  // The compiler has to assume that this reads all memory that `at` leads to.
-  asm volatile("" : : "r"(at) : "memory");
+  const Descriptor zeroes(retry_eintr([] { return ::open("/dev/zero", O_RDONLY | O_CLOEXEC); }));
+  auto* bytes = static_cast<std::byte*>(at);
+  if (!zeroes) {
+    std::memset(at, 0, size);
+    // The compiler has to assume that this reads all memory that `at` leads to.
+    asm volatile("" : : "r"(at) : "memory");
+    return;
+  }
+  for (std::size_t done = 0; done < size;) {
+    const ssize_t got =
+        retry_eintr([&] { return ::read(zeroes.get(), bytes + done, size - done); });
+    if (got <= 0) return;
+    done += static_cast<std::size_t>(got);
+  }
 }
 
 // Makes every page present by touching it; changes nothing, whatever others do meanwhile.

@@ -7,11 +7,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 
 #include "../result.hpp"
+#include "clock.hpp"
 #include "descriptor.hpp"
 #include "place.hpp"
 
@@ -30,19 +33,62 @@ static_assert(sizeof(off_t) == 8, "compile with -D_FILE_OFFSET_BITS=64");
 
 enum class Access { read_only, read_write };
 
-// Fails with not_found if there is none. `object_name` has no leading slash.
+// The platform's part, in <platform>/allocate.hpp:
+// Is it what shm_open makes, and no FIFO, directory or device?
+[[nodiscard]] inline bool is_object(const struct stat& status) noexcept;
+// Whose is what lies under that name, also if it may not be opened? Nothing if the system does not tell.
+[[nodiscard]] inline std::optional<uid_t> owner_of_object(const std::string& object_name) noexcept;
+
+inline Error another_users(const std::string& path, uid_t owner, uid_t expected_owner) {
+  return make_error(Code::not_ours,
+                    "'" + path + "' belongs to user " + std::to_string(owner) + ", not to " +
+                        std::to_string(expected_owner) +
+                        "; choose another name, or pass { owner } if that user is to be trusted",
+                    path);
+}
+
+inline Error in_our_way(const std::string& object_name, const char* what) {
+  return make_error(
+      Code::not_ours,
+      "'" + object_path(object_name) + "' is " + what + "; remove it, somebody put it in our way",
+      object_path(object_name));
+}
+
+// Fails with not_found if there is none, with not_ours if it is no shared memory at all. `object_name`
+// has no leading slash. Never waits for what somebody may have put there.
 inline Result<Descriptor> open_object(const std::string& object_name, Access access) {
   const std::string posix_name = "/" + object_name;
-  const int flags = (access == Access::read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW;
-  const int fd = retry_eintr([&] { return ::shm_open(posix_name.c_str(), flags, 0); });
-  if (fd >= 0) return Descriptor(fd);
-  if (errno == ELOOP) {
-    return make_error(Code::not_ours,
-                      "'" + object_path(object_name) +
-                          "' is a symbolic link; remove it, somebody put it in our way",
-                      object_path(object_name));
+  const int flags = (access == Access::read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW |
+                    kOpenWithoutWaiting;
+  // Whoever looks whether it is the only one on an object keeps others out for microseconds (SoleUser).
+  const Deadline patience = Deadline::after(1'000'000'000);
+  Descriptor fd;
+  for (;;) {
+    fd = Descriptor(retry_eintr([&] { return ::shm_open(posix_name.c_str(), flags, 0); }));
+    if (fd || errno != EWOULDBLOCK || patience.passed()) break;
+    sleep_ns(100'000);
   }
-  return system_error("shm_open", errno, object_path(object_name));
+  if (!fd) {
+    if (errno == ELOOP) return in_our_way(object_name, "a symbolic link");
+    // glibc turns EISDIR into EINVAL. The name itself is valid.
+    if (errno == EISDIR || errno == EINVAL) return in_our_way(object_name, "a directory");
+    if (errno == ENXIO) return in_our_way(object_name, "a FIFO, socket or device");
+    return system_error("shm_open", errno, object_path(object_name));
+  }
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) {
+    return system_error("fstat", errno, object_path(object_name));
+  }
+  if (!is_object(status)) return in_our_way(object_name, "no shared memory");
+  return fd;
+}
+
+// What to say when an object could not be opened: if it is somebody else's, that, and whose.
+inline Error explain_refusal(Error error, const std::string& object_name, uid_t expected_owner) {
+  if (error.code != Code::permission) return error;
+  const auto owner = owner_of_object(object_name);
+  if (!owner || *owner == expected_owner) return error;
+  return another_users(object_path(object_name), *owner, expected_owner);
 }
 
 // Fails with exists if there is one already. set_object_mode() makes the mode independent of the umask.
@@ -58,6 +104,14 @@ inline Result<Descriptor> create_object(const std::string& object_name, mode_t m
 inline void unlink_object(const std::string& object_name) noexcept {
   const std::string posix_name = "/" + object_name;
   (void)::shm_unlink(posix_name.c_str());
+}
+
+// True if there was one.
+inline Result<bool> remove_object(const std::string& object_name) {
+  const std::string posix_name = "/" + object_name;
+  if (::shm_unlink(posix_name.c_str()) == 0) return true;
+  if (errno == ENOENT) return false;
+  return system_error("shm_unlink", errno, object_path(object_name));
 }
 
 inline std::string octal(mode_t mode) {
@@ -104,13 +158,7 @@ inline Result<ObjectFacts> inspect_object(int fd, const std::string& path) {
 // An object is ours if the expected user owns it and its rights are no wider than asked for.
 inline Result<void> check_ours(const ObjectFacts& facts, uid_t expected_owner, mode_t widest,
                                const std::string& path) {
-  if (facts.owner != expected_owner) {
-    return make_error(Code::not_ours,
-                      "'" + path + "' belongs to user " + std::to_string(facts.owner) +
-                          ", not to " + std::to_string(expected_owner) +
-                          "; choose another name, or pass { owner } if that user is to be trusted",
-                      path);
-  }
+  if (facts.owner != expected_owner) return another_users(path, facts.owner, expected_owner);
   if ((facts.mode & 07777 & ~widest) != 0) {
     return make_error(Code::not_ours,
                       "'" + path + "' has mode " + octal(facts.mode) +

@@ -21,6 +21,7 @@
 #include <string>
 #include <utility>
 
+#include "../crash_point.hpp"
 #include "../layout/barrier.hpp"
 #include "../os/clock.hpp"
 #include "parties.hpp"
@@ -74,9 +75,11 @@ class Barrier {
     std::unique_ptr<Barrier> self(new Barrier(spec.parties));
     auto entered = self->parties_.enter(wanted, deadline);
     if (!entered.ok()) return entered.error();
+    MILLRACE_CRASH_POINT("barrier.open.seated");
     // Our seat is no longer missing; and if nobody is here, nobody is missed.
     const bool alone = self->parties_.segment().orphaned();
     self->losses().missing.fetch_and(alone ? 0 : ~self->parties_.bit(), std::memory_order_acq_rel);
+    MILLRACE_CRASH_POINT("barrier.open.found");
     self->wake_others();  // they must hear if we die
     return self;
   }
@@ -94,7 +97,7 @@ class Barrier {
       return loss_of(static_cast<std::uint32_t>(std::countr_zero(missing)));
     }
     std::uint64_t now = word().load(std::memory_order_relaxed);
-    for (;;) {
+    for (int tries = 0; tries < kTries; ++tries) {
       if ((layout::arrived_of(now) & ~all_) != 0) return {BarrierTurn::Status::corrupt};
       turn_ = layout::turn_of(now);
       const std::uint64_t arrived = layout::arrived_of(now) | parties_.bit();
@@ -108,13 +111,17 @@ class Barrier {
         continue;
       }
       if (!last) {
+        MILLRACE_CRASH_POINT("barrier.arrive.arrived");
         arrived_ = true;
         return {};
       }
+      MILLRACE_CRASH_POINT("barrier.arrive.complete");
       const BarrierTurn done = completed(true);
+      MILLRACE_CRASH_POINT("barrier.arrive.counted");
       wake_others();
       return done;
     }
+    return {BarrierTurn::Status::corrupt};
   }
 
   // How it stands. Thorough looks also ask whether the others live: a system call each. Anything but
@@ -134,7 +141,7 @@ class Barrier {
   // Takes the arrival back. False: too late, the generation is complete; look() says so.
   bool withdraw() noexcept {
     std::uint64_t now = word().load(std::memory_order_relaxed);
-    while (arrived_ && layout::turn_of(now) == turn_) {
+    for (int tries = 0; tries < kTries && arrived_ && layout::turn_of(now) == turn_; ++tries) {
       if (word().compare_exchange_weak(now, now & ~parties_.bit(), std::memory_order_acq_rel,
                                        std::memory_order_relaxed)) {
         arrived_ = false;
@@ -178,10 +185,13 @@ class Barrier {
 
   void close() noexcept {
     if (!parties_.open()) return;
-    (void)withdraw();
+    if (parties_.segment().intact()) {
+      (void)withdraw();
+      lose(parties_.seat(), 0);
+      MILLRACE_CRASH_POINT("barrier.close.lost");
+      wake_others();
+    }
     arrived_ = false;
-    lose(parties_.seat(), 0);
-    wake_others();
     parties_.leave([] { return false; });
   }
   // Its environment ends: others see it leave.
@@ -189,6 +199,9 @@ class Barrier {
 
  private:
   static constexpr std::uint64_t kSeatMask = 0xFF;
+  // A failed compare-and-swap means that somebody else got on. So many in a row do not happen to anybody,
+  // unless a hostile process does nothing else than changing the word.
+  static constexpr int kTries = 1'000'000;
 
   explicit Barrier(std::uint32_t count) noexcept : all_((1ULL << count) - 1) {}
 
@@ -198,8 +211,10 @@ class Barrier {
 
   BarrierTurn look_at_word() {
     // acquire: see arrive().
-    const std::uint64_t turn = layout::turn_of(word().load(std::memory_order_acquire));
-    if (turn == turn_) return {};
+    const std::uint64_t now = word().load(std::memory_order_acquire);
+    const std::uint64_t turn = layout::turn_of(now);
+    // Only we take our arrival back.
+    if (turn == turn_ && (now & parties_.bit()) != 0) return {};
     arrived_ = false;
     if (turn != following(turn_)) return {BarrierTurn::Status::corrupt};
     return completed(false);
@@ -210,8 +225,8 @@ class Barrier {
     auto& count = turn().completed;
     std::uint64_t known = count.load(std::memory_order_relaxed);
     const std::uint64_t number = known + ((following(turn_) - known) & 0xFFU);
-    while (known < number &&
-           !count.compare_exchange_weak(known, number, std::memory_order_relaxed)) {
+    for (int tries = 0; tries < kTries && known < number; ++tries) {
+      if (count.compare_exchange_weak(known, number, std::memory_order_relaxed)) break;
     }
     return {BarrierTurn::Status::complete, number, serial, 0};
   }
@@ -227,12 +242,17 @@ class Barrier {
   // By the one that leaves, or, under the lifecycle lock, by the one that buries it.
   void lose(std::uint32_t seat, std::uint64_t how) noexcept {
     losses().who[seat].store(parties_.pid(seat) | how, std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("barrier.lose.named");
     losses().missing.fetch_or(1ULL << seat, std::memory_order_acq_rel);
+    MILLRACE_CRASH_POINT("barrier.lose.missing");
     std::uint64_t last = losses().last.load(std::memory_order_relaxed);
     // release: pairs with the acquire loads of `last`: who and missing are there.
-    while (!losses().last.compare_exchange_weak(last, (last & ~kSeatMask) + (kSeatMask + 1) + seat,
-                                                std::memory_order_acq_rel,
-                                                std::memory_order_relaxed)) {
+    for (int tries = 0; tries < kTries; ++tries) {
+      if (losses().last.compare_exchange_weak(last, (last & ~kSeatMask) + (kSeatMask + 1) + seat,
+                                              std::memory_order_acq_rel,
+                                              std::memory_order_relaxed)) {
+        break;
+      }
     }
   }
   bool repair(std::uint32_t seat) {
@@ -241,6 +261,7 @@ class Barrier {
       return true;  // left in good order, or never there
     }
     word().fetch_and(~(1ULL << seat), std::memory_order_acq_rel);
+    MILLRACE_CRASH_POINT("barrier.repair.taken");
     lose(seat, layout::kDied);
     wake_others();
     return true;

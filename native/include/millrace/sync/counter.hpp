@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "../crash_point.hpp"
 #include "../layout/counter.hpp"
 #include "../os/clock.hpp"
 #include "../segment.hpp"
@@ -52,11 +53,13 @@ class Counter {
     std::unique_ptr<Counter> self(new Counter(entered.take()));
     Segment& segment = self->segment_;
     if (auto shared = segment.share(layout::kCounterUsersRole); !shared.ok()) return shared.error();
+    MILLRACE_CRASH_POINT("counter.open.shared");
     if (spec.keep) segment.set_flag(layout::kKeep, true);
     // Relaxed: under the lifecycle lock, whose passing on orders these.
     auto& record = self->record();
     if (record.begun.load(std::memory_order_relaxed) == 0) {
       record.value.store(spec.initial, std::memory_order_relaxed);
+      MILLRACE_CRASH_POINT("counter.open.set");
       record.begun.store(1, std::memory_order_relaxed);
     }
     segment.settle();
@@ -88,8 +91,13 @@ class Counter {
   void close() noexcept {
     if (!open_) return;
     open_ = false;
+    if (!segment_.intact()) {
+      segment_.forsake();
+      return;
+    }
     const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
     segment_.unlock_role(layout::kCounterUsersRole);
+    MILLRACE_CRASH_POINT("counter.close.unlocked");
     if (locked && !segment_.kept() && !segment_.anyone_else()) segment_.unlink();
     segment_ = Segment();
   }

@@ -23,6 +23,7 @@
 #include <string>
 #include <utility>
 
+#include "../crash_point.hpp"
 #include "../layout/event.hpp"
 #include "../os/clock.hpp"
 #include "parties.hpp"
@@ -53,6 +54,7 @@ class Event {
     self->manual_ = self->parties_.values()[layout::kEventReset] ==
                     static_cast<std::uint64_t>(layout::Reset::manual);
     self->keep_ = spec.keep;
+    MILLRACE_CRASH_POINT("event.open.seated");
     // Who sleeps must hear if we die after a set: let it look whom to watch.
     self->wake_all();
     return self;
@@ -88,6 +90,7 @@ class Event {
       mark_ = layout::generation_of(word().load(std::memory_order_acquire));
     } else {
       word().fetch_or(parties_.bit(), std::memory_order_acq_rel);
+      MILLRACE_CRASH_POINT("event.wait.begun");
     }
     return mark_;
   }
@@ -134,13 +137,15 @@ class Event {
 
   void close() noexcept {
     if (!parties_.open()) return;
-    end_wait();
+    if (parties_.segment().intact()) end_wait();
     parties_.leave([this] { return keep_ || parties_.segment().kept(); });
   }
   // Nothing of ours is ever half done.
   void abandon() noexcept { close(); }
 
  private:
+  static constexpr int kTries = 1'000'000;  // see change()
+
   Event() = default;
 
   static Result<void> judge(const EventSpec& spec, const PartySpec::Values& found) {
@@ -162,41 +167,49 @@ class Event {
     return {};
   }
 
-  void set_manually() {
+  // Changes the word from what it is to `next(it)`. A failed compare-and-swap means that somebody else got
+  // on; so many in a row do not happen to anybody, unless a hostile process does nothing else than
+  // changing the word. Then it is left as that process wants it: every value is a possible state.
+  template <typename Next>
+  std::uint64_t change(Next&& next) noexcept {
     std::uint64_t now = word().load(std::memory_order_relaxed);
-    // release: pairs with the acquire loads of whoever is let pass.
-    while ((now & layout::kEventSet) == 0 &&
-           !word().compare_exchange_weak(now, (now | layout::kEventSet) + 2,
-                                         std::memory_order_acq_rel, std::memory_order_relaxed)) {
+    for (int tries = 0; tries < kTries; ++tries) {
+      const std::uint64_t wanted = next(now);
+      // release: pairs with the acquire loads of whoever is let pass: what was done before is seen.
+      if (word().compare_exchange_weak(now, wanted, std::memory_order_acq_rel,
+                                       std::memory_order_relaxed)) {
+        return wanted;
+      }
     }
+    return now;
+  }
+
+  void set_manually() {
+    (void)change([](std::uint64_t now) {
+      return (now & layout::kEventSet) != 0 ? now : (now | layout::kEventSet) + 2;
+    });
+    MILLRACE_CRASH_POINT("event.set.manual");
     wake_all();  // also if it was set: whoever did that may have died before this
   }
 
   void add_signal() {
-    std::uint64_t now = word().load(std::memory_order_relaxed);
-    std::uint64_t next = 0;
-    bool looked = false;
-    do {
-      // Nobody has taken the last signal: do those who wait still live?
-      if (!looked && layout::signals_of(now) != 0 && layout::waiting_of(now) != 0) {
-        looked = true;
-        bury_waiting(now);
-        now = word().load(std::memory_order_relaxed);
-      }
+    // Nobody has taken the last signal: do those who wait still live?
+    const std::uint64_t before = word().load(std::memory_order_relaxed);
+    if (layout::signals_of(before) != 0 && layout::waiting_of(before) != 0) bury_waiting(before);
+    const std::uint64_t next = change([](std::uint64_t now) {
       const std::uint64_t waiting = layout::waiting_of(now);
       const std::uint64_t most = waiting != 0 ? layout::kMostSignals : 1;
       const std::uint64_t signals =
           std::max(layout::signals_of(now), std::min(layout::signals_of(now) + 1, most));
-      next = waiting | signals * layout::kOneSignal;
-      // release: pairs with the acquire in take_signal(): what was done before is seen by who passes.
-    } while (!word().compare_exchange_weak(now, next, std::memory_order_acq_rel,
-                                           std::memory_order_relaxed));
+      return waiting | signals * layout::kOneSignal;
+    });
+    MILLRACE_CRASH_POINT("event.set.signalled");
     parties_.wake_each(layout::waiting_of(next));
   }
   bool take_signal() {
     std::uint64_t now = word().load(std::memory_order_acquire);
     bool looked = false;
-    while (layout::signals_of(now) != 0) {
+    for (int tries = 0; tries < kTries && layout::signals_of(now) != 0; ++tries) {
       // More than one means that others wait for theirs. Or that they waited, and died.
       if (!looked && layout::signals_of(now) > 1) {
         looked = true;
@@ -206,6 +219,7 @@ class Event {
       }
       if (word().compare_exchange_weak(now, now - layout::kOneSignal, std::memory_order_acq_rel,
                                        std::memory_order_acquire)) {
+        MILLRACE_CRASH_POINT("event.take.taken");
         return true;
       }
     }
@@ -213,13 +227,11 @@ class Event {
   }
   // Those parties wait no longer. When nobody waits any more, one signal is all that is left.
   void take_off(std::uint64_t seats) noexcept {
-    std::uint64_t now = word().load(std::memory_order_relaxed);
-    std::uint64_t next = 0;
-    do {
-      next = now & ~seats;
-      if (layout::waiting_of(next) == 0 && layout::signals_of(next) > 1) next = layout::kOneSignal;
-    } while (!word().compare_exchange_weak(now, next, std::memory_order_acq_rel,
-                                           std::memory_order_relaxed));
+    (void)change([seats](std::uint64_t now) {
+      const std::uint64_t next = now & ~seats;
+      const bool too_many = layout::waiting_of(next) == 0 && layout::signals_of(next) > 1;
+      return too_many ? layout::kOneSignal : next;
+    });
   }
   void bury_waiting(std::uint64_t now) {
     const std::uint64_t dead = parties_.vacant_of(layout::waiting_of(now));

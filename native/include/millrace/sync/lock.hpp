@@ -191,6 +191,10 @@ class Lock {
   }
   void leave(LockEnding ending) noexcept {
     if (!parties_.open()) return;
+    if (!parties_.segment().intact()) {
+      parties_.leave([] { return true; });
+      return;
+    }
     if (!settle()) {
       parties_.vanish();
       return;

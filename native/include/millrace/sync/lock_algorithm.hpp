@@ -42,6 +42,7 @@
 #include <cstdint>
 
 #include "../bits.hpp"
+#include "../crash_point.hpp"
 #include "../layout/lock.hpp"
 
 namespace millrace {
@@ -70,8 +71,10 @@ class LockAlgorithm {
   // Gets in line. look() must follow.
   void announce(std::uint32_t me, LockMode mode) {
     const std::uint64_t ticket = memory_.next_ticket().fetch_add(1, std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("lock.announce.ticket");
     // release: (A1), for whoever learns of it through (A2).
     memory_.entry(me).store(waiting_entry(ticket, mode), std::memory_order_release);
+    MILLRACE_CRASH_POINT("lock.announce.waiting");
   }
   // How the wait of `me` stands. busy: it is in line for certain.
   LockStatus look(std::uint32_t me) {
@@ -82,6 +85,7 @@ class LockAlgorithm {
         const LockStatus taken = take(me, mode_of(entry), ticket_of(entry));
         if (taken == LockStatus::corrupt && granted(me)) return installed(me);
         if (taken == LockStatus::held || taken == LockStatus::abandoned) clear_entry(me);
+        MILLRACE_CRASH_POINT("lock.look.done");
         return taken;
       }
       case layout::kEntryGranted:
@@ -116,6 +120,7 @@ class LockAlgorithm {
                                       std::memory_order_acquire)) {
       return (entry & layout::kEntryState) != layout::kEntryGranted;
     }
+    MILLRACE_CRASH_POINT("lock.withdraw.idle");
     // Readers that stayed behind this writer may join those who read now.
     const std::uint64_t word = memory_.word().load(std::memory_order_relaxed);
     if (mode_of(entry) == LockMode::exclusive && (word & layout::kLockExclusive) == 0) {
@@ -147,6 +152,7 @@ class LockAlgorithm {
       // did. acquire: the last reader passes on what the readers before it released.
       if (word.compare_exchange_weak(seen, next, std::memory_order_acq_rel,
                                      std::memory_order_relaxed)) {
+        MILLRACE_CRASH_POINT("lock.unlock.stored");
         return pass ? pass_on(me) : LockStatus::held;
       }
     }
@@ -166,6 +172,7 @@ class LockAlgorithm {
       }
       entry = layout::kEntryIdle;
     }
+    MILLRACE_CRASH_POINT("lock.repair.idle");
     const bool was_granted = (entry & layout::kEntryState) == layout::kEntryGranted;
     auto& word = memory_.word();
     std::uint64_t seen = word.load(std::memory_order_acquire);
@@ -188,8 +195,10 @@ class LockAlgorithm {
           seen | layout::kLockPassing | (inside ? layout::kLockAbandoned : 0);
       if (word.compare_exchange_weak(seen, next, std::memory_order_acq_rel,
                                      std::memory_order_acquire)) {
+        MILLRACE_CRASH_POINT("lock.repair.passing");
         clear_entry(
             seat);  // only now: until PASSING is set it tells that the dead one was not inside
+        MILLRACE_CRASH_POINT("lock.repair.cleared");
         (void)pass_on(seat);
         return true;
       }
@@ -232,6 +241,7 @@ class LockAlgorithm {
   // A failed compare-and-swap means that somebody else got on. So many in a row do not happen to anybody,
   // unless a hostile process does nothing else than changing the word.
   static constexpr int kTries = 1'000'000;
+  static constexpr int kRounds = 10'000;  // likewise, each with a look at all entries
   static constexpr std::uint64_t kNoTicket = ~std::uint64_t{0};
 
   static std::uint64_t waiting_entry(std::uint64_t ticket, LockMode mode) noexcept {
@@ -295,12 +305,14 @@ class LockAlgorithm {
         // acquire: pairs with the release in unlock().
         if (word.compare_exchange_weak(seen, next, std::memory_order_acq_rel,
                                        std::memory_order_relaxed)) {
+          MILLRACE_CRASH_POINT("lock.take.taken");
           return status_of(seen);
         }
       } else if (ticket == kNoTicket ||
                  word.compare_exchange_weak(seen, seen | layout::kLockWaiters,
                                             std::memory_order_acq_rel,
                                             std::memory_order_relaxed)) {  // (A2)
+        MILLRACE_CRASH_POINT("lock.take.waiters");
         return LockStatus::busy;
       }
     }
@@ -315,8 +327,13 @@ class LockAlgorithm {
     // acquire: pairs with the release of the word in pass_on().
     const std::uint64_t word = memory_.word().load(std::memory_order_acquire);
     if (!sane(word)) return LockStatus::corrupt;
-    if ((word & (1ULL << me)) == 0) return LockStatus::busy;
+    if ((word & (1ULL << me)) == 0) {
+      // PASSING was set before the grant, and stays until the word shows us: nobody granted us this.
+      return (word & layout::kLockPassing) != 0 ? LockStatus::busy : LockStatus::corrupt;
+    }
+    MILLRACE_CRASH_POINT("lock.installed.seen");
     clear_entry(me);  // from here on our death is that of a holder
+    MILLRACE_CRASH_POINT("lock.installed.held");
     return status_of(word);
   }
   void clear_entry(std::uint32_t seat) {
@@ -407,22 +424,25 @@ class LockAlgorithm {
   // The word is EXCLUSIVE|PASSING with the bit of `me`: hands the lock to the next in line, or frees it.
   LockStatus pass_on(std::uint32_t me) {
     auto& word = memory_.word();
-    for (int round = 0; round < kTries; ++round) {
+    for (int round = 0; round < kRounds; ++round) {
       // (B1); acquire: with each WAITERS that it takes away it sees the entry behind it.
       std::uint64_t seen =
           word.fetch_and(~layout::kLockWaiters, std::memory_order_acq_rel) & ~layout::kLockWaiters;
+      MILLRACE_CRASH_POINT("lock.pass.scanning");
       if (!passing(seen, me)) return LockStatus::corrupt;
       const Next next = next_in_line();  // (B2)
       if (next.seats == 0) {
         // (B3)
         if (word.compare_exchange_strong(seen, seen & layout::kLockAbandoned,
                                          std::memory_order_acq_rel, std::memory_order_relaxed)) {
+          MILLRACE_CRASH_POINT("lock.pass.freed");
           return LockStatus::held;
         }
         continue;
       }
       const std::uint64_t granted = grant(next);
       if (granted == 0) continue;  // they gave up, or died
+      MILLRACE_CRASH_POINT("lock.pass.granted");
       for (int tries = 0; tries < kTries; ++tries) {
         if (!passing(seen, me)) return LockStatus::corrupt;
         const std::uint64_t installed = granted | (next.exclusive ? layout::kLockExclusive : 0) |
@@ -431,6 +451,7 @@ class LockAlgorithm {
         // release: pairs with the acquire in installed().
         if (word.compare_exchange_weak(seen, installed, std::memory_order_acq_rel,
                                        std::memory_order_relaxed)) {
+          MILLRACE_CRASH_POINT("lock.pass.installed");
           detail::for_each_bit(granted, [this](std::uint32_t seat) { memory_.wake(seat); });
           return LockStatus::held;
         }

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "../bits.hpp"
+#include "../crash_point.hpp"
 #include "../layout/parties.hpp"
 #include "../segment.hpp"
 #include "../waiting.hpp"
@@ -86,6 +87,7 @@ class Parties {
     auto* lines = segment_.at<layout::WaitLine>(layout::kPartyLinesOffset);
     for (std::uint32_t seat = 0; seat < layout::kMaxParties; ++seat)
       wakers_[seat] = Waker(lines + seat);
+    MILLRACE_CRASH_POINT("parties.enter.attached");
     bury_the_dead();
     auto done = take_seat(spec);
     if (!done.ok()) {
@@ -104,10 +106,16 @@ class Parties {
   void leave(Keep&& keep) noexcept {
     if (!entered_) return;
     entered_ = false;
+    if (!segment_.intact()) {
+      segment_.forsake();
+      return;
+    }
     sleeper_.unpark();
     const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
     clear_present(seat_);
+    MILLRACE_CRASH_POINT("parties.leave.absent");
     segment_.resign(record(seat_), seat_);
+    MILLRACE_CRASH_POINT("parties.leave.resigned");
     if (locked && !segment_.anyone_else()) {
       bury_the_dead();
       if (!keep()) segment_.unlink();
@@ -241,8 +249,10 @@ class Parties {
         return claimed;
       }
       seat_ = seat;
+      MILLRACE_CRASH_POINT("parties.seat.claimed");
       // release: pairs with the acquire in present().
       control_->present.fetch_or(1ULL << seat, std::memory_order_release);
+      MILLRACE_CRASH_POINT("parties.seat.present");
       entered_ = true;
       return {};
     }
@@ -271,12 +281,15 @@ class Parties {
   void bury_locked(std::uint64_t seats) {
     detail::for_each_bit(seats & layout::kAllParties, [this](std::uint32_t seat) {
       if ((entered_ && seat == seat_) || !segment_.try_role_lock(seat)) return;
+      MILLRACE_CRASH_POINT("parties.bury.locked");
       if (!repair_(seat)) {
         segment_.unlock_role(seat);
         return;
       }
+      MILLRACE_CRASH_POINT("parties.bury.repaired");
       clear_present(seat);
       segment_.bury(record(seat));
+      MILLRACE_CRASH_POINT("parties.bury.absent");
       segment_.resign(record(seat), seat);
     });
   }

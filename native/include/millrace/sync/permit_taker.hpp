@@ -31,6 +31,7 @@
 #include <mutex>
 #include <utility>
 
+#include "../crash_point.hpp"
 #include "../os/clock.hpp"
 #include "../os/doorbell.hpp"
 #include "../result.hpp"
@@ -191,6 +192,7 @@ class PermitTaker {
         if (state.wanted) continue;
         state.inside = false;
         state.changed.notify_all();
+        MILLRACE_CRASH_POINT("permit.settle.out");
         if (state.bell) (void)os::ring_bell(state.bell.get(), state.token);
       }
       if (state.finished) break;
@@ -207,6 +209,7 @@ class PermitTaker {
 
   // The thread has a permit in its hands.
   static void settle(State& state) {
+    MILLRACE_CRASH_POINT("permit.settle.taken");
     if (state.wanted) {
       ++state.granted;
       state.wanted = false;

@@ -20,6 +20,7 @@
 #include <string>
 #include <utility>
 
+#include "../crash_point.hpp"
 #include "../os/clock.hpp"
 #include "../os/object.hpp"
 #include "../os/semaphore.hpp"
@@ -44,6 +45,10 @@ class Semaphore {
     sem_t* made = open_retried(posix_name, O_CREAT | O_EXCL, spec);
     if (made == SEM_FAILED) {
       if (errno == EEXIST) {
+        const auto owner = os::owner_of_object(os::semaphore_object(spec.name));
+        if (owner && *owner != ::geteuid()) {
+          return os::another_users(path_of(spec.name), *owner, ::geteuid());
+        }
         return make_error(Code::exists,
                           "semaphore '" + spec.name +
                               "' exists; open it instead, choose another name, or unlink it if it "
@@ -53,6 +58,7 @@ class Semaphore {
       return system_error("sem_open", errno, path_of(spec.name));
     }
     std::unique_ptr<Semaphore> self(new Semaphore(spec.name, made, true));
+    MILLRACE_CRASH_POINT("semaphore.create.made");
     if (auto set = os::set_semaphore_mode(spec.name, spec.mode); !set.ok()) {
       ::sem_unlink(posix_name.c_str());
       return set.error();
@@ -101,6 +107,8 @@ class Semaphore {
   // Removes the name. Who has the semaphore open goes on using it. True if there was one.
   static Result<bool> unlink(const std::string& name) {
     if (auto named = check_semaphore_name(name); !named.ok()) return named.error();
+    // Whoever sweeps removes only what nobody has open, and so never one that is made after ours is gone.
+    const os::Descriptor pinned = os::pin_semaphore(name);
     if (::sem_unlink(("/" + name).c_str()) == 0) return true;
     if (errno == ENOENT) return false;
     return system_error("sem_unlink", errno, path_of(name));
@@ -141,7 +149,10 @@ class Semaphore {
       return overflow(count, 0);
     }
     for (std::uint32_t posted = 0; posted < count; ++posted) {
-      if (::sem_post(semaphore_) == 0) continue;
+      if (::sem_post(semaphore_) == 0) {
+        MILLRACE_CRASH_POINT("semaphore.post.posted");
+        continue;
+      }
       const int number = errno;
       const std::uint32_t kept = posted - take_back(posted);  // others posted at the same time
       if (number == EOVERFLOW) return overflow(count, kept);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <string>
 
 #include "../../result.hpp"
@@ -63,6 +64,16 @@ inline Result<void> set_object_mode(int fd, mode_t mode, const std::string& path
                         octal(static_cast<mode_t>(status.st_mode & 07777)) + " instead of " +
                         octal(mode) + "; start this process with umask 077",
                     path);
+}
+
+// Only shared memory has such names, and its status no type.
+[[nodiscard]] inline bool is_object(const struct stat& /*status*/) noexcept {
+  return true;
+}
+
+[[nodiscard]] inline std::optional<uid_t> owner_of_object(
+    const std::string& /*object_name*/) noexcept {
+  return std::nullopt;
 }
 
 // Can an object be told from a later one of the same name, owner and size?

@@ -19,6 +19,8 @@ namespace millrace::os {
 
 inline constexpr std::size_t kObjectNameMax = 30;  // PSHMNAMLEN is 31 with the leading slash
 inline constexpr bool kLongNamesAreHashed = true;
+// Nothing but shared memory can have such a name.
+inline constexpr int kOpenWithoutWaiting = 0;
 
 namespace detail {
 

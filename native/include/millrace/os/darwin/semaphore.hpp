@@ -5,14 +5,17 @@
 #include <errno.h>
 #include <limits.h>
 #include <semaphore.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "../../result.hpp"
 #include "../clock.hpp"
+#include "../descriptor.hpp"
 #include "../object.hpp"
 
 namespace millrace::os {
@@ -23,6 +26,20 @@ inline constexpr std::uint32_t kSemaphoreMax = SEM_VALUE_MAX;
 
 [[nodiscard]] inline std::string semaphore_object(const std::string& name) {
   return name;
+}
+
+[[nodiscard]] inline bool is_semaphore_file(int /*fd*/, const struct stat& /*status*/) noexcept {
+  return false;
+}
+
+[[nodiscard]] inline bool is_unfilled_semaphore(std::string_view /*file*/,
+                                                const struct stat& /*status*/) noexcept {
+  return false;
+}
+
+// Nobody sweeps semaphores here.
+[[nodiscard]] inline Descriptor pin_semaphore(const std::string& /*name*/) {
+  return {};
 }
 
 class JudgedSemaphore {

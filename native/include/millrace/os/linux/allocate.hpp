@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <optional>
 #include <string>
 
 #include "../../result.hpp"
@@ -41,6 +42,16 @@ inline Result<void> allocate_file(int fd, std::uint64_t size, const std::string&
 inline Result<void> set_object_mode(int fd, mode_t mode, const std::string& path) {
   if (::fchmod(fd, mode) != 0) return system_error("fchmod", errno, path);
   return {};
+}
+
+[[nodiscard]] inline bool is_object(const struct stat& status) noexcept {
+  return S_ISREG(status.st_mode);
+}
+
+[[nodiscard]] inline std::optional<uid_t> owner_of_object(const std::string& object_name) noexcept {
+  struct stat status {};
+  if (::lstat(object_path(object_name).c_str(), &status) != 0) return std::nullopt;
+  return status.st_uid;
 }
 
 // Can an object be told from a later one of the same name, owner and size?

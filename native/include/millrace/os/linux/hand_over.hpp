@@ -16,6 +16,7 @@
 #include <set>
 #include <utility>
 
+#include "../../crash_point.hpp"
 #include "../../hand_over.hpp"
 #include "../../place.hpp"
 #include "../file.hpp"
@@ -107,10 +108,12 @@ class Offer {
     if (::bind(self->socket_.get(), name, sizeof address.value()) != 0) {
       return system_error("bind", errno, path);
     }
+    MILLRACE_CRASH_POINT("offer.open.bound");
     struct stat status {};
     if (::chmod(path.c_str(), mode) != 0) return system_error("chmod", errno, path);
     if (::lstat(path.c_str(), &status) != 0) return system_error("lstat", errno, path);
     self->bound_ = {status.st_dev, status.st_ino};
+    MILLRACE_CRASH_POINT("offer.open.moded");
     if (::listen(self->socket_.get(), SOMAXCONN) != 0) return system_error("listen", errno, path);
     self->allow_ = std::move(allow);
     self->compose(std::move(segments));
@@ -124,6 +127,7 @@ class Offer {
         status.st_dev == bound_.first && status.st_ino == bound_.second) {
       (void)::unlink(path_.c_str());
     }
+    MILLRACE_CRASH_POINT("offer.close.unlinked");
     if (lock_file_) (void)::unlink(lock_path().c_str());  // before the lock goes with it
   }
 
@@ -151,6 +155,7 @@ class Offer {
       (void)::send(line.get(), &head, sizeof head, MSG_NOSIGNAL | MSG_DONTWAIT);
       return Served::refused;
     }
+    MILLRACE_CRASH_POINT("offer.serve.known");
     return send_all(line.get()) ? Served::served : Served::failed;
   }
 
@@ -196,6 +201,7 @@ class Offer {
             "another process offers segments at '" + path_ + "'; choose another path, or end it",
             path_);
       }
+      MILLRACE_CRASH_POINT("offer.own.locked");
       // Its last owner removes it while it holds the lock.
       if (!os::leads_to(lock_path(), file.get())) continue;
       lock_ = lock.take();
@@ -300,7 +306,8 @@ class Receipt {
   [[nodiscard]] int fd() const noexcept { return socket_.get(); }
   [[nodiscard]] const PeerIdentity& peer() const noexcept { return peer_; }
 
-  // The segments, with open file descriptions of their own; nothing while there is no answer. Whatever is
+  // The segments, with open file descriptions of their own; nothing while there is no answer, and
+  // not_found if there will be none. Whatever is
   // wrong with the message, no descriptor that came with it stays open.
   Result<std::optional<std::vector<OfferedSegment>>> take() {
     std::vector<char> text(detail::kMaxOfferBytes + 1);
@@ -318,10 +325,11 @@ class Receipt {
       if (errno == EAGAIN || errno == EWOULDBLOCK) {
         return std::optional<std::vector<OfferedSegment>>();
       }
+      if (errno == ECONNRESET) return withdrawn();
       return system_error("recvmsg", errno, path_);
     }
     std::vector<os::Descriptor> fds = descriptors_in(message);
-    if (got == 0) return broken("has closed without an answer");
+    if (got == 0) return withdrawn();
     if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
       return broken("sent more than can be received (or this process has too many open files)");
     }
@@ -344,6 +352,13 @@ class Receipt {
       }
     }
     return fds;
+  }
+  // The offer was closed, or its process ended, while we were in its line: there may be another.
+  [[nodiscard]] Error withdrawn() const {
+    return make_error(Code::not_found,
+                      "whoever offered segments at '" + path_ +
+                          "' closed before we were served; wait for the next offer",
+                      path_);
   }
   [[nodiscard]] Error broken(const std::string& what) const {
     return make_error(Code::corrupt,

@@ -1,6 +1,8 @@
 // Where objects live: shared-memory objects and doorbells both in /dev/shm (tmpfs).
 #pragma once
 
+#include <fcntl.h>
+
 #include <cstddef>
 #include <string>
 
@@ -8,6 +10,8 @@ namespace millrace::os {
 
 inline constexpr std::size_t kObjectNameMax = 255;  // NAME_MAX of tmpfs, without the leading slash
 inline constexpr bool kLongNamesAreHashed = false;
+// Objects are files, and anybody may put a FIFO under a name that is free: opening it must not hold us.
+inline constexpr int kOpenWithoutWaiting = O_NONBLOCK;
 
 [[nodiscard]] inline const std::string& doorbell_directory() {
   static const std::string directory = "/dev/shm";

@@ -11,12 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "../../result.hpp"
 #include "../clock.hpp"
@@ -57,25 +59,47 @@ inline constexpr std::uint32_t kSemaphoreMax = SEM_VALUE_MAX;
   return true;
 }
 
+[[nodiscard]] inline bool is_semaphore_file(int fd, const struct stat& status) noexcept {
+  std::array<unsigned char, sizeof(sem_t)> image{};
+  const ssize_t got = retry_eintr([&] { return ::pread(fd, image.data(), image.size(), 0); });
+  return S_ISREG(status.st_mode) && static_cast<std::size_t>(status.st_size) == sizeof(sem_t) &&
+         got == static_cast<ssize_t>(sizeof(sem_t)) && looks_like_semaphore(image.data());
+}
+
+// glibc makes a semaphore under another name, sem. and six random characters, and fills it before it gets its
+// own. Is this one whose creator has not filled it?
+[[nodiscard]] inline bool is_unfilled_semaphore(std::string_view file,
+                                                const struct stat& status) noexcept {
+  constexpr std::size_t length = std::string_view("sem.XXXXXX").size();
+  const auto random = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  return file.size() == length && std::all_of(file.end() - 6, file.end(), random) &&
+         S_ISREG(status.st_mode) && status.st_size == 0;
+}
+
+// Keeps the semaphore of that name open, so that nobody sweeps it meanwhile; empty if there is none.
+[[nodiscard]] inline Descriptor pin_semaphore(const std::string& name) {
+  auto opened = open_object(semaphore_object(name), Access::read_write);
+  return opened.ok() ? opened.take() : Descriptor();
+}
+
 // What lies under a name, judged. Keeps its descriptor, so that the file can be recognised afterwards.
 class JudgedSemaphore {
  public:
   static Result<JudgedSemaphore> judge(const std::string& name, uid_t owner, mode_t widest) {
     const std::string object = semaphore_object(name);
     auto opened = open_object(object, Access::read_write);
-    if (!opened.ok()) return opened.error();
+    if (!opened.ok()) return explain_refusal(opened.error(), object, owner);
     JudgedSemaphore judged;
     judged.fd_ = opened.take();
-    auto facts = inspect_object(judged.fd_.get(), object);
+    auto facts = inspect_object(judged.fd_.get(), object_path(object));
     if (!facts.ok()) return facts.error();
-    if (auto ours = check_ours(facts.value(), owner, widest, object); !ours.ok()) {
+    if (auto ours = check_ours(facts.value(), owner, widest, object_path(object)); !ours.ok()) {
       return ours.error();
     }
-    std::array<unsigned char, sizeof(sem_t)> image{};
-    const ssize_t got =
-        retry_eintr([&] { return ::pread(judged.fd_.get(), image.data(), image.size(), 0); });
-    if (facts.value().size != sizeof(sem_t) || got != static_cast<ssize_t>(sizeof(sem_t)) ||
-        !looks_like_semaphore(image.data())) {
+    struct stat status {};
+    if (::fstat(judged.fd_.get(), &status) != 0 || !is_semaphore_file(judged.fd_.get(), status)) {
       return make_error(Code::layout,
                         "'" + object_path(object) + "' (" + std::to_string(facts.value().size) +
                             " bytes) holds no semaphore of this process's C library (" +

@@ -1,0 +1,104 @@
+// list() and sweep(): what lies about, as plain objects.
+#include "millrace/upkeep.hpp"
+
+#include "addon.hpp"
+#include "arguments.hpp"
+#include "environment.hpp"
+
+namespace millrace::addon {
+
+namespace {
+
+// As in lib/upkeep/object-entry.ts.
+const char* name_of(Condition condition) noexcept {
+  switch (condition) {
+    case Condition::in_use:
+      return "in-use";
+    case Condition::abandoned:
+      return "abandoned";
+    case Condition::half_created:
+      return "half-created";
+    case Condition::corrupt:
+      return "corrupt";
+    case Condition::kept:
+      return "kept";
+    case Condition::foreign:
+      return "foreign";
+    case Condition::unknown:
+      return "unknown";
+  }
+  return "unknown";
+}
+
+Napi::Object holder_of(Napi::Env env, const Holder& holder) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("role", holder.role);
+  if (holder.pid != 0) object.Set("pid", Napi::Number::New(env, holder.pid));
+  object.Set("alive", Napi::Boolean::New(env, holder.alive));
+  return object;
+}
+
+Napi::Object entry_of(Napi::Env env, const ObjectReport& report) {
+  Napi::Object object = Napi::Object::New(env);
+  const auto number = [&](const char* key, double value) {
+    object.Set(key, Napi::Number::New(env, value));
+  };
+  object.Set("kind", report.kind);
+  object.Set("name", report.name);
+  object.Set("state", name_of(report.condition));
+  object.Set("detail", report.detail);
+  object.Set("path", report.path);
+  number("size", static_cast<double>(report.size));
+  number("owner", report.owner);
+  number("mode", report.mode);
+  if (report.created_ms != 0) {
+    object.Set("created", Napi::Date::New(env, static_cast<double>(report.created_ms)));
+  }
+  if (report.major != 0) {
+    object.Set("layout", std::to_string(report.major) + "." + std::to_string(report.minor));
+  }
+  if (report.creator_pid != 0) number("creator", report.creator_pid);
+  Napi::Array holders = Napi::Array::New(env, report.holders.size());
+  for (std::uint32_t i = 0; i < report.holders.size(); ++i)
+    holders.Set(i, holder_of(env, report.holders[i]));
+  object.Set("holders", holders);
+  return object;
+}
+
+// list(prefix) -> entries
+Napi::Value list(const Napi::CallbackInfo& info) {
+  const std::vector<ObjectReport> reports = list_objects(info[0].ToString().Utf8Value());
+  Napi::Array entries = Napi::Array::New(info.Env(), reports.size());
+  for (std::uint32_t i = 0; i < reports.size(); ++i)
+    entries.Set(i, entry_of(info.Env(), reports[i]));
+  return entries;
+}
+
+// sweep({ prefix, kept, semaphores, dryRun }) -> { removed, left }
+Napi::Value sweep(const Napi::CallbackInfo& info) {
+  const Options options(info[0]);
+  SweepSpec spec;
+  spec.prefix = options.text("prefix");
+  spec.kept = options.flag("kept");
+  spec.semaphores = options.flag("semaphores");
+  spec.dry_run = options.flag("dryRun");
+  Napi::Array removed = Napi::Array::New(info.Env());
+  Napi::Array left = Napi::Array::New(info.Env());
+  for (const Swept& found : sweep_objects(spec)) {
+    Napi::Array& list = found.removed ? removed : left;
+    list.Set(list.Length(), entry_of(info.Env(), found.object));
+  }
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("removed", removed);
+  result.Set("left", left);
+  return result;
+}
+
+}  // namespace
+
+void define_upkeep(Napi::Env env, Napi::Object exports) {
+  exports.Set("list", Napi::Function::New<list>(env, "list"));
+  exports.Set("sweep", Napi::Function::New<sweep>(env, "sweep"));
+}
+
+}  // namespace millrace::addon

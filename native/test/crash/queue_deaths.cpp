@@ -1,0 +1,325 @@
+// Deaths on both sides of a queue. Messages are numbered without a gap; every byte depends on the number.
+#include <cstring>
+
+#include "scene.hpp"
+
+using namespace millrace;
+using namespace millrace::test;
+
+namespace {
+
+constexpr std::uint64_t kLast = 40;
+
+std::vector<std::byte> message_of(std::uint64_t number) {
+  std::vector<std::byte> message(8 + number * 37 % 900);
+  std::memcpy(message.data(), &number, 8);
+  for (std::size_t i = 8; i < message.size(); ++i)
+    message[i] = static_cast<std::byte>(number * 31 + i);
+  return message;
+}
+// 0 if it is not whole.
+std::uint64_t number_of(const Message& message) {
+  std::uint64_t number = 0;
+  if (message.length < 8) return 0;
+  std::memcpy(&number, message.data, 8);
+  const auto whole = message_of(number);
+  const bool same =
+      whole.size() == message.length && std::memcmp(whole.data(), message.data, whole.size()) == 0;
+  return same ? number : 0;
+}
+
+QueueSpec spec_of(const Names& names, std::uint64_t bell) {
+  QueueSpec spec;
+  spec.place = names.name();
+  spec.capacity = 4096;
+  spec.doorbell = bell;
+  return spec;
+}
+
+constexpr BlockingOptions kShort{2 * kMillisecond, 0};
+constexpr BlockingOptions kLong{20 * kSecond, 0};
+
+// The victim produces, the survivor consumes.
+struct ProducerDies : Scene {
+  std::unique_ptr<QueueConsumer> consumer;
+  std::uint64_t got = 0;
+
+  void act() override { produce(); }
+  void produce() {
+    std::uint64_t at = n->base.load();
+    auto opened = QueueProducer::open(spec_of(*this, own_bell()), soon());
+    CHILD_EXPECT(opened.ok());
+    auto producer = opened.take();
+    n->bell_in.store(1);
+    tell(1);
+    await_survivor(1);
+    const std::uint64_t last = at + kLast;
+    // Alone, in place, as a batch, to somebody who sleeps; then until the ring is full, and asleep.
+    push(*producer, ++at);
+    n->trying.store(++at);
+    const auto in_place = message_of(at);
+    auto room = reserve_sync(*producer, static_cast<std::uint32_t>(in_place.size()), kLong);
+    CHILD_EXPECT(room.ok());
+    std::memcpy(room.value().data(), in_place.data(), in_place.size());
+    producer->commit(static_cast<std::uint32_t>(in_place.size()));
+    n->done.store(at);
+    batch(*producer, at);
+    for (int i = 0; i < 3; ++i) {
+      let_sleep();
+      push(*producer, ++at);
+    }
+    while (at < last)
+      push(*producer, ++at);
+    // As an event loop would sleep.
+    if (producer->park({n->bell.load(), 7}, 4096)) producer->side().sleeper().unpark();
+    leave_with_bell();
+    producer->close(false);
+    drop_bell();
+  }
+  void push(QueueProducer& producer, std::uint64_t number) {
+    n->trying.store(number);
+    const auto message = message_of(number);
+    CHILD_EXPECT(push_now(producer, message));
+    n->done.store(number);
+  }
+  static bool push_now(QueueProducer& producer, const std::vector<std::byte>& message) {
+    const auto length = static_cast<std::uint32_t>(message.size());
+    const os::Deadline deadline = soon();
+    while (producer.try_push(message.data(), length) != RingStatus::ok) {
+      if (deadline.passed()) return false;
+      (void)producer.wait_room(layout::record_bytes(length), 0, kMillisecond);
+    }
+    return true;
+  }
+  void batch(QueueProducer& producer, std::uint64_t& at) {
+    n->own[0].store(at);      // the batch is seen as a whole or not at all: from here …
+    n->own[1].store(at + 3);  // … to here
+    n->trying.store(at + 3);
+    std::uint64_t bytes = 0;
+    for (std::uint64_t number = at + 1; number <= at + 3; ++number)
+      bytes += layout::record_bytes(static_cast<std::uint32_t>(message_of(number).size()));
+    const os::Deadline deadline = soon();
+    while (!producer.ring().has_room(bytes)) {
+      CHILD_EXPECT(!deadline.passed());
+      (void)producer.wait_room(bytes, 0, kMillisecond);
+    }
+    std::byte* to = producer.ring().data() + producer.ring().next_offset();
+    for (std::uint64_t number = at + 1; number <= at + 3; ++number) {
+      const auto message = message_of(number);
+      const std::uint64_t header = message.size();
+      std::memcpy(to, &header, 8);
+      std::memcpy(to + 8, message.data(), message.size());
+      to += layout::record_bytes(static_cast<std::uint32_t>(message.size()));
+    }
+    producer.publish(bytes, 3);
+    at += 3;
+    n->done.store(at);
+  }
+
+  void meanwhile() override {
+    if (n->step.load() == 0) {
+      os::sleep_ns(20'000);
+      return;
+    }
+    come();
+    n->told.store(1);
+    take(kShort);
+  }
+  void come() {
+    if (!consumer) consumer = must(QueueConsumer::open(spec_of(*this, 0), soon()));
+  }
+  // The outcome of a wait for the next message; what it is must be the next one.
+  std::optional<Code> take(const BlockingOptions& options) {
+    auto message = peek_sync(*consumer, options);
+    if (!message.ok()) return message.error().code;
+    if (!message.value()) return Code::closed;
+    const std::uint64_t number = number_of(*message.value());
+    CHECK(number == got + 1);
+    got = number;
+    consumer->release(*message.value());
+    return std::nullopt;
+  }
+  void after() override {
+    come();
+    // All that it published, and then the news of its death; unless it never was a producer.
+    const Peer left = consumer->side().peer();
+    std::optional<Code> outcome;
+    without_waiting(*this, [&] {
+      while (!outcome)
+        outcome = take(left == Peer::absent ? kShort : kLong);
+    });
+    const Code expected = left == Peer::absent ? Code::timeout
+                          : left == Peer::gone ? Code::peer_gone
+                                               : Code::closed;
+    CHECK(outcome == expected);
+    CHECK(got >= n->done.load());
+    CHECK(got <= n->trying.load());
+    const bool inside = got > n->own[0].load() && got < n->own[1].load();
+    CHECK(!inside);
+    n->base.store(got);
+  }
+  void end() override { consumer.reset(); }
+};
+
+// The victim consumes, the survivor produces.
+struct ConsumerDies : Scene {
+  std::unique_ptr<QueueProducer> producer;
+  std::uint64_t sent = 0;
+
+  void begin() override { n->base.store(1); }
+  void act() override {
+    auto opened = QueueConsumer::open(spec_of(*this, own_bell()), soon());
+    CHILD_EXPECT(opened.ok());
+    auto consumer = opened.take();
+    n->bell_in.store(1);
+    tell(1);
+    const std::uint64_t first = n->base.load();
+    bool begun = false;
+    for (std::uint64_t taken = 0; taken < kLast; ++taken) {
+      if (taken == 5) os::sleep_ns(2 * kMillisecond);  // the ring fills, and its producer sleeps
+      if (taken == 9) {                                // as an event loop would sleep
+        if (consumer->park({n->bell.load(), 7})) consumer->side().sleeper().unpark();
+      }
+      auto message = peek_sync(*consumer, {20 * kSecond, 0});
+      CHILD_EXPECT(message.ok() && message.value());
+      const std::uint64_t number = number_of(*message.value());
+      // The one that the last consumer had in hand comes again, unless it had given it back.
+      CHILD_EXPECT(begun ? number == n->done.load() + 1 : number == first || number == first + 1);
+      begun = true;
+      n->trying.store(number);
+      if (taken % 4 == 3) {
+        CHILD_EXPECT(consumer->release_bytes(layout::record_bytes(message.value()->length), 1));
+      } else {
+        consumer->release(*message.value());
+      }
+      n->done.store(number);
+    }
+    leave_with_bell();
+    consumer->close(false);
+    drop_bell();
+  }
+  void meanwhile() override {
+    if (n->step.load() == 0) {
+      os::sleep_ns(20'000);
+      return;
+    }
+    come();
+    (void)send({kMillisecond, 0});
+  }
+  void come() {
+    if (!producer) producer = must(QueueProducer::open(spec_of(*this, 0), soon()));
+  }
+  std::optional<Code> send(const BlockingOptions& options) {
+    const auto message = message_of(sent + 1);
+    auto pushed = push_sync(*producer, message, options);
+    if (!pushed.ok()) return pushed.error().code;
+    ++sent;
+    return std::nullopt;
+  }
+  void after() override {
+    come();
+    const Peer left = producer->side().peer();
+    std::optional<Code> outcome;
+    without_waiting(*this, [&] {
+      while (!outcome)
+        outcome = send(left == Peer::absent ? BlockingOptions{kMillisecond, 0} : kLong);
+    });
+    CHECK(outcome == (left == Peer::absent ? Code::timeout
+                      : left == Peer::gone ? Code::peer_gone
+                                           : Code::closed));
+    const std::uint64_t done = n->done.load();
+    const std::uint64_t trying = n->trying.load();
+    CHECK(trying - done <= 1);
+    n->base.store(trying > done ? trying : done + 1);
+    if (trying == 0) n->base.store(1);
+  }
+  void end() override { producer->close(true); }
+};
+
+// Both sides die with three messages unread. Who acts is whoever comes then, and may die as well.
+struct BothDied : Scene {
+  [[nodiscard]] virtual bool keep() const { return false; }
+  [[nodiscard]] QueueSpec spec(std::uint64_t bell) const {
+    QueueSpec wanted = spec_of(*this, bell);
+    wanted.keep = keep();
+    return wanted;
+  }
+  static void push(QueueProducer& producer, std::uint64_t number) {
+    const auto message = message_of(number);
+    CHILD_EXPECT(producer.try_push(message.data(), static_cast<std::uint32_t>(message.size())) ==
+                 RingStatus::ok);
+  }
+  void begin() override {
+    Child first([&] {
+      auto in = QueueProducer::open(spec(bell_of_the_dead()), soon());
+      auto out = QueueConsumer::open(spec(bell_of_the_dead()), soon());
+      CHILD_EXPECT(in.ok() && out.ok());
+      for (std::uint64_t number = 1; number <= 3; ++number)
+        push(*in.value(), number);
+      ::kill(::getpid(), SIGKILL);
+      return 1;
+    });
+    REQUIRE(first.wait() == -SIGKILL);
+  }
+  [[nodiscard]] std::uint64_t bell_of_the_dead() const {
+    static os::Doorbell bell;
+    bell = this->bell();
+    const std::uint64_t id = bell.id();
+    return id;
+  }
+  void act() override {
+    auto consumer = QueueConsumer::open(spec(own_bell()), soon());
+    CHILD_EXPECT(consumer.ok());
+    n->bell_in.store(1);
+    const Message there = consumer.value()->peek();
+    // Nothing; unless the one before us died when it had left one behind in good order.
+    CHILD_EXPECT(there.status == RingStatus::empty ||
+                 (n->done.load() == 1 && number_of(there) == 1));
+    if (there.status == RingStatus::ok) consumer.value()->release(there);
+    {
+      auto producer = QueueProducer::open(spec(0), soon());
+      CHILD_EXPECT(producer.ok());
+      push(*producer.value(), 1);
+    }
+    n->done.store(1);
+    leave_with_bell();
+    consumer.value()->close(false);
+    auto next = QueueConsumer::open(spec(n->bell.load()), soon());
+    CHILD_EXPECT(next.ok() && number_of(next.value()->peek()) == 1);
+    next.value()->close(true);
+    drop_bell();
+  }
+  void meanwhile() override { os::sleep_ns(50'000); }
+};
+
+// The same where the user asked for what was published to be kept.
+struct BothDiedKept : BothDied {
+  [[nodiscard]] bool keep() const override { return true; }
+  void act() override {
+    auto consumer = QueueConsumer::open(spec(own_bell()), soon());
+    CHILD_EXPECT(consumer.ok());
+    n->bell_in.store(1);
+    bool begun = false;
+    for (Message message = consumer.value()->peek(); message.status == RingStatus::ok;
+         message = consumer.value()->peek()) {
+      const std::uint64_t number = number_of(message);
+      CHILD_EXPECT(number == n->done.load() + 1 || (!begun && number == n->trying.load() + 1));
+      begun = true;
+      n->trying.store(number);
+      consumer.value()->release(message);
+      n->done.store(number);
+    }
+    CHILD_EXPECT(n->trying.load() == 3);
+    n->done.store(3);
+    leave_with_bell();
+    consumer.value()->close(true);
+    drop_bell();
+  }
+};
+
+}  // namespace
+
+EVERY_DEATH(ProducerDies, "a producer dies anywhere: what it published arrives, nothing else")
+EVERY_DEATH(ConsumerDies, "a consumer dies anywhere: nothing is lost, nothing comes twice")
+EVERY_DEATH(BothDied, "both sides of a queue died: the next start works, and may die, too")
+EVERY_DEATH(BothDiedKept, "both sides of a kept queue died: what was published is there")

@@ -3,24 +3,34 @@
 import { MillraceError } from './base/errors.js'
 
 // Importing a builtin costs a module that is the first to do it 2 ms; this costs nothing.
-const { createRequire } = process.getBuiltinModule('node:module')
-const { fileURLToPath } = process.getBuiltinModule('node:url')
-
-const require = createRequire(import.meta.url)
+const { existsSync } = process.getBuiltinModule('node:fs')
 
 /**
- * The addon below `root`. A tree that compiled its own is the common case of development, and asking for
- * that file by its name takes a third of the time that the search of node-gyp-build does.
+ * The addon below `root`. A tree that compiled its own is the common case of development, and loading that
+ * file by its name takes a third of the time that `require` and the search of node-gyp-build do.
  */
 export function findAddon(root: string): unknown {
-  if (process.env['PREBUILDS_ONLY'] === undefined) {
-    try {
-      return require(`${root}build/Release/millrace.node`)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error
-    }
+  const compiled = `${root}/build/Release/millrace.node`
+  if (process.env['PREBUILDS_ONLY'] === undefined && existsSync(compiled)) {
+    const module = { exports: {} }
+    process.dlopen(module, compiled)
+    return module.exports
   }
-  return (require('node-gyp-build') as (root: string) => unknown)(root)
+  const { createRequire } = process.getBuiltinModule('node:module')
+  const require = createRequire(import.meta.url)
+  const search = require('node-gyp-build') as { resolve(root: string): string }
+  return require(assertTrusted(search.resolve(root), root))
+}
+
+/**
+ * node-gyp-build lets an environment variable (MILLRACE_PREBUILD) lead it anywhere. What is loaded into this
+ * process is part of the package, or lies beside the program that runs it.
+ */
+function assertTrusted(file: string, root: string): string {
+  const path = process.getBuiltinModule('node:path')
+  const trusted = [path.resolve(root), path.dirname(process.execPath)]
+  if (trusted.some((folder) => file.startsWith(folder + path.sep))) return file
+  throw new Error(`'${file}' is not part of this package; unset MILLRACE_PREBUILD`)
 }
 
 /** Says in one sentence what to do when there is no binary for this machine. Exported for its test. */
@@ -37,7 +47,7 @@ export function load(
     )
   }
   try {
-    return find(fileURLToPath(new URL('..', import.meta.url)))
+    return find(`${import.meta.dirname}/..`)
   } catch (cause) {
     throw new MillraceError(
       'ERR_MILLRACE_UNSUPPORTED_PLATFORM',

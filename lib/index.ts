@@ -45,40 +45,10 @@ export {
 export { MappedFile } from './place/mapped-file.js'
 export { NamelessSegment, type NamelessOptions } from './place/nameless-segment.js'
 export type { Place } from './place/place.js'
-export { LockGuard } from './sync/lock.js'
-export { Mutex } from './sync/mutex.js'
-export type { PartyOptions } from './sync/party.js'
-export { RwLock } from './sync/rw-lock.js'
 export { SpscQueue, type PeerState, type QueueOptions } from './queue/spsc-queue.js'
-export { Barrier, type BarrierOptions, type BarrierTurn } from './sync/barrier.js'
-export { Counter, type CounterOptions } from './sync/counter.js'
-export { Permit } from './sync/permit.js'
-export { Semaphore, type SemaphoreOptions } from './sync/semaphore.js'
-export { SharedEvent, type SharedEventOptions } from './sync/event.js'
-export { bool, f32, f64, i16, i32, i64, i8, u16, u32, u64, u8 } from './struct/scalar.js'
-export { bytes, char } from './struct/text.js'
-export {
-  array,
-  type ArrayFieldTypes,
-  type ArrayView,
-  type ArrayViewOf,
-  type StructArray,
-} from './struct/array-view.js'
-export type { FieldType, FieldTypes, ValueFieldTypes } from './struct/field-type.js'
-export {
-  struct,
-  type FieldLayout,
-  type Fields,
-  type Memory,
-  type Struct,
-  type StructFieldTypes,
-  type StructInput,
-  type StructOptions,
-  type StructValue,
-  type StructView,
-  type ValueOf,
-  type ViewOf,
-} from './struct/struct.js'
+export { list, type ListOptions } from './upkeep/list.js'
+export type { ObjectEntry, ObjectHolder, ObjectKind, ObjectState } from './upkeep/object-entry.js'
+export { sweep, type SweepOptions, type SweepResult } from './upkeep/sweep.js'
 
 /** The clock of frame timestamps: nanoseconds of CLOCK_MONOTONIC, the same in every process. */
 export function monotonicNow(): bigint {

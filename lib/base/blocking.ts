@@ -32,6 +32,8 @@ export function block<T>(
   const end = performance.now() + timeout
   try {
     for (;;) {
+      const damage = room.damage()
+      if (damage !== undefined) throw damage
       const left = end - performance.now()
       if (left <= 0) {
         const last = attempt(true)

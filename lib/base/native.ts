@@ -5,6 +5,8 @@ import { findAddon, load } from '../binary.js'
 import type { NativeLock, NativeLockOptions } from '../sync/lock.js'
 import type { NativeBarrier, NativeBarrierOptions } from '../sync/barrier.js'
 import type { NativeEvent, NativeEventOptions } from '../sync/event.js'
+import type { ObjectEntry } from '../upkeep/object-entry.js'
+import type { SweepResult } from '../upkeep/sweep.js'
 import { MillraceError, type ErrorCode } from './errors.js'
 import type { MemoryOptions } from './options.js'
 
@@ -32,6 +34,8 @@ export interface NativeWaiter {
    */
   park(): unknown
   unpark(): void
+  /** Set if somebody has shortened the memory; it is closed then. Costs a system call. */
+  damage?(): MillraceError | undefined
 }
 
 /** A name, the descriptor of a nameless segment, or a file. */
@@ -102,6 +106,7 @@ export interface NativeFrameWriterOptions {
   readonly history: number
   readonly alignment: number
   readonly mode: number
+  readonly keep: boolean
   readonly replace: boolean
 }
 
@@ -304,6 +309,13 @@ interface Addon {
   unlinkMemory(name: string): boolean
   unlinkSemaphore(name: string): boolean
   unlinkFile(path: string): boolean
+  list(prefix: string): ObjectEntry[]
+  sweep(options: {
+    readonly prefix: string
+    readonly kept: boolean
+    readonly semaphores: boolean
+    readonly dryRun: boolean
+  }): SweepResult
   detach(buffer: ArrayBuffer): void
   monotonicNs(): bigint
   readonly pageBytes: number

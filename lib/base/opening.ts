@@ -1,6 +1,7 @@
 // Opening what another process creates: wait for it to appear.
 
 import { abortedError, MillraceError } from './errors.js'
+import { paced } from './pace.js'
 
 /**
  * What `open` returns, tried again while it throws `NOT_FOUND`, for up to `timeout` milliseconds. Rejects
@@ -16,7 +17,7 @@ export async function openWhenThere<T>(
   for (;;) {
     if (signal?.aborted) throw abortedError(signal)
     try {
-      return open()
+      return await paced(open())
     } catch (error) {
       if (!isNotFound(error) || performance.now() >= end) throw error
     }
@@ -25,7 +26,7 @@ export async function openWhenThere<T>(
   }
 }
 
-function isNotFound(error: unknown): boolean {
+export function isNotFound(error: unknown): boolean {
   return error instanceof MillraceError && error.code === 'ERR_MILLRACE_NOT_FOUND'
 }
 

@@ -1,14 +1,15 @@
 // Waiting in the event loop: look, spin a little, poll a little (one look per turn of the loop), then
-// park. Nothing blocks, nothing runs while parked, and a wake-up that is lost, late or doubled only
-// leads to one more look.
+// park. Nothing blocks, and a wake-up that is late or doubled only leads to one more look. While parked
+// nothing runs but a look every two seconds: no wake-up gets lost, unless a peer that lies takes it away.
 //
 //   idle ──wait()──► spinning ► polling ──budget spent──► parked
 //     ▲                 │          │                        │ wake-up (doorbell, death, slow timer)
 //     └──all served─────┴──────────┴────────────────────────┘──► serves, then polling again
 
-import { abortedError, timeoutError } from './errors.js'
+import { abortedError, timeoutError, type MillraceError } from './errors.js'
 import { forgetWake, hold, letGo, newToken, onWakeOf, type NativeWaiter } from './native.js'
 import { checkSignal, duration, type Tuning, type WaitOptions } from './options.js'
+import { atTurn, turnIsDue } from './pace.js'
 
 /**
  * Tries to finish a wait: the result, or `undefined` to go on waiting; throwing ends it, too. `thorough`
@@ -29,10 +30,10 @@ interface Waiter {
 const blindLookMs = 1
 /** How long a peer that cannot ring, or whose death cannot be watched, may stay unnoticed. */
 const slowLookMs = 50
+/** How long a wake-up that a lying peer took away, or memory that was shortened, may stay unnoticed. */
+const safetyLookMs = 2000
 /** A peer that is just dying keeps its locks for an instant after its doorbell has closed. */
 const dyingLookMs = 5
-/** Milliseconds of uninterrupted success after which the event loop gets a turn. */
-const burstMs = 1
 const longestTimer = 0x7fff_ffff
 
 const bestScore = 8
@@ -42,6 +43,8 @@ export class WaitingRoom {
   readonly #native: NativeWaiter
   /** Makes the peer's death wake us; false if only looking from time to time will tell. */
   readonly #watch: () => boolean
+  /** Closes the side for that reason. */
+  readonly #leave: (reason: MillraceError) => void
   readonly #token = newToken()
   readonly #pollMs: number
   readonly #spinMs: number
@@ -59,12 +62,16 @@ export class WaitingRoom {
   /** How well polling paid lately; at 0 only every 16th wait tries it. */
   #score = bestScore / 2
   #skipped = 0
-  #burstLeft = 0
-  #burstStart = 0
 
-  constructor(native: NativeWaiter, watch: () => boolean, tuning: Tuning) {
+  constructor(
+    native: NativeWaiter,
+    watch: () => boolean,
+    leave: (reason: MillraceError) => void,
+    tuning: Tuning,
+  ) {
     this.#native = native
     this.#watch = watch
+    this.#leave = leave
     this.#pollMs = tuning.poll
     this.#spinMs = tuning.spin
     native.wakeToken(this.#token)
@@ -104,6 +111,8 @@ export class WaitingRoom {
     const timeout = duration(options, 'timeout', Infinity)
     const signal = checkSignal(options.signal)
     if (signal?.aborted) return Promise.reject(abortedError(signal))
+    const damage = this.damage()
+    if (damage !== undefined) return Promise.reject(damage)
     return new Promise<T>((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined
       const giveUp = (error: () => Error) => {
@@ -111,8 +120,12 @@ export class WaitingRoom {
         if (at < 0) return
         this.#waiters.splice(at, 1)
         waiter.stop()
-        givenUp?.()
-        reject(error())
+        try {
+          givenUp?.()
+          reject(error())
+        } catch (found) {
+          reject(found) // giving up showed that the memory is corrupt, which tells more
+        }
         this.lookAgain() // it may have stood in the way of others
       }
       const onAbort = () => {
@@ -142,20 +155,13 @@ export class WaitingRoom {
   }
 
   /**
-   * Wraps a result that was there at once. After a burst of these the promise resolves a turn later, so
-   * that a channel at full speed cannot starve timers and sockets.
+   * Memory under a name can be shortened by whoever may write to it; touching what is gone would end this
+   * process. If that has happened, the side is closed, and this is why.
    */
-  paced<T>(value: T): Promise<T> {
-    if (--this.#burstLeft > 0) return Promise.resolve(value)
-    this.#burstLeft = 64
-    const now = performance.now()
-    if (now - this.#burstStart < burstMs) return Promise.resolve(value)
-    return new Promise((resolve) => {
-      setImmediate(() => {
-        this.#burstStart = performance.now()
-        resolve(value)
-      })
-    })
+  damage(): MillraceError | undefined {
+    const error = this.#native.damage?.()
+    if (error !== undefined) this.#leave(error)
+    return error
   }
 
   /** Something changed that no peer tells of: looks again. */
@@ -247,6 +253,7 @@ export class WaitingRoom {
 
   #park(): void {
     this.#state = 'parked'
+    if (this.damage() !== undefined) return
     onWakeOf(this.#token, this.#wake)
     const blind = this.#native.park() === false
     // Only now that the peer's death would wake us does a look at the peer mean anything.
@@ -256,8 +263,8 @@ export class WaitingRoom {
       this.#settle()
     } else if (blind) {
       this.#lookAgainIn(blindLookMs)
-    } else if (!watched) {
-      this.#lookAgainIn(slowLookMs)
+    } else {
+      this.#lookAgainIn(watched ? safetyLookMs : slowLookMs)
     }
   }
 
@@ -265,6 +272,7 @@ export class WaitingRoom {
     if (this.#state !== 'parked') return
     clearTimeout(this.#slowTimer)
     this.#slowTimer = undefined
+    if (this.damage() !== undefined) return
     if (this.#serve(true)) {
       if (this.#waiters.length === 0) this.#settle()
       else this.#begin()
@@ -306,7 +314,7 @@ export class WaitingRoom {
         result = this.#attempt(waiter, thorough)
       } catch (error) {
         this.#remove(waiter)
-        waiter.reject(error)
+        settle(waiter.reject, error)
         if (this.#evictedBy !== undefined) this.#evictRest(error as Error)
         served = true
         continue
@@ -317,7 +325,7 @@ export class WaitingRoom {
         continue
       }
       this.#remove(waiter)
-      waiter.resolve(result)
+      settle(waiter.resolve, result)
       served = true
     }
   }
@@ -368,4 +376,15 @@ export class WaitingRoom {
     this.#held = false
     letGo()
   }
+}
+
+/** Ends a wait: now, or after the turn that the event loop is due. */
+function settle(end: (value: unknown) => void, value: unknown): void {
+  if (!turnIsDue()) {
+    end(value)
+    return
+  }
+  atTurn(() => {
+    end(value)
+  })
 }

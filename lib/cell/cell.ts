@@ -103,6 +103,9 @@ export const Cell = {
   /**
    * Removes the name. Who is on the cell goes on with it; new ones get a new cell. Returns whether there
    * was one.
+   *
+   * @throws MillraceError `INVALID_NAME`, `NAME_TOO_LONG`, `PERMISSION`, `TIMEOUT` (a process is stopped in
+   *   the middle of opening or closing it)
    */
   unlink(name: string): boolean {
     return native.unlinkChannel('c', checkName(name))

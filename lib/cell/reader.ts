@@ -4,6 +4,7 @@ import { block, type BlockingOptions } from '../base/blocking.js'
 import { closedError, corruptError, invalidArgument, MillraceError } from '../base/errors.js'
 import { Outcome, peerStates, type NativeCellReader } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
+import { paced } from '../base/pace.js'
 import { WaitingRoom, type Attempt } from '../base/waiting.js'
 import type { PeerState } from '../queue/spsc-queue.js'
 
@@ -38,6 +39,9 @@ export class CellReader {
       native,
       // Somebody who is not there, or has left, cannot die.
       () => native.watchPeer() || native.peer() !== peerStates.indexOf('attached'),
+      (reason) => {
+        this.#leave(reason)
+      },
       tuning,
     )
   }
@@ -150,7 +154,7 @@ export class CellReader {
     try {
       if (this.version > this.#seen) {
         this.#seen = this.version
-        return this.#room.paced(true)
+        return paced(true)
       }
       return this.#room.waitAside(this.#what, this.#newerThan(this.#seen), options)
     } catch (error) {

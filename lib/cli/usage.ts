@@ -14,9 +14,11 @@ export const help = {
 Shared-memory IPC for Node.js, from the command line.
 
 Commands:
-  demo [FILE]   stream a file and video frames between processes, and measure it
-  send NAME     send standard input to 'millrace recv NAME'
-  recv NAME     write what 'millrace send NAME' sends to standard output
+  demo [FILE]     stream a file and video frames between processes, and measure it
+  send NAME       send standard input to 'millrace recv NAME'
+  recv NAME       write what 'millrace send NAME' sends to standard output
+  ls [PREFIX]     list all objects, and who is on them
+  sweep [PREFIX]  remove what no living process holds
 
 Options:
   -h, --help    this text; after a command, that command's
@@ -43,6 +45,35 @@ Options:
   --capacity BYTES  size of the ring, e.g. 64K or 4M (default: what the queue has, or 1M for a new one)
   --timeout MS      fail if no sender appears within so many milliseconds (default: wait for ever)
   -h, --help        this text
+`,
+  ls: `Usage: millrace ls [PREFIX] [OPTIONS]
+
+Lists the objects that can be found by a name: queues, frame channels, shared memory, cells, locks and the
+like, semaphores, doorbells; all, or those whose names start with PREFIX. Disturbs nobody.
+
+States:
+  in use        a living process holds it
+  abandoned     whoever held it is dead            half created  its creator died over it
+  kept          waits for whoever comes next       corrupt       damaged, and nobody holds it
+  foreign       another user's, or not made by millrace
+
+Options:
+  --json        what list() returns, as JSON
+  -h, --help    this text
+`,
+  sweep: `Usage: millrace sweep [PREFIX] [OPTIONS]
+
+Removes the objects of this user that no living process holds (abandoned, half created, corrupt): all, or
+those whose names start with PREFIX. May run at any time. Says what it removed, and what it left and why.
+
+Options:
+  --kept        also what is kept for whoever comes next: unread messages, values asked to be kept
+  --semaphores  also semaphores that nobody has open, whoever made them; better with a PREFIX
+  --dry-run     remove nothing, say what would be removed
+  --json        what sweep() returns, as JSON
+  -h, --help    this text
+
+Exit code: 1 if something could not be removed.
 `,
   demo: `Usage: millrace demo [OPTIONS] [FILE]
 
@@ -71,17 +102,23 @@ export function parseGlobal(
 }
 
 /** Reads a subcommand's arguments; `undefined` if help was asked for and has been printed. */
-export function parseCommand<Option extends string>(
-  command: 'demo' | 'send' | 'recv',
+export function parseCommand<Option extends string, Flag extends string = never>(
+  command: Exclude<keyof typeof help, 'global'>,
   args: readonly string[],
   options: readonly Option[],
+  flags: readonly Flag[] = [],
 ):
-  { readonly values: Partial<Record<Option, string>>; readonly positionals: string[] } | undefined {
+  | {
+      readonly values: Partial<Record<Option, string> & Record<Flag, boolean>>
+      readonly positionals: string[]
+    }
+  | undefined {
   const { values, positionals } = understood(() =>
     parseArgs({
       args: [...args],
       options: {
         ...Object.fromEntries(options.map((option) => [option, { type: 'string' as const }])),
+        ...Object.fromEntries(flags.map((flag) => [flag, { type: 'boolean' as const }])),
         help: { type: 'boolean', short: 'h' },
       },
       allowPositionals: true,
@@ -91,7 +128,16 @@ export function parseCommand<Option extends string>(
     process.stdout.write(help[command])
     return undefined
   }
-  return { values: values as Partial<Record<Option, string>>, positionals }
+  return {
+    values: values as Partial<Record<Option, string> & Record<Flag, boolean>>,
+    positionals,
+  }
+}
+
+/** What `ls` and `sweep` take beside their options. */
+export function onePrefix([prefix = '', extra]: readonly string[]): string {
+  if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`)
+  return prefix
 }
 
 function understood<T>(parse: () => T): T {

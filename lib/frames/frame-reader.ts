@@ -28,6 +28,7 @@ import {
   type WaitOptions,
 } from '../base/options.js'
 import type { PeerState } from '../queue/spsc-queue.js'
+import { paced } from '../base/pace.js'
 import { WaitingRoom } from '../base/waiting.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 
@@ -122,6 +123,9 @@ export class FrameReader {
     this.#room = new WaitingRoom(
       handle,
       () => handle.watchPeer() || handle.peer() !== peerStates.indexOf('attached'),
+      (reason) => {
+        this.#leave(reason)
+      },
       tuning,
     )
     const isClosed = () => this.#closed
@@ -247,6 +251,8 @@ export class FrameReader {
     const spin = duration(options, 'spin', 0.05)
     try {
       for (;;) {
+        const damage = this.#room.damage()
+        if (damage !== undefined) throw damage
         const left = end - performance.now()
         const found = this.#look(true, () => this.tryReceive())
         if (found !== undefined) return frameOrEnd(found)
@@ -281,12 +287,16 @@ export class FrameReader {
 
   /** Leaves the channel: held and queued frames go back to the writer, their views become empty. */
   close(): void {
+    this.#leave(closedError(this.#title))
+  }
+
+  #leave(reason: MillraceError): void {
     if (this.#closed) return
     this.#closed = true
     this.#buffer = undefined
     for (const buffer of this.#ownBuffers) this.#detach(buffer)
     this.#native.close()
-    this.#room.evict(closedError(this.#title))
+    this.#room.evict(reason)
   }
 
   [Symbol.dispose](): void {
@@ -306,7 +316,7 @@ export class FrameReader {
     try {
       if (!this.#room.occupied) {
         const now = look()
-        if (now !== undefined) return this.#room.paced(now)
+        if (now !== undefined) return paced(now)
       }
       return this.#room
         .wait(`a frame of '${this.name}'`, (thorough) => this.#look(thorough, look), options)

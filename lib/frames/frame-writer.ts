@@ -20,6 +20,7 @@ import {
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
+import { paced } from '../base/pace.js'
 import { WaitingRoom } from '../base/waiting.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 
@@ -40,6 +41,13 @@ export interface FrameWriterOptions
   /** Slots start at multiples of this many bytes: 64 (default) up to a page (4096). */
   readonly alignment?: number | undefined
   /**
+   * The channel stays, with its history, when everybody has closed or died, until `FrameWriter.unlink`: the
+   * next writer of the same geometry goes on after the last frame, and readers that ask for history get
+   * what was published before. Without it the channel goes with its last user. Default false. A file always
+   * stays.
+   */
+  readonly keep?: boolean | undefined
+  /**
    * If the channel exists with another geometry and its readers are still there: leave it to them and
    * start a new one. Default false: `ERR_MILLRACE_GEOMETRY`.
    */
@@ -53,7 +61,7 @@ export interface FrameWriterOptions
  *
  * Readers come and go at any time and each states what happens when it is too slow; see `FrameReader`.
  * With no reader attached, frames are only kept as history. The channel is removed when the writer and
- * all readers have left.
+ * all readers have left, unless it is to be kept.
  *
  * @example
  * ```ts
@@ -85,7 +93,14 @@ export class FrameWriter {
     this.history = handle.history
     this.#native = handle
     this.#published = handle.sequence
-    this.#room = new WaitingRoom(handle, () => handle.watchReaders(), tuning)
+    this.#room = new WaitingRoom(
+      handle,
+      () => handle.watchReaders(),
+      (reason) => {
+        this.#leave(reason)
+      },
+      tuning,
+    )
     this.#office = {
       pool: new PoolViews(handle, () => (this.#buffer ??= handle.buffer())),
       slotBytes: handle.slotBytes,
@@ -134,13 +149,19 @@ export class FrameWriter {
       history: wholeNumber(given, 'history', 0, [0, 4094]),
       alignment: wholeNumber(given, 'alignment', 64, [64, 65536]),
       mode: access(given).mode,
+      keep: flag(given, 'keep'),
       replace: flag(given, 'replace'),
       schema: fingerprint(given),
     })
     return new FrameWriter(nameOf(place), handle, tuning)
   }
 
-  /** Removes the name; who is on the channel stays on it. Returns whether there was one. */
+  /**
+   * Removes the name; who is on the channel stays on it. Returns whether there was one.
+   *
+   * @throws MillraceError `INVALID_NAME`, `NAME_TOO_LONG`, `PERMISSION`, `TIMEOUT` (a process is stopped in
+   *   the middle of opening or closing it)
+   */
   static unlink(name: string): boolean {
     return native.unlinkChannel('f', checkName(name))
   }
@@ -179,19 +200,27 @@ export class FrameWriter {
   loan(options?: WaitOptions): Promise<LoanedFrame> {
     try {
       const now = this.tryLoan()
-      if (now !== undefined) return this.#room.paced(now)
+      if (now !== undefined) return paced(now)
       return this.#room.wait(`a free slot of '${this.name}'`, () => this.#loanNow(), options)
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
-  /** The same, blocking this thread; for Workers. */
+  /** The same, blocking this thread; for Workers. Errors are thrown; `BUSY` while `loan` calls wait. */
   loanSync(options: { readonly timeout?: number; readonly spin?: number } = {}): LoanedFrame {
+    if (this.#room.occupied) {
+      throw new MillraceError(
+        'ERR_MILLRACE_BUSY',
+        `frame channel '${this.name}' is busy: earlier loans are waiting; await those first`,
+      )
+    }
     const end = performance.now() + duration(options, 'timeout', Infinity)
     const spin = duration(options, 'spin', 0.05)
     try {
       for (;;) {
+        const damage = this.#room.damage()
+        if (damage !== undefined) throw damage
         const frame = this.tryLoan()
         if (frame !== undefined) return frame
         const left = end - performance.now()
@@ -211,7 +240,7 @@ export class FrameWriter {
   /** Resolves when at least `count` readers are attached. Rejects `CLOSED`, `ABORTED`, `TIMEOUT`. */
   async waitForReaders(count = 1, options?: WaitOptions): Promise<void> {
     if (this.#closed) throw closedError(this.#title)
-    await this.#room.wait(
+    await this.#room.waitAside(
       `${String(count)} readers on '${this.name}'`,
       () => (this.readers >= count ? true : undefined),
       options,
@@ -232,13 +261,17 @@ export class FrameWriter {
 
   /** Leaves the channel. Readers see the end after what is queued for them; loans are void. */
   close(): void {
+    this.#leave(closedError(this.#title))
+  }
+
+  #leave(reason: MillraceError): void {
     if (this.#closed) return
     this.#closed = true
     for (const loan of this.#loans.values()) loan.invalidate()
     this.#loans.clear()
     this.#buffer = undefined
     this.#native.close()
-    this.#room.evict(closedError(this.#title))
+    this.#room.evict(reason)
   }
 
   [Symbol.dispose](): void {

@@ -238,7 +238,7 @@ export class Frame {
   readonly byteLength: number
   /** Nanoseconds of the monotonic clock, as the writer gave it. */
   readonly timestamp: bigint
-  /** Frames between the previously received one and this one that this reader did not get. */
+  /** Frames that this reader did not get between the one received before, or its joining, and this one. */
   readonly missed: number
   /** @internal */
   readonly slot: number

@@ -3,7 +3,7 @@
 
 import { abortedError, invalidArgument, timeoutError } from '../base/errors.js'
 import { native, type NativeSegmentOffer } from '../base/native.js'
-import { openWhenThere } from '../base/opening.js'
+import { isNotFound, openWhenThere } from '../base/opening.js'
 import {
   access,
   checkOptions,
@@ -13,6 +13,7 @@ import {
   type AccessOptions,
   type WaitOptions,
 } from '../base/options.js'
+import { paced } from '../base/pace.js'
 import { NamelessSegment } from './nameless-segment.js'
 
 /**
@@ -168,7 +169,7 @@ export async function offerSegments(
   if (typeof segments !== 'object' || (segments as unknown) === null) {
     throw invalidArgument('segments must be an object of nameless segments')
   }
-  return await Promise.resolve(new SegmentOffer(checkPath(socketPath), segments, given))
+  return await paced(new SegmentOffer(checkPath(socketPath), segments, given))
 }
 
 /**
@@ -188,19 +189,36 @@ export async function receiveSegments(
   const timeout = duration(given, 'timeout', 5000)
   const end = performance.now() + timeout
   const wanted = { path: checkPath(socketPath), ...readAllow(given.allow) }
+  for (;;) {
+    try {
+      return record(await receiveOnce(wanted, timeout, end, signal))
+    } catch (error) {
+      // Closed before it came to us: the next offer may be there soon.
+      if (!isNotFound(error) || performance.now() >= end) throw error
+    }
+  }
+}
+
+/** What the next offer hands out: name, descriptor, name, descriptor, … */
+async function receiveOnce(
+  wanted: ConstructorParameters<typeof native.SegmentReceipt>[0],
+  timeout: number,
+  end: number,
+  signal: AbortSignal | undefined,
+): Promise<readonly (string | number)[]> {
   let look = (): void => undefined
   const receipt = await openWhenThere(
     () =>
       new native.SegmentReceipt(wanted, () => {
         look()
       }),
-    timeout,
+    end - performance.now(),
     signal,
   )
   let timer: NodeJS.Timeout | undefined
   let onAbort: (() => void) | undefined
   try {
-    const parts = await new Promise<readonly (string | number)[]>((resolve, reject) => {
+    return await new Promise<readonly (string | number)[]>((resolve, reject) => {
       look = () => {
         try {
           const taken = receipt.take()
@@ -224,7 +242,6 @@ export async function receiveSegments(
       }
       look() // it may have come before we watched
     })
-    return record(parts)
   } finally {
     clearTimeout(timer)
     if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort)

@@ -4,6 +4,7 @@ import { block, type BlockingOptions } from '../base/blocking.js'
 import { invalidArgument, MillraceError } from '../base/errors.js'
 import { Outcome, type NativeQueueProducer } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
+import { paced } from '../base/pace.js'
 import { QueueSide, recordBytes, recordHeaderBytes } from './side.js'
 
 /** What can be sent: bytes in any container, or a string (sent as UTF-8). */
@@ -50,7 +51,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
   push(message: MessageSource, options?: WaitOptions): Promise<void> {
     try {
       const bytes = asBytes(message)
-      if (this.tryPush(bytes)) return this.room.paced(undefined)
+      if (this.tryPush(bytes)) return paced(undefined)
       return this.room
         .wait(`room in queue '${this.name}'`, (thorough) => this.#attempt(bytes, thorough), options)
         .then(discardResult)
@@ -98,7 +99,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
     const all = messages.map(asBytes)
     if (this.#reservation !== undefined) throw this.#busy()
     let sent = this.room.occupied ? 0 : this.#pushSome(all, 0)
-    if (sent === all.length) return this.room.paced(undefined)
+    if (sent === all.length) return paced(undefined)
     await this.room.wait(
       `room in queue '${this.name}'`,
       (thorough) => {
@@ -148,7 +149,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
   /** Waits until a reservation of `length` bytes succeeds. Errors as `push` and `reserve`. */
   async reserveWhenFree(length: number, options?: WaitOptions): Promise<Reservation> {
     const now = this.reserve(length)
-    if (now !== undefined) return now
+    if (now !== undefined) return await paced(now)
     return await this.room.wait(
       `room in queue '${this.name}'`,
       (thorough) => {
@@ -171,10 +172,11 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
       `the consumer of queue '${this.name}' reading everything`,
       (thorough) => {
         if (this.#reservation !== undefined) return undefined
-        const outcome = this.native.drained()
-        if (outcome < 0) throw this.fail(outcome)
-        if (outcome === 1) return true
-        if (thorough) this.#checkConsumer()
+        if (this.#isDrained()) return true
+        if (!thorough || this.peer === 'attached') return undefined
+        // It may have read the last message between our look and its leaving.
+        if (this.#isDrained()) return true
+        this.#checkConsumer()
         return undefined
       },
       options,
@@ -185,6 +187,12 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
   /** Free bytes of the ring; a message takes 8 more than its length, rounded up to 8. */
   get freeBytes(): number {
     return Math.max(this.native.room(), 0)
+  }
+
+  #isDrained(): boolean {
+    const outcome = this.native.drained()
+    if (outcome < 0) throw this.fail(outcome)
+    return outcome === 1
   }
 
   #pushNow(bytes: ArrayBufferView): boolean {

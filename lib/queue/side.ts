@@ -48,6 +48,9 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
       native,
       // Somebody who is not there, or has left, cannot die.
       () => native.watchPeer() || native.peer() !== peerStates.indexOf('attached'),
+      (reason) => {
+        this.#leave(false, reason)
+      },
       tuning,
     )
   }

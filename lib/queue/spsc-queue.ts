@@ -79,6 +79,9 @@ export const SpscQueue = {
   /**
    * Removes the name, with all unread messages. Sides that are open go on with each other; new ones get
    * a new queue. Returns whether there was one.
+   *
+   * @throws MillraceError `INVALID_NAME`, `NAME_TOO_LONG`, `PERMISSION`, `TIMEOUT` (a process is stopped in
+   *   the middle of opening or closing it)
    */
   unlink(name: string): boolean {
     return native.unlinkChannel('q', checkName(name))

@@ -12,6 +12,7 @@ import {
   type Tuning,
   type WaitOptions,
 } from '../base/options.js'
+import { paced } from '../base/pace.js'
 import {
   Party,
   readPartyOptions,
@@ -96,6 +97,9 @@ export class Barrier extends Party<NativeBarrier> {
   /**
    * Removes the name. Who has the barrier open goes on with it; new ones get a new barrier. Returns whether
    * there was one.
+   *
+   * @throws MillraceError `INVALID_NAME`, `NAME_TOO_LONG`, `PERMISSION`, `TIMEOUT` (a process is stopped in
+   *   the middle of opening or closing it)
    */
   static unlink(name: string): boolean {
     return native.unlinkChannel('b', checkName(name))
@@ -119,7 +123,7 @@ export class Barrier extends Party<NativeBarrier> {
     const signal = checkSignal(options.signal)
     if (signal?.aborted) throw abortedError(signal)
     const turn = this.#arrive()
-    if (turn !== undefined) return await this.room.paced(turn)
+    if (turn !== undefined) return await paced(turn)
     let late: BarrierTurn | undefined
     this.#waiting = true
     try {

@@ -61,6 +61,9 @@ export class Counter {
   /**
    * Removes the name. Who has the counter open goes on with it; new ones get a new counter. Returns
    * whether there was one.
+   *
+   * @throws MillraceError `INVALID_NAME`, `NAME_TOO_LONG`, `PERMISSION`, `TIMEOUT` (a process is stopped in
+   *   the middle of opening or closing it)
    */
   static unlink(name: string): boolean {
     return native.unlinkChannel('n', checkName(name))

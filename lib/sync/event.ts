@@ -11,6 +11,7 @@ import {
   type Tuning,
   type WaitOptions,
 } from '../base/options.js'
+import { paced } from '../base/pace.js'
 import {
   Party,
   readPartyOptions,
@@ -100,6 +101,9 @@ export class SharedEvent extends Party<NativeEvent> {
   /**
    * Removes the name. Who has the event open goes on with it; new ones get a new event. Returns whether
    * there was one.
+   *
+   * @throws MillraceError `INVALID_NAME`, `NAME_TOO_LONG`, `PERMISSION`, `TIMEOUT` (a process is stopped in
+   *   the middle of opening or closing it)
    */
   static unlink(name: string): boolean {
     return native.unlinkChannel('e', checkName(name))
@@ -134,7 +138,7 @@ export class SharedEvent extends Party<NativeEvent> {
     try {
       this.assertOpen()
       if (checkSignal(options?.signal)?.aborted !== true && this.tryWait()) {
-        return this.room.paced(undefined)
+        return paced(undefined)
       }
       return this.#waitInTurn(options)
     } catch (error) {

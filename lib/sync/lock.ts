@@ -5,6 +5,7 @@ import type { BlockingOptions } from '../base/blocking.js'
 import { closedError, corruptError, MillraceError } from '../base/errors.js'
 import { Outcome } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
+import { paced } from '../base/pace.js'
 import { Party, type NativeParty, type NativePartyOptions } from './party.js'
 
 export interface NativeLockOptions extends NativePartyOptions {
@@ -85,7 +86,7 @@ export abstract class Lock extends Party<NativeLock> {
       this.assertOpen()
       if (options?.signal?.aborted !== true) {
         const guard = this.take(exclusive)
-        if (guard !== undefined) return this.room.paced(guard)
+        if (guard !== undefined) return paced(guard)
       }
       const acquired = this.room.wait(
         `taking ${this.title}`,

@@ -41,6 +41,9 @@ export class Mutex extends Lock {
   /**
    * Removes the name. Handles that are open go on excluding each other; new ones get a new mutex. Returns
    * whether there was one.
+   *
+   * @throws MillraceError `INVALID_NAME`, `NAME_TOO_LONG`, `PERMISSION`, `TIMEOUT` (a process is stopped in
+   *   the middle of opening or closing it)
    */
   static unlink(name: string): boolean {
     return native.unlinkChannel('x', checkName(name))

@@ -62,7 +62,14 @@ export abstract class Party<Native extends NativeParty> {
     this.name = name
     this.title = `${kind} '${name}'`
     this.native = native
-    this.room = new WaitingRoom(native, () => native.watch(), tuning)
+    this.room = new WaitingRoom(
+      native,
+      () => native.watch(),
+      (reason) => {
+        this.leave(reason)
+      },
+      tuning,
+    )
   }
 
   /** Has this handle been closed? */

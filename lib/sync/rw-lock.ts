@@ -45,6 +45,9 @@ export class RwLock extends Lock {
   /**
    * Removes the name. Handles that are open go on with each other; new ones get a new lock. Returns whether
    * there was one.
+   *
+   * @throws MillraceError `INVALID_NAME`, `NAME_TOO_LONG`, `PERMISSION`, `TIMEOUT` (a process is stopped in
+   *   the middle of opening or closing it)
    */
   static unlink(name: string): boolean {
     return native.unlinkChannel('w', checkName(name))

@@ -16,6 +16,7 @@ import {
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
+import { paced } from '../base/pace.js'
 import { WaitingRoom } from '../base/waiting.js'
 import { Permit } from './permit.js'
 
@@ -91,6 +92,7 @@ export class Semaphore {
         },
       },
       () => true, // a semaphore has no peer that could die
+      () => undefined, // nor does it ever say that it is damaged
       tuning,
     )
   }
@@ -173,7 +175,7 @@ export class Semaphore {
       const timeout = duration(given, 'timeout', Infinity)
       const signal = checkSignal(given.signal)
       if (signal?.aborted) throw abortedError(signal)
-      if (this.tryWait()) return this.#room.paced(undefined)
+      if (this.tryWait()) return paced(undefined)
       if (timeout < Infinity) this.#native.leaveIn(timeout + timerSlackMs)
       return this.#room.wait(this.#awaited(), this.#take, given).then(
         () => undefined,

@@ -1,0 +1,68 @@
+// Full speed with manners. A promise that is resolved at once is followed by microtasks only; a loop of
+// such promises would keep timers and sockets from ever having their turn. So when about a millisecond
+// has passed without a turn of the event loop, the next results wait for one.
+//
+//   calm ──a millisecond later──► burst: a turn is ordered ──another one──► due: results are kept back
+//     ▲                              │                                          │
+//     └───────the turn comes─────────┴───────────the turn comes: they go────────┘
+//
+// There is one pace for all channels of an environment, so that a hundred of them take no longer between
+// two turns than one. Who finds the event loop turning anyway is never kept back.
+
+/** Milliseconds of each of the two stretches between a turn and the moment when the next one is due. */
+const stretchMs = 1
+/** The clock is looked at once in so many results at least; more often while it is not known how long one takes. */
+const sparsest = 16
+
+let stretchBegan = 0
+let turnOrdered = false
+/** Results until the clock is looked at, and how many it will be the next time. */
+let untilLook = 0
+let lookEvery = 1
+/** What is kept back, in order. */
+let keptBack: (() => void)[] = []
+
+/** Has the event loop waited so long for its turn that results must wait for it? */
+export function turnIsDue(): boolean {
+  if (keptBack.length > 0) return true // nobody overtakes them
+  if (--untilLook > 0) return false
+  const now = performance.now()
+  if (now - stretchBegan < stretchMs) {
+    lookEvery = Math.min(lookEvery * 2, sparsest)
+    untilLook = lookEvery
+    return false
+  }
+  if (turnOrdered) return true
+  turnOrdered = true
+  setImmediate(onTurn)
+  beginStretch(now)
+  return false
+}
+
+/** Calls `settle` when the event loop has had its turn. Only after `turnIsDue` said so. */
+export function atTurn(settle: () => void): void {
+  keptBack.push(settle)
+}
+
+/** A promise of `value`, which is there already: resolved now, or after the turn that is due. */
+export function paced<T>(value: T): Promise<T> {
+  if (!turnIsDue()) return Promise.resolve(value)
+  return new Promise((resolve) => {
+    atTurn(() => {
+      resolve(value)
+    })
+  })
+}
+
+function onTurn(): void {
+  turnOrdered = false
+  beginStretch(performance.now())
+  const settling = keptBack
+  keptBack = []
+  for (const settle of settling) settle()
+}
+
+function beginStretch(now: number): void {
+  stretchBegan = now
+  untilLook = lookEvery = 1
+}

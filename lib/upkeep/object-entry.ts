@@ -1,0 +1,72 @@
+// What is known about an object from outside, without opening it as a user of it.
+
+import { invalidArgument } from '../base/errors.js'
+
+/** What an object is. `unknown`: a kind that this version does not know. */
+export type ObjectKind =
+  | 'queue'
+  | 'frames'
+  | 'memory'
+  | 'cell'
+  | 'counter'
+  | 'event'
+  | 'barrier'
+  | 'mutex'
+  | 'rwlock'
+  | 'semaphore'
+  | 'doorbell'
+  | 'unknown'
+
+/**
+ * How an object is doing:
+ *
+ * - `in-use`: a living process holds it, or is just creating or leaving it
+ * - `abandoned`: whoever held it is dead
+ * - `half-created`: its creator died before it was finished
+ * - `corrupt`: made by millrace, damaged, and held by nobody
+ * - `kept`: held by nobody, and waiting for whoever comes next: `keep` was asked for, messages are unread, an
+ *   owner of a lock died inside, or it is a semaphore
+ * - `foreign`: not made by millrace, or another user's; never removed
+ * - `unknown`: cannot be told; never removed
+ */
+export type ObjectState =
+  'in-use' | 'abandoned' | 'half-created' | 'corrupt' | 'kept' | 'foreign' | 'unknown'
+
+/** Somebody who holds a role of an object, or held it when it died. */
+export interface ObjectHolder {
+  /** `producer`, `writer`, `party`, …; a plural, as `openers`, stands for any number of processes. */
+  readonly role: string
+  /** Left out where it is not recorded. */
+  readonly pid?: number
+  readonly alive: boolean
+}
+
+/** One object. It was so when it was looked at, and may be otherwise by now. */
+export interface ObjectEntry {
+  readonly kind: ObjectKind
+  /** As whoever opens it says it; of a doorbell its id. */
+  readonly name: string
+  readonly state: ObjectState
+  /** What the state alone does not tell, for people; may be empty. */
+  readonly detail: string
+  /** Where a person finds it. */
+  readonly path: string
+  /** Bytes. */
+  readonly size: number
+  /** User id. */
+  readonly owner: number
+  /** Rights, as in `0o600`. */
+  readonly mode: number
+  /** When it got its size; left out where the system does not tell. */
+  readonly created?: Date
+  /** Layout version, as in `1.1`; left out if it has none. */
+  readonly layout?: string
+  /** Process id of its creator. */
+  readonly creator?: number
+  readonly holders: readonly ObjectHolder[]
+}
+
+export function checkPrefix(prefix: unknown = ''): string {
+  if (typeof prefix === 'string') return prefix
+  throw invalidArgument(`prefix must be a string, not ${String(prefix)}`)
+}

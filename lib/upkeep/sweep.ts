@@ -1,0 +1,49 @@
+// Removing what nobody holds.
+
+import { native } from '../base/native.js'
+import { checkOptions, flag } from '../base/options.js'
+import type { ListOptions } from './list.js'
+import { checkPrefix, type ObjectEntry } from './object-entry.js'
+
+export interface SweepOptions extends ListOptions {
+  /** Also what is `kept`, except semaphores. Default false. */
+  readonly kept?: boolean | undefined
+  /**
+   * Also named semaphores that no process has open. They do not tell who made them: without a `prefix` this
+   * removes those of other programs of this user, too. Default false.
+   */
+  readonly semaphores?: boolean | undefined
+  /** Removes nothing; `removed` is what would have been. Default false. */
+  readonly dryRun?: boolean | undefined
+}
+
+export interface SweepResult {
+  readonly removed: ObjectEntry[]
+  /** With the `state`, and perhaps the `detail`, that kept it from being removed. */
+  readonly left: ObjectEntry[]
+}
+
+/**
+ * Removes the objects of this user that no living process holds: abandoned, half-created and corrupt ones.
+ * Those of other users, and what millrace did not make, are never touched.
+ *
+ * May run at any time, in any number of processes: whoever opens or creates an object at the same instant is
+ * either seen, or starts again with a new one. Blocks for some microseconds per object; at most 5 ms for one
+ * whose creator is stopped.
+ *
+ * @example
+ * ```ts
+ * const { removed } = sweep({ prefix: 'jobs-' })
+ * ```
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ */
+export function sweep(options?: SweepOptions): SweepResult {
+  const given = checkOptions(options)
+  return native.sweep({
+    prefix: checkPrefix(given.prefix),
+    kept: flag(given, 'kept'),
+    semaphores: flag(given, 'semaphores'),
+    dryRun: flag(given, 'dryRun'),
+  })
+}

@@ -1,0 +1,95 @@
+// Writes fixtures of a shared-memory layout: segments as the library of some commit made them, for the tests that hold
+// today's library to them (test/upgrades).
+//
+//   node scripts/layout-fixture.mjs COMMIT       builds that commit in a temporary clone (minutes)
+//   node scripts/layout-fixture.mjs DIRECTORY    uses a clone that is built already
+//
+// The version in the header names the files: test/fixtures/layout/MAJOR.MINOR-queue.gz and so on. To be run once,
+// with the last commit of a minor version, before the next one is begun. Linux.
+import { Buffer } from 'node:buffer'
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import process from 'node:process'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { gzipSync } from 'node:zlib'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const target = join(root, 'test/fixtures/layout')
+const [what] = process.argv.slice(2)
+if (what === undefined) throw new Error('name a commit, or a directory with a built clone')
+
+const given = existsSync(join(what, 'dist/index.js')) ? resolve(what) : undefined
+const directory = given ?? build(what)
+try {
+  const { SpscQueue, FrameReader, FrameWriter } = await import(
+    pathToFileURL(join(directory, 'dist/index.js')).href
+  )
+  mkdirSync(target, { recursive: true })
+  dumpQueue(SpscQueue)
+  await dumpFrames(FrameWriter, FrameReader)
+} finally {
+  if (given === undefined) rmSync(directory, { recursive: true })
+}
+
+function build(commit) {
+  const clone = mkdtempSync(join(tmpdir(), 'millrace-layout-'))
+  const run = (command, ...args) => execFileSync(command, args, { cwd: clone, stdio: 'inherit' })
+  run('git', 'clone', '--quiet', root, '.')
+  run('git', 'checkout', '--quiet', commit)
+  symlinkSync(join(root, 'node_modules'), join(clone, 'node_modules'))
+  run('npm', 'run', 'build')
+  return clone
+}
+
+/** Left in good order with messages unread, after the ring has gone round once: they lie across its end. */
+function dumpQueue(SpscQueue) {
+  const name = `layout-fixture-${process.pid}`
+  const consumer = SpscQueue.consumer(name, { capacity: 4096 })
+  const producer = SpscQueue.producer(name)
+  for (let i = 0; i < 50; i++) {
+    producer.tryPush(Buffer.alloc(72))
+    consumer.tryPop()
+  }
+  for (const message of ['first', '', 'z'.repeat(200), 'last']) producer.tryPush(message)
+  producer.close()
+  consumer.close()
+  save('queue', `millrace.q.${name}`)
+  SpscQueue.unlink(name)
+}
+
+/** As if all had died now: a writer with two frames of history, and a reader that holds one and has one queued. */
+async function dumpFrames(FrameWriter, FrameReader) {
+  const name = `layout-fixture-${process.pid}`
+  const writer = FrameWriter.create(name, { slotBytes: 64, slots: 6, maxReaders: 2, history: 2 })
+  const reader = await FrameReader.open(name)
+  for (const text of ['frame one', 'frame two', 'frame three']) {
+    const frame = writer.tryLoan()
+    frame.bytes.set(Buffer.from(text))
+    frame.publish({ byteLength: text.length })
+  }
+  reader.tryReceive().release()
+  const held = reader.tryReceive()
+  save('frames', `millrace.f.${name}`)
+  held.release()
+  reader.close()
+  writer.close()
+}
+
+function save(kind, object) {
+  const bytes = readFileSync(`/dev/shm/${object}`)
+  bytes.fill(0, 88, 104) // the id of this boot of this machine is nobody's business
+  const version = `${bytes.readUInt16LE(8)}.${bytes.readUInt16LE(10)}`
+  const file = join(target, `${version}-${kind}.gz`)
+  writeFileSync(file, gzipSync(bytes, { level: 9 }))
+  console.log(`${file}: ${bytes.length} bytes`)
+}

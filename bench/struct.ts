@@ -9,7 +9,7 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-import { array, char, f64, struct, u32, u8 } from 'millrace'
+import { array, char, f64, struct, u32, u8 } from 'millrace/struct'
 
 /** Two fields are written and two read for each of the records, again and again. */
 interface Record64 {

@@ -1,6 +1,6 @@
 // Two processes that meet at a barrier again and again, waiting in the event loop.
 
-import { Barrier } from 'millrace'
+import { Barrier } from 'millrace/sync'
 
 import { Stopwatch, type Measured, type Parameters } from '../measured.js'
 

@@ -1,6 +1,6 @@
 // Additions to a counter that nobody else uses.
 
-import { Counter } from 'millrace'
+import { Counter } from 'millrace/sync'
 
 import { perMessage, type Measured, type Parameters } from '../measured.js'
 

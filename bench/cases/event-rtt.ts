@@ -1,6 +1,6 @@
 // Round trips over two events, waiting in the event loop.
 
-import { SharedEvent } from 'millrace'
+import { SharedEvent } from 'millrace/sync'
 
 import { Stopwatch, type Measured, type Parameters } from '../measured.js'
 

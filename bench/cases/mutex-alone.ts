@@ -1,6 +1,6 @@
 // tryLock and release of a mutex that nobody else uses.
 
-import { Mutex } from 'millrace'
+import { Mutex } from 'millrace/sync'
 
 import { perMessage, type Measured, type Parameters } from '../measured.js'
 

@@ -1,6 +1,6 @@
 // Two processes that want a mutex all the time, and block for it; per turn of either.
 
-import { Barrier, Counter, Mutex } from 'millrace'
+import { Barrier, Counter, Mutex } from 'millrace/sync'
 
 import { perMessage, type Measured, type Parameters } from '../measured.js'
 

@@ -1,6 +1,6 @@
 // post and tryWait of a semaphore that nobody else uses.
 
-import { Semaphore } from 'millrace'
+import { Semaphore } from 'millrace/sync'
 
 import { perMessage, type Measured, type Parameters } from '../measured.js'
 

@@ -1,6 +1,6 @@
 // Round trips over two semaphores: a post there, a post back.
 
-import { Semaphore } from 'millrace'
+import { Semaphore } from 'millrace/sync'
 
 import { Stopwatch, type Measured, type Parameters } from '../measured.js'
 

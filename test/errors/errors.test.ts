@@ -73,12 +73,6 @@ test('the binary is looked for in the package itself', (t) => {
   t.like(createRequire(import.meta.url)(`${roots[0]!}/package.json`), { name: 'millrace' })
 })
 
-test('require gives the same library as import', (t) => {
-  const required = createRequire(import.meta.url)('millrace') as typeof import('millrace')
-  t.is(required.SpscQueue, SpscQueue)
-  t.is(required.MillraceError, MillraceError)
-})
-
 test('an error thrown by the addon leaves nothing half-made', (t) => {
   const name = uniqueName(t)
   t.throws(() => SpscQueue.producer(name, { mode: 0o777 }))

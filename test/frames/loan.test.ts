@@ -239,3 +239,27 @@ test('waitForReaders resolves when so many are attached', async (t) => {
   t.is(writer.readers, 0)
   await t.throwsAsync(writer.waitForReaders(1, { timeout: 5 }), { code: 'ERR_MILLRACE_TIMEOUT' })
 })
+
+test('a blocking loan does not wait behind loans of the event loop, which it would hold up for ever', async (t) => {
+  using writer = FrameWriter.create(uniqueName(t), { slotBytes: 8, slots: 2 })
+  const [held] = [writer.tryLoan()!, writer.tryLoan()!]
+  const waiting = writer.loan()
+  t.throws(() => writer.loanSync({ timeout: 0 }), {
+    instanceOf: MillraceError,
+    code: 'ERR_MILLRACE_BUSY',
+  })
+  held.discard()
+  const loan = await within(10_000, waiting)
+  loan.discard()
+  t.notThrows(() => {
+    writer.loanSync({ timeout: 0 }).discard()
+  })
+})
+
+test('who waits for readers keeps nobody from a loan', async (t) => {
+  using writer = FrameWriter.create(uniqueName(t), { slotBytes: 8 })
+  const waiting = writer.waitForReaders(1)
+  t.truthy(writer.tryLoan())
+  writer.close()
+  await t.throwsAsync(waiting, closed)
+})

@@ -40,7 +40,7 @@ class ModelReader {
       sequence = (this.backlog.shift() ?? this.queue.shift())!
       passed++
     }
-    const missed = this.last === 0 ? 0 : sequence - this.last - 1 - passed
+    const missed = sequence - this.last - 1 - passed
     this.last = sequence
     this.skipped += passed
     this.received++
@@ -73,13 +73,23 @@ class ModelWriter {
     for (const { spec, queue } of this.readers) {
       if (spec.policy === 'wait' && queue.length + this.loans >= spec.depth) return false
     }
-    while (this.free === 0) {
-      const victims = [...this.readers]
-        .filter(({ spec, queue }) => spec.policy === 'overwrite-oldest' && queue.length > 0)
-        .sort((a, b) => a.queue[0]! - b.queue[0]!)
-      if (victims.length === 0) return false
-      victims[0]!.queue.shift()
-      victims[0]!.lost++
+    if (this.free === 0) {
+      // The oldest frame that only queues of overwrite-oldest readers keep from being free.
+      const overwritten = [...this.readers].filter(({ spec }) => spec.policy === 'overwrite-oldest')
+      const kept = new Set(this.history)
+      for (const reader of this.readers) {
+        const { backlog, held, queue } = reader
+        const queued = overwritten.includes(reader) ? [] : queue
+        for (const sequence of [...backlog, ...held, ...queued]) kept.add(sequence)
+      }
+      const [oldest] = overwritten
+        .flatMap(({ queue }) => queue)
+        .filter((sequence) => !kept.has(sequence))
+        .sort((a, b) => a - b)
+      if (oldest === undefined) return false
+      for (const reader of overwritten.filter(({ queue }) => queue.includes(oldest))) {
+        reader.lost += reader.queue.splice(0, reader.queue.indexOf(oldest) + 1).length
+      }
     }
     this.loans++
     return true
@@ -104,6 +114,7 @@ class ModelWriter {
   join(spec: ReaderSpec): ModelReader {
     const reader = new ModelReader(spec, this.sequence)
     if (spec.history > 0) reader.backlog.push(...this.history.slice(-spec.history))
+    reader.last = (reader.backlog[0] ?? reader.joinedAfter + 1) - 1
     this.readers.add(reader)
     return reader
   }

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import { transform } from 'esbuild'
-import { Semaphore } from 'millrace'
+import { Semaphore } from 'millrace/sync'
 
 import { runProgram } from '../support/cxx.js'
 import { objectsOf } from '../support/names.js'

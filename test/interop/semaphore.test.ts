@@ -1,7 +1,7 @@
 // A semaphore is the same object for programs in other languages, whoever makes it.
 
 import test from 'ava'
-import { Semaphore } from 'millrace'
+import { Semaphore } from 'millrace/sync'
 
 import { actor } from '../support/actor.js'
 import { uniqueName } from '../support/names.js'

@@ -6,16 +6,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
-import * as imported from 'millrace'
+import * as millrace from 'millrace'
+import * as struct from 'millrace/struct'
+import * as sync from 'millrace/sync'
 import { uniqueName } from '../support/names.js'
 import { run } from '../support/process.js'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 
 test('require gives a CommonJS program what import gives a module', (t) => {
-  const required = createRequire(import.meta.url)('millrace') as typeof import('millrace')
-  t.is(required.SpscQueue, imported.SpscQueue)
-  t.deepEqual(Object.keys(required).sort(), Object.keys(imported).sort())
+  const require = createRequire(import.meta.url)
+  const imports = { millrace, 'millrace/struct': struct, 'millrace/sync': sync }
+  for (const [entry, imported] of Object.entries(imports)) {
+    t.deepEqual({ ...(require(entry) as object) }, { ...imported }, entry)
+  }
 })
 
 test('two copies of the package in one process talk to each other', async (t) => {
@@ -46,22 +50,24 @@ interface Cost {
   readonly addedMiB: number
 }
 
-test('importing the package costs little time and memory', async (t) => {
-  const costs: Cost[] = []
-  for (let i = 0; i < 7; i++) {
-    const child = run(t, new URL('./fixtures/cost.js', import.meta.url))
-    costs.push((await child.next()) as Cost)
-    await child.ended()
-  }
-  const median = (of: keyof Cost) => costs.map((cost) => cost[of]).sort((a, b) => a - b)[3]!
-  const [elapsed, processor, added] = (['elapsedMs', 'processorMs', 'addedMiB'] as const).map(
-    median,
-  )
-  t.log(
-    `${elapsed!.toFixed(1)} ms, of them ${processor!.toFixed(1)} ms of processor time;`,
-    `${added!.toFixed(1)} MiB`,
-  )
-  // Not by the clock: that would tell of the machine's other work, too.
-  t.true(processor! < 100)
-  t.true(added! < 10)
-})
+for (const how of ['require', 'import']) {
+  test(`${how} of the package costs little time and memory`, async (t) => {
+    const costs: Cost[] = []
+    for (let i = 0; i < 7; i++) {
+      const child = run(t, new URL('./fixtures/cost.js', import.meta.url), [how])
+      costs.push((await child.next()) as Cost)
+      await child.ended()
+    }
+    const median = (of: keyof Cost) => costs.map((cost) => cost[of]).sort((a, b) => a - b)[3]!
+    const [elapsed, processor, added] = (['elapsedMs', 'processorMs', 'addedMiB'] as const).map(
+      median,
+    )
+    t.log(
+      `${elapsed!.toFixed(1)} ms, of them ${processor!.toFixed(1)} ms of processor time;`,
+      `${added!.toFixed(1)} MiB`,
+    )
+    // Not by the clock: that would tell of the machine's other work, too.
+    t.true(processor! < 100)
+    t.true(added! < 10)
+  })
+}

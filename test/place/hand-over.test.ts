@@ -149,6 +149,24 @@ test.serial('a receiver waits for the offer; it gives up, in time or on demand',
   t.is(offer.path, path)
 })
 
+test.serial('what was needed to offer and to receive is garbage afterwards', async (t) => {
+  const path = place(t)
+  const handOver = async () => {
+    using segment = NamelessSegment.create()
+    const { signal } = new AbortController()
+    using offer = await offerSegments(path, { segment })
+    const got = await receiveSegments(path, { signal })
+    got['segment']?.close()
+    return [new WeakRef(offer), new WeakRef(signal)]
+  }
+  const used = await handOver()
+  await until(() => {
+    globalThis.gc?.()
+    return used.every((one) => one.deref() === undefined)
+  })
+  t.pass()
+})
+
 test.serial('a server that never answers is given up', async (t) => {
   const path = place(t)
   await hostileServer(t, path, 'keep = globals().setdefault("kept", []); keep.append(c)')
@@ -163,8 +181,18 @@ test.serial('a server that never answers is given up', async (t) => {
   t.is(openFds(), before)
 })
 
+test.serial('a server that closes at once is asked again, until the time is over', async (t) => {
+  const path = place(t)
+  await hostileServer(t, path, 'c.close()')
+  const before = openFds()
+  await t.throwsAsync(receiveSegments(path, { timeout: 50 }), {
+    code: 'ERR_MILLRACE_NOT_FOUND',
+    message: /closed before we were served/,
+  })
+  t.is(openFds(), before)
+})
+
 for (const [what, body, code] of [
-  ['closes at once', 'c.close()', 'CORRUPT'],
   ['sends garbage', 'c.send(b"x" * 1000)', 'CORRUPT'],
   ['sends too little', 'c.send(b"x")', 'CORRUPT'],
   ['sends no descriptor', 'c.send(head(0, 1) + name("a"))', 'CORRUPT'],

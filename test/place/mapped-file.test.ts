@@ -13,7 +13,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { Counter, FrameReader, FrameWriter, MappedFile, SharedMemory, SpscQueue } from 'millrace'
+import { FrameReader, FrameWriter, MappedFile, SharedMemory, SpscQueue } from 'millrace'
+import { Counter } from 'millrace/sync'
 import type { ExecutionContext } from 'ava'
 
 import { actor } from '../support/actor.js'

@@ -2,17 +2,8 @@
 
 import test from 'ava'
 import { closeSync, openSync, readdirSync } from 'node:fs'
-import {
-  Cell,
-  Counter,
-  FrameReader,
-  FrameWriter,
-  Mutex,
-  NamelessSegment,
-  SharedEvent,
-  SharedMemory,
-  SpscQueue,
-} from 'millrace'
+import { Cell, FrameReader, FrameWriter, NamelessSegment, SharedMemory, SpscQueue } from 'millrace'
+import { Counter, Mutex, SharedEvent } from 'millrace/sync'
 
 import { actor } from '../support/actor.js'
 

@@ -3,7 +3,7 @@
 
 import test from 'ava'
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
-import type { QueueConsumer, QueueProducer } from 'millrace'
+import { SpscQueue, type QueueConsumer, type QueueProducer } from 'millrace'
 
 import { objectsOf } from '../support/names.js'
 import { bytes, onePage, openPair } from '../support/queues.js'
@@ -143,4 +143,16 @@ test('a corrupt queue is not kept for anybody: the next ones start anew', (t) =>
   producer.close()
   t.throws(() => consumer.tryPop(), corrupt)
   t.deepEqual(objectsOf(name), [])
+})
+
+test('a corrupt queue loses its name at once, although the other side is still there', (t) => {
+  const { name, producer, consumer } = openPair(t, { capacity: onePage })
+  producer.tryPush('x')
+  overwrite(name, ring, 4000n)
+  t.throws(() => consumer.tryPop(), corrupt)
+  t.is(producer.peer, 'closed')
+  t.deepEqual(objectsOf(name), [])
+  using next = SpscQueue.producer(name)
+  t.true(next.tryPush('y'))
+  next.close({ discard: true })
 })

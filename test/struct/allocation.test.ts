@@ -3,7 +3,7 @@
 
 import { GCProfiler } from 'node:v8'
 import test from 'ava'
-import { array, bool, f64, i32, struct, u32, u8 } from 'millrace'
+import { array, bool, f64, i32, struct, u32, u8 } from 'millrace/struct'
 
 const Point = struct({ x: f64, y: f64 })
 const Trade = struct({

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
+import { SharedMemory } from 'millrace'
 import {
   array,
   bool,
@@ -15,7 +16,6 @@ import {
   f32,
   f64,
   i64,
-  SharedMemory,
   struct,
   u16,
   u32,
@@ -23,7 +23,7 @@ import {
   u8,
   type Fields,
   type Struct,
-} from 'millrace'
+} from 'millrace/struct'
 
 import { define, descriptions } from '../support/definitions.js'
 import { objectsOf, uniqueName } from '../support/names.js'

@@ -18,7 +18,7 @@ import {
   u64,
   u8,
   type FieldType,
-} from 'millrace'
+} from 'millrace/struct'
 
 const invalid = (message: RegExp) => ({ code: 'ERR_MILLRACE_INVALID_ARGUMENT', message })
 

@@ -1,18 +1,8 @@
 // Two processes that take the same bytes for different structures are told so, on every channel.
 
 import test from 'ava'
-import {
-  Cell,
-  char,
-  f64,
-  FrameReader,
-  FrameWriter,
-  SharedMemory,
-  SpscQueue,
-  struct,
-  u32,
-  type Schema,
-} from 'millrace'
+import { Cell, FrameReader, FrameWriter, SharedMemory, SpscQueue, type Schema } from 'millrace'
+import { char, f64, struct, u32 } from 'millrace/struct'
 
 import { actor, type Stage } from '../support/actor.js'
 import { uniqueName } from '../support/names.js'

@@ -22,7 +22,7 @@ import {
   u8,
   type Fields,
   type StructView,
-} from 'millrace'
+} from 'millrace/struct'
 
 import { define, descriptions, values } from '../support/definitions.js'
 

@@ -13,7 +13,7 @@ test('code from strings is forbidden here', (t) => {
 
 test('node --disallow-code-generation-from-strings is no obstacle', (t) => {
   const program = `
-    import { struct, f64, array } from 'millrace'
+    import { struct, f64, array } from 'millrace/struct'
     const Any = struct({ a: f64, b: array(f64, 2) })
     const view = Any.view(new ArrayBuffer(Any.size))
     view.a = 1

@@ -2,8 +2,8 @@
 // a structure of C.
 
 import fc from 'fast-check'
-import * as millrace from 'millrace'
-import type { Fields, FieldType, Struct } from 'millrace'
+import * as types from 'millrace/struct'
+import type { Fields, FieldType, Struct } from 'millrace/struct'
 
 const scalars = [
   'i8',
@@ -57,14 +57,14 @@ export function descriptions(
 export function define(description: StructDescription, name?: string): Struct<Fields> {
   const { fields, packed, endian } = description
   const entries = fields.map((field, index) => [`f${index}`, typeOf(field)] as const)
-  return millrace.struct(Object.fromEntries(entries), { packed, endian, name })
+  return types.struct(Object.fromEntries(entries), { packed, endian, name })
 }
 
 function typeOf(description: Description): FieldType {
-  if ('scalar' in description) return millrace[description.scalar]
-  if ('char' in description) return millrace.char(description.char)
-  if ('bytes' in description) return millrace.bytes(description.bytes)
-  if ('array' in description) return millrace.array(typeOf(description.array), description.length)
+  if ('scalar' in description) return types[description.scalar]
+  if ('char' in description) return types.char(description.char)
+  if ('bytes' in description) return types.bytes(description.bytes)
+  if ('array' in description) return types.array(typeOf(description.array), description.length)
   return define(description)
 }
 

@@ -1,7 +1,7 @@
 // Locks that are closed with their test.
 
 import type { ExecutionContext } from 'ava'
-import { Mutex, RwLock, type PartyOptions } from 'millrace'
+import { Mutex, RwLock, type PartyOptions } from 'millrace/sync'
 
 /** Where the word is that says who has the lock; see native/include/millrace/layout/lock.hpp. */
 export const wordOffset = 11392

@@ -117,7 +117,7 @@ export class Run {
     this.#child.kill(signal)
   }
 
-  /** @internal The test is over. */
+  /** Kills it, and removes what nobody is left to sweep. */
   async end(): Promise<void> {
     await this.kill()
     for (const doorbell of this.#doorbells) rmSync(doorbell, { force: true })
@@ -131,15 +131,20 @@ export function run(
   args: readonly string[] = [],
   options: ForkOptions = {},
 ): Run {
+  const running = start(fixture, args, options)
+  t.teardown(() => running.end())
+  return running
+}
+
+/** As `run`, for what outlives a test: whoever starts it calls `end`. */
+export function start(fixture: URL, args: readonly string[] = [], options: ForkOptions = {}): Run {
   const child = fork(fileURLToPath(fixture), args, {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     serialization: 'advanced',
     execArgv: ['--expose-gc'],
     ...options,
   })
-  const running = new Run(child)
-  t.teardown(() => running.end())
-  return running
+  return new Run(child)
 }
 
 /** The FIFOs that a process can be woken by: open to read and write. Those of its peers it only writes. */

@@ -1,7 +1,7 @@
 // Semaphores that are closed, and their names removed, with their test.
 
 import type { ExecutionContext } from 'ava'
-import { Semaphore, type SemaphoreOptions } from 'millrace'
+import { Semaphore, type SemaphoreOptions } from 'millrace/sync'
 
 import { uniqueName } from './names.js'
 

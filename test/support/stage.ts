@@ -1,10 +1,11 @@
 // Where an actor plays: the program of the forked process. See actor.ts.
 
 import * as millrace from 'millrace'
+import * as sync from 'millrace/sync'
 import type { Answer, Failure } from './actor.js'
 
 /** What a scene finds when it is run: the library, and a place to keep things between scenes. */
-export type Stage = typeof millrace & { readonly own: Own }
+export type Stage = typeof millrace & typeof sync & { readonly own: Own }
 
 /** Named as the scenes need them; a scene knows what the one before it put there. */
 export interface Own {
@@ -13,10 +14,10 @@ export interface Own {
   writer: millrace.FrameWriter
   reader: millrace.FrameReader
   memory: millrace.SharedMemory
-  semaphore: millrace.Semaphore
-  mutex: millrace.Mutex
-  lock: millrace.RwLock
-  guard: millrace.LockGuard
+  semaphore: sync.Semaphore
+  mutex: sync.Mutex
+  lock: sync.RwLock
+  guard: sync.LockGuard
   pending: Promise<unknown>
   [name: string]: unknown
 }
@@ -28,7 +29,7 @@ interface Order {
   readonly leave?: boolean
 }
 
-const stage = { ...millrace, own: {} as Own } as Stage
+const stage = { ...millrace, ...sync, own: {} as Own } as Stage
 
 if (process.send !== undefined) process.on('message', (order: Order) => void perform(order))
 

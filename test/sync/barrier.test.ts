@@ -2,7 +2,7 @@
 
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
-import { Barrier } from 'millrace'
+import { Barrier } from 'millrace/sync'
 
 import { actor, type Actor } from '../support/actor.js'
 import { runCxx } from '../support/cxx.js'
@@ -34,7 +34,7 @@ async function joinIn(other: Actor, name: string, parties: number): Promise<void
 /** Starts a wait there, whose result is asked for later. */
 async function waitIn(other: Actor): Promise<void> {
   await other.do(({ own }) => {
-    own.pending = (own['barrier'] as import('millrace').Barrier).wait({ timeout: 15_000 })
+    own.pending = (own['barrier'] as import('millrace/sync').Barrier).wait({ timeout: 15_000 })
     own.pending.catch(() => undefined)
   })
 }
@@ -203,7 +203,7 @@ test.serial('processes go through it in step', async (t) => {
   const serials = Promise.all(
     others.map((other) =>
       other.do(async ({ own }) => {
-        const barrier = own['barrier'] as import('millrace').Barrier
+        const barrier = own['barrier'] as import('millrace/sync').Barrier
         let serial = 0
         for (let i = 1; i <= 100; i++) {
           const turn = await barrier.wait({ timeout: 15_000 })

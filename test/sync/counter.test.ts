@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process'
 import test from 'ava'
-import { Counter } from 'millrace'
+import { Counter } from 'millrace/sync'
 
 import { actor } from '../support/actor.js'
 import { objectsOf, uniqueName } from '../support/names.js'

@@ -1,7 +1,8 @@
 // Mutex as the only one in its process sees it: several handles, one event loop.
 
 import test from 'ava'
-import { Mutex, RwLock, type LockGuard, type MillraceError } from 'millrace'
+import { type MillraceError } from 'millrace'
+import { Mutex, RwLock, type LockGuard } from 'millrace/sync'
 
 import { openMutex, openRwLock, wordOffset } from '../support/locks.js'
 import { objectsOf, uniqueName } from '../support/names.js'

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import fc from 'fast-check'
-import type { Semaphore } from 'millrace'
+import type { Semaphore } from 'millrace/sync'
 
 import { createSemaphore, openSemaphore } from '../support/semaphores.js'
 import { within } from '../support/until.js'

@@ -2,7 +2,8 @@
 
 import { rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import test from 'ava'
-import { MillraceError, Permit, Semaphore } from 'millrace'
+import { MillraceError } from 'millrace'
+import { Permit, Semaphore } from 'millrace/sync'
 
 import { objectsOf, uniqueName } from '../support/names.js'
 import { createSemaphore, openSemaphore, semaphorePath } from '../support/semaphores.js'

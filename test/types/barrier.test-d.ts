@@ -1,6 +1,6 @@
 // The types of barriers as a user's compiler sees them.
 import { expectAssignable, expectError, expectType } from 'tsd'
-import { Barrier, type BarrierOptions, type BarrierTurn } from 'millrace'
+import { Barrier, type BarrierOptions, type BarrierTurn } from 'millrace/sync'
 
 const barrier = Barrier.open('name', { parties: 3, poll: 0, mode: 0o660 })
 expectType<Barrier>(barrier)

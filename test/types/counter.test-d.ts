@@ -1,6 +1,6 @@
 // The types of counters as a user's compiler sees them.
 import { expectAssignable, expectError, expectType } from 'tsd'
-import { Counter, type CounterOptions } from 'millrace'
+import { Counter, type CounterOptions } from 'millrace/sync'
 
 const counter = Counter.open('name', { initial: 5, keep: true, mode: 0o660 })
 expectType<Counter>(counter)

@@ -1,6 +1,6 @@
 // The types of events as a user's compiler sees them.
 import { expectAssignable, expectError, expectType } from 'tsd'
-import { SharedEvent, type SharedEventOptions } from 'millrace'
+import { SharedEvent, type SharedEventOptions } from 'millrace/sync'
 
 const event = SharedEvent.open('name', { reset: 'manual', keep: true, poll: 0, mode: 0o660 })
 expectType<SharedEvent>(event)

@@ -4,8 +4,6 @@ import {
   errorCodes,
   MillraceError,
   monotonicNow,
-  Permit,
-  Semaphore,
   SharedMemory,
   SpscQueue,
   type BlockingOptions,
@@ -17,9 +15,9 @@ import {
   type QueueOptions,
   type QueueProducer,
   type Reservation,
-  type SemaphoreOptions,
   type WaitOptions,
 } from 'millrace'
+import { Permit, Semaphore, type SemaphoreOptions } from 'millrace/sync'
 
 // Errors
 declare const error: MillraceError

@@ -1,6 +1,6 @@
 // Locks as a user's compiler sees them.
 import { expectAssignable, expectError, expectType } from 'tsd'
-import { LockGuard, Mutex, RwLock, type PartyOptions } from 'millrace'
+import { LockGuard, Mutex, RwLock, type PartyOptions } from 'millrace/sync'
 
 const signal = AbortSignal.timeout(1)
 

@@ -1,28 +1,24 @@
 // What the compiler knows about a structure from its definition alone.
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
+import { Cell, FrameWriter, SharedMemory, SpscQueue, type Schema } from 'millrace'
 import {
   array,
   bool,
   bytes,
-  Cell,
   char,
   f32,
   f64,
-  FrameWriter,
   i64,
-  SharedMemory,
-  SpscQueue,
   struct,
   u32,
   u64,
   u8,
   type ArrayView,
-  type Schema,
   type Struct,
   type StructArray,
   type ValueOf,
   type ViewOf,
-} from 'millrace'
+} from 'millrace/struct'
 
 const Point = struct({ x: f32, y: f32 }, { name: 'Point' })
 const Trade = struct({

@@ -144,7 +144,7 @@ test('blocking for a frame leaves waiting calls their wake-up', async (t) => {
   using _ = writer.tryLoan()!
   const loaned = writer.loan(soon)
   await turn()
-  t.throws(() => writer.loanSync({ timeout: 5 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  t.throws(() => writer.loanSync({ timeout: 5 }), { code: 'ERR_MILLRACE_BUSY' })
   frame?.release()
   ;(await loaned).discard()
 })
@@ -364,6 +364,20 @@ test('end resolves when everything is read, and closes', async (t) => {
   await end
   t.true(producer.closed)
   t.is(await consumer.pop(soon), undefined)
+})
+
+test('end resolves when the consumer reads the last message and leaves while it is being looked at', async (t) => {
+  const { producer, consumer } = openPair(t, parked)
+  producer.tryPush('last')
+  Object.defineProperty(producer, 'peer', {
+    get() {
+      if (!consumer.closed) consumer.tryPop()
+      consumer.close()
+      return 'closed'
+    },
+  })
+  await producer.end(soon)
+  t.true(producer.closed)
 })
 
 test('end of an empty queue needs nobody', async (t) => {

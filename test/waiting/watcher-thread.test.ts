@@ -16,9 +16,15 @@ function countThreads(other: Actor): Promise<number> {
   return other.do(() => process.getBuiltinModule('fs').readdirSync('/proc/self/task').length)
 }
 
+/** The thread that registers the process for fences ends soon after the start. */
+async function started(other: Actor): Promise<void> {
+  await other.do(() => new Promise((resolve) => setTimeout(resolve, 200)))
+}
+
 test.serial('the watcher is a thread of its own, one for all channels', async (t) => {
   const name = uniqueName(t)
   const other = actor(t, withoutUv)
+  await started(other)
   const before = await countThreads(other)
   await other.do(({ SpscQueue, own }, queue) => {
     own['sides'] = [0, 1, 2].flatMap((i) => [
@@ -128,8 +134,7 @@ test.serial('a worker that is terminated in the middle of waiting harms nobody',
   const name = uniqueName(t)
   const producer = openProducer(t, name)
   const other = actor(t, withoutUv)
-  // The thread that registers the process for fences ends soon after the start.
-  await other.do(() => new Promise((resolve) => setTimeout(resolve, 200)))
+  await started(other)
   for (let round = 0; round < 5; round++) {
     const before = await countThreads(other)
     await other.do(

@@ -1,0 +1,93 @@
+// Memory under a name can be shortened by whoever may write to it. A touch of what is gone would end the
+// process; waits look before they touch (docs/fuzzing.md says what remains).
+
+import test from 'ava'
+import { spawnSync } from 'node:child_process'
+import { truncateSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Cell, FrameReader, FrameWriter, NamelessSegment, SpscQueue } from 'millrace'
+import { Barrier, Mutex, SharedEvent } from 'millrace/sync'
+
+import { objectsOf, uniqueName } from '../support/names.js'
+
+/** Waits sleep at once; what polls meanwhile touches the memory. */
+const asleep = { poll: 0, spin: 0 }
+const corrupt = { code: 'ERR_MILLRACE_CORRUPT', message: /shortened/ }
+
+function shorten(letter: string, name: string): void {
+  truncateSync(`/dev/shm/millrace.${letter}.${name}`, 0)
+}
+
+test('promise: lies – who opens a segment that is shorter than it should be is told', (t) => {
+  const name = uniqueName(t)
+  const consumer = SpscQueue.consumer(name)
+  truncateSync(`/dev/shm/millrace.q.${name}`, 8192)
+  t.throws(() => SpscQueue.producer(name), { code: 'ERR_MILLRACE_CORRUPT' })
+  consumer.close()
+})
+
+test('promise: lies – a wait in memory that is shortened meanwhile rejects, and closes', async (t) => {
+  const name = uniqueName(t)
+  const consumer = SpscQueue.consumer(name, asleep)
+  const message = consumer.pop()
+  shorten('q', name)
+  await t.throwsAsync(message, corrupt)
+  t.true(consumer.closed)
+  t.deepEqual(objectsOf(name), [])
+})
+
+test('promise: lies – so does a wait of every kind', async (t) => {
+  const name = uniqueName(t)
+  const writer = FrameWriter.create(name, { slotBytes: 64, slots: 2, ...asleep })
+  const reader = await FrameReader.open(name, asleep)
+  const cellWriter = Cell.writer(name, { maxBytes: 8 })
+  const cellReader = await Cell.reader(name, asleep)
+  const event = SharedEvent.open(name, asleep)
+  const barrier = Barrier.open(name, { parties: 2, ...asleep })
+  const mutex = Mutex.open(name, asleep)
+  const other = Mutex.open(name, asleep)
+  await mutex.lock()
+  const waits = [
+    reader.receive({}),
+    writer.waitForReaders(2),
+    cellReader.changed(),
+    event.wait(),
+    barrier.wait(),
+    other.lock(),
+  ]
+  for (const letter of 'fcebx') shorten(letter, name)
+  for (const wait of waits) await t.throwsAsync(wait, corrupt)
+  for (const one of [writer, reader, cellWriter, cellReader, event, barrier, mutex, other])
+    one.close()
+  t.deepEqual(objectsOf(name), [])
+})
+
+test('promise: lies – nameless memory cannot be shortened', (t) => {
+  const nameless = NamelessSegment.create()
+  const producer = SpscQueue.producer(nameless)
+  t.throws(
+    () => {
+      truncateSync(`/proc/self/fd/${nameless.fd}`, 0)
+    },
+    { code: 'EPERM' },
+  )
+  t.true(producer.tryPush('still there'))
+  producer.close({ discard: true })
+  nameless.close()
+})
+
+test('promise: lies – a full /dev/shm is a typed error on creation, and no signal later', (t) => {
+  // A /dev/shm of its own, of half a megabyte: for root, or in a user namespace.
+  const story = fileURLToPath(new URL('./fixtures/full.js', import.meta.url))
+  const mount = 'mount -t tmpfs -o size=512k tmpfs /dev/shm && exec "$0" "$@"'
+  const flags = process.getuid?.() === 0 ? ['-m'] : ['-m', '-r']
+  const alone = spawnSync('unshare', [...flags, 'sh', '-c', mount, 'true'])
+  if (alone.status !== 0) {
+    t.log('this system lets nobody mount anything: not tested')
+    t.pass()
+    return
+  }
+  const args = [...flags, 'sh', '-c', mount, process.execPath, story]
+  const { status, signal, stderr } = spawnSync('unshare', args, { encoding: 'utf8' })
+  t.deepEqual({ status, signal, stderr }, { status: 0, signal: null, stderr: '' })
+})

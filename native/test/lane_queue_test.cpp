@@ -69,6 +69,52 @@ TEST_CASE_FIXTURE(OneLane, "the producer takes the oldest back, and nothing from
   CHECK_FALSE(in.evict().has_value());
 }
 
+TEST_CASE_FIXTURE(OneLane, "what is queued is told as of one instant") {
+  LaneProducer in(view());
+  LaneConsumer out(view());
+  CHECK(out.queued()->count == 0);
+  CHECK(out.queued()->newest == 0);
+  in.push(layout::make_descriptor(7, 0));
+  in.push(layout::make_descriptor(9, 1));
+  CHECK(out.queued()->count == 2);
+  CHECK(out.queued()->newest == 9);
+  CHECK(in.evict().has_value());
+  CHECK(out.queued()->count == 1);
+  CHECK(out.queued()->newest == 9);
+  CHECK_FALSE(out.take(kSlots).empty);
+  CHECK(out.queued()->count == 0);
+  shared->lane.reader.read_position.store(shared->lane.writer.write_position.load() - kSlots - 1);
+  CHECK_FALSE(out.queued().has_value());
+}
+
+// With a single cell the next descriptor is written over the last before the position moves: the window in
+// which a look could mix the two.
+TEST_CASE_FIXTURE(OneLane, "a look at a queue never mixes two instants") {
+  LaneView one = view();
+  one.mask = 0;
+  LaneProducer in(one);
+  LaneConsumer out(one);
+  constexpr std::uint64_t kRounds = 200'000;
+  std::atomic<std::uint64_t> mixed = 0;
+  std::atomic<bool> done = false;
+  std::thread looker([&] {
+    while (!done.load()) {
+      const std::uint64_t before = one.lane->writer.write_position.load();
+      const auto now = out.queued();
+      const std::uint64_t after = one.lane->writer.write_position.load();
+      // Sequence n is written at position n - 1.
+      if (now && now->count != 0 && (now->newest < before || now->newest > after)) ++mixed;
+    }
+  });
+  for (std::uint64_t sequence = 1; sequence <= kRounds; ++sequence) {
+    in.push(layout::make_descriptor(sequence, 0));
+    (void)in.evict();
+  }
+  done = true;
+  looker.join();
+  CHECK(mixed.load() == 0);
+}
+
 TEST_CASE_FIXTURE(OneLane, "a successor of the producer knows what is queued") {
   {
     LaneProducer first(view());

@@ -21,6 +21,11 @@ using namespace millrace::test;
 
 namespace {
 
+// Of a dead doorbell: whoever makes a new one anywhere on the machine may remove it before us.
+bool swept_by_us_or_another(const os::BellName& name) {
+  return os::sweep_bell(name) || os::look_at_bell(name) == os::BellState::gone;
+}
+
 struct Upkeep : Names {
   [[nodiscard]] std::vector<ObjectReport> listed() const { return list_objects(name("")); }
   // The one object there is.
@@ -403,16 +408,17 @@ TEST_CASE_FIXTURE(Upkeep,
   CHECK(os::look_at_bell({id->load(), true}) == os::BellState::in_use);
   CHECK_FALSE(os::sweep_bell({id->load(), true}));
   child.kill();
-  CHECK(os::look_at_bell({id->load(), true}) == os::BellState::dead);
-  CHECK(os::sweep_bell({id->load(), true}));
+  CHECK(swept_by_us_or_another({id->load(), true}));
   CHECK(os::look_at_bell({mine.id(), true}) == os::BellState::in_use);
 
   // One whose maker was killed over it.
   const std::uint64_t unfinished = os::random_u64() | 1U;
   const std::string path = os::unfinished_bell_path(unfinished);
+  const os::Deadline young = os::Deadline::after(kSecond);
   REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
-  CHECK_FALSE(os::sweep_bell({unfinished, false}));
-  REQUIRE(eventually([&] { return os::sweep_bell({unfinished, false}); }));
+  const bool swept = os::sweep_bell({unfinished, false});
+  CHECK((!swept || young.passed()));
+  CHECK(eventually([&] { return swept_by_us_or_another({unfinished, false}); }));
 }
 
 TEST_CASE("promise: strangers - only names of doorbells are taken for doorbells") {

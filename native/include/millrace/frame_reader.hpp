@@ -176,10 +176,12 @@ class FrameReader {
     // First what counts as published, then what is queued: a writer that goes on between the two can only
     // make the difference too small, until the next look.
     std::uint64_t published = channel_.control().sequence.published.load(std::memory_order_acquire);
-    const LaneConsumer::Queued queued = queue_.queued();
-    // It may have died when it had queued a frame and not counted it yet.
-    published = std::max(published, queued.newest);
-    const std::uint64_t arrived = joined_after_ + taken_ + queued.count;
+    const auto queued = queue_.queued();
+    if (!queued) return lost_;
+    // The writer may have died when it had queued a frame and not counted it yet. That frame waits, or it was
+    // the last that we took.
+    published = std::max({published, queued->newest, last_sequence_});
+    const std::uint64_t arrived = joined_after_ + taken_ + queued->count;
     if (published > arrived) lost_ = std::max(lost_, published - arrived);
     return lost_;
   }

@@ -66,7 +66,8 @@ class LaneProducer {
   // There is room: the caller has seen backlog() < capacity().
   void push(std::uint64_t descriptor) noexcept {
     copies_[write_ & view_.mask] = descriptor;
-    view_.cells[write_ & view_.mask].store(descriptor, std::memory_order_relaxed);
+    // release: whoever sees the new descriptor sees that the cell's old one was taken; see queued().
+    view_.cells[write_ & view_.mask].store(descriptor, std::memory_order_release);
     ++write_;
     MILLRACE_CRASH_POINT("lane.push.written");
     // release: pairs with the acquire in LaneConsumer::take: the cell and the frame are visible.
@@ -178,19 +179,31 @@ class LaneConsumer {
            view_.lane->reader.read_position.load(std::memory_order_relaxed);
   }
   struct Queued {
-    std::uint64_t count = 0;   // entries waiting: as in entries()
-    std::uint64_t newest = 0;  // sequence of the frame that was pushed last; 0: not to be told now
+    std::uint64_t count = 0;   // entries waiting
+    std::uint64_t newest = 0;  // sequence of the frame that was pushed last; 0 if none waits
   };
-  [[nodiscard]] Queued queued() const noexcept {
-    const auto& position = view_.lane->writer.write_position;
-    const std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);
-    const std::uint64_t write = position.load(std::memory_order_acquire);
-    const std::uint64_t last =
-        view_.cells[(write - 1) & view_.mask].load(std::memory_order_acquire);
-    // The cell was rewritten meanwhile only if the position has moved on.
-    const bool steady = position.load(std::memory_order_relaxed) == write;
-    return {std::min(write - read, view_.capacity()),
-            steady ? layout::descriptor_sequence(last) : 0};
+  // What waits at one instant of the call; nothing while the writer keeps moving, or if it plays.
+  //
+  // Neither position moved between the first look and the last, so the cell of the newest entry held what it
+  // held at that instant: it is rewritten only when its entry was taken, and whoever reads what it was
+  // rewritten with (acquire) sees the moved position in the second look.
+  [[nodiscard]] std::optional<Queued> queued() const noexcept {
+    const auto& reads = view_.lane->reader.read_position;
+    const auto& writes = view_.lane->writer.write_position;
+    for (int attempt = 0; attempt < 64; ++attempt) {
+      const std::uint64_t read = reads.load(std::memory_order_acquire);
+      const std::uint64_t write = writes.load(std::memory_order_acquire);
+      const std::uint64_t last =
+          view_.cells[(write - 1) & view_.mask].load(std::memory_order_acquire);
+      if (reads.load(std::memory_order_acquire) != read ||
+          writes.load(std::memory_order_relaxed) != write) {
+        continue;
+      }
+      if (write == read) return Queued{};
+      if (write - read > view_.capacity()) return std::nullopt;
+      return Queued{write - read, layout::descriptor_sequence(last)};
+    }
+    return std::nullopt;
   }
   // At least as many as there are at one instant of the call, at most the capacity. The read position
   // comes first: the writer, too, advances it, but never past the write position.

@@ -88,27 +88,38 @@ TEST_CASE_FIXTURE(OneLane, "what is queued is told as of one instant") {
 }
 
 // With a single cell the next descriptor is written over the last before the position moves: the window in
-// which a look could mix the two.
+// which a look could mix the two. This producer lingers in it.
 TEST_CASE_FIXTURE(OneLane, "a look at a queue never mixes two instants") {
   LaneView one = view();
   one.mask = 0;
-  LaneProducer in(one);
+  auto& reads = one.lane->reader.read_position;
+  auto& writes = one.lane->writer.write_position;
   LaneConsumer out(one);
-  constexpr std::uint64_t kRounds = 200'000;
-  std::atomic<std::uint64_t> mixed = 0;
   std::atomic<bool> done = false;
+  std::atomic<std::uint64_t> looks = 0;
+  std::atomic<std::uint64_t> mixed = 0;
   std::thread looker([&] {
     while (!done.load()) {
-      const std::uint64_t before = one.lane->writer.write_position.load();
+      const std::uint64_t before = writes.load();
       const auto now = out.queued();
-      const std::uint64_t after = one.lane->writer.write_position.load();
-      // Sequence n is written at position n - 1.
-      if (now && now->count != 0 && (now->newest < before || now->newest > after)) ++mixed;
+      const std::uint64_t after = writes.load();
+      if (!now || now->count == 0) continue;
+      ++looks;
+      // The frame of sequence n moves the position to n.
+      if (now->newest < before || now->newest > after) ++mixed;
     }
   });
-  for (std::uint64_t sequence = 1; sequence <= kRounds; ++sequence) {
-    in.push(layout::make_descriptor(sequence, 0));
-    (void)in.evict();
+  constexpr int kLinger = 200;
+  const auto linger = [] {
+    for (int i = 0; i < kLinger; ++i)
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+  };
+  for (std::uint64_t sequence = 1; sequence <= 100'000 || looks.load() < 1000; ++sequence) {
+    one.cells[0].store(layout::make_descriptor(sequence, 0), std::memory_order_release);
+    linger();
+    writes.store(sequence, std::memory_order_release);
+    linger();
+    reads.store(sequence, std::memory_order_release);  // as an eviction does
   }
   done = true;
   looker.join();

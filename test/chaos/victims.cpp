@@ -497,6 +497,7 @@ int main(int argc, char** argv) {
       if (at_point) (void)crash::arm(point, nth);
       os::Doorbell bell;
       if (heard) {
+        os::sweep_dead_bells(64);  // as each new environment of Node does
         if (auto made = os::Doorbell::create({::geteuid(), ::getegid(), false}); made.ok()) {
           bell = made.take();
           part.bell = bell.id();

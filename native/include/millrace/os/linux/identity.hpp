@@ -2,7 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
-#include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,16 +10,39 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 #include "../descriptor.hpp"
 
 namespace millrace::os {
 
+namespace detail {
+
+// glibc has no getrandom() before 2.25. Linux has it since 3.17, and a sandbox may refuse it.
+[[nodiscard]] inline bool ask_kernel_for_random(std::uint64_t& value) noexcept {
+  constexpr auto whole = static_cast<long>(sizeof value);
+  if (retry_eintr([&] { return ::syscall(SYS_getrandom, &value, sizeof value, 0); }) == whole)
+    return true;
+  const Descriptor file(::open("/dev/urandom", O_RDONLY | O_CLOEXEC));
+  return file && retry_eintr([&] { return ::read(file.get(), &value, sizeof value); }) == whole;
+}
+
+}  // namespace detail
+
+// Tells instances and names apart; nothing secret follows from it. Without a source of randomness it differs
+// from process to process and from call to call.
 [[nodiscard]] inline std::uint64_t random_u64() noexcept {
   std::uint64_t value = 0;
-  while (::getrandom(&value, sizeof value, 0) != static_cast<ssize_t>(sizeof value)) {
-  }
-  return value;
+  if (detail::ask_kernel_for_random(value)) return value;
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  value = (static_cast<std::uint64_t>(::getpid()) << 40U) ^
+          static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U ^
+          static_cast<std::uint64_t>(now.tv_nsec);
+  // Source: Steele, Lea, Flood, the finalizer of SplitMix64.
+  value = (value ^ (value >> 30U)) * 0xbf58476d1ce4e5b9ULL;
+  value = (value ^ (value >> 27U)) * 0x94d049bb133111ebULL;
+  return value ^ (value >> 31U);
 }
 
 // Start time of this process in clock ticks since boot (field 22 of /proc/self/stat), 0 if unknown.

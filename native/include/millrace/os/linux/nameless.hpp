@@ -38,13 +38,18 @@ namespace detail {
 
 inline constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
 
+// glibc has no memfd_create() before 2.27.
+[[nodiscard]] inline int memfd(unsigned flags) noexcept {
+  return static_cast<int>(::syscall(SYS_memfd_create, "millrace", flags));
+}
+
 }  // namespace detail
 
 // New and empty. The mode matters to whoever re-opens it: 0660 lets a group in that was handed it.
 inline Result<Descriptor> create_nameless(mode_t mode, bool huge_pages) {
   const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge_pages ? MFD_HUGETLB : 0U);
-  int fd = ::memfd_create("millrace", flags | MFD_NOEXEC_SEAL);
-  if (fd < 0 && errno == EINVAL) fd = ::memfd_create("millrace", flags);  // before Linux 6.3
+  int fd = detail::memfd(flags | MFD_NOEXEC_SEAL);
+  if (fd < 0 && errno == EINVAL) fd = detail::memfd(flags);  // before Linux 6.3
   if (fd < 0) return system_error("memfd_create", errno);
   Descriptor made(fd);
   if (::fchmod(fd, mode) != 0) return system_error("fchmod", errno);

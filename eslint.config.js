@@ -4,7 +4,16 @@ import tseslint from 'typescript-eslint'
 
 export default defineConfig(
   // Type tests hold statements that only a type checker evaluates.
-  globalIgnores(['build', 'build-native', 'coverage', 'dist', 'out', 'prebuilds', 'test/types']),
+  globalIgnores([
+    'build',
+    'build-native',
+    'coverage',
+    'dist',
+    'out',
+    'prebuilds',
+    'site',
+    'test/types',
+  ]),
 
   js.configs.recommended,
   {

@@ -1,4 +1,10 @@
-// Everything the package offers.
+/**
+ * What carries data between processes: {@link SpscQueue | queues}, {@link FrameWriter | frames},
+ * {@link Cell | cells}, {@link SharedMemory | plain memory}; where it may live beside names
+ * ({@link NamelessSegment}, {@link MappedFile}); and the upkeep of what lies about ({@link list}, {@link sweep}).
+ *
+ * @module millrace
+ */
 
 import { native } from './base/native.js'
 

@@ -1,4 +1,8 @@
-// millrace/struct: the same bytes as a C struct, with names and types.
+/**
+ * The same bytes as a C struct, with names and types: {@link struct} and the types of its fields.
+ *
+ * @module millrace/struct
+ */
 
 export { bool, f32, f64, i16, i32, i64, i8, u16, u32, u64, u8 } from './struct/scalar.js'
 export { bytes, char } from './struct/text.js'

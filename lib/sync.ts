@@ -1,4 +1,9 @@
-// millrace/sync: what processes coordinate by.
+/**
+ * What processes coordinate by: {@link Mutex}, {@link RwLock}, {@link Semaphore}, {@link SharedEvent},
+ * {@link Barrier} and {@link Counter}.
+ *
+ * @module millrace/sync
+ */
 
 export { LockGuard } from './sync/lock.js'
 export { Mutex } from './sync/mutex.js'

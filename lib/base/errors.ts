@@ -30,6 +30,7 @@ export const errorCodes = [
   'ERR_MILLRACE_SYSTEM',
 ] as const
 
+/** One of {@link errorCodes}. */
 export type ErrorCode = (typeof errorCodes)[number]
 
 /** What a failed system call adds to an error. */
@@ -51,6 +52,7 @@ export class MillraceError extends Error {
   /** The object it was about. */
   declare readonly path?: string
 
+  /** @internal */
   constructor(code: ErrorCode, message: string, facts: SystemCallFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause })
     this.code = code
@@ -59,6 +61,7 @@ export class MillraceError extends Error {
     if (facts.path !== undefined) this.path = facts.path
   }
 
+  /** `AbortError` with the code `ERR_MILLRACE_ABORTED`, otherwise `MillraceError`. */
   override get name(): string {
     // As everywhere in Node: the name tells an abort from a failure.
     return this.code === 'ERR_MILLRACE_ABORTED' ? 'AbortError' : 'MillraceError'

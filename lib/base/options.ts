@@ -65,9 +65,11 @@ export interface MemoryOptions {
   readonly zeroOnClose?: boolean | undefined
 }
 
+/** On which nodes of the machine memory is to lie; Linux. */
 export interface NumaOptions {
   /** `bind`: on these nodes only; `preferred`: on this one if it has room; `interleave`: page by page. */
   readonly policy: 'bind' | 'preferred' | 'interleave'
+  /** Their numbers, as in `/sys/devices/system/node`. */
   readonly nodes: readonly number[]
 }
 

@@ -10,6 +10,7 @@ import type { PeerState } from '../queue/spsc-queue.js'
 
 /** One value, copied out of the cell. */
 export interface CellValue {
+  /** A copy: yours to keep and to change. */
   readonly bytes: Buffer
   /** 1 for the first value, then one more each time. */
   readonly version: number
@@ -17,11 +18,13 @@ export interface CellValue {
   readonly timestamp: bigint
 }
 
+/** Reads the newest value of a cell, from `Cell.reader`. Any number of them, in any process. */
 export class CellReader {
   /** The name it was opened by. */
   readonly name: string
   /** Bytes of the largest value. */
   readonly maxBytes: number
+  /** Places for values, the writer's choice. */
   readonly slots: number
   readonly #native: NativeCellReader
   readonly #room: WaitingRoom
@@ -207,6 +210,7 @@ export class CellReader {
     this.#leave(this.#closedError())
   }
 
+  /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
   }

@@ -7,11 +7,13 @@ import { checkOptions, flag } from '../base/options.js'
 /** What can be written: bytes as they are, a string as UTF-8. */
 export type CellSource = string | ArrayBufferView
 
+/** The writer of a cell, from `Cell.writer`; there is one at a time. */
 export class CellWriter {
   /** The name it was opened by. */
   readonly name: string
   /** Bytes of the largest value. */
   readonly maxBytes: number
+  /** Places for values. */
   readonly slots: number
   readonly #native: NativeCellWriter
   /** Of the places for values, by their offset; made at first use. */
@@ -123,6 +125,7 @@ export class CellWriter {
     this.#native.close()
   }
 
+  /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
   }

@@ -97,9 +97,13 @@ const ended = Symbol('ended')
  * ```
  */
 export class FrameReader {
+  /** The name it was opened by. */
   readonly name: string
+  /** Size of the largest frame in bytes. */
   readonly slotBytes: number
+  /** Frames that fit into the channel, whoever holds them. */
   readonly slots: number
+  /** Frames that this reader may hold at once. */
   readonly maxHeld: number
   readonly #native: NativeFrameReader
   readonly #room: WaitingRoom
@@ -189,6 +193,7 @@ export class FrameReader {
     return new FrameReader(nameOf(place), handle, tuning, detachOnRelease)
   }
 
+  /** Has this reader been closed, by `close()` or because of a corrupt peer? */
   get closed(): boolean {
     return this.#closed
   }
@@ -203,6 +208,7 @@ export class FrameReader {
     return this.#native.peerPid()
   }
 
+  /** What became of the frames since this reader joined. */
   get stats(): FrameReaderStats {
     const [received = 0, lost = 0, skipped = 0, joinedAfter = 0, waiting = 0, held = 0] =
       this.#native.counters()
@@ -299,6 +305,7 @@ export class FrameReader {
     this.#room.evict(reason)
   }
 
+  /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
   }

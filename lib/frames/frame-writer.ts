@@ -72,10 +72,15 @@ export interface FrameWriterOptions
  * ```
  */
 export class FrameWriter {
+  /** The name it was created by. */
   readonly name: string
+  /** Size of the largest frame in bytes. */
   readonly slotBytes: number
+  /** Frames that fit into the channel, whoever holds them. */
   readonly slots: number
+  /** Readers that there can be at a time. */
   readonly maxReaders: number
+  /** The newest frames that are kept for readers to come. */
   readonly history: number
   readonly #native: NativeFrameWriter
   readonly #room: WaitingRoom
@@ -166,6 +171,7 @@ export class FrameWriter {
     return native.unlinkChannel('f', checkName(name))
   }
 
+  /** Has this writer been closed, by `close()` or because of a corrupt peer? */
   get closed(): boolean {
     return this.#closed
   }
@@ -274,6 +280,7 @@ export class FrameWriter {
     this.#room.evict(reason)
   }
 
+  /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
   }

@@ -85,6 +85,7 @@ export function releasedError(what: string): MillraceError {
   )
 }
 
+/** What is told about a frame beside its bytes. */
 export interface PublishOptions {
   /** How much of the slot is the frame, in bytes; default: all. */
   readonly byteLength?: number | undefined
@@ -195,6 +196,7 @@ export class LoanedFrame {
     if (this.#state === 'loaned') this.#state = 'closed'
   }
 
+  /** What `using` calls at the end of its block: `discard()`. */
   [Symbol.dispose](): void {
     this.discard()
   }
@@ -257,6 +259,7 @@ export class Frame {
     this.#own = keeper.ownBuffer(facts.slot)
   }
 
+  /** Was it released? Then its memory may hold another frame. */
   get released(): boolean {
     return this.#released
   }
@@ -304,6 +307,7 @@ export class Frame {
     return this.#own
   }
 
+  /** What `using` calls at the end of its block: `release()`. */
   [Symbol.dispose](): void {
     this.release()
   }

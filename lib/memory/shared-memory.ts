@@ -62,6 +62,7 @@ export class SharedMemory {
   readonly size: number
   /** Did this object create it, and will it remove it? */
   readonly owner: boolean
+  /** Was it opened with `readOnly`? */
   readonly readOnly: boolean
   readonly #place: Place
   readonly #native: NativeMemory
@@ -127,6 +128,7 @@ export class SharedMemory {
     return native.unlinkMemory(checkName(name))
   }
 
+  /** Has `close()` been called? */
   get closed(): boolean {
     return this.#closed
   }
@@ -206,6 +208,7 @@ export class SharedMemory {
       : SharedMemory.unlink(this.#place)
   }
 
+  /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
   }

@@ -21,19 +21,25 @@ import { NamelessSegment } from './nameless-segment.js'
  * neither list: processes of this user. `pids` narrows that further.
  */
 export interface Allow {
+  /** User ids. */
   readonly uids?: readonly number[] | undefined
+  /** Group ids. */
   readonly gids?: readonly number[] | undefined
+  /** Process ids. They are reused: name the users, too. */
   readonly pids?: readonly number[] | undefined
 }
 
 /** What the kernel says about the process at the other end. */
 export interface PeerCredentials {
+  /** User id. */
   readonly uid: number
+  /** Primary group id. */
   readonly gid: number
   /** 0 if it lives in another pid namespace. */
   readonly pid: number
 }
 
+/** How segments are offered. */
 export interface OfferOptions extends Pick<AccessOptions, 'mode'> {
   /** Who is served. Default: processes of this user. */
   readonly allow?: Allow | undefined
@@ -115,6 +121,7 @@ export class SegmentOffer {
     return this.#counts.failed
   }
 
+  /** Has it been closed, by `close()` or by the `signal`? */
   get closed(): boolean {
     return this.#closed
   }
@@ -139,6 +146,7 @@ export class SegmentOffer {
     this.#native.close()
   }
 
+  /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
   }

@@ -4,6 +4,7 @@ import { closedError, invalidArgument } from '../base/errors.js'
 import { native, type NativeNamelessSegment } from '../base/native.js'
 import { access, checkOptions, flag, wholeNumber, type AccessOptions } from '../base/options.js'
 
+/** How a nameless segment is made. */
 export interface NamelessOptions extends Pick<AccessOptions, 'mode'> {
   /**
    * Takes the memory from the huge pages that the administrator reserved (`/proc/sys/vm/nr_hugepages`).
@@ -82,6 +83,7 @@ export class NamelessSegment {
     return this.#native.fd
   }
 
+  /** Has `close()` been called? What uses the segment does not mind. */
   get closed(): boolean {
     return this.#closed
   }
@@ -93,6 +95,7 @@ export class NamelessSegment {
     this.#native.close()
   }
 
+  /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
   }

@@ -18,6 +18,7 @@ const leastSlice = 16
 /** What a wait for a message can end with besides a message. */
 const ended = Symbol('ended')
 
+/** The receiving side of a queue, from `SpscQueue.consumer`. */
 export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
   #slab = Buffer.alloc(0)
   #slabUsed = 0

@@ -18,9 +18,11 @@ export interface Reservation {
   commit(length?: number): void
   /** Gives the space back; nothing is sent. */
   abort(): void
+  /** What `using` calls at the end of its block: `abort()`, unless it was committed. */
   [Symbol.dispose](): void
 }
 
+/** The sending side of a queue, from `SpscQueue.producer`. */
 export class QueueProducer extends QueueSide<NativeQueueProducer> {
   #reservation: RingReservation | undefined
 
@@ -298,6 +300,7 @@ class RingReservation implements Reservation {
     finish?.(undefined)
   }
 
+  /** What `using` calls at the end of its block: `abort()`. */
   [Symbol.dispose](): void {
     this.abort()
   }

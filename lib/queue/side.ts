@@ -104,6 +104,7 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
     this.#leave(options?.discard === true, closedError(this.#title))
   }
 
+  /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
   }

@@ -23,6 +23,7 @@ import type { Fields, Struct, StructInput, StructValue, StructView } from './str
  * made, and `toArray` and the first `typed` after a move.
  */
 export interface ArrayView<View, Input, Plain, Typed> extends Iterable<View> {
+  /** How many elements there are. */
   readonly length: number
   /**
    * An element. Structures and arrays: the accessor of this array, moved there; there is one, so the next

@@ -27,6 +27,7 @@ export interface FieldType<Types extends FieldTypes = FieldTypes> {
   readonly size: number
   /** Bytes; the offset of such a field is a multiple of it, unless the structure is packed. */
   readonly align: number
+  /** @internal */
   readonly [types]?: Types
 }
 

@@ -57,6 +57,7 @@ export type ViewOf<S extends FieldType> = Of<S, 'view'>
 /** The plain objects of a definition: `type TradeValue = ValueOf<typeof Trade>`. */
 export type ValueOf<S extends FieldType> = Of<S, 'plain'>
 
+/** What a structure is as a field of another. */
 export interface StructFieldTypes<F extends Fields> extends FieldTypes {
   readonly view: StructView<F>
   readonly input: StructInput<F>
@@ -68,6 +69,7 @@ export interface StructFieldTypes<F extends Fields> extends FieldTypes {
 /** Memory to look at: what `frame.bytes`, `reservation.bytes`, `memory.buffer` and messages are. */
 export type Memory = ArrayBufferView | ArrayBufferLike
 
+/** How a structure is laid out. */
 export interface StructOptions {
   /** The name in C; needed for `toCHeader`, and shown in messages. It does not change the fingerprint. */
   readonly name?: string | undefined
@@ -79,6 +81,7 @@ export interface StructOptions {
 
 /** Where a field is. */
 export interface FieldLayout {
+  /** The name of the property, and in C. */
   readonly name: string
   /** As it is written here: `f64`, `char(8)`, `f64[10]` … */
   readonly type: string
@@ -90,13 +93,17 @@ export interface FieldLayout {
 
 /** A definition, from {@link struct}. Also the type of a field, and the `schema` of a channel. */
 export interface Struct<F extends Fields> extends FieldType<StructFieldTypes<F>>, Schema {
+  /** The name in C, if it was given one. */
   readonly name: string | undefined
   /** Bytes, with the padding at the end: `sizeof`. */
   readonly size: number
   /** Bytes: `alignof`. */
   readonly align: number
+  /** Without padding? */
   readonly packed: boolean
+  /** Byte order of its numbers. */
   readonly endian: 'little' | 'big'
+  /** Where each field is, in their order. */
   readonly fields: readonly FieldLayout[]
   /** Differs when a name, type, offset, the size or the byte order differs; see docs/struct.md. */
   readonly fingerprint: bigint
@@ -115,8 +122,9 @@ export interface Struct<F extends Fields> extends FieldType<StructFieldTypes<F>>
   /** Writes some fields of a view. @throws MillraceError `INVALID_ARGUMENT`, `TOO_LARGE` (text) */
   set(view: StructView<F>, values: Partial<StructInput<F>>): void
 
-  /** A plain object with the values of a view, or of the structure at `offset`. */
+  /** A plain object with the values of a view. */
   read(view: StructView<F>): StructValue<F>
+  /** The same of memory without a view. Throws as `view`. */
   read(memory: Memory, offset?: number): StructValue<F>
 
   /**

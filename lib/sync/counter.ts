@@ -69,6 +69,7 @@ export class Counter {
     return native.unlinkChannel('n', checkName(name))
   }
 
+  /** Has `close()` been called? */
   get closed(): boolean {
     return this.#closed
   }
@@ -126,6 +127,7 @@ export class Counter {
     this.#native.close()
   }
 
+  /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
   }

@@ -58,6 +58,7 @@ export class LockGuard {
     this.#giveBack(false)
   }
 
+  /** What `using` calls at the end of its block: `release()`. */
   [Symbol.dispose](): void {
     this.release()
   }

@@ -94,6 +94,7 @@ export abstract class Party<Native extends NativeParty> {
     this.leave(closedError(this.title))
   }
 
+  /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
   }

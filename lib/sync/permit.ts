@@ -12,6 +12,7 @@ export class Permit {
     this.#giveBack = giveBack
   }
 
+  /** Has it been given back? */
   get released(): boolean {
     return this.#giveBack === undefined
   }
@@ -27,6 +28,7 @@ export class Permit {
     giveBack?.()
   }
 
+  /** What `using` calls at the end of its block: `release()`. */
   [Symbol.dispose](): void {
     this.release()
   }

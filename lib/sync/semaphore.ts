@@ -136,6 +136,7 @@ export class Semaphore {
     return native.unlinkSemaphore(checkName(name))
   }
 
+  /** Has `close()` been called? */
   get closed(): boolean {
     return this.#closed
   }
@@ -270,6 +271,7 @@ export class Semaphore {
     return Semaphore.unlink(this.name)
   }
 
+  /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
   }

@@ -4,6 +4,7 @@ import { native } from '../base/native.js'
 import { checkOptions } from '../base/options.js'
 import { checkPrefix, type ObjectEntry } from './object-entry.js'
 
+/** What is listed. */
 export interface ListOptions {
   /** Only objects whose names start with this. Doorbells, whose names nobody chose, are then left out. */
   readonly prefix?: string | undefined

@@ -38,14 +38,17 @@ export interface ObjectHolder {
   readonly role: string
   /** Left out where it is not recorded. */
   readonly pid?: number
+  /** Does it still hold its role? The kernel says so, not the pid. */
   readonly alive: boolean
 }
 
 /** One object. It was so when it was looked at, and may be otherwise by now. */
 export interface ObjectEntry {
+  /** What it is. */
   readonly kind: ObjectKind
   /** As whoever opens it says it; of a doorbell its id. */
   readonly name: string
+  /** How it is doing. */
   readonly state: ObjectState
   /** What the state alone does not tell, for people; may be empty. */
   readonly detail: string
@@ -63,6 +66,7 @@ export interface ObjectEntry {
   readonly layout?: string
   /** Process id of its creator. */
   readonly creator?: number
+  /** Who is on it, or was when it died. */
   readonly holders: readonly ObjectHolder[]
 }
 

@@ -5,6 +5,7 @@ import { checkOptions, flag } from '../base/options.js'
 import type { ListOptions } from './list.js'
 import { checkPrefix, type ObjectEntry } from './object-entry.js'
 
+/** What is swept beside the rubbish. */
 export interface SweepOptions extends ListOptions {
   /** Also what is `kept`, except semaphores. Default false. */
   readonly kept?: boolean | undefined
@@ -17,7 +18,9 @@ export interface SweepOptions extends ListOptions {
   readonly dryRun?: boolean | undefined
 }
 
+/** What a sweep found. */
 export interface SweepResult {
+  /** As they were before. */
   readonly removed: ObjectEntry[]
   /** With the `state`, and perhaps the `detail`, that kept it from being removed. */
   readonly left: ObjectEntry[]

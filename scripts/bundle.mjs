@@ -8,7 +8,8 @@
 //   dist/<entry>.js        an ES module that hands on the names of the code above, so that a process has
 //                          one library, however it was loaded
 //   dist/binary.js         for its test; dist/cli is the compiler's own
-import { cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
@@ -37,6 +38,13 @@ const fromShared = {
     onResolve({ filter: folder }, () => ({ path: './shared.js', external: true }))
   },
 }
+
+/**
+ * The list of what is shared is no file, so its map says that it is the first line of lib/index.ts. Without one it would
+ * be named as a source that nobody can open, and an empty map is ignored.
+ */
+const listMap = { version: 3, sources: ['../../lib/index.ts'], names: [], mappings: 'AAAA' }
+const listMapComment = `//# sourceMappingURL=data:application/json,${encodeURIComponent(JSON.stringify(listMap))}`
 
 const names = await exportedNames()
 await bundle()
@@ -72,7 +80,7 @@ async function bundle() {
   const parts = await Promise.all([
     build({
       ...cjs,
-      stdin: { contents: shared.join('\n'), resolveDir: root },
+      stdin: { contents: [...shared, listMapComment].join('\n'), resolveDir: root },
       outfile: 'dist/cjs/shared.js',
       banner: { js: 'const dist=require("node:path").dirname(__dirname),url=__filename;' },
     }),
@@ -105,14 +113,23 @@ function handOn(entry, exported) {
   ].join('\n')
 }
 
+/** With their maps, which lie a folder deeper then. */
 function copyDeclarations() {
   mkdirSync(`${dist}/cjs`, { recursive: true })
   writeFileSync(`${dist}/cjs/package.json`, '{ "type": "commonjs" }\n')
-  for (const part of readdirSync(dist)) {
-    if (part === 'cjs' || part === 'cli') continue
-    cpSync(`${dist}/${part}`, `${dist}/cjs/${part}`, {
-      recursive: true,
-      filter: (file) => file.endsWith('.d.ts') || statSync(file).isDirectory(),
-    })
+  const files = readdirSync(dist, { recursive: true })
+  for (const file of files.filter((name) => !/^(?:cjs|cli)\//.test(name))) {
+    const copy = `${dist}/cjs/${file}`
+    if (file.endsWith('.d.ts')) {
+      mkdirSync(dirname(copy), { recursive: true })
+      cpSync(`${dist}/${file}`, copy)
+    } else if (file.endsWith('.d.ts.map')) {
+      const map = JSON.parse(readFileSync(`${dist}/${file}`, 'utf8'))
+      mkdirSync(dirname(copy), { recursive: true })
+      writeFileSync(
+        copy,
+        JSON.stringify({ ...map, sources: map.sources.map((source) => `../${source}`) }),
+      )
+    }
   }
 }

@@ -11,7 +11,6 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "millrace/os/doorbell.hpp"
@@ -113,7 +112,7 @@ class Environment {
   std::uint64_t renewals_ = 0;
   std::unique_ptr<Watcher> watcher_;
   std::map<std::pair<bool, gid_t>, OwnBell> bells_;  // by {open to a group, which}
-  std::unordered_map<std::uint64_t, PeerWatch> peers_;
+  std::map<std::uint64_t, PeerWatch> peers_;
   os::BellRinger ringer_;
   std::set<Closable*> channels_;
 };

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "compact_sort.hpp"
 #include "crash_point.hpp"
 #include "frame_channel.hpp"
 #include "layout/frames.hpp"
@@ -419,8 +420,7 @@ class FrameReader {
         queue_.view().unmark(slot);
       }
     }
-    std::sort(found.begin(), found.end(),
-              [](const Pinned& a, const Pinned& b) { return a.sequence < b.sequence; });
+    compact_sort(found, [](const Pinned& a, const Pinned& b) { return a.sequence < b.sequence; });
     // While we looked, a publish may have let a frame go that is newer than one we had pinned already.
     // What is older than such a hole is not handed out; what follows must end where the queue begins.
     const bool moved = channel_.control().sequence.begun.load(std::memory_order_acquire) != before;

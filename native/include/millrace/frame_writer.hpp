@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "compact_sort.hpp"
 #include "crash_point.hpp"
 #include "frame_channel.hpp"
 #include "layout/frames.hpp"
@@ -341,7 +342,7 @@ class FrameWriter {
         kept.emplace_back(sequence, slot);
       }
     }
-    std::sort(kept.begin(), kept.end());
+    compact_sort(kept);
     for (const auto& [sequence, slot] : kept)
       remember(slot);
     MILLRACE_CRASH_POINT("frames.inherit.counted");

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -140,29 +141,47 @@ struct Error {
 }
 
 // A failed system call: "shm_open '/x': Permission denied; <cure>".
-[[nodiscard]] inline Error system_error(const char* syscall, int number, std::string path = {}) {
+[[nodiscard]] inline Error system_error(const char* syscall, int number,
+                                        const std::string& path = {}) {
   std::string message = syscall;
-  if (!path.empty()) message += " '" + path + "'";
-  message += ": ";
-  message +=
-      std::strerror(number);  // NOLINT(concurrency-mt-unsafe): glibc and musl are thread-safe
-  if (const char* cure = cure_of_errno(number)) {
-    message += "; ";
-    message += cure;
-  }
-  return Error{code_of_errno(number), std::move(message), syscall, number, std::move(path)};
+  if (!path.empty()) message.append(" '").append(path).append("'");
+  message.append(": ").append(
+      std::strerror(number));  // NOLINT(concurrency-mt-unsafe): glibc and musl are thread-safe
+  if (const char* cure = cure_of_errno(number)) message.append("; ").append(cure);
+  return Error{code_of_errno(number), std::move(message), syscall, number, path};
 }
 
-[[nodiscard]] inline Error make_error(Code code, std::string message, std::string path = {}) {
-  return Error{code, std::move(message), nullptr, 0, std::move(path)};
+[[nodiscard]] inline Error make_error(Code code, const std::string& message,
+                                      const std::string& path = {}) {
+  return Error{code, message, nullptr, 0, path};
+}
+// Not inline into those who only have a text: that is most of them, and binaries are to be small.
+[[nodiscard, gnu::noinline]] inline Error make_error(Code code, const char* message) {
+  return Error{code, message, nullptr, 0, {}};
 }
 
-// Either a value or an Error. Test with ok(); value() only after that.
+namespace detail {
+
+// Never inline: they stand wherever a result is made, and run only when something has failed.
+[[nodiscard, gnu::noinline]] inline std::unique_ptr<Error> boxed(Error&& error) {
+  return std::make_unique<Error>(std::move(error));
+}
+[[nodiscard, gnu::noinline]] inline std::unique_ptr<Error> boxed(const Error& error) {
+  return std::make_unique<Error>(error);
+}
+
+}  // namespace detail
+
+// Either a value or an Error. Test with ok(); value() only after that. The error lies elsewhere, so that
+// results that have none are small and move cheaply.
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}      // NOLINT(google-explicit-constructor)
-  Result(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error&& error)                          // NOLINT(google-explicit-constructor)
+      : error_(detail::boxed(std::move(error))) {}
+  Result(const Error& error)
+      : error_(detail::boxed(error)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool ok() const noexcept { return value_.has_value(); }
   [[nodiscard]] T& value() noexcept { return *value_; }
@@ -173,21 +192,24 @@ class [[nodiscard]] Result {
 
  private:
   std::optional<T> value_;
-  std::optional<Error> error_;
+  std::unique_ptr<Error> error_;
 };
 
 template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
-  Result(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error&& error)  // NOLINT(google-explicit-constructor)
+      : error_(detail::boxed(std::move(error))) {}
+  Result(const Error& error)
+      : error_(detail::boxed(error)) {}  // NOLINT(google-explicit-constructor)
 
-  [[nodiscard]] bool ok() const noexcept { return !error_.has_value(); }
+  [[nodiscard]] bool ok() const noexcept { return error_ == nullptr; }
   [[nodiscard]] Error& error() noexcept { return *error_; }
   [[nodiscard]] const Error& error() const noexcept { return *error_; }
 
  private:
-  std::optional<Error> error_;
+  std::unique_ptr<Error> error_;
 };
 
 }  // namespace millrace

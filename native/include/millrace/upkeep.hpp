@@ -54,6 +54,7 @@
 #include <utility>
 #include <vector>
 
+#include "compact_sort.hpp"
 #include "frame_channel.hpp"
 #include "layout/cell.hpp"
 #include "layout/header.hpp"
@@ -694,7 +695,7 @@ inline std::vector<Swept> inspect_all(const std::string& prefix, const SweepSpec
     }
     all.push_back(std::move(*found));
   }
-  std::sort(all.begin(), all.end(), [](const Swept& a, const Swept& b) {
+  compact_sort(all, [](const Swept& a, const Swept& b) {
     return std::tie(a.object.kind, a.object.name) < std::tie(b.object.kind, b.object.name);
   });
   return all;

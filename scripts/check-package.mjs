@@ -3,9 +3,8 @@
 //
 //   node scripts/check-package.mjs                     packs what is built now, and judges that
 //   node scripts/check-package.mjs --tarball FILE      judges FILE
-//   … --release                                        as it must be to be published: all binaries, and an address
-//
-// Binaries that are not there are only counted, unless it is a release: most machines build but their own.
+//   … --complete                                       with all binaries; most machines build but their own, or none
+//   … --release                                        as it must be to be published: complete, and with an address
 import { Buffer } from 'node:buffer'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -17,7 +16,11 @@ import { billOfMaterials } from './sbom.mjs'
 import { pack, prebuilds, root, unpack } from './tarball.mjs'
 
 const { values: options } = parseArgs({
-  options: { tarball: { type: 'string' }, release: { type: 'boolean', default: false } },
+  options: {
+    tarball: { type: 'string' },
+    complete: { type: 'boolean', default: false },
+    release: { type: 'boolean', default: false },
+  },
 })
 
 const largestPackage = 4_000_000
@@ -115,7 +118,7 @@ function checkContents(files) {
 
 function checkSizes(files, names) {
   const missing = prebuilds.filter((file) => !names.has(file))
-  const say = options.release ? find : (sentence) => notes.push(sentence)
+  const say = options.complete || options.release ? find : (sentence) => notes.push(sentence)
   for (const file of missing) say(`${file} is missing`)
   for (const { name, size } of files) {
     if (!name.startsWith('prebuilds/')) continue

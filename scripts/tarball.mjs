@@ -1,6 +1,6 @@
 // The package as users get it: which binaries belong into it, packing it, and reading what was packed.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -23,6 +23,10 @@ export const prebuilds = [
  */
 export function pack(directory, destination) {
   mkdirSync(destination, { recursive: true })
+  // Linkers make them executable; what comes out of another job's artifact is not.
+  for (const file of prebuilds.map((name) => join(directory, name))) {
+    if (existsSync(file)) chmodSync(file, 0o644)
+  }
   const options = ['--ignore-scripts', '--json', '--pack-destination', destination]
   const printed = execFileSync('npm', ['pack', ...options], {
     cwd: directory,

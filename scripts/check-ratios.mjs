@@ -1,0 +1,52 @@
+// Fails if a benchmark has become slower, compared with what was measured beside it.
+//
+//   npm run bench -- --quick --json FILE
+//   npm run check:ratios -- FILE                 judges FILE by bench/baseline.json
+//   npm run check:ratios -- FILE [FILE…] --write makes the medians of these runs the baseline
+//
+// Ratios of two programs on one machine are alike on different machines; speeds are not. They are not exactly alike,
+// and a shared runner is a bad place to measure: a ratio may be worse than the baseline by the factor that stands there
+// as its tolerance. So this finds what broke, not what slipped.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import { parseArgs } from 'node:util'
+import { root } from './tarball.mjs'
+
+const { values: options, positionals: files } = parseArgs({
+  allowPositionals: true,
+  options: { write: { type: 'boolean', default: false } },
+})
+if (files.length === 0) throw new Error('name a file that npm run bench -- --json wrote')
+
+const baselineFile = join(root, 'bench', 'baseline.json')
+const baseline = JSON.parse(readFileSync(baselineFile, 'utf8'))
+const reports = files.map((file) => JSON.parse(readFileSync(file, 'utf8')).ratios)
+
+if (options.write) write()
+else judge(reports[0])
+
+function write() {
+  for (const [name, entry] of Object.entries(baseline.ratios)) {
+    const values = reports.flatMap((ratios) => ratios[name] ?? []).sort((a, b) => a - b)
+    if (values.length > 0) entry.ratio = values[Math.floor(values.length / 2)]
+  }
+  writeFileSync(baselineFile, `${JSON.stringify(baseline, null, 2)}\n`)
+}
+
+function judge(measured) {
+  let worse = 0
+  for (const [name, { ratio, better, tolerance }] of Object.entries(baseline.ratios)) {
+    const now = measured[name]
+    const limit = better === 'higher' ? ratio / tolerance : ratio * tolerance
+    const holds = better === 'higher' ? now >= limit : now <= limit
+    if (!holds) worse++
+    const bound = `${better === 'higher' ? 'at least' : 'at most'} ${limit.toPrecision(3)}`
+    console.log(
+      `${holds ? '      ' : 'WORSE '}${name.padEnd(28)}${String(now ?? 'not measured').padStart(13)}   ${bound.padEnd(16)} (baseline ${ratio})`,
+    )
+  }
+  const count = Object.keys(baseline.ratios).length
+  console.log(`${count - worse} of ${count} ratios hold`)
+  if (worse > 0) process.exitCode = 1
+}

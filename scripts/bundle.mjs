@@ -74,6 +74,8 @@ async function bundle() {
     ...common,
     format: 'cjs',
     minifyWhitespace: true,
+    // Node prints the line that an error was thrown in.
+    lineLimit: 120,
     // The code looks for the addon from the folder of its module: dist/.
     define: { 'import.meta.dirname': 'dist', 'import.meta.url': 'url' },
   }

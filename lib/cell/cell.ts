@@ -58,6 +58,8 @@ export interface CellReaderOptions
  * using reader = await Cell.reader('position')
  * for await (const { bytes, version } of reader.changes()) draw(bytes, version)
  * ```
+ *
+ * @namespace
  */
 export const Cell = {
   /**

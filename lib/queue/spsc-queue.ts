@@ -54,6 +54,8 @@ const largestCapacity = 2 ** 30
  * using consumer = SpscQueue.consumer('ticks')
  * for await (const message of consumer) console.log(message.toString())
  * ```
+ *
+ * @namespace
  */
 export const SpscQueue = {
   /**

@@ -109,6 +109,7 @@ export default {
   router: 'guides',
   out: 'site',
   customCss: 'scripts/site.css',
+  favicon: 'scripts/site-icon.svg',
   includeVersion: true,
   hideGenerator: true,
   githubPages: true,

@@ -68,4 +68,20 @@ export default defineConfig(
     files: ['**/*.{js,mjs}'],
     languageOptions: { globals: { console: 'readonly', URL: 'readonly' } },
   },
+  {
+    // They run under several runtimes, as modules and as CommonJS.
+    files: ['smoke/**/*.{mjs,cjs}'],
+    languageOptions: {
+      globals: {
+        performance: 'readonly',
+        process: 'readonly',
+        setTimeout: 'readonly',
+        clearTimeout: 'readonly',
+      },
+    },
+  },
+  {
+    files: ['smoke/**/*.cjs'],
+    languageOptions: { sourceType: 'commonjs' },
+  },
 )

@@ -1,0 +1,190 @@
+// All that is run: a name for --only, what it shows, what it needs, and how it is done. `run` returns the row's runtime,
+// platform and, if it differs from `what`, its result; it throws what went wrong.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { bundleCases } from './bundles.mjs'
+import { copyCases } from './copies.mjs'
+import { darwinCases } from './darwin.mjs'
+import { electronCases } from './electron.mjs'
+import { exchange } from './exchange.mjs'
+import { muslCases } from './musl.mjs'
+import { host, runtimes } from './site.mjs'
+import { typedExchange, typeCases } from './types.mjs'
+
+const glibc = 'linux-x64/millrace.glibc.node'
+const x64 = { host: 'linux-x64', binary: glibc, platform: 'linux-x64 glibc' }
+const node = (name) => [join(runtimes, name, 'bin/node')]
+
+/** Of a package in smoke/node_modules; known once these are installed. */
+const versionOf = (name) =>
+  JSON.parse(readFileSync(join(runtimes, name, 'package.json'), 'utf8')).version
+
+/** Runtimes that tell the story in each form of loading. */
+const told = [
+  { name: 'node20', title: () => `Node ${versionOf('node20')}`, command: node('node20'), ...x64 },
+  {
+    name: 'node22',
+    title: () => `Node ${versionOf('node22')}`,
+    command: node('node22'),
+    ...x64,
+    types: true,
+  },
+  {
+    name: 'node24',
+    title: () => `Node ${versionOf('node24')}`,
+    command: node('node24'),
+    ...x64,
+    types: true,
+  },
+  {
+    name: 'node26',
+    title: () => `Node ${versionOf('node26')}`,
+    command: node('node26'),
+    ...x64,
+    types: true,
+  },
+  {
+    name: 'bun',
+    title: () => `Bun ${versionOf('@oven/bun-linux-x64')}`,
+    command: [join(runtimes, '@oven/bun-linux-x64/bin/bun'), '--no-install', 'run'],
+    ...x64,
+    types: true,
+  },
+  {
+    name: 'deno',
+    title: () => `Deno ${versionOf('@deno/linux-x64-glibc')}`,
+    command: [
+      join(runtimes, '@deno/linux-x64-glibc/deno'),
+      'run',
+      '-A',
+      '--no-prompt',
+      '--no-remote',
+    ],
+    env: { DENO_NO_UPDATE_CHECK: '1', NO_COLOR: '1' },
+    ...x64,
+    types: true,
+  },
+  {
+    name: 'arm64',
+    title: () => `Node ${versionOf('node-arm64')} (qemu)`,
+    command: ['qemu-aarch64-static', '-L', '/usr/aarch64-linux-gnu', ...node('node-arm64')],
+    host: 'linux-x64',
+    binary: 'linux-arm64/millrace.glibc.node',
+    platform: 'linux-arm64 glibc',
+    needs: ['qemu-user-static', 'libstdc++6-arm64-cross'],
+    seconds: 300,
+  },
+  {
+    name: 'arm',
+    title: () => `Node ${versionOf('node-arm')} (qemu)`,
+    command: [
+      ...['qemu-arm-static', '-L', '/usr/arm-linux-gnueabihf', ...node('node-arm')],
+      ...['--require', './older-node.cjs'],
+    ],
+    host: 'linux-x64',
+    binary: 'linux-arm/millrace.armv7.glibc.node',
+    platform: 'linux-arm v7 glibc',
+    needs: ['qemu-user-static', 'libstdc++6-armhf-cross', 'libatomic1-armhf-cross'],
+    seconds: 300,
+  },
+  // Whatever runs this, for machines that the packages above do not fit.
+  {
+    name: 'this',
+    title: () => `Node ${process.versions.node}`,
+    command: [process.execPath],
+    platform: `${host} (this machine)`,
+    extra: host === 'linux-x64',
+    own: true,
+  },
+]
+
+const forms = [
+  { form: 'import', file: 'main.mjs', what: 'import, main thread; one side killed' },
+  { form: 'require', file: 'main.cjs', what: 'require, main thread; one side killed' },
+  { form: 'worker', file: 'worker.mjs', what: 'workers; one side terminated', worker: true },
+]
+
+const storyCases = told.flatMap(
+  ({ name, title, command, platform, env, seconds, types, ...rest }) => [
+    ...forms.map(({ form, file, what, worker }) => ({
+      name: `${name}/${form}`,
+      what,
+      ...rest,
+      async run({ app }) {
+        const side = [...command, file]
+        await exchange({ left: side, worker, cwd: app, env, seconds })
+        return { runtime: title(), platform }
+      },
+    })),
+    ...(types
+      ? [
+          {
+            name: `${name}/typescript`,
+            what: 'a .ts file, run as it is',
+            ...rest,
+            async run({ app }) {
+              await typedExchange([...command, 'typed.ts'], { cwd: app, env })
+              return { runtime: title(), platform }
+            },
+          },
+        ]
+      : []),
+  ],
+)
+
+/** Two runtimes meet: what one writes the other reads. */
+const meetings = [
+  ['node20', 'bun'],
+  ['deno', 'node26'],
+  ['bun', 'deno'],
+  ['node22', 'arm64'],
+  ['arm64', 'node24'],
+].map(([left, right]) => {
+  const [one, other] = [left, right].map((name) => told.find((runtime) => runtime.name === name))
+  return {
+    name: `meet/${left}-${right}`,
+    what: 'each side another runtime',
+    host: 'linux-x64',
+    binary: other.binary,
+    needs: [...(one.needs ?? []), ...(other.needs ?? [])],
+    async run({ app }) {
+      await exchange({
+        left: [...one.command, 'main.mjs'],
+        right: [...other.command, 'main.mjs'],
+        cwd: app,
+        env: { ...one.env, ...other.env },
+        seconds: 300,
+      })
+      const platform = [...new Set([one.platform, other.platform])].join(', ')
+      return { runtime: `${one.title()}, ${other.title()}`, platform }
+    },
+  }
+})
+
+export const cases = [
+  ...storyCases,
+  ...meetings,
+  ...copyCases,
+  ...typeCases,
+  ...bundleCases,
+  ...electronCases,
+  ...muslCases,
+  ...darwinCases,
+]
+
+/** What a complete run leaves open, and why. */
+export function notExecuted(chosen) {
+  const ran = new Set(chosen.map(({ name }) => name))
+  const unchosen = cases.filter(({ name, extra }) => !ran.has(name) && !extra)
+  const open = {
+    'Electron itself': 'its binary is no npm package; the refusal of external buffers is simulated',
+    'Node for musl': 'npm has none that runs without a musl libstdc++; Alpine in CI runs the tests',
+    'darwin-x64, darwin-arm64': 'needs macOS; the files are parsed here, CI runs the tests there',
+    'linux-arm64 musl': 'there is no musl loader for arm64 on Debian x64; Alpine on arm64 in CI',
+  }
+  if (unchosen.length > 0) {
+    open[`${unchosen.length} cases`] = 'not chosen, or for another kind of machine than this one'
+  }
+  return open
+}

@@ -96,3 +96,8 @@ export function timeoutError(what: string, milliseconds: number): MillraceError 
     `${what} did not happen within ${String(milliseconds)} ms`,
   )
 }
+
+/** Does this runtime forbid ArrayBuffers over shared memory? */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof MillraceError && error.code === 'ERR_MILLRACE_UNSUPPORTED_RUNTIME'
+}

@@ -117,6 +117,7 @@ export interface NativeFrameWriter extends NativeFramesSide {
   publish(slot: number, length: number, timestamp: bigint | undefined): number
   discard(slot: number): void
   write(slot: number, offset: number, source: ArrayBufferView): number
+  writeHeader(slot: number, source: ArrayBufferView): number
   readers(): number
   watchReaders(): boolean
 }
@@ -141,6 +142,7 @@ export interface NativeFrameReader extends NativeFramesSide {
   latest(): number
   release(slot: number, sequence: number): number
   read(slot: number, sequence: number, offset: number, target: ArrayBufferView): number
+  readHeader(slot: number, sequence: number, target: ArrayBufferView): number
   slotBuffer(slot: number): ArrayBuffer
   /** Received, lost, skipped, joined after, waiting, held. */
   counters(): Float64Array

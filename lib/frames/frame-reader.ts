@@ -4,10 +4,11 @@ import {
   closedError,
   corruptError,
   invalidArgument,
+  isRefusal,
   MillraceError,
   timeoutError,
 } from '../base/errors.js'
-import { Frame, PoolViews, type FrameKeeper } from './frame.js'
+import { Frame, PoolViews, userHeaderBytes, type FrameKeeper } from './frame.js'
 import { native, Outcome, peerStates, type NativeFrameReader } from '../base/native.js'
 import { openWhenThere } from '../base/opening.js'
 import {
@@ -133,8 +134,9 @@ export class FrameReader {
       tuning,
     )
     const isClosed = () => this.#closed
+    const pool = new PoolViews(handle, () => (this.#buffer ??= handle.buffer()))
     this.#keeper = {
-      pool: new PoolViews(handle, () => (this.#buffer ??= handle.buffer())),
+      pool,
       get closed() {
         return isClosed()
       },
@@ -153,6 +155,16 @@ export class FrameReader {
           `${String(target.byteLength)} bytes at offset ${String(offset)} are not within the ` +
             `${String(frame.byteLength)} bytes of the frame`,
         )
+      },
+      header: (frame) => {
+        try {
+          return pool.header(frame.slot)
+        } catch (error) {
+          if (!isRefusal(error)) throw error
+          const copy = new Uint8Array(userHeaderBytes)
+          handle.readHeader(frame.slot, frame.sequence, copy)
+          return copy
+        }
       },
       ownBuffer: (slot) => {
         if (!detachOnRelease) return undefined

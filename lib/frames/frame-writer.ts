@@ -131,6 +131,9 @@ export class FrameWriter {
             'bytes of a slot',
         )
       },
+      copyHeader: (slot, header) => {
+        if (handle.writeHeader(slot, header) < 0) throw closedError(this.#title)
+      },
     }
   }
 

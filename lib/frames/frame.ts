@@ -6,6 +6,7 @@ import type { ViewConstructor } from '../memory/shared-memory.js'
 
 /** Bytes of the header every frame has for the user's own facts (format, width, …). */
 export const userHeaderBytes = 64
+const emptyHeader = new Uint8Array(userHeaderBytes)
 
 /** @internal Where the slots of a channel lie, and their views, made once each. */
 export class PoolViews {
@@ -102,6 +103,7 @@ export interface LoanOffice {
   publish(slot: number, length: number, timestamp: bigint | undefined): number
   discard(slot: number): void
   copyIn(slot: number, offset: number, source: ArrayBufferView): void
+  copyHeader(slot: number, header: Uint8Array): void
   /** Whether anything was ever put into this slot's header. */
   readonly usedHeaders: boolean[]
 }
@@ -117,7 +119,7 @@ export class LoanedFrame {
     this.#office = office
     this.#slot = slot
     if (office.usedHeaders[slot] === true) {
-      office.pool.header(slot).fill(0)
+      office.copyHeader(slot, emptyHeader)
       office.usedHeaders[slot] = false
     }
   }
@@ -177,7 +179,8 @@ export class LoanedFrame {
       if (header.length > userHeaderBytes) {
         throw invalidArgument(`header must have at most ${String(userHeaderBytes)} bytes`)
       }
-      this.header.set(header)
+      this.#office.usedHeaders[this.#slot] = true
+      this.#office.copyHeader(this.#slot, header)
     }
     const sequence = this.#office.publish(this.#slot, byteLength, timestamp)
     this.#state = 'published'
@@ -216,6 +219,7 @@ export interface FrameKeeper {
   readonly closed: boolean
   release(frame: Frame): void
   copyOut(frame: Frame, offset: number, target: ArrayBufferView): void
+  header(frame: Frame): Uint8Array
   /** A buffer for this slot alone, to be detached on release; only in debug mode. */
   ownBuffer(slot: number): ArrayBuffer | undefined
 }
@@ -274,10 +278,10 @@ export class Frame {
     return this.view(Uint8Array)
   }
 
-  /** The 64 bytes of the user's own facts. */
+  /** The 64 bytes of the user's own facts; a copy where memory cannot be borrowed (Electron). */
   get header(): Uint8Array {
     this.#assertHeld()
-    return this.#keeper.pool.header(this.slot)
+    return this.#keeper.header(this)
   }
 
   /** The frame as a typed array, e.g. `frame.view(Float32Array)`; by default all of it. */

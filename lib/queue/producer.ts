@@ -227,6 +227,13 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
     )
   }
 
+  /** As `#pushSome`, where messages cannot be laid down in place (Electron): one call for each. */
+  #pushEach(messages: readonly Uint8Array[], from: number): number {
+    let sent = 0
+    while (from + sent < messages.length && this.#pushNow(messages[from + sent]!)) sent++
+    return sent
+  }
+
   /** Lays messages down from index `from` on, as many as fit, and publishes them together. */
   #pushSome(messages: readonly Uint8Array[], from: number): number {
     let needed = 0
@@ -237,7 +244,9 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
     }
     this.assertOpen()
     if (needed === 0) return 0
-    const { bytes, words } = this.views()
+    const views = this.viewsIfAny()
+    if (views === undefined) return this.#pushEach(messages, from)
+    const { bytes, words } = views
     let end = messages.length
     if (needed > this.capacity || this.native.reserve(needed) < 0) {
       const room = this.native.room()

@@ -1,7 +1,7 @@
 // What the producer and the consumer of a queue have in common: closing, the peer's state, views of the
 // ring for batches.
 
-import { closedError, corruptError, MillraceError } from '../base/errors.js'
+import { closedError, corruptError, isRefusal, MillraceError } from '../base/errors.js'
 import { Outcome, peerStates, type NativeQueueSide } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
 import type { PeerState } from './spsc-queue.js'
@@ -36,6 +36,7 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
   readonly #title: string
   #closed = false
   #views: RingViews | undefined
+  #refused = false
 
   /** @internal */
   protected constructor(name: string, role: string, native: Native, tuning: Tuning) {
@@ -154,6 +155,18 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
       'ERR_MILLRACE_CLOSED',
       `the consumer of queue '${this.name}' has closed; wait for another with waitForPeer(), or close`,
     )
+  }
+
+  /** @internal As `views`, or nothing where memory cannot be borrowed. */
+  protected viewsIfAny(): RingViews | undefined {
+    if (this.#refused) return undefined
+    try {
+      return this.views()
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      this.#refused = true
+      return undefined
+    }
   }
 
   /** @internal One ArrayBuffer for all batches; throws `UNSUPPORTED_RUNTIME` where there is none. */

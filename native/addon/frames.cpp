@@ -144,6 +144,7 @@ class FrameWriterObject final : public Napi::ObjectWrap<FrameWriterObject> {
                        {
                            InstanceMethod<&FrameWriterObject::discard>("discard"),
                            InstanceMethod<&FrameWriterObject::write>("write"),
+                           InstanceMethod<&FrameWriterObject::write_header>("writeHeader"),
                            InstanceMethod<&FrameWriterObject::readers>("readers"),
                            InstanceMethod<&FrameWriterObject::park>("park"),
                            InstanceMethod<&FrameWriterObject::wait>("wait"),
@@ -198,6 +199,16 @@ class FrameWriterObject final : public Napi::ObjectWrap<FrameWriterObject> {
         handle_.payload(slot, natural(info.Env(), info[1], ~std::uint64_t{0}), source->size);
     if (payload == nullptr) return Napi::Number::New(info.Env(), kInvalid);
     std::memcpy(payload, source->data, source->size);
+    return Napi::Number::New(info.Env(), static_cast<double>(source->size));
+  }
+  // writeHeader(slot, source) copies to the start of a loaned slot's header -> bytes, or kClosed, kInvalid
+  Napi::Value write_header(const Napi::CallbackInfo& info) {
+    FrameWriter* side = handle_.side();
+    if (side == nullptr) return Napi::Number::New(info.Env(), kClosed);
+    const auto header = side->user_header(small_natural(info.Env(), info[0], layout::kMaxSlots));
+    const auto source = bytes_of(info.Env(), info[1]);
+    if (!source || source->size > header.size()) return Napi::Number::New(info.Env(), kInvalid);
+    std::memcpy(header.data(), source->data, source->size);
     return Napi::Number::New(info.Env(), static_cast<double>(source->size));
   }
   Napi::Value readers(const Napi::CallbackInfo& info) {
@@ -268,6 +279,7 @@ class FrameReaderObject final : public Napi::ObjectWrap<FrameReaderObject> {
     return DefineClass(env, "FrameReader",
                        {
                            InstanceMethod<&FrameReaderObject::read>("read"),
+                           InstanceMethod<&FrameReaderObject::read_header>("readHeader"),
                            InstanceMethod<&FrameReaderObject::slot_buffer>("slotBuffer"),
                            InstanceMethod<&FrameReaderObject::counters>("counters"),
                            InstanceMethod<&FrameReaderObject::excluded>("excluded"),
@@ -339,6 +351,19 @@ class FrameReaderObject final : public Napi::ObjectWrap<FrameReaderObject> {
         handle_.payload(slot, natural(info.Env(), info[2], ~std::uint64_t{0}), target->size);
     if (payload == nullptr) return Napi::Number::New(info.Env(), kInvalid);
     std::memcpy(target->data, payload, target->size);
+    return Napi::Number::New(info.Env(), static_cast<double>(target->size));
+  }
+  // readHeader(slot, sequence, target) copies the start of a held frame's header -> bytes, or kClosed, kInvalid
+  Napi::Value read_header(const Napi::CallbackInfo& info) {
+    FrameReader* side = handle_.side();
+    if (side == nullptr) return Napi::Number::New(info.Env(), kClosed);
+    ReceivedFrame frame;
+    frame.slot = small_natural(info.Env(), info[0], layout::kMaxSlots);
+    frame.sequence = natural(info.Env(), info[1], 0);
+    const auto header = side->user_header(frame);
+    const auto target = bytes_of(info.Env(), info[2]);
+    if (!target || target->size > header.size()) return Napi::Number::New(info.Env(), kInvalid);
+    std::memcpy(target->data, header.data(), target->size);
     return Napi::Number::New(info.Env(), static_cast<double>(target->size));
   }
   // slotBuffer(slot) -> an ArrayBuffer of its own over the slot, which can be detached by itself

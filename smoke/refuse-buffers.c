@@ -2,7 +2,8 @@
 // name for the function is changed to this one (refuse-buffers.mjs).
 //
 // napi_no_external_buffers_allowed is 22.
-int nope_create_external_arraybuffer(void* env, void* data, unsigned long length, void* finalize, void* hint, void** result) {
+int nope_create_external_arraybuffer(void* env, void* data, unsigned long length, void* finalize,
+                                     void* hint, void** result) {
   (void)env, (void)data, (void)length, (void)finalize, (void)hint, (void)result;
   return 22;
 }

@@ -9,11 +9,11 @@
  *   count: string, fingerprint: string, ending?: string }} Account
  */
 
-const messages = 1500
+export const messages = 1500
 const roundTrips = 100
-const frames = 60
+export const frames = 60
 const steps = 100
-const slotBytes = 16_384
+export const slotBytes = 16_384
 const patience = { timeout: 60_000 }
 
 /** What both accounts must say, whatever the runtime. */
@@ -198,14 +198,14 @@ async function textFrom(queue) {
 }
 
 /** @param {number} i */
-const lengthOf = (i) => (i * 37) % 1500
+export const lengthOf = (i) => (i * 37) % 1500
 
 /**
  * Bytes that follow from a number: xorshift32.
  * @param {number} seed
  * @param {number} length
  */
-function content(seed, length) {
+export function content(seed, length) {
   const bytes = new Uint8Array(length)
   let state = (Math.imul(seed, 0x9e37_79b1) | 1) >>> 0
   for (let i = 0; i < length; i++) {
@@ -222,7 +222,7 @@ function content(seed, length) {
  * @param {number} digest
  * @param {Uint8Array} bytes
  */
-function fold(digest, bytes) {
+export function fold(digest, bytes) {
   let folded = digest
   for (const byte of bytes) folded = Math.imul(folded ^ byte, 0x0100_0193)
   return folded

@@ -18,7 +18,7 @@ const node = (name) => [join(runtimes, name, 'bin/node')]
 
 /** Of a package in smoke/node_modules; known once these are installed. */
 const versionOf = (name) =>
-  JSON.parse(readFileSync(join(runtimes, name, 'package.json'), 'utf8')).version
+  JSON.parse(readFileSync(join(runtimes, name, 'package.json'), 'utf8')).version.replace(/^v/, '')
 
 /** Runtimes that tell the story in each form of loading. */
 const told = [

@@ -14,7 +14,7 @@ const external = 0x01
 const typeMask = 0x0e
 const stabMask = 0xe0
 const undefinedType = 0x0
-const dynamicLookup = 0xfe // the library's number, in n_desc
+const dynamicLookup = 0xfe // instead of a library's number in n_desc; Zig's linker writes 0
 
 /**
  * @param {Buffer} bytes
@@ -51,7 +51,8 @@ export function parseMachO(bytes) {
   const { libraries } = found
   const imported = symbols.imported.map(({ symbol, from }) => ({
     symbol,
-    from: from === dynamicLookup ? 'process' : (libraries[from - 1] ?? `library ${from}`),
+    from:
+      from === dynamicLookup || from === 0 ? 'process' : (libraries[from - 1] ?? `library ${from}`),
   }))
   return { ...found, exported: symbols.exported, imported }
 }

@@ -9,6 +9,7 @@ import { darwinCases } from './darwin.mjs'
 import { electronCases } from './electron.mjs'
 import { exchange } from './exchange.mjs'
 import { muslCases } from './musl.mjs'
+import { installerCases } from './installers.mjs'
 import { host, runtimes } from './site.mjs'
 import { typedExchange, typeCases } from './types.mjs'
 
@@ -165,6 +166,7 @@ const meetings = [
 export const cases = [
   ...storyCases,
   ...meetings,
+  ...installerCases,
   ...copyCases,
   ...typeCases,
   ...bundleCases,
@@ -179,6 +181,7 @@ export function notExecuted(chosen) {
   const unchosen = cases.filter(({ name, extra }) => !ran.has(name) && !extra)
   const open = {
     'Electron itself': 'its binary is no npm package; the refusal of external buffers is simulated',
+    'the installer of Deno': 'it takes packages from a registry only; what npm installed is run',
     'Node for musl': 'npm has none that runs without a musl libstdc++; Alpine in CI runs the tests',
     'darwin-x64, darwin-arm64': 'needs macOS; the files are parsed here, CI runs the tests there',
     'linux-arm64 musl': 'there is no musl loader for arm64 on Debian x64; Alpine on arm64 in CI',

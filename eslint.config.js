@@ -73,6 +73,7 @@ export default defineConfig(
     files: ['smoke/**/*.{mjs,cjs}'],
     languageOptions: {
       globals: {
+        AbortController: 'readonly',
         performance: 'readonly',
         process: 'readonly',
         setTimeout: 'readonly',

@@ -8,6 +8,7 @@ import { copyCases } from './copies.mjs'
 import { darwinCases } from './darwin.mjs'
 import { electronCases } from './electron.mjs'
 import { exchange } from './exchange.mjs'
+import { lifecycleTitle, tellLifecycles } from './lifecycle.mjs'
 import { muslCases } from './musl.mjs'
 import { installerCases } from './installers.mjs'
 import { host, runtimes } from './site.mjs'
@@ -118,6 +119,15 @@ const storyCases = told.flatMap(
         return { runtime: title(), platform }
       },
     })),
+    {
+      name: `${name}/lifecycle`,
+      what: lifecycleTitle,
+      ...rest,
+      async run({ app }) {
+        await tellLifecycles(command, { cwd: app, env, seconds })
+        return { runtime: title(), platform }
+      },
+    },
     ...(types
       ? [
           {

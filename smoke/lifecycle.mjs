@@ -1,0 +1,47 @@
+// How a process waits, ends and lets go under each runtime: programs/lifecycle.mjs, one process for each story.
+
+import { newName } from './exchange.mjs'
+import { describe, run } from './process.mjs'
+import { leftBehind } from './shared-memory.mjs'
+
+const wanted = {
+  openEnds: 'open',
+  unreferencedEnds: 'waiting',
+  exitWhileWaiting: 'waiting',
+  uncaughtError: '',
+  timeout: 'ERR_MILLRACE_TIMEOUT',
+  abort: 'ERR_MILLRACE_ABORTED',
+  otherSideCloses: 'undefined',
+  closedViewsAreEmpty: '0 undefined',
+  closedFramesAreEmpty: '64 0',
+  mapsAreReleased: '0',
+  blockingCalls: 'message ERR_MILLRACE_TIMEOUT',
+  semaphore: 'true',
+  event: 'set',
+  barrier: '1',
+  readersAndWriter: 'written',
+  cellChanges: 'new',
+  namelessSegment: 'handed over',
+  mappedFile: '5',
+}
+// macOS has neither /proc nor nameless memory.
+const onLinux = ['mapsAreReleased', 'namelessSegment']
+const codes = { exitWhileWaiting: 3, uncaughtError: 1 }
+
+export const lifecycleTitle = `${Object.keys(wanted).length} stories of waiting, ending and letting go`
+
+/** @param {string[]} command that runs a module */
+export async function tellLifecycles(command, { cwd, env, seconds }) {
+  const faults = []
+  for (const [story, said] of Object.entries(wanted)) {
+    if (process.platform !== 'linux' && onLinux.includes(story)) continue
+    const name = newName()
+    const ending = await run([...command, 'lifecycle.mjs', story, name], { cwd, env, seconds })
+    const behind = leftBehind(name)
+    if (ending.stdout.trim() !== said || ending.code !== (codes[story] ?? 0)) {
+      faults.push(`${story}: ${describe(ending)}`)
+    }
+    if (behind.length > 0) faults.push(`${story}: left in shared memory: ${behind.join(', ')}`)
+  }
+  if (faults.length > 0) throw new Error(faults.join('\n  '))
+}

@@ -9,7 +9,7 @@ import { darwinCases } from './darwin.mjs'
 import { electronCases } from './electron.mjs'
 import { exchange } from './exchange.mjs'
 import { lifecycleTitle, tellLifecycles } from './lifecycle.mjs'
-import { muslCases } from './musl.mjs'
+import { muslArm64IsHere, muslCases } from './musl.mjs'
 import { installerCases } from './installers.mjs'
 import { host, runtimes } from './site.mjs'
 import { typedExchange, typeCases } from './types.mjs'
@@ -194,7 +194,9 @@ export function notExecuted(chosen) {
     'the installer of Deno': 'it takes packages from a registry only; what npm installed is run',
     'Node for musl': 'npm has none that runs without a musl libstdc++; Alpine in CI runs the tests',
     'darwin-x64, darwin-arm64': 'needs macOS; the files are parsed here, CI runs the tests there',
-    'linux-arm64 musl': 'there is no musl loader for arm64 on Debian x64; Alpine on arm64 in CI',
+    ...(muslArm64IsHere
+      ? {}
+      : { 'linux-arm64 musl': "needs Debian's musl:arm64 and Zig (docs/smoke.md); Alpine in CI" }),
   }
   if (unchosen.length > 0) {
     open[`${unchosen.length} cases`] = 'not chosen, or for another kind of machine than this one'

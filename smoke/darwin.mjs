@@ -10,6 +10,9 @@ const exportedNames = ['napi_register_module_v1', 'node_api_module_get_api_versi
 const nodeApi = /^(napi|node_api)_/
 // What the linker itself puts there.
 const linkers = ['_mh_dylib_header', '_mh_bundle_header', '__dso_handle', '_dso_handle']
+// operator new and delete, which the language wants to be one for the whole process: each libc++ that is linked in
+// exports them weakly, the first one loaded is taken, and all of them are malloc and free.
+const allocation = /^_Z(?:n[wa]|d[la]P)/
 
 export const darwinCases = ['x64', 'arm64'].map((arch) => {
   const binary = `darwin-${arch}/millrace.node`
@@ -30,7 +33,8 @@ export const darwinCases = ['x64', 'arm64'].map((arch) => {
           .filter((name) => !found.exported.includes(name))
           .map((name) => `it does not export ${name}`),
         ...found.exported
-          .filter((name) => !exportedNames.includes(name) && !linkers.includes(name))
+          .filter((name) => ![...exportedNames, ...linkers].includes(name))
+          .filter((name) => !allocation.test(name))
           .map((name) => `it exports ${name}`),
         ...found.imported
           // The linker found them in no library of macOS: only Node's own may be left to the process.

@@ -1,24 +1,107 @@
-// The musl binary under musl's own loader. npm has no Node for musl that runs here (they need a libstdc++ for musl), so a
+// The musl binaries under musl's own loader. npm has no Node for musl that runs here (they need a libstdc++ for musl), so a
 // small program in C stands in: musl/engine.c answers the Node-API calls, musl/host.c does what a producer and a
 // consumer do. The other side may also be Node on glibc: what lies in shared memory is the same.
 
-import { join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
 import { expected } from './programs/story.mjs'
 import { newName } from './exchange.mjs'
 import { describe, run, succeed } from './process.mjs'
 import { leftBehind } from './shared-memory.mjs'
-import { here, runtimes } from './site.mjs'
+import { here, root, runtimes } from './site.mjs'
 
-const binary = 'linux-x64/millrace.musl.node'
-const loader = '/lib/ld-musl-x86_64.so.1'
 const node = [join(runtimes, 'node22/bin/node'), 'plain.mjs']
-const common = { host: 'linux-x64', binary, needs: ['musl', 'musl-tools', 'gcc'] }
 
-let compiled
+/** `zig`, if it is on PATH, in the repository's node_modules, or where ZIG says. */
+const zig = [
+  process.env['ZIG'],
+  join(root, 'node_modules/.bin/zig'),
+  ...(process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'zig')),
+].find((file) => file !== undefined && existsSync(file))
 
-/** The host program; compiled once. */
-function host(scratch) {
-  const program = join(scratch, 'musl-host')
+/** Of Debian's package musl:arm64, which a machine with another processor rarely has. */
+const arm64Loader = process.env['MUSL_ARM64_LOADER'] ?? '/lib/ld-musl-aarch64.so.1'
+
+const processors = [
+  {
+    name: 'musl',
+    platform: 'linux-x64 musl',
+    binary: 'linux-x64/millrace.musl.node',
+    loader: ['/lib/ld-musl-x86_64.so.1'],
+    compiler: ['musl-gcc'],
+    needs: ['musl', 'musl-tools', 'gcc'],
+    seconds: 60,
+  },
+  {
+    name: 'musl-arm64',
+    platform: 'linux-arm64 musl (qemu)',
+    binary: 'linux-arm64/millrace.musl.node',
+    loader: ['qemu-aarch64-static', arm64Loader],
+    compiler: [zig ?? 'zig', 'cc', '-target', 'aarch64-linux-musl', '-dynamic'],
+    needs: ['qemu-user-static'],
+    extra: zig === undefined || !existsSync(arm64Loader),
+    seconds: 300,
+  },
+]
+
+const meetings = [
+  { form: 'musl', left: 'musl', right: 'musl', what: 'the core through Node-API stubs' },
+  { form: 'to-glibc', left: 'musl', right: 'glibc', what: 'musl sends, Node on glibc receives' },
+  { form: 'from-glibc', left: 'glibc', right: 'musl', what: 'Node on glibc sends, musl receives' },
+]
+
+export const muslArm64IsHere = !processors[1].extra
+
+export const muslCases = processors.flatMap(
+  ({ name: processor, platform, binary, loader, compiler, seconds, ...rest }) => {
+    const compile = once((scratch) => compileHost(compiler, join(scratch, `host-${processor}`)))
+    const command = async ({ app, scratch }) => [
+      ...loader,
+      await compile(scratch),
+      join(app, 'node_modules/millrace/prebuilds', binary),
+    ]
+    const common = { host: 'linux-x64', binary, ...rest }
+    const row = { runtime: 'C host, Node-API stubs', platform }
+    return [
+      {
+        name: `${processor}/load`,
+        what: 'module registered; lock, counter, semaphore, cell, memory, list',
+        ...common,
+        async run(site) {
+          const name = newName()
+          const said = await succeed([...(await command(site)), 'all', name], { seconds })
+          assertClean(name)
+          if (JSON.parse(said).all !== true) throw new Error(said)
+          return row
+        },
+      },
+      ...meetings.map(({ form, left, right, what }) => ({
+        name: `${processor}/${form}`,
+        what: `${what}; one side killed`,
+        ...common,
+        async run(site) {
+          const program = await command(site)
+          const name = newName()
+          const side = (kind, role) =>
+            run([...(kind === 'musl' ? program : node), role, name], { cwd: site.app, seconds })
+          await judge(name, [side(left, 'produce'), side(right, 'consume')])
+          return row
+        },
+      })),
+    ]
+  },
+)
+
+async function judge(name, sides) {
+  const [sent, received] = await Promise.all(sides)
+  assertClean(name)
+  const { digest, ending } = received.code === 0 ? JSON.parse(received.stdout) : {}
+  const killed = sent.signal === 'SIGKILL' && !sent.timedOut
+  if (killed && digest === expected().digest && ending === 'ERR_MILLRACE_PEER_GONE') return
+  throw new Error(`left: ${describe(sent)}\n  right: ${describe(received)}`)
+}
+
+async function compileHost(compiler, program) {
   const sources = ['engine.c', 'host.c'].map((file) => join(here, 'musl', file))
   const flags = [
     '-std=gnu11',
@@ -30,68 +113,16 @@ function host(scratch) {
     '-rdynamic',
   ]
   const headers = ['-isystem', join(runtimes, 'node-api-headers/include')]
-  compiled ??= succeed(['musl-gcc', ...flags, ...headers, '-o', program, ...sources, '-pthread'])
-  return compiled.then(() => program)
+  await succeed([...compiler, ...flags, ...headers, '-o', program, ...sources, '-pthread'], {
+    seconds: 120,
+  })
+  return program
 }
 
-const meetings = [
-  { name: 'musl/musl', left: 'musl', right: 'musl', what: 'the core through Node-API stubs' },
-  {
-    name: 'musl/to-glibc',
-    left: 'musl',
-    right: 'glibc',
-    what: 'musl sends, Node on glibc receives',
-  },
-  {
-    name: 'musl/from-glibc',
-    left: 'glibc',
-    right: 'musl',
-    what: 'Node on glibc sends, musl receives',
-  },
-]
-
-export const muslCases = [
-  {
-    name: 'musl/load',
-    what: 'module registered; lock, counter, semaphore, cell, memory, list',
-    ...common,
-    async run({ app, scratch }) {
-      const name = newName()
-      const command = [loader, await host(scratch), addonIn(app), 'all', name]
-      const said = JSON.parse(await succeed(command))
-      assertClean(name)
-      if (said.all !== true) throw new Error(JSON.stringify(said))
-      return row()
-    },
-  },
-  ...meetings.map(({ name: title, left, right, what }) => ({
-    name: title,
-    what: `${what}; one side killed`,
-    ...common,
-    async run({ app, scratch }) {
-      const program = [loader, await host(scratch), addonIn(app)]
-      const name = newName()
-      const side = (kind, role) =>
-        run([...(kind === 'musl' ? program : node), role, name], { cwd: app })
-      const [sent, received] = await Promise.all([side(left, 'produce'), side(right, 'consume')])
-      assertClean(name)
-      const { digest, ending } = JSON.parse(received.stdout || '{}')
-      if (
-        sent.signal !== 'SIGKILL' ||
-        sent.timedOut ||
-        received.code !== 0 ||
-        digest !== expected().digest ||
-        ending !== 'ERR_MILLRACE_PEER_GONE'
-      ) {
-        throw new Error(`left: ${describe(sent)}\n  right: ${describe(received)}`)
-      }
-      return row()
-    },
-  })),
-]
-
-const row = () => ({ runtime: 'C host, Node-API stubs', platform: 'linux-x64 musl' })
-const addonIn = (app) => join(app, 'node_modules/millrace/prebuilds', binary)
+function once(make) {
+  let made
+  return (argument) => (made ??= make(argument))
+}
 
 function assertClean(name) {
   const behind = leftBehind(name)

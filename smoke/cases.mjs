@@ -151,6 +151,8 @@ const meetings = [
   ['bun', 'deno'],
   ['node22', 'arm64'],
   ['arm64', 'node24'],
+  ['node24', 'arm'], // 64 bits and 32
+  ['arm', 'bun'],
 ].map(([left, right]) => {
   const [one, other] = [left, right].map((name) => told.find((runtime) => runtime.name === name))
   return {

@@ -2,9 +2,7 @@
   'targets': [
     {
       'target_name': 'millrace',
-      'sources': [
-        '<!@(node -p "require(\'fs\').readdirSync(\'native/addon\').filter(f => f.endsWith(\'.cpp\')).map(f => \'native/addon/\' + f).join(\' \')")',
-      ],
+      'sources': ['native/addon.cpp'],
       'include_dirs': ['native/include'],
       'dependencies': ['<!(node -p "require(\'node-addon-api\').targets"):node_addon_api'],
       'defines': [

@@ -3,23 +3,55 @@
 import { MillraceError } from './base/errors.js'
 
 // Importing a builtin costs a module that is the first to do it 2 ms; this costs nothing.
-const { existsSync } = process.getBuiltinModule('node:fs')
+const { existsSync, readFileSync } = process.getBuiltinModule('node:fs')
 
 /**
  * The addon below `root`. A tree that compiled its own is the common case of development, and loading that
  * file by its name takes a third of the time that `require` and the search of node-gyp-build do.
+ *
+ * `PREBUILDS_ONLY` leaves out what was compiled here, `npm_config_build_from_source` what was not.
  */
 export function findAddon(root: string): unknown {
   const compiled = `${root}/build/Release/millrace.node`
-  if (process.env['PREBUILDS_ONLY'] === undefined && existsSync(compiled)) {
+  const { PREBUILDS_ONLY: prebuilt, npm_config_build_from_source: fromSource } = process.env
+  const own = fromSource === 'true' || fromSource === 'millrace'
+  if (own || (prebuilt === undefined && existsSync(compiled))) {
     const module = { exports: {} }
     process.dlopen(module, compiled)
     return module.exports
   }
-  const { createRequire } = process.getBuiltinModule('node:module')
-  const require = createRequire(import.meta.url)
-  const search = require('node-gyp-build') as { resolve(root: string): string }
-  return require(assertTrusted(search.resolve(root), root))
+  return withLibc(() => {
+    const { createRequire } = process.getBuiltinModule('node:module')
+    const require = createRequire(import.meta.url)
+    const search = require('node-gyp-build') as { resolve(root: string): string }
+    return require(assertTrusted(search.resolve(root), root)) as unknown
+  })
+}
+
+/** node-gyp-build takes every system but Alpine for glibc; it believes LIBC, which it reads when it is loaded. */
+function withLibc<T>(search: () => T): T {
+  const before = process.env['LIBC']
+  if (before !== undefined || process.platform !== 'linux') return search()
+  process.env['LIBC'] = libc()
+  try {
+    return search()
+  } finally {
+    delete process.env['LIBC']
+  }
+}
+
+/** The C library that this process runs on: that of the runtime, whatever else is installed. */
+export function libc(): 'glibc' | 'musl' {
+  try {
+    return libcIn(readFileSync('/proc/self/maps', 'latin1'))
+  } catch {
+    return existsSync('/etc/alpine-release') ? 'musl' : 'glibc' // without /proc
+  }
+}
+
+/** musl is one file, the loader: ld-musl-<arch>.so.1, or libc.so that it leads to; glibc's ends in .so.6. */
+export function libcIn(maps: string): 'glibc' | 'musl' {
+  return /\/(?:ld-musl-[^/]*|libc\.musl-[^/]*|libc\.so)$/mu.test(maps) ? 'musl' : 'glibc'
 }
 
 /**
@@ -39,20 +71,23 @@ export function load(
   architecture: string,
   find: (root: string) => unknown,
 ): unknown {
-  const here = `${platform}-${architecture}, Node ${process.version}`
+  const system =
+    platform === 'linux' ? `${platform}-${architecture} (${libc()})` : `${platform}-${architecture}`
+  const here = `${system}, Node ${process.version}`
   if (platform !== 'linux' && platform !== 'darwin') {
     throw new MillraceError(
       'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
       `millrace runs on Linux and macOS, not on ${here}; on Windows use it inside WSL 2`,
     )
   }
+  const root = `${import.meta.dirname}/..`
   try {
-    return find(`${import.meta.dirname}/..`)
+    return find(root)
   } catch (cause) {
     throw new MillraceError(
       'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
       `millrace has no working binary for ${here}; with a C++20 compiler installed, build one: ` +
-        'npm rebuild millrace --build-from-source',
+        'npm explore millrace -- node-gyp rebuild',
       { cause },
     )
   }

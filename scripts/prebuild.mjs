@@ -1,0 +1,171 @@
+// Builds the binaries that the package brings, for all platforms on any of them: npm run prebuild [-- [--zig <path>] target...]
+//
+// One cross compiler for all, even for the machine it runs on: what a distribution's compiler links needs that
+// distribution's glibc or a newer one, and its libstdc++. These need glibc 2.17, or any musl, and no C++ library.
+// Node-API is the whole interface, so one binary per target serves every Node, Bun and Deno. The same sources
+// and the same compiler (native/prebuild/package-lock.json) give the same bytes, wherever they are built.
+import { Buffer } from 'node:buffer'
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import process from 'node:process'
+import { parseArgs } from 'node:util'
+import { describeBinary } from './binary-format.mjs'
+import { root } from './native-build.mjs'
+import { findZig } from './zig.mjs'
+
+/** The most bytes of a binary. */
+const limit = 350_000
+
+/** musl's CMSG_NXTHDR compares a signed number with an unsigned one. */
+const muslFlags = ['-Wno-sign-compare']
+
+/** The names of files are those that node-gyp-build looks for. */
+export const targets = [
+  { name: 'linux-x64-glibc', zig: 'x86_64-linux-gnu.2.17', file: 'linux-x64/millrace.glibc.node' },
+  {
+    name: 'linux-x64-musl',
+    zig: 'x86_64-linux-musl',
+    file: 'linux-x64/millrace.musl.node',
+    flags: muslFlags,
+  },
+  {
+    name: 'linux-arm64-glibc',
+    zig: 'aarch64-linux-gnu.2.17',
+    file: 'linux-arm64/millrace.glibc.node',
+  },
+  {
+    name: 'linux-arm64-musl',
+    zig: 'aarch64-linux-musl',
+    file: 'linux-arm64/millrace.musl.node',
+    flags: muslFlags,
+  },
+  {
+    name: 'linux-arm-glibc',
+    zig: 'arm-linux-gnueabihf.2.17',
+    file: 'linux-arm/millrace.armv7.glibc.node',
+  },
+  { name: 'darwin-x64', zig: 'x86_64-macos.11.0', file: 'darwin-x64/millrace.node' },
+  { name: 'darwin-arm64', zig: 'aarch64-macos.11.0', file: 'darwin-arm64/millrace.node' },
+]
+
+/** What a binary may need of the system: C libraries. */
+const allowedLibraries =
+  /^(lib(c|m|dl|rt|pthread)\.so(\.\d+)?|ld-linux[-\w]*\.so\.\d|\/usr\/lib\/libSystem\.B\.dylib)$/
+
+const flags = [
+  ...['-std=c++20', '-fno-exceptions', '-fno-rtti', '-pthread', '-fPIC', '-shared'],
+  // The smallest code (-Oz, which Zig's own driver takes for -Os). Calls from JavaScript cost ten times what is in
+  // them.
+  ...['-Os', '-Xclang', '-Oz', '-fomit-frame-pointer'],
+  ...['-ffunction-sections', '-fdata-sections'],
+  ...['-fno-unwind-tables', '-fno-asynchronous-unwind-tables'],
+  ...['-fvisibility=hidden', '-fvisibility-inlines-hidden'],
+  '-fvisibility-global-new-delete=force-hidden',
+  ...['-Wall', '-Wextra', '-Werror', '-D_FILE_OFFSET_BITS=64', '-DNDEBUG', '-s'],
+  // As in binding.gyp.
+  ...['-DNAPI_VERSION=8', '-DNODE_GYP_MODULE_NAME=millrace', '-DBUILDING_NODE_EXTENSION'],
+  ...['-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
+  ...['-Inative/include', '-isystem', 'node_modules/node-api-headers/include'],
+  ...['-isystem', 'node_modules/node-addon-api'],
+]
+const linkFlags = {
+  // nodelete: a thread of the addon may outlive the worker that loaded it.
+  elf: ['-flto', '-Wl,--gc-sections', '-Wl,-z,nodelete', '-ldl', '-lrt'],
+  // Node supplies the symbols of Node-API when it loads the addon.
+  'mach-o': ['-Wl,-dead_strip', '-Wl,-x', '-Wl,-undefined,dynamic_lookup'],
+}
+
+async function build(zig, target, scratch) {
+  const made = join(scratch, 'millrace.node')
+  const format = target.name.startsWith('darwin') ? 'mach-o' : 'elf'
+  await quietly(zig, [
+    ...['c++', '-target', target.zig, ...flags, ...(target.flags ?? []), ...linkFlags[format]],
+    ...['native/addon.cpp', 'native/prebuild/no_exceptions.cpp', '-o', made],
+  ])
+  const content = readFileSync(made)
+  const described = describeBinary(content)
+  const faults = judge(target, format, content, described)
+  if (faults.length > 0) throw new Error(`${target.name}: ${faults.join('; ')}`)
+  const file = join(root, 'prebuilds', target.file)
+  mkdirSync(dirname(file), { recursive: true })
+  renameSync(made, file)
+  return {
+    target: target.name,
+    bytes: content.length,
+    needs: described.needs.map((path) => path.split('/').at(-1)).join(' '),
+    'at least':
+      described.glibc === undefined ? (described.macos ?? '') : `glibc ${described.glibc}`,
+    sha256: createHash('sha256').update(content).digest('hex').slice(0, 16),
+  }
+}
+
+/** Shows what the compiler said only if it failed: it tells much about its own libraries. */
+async function quietly(command, args) {
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+  const said = []
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => said.push(chunk))
+  const [code, signal] = await new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (...outcome) => resolve(outcome))
+  })
+  if (code === 0) return
+  process.stderr.write(Buffer.concat(said))
+  throw new Error(`${command} ${args.join(' ')}: ${signal ?? `exit code ${code}`}`)
+}
+
+function judge(target, format, content, { format: found, arch, needs, offers, wants }) {
+  const faults = []
+  if (content.length > limit) faults.push(`${content.length} bytes; the limit is ${limit}`)
+  if (found !== format || arch !== target.name.split('-')[1])
+    faults.push(`it is ${found} for ${arch}`)
+  for (const library of needs) {
+    if (!allowedLibraries.test(library)) faults.push(`it needs ${library}`)
+  }
+  const plain = (symbols) => symbols.map((name) => (format === 'mach-o' ? name.slice(1) : name))
+  const entry = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
+  const linkers = ['mh_dylib_header', '_mh_dylib_header', '__dso_handle', '_dso_handle'] // in every library of macOS
+  const surplus = plain(offers).filter((name) => ![...entry, ...linkers].includes(name))
+  if (surplus.length > 0) faults.push(`it offers ${surplus.join(', ')}`)
+  if (!plain(offers).includes(entry[0])) faults.push(`it does not offer ${entry[0]}`)
+  // What the runtime itself must have beyond C and Node-API it would not load with.
+  const cpp = plain(wants).filter((name) =>
+    /^_?_Z|^__cxa_(?!atexit|finalize|thread_atexit)|^_Unwind/.test(name),
+  )
+  if (cpp.length > 0) faults.push(`it wants ${cpp.join(', ')}`)
+  return faults
+}
+
+function chosen(positionals) {
+  for (const name of positionals) {
+    if (targets.some((target) => target.name === name)) continue
+    throw new Error(
+      `unknown target ${name}; there are ${targets.map((one) => one.name).join(', ')}`,
+    )
+  }
+  return targets.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+}
+
+async function main() {
+  const { values, positionals } = parseArgs({
+    options: { zig: { type: 'string' } },
+    allowPositionals: true,
+  })
+  const wanted = chosen(positionals)
+  const zig = await findZig(values.zig)
+  const scratch = mkdtempSync(join(tmpdir(), 'millrace-prebuild-'))
+  const rows = []
+  try {
+    for (const target of wanted) {
+      console.log(`${target.name} ...`)
+      rows.push(await build(zig, target, scratch))
+    }
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+  console.table(rows)
+}
+
+if (process.argv[1] === import.meta.filename) await main()

@@ -1,0 +1,81 @@
+// Which binary is loaded, and from where.
+
+import { execFile } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { promisify } from 'node:util'
+import test from 'ava'
+import { libc, libcIn } from '#lib/binary.js'
+
+const run = promisify(execFile)
+const root = new URL('../../../', import.meta.url)
+const map = (file: string) => `7f00-7f01 r-xp 00000000 00:1a 1234                      ${file}\n`
+
+test('musl is known by its loader, on every system that has it', (t) => {
+  for (const file of [
+    '/lib/ld-musl-x86_64.so.1',
+    '/usr/lib/ld-musl-armhf.so.1',
+    '/usr/lib/libc.so',
+    '/lib/libc.musl-aarch64.so.1',
+  ]) {
+    t.is(libcIn(map('/usr/bin/node') + map(file) + map('[stack]')), 'musl', file)
+  }
+})
+
+test('all else is glibc', (t) => {
+  for (const file of [
+    '/lib/x86_64-linux-gnu/libc.so.6',
+    '/usr/lib64/libc-2.17.so',
+    '/lib64/ld-linux-x86-64.so.2',
+    '/opt/ld-musl-tools/readme',
+    '/home/me/libc.so/index.js',
+  ]) {
+    t.is(libcIn(map(file)), 'glibc', file)
+  }
+})
+
+test('the C library of this process is that which Node reports', (t) => {
+  const { header } = process.report.getReport() as { header: Record<string, unknown> }
+  t.is(libc(), header['glibcVersionRuntime'] === undefined ? 'musl' : 'glibc')
+})
+
+// A copy whose own folder has no binary is started with what would let it find another.
+const program = `
+  const { findAddon } = await import(process.argv[1])
+  try { findAddon(process.argv[2]); console.log('loaded') } catch (error) { console.log(error.message) }`
+async function find(folder: string, env: Record<string, string>): Promise<string> {
+  const module = new URL('dist/binary.js', root).href
+  const args = ['--input-type=module', '--eval', program, module, folder]
+  const { stdout } = await run(process.execPath, args, { env: { ...process.env, ...env } })
+  return stdout.trim()
+}
+
+test('who asks for a build from source gets no other binary', async (t) => {
+  for (const value of ['true', 'millrace']) {
+    const said = await find('/nowhere', { npm_config_build_from_source: value })
+    t.regex(said, /nowhere\/build\/Release\/millrace\.node/, value)
+  }
+  for (const value of ['other', '']) {
+    t.regex(await find('/nowhere', { npm_config_build_from_source: value }), /No native build/)
+  }
+  t.is(await find(new URL('.', root).pathname, { npm_config_build_from_source: 'true' }), 'loaded')
+})
+
+test('PREBUILDS_ONLY leaves out what was compiled here', async (t) => {
+  t.is(await find(new URL('.', root).pathname, {}), 'loaded')
+  t.regex(await find('/nowhere', { PREBUILDS_ONLY: '1' }), /No native build/)
+})
+
+test('the environment cannot lead it out of the package', async (t) => {
+  const elsewhere = new URL('build/Release', root).pathname
+  t.regex(
+    await find('/nowhere', { MILLRACE_PREBUILD: elsewhere }),
+    /not found|No native build|not part/,
+  )
+})
+
+test('the one translation unit has all parts of the addon', (t) => {
+  const parts = readdirSync(new URL('native/addon', root)).filter((file) => file.endsWith('.cpp'))
+  const unit = readFileSync(new URL('native/addon.cpp', root), 'utf8')
+  const included = [...unit.matchAll(/^#include "addon\/(.*)"$/gmu)].map((match) => match[1])
+  t.deepEqual(included.toSorted(), parts.toSorted())
+})

@@ -63,6 +63,8 @@ const told = [
       '--no-prompt',
       '--no-remote',
     ],
+    // Its terminate() does not wait for the worker's end: a process that ends right afterwards cuts it short.
+    terminated: ['end', 'ERR_MILLRACE_PEER_GONE'],
     env: { DENO_NO_UPDATE_CHECK: '1', NO_COLOR: '1' },
     ...x64,
     types: true,
@@ -108,14 +110,14 @@ const forms = [
 ]
 
 const storyCases = told.flatMap(
-  ({ name, title, command, platform, env, seconds, types, ...rest }) => [
+  ({ name, title, command, platform, env, seconds, types, terminated, ...rest }) => [
     ...forms.map(({ form, file, what, worker }) => ({
       name: `${name}/${form}`,
       what,
       ...rest,
       async run({ app }) {
         const side = [...command, file]
-        await exchange({ left: side, worker, cwd: app, env, seconds })
+        await exchange({ left: side, worker, terminated, cwd: app, env, seconds })
         return { runtime: title(), platform }
       },
     })),
@@ -143,6 +145,21 @@ const storyCases = told.flatMap(
       : []),
   ],
 )
+
+const permissionCase = {
+  name: 'deno/permissions',
+  what: 'with the permissions that docs/install.md asks for, and no others',
+  host: 'linux-x64',
+  binary: glibc,
+  async run({ app }) {
+    const { command, title, platform, env } = told.find(({ name }) => name === 'deno')
+    const allow = ['--allow-ffi', '--allow-read', '--allow-env']
+    const restricted = [command[0], 'run', ...allow, '--no-prompt', '--no-remote']
+    // Deno keeps /proc to those who may do everything.
+    await tellLifecycles(restricted, { cwd: app, env, except: ['mapsAreReleased'] })
+    return { runtime: title(), platform }
+  },
+}
 
 /** Two runtimes meet: what one writes the other reads. */
 const meetings = [
@@ -177,6 +194,7 @@ const meetings = [
 
 export const cases = [
   ...storyCases,
+  permissionCase,
   ...meetings,
   ...installerCases,
   ...copyCases,

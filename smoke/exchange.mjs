@@ -10,18 +10,26 @@ let count = 0
 export const newName = () => `smoke-${process.pid}-${++count}`
 
 /**
- * @param {{ left: string[], right?: string[], worker?: boolean, cwd: string, env?: object, seconds?: number }} how
+ * @param {{ left: string[], right?: string[], worker?: boolean, terminated?: string[], cwd: string, env?: object, seconds?: number }} how
  *   `left` and `right` are commands; the role and a name are appended. The left one is killed in the end, or, in a
  *   worker, terminated.
  * @returns what they said of themselves
  */
-export async function exchange({ left, right = left, worker = false, cwd, env, seconds = 60 }) {
+export async function exchange({
+  left,
+  right = left,
+  worker = false,
+  terminated = ['end'],
+  cwd,
+  env,
+  seconds = 60,
+}) {
   const name = newName()
   const start = (command, role) => run([...command, role, name], { cwd, env, seconds })
   const [sent, received] = await Promise.all([start(left, 'left'), start(right, 'right')])
   const behind = leftBehind(name)
   const faults = [
-    ...endings(sent, received, worker),
+    ...faultsOf(sent, received, worker ? terminated : undefined),
     ...(behind.length > 0 ? [`left in shared memory: ${behind.join(', ')}`] : []),
   ]
   if (faults.length > 0) {
@@ -32,9 +40,10 @@ export async function exchange({ left, right = left, worker = false, cwd, env, s
   return [accountOf(sent), accountOf(received)]
 }
 
-function endings(sent, received, worker) {
+/** `terminated`: how the end of a worker may be seen; undefined: the sender was killed. */
+function faultsOf(sent, received, terminated) {
   const faults = []
-  const leftEnds = worker ? sent.code === 0 : sent.signal === 'SIGKILL' && !sent.timedOut
+  const leftEnds = terminated ? sent.code === 0 : sent.signal === 'SIGKILL' && !sent.timedOut
   if (!leftEnds) faults.push('the left side ended otherwise than it should')
   if (received.code !== 0) faults.push('the right side failed')
   if (faults.length > 0) return faults
@@ -44,8 +53,10 @@ function endings(sent, received, worker) {
     if (one[key] !== value) faults.push(`left: ${key} is ${one[key]}, not ${value}`)
     if (other[key] !== value) faults.push(`right: ${key} is ${other[key]}, not ${value}`)
   }
-  const ending = worker ? 'end' : 'ERR_MILLRACE_PEER_GONE'
-  if (other.ending !== ending) faults.push(`the end was seen as ${other.ending}, not ${ending}`)
+  const endings = terminated ?? ['ERR_MILLRACE_PEER_GONE']
+  if (!endings.includes(other.ending)) {
+    faults.push(`the end was seen as ${other.ending}, not ${endings.join(' or ')}`)
+  }
   return faults
 }
 

@@ -12,10 +12,11 @@ import { here, root, runtimes } from './site.mjs'
 
 const node = [join(runtimes, 'node22/bin/node'), 'plain.mjs']
 
-/** `zig`, if it is on PATH, in the repository's node_modules, or where ZIG says. */
+/** Zig: where ZIG says, as `npm run prebuild` installs it, or on PATH. */
+const pinned = join(root, 'native/prebuild/node_modules/@zigc')
 const zig = [
   process.env['ZIG'],
-  join(root, 'node_modules/.bin/zig'),
+  join(pinned, 'linux-x64/bin/zig'),
   ...(process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'zig')),
 ].find((file) => file !== undefined && existsSync(file))
 
@@ -115,6 +116,7 @@ async function compileHost(compiler, program) {
   const headers = ['-isystem', join(runtimes, 'node-api-headers/include')]
   await succeed([...compiler, ...flags, ...headers, '-o', program, ...sources, '-pthread'], {
     seconds: 120,
+    env: compiler[0].startsWith(pinned) ? { ZIG_LIB_DIR: join(pinned, 'lib') } : {},
   })
   return program
 }

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -288,7 +287,7 @@ class FrameReader {
     const std::uint64_t first = writer_line.first.load(std::memory_order_relaxed);
     joined_after_ = first != 0 && first <= begun.value() ? first - 1 : begun.value();
     if (spec.history > 0) collect_history(spec.history);
-    last_sequence_ = backlog_.empty() ? joined_after_ : backlog_.front().sequence - 1;
+    last_sequence_ = backlog_.empty() ? joined_after_ : backlog_.back().sequence - 1;
     MILLRACE_CRASH_POINT("frames.join.collected");
     segment_.settle();
     // The writer may be asleep since before we came: let it look, so that it learns whom to watch.
@@ -430,7 +429,7 @@ class FrameReader {
       const bool before_us = at->sequence <= joined_after_;
       if (before_us && moved && at->sequence != expected) hole = true;
       if (before_us && !hole && backlog_.size() < wanted) {
-        backlog_.push_front(*at);
+        backlog_.push_back(*at);
         expected = at->sequence - 1;
       } else {
         drop(at->slot);
@@ -441,8 +440,8 @@ class FrameReader {
   // The next frame of the history or the queue, pinned and judged, without accounting.
   [[nodiscard]] ReceivedFrame next() {
     if (!backlog_.empty()) {
-      const Pinned entry = backlog_.front();
-      backlog_.pop_front();
+      const Pinned entry = backlog_.back();
+      backlog_.pop_back();
       return describe(entry.slot, entry.sequence);
     }
     const std::uint32_t slots = channel_.plan().slots;
@@ -539,7 +538,7 @@ class FrameReader {
   LaneConsumer queue_;
   std::uint32_t lane_ = 0;
   std::uint64_t bit_ = 0;
-  std::deque<Pinned> backlog_;
+  std::vector<Pinned> backlog_;      // from before we joined, newest first
   std::vector<std::uint64_t> held_;  // sequence held in each slot, 0 if none
   std::uint32_t held_count_ = 0;
   std::uint32_t max_held_ = 1;

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -583,15 +582,18 @@ class FrameWriter {
   void remember(std::uint32_t slot) {
     const std::uint32_t limit = channel_.plan().history;
     if (limit == 0) return;
-    history_.push_back(slot);
+    std::optional<std::uint32_t> oldest;
+    if (history_.size() < limit) {
+      history_.push_back(slot);
+    } else {
+      oldest = std::exchange(history_[oldest_at_], slot);
+      oldest_at_ = (oldest_at_ + 1) % limit;
+    }
     remembered_[slot] = true;
     MILLRACE_CRASH_POINT("frames.history.added");
-    while (history_.size() > limit) {
-      const std::uint32_t oldest = history_.front();
-      channel_.slot(oldest).holders.fetch_and(~layout::kHistoryBit, std::memory_order_acq_rel);
-      remembered_[oldest] = false;
-      history_.pop_front();
-    }
+    if (!oldest) return;
+    channel_.slot(*oldest).holders.fetch_and(~layout::kHistoryBit, std::memory_order_acq_rel);
+    remembered_[*oldest] = false;
   }
 
   // One fence for all lanes (W2), then a look at each (W3); see waiting.hpp.
@@ -623,7 +625,8 @@ class FrameWriter {
   std::vector<bool> loaned_;
   std::uint64_t loans_ = 0;
   std::vector<std::uint64_t> queued_for_;  // scratch of worth_evicting()
-  std::deque<std::uint32_t> history_;
+  std::vector<std::uint32_t> history_;     // a ring once it is full
+  std::uint32_t oldest_at_ = 0;
   std::vector<bool> remembered_;  // by slot: it is in history_
   std::uint32_t cursor_ = 0;
   std::uint64_t sequence_ = 0;

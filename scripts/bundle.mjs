@@ -8,7 +8,7 @@
 //   dist/<entry>.js        an ES module that hands on the names of the code above, so that a process has
 //                          one library, however it was loaded
 //   dist/binary.js         for its test; dist/cli is the compiler's own
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -50,6 +50,7 @@ const names = await exportedNames()
 await bundle()
 for (const entry of entries) writeFileSync(`${dist}/${entry}.js`, handOn(entry, names[entry]))
 copyDeclarations()
+dropMapsOfCommand()
 
 async function exportedNames() {
   const { metafile } = await build({
@@ -115,23 +116,28 @@ function handOn(entry, exported) {
   ].join('\n')
 }
 
-/** With their maps, which lie a folder deeper then. */
+/** Without their maps: those of the ES modules lead to the same sources. */
 function copyDeclarations() {
   mkdirSync(`${dist}/cjs`, { recursive: true })
   writeFileSync(`${dist}/cjs/package.json`, '{ "type": "commonjs" }\n')
-  const files = readdirSync(dist, { recursive: true })
-  for (const file of files.filter((name) => !/^(?:cjs|cli)\//.test(name))) {
+  for (const file of readdirSync(dist, { recursive: true })) {
+    if (/^(?:cjs|cli)\//.test(file) || !file.endsWith('.d.ts')) continue
     const copy = `${dist}/cjs/${file}`
-    if (file.endsWith('.d.ts')) {
-      mkdirSync(dirname(copy), { recursive: true })
-      cpSync(`${dist}/${file}`, copy)
-    } else if (file.endsWith('.d.ts.map')) {
-      const map = JSON.parse(readFileSync(`${dist}/${file}`, 'utf8'))
-      mkdirSync(dirname(copy), { recursive: true })
-      writeFileSync(
-        copy,
-        JSON.stringify({ ...map, sources: map.sources.map((source) => `../${source}`) }),
-      )
-    }
+    mkdirSync(dirname(copy), { recursive: true })
+    writeFileSync(copy, withoutMap(readFileSync(`${dist}/${file}`, 'utf8')))
   }
+}
+
+/** Nobody steps through the command's sources or imports it: neither they nor its declarations are packed. */
+function dropMapsOfCommand() {
+  for (const name of readdirSync(`${dist}/cli`, { recursive: true })) {
+    const file = `${dist}/cli/${name}`
+    if (name.endsWith('.map')) rmSync(file)
+    else if (/\.(?:js|d\.ts)$/.test(name))
+      writeFileSync(file, withoutMap(readFileSync(file, 'utf8')))
+  }
+}
+
+function withoutMap(text) {
+  return text.replace(/\n\/\/# sourceMappingURL=\S+\s*$/, '\n')
 }

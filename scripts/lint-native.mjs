@@ -11,7 +11,7 @@ const files = ['native', 'examples', 'test']
   .flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true }).map((file) => join(folder, file)),
   )
-  .filter((file) => /\.(cpp|hpp|h)$/.test(file))
+  .filter((file) => /\.(cpp|hpp|h)$/.test(file) && !file.includes('node_modules'))
   .sort()
 // C, which clang-tidy's configuration is not for.
 const formatted = [

@@ -180,8 +180,8 @@ class [[nodiscard]] Result {
   Result(T value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
   Result(Error&& error)                          // NOLINT(google-explicit-constructor)
       : error_(detail::boxed(std::move(error))) {}
-  Result(const Error& error)
-      : error_(detail::boxed(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(const Error& error)  // NOLINT(google-explicit-constructor)
+      : error_(detail::boxed(error)) {}
 
   [[nodiscard]] bool ok() const noexcept { return value_.has_value(); }
   [[nodiscard]] T& value() noexcept { return *value_; }
@@ -201,8 +201,8 @@ class [[nodiscard]] Result<void> {
   Result() = default;
   Result(Error&& error)  // NOLINT(google-explicit-constructor)
       : error_(detail::boxed(std::move(error))) {}
-  Result(const Error& error)
-      : error_(detail::boxed(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(const Error& error)  // NOLINT(google-explicit-constructor)
+      : error_(detail::boxed(error)) {}
 
   [[nodiscard]] bool ok() const noexcept { return error_ == nullptr; }
   [[nodiscard]] Error& error() noexcept { return *error_; }

@@ -57,7 +57,7 @@ enum class Peer {
 
 // Two sides that mean different things by the same bytes.
 inline Error schema_differs(const std::string& name, std::uint64_t found, std::uint64_t stated,
-                            std::string path) {
+                            const std::string& path) {
   char text[2][20];
   (void)std::snprintf(text[0], sizeof text[0], "%016llx", static_cast<unsigned long long>(found));
   (void)std::snprintf(text[1], sizeof text[1], "%016llx", static_cast<unsigned long long>(stated));
@@ -65,7 +65,7 @@ inline Error schema_differs(const std::string& name, std::uint64_t found, std::u
                     "'" + name + "' holds data of the schema " + text[0] +
                         ", this process states the schema " + text[1] +
                         "; use the same definition on both sides, or another name",
-                    std::move(path));
+                    path);
 }
 
 class Segment;

@@ -7,12 +7,12 @@
 import { Buffer } from 'node:buffer'
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { describeBinary } from './binary-format.mjs'
+import { makeRepeatable } from './mach-o-repeatable.mjs'
 import { root } from './native-build.mjs'
 import { findZig } from './zig.mjs'
 
@@ -75,7 +75,12 @@ const linkFlags = {
   // nodelete: a thread of the addon may outlive the worker that loaded it.
   elf: ['-flto', '-Wl,--gc-sections', '-Wl,-z,nodelete', '-ldl', '-lrt'],
   // Node supplies the symbols of Node-API when it loads the addon.
-  'mach-o': ['-Wl,-dead_strip', '-Wl,-x', '-Wl,-undefined,dynamic_lookup'],
+  'mach-o': [
+    '-Wl,-install_name,@rpath/millrace.node',
+    '-Wl,-dead_strip',
+    '-Wl,-x',
+    '-Wl,-undefined,dynamic_lookup',
+  ],
 }
 
 async function build(zig, target, scratch) {
@@ -83,15 +88,16 @@ async function build(zig, target, scratch) {
   const format = target.name.startsWith('darwin') ? 'mach-o' : 'elf'
   await quietly(zig, [
     ...['c++', '-target', target.zig, ...flags, ...(target.flags ?? []), ...linkFlags[format]],
-    ...['native/addon.cpp', 'native/prebuild/no_exceptions.cpp', '-o', made],
+    ...['native/addon.cpp', 'native/prebuild/no_exceptions.cpp', '-o', relative(root, made)],
   ])
   const content = readFileSync(made)
+  if (format === 'mach-o') makeRepeatable(content)
   const described = describeBinary(content)
   const faults = judge(target, format, content, described)
   if (faults.length > 0) throw new Error(`${target.name}: ${faults.join('; ')}`)
   const file = join(root, 'prebuilds', target.file)
   mkdirSync(dirname(file), { recursive: true })
-  renameSync(made, file)
+  writeFileSync(file, content)
   return {
     target: target.name,
     bytes: content.length,
@@ -155,7 +161,9 @@ async function main() {
   })
   const wanted = chosen(positionals)
   const zig = await findZig(values.zig)
-  const scratch = mkdtempSync(join(tmpdir(), 'millrace-prebuild-'))
+  // The same name each time, and relative: macOS binaries hold a digest of what the linker was told.
+  const scratch = join(root, 'build-native', 'prebuild')
+  mkdirSync(scratch, { recursive: true })
   const rows = []
   try {
     for (const target of wanted) {

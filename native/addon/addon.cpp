@@ -19,13 +19,13 @@ Napi::Value configure(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
   environment.configure(options.Get("makeError").As<Napi::Function>(),
                         options.Get("onWake").As<Napi::Function>(),
-                        options.Get("uv").ToBoolean().Value());
+                        truth(info.Env(), options.Get("uv")));
   return environment.wake_list();
 }
 
 // hold(alive): whether somebody waits who should keep the event loop alive.
 void hold(const Napi::CallbackInfo& info) {
-  Environment::of(info.Env()).hold(info[0].ToBoolean().Value());
+  Environment::of(info.Env()).hold(truth(info.Env(), info[0]));
 }
 
 void close_all(const Napi::CallbackInfo& info) {
@@ -42,24 +42,24 @@ Napi::Value answer(const Napi::CallbackInfo& info, const Result<bool>& result) {
 
 // unlinkChannel(letter, name) -> was there one? The letters are those of layout::Kind.
 Napi::Value unlink_channel_(const Napi::CallbackInfo& info) {
-  const std::string letter = info[0].ToString().Utf8Value();
+  const std::string letter = text_of(info[0]);
   if (letter.size() != 1 || letter[0] < 'a' || letter[0] > 'z') {
     return answer(info, make_error(Code::invalid_argument, "there is no such kind of channel"));
   }
-  return answer(info, unlink_channel(letter[0], info[1].ToString().Utf8Value()));
+  return answer(info, unlink_channel(letter[0], text_of(info[1])));
 }
 
 Napi::Value unlink_memory(const Napi::CallbackInfo& info) {
-  return answer(info, SharedMemory::unlink(info[0].ToString().Utf8Value()));
+  return answer(info, SharedMemory::unlink(text_of(info[0])));
 }
 
 Napi::Value unlink_semaphore(const Napi::CallbackInfo& info) {
-  return answer(info, Semaphore::unlink(info[0].ToString().Utf8Value()));
+  return answer(info, Semaphore::unlink(text_of(info[0])));
 }
 
 // unlinkFile(path) -> was there one?
 Napi::Value unlink_file(const Napi::CallbackInfo& info) {
-  return answer(info, os::unlink_file(info[0].ToString().Utf8Value()));
+  return answer(info, os::unlink_file(text_of(info[0])));
 }
 
 // detach(buffer): views of it become empty.

@@ -82,32 +82,42 @@ inline std::uint64_t nanoseconds(napi_env env, napi_value milliseconds) noexcept
   return ns >= 9e18 ? std::uint64_t{9'000'000'000'000'000'000U} : static_cast<std::uint64_t>(ns);
 }
 
+// The two below convert nothing: in a worker that is being terminated conversions fail at any instant, and the empty
+// value that comes of it ends the process when it is asked for what it holds.
+
+// A boolean; everything else gives false.
+inline bool truth(napi_env env, napi_value value) noexcept {
+  bool result = false;
+  return napi_get_value_bool(env, value, &result) == napi_ok && result;
+}
+// A string; everything else gives an empty one.
+inline std::string text_of(const Napi::Value& value) {
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
 // Fields of an options object.
 class Options {
  public:
   explicit Options(const Napi::Value& value)
-      : object_(value.IsObject() ? value.As<Napi::Object>() : Napi::Object::New(value.Env())) {}
+      : object_(value.IsObject() ? value.As<Napi::Object>() : Napi::Object()) {}
 
-  [[nodiscard]] std::string text(const char* key) const {
-    const Napi::Value value = object_.Get(key);
-    return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
-  }
+  [[nodiscard]] std::string text(const char* key) const { return text_of(get(key)); }
   // A name, the descriptor of a nameless segment, or { file: path }.
   [[nodiscard]] Place place() const {
-    const Napi::Value value = object_.Get("place");
+    const Napi::Value value = get("place");
     if (value.IsNumber()) return Place::nameless(value.As<Napi::Number>().Int32Value());
     if (value.IsObject()) return Place::file(Options(value).text("file"));
     return text("place");
   }
   // { hugePages, lock, prefault, zeroOnClose, numa: { policy, nodes } }
   [[nodiscard]] os::MemoryOptions memory() const {
-    const Options given(object_.Get("memory"));
+    const Options given(get("memory"));
     os::MemoryOptions memory;
     memory.huge_pages = given.flag("hugePages");
     memory.lock = given.flag("lock");
     memory.prefault = given.flag("prefault");
     memory.zero_on_close = given.flag("zeroOnClose");
-    const Options numa(given.object_.Get("numa"));
+    const Options numa(given.get("numa"));
     const std::string policy = numa.text("policy");
     if (policy == "bind") memory.numa = os::NumaPolicy::bind;
     if (policy == "preferred") memory.numa = os::NumaPolicy::preferred;
@@ -131,8 +141,8 @@ class Options {
     return list;
   }
   [[nodiscard]] std::uint64_t number(const char* key, std::uint64_t otherwise) const {
-    const Napi::Value value = object_.Get(key);
-    return value.IsNumber() ? natural(object_.Env(), value, otherwise) : otherwise;
+    const Napi::Value value = get(key);
+    return value.IsNumber() ? natural(value.Env(), value, otherwise) : otherwise;
   }
   [[nodiscard]] std::uint32_t small(const char* key, std::uint32_t otherwise) const {
     const std::uint64_t value = number(key, otherwise);
@@ -141,17 +151,17 @@ class Options {
                                           : value);
   }
   [[nodiscard]] bool flag(const char* key) const {
-    const Napi::Value value = object_.Get(key);
+    const Napi::Value value = get(key);
     return value.IsBoolean() && value.As<Napi::Boolean>().Value();
   }
   [[nodiscard]] std::optional<uid_t> user(const char* key) const {
-    const Napi::Value value = object_.Get(key);
+    const Napi::Value value = get(key);
     if (!value.IsNumber()) return std::nullopt;
     return static_cast<uid_t>(value.As<Napi::Number>().Uint32Value());
   }
   // The fingerprint of a schema; 0: none.
   [[nodiscard]] std::uint64_t schema() const {
-    const Napi::Value value = object_.Get("schema");
+    const Napi::Value value = get("schema");
     bool lossless = false;
     return value.IsBigInt() ? value.As<Napi::BigInt>().Uint64Value(&lossless) : 0;
   }
@@ -159,14 +169,17 @@ class Options {
     return os::check_mode(static_cast<unsigned>(number("mode", 0600)));
   }
   [[nodiscard]] std::uint64_t timeout_ns(const char* key, std::uint64_t otherwise) const {
-    const Napi::Value value = object_.Get(key);
-    return value.IsNumber() ? nanoseconds(object_.Env(), value) : otherwise;
+    const Napi::Value value = get(key);
+    return value.IsNumber() ? nanoseconds(value.Env(), value) : otherwise;
   }
 
  private:
+  [[nodiscard]] Napi::Value get(const char* key) const {
+    return object_.IsEmpty() ? Napi::Value() : object_.Get(key);
+  }
   template <typename Each>
   void each(const char* key, Each&& each) const {
-    const Napi::Value value = object_.Get(key);
+    const Napi::Value value = get(key);
     if (!value.IsArray()) return;
     const auto list = value.As<Napi::Array>();
     for (std::uint32_t i = 0; i < list.Length(); ++i)

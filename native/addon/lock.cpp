@@ -2,6 +2,7 @@
 #include "millrace/sync/lock.hpp"
 
 #include "addon.hpp"
+#include "arguments.hpp"
 #include "party.hpp"
 
 namespace millrace::addon {
@@ -102,7 +103,7 @@ class LockObject final : public Napi::ObjectWrap<LockObject> {
   Napi::Value look(const Napi::CallbackInfo& info) {
     detail::Lock* lock = handle_.primitive();
     if (lock == nullptr) return Napi::Number::New(info.Env(), kClosed);
-    return Napi::Number::New(info.Env(), outcome_of(lock->look(info[0].ToBoolean().Value())));
+    return Napi::Number::New(info.Env(), outcome_of(lock->look(truth(info.Env(), info[0]))));
   }
   // giveUp(): out of the line; what was granted in that instant is passed on
   void give_up(const Napi::CallbackInfo& /*info*/) {

@@ -150,7 +150,7 @@ class OfferObject final : public Napi::ObjectWrap<OfferObject>, public Closable 
                                      number(peer.gid), number(peer.pid)});
     }
   }
-  void hold(const Napi::CallbackInfo& info) { watched_.hold(info[0].ToBoolean().Value()); }
+  void hold(const Napi::CallbackInfo& info) { watched_.hold(truth(info.Env(), info[0])); }
   void close(const Napi::CallbackInfo& /*info*/) { leave(); }
   void leave() noexcept {
     if (!offer_) return;

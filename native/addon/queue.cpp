@@ -239,7 +239,7 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
   Napi::Value peer(const Napi::CallbackInfo& info) { return handle_.peer(info.Env()); }
   Napi::Value peer_pid(const Napi::CallbackInfo& info) { return handle_.peer_pid(info.Env()); }
   Napi::Value watch_peer(const Napi::CallbackInfo& info) { return handle_.watch_peer(info.Env()); }
-  void close(const Napi::CallbackInfo& info) { handle_.close(info[0].ToBoolean().Value()); }
+  void close(const Napi::CallbackInfo& info) { handle_.close(truth(info.Env(), info[0])); }
 
   Handle handle_;
 };
@@ -349,7 +349,7 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
   Napi::Value peer(const Napi::CallbackInfo& info) { return handle_.peer(info.Env()); }
   Napi::Value peer_pid(const Napi::CallbackInfo& info) { return handle_.peer_pid(info.Env()); }
   Napi::Value watch_peer(const Napi::CallbackInfo& info) { return handle_.watch_peer(info.Env()); }
-  void close(const Napi::CallbackInfo& info) { handle_.close(info[0].ToBoolean().Value()); }
+  void close(const Napi::CallbackInfo& info) { handle_.close(truth(info.Env(), info[0])); }
 
   Handle handle_;
 };

@@ -67,7 +67,7 @@ Napi::Object entry_of(Napi::Env env, const ObjectReport& report) {
 
 // list(prefix) -> entries
 Napi::Value list(const Napi::CallbackInfo& info) {
-  const std::vector<ObjectReport> reports = list_objects(info[0].ToString().Utf8Value());
+  const std::vector<ObjectReport> reports = list_objects(text_of(info[0]));
   Napi::Array entries = Napi::Array::New(info.Env(), reports.size());
   for (std::uint32_t i = 0; i < reports.size(); ++i)
     entries.Set(i, entry_of(info.Env(), reports[i]));

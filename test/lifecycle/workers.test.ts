@@ -1,9 +1,11 @@
 // Worker threads, each an environment of its own.
 
 import { once } from 'node:events'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
-import { FrameReader, FrameWriter } from 'millrace'
+import { FrameReader, FrameWriter, SpscQueue } from 'millrace'
+import { SharedEvent } from 'millrace/sync'
 import { objectsOf, uniqueName } from '../support/names.js'
 import { run } from '../support/process.js'
 import { within } from '../support/until.js'
@@ -81,4 +83,19 @@ test('a worker can be terminated in every wait; what it had is free at once', as
   const left = await child.next()
   t.deepEqual(await child.ended(), { code: 0, signal: null }, child.stderr)
   t.deepEqual(left, Object.fromEntries(tasks.map((task) => [task, []])))
+})
+
+// A call into the addon can find that its environment may no longer do anything, between any two of its steps.
+test('a worker may be terminated at any instant of any call', async (t) => {
+  const name = uniqueName(t)
+  const restless = new URL('./fixtures/restless.js', import.meta.url)
+  for (let round = 0; round < 150; round++) {
+    const worker = new Worker(restless, { workerData: name })
+    await within(10_000, once(worker, 'message'))
+    await pause(Math.random() * 8)
+    await within(10_000, worker.terminate())
+  }
+  SharedEvent.unlink(name)
+  SpscQueue.unlink(name)
+  t.deepEqual(objectsOf(name), [])
 })

@@ -55,7 +55,14 @@ export interface NativeQueueOptions {
 export interface NativeQueueSide extends NativeWaiter {
   readonly capacity: number
   readonly path: string
+  /** The records: mapped twice in a row, so that none wraps. */
   buffer(): ArrayBuffer
+  /** `layout::RingControl`. */
+  control(): ArrayBuffer
+  /** `RingCursor`, which stays there from then on. */
+  cursor(): ArrayBuffer
+  /** Wakes the peer if it sleeps; for whoever has published in JavaScript. */
+  wake(): void
   peer(): number
   peerPid(): number
   watchPeer(): boolean
@@ -64,8 +71,6 @@ export interface NativeQueueSide extends NativeWaiter {
 
 export interface NativeQueueProducer extends NativeQueueSide {
   tryPush(message: ArrayBufferView): number
-  reserve(recordBytes: number): number
-  commit(length: number): number
   publish(recordBytes: number, messages: number): number
   room(): number
   /** 1 if the consumer has released everything, else 0. */
@@ -78,9 +83,9 @@ export interface NativeQueueConsumer extends NativeQueueSide {
   available(): number
   release(recordBytes: number, messages: number): number
   nextLength(): number
-  nextOffset(): number
-  markCorrupt(): void
   wait(spinMs: number, timeoutMs: number): boolean
+  /** JavaScript met an impossible record. */
+  markCorrupt(): void
 }
 
 export interface NativeFramesSide extends NativeWaiter {
@@ -375,6 +380,9 @@ export function onWakeOf(token: number, handler: () => void): void {
 export function forgetWake(token: number): void {
   wakeHandlers.delete(token)
 }
+
+/** Is this Node or Deno, whose engine is V8? */
+export const runsOnV8 = !('bun' in process.versions)
 
 const runsOnNode = !('bun' in process.versions) && !('deno' in process.versions)
 

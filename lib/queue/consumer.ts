@@ -5,23 +5,29 @@ import { MillraceError } from '../base/errors.js'
 import { Outcome, type NativeQueueConsumer } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
 import { paced } from '../base/pace.js'
-import { QueueSide, recordBytes, recordHeaderBytes } from './side.js'
+import { recordBytes, recordHeaderBytes } from './ring.js'
+import { RingReader } from './ring-reader.js'
+import { QueueSide } from './side.js'
 
 /** Popped messages up to a quarter of this are cut from one allocation, as Buffer does it. */
 const slabBytes = 64 * 1024
 
 /** How long a `drain` that was not told how much to take may keep the event loop waiting, in milliseconds. */
 const sliceMs = 5
-/** It takes so many at least, and looks at the clock as rarely. */
+/** It takes so many at least. The clock is looked at as rarely; more rarely while they take no time. */
 const leastSlice = 16
+const sparsestLook = 256
 
 /** What a wait for a message can end with besides a message. */
 const ended = Symbol('ended')
 
 /** The receiving side of a queue, from `SpscQueue.consumer`. */
-export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
+export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   #slab = Buffer.alloc(0)
+  #slabMemory = this.#slab.buffer
   #slabUsed = 0
+  /** What `drainRaw` shows. */
+  #whole: Buffer | undefined
   #draining = false
   /** What a callback of `drain` has been given so far, and was not released yet. */
   #inHandBytes = 0
@@ -41,16 +47,23 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
     this.#assertNotDraining()
     const slab = this.#slab
     const at = this.#slabUsed
-    const length = this.native.popInto(slab, at)
+    const length = this.#popInto(slab, at)
     if (length >= 0) {
       this.#slabUsed = at + ((length + 7) & ~7)
-      return slab.subarray(at, at + length)
+      return SlabBuffer === undefined
+        ? slab.subarray(at, at + length)
+        : new SlabBuffer(this.#slabMemory, at, length)
     }
     if (length === Outcome.wouldBlock) return undefined
     if (length === Outcome.tooLarge) return this.#popFresh()
     // An alignment gap may have passed the slab's end.
     if (length === Outcome.invalid) return this.#popFresh()
     throw this.fail(length)
+  }
+
+  #popInto(target: Uint8Array, offset: number): number {
+    const ring = this.ring ?? (this.closed ? undefined : this.ringIfAny())
+    return ring !== undefined ? ring.popInto(target, offset) : this.native.popInto(target, offset)
   }
 
   /**
@@ -62,19 +75,13 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
    */
   tryPopInto(target: ArrayBufferView): number {
     this.#assertNotDraining()
-    const length = this.native.popInto(target, 0)
+    const length = this.#popInto(asTarget(target), 0)
     if (length >= Outcome.wouldBlock) return length
     if (length === Outcome.tooLarge) {
       throw new MillraceError(
         'ERR_MILLRACE_TOO_LARGE',
         `the next message has ${String(this.nextLength)} bytes, the target ` +
           `${String(target.byteLength)}; pass a larger target (maxMessage always fits)`,
-      )
-    }
-    if (length === Outcome.invalid) {
-      throw new MillraceError(
-        'ERR_MILLRACE_INVALID_ARGUMENT',
-        'the target must be a Buffer, a typed array or a DataView',
       )
     }
     throw this.fail(length)
@@ -140,34 +147,51 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
    */
   drain(callback: (message: Uint8Array) => unknown, max?: number): number {
     this.#assertNotDraining()
-    const { buffer, words } = this.views()
-    const available = this.native.available()
-    if (available <= 0) {
-      if (available < 0) throw this.fail(available)
+    const { buffer } = this.ringForSure()
+    return this.#walk((at, length) => callback(new Uint8Array(buffer, at, length)), max)
+  }
+
+  /**
+   * As `drain`, without making a view of each message: `callback` gets one Buffer over the whole ring, and the
+   * place and length of the message in it. For small messages at high rates. What lies elsewhere in that
+   * Buffer is none of the callback's business: messages to come, and room that the producer is writing to.
+   */
+  drainRaw(
+    callback: (ring: Buffer, offset: number, length: number) => unknown,
+    max?: number,
+  ): number {
+    this.#assertNotDraining()
+    const whole = (this.#whole ??= Buffer.from(this.ringForSure().buffer))
+    return this.#walk((at, length) => callback(whole, at, length), max)
+  }
+
+  /** Calls `visit` for each message, and gives the memory of those it was called for back. */
+  #walk(visit: (offset: number, length: number) => unknown, max: number | undefined): number {
+    const ring = this.ringForSure()
+    let left = ring.available()
+    if (left <= 0) {
+      if (left < 0) throw this.fail(left)
       return 0
     }
-    const end = performance.now() + sliceMs
-    let untilLook = max === undefined ? leastSlice : Infinity
+    const pace = max === undefined ? new SlicePace() : undefined
     const most = max ?? Infinity
-    this.#draining = true
     const chunk = this.capacity / 4
-    let offset = this.native.nextOffset()
-    let left = available
+    let offset = ring.offset
     let taken = 0
     let unreleasedBytes = 0
     let unreleased = 0
+    this.#draining = true
     try {
       while (left > 0 && taken + unreleased < most) {
-        // Read once and judged before use: the producer can change it at any time.
-        const length = words[offset / 4]!
-        if (length > left - recordHeaderBytes) {
+        const length = ring.lengthAt(offset, left)
+        if (length < 0) {
           this.native.markCorrupt()
           throw this.fail(Outcome.corrupt)
         }
         const bytes = recordBytes(length)
         this.#inHandBytes = unreleasedBytes + bytes
         this.#inHand = unreleased + 1
-        const verdict = callback(new Uint8Array(buffer, offset + recordHeaderBytes, length))
+        const verdict = visit(offset + recordHeaderBytes, length)
         if (this.closed) return taken + unreleased + 1
         left -= bytes
         offset += bytes
@@ -175,26 +199,23 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
         unreleased++
         if (unreleasedBytes >= chunk) {
           // Room for the producer while we go on.
-          offset = this.native.release(unreleasedBytes, unreleased)
+          ring.release(unreleasedBytes, unreleased)
+          offset = ring.offset
           taken += unreleased
           unreleasedBytes = unreleased = 0
         }
-        if (verdict === false) break
-        if (--untilLook === 0) {
-          if (performance.now() >= end) break
-          untilLook = leastSlice
-        }
+        if (verdict === false || pace?.over() === true) break
       }
     } finally {
       this.#draining = false
-      if (unreleased > 0 && !this.closed) this.native.release(unreleasedBytes, unreleased)
+      if (unreleased > 0 && !this.closed) ring.release(unreleasedBytes, unreleased)
     }
     return taken + unreleased
   }
 
   /** As for every side; inside a callback of `drain`, the message it was given counts as taken. */
   override close(options?: { readonly discard?: boolean | undefined }): void {
-    if (this.#draining && !this.closed) this.native.release(this.#inHandBytes, this.#inHand)
+    if (this.#draining && !this.closed) this.ring?.release(this.#inHandBytes, this.#inHand)
     super.close(options)
   }
 
@@ -202,14 +223,12 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
   readable(options?: WaitOptions): Promise<boolean> {
     try {
       this.assertOpen()
-      if (!this.room.occupied && this.native.available() > 0) return paced(true)
+      if (!this.room.occupied && this.#isReadable()) return paced(true)
       return this.room
         .wait(
           `a message in queue '${this.name}'`,
           (thorough) => {
-            const end = this.#lookAround(thorough, () =>
-              this.native.available() !== 0 ? true : undefined,
-            )
+            const end = this.#lookAround(thorough, () => (this.#isReadable() ? true : undefined))
             return end === ended ? false : end
           },
           options,
@@ -254,13 +273,25 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
     }
     if (length <= slabBytes / 4) {
       this.#slab = Buffer.allocUnsafeSlow(slabBytes)
+      this.#slabMemory = this.#slab.buffer
       this.#slabUsed = 0
       return this.tryPop()
     }
     const fresh = Buffer.allocUnsafeSlow(length)
-    const copied = this.native.popInto(fresh, 0)
+    const copied = this.#popInto(fresh, 0)
     if (copied < 0) throw this.fail(copied)
     return copied === length ? fresh : fresh.subarray(0, copied)
+  }
+
+  /** @internal */
+  protected override openRing(): RingReader {
+    return new RingReader(this.native)
+  }
+
+  /** Is something there? Also true of what is found to be corrupt, which the next call tells. */
+  #isReadable(): boolean {
+    const ring = this.ringIfAny()
+    return (ring !== undefined ? ring.available() : this.native.available()) !== 0
   }
 
   #assertNotDraining(): void {
@@ -270,6 +301,40 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer> {
   #busy(why: string): MillraceError {
     return new MillraceError('ERR_MILLRACE_BUSY', `queue '${this.name}' is busy: ${why}`)
   }
+}
+
+/** Tells when a `drain` has kept the event loop waiting long enough. */
+class SlicePace {
+  readonly #began = performance.now()
+  #untilLook = leastSlice
+  #every = leastSlice
+
+  over(): boolean {
+    if (--this.#untilLook > 0) return false
+    const passed = performance.now() - this.#began
+    if (passed >= sliceMs) return true
+    if (passed < sliceMs / 8 && this.#every < sparsestLook) this.#every *= 2
+    this.#untilLook = this.#every
+    return false
+  }
+}
+
+/** What Buffers are made by, where that is known: `subarray` asks for it each time, and takes longer. */
+const SlabBuffer = (
+  Buffer as {
+    [Symbol.species]?: new (buffer: ArrayBufferLike, offset: number, length: number) => Buffer
+  }
+)[Symbol.species]
+
+function asTarget(target: ArrayBufferView): Uint8Array {
+  if (target instanceof Uint8Array) return target
+  if (ArrayBuffer.isView(target)) {
+    return new Uint8Array(target.buffer, target.byteOffset, target.byteLength)
+  }
+  throw new MillraceError(
+    'ERR_MILLRACE_INVALID_ARGUMENT',
+    'the target must be a Buffer, a typed array or a DataView',
+  )
 }
 
 function messageOrEnd(result: Buffer | typeof ended): Buffer | undefined {

@@ -5,7 +5,9 @@ import { invalidArgument, MillraceError } from '../base/errors.js'
 import { Outcome, type NativeQueueProducer } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
 import { paced } from '../base/pace.js'
-import { QueueSide, recordBytes, recordHeaderBytes } from './side.js'
+import { recordBytes, recordHeaderBytes } from './ring.js'
+import { RingWriter } from './ring-writer.js'
+import { QueueSide } from './side.js'
 
 /** What can be sent: bytes in any container, or a string (sent as UTF-8). */
 export type MessageSource = ArrayBufferView | string
@@ -23,7 +25,7 @@ export interface Reservation {
 }
 
 /** The sending side of a queue, from `SpscQueue.producer`. */
-export class QueueProducer extends QueueSide<NativeQueueProducer> {
+export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
   #reservation: RingReservation | undefined
 
   /** @internal */
@@ -129,21 +131,21 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
   }
 
   #reserveNow(length: number): Reservation | undefined {
-    const { buffer } = this.views()
-    const offset = this.native.reserve(recordBytes(length))
-    if (offset === Outcome.wouldBlock) return undefined
-    if (offset < 0) throw this.fail(offset, length)
-    const reservation = new RingReservation(
-      new Uint8Array(buffer, offset + recordHeaderBytes, length),
-      (used) => {
-        this.#reservation = undefined
-        if (used !== undefined) {
-          const outcome = this.native.commit(used)
-          if (outcome < 0) throw this.fail(outcome, used)
-        }
-        this.room.lookAgain() // others may have come while it was open
-      },
-    )
+    const ring = this.ringForSure()
+    if (length > this.maxMessage) throw this.fail(Outcome.tooLarge, length)
+    const at = ring.reserve(recordBytes(length))
+    if (at === Outcome.wouldBlock) return undefined
+    if (at < 0) throw this.fail(at)
+    const bytes = new Uint8Array(ring.bytes.buffer, at + recordHeaderBytes, length)
+    const reservation = new RingReservation(bytes, (used) => {
+      this.#reservation = undefined
+      if (used !== undefined) {
+        this.assertOpen()
+        ring.putHeader(at, used)
+        ring.publish(recordBytes(used), 1)
+      }
+      this.room.lookAgain() // others may have come while it was open
+    })
     this.#reservation = reservation
     return reservation
   }
@@ -188,7 +190,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
 
   /** Free bytes of the ring; a message takes 8 more than its length, rounded up to 8. */
   get freeBytes(): number {
-    return Math.max(this.native.room(), 0)
+    return Math.max(this.ring?.room() ?? this.native.room(), 0)
   }
 
   #isDrained(): boolean {
@@ -197,14 +199,15 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
     return outcome === 1
   }
 
-  #pushNow(bytes: ArrayBufferView): boolean {
-    const outcome = this.native.tryPush(bytes)
+  #pushNow(bytes: Uint8Array): boolean {
+    const ring = this.ring ?? (this.closed ? undefined : this.ringIfAny())
+    const outcome = ring !== undefined ? ring.push(bytes) : this.native.tryPush(bytes)
     if (outcome === 0) return true
     if (outcome === Outcome.wouldBlock) return false
     throw this.fail(outcome, bytes.byteLength)
   }
 
-  #attempt(bytes: ArrayBufferView, thorough: boolean): true | undefined {
+  #attempt(bytes: Uint8Array, thorough: boolean): true | undefined {
     if (this.#reservation !== undefined) return undefined
     if (this.#pushNow(bytes)) return true
     if (thorough) this.#checkConsumer()
@@ -238,41 +241,42 @@ export class QueueProducer extends QueueSide<NativeQueueProducer> {
   #pushSome(messages: readonly Uint8Array[], from: number): number {
     let needed = 0
     for (let i = from; i < messages.length; i++) {
-      const { byteLength } = messages[i]!
-      if (byteLength > this.maxMessage) throw this.fail(Outcome.tooLarge, byteLength)
-      needed += recordBytes(byteLength)
+      const { length } = messages[i]!
+      if (length > this.maxMessage) throw this.fail(Outcome.tooLarge, length)
+      needed += recordBytes(length)
     }
     this.assertOpen()
     if (needed === 0) return 0
-    const views = this.viewsIfAny()
-    if (views === undefined) return this.#pushEach(messages, from)
-    const { bytes, words } = views
+    const ring = this.ringIfAny()
+    if (ring === undefined) return this.#pushEach(messages, from)
     let end = messages.length
-    if (needed > this.capacity || this.native.reserve(needed) < 0) {
-      const room = this.native.room()
+    if (needed > this.capacity || ring.reserve(needed) < 0) {
+      const room = ring.room()
       if (room < 0) throw this.fail(room)
       needed = 0
       for (end = from; end < messages.length; end++) {
-        const more = recordBytes(messages[end]!.byteLength)
+        const more = recordBytes(messages[end]!.length)
         if (needed + more > room) break
         needed += more
       }
       if (end === from) return 0
     }
-    const start = this.native.reserve(needed)
-    if (start < 0) throw this.fail(start)
-    let at = start
+    const { bytes } = ring
+    let at = ring.reserve(needed)
+    if (at < 0) throw this.fail(at)
     for (let i = from; i < end; i++) {
       const message = messages[i]!
-      const word = at / 4
-      words[word] = message.length
-      words[word + 1] = 0
       bytes.set(message, at + recordHeaderBytes)
+      ring.putHeader(at, message.length)
       at += recordBytes(message.length)
     }
-    const outcome = this.native.publish(needed, end - from)
-    if (outcome < 0) throw this.fail(outcome)
+    ring.publish(needed, end - from)
     return end - from
+  }
+
+  /** @internal */
+  protected override openRing(): RingWriter {
+    return new RingWriter(this.native)
   }
 }
 

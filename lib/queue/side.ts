@@ -1,28 +1,13 @@
-// What the producer and the consumer of a queue have in common: closing, the peer's state, views of the
-// ring for batches.
+// What the producer and the consumer of a queue have in common: closing, the peer's state, the ring.
 
 import { closedError, corruptError, isRefusal, MillraceError } from '../base/errors.js'
 import { Outcome, peerStates, type NativeQueueSide } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
 import type { PeerState } from './spsc-queue.js'
 import { WaitingRoom } from '../base/waiting.js'
+import { recordHeaderBytes } from './ring.js'
 
-/** Each message takes this many bytes more than its length, rounded up to a multiple of it. */
-export const recordHeaderBytes = 8
-
-export function recordBytes(length: number): number {
-  // No bit operations: they would wrap at 2^31.
-  return recordHeaderBytes + Math.ceil(length / 8) * 8
-}
-
-/** The ring as JavaScript sees it: mapped twice in a row, so that no message wraps. */
-export interface RingViews {
-  readonly buffer: ArrayBuffer
-  readonly bytes: Uint8Array
-  readonly words: Uint32Array
-}
-
-export abstract class QueueSide<Native extends NativeQueueSide> {
+export abstract class QueueSide<Native extends NativeQueueSide, Ring extends object> {
   /** The name it was opened by. */
   readonly name: string
   /** Bytes of the ring. */
@@ -34,8 +19,9 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
   /** @internal */
   protected readonly room: WaitingRoom
   readonly #title: string
+  /** @internal The ring, once it was used in JavaScript; not any more after closing. */
+  protected ring: Ring | undefined
   #closed = false
-  #views: RingViews | undefined
   #refused = false
 
   /** @internal */
@@ -135,7 +121,7 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
   #leave(discard: boolean, reason: MillraceError): void {
     if (this.#closed) return
     this.#closed = true
-    this.#views = undefined
+    this.ring = undefined
     this.native.close(discard)
     this.room.evict(reason)
   }
@@ -157,11 +143,11 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
     )
   }
 
-  /** @internal As `views`, or nothing where memory cannot be borrowed. */
-  protected viewsIfAny(): RingViews | undefined {
+  /** @internal The ring, or nothing where memory cannot be borrowed. */
+  protected ringIfAny(): Ring | undefined {
     if (this.#refused) return undefined
     try {
-      return this.views()
+      return this.ringForSure()
     } catch (error) {
       if (!isRefusal(error)) throw error
       this.#refused = true
@@ -169,17 +155,13 @@ export abstract class QueueSide<Native extends NativeQueueSide> {
     }
   }
 
-  /** @internal One ArrayBuffer for all batches; throws `UNSUPPORTED_RUNTIME` where there is none. */
-  protected views(): RingViews {
-    if (this.#views === undefined) {
-      this.assertOpen()
-      const buffer = this.native.buffer()
-      this.#views = {
-        buffer,
-        bytes: new Uint8Array(buffer),
-        words: new Uint32Array(buffer),
-      }
-    }
-    return this.#views
+  /** @internal The ring; throws `CLOSED`, and `UNSUPPORTED_RUNTIME` where memory cannot be borrowed. */
+  protected ringForSure(): Ring {
+    if (this.ring !== undefined) return this.ring
+    this.assertOpen()
+    return (this.ring = this.openRing())
   }
+
+  /** @internal */
+  protected abstract openRing(): Ring
 }

@@ -51,6 +51,7 @@ class QueueHandle final : public Closable {
   void close(bool discard) {
     leave(discard);
     buffer_.detach();
+    control_.detach();
   }
 
   [[nodiscard]] Side* side() noexcept { return side_.get(); }
@@ -64,6 +65,36 @@ class QueueHandle final : public Closable {
   }
   Napi::Value buffer(Napi::Env env) {
     return side_ ? buffer_.get(env, side_->side().data()) : env.Undefined();
+  }
+  // What lib/queue works on besides the messages themselves. The positions stay where they are put here,
+  // in an ArrayBuffer of JavaScript's, until the handle is closed.
+  Napi::Value control(Napi::Env env) {
+    if (!side_) return env.Undefined();
+    const Segment& segment = side_->side().segment();
+    return control_.get(env, segment.control(),
+                        segment.geometry().values[layout::kQueueControlOffset],
+                        sizeof(layout::RingControl));
+  }
+  Napi::Value cursor(Napi::Env env) {
+    if (!side_) return env.Undefined();
+    if (cursor_.IsEmpty()) {
+      void* place = nullptr;
+      napi_value buffer = nullptr;
+      if (napi_create_arraybuffer(env, sizeof(RingCursor), &place, &buffer) != napi_ok) {
+        return env.Undefined();
+      }
+      cursor_ = Napi::Persistent(Napi::ArrayBuffer(env, buffer));
+      side_->ring().cursor().move_to(static_cast<RingCursor*>(place));
+    }
+    return cursor_.Value();
+  }
+  // After a publish or release that JavaScript has done.
+  void wake() {
+    if (side_) side_->side().wake_peer();
+  }
+  // JavaScript met an impossible position or record.
+  void mark_corrupt() noexcept {
+    if (side_) side_->ring().mark_corrupt();
   }
   Napi::Value peer(Napi::Env env) {
     const Peer peer = side_ ? side_->side().peer() : Peer::closed;
@@ -119,6 +150,8 @@ class QueueHandle final : public Closable {
   Environment& environment_;
   std::unique_ptr<Side> side_;
   SharedBuffer buffer_;
+  SharedBuffer control_;
+  Napi::Reference<Napi::ArrayBuffer> cursor_;
   std::uint32_t token_ = 0;
 };
 
@@ -131,14 +164,15 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
     if (!handle_.open(info)) return;
     Napi::Object self = info.This().As<Napi::Object>();
     define_hot(self, &handle_, "tryPush", try_push);
-    define_hot(self, &handle_, "reserve", reserve);
-    define_hot(self, &handle_, "commit", commit);
-    define_hot(self, &handle_, "publish", publish);
   }
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "QueueProducer",
                        {
+                           InstanceMethod<&ProducerObject::publish>("publish"),
+                           InstanceMethod<&ProducerObject::wake>("wake"),
+                           InstanceMethod<&ProducerObject::control>("control"),
+                           InstanceMethod<&ProducerObject::cursor>("cursor"),
                            InstanceMethod<&ProducerObject::room>("room"),
                            InstanceMethod<&ProducerObject::drained>("drained"),
                            InstanceMethod<&ProducerObject::park>("park"),
@@ -166,47 +200,18 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
     return number(env,
                   outcome_of(side->try_push(bytes->data, static_cast<std::uint32_t>(bytes->size))));
   }
-  // reserve(recordBytes) -> offset of free space in the buffer for that many bytes, records and their
-  // headers included; or kWouldBlock, kTooLarge, kCorrupt, kClosed
-  static napi_value reserve(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 1> call(env, info);
-    QueueProducer* side = call.handle->side();
-    if (side == nullptr) return number(env, std::int32_t{kClosed});
+  // publish(recordBytes, messages): records that were laid down where the next one belongs.
+  Napi::Value publish(const Napi::CallbackInfo& info) {
+    QueueProducer* side = handle_.side();
+    if (side == nullptr) return Napi::Number::New(info.Env(), kClosed);
     RingProducer& ring = side->ring();
-    const std::uint64_t bytes = natural(env, call.arguments[0], ring.capacity() + 1);
-    if (bytes > ring.capacity()) return number(env, std::int32_t{kTooLarge});
-    if (!ring.has_room(bytes)) {
-      return number(env, std::int32_t{ring.corrupt() ? kCorrupt : kWouldBlock});
-    }
-    return number(env, static_cast<std::int64_t>(ring.next_offset()));
-  }
-  // commit(length): one message whose payload lies at the offset of the last reserve() plus 8.
-  static napi_value commit(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 1> call(env, info);
-    QueueProducer* side = call.handle->side();
-    if (side == nullptr) return number(env, std::int32_t{kClosed});
-    const std::uint64_t length = natural(env, call.arguments[0], side->ring().capacity());
-    if (length > side->ring().max_message() ||
-        !side->ring().has_room(layout::record_bytes(length))) {
-      return number(env, std::int32_t{kInvalid});
-    }
-    side->commit(static_cast<std::uint32_t>(length));
-    return number(env, 0);
-  }
-  // publish(recordBytes, messages): a batch of records that was laid down at the reserved offset.
-  static napi_value publish(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 2> call(env, info);
-    QueueProducer* side = call.handle->side();
-    if (side == nullptr) return number(env, std::int32_t{kClosed});
-    RingProducer& ring = side->ring();
-    const std::uint64_t bytes = natural(env, call.arguments[0], ring.capacity() + 1);
+    const std::uint64_t bytes = natural(info.Env(), info[0], ring.capacity() + 1);
     if (bytes % layout::kRecordAlign != 0 || bytes > ring.capacity() || !ring.has_room(bytes)) {
-      return number(env, std::int32_t{kInvalid});
+      return Napi::Number::New(info.Env(), kInvalid);
     }
-    side->publish(bytes, natural(env, call.arguments[1], 1));
-    return number(env, 0);
+    side->publish(bytes, natural(info.Env(), info[1], 1));
+    return Napi::Number::New(info.Env(), 0);
   }
-
   // room() -> free bytes, headers included; or kCorrupt, kClosed
   Napi::Value room(const Napi::CallbackInfo& info) {
     QueueProducer* side = handle_.side();
@@ -236,6 +241,9 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
   void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
   Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   Napi::Value buffer(const Napi::CallbackInfo& info) { return handle_.buffer(info.Env()); }
+  Napi::Value control(const Napi::CallbackInfo& info) { return handle_.control(info.Env()); }
+  Napi::Value cursor(const Napi::CallbackInfo& info) { return handle_.cursor(info.Env()); }
+  void wake(const Napi::CallbackInfo& /*info*/) { handle_.wake(); }
   Napi::Value peer(const Napi::CallbackInfo& info) { return handle_.peer(info.Env()); }
   Napi::Value peer_pid(const Napi::CallbackInfo& info) { return handle_.peer_pid(info.Env()); }
   Napi::Value watch_peer(const Napi::CallbackInfo& info) { return handle_.watch_peer(info.Env()); }
@@ -253,15 +261,17 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
     if (!handle_.open(info)) return;
     Napi::Object self = info.This().As<Napi::Object>();
     define_hot(self, &handle_, "popInto", pop_into);
-    define_hot(self, &handle_, "available", available);
-    define_hot(self, &handle_, "release", release);
   }
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "QueueConsumer",
                        {
                            InstanceMethod<&ConsumerObject::next_length>("nextLength"),
-                           InstanceMethod<&ConsumerObject::next_offset>("nextOffset"),
+                           InstanceMethod<&ConsumerObject::available>("available"),
+                           InstanceMethod<&ConsumerObject::release>("release"),
+                           InstanceMethod<&ConsumerObject::wake>("wake"),
+                           InstanceMethod<&ConsumerObject::control>("control"),
+                           InstanceMethod<&ConsumerObject::cursor>("cursor"),
                            InstanceMethod<&ConsumerObject::mark_corrupt>("markCorrupt"),
                            InstanceMethod<&ConsumerObject::park>("park"),
                            InstanceMethod<&ConsumerObject::wait>("wait"),
@@ -294,24 +304,20 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
     return number(env, static_cast<std::int32_t>(message.length));
   }
   // available() -> bytes of records ready to be read in place, or kCorrupt, kClosed
-  static napi_value available(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 0> call(env, info);
-    QueueConsumer* side = call.handle->side();
-    if (side == nullptr) return number(env, std::int32_t{kClosed});
+  Napi::Value available(const Napi::CallbackInfo& info) {
+    QueueConsumer* side = handle_.side();
+    if (side == nullptr) return Napi::Number::New(info.Env(), kClosed);
     const std::uint64_t bytes = side->ring().available();
-    if (side->ring().corrupt()) return number(env, std::int32_t{kCorrupt});
-    return number(env, static_cast<std::int64_t>(bytes));
+    return Napi::Number::New(
+        info.Env(), side->ring().corrupt() ? double{kCorrupt} : static_cast<double>(bytes));
   }
-  // release(recordBytes, messages) -> offset of the next record in the buffer, or kClosed, kInvalid
-  static napi_value release(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 2> call(env, info);
-    QueueConsumer* side = call.handle->side();
-    if (side == nullptr) return number(env, std::int32_t{kClosed});
-    const std::uint64_t bytes = natural(env, call.arguments[0], ~std::uint64_t{0});
-    if (!side->release_bytes(bytes, natural(env, call.arguments[1], 1))) {
-      return number(env, std::int32_t{kInvalid});
-    }
-    return number(env, static_cast<std::int64_t>(side->ring().next_offset()));
+  // release(recordBytes, messages) -> 0, kClosed or kInvalid
+  Napi::Value release(const Napi::CallbackInfo& info) {
+    QueueConsumer* side = handle_.side();
+    if (side == nullptr) return Napi::Number::New(info.Env(), kClosed);
+    const std::uint64_t bytes = natural(info.Env(), info[0], ~std::uint64_t{0});
+    const bool done = side->release_bytes(bytes, natural(info.Env(), info[1], 1));
+    return Napi::Number::New(info.Env(), done ? 0 : kInvalid);
   }
 
   // nextLength() -> length of the next message without taking it, or kWouldBlock, kCorrupt, kClosed
@@ -323,16 +329,7 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
                                              ? static_cast<double>(message.length)
                                              : outcome_of(message.status));
   }
-  // nextOffset() -> where in the buffer the next record begins
-  Napi::Value next_offset(const Napi::CallbackInfo& info) {
-    QueueConsumer* side = handle_.side();
-    return Napi::Number::New(info.Env(),
-                             side == nullptr ? 0 : static_cast<double>(side->ring().next_offset()));
-  }
-  // The reader in lib/ met an impossible record.
-  void mark_corrupt(const Napi::CallbackInfo& /*info*/) {
-    if (handle_.side() != nullptr) handle_.side()->ring().mark_corrupt();
-  }
+  void mark_corrupt(const Napi::CallbackInfo& /*info*/) { handle_.mark_corrupt(); }
   // park(): the peer wakes us from now on; the caller looks once more, then sleeps or calls unpark()
   void park(const Napi::CallbackInfo& /*info*/) { handle_.park(); }
   // wait(spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
@@ -346,6 +343,9 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
   void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
   Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   Napi::Value buffer(const Napi::CallbackInfo& info) { return handle_.buffer(info.Env()); }
+  Napi::Value control(const Napi::CallbackInfo& info) { return handle_.control(info.Env()); }
+  Napi::Value cursor(const Napi::CallbackInfo& info) { return handle_.cursor(info.Env()); }
+  void wake(const Napi::CallbackInfo& /*info*/) { handle_.wake(); }
   Napi::Value peer(const Napi::CallbackInfo& info) { return handle_.peer(info.Env()); }
   Napi::Value peer_pid(const Napi::CallbackInfo& info) { return handle_.peer_pid(info.Env()); }
   Napi::Value watch_peer(const Napi::CallbackInfo& info) { return handle_.watch_peer(info.Env()); }

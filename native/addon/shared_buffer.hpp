@@ -44,8 +44,12 @@ class SharedBuffer {
 
   // The same buffer at every call.
   Napi::Value get(Napi::Env env, const os::MappingPtr& mapping) {
+    return get(env, mapping, 0, mapping->size());
+  }
+  Napi::Value get(Napi::Env env, const os::MappingPtr& mapping, std::size_t offset,
+                  std::size_t size) {
     if (!buffer_.IsEmpty()) return buffer_.Value();
-    napi_value buffer = external_buffer(env, mapping, 0, mapping->size());
+    napi_value buffer = external_buffer(env, mapping, offset, size);
     if (buffer == nullptr) return env.Undefined();
     buffer_ = Napi::Persistent(Napi::ArrayBuffer(env, buffer));
     return buffer_.Value();

@@ -2,39 +2,17 @@
 // The nonsense is written through the file that the queue is on Linux.
 
 import test from 'ava'
-import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import { SpscQueue, type QueueConsumer, type QueueProducer } from 'millrace'
 
 import { objectsOf } from '../support/names.js'
+import {
+  consumerPosition,
+  overwrite,
+  peek,
+  producerPosition,
+  ring,
+} from '../support/queue-words.js'
 import { bytes, onePage, openPair } from '../support/queues.js'
-
-// native/include/millrace/layout/queue.hpp: control page, then the ring.
-const page = 4096
-const producerPosition = page
-const consumerPosition = page + 128
-const ring = page * 2
-
-function overwrite(name: string, offset: number, value: bigint): void {
-  const file = openSync(`/dev/shm/millrace.q.${name}`, 'r+')
-  try {
-    const word = Buffer.alloc(8)
-    word.writeBigUInt64LE(value)
-    writeSync(file, word, 0, 8, offset)
-  } finally {
-    closeSync(file)
-  }
-}
-
-function peek(name: string, offset: number): bigint {
-  const file = openSync(`/dev/shm/millrace.q.${name}`, 'r')
-  try {
-    const word = Buffer.alloc(8)
-    readSync(file, word, 0, 8, offset)
-    return word.readBigUInt64LE()
-  } finally {
-    closeSync(file)
-  }
-}
 
 const corrupt = { code: 'ERR_MILLRACE_CORRUPT', message: /impossible values/ }
 

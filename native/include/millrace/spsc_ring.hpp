@@ -6,6 +6,9 @@
 // line the peer writes (the cached-index idea of rigtorp's SPSCQueue), and so that a peer can lie only
 // about its own position, which is judged before use.
 //
+// The private memory is a RingCursor, which may be lent to somebody else on the same thread: lib/queue
+// pushes and pops in JavaScript, over the same cursor, and calls in here for what is rare.
+//
 // Memory order: the producer writes the record, then write_position with release; the consumer loads it
 // with acquire, so it sees whole records. The consumer finishes reading, then stores read_position with
 // release; the producer loads it with acquire before it writes there again. A peer killed between two
@@ -26,6 +29,35 @@ namespace millrace {
 // What a ring call found. `corrupt` means that the peer wrote nonsense; the channel must be closed.
 enum class RingStatus { ok, empty, full, too_large, corrupt };
 
+// What one side knows: its own position, and the peer's as it was when it last looked.
+struct RingCursor {
+  std::uint64_t mine = 0;
+  std::uint64_t peers = 0;
+};
+
+// Where a side's cursor is: with the side, until it is moved to memory that others see as well.
+class CursorPlace {
+ public:
+  CursorPlace() = default;
+  CursorPlace(const CursorPlace&) = delete;
+  CursorPlace& operator=(CursorPlace&& other) noexcept {
+    own_ = *other.at_;
+    at_ = &own_;
+    return *this;
+  }
+  ~CursorPlace() = default;
+
+  void move_to(RingCursor* place) noexcept {
+    *place = *at_;
+    at_ = place;
+  }
+  RingCursor* operator->() const noexcept { return at_; }
+
+ private:
+  RingCursor own_;
+  RingCursor* at_ = &own_;
+};
+
 class RingProducer {
  public:
   RingProducer() = default;
@@ -33,13 +65,14 @@ class RingProducer {
   // Continues where the last producer published. `data` is the mirror map.
   RingProducer(layout::RingControl* control, std::byte* data, std::uint64_t capacity) noexcept
       : control_(control), data_(data), capacity_(capacity) {
-    write_ = control_->producer.write_position.load(std::memory_order_relaxed);
-    read_cache_ = write_;  // refresh() replaces it; judged against the full range there
+    cursor_->mine = control_->producer.write_position.load(std::memory_order_relaxed);
+    cursor_->peers = cursor_->mine;  // refresh() replaces it; judged against the full range there
     const std::uint64_t read = control_->consumer.read_position.load(std::memory_order_acquire);
-    if (!plausible(read, write_ - capacity_, write_) || write_ % layout::kRecordAlign != 0) {
+    if (!plausible(read, cursor_->mine - capacity_, cursor_->mine) ||
+        cursor_->mine % layout::kRecordAlign != 0) {
       corrupt_ = true;
     } else {
-      read_cache_ = read;
+      cursor_->peers = read;
     }
   }
 
@@ -50,20 +83,22 @@ class RingProducer {
   [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
 
+  [[nodiscard]] CursorPlace& cursor() noexcept { return cursor_; }
+
   // Is there room for `bytes` (record bytes, headers included)? Asks the consumer only if needed.
   [[nodiscard]] bool has_room(std::uint64_t bytes) noexcept {
-    if (capacity_ - (write_ - read_cache_) >= bytes) [[likely]]
+    if (capacity_ - (cursor_->mine - cursor_->peers) >= bytes) [[likely]]
       return true;
     refresh();
-    return !corrupt_ && capacity_ - (write_ - read_cache_) >= bytes;
+    return !corrupt_ && capacity_ - (cursor_->mine - cursor_->peers) >= bytes;
   }
   [[nodiscard]] std::uint64_t room() noexcept {
     refresh();
-    return corrupt_ ? 0 : capacity_ - (write_ - read_cache_);
+    return corrupt_ ? 0 : capacity_ - (cursor_->mine - cursor_->peers);
   }
   [[nodiscard]] bool drained() noexcept {
     refresh();
-    return !corrupt_ && write_ == read_cache_;
+    return !corrupt_ && cursor_->mine == cursor_->peers;
   }
 
   [[nodiscard]] RingStatus push(const void* payload, std::uint32_t length) noexcept {
@@ -72,7 +107,7 @@ class RingProducer {
       return RingStatus::too_large;
     if (!has_room(bytes)) [[unlikely]]
       return corrupt_ ? RingStatus::corrupt : RingStatus::full;
-    std::byte* record = place(write_);
+    std::byte* record = place(cursor_->mine);
     MILLRACE_CRASH_POINT("ring.push.reserved");
     put_header(record, length);
     MILLRACE_CRASH_POINT("ring.push.headed");
@@ -88,27 +123,29 @@ class RingProducer {
   [[nodiscard]] std::byte* reserve(std::uint32_t length) noexcept {
     const std::uint64_t bytes = layout::record_bytes(length);
     if (bytes > capacity_ || !has_room(bytes)) return nullptr;
-    return place(write_) + layout::kRecordHeaderBytes;
+    return place(cursor_->mine) + layout::kRecordHeaderBytes;
   }
   // `length` is at most what was reserved.
   void commit(std::uint32_t length) noexcept {
     MILLRACE_CRASH_POINT("ring.commit.begun");
-    put_header(place(write_), length);
+    put_header(place(cursor_->mine), length);
     MILLRACE_CRASH_POINT("ring.commit.headed");
     publish(layout::record_bytes(length), 1);
   }
 
   // For a batch that the caller laid down as records itself, starting at next_offset(): one release
   // store makes all of it visible. `bytes` is a multiple of 8 for which has_room() said yes.
-  [[nodiscard]] std::uint64_t next_offset() const noexcept { return write_ & (capacity_ - 1); }
+  [[nodiscard]] std::uint64_t next_offset() const noexcept {
+    return cursor_->mine & (capacity_ - 1);
+  }
   void publish(std::uint64_t bytes, std::uint64_t messages) noexcept {
-    write_ += bytes;
+    cursor_->mine += bytes;
     auto& line = control_->producer;
     line.messages.store(line.messages.load(std::memory_order_relaxed) + messages,
                         std::memory_order_relaxed);
     MILLRACE_CRASH_POINT("ring.publish.counted");
     // release: pairs with the acquire load in RingConsumer::refresh.
-    line.write_position.store(write_, std::memory_order_release);
+    line.write_position.store(cursor_->mine, std::memory_order_release);
     MILLRACE_CRASH_POINT("ring.publish.stored");
   }
 
@@ -116,11 +153,11 @@ class RingProducer {
   void refresh() noexcept {
     // acquire: pairs with the release store in RingConsumer::release; the consumer has finished reading.
     const std::uint64_t read = control_->consumer.read_position.load(std::memory_order_acquire);
-    if (!plausible(read, read_cache_, write_)) [[unlikely]] {
+    if (!plausible(read, cursor_->peers, cursor_->mine)) [[unlikely]] {
       corrupt_ = true;
       return;
     }
-    read_cache_ = read;
+    cursor_->peers = read;
   }
   // from <= position <= to on the circle of 64-bit numbers, and on a record boundary.
   static bool plausible(std::uint64_t position, std::uint64_t from, std::uint64_t to) noexcept {
@@ -139,8 +176,7 @@ class RingProducer {
   layout::RingControl* control_ = nullptr;
   std::byte* data_ = nullptr;
   std::uint64_t capacity_ = 0;
-  std::uint64_t write_ = 0;
-  std::uint64_t read_cache_ = 0;
+  CursorPlace cursor_;
   bool corrupt_ = false;
 };
 
@@ -159,28 +195,32 @@ class RingConsumer {
   // Continues where the last consumer released.
   RingConsumer(layout::RingControl* control, std::byte* data, std::uint64_t capacity) noexcept
       : control_(control), data_(data), capacity_(capacity) {
-    read_ = control_->consumer.read_position.load(std::memory_order_relaxed);
-    write_cache_ = read_;
-    if (read_ % layout::kRecordAlign != 0) corrupt_ = true;
+    cursor_->mine = control_->consumer.read_position.load(std::memory_order_relaxed);
+    cursor_->peers = cursor_->mine;
+    if (cursor_->mine % layout::kRecordAlign != 0) corrupt_ = true;
   }
 
   [[nodiscard]] std::uint64_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
 
+  [[nodiscard]] CursorPlace& cursor() noexcept { return cursor_; }
+
   // Bytes of whole records published and not yet released. Asks the producer.
   [[nodiscard]] std::uint64_t available() noexcept {
     refresh();
-    return corrupt_ ? 0 : write_cache_ - read_;
+    return corrupt_ ? 0 : cursor_->peers - cursor_->mine;
   }
   // Asks the producer only if nothing is known to be there.
   [[nodiscard]] bool has_data() noexcept {
-    if (write_cache_ != read_) [[likely]]
+    if (cursor_->peers != cursor_->mine) [[likely]]
       return true;
     refresh();
-    return !corrupt_ && write_cache_ != read_;
+    return !corrupt_ && cursor_->peers != cursor_->mine;
   }
-  [[nodiscard]] std::uint64_t next_offset() const noexcept { return read_ & (capacity_ - 1); }
+  [[nodiscard]] std::uint64_t next_offset() const noexcept {
+    return cursor_->mine & (capacity_ - 1);
+  }
 
   // The oldest message, in place. Valid until release_bytes() covers it.
   [[nodiscard]] Message peek() noexcept {
@@ -192,7 +232,7 @@ class RingConsumer {
     const auto length = static_cast<std::uint32_t>(
         std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(record))
             .load(std::memory_order_relaxed));
-    if (layout::record_bytes(length) > write_cache_ - read_) [[unlikely]] {
+    if (layout::record_bytes(length) > cursor_->peers - cursor_->mine) [[unlikely]] {
       corrupt_ = true;
       return {RingStatus::corrupt, nullptr, 0};
     }
@@ -205,14 +245,14 @@ class RingConsumer {
   // The same for a batch that the caller walked itself. False, and nothing done, if `bytes` is more than
   // is there.
   bool release_bytes(std::uint64_t bytes, std::uint64_t messages) noexcept {
-    if (bytes > write_cache_ - read_ || bytes % layout::kRecordAlign != 0) return false;
-    read_ += bytes;
+    if (bytes > cursor_->peers - cursor_->mine || bytes % layout::kRecordAlign != 0) return false;
+    cursor_->mine += bytes;
     auto& line = control_->consumer;
     line.messages.store(line.messages.load(std::memory_order_relaxed) + messages,
                         std::memory_order_relaxed);
     MILLRACE_CRASH_POINT("ring.release.counted");
     // release: pairs with the acquire load in RingProducer::refresh.
-    line.read_position.store(read_, std::memory_order_release);
+    line.read_position.store(cursor_->mine, std::memory_order_release);
     MILLRACE_CRASH_POINT("ring.release.stored");
     return true;
   }
@@ -222,19 +262,18 @@ class RingConsumer {
   void refresh() noexcept {
     // acquire: pairs with the release store in RingProducer::publish; whole records are visible.
     const std::uint64_t write = control_->producer.write_position.load(std::memory_order_acquire);
-    if (write - write_cache_ > capacity_ - (write_cache_ - read_) ||
+    if (write - cursor_->peers > capacity_ - (cursor_->peers - cursor_->mine) ||
         write % layout::kRecordAlign != 0) [[unlikely]] {
       corrupt_ = true;
       return;
     }
-    write_cache_ = write;
+    cursor_->peers = write;
   }
 
   layout::RingControl* control_ = nullptr;
   std::byte* data_ = nullptr;
   std::uint64_t capacity_ = 0;
-  std::uint64_t read_ = 0;
-  std::uint64_t write_cache_ = 0;
+  CursorPlace cursor_;
   bool corrupt_ = false;
 };
 

@@ -1,0 +1,139 @@
+// The consumer's half of the ring in JavaScript: see ring.ts for positions and memory order.
+
+import { Outcome, runsOnV8, type NativeQueueConsumer } from '../base/native.js'
+import { carries, ControlWord, CursorWord, plainStores, recordHeaderBytes } from './ring.js'
+
+/** Up to so many bytes are copied word by word, which beats making a view of them and `set`. */
+const mostByWords = 256
+/** Targets up to this size are remembered. */
+const mostRemembered = 64 * 1024
+
+export class RingReader {
+  readonly buffer: ArrayBuffer
+  readonly #bytes: Uint8Array
+  readonly #words: Int32Array
+  readonly #longs: BigInt64Array
+  readonly #control: Int32Array
+  readonly #cursor: Int32Array
+  readonly #native: NativeQueueConsumer
+  readonly #capacity: number
+  /** What was popped into last, and its words once it has been used twice. */
+  #target: Uint8Array | undefined
+  #targetLongs: BigInt64Array | undefined
+
+  /** Throws `UNSUPPORTED_RUNTIME` where memory cannot be borrowed (Electron). */
+  constructor(native: NativeQueueConsumer) {
+    this.buffer = native.buffer()
+    this.#bytes = new Uint8Array(this.buffer)
+    this.#words = new Int32Array(this.buffer)
+    this.#longs = new BigInt64Array(this.buffer)
+    this.#control = new Int32Array(native.control())
+    this.#cursor = new Int32Array(native.cursor())
+    this.#native = native
+    this.#capacity = native.capacity
+  }
+
+  /** Where the next record is, or will be. */
+  get offset(): number {
+    return this.#cursor[CursorWord.mine]! & (this.#capacity - 1)
+  }
+
+  /** Copies the next message to target[offset…] and returns its length; or `wouldBlock`, `tooLarge`, `corrupt`. */
+  popInto(target: Uint8Array, offset: number): number {
+    let left = this.#known()
+    if (left === 0) {
+      left = this.available()
+      if (left <= 0) return left === 0 ? Outcome.wouldBlock : left
+    }
+    const at = this.offset
+    const length = this.lengthAt(at, left)
+    if (length < 0) return this.#native.popInto(target, offset) // which judges again
+    if (length > target.length - offset) return Outcome.tooLarge
+    this.#copy(at + recordHeaderBytes, length, target, offset)
+    this.release((length + recordHeaderBytes + 7) & ~7, 1)
+    return length
+  }
+
+  /** Bytes of records that are there, or `corrupt`. Asks the producer. */
+  available(): number {
+    const mine = this.#cursor[CursorWord.mine]!
+    const known = this.#cursor[CursorWord.peers]!
+    const written = Atomics.load(this.#control, ControlWord.writePosition)
+    if (written === known) return (known - mine) | 0
+    // Only forward, only as far as there was room, and on a record's boundary. Else native code has the
+    // last word, which sees all 64 bits.
+    const plausible =
+      (written - known) >>> 0 <= this.#capacity - ((known - mine) | 0) && (written & 7) === 0
+    if (!plausible || carries(known, written)) return this.#native.available()
+    this.#cursor[CursorWord.peers] = written
+    return (written - mine) | 0
+  }
+
+  /**
+   * Length of the message whose record is there, where so many bytes of records are left; -1 if that cannot
+   * be. Read once and judged before use: the producer can change it at any time.
+   */
+  lengthAt(at: number, left: number): number {
+    const length = this.#words[at >> 2]!
+    // Not so, too, when somebody has taken the buffer away (`transfer`), and `length` is undefined.
+    return length >= 0 && length <= left - recordHeaderBytes ? length : -1
+  }
+
+  /** Gives the memory of records back. */
+  release(bytes: number, messages: number): void {
+    const control = this.#control
+    const mine = this.#cursor[CursorWord.mine]!
+    const next = (mine + bytes) | 0
+    const before = control[ControlWord.received]!
+    const received = (before + messages) | 0
+    if (carries(mine, next) || carries(before, received)) {
+      this.#native.release(bytes, messages)
+      return
+    }
+    control[ControlWord.received] = received
+    if (plainStores) control[ControlWord.readPosition] = next
+    else Atomics.store(control, ControlWord.readPosition, next)
+    this.#cursor[CursorWord.mine] = next
+    if (
+      Atomics.load(control, ControlWord.producerParked) !== 0 ||
+      (plainStores && control[ControlWord.producerNeedsFence] !== 0)
+    ) {
+      this.#native.wake()
+    }
+  }
+
+  /** Bytes of records that were there at the last look. */
+  #known(): number {
+    return (this.#cursor[CursorWord.peers]! - this.#cursor[CursorWord.mine]!) | 0
+  }
+
+  #copy(from: number, length: number, target: Uint8Array, offset: number): void {
+    if (length === 0) return
+    const longs = runsOnV8 && length <= mostByWords ? this.#longsOf(target) : undefined
+    const place = offset >> 3
+    const whole = length >> 3
+    if (longs === undefined || (offset & 7) !== 0 || place + whole > longs.length) {
+      target.set(new Uint8Array(this.buffer, from, length), offset)
+      return
+    }
+    const source = this.#longs
+    const first = from >> 3
+    for (let i = 0; i < whole; i++) longs[place + i] = source[first + i]!
+    for (let i = whole << 3; i < length; i++) target[offset + i] = this.#bytes[from + i]!
+  }
+
+  /** The words of a target that is used again and again, if it is aligned. */
+  #longsOf(target: Uint8Array): BigInt64Array | undefined {
+    if (target === this.#target) return (this.#targetLongs ??= wordsOf(target))
+    this.#target = target.length <= mostRemembered ? target : undefined
+    this.#targetLongs = undefined
+    return undefined
+  }
+}
+
+const none = new BigInt64Array(0)
+
+function wordsOf(target: Uint8Array): BigInt64Array {
+  if (target.byteOffset % 8 !== 0) return none
+  return new BigInt64Array(target.buffer, target.byteOffset, target.length >> 3)
+}

@@ -1,0 +1,89 @@
+// The producer's half of the ring in JavaScript: see ring.ts for positions and memory order.
+
+import { Outcome, type NativeQueueProducer } from '../base/native.js'
+import { carries, ControlWord, CursorWord, plainStores, recordHeaderBytes } from './ring.js'
+
+export class RingWriter {
+  /** The records, as bytes. */
+  readonly bytes: Uint8Array
+  readonly #words: Int32Array
+  readonly #control: Int32Array
+  readonly #cursor: Int32Array
+  readonly #native: NativeQueueProducer
+  readonly #capacity: number
+
+  /** Throws `UNSUPPORTED_RUNTIME` where memory cannot be borrowed (Electron). */
+  constructor(native: NativeQueueProducer) {
+    const buffer = native.buffer()
+    this.bytes = new Uint8Array(buffer)
+    this.#words = new Int32Array(buffer)
+    this.#control = new Int32Array(native.control())
+    this.#cursor = new Int32Array(native.cursor())
+    this.#native = native
+    this.#capacity = native.capacity
+  }
+
+  /** Sends one message: 0, or `wouldBlock`, `tooLarge`, `corrupt`. */
+  push(message: Uint8Array): number {
+    const length = message.length
+    if (length > this.#capacity - recordHeaderBytes) return Outcome.tooLarge
+    const needed = (length + recordHeaderBytes + 7) & ~7
+    const at = this.reserve(needed)
+    if (at < 0) return at
+    // First, because it throws if somebody has taken the buffer away (`transfer`).
+    this.bytes.set(message, at + recordHeaderBytes)
+    this.putHeader(at, length)
+    return this.publish(needed, 1)
+  }
+
+  /** Where the next record goes, if there is room for so many bytes of records; or `wouldBlock`, `corrupt`. */
+  reserve(needed: number): number {
+    const mine = this.#cursor[CursorWord.mine]!
+    if (this.#capacity - ((mine - this.#cursor[CursorWord.peers]!) | 0) < needed) {
+      const room = this.room()
+      if (room < needed) return room < 0 ? room : Outcome.wouldBlock
+    }
+    return mine & (this.#capacity - 1)
+  }
+
+  /** Bytes of records that there is room for, or `corrupt`. Asks the consumer. */
+  room(): number {
+    const mine = this.#cursor[CursorWord.mine]!
+    const known = this.#cursor[CursorWord.peers]!
+    const read = Atomics.load(this.#control, ControlWord.readPosition)
+    // Only forward, only as far as was written, and on a record's boundary. Else native code has the last
+    // word, which sees all 64 bits.
+    const plausible = (read - known) >>> 0 <= (mine - known) >>> 0 && (read & 7) === 0
+    if (!plausible || carries(known, read)) return this.#native.room()
+    this.#cursor[CursorWord.peers] = read
+    return this.#capacity - ((mine - read) | 0)
+  }
+
+  /** Begins the record at that place. */
+  putHeader(at: number, length: number): void {
+    const word = at >> 2
+    this.#words[word] = length
+    this.#words[word + 1] = 0
+  }
+
+  /** Makes records visible that were laid down where `reserve` said. */
+  publish(bytes: number, messages: number): number {
+    const control = this.#control
+    const mine = this.#cursor[CursorWord.mine]!
+    const next = (mine + bytes) | 0
+    const before = control[ControlWord.sent]!
+    const sent = (before + messages) | 0
+    if (carries(mine, next) || carries(before, sent)) return this.#native.publish(bytes, messages)
+    control[ControlWord.sent] = sent
+    if (plainStores) control[ControlWord.writePosition] = next
+    else Atomics.store(control, ControlWord.writePosition, next)
+    this.#cursor[CursorWord.mine] = next
+    if (
+      Atomics.load(control, ControlWord.consumerParked) !== 0 ||
+      (plainStores && control[ControlWord.consumerNeedsFence] !== 0)
+    ) {
+      this.#native.wake()
+    }
+    return 0
+  }
+}

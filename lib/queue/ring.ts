@@ -1,0 +1,49 @@
+// What the two sides of the message ring do alike in JavaScript. The ring is that of
+// native/include/millrace/spsc_ring.hpp: same bytes, same protocol, and the same private cursor, so that
+// either language can make the next step.
+//
+// Positions are 64-bit numbers, of which JavaScript reads and writes the low halves. That is enough to tell
+// where a record lies and how far two positions are apart, because a ring has 2^30 bytes at most. A step that
+// changes the high half, one in four gigabytes, is made by native code, which stores both halves at once; so
+// a peer never sees a torn position.
+//
+// Memory order. A position is published after what it stands for: by Atomics.store, which every processor
+// keeps behind earlier writes and reads. On x86-64 under V8 an ordinary store does as well, at a tenth of the
+// price (no waiting for the cache line): the processor keeps stores in order and behind earlier loads, and V8
+// keeps accesses to typed arrays in the order of the program. The peer's position is read by Atomics.load
+// (acquire). After a publish the peer's `parked` is read by Atomics.load, which is also a call that no
+// optimisation moves accesses across: that is the light fence of native/include/millrace/waiting.hpp. Where a
+// side cannot have that fence, Atomics.store and Atomics.load, both sequentially consistent, are the full one.
+
+import { native, runsOnV8 } from '../base/native.js'
+
+/** Each message takes this many bytes more than its length, rounded up to a multiple of it. */
+export const recordHeaderBytes = 8
+
+export function recordBytes(length: number): number {
+  // No bit operations: they would wrap at 2^31.
+  return recordHeaderBytes + Math.ceil(length / 8) * 8
+}
+
+/** Indices of 32-bit words in `layout::RingControl`; of a position the low half. */
+export const ControlWord = {
+  writePosition: 0,
+  sent: 2,
+  readPosition: 32,
+  received: 34,
+  consumerParked: 64,
+  consumerNeedsFence: 65,
+  producerParked: 96,
+  producerNeedsFence: 97,
+} as const
+
+/** Indices of 32-bit words in `RingCursor`: the low halves of the own position and of the peer's. */
+export const CursorWord = { mine: 0, peers: 2 } as const
+
+/** May a position be published by an ordinary store? */
+export const plainStores = runsOnV8 && process.arch === 'x64' && native.asymmetricFence
+
+/** Does a low half pass from the largest number to 0 between these two? */
+export function carries(from: number, to: number): boolean {
+  return from < 0 && to >= 0
+}

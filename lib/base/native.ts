@@ -116,10 +116,14 @@ export interface NativeFrameWriterOptions {
 }
 
 export interface NativeFrameWriter extends NativeFramesSide {
-  /** Of the frame that the writer before us published last. */
-  readonly sequence: number
+  /**
+   * Slot and length, read by `publish`; the sequence published last, also by the writer before us, or what went
+   * wrong; the slot that `publish` has loaned for the next frame, below zero if none.
+   */
+  readonly facts: Float64Array
   tryLoan(): number
-  publish(slot: number, length: number, timestamp: bigint | undefined): number
+  publish(): void
+  publishAt(timestamp: bigint): void
   discard(slot: number): void
   write(slot: number, offset: number, source: ArrayBufferView): number
   writeHeader(slot: number, source: ArrayBufferView): number
@@ -141,11 +145,14 @@ export interface NativeFrameReaderOptions {
 
 export interface NativeFrameReader extends NativeFramesSide {
   readonly maxHeld: number
-  /** Sequence, length, timestamp and missed count of the frame received last. */
-  readonly facts: BigUint64Array
-  receive(): number
-  latest(): number
-  release(slot: number, sequence: number): number
+  /**
+   * Slot (or the outcome), sequence, length, missed count and the two halves of the timestamp of the frame received
+   * last; `release` reads the first two.
+   */
+  readonly facts: Float64Array
+  receive(): void
+  latest(): void
+  release(): void
   read(slot: number, sequence: number, offset: number, target: ArrayBufferView): number
   readHeader(slot: number, sequence: number, target: ArrayBufferView): number
   slotBuffer(slot: number): ArrayBuffer

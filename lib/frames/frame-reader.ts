@@ -86,6 +86,11 @@ export interface FrameReaderStats {
 }
 
 const ended = Symbol('ended')
+const { wouldBlock } = Outcome
+
+/** Places in the facts of a native reader; see also `Frame`. */
+const factSlot = 0
+const factSequence = 1
 
 /**
  * Receives the frames of one writer, without copying them. The payload is mapped privately: a stray
@@ -107,12 +112,9 @@ export class FrameReader {
   /** Frames that this reader may hold at once. */
   readonly maxHeld: number
   readonly #native: NativeFrameReader
+  readonly #facts: Float64Array
   readonly #room: WaitingRoom
-  readonly #keeper: FrameKeeper
-  /** Buffers of held frames to be detached; with `detachOnRelease` only. */
-  readonly #ownBuffers = new Set<ArrayBuffer>()
-  #buffer: ArrayBuffer | undefined
-  #closed = false
+  readonly #keeper: Keeper
 
   private constructor(
     name: string,
@@ -125,6 +127,7 @@ export class FrameReader {
     this.slots = handle.slots
     this.maxHeld = handle.maxHeld
     this.#native = handle
+    this.#facts = handle.facts
     this.#room = new WaitingRoom(
       handle,
       () => handle.watchPeer() || handle.peer() !== peerStates.indexOf('attached'),
@@ -133,46 +136,7 @@ export class FrameReader {
       },
       tuning,
     )
-    const isClosed = () => this.#closed
-    const pool = new PoolViews(handle, () => (this.#buffer ??= handle.buffer()))
-    this.#keeper = {
-      pool,
-      get closed() {
-        return isClosed()
-      },
-      release: (frame) => {
-        if (frame.own !== undefined) this.#detach(frame.own)
-        handle.release(frame.slot, frame.sequence)
-      },
-      copyOut: (frame, offset, target) => {
-        if (
-          offset + target.byteLength <= frame.byteLength &&
-          handle.read(frame.slot, frame.sequence, offset, target) >= 0
-        ) {
-          return
-        }
-        throw invalidArgument(
-          `${String(target.byteLength)} bytes at offset ${String(offset)} are not within the ` +
-            `${String(frame.byteLength)} bytes of the frame`,
-        )
-      },
-      header: (frame) => {
-        try {
-          return pool.header(frame.slot)
-        } catch (error) {
-          if (!isRefusal(error)) throw error
-          const copy = new Uint8Array(userHeaderBytes)
-          handle.readHeader(frame.slot, frame.sequence, copy)
-          return copy
-        }
-      },
-      ownBuffer: (slot) => {
-        if (!detachOnRelease) return undefined
-        const buffer = handle.slotBuffer(slot)
-        this.#ownBuffers.add(buffer)
-        return buffer
-      },
-    }
+    this.#keeper = new Keeper(handle, detachOnRelease)
   }
 
   /**
@@ -207,7 +171,7 @@ export class FrameReader {
 
   /** Has this reader been closed, by `close()` or because of a corrupt peer? */
   get closed(): boolean {
-    return this.#closed
+    return this.#keeper.closed
   }
 
   /** The writer: `attached`, `closed` (left in good order) or `gone` (died). One system call. */
@@ -233,7 +197,8 @@ export class FrameReader {
    * @throws MillraceError `TOO_MANY_HELD` (release frames first), `CLOSED`, `CORRUPT`
    */
   tryReceive(): Frame | undefined {
-    return this.#take(this.#native.receive())
+    this.#native.receive()
+    return this.#take()
   }
 
   /**
@@ -241,7 +206,8 @@ export class FrameReader {
    * Never blocks. Errors as `tryReceive`.
    */
   latest(): Frame | undefined {
-    return this.#take(this.#native.latest())
+    this.#native.latest()
+    return this.#take()
   }
 
   /**
@@ -309,10 +275,8 @@ export class FrameReader {
   }
 
   #leave(reason: MillraceError): void {
-    if (this.#closed) return
-    this.#closed = true
-    this.#buffer = undefined
-    for (const buffer of this.#ownBuffers) this.#detach(buffer)
+    if (this.#keeper.closed) return
+    this.#keeper.close()
     this.#native.close()
     this.#room.evict(reason)
   }
@@ -320,11 +284,6 @@ export class FrameReader {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
-  }
-
-  #detach(buffer: ArrayBuffer): void {
-    this.#ownBuffers.delete(buffer)
-    native.detach(buffer)
   }
 
   get #title(): string {
@@ -366,18 +325,11 @@ export class FrameReader {
     )
   }
 
-  #take(slot: number): Frame | undefined {
-    if (slot >= 0) {
-      const { facts } = this.#native
-      return new Frame(this.#keeper, {
-        slot,
-        sequence: Number(facts[0]),
-        byteLength: Number(facts[1]),
-        timestamp: facts[2]!,
-        missed: Number(facts[3]),
-      })
-    }
-    if (slot === Outcome.wouldBlock) return undefined
+  /** What the native call has left in `facts`. */
+  #take(): Frame | undefined {
+    const slot = this.#facts[factSlot]!
+    if (slot >= 0) return new Frame(this.#keeper, this.#facts)
+    if (slot === wouldBlock) return undefined
     if (slot === Outcome.tooManyHeld) {
       throw new MillraceError(
         'ERR_MILLRACE_TOO_MANY_HELD',
@@ -390,6 +342,75 @@ export class FrameReader {
       throw corruptError(`frame channel '${this.name}'`)
     }
     throw closedError(this.#title)
+  }
+}
+
+/** What the frames of one reader go through. */
+class Keeper implements FrameKeeper {
+  readonly pool: PoolViews
+  closed = false
+  readonly #native: NativeFrameReader
+  readonly #facts: Float64Array
+  /** Buffers of held frames to be detached; with `detachOnRelease` only. */
+  readonly #ownBuffers: Set<ArrayBuffer> | undefined
+  #buffer: ArrayBuffer | undefined
+
+  constructor(handle: NativeFrameReader, detachOnRelease: boolean) {
+    this.#native = handle
+    this.#facts = handle.facts
+    this.#ownBuffers = detachOnRelease ? new Set() : undefined
+    this.pool = new PoolViews(handle, () => (this.#buffer ??= handle.buffer()))
+  }
+
+  release(frame: Frame): void {
+    if (frame.own !== undefined) this.#detach(frame.own)
+    this.#facts[factSlot] = frame.slot
+    this.#facts[factSequence] = frame.sequence
+    this.#native.release()
+  }
+
+  copyOut(frame: Frame, offset: number, target: ArrayBufferView): void {
+    if (
+      offset + target.byteLength <= frame.byteLength &&
+      this.#native.read(frame.slot, frame.sequence, offset, target) >= 0
+    ) {
+      return
+    }
+    throw invalidArgument(
+      `${String(target.byteLength)} bytes at offset ${String(offset)} are not within the ` +
+        `${String(frame.byteLength)} bytes of the frame`,
+    )
+  }
+
+  header(frame: Frame): Uint8Array {
+    try {
+      return this.pool.header(frame.slot)
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      const copy = new Uint8Array(userHeaderBytes)
+      this.#native.readHeader(frame.slot, frame.sequence, copy)
+      return copy
+    }
+  }
+
+  ownBuffer(slot: number): ArrayBuffer | undefined {
+    if (this.#ownBuffers === undefined) return undefined
+    const buffer = this.#native.slotBuffer(slot)
+    this.#ownBuffers.add(buffer)
+    return buffer
+  }
+
+  close(): void {
+    this.closed = true
+    this.#buffer = undefined
+    this.#ownBuffers?.forEach((buffer) => {
+      this.#detach(buffer)
+    })
+  }
+
+  #detach(buffer: ArrayBuffer): void {
+    this.#ownBuffers?.delete(buffer)
+    native.detach(buffer)
   }
 }
 

@@ -56,6 +56,8 @@ export interface FrameWriterOptions
   readonly memory?: MemoryOptions | undefined
 }
 
+const { wouldBlock } = Outcome
+
 /**
  * Publishes frames to any number of readers without copying them.
  *
@@ -84,11 +86,7 @@ export class FrameWriter {
   readonly history: number
   readonly #native: NativeFrameWriter
   readonly #room: WaitingRoom
-  readonly #office: LoanOffice
-  readonly #loans = new Map<number, LoanedFrame>()
-  #buffer: ArrayBuffer | undefined
-  #closed = false
-  #published: number
+  readonly #office: Office
 
   private constructor(name: string, handle: NativeFrameWriter, tuning: Tuning) {
     this.name = name
@@ -97,7 +95,6 @@ export class FrameWriter {
     this.maxReaders = handle.maxReaders
     this.history = handle.history
     this.#native = handle
-    this.#published = handle.sequence
     this.#room = new WaitingRoom(
       handle,
       () => handle.watchReaders(),
@@ -106,35 +103,7 @@ export class FrameWriter {
       },
       tuning,
     )
-    this.#office = {
-      pool: new PoolViews(handle, () => (this.#buffer ??= handle.buffer())),
-      slotBytes: handle.slotBytes,
-      usedHeaders: new Array<boolean>(handle.slots).fill(true),
-      publish: (slot, length, timestamp) => {
-        this.#loans.delete(slot)
-        const sequence = handle.publish(slot, length, timestamp)
-        if (sequence < 0) throw closedError(this.#title)
-        this.#published = sequence
-        this.#room.lookAgain() // with no reader to take it, the slot is free again
-        return sequence
-      },
-      discard: (slot) => {
-        this.#loans.delete(slot)
-        handle.discard(slot)
-        this.#room.lookAgain()
-      },
-      copyIn: (slot, offset, source) => {
-        if (handle.write(slot, offset, source) >= 0) return
-        throw new MillraceError(
-          'ERR_MILLRACE_TOO_LARGE',
-          `the bytes at offset ${String(offset)} are not within the ${String(this.slotBytes)} ` +
-            'bytes of a slot',
-        )
-      },
-      copyHeader: (slot, header) => {
-        if (handle.writeHeader(slot, header) < 0) throw closedError(this.#title)
-      },
-    }
+    this.#office = new Office(name, handle, this.#room)
   }
 
   /**
@@ -176,7 +145,7 @@ export class FrameWriter {
 
   /** Has this writer been closed, by `close()` or because of a corrupt peer? */
   get closed(): boolean {
-    return this.#closed
+    return this.#office.closed
   }
 
   /** Readers attached now. */
@@ -186,7 +155,7 @@ export class FrameWriter {
 
   /** Sequence of the frame published last, by this writer or one before it; 0 if none was. */
   get sequence(): number {
-    return this.#published
+    return this.#office.published
   }
 
   /**
@@ -248,7 +217,7 @@ export class FrameWriter {
 
   /** Resolves when at least `count` readers are attached. Rejects `CLOSED`, `ABORTED`, `TIMEOUT`. */
   async waitForReaders(count = 1, options?: WaitOptions): Promise<void> {
-    if (this.#closed) throw closedError(this.#title)
+    if (this.closed) throw closedError(title(this.name))
     await this.#room.waitAside(
       `${String(count)} readers on '${this.name}'`,
       () => (this.readers >= count ? true : undefined),
@@ -270,15 +239,12 @@ export class FrameWriter {
 
   /** Leaves the channel. Readers see the end after what is queued for them; loans are void. */
   close(): void {
-    this.#leave(closedError(this.#title))
+    this.#leave(closedError(title(this.name)))
   }
 
   #leave(reason: MillraceError): void {
-    if (this.#closed) return
-    this.#closed = true
-    for (const loan of this.#loans.values()) loan.invalidate()
-    this.#loans.clear()
-    this.#buffer = undefined
+    if (this.#office.closed) return
+    this.#office.close()
     this.#native.close()
     this.#room.evict(reason)
   }
@@ -288,16 +254,93 @@ export class FrameWriter {
     this.close()
   }
 
-  get #title(): string {
-    return `the writer of frame channel '${this.name}'`
+  #loanNow(): LoanedFrame | undefined {
+    const slot = this.#office.takeSlot()
+    return slot < 0 ? undefined : new LoanedFrame(this.#office, slot)
+  }
+}
+
+function title(name: string): string {
+  return `the writer of frame channel '${name}'`
+}
+
+/** Places in the facts of a native writer. */
+const factSlot = 0
+const factLength = 1
+const factSequence = 2
+const factNext = 3
+
+/** What the frames of one writer go through. */
+class Office implements LoanOffice {
+  readonly pool: PoolViews
+  readonly slotBytes: number
+  readonly usedHeaders: boolean[]
+  closed = false
+  published: number
+  readonly #name: string
+  readonly #native: NativeFrameWriter
+  readonly #facts: Float64Array
+  readonly #room: WaitingRoom
+  #buffer: ArrayBuffer | undefined
+
+  constructor(name: string, handle: NativeFrameWriter, room: WaitingRoom) {
+    this.#name = name
+    this.#native = handle
+    this.#facts = handle.facts
+    this.#room = room
+    this.pool = new PoolViews(handle, () => (this.#buffer ??= handle.buffer()))
+    this.slotBytes = handle.slotBytes
+    this.usedHeaders = new Array<boolean>(handle.slots).fill(true)
+    this.published = this.#facts[factSequence]!
   }
 
-  #loanNow(): LoanedFrame | undefined {
+  /** A slot, or a number below zero if there is none now. Publishing the last frame has often loaned it already. */
+  takeSlot(): number {
+    const next = this.#facts[factNext]!
+    if (next >= 0) {
+      this.#facts[factNext] = wouldBlock
+      return next
+    }
     const slot = this.#native.tryLoan()
-    if (slot === Outcome.wouldBlock) return undefined
-    if (slot < 0) throw closedError(this.#title)
-    const loan = new LoanedFrame(this.#office, slot)
-    this.#loans.set(slot, loan)
-    return loan
+    if (slot < 0 && slot !== wouldBlock) throw closedError(title(this.#name))
+    return slot
+  }
+
+  publish(slot: number, length: number, timestamp: bigint | undefined): number {
+    const facts = this.#facts
+    facts[factSlot] = slot
+    facts[factLength] = length
+    if (timestamp === undefined) this.#native.publish()
+    else this.#native.publishAt(timestamp)
+    const sequence = facts[factSequence]!
+    if (sequence < 0) throw closedError(title(this.#name))
+    this.published = sequence
+    if (this.#room.occupied) this.#room.lookAgain() // with no reader to take it, the slot is free again
+    return sequence
+  }
+
+  discard(slot: number): void {
+    if (this.closed) return
+    this.#native.discard(slot)
+    this.#room.lookAgain()
+  }
+
+  copyIn(slot: number, offset: number, source: ArrayBufferView): void {
+    if (this.#native.write(slot, offset, source) >= 0) return
+    throw new MillraceError(
+      'ERR_MILLRACE_TOO_LARGE',
+      `the bytes at offset ${String(offset)} are not within the ${String(this.slotBytes)} ` +
+        'bytes of a slot',
+    )
+  }
+
+  copyHeader(slot: number, header: Uint8Array): void {
+    if (this.#native.writeHeader(slot, header) < 0) throw closedError(title(this.#name))
+  }
+
+  close(): void {
+    this.closed = true
+    this.#facts[factNext] = wouldBlock // a loan made ahead is void, too
+    this.#buffer = undefined
   }
 }

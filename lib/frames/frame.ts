@@ -14,13 +14,14 @@ export class PoolViews {
   readonly #payloadOffset: number
   readonly #stride: number
   readonly #slotBytes: number
-  readonly #slots: (Uint8Array | undefined)[] = []
+  readonly #slots: (Uint8Array | undefined)[]
 
   constructor(
     geometry: {
       readonly payloadOffset: number
       readonly slotStride: number
       readonly slotBytes: number
+      readonly slots: number
     },
     buffer: () => ArrayBuffer,
   ) {
@@ -28,6 +29,7 @@ export class PoolViews {
     this.#payloadOffset = geometry.payloadOffset
     this.#stride = geometry.slotStride
     this.#slotBytes = geometry.slotBytes
+    this.#slots = new Array<undefined>(geometry.slots).fill(undefined)
   }
 
   get buffer(): ArrayBuffer {
@@ -38,11 +40,11 @@ export class PoolViews {
     return this.#payloadOffset + this.#stride * slot
   }
 
-  /** The whole slot; the same view at every call. */
-  slot(slot: number): Uint8Array {
+  /** The first bytes of the slot, by default all; the same view as long as the same length is asked for. */
+  slot(slot: number, length = this.#slotBytes): Uint8Array {
     const known = this.#slots[slot]
-    if (known !== undefined) return known
-    const made = new Uint8Array(this.#buffer(), this.offset(slot), this.#slotBytes)
+    if (known?.length === length) return known
+    const made = new Uint8Array(this.#buffer(), this.offset(slot), length)
     this.#slots[slot] = made
     return made
   }
@@ -100,6 +102,8 @@ export interface PublishOptions {
 export interface LoanOffice {
   readonly pool: PoolViews
   readonly slotBytes: number
+  /** Loans are void then. */
+  readonly closed: boolean
   publish(slot: number, length: number, timestamp: bigint | undefined): number
   discard(slot: number): void
   copyIn(slot: number, offset: number, source: ArrayBufferView): void
@@ -112,7 +116,7 @@ export interface LoanOffice {
 export class LoanedFrame {
   readonly #office: LoanOffice
   readonly #slot: number
-  #state: 'loaned' | 'published' | 'discarded' | 'closed' = 'loaned'
+  #state: 'loaned' | 'published' | 'discarded' = 'loaned'
 
   /** @internal */
   constructor(office: LoanOffice, slot: number) {
@@ -162,9 +166,29 @@ export class LoanedFrame {
    *
    * @throws MillraceError `RELEASED`, `TOO_LARGE`, `INVALID_ARGUMENT`
    */
-  publish(options: PublishOptions = {}): number {
+  publish(options?: PublishOptions): number {
     this.#assertLoaned()
-    const { byteLength = this.#office.slotBytes, header, timestamp } = options
+    const sequence =
+      options === undefined
+        ? this.#office.publish(this.#slot, this.#office.slotBytes, undefined)
+        : this.#publishWith(options)
+    this.#state = 'published'
+    return sequence
+  }
+
+  /** Gives the slot back; nobody sees it. Does nothing after `publish`. */
+  discard(): void {
+    if (this.#state !== 'loaned') return
+    this.#state = 'discarded'
+    this.#office.discard(this.#slot)
+  }
+
+  /** What `using` calls at the end of its block: `discard()`. */
+  [Symbol.dispose](): void {
+    this.discard()
+  }
+
+  #publishWith({ byteLength = this.#office.slotBytes, header, timestamp }: PublishOptions): number {
     if (!Number.isInteger(byteLength) || byteLength < 0 || byteLength > this.#office.slotBytes) {
       throw new MillraceError(
         'ERR_MILLRACE_TOO_LARGE',
@@ -182,34 +206,14 @@ export class LoanedFrame {
       this.#office.usedHeaders[this.#slot] = true
       this.#office.copyHeader(this.#slot, header)
     }
-    const sequence = this.#office.publish(this.#slot, byteLength, timestamp)
-    this.#state = 'published'
-    return sequence
-  }
-
-  /** Gives the slot back; nobody sees it. Does nothing after `publish`. */
-  discard(): void {
-    if (this.#state !== 'loaned') return
-    this.#state = 'discarded'
-    this.#office.discard(this.#slot)
-  }
-
-  /** @internal */
-  invalidate(): void {
-    if (this.#state === 'loaned') this.#state = 'closed'
-  }
-
-  /** What `using` calls at the end of its block: `discard()`. */
-  [Symbol.dispose](): void {
-    this.discard()
+    return this.#office.publish(this.#slot, byteLength, timestamp)
   }
 
   #assertLoaned(): void {
-    if (this.#state === 'loaned') return
-    if (this.#state === 'closed') {
+    if (this.#state !== 'loaned') throw releasedError(`this frame was ${this.#state}`)
+    if (this.#office.closed) {
       throw new MillraceError('ERR_MILLRACE_CLOSED', 'the writer of this frame is closed')
     }
-    throw releasedError(`this frame was ${this.#state}`)
   }
 }
 
@@ -224,15 +228,6 @@ export interface FrameKeeper {
   ownBuffer(slot: number): ArrayBuffer | undefined
 }
 
-/** @internal */
-export interface FrameFacts {
-  readonly slot: number
-  readonly sequence: number
-  readonly byteLength: number
-  readonly timestamp: bigint
-  readonly missed: number
-}
-
 /**
  * A received frame, read where it lies. It is pinned until `release()`, or the end of its `using` block;
  * whatever is needed longer must be copied.
@@ -242,25 +237,35 @@ export class Frame {
   readonly sequence: number
   /** Bytes the writer published. */
   readonly byteLength: number
-  /** Nanoseconds of the monotonic clock, as the writer gave it. */
-  readonly timestamp: bigint
   /** Frames that this reader did not get between the one received before, or its joining, and this one. */
   readonly missed: number
   /** @internal */
   readonly slot: number
   readonly #keeper: FrameKeeper
   readonly #own: ArrayBuffer | undefined
+  readonly #highTime: number
+  readonly #lowTime: number
   #released = false
 
-  /** @internal */
-  constructor(keeper: FrameKeeper, facts: FrameFacts) {
+  /**
+   * `facts` are those of native.FrameReader.
+   *
+   * @internal
+   */
+  constructor(keeper: FrameKeeper, facts: Float64Array) {
+    this.slot = facts[0]!
+    this.sequence = facts[1]!
+    this.byteLength = facts[2]!
+    this.missed = facts[3]!
+    this.#highTime = facts[4]!
+    this.#lowTime = facts[5]!
     this.#keeper = keeper
-    this.slot = facts.slot
-    this.sequence = facts.sequence
-    this.byteLength = facts.byteLength
-    this.timestamp = facts.timestamp
-    this.missed = facts.missed
-    this.#own = keeper.ownBuffer(facts.slot)
+    this.#own = keeper.ownBuffer(this.slot)
+  }
+
+  /** Nanoseconds of the monotonic clock, as the writer gave it. */
+  get timestamp(): bigint {
+    return (BigInt(this.#highTime) << 32n) | BigInt(this.#lowTime)
   }
 
   /** Was it released? Then its memory may hold another frame. */
@@ -275,7 +280,9 @@ export class Frame {
    * @throws MillraceError `RELEASED`, `CLOSED`, `UNSUPPORTED_RUNTIME` (Electron: use `copyTo`)
    */
   get bytes(): Uint8Array {
-    return this.view(Uint8Array)
+    this.#assertHeld()
+    if (this.#own !== undefined) return new Uint8Array(this.#own, 0, this.byteLength)
+    return this.#keeper.pool.slot(this.slot, this.byteLength)
   }
 
   /** The 64 bytes of the user's own facts; a copy where memory cannot be borrowed (Electron). */

@@ -108,6 +108,35 @@ class FramesHandle final : public Closable {
   std::uint32_t token_ = 0;
 };
 
+// What goes with a hot call in either direction, in memory that both languages see: a third cheaper than
+// arguments and results. Whole numbers; those of 64 bits are halved.
+class Facts {
+ public:
+  // As `facts` of the object.
+  void give(Napi::Object object, std::size_t count) {
+    auto array = Napi::Float64Array::New(object.Env(), count);
+    array_ = Napi::Persistent(array);
+    words_ = array.Data();
+    object.Set("facts", array);
+  }
+  void set(std::size_t at, std::int64_t value) noexcept { words_[at] = static_cast<double>(value); }
+  void set_unsigned(std::size_t at, std::uint64_t value) noexcept {
+    words_[at] = static_cast<double>(value);
+  }
+  // What JavaScript wrote, judged.
+  [[nodiscard]] std::uint64_t natural(std::size_t at, std::uint64_t otherwise) const noexcept {
+    return addon::natural(words_[at], otherwise);
+  }
+  [[nodiscard]] std::uint32_t slot(std::size_t at) const noexcept {
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(natural(at, layout::kMaxSlots), layout::kMaxSlots));
+  }
+
+ private:
+  Napi::Reference<Napi::Float64Array> array_;
+  double* words_ = nullptr;
+};
+
 class FrameWriterObject final : public Napi::ObjectWrap<FrameWriterObject> {
  public:
   using Handle = FramesHandle<FrameWriter>;
@@ -133,10 +162,12 @@ class FrameWriterObject final : public Napi::ObjectWrap<FrameWriterObject> {
     });
     if (!opened) return;
     Napi::Object self = info.This().As<Napi::Object>();
-    self.Set("sequence",
-             Napi::Number::New(info.Env(), static_cast<double>(handle_.side()->sequence())));
-    define_hot(self, &handle_, "tryLoan", try_loan);
-    define_hot(self, &handle_, "publish", publish);
+    facts_.give(self, kFacts);
+    facts_.set_unsigned(kSequence, handle_.side()->sequence());
+    facts_.set(kNext, kWouldBlock);
+    define_hot(self, this, "tryLoan", try_loan);
+    define_hot(self, this, "publish", publish);
+    define_hot(self, this, "publishAt", publish_at);
   }
 
   static Napi::Function define(Napi::Env env) {
@@ -158,29 +189,51 @@ class FrameWriterObject final : public Napi::ObjectWrap<FrameWriterObject> {
   }
 
  private:
+  enum Fact : std::uint8_t { kSlot, kLength, kSequence, kNext, kFacts };
+
   // tryLoan() -> slot, or kWouldBlock, kClosed
   static napi_value try_loan(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 0> call(env, info);
-    FrameWriter* side = call.handle->side();
+    const HotCall<FrameWriterObject, 0> call(env, info);
+    FrameWriter* side = call.handle->handle_.side();
     if (side == nullptr) return number(env, std::int32_t{kClosed});
     const auto slot = side->try_loan();
     return number(env, slot ? static_cast<std::int32_t>(*slot) : std::int32_t{kWouldBlock});
   }
-  // publish(slot, length, timestamp?: bigint) -> sequence, or kClosed, kInvalid
+  // publish() of `facts` {slot, length}. Leaves there {sequence, or kClosed, kInvalid; the next slot, on loan
+  // already, or kWouldBlock}.
   static napi_value publish(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 3> call(env, info);
-    FrameWriter* side = call.handle->side();
-    if (side == nullptr) return number(env, std::int32_t{kClosed});
+    const HotCall<FrameWriterObject, 0> call(env, info);
+    call.handle->publish_now(0);
+    return nullptr;
+  }
+  // publishAt(timestamp: bigint), the same
+  static napi_value publish_at(napi_env env, napi_callback_info info) {
+    const HotCall<FrameWriterObject, 1> call(env, info);
     std::uint64_t timestamp = 0;
     bool lossless = false;
-    if (napi_get_value_bigint_uint64(env, call.arguments[2], &timestamp, &lossless) != napi_ok) {
+    if (napi_get_value_bigint_uint64(env, call.arguments[0], &timestamp, &lossless) != napi_ok) {
       timestamp = 0;
     }
+    call.handle->publish_now(timestamp);
+    return nullptr;
+  }
+  void publish_now(std::uint64_t timestamp) {
+    FrameWriter* side = handle_.side();
+    if (side == nullptr) {
+      facts_.set(kSequence, kClosed);
+      return;
+    }
     const std::uint64_t sequence =
-        side->publish(small_natural(env, call.arguments[0], layout::kMaxSlots),
-                      natural(env, call.arguments[1], ~std::uint64_t{0}), timestamp);
-    if (sequence == 0) return number(env, std::int32_t{kInvalid});
-    return number(env, static_cast<std::int64_t>(sequence));
+        side->publish(facts_.slot(kSlot), facts_.natural(kLength, ~std::uint64_t{0}), timestamp);
+    if (sequence == 0) {
+      facts_.set(kSequence, kInvalid);
+      return;
+    }
+    facts_.set_unsigned(kSequence, sequence);
+    // One that was left there before and not taken yet stays.
+    if (facts_.natural(kNext, layout::kMaxSlots) < layout::kMaxSlots) return;
+    const auto next = side->loan_ahead();
+    facts_.set(kNext, next ? std::int64_t{*next} : std::int64_t{kWouldBlock});
   }
 
   void discard(const Napi::CallbackInfo& info) {
@@ -239,6 +292,7 @@ class FrameWriterObject final : public Napi::ObjectWrap<FrameWriterObject> {
   void close(const Napi::CallbackInfo& /*info*/) { handle_.close(); }
 
   Handle handle_;
+  Facts facts_;
 };
 
 class FrameReaderObject final : public Napi::ObjectWrap<FrameReaderObject> {
@@ -266,10 +320,7 @@ class FrameReaderObject final : public Napi::ObjectWrap<FrameReaderObject> {
     if (!opened) return;
     Napi::Object self = info.This().As<Napi::Object>();
     self.Set("maxHeld", Napi::Number::New(info.Env(), handle_.side()->max_held()));
-    auto facts = Napi::BigUint64Array::New(info.Env(), 4);
-    facts_ = Napi::Persistent(facts);
-    fact_words_ = facts.Data();
-    self.Set("facts", facts);
+    facts_.give(self, kFacts);
     define_hot(self, this, "receive", receive);
     define_hot(self, this, "latest", latest);
     define_hot(self, this, "release", release);
@@ -297,45 +348,52 @@ class FrameReaderObject final : public Napi::ObjectWrap<FrameReaderObject> {
   }
 
  private:
-  // receive() and latest() -> slot with `facts` = {sequence, length, timestamp, missed}; or kWouldBlock,
-  // kCorrupt, kClosed, kTooManyHeld
+  enum Fact : std::uint8_t { kSlot, kSequence, kLength, kMissed, kHighTime, kLowTime, kFacts };
+
+  // receive() and latest() leave the frame in `facts`; or, as its slot, kWouldBlock, kCorrupt, kClosed,
+  // kTooManyHeld
   static napi_value receive(napi_env env, napi_callback_info info) {
     const HotCall<FrameReaderObject, 0> call(env, info);
     FrameReader* side = call.handle->handle_.side();
-    if (side == nullptr) return number(env, std::int32_t{kClosed});
-    return call.handle->hand_over(env, side->receive());
+    if (side == nullptr) return call.handle->refuse(kClosed);
+    return call.handle->hand_over(side->receive());
   }
   static napi_value latest(napi_env env, napi_callback_info info) {
     const HotCall<FrameReaderObject, 0> call(env, info);
     FrameReader* side = call.handle->handle_.side();
-    if (side == nullptr) return number(env, std::int32_t{kClosed});
-    return call.handle->hand_over(env, side->latest());
+    if (side == nullptr) return call.handle->refuse(kClosed);
+    return call.handle->hand_over(side->latest());
   }
-  // release(slot, sequence) -> 0, or kInvalid if that frame is not held, or kClosed
+  // release() of `facts` {slot, sequence}; nothing happens if that frame is not held
   static napi_value release(napi_env env, napi_callback_info info) {
-    const HotCall<FrameReaderObject, 2> call(env, info);
+    const HotCall<FrameReaderObject, 0> call(env, info);
     FrameReader* side = call.handle->handle_.side();
-    if (side == nullptr) return number(env, std::int32_t{kClosed});
-    const bool released = side->release(small_natural(env, call.arguments[0], layout::kMaxSlots),
-                                        natural(env, call.arguments[1], 0));
-    return number(env, std::int32_t{released ? 0 : kInvalid});
+    const Facts& facts = call.handle->facts_;
+    if (side != nullptr) side->release(facts.slot(kSlot), facts.natural(kSequence, 0));
+    return nullptr;
   }
-  napi_value hand_over(napi_env env, const ReceivedFrame& frame) const {
+  napi_value refuse(Outcome why) noexcept {
+    facts_.set(kSlot, why);
+    return nullptr;
+  }
+  napi_value hand_over(const ReceivedFrame& frame) noexcept {
     switch (frame.status) {
       case ReceivedFrame::Status::ok:
-        fact_words_[0] = frame.sequence;
-        fact_words_[1] = frame.length;
-        fact_words_[2] = frame.timestamp;
-        fact_words_[3] = frame.missed;
-        return number(env, static_cast<std::int32_t>(frame.slot));
+        facts_.set(kSlot, frame.slot);
+        facts_.set_unsigned(kSequence, frame.sequence);
+        facts_.set_unsigned(kLength, frame.length);
+        facts_.set_unsigned(kMissed, frame.missed);
+        facts_.set_unsigned(kHighTime, frame.timestamp >> 32U);
+        facts_.set_unsigned(kLowTime, frame.timestamp & 0xFFFF'FFFFU);
+        return nullptr;
       case ReceivedFrame::Status::empty:
-        return number(env, std::int32_t{kWouldBlock});
+        return refuse(kWouldBlock);
       case ReceivedFrame::Status::too_many_held:
-        return number(env, std::int32_t{kTooManyHeld});
+        return refuse(kTooManyHeld);
       case ReceivedFrame::Status::corrupt:
         break;
     }
-    return number(env, std::int32_t{kCorrupt});
+    return refuse(kCorrupt);
   }
 
   // read(slot, sequence, offset, target) copies out of a held frame -> bytes, or kClosed, kInvalid
@@ -422,8 +480,7 @@ class FrameReaderObject final : public Napi::ObjectWrap<FrameReaderObject> {
   void close(const Napi::CallbackInfo& /*info*/) { handle_.close(); }
 
   Handle handle_;
-  Napi::Reference<Napi::BigUint64Array> facts_;
-  std::uint64_t* fact_words_ = nullptr;
+  Facts facts_;
 };
 
 }  // namespace

@@ -95,6 +95,31 @@ TEST_CASE_FIXTURE(Frames, "several loans may be out and be published in any orde
   CHECK(in->receive().status == Status::empty);
 }
 
+TEST_CASE_FIXTURE(Frames, "a loan ahead is made only where the next loan could not be refused") {
+  geometry.slots = 3;
+  auto out = writer();
+  FrameReaderSpec spec = reader_spec();
+  spec.depth = 2;
+  spec.max_held = 3;
+  auto in = must(FrameReader::open(spec, soon()));
+  const std::uint32_t slot = out->loan_ahead().value();
+  CHECK(out->is_loaned(slot));
+  CHECK_FALSE(out->loan_ahead());  // one is out
+  CHECK(out->publish(slot, 0, 0) == 1);
+  const std::uint32_t second = out->loan_ahead().value();
+  CHECK(second != slot);
+  CHECK(out->publish(second, 0, 0) == 2);
+  CHECK_FALSE(out->loan_ahead());  // the queue is full
+  const ReceivedFrame first = in->receive();
+  const ReceivedFrame last = in->receive();
+  CHECK(out->publish(out->loan_ahead().value(), 0, 0) == 3);
+  CHECK_FALSE(out->loan_ahead());  // all slots are held or queued
+  CHECK(in->release(last.slot, last.sequence));
+  CHECK_FALSE(out->loan_ahead());  // a slot is free, though not the one whose turn it is
+  CHECK(out->try_loan() == last.slot);
+  CHECK(in->release(first.slot, first.sequence));
+}
+
 TEST_CASE_FIXTURE(Frames, "policy wait: the writer waits for the reader and no frame is lost") {
   auto out = writer();
   FrameReaderSpec wanted = reader_spec(Policy::wait);

@@ -42,13 +42,35 @@ test('a frame is as long as it was published, from nothing to the whole slot', a
   t.is(reader.tryReceive()!.byteLength, 1000)
 })
 
+test('bytes of a frame are one view, and frames of a slot with different lengths have different ones', async (t) => {
+  const name = uniqueName(t)
+  using writer = FrameWriter.create(name, { slotBytes: 100, slots: 2 })
+  using reader = await FrameReader.open(name)
+  const lengths: number[] = []
+  const views: Uint8Array[] = []
+  for (const byteLength of [100, 100, 10, 10, 0, 0]) {
+    writer.tryLoan()!.publish({ byteLength })
+    using frame = reader.tryReceive()!
+    t.is(frame.bytes, frame.bytes)
+    views.push(frame.bytes)
+    lengths.push(byteLength)
+  }
+  t.deepEqual(
+    views.map(({ length }) => length),
+    lengths,
+    'a view that was kept does not change its size',
+  )
+})
+
 test('a frame carries the timestamp it was given, or the monotonic time of its publish', async (t) => {
   const name = uniqueName(t)
   using writer = FrameWriter.create(name, { slotBytes: 8 })
   using reader = await FrameReader.open(name)
-  const given = 2n ** 63n + 12345n
-  writer.tryLoan()!.publish({ timestamp: given })
-  t.is(reader.tryReceive()!.timestamp, given)
+  for (const given of [1n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 63n + 12345n, 2n ** 64n - 1n]) {
+    writer.tryLoan()!.publish({ timestamp: given })
+    using frame = reader.tryReceive()!
+    t.is(frame.timestamp, given)
+  }
   const before = monotonicNow()
   writer.tryLoan()!.publish()
   const after = monotonicNow()

@@ -57,6 +57,27 @@ test('without readers frames can be published for ever', (t) => {
   }
 })
 
+test('closing the writer also voids the slot that publishing had loaned for the next frame', (t) => {
+  const writer = FrameWriter.create(uniqueName(t), { slotBytes: 8 })
+  writer.tryLoan()!.publish()
+  writer.close()
+  t.throws(() => writer.tryLoan(), closed)
+})
+
+test('a reader that joins between two frames finds its depth kept', async (t) => {
+  const name = uniqueName(t)
+  using writer = FrameWriter.create(name, { slotBytes: 8, slots: 4 })
+  const earlier = writer.tryLoan()!
+  writer.tryLoan()!.publish()
+  using reader = await FrameReader.open(name, { depth: 1 })
+  t.is(writer.tryLoan(), undefined, 'what is on loan already fills the queue')
+  earlier.discard()
+  writer.tryLoan()!.publish()
+  t.is(writer.tryLoan(), undefined)
+  reader.tryReceive()!.release()
+  t.not(writer.tryLoan(), undefined)
+})
+
 test('a discarded loan is never seen, and its slot can be loaned again', async (t) => {
   const name = uniqueName(t)
   using writer = FrameWriter.create(name, { slotBytes: 8, slots: 2 })

@@ -96,6 +96,15 @@ class FrameWriter {
     if (reap_dead_readers() || cleared) return find_free(active_lanes());
     return std::nullopt;
   }
+  // The loan that the caller will ask for next, made now that it costs next to nothing; none while others
+  // are out. try_loan() could not refuse it later: only we make queues grow, nobody pins a slot that is
+  // free, and a reader that joins meanwhile has room for one frame.
+  [[nodiscard]] std::optional<std::uint32_t> loan_ahead() {
+    if (loans_ != 0) return std::nullopt;
+    const std::uint64_t active = active_lanes();
+    if (blocked_by_waiting_readers(active) || !is_free(cursor_, active)) return std::nullopt;
+    return find_free(active);
+  }
   // Gives an unpublished loan back.
   void discard(std::uint32_t slot) noexcept {
     if (!is_loaned(slot)) return;

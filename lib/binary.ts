@@ -71,13 +71,13 @@ export function load(
   architecture: string,
   find: (root: string) => unknown,
 ): unknown {
-  const system =
-    platform === 'linux' ? `${platform}-${architecture} (${libc()})` : `${platform}-${architecture}`
-  const here = `${system}, Node ${process.version}`
+  // Only for a message: to tell the C library costs more than to load the addon.
+  const here = () =>
+    `${platform}-${architecture}${platform === 'linux' ? ` (${libc()})` : ''}, Node ${process.version}`
   if (platform !== 'linux' && platform !== 'darwin') {
     throw new MillraceError(
       'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
-      `millrace runs on Linux and macOS, not on ${here}; on Windows use it inside WSL 2`,
+      `millrace runs on Linux and macOS, not on ${here()}; on Windows use it inside WSL 2`,
     )
   }
   const root = `${import.meta.dirname}/..`
@@ -86,7 +86,7 @@ export function load(
   } catch (cause) {
     throw new MillraceError(
       'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
-      `millrace has no working binary for ${here}; with a C++20 compiler installed, build one: ` +
+      `millrace has no working binary for ${here()}; with a C++20 compiler installed, build one: ` +
         'npm explore millrace -- node-gyp rebuild',
       { cause },
     )

@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include <array>
+
 #include "arguments.hpp"
 #include "environment.hpp"
 #include "millrace/queue.hpp"
@@ -85,6 +87,59 @@ void run_on_own_thread(void (*job)()) {
   }
 }
 
+struct OfferedClass {
+  const char* name;
+  Napi::Function (*define)(Napi::Env);
+  std::size_t index;
+};
+
+std::array<OfferedClass, Environment::kClasses>& offered_classes() {
+  static std::array<OfferedClass, Environment::kClasses> classes = {{
+      {"QueueProducer", define_queue_producer, 0},
+      {"QueueConsumer", define_queue_consumer, 1},
+      {"FrameWriter", define_frame_writer, 2},
+      {"FrameReader", define_frame_reader, 3},
+      {"SharedMemory", define_shared_memory, 4},
+      {"NamelessSegment", define_nameless_segment, 5},
+      {"SegmentOffer", define_segment_offer, 6},
+      {"SegmentReceipt", define_segment_receipt, 7},
+      {"Lock", define_lock, 8},
+      {"CellWriter", define_cell_writer, 9},
+      {"CellReader", define_cell_reader, 10},
+      {"Counter", define_counter, 11},
+      {"Semaphore", define_semaphore, 12},
+      {"Event", define_event, 13},
+      {"Barrier", define_barrier, 14},
+  }};
+  return classes;
+}
+
+napi_value class_of(napi_env env, napi_callback_info info) {
+  void* data = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+  const auto* offered = static_cast<const OfferedClass*>(data);
+  Napi::FunctionReference& known = Environment::of(env).class_at(offered->index);
+  if (known.IsEmpty()) {
+    const Napi::Function defined = offered->define(env);
+    if (defined.IsEmpty()) return nullptr;  // a worker that is being terminated
+    known = Napi::Persistent(defined);
+  }
+  return known.Value();
+}
+
+// Each class is defined when it is first asked for: a program uses few of them.
+void offer_classes(Napi::Env env, Napi::Object exports) {
+  std::array<OfferedClass, Environment::kClasses>& classes = offered_classes();
+  std::array<napi_property_descriptor, Environment::kClasses> properties{};
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    properties[i].utf8name = classes[i].name;
+    properties[i].getter = class_of;
+    properties[i].attributes = napi_enumerable;
+    properties[i].data = &classes[i];
+  }
+  napi_define_properties(env, exports, properties.size(), properties.data());
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   // Not on this thread: it would hold up require() for 10 ms. The addon is linked never to be unloaded,
   // so the thread may outlive the environment that started it.
@@ -102,21 +157,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("pageBytes", Napi::Number::New(env, static_cast<double>(os::page_size())));
   exports.Set("maxPermits", Napi::Number::New(env, os::kSemaphoreMax));
   exports.Set("asymmetricFence", Napi::Boolean::New(env, os::asymmetric_fence_available()));
-  exports.Set("QueueProducer", define_queue_producer(env));
-  exports.Set("QueueConsumer", define_queue_consumer(env));
-  exports.Set("FrameWriter", define_frame_writer(env));
-  exports.Set("FrameReader", define_frame_reader(env));
-  exports.Set("SharedMemory", define_shared_memory(env));
-  exports.Set("NamelessSegment", define_nameless_segment(env));
-  exports.Set("SegmentOffer", define_segment_offer(env));
-  exports.Set("SegmentReceipt", define_segment_receipt(env));
-  exports.Set("Lock", define_lock(env));
-  exports.Set("CellWriter", define_cell_writer(env));
-  exports.Set("CellReader", define_cell_reader(env));
-  exports.Set("Counter", define_counter(env));
-  exports.Set("Semaphore", define_semaphore(env));
-  exports.Set("Event", define_event(env));
-  exports.Set("Barrier", define_barrier(env));
+  offer_classes(env, exports);
   define_upkeep(env, exports);
   return exports;
 }

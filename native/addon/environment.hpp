@@ -6,6 +6,7 @@
 
 #include <napi.h>
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -45,6 +46,10 @@ class Environment {
   // -1 means "look at everything".
   void configure(Napi::Function make_error, Napi::Function on_wake, bool allow_uv);
   [[nodiscard]] Napi::Value wake_list();
+
+  // The classes that were asked for so far, in the order of addon.cpp.
+  static constexpr std::size_t kClasses = 15;
+  Napi::FunctionReference& class_at(std::size_t index) { return classes_[index]; }
 
   // Throws `error` as a MillraceError in JavaScript.
   void raise(const Error& error);
@@ -106,6 +111,7 @@ class Environment {
   Napi::FunctionReference make_error_;
   Napi::FunctionReference on_wake_;
   Napi::Reference<Napi::Uint32Array> wake_list_;
+  std::array<Napi::FunctionReference, kClasses> classes_;
   bool allow_uv_ = true;
   bool ended_ = false;
   bool held_ = false;

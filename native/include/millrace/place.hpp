@@ -107,7 +107,10 @@ class Place {
   // The same place as a segment of that kind uses it: names get their prefix.
   [[nodiscard]] Place for_segment(char letter) const {
     Place place = *this;
-    if (is_name()) place.object_ = object_name_of(letter, title_);
+    if (is_name()) {
+      place.object_ = object_name_of(letter, title_);
+      place.path_ = os::object_path(place.object_);
+    }
     return place;
   }
 
@@ -129,7 +132,7 @@ class Place {
   }
 
   // Where a person finds it.
-  [[nodiscard]] std::string path() const { return is_name() ? os::object_path(object_) : title_; }
+  [[nodiscard]] const std::string& path() const noexcept { return is_name() ? path_ : title_; }
 
   // Fails with not_found if there is none. The description is our own, so its locks are.
   [[nodiscard]] Result<os::Descriptor> open(os::Access access) const {
@@ -293,7 +296,8 @@ class Place {
 
   Kind kind_ = Kind::name;
   std::string title_;
-  std::string object_;     // of a name: what the system calls it
+  std::string object_;     // of a name: what the system calls it,
+  std::string path_;       // and where a person finds that
   int given_ = -1;         // of what is nameless
   std::string temporary_;  // of a file that is being made, where it needs one
   bool unpublished_ = false;

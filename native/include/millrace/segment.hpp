@@ -137,9 +137,11 @@ class Segment {
       segment.place_ = place;
       segment.memory_ = spec.memory;
       Result<os::Descriptor> opened = segment.place_.open(os::Access::read_write);
+      bool known = true;  // may be a stranger's
       if (!opened.ok() && opened.error().code == Code::not_found && entry != Entry::attach_only) {
         opened = segment.place_.create(spec.mode);
         if (!opened.ok() && opened.error().code == Code::exists) continue;
+        known = false;
       }
       if (!opened.ok()) {
         // A creator sets the final mode right after creating: give it a moment.
@@ -151,8 +153,10 @@ class Segment {
       }
       MILLRACE_CRASH_POINT("segment.enter.opened");
       segment.fd_ = opened.take();
-      auto facts = segment.refuse_strangers(spec);
-      if (!facts.ok()) return facts.error();
+      // A stranger's lock is none that we wait for.
+      if (known) {
+        if (auto ours = segment.refuse_strangers(spec); !ours.ok()) return ours.error();
+      }
       auto lock = segment.place_.lock_over(segment.fd_.get(), spec.mode);
       if (!lock.ok()) return lock.error();
       segment.lock_ = lock.take();
@@ -160,7 +164,7 @@ class Segment {
       MILLRACE_CRASH_POINT("segment.enter.locked");
       // Somebody may have removed it while we waited.
       if (!segment.place_.confirm(segment.fd_, segment.lock_, os::Access::read_write)) continue;
-      facts = segment.refuse_strangers(spec);
+      auto facts = segment.refuse_strangers(spec);
       if (!facts.ok()) return facts.error();
       segment.trust_ = segment.trust_of(facts.value(), spec.mode);
 
@@ -251,9 +255,8 @@ class Segment {
     MILLRACE_CRASH_POINT("segment.claim.locked");
     bury(record);
     state_schema();
-    static const std::uint64_t started = os::process_start_time();
     record.pid.store(static_cast<std::uint32_t>(::getpid()), std::memory_order_relaxed);
-    record.started.store(started, std::memory_order_relaxed);
+    record.started.store(os::own_start_time(), std::memory_order_relaxed);
     record.doorbell.store(doorbell, std::memory_order_relaxed);
     // release: pairs with the acquire in FrameWriter::active_lanes; what the holder wrote beside its
     // record before claiming it is seen with the new epoch.
@@ -345,8 +348,9 @@ class Segment {
   // just made it. The last one on a segment that somebody wanted wiped does that first. Only under the
   // lifecycle lock.
   void unlink() noexcept {
-    if (control_ != nullptr && !anyone_else() &&
-        (header().flags.load(std::memory_order_relaxed) & layout::kZeroOnClose) != 0) {
+    if (control_ != nullptr &&
+        (header().flags.load(std::memory_order_relaxed) & layout::kZeroOnClose) != 0 &&
+        !anyone_else()) {
       Place::wipe(fd_.get());
       MILLRACE_CRASH_POINT("segment.unlink.wiped");
     }
@@ -396,7 +400,7 @@ class Segment {
   [[nodiscard]] const std::string& name() const noexcept { return place_.title(); }
   [[nodiscard]] const Place& place() const noexcept { return place_; }
   // Where a person finds it.
-  [[nodiscard]] std::string path() const { return place_.path(); }
+  [[nodiscard]] const std::string& path() const noexcept { return place_.path(); }
   [[nodiscard]] const os::BellTrust& trust() const noexcept { return trust_; }
   [[nodiscard]] bool created() const noexcept { return created_; }
   // Nobody was on it when we came.
@@ -503,10 +507,10 @@ class Segment {
     head.word_bits = 64;
     MILLRACE_CRASH_POINT("segment.create.named");
     head.instance = os::random_u64();
-    head.creator_started = os::process_start_time();
+    head.creator_started = os::own_start_time();
     head.creator_pid = static_cast<std::uint32_t>(::getpid());
     head.creator_uid = ::geteuid();
-    os::boot_id(head.boot);
+    os::this_boot(head.boot);
     head.schema.store(spec.schema, std::memory_order_relaxed);
     head.geometry = geometry;
     if (place_.is_name()) name().copy(head.name.data(), head.name.size() - 1);

@@ -77,21 +77,24 @@ inline Result<MappingPtr> map_private(int fd, std::uint64_t offset, std::uint64_
 }
 
 // `bytes` of the object twice in a row, so that a ring's messages are contiguous at every
-// position. The address range is reserved first, so the second map cannot land on anything else.
+// position. The first map takes the whole address range, so the second cannot land on anything else.
 inline Result<MappingPtr> map_mirror(int fd, std::uint64_t offset, std::uint64_t bytes,
                                      const std::string& path, const MemoryOptions& options = {}) {
   const auto size = static_cast<std::size_t>(bytes);
   if (size != bytes || size > SIZE_MAX / 2) {  // 32-bit process
     return system_error("mmap", ENOMEM, path);
   }
-  void* reserved =
-      ::mmap(nullptr, size * 2, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (reserved == MAP_FAILED) return system_error("mmap", errno, path);
-  auto mapping = std::make_shared<Mapping>(static_cast<std::byte*>(reserved), size * 2);
-  for (std::size_t half = 0; half < 2; ++half) {
+  constexpr int both = PROT_READ | PROT_WRITE;
+  const auto from = static_cast<off_t>(offset);
+  // Too long, and cut in half by the second: that saves reserving the range by a map of its own.
+  void* range = kMapsBeyondEnd
+                    ? ::mmap(nullptr, size * 2, both, MAP_SHARED, fd, from)
+                    : ::mmap(nullptr, size * 2, PROT_NONE, MAP_PRIVATE | MAP_ANON, -1, 0);
+  if (range == MAP_FAILED) return system_error("mmap", errno, path);
+  auto mapping = std::make_shared<Mapping>(static_cast<std::byte*>(range), size * 2);
+  for (std::size_t half = kMapsBeyondEnd ? 1 : 0; half < 2; ++half) {
     void* at = mapping->data() + half * size;
-    if (::mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
-               static_cast<off_t>(offset)) == MAP_FAILED) {
+    if (::mmap(at, size, both, MAP_SHARED | MAP_FIXED, fd, from) == MAP_FAILED) {
       return system_error("mmap", errno, path);
     }
   }

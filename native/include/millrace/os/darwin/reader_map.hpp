@@ -14,6 +14,9 @@ namespace millrace::os {
 // process with a signal. It never reaches another process.
 inline constexpr bool kStrayWritesArePrivate = false;
 
+// May a map reach beyond the end of its object, as long as nobody touches it there? XNU refuses.
+inline constexpr bool kMapsBeyondEnd = false;
+
 // As mmap(2): MAP_FAILED and errno, or the address.
 [[nodiscard]] inline void* mmap_for_reader(int fd, off_t offset, std::size_t size) noexcept {
   return ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, offset);

@@ -13,6 +13,9 @@ namespace millrace::os {
 // process with a signal. It never reaches another process.
 inline constexpr bool kStrayWritesArePrivate = true;
 
+// May a map reach beyond the end of its object, as long as nobody touches it there?
+inline constexpr bool kMapsBeyondEnd = true;
+
 // As mmap(2): MAP_FAILED and errno, or the address.
 [[nodiscard]] inline void* mmap_for_reader(int fd, off_t offset, std::size_t size) noexcept {
   return ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, offset);

@@ -1,5 +1,7 @@
 // Reading options: each wrong one is named, with what was expected.
 
+import { availableParallelism } from 'node:os'
+
 import { invalidArgument } from './errors.js'
 
 /** Options of every call that waits. */
@@ -15,12 +17,13 @@ export interface TuningOptions {
   /**
    * Milliseconds (fractions allowed) to go on looking, one look per turn of the event loop, before
    * sleeping in the kernel. The loop stays responsive; a core is busy meanwhile. Adaptive: looking that
-   * does not pay is given up. Default 0.1; 0 sleeps at once.
+   * does not pay is given up. Default 0.1, or 0 where there is one processor only; 0 sleeps at once.
    */
   readonly poll?: number | undefined
   /**
-   * Milliseconds (fractions allowed) to spin without giving the event loop a turn, before polling.
-   * Default 0. Only for a process that does nothing else.
+   * Milliseconds (fractions allowed) to spin without giving the event loop a turn, before polling. By default
+   * 0.02 as long as that pays, else (and with `poll: 0`, or where there is one processor only) 0. A number
+   * that is given here is kept to at every wait: for a process that does nothing else.
    */
   readonly spin?: number | undefined
 }
@@ -80,11 +83,21 @@ export type ReaderMemoryOptions = Pick<MemoryOptions, 'lock' | 'prefault'>
 export interface Tuning {
   readonly poll: number
   readonly spin: number
+  /** Spin only while that pays? */
+  readonly adaptiveSpin: boolean
 }
+
+/** About what a wake-up through the kernel takes: who spins for longer would have been quicker asleep. */
+const defaultSpinMs = 0.02
+const defaultPollMs = 0.1
+/** Of one processor, the peer can make no use while we do. */
+const sharesProcessor = availableParallelism() === 1
 
 /** To be read before anything is opened: a refused option must not leave a side open. */
 export function readTuning(options: TuningOptions): Tuning {
-  return { poll: duration(options, 'poll', 0.1), spin: duration(options, 'spin', 0) }
+  const poll = duration(options, 'poll', sharesProcessor ? 0 : defaultPollMs)
+  const spin = duration(options, 'spin', poll === 0 ? 0 : defaultSpinMs)
+  return { poll, spin, adaptiveSpin: options.spin === undefined }
 }
 
 type Range = readonly [least: number, most: number]

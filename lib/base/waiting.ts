@@ -5,11 +5,16 @@
 //   idle ──wait()──► spinning ► polling ──budget spent──► parked
 //     ▲                 │          │                        │ wake-up (doorbell, death, slow timer)
 //     └──all served─────┴──────────┴────────────────────────┘──► serves, then polling again
+//
+// Spinning comes before a wait becomes one: what arrives within it costs no promise that is pending, no
+// waiter and no system call.
 
 import { abortedError, timeoutError, type MillraceError } from './errors.js'
 import { forgetWake, hold, letGo, newToken, onWakeOf, type NativeWaiter } from './native.js'
+import { Gamble } from './gamble.js'
 import { checkSignal, duration, type Tuning, type WaitOptions } from './options.js'
-import { atTurn, turnIsDue } from './pace.js'
+import { atTurn, paced, turnIsDue } from './pace.js'
+import { endSleep, watchSleep, type Sleeper } from './safety-look.js'
 
 /**
  * Tries to finish a wait: the result, or `undefined` to go on waiting; throwing ends it, too. `thorough`
@@ -30,16 +35,16 @@ interface Waiter {
 const blindLookMs = 1
 /** How long a peer that cannot ring, or whose death cannot be watched, may stay unnoticed. */
 const slowLookMs = 50
-/** How long a wake-up that a lying peer took away, or memory that was shortened, may stay unnoticed. */
-const safetyLookMs = 2000
 /** A peer that is just dying keeps its locks for an instant after its doorbell has closed. */
 const dyingLookMs = 5
 const longestTimer = 0x7fff_ffff
-
-const bestScore = 8
+/** Memory that was found whole is taken to be so for as long. */
+const wholeMs = 1
+/** Attempts between two looks at the clock while spinning. */
+const spinBurst = 8
 
 /** The waits of one side of a channel. Those for messages or room are served in order. */
-export class WaitingRoom {
+export class WaitingRoom implements Sleeper {
   readonly #native: NativeWaiter
   /** Makes the peer's death wake us; false if only looking from time to time will tell. */
   readonly #watch: () => boolean
@@ -48,6 +53,9 @@ export class WaitingRoom {
   readonly #token = newToken()
   readonly #pollMs: number
   readonly #spinMs: number
+  readonly #polling = new Gamble()
+  /** Nothing if every wait is to spin. */
+  readonly #spinning: Gamble | undefined
   readonly #waiters: Waiter[] = []
 
   #state: 'idle' | 'polling' | 'parked' = 'idle'
@@ -59,9 +67,9 @@ export class WaitingRoom {
   #attempting = false
   /** Set when an attempt made this side close. */
   #evictedBy: Error | undefined
-  /** How well polling paid lately; at 0 only every 16th wait tries it. */
-  #score = bestScore / 2
-  #skipped = 0
+  #foundWholeAt = -Infinity
+  /** @internal */
+  sleptAt = 0
 
   constructor(
     native: NativeWaiter,
@@ -74,6 +82,7 @@ export class WaitingRoom {
     this.#leave = leave
     this.#pollMs = tuning.poll
     this.#spinMs = tuning.spin
+    this.#spinning = tuning.adaptiveSpin ? new Gamble() : undefined
     native.wakeToken(this.#token)
   }
 
@@ -111,8 +120,10 @@ export class WaitingRoom {
     const timeout = duration(options, 'timeout', Infinity)
     const signal = checkSignal(options.signal)
     if (signal?.aborted) return Promise.reject(abortedError(signal))
-    const damage = this.damage()
-    if (damage !== undefined) return Promise.reject(damage)
+    if (inTurn && this.#waiters.length === 0 && this.#spinMs > 0) {
+      const found = this.#spin(attempt)
+      if (found !== undefined) return paced(found)
+    }
     return new Promise<T>((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined
       const giveUp = (error: () => Error) => {
@@ -159,8 +170,12 @@ export class WaitingRoom {
    * process. If that has happened, the side is closed, and this is why.
    */
   damage(): MillraceError | undefined {
-    const error = this.#native.damage?.()
+    if (this.#native.damage === undefined) return undefined
+    const now = performance.now()
+    if (now - this.#foundWholeAt < wholeMs) return undefined
+    const error = this.#native.damage()
     if (error !== undefined) this.#leave(error)
+    else this.#foundWholeAt = now
     return error
   }
 
@@ -203,32 +218,31 @@ export class WaitingRoom {
     }
   }
 
+  /** Attempts again and again for a few microseconds, if that lately paid. */
+  #spin<T>(attempt: Attempt<T>): T | undefined {
+    if (this.#spinning?.try() === false) return undefined
+    const until = performance.now() + this.#spinMs
+    do {
+      for (let i = 0; i < spinBurst; i++) {
+        const found = attempt(false)
+        if (found === undefined) continue
+        this.#spinning?.paid()
+        return found
+      }
+    } while (performance.now() < until)
+    this.#spinning?.lost()
+    return undefined
+  }
+
   #begin(): void {
-    if (this.#spinMs > 0) {
-      const until = performance.now() + this.#spinMs
-      do {
-        this.#serve(false)
-        if (this.#waiters.length === 0) {
-          this.#settle()
-          return
-        }
-      } while (performance.now() < until)
-    }
-    if (this.#worthPolling()) {
+    // A loop that nothing else keeps turning would sleep between two looks, and no peer would wake it.
+    if (this.#pollMs > 0 && this.#refed && this.#polling.try()) {
       this.#state = 'polling'
       this.#pollUntil = performance.now() + this.#pollMs
       this.#lookNextTurn()
     } else {
       this.#park()
     }
-  }
-
-  #worthPolling(): boolean {
-    // A loop that nothing else keeps turning would sleep between two looks, and no peer would wake it.
-    if (this.#pollMs === 0 || !this.#refed) return false
-    if (this.#score > 0) return true
-    this.#skipped = (this.#skipped + 1) % 16
-    return this.#skipped === 0
   }
 
   #lookNextTurn(): void {
@@ -238,7 +252,7 @@ export class WaitingRoom {
   readonly #look = (): void => {
     this.#immediate = undefined
     if (this.#serve(false)) {
-      if (this.#score < bestScore) this.#score++
+      this.#polling.paid()
       this.#pollUntil = performance.now() + this.#pollMs
     }
     if (this.#waiters.length === 0) {
@@ -246,7 +260,7 @@ export class WaitingRoom {
     } else if (performance.now() < this.#pollUntil) {
       this.#lookNextTurn()
     } else {
-      if (this.#score > 0) this.#score--
+      this.#polling.lost()
       this.#park()
     }
   }
@@ -263,15 +277,17 @@ export class WaitingRoom {
       this.#settle()
     } else if (blind) {
       this.#lookAgainIn(blindLookMs)
+    } else if (watched) {
+      this.#endTimers()
+      watchSleep(this)
     } else {
-      this.#lookAgainIn(watched ? safetyLookMs : slowLookMs)
+      this.#lookAgainIn(slowLookMs)
     }
   }
 
   readonly #wake = (): void => {
     if (this.#state !== 'parked') return
-    clearTimeout(this.#slowTimer)
-    this.#slowTimer = undefined
+    this.#endTimers()
     if (this.damage() !== undefined) return
     if (this.#serve(true)) {
       if (this.#waiters.length === 0) this.#settle()
@@ -288,8 +304,20 @@ export class WaitingRoom {
     else this.#lookAgainIn(watched ? dyingLookMs * 4 : dyingLookMs)
   }
 
-  #lookAgainIn(milliseconds: number): void {
+  /** @internal Nobody has woken us for a while. */
+  safetyLook(): void {
+    if (this.#state === 'parked') this.#park()
+  }
+
+  #endTimers(): void {
+    endSleep(this)
+    if (this.#slowTimer === undefined) return
     clearTimeout(this.#slowTimer)
+    this.#slowTimer = undefined
+  }
+
+  #lookAgainIn(milliseconds: number): void {
+    this.#endTimers()
     this.#slowTimer = setTimeout(() => {
       this.#slowTimer = undefined
       if (this.#state === 'parked') this.#park()
@@ -358,8 +386,7 @@ export class WaitingRoom {
       this.#native.unpark()
     }
     this.#state = 'idle'
-    clearTimeout(this.#slowTimer)
-    this.#slowTimer = undefined
+    this.#endTimers()
     if (this.#immediate !== undefined) clearImmediate(this.#immediate)
     this.#immediate = undefined
     this.#letGoLoop()

@@ -1,0 +1,42 @@
+// Whoever sleeps looks every two seconds or so whether it was forgotten: a peer that lies can take a wake-up
+// away. One timer for all that sleep, because setting one at each wait would cost more than the rest of it.
+
+/** Milliseconds between two ticks; who has slept through two of them looks. */
+const tickMs = 1000
+
+export interface Sleeper {
+  /** The tick it fell asleep at; kept by this module. */
+  sleptAt: number
+  safetyLook(): void
+}
+
+const sleepers = new Set<Sleeper>()
+let tick = 0
+let timer: NodeJS.Timeout | undefined
+
+export function watchSleep(sleeper: Sleeper): void {
+  sleeper.sleptAt = tick
+  sleepers.add(sleeper)
+  if (timer === undefined) {
+    timer = setInterval(onTick, tickMs)
+    timer.unref()
+  }
+}
+
+export function endSleep(sleeper: Sleeper): void {
+  sleepers.delete(sleeper)
+}
+
+function onTick(): void {
+  if (sleepers.size === 0) {
+    clearInterval(timer)
+    timer = undefined
+    return
+  }
+  tick++
+  for (const sleeper of [...sleepers]) {
+    if (tick - sleeper.sleptAt < 2 || !sleepers.has(sleeper)) continue
+    sleeper.sleptAt = tick
+    sleeper.safetyLook()
+  }
+}

@@ -2,7 +2,8 @@
 
 import { Barrier } from 'millrace/sync'
 
-import { Stopwatch, type Measured, type Parameters } from '../measured.js'
+import { Stopwatch, type Measured } from '../side/measured.js'
+import type { Parameters } from '../side/parameters.js'
 
 export async function lead({ name, count }: Parameters): Promise<Measured> {
   using barrier = Barrier.open(name, { parties: 2 })

@@ -2,7 +2,8 @@
 
 import { Cell } from 'millrace'
 
-import { perMessage, type Measured, type Parameters } from '../measured.js'
+import { perMessage, type Measured } from '../side/measured.js'
+import type { Parameters } from '../side/parameters.js'
 
 export async function lead({ name, bytes, count }: Parameters): Promise<Measured> {
   using reader = await Cell.reader(name)

@@ -2,7 +2,8 @@
 
 import { Cell } from 'millrace'
 
-import { perMessage, type Measured, type Parameters } from '../measured.js'
+import { perMessage, type Measured } from '../side/measured.js'
+import type { Parameters } from '../side/parameters.js'
 
 export function lead({ name, bytes, count }: Parameters): Promise<Measured> {
   using cell = Cell.writer(name, { maxBytes: bytes })
@@ -13,8 +14,4 @@ export function lead({ name, bytes, count }: Parameters): Promise<Measured> {
     cell.write(value)
   }
   return Promise.resolve(perMessage(start, count))
-}
-
-export function follow(): Promise<void> {
-  return Promise.resolve()
 }

@@ -2,7 +2,8 @@
 
 import { Counter } from 'millrace/sync'
 
-import { perMessage, type Measured, type Parameters } from '../measured.js'
+import { perMessage, type Measured } from '../side/measured.js'
+import type { Parameters } from '../side/parameters.js'
 
 export function lead({ name, count }: Parameters): Promise<Measured> {
   using counter = Counter.open(name)
@@ -12,8 +13,4 @@ export function lead({ name, count }: Parameters): Promise<Measured> {
     counter.add()
   }
   return Promise.resolve(perMessage(start, count))
-}
-
-export function follow(): Promise<void> {
-  return Promise.resolve()
 }

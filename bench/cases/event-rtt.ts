@@ -2,7 +2,8 @@
 
 import { SharedEvent } from 'millrace/sync'
 
-import { Stopwatch, type Measured, type Parameters } from '../measured.js'
+import { Stopwatch, type Measured } from '../side/measured.js'
+import type { Parameters } from '../side/parameters.js'
 
 export async function lead({ name, count }: Parameters): Promise<Measured> {
   using there = SharedEvent.open(`${name}.there`)

@@ -2,7 +2,8 @@
 
 import { Mutex } from 'millrace/sync'
 
-import { perMessage, type Measured, type Parameters } from '../measured.js'
+import { perMessage, type Measured } from '../side/measured.js'
+import type { Parameters } from '../side/parameters.js'
 
 export function lead({ name, count }: Parameters): Promise<Measured> {
   using mutex = Mutex.open(name)
@@ -14,8 +15,4 @@ export function lead({ name, count }: Parameters): Promise<Measured> {
     guard.release()
   }
   return Promise.resolve(perMessage(start, count))
-}
-
-export function follow(): Promise<void> {
-  return Promise.resolve()
 }

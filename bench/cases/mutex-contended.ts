@@ -2,7 +2,8 @@
 
 import { Barrier, Counter, Mutex } from 'millrace/sync'
 
-import { perMessage, type Measured, type Parameters } from '../measured.js'
+import { perMessage, type Measured } from '../side/measured.js'
+import type { Parameters } from '../side/parameters.js'
 
 /** Takes turns until both together have had `count`, and a tenth of that before for warming up. */
 async function takeTurns({ name, count }: Parameters): Promise<Measured> {

@@ -1,10 +1,13 @@
-// Round trips over two SpscQueues.
+// Round trips over two SpscQueues: spinning, or waiting in the event loops.
+
+import type { ChildProcess } from 'node:child_process'
 
 import { SpscQueue, type QueueConsumer, type QueueProducer } from 'millrace'
 
-import { Stopwatch, type Measured, type Parameters } from '../measured.js'
-
-const perSample = 100
+import { Content, payload } from '../side/content.js'
+import type { Measured } from '../side/measured.js'
+import { spinningTrips, trips } from '../side/measuring.js'
+import type { Parameters } from '../side/parameters.js'
 
 function connect({ name, poll }: Parameters, first: boolean): [QueueProducer, QueueConsumer] {
   const tuning = poll === undefined ? {} : { poll }
@@ -14,50 +17,50 @@ function connect({ name, poll }: Parameters, first: boolean): [QueueProducer, Qu
   ]
 }
 
-function warmUp(count: number): number {
-  return Math.ceil(count / 10)
-}
-
-export async function lead(parameters: Parameters): Promise<Measured> {
-  const { bytes, count, wait } = parameters
+export async function lead(parameters: Parameters, { pid }: ChildProcess): Promise<Measured> {
   const [out, back] = connect(parameters, true)
-  const message = Buffer.alloc(bytes, 1)
-  const target = Buffer.alloc(bytes)
+  const content = new Content(parameters)
+  const message = payload(parameters.bytes)
+  const answer = payload(parameters.bytes)
   await out.waitForPeer()
-  const spin = wait === 'spin'
-  const stopwatch = new Stopwatch(spin ? perSample : 1)
-  const samples = spin ? Math.ceil(count / perSample) : count
-  for (let sample = -warmUp(samples); sample < samples; sample++) {
-    stopwatch.start()
-    if (spin) {
-      for (let i = 0; i < perSample; i++) {
-        while (!out.tryPush(message));
-        while (back.tryPopInto(target) < 0);
-      }
-    } else {
-      await out.push(message)
-      await back.pop()
-    }
-    if (sample >= 0) stopwatch.stop()
-  }
+  const measured =
+    parameters.wait === 'spin'
+      ? spinningTrips(parameters, pid!, (from, to) => {
+          for (let i = from; i < to; i++) {
+            content.write(message, i)
+            while (!out.tryPush(message));
+            while (back.tryPopInto(answer) < 0);
+            content.read(answer, i)
+          }
+        })
+      : await trips(parameters, pid!, async (i) => {
+          content.write(message, i)
+          await out.push(message)
+          content.read((await back.pop())!, i)
+        })
+  await out.push('end')
   await out.end()
   back.close()
-  return stopwatch.result()
+  return measured
 }
 
 export async function follow(parameters: Parameters): Promise<void> {
-  const { bytes, count, wait } = parameters
   const [back, there] = connect(parameters, false)
+  const { bytes, wait } = parameters
   if (wait === 'spin') {
-    const target = Buffer.alloc(bytes)
-    const samples = Math.ceil(count / perSample)
-    const total = (samples + warmUp(samples)) * perSample
-    for (let i = 0; i < total; i++) {
-      while (there.tryPopInto(target) < 0);
-      while (!back.tryPush(target));
+    const message = payload(bytes)
+    for (;;) {
+      let length: number
+      while ((length = there.tryPopInto(message)) < 0);
+      if (length !== bytes) break
+      while (!back.tryPush(message));
+    }
+  } else {
+    for await (const message of there) {
+      if (message.length !== bytes) break
+      await back.push(message)
     }
   }
-  for await (const message of there) await back.push(message)
-  back.close()
   there.close()
+  back.close()
 }

@@ -1,26 +1,50 @@
-// Messages one way over an SpscQueue, through single calls or batches; both sides spin when the ring is
-// full or empty. The first four bytes of each message are its number, which the consumer checks.
+// Messages one way over an SpscQueue: through single calls or batches, both sides spinning when the ring is full or
+// empty; or through `push` and `for await`, waiting in the event loops. A message of another length is the last.
 
-import { SpscQueue } from 'millrace'
+import type { ChildProcess } from 'node:child_process'
 
-import { perMessage, type Measured, type Parameters } from '../measured.js'
+import { SpscQueue, type QueueConsumer, type QueueProducer } from 'millrace'
 
-export async function lead({ name, bytes, count, batch = 1 }: Parameters): Promise<Measured> {
-  const producer = SpscQueue.producer(name)
+import { Content, payload } from '../side/content.js'
+import type { Measured } from '../side/measured.js'
+import { stream } from '../side/measuring.js'
+import type { Parameters } from '../side/parameters.js'
+
+type Send = (from: number, to: number) => Promise<void> | void
+
+export async function lead(parameters: Parameters, { pid }: ChildProcess): Promise<Measured> {
+  const { name, capacity, wait = 'spin', batch = 1 } = parameters
+  const producer = SpscQueue.producer(name, { capacity })
   await producer.waitForPeer()
-  const messages = Array.from({ length: batch }, () => Buffer.alloc(bytes))
-  const numbers = messages.map((message) => new Uint32Array(message.buffer, message.byteOffset, 1))
-  const started = performance.now()
-  if (batch === 1) {
-    const [message] = messages as [Buffer]
-    const [number] = numbers as [Uint32Array]
-    for (let i = 0; i < count; i++) {
-      number[0] = i
+  const content = new Content(parameters)
+  let send: Send
+  if (wait === 'event-loop') send = waiting(producer, content, parameters)
+  else if (batch === 1) send = singles(producer, content, parameters)
+  else send = batches(producer, content, parameters)
+  const measured = await stream(parameters, pid!, send, () => {
+    while (producer.freeBytes < producer.capacity);
+  })
+  await producer.push('end')
+  await producer.end()
+  return measured
+}
+
+function singles(producer: QueueProducer, content: Content, { bytes }: Parameters): Send {
+  const message = payload(bytes)
+  return (from, to) => {
+    for (let i = from; i < to; i++) {
+      content.write(message, i)
       while (!producer.tryPush(message));
     }
-  } else {
-    for (let i = 0; i < count; i += batch) {
-      for (let j = 0; j < batch; j++) (numbers[j] as Uint32Array)[0] = i + j
+  }
+}
+
+function batches(producer: QueueProducer, content: Content, parameters: Parameters): Send {
+  const { bytes, batch = 1 } = parameters
+  const messages = Array.from({ length: batch }, () => payload(bytes))
+  return (from, to) => {
+    for (let i = from; i < to; i += batch) {
+      for (let j = 0; j < batch; j++) content.write(messages[j]!, i + j)
       let rest = messages
       for (;;) {
         const sent = producer.tryPushBatch(rest)
@@ -29,28 +53,59 @@ export async function lead({ name, bytes, count, batch = 1 }: Parameters): Promi
       }
     }
   }
-  await producer.end()
-  return perMessage(started, count)
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await -- the other cases wait here
-export async function follow({ name, bytes, count, batch = 1 }: Parameters): Promise<void> {
-  const consumer = SpscQueue.consumer(name)
-  if (batch === 1) {
-    const target = Buffer.alloc(bytes)
-    const number = new Uint32Array(target.buffer, target.byteOffset, 1)
-    for (let i = 0; i < count; i++) {
-      while (consumer.tryPopInto(target) < 0);
-      if (number[0] !== i) throw new Error(`message ${String(i)} is ${String(number[0])}`)
+function waiting(producer: QueueProducer, content: Content, { bytes }: Parameters): Send {
+  const message = payload(bytes)
+  return async (from, to) => {
+    for (let i = from; i < to; i++) {
+      content.write(message, i)
+      if (!producer.tryPush(message)) await producer.push(message)
     }
-  } else {
-    let i = 0
-    const check = (message: Uint8Array) => {
-      const number =
-        message[0]! + message[1]! * 0x100 + message[2]! * 0x1_0000 + message[3]! * 0x100_0000
-      if (number !== i++) throw new Error(`message ${String(i)} is ${String(number)}`)
-    }
-    while (i < count) consumer.drain(check)
   }
+}
+
+export async function follow(parameters: Parameters): Promise<void> {
+  const { name, capacity, wait = 'spin', batch = 1 } = parameters
+  const consumer = SpscQueue.consumer(name, { capacity })
+  const content = new Content(parameters)
+  if (wait === 'event-loop') await takeWaiting(consumer, content, parameters)
+  else if (batch === 1) takeSingly(consumer, content, parameters)
+  else takeInPlace(consumer, content, parameters)
   consumer.close()
+}
+
+/** Each is copied into a Buffer of ours. */
+function takeSingly(consumer: QueueConsumer, content: Content, { bytes }: Parameters): void {
+  const target = payload(bytes)
+  for (let i = 0; ; i++) {
+    let length: number
+    while ((length = consumer.tryPopInto(target)) < 0);
+    if (length !== bytes) return
+    content.read(target, i)
+  }
+}
+
+/** Each is read where it lies. */
+function takeInPlace(consumer: QueueConsumer, content: Content, { bytes }: Parameters): void {
+  let i = 0
+  const state = { ended: false }
+  while (!state.ended) {
+    consumer.drain((message) => {
+      if (message.length === bytes) content.read(message, i++)
+      else state.ended = true
+    }, Infinity)
+  }
+}
+
+async function takeWaiting(
+  consumer: QueueConsumer,
+  content: Content,
+  { bytes }: Parameters,
+): Promise<void> {
+  let i = 0
+  for await (const message of consumer) {
+    if (message.length !== bytes) return
+    content.read(message, i++)
+  }
 }

@@ -2,7 +2,8 @@
 
 import { Semaphore } from 'millrace/sync'
 
-import { perMessage, type Measured, type Parameters } from '../measured.js'
+import { perMessage, type Measured } from '../side/measured.js'
+import type { Parameters } from '../side/parameters.js'
 
 export function lead({ name, count }: Parameters): Promise<Measured> {
   using semaphore = Semaphore.create(name, 0)
@@ -14,8 +15,4 @@ export function lead({ name, count }: Parameters): Promise<Measured> {
     if (!semaphore.tryWait()) throw new Error('a permit is lost')
   }
   return Promise.resolve(perMessage(start, count))
-}
-
-export function follow(): Promise<void> {
-  return Promise.resolve()
 }

@@ -2,7 +2,8 @@
 
 import { Semaphore } from 'millrace/sync'
 
-import { Stopwatch, type Measured, type Parameters } from '../measured.js'
+import { Stopwatch, type Measured } from '../side/measured.js'
+import type { Parameters } from '../side/parameters.js'
 
 function connect({ name, poll }: Parameters): { there: Semaphore; back: Semaphore } {
   const tuning = poll === undefined ? {} : { poll }

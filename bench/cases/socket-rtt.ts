@@ -1,76 +1,75 @@
-// Round trips over a Unix socket: `bytes` there, `bytes` (or one byte, for frames) back.
+// Round trips over a socket: a message with its length before it, and the same, or one byte for frames, back.
 
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 
-import { Stopwatch, type Measured, type Parameters } from '../measured.js'
+import { Content } from '../side/content.js'
+import type { Measured } from '../side/measured.js'
+import { trips } from '../side/measuring.js'
+import type { Parameters } from '../side/parameters.js'
+import { accepted, connected, cutting, prefixBytes } from '../side/socket.js'
 
-export const socketPath = ({ name }: Parameters) => join(tmpdir(), `${name}.sock`)
+/** Frames are answered by one byte. */
+const isFrame = ({ bytes }: Parameters) => bytes > 65536
 
-/** Resolves each time `bytes` bytes have arrived. The content is not put together: nobody asked for it. */
-function arrivals(socket: Socket, bytes: number): () => Promise<void> {
-  let missing = bytes
-  let resolve: (() => void) | undefined
-  socket.on('data', (chunk: Buffer) => {
-    missing -= chunk.length
-    if (missing <= 0) {
-      missing += bytes
-      resolve?.()
-    }
+export async function lead(parameters: Parameters, { pid }: ChildProcess): Promise<Measured> {
+  const { bytes, check } = parameters
+  const socket = await accepted(parameters)
+  const content = new Content(parameters)
+  const message = Buffer.alloc(prefixBytes + bytes, 1)
+  message.writeUInt32LE(bytes)
+  let arrived: () => void = () => undefined
+  let sequence = 0
+  const cut = cutting(bytes, (source, at, length) => {
+    if (length === bytes) content.read(source, sequence, at, length)
+    arrived()
   })
-  return () =>
-    new Promise((done) => {
-      resolve = done
+  socket.on('data', (piece: Buffer) => {
+    cut(piece, piece.length)
+  })
+  const answer = () =>
+    new Promise<void>((resolve) => {
+      arrived = resolve
     })
-}
-
-const answerBytes = (bytes: number) => (bytes > 1024 ? 1 : bytes)
-
-export async function lead(parameters: Parameters): Promise<Measured> {
-  const { bytes, count } = parameters
-  const server = createServer().listen(socketPath(parameters))
-  const [socket] = (await once(server, 'connection')) as [Socket]
-  const message = Buffer.alloc(bytes, 1)
-  const answer = arrivals(socket, answerBytes(bytes))
-  const stopwatch = new Stopwatch()
-  for (let i = -Math.ceil(count / 10); i < count; i++) {
-    stopwatch.start()
+  const measured = await trips(parameters, pid!, async (i) => {
+    sequence = i
+    if (check || !isFrame(parameters)) content.write(message, i, prefixBytes)
     const answered = answer()
     socket.write(message)
     await answered
-    if (i >= 0) stopwatch.stop()
-  }
+  })
   socket.end()
-  server.close()
-  return stopwatch.result()
+  await once(socket, 'close')
+  return measured
 }
 
 export async function follow(parameters: Parameters): Promise<void> {
-  const { bytes } = parameters
-  const socket = await connectWhenThere(socketPath(parameters))
-  const answer = Buffer.alloc(answerBytes(bytes), 1)
-  let missing = bytes
-  socket.on('data', (chunk: Buffer) => {
-    missing -= chunk.length
-    while (missing <= 0) {
-      missing += bytes
-      socket.write(answer)
-    }
-  })
+  const { bytes, check } = parameters
+  const content = new Content(parameters)
+  const answer = Buffer.alloc(prefixBytes + (isFrame(parameters) ? 1 : bytes))
+  answer.writeUInt32LE(answer.length - prefixBytes)
+  let sequence = 0
+  const echo = (source: Buffer, at: number, length: number) => {
+    if (check) content.read(source, sequence++, at, length)
+    if (!isFrame(parameters)) source.copy(answer, prefixBytes, at, at + length)
+    socket.write(answer)
+  }
+  // The content of a frame that is only timed is not put together: nobody asked for it.
+  const whole = check || !isFrame(parameters) ? cutting(bytes, echo) : counting(bytes, echo)
+  const socket = await connected(parameters, isFrame(parameters) ? 1 << 20 : 1 << 16, whole)
   await once(socket, 'end')
   socket.destroy()
 }
 
-export async function connectWhenThere(path: string): Promise<Socket> {
-  for (;;) {
-    const socket = connect(path)
-    try {
-      await once(socket, 'connect')
-      return socket
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    }
+function counting(
+  bytes: number,
+  onMessage: (source: Buffer, at: number, length: number) => void,
+): (piece: Buffer, length: number) => void {
+  let missing = prefixBytes + bytes
+  return (piece, length) => {
+    missing -= length
+    if (missing > 0) return
+    missing += prefixBytes + bytes
+    onMessage(piece, 0, 1)
   }
 }

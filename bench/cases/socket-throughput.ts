@@ -1,48 +1,60 @@
-// Messages one way over a Unix socket, length-prefixed, one write each or `batch` per write; numbers
-// checked at the far end as in queue-throughput.
+// Messages one way over a socket, length-prefixed, one write for each or `batch` of them in one block. An empty
+// message asks whether everything has arrived.
 
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type Socket } from 'node:net'
 
-import { perMessage, type Measured, type Parameters } from '../measured.js'
-import { connectWhenThere, socketPath } from './socket-rtt.js'
+import { Content } from '../side/content.js'
+import type { Measured } from '../side/measured.js'
+import { stream } from '../side/measuring.js'
+import type { Parameters } from '../side/parameters.js'
+import { accepted, connected, cutting, prefixBytes } from '../side/socket.js'
 
-const prefixBytes = 4
+const question = Buffer.alloc(prefixBytes)
 
-export async function lead(parameters: Parameters): Promise<Measured> {
-  const { bytes, count, batch = 1 } = parameters
-  const server = createServer().listen(socketPath(parameters))
-  const [socket] = (await once(server, 'connection')) as [Socket]
-  const started = performance.now()
+export async function lead(parameters: Parameters, { pid }: ChildProcess): Promise<Measured> {
+  const { bytes, batch = 1, block = 4096 } = parameters
+  const socket = await accepted(parameters)
+  const content = new Content(parameters)
   const size = prefixBytes + bytes
-  for (let i = 0; i < count; i += batch) {
-    const block = Buffer.alloc(size * batch)
-    for (let j = 0; j < batch; j++) {
-      block.writeUInt32LE(bytes, size * j)
-      block.writeUInt32LE(i + j, size * j + prefixBytes)
-    }
-    if (!socket.write(block)) await once(socket, 'drain')
-  }
+  // As many as a block has writes: what was written is left alone until all of the block is out.
+  const writes = Array.from({ length: block / batch }, () => {
+    const memory = Buffer.alloc(size * batch, 1)
+    for (let j = 0; j < batch; j++) memory.writeUInt32LE(bytes, size * j)
+    return memory
+  })
+  const measured = await stream(
+    parameters,
+    pid!,
+    async (from, to) => {
+      let last = Promise.resolve()
+      for (let i = from, k = 0; i < to; i += batch, k++) {
+        const memory = writes[k]!
+        for (let j = 0; j < batch; j++) content.write(memory, i + j, size * j + prefixBytes)
+        if (i + batch < to) socket.write(memory)
+        else last = new Promise((resolve) => socket.write(memory, () => resolve()))
+      }
+      await last
+    },
+    async () => {
+      const answered = once(socket, 'data')
+      socket.write(question)
+      await answered
+    },
+  )
   socket.end()
-  await once(socket, 'close')
-  server.close()
-  return perMessage(started, count)
+  await once(socket.resume(), 'close')
+  return measured
 }
 
 export async function follow(parameters: Parameters): Promise<void> {
-  const socket = await connectWhenThere(socketPath(parameters))
-  let rest: Buffer = Buffer.alloc(0)
-  let expected = 0
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
-    const data: Buffer = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk
-    let at = 0
-    while (at + prefixBytes <= data.length) {
-      const end = at + prefixBytes + data.readUInt32LE(at)
-      if (end > data.length) break
-      if (data.readUInt32LE(at + prefixBytes) !== expected++) throw new Error('wrong order')
-      at = end
-    }
-    rest = data.subarray(at)
+  const content = new Content(parameters)
+  let sequence = 0
+  const onMessage = (source: Buffer, at: number, length: number) => {
+    if (length === 0) socket.write('!')
+    else content.read(source, sequence++, at, length)
   }
-  if (expected < parameters.count) throw new Error('messages are missing')
+  const socket = await connected(parameters, 1 << 17, cutting(parameters.bytes, onMessage))
+  await once(socket, 'end')
+  socket.destroy()
 }

@@ -1,52 +1,33 @@
 // The core alone, on the same layout as the JavaScript benchmarks: two processes, no Node. What it
 // prints is the limit that the ratios of the suite are taken against.
 //
-//   millrace_bench_core spin-rtt BYTES ROUNDS      round trips, both sides spinning
-//   millrace_bench_core futex-rtt BYTES ROUNDS     round trips, both sides sleeping on a futex
-//   millrace_bench_core throughput BYTES COUNT     messages one by one, consumer checks the sequence
+//   millrace_bench_core spin-rtt BYTES WARM-UP STRETCH           round trips, both sides spinning
+//   millrace_bench_core futex-rtt BYTES SPIN WARM-UP STRETCH     round trips, asleep on a futex after SPIN ns
+//   millrace_bench_core throughput BYTES WARM-UP STRETCH         messages one by one, their numbers checked
 //
-// One JSON object on stdout; times in nanoseconds.
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cstdio>
-#include <cstdlib>
+// WARM-UP and STRETCH in milliseconds.
 #include <cstring>
-#include <string>
+#include <memory>
 #include <string_view>
-#include <vector>
 
+#include "measuring.hpp"
 #include "millrace/millrace.hpp"
 
 namespace {
 
 using namespace millrace;
+using namespace millrace::bench;
 
 constexpr std::uint64_t kForever = 60'000'000'000;
 
-[[noreturn]] void fail(const std::string& what) {
-  (void)std::fprintf(stderr, "millrace_bench_core: %s\n", what.c_str());
-  std::exit(1);  // NOLINT(concurrency-mt-unsafe): one thread
-}
-
 template <typename Side>
-std::unique_ptr<Side> open(const std::string& name) {
+std::unique_ptr<Side> open(const std::string& name, std::uint64_t capacity = 0) {
   QueueSpec spec;
   spec.place = name;
+  spec.capacity = capacity;
   auto opened = Side::open(spec, os::Deadline::after(5'000'000'000));
   if (!opened.ok()) fail(opened.error().message);
   return opened.take();
-}
-
-// Percentiles over batches of round trips: a clock call costs too much of a single one.
-void print_times(std::vector<std::uint64_t>& times, std::uint64_t per) {
-  std::sort(times.begin(), times.end());
-  const auto at = [&](double share) {
-    const auto index = static_cast<std::size_t>(share * static_cast<double>(times.size() - 1));
-    return static_cast<double>(times[index]) / static_cast<double>(per);
-  };
-  (void)std::printf("{\"p50\":%.1f,\"p99\":%.1f}\n", at(0.5), at(0.99));
 }
 
 struct Link {
@@ -60,115 +41,133 @@ Link link(const std::string& base, bool first) {
   return made;
 }
 
-void send(Link& link, const std::vector<std::byte>& message) {
-  while (link.out->try_push(message.data(), static_cast<std::uint32_t>(message.size())) !=
-         RingStatus::ok) {
+void send(Link& link, const std::vector<std::byte>& message, std::size_t length) {
+  while (link.out->try_push(message.data(), static_cast<std::uint32_t>(length)) != RingStatus::ok) {
     os::spin_hint();
   }
 }
-void take(Link& link, std::vector<std::byte>& into, bool sleeping) {
+
+// How a side waits for a message.
+struct Spins {
+  static void wait(QueueConsumer& /*in*/) { os::spin_hint(); }
+};
+struct Sleeps {
+  std::uint64_t spin_ns;
+  void wait(QueueConsumer& in) const { (void)in.wait_data(spin_ns, kForever); }
+};
+
+// Copies the next message and returns its length.
+template <typename Waits>
+std::size_t take(Link& link, std::vector<std::byte>& into, const Waits& waits) {
   for (;;) {
     const Message message = link.in->peek();
     if (message.status == RingStatus::ok) {
       std::memcpy(into.data(), message.data, message.length);
       link.in->release(message);
-      return;
+      return message.length;
     }
     if (message.status == RingStatus::corrupt) fail("corrupt ring");
-    if (sleeping) {
-      (void)link.in->wait_data(0, kForever);
-    } else {
-      os::spin_hint();
-    }
+    waits.wait(*link.in);
   }
 }
 
-void round_trips(const std::string& name, std::size_t bytes, std::uint64_t rounds, bool sleeping) {
-  constexpr std::uint64_t per = 100;
-  const std::uint64_t samples = rounds / per + 1;
-  const std::uint64_t warm_up = samples / 10 + 1;
-  const pid_t child = ::fork();
+// A message of another length is the last.
+template <typename Waits>
+void round_trips(const std::string& name, std::size_t bytes, const Times& times, std::uint64_t per,
+                 const Waits& waits) {
   std::vector<std::byte> message(bytes);
-  if (child == 0) {
+  const pid_t child = start_follower([&] {
     Link mine = link(name, false);
-    for (std::uint64_t i = 0; i < (samples + warm_up) * per; ++i) {
-      take(mine, message, sleeping);
-      send(mine, message);
-    }
+    while (take(mine, message, waits) == bytes)
+      send(mine, message, bytes);
     mine = {};
-    std::_Exit(0);
-  }
-  std::vector<std::uint64_t> times;
-  {
-    Link mine = link(name, true);
-    for (std::uint64_t sample = 0; sample < samples + warm_up; ++sample) {
-      const std::uint64_t start = os::monotonic_ns();
-      for (std::uint64_t i = 0; i < per; ++i) {
-        send(mine, message);
-        take(mine, message, sleeping);
-      }
-      if (sample >= warm_up) times.push_back(os::monotonic_ns() - start);
+  });
+  Link mine = link(name, true);
+  measure_turns(times, child, per, [&] {
+    for (std::uint64_t i = 0; i < per; ++i) {
+      send(mine, message, bytes);
+      (void)take(mine, message, waits);
     }
-    ::waitpid(child, nullptr, 0);
-  }
-  print_times(times, per);
+  });
+  send(mine, message, 1);
+  end_follower(child);
 }
 
-void throughput(const std::string& name, std::size_t bytes, std::uint64_t count) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    auto consumer = open<QueueConsumer>(name);
-    std::vector<std::byte> into(bytes);
-    for (std::uint64_t expected = 0; expected < count;) {
-      const Message message = consumer->peek();
-      if (message.status == RingStatus::empty) continue;
-      if (message.status == RingStatus::corrupt) fail("corrupt ring");
-      std::memcpy(into.data(), message.data, message.length);
-      std::uint64_t sequence = 0;
-      std::memcpy(&sequence, into.data(), sizeof sequence);
-      if (sequence != expected) fail("wrong content");
-      consumer->release(message);
-      ++expected;
+// As many of the largest messages as the JavaScript rows have room for.
+std::uint64_t capacity_for(std::size_t bytes) {
+  return bytes < 65536 ? 0 : 64 * bytes;
+}
+
+void consume(const std::string& name, std::size_t bytes) {
+  auto consumer = open<QueueConsumer>(name, capacity_for(bytes));
+  std::vector<std::byte> into(bytes);
+  for (std::uint64_t expected = 0;; ++expected) {
+    Message message = consumer->peek();
+    while (message.status == RingStatus::empty)
+      message = consumer->peek();
+    if (message.status == RingStatus::corrupt) fail("corrupt ring");
+    if (message.length != bytes) {
+      consumer->release(message);  // unread messages would outlive us
+      return;
     }
-    consumer.reset();
-    std::_Exit(0);
+    std::memcpy(into.data(), message.data, message.length);
+    std::uint64_t sequence = 0;
+    std::memcpy(&sequence, into.data(), sizeof sequence);
+    if (sequence != expected) fail("wrong content");
+    consumer->release(message);
   }
-  auto producer = open<QueueProducer>(name);
+}
+
+void throughput(const std::string& name, std::size_t bytes, const Times& times) {
+  const pid_t child = start_follower([&] { consume(name, bytes); });
+  auto producer = open<QueueProducer>(name, capacity_for(bytes));
   while (producer->side().peer() != Peer::attached)
     os::sleep_ns(100'000);
   std::vector<std::byte> message(bytes);
-  const std::uint64_t start = os::monotonic_ns();
-  for (std::uint64_t sequence = 0; sequence < count;) {
-    std::memcpy(message.data(), &sequence, sizeof sequence);
-    if (producer->try_push(message.data(), static_cast<std::uint32_t>(bytes)) == RingStatus::ok) {
-      ++sequence;
+  std::uint64_t sequence = 0;
+  const auto drain = [&] {
+    while (!producer->ring().drained()) {
     }
-  }
-  while (!producer->ring().drained()) {
-  }
+  };
+  const auto send_for = [&](std::uint64_t ns) {
+    const auto end = os::Deadline::after(ns);
+    while (!end.passed()) {
+      for (const std::uint64_t last = sequence + 64; sequence < last;) {
+        std::memcpy(message.data(), &sequence, sizeof sequence);
+        if (producer->try_push(message.data(), static_cast<std::uint32_t>(bytes)) ==
+            RingStatus::ok) {
+          ++sequence;
+        }
+      }
+    }
+    drain();
+  };
+  send_for(times.warm_up_ns);
+  const std::uint64_t first = sequence;
+  const CpuTime cpu(child);
+  const std::uint64_t start = os::monotonic_ns();
+  send_for(times.stretch_ns);
   const std::uint64_t elapsed = os::monotonic_ns() - start;
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (status != 0) fail("the consumer failed");
-  (void)std::printf("{\"perMessage\":%.2f}\n",
-                    static_cast<double>(elapsed) / static_cast<double>(count));
+  print_stream(elapsed, sequence - first, cpu.per(sequence - first));
+  (void)producer->try_push(message.data(), 1);
+  end_follower(child);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) fail("usage: spin-rtt|futex-rtt|throughput BYTES COUNT");
+  if (argc < 5) fail("usage: spin-rtt|futex-rtt|throughput BYTES [SPIN] WARM-UP STRETCH");
   const std::string_view what = argv[1];
   const auto bytes = static_cast<std::size_t>(std::strtoull(argv[2], nullptr, 10));
-  const std::uint64_t count = std::strtoull(argv[3], nullptr, 10);
-  if (bytes < 8 || count == 0) fail("BYTES must be 8 or more, COUNT 1 or more");
+  if (bytes < 8) fail("BYTES must be 8 or more");
+  const Times times = times_of(argc, argv);
   const std::string name = "bench.core." + std::to_string(::getpid());
   if (what == "spin-rtt") {
-    round_trips(name, bytes, count, false);
-  } else if (what == "futex-rtt") {
-    round_trips(name, bytes, count, true);
+    round_trips(name, bytes, times, kTripsPerSample, Spins());
+  } else if (what == "futex-rtt" && argc == 6) {
+    round_trips(name, bytes, times, 1, Sleeps{std::strtoull(argv[3], nullptr, 10)});
   } else if (what == "throughput") {
-    throughput(name, bytes, count);
+    throughput(name, bytes, times);
   } else {
     fail("unknown benchmark");
   }

@@ -1,0 +1,56 @@
+// What a case reports, and how it measures.
+
+import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
+
+/** Nanoseconds per unit of the row. Throughput has no percentiles: p50 is the mean of the stretch. */
+export interface Measured {
+  readonly p50: number
+  readonly p99?: number
+  readonly p999?: number
+  readonly p9999?: number
+  readonly samples?: number
+  /** Processor time per unit, of the leading side and of the following one. */
+  readonly cpu?: readonly [number, number]
+  /** Where one measurement gives several rows. */
+  readonly parts?: Readonly<Record<string, Measured>>
+}
+
+/** Times in an HDR histogram, `per` at a time where one is shorter than a clock call. */
+export class Stopwatch {
+  readonly #histogram: RecordableHistogram = createHistogram()
+  readonly #per: number
+  #start = 0
+
+  constructor(per = 1) {
+    this.#per = per
+  }
+
+  start(): void {
+    this.#start = performance.now()
+  }
+
+  /** Returns the time it was stopped at. */
+  stop(): number {
+    const now = performance.now()
+    this.record((now - this.#start) * 1e6)
+    return now
+  }
+
+  record(nanoseconds: number): void {
+    this.#histogram.record(Math.max(1, Math.round(nanoseconds)))
+  }
+
+  result(): Measured {
+    const at = (percentile: number) => this.#histogram.percentile(percentile) / this.#per
+    const samples = this.#histogram.count
+    return { p50: at(50), p99: at(99), p999: at(99.9), p9999: at(99.99), samples }
+  }
+}
+
+/** The mean of a stretch that began at `startedAt`. */
+export function perMessage(startedAt: number, messages: number): Measured {
+  return { p50: ((performance.now() - startedAt) * 1e6) / messages }
+}
+
+/** Of a pass that only checked content. */
+export const checked: Measured = { p50: NaN }

@@ -1,0 +1,88 @@
+// The two shapes of a measurement, as the leading side goes through them: round trips, and a stream one way. Both
+// warm up first, then measure for a stretch of time; where content is checked, they do a fixed number instead.
+
+import { CpuTime } from './cpu-time.js'
+import { checked, Stopwatch, type Measured } from './measured.js'
+import type { Parameters } from './parameters.js'
+
+/** Of spinning round trips so many are timed together: one is hardly longer than two looks at the clock. */
+export const tripsPerSample = 16
+
+/** Processes pass theirs; 0 stands for threads of this process. */
+type Pid = number
+
+/** Awaits round trips one after another, each timed. */
+export async function trips(
+  { check, count, warmUp, stretch }: Parameters,
+  follower: Pid,
+  trip: (sequence: number) => Promise<void>,
+): Promise<Measured> {
+  let sequence = 0
+  if (check) {
+    while (sequence < count) await trip(sequence++)
+    return checked
+  }
+  const warm = performance.now() + warmUp
+  while (performance.now() < warm || sequence < 3) await trip(sequence++)
+  const first = sequence
+  const cpu = new CpuTime(follower)
+  const stopwatch = new Stopwatch()
+  const end = performance.now() + stretch
+  for (let now = 0; now < end || sequence - first < 5;) {
+    stopwatch.start()
+    await trip(sequence++)
+    now = stopwatch.stop()
+  }
+  return { ...stopwatch.result(), ...cpu.per(sequence - first) }
+}
+
+/** Round trips that never give the thread away, `tripsPerSample` timed together. */
+export function spinningTrips(
+  { check, count, warmUp, stretch }: Parameters,
+  follower: Pid,
+  someTrips: (from: number, to: number) => void,
+): Measured {
+  if (check) {
+    someTrips(0, count)
+    return checked
+  }
+  let sequence = 0
+  const warm = performance.now() + warmUp
+  while (performance.now() < warm) someTrips(sequence, (sequence += tripsPerSample))
+  const first = sequence
+  const cpu = new CpuTime(follower)
+  const stopwatch = new Stopwatch(tripsPerSample)
+  const end = performance.now() + stretch
+  for (let now = 0; now < end;) {
+    stopwatch.start()
+    someTrips(sequence, (sequence += tripsPerSample))
+    now = stopwatch.stop()
+  }
+  return { ...stopwatch.result(), ...cpu.per(sequence - first) }
+}
+
+/** Sends messages in blocks; `flushed` resolves when the other side has had all of them. */
+export async function stream(
+  { check, count, warmUp, stretch, block = 4096 }: Parameters,
+  follower: Pid,
+  send: (from: number, to: number) => Promise<void> | void,
+  flushed: () => Promise<void> | void,
+): Promise<Measured> {
+  let sequence = 0
+  if (check) {
+    while (sequence < count) await send(sequence, (sequence += block))
+    await flushed()
+    return checked
+  }
+  const warm = performance.now() + warmUp
+  while (performance.now() < warm) await send(sequence, (sequence += block))
+  await flushed()
+  const first = sequence
+  const cpu = new CpuTime(follower)
+  const start = performance.now()
+  while (performance.now() < start + stretch) await send(sequence, (sequence += block))
+  await flushed()
+  const elapsed = performance.now() - start
+  const messages = sequence - first
+  return { p50: (elapsed * 1e6) / messages, samples: messages, ...cpu.per(messages) }
+}

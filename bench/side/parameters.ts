@@ -1,0 +1,43 @@
+// What a case is told.
+
+export interface Parameters {
+  /** Base of the names of this measurement's channels and sockets. */
+  readonly name: string
+  /** Payload of a message or frame. */
+  readonly bytes: number
+  /** Content is checked, byte by byte, and nothing is timed. */
+  readonly check: boolean
+  /** Milliseconds before anything counts, and then of what counts. */
+  readonly warmUp: number
+  readonly stretch: number
+  /** How often, where a case has no stretch of time; and how many messages are checked. */
+  readonly count: number
+  /** Where the second process of the measurement is pinned. */
+  readonly followerCore?: number
+
+  /** How both sides wait; which way is natural depends on the case. */
+  readonly wait?: 'spin' | 'block' | 'event-loop'
+  /** Milliseconds of polling before sleeping; default: the library's. */
+  readonly poll?: number
+  /** Milliseconds a blocking call spins before it sleeps; default: the library's. */
+  readonly spin?: number
+  /** Bytes of the ring; default: the library's. */
+  readonly capacity?: number
+  /** Messages per call (or write); 1: single calls. */
+  readonly batch?: number
+  /** Messages between two looks at the clock; default 4096. */
+  readonly block?: number
+  readonly serialization?: 'json' | 'advanced'
+  /** Sockets: the Unix kind (default) or the loopback of TCP. */
+  readonly transport?: 'unix' | 'tcp'
+  /** postMessage: whether the buffer is copied or changes hands. */
+  readonly transfer?: boolean
+  /** Word rings: what memory they lie in. */
+  readonly memory?: 'shared-array-buffer' | 'shm-typed-array'
+  /** Messages a second that are offered. */
+  readonly rate?: number
+  /** Queues, or readers. */
+  readonly many?: number
+  /** Readers take their frames, or let them be overwritten. */
+  readonly taking?: boolean
+}

@@ -1,0 +1,92 @@
+// One measurement: a row's work in fresh processes, with a limit to its time.
+
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+import type { Measured } from '../side/measured.js'
+import type { Parameters } from '../side/parameters.js'
+import { followerCore, pinned } from './pinning.js'
+import { programPath } from './programs.js'
+import type { CaseWork, Cores, ProgramWork, Row } from './row.js'
+
+export interface Times {
+  readonly warmUp: number
+  readonly stretch: number
+  readonly check: boolean
+}
+
+const side = fileURLToPath(new URL('../side/main.js', import.meta.url))
+const limitMs = 60_000
+const checkedMessages = 1000
+let measurements = 0
+
+export async function measure({ work, cores }: Row, times: Times): Promise<Measured> {
+  return 'case' in work ? await runCase(work, cores, times) : await runProgram(work, cores, times)
+}
+
+async function runProgram(
+  { program, args, timed }: ProgramWork,
+  cores: Cores,
+  { warmUp, stretch }: Times,
+): Promise<Measured> {
+  const command = [...pinned(cores), programPath(program), ...args]
+  if (timed) command.push(String(warmUp), String(stretch))
+  const core = followerCore(cores)
+  const { stdout } = await promisify(execFile)(command[0]!, command.slice(1), {
+    timeout: limitMs,
+    env: { ...process.env, ...(core === undefined ? {} : { FOLLOWER_CORE: String(core) }) },
+  })
+  const printed = JSON.parse(stdout) as Measured & { perMessage?: number }
+  return printed.perMessage === undefined ? printed : { p50: printed.perMessage }
+}
+
+async function runCase(work: CaseWork, cores: Cores, times: Times): Promise<Measured> {
+  const core = followerCore(cores)
+  const parameters: Parameters = {
+    name: `bench.${String(process.pid)}.${String(measurements++)}`,
+    bytes: 0,
+    count: checkedMessages,
+    ...work.parameters,
+    ...times,
+    ...(core === undefined ? {} : { followerCore: core }),
+  }
+  const command = [...pinned(cores), process.execPath, side, work.case, 'lead']
+  const leader = spawn(command[0]!, [...command.slice(1), JSON.stringify(parameters)], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  return await reported(leader, work.case)
+}
+
+/** What the leading process reports before it ends. If it does not end, it and its follower are ended. */
+async function reported(leader: ChildProcess, name: string): Promise<Measured> {
+  let measured: Measured | undefined
+  let follower: number | undefined
+  leader.on('message', (message: { measured?: Measured; follower?: number }) => {
+    measured ??= message.measured
+    follower ??= message.follower
+  })
+  const state = { late: false }
+  const end = () => {
+    leader.kill('SIGKILL')
+    try {
+      if (follower !== undefined) process.kill(follower, 'SIGKILL')
+    } catch {
+      // It has ended.
+    }
+  }
+  const limit = setTimeout(() => {
+    state.late = true
+    end()
+  }, limitMs)
+  const [code, signal] = (await once(leader, 'exit')) as [number | null, string | null]
+  clearTimeout(limit)
+  if (measured !== undefined && code === 0) return measured
+  end()
+  throw new Error(
+    state.late
+      ? `${name} did not end in ${String(limitMs / 1000)} s`
+      : `${name}: the measuring process ended with ${String(code ?? signal)}`,
+  )
+}

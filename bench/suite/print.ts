@@ -1,0 +1,42 @@
+// The report, for a terminal.
+
+import { bandwidth, duration, rate } from './quantities.js'
+import type { Report, Summary } from './row.js'
+
+const widths = { name: 47, topology: 23, p50: 10, range: 22 }
+
+export function printReport({ rows, ratios, targets, skipped }: Report): void {
+  console.log(
+    `${'row'.padEnd(widths.name)}${'topology'.padEnd(widths.topology)}${'p50'.padStart(widths.p50)}  ` +
+      `${'range of p50'.padEnd(widths.range)}CPU, both  further`,
+  )
+  for (const row of rows) console.log(line(row))
+  for (const { name, why } of skipped) console.log(`left out: ${name}: ${why}`)
+  console.log('\nratios')
+  for (const [name, value] of Object.entries(ratios)) {
+    const target = targets[name]
+    const judged =
+      target === undefined
+        ? ''
+        : `${target.reach.padEnd(9)}${target.reached ? 'reached ' : 'not yet '}`
+    console.log(
+      `  ${name.padEnd(28)}${String(value).padStart(8)}  ${judged.padEnd(18)}${target?.means ?? ''}`,
+    )
+  }
+}
+
+function line(row: Summary): string {
+  const { name, topology, p50, min, max, cpu } = row
+  const range = `${duration(min)} – ${duration(max)}`
+  return (
+    `${name.padEnd(widths.name)}${topology.padEnd(widths.topology)}${duration(p50).padStart(widths.p50)}  ` +
+    `${range.padEnd(widths.range)}${(cpu === undefined ? '' : duration(cpu)).padStart(9)}  ${further(row)}`
+  )
+}
+
+function further({ p99, p999, p9999, rate: perSecond, bytesPerSecond }: Summary): string {
+  if (bytesPerSecond !== undefined) return bandwidth(bytesPerSecond)
+  if (perSecond !== undefined) return rate(perSecond)
+  if (p99 === undefined) return ''
+  return [p99, p999, p9999].map((value) => duration(value ?? NaN)).join(' / ')
+}

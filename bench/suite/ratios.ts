@@ -1,0 +1,256 @@
+// The ratios: what each is made of, and what it is to reach. Where several rows are named for one side, the best of
+// them counts.
+
+import { pollMs } from './rows/making.js'
+
+export interface RatioDefinition {
+  readonly name: string
+  readonly means: string
+  /** The p50 of `above` over the p50 of `below`, unless `of` says otherwise. For a stream p50 is the time of a message. */
+  readonly above: string | readonly string[]
+  readonly below: string | readonly string[]
+  readonly of?: (above: number, below: number) => number
+  readonly reach?: { readonly atMost: number } | { readonly atLeast: number }
+}
+
+const rtt = (what: string) => `rtt event loop: ${what}`
+const small = (what: string) => `throughput 64 B: ${what}`
+const frame8m = (what: string) => `frame 8 MiB: ${what}`
+const polling = `millrace, poll ${String(pollMs)} ms`
+const processSend = (name: (what: string) => string) => [
+  name('process.send, json'),
+  name('process.send, advanced'),
+]
+const disruptor = 'shared-memory-disruptor'
+const sabRing = 'SharedArrayBuffer ring, Workers'
+
+const required: readonly RatioDefinition[] = [
+  {
+    name: 'rtt_spin_vs_core',
+    means: 'spinning round trip, 64 B, p50, JavaScript ÷ C++',
+    above: 'rtt spinning: millrace',
+    below: 'rtt spinning: C++ core',
+    reach: { atMost: 1.2 },
+  },
+  {
+    name: 'rtt_poll_vs_uds',
+    means: `event-loop round trip polling up to ${String(pollMs)} ms, p50 ÷ Unix socket`,
+    above: rtt(polling),
+    below: rtt('Unix socket'),
+    reach: { atMost: 0.03 },
+  },
+  {
+    name: 'rtt_wait_vs_uds',
+    means: 'event-loop round trip, default options, unpinned, p50 ÷ Unix socket',
+    above: rtt('millrace'),
+    below: rtt('Unix socket'),
+    reach: { atMost: 0.5 },
+  },
+  {
+    name: 'rtt_wait_vs_uds_pinned',
+    means: 'the same, all on one core',
+    above: rtt('millrace (one core)'),
+    below: rtt('Unix socket (one core)'),
+    reach: { atMost: 0.7 },
+  },
+  {
+    name: 'rtt_blocking_vs_core_futex',
+    means: 'pushSync and popSync in Workers ÷ C++, both asleep on a futex without spinning first',
+    above: 'rtt blocking: millrace, asleep',
+    below: 'rtt blocking: C++ core, asleep',
+    reach: { atMost: 1.2 },
+  },
+  {
+    name: 'tput64_single_vs_core',
+    means: '64 B messages a second, tryPush and tryPopInto ÷ C++',
+    above: small('C++ core'),
+    below: small('millrace, single'),
+    reach: { atLeast: 0.6 },
+  },
+  {
+    name: 'tput64_batch_vs_core',
+    means: 'the same through tryPushBatch of 64 and reading in place',
+    above: small('C++ core'),
+    below: small('millrace, batch 64'),
+    reach: { atLeast: 0.8 },
+  },
+  {
+    name: 'tput1k_batch_vs_core',
+    means: 'the same with 1 KiB',
+    above: 'throughput 1 KiB: C++ core',
+    below: 'throughput 1 KiB: millrace, batch 64',
+    reach: { atLeast: 1 },
+  },
+  {
+    name: 'tput64_vs_sab_ring',
+    means: 'single calls across processes ÷ a SharedArrayBuffer ring between two Workers',
+    above: small(sabRing),
+    below: small('millrace, single'),
+    reach: { atLeast: 1.5 },
+  },
+  {
+    name: 'tput64_vs_zeromq',
+    means: 'single calls ÷ single sends of zeromq',
+    above: small('zeromq ipc'),
+    below: small('millrace, single'),
+    reach: { atLeast: 35 },
+  },
+  {
+    name: 'tput64_vs_uds',
+    means: 'single calls ÷ single writes to a Unix socket',
+    above: small('Unix socket, single'),
+    below: small('millrace, single'),
+    reach: { atLeast: 20 },
+  },
+  {
+    name: 'tput64_vs_process_send',
+    means: 'single calls ÷ process.send by its faster serialization',
+    above: processSend(small),
+    below: small('millrace, single'),
+    reach: { atLeast: 30 },
+  },
+  {
+    name: 'tput64_vs_disruptor',
+    means: 'single calls ÷ shared-memory-disruptor, spinning',
+    above: small(disruptor),
+    below: small('millrace, single'),
+    reach: { atLeast: 10 },
+  },
+  {
+    name: 'tput64_batch_vs_uds_batch',
+    means: 'batches of 64 ÷ Unix socket with 64 messages in one write',
+    above: small('Unix socket, batch 64'),
+    below: small('millrace, batch 64'),
+    reach: { atLeast: 5 },
+  },
+  {
+    name: 'tput64k_vs_memcpy',
+    means: 'bytes a second in 64 KiB messages ÷ two processes that only copy, at the same time',
+    above: 'throughput 64 KiB: memcpy, two processes',
+    below: 'throughput 64 KiB: millrace, single',
+    reach: { atLeast: 0.8 },
+  },
+  {
+    name: 'frame8m_vs_uds',
+    means: '8 MiB hand-over and answer, default options, Unix socket p50 ÷ ours',
+    above: frame8m('Unix socket'),
+    below: frame8m('millrace'),
+    reach: { atLeast: 100 },
+  },
+  {
+    name: 'frame8m_vs_process_send',
+    means: 'the same, process.send by its faster serialization ÷ ours',
+    above: processSend(frame8m),
+    below: frame8m('millrace'),
+    reach: { atLeast: 150 },
+  },
+  {
+    name: 'frame8m_poll_vs_uds',
+    means: 'the same, polling, Unix socket ÷ ours',
+    above: frame8m('Unix socket'),
+    below: frame8m(polling),
+    reach: { atLeast: 3000 },
+  },
+  {
+    name: 'frame_fanout',
+    means: 'publish cost of a further reader, from 1 to 8, ÷ publish cost with one',
+    above: 'publish: 8 readers',
+    below: 'publish: 1 reader',
+    of: (eight, one) => (eight - one) / 7 / one,
+    reach: { atMost: 0.3 },
+  },
+  {
+    name: 'frame_flat',
+    means: 'hand-over p50 of 8 MiB ÷ of 4 KiB, payload not touched',
+    above: frame8m('millrace'),
+    below: 'frame 4 KiB: millrace',
+    reach: { atMost: 1.1 },
+  },
+  {
+    name: 'idle_cpu',
+    means: '1,000 idle waiting queues in one process, CPU seconds per second',
+    above: 'idle: 1000 queues, waiting',
+    below: [],
+    of: (nanoseconds) => nanoseconds / 1e9,
+    reach: { atMost: 0.002 },
+  },
+  {
+    name: 'scale_queues',
+    means: 'message cost with 1,000 queues used in turn ÷ with 1, both sides spinning',
+    above: 'many: 1000 queues in turn',
+    below: 'many: 1 queue',
+    reach: { atMost: 1.5 },
+  },
+  {
+    name: 'open_close',
+    means: 'create, open, close of a queue ÷ the system calls it needs',
+    above: 'open and close: millrace',
+    below: 'open and close: system calls',
+    reach: { atMost: 3 },
+  },
+  {
+    name: 'first_message',
+    means: 'start of a process to its first message ÷ start alone',
+    above: 'start: Node to first message',
+    below: 'start: Node alone',
+    reach: { atMost: 1.15 },
+  },
+]
+
+/** Beside what a C program would use, and further topologies; nothing is promised. */
+const further: readonly RatioDefinition[] = [
+  plain(
+    'scale_queues_waiting',
+    'many: 1000 queues in turn, event loop',
+    'many: 1 queue, event loop',
+  ),
+  plain('cell_write64_vs_seqlock', 'cell write 64 B: millrace', 'cell write 64 B: C seqlock'),
+  plain('cell_read64_vs_seqlock', 'cell read 64 B: millrace', 'cell read 64 B: C seqlock'),
+  plain('counter_vs_c', 'counter: millrace', 'counter: C'),
+  plain('event_vs_c', 'event: millrace', 'event: C condition'),
+  plain('barrier_vs_c', 'barrier: millrace', 'barrier: C'),
+  plain('mutex_alone_core_vs_c', 'mutex, alone: C++ core', 'mutex, alone: C'),
+  plain('mutex_alone_vs_c', 'mutex, alone: millrace', 'mutex, alone: C'),
+  plain('mutex_contended_core_vs_c', 'mutex, contended: C++ core', 'mutex, contended: C'),
+  plain('mutex_contended_vs_c', 'mutex, contended: millrace', 'mutex, contended: C'),
+  plain('semaphore_pair_vs_c', 'semaphore pair: millrace', 'semaphore pair: C'),
+  plain('semaphore_blocking_vs_c', 'semaphore: millrace, blocking', 'semaphore: C, asleep'),
+  plain('semaphore_wait_vs_c', 'semaphore: millrace', 'semaphore: C, asleep'),
+]
+
+function plain(name: string, above: string, below: string): RatioDefinition {
+  return { name, above, below, means: `${above} ÷ ${below}` }
+}
+
+export const ratios: readonly RatioDefinition[] = [...required, ...further]
+
+const list = (names: string | readonly string[]) => (typeof names === 'string' ? [names] : names)
+
+/** The names of all rows that a ratio needs. */
+export function rowsOf({ above, below }: RatioDefinition): string[] {
+  return [...list(above), ...list(below)]
+}
+
+/** The ratio, if its rows were measured. `p50` gives that of a row. */
+export function valueOf(
+  { above, below, of = (a, b) => a / b }: RatioDefinition,
+  p50: (row: string) => number | undefined,
+): number | undefined {
+  const best = (names: string | readonly string[]) => {
+    const known = list(names).flatMap((name) => p50(name) ?? [])
+    return known.length > 0 ? Math.min(...known) : undefined
+  }
+  const a = best(above)
+  const b = list(below).length === 0 ? 1 : best(below)
+  return a === undefined || b === undefined ? undefined : Number(of(a, b).toPrecision(3))
+}
+
+export function reachOf({ reach }: RatioDefinition): string | undefined {
+  if (reach === undefined) return undefined
+  return 'atMost' in reach ? `≤ ${String(reach.atMost)}` : `≥ ${String(reach.atLeast)}`
+}
+
+export function isReached({ reach }: RatioDefinition, value: number): boolean {
+  if (reach === undefined) return true
+  return 'atMost' in reach ? value <= reach.atMost : value >= reach.atLeast
+}

@@ -1,0 +1,83 @@
+// What a row of the report is measured from, and what it says.
+
+import type { Parameters } from '../side/parameters.js'
+
+/** What a side does that has nothing to do: keeps its core, its event loop's turns, nothing, or its thread. */
+export type Waiting = 'spinning' | 'polling' | 'waiting' | 'blocking'
+
+/** Where the two sides run: where the system puts them, both on core 0, or on cores 0 and 1. */
+export type Cores = 'unpinned' | 'one core' | 'two cores'
+
+export type Unit =
+  'round trip' | 'message' | 'pair' | 'call' | 'turn' | 'frame' | 'start' | 'second'
+
+/** A case of bench/cases, led by a process of ours. */
+export interface CaseWork {
+  readonly case: string
+  readonly parameters: Partial<Parameters>
+  /** A package of bench/peers that it needs. */
+  readonly peer?: string
+}
+
+/** A program of native/bench: its arguments, to which the milliseconds of warm-up and stretch are added if `timed`. */
+export interface ProgramWork {
+  readonly program: string
+  readonly args: readonly string[]
+  readonly timed: boolean
+}
+
+export interface Row {
+  readonly name: string
+  /** Bytes of a message or frame; 0 where nothing is carried. */
+  readonly payload: number
+  readonly unit: Unit
+  readonly waiting: Waiting
+  readonly cores: Cores
+  readonly work: CaseWork | ProgramWork
+  /** Which result of a work that gives several. */
+  readonly part?: string
+  /** Whether the content of what is sent can be checked. */
+  readonly checked: boolean
+}
+
+/** Nanoseconds per unit; medians of the repetitions, and the range of the repetitions' p50. */
+export interface Summary {
+  readonly name: string
+  readonly payload: number
+  readonly unit: Unit
+  readonly topology: string
+  readonly p50: number
+  readonly p99?: number
+  readonly p999?: number
+  readonly p9999?: number
+  readonly min: number
+  readonly max: number
+  /** Processor time of both sides together, and of each. */
+  readonly cpu?: number
+  readonly cpuSides?: readonly [number, number]
+  /** Messages a second, where there is a stream of them. */
+  readonly rate?: number
+  /** Bytes a second, from 64 KiB on. */
+  readonly bytesPerSecond?: number
+  /** Measured per repetition. */
+  readonly samples?: number
+  /** Whether a second pass checked every byte. */
+  readonly checked: boolean
+}
+
+export interface Skipped {
+  readonly name: string
+  readonly why: string
+}
+
+export interface Report {
+  readonly machine: Readonly<Record<string, unknown>>
+  readonly versions: Readonly<Record<string, string>>
+  readonly method: string
+  readonly repetitions: number
+  readonly rows: readonly Summary[]
+  readonly ratios: Readonly<Record<string, number>>
+  /** What the ratios mean, and which of them are to reach what. */
+  readonly targets: Readonly<Record<string, { reach: string; reached: boolean; means: string }>>
+  readonly skipped: readonly Skipped[]
+}

@@ -1,0 +1,16 @@
+// All rows, in the order in which they are printed.
+
+import type { Row } from './row.js'
+import { frames } from './rows/frames.js'
+import { primitives } from './rows/primitives.js'
+import { roundTrips } from './rows/round-trips.js'
+import { scale } from './rows/scale.js'
+import { throughput } from './rows/throughput.js'
+
+export const rows: readonly Row[] = [
+  ...roundTrips,
+  ...throughput,
+  ...frames,
+  ...scale,
+  ...primitives,
+]

@@ -1,0 +1,48 @@
+// From the repetitions of a row to what is reported of it.
+
+import type { Measured } from '../side/measured.js'
+import type { Row, Summary } from './row.js'
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN
+}
+
+const rounded = (value: number) => Number(value.toPrecision(4))
+
+export function summarise(row: Row, measured: readonly Measured[], checked: boolean): Summary {
+  const medianOf = (key: 'p50' | 'p99' | 'p999' | 'p9999' | 'samples') => {
+    const values = measured.flatMap((one) => one[key] ?? [])
+    return values.length === 0 ? {} : { [key]: rounded(median(values)) }
+  }
+  const p50s = measured.map(({ p50 }) => p50)
+  const p50 = median(p50s)
+  const stream = row.unit === 'message' && measured.every(({ p99 }) => p99 === undefined)
+  return {
+    name: row.name,
+    payload: row.payload,
+    unit: row.unit,
+    topology: `${row.waiting}, ${row.cores}`,
+    p50: rounded(p50),
+    ...medianOf('p99'),
+    ...medianOf('p999'),
+    ...medianOf('p9999'),
+    min: rounded(Math.min(...p50s)),
+    max: rounded(Math.max(...p50s)),
+    ...cpuOf(measured),
+    ...(stream ? { rate: rounded(1e9 / p50) } : {}),
+    ...(stream && row.payload >= 65536
+      ? { bytesPerSecond: rounded((row.payload * 1e9) / p50) }
+      : {}),
+    ...medianOf('samples'),
+    checked,
+  }
+}
+
+function cpuOf(measured: readonly Measured[]): Pick<Summary, 'cpu' | 'cpuSides'> {
+  const sides = measured.flatMap(({ cpu }) => (cpu === undefined ? [] : [cpu]))
+  if (sides.length === 0) return {}
+  const first = rounded(median(sides.map(([lead]) => lead)))
+  const second = rounded(median(sides.map(([, follow]) => follow)))
+  return { cpu: rounded(first + second), cpuSides: [first, second] }
+}

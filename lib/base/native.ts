@@ -332,6 +332,8 @@ interface Addon {
   }): SweepResult
   detach(buffer: ArrayBuffer): void
   monotonicNs(): bigint
+  /** Lets another thread that could run do so. */
+  yieldProcessor(): void
   readonly pageBytes: number
   readonly maxPermits: number
   readonly asymmetricFence: boolean

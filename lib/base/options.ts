@@ -21,9 +21,10 @@ export interface TuningOptions {
    */
   readonly poll?: number | undefined
   /**
-   * Milliseconds (fractions allowed) to spin without giving the event loop a turn, before polling. By default
-   * 0.02 as long as that pays, else (and with `poll: 0`, or where there is one processor only) 0. A number
-   * that is given here is kept to at every wait: for a process that does nothing else.
+   * Milliseconds (fractions allowed) to spin without giving the event loop a turn, before polling. After the
+   * first microsecond the processor is offered to others between two looks. By default 0.02 as long as that pays,
+   * else (and with `poll: 0`) 0. A number that is given here is kept to at every wait: for a process that does
+   * nothing else.
    */
   readonly spin?: number | undefined
 }
@@ -90,13 +91,13 @@ export interface Tuning {
 /** About what a wake-up through the kernel takes: who spins for longer would have been quicker asleep. */
 const defaultSpinMs = 0.02
 const defaultPollMs = 0.1
-/** Of one processor, the peer can make no use while we do. */
-const sharesProcessor = availableParallelism() === 1
+/** Where the peer can only run when we do not, looking without giving way is in vain. */
+export const sharesProcessor = availableParallelism() === 1
 
 /** To be read before anything is opened: a refused option must not leave a side open. */
 export function readTuning(options: TuningOptions): Tuning {
   const poll = duration(options, 'poll', sharesProcessor ? 0 : defaultPollMs)
-  const spin = duration(options, 'spin', poll === 0 ? 0 : defaultSpinMs)
+  const spin = duration(options, 'spin', options.poll === 0 ? 0 : defaultSpinMs)
   return { poll, spin, adaptiveSpin: options.spin === undefined }
 }
 

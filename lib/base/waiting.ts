@@ -10,9 +10,9 @@
 // waiter and no system call.
 
 import { abortedError, timeoutError, type MillraceError } from './errors.js'
-import { forgetWake, hold, letGo, newToken, onWakeOf, type NativeWaiter } from './native.js'
+import { forgetWake, hold, letGo, native, newToken, onWakeOf, type NativeWaiter } from './native.js'
 import { Gamble } from './gamble.js'
-import { checkSignal, duration, type Tuning, type WaitOptions } from './options.js'
+import { checkSignal, duration, sharesProcessor, type Tuning, type WaitOptions } from './options.js'
 import { atTurn, paced, turnIsDue } from './pace.js'
 import { endSleep, watchSleep, type Sleeper } from './safety-look.js'
 
@@ -40,8 +40,9 @@ const dyingLookMs = 5
 const longestTimer = 0x7fff_ffff
 /** Memory that was found whole is taken to be so for as long. */
 const wholeMs = 1
-/** Attempts between two looks at the clock while spinning. */
-const spinBurst = 8
+/** Attempts, about a microsecond of them, before a spin first gives way to other threads; then between two times. */
+const firstBurst = sharesProcessor ? 1 : 64
+const laterBursts = sharesProcessor ? 1 : 16
 
 /** The waits of one side of a channel. Those for messages or room are served in order. */
 export class WaitingRoom implements Sleeper {
@@ -72,18 +73,18 @@ export class WaitingRoom implements Sleeper {
   sleptAt = 0
 
   constructor(
-    native: NativeWaiter,
+    waiter: NativeWaiter,
     watch: () => boolean,
     leave: (reason: MillraceError) => void,
     tuning: Tuning,
   ) {
-    this.#native = native
+    this.#native = waiter
     this.#watch = watch
     this.#leave = leave
     this.#pollMs = tuning.poll
     this.#spinMs = tuning.spin
     this.#spinning = tuning.adaptiveSpin ? new Gamble() : undefined
-    native.wakeToken(this.#token)
+    waiter.wakeToken(this.#token)
   }
 
   /** Are there waits that later calls must not overtake? */
@@ -222,14 +223,17 @@ export class WaitingRoom implements Sleeper {
   #spin<T>(attempt: Attempt<T>): T | undefined {
     if (this.#spinning?.try() === false) return undefined
     const until = performance.now() + this.#spinMs
-    do {
-      for (let i = 0; i < spinBurst; i++) {
+    for (let burst = firstBurst; ; burst = laterBursts) {
+      for (let i = 0; i < burst; i++) {
         const found = attempt(false)
         if (found === undefined) continue
         this.#spinning?.paid()
         return found
       }
-    } while (performance.now() < until)
+      if (performance.now() >= until) break
+      // Whoever else could run may be the one we wait for.
+      native.yieldProcessor()
+    }
     this.#spinning?.lost()
     return undefined
   }

@@ -1,7 +1,15 @@
 // The consumer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
 import { Outcome, runsOnV8, type NativeQueueConsumer } from '../base/native.js'
-import { carries, ControlWord, CursorWord, plainStores, recordHeaderBytes } from './ring.js'
+import {
+  carries,
+  ControlWord,
+  CursorWord,
+  peerSleeps,
+  peerSleepsNow,
+  plainStores,
+  recordHeaderBytes,
+} from './ring.js'
 
 /** Up to so many bytes are copied word by word, which beats making a view of them and `set`. */
 const mostByWords = 256
@@ -41,7 +49,8 @@ export class RingReader {
   /** Copies the next message to target[offset…] and returns its length; or `wouldBlock`, `tooLarge`, `corrupt`. */
   popInto(target: Uint8Array, offset: number): number {
     let left = this.#known()
-    if (left === 0) {
+    const asked = left === 0
+    if (asked) {
       left = this.available()
       if (left <= 0) return left === 0 ? Outcome.wouldBlock : left
     }
@@ -50,7 +59,16 @@ export class RingReader {
     if (length < 0) return this.#native.popInto(target, offset) // which judges again
     if (length > target.length - offset) return Outcome.tooLarge
     this.#copy(at + recordHeaderBytes, length, target, offset)
-    this.release((length + recordHeaderBytes + 7) & ~7, 1)
+    const bytes = (length + recordHeaderBytes + 7) & ~7
+    if (!this.#store(bytes, 1)) {
+      this.#native.release(bytes, 1)
+    } else if (
+      asked
+        ? peerSleepsNow(this.#control, ControlWord.producerParked)
+        : peerSleeps(this.#control, ControlWord.producerParked)
+    ) {
+      this.#native.wake()
+    }
     return length
   }
 
@@ -81,25 +99,23 @@ export class RingReader {
 
   /** Gives the memory of records back. */
   release(bytes: number, messages: number): void {
+    if (!this.#store(bytes, messages)) this.#native.release(bytes, messages)
+    else if (peerSleeps(this.#control, ControlWord.producerParked)) this.#native.wake()
+  }
+
+  /** False where a high half changes. */
+  #store(bytes: number, messages: number): boolean {
     const control = this.#control
     const mine = this.#cursor[CursorWord.mine]!
     const next = (mine + bytes) | 0
     const before = control[ControlWord.received]!
     const received = (before + messages) | 0
-    if (carries(mine, next) || carries(before, received)) {
-      this.#native.release(bytes, messages)
-      return
-    }
+    if (carries(mine, next) || carries(before, received)) return false
     control[ControlWord.received] = received
     if (plainStores) control[ControlWord.readPosition] = next
     else Atomics.store(control, ControlWord.readPosition, next)
     this.#cursor[CursorWord.mine] = next
-    if (
-      Atomics.load(control, ControlWord.producerParked) !== 0 ||
-      (plainStores && control[ControlWord.producerNeedsFence] !== 0)
-    ) {
-      this.#native.wake()
-    }
+    return true
   }
 
   /** Bytes of records that were there at the last look. */

@@ -1,7 +1,15 @@
 // The producer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
 import { Outcome, type NativeQueueProducer } from '../base/native.js'
-import { carries, ControlWord, CursorWord, plainStores, recordHeaderBytes } from './ring.js'
+import {
+  carries,
+  ControlWord,
+  CursorWord,
+  peerSleeps,
+  peerSleepsNow,
+  plainStores,
+  recordHeaderBytes,
+} from './ring.js'
 
 export class RingWriter {
   /** The records, as bytes. */
@@ -33,7 +41,9 @@ export class RingWriter {
     // First, because it throws if somebody has taken the buffer away (`transfer`).
     this.bytes.set(message, at + recordHeaderBytes)
     this.putHeader(at, length)
-    return this.publish(needed, 1)
+    if (!this.#store(needed, 1)) return this.#native.publish(needed, 1)
+    if (peerSleepsNow(this.#control, ControlWord.consumerParked)) this.#native.wake()
+    return 0
   }
 
   /** Where the next record goes, if there is room for so many bytes of records; or `wouldBlock`, `corrupt`. */
@@ -67,23 +77,23 @@ export class RingWriter {
   }
 
   /** Makes records visible that were laid down where `reserve` said. */
-  publish(bytes: number, messages: number): number {
+  publish(bytes: number, messages: number): void {
+    if (!this.#store(bytes, messages)) this.#native.publish(bytes, messages)
+    else if (peerSleeps(this.#control, ControlWord.consumerParked)) this.#native.wake()
+  }
+
+  /** False where a high half changes. */
+  #store(bytes: number, messages: number): boolean {
     const control = this.#control
     const mine = this.#cursor[CursorWord.mine]!
     const next = (mine + bytes) | 0
     const before = control[ControlWord.sent]!
     const sent = (before + messages) | 0
-    if (carries(mine, next) || carries(before, sent)) return this.#native.publish(bytes, messages)
+    if (carries(mine, next) || carries(before, sent)) return false
     control[ControlWord.sent] = sent
     if (plainStores) control[ControlWord.writePosition] = next
     else Atomics.store(control, ControlWord.writePosition, next)
     this.#cursor[CursorWord.mine] = next
-    if (
-      Atomics.load(control, ControlWord.consumerParked) !== 0 ||
-      (plainStores && control[ControlWord.consumerNeedsFence] !== 0)
-    ) {
-      this.#native.wake()
-    }
-    return 0
+    return true
   }
 }

@@ -11,9 +11,12 @@
 // keeps behind earlier writes and reads. On x86-64 under V8 an ordinary store does as well, at a tenth of the
 // price (no waiting for the cache line): the processor keeps stores in order and behind earlier loads, and V8
 // keeps accesses to typed arrays in the order of the program. The peer's position is read by Atomics.load
-// (acquire). After a publish the peer's `parked` is read by Atomics.load, which is also a call that no
-// optimisation moves accesses across: that is the light fence of native/include/millrace/waiting.hpp. Where a
-// side cannot have that fence, Atomics.store and Atomics.load, both sequentially consistent, are the full one.
+// (acquire).
+//
+// After a publish the peer's `parked` is read: `peerSleeps`. Atomics.load is a call that no optimisation
+// moves accesses across, and so the light fence of native/include/millrace/waiting.hpp. An ordinary load will do
+// where something was called since the last one of the same word, so that V8 cannot take that for this. Where a
+// side cannot have the light fence, Atomics.store and Atomics.load, both sequentially consistent, are the full one.
 
 import { native, runsOnV8 } from '../base/native.js'
 
@@ -32,10 +35,10 @@ export const ControlWord = {
   readPosition: 32,
   received: 34,
   consumerParked: 64,
-  consumerNeedsFence: 65,
   producerParked: 96,
-  producerNeedsFence: 97,
 } as const
+/** In a wait line, from `parked`. */
+const needsFence = 1
 
 /** Indices of 32-bit words in `RingCursor`: the low halves of the own position and of the peer's. */
 export const CursorWord = { mine: 0, peers: 2 } as const
@@ -46,4 +49,15 @@ export const plainStores = runsOnV8 && process.arch === 'x64' && native.asymmetr
 /** Does a low half pass from the largest number to 0 between these two? */
 export function carries(from: number, to: number): boolean {
   return from < 0 && to >= 0
+}
+
+/** Is a call due that wakes the peer, whose `parked` that is? After a publish. */
+export function peerSleeps(control: Int32Array, parked: number): boolean {
+  return Atomics.load(control, parked) !== 0 || (plainStores && control[parked + needsFence] !== 0)
+}
+
+/** The same, for whoever has called something since it last asked. */
+export function peerSleepsNow(control: Int32Array, parked: number): boolean {
+  if (!plainStores) return Atomics.load(control, parked) !== 0
+  return (control[parked]! | control[parked + needsFence]!) !== 0
 }

@@ -2,6 +2,7 @@
 #include "addon.hpp"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <array>
 
@@ -72,6 +73,12 @@ void detach(const Napi::CallbackInfo& info) {
 // monotonicNs() -> bigint, the clock of frame timestamps.
 Napi::Value monotonic(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), os::monotonic_ns());
+}
+
+// yieldProcessor(): lets another thread that could run do so.
+napi_value yield_processor(napi_env /*env*/, napi_callback_info /*info*/) {
+  sched_yield();
+  return nullptr;
 }
 
 void run_on_own_thread(void (*job)()) {
@@ -154,6 +161,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("unlinkFile", Napi::Function::New<unlink_file>(env, "unlinkFile"));
   exports.Set("detach", Napi::Function::New<detach>(env, "detach"));
   exports.Set("monotonicNs", Napi::Function::New<monotonic>(env, "monotonicNs"));
+  napi_value yield = nullptr;
+  napi_create_function(env, "yieldProcessor", NAPI_AUTO_LENGTH, yield_processor, nullptr, &yield);
+  exports.Set("yieldProcessor", yield);
   exports.Set("pageBytes", Napi::Number::New(env, static_cast<double>(os::page_size())));
   exports.Set("maxPermits", Napi::Number::New(env, os::kSemaphoreMax));
   exports.Set("asymmetricFence", Napi::Boolean::New(env, os::asymmetric_fence_available()));

@@ -116,11 +116,8 @@ export interface NativeFrameWriterOptions {
 }
 
 export interface NativeFrameWriter extends NativeFramesSide {
-  /**
-   * Slot and length, read by `publish`; the sequence published last, also by the writer before us, or what went
-   * wrong; the slot that `publish` has loaned for the next frame, below zero if none.
-   */
-  readonly facts: Float64Array
+  /** See `WriterFact` in lib/frames/facts.ts. */
+  readonly facts: Int32Array
   tryLoan(): number
   publish(): void
   publishAt(timestamp: bigint): void
@@ -145,11 +142,8 @@ export interface NativeFrameReaderOptions {
 
 export interface NativeFrameReader extends NativeFramesSide {
   readonly maxHeld: number
-  /**
-   * Slot (or the outcome), sequence, length, missed count and the two halves of the timestamp of the frame received
-   * last; `release` reads the first two.
-   */
-  readonly facts: Float64Array
+  /** See `ReaderFact` in lib/frames/facts.ts. */
+  readonly facts: Int32Array
   receive(): void
   latest(): void
   release(): void

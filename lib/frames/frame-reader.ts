@@ -8,6 +8,7 @@ import {
   MillraceError,
   timeoutError,
 } from '../base/errors.js'
+import { putNumber, ReaderFact } from './facts.js'
 import { Frame, PoolViews, userHeaderBytes, type FrameKeeper } from './frame.js'
 import { native, Outcome, peerStates, type NativeFrameReader } from '../base/native.js'
 import { openWhenThere } from '../base/opening.js'
@@ -30,7 +31,7 @@ import {
 } from '../base/options.js'
 import type { PeerState } from '../queue/spsc-queue.js'
 import { paced } from '../base/pace.js'
-import { WaitingRoom } from '../base/waiting.js'
+import { WaitingRoom, type Attempt } from '../base/waiting.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 
 /**
@@ -88,10 +89,6 @@ export interface FrameReaderStats {
 const ended = Symbol('ended')
 const { wouldBlock } = Outcome
 
-/** Places in the facts of a native reader; see also `Frame`. */
-const factSlot = 0
-const factSequence = 1
-
 /**
  * Receives the frames of one writer, without copying them. The payload is mapped privately: a stray
  * write cannot reach the writer or other readers.
@@ -112,9 +109,17 @@ export class FrameReader {
   /** Frames that this reader may hold at once. */
   readonly maxHeld: number
   readonly #native: NativeFrameReader
-  readonly #facts: Float64Array
+  readonly #facts: Int32Array
   readonly #room: WaitingRoom
   readonly #keeper: Keeper
+  readonly #what: string
+  // Made once, so that a wait costs no closure.
+  readonly #next = (): Frame | undefined => this.tryReceive()
+  readonly #newest = (): Frame | undefined => this.latest()
+  readonly #nextOrEnd: Attempt<Frame | typeof ended> = (thorough) =>
+    this.#look(thorough, this.#next)
+  readonly #newestOrEnd: Attempt<Frame | typeof ended> = (thorough) =>
+    this.#look(thorough, this.#newest)
 
   private constructor(
     name: string,
@@ -126,6 +131,7 @@ export class FrameReader {
     this.slotBytes = handle.slotBytes
     this.slots = handle.slots
     this.maxHeld = handle.maxHeld
+    this.#what = `a frame of '${name}'`
     this.#native = handle
     this.#facts = handle.facts
     this.#room = new WaitingRoom(
@@ -218,12 +224,12 @@ export class FrameReader {
    *   received), `TOO_MANY_HELD`, `CLOSED`, `CORRUPT`, `ABORTED`, `TIMEOUT`
    */
   receive(options?: WaitOptions): Promise<Frame | undefined> {
-    return this.#wait(() => this.tryReceive(), options)
+    return this.#wait(this.#next, this.#nextOrEnd, options)
   }
 
   /** As `receive`, but the newest frame; older ones are passed over. */
   receiveLatest(options?: WaitOptions): Promise<Frame | undefined> {
-    return this.#wait(() => this.latest(), options)
+    return this.#wait(this.#newest, this.#newestOrEnd, options)
   }
 
   /** As `receive`, blocking this thread; for Workers. */
@@ -238,9 +244,9 @@ export class FrameReader {
         const damage = this.#room.damage()
         if (damage !== undefined) throw damage
         const left = end - performance.now()
-        const found = this.#look(true, () => this.tryReceive())
+        const found = this.#look(true, this.#next)
         if (found !== undefined) return frameOrEnd(found)
-        if (left <= 0) throw timeoutError(`a frame of '${this.name}'`, timeout)
+        if (left <= 0) throw timeoutError(this.#what, timeout)
         this.#native.wait(spin, left)
       }
     } finally {
@@ -290,15 +296,17 @@ export class FrameReader {
     return `the reader of frame channel '${this.name}'`
   }
 
-  #wait(look: () => Frame | undefined, options?: WaitOptions): Promise<Frame | undefined> {
+  #wait(
+    look: () => Frame | undefined,
+    lookOrEnd: Attempt<Frame | typeof ended>,
+    options?: WaitOptions,
+  ): Promise<Frame | undefined> {
     try {
       if (!this.#room.occupied) {
         const now = look()
         if (now !== undefined) return paced(now)
       }
-      return this.#room
-        .wait(`a frame of '${this.name}'`, (thorough) => this.#look(thorough, look), options)
-        .then(frameOrEnd)
+      return this.#room.wait(this.#what, lookOrEnd, options).then(frameOrEnd)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -327,7 +335,7 @@ export class FrameReader {
 
   /** What the native call has left in `facts`. */
   #take(): Frame | undefined {
-    const slot = this.#facts[factSlot]!
+    const slot = this.#facts[ReaderFact.slot]!
     if (slot >= 0) return new Frame(this.#keeper, this.#facts)
     if (slot === wouldBlock) return undefined
     if (slot === Outcome.tooManyHeld) {
@@ -350,7 +358,7 @@ class Keeper implements FrameKeeper {
   readonly pool: PoolViews
   closed = false
   readonly #native: NativeFrameReader
-  readonly #facts: Float64Array
+  readonly #facts: Int32Array
   /** Buffers of held frames to be detached; with `detachOnRelease` only. */
   readonly #ownBuffers: Set<ArrayBuffer> | undefined
   #buffer: ArrayBuffer | undefined
@@ -364,8 +372,8 @@ class Keeper implements FrameKeeper {
 
   release(frame: Frame): void {
     if (frame.own !== undefined) this.#detach(frame.own)
-    this.#facts[factSlot] = frame.slot
-    this.#facts[factSequence] = frame.sequence
+    this.#facts[ReaderFact.slot] = frame.slot
+    putNumber(this.#facts, ReaderFact.sequence, frame.sequence)
     this.#native.release()
   }
 

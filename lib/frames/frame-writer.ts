@@ -1,6 +1,7 @@
 // The writing side of a frame channel.
 
 import { closedError, MillraceError } from '../base/errors.js'
+import { numberAt, putNumber, WriterFact } from './facts.js'
 import { LoanedFrame, PoolViews, type LoanOffice } from './frame.js'
 import { native, Outcome, type NativeFrameWriter } from '../base/native.js'
 import {
@@ -87,6 +88,9 @@ export class FrameWriter {
   readonly #native: NativeFrameWriter
   readonly #room: WaitingRoom
   readonly #office: Office
+  readonly #what: string
+  /** Made once, so that a wait costs no closure. */
+  readonly #loan = (): LoanedFrame | undefined => this.#loanNow()
 
   private constructor(name: string, handle: NativeFrameWriter, tuning: Tuning) {
     this.name = name
@@ -94,6 +98,7 @@ export class FrameWriter {
     this.slots = handle.slots
     this.maxReaders = handle.maxReaders
     this.history = handle.history
+    this.#what = `a free slot of '${name}'`
     this.#native = handle
     this.#room = new WaitingRoom(
       handle,
@@ -179,7 +184,7 @@ export class FrameWriter {
     try {
       const now = this.tryLoan()
       if (now !== undefined) return paced(now)
-      return this.#room.wait(`a free slot of '${this.name}'`, () => this.#loanNow(), options)
+      return this.#room.wait(this.#what, this.#loan, options)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -264,12 +269,6 @@ function title(name: string): string {
   return `the writer of frame channel '${name}'`
 }
 
-/** Places in the facts of a native writer. */
-const factSlot = 0
-const factLength = 1
-const factSequence = 2
-const factNext = 3
-
 /** What the frames of one writer go through. */
 class Office implements LoanOffice {
   readonly pool: PoolViews
@@ -279,7 +278,7 @@ class Office implements LoanOffice {
   published: number
   readonly #name: string
   readonly #native: NativeFrameWriter
-  readonly #facts: Float64Array
+  readonly #facts: Int32Array
   readonly #room: WaitingRoom
   #buffer: ArrayBuffer | undefined
 
@@ -291,14 +290,14 @@ class Office implements LoanOffice {
     this.pool = new PoolViews(handle, () => (this.#buffer ??= handle.buffer()))
     this.slotBytes = handle.slotBytes
     this.usedHeaders = new Array<boolean>(handle.slots).fill(true)
-    this.published = this.#facts[factSequence]!
+    this.published = numberAt(handle.facts, WriterFact.sequence)
   }
 
   /** A slot, or a number below zero if there is none now. Publishing the last frame has often loaned it already. */
   takeSlot(): number {
-    const next = this.#facts[factNext]!
+    const next = this.#facts[WriterFact.next]!
     if (next >= 0) {
-      this.#facts[factNext] = wouldBlock
+      this.#facts[WriterFact.next] = wouldBlock
       return next
     }
     const slot = this.#native.tryLoan()
@@ -308,11 +307,11 @@ class Office implements LoanOffice {
 
   publish(slot: number, length: number, timestamp: bigint | undefined): number {
     const facts = this.#facts
-    facts[factSlot] = slot
-    facts[factLength] = length
+    facts[WriterFact.slot] = slot
+    putNumber(facts, WriterFact.length, length)
     if (timestamp === undefined) this.#native.publish()
     else this.#native.publishAt(timestamp)
-    const sequence = facts[factSequence]!
+    const sequence = numberAt(facts, WriterFact.sequence)
     if (sequence < 0) throw closedError(title(this.#name))
     this.published = sequence
     if (this.#room.occupied) this.#room.lookAgain() // with no reader to take it, the slot is free again
@@ -340,7 +339,7 @@ class Office implements LoanOffice {
 
   close(): void {
     this.closed = true
-    this.#facts[factNext] = wouldBlock // a loan made ahead is void, too
+    this.#facts[WriterFact.next] = wouldBlock // a loan made ahead is void, too
     this.#buffer = undefined
   }
 }

@@ -2,6 +2,7 @@
 // released. Both lie in the pool; after publish, discard or release they refuse use.
 
 import { invalidArgument, MillraceError } from '../base/errors.js'
+import { numberAt, ReaderFact } from './facts.js'
 import type { ViewConstructor } from '../memory/shared-memory.js'
 
 /** Bytes of the header every frame has for the user's own facts (format, width, …). */
@@ -243,29 +244,29 @@ export class Frame {
   readonly slot: number
   readonly #keeper: FrameKeeper
   readonly #own: ArrayBuffer | undefined
-  readonly #highTime: number
   readonly #lowTime: number
+  readonly #highTime: number
   #released = false
 
   /**
-   * `facts` are those of native.FrameReader.
+   * `facts` are those of the reader.
    *
    * @internal
    */
-  constructor(keeper: FrameKeeper, facts: Float64Array) {
-    this.slot = facts[0]!
-    this.sequence = facts[1]!
-    this.byteLength = facts[2]!
-    this.missed = facts[3]!
-    this.#highTime = facts[4]!
-    this.#lowTime = facts[5]!
+  constructor(keeper: FrameKeeper, facts: Int32Array) {
+    this.slot = facts[ReaderFact.slot]!
+    this.sequence = numberAt(facts, ReaderFact.sequence)
+    this.byteLength = numberAt(facts, ReaderFact.length)
+    this.missed = numberAt(facts, ReaderFact.missed)
+    this.#lowTime = facts[ReaderFact.timestamp]!
+    this.#highTime = facts[ReaderFact.timestamp + 1]!
     this.#keeper = keeper
     this.#own = keeper.ownBuffer(this.slot)
   }
 
   /** Nanoseconds of the monotonic clock, as the writer gave it. */
   get timestamp(): bigint {
-    return (BigInt(this.#highTime) << 32n) | BigInt(this.#lowTime)
+    return (BigInt(this.#highTime >>> 0) << 32n) | BigInt(this.#lowTime >>> 0)
   }
 
   /** Was it released? Then its memory may hold another frame. */

@@ -62,14 +62,11 @@ inline std::optional<Bytes> bytes_of(napi_env env, napi_value value) noexcept {
 }
 
 // A whole number from 0 to 2^53 - 1; everything else (also NaN, negatives, other types) gives `otherwise`.
-inline std::uint64_t natural(double number, std::uint64_t otherwise) noexcept {
-  if (!(number >= 0) || number > 9007199254740991.0) return otherwise;
-  return static_cast<std::uint64_t>(number);
-}
 inline std::uint64_t natural(napi_env env, napi_value value, std::uint64_t otherwise) noexcept {
   double number = 0;
   if (napi_get_value_double(env, value, &number) != napi_ok) return otherwise;
-  return natural(number, otherwise);
+  if (!(number >= 0) || number > 9007199254740991.0) return otherwise;
+  return static_cast<std::uint64_t>(number);
 }
 inline std::uint32_t small_natural(napi_env env, napi_value value,
                                    std::uint32_t otherwise) noexcept {

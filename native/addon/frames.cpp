@@ -108,33 +108,36 @@ class FramesHandle final : public Closable {
   std::uint32_t token_ = 0;
 };
 
-// What goes with a hot call in either direction, in memory that both languages see: a third cheaper than
-// arguments and results. Whole numbers; those of 64 bits are halved.
+// What goes with a hot call in either direction: 64-bit words in memory that both languages see, for JavaScript
+// the two halves of each. Costs a third of what arguments and results do.
 class Facts {
  public:
   // As `facts` of the object.
-  void give(Napi::Object object, std::size_t count) {
-    auto array = Napi::Float64Array::New(object.Env(), count);
+  void give(Napi::Object object, std::size_t words) {
+    auto array = Napi::Int32Array::New(object.Env(), words * 2);
     array_ = Napi::Persistent(array);
     words_ = array.Data();
     object.Set("facts", array);
   }
-  void set(std::size_t at, std::int64_t value) noexcept { words_[at] = static_cast<double>(value); }
-  void set_unsigned(std::size_t at, std::uint64_t value) noexcept {
-    words_[at] = static_cast<double>(value);
+  void set(std::size_t at, std::uint64_t value) noexcept {
+    std::memcpy(words_ + at * 2, &value, sizeof value);
   }
-  // What JavaScript wrote, judged.
-  [[nodiscard]] std::uint64_t natural(std::size_t at, std::uint64_t otherwise) const noexcept {
-    return addon::natural(words_[at], otherwise);
+  void set(std::size_t at, Outcome outcome) noexcept {
+    set(at, static_cast<std::uint64_t>(std::int64_t{outcome}));
+  }
+  // To be judged: JavaScript may have written anything.
+  [[nodiscard]] std::uint64_t get(std::size_t at) const noexcept {
+    std::uint64_t value = 0;
+    std::memcpy(&value, words_ + at * 2, sizeof value);
+    return value;
   }
   [[nodiscard]] std::uint32_t slot(std::size_t at) const noexcept {
-    return static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(natural(at, layout::kMaxSlots), layout::kMaxSlots));
+    return static_cast<std::uint32_t>(get(at));
   }
 
  private:
-  Napi::Reference<Napi::Float64Array> array_;
-  double* words_ = nullptr;
+  Napi::Reference<Napi::Int32Array> array_;
+  std::int32_t* words_ = nullptr;
 };
 
 class FrameWriterObject final : public Napi::ObjectWrap<FrameWriterObject> {
@@ -163,7 +166,7 @@ class FrameWriterObject final : public Napi::ObjectWrap<FrameWriterObject> {
     if (!opened) return;
     Napi::Object self = info.This().As<Napi::Object>();
     facts_.give(self, kFacts);
-    facts_.set_unsigned(kSequence, handle_.side()->sequence());
+    facts_.set(kSequence, handle_.side()->sequence());
     facts_.set(kNext, kWouldBlock);
     define_hot(self, this, "tryLoan", try_loan);
     define_hot(self, this, "publish", publish);
@@ -199,8 +202,8 @@ class FrameWriterObject final : public Napi::ObjectWrap<FrameWriterObject> {
     const auto slot = side->try_loan();
     return number(env, slot ? static_cast<std::int32_t>(*slot) : std::int32_t{kWouldBlock});
   }
-  // publish() of `facts` {slot, length}. Leaves there {sequence, or kClosed, kInvalid; the next slot, on loan
-  // already, or kWouldBlock}.
+  // publish() of `facts` {slot, length}. Leaves there the sequence, or kClosed, kInvalid; and the next slot, if
+  // that could be loaned already.
   static napi_value publish(napi_env env, napi_callback_info info) {
     const HotCall<FrameWriterObject, 0> call(env, info);
     call.handle->publish_now(0);
@@ -224,16 +227,15 @@ class FrameWriterObject final : public Napi::ObjectWrap<FrameWriterObject> {
       return;
     }
     const std::uint64_t sequence =
-        side->publish(facts_.slot(kSlot), facts_.natural(kLength, ~std::uint64_t{0}), timestamp);
+        side->publish(facts_.slot(kSlot), facts_.get(kLength), timestamp);
     if (sequence == 0) {
       facts_.set(kSequence, kInvalid);
       return;
     }
-    facts_.set_unsigned(kSequence, sequence);
+    facts_.set(kSequence, sequence);
     // One that was left there before and not taken yet stays.
-    if (facts_.natural(kNext, layout::kMaxSlots) < layout::kMaxSlots) return;
-    const auto next = side->loan_ahead();
-    facts_.set(kNext, next ? std::int64_t{*next} : std::int64_t{kWouldBlock});
+    if (facts_.slot(kNext) < layout::kMaxSlots) return;
+    if (const auto next = side->loan_ahead()) facts_.set(kNext, *next);
   }
 
   void discard(const Napi::CallbackInfo& info) {
@@ -348,7 +350,7 @@ class FrameReaderObject final : public Napi::ObjectWrap<FrameReaderObject> {
   }
 
  private:
-  enum Fact : std::uint8_t { kSlot, kSequence, kLength, kMissed, kHighTime, kLowTime, kFacts };
+  enum Fact : std::uint8_t { kSlot, kSequence, kLength, kMissed, kTimestamp, kFacts };
 
   // receive() and latest() leave the frame in `facts`; or, as its slot, kWouldBlock, kCorrupt, kClosed,
   // kTooManyHeld
@@ -369,7 +371,7 @@ class FrameReaderObject final : public Napi::ObjectWrap<FrameReaderObject> {
     const HotCall<FrameReaderObject, 0> call(env, info);
     FrameReader* side = call.handle->handle_.side();
     const Facts& facts = call.handle->facts_;
-    if (side != nullptr) side->release(facts.slot(kSlot), facts.natural(kSequence, 0));
+    if (side != nullptr) side->release(facts.slot(kSlot), facts.get(kSequence));
     return nullptr;
   }
   napi_value refuse(Outcome why) noexcept {
@@ -380,11 +382,10 @@ class FrameReaderObject final : public Napi::ObjectWrap<FrameReaderObject> {
     switch (frame.status) {
       case ReceivedFrame::Status::ok:
         facts_.set(kSlot, frame.slot);
-        facts_.set_unsigned(kSequence, frame.sequence);
-        facts_.set_unsigned(kLength, frame.length);
-        facts_.set_unsigned(kMissed, frame.missed);
-        facts_.set_unsigned(kHighTime, frame.timestamp >> 32U);
-        facts_.set_unsigned(kLowTime, frame.timestamp & 0xFFFF'FFFFU);
+        facts_.set(kSequence, frame.sequence);
+        facts_.set(kLength, frame.length);
+        facts_.set(kMissed, frame.missed);
+        facts_.set(kTimestamp, frame.timestamp);
         return nullptr;
       case ReceivedFrame::Status::empty:
         return refuse(kWouldBlock);

@@ -48,19 +48,20 @@ export class RingReader {
 
   /** Copies the next message to target[offset…] and returns its length; or `wouldBlock`, `tooLarge`, `corrupt`. */
   popInto(target: Uint8Array, offset: number): number {
-    let left = this.#known()
+    const mine = this.#cursor[CursorWord.mine]!
+    let left = (this.#cursor[CursorWord.peers]! - mine) | 0
     const asked = left === 0
     if (asked) {
       left = this.available()
       if (left <= 0) return left === 0 ? Outcome.wouldBlock : left
     }
-    const at = this.offset
+    const at = mine & (this.#capacity - 1)
     const length = this.lengthAt(at, left)
     if (length < 0) return this.#native.popInto(target, offset) // which judges again
     if (length > target.length - offset) return Outcome.tooLarge
     this.#copy(at + recordHeaderBytes, length, target, offset)
     const bytes = (length + recordHeaderBytes + 7) & ~7
-    if (!this.#store(bytes, 1)) {
+    if (!this.#store(mine, bytes, 1)) {
       this.#native.release(bytes, 1)
     } else if (
       asked
@@ -99,14 +100,14 @@ export class RingReader {
 
   /** Gives the memory of records back. */
   release(bytes: number, messages: number): void {
-    if (!this.#store(bytes, messages)) this.#native.release(bytes, messages)
+    if (!this.#store(this.#cursor[CursorWord.mine]!, bytes, messages))
+      this.#native.release(bytes, messages)
     else if (peerSleeps(this.#control, ControlWord.producerParked)) this.#native.wake()
   }
 
   /** False where a high half changes. */
-  #store(bytes: number, messages: number): boolean {
+  #store(mine: number, bytes: number, messages: number): boolean {
     const control = this.#control
-    const mine = this.#cursor[CursorWord.mine]!
     const next = (mine + bytes) | 0
     const before = control[ControlWord.received]!
     const received = (before + messages) | 0
@@ -116,11 +117,6 @@ export class RingReader {
     else Atomics.store(control, ControlWord.readPosition, next)
     this.#cursor[CursorWord.mine] = next
     return true
-  }
-
-  /** Bytes of records that were there at the last look. */
-  #known(): number {
-    return (this.#cursor[CursorWord.peers]! - this.#cursor[CursorWord.mine]!) | 0
   }
 
   #copy(from: number, length: number, target: Uint8Array, offset: number): void {
@@ -133,8 +129,21 @@ export class RingReader {
       return
     }
     const source = this.#longs
-    const first = from >> 3
-    for (let i = 0; i < whole; i++) longs[place + i] = source[first + i]!
+    let to = place
+    let at = from >> 3
+    const end = place + whole
+    // A cache line at a time: the loop itself costs as much as what it does.
+    for (; to + 8 <= end; to += 8, at += 8) {
+      longs[to] = source[at]!
+      longs[to + 1] = source[at + 1]!
+      longs[to + 2] = source[at + 2]!
+      longs[to + 3] = source[at + 3]!
+      longs[to + 4] = source[at + 4]!
+      longs[to + 5] = source[at + 5]!
+      longs[to + 6] = source[at + 6]!
+      longs[to + 7] = source[at + 7]!
+    }
+    for (; to < end; to++, at++) longs[to] = source[at]!
     for (let i = whole << 3; i < length; i++) target[offset + i] = this.#bytes[from + i]!
   }
 

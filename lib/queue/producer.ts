@@ -92,7 +92,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
   tryPushBatch(messages: readonly MessageSource[]): number {
     if (this.#reservation !== undefined) throw this.#busy()
     if (this.room.occupied) return 0
-    return this.#pushSome(messages.map(asBytes), 0)
+    return this.#pushSome(allAsBytes(messages), 0)
   }
 
   /**
@@ -100,16 +100,18 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    * fails while it waits, the first part may have been sent.
    */
   async pushBatch(messages: readonly MessageSource[], options?: WaitOptions): Promise<void> {
-    const all = messages.map(asBytes)
+    const all = allAsBytes(messages)
     if (this.#reservation !== undefined) throw this.#busy()
     let sent = this.room.occupied ? 0 : this.#pushSome(all, 0)
     if (sent === all.length) return paced(undefined)
+    const rest = all.slice(sent) // the list is its owner's again
+    sent = 0
     await this.room.wait(
       `room in queue '${this.name}'`,
       (thorough) => {
         if (this.#reservation !== undefined) return undefined
-        sent += this.#pushSome(all, sent)
-        if (sent === all.length) return true
+        sent += this.#pushSome(rest, sent)
+        if (sent === rest.length) return true
         if (thorough) this.#checkConsumer()
         return undefined
       },
@@ -329,6 +331,14 @@ function asBytes(message: MessageSource): Uint8Array {
     'ERR_MILLRACE_INVALID_ARGUMENT',
     'a message must be a string, a Buffer, a typed array or a DataView',
   )
+}
+
+/** Of messages that are bytes already, as most are, no new list is made. */
+function allAsBytes(messages: readonly MessageSource[]): readonly Uint8Array[] {
+  for (const message of messages) {
+    if (!(message instanceof Uint8Array)) return messages.map(asBytes)
+  }
+  return messages as readonly Uint8Array[]
 }
 
 function checkLength(length: number): void {

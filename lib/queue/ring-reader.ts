@@ -1,6 +1,6 @@
 // The consumer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
-import { Outcome, runsOnV8, type NativeQueueConsumer } from '../base/native.js'
+import { Outcome, type NativeQueueConsumer } from '../base/native.js'
 import {
   carries,
   ControlWord,
@@ -8,13 +8,10 @@ import {
   peerSleeps,
   peerSleepsNow,
   plainStores,
+  recordBytes,
   recordHeaderBytes,
 } from './ring.js'
-
-/** Up to so many bytes are copied word by word, which beats making a view of them and `set`. */
-const mostByWords = 256
-/** Targets up to this size are remembered. */
-const mostRemembered = 64 * 1024
+import { copyWords, WordMemory } from './word-copy.js'
 
 export class RingReader {
   readonly buffer: ArrayBuffer
@@ -25,9 +22,7 @@ export class RingReader {
   readonly #cursor: Int32Array
   readonly #native: NativeQueueConsumer
   readonly #capacity: number
-  /** What was popped into last, and its words once it has been used twice. */
-  #target: Uint8Array | undefined
-  #targetLongs: BigInt64Array | undefined
+  readonly #memory = new WordMemory()
 
   /** Throws `UNSUPPORTED_RUNTIME` where memory cannot be borrowed (Electron). */
   constructor(native: NativeQueueConsumer) {
@@ -60,7 +55,7 @@ export class RingReader {
     if (length < 0) return this.#native.popInto(target, offset) // which judges again
     if (length > target.length - offset) return Outcome.tooLarge
     this.#copy(at + recordHeaderBytes, length, target, offset)
-    const bytes = (length + recordHeaderBytes + 7) & ~7
+    const bytes = recordBytes(length)
     if (!this.#store(mine, bytes, 1)) {
       this.#native.release(bytes, 1)
     } else if (
@@ -121,44 +116,14 @@ export class RingReader {
 
   #copy(from: number, length: number, target: Uint8Array, offset: number): void {
     if (length === 0) return
-    const longs = runsOnV8 && length <= mostByWords ? this.#longsOf(target) : undefined
+    const words = this.#memory.of(target, length)
     const place = offset >> 3
     const whole = length >> 3
-    if (longs === undefined || (offset & 7) !== 0 || place + whole > longs.length) {
+    if ((offset & 7) !== 0 || place + whole > words.length) {
       target.set(new Uint8Array(this.buffer, from, length), offset)
       return
     }
-    const source = this.#longs
-    let to = place
-    let at = from >> 3
-    const end = place + whole
-    // A cache line at a time: the loop itself costs as much as what it does.
-    for (; to + 8 <= end; to += 8, at += 8) {
-      longs[to] = source[at]!
-      longs[to + 1] = source[at + 1]!
-      longs[to + 2] = source[at + 2]!
-      longs[to + 3] = source[at + 3]!
-      longs[to + 4] = source[at + 4]!
-      longs[to + 5] = source[at + 5]!
-      longs[to + 6] = source[at + 6]!
-      longs[to + 7] = source[at + 7]!
-    }
-    for (; to < end; to++, at++) longs[to] = source[at]!
+    copyWords(this.#longs, from >> 3, words, place, whole)
     for (let i = whole << 3; i < length; i++) target[offset + i] = this.#bytes[from + i]!
   }
-
-  /** The words of a target that is used again and again, if it is aligned. */
-  #longsOf(target: Uint8Array): BigInt64Array | undefined {
-    if (target === this.#target) return (this.#targetLongs ??= wordsOf(target))
-    this.#target = target.length <= mostRemembered ? target : undefined
-    this.#targetLongs = undefined
-    return undefined
-  }
-}
-
-const none = new BigInt64Array(0)
-
-function wordsOf(target: Uint8Array): BigInt64Array {
-  if (target.byteOffset % 8 !== 0) return none
-  return new BigInt64Array(target.buffer, target.byteOffset, target.length >> 3)
 }

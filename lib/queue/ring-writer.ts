@@ -8,6 +8,7 @@ import {
   peerSleeps,
   peerSleepsNow,
   plainStores,
+  recordBytes,
   recordHeaderBytes,
 } from './ring.js'
 
@@ -35,7 +36,7 @@ export class RingWriter {
   push(message: Uint8Array): number {
     const length = message.length
     if (length > this.#capacity - recordHeaderBytes) return Outcome.tooLarge
-    const needed = (length + recordHeaderBytes + 7) & ~7
+    const needed = recordBytes(length)
     const at = this.reserve(needed)
     if (at < 0) return at
     // First, because it throws if somebody has taken the buffer away (`transfer`).

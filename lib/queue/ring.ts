@@ -23,9 +23,9 @@ import { native, runsOnV8 } from '../base/native.js'
 /** Each message takes this many bytes more than its length, rounded up to a multiple of it. */
 export const recordHeaderBytes = 8
 
+/** What a message takes of the ring, which has 2^30 bytes at most: longer ones have to be refused before. */
 export function recordBytes(length: number): number {
-  // No bit operations: they would wrap at 2^31.
-  return recordHeaderBytes + Math.ceil(length / 8) * 8
+  return (length + recordHeaderBytes + 7) & ~7
 }
 
 /** Indices of 32-bit words in `layout::RingControl`; of a position the low half. */

@@ -1,0 +1,55 @@
+// Copying short messages word by word. TypedArray.set takes 15 ns whatever the length, and 20 more for a view of
+// the source; a loop over 64-bit words takes 7 for a cache line. It needs a view of the bytes as words, which
+// takes longer than both; so bytes are remembered that are used twice in a row, as buffers are by programs that
+// are in a hurry.
+
+import { runsOnV8 } from '../base/native.js'
+
+/** From here on `set` is quicker. */
+const mostByWords = 256
+/** Bytes up to this length are remembered: they are kept from being collected. */
+const mostRemembered = 64 * 1024
+
+const none = new BigInt64Array(0)
+
+/** Of the bytes that were used last, their words. */
+export class WordMemory {
+  #bytes: Uint8Array | undefined
+  #words: BigInt64Array | undefined
+
+  /** The whole words of `bytes`, if copying so many by words is worth it; perhaps fewer than there are. */
+  of(bytes: Uint8Array, length: number): BigInt64Array {
+    if (!runsOnV8 || length > mostByWords || length < 8) return none
+    if (bytes === this.#bytes) return (this.#words ??= wordsOf(bytes))
+    this.#bytes = bytes.length <= mostRemembered ? bytes : undefined
+    this.#words = undefined
+    return none
+  }
+}
+
+function wordsOf(bytes: Uint8Array): BigInt64Array {
+  if (bytes.byteOffset % 8 !== 0) return none
+  return new BigInt64Array(bytes.buffer, bytes.byteOffset, bytes.length >> 3)
+}
+
+export function copyWords(
+  from: BigInt64Array,
+  at: number,
+  to: BigInt64Array,
+  place: number,
+  count: number,
+): void {
+  const end = place + count
+  // A cache line at a time: the loop itself costs as much as what it does.
+  for (; place + 8 <= end; place += 8, at += 8) {
+    to[place] = from[at]!
+    to[place + 1] = from[at + 1]!
+    to[place + 2] = from[at + 2]!
+    to[place + 3] = from[at + 3]!
+    to[place + 4] = from[at + 4]!
+    to[place + 5] = from[at + 5]!
+    to[place + 6] = from[at + 6]!
+    to[place + 7] = from[at + 7]!
+  }
+  for (; place < end; place++, at++) to[place] = from[at]!
+}

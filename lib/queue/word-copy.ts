@@ -34,22 +34,24 @@ function wordsOf(bytes: Uint8Array): BigInt64Array {
 
 export function copyWords(
   from: BigInt64Array,
-  at: number,
+  first: number,
   to: BigInt64Array,
   place: number,
   count: number,
 ): void {
-  const end = place + count
+  let i = 0
   // A cache line at a time: the loop itself costs as much as what it does.
-  for (; place + 8 <= end; place += 8, at += 8) {
-    to[place] = from[at]!
-    to[place + 1] = from[at + 1]!
-    to[place + 2] = from[at + 2]!
-    to[place + 3] = from[at + 3]!
-    to[place + 4] = from[at + 4]!
-    to[place + 5] = from[at + 5]!
-    to[place + 6] = from[at + 6]!
-    to[place + 7] = from[at + 7]!
+  for (; i + 8 <= count; i += 8) {
+    const source = first + i
+    const target = place + i
+    to[target] = from[source]!
+    to[target + 1] = from[source + 1]!
+    to[target + 2] = from[source + 2]!
+    to[target + 3] = from[source + 3]!
+    to[target + 4] = from[source + 4]!
+    to[target + 5] = from[source + 5]!
+    to[target + 6] = from[source + 6]!
+    to[target + 7] = from[source + 7]!
   }
-  for (; place < end; place++, at++) to[place] = from[at]!
+  for (; i < count; i++) to[place + i] = from[first + i]!
 }

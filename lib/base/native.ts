@@ -34,6 +34,11 @@ export interface NativeWaiter {
    */
   park(): unknown
   unpark(): void
+  /**
+   * Has nothing changed since this was asked last, and does the peer still know that we are parked? Costs a
+   * tenth of parking again.
+   */
+  still?(): boolean
   /** Set if somebody has shortened the memory; it is closed then. Costs a system call. */
   damage?(): MillraceError | undefined
 }

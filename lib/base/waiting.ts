@@ -191,15 +191,18 @@ export class WaitingRoom implements Sleeper {
     if (this.#state === 'parked') this.#park()
   }
 
-  /** Ends all waits with `error`; for close(). */
-  evict(error: Error): void {
-    if (this.#attempting) {
-      this.#evictedBy = error // by what the attempt throws, which tells more
-      return
-    }
-    for (const waiter of this.#waiters.splice(0)) {
-      waiter.stop()
-      waiter.reject(error)
+  /** Ends all waits with that error, made only if there are any; for close(). */
+  evict(reason: Error | (() => Error)): void {
+    if (this.#waiters.length > 0) {
+      const error = typeof reason === 'function' ? reason() : reason
+      if (this.#attempting) {
+        this.#evictedBy = error // by what the attempt throws, which tells more
+        return
+      }
+      for (const waiter of this.#waiters.splice(0)) {
+        waiter.stop()
+        waiter.reject(error)
+      }
     }
     this.#settle()
   }
@@ -310,7 +313,7 @@ export class WaitingRoom implements Sleeper {
 
   /** @internal Nobody has woken us for a while. */
   safetyLook(): void {
-    if (this.#state === 'parked') this.#park()
+    if (this.#state === 'parked' && this.#native.still?.() !== true) this.#park()
   }
 
   #endTimers(): void {

@@ -88,7 +88,7 @@ export abstract class QueueSide<Native extends NativeQueueSide, Ring extends obj
    * unless messages are unread: those wait for the next consumer. `discard` drops them.
    */
   close(options?: { readonly discard?: boolean | undefined }): void {
-    this.#leave(options?.discard === true, closedError(this.#title))
+    this.#leave(options?.discard === true, () => closedError(this.#title))
   }
 
   /** What `using` calls at the end of its block: `close()`. */
@@ -118,7 +118,7 @@ export abstract class QueueSide<Native extends NativeQueueSide, Ring extends obj
     return closedError(this.#title)
   }
 
-  #leave(discard: boolean, reason: MillraceError): void {
+  #leave(discard: boolean, reason: MillraceError | (() => MillraceError)): void {
     if (this.#closed) return
     this.#closed = true
     this.ring = undefined

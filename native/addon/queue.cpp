@@ -110,6 +110,10 @@ class QueueHandle final : public Closable {
   void unpark() noexcept {
     if (side_) side_->side().sleeper().unpark();
   }
+  // See QueueSide::still. A closed side has nobody who asks.
+  Napi::Value still(Napi::Env env) {
+    return Napi::Boolean::New(env, side_ && side_->side().still());
+  }
   Napi::Value damage(Napi::Env env) {
     if (!side_) return env.Undefined();
     return damage_of(environment_, env, side_->side().segment(), [this] { close(false); });
@@ -178,6 +182,7 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
                            InstanceMethod<&ProducerObject::park>("park"),
                            InstanceMethod<&ProducerObject::wait>("wait"),
                            InstanceMethod<&ProducerObject::unpark>("unpark"),
+                           InstanceMethod<&ProducerObject::still>("still"),
                            InstanceMethod<&ProducerObject::damage>("damage"),
                            InstanceMethod<&ProducerObject::wake_token>("wakeToken"),
                            InstanceMethod<&ProducerObject::buffer>("buffer"),
@@ -239,6 +244,7 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
   }
   void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
   void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
+  Napi::Value still(const Napi::CallbackInfo& info) { return handle_.still(info.Env()); }
   Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   Napi::Value buffer(const Napi::CallbackInfo& info) { return handle_.buffer(info.Env()); }
   Napi::Value control(const Napi::CallbackInfo& info) { return handle_.control(info.Env()); }
@@ -276,6 +282,7 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
                            InstanceMethod<&ConsumerObject::park>("park"),
                            InstanceMethod<&ConsumerObject::wait>("wait"),
                            InstanceMethod<&ConsumerObject::unpark>("unpark"),
+                           InstanceMethod<&ConsumerObject::still>("still"),
                            InstanceMethod<&ConsumerObject::damage>("damage"),
                            InstanceMethod<&ConsumerObject::wake_token>("wakeToken"),
                            InstanceMethod<&ConsumerObject::buffer>("buffer"),
@@ -341,6 +348,7 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
   }
   void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
   void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
+  Napi::Value still(const Napi::CallbackInfo& info) { return handle_.still(info.Env()); }
   Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
   Napi::Value buffer(const Napi::CallbackInfo& info) { return handle_.buffer(info.Env()); }
   Napi::Value control(const Napi::CallbackInfo& info) { return handle_.control(info.Env()); }

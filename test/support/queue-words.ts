@@ -8,6 +8,9 @@ export const producerPosition = page
 export const sent = page + 8
 export const consumerPosition = page + 128
 export const received = page + 136
+/** With the word behind it, which says whether a sleeper needs a full fence. */
+export const consumerParked = page + 256
+export const producerParked = page + 384
 export const ring = page * 2
 
 export function overwrite(name: string, offset: number, value: bigint): void {

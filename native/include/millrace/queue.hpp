@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "crash_point.hpp"
 #include "layout/queue.hpp"
@@ -175,6 +176,17 @@ class QueueSide {
     return segment_.at<layout::RoleRecord>(layout::kRolesOffset)[role];
   }
   [[nodiscard]] Peer peer() const noexcept { return segment_.peer(record(other()), other()); }
+  // Is the peer as it was when this was asked last, and we still on our way to be woken? For who sleeps and
+  // looks from time to time whether it was forgotten: most were not, and need no more than this.
+  [[nodiscard]] bool still() noexcept {
+    if (!segment_.intact()) return false;
+    const layout::RoleRecord& theirs = record(other());
+    const Sight now{peer(), theirs.epoch.load(std::memory_order_relaxed), peer_doorbell(),
+                    mine_ == layout::kProducerRole
+                        ? control_->consumer.read_position.load(std::memory_order_relaxed)
+                        : control_->producer.write_position.load(std::memory_order_relaxed)};
+    return std::exchange(seen_, now) == now && sleeper_.parked();
+  }
   // Without a system call: has the peer left in good order?
   [[nodiscard]] bool peer_left() const noexcept {
     return record(other()).state.load(std::memory_order_acquire) ==
@@ -192,6 +204,15 @@ class QueueSide {
   }
 
  private:
+  // All that a sleeper can wait for.
+  struct Sight {
+    Peer peer = Peer::absent;
+    std::uint32_t epoch = 0;
+    std::uint64_t doorbell = 0;
+    std::uint64_t position = 0;
+    bool operator==(const Sight&) const = default;
+  };
+
   [[nodiscard]] layout::QueueRole other() const noexcept {
     return mine_ == layout::kProducerRole ? layout::kConsumerRole : layout::kProducerRole;
   }
@@ -223,6 +244,7 @@ class QueueSide {
   layout::RingControl* control_ = nullptr;
   std::uint64_t capacity_ = 0;
   Sleeper sleeper_;
+  Sight seen_;
   Waker peer_waker_;
   os::BellRinger* ringer_ = nullptr;
   os::BellRinger own_ringer_;

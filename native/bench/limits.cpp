@@ -113,9 +113,20 @@ void memory_copies(std::size_t bytes, const Times& times) {
 
 #if defined(__linux__)
 
-// The calls that both sides of a queue cannot do without: an object of its size, the header and the ring (twice in a
-// row) mapped, the lock of the name around each change, a lock for each role. What millrace makes beyond that, to be
-// safe from others and from crashes, is not here.
+// The calls that both sides of a queue cannot do without, and what would be missing without each:
+//
+//   open                  the object (O_EXCL: made by one process only), and a description that owns the locks
+//   fcntl lock, unlock 0  nobody else between "it is there" and "it is complete", and none who leaves meanwhile
+//   fstat                 did it lose its name while we waited? is it whole? whose is it?
+//   fallocate             a full /dev/shm is an error now, not a SIGBUS later
+//   mmap                  header and control; a touch of it, because a queue has a header
+//   mmap, mmap            the ring twice in a row: the second cuts off the half of the first that reaches too far
+//   fcntl lock, unlock n  the role: the kernel tells others when its holder dies
+//   fcntl query           (leaving) is anybody else on it? if not: unlink
+//   munmap, munmap, close
+//
+// What millrace makes beyond that, to be safe from others and from crashes, is not here: a look first whether the name
+// is there, the mode whatever the umask, more looks at the object, a random number for the header.
 class BareSide {
  public:
   BareSide(const char* path, bool creates, short role) : path_(path), role_(role) {
@@ -127,10 +138,7 @@ class BareSide {
     if (creates && ::fallocate(fd_, 0, 0, kHeader + kRing) != 0) fail("fallocate");
     header_ = map(nullptr, kHeader, 0, 0);
     *static_cast<volatile char*>(header_) = 1;
-    ring_ =
-        ::mmap(nullptr, 2 * kRing, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (ring_ == MAP_FAILED) fail("mmap");
-    (void)map(ring_, kRing, MAP_FIXED, kHeader);
+    ring_ = map(nullptr, 2 * kRing, 0, kHeader);
     (void)map(static_cast<char*>(ring_) + kRing, kRing, MAP_FIXED, kHeader);
     lock(F_WRLCK, role_);
     lock(F_UNLCK, 0);

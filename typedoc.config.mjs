@@ -24,6 +24,7 @@ const navigation = {
     '../examples/README',
     '../examples/cpp/README',
     '../model/README',
+    'benchmarks',
     'smoke',
     'chaos',
     'fuzzing',

@@ -88,14 +88,12 @@ function takeSingly(consumer: QueueConsumer, content: Content, { bytes }: Parame
 
 /** Each is read where it lies. */
 function takeInPlace(consumer: QueueConsumer, content: Content, { bytes }: Parameters): void {
-  let i = 0
-  const state = { ended: false }
-  while (!state.ended) {
-    consumer.drain((message) => {
-      if (message.length === bytes) content.read(message, i++)
-      else state.ended = true
-    }, Infinity)
+  const state = { sequence: 0, ended: false }
+  const read = (ring: Buffer, offset: number, length: number) => {
+    if (length === bytes) content.read(ring, state.sequence++, offset, length)
+    else state.ended = true
   }
+  while (!state.ended) consumer.drainRaw(read, Infinity)
 }
 
 async function takeWaiting(

@@ -44,5 +44,6 @@ export async function follow(parameters: Parameters): Promise<void> {
     await pair.send(bytes > 65536 ? answer : message)
   }
   await pair.send(answer)
-  await pair.receive().catch(() => undefined)
+  // Let it go out.
+  await new Promise((resolve) => setTimeout(resolve, 20))
 }

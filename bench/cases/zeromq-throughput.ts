@@ -21,14 +21,15 @@ export async function lead(parameters: Parameters, { pid }: ChildProcess): Promi
   await pair.bind(address(parameters))
   await pair.receive()
   const content = new Content(parameters)
-  const message = payload(bytes)
+  const small = payload(bytes)
   const measured = await stream(
     parameters,
     pid!,
     async (from, to) => {
       for (let i = from; i < to; i++) {
+        // It copies small ones, and sends larger ones from where they are.
+        const message = bytes > 64 ? Buffer.allocUnsafe(bytes) : small
         content.write(message, i)
-        // Small ones are copied by it.
         await pair.send(message)
       }
     },

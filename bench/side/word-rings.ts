@@ -3,13 +3,14 @@
 
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { isMainThread } from 'node:worker_threads'
 
 import { payload } from './content.js'
 import type { Measured } from './measured.js'
 import type { Parameters } from './parameters.js'
 import { peer, type ShmTypedArray } from './peer.js'
 import { WordRing, ringWords } from './word-ring.js'
-import { inWorker, startWorker } from './worker.js'
+import { inWorker, pinThread, startWorker } from './worker.js'
 
 export interface RingTask {
   readonly role: 'lead' | 'follow'
@@ -22,7 +23,10 @@ export interface RingTask {
 const slots = 4096
 const slotWords = ({ bytes }: Parameters) => bytes / 4
 
-export function rings({ parameters, memory }: RingTask): { there: WordRing; back: WordRing } {
+/** To be called first, by both sides. */
+export function rings({ role, parameters, memory }: RingTask): { there: WordRing; back: WordRing } {
+  const { followerCore } = parameters
+  if (!isMainThread && role === 'follow' && followerCore !== undefined) pinThread(followerCore)
   const size = slotWords(parameters)
   const words = ringWords(slots, size)
   return {

@@ -8,6 +8,15 @@ import type { Cores } from './row.js'
 const canPin =
   process.platform === 'linux' && spawnSync('taskset', ['-c', '0', 'true']).status === 0
 
+/**
+ * Where sides that spin are compared: each on a core of its own, if they can be pinned. Left alone, they may share one
+ * for a while if the machine does anything else, and then time slices are measured.
+ */
+export const spinningCores: Cores = canPin && availableParallelism() >= 2 ? 'two cores' : 'unpinned'
+
+/** What pinned rows are called besides their name. */
+export const suffix = (cores: Cores) => (cores === 'unpinned' ? '' : ` (${cores})`)
+
 /** Why rows cannot be measured on such cores here; `undefined` if they can. */
 export function cannotPin(cores: Cores): string | undefined {
   if (cores === 'unpinned') return undefined

@@ -3,12 +3,12 @@
 import { bandwidth, duration, rate } from './quantities.js'
 import type { Report, Summary } from './row.js'
 
-const widths = { name: 47, topology: 23, p50: 10, range: 22 }
+const widths = { name: 49, topology: 23, p50: 10, range: 22 }
 
 export function printReport({ rows, ratios, targets, skipped }: Report): void {
   console.log(
     `${'row'.padEnd(widths.name)}${'topology'.padEnd(widths.topology)}${'p50'.padStart(widths.p50)}  ` +
-      `${'range of p50'.padEnd(widths.range)}CPU, both  further`,
+      `${'range of p50'.padEnd(widths.range)}CPU, both  rate, or p99 / p99.9 / p99.99`,
   )
   for (const row of rows) console.log(line(row))
   for (const { name, why } of skipped) console.log(`left out: ${name}: ${why}`)
@@ -38,5 +38,7 @@ function further({ p99, p999, p9999, rate: perSecond, bytesPerSecond }: Summary)
   if (bytesPerSecond !== undefined) return bandwidth(bytesPerSecond)
   if (perSecond !== undefined) return rate(perSecond)
   if (p99 === undefined) return ''
-  return [p99, p999, p9999].map((value) => duration(value ?? NaN)).join(' / ')
+  return [p99, p999, p9999]
+    .flatMap((value) => (value === undefined ? [] : duration(value)))
+    .join(' / ')
 }

@@ -1,6 +1,7 @@
 // The ratios: what each is made of, and what it is to reach. Where several rows are named for one side, the best of
 // them counts.
 
+import { spinningCores, suffix } from './pinning.js'
 import { pollMs } from './rows/making.js'
 
 export interface RatioDefinition {
@@ -15,6 +16,7 @@ export interface RatioDefinition {
 
 const rtt = (what: string) => `rtt event loop: ${what}`
 const small = (what: string) => `throughput 64 B: ${what}`
+const spun = (name: string) => `${name}${suffix(spinningCores)}`
 const frame8m = (what: string) => `frame 8 MiB: ${what}`
 const polling = `millrace, poll ${String(pollMs)} ms`
 const processSend = (name: (what: string) => string) => [
@@ -28,8 +30,8 @@ const required: readonly RatioDefinition[] = [
   {
     name: 'rtt_spin_vs_core',
     means: 'spinning round trip, 64 B, p50, JavaScript ÷ C++',
-    above: 'rtt spinning: millrace',
-    below: 'rtt spinning: C++ core',
+    above: spun('rtt spinning: millrace'),
+    below: spun('rtt spinning: C++ core'),
     reach: { atMost: 1.2 },
   },
   {
@@ -63,71 +65,71 @@ const required: readonly RatioDefinition[] = [
   {
     name: 'tput64_single_vs_core',
     means: '64 B messages a second, tryPush and tryPopInto ÷ C++',
-    above: small('C++ core'),
-    below: small('millrace, single'),
+    above: spun(small('C++ core')),
+    below: spun(small('millrace, single')),
     reach: { atLeast: 0.6 },
   },
   {
     name: 'tput64_batch_vs_core',
     means: 'the same through tryPushBatch of 64 and reading in place',
-    above: small('C++ core'),
-    below: small('millrace, batch 64'),
+    above: spun(small('C++ core')),
+    below: spun(small('millrace, batch 64')),
     reach: { atLeast: 0.8 },
   },
   {
     name: 'tput1k_batch_vs_core',
     means: 'the same with 1 KiB',
-    above: 'throughput 1 KiB: C++ core',
-    below: 'throughput 1 KiB: millrace, batch 64',
+    above: spun('throughput 1 KiB: C++ core'),
+    below: spun('throughput 1 KiB: millrace, batch 64'),
     reach: { atLeast: 1 },
   },
   {
     name: 'tput64_vs_sab_ring',
     means: 'single calls across processes ÷ a SharedArrayBuffer ring between two Workers',
-    above: small(sabRing),
-    below: small('millrace, single'),
+    above: spun(small(sabRing)),
+    below: spun(small('millrace, single')),
     reach: { atLeast: 1.5 },
   },
   {
     name: 'tput64_vs_zeromq',
     means: 'single calls ÷ single sends of zeromq',
     above: small('zeromq ipc'),
-    below: small('millrace, single'),
+    below: spun(small('millrace, single')),
     reach: { atLeast: 35 },
   },
   {
     name: 'tput64_vs_uds',
     means: 'single calls ÷ single writes to a Unix socket',
     above: small('Unix socket, single'),
-    below: small('millrace, single'),
+    below: spun(small('millrace, single')),
     reach: { atLeast: 20 },
   },
   {
     name: 'tput64_vs_process_send',
     means: 'single calls ÷ process.send by its faster serialization',
     above: processSend(small),
-    below: small('millrace, single'),
+    below: spun(small('millrace, single')),
     reach: { atLeast: 30 },
   },
   {
     name: 'tput64_vs_disruptor',
     means: 'single calls ÷ shared-memory-disruptor, spinning',
-    above: small(disruptor),
-    below: small('millrace, single'),
+    above: spun(small(disruptor)),
+    below: spun(small('millrace, single')),
     reach: { atLeast: 10 },
   },
   {
     name: 'tput64_batch_vs_uds_batch',
     means: 'batches of 64 ÷ Unix socket with 64 messages in one write',
     above: small('Unix socket, batch 64'),
-    below: small('millrace, batch 64'),
+    below: spun(small('millrace, batch 64')),
     reach: { atLeast: 5 },
   },
   {
     name: 'tput64k_vs_memcpy',
     means: 'bytes a second in 64 KiB messages ÷ two processes that only copy, at the same time',
-    above: 'throughput 64 KiB: memcpy, two processes',
-    below: 'throughput 64 KiB: millrace, single',
+    above: spun('throughput 64 KiB: memcpy, two processes'),
+    below: spun('throughput 64 KiB: millrace, single'),
     reach: { atLeast: 0.8 },
   },
   {
@@ -154,8 +156,8 @@ const required: readonly RatioDefinition[] = [
   {
     name: 'frame_fanout',
     means: 'publish cost of a further reader, from 1 to 8, ÷ publish cost with one',
-    above: 'publish: 8 readers',
-    below: 'publish: 1 reader',
+    above: spun('publish: 8 readers'),
+    below: spun('publish: 1 reader'),
     of: (eight, one) => (eight - one) / 7 / one,
     reach: { atMost: 0.3 },
   },
@@ -177,8 +179,8 @@ const required: readonly RatioDefinition[] = [
   {
     name: 'scale_queues',
     means: 'message cost with 1,000 queues used in turn ÷ with 1, both sides spinning',
-    above: 'many: 1000 queues in turn',
-    below: 'many: 1 queue',
+    above: spun('many: 1000 queues in turn'),
+    below: spun('many: 1 queue'),
     reach: { atMost: 1.5 },
   },
   {

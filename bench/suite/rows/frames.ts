@@ -1,5 +1,6 @@
 // Frames: handing them over, and what more readers cost.
 
+import { spinningCores } from '../pinning.js'
 import type { Row } from '../row.js'
 import { large, ofCase, pollMs, row, size } from './making.js'
 
@@ -61,7 +62,7 @@ function handOvers(): Row[] {
 }
 
 function fanOut(): Row[] {
-  const facts = { unit: 'frame', waiting: 'spinning' } as const
+  const facts = { unit: 'frame', waiting: 'spinning', cores: spinningCores } as const
   return [1, 8].flatMap((many) => {
     const readers = `${String(many)} ${many === 1 ? 'reader' : 'readers'}`
     return [

@@ -1,6 +1,7 @@
 // Short forms for the tables of rows.
 
 import type { Parameters } from '../../side/parameters.js'
+import { spinningCores, suffix } from '../pinning.js'
 import type { CaseWork, Cores, ProgramWork, Row, Unit, Waiting } from '../row.js'
 
 export const large = 8 * 1024 * 1024
@@ -26,7 +27,7 @@ interface Facts {
 export function row(name: string, work: CaseWork | ProgramWork, facts: Facts): Row {
   const { cores = 'unpinned', payload, checked = true, ...rest } = facts
   return {
-    name: cores === 'unpinned' ? name : `${name} (${cores})`,
+    name: `${name}${suffix(cores)}`,
     payload: payload ?? ('case' in work ? (work.parameters.bytes ?? 0) : 0),
     cores,
     checked: checked && 'case' in work,
@@ -48,3 +49,6 @@ export function ofProgram(program: string, ...args: readonly (string | number)[]
 export function ofCount(program: string, ...args: readonly (string | number)[]): ProgramWork {
   return { program: `millrace_bench_${program}`, args: args.map(String), timed: false }
 }
+
+/** Rows that would be there twice where nothing can be pinned. */
+export const unlessUnpinned = (rows: readonly Row[]) => (spinningCores === 'unpinned' ? [] : rows)

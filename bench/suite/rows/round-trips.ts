@@ -1,7 +1,8 @@
 // Round trips of 64 bytes, by how the sides wait.
 
+import { spinningCores } from '../pinning.js'
 import type { Cores, Row, Waiting } from '../row.js'
-import { ofCase, ofProgram, pollMs, row } from './making.js'
+import { ofCase, ofProgram, pollMs, row, unlessUnpinned } from './making.js'
 
 const bytes = 64
 const unit = 'round trip'
@@ -10,19 +11,14 @@ const everywhere: readonly Cores[] = ['unpinned', 'one core', 'two cores']
 export const roundTrips: readonly Row[] = [...spinning(), ...waiting(), ...blocking()]
 
 function spinning(): Row[] {
-  const facts = { unit, waiting: 'spinning' } as const
+  const facts = { unit, waiting: 'spinning', cores: spinningCores } as const
   const spin = { bytes, wait: 'spin' } as const
   const name = (what: string) => `rtt spinning: ${what}`
+  const core = ofProgram('core', 'spin-rtt', bytes)
   return [
     row(name('cache line'), ofProgram('limits', 'cache-line', 8), { ...facts, payload: 8 }),
-    ...(['unpinned', 'two cores'] as const).flatMap((cores) => [
-      row(name('C++ core'), ofProgram('core', 'spin-rtt', bytes), {
-        ...facts,
-        cores,
-        payload: bytes,
-      }),
-      row(name('millrace'), ofCase('queue-rtt', spin), { ...facts, cores }),
-    ]),
+    row(name('C++ core'), core, { ...facts, payload: bytes }),
+    row(name('millrace'), ofCase('queue-rtt', spin), facts),
     row(name('SharedArrayBuffer ring, Workers'), ofCase('ring-rtt', { bytes }), facts),
     row(name('shm-typed-array ring'), ofCase('shm-rtt', { bytes }, 'shm-typed-array'), facts),
     row(
@@ -30,6 +26,10 @@ function spinning(): Row[] {
       ofCase('disruptor', spin, 'shared-memory-disruptor'),
       facts,
     ),
+    ...unlessUnpinned([
+      row(name('C++ core'), core, { ...facts, cores: 'unpinned', payload: bytes }),
+      row(name('millrace'), ofCase('queue-rtt', spin), { ...facts, cores: 'unpinned' }),
+    ]),
   ]
 }
 

@@ -1,5 +1,6 @@
 // What does not show in a single message: many queues, opening and closing, starting.
 
+import { spinningCores } from '../pinning.js'
 import type { Row } from '../row.js'
 import { ofCase, ofProgram, row } from './making.js'
 
@@ -10,7 +11,7 @@ const queues = 1000
 export const scale: readonly Row[] = [...many(), ...openings(), ...starts()]
 
 function many(): Row[] {
-  const spinning = { unit: 'message', waiting: 'spinning' } as const
+  const spinning = { unit: 'message', waiting: 'spinning', cores: spinningCores } as const
   const waiting = { unit: 'message', waiting: 'waiting' } as const
   const both = (count: number): Row[] => {
     const what = count === 1 ? '1 queue' : `${String(count)} queues in turn`

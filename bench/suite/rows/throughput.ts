@@ -1,10 +1,11 @@
 // Messages one way, as many as get through; and messages at an offered rate.
 
+import { spinningCores } from '../pinning.js'
 import type { Row } from '../row.js'
-import { ofCase, ofProgram, row, size } from './making.js'
+import { ofCase, ofProgram, row, size, unlessUnpinned } from './making.js'
 
 const unit = 'message'
-const spinning = { unit, waiting: 'spinning' } as const
+const spinning = { unit, waiting: 'spinning', cores: spinningCores } as const
 const waiting = { unit, waiting: 'waiting' } as const
 
 export const throughput: readonly Row[] = [
@@ -48,15 +49,17 @@ function small(bytes: number): Row[] {
 function others(bytes: number): Row[] {
   const name = (what: string) => `throughput ${size(bytes)}: ${what}`
   return [
-    row(name('C++ core'), ofProgram('core', 'throughput', bytes), {
-      ...spinning,
-      cores: 'two cores',
-      payload: bytes,
-    }),
-    row(name('millrace, single'), ofCase('queue-throughput', { bytes }), {
-      ...spinning,
-      cores: 'two cores',
-    }),
+    ...unlessUnpinned([
+      row(name('C++ core'), ofProgram('core', 'throughput', bytes), {
+        ...spinning,
+        cores: 'unpinned',
+        payload: bytes,
+      }),
+      row(name('millrace, single'), ofCase('queue-throughput', { bytes }), {
+        ...spinning,
+        cores: 'unpinned',
+      }),
+    ]),
     row(name('SharedArrayBuffer ring, Workers'), ofCase('ring-throughput', { bytes }), spinning),
     row(
       name('shm-typed-array ring'),

@@ -1,0 +1,101 @@
+// docs/benchmarks.md: method, machine, ratios, all rows.
+
+import { bandwidth, duration, rate } from '../suite/quantities.js'
+import type { Report, Summary } from '../suite/row.js'
+import { machineLine } from './notes.js'
+
+const columns = ['row', 'payload', 'topology', 'p50', 'range of p50', 'p99', 'p99.9', 'p99.99']
+const further = ['CPU of both', 'rate']
+
+export function page(report: Report, pictures: readonly string[]): string {
+  return [
+    '# Benchmarks',
+    '',
+    'Written by `npm run bench -- --json bench/results.json && npm run bench:report -- bench/results.json`.',
+    '',
+    '## Method',
+    '',
+    ...method(report),
+    '',
+    '## Machine',
+    '',
+    machineLine(report),
+    '',
+    ...table(['', ''], Object.entries({ ...report.machine, ...report.versions }).map(pair)),
+    '',
+    ...pictures.flatMap((file) => [`![${file.replace('.svg', '')}](charts/${file})`, '']),
+    '## Ratios',
+    '',
+    'Within this run. For a stream a message’s time is compared, so that all speeds are quotients of times.',
+    '',
+    ...table(['ratio', 'meaning', 'to reach', 'here', ''], ratios(report)),
+    '',
+    '## Rows',
+    '',
+    ...table([...columns, ...further], report.rows.map(cells)),
+    '',
+    ...leftOut(report),
+  ].join('\n')
+}
+
+function method({ method: how, rows }: Report): string[] {
+  const unchecked = rows.filter(({ checked }) => !checked).length
+  return [
+    `- ${how}.`,
+    '- Topology: `spinning` sides never give their core away, `polling` ones keep the event loop turning for a bounded time',
+    '  before they sleep, `waiting` ones sleep in the event loop, `blocking` ones block a Worker’s thread. `unpinned`: the',
+    '  scheduler places the processes; `one core`: all on core 0; `two cores`: one side on core 0, the other on core 1.',
+    '- A round trip is timed from before the send until the answer is there; spinning ones sixteen at a time, because one is',
+    '  hardly longer than two looks at the clock, so their percentiles are of means of sixteen. Streams have a mean, no percentiles.',
+    '- Latency at an offered rate counts from when a message was to be sent, not from when it was.',
+    '- Queues are never unbounded: a sender that is too fast waits, and a stretch ends when everything has arrived.',
+    '- Peers: a Unix socket with lengths before messages, reads into one static buffer where Node offers it, `batch 64` as one',
+    '  block of 64 messages in one write; `process.send` with `json` carries base64, which is faster there than a Buffer; rows',
+    '  that say Worker compare threads of one process. Word rings are hand-written, of one message size, without wake-ups.',
+    '- Frames: the payload is in the slot already and nobody reads it, as with a camera’s driver. Other transports send it.',
+    '- The same buffer is sent again and again, so it is in the sender’s cache: for all alike.',
+    `- Rows whose content cannot be checked (the C++ programs beyond their message numbers, locks, counters): ${String(unchecked)}.`,
+  ]
+}
+
+const pair = ([key, value]: [string, unknown]) => [
+  key,
+  Array.isArray(value) ? value.join(', ') : String(value),
+]
+
+function ratios({ ratios: values, targets }: Report): string[][] {
+  return Object.entries(values).map(([name, value]) => {
+    const target = targets[name]
+    const verdict = target === undefined ? '' : target.reached ? 'reached' : 'not reached'
+    return [`\`${name}\``, target?.means ?? '', target?.reach ?? '', String(value), verdict]
+  })
+}
+
+function cells(row: Summary): string[] {
+  const { name, payload, topology, p50, min, max, p99, p999, p9999, cpu } = row
+  const time = (value: number | undefined) => (value === undefined ? '' : duration(value))
+  return [
+    name,
+    payload === 0 ? '' : `${payload.toLocaleString('en')} B`,
+    topology,
+    duration(p50),
+    `${duration(min)} – ${duration(max)}`,
+    ...[p99, p999, p9999, cpu].map(time),
+    speed(row),
+  ]
+}
+
+function speed({ rate: perSecond, bytesPerSecond }: Summary): string {
+  if (bytesPerSecond !== undefined) return bandwidth(bytesPerSecond)
+  return perSecond === undefined ? '' : rate(perSecond)
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const line = (cellsOfLine: readonly string[]) => `| ${cellsOfLine.join(' | ')} |`
+  return [line(head), `|${head.map(() => '---|').join('')}`, ...rows.map(line)]
+}
+
+function leftOut({ skipped }: Report): string[] {
+  if (skipped.length === 0) return []
+  return ['Left out:', '', ...skipped.map(({ name, why }) => `- ${name}: ${why}`), '']
+}

@@ -30,7 +30,8 @@ export interface NativeWaiter {
   wakeToken(token: number): void
   /**
    * From now on the peer wakes us; look once more before sleeping. `false`: it will not, nothing is left
-   * but to look from time to time.
+   * but to look from time to time. `true`: it was attached just now, and its death is being watched already, so
+   * that a look at the peer would find nothing new.
    */
   park(): unknown
   unpark(): void

@@ -276,7 +276,14 @@ export class WaitingRoom implements Sleeper {
     this.#state = 'parked'
     if (this.damage() !== undefined) return
     onWakeOf(this.#token, this.#wake)
-    const blind = this.#native.park() === false
+    const parked = this.#native.park()
+    if (parked === true && this.#waiters.every(({ inTurn }) => inTurn)) {
+      this.#serve(false)
+      if (this.#waiters.length === 0) this.#settle()
+      else this.#rest()
+      return
+    }
+    const blind = parked === false
     // Only now that the peer's death would wake us does a look at the peer mean anything.
     const watched = this.#watch()
     this.#serve(true)
@@ -285,8 +292,7 @@ export class WaitingRoom implements Sleeper {
     } else if (blind) {
       this.#lookAgainIn(blindLookMs)
     } else if (watched) {
-      this.#endTimers()
-      watchSleep(this)
+      this.#rest()
     } else {
       this.#lookAgainIn(slowLookMs)
     }
@@ -314,6 +320,11 @@ export class WaitingRoom implements Sleeper {
   /** @internal Nobody has woken us for a while. */
   safetyLook(): void {
     if (this.#state === 'parked' && this.#native.still?.() !== true) this.#park()
+  }
+
+  #rest(): void {
+    this.#endTimers()
+    watchSleep(this)
   }
 
   #endTimers(): void {

@@ -77,6 +77,11 @@ class Environment {
   // Passes `token` to onWake when the owner of that doorbell dies. False if that cannot be watched (it
   // has none, or is dead already).
   bool watch(std::uint32_t token, std::uint64_t bell, const os::BellTrust& trust);
+  // Would that doorbell's death be told to `token`, by what watch() did before?
+  [[nodiscard]] bool watches(std::uint32_t token, std::uint64_t bell) const {
+    const auto known = peers_.find(bell);
+    return known != peers_.end() && known->second.tokens.count(token) > 0;
+  }
   void unwatch(std::uint32_t token);
 
   void add(Closable* channel) { channels_.insert(channel); }

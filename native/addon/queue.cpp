@@ -55,10 +55,14 @@ class QueueHandle final : public Closable {
   }
 
   [[nodiscard]] Side* side() noexcept { return side_.get(); }
-  void park() {
-    if (!side_) return;
+  // True: the peer was there a moment ago, and both its leaving and its death would wake us.
+  bool park() {
+    if (!side_) return false;
     auto bell = environment_.doorbell(trust());  // made long ago: open() asked for it
-    if (bell.ok()) side_->side().sleeper().park_on_bell(WakeAddress{bell.value(), token_});
+    if (!bell.ok()) return false;
+    side_->side().sleeper().park_on_bell(WakeAddress{bell.value(), token_});
+    return side_->side().peer_attached() &&
+           environment_.watches(token_, side_->side().peer_doorbell());
   }
   void wake_token(const Napi::CallbackInfo& info) {
     token_ = small_natural(info.Env(), info[0], 0);
@@ -232,8 +236,11 @@ class ProducerObject final : public Napi::ObjectWrap<ProducerObject> {
     if (side->ring().drained()) return Napi::Number::New(info.Env(), 1);
     return Napi::Number::New(info.Env(), side->ring().corrupt() ? kCorrupt : 0);
   }
-  // park(): the peer wakes us from now on; the caller looks once more, then sleeps or calls unpark()
-  void park(const Napi::CallbackInfo& /*info*/) { handle_.park(); }
+  // park() -> true if nobody need look at the peer. It wakes us from now on; the caller looks once more,
+  // then sleeps or calls unpark()
+  Napi::Value park(const Napi::CallbackInfo& info) {
+    return handle_.park() ? Napi::Boolean::New(info.Env(), true) : info.Env().Undefined();
+  }
   // wait(recordBytes, spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
   Napi::Value wait(const Napi::CallbackInfo& info) {
     QueueProducer* side = handle_.side();
@@ -337,8 +344,11 @@ class ConsumerObject final : public Napi::ObjectWrap<ConsumerObject> {
                                              : outcome_of(message.status));
   }
   void mark_corrupt(const Napi::CallbackInfo& /*info*/) { handle_.mark_corrupt(); }
-  // park(): the peer wakes us from now on; the caller looks once more, then sleeps or calls unpark()
-  void park(const Napi::CallbackInfo& /*info*/) { handle_.park(); }
+  // park() -> true if nobody need look at the peer. It wakes us from now on; the caller looks once more,
+  // then sleeps or calls unpark()
+  Napi::Value park(const Napi::CallbackInfo& info) {
+    return handle_.park() ? Napi::Boolean::New(info.Env(), true) : info.Env().Undefined();
+  }
   // wait(spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
   Napi::Value wait(const Napi::CallbackInfo& info) {
     QueueConsumer* side = handle_.side();

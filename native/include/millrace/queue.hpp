@@ -187,11 +187,9 @@ class QueueSide {
                         : control_->producer.write_position.load(std::memory_order_relaxed)};
     return std::exchange(seen_, now) == now && sleeper_.parked();
   }
-  // Without a system call: has the peer left in good order?
-  [[nodiscard]] bool peer_left() const noexcept {
-    return record(other()).state.load(std::memory_order_acquire) ==
-           static_cast<std::uint32_t>(layout::RoleState::closed);
-  }
+  // Without a system call: has the peer left in good order? Has it not, and was it here at all?
+  [[nodiscard]] bool peer_left() const noexcept { return peer_is(layout::RoleState::closed); }
+  [[nodiscard]] bool peer_attached() const noexcept { return peer_is(layout::RoleState::attached); }
   [[nodiscard]] std::uint64_t peer_doorbell() const noexcept {
     return record(other()).doorbell.load(std::memory_order_relaxed);
   }
@@ -215,6 +213,11 @@ class QueueSide {
 
   [[nodiscard]] layout::QueueRole other() const noexcept {
     return mine_ == layout::kProducerRole ? layout::kConsumerRole : layout::kProducerRole;
+  }
+
+  [[nodiscard]] bool peer_is(layout::RoleState state) const noexcept {
+    return record(other()).state.load(std::memory_order_acquire) ==
+           static_cast<std::uint32_t>(state);
   }
 
   Result<void> take_role(const QueueSpec& spec, std::uint64_t data_offset) {

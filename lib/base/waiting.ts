@@ -272,12 +272,13 @@ export class WaitingRoom implements Sleeper {
     }
   }
 
-  #park(): void {
+  /** `carefully`: asks how the peer is doing, even where that should be known. */
+  #park(carefully = false): void {
     this.#state = 'parked'
     if (this.damage() !== undefined) return
     onWakeOf(this.#token, this.#wake)
     const parked = this.#native.park()
-    if (parked === true && this.#waiters.every(({ inTurn }) => inTurn)) {
+    if (parked === true && !carefully && this.#waiters.every(({ inTurn }) => inTurn)) {
       this.#serve(false)
       if (this.#waiters.length === 0) this.#settle()
       else this.#rest()
@@ -319,7 +320,7 @@ export class WaitingRoom implements Sleeper {
 
   /** @internal Nobody has woken us for a while. */
   safetyLook(): void {
-    if (this.#state === 'parked' && this.#native.still?.() !== true) this.#park()
+    if (this.#state === 'parked' && this.#native.still?.() !== true) this.#park(true)
   }
 
   #rest(): void {
@@ -338,7 +339,7 @@ export class WaitingRoom implements Sleeper {
     this.#endTimers()
     this.#slowTimer = setTimeout(() => {
       this.#slowTimer = undefined
-      if (this.#state === 'parked') this.#park()
+      if (this.#state === 'parked') this.#park(true)
     }, milliseconds)
     this.#slowTimer.unref()
   }

@@ -319,12 +319,12 @@ class SlicePace {
   }
 }
 
-/** What Buffers are made by, where that is known: `subarray` asks for it each time, and takes longer. */
-const SlabBuffer = (
-  Buffer as {
-    [Symbol.species]?: new (buffer: ArrayBufferLike, offset: number, length: number) => Buffer
-  }
-)[Symbol.species]
+type MakeBuffer = new (buffer: ArrayBufferLike, offset: number, length: number) => Buffer
+
+/** What Node makes Buffers by; `subarray` asks for it each time, and takes longer. Nothing elsewhere. */
+const SlabBuffer = ((species) => (species === (Buffer as unknown) ? undefined : species))(
+  (Buffer as { [Symbol.species]?: MakeBuffer })[Symbol.species],
+)
 
 function asTarget(target: ArrayBufferView): Uint8Array {
   if (target instanceof Uint8Array) return target

@@ -335,6 +335,8 @@ interface Addon {
   /** Lets another thread that could run do so. */
   yieldProcessor(): void
   readonly pageBytes: number
+  /** Has this process only one processor to run on? */
+  readonly sharesProcessor: boolean
   readonly maxPermits: number
   readonly asymmetricFence: boolean
   readonly QueueProducer: new (options: NativeQueueOptions) => NativeQueueProducer

@@ -1,8 +1,7 @@
 // Reading options: each wrong one is named, with what was expected.
 
-import { availableParallelism } from 'node:os'
-
 import { invalidArgument } from './errors.js'
+import { native } from './native.js'
 
 /** Options of every call that waits. */
 export interface WaitOptions {
@@ -91,8 +90,11 @@ export interface Tuning {
 /** About what a wake-up through the kernel takes: who spins for longer would have been quicker asleep. */
 const defaultSpinMs = 0.02
 const defaultPollMs = 0.1
-/** Where the peer can only run when we do not, looking without giving way is in vain. */
-export const sharesProcessor = availableParallelism() === 1
+/**
+ * Where the peer can only run when we do not, looking without giving way is in vain. (To ask node:os would take a
+ * process 0.2 ms.)
+ */
+export const { sharesProcessor } = native
 
 /** To be read before anything is opened: a refused option must not leave a side open. */
 export function readTuning(options: TuningOptions): Tuning {

@@ -8,6 +8,7 @@
 
 #include "arguments.hpp"
 #include "environment.hpp"
+#include "millrace/os/identity.hpp"
 #include "millrace/queue.hpp"
 #include "millrace/shared_memory.hpp"
 #include "millrace/sync/semaphore.hpp"
@@ -165,6 +166,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   napi_create_function(env, "yieldProcessor", NAPI_AUTO_LENGTH, yield_processor, nullptr, &yield);
   exports.Set("yieldProcessor", yield);
   exports.Set("pageBytes", Napi::Number::New(env, static_cast<double>(os::page_size())));
+  exports.Set("sharesProcessor", Napi::Boolean::New(env, os::has_one_processor()));
   exports.Set("maxPermits", Napi::Number::New(env, os::kSemaphoreMax));
   exports.Set("asymmetricFence", Napi::Boolean::New(env, os::asymmetric_fence_available()));
   offer_classes(env, exports);

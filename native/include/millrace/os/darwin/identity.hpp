@@ -18,6 +18,11 @@ namespace millrace::os {
   return value;
 }
 
+// Has this process only one processor to run on?
+[[nodiscard]] inline bool has_one_processor() noexcept {
+  return ::sysconf(_SC_NPROCESSORS_ONLN) == 1;
+}
+
 // Start time of this process in microseconds since 1970, 0 if unknown.
 [[nodiscard]] inline std::uint64_t process_start_time() noexcept {
   int query[] = {CTL_KERN, KERN_PROC, KERN_PROC_PID, static_cast<int>(::getpid())};

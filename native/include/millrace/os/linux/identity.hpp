@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -43,6 +44,14 @@ namespace detail {
   value = (value ^ (value >> 30U)) * 0xbf58476d1ce4e5b9ULL;
   value = (value ^ (value >> 27U)) * 0x94d049bb133111ebULL;
   return value ^ (value >> 31U);
+}
+
+// Has this process only one processor to run on?
+[[nodiscard]] inline bool has_one_processor() noexcept {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  // Fails where there are more than such a set has room for.
+  return ::sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) == 1;
 }
 
 // Start time of this process in clock ticks since boot (field 22 of /proc/self/stat), 0 if unknown.

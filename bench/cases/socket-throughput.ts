@@ -1,5 +1,6 @@
-// Messages one way over a socket, length-prefixed, one write for each or `batch` of them in one block. An empty
-// message asks whether everything has arrived.
+// Messages one way over a socket, length-prefixed: one write for each; `batch` of them laid out in one block, as the
+// program that fills them may do; or `gather` of them, each a Buffer, in one writev. An empty message asks whether
+// everything has arrived.
 
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,7 +14,7 @@ import { accepted, connected, cutting, prefixBytes } from '../side/socket.js'
 const question = Buffer.alloc(prefixBytes)
 
 export async function lead(parameters: Parameters, { pid }: ChildProcess): Promise<Measured> {
-  const { bytes, batch = 1, block = 4096 } = parameters
+  const { bytes, batch = 1, gather = 1, block = 4096 } = parameters
   const socket = await accepted(parameters)
   const content = new Content(parameters)
   const size = prefixBytes + bytes
@@ -29,10 +30,12 @@ export async function lead(parameters: Parameters, { pid }: ChildProcess): Promi
     async (from, to) => {
       let last = Promise.resolve()
       for (let i = from, k = 0; i < to; i += batch, k++) {
+        if (gather > 1 && k % gather === 0) socket.cork()
         const memory = writes[k]!
         for (let j = 0; j < batch; j++) content.write(memory, i + j, size * j + prefixBytes)
         if (i + batch < to) socket.write(memory)
         else last = new Promise((resolve) => socket.write(memory, () => resolve()))
+        if (gather > 1 && (k + 1) % gather === 0) socket.uncork()
       }
       await last
     },

@@ -50,7 +50,7 @@ const rows: readonly ReadmeRow[] = [
       },
       {
         label: `${size} messages, 64 a call`,
-        cells: [name('millrace, batch 64'), name('Unix socket, batch 64'), undefined, undefined],
+        cells: [name('millrace, batch 64'), name('Unix socket, writev 64'), undefined, undefined],
       },
     ]
   }),
@@ -86,6 +86,8 @@ export function readmePart(report: Report, pictures: readonly string[]): string 
     `| | ${transports.join(' | ')} |`,
     '|---|---|---|---|---|',
     ...rows.map(({ label, cells }) => `| ${label} | ${cells.map(shown).join(' | ')} |`),
+    '',
+    'All rows, with ranges, percentiles and processor time: [benchmarks](docs/benchmarks.md).',
     '',
   ].join('\n')
 }

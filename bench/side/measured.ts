@@ -2,13 +2,15 @@
 
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
 
-/** Nanoseconds per unit of the row. Throughput has no percentiles: p50 is the mean of the stretch. */
+/** Nanoseconds per unit of the row. */
 export interface Measured {
   readonly p50: number
   readonly p99?: number
   readonly p999?: number
   readonly p9999?: number
   readonly samples?: number
+  /** Of a stream: of the whole stretch. The percentiles are of blocks of messages. */
+  readonly mean?: number
   /** Processor time per unit, of the leading side and of the following one. */
   readonly cpu?: readonly [number, number]
   /** Where one measurement gives several rows. */

@@ -61,7 +61,10 @@ export function spinningTrips(
   return { ...stopwatch.result(), ...cpu.per(sequence - first) }
 }
 
-/** Sends messages in blocks; `flushed` resolves when the other side has had all of them. */
+/**
+ * Sends messages in blocks; `flushed` resolves when the other side has had all of them. The percentiles are of the time
+ * of a message in the mean of its block, as the sender sees it; the mean is of the whole stretch, until all has arrived.
+ */
 export async function stream(
   { check, count, warmUp, stretch, block = 4096 }: Parameters,
   follower: Pid,
@@ -79,10 +82,15 @@ export async function stream(
   await flushed()
   const first = sequence
   const cpu = new CpuTime(follower)
+  const stopwatch = new Stopwatch(block)
   const start = performance.now()
-  while (performance.now() < start + stretch) await send(sequence, (sequence += block))
+  for (let now = start; now < start + stretch;) {
+    stopwatch.start()
+    await send(sequence, (sequence += block))
+    now = stopwatch.stop()
+  }
   await flushed()
   const elapsed = performance.now() - start
   const messages = sequence - first
-  return { p50: (elapsed * 1e6) / messages, samples: messages, ...cpu.per(messages) }
+  return { ...stopwatch.result(), mean: (elapsed * 1e6) / messages, ...cpu.per(messages) }
 }

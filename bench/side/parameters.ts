@@ -25,6 +25,8 @@ export interface Parameters {
   readonly capacity?: number
   /** Messages per call (or write); 1: single calls. */
   readonly batch?: number
+  /** Sockets: writes that go out together in one writev. */
+  readonly gather?: number
   /** Messages between two looks at the clock; default 4096. */
   readonly block?: number
   readonly serialization?: 'json' | 'advanced'

@@ -35,10 +35,8 @@ function line(row: Summary): string {
 }
 
 function further({ p99, p999, p9999, rate: perSecond, bytesPerSecond }: Summary): string {
-  if (bytesPerSecond !== undefined) return bandwidth(bytesPerSecond)
-  if (perSecond !== undefined) return rate(perSecond)
-  if (p99 === undefined) return ''
-  return [p99, p999, p9999]
-    .flatMap((value) => (value === undefined ? [] : duration(value)))
-    .join(' / ')
+  const slow = [p99, p999, p9999].flatMap((value) => (value === undefined ? [] : duration(value)))
+  const speed = perSecond === undefined ? [] : [rate(perSecond)]
+  if (bytesPerSecond !== undefined) speed.push(bandwidth(bytesPerSecond))
+  return [...speed, slow.join(' / ')].join('  ')
 }

@@ -7,7 +7,7 @@ import { pollMs } from './rows/making.js'
 export interface RatioDefinition {
   readonly name: string
   readonly means: string
-  /** The p50 of `above` over the p50 of `below`, unless `of` says otherwise. For a stream p50 is the time of a message. */
+  /** The p50 of `above` over the p50 of `below`, unless `of` says otherwise. For a stream that is the time of a message. */
   readonly above: string | readonly string[]
   readonly below: string | readonly string[]
   readonly of?: (above: number, below: number) => number
@@ -120,8 +120,8 @@ const required: readonly RatioDefinition[] = [
   },
   {
     name: 'tput64_batch_vs_uds_batch',
-    means: 'batches of 64 ÷ Unix socket with 64 messages in one write',
-    above: small('Unix socket, batch 64'),
+    means: 'batches of 64 Buffers ÷ Unix socket with 64 Buffers in one writev',
+    above: small('Unix socket, writev 64'),
     below: spun(small('millrace, batch 64')),
     reach: { atLeast: 5 },
   },
@@ -201,6 +201,11 @@ const required: readonly RatioDefinition[] = [
 
 /** Beside what a C program would use, and further topologies; nothing is promised. */
 const further: readonly RatioDefinition[] = [
+  plain(
+    'tput64_batch_vs_uds_block',
+    small('Unix socket, block 64'),
+    spun(small('millrace, batch 64')),
+  ),
   plain(
     'scale_queues_waiting',
     'many: 1000 queues in turn, event loop',

@@ -55,7 +55,7 @@ export interface Summary {
   /** Processor time of both sides together, and of each. */
   readonly cpu?: number
   readonly cpuSides?: readonly [number, number]
-  /** Messages a second, where there is a stream of them. */
+  /** Messages a second, where there is a stream of them, in the mean of a stretch. */
   readonly rate?: number
   /** Bytes a second, from 64 KiB on. */
   readonly bytesPerSecond?: number

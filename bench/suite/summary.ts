@@ -17,7 +17,8 @@ export function summarise(row: Row, measured: readonly Measured[], checked: bool
   }
   const p50s = measured.map(({ p50 }) => p50)
   const p50 = median(p50s)
-  const stream = row.unit === 'message' && measured.every(({ p99 }) => p99 === undefined)
+  const means = measured.flatMap(({ mean }) => mean ?? [])
+  const perSecond = 1e9 / median(means)
   return {
     name: row.name,
     payload: row.payload,
@@ -30,9 +31,9 @@ export function summarise(row: Row, measured: readonly Measured[], checked: bool
     min: rounded(Math.min(...p50s)),
     max: rounded(Math.max(...p50s)),
     ...cpuOf(measured),
-    ...(stream ? { rate: rounded(1e9 / p50) } : {}),
-    ...(stream && row.payload >= 65536
-      ? { bytesPerSecond: rounded((row.payload * 1e9) / p50) }
+    ...(means.length > 0 ? { rate: rounded(perSecond) } : {}),
+    ...(means.length > 0 && row.payload >= 65536
+      ? { bytesPerSecond: rounded(row.payload * perSecond) }
       : {}),
     ...medianOf('samples'),
     checked,

@@ -125,30 +125,38 @@ void throughput(const std::string& name, std::size_t bytes, const Times& times) 
     os::sleep_ns(100'000);
   std::vector<std::byte> message(bytes);
   std::uint64_t sequence = 0;
+  // As many as the JavaScript rows send between two looks at the clock.
+  const std::uint64_t block = bytes < 65536 ? 4096 : 64;
+  const auto send_block = [&] {
+    for (const std::uint64_t last = sequence + block; sequence < last;) {
+      std::memcpy(message.data(), &sequence, sizeof sequence);
+      if (producer->try_push(message.data(), static_cast<std::uint32_t>(bytes)) == RingStatus::ok) {
+        ++sequence;
+      }
+    }
+  };
   const auto drain = [&] {
     while (!producer->ring().drained()) {
     }
   };
-  const auto send_for = [&](std::uint64_t ns) {
-    const auto end = os::Deadline::after(ns);
-    while (!end.passed()) {
-      for (const std::uint64_t last = sequence + 64; sequence < last;) {
-        std::memcpy(message.data(), &sequence, sizeof sequence);
-        if (producer->try_push(message.data(), static_cast<std::uint32_t>(bytes)) ==
-            RingStatus::ok) {
-          ++sequence;
-        }
-      }
-    }
-    drain();
-  };
-  send_for(times.warm_up_ns);
+  for (const auto end = os::Deadline::after(times.warm_up_ns); !end.passed();)
+    send_block();
+  drain();
   const std::uint64_t first = sequence;
+  std::vector<std::uint64_t> blocks;
+  blocks.reserve(1 << 20);
   const CpuTime cpu(child);
   const std::uint64_t start = os::monotonic_ns();
-  send_for(times.stretch_ns);
-  const std::uint64_t elapsed = os::monotonic_ns() - start;
-  print_stream(elapsed, sequence - first, cpu.per(sequence - first));
+  for (std::uint64_t before = start; before < start + times.stretch_ns;) {
+    send_block();
+    const std::uint64_t now = os::monotonic_ns();
+    blocks.push_back(now - before);
+    before = now;
+  }
+  drain();
+  const auto elapsed = static_cast<double>(os::monotonic_ns() - start);
+  const std::uint64_t sent = sequence - first;
+  print_times(blocks, block, elapsed / static_cast<double>(sent), cpu.per(sent));
   (void)producer->try_push(message.data(), 1);
   end_follower(child);
 }

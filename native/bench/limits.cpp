@@ -65,32 +65,42 @@ void cache_line(const Times& times) {
 enum class Phase : int { warm_up, counting, over };
 struct Copying {
   alignas(128) std::atomic<Phase> phase{Phase::warm_up};
-  alignas(128) std::atomic<std::uint64_t> blocks[2];
+  // Of each side: the middle of the times it took to go through the region once, and the mean.
+  alignas(128) std::atomic<std::uint64_t> median_ns[2];
+  std::atomic<std::uint64_t> mean_ns[2];
 };
+constexpr std::size_t kBlocks = 64;
 
-// Copies blocks, through all of the region again and again; counts those of the stretch.
+// Copies block after block, through all of the region again and again.
 void copy_blocks(Copying& state, int side, std::byte* region, std::size_t bytes) {
-  constexpr std::size_t kBlocks = 64;
   std::vector<std::byte> own(bytes, std::byte{1});
-  std::uint64_t counted = 0;
-  for (std::size_t i = 0;; i = (i + 1) % kBlocks) {
-    const Phase phase = state.phase.load(std::memory_order_relaxed);
-    if (phase == Phase::over) break;
-    std::byte* shared = region + i * bytes;
-    if (side == 0) {
-      std::memcpy(shared, own.data(), bytes);
-    } else {
-      std::memcpy(own.data(), shared, bytes);
-      // Whatever it reads is used.
+  std::vector<std::uint64_t> passes;
+  passes.reserve(1 << 16);
+  std::uint64_t before = os::monotonic_ns();
+  for (;;) {
+    for (std::size_t i = 0; i < kBlocks; ++i) {
+      std::byte* shared = region + i * bytes;
+      std::memcpy(side == 0 ? shared : own.data(), side == 0 ? own.data() : shared, bytes);
+      // Whatever was read is used.
       asm volatile("" ::"r"(own.data()) : "memory");
     }
-    if (phase == Phase::counting) ++counted;
+    const std::uint64_t now = os::monotonic_ns();
+    const Phase phase = state.phase.load(std::memory_order_relaxed);
+    if (phase == Phase::over) break;
+    if (phase == Phase::counting) passes.push_back(now - before);
+    before = now;
   }
-  state.blocks[side].store(counted);
+  if (passes.empty()) fail("the stretch is too short");
+  std::uint64_t sum = 0;
+  for (const std::uint64_t pass : passes)
+    sum += pass;
+  std::sort(passes.begin(), passes.end());
+  state.median_ns[side].store(passes[passes.size() / 2]);
+  state.mean_ns[side].store(sum / passes.size());
 }
 
 void memory_copies(std::size_t bytes, const Times& times) {
-  auto* state = share<Copying>(64 * bytes);
+  auto* state = share<Copying>(kBlocks * bytes);
   auto* region = reinterpret_cast<std::byte*>(state + 1);
   const pid_t reader = start_follower([&] { copy_blocks(*state, 1, region, bytes); });
   const pid_t clock = ::fork();
@@ -105,10 +115,11 @@ void memory_copies(std::size_t bytes, const Times& times) {
   copy_blocks(*state, 0, region, bytes);
   end_follower(reader);
   end_follower(clock);
-  const std::uint64_t slower = std::min(state->blocks[0].load(), state->blocks[1].load());
-  (void)std::printf("{\"p50\":%.3f,\"samples\":%llu}\n",
-                    static_cast<double>(times.stretch_ns) / static_cast<double>(slower),
-                    static_cast<unsigned long long>(slower));
+  const auto slower = [](const std::atomic<std::uint64_t>(&sides)[2]) {
+    return static_cast<double>(std::max(sides[0].load(), sides[1].load())) / kBlocks;
+  };
+  (void)std::printf("{\"p50\":%.3f,\"mean\":%.3f}\n", slower(state->median_ns),
+                    slower(state->mean_ns));
 }
 
 #if defined(__linux__)

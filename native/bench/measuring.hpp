@@ -1,6 +1,6 @@
 // What the benchmark programs have in common: two processes, a warm-up, a stretch that counts, and one JSON object on
-// stdout with times in nanoseconds: p50, p99, p999, p9999 (a stream has its mean as p50), how many samples, and the
-// processor time per unit of this process and of the other.
+// stdout with times in nanoseconds: p50, p99, p999, p9999, how many samples, the mean of a stream, and the processor time
+// per unit of this process and of the other.
 //
 // If FOLLOWER_CORE is set, the second process runs on that core.
 #pragma once
@@ -102,10 +102,19 @@ class CpuTime {
   std::uint64_t others_ = 0;
 };
 
-inline void print_stream(std::uint64_t elapsed_ns, std::uint64_t units, const std::string& cpu) {
-  (void)std::printf("{\"p50\":%.3f,\"samples\":%llu,\"cpu\":%s}\n",
-                    static_cast<double>(elapsed_ns) / static_cast<double>(units),
-                    static_cast<unsigned long long>(units), cpu.c_str());
+// The percentiles of times that hold `per` of what is measured each; the mean, too, if it is not 0.
+inline void print_times(std::vector<std::uint64_t>& times, std::uint64_t per, double mean,
+                        const std::string& cpu) {
+  std::sort(times.begin(), times.end());
+  const auto at = [&](double share) {
+    const auto index = static_cast<std::size_t>(share * static_cast<double>(times.size() - 1));
+    return static_cast<double>(times[index]) / static_cast<double>(per);
+  };
+  (void)std::printf("{\"p50\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"p9999\":%.3f,\"samples\":%zu",
+                    at(0.5), at(0.99), at(0.999), at(0.9999), times.size());
+  if (mean > 0) (void)std::printf(",\"mean\":%.3f", mean);
+  if (!cpu.empty()) (void)std::printf(",\"cpu\":%s", cpu.c_str());
+  (void)std::printf("}\n");
 }
 
 // Times `some`, which does `per` of what is measured, again and again, and prints the percentiles of one.
@@ -126,15 +135,7 @@ void measure_turns(const Times& times, pid_t follower, std::uint64_t per, Some&&
     measured.push_back(now - before);
     before = now;
   }
-  const std::string used = cpu.per(measured.size() * per);
-  std::sort(measured.begin(), measured.end());
-  const auto at = [&](double share) {
-    const auto index = static_cast<std::size_t>(share * static_cast<double>(measured.size() - 1));
-    return static_cast<double>(measured[index]) / static_cast<double>(per);
-  };
-  (void)std::printf(
-      "{\"p50\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"p9999\":%.1f,\"samples\":%zu,\"cpu\":%s}\n",
-      at(0.5), at(0.99), at(0.999), at(0.9999), measured.size(), used.c_str());
+  print_times(measured, per, 0, cpu.per(measured.size() * per));
 }
 
 // Of spinning round trips so many are timed together: one is hardly longer than two looks at the clock.

@@ -28,7 +28,12 @@ function small(bytes: number): Row[] {
     ),
     row(name('Unix socket, single'), ofCase('socket-throughput', { bytes, block: 1024 }), waiting),
     row(
-      name('Unix socket, batch 64'),
+      name('Unix socket, writev 64'),
+      ofCase('socket-throughput', { bytes, gather: 64, block: 1024 }),
+      waiting,
+    ),
+    row(
+      name('Unix socket, block 64'),
       ofCase('socket-throughput', { bytes, batch: 64, block: 1024 }),
       waiting,
     ),

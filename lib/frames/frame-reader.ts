@@ -117,9 +117,11 @@ export class FrameReader {
   readonly #next = (): Frame | undefined => this.tryReceive()
   readonly #newest = (): Frame | undefined => this.latest()
   readonly #nextOrEnd: Attempt<Frame | typeof ended> = (thorough) =>
-    this.#look(thorough, this.#next)
+    (this.#found = this.#look(thorough, this.#next))
   readonly #newestOrEnd: Attempt<Frame | typeof ended> = (thorough) =>
-    this.#look(thorough, this.#newest)
+    (this.#found = this.#look(thorough, this.#newest))
+  /** What the last attempt of a wait came to. */
+  #found: unknown
 
   private constructor(
     name: string,
@@ -306,7 +308,12 @@ export class FrameReader {
         const now = look()
         if (now !== undefined) return paced(now)
       }
-      return this.#room.wait(this.#what, lookOrEnd, options).then(frameOrEnd)
+      this.#found = undefined
+      const waiting = this.#room.wait(this.#what, lookOrEnd, options)
+      const frame = this.#found
+      this.#found = undefined
+      // Found at once: no other promise for a frame.
+      return frame instanceof Frame ? (waiting as Promise<Frame>) : waiting.then(frameOrEnd)
     } catch (error) {
       return Promise.reject(error)
     }

@@ -101,7 +101,8 @@ class FrameWriter {
   // free, and a reader that joins meanwhile has room for one frame.
   [[nodiscard]] std::optional<std::uint32_t> loan_ahead() {
     if (loans_ != 0) return std::nullopt;
-    const std::uint64_t active = active_lanes();
+    // Whoever has joined since then has an empty queue: whatever its policy, it is in nobody's way.
+    const std::uint64_t active = lanes_set();
     if (blocked_by_waiting_readers(active) || !is_free(cursor_, active)) return std::nullopt;
     return find_free(active);
   }
@@ -419,9 +420,7 @@ class FrameWriter {
 
   // The lanes to deliver to, with what their readers asked for brought up to date.
   std::uint64_t active_lanes() {
-    // acquire: pairs with the release in FrameReader::join: policy and depth are there.
-    const std::uint64_t active =
-        channel_.control().lanes.active.load(std::memory_order_acquire) & channel_.lane_bits();
+    const std::uint64_t active = lanes_set();
     detail::for_each_bit(active, [&](std::uint32_t lane) {
       LaneState& state = lanes_[lane];
       const auto& join = state.view.lane->join;
@@ -443,6 +442,10 @@ class FrameWriter {
       }
     });
     return active & ~banned_;
+  }
+  // acquire: pairs with the release in FrameReader::join: policy and depth are there.
+  [[nodiscard]] std::uint64_t lanes_set() const noexcept {
+    return channel_.control().lanes.active.load(std::memory_order_acquire) & channel_.lane_bits();
   }
 
   // A reader that wrote nonsense gets no more frames; the others do not notice.
@@ -558,8 +561,13 @@ class FrameWriter {
     MILLRACE_CRASH_POINT("frames.evict.taken");
     channel_.slot(slot).holders.fetch_and(~(1ULL << lane), std::memory_order_acq_rel);
     MILLRACE_CRASH_POINT("frames.evict.unpinned");
-    lanes_[lane].view.lane->writer.evicted.fetch_add(1, std::memory_order_relaxed);
+    count_one(lanes_[lane].view.lane->writer.evicted);
     return slot;
+  }
+
+  // Only we write it: no need to keep others from doing so meanwhile.
+  static void count_one(std::atomic<std::uint64_t>& counter) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
 
   // May the new frame be queued for this lane?
@@ -581,7 +589,7 @@ class FrameWriter {
         }
       }
     } else if (state.policy == layout::Policy::drop_newest && *backlog >= state.depth) {
-      state.view.lane->writer.dropped.fetch_add(1, std::memory_order_relaxed);
+      count_one(state.view.lane->writer.dropped);
       return false;
     }
     return *backlog < state.view.capacity();

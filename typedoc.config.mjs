@@ -15,7 +15,7 @@ const navigation = {
   Guides: ['README', 'install', 'platforms', 'bundlers', 'errors', 'faq'],
   Primitives: ['cell', 'counter', 'mutex', 'rw-lock', 'semaphore', 'event', 'barrier', 'struct'],
   Memory: ['nameless-segments', 'mapped-files', 'memory-options', 'interoperation'],
-  Running: ['overload', 'operations', 'list-and-sweep', 'crash-safety', 'security'],
+  Running: ['overload', 'performance', 'operations', 'list-and-sweep', 'crash-safety', 'security'],
   Project: [
     '../ARCHITECTURE',
     '../CHANGELOG',

@@ -3,7 +3,7 @@
 
 import type { ChildProcess } from 'node:child_process'
 
-import { SpscQueue, type QueueConsumer } from 'millrace'
+import { SpscQueue, type QueueConsumer, type QueueProducer } from 'millrace'
 
 import { Content, payload } from '../side/content.js'
 import type { Measured } from '../side/measured.js'
@@ -20,12 +20,17 @@ export async function lead(parameters: Parameters, { pid }: ChildProcess): Promi
   await Promise.all(queues.map((queue) => queue.waitForPeer()))
   const content = new Content(parameters)
   const message = payload(bytes)
+  const isDrained = (queue: QueueProducer) => queue.freeBytes === queue.capacity
+  // All rings together hold many blocks: each block is waited for, or filling them would be measured.
   const spinning = (from: number, to: number) => {
     for (let i = from; i < to; i++) {
       content.write(message, i)
       const queue = queues[i % many]!
       while (!queue.tryPush(message));
     }
+    // Both sides go in the same order: when the last one is through, all are.
+    const last = queues[(to - 1) % many]!
+    while (!isDrained(last));
   }
   const waiting = async (from: number, to: number) => {
     for (let i = from; i < to; i++) {
@@ -33,19 +38,12 @@ export async function lead(parameters: Parameters, { pid }: ChildProcess): Promi
       const queue = queues[i % many]!
       if (!queue.tryPush(message)) await queue.push(message)
     }
+    for (const queue of queues) {
+      while (!isDrained(queue)) await new Promise((resolve) => setImmediate(resolve))
+    }
   }
-  const measured = await stream(
-    parameters,
-    pid!,
-    wait === 'event-loop' ? waiting : spinning,
-    async () => {
-      for (const queue of queues) {
-        while (queue.freeBytes < queue.capacity) {
-          if (wait === 'event-loop') await new Promise((resolve) => setImmediate(resolve))
-        }
-      }
-    },
-  )
+  const send = wait === 'event-loop' ? waiting : spinning
+  const measured = await stream(parameters, pid!, send, () => undefined)
   // Those that spin look at the queue whose turn it is, and go when it says so.
   await queues[0]!.push('end')
   for (const queue of queues) {

@@ -24,8 +24,7 @@ function rowsOf(report: Report, prefix: string): Map<string, Summary> {
   return found
 }
 
-const topologyOf = ({ topology }: Summary) =>
-  topology.startsWith('blocking') ? 'blocking Workers' : topology.replace(', unpinned', '')
+const topologyOf = ({ topology }: Summary) => topology.replace(', unpinned', '')
 
 function timeLine(label: string, row: Summary): Line {
   const { p50, min, max } = row
@@ -85,15 +84,15 @@ export function charts(report: Report, notes: readonly string[]): Map<string, st
     },
     throughput: {
       title: 'Messages a second, one way',
-      axis: 'mean of the stretch, and its range over the repetitions; logarithmic, more is better',
+      axis: 'median over blocks of messages, and its range over the repetitions; logarithmic, more is better',
       tick: rate,
       lines: throughput(report),
       series: ['64 B', '1 KiB'],
       notes,
     },
     frames: {
-      title: '8 MiB handed to another process, and a byte back',
-      axis: `${timeAxis}; frames of millrace are not copied, all others are`,
+      title: 'A frame of 8 MiB, where nothing else is said, handed over and answered',
+      axis: `${timeAxis}; millrace and transfer copy nothing, the others do`,
       tick: duration,
       lines: frames(report),
       notes,

@@ -72,8 +72,15 @@ function throughput(report: Report): Line[] {
   return [...lines].sort((a, b) => b.points[0]!.value - a.points[0]!.value)
 }
 
-/** File names and what is in them; charts without any row are left out. */
-export function charts(report: Report, notes: readonly string[]): Map<string, string> {
+export interface Picture {
+  readonly file: string
+  /** For those who do not see it. */
+  readonly title: string
+  readonly svg: string
+}
+
+/** Charts without any row are left out. */
+export function charts(report: Report, notes: readonly string[]): Picture[] {
   const all: Record<string, Chart> = {
     'round-trips': {
       title: 'A round trip of 64 bytes between two processes',
@@ -98,9 +105,12 @@ export function charts(report: Report, notes: readonly string[]): Map<string, st
       notes,
     },
   }
-  return new Map(
-    Object.entries(all)
-      .filter(([, { lines }]) => lines.length > 0)
-      .map(([name, chart]) => [`${name}.svg`, svg(chart)]),
-  )
+  return Object.entries(all)
+    .filter(([, { lines }]) => lines.length > 0)
+    .map(([name, chart]) => ({ file: `${name}.svg`, title: chart.title, svg: svg(chart) }))
+}
+
+/** Pictures in Markdown, from a page that has them in `folder`. */
+export function shown(pictures: readonly Picture[], folder: string): string[] {
+  return pictures.flatMap(({ file, title }) => [`![${title}](${folder}/${file})`, ''])
 }

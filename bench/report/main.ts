@@ -25,13 +25,12 @@ const report = JSON.parse(await readFile(file, 'utf8')) as Report
 
 const pictures = charts(report, [...methodLines(report), machineLine(report)])
 await mkdir(options.out, { recursive: true })
-for (const [name, picture] of pictures) await writeFile(join(options.out, name), picture)
+for (const { file: name, svg } of pictures) await writeFile(join(options.out, name), svg)
 
 if (!options['only-charts']) {
-  const names = [...pictures.keys()]
-  await writeFile(join(root, 'docs', 'benchmarks.md'), page(report, names))
+  await writeFile(join(root, 'docs', 'benchmarks.md'), page(report, pictures))
   const readme = join(root, 'README.md')
-  const part = readmePart(report, names)
+  const part = readmePart(report, pictures)
   await writeFile(readme, withPart(await readFile(readme, 'utf8'), part))
 }
-console.log(`wrote ${[...pictures.keys()].join(', ')} to ${options.out}`)
+console.log(`wrote ${pictures.map((picture) => picture.file).join(', ')} to ${options.out}`)

@@ -2,12 +2,13 @@
 
 import { bandwidth, duration, rate } from '../suite/quantities.js'
 import type { Report, Summary } from '../suite/row.js'
+import { shown, type Picture } from './charts.js'
 import { machineLine } from './notes.js'
 
 const columns = ['row', 'payload', 'topology', 'p50', 'range of p50', 'p99', 'p99.9', 'p99.99']
 const further = ['CPU of both', 'rate']
 
-export function page(report: Report, pictures: readonly string[]): string {
+export function page(report: Report, pictures: readonly Picture[]): string {
   return [
     '# Benchmarks',
     '',
@@ -23,7 +24,7 @@ export function page(report: Report, pictures: readonly string[]): string {
     '',
     ...table(['', ''], Object.entries({ ...report.machine, ...report.versions }).map(pair)),
     '',
-    ...pictures.flatMap((file) => [`![${file.replace('.svg', '')}](charts/${file})`, '']),
+    ...shown(pictures, 'charts'),
     '## Ratios',
     '',
     'Of p50 within this run.',
@@ -41,7 +42,7 @@ export function page(report: Report, pictures: readonly string[]): string {
 function method({ method: how, rows }: Report): string[] {
   const unchecked = rows.filter(({ checked }) => !checked).length
   return [
-    `- ${how}.`,
+    `- ${how.charAt(0).toUpperCase()}${how.slice(1)}.`,
     '- Topology: `spinning` sides never give their core away, `polling` ones keep the event loop turning for a bounded time',
     '  before they sleep, `waiting` ones sleep in the event loop, `blocking` ones block a Worker’s thread. `unpinned`: the',
     '  scheduler places the processes; `one core`: all on core 0; `two cores`: one side on core 0, the other on core 1.',
@@ -51,9 +52,11 @@ function method({ method: how, rows }: Report): string[] {
     '  of the whole stretch until everything has arrived. Ratios compare p50.',
     '- Latency at an offered rate counts from when a message was to be sent, not from when it was.',
     '- Queues are never unbounded: a sender that is too fast waits, and a stretch ends when everything has arrived.',
-    '- Peers: a Unix socket with lengths before messages, reads into one static buffer where Node offers it; `writev 64`: 64',
-    '  Buffers corked and written together; `block 64`: 64 messages that were laid out in one Buffer beforehand, in one write; `process.send` with `json` carries base64, which is faster there than a Buffer; rows',
-    '  that say Worker compare threads of one process. Word rings are hand-written, of one message size, without wake-ups.',
+    '- Unix socket, TCP: a length before each message, reads into one static buffer where Node offers it (the connecting',
+    '  side). `writev 64`: 64 Buffers, corked and written together. `block 64`: 64 messages that were laid out in one Buffer',
+    '  beforehand, in one write.',
+    '- `process.send` with `json` carries base64, which is faster there than a Buffer. Rows that say Worker compare threads of',
+    '  one process. Rings over a SharedArrayBuffer or shm-typed-array are hand-written: one message size, no wake-ups.',
     '- Frames: the payload is in the slot already and nobody reads it, as with a camera’s driver. Other transports send it.',
     '- The same buffer is sent again and again, so it is in the sender’s cache: for all alike.',
     `- Rows whose content cannot be checked (the C++ programs beyond their message numbers, locks, counters): ${String(unchecked)}.`,

@@ -2,6 +2,7 @@
 
 import { duration, rate } from '../suite/quantities.js'
 import type { Report } from '../suite/row.js'
+import { shown, type Picture } from './charts.js'
 import { machineLine, methodLines } from './notes.js'
 
 export const begin = '<!-- written by npm run bench:report -->'
@@ -70,9 +71,9 @@ const rows: readonly ReadmeRow[] = [
 ]
 
 /** What belongs between the two marks. */
-export function readmePart(report: Report, pictures: readonly string[]): string {
+export function readmePart(report: Report, pictures: readonly Picture[]): string {
   const measured = new Map(report.rows.map((row) => [row.name, row.p50]))
-  const shown = (cell: Cell) => {
+  const value = (cell: Cell) => {
     const p50 = cell && (measured.get(`${cell[0]} (two cores)`) ?? measured.get(cell[0]))
     if (cell === undefined || p50 === undefined) return ''
     return cell[1] === 'time' ? duration(p50) : rate(1e9 / p50)
@@ -82,10 +83,10 @@ export function readmePart(report: Report, pictures: readonly string[]): string 
     ...methodLines(report),
     machineLine(report),
     '',
-    ...pictures.flatMap((file) => [`![${file.replace('.svg', '')}](docs/charts/${file})`, '']),
+    ...shown(pictures, 'docs/charts'),
     `| | ${transports.join(' | ')} |`,
     '|---|---|---|---|---|',
-    ...rows.map(({ label, cells }) => `| ${label} | ${cells.map(shown).join(' | ')} |`),
+    ...rows.map(({ label, cells }) => `| ${label} | ${cells.map(value).join(' | ')} |`),
     '',
     'All rows, with ranges, percentiles and processor time: [benchmarks](docs/benchmarks.md).',
     '',

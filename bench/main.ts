@@ -27,6 +27,11 @@ const quick: Extent = { repetitions: 3, warmUp: 120, stretch: 200 }
 const usual = options.quick ? quick : full
 const extent = { ...usual, repetitions: Number(options.repetitions ?? usual.repetitions) }
 
+const known = new Set(rows.map(({ name }) => name))
+const unknown = ratios.flatMap(rowsOf).filter((name) => !known.has(name))
+if (unknown.length > 0)
+  throw new Error(`ratios name rows that there are not: ${unknown.join('; ')}`)
+
 const { only } = options
 const forRatios = new Set(
   ratios.filter(({ name }) => only === undefined || name.includes(only)).flatMap(rowsOf),

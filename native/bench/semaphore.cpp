@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "measuring.hpp"
 #include "millrace/os/clock.hpp"
 
 namespace {
@@ -73,11 +74,7 @@ void round_trips(sem_t* there, sem_t* back, std::uint64_t count) {
     if (i >= warm_up) times.push_back(monotonic_ns() - start);
   }
   ::waitpid(child, nullptr, 0);
-  std::sort(times.begin(), times.end());
-  const auto at = [&](std::size_t percent) {
-    return static_cast<double>(times[(times.size() - 1) * percent / 100]);
-  };
-  (void)std::printf("{\"p50\":%.1f,\"p99\":%.1f}\n", at(50), at(99));
+  millrace::bench::print_times(times, 1, 0, "");
 }
 
 }  // namespace

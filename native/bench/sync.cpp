@@ -6,7 +6,7 @@
 //   millrace_bench_sync event-rtt|cond-rtt 8 COUNT              two processes, asleep
 //   millrace_bench_sync barrier|pthread-barrier 8 COUNT         two processes, asleep
 //
-// One JSON object on stdout; nanoseconds per call, round trip or generation.
+// One JSON object on stdout; nanoseconds per call, or percentiles of a round trip or generation.
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "measuring.hpp"
 #include "millrace/cell.hpp"
 #include "millrace/sync/barrier.hpp"
 #include "millrace/sync/counter.hpp"
@@ -105,6 +106,19 @@ void measure(std::uint64_t count, Call&& call) {
   const std::uint64_t elapsed = os::monotonic_ns() - start;
   (void)std::printf("{\"perMessage\":%.2f}\n",
                     static_cast<double>(elapsed) / static_cast<double>(count));
+}
+// The same where a call is long enough to be timed by itself.
+template <typename Call>
+void measure_each(std::uint64_t count, Call&& call) {
+  for (std::uint64_t i = 0; i < count / 10; ++i)
+    call();
+  std::vector<std::uint64_t> times(count);
+  for (std::uint64_t& time : times) {
+    const std::uint64_t start = os::monotonic_ns();
+    call();
+    time = os::monotonic_ns() - start;
+  }
+  bench::print_times(times, 1, 0, "");
 }
 // The other process: does `body`, which says when it is ready.
 template <typename Body>
@@ -220,7 +234,7 @@ void event_round_trips(const Task& task) {
     mine->close();
     answer->close();
   });
-  measure(task.count, [&] {
+  measure_each(task.count, [&] {
     there->set();
     if (!back->wait(soon())) fail("wait");
   });
@@ -247,7 +261,7 @@ void cond_round_trips(const Task& task) {
       signal(*task.ground, 1);
     }
   });
-  measure(task.count, [&] {
+  measure_each(task.count, [&] {
     signal(*task.ground, 0);
     wait(*task.ground, 1);
   });
@@ -272,7 +286,7 @@ void barrier_turns(const Task& task) {
       pass(*theirs);
     theirs->close();
   });
-  measure(task.count, [&] { pass(*mine); });
+  measure_each(task.count, [&] { pass(*mine); });
   ::waitpid(other, nullptr, 0);
 }
 #if HAS_PTHREAD_BARRIER
@@ -282,7 +296,7 @@ void pthread_barrier_turns(const Task& task) {
     for (std::uint64_t i = 0; i < all; ++i)
       pthread_barrier_wait(&task.ground->barrier);
   });
-  measure(task.count, [&] { pthread_barrier_wait(&task.ground->barrier); });
+  measure_each(task.count, [&] { pthread_barrier_wait(&task.ground->barrier); });
   ::waitpid(other, nullptr, 0);
 }
 #endif

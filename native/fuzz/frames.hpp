@@ -2,6 +2,8 @@
 // about it: frames.cpp lies between their operations, ledger.cpp lets a writer inherit a lie.
 #pragma once
 
+#include <optional>
+
 #include <millrace/frame_reader.hpp>
 #include <millrace/frame_writer.hpp>
 
@@ -49,8 +51,10 @@ class FrameScene {
     Reader& reader = readers_[input_.below(readers_.size())];
     switch (input_.below(12)) {
       case 0:
+        loan(writer_->try_loan());
+        break;
       case 1:
-        loan();
+        loan(writer_->loan_ahead());
         break;
       case 2:
       case 3:
@@ -109,8 +113,7 @@ class FrameScene {
     auto opened = FrameReader::open(reader_spec_, os::Deadline::after(0));
     if (opened.ok()) reader.side = opened.take();
   }
-  void loan() {
-    const auto slot = writer_->try_loan();
+  void loan(const std::optional<std::uint32_t>& slot) {
     if (!slot) return;
     insist(*slot < kSlots, "a slot that there is");
     for (const std::uint32_t other : loans_)

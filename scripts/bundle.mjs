@@ -92,6 +92,8 @@ async function bundle() {
     write: false,
     banner: { js: '"use strict";' },
     minifyWhitespace: true,
+    // Writes constants of a module into those that use them.
+    minifySyntax: true,
     // Node prints the line that an error was thrown in.
     lineLimit: 120,
     // The code looks for the addon from the folder of its module: dist/.

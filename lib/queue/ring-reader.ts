@@ -1,16 +1,18 @@
 // The consumer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
-import { Outcome, type NativeQueueConsumer } from '../base/native.js'
+import type { NativeQueueConsumer } from '../base/native.js'
+import { carries, peerSleeps, peerSleepsNow, plainStores, recordBytes } from './ring.js'
 import {
-  carries,
-  ControlWord,
-  CursorWord,
-  peerSleeps,
-  peerSleepsNow,
-  plainStores,
-  recordBytes,
+  atMine,
+  atPeers,
+  atProducerParked,
+  atReadPosition,
+  atReceived,
+  atWritePosition,
   recordHeaderBytes,
-} from './ring.js'
+  tooLarge,
+  wouldBlock,
+} from './ring-layout.js'
 import { copyWords, WordMemory } from './word-copy.js'
 
 export class RingReader {
@@ -38,30 +40,30 @@ export class RingReader {
 
   /** Where the next record is, or will be. */
   get offset(): number {
-    return this.#cursor[CursorWord.mine]! & (this.#capacity - 1)
+    return this.#cursor[atMine]! & (this.#capacity - 1)
   }
 
   /** Copies the next message to target[offset…] and returns its length; or `wouldBlock`, `tooLarge`, `corrupt`. */
   popInto(target: Uint8Array, offset: number): number {
-    const mine = this.#cursor[CursorWord.mine]!
-    let left = (this.#cursor[CursorWord.peers]! - mine) | 0
+    const mine = this.#cursor[atMine]!
+    let left = (this.#cursor[atPeers]! - mine) | 0
     const asked = left === 0
     if (asked) {
       left = this.available()
-      if (left <= 0) return left === 0 ? Outcome.wouldBlock : left
+      if (left <= 0) return left === 0 ? wouldBlock : left
     }
     const at = mine & (this.#capacity - 1)
     const length = this.lengthAt(at, left)
     if (length < 0) return this.#native.popInto(target, offset) // which judges again
-    if (length > target.length - offset) return Outcome.tooLarge
+    if (length > target.length - offset) return tooLarge
     this.#copy(at + recordHeaderBytes, length, target, offset)
     const bytes = recordBytes(length)
     if (!this.#store(mine, bytes, 1)) {
       this.#native.release(bytes, 1)
     } else if (
       asked
-        ? peerSleepsNow(this.#control, ControlWord.producerParked)
-        : peerSleeps(this.#control, ControlWord.producerParked)
+        ? peerSleepsNow(this.#control, atProducerParked)
+        : peerSleeps(this.#control, atProducerParked)
     ) {
       this.#native.wake()
     }
@@ -70,16 +72,16 @@ export class RingReader {
 
   /** Bytes of records that are there, or `corrupt`. Asks the producer. */
   available(): number {
-    const mine = this.#cursor[CursorWord.mine]!
-    const known = this.#cursor[CursorWord.peers]!
-    const written = Atomics.load(this.#control, ControlWord.writePosition)
+    const mine = this.#cursor[atMine]!
+    const known = this.#cursor[atPeers]!
+    const written = Atomics.load(this.#control, atWritePosition)
     if (written === known) return (known - mine) | 0
     // Only forward, only as far as there was room, and on a record's boundary. Else native code has the
     // last word, which sees all 64 bits.
     const plausible =
       (written - known) >>> 0 <= this.#capacity - ((known - mine) | 0) && (written & 7) === 0
     if (!plausible || carries(known, written)) return this.#native.available()
-    this.#cursor[CursorWord.peers] = written
+    this.#cursor[atPeers] = written
     return (written - mine) | 0
   }
 
@@ -95,22 +97,21 @@ export class RingReader {
 
   /** Gives the memory of records back. */
   release(bytes: number, messages: number): void {
-    if (!this.#store(this.#cursor[CursorWord.mine]!, bytes, messages))
-      this.#native.release(bytes, messages)
-    else if (peerSleeps(this.#control, ControlWord.producerParked)) this.#native.wake()
+    if (!this.#store(this.#cursor[atMine]!, bytes, messages)) this.#native.release(bytes, messages)
+    else if (peerSleeps(this.#control, atProducerParked)) this.#native.wake()
   }
 
   /** False where a high half changes. */
   #store(mine: number, bytes: number, messages: number): boolean {
     const control = this.#control
     const next = (mine + bytes) | 0
-    const before = control[ControlWord.received]!
+    const before = control[atReceived]!
     const received = (before + messages) | 0
     if (carries(mine, next) || carries(before, received)) return false
-    control[ControlWord.received] = received
-    if (plainStores) control[ControlWord.readPosition] = next
-    else Atomics.store(control, ControlWord.readPosition, next)
-    this.#cursor[CursorWord.mine] = next
+    control[atReceived] = received
+    if (plainStores) control[atReadPosition] = next
+    else Atomics.store(control, atReadPosition, next)
+    this.#cursor[atMine] = next
     return true
   }
 

@@ -1,16 +1,18 @@
 // The producer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
-import { Outcome, type NativeQueueProducer } from '../base/native.js'
+import type { NativeQueueProducer } from '../base/native.js'
+import { carries, peerSleeps, peerSleepsNow, plainStores, recordBytes } from './ring.js'
 import {
-  carries,
-  ControlWord,
-  CursorWord,
-  peerSleeps,
-  peerSleepsNow,
-  plainStores,
-  recordBytes,
+  atConsumerParked,
+  atMine,
+  atPeers,
+  atReadPosition,
+  atSent,
+  atWritePosition,
   recordHeaderBytes,
-} from './ring.js'
+  tooLarge,
+  wouldBlock,
+} from './ring-layout.js'
 
 export class RingWriter {
   /** The records, as bytes. */
@@ -35,7 +37,7 @@ export class RingWriter {
   /** Sends one message: 0, or `wouldBlock`, `tooLarge`, `corrupt`. */
   push(message: Uint8Array): number {
     const length = message.length
-    if (length > this.#capacity - recordHeaderBytes) return Outcome.tooLarge
+    if (length > this.#capacity - recordHeaderBytes) return tooLarge
     const needed = recordBytes(length)
     const at = this.reserve(needed)
     if (at < 0) return at
@@ -43,30 +45,30 @@ export class RingWriter {
     this.bytes.set(message, at + recordHeaderBytes)
     this.putHeader(at, length)
     if (!this.#store(needed, 1)) return this.#native.publish(needed, 1)
-    if (peerSleepsNow(this.#control, ControlWord.consumerParked)) this.#native.wake()
+    if (peerSleepsNow(this.#control, atConsumerParked)) this.#native.wake()
     return 0
   }
 
   /** Where the next record goes, if there is room for so many bytes of records; or `wouldBlock`, `corrupt`. */
   reserve(needed: number): number {
-    const mine = this.#cursor[CursorWord.mine]!
-    if (this.#capacity - ((mine - this.#cursor[CursorWord.peers]!) | 0) < needed) {
+    const mine = this.#cursor[atMine]!
+    if (this.#capacity - ((mine - this.#cursor[atPeers]!) | 0) < needed) {
       const room = this.room()
-      if (room < needed) return room < 0 ? room : Outcome.wouldBlock
+      if (room < needed) return room < 0 ? room : wouldBlock
     }
     return mine & (this.#capacity - 1)
   }
 
   /** Bytes of records that there is room for, or `corrupt`. Asks the consumer. */
   room(): number {
-    const mine = this.#cursor[CursorWord.mine]!
-    const known = this.#cursor[CursorWord.peers]!
-    const read = Atomics.load(this.#control, ControlWord.readPosition)
+    const mine = this.#cursor[atMine]!
+    const known = this.#cursor[atPeers]!
+    const read = Atomics.load(this.#control, atReadPosition)
     // Only forward, only as far as was written, and on a record's boundary. Else native code has the last
     // word, which sees all 64 bits.
     const plausible = (read - known) >>> 0 <= (mine - known) >>> 0 && (read & 7) === 0
     if (!plausible || carries(known, read)) return this.#native.room()
-    this.#cursor[CursorWord.peers] = read
+    this.#cursor[atPeers] = read
     return this.#capacity - ((mine - read) | 0)
   }
 
@@ -80,21 +82,21 @@ export class RingWriter {
   /** Makes records visible that were laid down where `reserve` said. */
   publish(bytes: number, messages: number): void {
     if (!this.#store(bytes, messages)) this.#native.publish(bytes, messages)
-    else if (peerSleeps(this.#control, ControlWord.consumerParked)) this.#native.wake()
+    else if (peerSleeps(this.#control, atConsumerParked)) this.#native.wake()
   }
 
   /** False where a high half changes. */
   #store(bytes: number, messages: number): boolean {
     const control = this.#control
-    const mine = this.#cursor[CursorWord.mine]!
+    const mine = this.#cursor[atMine]!
     const next = (mine + bytes) | 0
-    const before = control[ControlWord.sent]!
+    const before = control[atSent]!
     const sent = (before + messages) | 0
     if (carries(mine, next) || carries(before, sent)) return false
-    control[ControlWord.sent] = sent
-    if (plainStores) control[ControlWord.writePosition] = next
-    else Atomics.store(control, ControlWord.writePosition, next)
-    this.#cursor[CursorWord.mine] = next
+    control[atSent] = sent
+    if (plainStores) control[atWritePosition] = next
+    else Atomics.store(control, atWritePosition, next)
+    this.#cursor[atMine] = next
     return true
   }
 }

@@ -19,29 +19,12 @@
 // side cannot have the light fence, Atomics.store and Atomics.load, both sequentially consistent, are the full one.
 
 import { native, runsOnV8 } from '../base/native.js'
-
-/** Each message takes this many bytes more than its length, rounded up to a multiple of it. */
-export const recordHeaderBytes = 8
+import { recordHeaderBytes, toNeedsFence } from './ring-layout.js'
 
 /** What a message takes of the ring, which has 2^30 bytes at most: longer ones have to be refused before. */
 export function recordBytes(length: number): number {
   return (length + recordHeaderBytes + 7) & ~7
 }
-
-/** Indices of 32-bit words in `layout::RingControl`; of a position the low half. */
-export const ControlWord = {
-  writePosition: 0,
-  sent: 2,
-  readPosition: 32,
-  received: 34,
-  consumerParked: 64,
-  producerParked: 96,
-} as const
-/** In a wait line, from `parked`. */
-const needsFence = 1
-
-/** Indices of 32-bit words in `RingCursor`: the low halves of the own position and of the peer's. */
-export const CursorWord = { mine: 0, peers: 2 } as const
 
 /** May a position be published by an ordinary store? */
 export const plainStores = runsOnV8 && process.arch === 'x64' && native.asymmetricFence
@@ -53,11 +36,13 @@ export function carries(from: number, to: number): boolean {
 
 /** Is a call due that wakes the peer, whose `parked` that is? After a publish. */
 export function peerSleeps(control: Int32Array, parked: number): boolean {
-  return Atomics.load(control, parked) !== 0 || (plainStores && control[parked + needsFence] !== 0)
+  return (
+    Atomics.load(control, parked) !== 0 || (plainStores && control[parked + toNeedsFence] !== 0)
+  )
 }
 
 /** The same, for whoever has called something since it last asked. */
 export function peerSleepsNow(control: Int32Array, parked: number): boolean {
   if (!plainStores) return Atomics.load(control, parked) !== 0
-  return (control[parked]! | control[parked + needsFence]!) !== 0
+  return (control[parked]! | control[parked + toNeedsFence]!) !== 0
 }

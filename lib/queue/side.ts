@@ -5,7 +5,7 @@ import { Outcome, peerStates, type NativeQueueSide } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
 import type { PeerState } from './spsc-queue.js'
 import { WaitingRoom } from '../base/waiting.js'
-import { recordHeaderBytes } from './ring.js'
+import { recordHeaderBytes } from './ring-layout.js'
 
 export abstract class QueueSide<Native extends NativeQueueSide, Ring extends object> {
   /** The name it was opened by. */

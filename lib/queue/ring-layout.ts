@@ -1,0 +1,26 @@
+// Where things are in a ring, for JavaScript. Each number is a constant of its own, in a file with nothing else
+// in it: those the bundler writes into the code that uses them. As properties of an object they took as long as
+// all the rest of a push.
+
+import type { Outcome } from '../base/native.js'
+
+/** Each message takes this many bytes more than its length, rounded up to a multiple of it. */
+export const recordHeaderBytes = 8
+
+/** Indices of 32-bit words in `layout::RingControl`; of a position the low half. */
+export const atWritePosition = 0
+export const atSent = 2
+export const atReadPosition = 32
+export const atReceived = 34
+export const atConsumerParked = 64
+export const atProducerParked = 96
+/** Where a sleeper says that it cannot have the light fence: so many words after `parked`. */
+export const toNeedsFence = 1
+
+/** Indices of 32-bit words in `RingCursor`: the low halves of the own position and of the peer's. */
+export const atMine = 0
+export const atPeers = 2
+
+/** As `Outcome` has it; that is a property of an object. */
+export const wouldBlock: typeof Outcome.wouldBlock = -1
+export const tooLarge: typeof Outcome.tooLarge = -2

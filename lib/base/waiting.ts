@@ -58,6 +58,9 @@ export class WaitingRoom implements Sleeper {
   /** Nothing if every wait is to spin. */
   readonly #spinning: Gamble | undefined
   readonly #waiters: Waiter[] = []
+  #inTurn = 0
+  /** Are there waits that later calls must not overtake? A field, because every call asks; only written here. */
+  occupied = false
 
   #state: 'idle' | 'polling' | 'parked' = 'idle'
   #refed = true
@@ -85,11 +88,6 @@ export class WaitingRoom implements Sleeper {
     this.#spinMs = tuning.spin
     this.#spinning = tuning.adaptiveSpin ? new Gamble() : undefined
     waiter.wakeToken(this.#token)
-  }
-
-  /** Are there waits that later calls must not overtake? */
-  get occupied(): boolean {
-    return this.#waiters.length > 0 && this.#waiters.some((waiter) => waiter.inTurn)
   }
 
   /**
@@ -128,10 +126,7 @@ export class WaitingRoom implements Sleeper {
     return new Promise<T>((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined
       const giveUp = (error: () => Error) => {
-        const at = this.#waiters.indexOf(waiter)
-        if (at < 0) return
-        this.#waiters.splice(at, 1)
-        waiter.stop()
+        if (!this.#remove(waiter)) return
         try {
           givenUp?.()
           reject(error())
@@ -160,7 +155,7 @@ export class WaitingRoom implements Sleeper {
         timer.unref() // whether the loop stays alive is for #holdLoop to say
       }
       signal?.addEventListener('abort', onAbort, { once: true })
-      this.#waiters.push(waiter)
+      this.#add(waiter)
       this.#holdLoop()
       if (this.#state === 'idle') this.#begin()
     })
@@ -199,8 +194,8 @@ export class WaitingRoom implements Sleeper {
         this.#evictedBy = error // by what the attempt throws, which tells more
         return
       }
-      for (const waiter of this.#waiters.splice(0)) {
-        waiter.stop()
+      for (const waiter of [...this.#waiters]) {
+        this.#remove(waiter)
         waiter.reject(error)
       }
     }
@@ -278,7 +273,7 @@ export class WaitingRoom implements Sleeper {
     if (this.damage() !== undefined) return
     onWakeOf(this.#token, this.#wake)
     const parked = this.#native.park()
-    if (parked === true && !carefully && this.#waiters.every(({ inTurn }) => inTurn)) {
+    if (parked === true && !carefully && this.#inTurn === this.#waiters.length) {
       this.#serve(false)
       if (this.#waiters.length === 0) this.#settle()
       else this.#rest()
@@ -391,10 +386,21 @@ export class WaitingRoom implements Sleeper {
     this.evict(error)
   }
 
-  #remove(waiter: Waiter): void {
-    waiter.stop()
+  #add(waiter: Waiter): void {
+    this.#waiters.push(waiter)
+    if (!waiter.inTurn) return
+    this.#inTurn++
+    this.occupied = true
+  }
+
+  /** False if it does not wait any more. */
+  #remove(waiter: Waiter): boolean {
     const at = this.#waiters.indexOf(waiter)
-    if (at >= 0) this.#waiters.splice(at, 1)
+    if (at < 0) return false
+    this.#waiters.splice(at, 1)
+    waiter.stop()
+    if (waiter.inTurn) this.occupied = --this.#inTurn > 0
+    return true
   }
 
   /** Back to idle if nobody waits any more. */

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 
 import type { Measured } from './measured.js'
 import type { Parameters } from './parameters.js'
+import { pinThread } from './pin-thread.js'
 
 interface Case {
   readonly lead: (parameters: Parameters, follower: ChildProcess) => Promise<Measured>
@@ -18,6 +19,9 @@ interface Case {
 const [caseName = '', role = '', json = '{}'] = process.argv.slice(2)
 const parameters = JSON.parse(json) as Parameters
 const { lead, follow } = (await import(`../cases/${caseName}.js`)) as Case
+
+const { threadCores } = parameters
+if (threadCores !== undefined) pinThread(threadCores[role === 'follow' ? 1 : 0])
 
 if (role === 'follow') {
   // A follower must not outlive a leader that was ended.

@@ -11,6 +11,21 @@ export const tripsPerSample = 16
 /** Processes pass theirs; 0 stands for threads of this process. */
 type Pid = number
 
+/**
+ * Says when it is enough: after so many milliseconds, and on a busy machine when we have had most of a core for as
+ * long, because code that has not run does not get warm. But not for ever: what waits uses little of it.
+ */
+function warming(milliseconds: number): () => boolean {
+  const start = performance.now()
+  const before = process.cpuUsage()
+  return () => {
+    const elapsed = performance.now() - start
+    if (elapsed < milliseconds) return false
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / 1e3 >= 0.6 * milliseconds || elapsed >= 2.5 * milliseconds
+  }
+}
+
 /** Awaits round trips one after another, each timed. */
 export async function trips(
   { check, count, warmUp, stretch }: Parameters,
@@ -22,8 +37,8 @@ export async function trips(
     while (sequence < count) await trip(sequence++)
     return checked
   }
-  const warm = performance.now() + warmUp
-  while (performance.now() < warm || sequence < 3) await trip(sequence++)
+  const isWarm = warming(warmUp)
+  while (!isWarm() || sequence < 3) await trip(sequence++)
   const first = sequence
   const cpu = new CpuTime(follower)
   const stopwatch = new Stopwatch()
@@ -47,8 +62,8 @@ export function spinningTrips(
     return checked
   }
   let sequence = 0
-  const warm = performance.now() + warmUp
-  while (performance.now() < warm) someTrips(sequence, (sequence += tripsPerSample))
+  const isWarm = warming(warmUp)
+  while (!isWarm()) someTrips(sequence, (sequence += tripsPerSample))
   const first = sequence
   const cpu = new CpuTime(follower)
   const stopwatch = new Stopwatch(tripsPerSample)
@@ -77,8 +92,8 @@ export async function stream(
     await flushed()
     return checked
   }
-  const warm = performance.now() + warmUp
-  while (performance.now() < warm) await send(sequence, (sequence += block))
+  const isWarm = warming(warmUp)
+  while (!isWarm()) await send(sequence, (sequence += block))
   await flushed()
   const first = sequence
   const cpu = new CpuTime(follower)

@@ -12,8 +12,13 @@ export interface Parameters {
   readonly stretch: number
   /** How often, where a case has no stretch of time; and how many messages are checked. */
   readonly count: number
-  /** Where the second process of the measurement is pinned. */
+  /** Where the second process is pinned, with all its threads. */
   readonly followerCore?: number
+  /**
+   * Where the threads that do the work are pinned, of the leading side and of the following one. The engine's own
+   * threads, which compile and collect, are left alone: on the core of one that spins they would get half of it.
+   */
+  readonly threadCores?: readonly [number, number]
 
   /** How both sides wait; which way is natural depends on the case. */
   readonly wait?: 'spin' | 'block' | 'event-loop'

@@ -9,8 +9,9 @@ import { payload } from './content.js'
 import type { Measured } from './measured.js'
 import type { Parameters } from './parameters.js'
 import { peer, type ShmTypedArray } from './peer.js'
+import { pinThread } from './pin-thread.js'
 import { WordRing, ringWords } from './word-ring.js'
-import { inWorker, pinThread, startWorker } from './worker.js'
+import { inWorker, startWorker } from './worker.js'
 
 export interface RingTask {
   readonly role: 'lead' | 'follow'
@@ -25,8 +26,8 @@ const slotWords = ({ bytes }: Parameters) => bytes / 4
 
 /** To be called first, by both sides. */
 export function rings({ role, parameters, memory }: RingTask): { there: WordRing; back: WordRing } {
-  const { followerCore } = parameters
-  if (!isMainThread && role === 'follow' && followerCore !== undefined) pinThread(followerCore)
+  const { threadCores } = parameters
+  if (!isMainThread && role === 'follow' && threadCores !== undefined) pinThread(threadCores[1])
   const size = slotWords(parameters)
   const words = ringWords(slots, size)
   return {

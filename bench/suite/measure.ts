@@ -43,16 +43,17 @@ async function runProgram(
 }
 
 async function runCase(work: CaseWork, cores: Cores, times: Times): Promise<Measured> {
-  const core = followerCore(cores)
   const parameters: Parameters = {
     name: `bench.${String(process.pid)}.${String(measurements++)}`,
     bytes: 0,
     count: checkedMessages,
     ...work.parameters,
     ...times,
-    ...(core === undefined ? {} : { followerCore: core }),
+    ...(cores === 'one core' ? { followerCore: 0 } : {}),
+    ...(cores === 'two cores' ? { threadCores: [0, 1] } : {}),
   }
-  const command = [...pinned(cores), process.execPath, side, work.case, 'lead']
+  const prefix = cores === 'one core' ? pinned(cores) : []
+  const command = [...prefix, process.execPath, side, work.case, 'lead']
   const leader = spawn(command[0]!, [...command.slice(1), JSON.stringify(parameters)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })

@@ -267,7 +267,7 @@ class FrameWriter {
     std::uint32_t epoch = 0;  // of the reader we know; 0: none yet
     bool fresh = false;       // that reader has not been told which frame was its first
     layout::Policy policy = layout::Policy::wait;
-    std::uint64_t depth = 0;
+    std::uint64_t depth = 1;  // the least there is, until we know
   };
 
   // Its holder needs microseconds; one that needs longer is stopped, and must not hold us up.

@@ -9,6 +9,7 @@ import { Content, payload } from '../side/content.js'
 import type { Measured } from '../side/measured.js'
 import { stream } from '../side/measuring.js'
 import type { Parameters } from '../side/parameters.js'
+import { leaveAlone } from '../side/patience.js'
 
 type Send = (from: number, to: number) => Promise<void> | void
 
@@ -80,7 +81,7 @@ function takeSingly(consumer: QueueConsumer, content: Content, { bytes }: Parame
   const target = payload(bytes)
   for (let i = 0; ; i++) {
     let length: number
-    while ((length = consumer.tryPopInto(target)) < 0);
+    while ((length = consumer.tryPopInto(target)) < 0) leaveAlone()
     if (length !== bytes) return
     content.read(target, i)
   }
@@ -93,7 +94,9 @@ function takeInPlace(consumer: QueueConsumer, content: Content, { bytes }: Param
     if (length === bytes) content.read(ring, state.sequence++, offset, length)
     else state.ended = true
   }
-  while (!state.ended) consumer.drainRaw(read, Infinity)
+  while (!state.ended) {
+    if (consumer.drainRaw(read, Infinity) === 0) leaveAlone()
+  }
 }
 
 async function takeWaiting(

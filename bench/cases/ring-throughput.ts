@@ -8,6 +8,7 @@ import { Content } from '../side/content.js'
 import type { Measured } from '../side/measured.js'
 import { stream } from '../side/measuring.js'
 import type { Parameters } from '../side/parameters.js'
+import { leaveAlone } from '../side/patience.js'
 import { leadWorkers, ringMessage, rings, type RingTask } from '../side/word-rings.js'
 import { reply } from '../side/worker.js'
 
@@ -36,14 +37,6 @@ export async function send(task: RingTask): Promise<Measured> {
   while (!there.tryPush(words));
   return measured
 }
-
-/** Looking all the time takes the cache line with the position away from the sender again and again. */
-function leaveAlone(): void {
-  for (let i = 0; i < patience; i++) spun = (spun + i) | 0
-}
-/** About a microsecond: what was fastest. */
-const patience = 3000
-let spun = 0
 
 export function take(task: RingTask): void {
   const { there } = rings(task)

@@ -28,7 +28,7 @@ export function block<T>(
   const timeout = duration(options, 'timeout', Infinity)
   let spin = duration(options, 'spin', 0.05)
   const first = attempt(false)
-  if (first !== undefined) return first
+  if (first !== undefined) return first ?? (undefined as T)
   const end = performance.now() + timeout
   try {
     for (;;) {
@@ -37,13 +37,14 @@ export function block<T>(
       const left = end - performance.now()
       if (left <= 0) {
         const last = attempt(true)
-        if (last !== undefined) return last
+        if (last !== undefined) return last ?? (undefined as T)
         givenUp?.()
         throw timeoutError(what, timeout)
       }
       const stirred = wait(spin, left)
-      const result = attempt(!stirred) ?? (stirred ? attempt(true) : undefined)
-      if (result !== undefined) return result
+      let result = attempt(!stirred)
+      if (result === undefined && stirred) result = attempt(true)
+      if (result !== undefined) return result ?? (undefined as T)
       if (!stirred) spin = 0 // the budget is spent; only sleep from now on
     }
   } finally {

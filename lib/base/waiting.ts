@@ -17,10 +17,10 @@ import { atTurn, paced, turnIsDue } from './pace.js'
 import { endSleep, watchSleep, type Sleeper } from './safety-look.js'
 
 /**
- * Tries to finish a wait: the result, or `undefined` to go on waiting; throwing ends it, too. `thorough`
- * looks also ask how the peer is doing, which costs a system call.
+ * Tries to finish a wait: the result, `undefined` to go on waiting, or `null` to end it with `undefined`; throwing
+ * ends it, too. `thorough` looks also ask how the peer is doing, which costs a system call.
  */
-export type Attempt<T> = (thorough: boolean) => T | undefined
+export type Attempt<T> = (thorough: boolean) => Exclude<T, undefined> | null | undefined
 
 interface Waiter {
   readonly attempt: Attempt<unknown>
@@ -41,8 +41,8 @@ const longestTimer = 0x7fff_ffff
 /** Memory that was found whole is taken to be so for as long. */
 const wholeMs = 1
 /** Attempts, about a microsecond of them, before a spin first gives way to other threads; then between two times. */
-const firstBurst = sharesProcessor ? 1 : 64
-const laterBursts = sharesProcessor ? 1 : 16
+const firstBurst = sharesProcessor ? 32 : 64
+const laterBursts = sharesProcessor ? 4 : 16
 
 /** The waits of one side of a channel. Those for messages or room are served in order. */
 export class WaitingRoom implements Sleeper {
@@ -121,7 +121,7 @@ export class WaitingRoom implements Sleeper {
     if (signal?.aborted) return Promise.reject(abortedError(signal))
     if (inTurn && this.#waiters.length === 0 && this.#spinMs > 0) {
       const found = this.#spin(attempt)
-      if (found !== undefined) return paced(found)
+      if (found !== undefined) return paced(found ?? (undefined as T))
     }
     return new Promise<T>((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined
@@ -218,9 +218,9 @@ export class WaitingRoom implements Sleeper {
   }
 
   /** Attempts again and again for a few microseconds, if that lately paid. */
-  #spin<T>(attempt: Attempt<T>): T | undefined {
+  #spin<T>(attempt: Attempt<T>): ReturnType<Attempt<T>> {
     if (this.#spinning?.try() === false) return undefined
-    const until = performance.now() + this.#spinMs
+    let until = 0
     for (let burst = firstBurst; ; burst = laterBursts) {
       for (let i = 0; i < burst; i++) {
         const found = attempt(false)
@@ -228,7 +228,9 @@ export class WaitingRoom implements Sleeper {
         this.#spinning?.paid()
         return found
       }
-      if (performance.now() >= until) break
+      const now = performance.now()
+      if (until === 0) until = now + this.#spinMs
+      else if (now >= until) break
       // Whoever else could run may be the one we wait for.
       native.yieldProcessor()
     }
@@ -367,7 +369,7 @@ export class WaitingRoom implements Sleeper {
         continue
       }
       this.#remove(waiter)
-      settle(waiter.resolve, result)
+      settle(waiter.resolve, result ?? undefined)
       served = true
     }
   }

@@ -86,7 +86,6 @@ export interface FrameReaderStats {
   readonly held: number
 }
 
-const ended = Symbol('ended')
 const { wouldBlock } = Outcome
 
 /**
@@ -116,12 +115,9 @@ export class FrameReader {
   // Made once, so that a wait costs no closure.
   readonly #next = (): Frame | undefined => this.tryReceive()
   readonly #newest = (): Frame | undefined => this.latest()
-  readonly #nextOrEnd: Attempt<Frame | typeof ended> = (thorough) =>
-    (this.#found = this.#look(thorough, this.#next))
-  readonly #newestOrEnd: Attempt<Frame | typeof ended> = (thorough) =>
-    (this.#found = this.#look(thorough, this.#newest))
-  /** What the last attempt of a wait came to. */
-  #found: unknown
+  readonly #nextOrEnd: Attempt<Frame | undefined> = (thorough) => this.#look(thorough, this.#next)
+  readonly #newestOrEnd: Attempt<Frame | undefined> = (thorough) =>
+    this.#look(thorough, this.#newest)
 
   private constructor(
     name: string,
@@ -247,7 +243,7 @@ export class FrameReader {
         if (damage !== undefined) throw damage
         const left = end - performance.now()
         const found = this.#look(true, this.#next)
-        if (found !== undefined) return frameOrEnd(found)
+        if (found !== undefined) return found ?? undefined
         if (left <= 0) throw timeoutError(this.#what, timeout)
         this.#native.wait(spin, left)
       }
@@ -300,7 +296,7 @@ export class FrameReader {
 
   #wait(
     look: () => Frame | undefined,
-    lookOrEnd: Attempt<Frame | typeof ended>,
+    lookOrEnd: Attempt<Frame | undefined>,
     options?: WaitOptions,
   ): Promise<Frame | undefined> {
     try {
@@ -308,19 +304,14 @@ export class FrameReader {
         const now = look()
         if (now !== undefined) return paced(now)
       }
-      this.#found = undefined
-      const waiting = this.#room.wait(this.#what, lookOrEnd, options)
-      const frame = this.#found
-      this.#found = undefined
-      // Found at once: no other promise for a frame.
-      return frame instanceof Frame ? (waiting as Promise<Frame>) : waiting.then(frameOrEnd)
+      return this.#room.wait(this.#what, lookOrEnd, options)
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
-  /** `look`, and if there is nothing, whether there ever will be. */
-  #look(thorough: boolean, look: () => Frame | undefined): Frame | typeof ended | undefined {
+  /** `look`, and if there is nothing, whether there ever will be; `null` if not. */
+  #look(thorough: boolean, look: () => Frame | undefined): Frame | null | undefined {
     const found = look()
     if (found !== undefined || !thorough) return found
     if (this.#native.excluded()) {
@@ -332,7 +323,7 @@ export class FrameReader {
     // It may have published between our look and its leaving.
     const last = look()
     if (last !== undefined) return last
-    if (peer === 'closed') return ended
+    if (peer === 'closed') return null
     throw new MillraceError(
       'ERR_MILLRACE_PEER_GONE',
       `the writer of frame channel '${this.name}' (pid ${String(this.peerPid)}) died; everything it ` +
@@ -427,8 +418,4 @@ class Keeper implements FrameKeeper {
     this.#ownBuffers?.delete(buffer)
     native.detach(buffer)
   }
-}
-
-function frameOrEnd(result: Frame | typeof ended): Frame | undefined {
-  return result === ended ? undefined : result
 }

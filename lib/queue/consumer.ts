@@ -5,6 +5,7 @@ import { MillraceError } from '../base/errors.js'
 import { Outcome, type NativeQueueConsumer } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
 import { paced } from '../base/pace.js'
+import type { Attempt } from '../base/waiting.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import { RingReader } from './ring-reader.js'
@@ -19,9 +20,6 @@ const sliceMs = 5
 const leastSlice = 16
 const sparsestLook = 256
 
-/** What a wait for a message can end with besides a message. */
-const ended = Symbol('ended')
-
 /** The receiving side of a queue, from `SpscQueue.consumer`. */
 export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   #slab = Buffer.alloc(0)
@@ -30,6 +28,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   /** What `drainRaw` shows. */
   #whole: Buffer | undefined
   #draining = false
+  readonly #what: string
   /** What a callback of `drain` has been given so far, and was not released yet. */
   #inHandBytes = 0
   #inHand = 0
@@ -37,6 +36,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   /** @internal */
   constructor(name: string, native: NativeQueueConsumer, tuning: Tuning) {
     super(name, 'consumer', native, tuning)
+    this.#what = `a message in queue '${name}'`
   }
 
   /**
@@ -108,9 +108,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
         const message = this.tryPop()
         if (message !== undefined) return paced(message)
       }
-      return this.room
-        .wait(`a message in queue '${this.name}'`, this.#attempt, options)
-        .then(messageOrEnd)
+      return this.room.wait(this.#what, this.#attempt, options)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -122,14 +120,8 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    */
   popSync(options: BlockingOptions = {}): Buffer | undefined {
     if (this.room.occupied) throw this.#busy('earlier pops are waiting; await those first')
-    return messageOrEnd(
-      block(
-        this.room,
-        `a message in queue '${this.name}'`,
-        options,
-        this.#attempt,
-        (spin, timeout) => this.native.wait(spin, timeout),
-      ),
+    return block(this.room, this.#what, options, this.#attempt, (spin, timeout) =>
+      this.native.wait(spin, timeout),
     )
   }
 
@@ -230,7 +222,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
           `a message in queue '${this.name}'`,
           (thorough) => {
             const end = this.#lookAround(thorough, () => (this.#isReadable() ? true : undefined))
-            return end === ended ? false : end
+            return end === null ? false : end
           },
           options,
         )
@@ -249,11 +241,13 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     }
   }
 
-  readonly #attempt = (thorough: boolean): Buffer | typeof ended | undefined =>
-    this.#lookAround(thorough, () => this.tryPop())
+  // Made once, so that a wait costs no closure.
+  readonly #next = () => this.tryPop()
+  readonly #attempt: Attempt<Buffer | undefined> = (thorough) =>
+    this.#lookAround(thorough, this.#next)
 
-  /** `look`, and if there is nothing, whether there ever will be. */
-  #lookAround<T>(thorough: boolean, look: () => T | undefined): T | typeof ended | undefined {
+  /** `look`, and if there is nothing, whether there ever will be; `null` if not. */
+  #lookAround<T>(thorough: boolean, look: () => T | undefined): T | null | undefined {
     const found = look()
     if (found !== undefined || !thorough) return found
     const { peer } = this
@@ -261,7 +255,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     // It may have published between our look and its leaving.
     const last = look()
     if (last !== undefined) return last
-    if (peer === 'closed') return ended
+    if (peer === 'closed') return null
     throw this.goneError()
   }
 
@@ -336,8 +330,4 @@ function asTarget(target: ArrayBufferView): Uint8Array {
     'ERR_MILLRACE_INVALID_ARGUMENT',
     'the target must be a Buffer, a typed array or a DataView',
   )
-}
-
-function messageOrEnd(result: Buffer | typeof ended): Buffer | undefined {
-  return result === ended ? undefined : result
 }

@@ -1,7 +1,7 @@
 // The producer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
 import type { NativeQueueProducer } from '../base/native.js'
-import { carries, peerSleeps, peerSleepsNow, plainStores, recordBytes } from './ring.js'
+import { carries, peerSleeps, plainStores, recordBytes } from './ring.js'
 import {
   atConsumerParked,
   atMine,
@@ -13,11 +13,14 @@ import {
   tooLarge,
   wouldBlock,
 } from './ring-layout.js'
+import { copyWords, WordMemory } from './word-copy.js'
 
 export class RingWriter {
   /** The records, as bytes. */
   readonly bytes: Uint8Array
   readonly #words: Int32Array
+  readonly #longs: BigInt64Array
+  readonly #memory = new WordMemory()
   readonly #control: Int32Array
   readonly #cursor: Int32Array
   readonly #native: NativeQueueProducer
@@ -28,6 +31,7 @@ export class RingWriter {
     const buffer = native.buffer()
     this.bytes = new Uint8Array(buffer)
     this.#words = new Int32Array(buffer)
+    this.#longs = new BigInt64Array(buffer)
     this.#control = new Int32Array(native.control())
     this.#cursor = new Int32Array(native.cursor())
     this.#native = native
@@ -41,11 +45,15 @@ export class RingWriter {
     const needed = recordBytes(length)
     const at = this.reserve(needed)
     if (at < 0) return at
-    // First, because it throws if somebody has taken the buffer away (`transfer`).
-    this.bytes.set(message, at + recordHeaderBytes)
+    const words = this.#memory.of(message, length)
+    if (words.length << 3 === length && length > 0) {
+      copyWords(words, 0, this.#longs, (at + recordHeaderBytes) >> 3, words.length)
+    } else {
+      this.bytes.set(message, at + recordHeaderBytes)
+    }
     this.putHeader(at, length)
     if (!this.#store(needed, 1)) return this.#native.publish(needed, 1)
-    if (peerSleepsNow(this.#control, atConsumerParked)) this.#native.wake()
+    if (peerSleeps(this.#control, atConsumerParked)) this.#native.wake()
     return 0
   }
 

@@ -7,7 +7,7 @@ import type { Tuning, WaitOptions } from '../base/options.js'
 import { paced } from '../base/pace.js'
 import type { Attempt } from '../base/waiting.js'
 import { recordBytes } from './ring.js'
-import { recordHeaderBytes, wouldBlock } from './ring-layout.js'
+import { recordHeaderBytes } from './ring-layout.js'
 import { RingReader } from './ring-reader.js'
 import { QueueSide } from './side.js'
 
@@ -75,15 +75,6 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    *   `CLOSED`, `CORRUPT`, `INVALID_ARGUMENT`
    */
   tryPopInto(target: ArrayBufferView): number {
-    const { ring } = this
-    if (ring !== undefined && !this.#draining && target instanceof Uint8Array) {
-      const length = ring.popInto(target, 0)
-      if (length >= wouldBlock) return length
-    }
-    return this.#popIntoAnyhow(target)
-  }
-
-  #popIntoAnyhow(target: ArrayBufferView): number {
     this.#assertNotDraining()
     const length = this.#popInto(asTarget(target), 0)
     if (length >= Outcome.wouldBlock) return length

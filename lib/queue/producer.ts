@@ -6,7 +6,7 @@ import { Outcome, type NativeQueueProducer } from '../base/native.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
 import { paced } from '../base/pace.js'
 import { recordBytes } from './ring.js'
-import { recordHeaderBytes, wouldBlock } from './ring-layout.js'
+import { recordHeaderBytes } from './ring-layout.js'
 import { RingWriter } from './ring-writer.js'
 import { QueueSide } from './side.js'
 
@@ -41,21 +41,6 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    * @throws MillraceError `TOO_LARGE`, `CLOSED`, `BUSY` (a reservation is open), `CORRUPT`
    */
   tryPush(message: MessageSource): boolean {
-    const { ring } = this
-    if (
-      ring !== undefined &&
-      message instanceof Uint8Array &&
-      this.#reservation === undefined &&
-      !this.room.occupied
-    ) {
-      const outcome = ring.push(message)
-      if (outcome === 0) return true
-      if (outcome === wouldBlock) return false
-    }
-    return this.#pushAnyhow(message)
-  }
-
-  #pushAnyhow(message: MessageSource): boolean {
     if (this.#reservation !== undefined) throw this.#busy()
     if (this.room.occupied) return false
     return this.#pushNow(asBytes(message))

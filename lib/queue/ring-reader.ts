@@ -45,21 +45,12 @@ export class RingReader {
 
   /** Copies the next message to target[offset…] and returns its length; or `wouldBlock`, `tooLarge`, `corrupt`. */
   popInto(target: Uint8Array, offset: number): number {
-    const cursor = this.#cursor
-    const mine = cursor[atMine]!
-    let left = (cursor[atPeers]! - mine) | 0
+    const mine = this.#cursor[atMine]!
+    let left = (this.#cursor[atPeers]! - mine) | 0
     const asked = left === 0
     if (asked) {
-      // As available() does it, which has the last word on everything but the usual.
-      const written = Atomics.load(this.#control, atWritePosition)
-      if (written === mine) return wouldBlock
-      left = (written - mine) | 0
-      if (left > 0 && left <= this.#capacity && (left & 7) === 0 && !carries(mine, written)) {
-        cursor[atPeers] = written
-      } else {
-        left = this.available()
-        if (left <= 0) return left === 0 ? wouldBlock : left
-      }
+      left = this.available()
+      if (left <= 0) return left === 0 ? wouldBlock : left
     }
     const at = mine & (this.#capacity - 1)
     const length = this.lengthAt(at, left)

@@ -4,9 +4,8 @@
 // are in a hurry.
 
 import { runsOnV8 } from '../base/native.js'
+import { mostByWords } from './ring-layout.js'
 
-/** From here on `set` is quicker. */
-const mostByWords = 256
 /** Bytes up to this length are remembered: they are kept from being collected. */
 const mostRemembered = 64 * 1024
 
@@ -19,9 +18,9 @@ export class WordMemory {
 
   /** The whole words of `bytes`, if copying so many by words is worth it; perhaps fewer than there are. */
   of(bytes: Uint8Array, length: number): BigInt64Array {
-    if (!runsOnV8 || length > mostByWords || length < 8) return none
+    if (length > mostByWords || length < 8) return none
     if (bytes === this.#bytes) return (this.#words ??= wordsOf(bytes))
-    this.#bytes = bytes.length <= mostRemembered ? bytes : undefined
+    this.#bytes = runsOnV8 && bytes.length <= mostRemembered ? bytes : undefined
     this.#words = undefined
     return none
   }

@@ -4,6 +4,7 @@
 import { CpuTime } from './cpu-time.js'
 import { checked, Stopwatch, type Measured } from './measured.js'
 import type { Parameters } from './parameters.js'
+import { TurnEveryMillisecond } from './turns.js'
 
 /** Of spinning round trips so many are timed together: one is hardly longer than two looks at the clock. */
 export const tripsPerSample = 16
@@ -72,6 +73,36 @@ export function spinningTrips(
     stopwatch.start()
     someTrips(sequence, (sequence += tripsPerSample))
     now = stopwatch.stop()
+  }
+  return { ...stopwatch.result(), ...cpu.per(sequence - first) }
+}
+
+/** The same, but the event loop has a turn every millisecond, between two samples. */
+export async function spinningTripsInTurns(
+  { check, count, warmUp, stretch }: Parameters,
+  follower: Pid,
+  someTrips: (from: number, to: number) => void,
+): Promise<Measured> {
+  if (check) {
+    someTrips(0, count)
+    return checked
+  }
+  const turns = new TurnEveryMillisecond()
+  let sequence = 0
+  const isWarm = warming(warmUp)
+  while (!isWarm()) {
+    someTrips(sequence, (sequence += tripsPerSample))
+    await turns.turnIfDue()
+  }
+  const first = sequence
+  const cpu = new CpuTime(follower)
+  const stopwatch = new Stopwatch(tripsPerSample)
+  const end = performance.now() + stretch
+  for (let now = 0; now < end;) {
+    stopwatch.start()
+    someTrips(sequence, (sequence += tripsPerSample))
+    now = stopwatch.stop()
+    await turns.turnIfDue()
   }
   return { ...stopwatch.result(), ...cpu.per(sequence - first) }
 }

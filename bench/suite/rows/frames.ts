@@ -23,6 +23,11 @@ function handOvers(): Row[] {
         polling,
       ),
     ]),
+    row(
+      name(large, 'millrace, polled in loops'),
+      ofCase('frame-rtt', { bytes: large, count, wait: 'spin' }),
+      polling,
+    ),
     row(name(large, 'millrace'), ofCase('frame-rtt', { bytes: large, count }), {
       ...waiting,
       cores: 'one core',

@@ -43,7 +43,7 @@ export function take(task: RingTask): void {
   const content = new Content(task.parameters)
   const { bytes, words } = ringMessage(task.parameters)
   for (let i = 0; ; i++) {
-    while (!there.tryPop(words)) leaveAlone()
+    while (!there.tryPop(words)) leaveAlone(task.parameters.bytes)
     if (words[0] === -1) return
     content.read(bytes, i)
   }

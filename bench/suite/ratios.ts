@@ -127,7 +127,8 @@ const required: readonly RatioDefinition[] = [
   },
   {
     name: 'tput64k_vs_memcpy',
-    means: 'bytes a second in 64 KiB messages ÷ two processes that only copy, at the same time',
+    means:
+      'bytes a second in 64 KiB messages, in the middle block of 64, ÷ two processes that only copy at the same time',
     above: spun('throughput 64 KiB: memcpy, two processes'),
     below: spun('throughput 64 KiB: millrace, single'),
     reach: { atLeast: 0.8 },

@@ -98,10 +98,12 @@ std::uint64_t capacity_for(std::size_t bytes) {
   return bytes < 65536 ? 0 : 64 * bytes;
 }
 
-// About a microsecond. Looking all the time would take the cache line with the position away from the
-// producer again and again; the JavaScript rows do the same.
-void leave_alone() {
-  for (int i = 0; i < 32; ++i)
+// About half a microsecond for each KiB of a message, but one at least. Looking all the time would take the
+// cache line with the position away from the producer again and again, and long messages are better read
+// when they have left the producer's own cache; the JavaScript rows do the same.
+void leave_alone(std::size_t bytes) {
+  const std::size_t times = 32 * std::max<std::size_t>(1, bytes >> 10U);
+  for (std::size_t i = 0; i < times; ++i)
     os::spin_hint();
 }
 
@@ -111,7 +113,7 @@ void consume(const std::string& name, std::size_t bytes) {
   for (std::uint64_t expected = 0;; ++expected) {
     Message message = consumer->peek();
     while (message.status == RingStatus::empty) {
-      leave_alone();
+      leave_alone(bytes);
       message = consumer->peek();
     }
     if (message.status == RingStatus::corrupt) fail("corrupt ring");

@@ -81,7 +81,7 @@ function takeSingly(consumer: QueueConsumer, content: Content, { bytes }: Parame
   const target = payload(bytes)
   for (let i = 0; ; i++) {
     let length: number
-    while ((length = consumer.tryPopInto(target)) < 0) leaveAlone(bytes)
+    while ((length = consumer.tryPopInto(target)) < 0) leaveAlone(consumer.capacity)
     if (length !== bytes) return
     content.read(target, i)
   }
@@ -95,7 +95,7 @@ function takeInPlace(consumer: QueueConsumer, content: Content, { bytes }: Param
     else state.ended = true
   }
   while (!state.ended) {
-    if (consumer.drainRaw(read, Infinity) === 0) leaveAlone(bytes)
+    if (consumer.drainRaw(read, Infinity) === 0) leaveAlone(consumer.capacity)
   }
 }
 

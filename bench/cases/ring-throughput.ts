@@ -9,7 +9,7 @@ import type { Measured } from '../side/measured.js'
 import { stream } from '../side/measuring.js'
 import type { Parameters } from '../side/parameters.js'
 import { leaveAlone } from '../side/patience.js'
-import { leadWorkers, ringMessage, rings, type RingTask } from '../side/word-rings.js'
+import { capacityOf, leadWorkers, ringMessage, rings, type RingTask } from '../side/word-rings.js'
 import { reply } from '../side/worker.js'
 
 export async function lead(parameters: Parameters): Promise<Measured> {
@@ -43,7 +43,7 @@ export function take(task: RingTask): void {
   const content = new Content(task.parameters)
   const { bytes, words } = ringMessage(task.parameters)
   for (let i = 0; ; i++) {
-    while (!there.tryPop(words)) leaveAlone(task.parameters.bytes)
+    while (!there.tryPop(words)) leaveAlone(capacityOf(task.parameters))
     if (words[0] === -1) return
     content.read(bytes, i)
   }

@@ -21,7 +21,9 @@ export interface RingTask {
   readonly follower: number
 }
 
-const slots = 4096
+/** Bytes of messages that a ring has room for; by default as many as a queue. */
+export const capacityOf = ({ capacity = 256 * 1024 }: Parameters) => capacity
+const slotsOf = (parameters: Parameters) => capacityOf(parameters) / parameters.bytes
 const slotWords = ({ bytes }: Parameters) => bytes / 4
 
 /** To be called first, by both sides. */
@@ -29,6 +31,7 @@ export function rings({ role, parameters, memory }: RingTask): { there: WordRing
   const { threadCores } = parameters
   if (!isMainThread && role === 'follow' && threadCores !== undefined) pinThread(threadCores[1])
   const size = slotWords(parameters)
+  const slots = slotsOf(parameters)
   const words = ringWords(slots, size)
   return {
     there: new WordRing(memory.subarray(0, words), slots, size),
@@ -42,7 +45,8 @@ export function ringMessage({ bytes }: Parameters): { bytes: Buffer; words: Int3
   return { bytes: message, words: new Int32Array(message.buffer, message.byteOffset, bytes / 4) }
 }
 
-const totalWords = (parameters: Parameters) => 2 * ringWords(slots, slotWords(parameters))
+const totalWords = (parameters: Parameters) =>
+  2 * ringWords(slotsOf(parameters), slotWords(parameters))
 
 /** Leads in a Worker, with another Worker to follow. */
 export async function leadWorkers(file: string, parameters: Parameters): Promise<Measured> {

@@ -25,6 +25,8 @@ const processSend = (name: (what: string) => string) => [
 ]
 const disruptor = 'shared-memory-disruptor'
 const sabRing = 'SharedArrayBuffer ring, Workers'
+/** In a ring that is larger than what a core has of cache for itself. */
+const wideRing = (what: string) => spun(small(`${what}, ring of 4 MiB`))
 
 const required: readonly RatioDefinition[] = [
   {
@@ -85,7 +87,8 @@ const required: readonly RatioDefinition[] = [
   },
   {
     name: 'tput64_vs_sab_ring',
-    means: 'single calls across processes ÷ a SharedArrayBuffer ring between two Workers',
+    means:
+      'single calls across processes ÷ a SharedArrayBuffer ring between two Workers, 256 KiB both',
     above: spun(small(sabRing)),
     below: spun(small('millrace, single')),
     reach: { atLeast: 1.5 },
@@ -120,9 +123,9 @@ const required: readonly RatioDefinition[] = [
   },
   {
     name: 'tput64_batch_vs_uds_batch',
-    means: 'batches of 64 Buffers ÷ Unix socket with 64 Buffers in one writev',
+    means: 'batches of 64 Buffers, ring of 4 MiB ÷ Unix socket with 64 Buffers in one writev',
     above: small('Unix socket, writev 64'),
-    below: spun(small('millrace, batch 64')),
+    below: wideRing('millrace, batch 64'),
     reach: { atLeast: 5 },
   },
   {
@@ -208,6 +211,9 @@ const further: readonly RatioDefinition[] = [
     small('Unix socket, block 64'),
     spun(small('millrace, batch 64')),
   ),
+  plain('tput64_single_vs_core_wide', wideRing('C++ core'), wideRing('millrace, single')),
+  plain('tput64_vs_sab_ring_wide', wideRing(sabRing), wideRing('millrace, single')),
+  plain('tput64_batch_vs_core_wide', wideRing('C++ core'), wideRing('millrace, batch 64')),
   plain(
     'scale_queues_waiting',
     'many: 1000 queues in turn, event loop',

@@ -46,10 +46,11 @@ export class RingWriter {
     const at = this.reserve(needed)
     if (at < 0) return at
     const words = this.#memory.of(message, length)
-    if (words.length << 3 === length && length > 0) {
-      copyWords(words, 0, this.#longs, (at + recordHeaderBytes) >> 3, words.length)
+    const longs = this.#longs
+    if (words.length << 3 === length && length > 0 && longs.length > 0) {
+      copyWords(words, 0, longs, (at + recordHeaderBytes) >> 3, words.length)
     } else {
-      this.bytes.set(message, at + recordHeaderBytes)
+      this.bytes.set(message, at + recordHeaderBytes) // throws if somebody has taken the buffer away (`transfer`)
     }
     this.putHeader(at, length)
     if (!this.#store(needed, 1)) return this.#native.publish(needed, 1)

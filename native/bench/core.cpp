@@ -3,7 +3,8 @@
 //
 //   millrace_bench_core spin-rtt BYTES WARM-UP STRETCH           round trips, both sides spinning
 //   millrace_bench_core futex-rtt BYTES SPIN WARM-UP STRETCH     round trips, asleep on a futex after SPIN ns
-//   millrace_bench_core throughput BYTES WARM-UP STRETCH         messages one by one, their numbers checked
+//   millrace_bench_core throughput BYTES [RING] WARM-UP STRETCH  messages one by one through a ring of RING
+//                                                                bytes, their numbers checked
 //
 // WARM-UP and STRETCH in milliseconds.
 #include <cstring>
@@ -93,27 +94,24 @@ void round_trips(const std::string& name, std::size_t bytes, const Times& times,
   end_follower(child);
 }
 
-// As many of the largest messages as the JavaScript rows have room for.
-std::uint64_t capacity_for(std::size_t bytes) {
-  return bytes < 65536 ? 0 : 64 * bytes;
-}
-
-// About half a microsecond for each KiB of a message, but one at least. Looking all the time would take the
-// cache line with the position away from the producer again and again, and long messages are better read
-// when they have left the producer's own cache; the JavaScript rows do the same.
-void leave_alone(std::size_t bytes) {
-  const std::size_t times = 32 * std::max<std::size_t>(1, bytes >> 10U);
-  for (std::size_t i = 0; i < times; ++i)
+// What a receiver does when it finds nothing, as the JavaScript rows do. Looking all the time would take
+// the cache line with the position away from the producer again and again; a microsecond helps. A ring of
+// megabytes is left alone until there is more in it than the producer's own cache holds: what has gone on
+// to the cache that both cores share is read much faster.
+void leave_alone(std::uint64_t capacity) {
+  const std::uint64_t megabytes = capacity >> 20U;
+  const std::uint64_t times = megabytes == 0 ? 32 : 400 * megabytes;
+  for (std::uint64_t i = 0; i < times; ++i)
     os::spin_hint();
 }
 
-void consume(const std::string& name, std::size_t bytes) {
-  auto consumer = open<QueueConsumer>(name, capacity_for(bytes));
+void consume(const std::string& name, std::size_t bytes, std::uint64_t capacity) {
+  auto consumer = open<QueueConsumer>(name, capacity);
   std::vector<std::byte> into(bytes);
   for (std::uint64_t expected = 0;; ++expected) {
     Message message = consumer->peek();
     while (message.status == RingStatus::empty) {
-      leave_alone(bytes);
+      leave_alone(capacity);
       message = consumer->peek();
     }
     if (message.status == RingStatus::corrupt) fail("corrupt ring");
@@ -129,9 +127,11 @@ void consume(const std::string& name, std::size_t bytes) {
   }
 }
 
-void throughput(const std::string& name, std::size_t bytes, const Times& times) {
-  const pid_t child = start_follower([&] { consume(name, bytes); });
-  auto producer = open<QueueProducer>(name, capacity_for(bytes));
+// `capacity` 0: the default.
+void throughput(const std::string& name, std::size_t bytes, std::uint64_t capacity,
+                const Times& times) {
+  const pid_t child = start_follower([&] { consume(name, bytes, capacity); });
+  auto producer = open<QueueProducer>(name, capacity);
   while (producer->side().peer() != Peer::attached)
     os::sleep_ns(100'000);
   std::vector<std::byte> message(bytes);
@@ -175,7 +175,7 @@ void throughput(const std::string& name, std::size_t bytes, const Times& times) 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 5) fail("usage: spin-rtt|futex-rtt|throughput BYTES [SPIN] WARM-UP STRETCH");
+  if (argc < 5) fail("usage: spin-rtt|futex-rtt|throughput BYTES [SPIN|RING] WARM-UP STRETCH");
   const std::string_view what = argv[1];
   const auto bytes = static_cast<std::size_t>(std::strtoull(argv[2], nullptr, 10));
   if (bytes < 8) fail("BYTES must be 8 or more");
@@ -186,7 +186,7 @@ int main(int argc, char** argv) {
   } else if (what == "futex-rtt" && argc == 6) {
     round_trips(name, bytes, times, 1, Sleeps{std::strtoull(argv[3], nullptr, 10)});
   } else if (what == "throughput") {
-    throughput(name, bytes, times);
+    throughput(name, bytes, argc == 6 ? std::strtoull(argv[3], nullptr, 10) : 0, times);
   } else {
     fail("unknown benchmark");
   }

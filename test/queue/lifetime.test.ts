@@ -201,3 +201,31 @@ test.serial('a thousand waits are woken from another process, too', async (t) =>
   t.true(messages.every((message, i) => message?.toString() === names[i]))
   await other.leave()
 })
+
+test.serial(
+  'a ring whose buffer somebody has taken away sends nothing more, and pops as before',
+  (t) => {
+    const { producer, consumer } = openPair(t)
+    const message = Buffer.from(new ArrayBuffer(64)).fill(1)
+    const target = Buffer.from(new ArrayBuffer(64))
+    for (let i = 0; i < 3; i++) {
+      // Three times: buffers that are used again are copied in another way.
+      t.true(producer.tryPush(message))
+      t.is(consumer.tryPopInto(target), 64)
+    }
+    const reservation = producer.reserve(8)!
+    const taken = reservation.bytes.buffer as ArrayBuffer
+    reservation.abort()
+    t.is(producer.tryPushBatch([message, message]), 2)
+    structuredClone(taken, { transfer: [taken] })
+    for (let i = 0; i < 3; i++) t.throws(() => producer.tryPush(message), { instanceOf: TypeError })
+    t.throws(() => producer.tryPushBatch([message]), { instanceOf: TypeError })
+    consumer.drain((view) => {
+      structuredClone(view.buffer, { transfer: [view.buffer as ArrayBuffer] })
+      return false
+    }, 1)
+    t.is(consumer.tryPopInto(target), 64)
+    t.deepEqual(target, message)
+    t.is(consumer.tryPopInto(target), -1)
+  },
+)

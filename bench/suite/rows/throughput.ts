@@ -8,9 +8,13 @@ const unit = 'message'
 const spinning = { unit, waiting: 'spinning', cores: spinningCores } as const
 const waiting = { unit, waiting: 'waiting' } as const
 
+/** Larger than what a core has of cache for itself. */
+const wide = 4 * 1024 * 1024
+
 export const throughput: readonly Row[] = [
   ...[64, 1024].flatMap(small),
   ...others(64),
+  ...inWideRing(64),
   ...big(64 * 1024),
   ...[10_000, 100_000].flatMap(offered),
 ]
@@ -89,16 +93,41 @@ function others(bytes: number): Row[] {
   ]
 }
 
+function inWideRing(bytes: number): Row[] {
+  const name = (what: string) => `throughput ${size(bytes)}: ${what}, ring of ${size(wide)}`
+  const capacity = wide
+  return [
+    row(name('C++ core'), ofProgram('core', 'throughput', bytes, capacity), {
+      ...spinning,
+      payload: bytes,
+    }),
+    row(name('millrace, single'), ofCase('queue-throughput', { bytes, capacity }), spinning),
+    row(
+      name('millrace, batch 64'),
+      ofCase('queue-throughput', { bytes, capacity, batch: 64 }),
+      spinning,
+    ),
+    row(
+      name('SharedArrayBuffer ring, Workers'),
+      ofCase('ring-throughput', { bytes, capacity }),
+      spinning,
+    ),
+  ]
+}
+
 function big(bytes: number): Row[] {
   const name = (what: string) => `throughput ${size(bytes)}: ${what}`
-  const capacity = 4 * 1024 * 1024
+  const capacity = 8 * 1024 * 1024
   const block = 64
   return [
     row(name('memcpy, two processes'), ofProgram('limits', 'memcpy', bytes), {
       ...spinning,
       payload: bytes,
     }),
-    row(name('C++ core'), ofProgram('core', 'throughput', bytes), { ...spinning, payload: bytes }),
+    row(name('C++ core'), ofProgram('core', 'throughput', bytes, capacity), {
+      ...spinning,
+      payload: bytes,
+    }),
     row(name('millrace, single'), ofCase('queue-throughput', { bytes, capacity, block }), spinning),
     row(name('Unix socket, single'), ofCase('socket-throughput', { bytes, block: 16 }), waiting),
   ]

@@ -7,7 +7,7 @@ import type { Parameters } from './parameters.js'
 import { TurnEveryMillisecond } from './turns.js'
 
 /** Of spinning round trips so many are timed together: one is hardly longer than two looks at the clock. */
-export const tripsPerSample = 16
+export const tripsPerSample = 100
 
 /** Processes pass theirs; 0 stands for threads of this process. */
 type Pid = number

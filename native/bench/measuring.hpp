@@ -139,6 +139,6 @@ void measure_turns(const Times& times, pid_t follower, std::uint64_t per, Some&&
 }
 
 // Of spinning round trips so many are timed together: one is hardly longer than two looks at the clock.
-constexpr std::uint64_t kTripsPerSample = 16;
+constexpr std::uint64_t kTripsPerSample = 100;
 
 }  // namespace millrace::bench

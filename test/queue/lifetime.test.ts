@@ -202,7 +202,11 @@ test.serial('a thousand waits are woken from another process, too', async (t) =>
   await other.leave()
 })
 
-test.serial(
+const transfers = 'transfer' in ArrayBuffer.prototype // from Node 22 on
+const take = (buffer: ArrayBufferLike) =>
+  (buffer as unknown as { transfer(): ArrayBuffer }).transfer()
+
+;(transfers ? test.serial : test.serial.skip)(
   'a ring whose buffer somebody has taken away sends nothing more, and pops as before',
   (t) => {
     const { producer, consumer } = openPair(t)
@@ -214,14 +218,14 @@ test.serial(
       t.is(consumer.tryPopInto(target), 64)
     }
     const reservation = producer.reserve(8)!
-    const taken = reservation.bytes.buffer as ArrayBuffer
+    const taken = reservation.bytes.buffer
     reservation.abort()
     t.is(producer.tryPushBatch([message, message]), 2)
-    structuredClone(taken, { transfer: [taken] })
+    take(taken)
     for (let i = 0; i < 3; i++) t.throws(() => producer.tryPush(message), { instanceOf: TypeError })
     t.throws(() => producer.tryPushBatch([message]), { instanceOf: TypeError })
     consumer.drain((view) => {
-      structuredClone(view.buffer, { transfer: [view.buffer as ArrayBuffer] })
+      take(view.buffer)
       return false
     }, 1)
     t.is(consumer.tryPopInto(target), 64)

@@ -15,7 +15,7 @@ export function machine(): Record<string, unknown> {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,
     memory: `${String(Math.round(totalmem() / 2 ** 30))} GiB`,
-    kernel: `${type()} ${release()}`,
+    kernel: `${type()} ${release().replace(/-.*/, '')}`,
     arch: arch(),
     governor: governor(),
     virtual: isVirtual(),

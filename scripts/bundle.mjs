@@ -64,7 +64,8 @@ const names = await exportedNames()
 await bundle()
 for (const entry of entries) writeFileSync(`${dist}/${entry}.js`, handOn(entry, names[entry]))
 copyDeclarations()
-dropMapsOfCommand()
+dropMapsOf('cli', /\.(?:js|d\.ts)$/)
+dropMapsOf('base', /\.d\.ts$/)
 
 async function exportedNames() {
   const { metafile } = await build({
@@ -167,13 +168,15 @@ function copyDeclarations() {
   }
 }
 
-/** Nobody steps through the command's sources or imports it: neither they nor its declarations are packed. */
-function dropMapsOfCommand() {
-  for (const name of readdirSync(`${dist}/cli`, { recursive: true })) {
-    const file = `${dist}/cli/${name}`
+/**
+ * Nobody steps through the command's sources or imports it, and nobody looks up what lies in lib/base: neither they nor
+ * their declarations' maps are packed.
+ */
+function dropMapsOf(folder, which) {
+  for (const name of readdirSync(`${dist}/${folder}`, { recursive: true })) {
+    const file = `${dist}/${folder}/${name}`
     if (name.endsWith('.map')) rmSync(file)
-    else if (/\.(?:js|d\.ts)$/.test(name))
-      writeFileSync(file, withoutMap(readFileSync(file, 'utf8')))
+    else if (which.test(name)) writeFileSync(file, withoutMap(readFileSync(file, 'utf8')))
   }
 }
 

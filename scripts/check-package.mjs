@@ -40,7 +40,6 @@ const expected = [
   /^native\/(?:addon|include)\/.*\.(?:cpp|hpp)$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/millrace(?:\.[a-z0-9]+)*\.node$/,
   /^docs\/[A-Za-z-]+\.md$/,
-  /^docs\/charts\/[a-z-]+\.svg$/,
   /^examples\/cpp\/(?:CMakeLists\.txt|README\.md|[a-z_]+\.(?:cpp|hpp)|peer\.ts)$/,
 ]
 

@@ -11,6 +11,7 @@
 struct property {
   char* key;
   napi_value value;
+  napi_value getter;  // instead of a value
   struct property* next;
 };
 
@@ -130,10 +131,14 @@ static void set(napi_value object, const char* key, napi_value value) {
   object->properties = made;
 }
 
+static napi_value invoke(napi_value function, napi_value self, napi_value target, size_t count,
+                         const napi_value* values);
+
 static napi_value get(napi_value object, const char* key) {
   for (napi_value at = object; at != NULL; at = at->prototype) {
     for (struct property* own = at->properties; own != NULL; own = own->next) {
-      if (strcmp(own->key, key) == 0) return own->value;
+      if (strcmp(own->key, key) != 0) continue;
+      return own->getter == NULL ? own->value : invoke(own->getter, object, NULL, 0, NULL);
     }
   }
   return NULL;
@@ -152,8 +157,11 @@ static void define(napi_value object, const napi_property_descriptor* descriptor
     set(object, key, make_function(descriptor->method, descriptor->data));
   } else if (descriptor->value != NULL) {
     set(object, key, descriptor->value);
+  } else if (descriptor->getter != NULL) {
+    set(object, key, NULL);
+    object->properties->getter = make_function(descriptor->getter, descriptor->data);
   } else {
-    fprintf(stderr, "engine: accessors are not supported (%s)\n", key);
+    fprintf(stderr, "engine: setters are not supported (%s)\n", key);
     abort();
   }
 }

@@ -185,10 +185,12 @@ test.serial('a server that closes at once is asked again, until the time is over
   const path = place(t)
   await hostileServer(t, path, 'c.close()')
   const before = openFds()
-  await t.throwsAsync(receiveSegments(path, { timeout: 50 }), {
-    code: 'ERR_MILLRACE_NOT_FOUND',
-    message: /closed before we were served/,
+  const began = performance.now()
+  // On a busy machine the time may be over between its accepting and its closing.
+  await t.throwsAsync(receiveSegments(path, { timeout: 300 }), {
+    message: /closed before we were served|an answer at .* did not happen within 300 ms/,
   })
+  t.true(performance.now() - began >= 290)
   t.is(openFds(), before)
 })
 

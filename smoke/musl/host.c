@@ -137,7 +137,7 @@ static void produce(void) {
     const double slot = i > 0 && facts[6] >= 0 ? facts[6] : wait_for(writer, "tryLoan", 0, NULL);
     if (slot < 0) fail("tryLoan");
     facts[6] = facts[7] = -1;  // taken
-    if (i % 2 == 0) {  // in place
+    if (i % 2 == 0) {          // in place
       uint8_t* pool = engine_data(engine_call(writer, "buffer", 0, NULL), NULL);
       fill(pool + first + stride * (size_t)slot, -i, SLOT_BYTES);
     } else {

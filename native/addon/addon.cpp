@@ -32,6 +32,11 @@ void hold(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).hold(truth(info.Env(), info[0]));
 }
 
+// mendBells() -> have all doorbells their names? If not, they are mended at a later call.
+Napi::Value mend_bells(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), Environment::of(info.Env()).mend_bells());
+}
+
 void close_all(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).close_all();
 }
@@ -155,6 +160,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Environment(env));
   exports.Set("configure", Napi::Function::New<configure>(env, "configure"));
   exports.Set("hold", Napi::Function::New<hold>(env, "hold"));
+  exports.Set("mendBells", Napi::Function::New<mend_bells>(env, "mendBells"));
   exports.Set("closeAll", Napi::Function::New<close_all>(env, "closeAll"));
   exports.Set("unlinkChannel", Napi::Function::New<unlink_channel_>(env, "unlinkChannel"));
   exports.Set("unlinkMemory", Napi::Function::New<unlink_memory>(env, "unlinkMemory"));

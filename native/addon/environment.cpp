@@ -7,8 +7,7 @@ namespace millrace::addon {
 Environment::Environment(Napi::Env env) : env_(env) {
   auto list = Napi::Uint32Array::New(env, kWakeListLength);
   wake_list_ = Napi::Persistent(list);
-  // Whoever sleeps and cannot be rung is watching one of our doorbells: hanging up wakes it.
-  ringer_.on_unheard([this] { renew_bells([](const os::Doorbell&) { return true; }); });
+  ringer_.keep_reserve();
   // Runs when a worker ends (also by terminate()) and when the main thread's loop drains; not on
   // process.exit() of the main thread, where the 'exit' listener of the library calls closeAll().
   napi_add_env_cleanup_hook(
@@ -88,21 +87,26 @@ bool Environment::watch_own(OwnBell& own) {
   return own.watch != nullptr;
 }
 
-template <typename Which>
-void Environment::renew_bells(Which&& which) {
-  if (ended_ || !watcher_) return;
+bool Environment::mend_bells() {
+  if (ended_ || !watcher_) return true;
+  bool whole = true;
   for (auto& [key, own] : bells_) {
-    if (!which(own.bell)) continue;
+    if (own.bell.has_name()) continue;
+    // Peers of all our channels are hung up on: nobody can make us do that to them again and again.
+    if (!own.renewals.take()) {
+      whole = false;
+      continue;
+    }
     auto old = own.bell.renew();
-    if (!old.ok()) continue;  // as it was: peers that cannot ring are left to their own looking
+    if (!old.ok()) {  // as it was: peers that cannot ring are left to their own looking
+      whole = false;
+      continue;
+    }
     watcher_->stop(own.watch);
     (void)watch_own(own);
     ++renewals_;
   }
-}
-
-void Environment::mend_bells() {
-  renew_bells([](const os::Doorbell& bell) { return !bell.has_name(); });
+  return whole;
 }
 
 void Environment::hold(bool alive) {
@@ -172,6 +176,7 @@ void Environment::on_bell(const os::Doorbell& bell) {
     if (token <= 0xFFFF'FFFFU) tokens.push_back(static_cast<std::uint32_t>(token));
   });
   if (look_at_all) {
+    (void)mend_bells();  // perhaps it was rung by somebody who did not find its name
     const Napi::HandleScope scope(env_);
     call_on_wake(-1);
   } else {
@@ -187,7 +192,6 @@ void Environment::on_peer_death(std::uint64_t bell) {
   peers_.erase(known);
   ringer_.forget(bell);
   os::remove_dead_bell(bell);
-  mend_bells();  // it may have hung up because it could not ring here
   deliver(tokens);
 }
 

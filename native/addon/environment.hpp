@@ -66,8 +66,10 @@ class Environment {
   // itself and one per group it shares channels with.
   Result<std::uint64_t> doorbell(const os::BellTrust& trust);
   os::BellRinger& ringer() noexcept { return ringer_; }
-  // Gives doorbells that lost their name to somebody else a new FIFO under the same one.
-  void mend_bells();
+  // Gives doorbells that lost their name to somebody else a new FIFO under the same one; what is rung
+  // meanwhile is made up for by looking at everything. Each once in 100 ms at most. False: not all of them
+  // have one again; try later. See os/doorbell.hpp.
+  bool mend_bells();
   // How often a doorbell was made anew: write ends that were opened before lead nowhere.
   [[nodiscard]] std::uint64_t renewals() const noexcept { return renewals_; }
 
@@ -92,6 +94,7 @@ class Environment {
   struct OwnBell {
     os::Doorbell bell;
     Watcher::Watch* watch = nullptr;
+    os::Allowance renewals{1, 100'000'000};
   };
   struct PeerWatch {
     os::Descriptor fd;
@@ -100,9 +103,6 @@ class Environment {
   };
 
   bool watch_own(OwnBell& own);
-  // See os/doorbell.hpp. What is rung while it happens is made up for by looking at everything.
-  template <typename Which>
-  void renew_bells(Which&& which);
   void on_bell(const os::Doorbell& bell);
   void on_peer_death(std::uint64_t bell);
   void deliver(const std::vector<std::uint32_t>& tokens);

@@ -111,7 +111,7 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
   Napi::Value wait(const Napi::CallbackInfo& info) {
     if (!semaphore_) return Napi::Number::New(info.Env(), kClosed);
     const std::uint64_t spin = nanoseconds(info.Env(), info[0]);
-    const std::uint64_t timeout = std::min(nanoseconds(info.Env(), info[1]), spin + kSleepSliceNs);
+    const std::uint64_t timeout = std::min(nanoseconds(info.Env(), info[1]), kSliceNs);
     return Napi::Number::New(info.Env(), semaphore_->wait_for(spin, timeout) ? 1 : 0);
   }
 
@@ -132,8 +132,10 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
     const os::BellTrust trust{::geteuid(), 0, false};
     auto bell = environment_.doorbell(trust);
     if (!bell.ok()) return bell.error();
-    environment_.mend_bells();
+    (void)environment_.mend_bells();
     os::Descriptor line = os::open_bell(bell.value(), trust);
+    // It may have lost its name again, and is made anew a moment later.
+    if (!line) line = os::open_lost_bell(::getpid(), os::doorbell_path(bell.value()));
     if (!line) return system_error("open", errno, os::doorbell_path(bell.value()));
     taker_->ring_at(std::move(line), token_);
     bell_of_ = environment_.renewals();

@@ -1,11 +1,13 @@
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <vector>
 
 #include <millrace/os/doorbell.hpp>
+#include <millrace/waiting.hpp>
 
 #include "fixture.hpp"
 
@@ -15,6 +17,13 @@ using namespace millrace::test;
 namespace {
 
 const os::BellTrust kOurs{::geteuid(), ::getegid(), false};
+
+// Is a doorbell without a name found through the process that has it open?
+#if defined(__linux__)
+constexpr bool kFindsLost = true;
+#else
+constexpr bool kFindsLost = false;
+#endif
 
 std::vector<std::uint64_t> drained(const os::Doorbell& bell, bool& missing) {
   std::vector<std::uint64_t> tokens;
@@ -34,7 +43,7 @@ TEST_CASE_FIXTURE(Names, "each ring arrives as its token, in order") {
   const os::Doorbell mine = bell();
   os::BellRinger ringer;
   for (std::uint64_t token = 1; token <= 100; ++token)
-    CHECK(ringer.ring(mine.id(), token, kOurs));
+    CHECK(ringer.ring(mine.id(), token, kOurs) == os::Heard::yes);
   pollfd look{mine.fd(), POLLIN, 0};
   REQUIRE(::poll(&look, 1, 1000) == 1);
   bool missing = true;
@@ -72,7 +81,8 @@ TEST_CASE_FIXTURE(Names,
   CHECK(rung > 100);
   CHECK(os::ring_bell(writing.get(), 7) == os::RingResult::full);
   os::BellRinger ringer;
-  CHECK(ringer.ring(mine.id(), 8, kOurs));  // its owner is alive: that is what counts
+  CHECK(ringer.ring(mine.id(), 8, kOurs) ==
+        os::Heard::yes);  // its owner is alive: that is what counts
   bool missing = false;
   CHECK_FALSE(drained(mine, missing).empty());
   CHECK(missing);
@@ -100,16 +110,16 @@ TEST_CASE_FIXTURE(Names,
   });
   REQUIRE(eventually([&] { return id->load() != 0; }));
   os::BellRinger ringer;
-  CHECK(ringer.ring(id->load(), 1, kOurs));
+  CHECK(ringer.ring(id->load(), 1, kOurs) == os::Heard::yes);
   os::remove_dead_bell(id->load());
   CHECK(::access(os::doorbell_path(id->load()).c_str(), F_OK) == 0);  // it is in use
   child.kill();
   // SIGPIPE is at its default here: that we survive this line is the test.
-  CHECK_FALSE(ringer.ring(id->load(), 2, kOurs));
+  CHECK(ringer.ring(id->load(), 2, kOurs) == os::Heard::no);
   sigset_t pending;
   REQUIRE(::sigpending(&pending) == 0);
   CHECK(sigismember(&pending, SIGPIPE) == 0);
-  CHECK_FALSE(ringer.ring(id->load(), 3, kOurs));
+  CHECK(ringer.ring(id->load(), 3, kOurs) == os::Heard::no);
   os::remove_dead_bell(id->load());
   CHECK(::access(os::doorbell_path(id->load()).c_str(), F_OK) != 0);
 }
@@ -117,19 +127,22 @@ TEST_CASE_FIXTURE(Names,
 TEST_CASE_FIXTURE(Names, "promise: strangers - a doorbell survives the loss of its name") {
   os::Doorbell mine = bell();
   os::BellRinger before;
-  CHECK(before.ring(mine.id(), 1, kOurs));
+  CHECK(before.ring(mine.id(), 1, kOurs) == os::Heard::yes);
   const os::Descriptor watched = os::open_bell(mine.id(), kOurs);
   CHECK(mine.has_name());
   REQUIRE(::unlink(os::doorbell_path(mine.id()).c_str()) == 0);
   CHECK_FALSE(mine.has_name());
 
-  // Whoever knew it goes on; whoever did not cannot ring, and is told so.
-  CHECK(before.ring(mine.id(), 2, kOurs));
+  // Whoever knew it goes on; whoever did not finds it through the process that has it open, whose owner is
+  // made to look at everything, and so to find out.
+  CHECK(before.ring(mine.id(), 2, kOurs) == os::Heard::yes);
+  bool missing = true;
+  CHECK(drained(mine, missing) == std::vector<std::uint64_t>{1, 2});
+  CHECK_FALSE(missing);
   os::BellRinger after;
-  int unheard = 0;
-  after.on_unheard([&] { ++unheard; });
-  CHECK_FALSE(after.ring(mine.id(), 3, kOurs));
-  CHECK(unheard == 1);
+  CHECK(after.ring(mine.id(), 3, kOurs) == (kFindsLost ? os::Heard::yes : os::Heard::no));
+  CHECK(drained(mine, missing).empty());
+  CHECK(missing == kFindsLost);
 
   {
     const os::Descriptor old = must(mine.renew());
@@ -140,13 +153,115 @@ TEST_CASE_FIXTURE(Names, "promise: strangers - a doorbell survives the loss of i
   }
   pollfd look{watched.get(), 0, 0};
   CHECK(::poll(&look, 1, 0) == 1);  // who watches its owner's death has a look
-  bool missing = false;
   CHECK(drained(mine, missing).empty());
   CHECK(missing);  // its owner looks at everything
-  CHECK(before.ring(mine.id(), 4, kOurs));
-  CHECK(after.ring(mine.id(), 5, kOurs));
-  CHECK(unheard == 1);
+  CHECK(before.ring(mine.id(), 4, kOurs) == os::Heard::yes);
+  CHECK(after.ring(mine.id(), 5, kOurs) == os::Heard::yes);
   CHECK(drained(mine, missing) == std::vector<std::uint64_t>{4, 5});
+}
+
+TEST_CASE_FIXTURE(Names,
+                  "promise: strangers - what was put in place of a doorbell is not written to") {
+  const os::Doorbell mine = bell();
+  const std::string path = os::doorbell_path(mine.id());
+  REQUIRE(::unlink(path.c_str()) == 0);
+  const os::Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  os::BellRinger ringer;
+  CHECK(ringer.ring(mine.id(), 1, kOurs) == (kFindsLost ? os::Heard::yes : os::Heard::no));
+  struct stat status {};
+  REQUIRE(::fstat(file.get(), &status) == 0);
+  CHECK(status.st_size == 0);
+  bool missing = false;
+  CHECK(drained(mine, missing).empty());
+  CHECK(missing == kFindsLost);
+}
+
+TEST_CASE_FIXTURE(Names,
+                  "promise: liars - doorbells that do not exist are looked for now and then only") {
+  // As many as may be at once, and then one in 100 ms: whoever names more is told at once that nobody hears.
+  os::BellRinger ringer;
+  const auto ring_made_up = [&](int rings) {
+    const std::uint64_t start = os::monotonic_ns();
+    for (int i = 0; i < rings; ++i)
+      CHECK(ringer.ring(os::new_bell_id(), 1, kOurs) == os::Heard::no);
+    return static_cast<double>(os::monotonic_ns() - start) / rings;
+  };
+  std::vector<os::Descriptor> many;
+  for (int i = 0; i < 200; ++i)
+    many.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const double searching = ring_made_up(8);
+  (void)ring_made_up(16);
+  const double refused = ring_made_up(2000);
+  if (kFindsLost) CHECK(refused < searching / 3);
+}
+
+namespace {
+
+// Takes all descriptors there are, for as long as it lives.
+class Famine {
+ public:
+  Famine() {
+    rlimit limit{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    limit = before_;
+    limit.rlim_cur = 256;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    for (;;) {
+      os::Descriptor fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+      if (!fd) break;
+      taken_.push_back(std::move(fd));
+    }
+  }
+  Famine(const Famine&) = delete;
+  Famine& operator=(const Famine&) = delete;
+  ~Famine() {
+    taken_.clear();
+    (void)::setrlimit(RLIMIT_NOFILE, &before_);
+  }
+
+ private:
+  rlimit before_{};
+  std::vector<os::Descriptor> taken_;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Names,
+                  "a ringer with a reserve rings whom it never rang, without a descriptor left") {
+  const os::Doorbell first = bell();
+  const os::Doorbell second = bell();
+  os::BellRinger ringer;
+  ringer.keep_reserve();
+  bool missing = false;
+  {
+    const Famine famine;
+    for (std::uint64_t token = 1; token <= 3; ++token) {
+      CHECK(ringer.ring(first.id(), token, kOurs) == os::Heard::yes);
+      CHECK(ringer.ring(second.id(), token, kOurs) == os::Heard::yes);
+    }
+  }
+  CHECK(drained(first, missing) == std::vector<std::uint64_t>{1, 2, 3});
+  CHECK(drained(second, missing) == std::vector<std::uint64_t>{1, 2, 3});
+}
+
+TEST_CASE_FIXTURE(Names, "whoever cannot ring for want of descriptors still owes the wake-up") {
+  const os::Doorbell mine = bell();
+  layout::WaitLine line{};
+  Sleeper sleeper(&line);
+  const Waker waker(&line);
+  os::BellRinger ringer;  // without a reserve
+  sleeper.park_on_bell({mine.id(), 7});
+  bool missing = false;
+  {
+    const Famine famine;
+    REQUIRE(waker.peer_sleeps());
+    waker.wake(ringer, kOurs);
+    CHECK(waker.peer_sleeps());
+  }
+  CHECK(drained(mine, missing).empty());
+  waker.wake(ringer, kOurs);
+  CHECK_FALSE(waker.peer_sleeps());
+  CHECK(drained(mine, missing) == std::vector<std::uint64_t>{7});
 }
 
 TEST_CASE_FIXTURE(Names, "a child that inherits a bell leaves it to its owner") {
@@ -157,7 +272,7 @@ TEST_CASE_FIXTURE(Names, "a child that inherits a bell leaves it to its owner") 
   });
   CHECK(child.wait() == 0);
   os::BellRinger ringer;
-  CHECK(ringer.ring(mine.id(), 1, kOurs));
+  CHECK(ringer.ring(mine.id(), 1, kOurs) == os::Heard::yes);
 }
 
 TEST_CASE_FIXTURE(Names, "what is no bell of ours is neither rung nor removed") {
@@ -216,7 +331,7 @@ TEST_CASE_FIXTURE(Names, "a ringer keeps a bounded number of descriptors for any
     os::BellRinger ringer;
     for (int round = 0; round < 3; ++round) {
       for (const os::Doorbell& one : bells)
-        CHECK(ringer.ring(one.id(), 1, kOurs));
+        CHECK(ringer.ring(one.id(), 1, kOurs) == os::Heard::yes);
     }
     CHECK(open_descriptors() - before <= 16);
   }

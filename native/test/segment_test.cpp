@@ -401,6 +401,72 @@ TEST_CASE_FIXTURE(Door, "one that left takes no name away that leads to a newer 
   leave(fresh, 0);
 }
 
+#if defined(__linux__)
+// Objects are files there, and whoever may write to one may give it another name (`ln`, a backup by
+// `cp -al`).
+TEST_CASE_FIXTURE(Door,
+                  "promise: strangers - a hard link does not make an old segment a current one") {
+  const std::string elsewhere = os::object_path(name("link"));
+  auto old = must(enter());
+  REQUIRE(old.claim(role(old, 0), 0, 0, "test").ok());
+  old.settle();
+  REQUIRE(::link(os::object_path(object()).c_str(), elsewhere.c_str()) == 0);
+  CHECK_FALSE(old.unlinked());
+
+  SUBCASE("whoever leaves takes the name of nothing newer away") {
+    CHECK(must(unlink_channel('q', name())));
+    CHECK(old.unlinked());
+    auto fresh = must(enter());
+    CHECK(fresh.created());
+    REQUIRE(fresh.claim(role(fresh, 0), 0, 0, "test").ok());
+    fresh.settle();
+    leave(old, 0);
+    CHECK_FALSE(fresh.unlinked());
+    leave(fresh, 0);
+  }
+  SUBCASE("whoever waited at the door does not stay on what lost its name meanwhile") {
+    REQUIRE(old.lock_lifecycle(soon()).ok());
+    Shared<std::atomic<int>> waits;
+    Child opener([&] {
+      waits->store(1);
+      auto entered = enter();
+      CHILD_EXPECT(entered.ok());
+      CHILD_EXPECT(entered.value().created());  // the old one has no name and is nobody's to find
+      auto segment = entered.take();
+      CHILD_EXPECT(segment.claim(role(segment, 0), 0, 0, "test").ok());
+      leave(segment, 0);
+      return 0;
+    });
+    REQUIRE(eventually([&] { return waits->load() == 1; }));
+    os::sleep_ns(20 *
+                 kMillisecond);  // it is at the door, or will find the name gone: both are right
+    old.resign(role(old, 0), 0);
+    old.unlink();
+    old = Segment();
+    CHECK(opener.wait() == 0);
+  }
+  SUBCASE("whoever unlinks removes nothing newer than what it waited for") {
+    REQUIRE(old.lock_lifecycle(soon()).ok());
+    Shared<std::atomic<int>> waits;
+    Child remover([&] {
+      waits->store(1);
+      CHILD_EXPECT(unlink_channel('q', name()).ok());
+      return 0;
+    });
+    REQUIRE(eventually([&] { return waits->load() == 1; }));
+    os::sleep_ns(20 * kMillisecond);
+    old.unlink();
+    const os::Descriptor fresh = plant(0);
+    old.settle();
+    CHECK(remover.wait() == 0);
+    CHECK(os::leads_to(os::object_path(object()), fresh.get()));
+    os::unlink_object(object());
+    leave(old, 0);
+  }
+  ::unlink(elsewhere.c_str());
+}
+#endif
+
 TEST_CASE_FIXTURE(Door, "an opener waits for a transition under way, but not for ever") {
   Segment slow = must(enter());  // not settled
   auto refused = enter(Entry::attach_or_create, os::Deadline::after(5 * kMillisecond));

@@ -8,6 +8,7 @@
 
 #include <thread>
 
+#include <millrace/blocking.hpp>
 #include <millrace/os/fence.hpp>
 #include <millrace/os/futex.hpp>
 #include <millrace/waiting.hpp>
@@ -90,6 +91,38 @@ TEST_CASE_FIXTURE(Names,
   CHECK_FALSE(wait_blocking(sleeper, 1000, 2000, [] { return false; }));
   CHECK_FALSE(wait_blocking(sleeper, kForever, 1000, [] { return false; }));
   CHECK_FALSE(sleeper.parked());
+}
+
+TEST_CASE_FIXTURE(Names, "promise: in time - a slice is one, however long somebody wants to spin") {
+  layout::WaitLine line{};
+  Sleeper sleeper(&line);
+  for (const std::uint64_t spin : {std::uint64_t{0}, kSliceNs / 2, kForever, ~std::uint64_t{0}}) {
+    const std::uint64_t start = os::monotonic_ns();
+    CHECK_FALSE(wait_slice(sleeper, spin, kForever, [] { return false; }));
+    CHECK(os::monotonic_ns() - start >= kSliceNs / 2);
+    CHECK(os::monotonic_ns() - start < kForever / 10);  // a second of it is the machine's
+  }
+}
+
+TEST_CASE_FIXTURE(Names,
+                  "promise: in time - who spins looks thoroughly every slice, and stops in time") {
+  layout::WaitLine line{};
+  Sleeper sleeper(&line);
+  const auto wait = [&](std::uint64_t spin, std::uint64_t left) {
+    return wait_slice(sleeper, spin, left, [] { return false; });
+  };
+  int thorough = 0;
+  const auto third = [&](bool is_thorough) -> std::optional<int> {
+    if (is_thorough) ++thorough;
+    return thorough == 3 ? std::optional(thorough) : std::nullopt;
+  };
+  std::uint64_t start = os::monotonic_ns();
+  CHECK(detail::block({kForever, kForever}, third, wait) == 3);
+  CHECK(os::monotonic_ns() - start < kForever / 10);
+  start = os::monotonic_ns();
+  CHECK_FALSE(detail::block(
+      {50 * kMillisecond, kForever}, [](bool) -> std::optional<int> { return {}; }, wait));
+  CHECK(os::monotonic_ns() - start < kForever / 10);
 }
 
 TEST_CASE_FIXTURE(Names, "exactly one waker gets the duty to wake") {

@@ -33,16 +33,14 @@ template <typename Look, typename Wait>
 auto block(const BlockingOptions& options, Look&& look, Wait&& wait) -> decltype(look(true)) {
   if (auto found = look(false)) return found;
   const os::Deadline end = os::Deadline::after(options.timeout_ns);
-  std::uint64_t spin = options.spin_ns;
+  const os::Deadline spin = os::Deadline::after(options.spin_ns);
   for (;;) {
     const std::uint64_t left = end.left_ns();
     if (left == 0) return look(true);
-    const bool stirred = wait(spin, left);
+    const bool stirred = wait(spin.left_ns(), left);
     if (auto found = look(!stirred)) return found;
     if (stirred) {
       if (auto found = look(true)) return found;
-    } else {
-      spin = 0;  // the budget is spent; only sleep from now on
     }
   }
 }

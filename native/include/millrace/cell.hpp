@@ -451,10 +451,10 @@ class CellReader {
     sleeper_.unpark();
     cell_.control().readers.waiting.fetch_and(~bit(), std::memory_order_relaxed);
   }
-  // Blocks this thread: spins, then sleeps at most kSleepSliceNs a call. True if stirred.
+  // Blocks this thread for a slice at most: spins, then sleeps. True if stirred.
   [[nodiscard]] bool wait_change(std::uint64_t since, std::uint64_t spin_ns,
                                  std::uint64_t timeout_ns) {
-    timeout_ns = std::min(timeout_ns, spin_ns + kSleepSliceNs);
+    timeout_ns = std::min(timeout_ns, kSliceNs);
     spin_ns = std::min(spin_ns, timeout_ns);
     const auto ready = [&] { return stirred(since); };
     if (wait_blocking(sleeper_, spin_ns, spin_ns, ready)) return true;

@@ -189,8 +189,7 @@ class FrameWriter {
     return false;
   }
   [[nodiscard]] bool wait_free(std::uint64_t spin_ns, std::uint64_t timeout_ns) {
-    return wait_blocking(sleeper_, spin_ns, std::min(timeout_ns, spin_ns + kSleepSliceNs),
-                         [&] { return stirred(); });
+    return wait_slice(sleeper_, spin_ns, timeout_ns, [&] { return stirred(); });
   }
   [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
 

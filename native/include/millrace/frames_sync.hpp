@@ -109,7 +109,7 @@ inline Result<std::unique_ptr<FrameReader>> open_reader_sync(const FrameReaderSp
   const os::Deadline end = os::Deadline::after(options.timeout_ns);
   // What a process that is stopped at the door may cost.
   constexpr std::uint64_t door_ns = 2'000'000'000;
-  for (std::uint64_t nap = 1'000'000;; nap = std::min<std::uint64_t>(nap * 2, kSleepSliceNs)) {
+  for (std::uint64_t nap = 1'000'000;; nap = std::min<std::uint64_t>(nap * 2, kSliceNs)) {
     auto opened = FrameReader::open(spec, os::Deadline::after(door_ns));
     if (opened.ok() || opened.error().code != Code::not_found || end.passed()) return opened;
     os::sleep_ns(std::min(nap, end.left_ns()));
@@ -132,7 +132,7 @@ inline Result<void> wait_for_readers_sync(FrameWriter& writer, std::uint32_t cou
   const auto came = detail::block(
       options, [&](bool) { return there() ? std::optional(true) : std::nullopt; },
       [&](std::uint64_t spin, std::uint64_t left) {
-        return wait_blocking(writer.sleeper(), spin, std::min(left, spin + kSleepSliceNs), there);
+        return wait_slice(writer.sleeper(), spin, left, there);
       });
   if (came) return {};
   return detail::late(

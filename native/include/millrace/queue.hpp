@@ -290,11 +290,10 @@ class QueueProducer {
   [[nodiscard]] bool stirred(std::uint64_t bytes) noexcept {
     return ring_.has_room(bytes) || ring_.corrupt() || side_.peer_left();
   }
-  // Blocks this thread: spins, then sleeps at most kSleepSliceNs a call. True if stirred.
+  // Blocks this thread for a slice at most: spins, then sleeps. True if stirred.
   [[nodiscard]] bool wait_room(std::uint64_t bytes, std::uint64_t spin_ns,
                                std::uint64_t timeout_ns) {
-    return wait_blocking(side_.sleeper(), spin_ns, std::min(timeout_ns, spin_ns + kSleepSliceNs),
-                         [&] { return stirred(bytes); });
+    return wait_slice(side_.sleeper(), spin_ns, timeout_ns, [&] { return stirred(bytes); });
   }
   // Prepares to sleep in an event loop. False: there is something to do already, do not sleep.
   [[nodiscard]] bool park(const WakeAddress& address, std::uint64_t bytes) noexcept {
@@ -346,8 +345,7 @@ class QueueConsumer {
     return ring_.has_data() || ring_.corrupt() || side_.peer_left();
   }
   [[nodiscard]] bool wait_data(std::uint64_t spin_ns, std::uint64_t timeout_ns) {
-    return wait_blocking(side_.sleeper(), spin_ns, std::min(timeout_ns, spin_ns + kSleepSliceNs),
-                         [&] { return stirred(); });
+    return wait_slice(side_.sleeper(), spin_ns, timeout_ns, [&] { return stirred(); });
   }
   [[nodiscard]] bool park(const WakeAddress& address) noexcept {
     side_.sleeper().park_on_bell(address);

@@ -43,7 +43,7 @@ Result<void> wait_for_peer_sync(Side& side, const BlockingOptions& options) {
   const auto came = block(
       options, [&](bool) { return there() ? std::optional(true) : std::nullopt; },
       [&](std::uint64_t spin, std::uint64_t left) {
-        return wait_blocking(queue.sleeper(), 0, std::min(left, spin + kSleepSliceNs), there);
+        return wait_slice(queue.sleeper(), 0, left, there);
       });
   if (came) return {};
   return late("a peer on queue '" + queue.segment().name() + "'", options);

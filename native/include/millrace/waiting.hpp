@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 #include "crash_point.hpp"
 #include "layout/header.hpp"
@@ -117,7 +118,13 @@ class Waker {
     } else {
       const std::uint64_t doorbell = line_->doorbell.load(std::memory_order_relaxed);
       const std::uint64_t token = line_->token.load(std::memory_order_relaxed);
-      (void)ringer.ring(doorbell, token, trust);  // a dead sleeper needs no wake-up
+      // A dead sleeper needs no wake-up. One that could not be rung is still owed it, by whoever wakes next.
+      // It may have stopped sleeping meanwhile: then that is a ring for nothing.
+      if (ringer.ring(doorbell, token, trust) != os::Heard::unknown) return;
+      std::uint32_t awake = 0;
+      // release: as in park_on_bell(); the address was not touched.
+      (void)line_->parked.compare_exchange_strong(awake, kind, std::memory_order_release,
+                                                  std::memory_order_relaxed);
     }
   }
 
@@ -125,10 +132,7 @@ class Waker {
   layout::WaitLine* line_ = nullptr;
 };
 
-// Spins, then sleeps in slices, until `ready` or the time is over. A slice is short enough that the
-// caller's own checks (a dead peer, a terminated thread) come round in time.
-inline constexpr std::uint64_t kSleepSliceNs = 20'000'000;
-
+// Spins, then sleeps, until `ready` or the time is over.
 template <typename Ready>
 [[nodiscard]] bool wait_blocking(Sleeper& sleeper, std::uint64_t spin_ns, std::uint64_t timeout_ns,
                                  Ready&& ready) {
@@ -148,6 +152,18 @@ template <typename Ready>
   if (!ready()) sleeper.sleep(timeout_ns - spin_ns);
   sleeper.unpark();
   return ready();
+}
+
+// The same for one slice at most, spinning included: short enough that the caller's own checks (a dead
+// peer, a terminated thread) come round in time. Whoever has more time, or wants to spin for longer,
+// comes again.
+inline constexpr std::uint64_t kSliceNs = 20'000'000;
+
+template <typename Ready>
+[[nodiscard]] bool wait_slice(Sleeper& sleeper, std::uint64_t spin_ns, std::uint64_t timeout_ns,
+                              Ready&& ready) {
+  return wait_blocking(sleeper, spin_ns, timeout_ns < kSliceNs ? timeout_ns : kSliceNs,
+                       std::forward<Ready>(ready));
 }
 
 }  // namespace millrace

@@ -41,6 +41,36 @@ class Deadline {
   std::uint64_t end_;
 };
 
+// How often something may be done that others can make us do: `most` times in a row, and then once in
+// `interval_ns`.
+class Allowance {
+ public:
+  Allowance(std::uint32_t most, std::uint64_t interval_ns) noexcept
+      : most_(most), left_(most), interval_ns_(interval_ns) {}
+
+  // May it be done now? Then it counts as done.
+  [[nodiscard]] bool take() noexcept {
+    const std::uint64_t now = monotonic_ns();
+    const std::uint64_t earned = (now - since_) / interval_ns_;
+    if (left_ + earned >= most_) {
+      left_ = most_;
+      since_ = now;
+    } else {
+      left_ += static_cast<std::uint32_t>(earned);
+      since_ += earned * interval_ns_;
+    }
+    if (left_ == 0) return false;
+    --left_;
+    return true;
+  }
+
+ private:
+  std::uint32_t most_;
+  std::uint32_t left_;
+  std::uint64_t interval_ns_;
+  std::uint64_t since_ = 0;
+};
+
 // Tells the core that this is a spin loop.
 inline void spin_hint() noexcept {
 #if defined(__x86_64__) || defined(__i386__)

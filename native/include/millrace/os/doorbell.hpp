@@ -11,8 +11,11 @@
 // instant, and whoever finds it may remove it; ids are random and never used again.
 //
 // Somebody else may remove a name while its owner sleeps (systemd does when a user logs out). Then nobody
-// new can ring there. Who wants to and cannot, hangs up its own doorbell and makes it anew (renew): the
-// sleeper watches that one for its owner's death, is woken by the hang-up instead, and renews its own.
+// new can ring there by name. An id says which process made it, and the system shows what that process
+// has open: who finds nobody under the name rings there (open_lost_bell), and the owner, told by an odd
+// byte, makes its doorbell anew under the same name (renew). Where processes cannot be looked at (another
+// user's, another pid namespace), the owner finds the loss itself when it looks after two seconds.
+// An id that a liar made up leads nowhere: it costs a bounded number of looks, and wakes nobody.
 #pragma once
 
 #include <fcntl.h>
@@ -24,7 +27,6 @@
 #include <charconv>
 #include <cstdint>
 #include <cstdio>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,13 +37,27 @@
 
 #include "../crash_point.hpp"
 #include "../result.hpp"
+#include "clock.hpp"
 #include "descriptor.hpp"
 #include "directory.hpp"
 #include "identity.hpp"
+#include "lost_bell.hpp"
 #include "place.hpp"
 #include "quiet_pipe.hpp"
 
 namespace millrace::os {
+
+// The low bits of an id are random, and the lowest is set: 0 means "no doorbell". Those above are the
+// number of the process that made it: a hint where to look for one that lost its name, and no more.
+inline constexpr unsigned kBellPidShift = 42;
+[[nodiscard]] inline std::uint64_t new_bell_id() noexcept {
+  constexpr std::uint64_t random_bits = (1ULL << kBellPidShift) - 1;
+  return static_cast<std::uint64_t>(::getpid()) << kBellPidShift | (random_u64() & random_bits) |
+         1U;
+}
+[[nodiscard]] inline pid_t pid_of_bell(std::uint64_t id) noexcept {
+  return static_cast<pid_t>(id >> kBellPidShift);
+}
 
 // Every doorbell is named after its random id; an id read from shared memory can therefore lead to
 // nothing but a FIFO of ours (or to nothing at all).
@@ -71,7 +87,7 @@ class Doorbell {
   // `group_allowed` makes it 0660 and gives it to `group`.
   static Result<Doorbell> create(const BellTrust& trust) {
     Doorbell bell;
-    bell.id_ = random_u64() | 1U;  // 0 means "no doorbell"
+    bell.id_ = new_bell_id();
     bell.trust_ = trust;
     auto made = make(bell.id_, trust);
     if (!made.ok()) return made.error();
@@ -113,7 +129,7 @@ class Doorbell {
   }
   // A new FIFO under the old name and id; the owner is rung at once and looks at everything. Returns the
   // read end that nobody rings any more. Closing it hangs up on those who knew it: who watches it looks,
-  // who rings there opens the new one. On failure everything is as before.
+  // who rings there opens the new one. On failure everything is as before. Not often, for that reason.
   [[nodiscard]] Result<Descriptor> renew() {
     auto made = make(id_, trust_);
     if (!made.ok()) return made.error();
@@ -199,23 +215,40 @@ class Doorbell {
   Descriptor fd_;
 };
 
-// Opens the write end of a peer's doorbell, after checking that it is a FIFO of somebody we trust.
-// An empty descriptor: its owner is gone (or it never was ours), ringing is pointless.
-[[nodiscard]] inline Descriptor open_bell(std::uint64_t id, const BellTrust& trust) {
-  if (id == 0) return {};
-  const std::string path = doorbell_path(id);
-  Descriptor fd(retry_eintr(
-      [&] { return ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW); }));
-  if (!fd) {
-    return {};
-  }
+// Has this process, or the system, no descriptors or memory left? That says nothing about who is at the
+// other end.
+[[nodiscard]] inline bool is_starvation(int number) noexcept {
+  return number == EMFILE || number == ENFILE || number == ENOMEM;
+}
+
+// Is it a FIFO of somebody we trust, that may be rung?
+[[nodiscard]] inline bool is_trusted_bell(int fd, const BellTrust& trust) noexcept {
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0 || !S_ISFIFO(status.st_mode)) return {};
+  if (::fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode)) return false;
   const bool known_user = status.st_uid == ::geteuid() || status.st_uid == trust.owner;
   const bool known_group = trust.group_allowed && status.st_gid == trust.group;
-  if (!known_user && !known_group) return {};
-  if ((status.st_mode & 0007) != 0 || !make_quiet(fd.get())) return {};
-  return fd;
+  if (!known_user && !known_group) return false;
+  return (status.st_mode & 0007) == 0 && make_quiet(fd);
+}
+
+// The write end of a peer's doorbell. Empty: its owner is gone (or it never was ours), and ringing is
+// pointless; or, if `starved`, it could not be told.
+struct OpenedBell {
+  Descriptor fd;
+  bool starved = false;
+};
+[[nodiscard]] inline OpenedBell look_for_bell(std::uint64_t id, const BellTrust& trust) {
+  if (id == 0) return {};
+  const std::string path = doorbell_path(id);
+  OpenedBell opened;
+  opened.fd = Descriptor(retry_eintr(
+      [&] { return ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW); }));
+  if (!opened.fd) opened.starved = is_starvation(errno);
+  if (opened.fd && !is_trusted_bell(opened.fd.get(), trust)) opened.fd.reset();
+  return opened;
+}
+[[nodiscard]] inline Descriptor open_bell(std::uint64_t id, const BellTrust& trust) {
+  return look_for_bell(id, trust).fd;
 }
 
 // Removes the FIFO of a dead owner: nobody reads it any more. Never one that is in use.
@@ -301,30 +334,38 @@ inline RingResult ring_bell(int fd, std::uint64_t token) noexcept {
   return written < 0 && errno == EPIPE ? RingResult::dead : RingResult::full;
 }
 
+enum class Heard {
+  yes,
+  no,       // the owner of that doorbell is gone, or it has lost its name and cannot be found
+  unknown,  // no descriptor could be had to ring with: the duty to wake is still owed
+};
+
 // Write ends of the peers rung most recently. Bounded, so that descriptors do not grow with peers.
 class BellRinger {
  public:
-  // False if nobody hears: the owner of that doorbell is gone, or its name is.
-  bool ring(std::uint64_t id, std::uint64_t token, const BellTrust& trust) {
+  // Keeps a descriptor in reserve, so that a process that has none left can ring even whom it has never
+  // rung before. Costs one for each ringer: for those that ring for many channels.
+  void keep_reserve() noexcept {
+    reserves_ = true;
+    refill_reserve();
+  }
+
+  Heard ring(std::uint64_t id, std::uint64_t token, const BellTrust& trust) {
     // Twice: whoever renews a doorbell hangs up on those who knew the old one.
     for (int attempt = 0; attempt < 2; ++attempt) {
-      Line* line = find(id);
+      const Line* line = find(id);
       if (line == nullptr) {
-        Descriptor fd = open_bell(id, trust);
-        if (!fd) break;
-        line = &lines_[next_++ % lines_.size()];
-        line->id = id;
-        line->fd = std::move(fd);
+        refill_reserve();
+        OpenedBell opened = look_for_bell(id, trust);
+        if (opened.starved) return ring_with_reserve(id, token, trust);
+        if (!opened.fd) break;
+        line = &keep(id, std::move(opened.fd), false);
       }
-      MILLRACE_CRASH_POINT("doorbell.ring.opened");
-      if (ring_bell(line->fd.get(), token) != RingResult::dead) return true;
+      if (ring_line(*line, token)) return Heard::yes;
       forget(id);
     }
-    if (unheard_) unheard_();
-    return false;
+    return ring_lost(id, token, trust);
   }
-  // Called by ring() when nobody hears: a sleeper that is alive must be woken by other means.
-  void on_unheard(std::function<void()> unheard) { unheard_ = std::move(unheard); }
 
   void forget(std::uint64_t id) noexcept {
     if (Line* line = find(id)) {
@@ -337,6 +378,7 @@ class BellRinger {
   struct Line {
     std::uint64_t id = 0;
     Descriptor fd;
+    bool lost = false;  // has no name: its owner does not know that
   };
   Line* find(std::uint64_t id) noexcept {
     for (Line& line : lines_) {
@@ -344,10 +386,47 @@ class BellRinger {
     }
     return nullptr;
   }
+  const Line& keep(std::uint64_t id, Descriptor fd, bool lost) noexcept {
+    Line& line = lines_[next_++ % lines_.size()];
+    line.id = id;
+    line.fd = std::move(fd);
+    line.lost = lost;
+    return line;
+  }
+  // False: its owner is gone.
+  static bool ring_line(const Line& line, std::uint64_t token) noexcept {
+    MILLRACE_CRASH_POINT("doorbell.ring.opened");
+    if (!line.lost) return ring_bell(line.fd.get(), token) != RingResult::dead;
+    return quiet_write(line.fd.get(), "", 1) == 1 || errno != EPIPE;  // no whole token: see drain()
+  }
+  // What is opened in place of the reserve is not kept, so that there is one again for the next ring.
+  Heard ring_with_reserve(std::uint64_t id, std::uint64_t token, const BellTrust& trust) {
+    if (!reserve_) return Heard::unknown;
+    reserve_.reset();
+    OpenedBell opened = look_for_bell(id, trust);  // another thread may have been quicker
+    Heard heard = opened.starved ? Heard::unknown : Heard::no;
+    if (opened.fd && ring_bell(opened.fd.get(), token) != RingResult::dead) heard = Heard::yes;
+    opened.fd.reset();
+    refill_reserve();
+    return heard;
+  }
+  void refill_reserve() noexcept {
+    if (reserves_ && !reserve_) reserve_ = Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  }
+  // Nobody is there under that name.
+  Heard ring_lost(std::uint64_t id, std::uint64_t token, const BellTrust& trust) {
+    // Whoever names ever new doorbells that do not exist cannot keep us busy.
+    if (id == 0 || !searches_.take()) return Heard::no;
+    Descriptor fd = open_lost_bell(pid_of_bell(id), doorbell_path(id));
+    if (!fd || !is_trusted_bell(fd.get(), trust)) return Heard::no;
+    return ring_line(keep(id, std::move(fd), true), token) ? Heard::yes : Heard::no;
+  }
 
-  std::function<void()> unheard_;
   std::array<Line, 16> lines_;
   std::size_t next_ = 0;
+  Allowance searches_{16, 100'000'000};
+  Descriptor reserve_;
+  bool reserves_ = false;
 };
 
 }  // namespace millrace::os

@@ -89,14 +89,6 @@ inline Result<void> name_fresh_file(int fd, const std::string& temporary, const 
   return {};
 }
 
-// Does the path still lead to the file of `fd`?
-[[nodiscard]] inline bool leads_to(const std::string& path, int fd) noexcept {
-  struct stat mine {};
-  struct stat there {};
-  return ::fstat(fd, &mine) == 0 && ::lstat(path.c_str(), &there) == 0 &&
-         mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
-}
-
 // True if there was one. Refuses what is not a regular file.
 inline Result<bool> unlink_file(const std::string& path) {
   struct stat status {};

@@ -101,6 +101,14 @@ inline Result<Descriptor> create_object(const std::string& object_name, mode_t m
   return Descriptor(fd);
 }
 
+// Does the path still lead to the object or file of `fd`?
+[[nodiscard]] inline bool leads_to(const std::string& path, int fd) noexcept {
+  struct stat mine {};
+  struct stat there {};
+  return ::fstat(fd, &mine) == 0 && ::lstat(path.c_str(), &there) == 0 &&
+         mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
+}
+
 inline void unlink_object(const std::string& object_name) noexcept {
   const std::string posix_name = "/" + object_name;
   (void)::shm_unlink(posix_name.c_str());

@@ -156,10 +156,9 @@ class Barrier {
     return layout::turn_of(word().load(std::memory_order_acquire)) != turn_ ||
            losses().last.load(std::memory_order_acquire) != known_losses_;
   }
-  // Blocks this thread: spins, then sleeps at most kSleepSliceNs a call. True if stirred.
+  // Blocks this thread for a slice at most: spins, then sleeps. True if stirred.
   [[nodiscard]] bool wait_slice(std::uint64_t spin_ns, std::uint64_t timeout_ns) {
-    return wait_blocking(parties_.sleeper(), spin_ns, std::min(timeout_ns, spin_ns + kSleepSliceNs),
-                         [&] { return stirred(); });
+    return millrace::wait_slice(parties_.sleeper(), spin_ns, timeout_ns, [&] { return stirred(); });
   }
   // Arrives and blocks this thread until all have, or one is lost. `waiting` if the time was over first;
   // the arrival has been taken back then.

@@ -113,10 +113,10 @@ class Event {
     if (!manual_) return layout::signals_of(now) != 0;
     return (now & layout::kEventSet) != 0 || layout::generation_of(now) != mark_;
   }
-  // Blocks this thread: spins, then sleeps at most kSleepSliceNs a call. True if stirred.
+  // Blocks this thread for a slice at most: spins, then sleeps. True if stirred.
   [[nodiscard]] bool wait_slice(std::uint64_t spin_ns, std::uint64_t timeout_ns) {
-    return wait_blocking(parties_.sleeper(), spin_ns, std::min(timeout_ns, spin_ns + kSleepSliceNs),
-                         [this] { return stirred(); });
+    return millrace::wait_slice(parties_.sleeper(), spin_ns, timeout_ns,
+                                [this] { return stirred(); });
   }
 
   // Blocks this thread until the event lets it pass. False if the time was over first.

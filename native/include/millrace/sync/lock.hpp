@@ -87,11 +87,10 @@ class Lock {
     return account(status, mode_);
   }
   [[nodiscard]] bool stirred() const { return algorithm_.stirred(me()); }
-  // Blocks this thread: spins, then sleeps at most kSleepSliceNs a call. True if a look is worth while.
+  // Blocks this thread for a slice at most: spins, then sleeps. True if a look is worth while.
   [[nodiscard]] bool wait(std::uint64_t spin_ns, std::uint64_t timeout_ns) {
     if (state_ != State::waiting) return true;
-    return wait_blocking(parties_.sleeper(), spin_ns, std::min(timeout_ns, spin_ns + kSleepSliceNs),
-                         [this] { return stirred(); });
+    return wait_slice(parties_.sleeper(), spin_ns, timeout_ns, [this] { return stirred(); });
   }
   // Leaves the line. False: too late, the lock is ours already; look() until it says so.
   [[nodiscard]] bool withdraw() {

@@ -84,13 +84,13 @@ class FileLock {
       error.message += "; locks of open file descriptions are needed there";
       return error;
     }
-    return FileLock(std::move(fd));
+    return FileLock(std::move(fd), path);
   }
   // Over a file, which carries its own locks everywhere. (A duplicate has the same description.)
   static Result<FileLock> within(int fd) {
     Descriptor same(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (!same) return system_error("fcntl", errno);
-    return FileLock(std::move(same));
+    return FileLock(std::move(same), {});
   }
   static void remove_file(const std::string& object_name) noexcept {
     (void)::unlink(path_of(object_name).c_str());
@@ -111,11 +111,9 @@ class FileLock {
     return range.l_type != F_UNLCK;
   }
 
-  // True once the name no longer leads to this lock file, nor therefore to its object.
-  [[nodiscard]] bool unlinked() const noexcept {
-    struct stat status {};
-    return ::fstat(fd_.get(), &status) != 0 || status.st_nlink == 0;
-  }
+  // True once the name no longer leads to this lock file, nor therefore to its object. Not a matter of how
+  // many names it has: somebody may have given it others.
+  [[nodiscard]] bool unlinked() const noexcept { return !leads_to(path_, fd_.get()); }
 
   // To be called with the lifecycle lock just taken: is this still the object its name leads to? If so,
   // `object` is replaced by a descriptor of which that is certain. See above.
@@ -129,7 +127,7 @@ class FileLock {
   }
 
  private:
-  explicit FileLock(Descriptor fd) noexcept : fd_(std::move(fd)) {}
+  FileLock(Descriptor fd, std::string path) noexcept : fd_(std::move(fd)), path_(std::move(path)) {}
 
   static std::string path_of(const std::string& object_name) {
     return doorbell_directory() + "/" + object_name + ".lock";
@@ -148,6 +146,7 @@ class FileLock {
   }
 
   Descriptor fd_;
+  std::string path_;  // of the lock file; empty where there is none
 };
 
 }  // namespace millrace::os

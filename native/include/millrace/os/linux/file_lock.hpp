@@ -19,18 +19,20 @@ namespace millrace::os {
 class FileLock {
  public:
   // `object` is the descriptor of the shared-memory object; it must outlive this.
-  static Result<FileLock> over(int object, const std::string& /*object_name*/, mode_t /*mode*/) {
-    return FileLock(object);
+  static Result<FileLock> over(int object, const std::string& object_name, mode_t /*mode*/) {
+    return FileLock(object, object_path(object_name));
   }
   // Over a file or nameless memory, which carry their own locks everywhere.
-  static Result<FileLock> within(int fd) { return FileLock(fd); }
+  static Result<FileLock> within(int fd) { return FileLock(fd, {}); }
   static void remove_file(const std::string& /*object_name*/) noexcept {}
 
   // Moves only, as where a lock has a file of its own to close.
   FileLock() = default;
-  FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileLock(FileLock&& other) noexcept
+      : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
   FileLock& operator=(FileLock&& other) noexcept {
     fd_ = std::exchange(other.fd_, -1);
+    path_ = std::move(other.path_);
     return *this;
   }
   FileLock(const FileLock&) = delete;
@@ -50,11 +52,9 @@ class FileLock {
     return range.l_type != F_UNLCK;
   }
 
-  // True once the name no longer leads to this object.
-  [[nodiscard]] bool unlinked() const noexcept {
-    struct stat status {};
-    return ::fstat(fd_, &status) != 0 || status.st_nlink == 0;
-  }
+  // True once the name no longer leads to this object. Not a matter of how many names it has: somebody
+  // may have given it others (a hard link, a backup made of them).
+  [[nodiscard]] bool unlinked() const noexcept { return !leads_to(path_, fd_); }
 
   // To be called with the lifecycle lock just taken: is this still the object its name leads to?
   [[nodiscard]] bool confirm(const Descriptor& /*object*/, const std::string& /*object_name*/,
@@ -63,7 +63,7 @@ class FileLock {
   }
 
  private:
-  explicit FileLock(int fd) noexcept : fd_(fd) {}
+  FileLock(int fd, std::string path) noexcept : fd_(fd), path_(std::move(path)) {}
 
   static struct flock describe(int type, off_t from, off_t count) noexcept {
     struct flock range {};
@@ -79,6 +79,7 @@ class FileLock {
   }
 
   int fd_ = -1;
+  std::string path_;  // of the object; empty for what has no name of ours
 };
 
 }  // namespace millrace::os

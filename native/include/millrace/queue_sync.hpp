@@ -42,7 +42,7 @@ Result<void> wait_for_peer_sync(Side& side, const BlockingOptions& options) {
   const auto there = [&] { return queue.peer() == Peer::attached; };
   const auto came = block(
       options, [&](bool) { return there() ? std::optional(true) : std::nullopt; },
-      [&](std::uint64_t spin, std::uint64_t left) {
+      [&](std::uint64_t /*spin*/, std::uint64_t left) {
         return wait_slice(queue.sleeper(), 0, left, there);
       });
   if (came) return {};

@@ -165,7 +165,7 @@ export class SegmentOffer {
  * ```
  *
  * @throws MillraceError (as rejection) `EXISTS` (a living process offers there, or something else is there),
- *   `NOT_OURS`, `PERMISSION`, `ABORTED`, `CLOSED`, `INVALID_ARGUMENT`, `INVALID_NAME`,
+ *   `NOT_OURS` (a file that millrace did not make is where the lock belongs, `socketPath` + `.lock`), `PERMISSION`, `ABORTED`, `CLOSED`, `INVALID_ARGUMENT`, `INVALID_NAME`,
  *   `UNSUPPORTED_PLATFORM` (macOS), `SYSTEM`
  */
 export async function offerSegments(

@@ -174,6 +174,7 @@ TEST_CASE_FIXTURE(Names,
   bool missing = false;
   CHECK(drained(mine, missing).empty());
   CHECK(missing == kFindsLost);
+  CHECK(::unlink(path.c_str()) == 0);
 }
 
 TEST_CASE_FIXTURE(Names,

@@ -170,20 +170,21 @@ class Doorbell {
   static Result<Descriptor> make(std::uint64_t id, const BellTrust& trust) {
     const std::string path = doorbell_path(id);
     for (int attempt = 1;; ++attempt) {
-      auto made = make_unfinished(unfinished_bell_path(id), trust);
-      if (made.ok() && ::rename(unfinished_bell_path(id).c_str(), path.c_str()) != 0) {
+      const std::string unfinished = unfinished_bell_path(id);
+      if (::mkfifo(unfinished.c_str(), 0600) != 0) return system_error("mkfifo", errno, unfinished);
+      auto made = open_unfinished(unfinished, trust);
+      if (made.ok() && ::rename(unfinished.c_str(), path.c_str()) != 0) {
         made = system_error("rename", errno, path);
       }
       if (made.ok()) {
         MILLRACE_CRASH_POINT("doorbell.create.named");
         return made;
       }
-      ::unlink(unfinished_bell_path(id).c_str());
+      ::unlink(unfinished.c_str());
       if (made.error().number != ENOENT || attempt == kAttempts) return made;
     }
   }
-  static Result<Descriptor> make_unfinished(const std::string& path, const BellTrust& trust) {
-    if (::mkfifo(path.c_str(), 0600) != 0) return system_error("mkfifo", errno, path);
+  static Result<Descriptor> open_unfinished(const std::string& path, const BellTrust& trust) {
     MILLRACE_CRASH_POINT("doorbell.create.made");
     // Whatever the umask: without these rights not even we could open it.
     if (::chmod(path.c_str(), 0600) != 0) return system_error("chmod", errno, path);
@@ -204,7 +205,8 @@ class Doorbell {
   void remove() noexcept {
     // A forked child that inherited this object must not take the parent's bell away.
     MILLRACE_CRASH_POINT("doorbell.remove.begun");
-    if (id_ != 0 && owner_pid_ == ::getpid()) ::unlink(doorbell_path(id_).c_str());
+    // Nor is what somebody has put in its place ours to remove.
+    if (id_ != 0 && owner_pid_ == ::getpid() && has_name()) ::unlink(doorbell_path(id_).c_str());
     id_ = 0;
     fd_.reset();
   }
@@ -257,6 +259,7 @@ inline void remove_dead_bell(std::uint64_t id) noexcept {
   const std::string path = doorbell_path(id);
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0 || !S_ISFIFO(status.st_mode)) return;
+  if ((status.st_mode & 0007) != 0) return;  // none that millrace made
   const Descriptor fd(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
   MILLRACE_CRASH_POINT("doorbell.bury.found");
   if (!fd && errno == ENXIO) ::unlink(path.c_str());

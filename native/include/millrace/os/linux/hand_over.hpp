@@ -19,9 +19,8 @@
 #include "../../crash_point.hpp"
 #include "../../hand_over.hpp"
 #include "../../place.hpp"
-#include "../file.hpp"
-#include "../file_lock.hpp"
 #include "../nameless.hpp"
+#include "owned_path.hpp"
 
 namespace millrace {
 
@@ -88,8 +87,7 @@ inline Result<os::Descriptor> packet_socket(const std::string& path) {
 
 }  // namespace detail
 
-// The offering end. Whoever holds the lock of <path>.lock owns the path: a socket file that lies there
-// while nobody does is that of a dead process.
+// The offering end.
 class Offer {
  public:
   static Result<std::unique_ptr<Offer>> open(const std::string& path, mode_t mode, AllowList allow,
@@ -99,7 +97,9 @@ class Offer {
     if (auto fit = check(segments); !fit.ok()) return fit.error();
     std::unique_ptr<Offer> self(new Offer);
     self->path_ = path;
-    if (auto owned = self->own_path(); !owned.ok()) return owned.error();
+    auto owned = os::OwnedPath::take(path, address.value());
+    if (!owned.ok()) return owned.error();
+    self->owned_ = owned.take();
     auto made = detail::packet_socket(path);
     if (!made.ok()) return made.error();
     self->socket_ = made.take();
@@ -109,10 +109,8 @@ class Offer {
       return system_error("bind", errno, path);
     }
     MILLRACE_CRASH_POINT("offer.open.bound");
-    struct stat status {};
+    if (auto noted = self->owned_.note_bound(); !noted.ok()) return noted.error();
     if (::chmod(path.c_str(), mode) != 0) return system_error("chmod", errno, path);
-    if (::lstat(path.c_str(), &status) != 0) return system_error("lstat", errno, path);
-    self->bound_ = {status.st_dev, status.st_ino};
     MILLRACE_CRASH_POINT("offer.open.moded");
     if (::listen(self->socket_.get(), SOMAXCONN) != 0) return system_error("listen", errno, path);
     self->allow_ = std::move(allow);
@@ -121,15 +119,7 @@ class Offer {
   }
   Offer(const Offer&) = delete;
   Offer& operator=(const Offer&) = delete;
-  ~Offer() {
-    struct stat status {};
-    if (bound_.second != 0 && ::lstat(path_.c_str(), &status) == 0 &&
-        status.st_dev == bound_.first && status.st_ino == bound_.second) {
-      (void)::unlink(path_.c_str());
-    }
-    MILLRACE_CRASH_POINT("offer.close.unlinked");
-    if (lock_file_) (void)::unlink(lock_path().c_str());  // before the lock goes with it
-  }
+  ~Offer() = default;  // removes the socket and its lock
 
   // To be watched: readable when somebody waits.
   [[nodiscard]] int fd() const noexcept { return socket_.get(); }
@@ -177,47 +167,6 @@ class Offer {
     }
     return {};
   }
-  [[nodiscard]] std::string lock_path() const { return path_ + ".lock"; }
-
-  Result<void> own_path() {
-    for (;;) {
-      os::Descriptor file(os::retry_eintr([&] {
-        return ::open(lock_path().c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-                      0600);
-      }));
-      if (!file) return system_error("open", errno, lock_path());
-      auto facts = os::inspect_object(file.get(), lock_path());
-      if (!facts.ok()) return facts.error();
-      if (facts.value().owner != ::geteuid()) {
-        return make_error(Code::not_ours, "'" + lock_path() + "' belongs to user " +
-                                              std::to_string(facts.value().owner) +
-                                              "; choose another path");
-      }
-      auto lock = os::FileLock::within(file.get());
-      if (!lock.ok()) return lock.error();
-      if (!lock.value().try_exclusive(0)) {
-        return make_error(
-            Code::exists,
-            "another process offers segments at '" + path_ + "'; choose another path, or end it",
-            path_);
-      }
-      MILLRACE_CRASH_POINT("offer.own.locked");
-      // Its last owner removes it while it holds the lock.
-      if (!os::leads_to(lock_path(), file.get())) continue;
-      lock_ = lock.take();
-      lock_file_ = std::move(file);
-      break;
-    }
-    struct stat status {};
-    if (::lstat(path_.c_str(), &status) != 0) return {};
-    if (!S_ISSOCK(status.st_mode) || status.st_uid != ::geteuid()) {
-      return make_error(Code::exists,
-                        "'" + path_ + "' exists and is no socket of ours; choose another path",
-                        path_);
-    }
-    if (::unlink(path_.c_str()) != 0) return system_error("unlink", errno, path_);
-    return {};
-  }
   [[nodiscard]] os::Descriptor accept() const {
     return os::Descriptor(os::retry_eintr(
         [&] { return ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK); }));
@@ -253,11 +202,9 @@ class Offer {
   }
 
   std::string path_;
-  os::Descriptor lock_file_;
-  os::FileLock lock_;
+  os::OwnedPath owned_;
   os::Descriptor socket_;
   os::Descriptor spare_{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
-  std::pair<dev_t, ino_t> bound_{0, 0};
   AllowList allow_;
   std::vector<OfferedSegment> segments_;
   std::vector<int> fds_;

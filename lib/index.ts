@@ -6,10 +6,10 @@
  * @module millrace
  */
 
-import { native } from './base/native.js'
+import { native } from './addon/native.js'
 
 export type { BlockingOptions } from './base/blocking.js'
-export { errorCodes, MillraceError, type ErrorCode } from './base/errors.js'
+export { errorCodes, MillraceError, type ErrorCode } from './errors.js'
 export { Cell, type CellReaderOptions, type CellWriterOptions } from './cell/cell.js'
 export { CellReader, type CellValue } from './cell/reader.js'
 export { CellWriter, type CellSource } from './cell/writer.js'
@@ -23,21 +23,21 @@ export {
 export { FrameWriter, type FrameWriterOptions } from './frames/frame-writer.js'
 export type {
   AccessOptions,
-  MemoryOptions,
-  NumaOptions,
   ReaderMemoryOptions,
   Schema,
   SchemaOptions,
   TuningOptions,
   WaitOptions,
 } from './base/options.js'
+export type { ViewConstructor } from './base/view-constructor.js'
+export type { PeerState } from './addon/peer.js'
+export type { MemoryOptions, NumaOptions } from './addon/memory-options.js'
 export { QueueConsumer } from './queue/consumer.js'
 export { QueueProducer, type MessageSource, type Reservation } from './queue/producer.js'
 export {
   SharedMemory,
   type CreateMemoryOptions,
   type OpenMemoryOptions,
-  type ViewConstructor,
 } from './memory/shared-memory.js'
 export {
   offerSegments,
@@ -51,10 +51,16 @@ export {
 export { MappedFile } from './place/mapped-file.js'
 export { NamelessSegment, type NamelessOptions } from './place/nameless-segment.js'
 export type { Place } from './place/place.js'
-export { SpscQueue, type PeerState, type QueueOptions } from './queue/spsc-queue.js'
+export { SpscQueue, type QueueOptions } from './queue/spsc-queue.js'
 export { list, type ListOptions } from './upkeep/list.js'
-export type { ObjectEntry, ObjectHolder, ObjectKind, ObjectState } from './upkeep/object-entry.js'
-export { sweep, type SweepOptions, type SweepResult } from './upkeep/sweep.js'
+export type {
+  ObjectEntry,
+  ObjectHolder,
+  ObjectKind,
+  ObjectState,
+  SweepResult,
+} from './addon/upkeep.js'
+export { sweep, type SweepOptions } from './upkeep/sweep.js'
 
 /** The clock of frame timestamps: nanoseconds of CLOCK_MONOTONIC, the same in every process. */
 export function monotonicNow(): bigint {

@@ -6,25 +6,23 @@
 
 export { bool, f32, f64, i16, i32, i64, i8, u16, u32, u64, u8 } from './struct/scalar.js'
 export { bytes, char } from './struct/text.js'
-export {
-  array,
-  type ArrayFieldTypes,
-  type ArrayView,
-  type ArrayViewOf,
-  type StructArray,
-} from './struct/array-view.js'
+export { array } from './struct/array-view.js'
+export type {
+  ArrayFieldTypes,
+  ArrayView,
+  ArrayViewOf,
+  FieldLayout,
+  Fields,
+  Memory,
+  Struct,
+  StructArray,
+  StructFieldTypes,
+  StructInput,
+  StructOptions,
+  StructValue,
+  StructView,
+  ValueOf,
+  ViewOf,
+} from './struct/definition.js'
 export type { FieldType, FieldTypes, ValueFieldTypes } from './struct/field-type.js'
-export {
-  struct,
-  type FieldLayout,
-  type Fields,
-  type Memory,
-  type Struct,
-  type StructFieldTypes,
-  type StructInput,
-  type StructOptions,
-  type StructValue,
-  type StructView,
-  type ValueOf,
-  type ViewOf,
-} from './struct/struct.js'
+export { struct } from './struct/struct.js'

@@ -3,11 +3,11 @@
 // require 0.5 ms), one file for each entry point beside one for what they share, without blanks. Names
 // stay, for the stack traces.
 //
-//   dist/cjs/<entry>.js    the code; dist/cjs/shared.js is lib/base and lib/place
+//   dist/cjs/<entry>.js    the code; dist/cjs/shared.js is lib/errors.ts, lib/addon, lib/base and lib/place
 //   dist/cjs/**/*.d.ts     the declarations once more: TypeScript tells the two kinds of modules apart
 //   dist/<entry>.js        an ES module that hands on the names of the code above, so that a process has
 //                          one library, however it was loaded
-//   dist/binary.js         for its test; dist/cli is the compiler's own
+//   dist/addon/binary.js   for its test; dist/cli is the compiler's own
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,7 +16,9 @@ import { build } from 'esbuild'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = `${root}dist`
 const entries = ['index', 'struct', 'sync']
-const sharedFolders = ['base', 'place']
+/** What the entry points share: the floors below them. */
+const sharedFolders = ['addon', 'base', 'place']
+const sharedFiles = ['errors']
 
 const common = {
   absWorkingDir: root,
@@ -34,8 +36,10 @@ const common = {
 const fromShared = {
   name: 'shared',
   setup({ onResolve }) {
-    const folder = new RegExp(`/(?:${sharedFolders.join('|')})/[^/]+\\.js$`)
-    onResolve({ filter: folder }, () => ({ path: './shared.js', external: true }))
+    const shared = new RegExp(
+      `/(?:(?:${sharedFolders.join('|')})/[^/]+|${sharedFiles.join('|')})\\.js$`,
+    )
+    onResolve({ filter: shared }, () => ({ path: './shared.js', external: true }))
   },
 }
 
@@ -65,7 +69,7 @@ await bundle()
 for (const entry of entries) writeFileSync(`${dist}/${entry}.js`, handOn(entry, names[entry]))
 copyDeclarations()
 dropMapsOf('cli', /\.(?:js|d\.ts)$/)
-dropMapsOf('base', /\.d\.ts$/)
+for (const folder of ['addon', 'base']) dropMapsOf(folder, /\.d\.ts$/)
 
 async function exportedNames() {
   const { metafile } = await build({
@@ -81,11 +85,11 @@ async function exportedNames() {
 }
 
 async function bundle() {
-  const shared = sharedFolders.flatMap((folder) =>
-    readdirSync(`${dist}/${folder}`)
-      .filter((file) => file.endsWith('.js'))
-      .map((file) => `export * from './dist/${folder}/${file}'`),
-  )
+  const shared = sharedFolders
+    .flatMap((folder) => readdirSync(`${dist}/${folder}`).map((file) => `${folder}/${file}`))
+    .concat(sharedFiles.map((file) => `${file}.js`))
+    .filter((file) => file.endsWith('.js'))
+    .map((file) => `export * from './dist/${file}'`)
   const sharedModule = { contents: [...shared, listMapComment].join('\n'), resolveDir: root }
   const cjs = {
     ...common,
@@ -97,8 +101,8 @@ async function bundle() {
     minifySyntax: true,
     // Node prints the line that an error was thrown in.
     lineLimit: 120,
-    // The code looks for the addon from the folder of its module: dist/.
-    define: { 'import.meta.dirname': 'dist', 'import.meta.url': 'url' },
+    // The code looks for the addon from the folder of its module: dist/addon.
+    define: { 'import.meta.dirname': 'addon', 'import.meta.url': 'url' },
   }
   mkdirSync(`${dist}/cjs`, { recursive: true })
   const parts = await Promise.all([
@@ -106,7 +110,9 @@ async function bundle() {
       ...cjs,
       stdin: sharedModule,
       outfile: 'dist/cjs/shared.js',
-      banner: { js: `"use strict";const dist=__dirname.replace(/\\/[^/]*$/,""),url=__filename;` },
+      banner: {
+        js: `"use strict";const addon=__dirname.replace(/\\/[^/]*$/,"/addon"),url=__filename;`,
+      },
       plugins: [asCommonJs],
     }),
     build({
@@ -118,13 +124,13 @@ async function bundle() {
     build({
       ...common,
       format: 'esm',
-      entryPoints: ['dist/binary.js'],
-      outdir: 'dist',
+      entryPoints: ['dist/addon/binary.js'],
+      outdir: 'dist/addon',
       allowOverwrite: true,
     }),
   ])
   for (const module of new Set(parts.flatMap(({ metafile }) => Object.keys(metafile.inputs)))) {
-    if (!module.startsWith('dist/') || module === 'dist/binary.js') continue
+    if (!module.startsWith('dist/') || module === 'dist/addon/binary.js') continue
     rmSync(`${root}${module}`)
     rmSync(`${root}${module}.map`)
   }
@@ -169,7 +175,7 @@ function copyDeclarations() {
 }
 
 /**
- * Nobody steps through the command's sources or imports it, and nobody looks up what lies in lib/base: neither they nor
+ * Nobody steps through the command's sources or imports it, and nobody looks up what lies in lib/addon and lib/base: neither they nor
  * their declarations' maps are packed.
  */
 function dropMapsOf(folder, which) {

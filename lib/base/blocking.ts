@@ -1,8 +1,8 @@
 // Waiting without the event loop, for Workers: native slices of at most 20 ms with a look in between.
 
-import { timeoutError } from './errors.js'
+import { timeoutError } from '../errors.js'
 import { duration } from './options.js'
-import type { Attempt, WaitingRoom } from './waiting.js'
+import type { Attempt, WaitQueue } from './wait-queue.js'
 
 /** Options of calls that block the thread. */
 export interface BlockingOptions {
@@ -18,7 +18,7 @@ export interface BlockingOptions {
  * waits on the same line. `givenUp` runs when the time is over.
  */
 export function block<T>(
-  room: WaitingRoom,
+  room: WaitQueue,
   what: string,
   options: BlockingOptions,
   attempt: Attempt<T>,

@@ -1,7 +1,7 @@
 // Opening what another process creates: wait for it to appear.
 
-import { abortedError, MillraceError } from './errors.js'
-import { paced } from './pace.js'
+import { abortedError, MillraceError } from '../errors.js'
+import { fairly } from './fairness.js'
 
 /**
  * What `open` returns, tried again while it throws `NOT_FOUND`, for up to `timeout` milliseconds. Rejects
@@ -17,7 +17,7 @@ export async function openWhenThere<T>(
   for (;;) {
     if (signal?.aborted) throw abortedError(signal)
     try {
-      return await paced(open())
+      return await fairly(open())
     } catch (error) {
       if (!isNotFound(error) || performance.now() >= end) throw error
     }

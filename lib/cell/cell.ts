@@ -1,6 +1,6 @@
 // The front door of cells: a name, and which side of it one wants to be.
 
-import { native } from '../base/native.js'
+import { native } from '../addon/native.js'
 import { openWhenThere } from '../base/opening.js'
 import {
   access,

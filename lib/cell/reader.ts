@@ -1,12 +1,14 @@
 // The reading side of a cell.
 
 import { block, type BlockingOptions } from '../base/blocking.js'
-import { closedError, corruptError, invalidArgument, MillraceError } from '../base/errors.js'
-import { Outcome, peerStates, type NativeCellReader } from '../base/native.js'
+import { closedError, corruptError, invalidArgument, MillraceError } from '../errors.js'
+import { Outcome } from '../addon/outcome.js'
+import { peerStates } from '../addon/peer.js'
+import type { NativeCellReader } from '../addon/cell.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
-import { paced } from '../base/pace.js'
-import { WaitingRoom, type Attempt } from '../base/waiting.js'
-import type { PeerState } from '../queue/spsc-queue.js'
+import { fairly } from '../base/fairness.js'
+import { WaitQueue, type Attempt } from '../base/wait-queue.js'
+import type { PeerState } from '../addon/peer.js'
 
 /** One value, copied out of the cell. */
 export interface CellValue {
@@ -27,7 +29,7 @@ export class CellReader {
   /** Places for values, the writer's choice. */
   readonly slots: number
   readonly #native: NativeCellReader
-  readonly #room: WaitingRoom
+  readonly #room: WaitQueue
   #seen = 0
   #timestamp = 0n
   #closed = false
@@ -38,7 +40,7 @@ export class CellReader {
     this.maxBytes = native.maxBytes
     this.slots = native.slots
     this.#native = native
-    this.#room = new WaitingRoom(
+    this.#room = new WaitQueue(
       native,
       // Somebody who is not there, or has left, cannot die.
       () => native.watchPeer() || native.peer() !== peerStates.indexOf('attached'),
@@ -157,7 +159,7 @@ export class CellReader {
     try {
       if (this.version > this.#seen) {
         this.#seen = this.version
-        return paced(true)
+        return fairly(true)
       }
       return this.#room.waitAside(this.#what, this.#newerThan(this.#seen), options)
     } catch (error) {

@@ -1,7 +1,8 @@
 // The writing side of a cell.
 
-import { closedError, invalidArgument, MillraceError } from '../base/errors.js'
-import { Outcome, type NativeCellWriter } from '../base/native.js'
+import { closedError, invalidArgument, MillraceError } from '../errors.js'
+import { Outcome } from '../addon/outcome.js'
+import type { NativeCellWriter } from '../addon/cell.js'
 import { checkOptions, flag } from '../base/options.js'
 
 /** What can be written: bytes as they are, a string as UTF-8. */

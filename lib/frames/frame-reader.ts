@@ -7,10 +7,13 @@ import {
   isRefusal,
   MillraceError,
   timeoutError,
-} from '../base/errors.js'
+} from '../errors.js'
 import { putNumber, ReaderFact } from './facts.js'
-import { Frame, PoolViews, userHeaderBytes, type FrameKeeper } from './frame.js'
-import { native, Outcome, peerStates, type NativeFrameReader } from '../base/native.js'
+import { Frame, PoolViews, userHeaderBytes, type FrameOwner } from './frame.js'
+import { native } from '../addon/native.js'
+import { Outcome } from '../addon/outcome.js'
+import { peerStates } from '../addon/peer.js'
+import type { NativeFrameReader } from '../addon/frames.js'
 import { openWhenThere } from '../base/opening.js'
 import {
   access,
@@ -29,9 +32,9 @@ import {
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
-import type { PeerState } from '../queue/spsc-queue.js'
-import { paced } from '../base/pace.js'
-import { WaitingRoom, type Attempt } from '../base/waiting.js'
+import type { PeerState } from '../addon/peer.js'
+import { fairly } from '../base/fairness.js'
+import { WaitQueue, type Attempt } from '../base/wait-queue.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 
 /**
@@ -109,8 +112,8 @@ export class FrameReader {
   readonly maxHeld: number
   readonly #native: NativeFrameReader
   readonly #facts: Int32Array
-  readonly #room: WaitingRoom
-  readonly #keeper: Keeper
+  readonly #room: WaitQueue
+  readonly #owner: Keeper
   readonly #what: string
   // Made once, so that a wait costs no closure.
   readonly #next = (): Frame | undefined => this.tryReceive()
@@ -132,7 +135,7 @@ export class FrameReader {
     this.#what = `a frame of '${name}'`
     this.#native = handle
     this.#facts = handle.facts
-    this.#room = new WaitingRoom(
+    this.#room = new WaitQueue(
       handle,
       () => handle.watchPeer() || handle.peer() !== peerStates.indexOf('attached'),
       (reason) => {
@@ -140,7 +143,7 @@ export class FrameReader {
       },
       tuning,
     )
-    this.#keeper = new Keeper(handle, detachOnRelease)
+    this.#owner = new Keeper(handle, detachOnRelease)
   }
 
   /**
@@ -175,7 +178,7 @@ export class FrameReader {
 
   /** Has this reader been closed, by `close()` or because of a corrupt peer? */
   get closed(): boolean {
-    return this.#keeper.closed
+    return this.#owner.closed
   }
 
   /** The writer: `attached`, `closed` (left in good order) or `gone` (died). One system call. */
@@ -279,8 +282,8 @@ export class FrameReader {
   }
 
   #leave(reason: MillraceError): void {
-    if (this.#keeper.closed) return
-    this.#keeper.close()
+    if (this.#owner.closed) return
+    this.#owner.close()
     this.#native.close()
     this.#room.evict(reason)
   }
@@ -302,7 +305,7 @@ export class FrameReader {
     try {
       if (!this.#room.occupied) {
         const now = look()
-        if (now !== undefined) return paced(now)
+        if (now !== undefined) return fairly(now)
       }
       return this.#room.wait(this.#what, lookOrEnd, options)
     } catch (error) {
@@ -334,7 +337,7 @@ export class FrameReader {
   /** What the native call has left in `facts`. */
   #take(): Frame | undefined {
     const slot = this.#facts[ReaderFact.slot]!
-    if (slot >= 0) return new Frame(this.#keeper, this.#facts)
+    if (slot >= 0) return new Frame(this.#owner, this.#facts)
     if (slot === wouldBlock) return undefined
     if (slot === Outcome.tooManyHeld) {
       throw new MillraceError(
@@ -352,7 +355,7 @@ export class FrameReader {
 }
 
 /** What the frames of one reader go through. */
-class Keeper implements FrameKeeper {
+class Keeper implements FrameOwner {
   readonly pool: PoolViews
   closed = false
   readonly #native: NativeFrameReader

@@ -1,9 +1,11 @@
 // The writing side of a frame channel.
 
-import { closedError, MillraceError } from '../base/errors.js'
+import { closedError, MillraceError } from '../errors.js'
 import { numberAt, putNumber, WriterFact } from './facts.js'
-import { LoanedFrame, PoolViews, type LoanOffice } from './frame.js'
-import { native, Outcome, type NativeFrameWriter } from '../base/native.js'
+import { LoanedFrame, PoolViews, type LoanOwner } from './frame.js'
+import { native } from '../addon/native.js'
+import { Outcome } from '../addon/outcome.js'
+import type { NativeFrameWriter } from '../addon/frames.js'
 import {
   access,
   checkName,
@@ -15,14 +17,14 @@ import {
   readTuning,
   wholeNumber,
   type AccessOptions,
-  type MemoryOptions,
   type SchemaOptions,
   type Tuning,
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
-import { paced } from '../base/pace.js'
-import { WaitingRoom } from '../base/waiting.js'
+import type { MemoryOptions } from '../addon/memory-options.js'
+import { fairly } from '../base/fairness.js'
+import { WaitQueue } from '../base/wait-queue.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 
 export interface FrameWriterOptions
@@ -86,8 +88,8 @@ export class FrameWriter {
   /** The newest frames that are kept for readers to come. */
   readonly history: number
   readonly #native: NativeFrameWriter
-  readonly #room: WaitingRoom
-  readonly #office: Office
+  readonly #room: WaitQueue
+  readonly #owner: Office
   readonly #what: string
   /** Made once, so that a wait costs no closure. */
   readonly #loan = (): LoanedFrame | undefined => this.#loanNow()
@@ -100,7 +102,7 @@ export class FrameWriter {
     this.history = handle.history
     this.#what = `a free slot of '${name}'`
     this.#native = handle
-    this.#room = new WaitingRoom(
+    this.#room = new WaitQueue(
       handle,
       () => handle.watchReaders(),
       (reason) => {
@@ -108,7 +110,7 @@ export class FrameWriter {
       },
       tuning,
     )
-    this.#office = new Office(name, handle, this.#room)
+    this.#owner = new Office(name, handle, this.#room)
   }
 
   /**
@@ -150,7 +152,7 @@ export class FrameWriter {
 
   /** Has this writer been closed, by `close()` or because of a corrupt peer? */
   get closed(): boolean {
-    return this.#office.closed
+    return this.#owner.closed
   }
 
   /** Readers attached now. */
@@ -160,7 +162,7 @@ export class FrameWriter {
 
   /** Sequence of the frame published last, by this writer or one before it; 0 if none was. */
   get sequence(): number {
-    return this.#office.published
+    return this.#owner.published
   }
 
   /**
@@ -183,7 +185,7 @@ export class FrameWriter {
   loan(options?: WaitOptions): Promise<LoanedFrame> {
     try {
       const now = this.tryLoan()
-      if (now !== undefined) return paced(now)
+      if (now !== undefined) return fairly(now)
       return this.#room.wait(this.#what, this.#loan, options)
     } catch (error) {
       return Promise.reject(error)
@@ -248,8 +250,8 @@ export class FrameWriter {
   }
 
   #leave(reason: MillraceError): void {
-    if (this.#office.closed) return
-    this.#office.close()
+    if (this.#owner.closed) return
+    this.#owner.close()
     this.#native.close()
     this.#room.evict(reason)
   }
@@ -260,8 +262,8 @@ export class FrameWriter {
   }
 
   #loanNow(): LoanedFrame | undefined {
-    const slot = this.#office.takeSlot()
-    return slot < 0 ? undefined : new LoanedFrame(this.#office, slot)
+    const slot = this.#owner.takeSlot()
+    return slot < 0 ? undefined : new LoanedFrame(this.#owner, slot)
   }
 }
 
@@ -270,7 +272,7 @@ function title(name: string): string {
 }
 
 /** What the frames of one writer go through. */
-class Office implements LoanOffice {
+class Office implements LoanOwner {
   readonly pool: PoolViews
   readonly slotBytes: number
   readonly usedHeaders: boolean[]
@@ -279,10 +281,10 @@ class Office implements LoanOffice {
   readonly #name: string
   readonly #native: NativeFrameWriter
   readonly #facts: Int32Array
-  readonly #room: WaitingRoom
+  readonly #room: WaitQueue
   #buffer: ArrayBuffer | undefined
 
-  constructor(name: string, handle: NativeFrameWriter, room: WaitingRoom) {
+  constructor(name: string, handle: NativeFrameWriter, room: WaitQueue) {
     this.#name = name
     this.#native = handle
     this.#facts = handle.facts

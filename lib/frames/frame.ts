@@ -1,9 +1,9 @@
 // Frames as the two sides hold them: a loan to be written and published, a received frame to be read and
 // released. Both lie in the pool; after publish, discard or release they refuse use.
 
-import { invalidArgument, MillraceError } from '../base/errors.js'
+import { invalidArgument, MillraceError } from '../errors.js'
 import { numberAt, ReaderFact } from './facts.js'
-import type { ViewConstructor } from '../memory/shared-memory.js'
+import type { ViewConstructor } from '../base/view-constructor.js'
 
 /** Bytes of the header every frame has for the user's own facts (format, width, …). */
 export const userHeaderBytes = 64
@@ -100,7 +100,7 @@ export interface PublishOptions {
 }
 
 /** @internal What a loan needs from its writer. */
-export interface LoanOffice {
+export interface LoanOwner {
   readonly pool: PoolViews
   readonly slotBytes: number
   /** Loans are void then. */
@@ -115,42 +115,42 @@ export interface LoanOffice {
 
 /** A slot to be filled, from `FrameWriter.loan`. Use it until `publish` or `discard`. */
 export class LoanedFrame {
-  readonly #office: LoanOffice
+  readonly #owner: LoanOwner
   readonly #slot: number
   #state: 'loaned' | 'published' | 'discarded' = 'loaned'
 
   /** @internal */
-  constructor(office: LoanOffice, slot: number) {
-    this.#office = office
+  constructor(owner: LoanOwner, slot: number) {
+    this.#owner = owner
     this.#slot = slot
-    if (office.usedHeaders[slot] === true) {
-      office.copyHeader(slot, emptyHeader)
-      office.usedHeaders[slot] = false
+    if (owner.usedHeaders[slot] === true) {
+      owner.copyHeader(slot, emptyHeader)
+      owner.usedHeaders[slot] = false
     }
   }
 
   /** The slot's memory: write the frame here. 64-byte aligned. */
   get bytes(): Uint8Array {
     this.#assertLoaned()
-    return this.#office.pool.slot(this.#slot)
+    return this.#owner.pool.slot(this.#slot)
   }
 
   /** 64 bytes for the user's own facts; zero at first. */
   get header(): Uint8Array {
     this.#assertLoaned()
-    this.#office.usedHeaders[this.#slot] = true
-    return this.#office.pool.header(this.#slot)
+    this.#owner.usedHeaders[this.#slot] = true
+    return this.#owner.pool.header(this.#slot)
   }
 
   /** Bytes that fit. */
   get capacity(): number {
-    return this.#office.slotBytes
+    return this.#owner.slotBytes
   }
 
   /** The slot as a typed array, e.g. `frame.view(Float32Array)`; by default all of it. */
   view<T>(constructor: ViewConstructor<T>, byteOffset = 0, length?: number): T {
     this.#assertLoaned()
-    const { pool, slotBytes } = this.#office
+    const { pool, slotBytes } = this.#owner
     const start = pool.offset(this.#slot)
     return viewOf(constructor, pool.buffer, start, slotBytes, byteOffset, length)
   }
@@ -158,7 +158,7 @@ export class LoanedFrame {
   /** Copies `source` into the slot at `byteOffset`. Works in every runtime. */
   write(source: ArrayBufferView, byteOffset = 0): void {
     this.#assertLoaned()
-    this.#office.copyIn(this.#slot, byteOffset, source)
+    this.#owner.copyIn(this.#slot, byteOffset, source)
   }
 
   /**
@@ -171,7 +171,7 @@ export class LoanedFrame {
     this.#assertLoaned()
     const sequence =
       options === undefined
-        ? this.#office.publish(this.#slot, this.#office.slotBytes, undefined)
+        ? this.#owner.publish(this.#slot, this.#owner.slotBytes, undefined)
         : this.#publishWith(options)
     this.#state = 'published'
     return sequence
@@ -181,7 +181,7 @@ export class LoanedFrame {
   discard(): void {
     if (this.#state !== 'loaned') return
     this.#state = 'discarded'
-    this.#office.discard(this.#slot)
+    this.#owner.discard(this.#slot)
   }
 
   /** What `using` calls at the end of its block: `discard()`. */
@@ -189,11 +189,11 @@ export class LoanedFrame {
     this.discard()
   }
 
-  #publishWith({ byteLength = this.#office.slotBytes, header, timestamp }: PublishOptions): number {
-    if (!Number.isInteger(byteLength) || byteLength < 0 || byteLength > this.#office.slotBytes) {
+  #publishWith({ byteLength = this.#owner.slotBytes, header, timestamp }: PublishOptions): number {
+    if (!Number.isInteger(byteLength) || byteLength < 0 || byteLength > this.#owner.slotBytes) {
       throw new MillraceError(
         'ERR_MILLRACE_TOO_LARGE',
-        `byteLength ${String(byteLength)} is not within the ${String(this.#office.slotBytes)} ` +
+        `byteLength ${String(byteLength)} is not within the ${String(this.#owner.slotBytes)} ` +
           'bytes of a slot',
       )
     }
@@ -204,22 +204,22 @@ export class LoanedFrame {
       if (header.length > userHeaderBytes) {
         throw invalidArgument(`header must have at most ${String(userHeaderBytes)} bytes`)
       }
-      this.#office.usedHeaders[this.#slot] = true
-      this.#office.copyHeader(this.#slot, header)
+      this.#owner.usedHeaders[this.#slot] = true
+      this.#owner.copyHeader(this.#slot, header)
     }
-    return this.#office.publish(this.#slot, byteLength, timestamp)
+    return this.#owner.publish(this.#slot, byteLength, timestamp)
   }
 
   #assertLoaned(): void {
     if (this.#state !== 'loaned') throw releasedError(`this frame was ${this.#state}`)
-    if (this.#office.closed) {
+    if (this.#owner.closed) {
       throw new MillraceError('ERR_MILLRACE_CLOSED', 'the writer of this frame is closed')
     }
   }
 }
 
 /** @internal What a frame needs from its reader. */
-export interface FrameKeeper {
+export interface FrameOwner {
   readonly pool: PoolViews
   readonly closed: boolean
   release(frame: Frame): void
@@ -242,7 +242,7 @@ export class Frame {
   readonly missed: number
   /** @internal */
   readonly slot: number
-  readonly #keeper: FrameKeeper
+  readonly #owner: FrameOwner
   readonly #own: ArrayBuffer | undefined
   readonly #lowTime: number
   readonly #highTime: number
@@ -253,15 +253,15 @@ export class Frame {
    *
    * @internal
    */
-  constructor(keeper: FrameKeeper, facts: Int32Array) {
+  constructor(owner: FrameOwner, facts: Int32Array) {
     this.slot = facts[ReaderFact.slot]!
     this.sequence = numberAt(facts, ReaderFact.sequence)
     this.byteLength = numberAt(facts, ReaderFact.length)
     this.missed = numberAt(facts, ReaderFact.missed)
     this.#lowTime = facts[ReaderFact.timestamp]!
     this.#highTime = facts[ReaderFact.timestamp + 1]!
-    this.#keeper = keeper
-    this.#own = keeper.ownBuffer(this.slot)
+    this.#owner = owner
+    this.#own = owner.ownBuffer(this.slot)
   }
 
   /** Nanoseconds of the monotonic clock, as the writer gave it. */
@@ -283,27 +283,27 @@ export class Frame {
   get bytes(): Uint8Array {
     this.#assertHeld()
     if (this.#own !== undefined) return new Uint8Array(this.#own, 0, this.byteLength)
-    return this.#keeper.pool.slot(this.slot, this.byteLength)
+    return this.#owner.pool.slot(this.slot, this.byteLength)
   }
 
   /** The 64 bytes of the user's own facts; a copy where memory cannot be borrowed (Electron). */
   get header(): Uint8Array {
     this.#assertHeld()
-    return this.#keeper.header(this)
+    return this.#owner.header(this)
   }
 
   /** The frame as a typed array, e.g. `frame.view(Float32Array)`; by default all of it. */
   view<T>(constructor: ViewConstructor<T>, byteOffset = 0, length?: number): T {
     this.#assertHeld()
-    const buffer = this.#own ?? this.#keeper.pool.buffer
-    const start = this.#own === undefined ? this.#keeper.pool.offset(this.slot) : 0
+    const buffer = this.#own ?? this.#owner.pool.buffer
+    const start = this.#own === undefined ? this.#owner.pool.offset(this.slot) : 0
     return viewOf(constructor, buffer, start, this.byteLength, byteOffset, length)
   }
 
   /** Copies from the frame at `byteOffset` into `target`; returns `target`. Works in every runtime. */
   copyTo<T extends ArrayBufferView>(target: T, byteOffset = 0): T {
     this.#assertHeld()
-    this.#keeper.copyOut(this, byteOffset, target)
+    this.#owner.copyOut(this, byteOffset, target)
     return target
   }
 
@@ -311,7 +311,7 @@ export class Frame {
   release(): void {
     if (this.#released) return
     this.#released = true
-    this.#keeper.release(this)
+    this.#owner.release(this)
   }
 
   /** @internal The buffer of debug mode. */
@@ -328,7 +328,7 @@ export class Frame {
     if (this.#released) {
       throw releasedError(`frame ${String(this.sequence)} was released`)
     }
-    if (this.#keeper.closed) {
+    if (this.#owner.closed) {
       throw new MillraceError('ERR_MILLRACE_CLOSED', 'the reader of this frame is closed')
     }
   }

@@ -1,7 +1,10 @@
 // A piece of memory that several processes map: nothing but bytes, byte 0 is the user's byte 0.
 
-import { closedError, invalidArgument } from '../base/errors.js'
-import { native, Outcome, type NativeMemory } from '../base/native.js'
+import { closedError, invalidArgument } from '../errors.js'
+import type { ViewConstructor } from '../base/view-constructor.js'
+import { native } from '../addon/native.js'
+import { Outcome } from '../addon/outcome.js'
+import type { NativeMemory } from '../addon/shared-memory.js'
 import {
   access,
   checkName,
@@ -11,9 +14,9 @@ import {
   readMemory,
   wholeNumber,
   type AccessOptions,
-  type MemoryOptions,
   type SchemaOptions,
 } from '../base/options.js'
+import type { MemoryOptions } from '../addon/memory-options.js'
 import { MappedFile } from '../place/mapped-file.js'
 import { NamelessSegment } from '../place/nameless-segment.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
@@ -33,9 +36,6 @@ export interface OpenMemoryOptions extends AccessOptions, SchemaOptions {
    */
   readonly readOnly?: boolean | undefined
 }
-
-/** Makes a typed array over memory; any of the typed array constructors, or DataView. */
-export type ViewConstructor<T> = new (buffer: ArrayBuffer, byteOffset: number, length: number) => T
 
 /**
  * Shared memory under a POSIX name (`shm_open`), exactly as a C or Python program would open it:

@@ -1,8 +1,9 @@
 // Handing nameless segments to processes that are no children: over a Unix socket, with a look at who is
 // at the other end.
 
-import { abortedError, invalidArgument, timeoutError } from '../base/errors.js'
-import { native, type NativeSegmentOffer } from '../base/native.js'
+import { abortedError, invalidArgument, timeoutError } from '../errors.js'
+import { native } from '../addon/native.js'
+import type { NativeSegmentOffer } from '../addon/nameless.js'
 import { isNotFound, openWhenThere } from '../base/opening.js'
 import {
   access,
@@ -13,7 +14,7 @@ import {
   type AccessOptions,
   type WaitOptions,
 } from '../base/options.js'
-import { paced } from '../base/pace.js'
+import { fairly } from '../base/fairness.js'
 import { NamelessSegment } from './nameless-segment.js'
 
 /**
@@ -177,7 +178,7 @@ export async function offerSegments(
   if (typeof segments !== 'object' || (segments as unknown) === null) {
     throw invalidArgument('segments must be an object of nameless segments')
   }
-  return await paced(new SegmentOffer(checkPath(socketPath), segments, given))
+  return await fairly(new SegmentOffer(checkPath(socketPath), segments, given))
 }
 
 /**

@@ -1,7 +1,7 @@
 // A file as a place: what is in it outlives all processes.
 
-import { invalidArgument } from '../base/errors.js'
-import { native } from '../base/native.js'
+import { invalidArgument } from '../errors.js'
+import { native } from '../addon/native.js'
 
 /**
  * A place for a channel or for shared memory in a file: `SharedMemory.create(new MappedFile(path), size)`,

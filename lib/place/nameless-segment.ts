@@ -1,7 +1,8 @@
 // Memory without a name: whoever holds a descriptor has it, nobody else can find it.
 
-import { closedError, invalidArgument } from '../base/errors.js'
-import { native, type NativeNamelessSegment } from '../base/native.js'
+import { closedError, invalidArgument } from '../errors.js'
+import { native } from '../addon/native.js'
+import type { NativeNamelessSegment } from '../addon/nameless.js'
 import { access, checkOptions, flag, wholeNumber, type AccessOptions } from '../base/options.js'
 
 /** How a nameless segment is made. */

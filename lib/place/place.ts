@@ -1,6 +1,6 @@
 // Where channels and shared memory live, as every factory takes it.
 
-import type { NativePlace } from '../base/native.js'
+import type { NativePlace } from '../addon/place.js'
 import { checkName } from '../base/options.js'
 import { MappedFile } from './mapped-file.js'
 import { NamelessSegment } from './nameless-segment.js'

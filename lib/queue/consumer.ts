@@ -1,11 +1,12 @@
 // The consuming side of an SPSC queue.
 
 import { block, type BlockingOptions } from '../base/blocking.js'
-import { MillraceError } from '../base/errors.js'
-import { Outcome, type NativeQueueConsumer } from '../base/native.js'
+import { MillraceError } from '../errors.js'
+import { Outcome } from '../addon/outcome.js'
+import type { NativeQueueConsumer } from '../addon/queue.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
-import { paced } from '../base/pace.js'
-import type { Attempt } from '../base/waiting.js'
+import { fairly } from '../base/fairness.js'
+import type { Attempt } from '../base/wait-queue.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import { RingReader } from './ring-reader.js'
@@ -106,7 +107,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     try {
       if (!this.room.occupied) {
         const message = this.tryPop()
-        if (message !== undefined) return paced(message)
+        if (message !== undefined) return fairly(message)
       }
       return this.room.wait(this.#what, this.#attempt, options)
     } catch (error) {
@@ -216,7 +217,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   readable(options?: WaitOptions): Promise<boolean> {
     try {
       this.assertOpen()
-      if (!this.room.occupied && this.#isReadable()) return paced(true)
+      if (!this.room.occupied && this.#isReadable()) return fairly(true)
       return this.room
         .wait(
           `a message in queue '${this.name}'`,

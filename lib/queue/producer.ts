@@ -1,10 +1,11 @@
 // The producing side of an SPSC queue.
 
 import { block, type BlockingOptions } from '../base/blocking.js'
-import { invalidArgument, MillraceError } from '../base/errors.js'
-import { Outcome, type NativeQueueProducer } from '../base/native.js'
+import { invalidArgument, MillraceError } from '../errors.js'
+import { Outcome } from '../addon/outcome.js'
+import type { NativeQueueProducer } from '../addon/queue.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
-import { paced } from '../base/pace.js'
+import { fairly } from '../base/fairness.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import { RingWriter } from './ring-writer.js'
@@ -56,7 +57,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
   push(message: MessageSource, options?: WaitOptions): Promise<void> {
     try {
       const bytes = asBytes(message)
-      if (this.tryPush(bytes)) return paced(undefined)
+      if (this.tryPush(bytes)) return fairly(undefined)
       return this.room
         .wait(`room in queue '${this.name}'`, (thorough) => this.#attempt(bytes, thorough), options)
         .then(discardResult)
@@ -104,7 +105,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
     const all = allAsBytes(messages)
     if (this.#reservation !== undefined) throw this.#busy()
     let sent = this.room.occupied ? 0 : this.#pushSome(all, 0)
-    if (sent === all.length) return paced(undefined)
+    if (sent === all.length) return fairly(undefined)
     const rest = all.slice(sent) // the list is its owner's again
     sent = 0
     await this.room.wait(
@@ -156,7 +157,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
   /** Waits until a reservation of `length` bytes succeeds. Errors as `push` and `reserve`. */
   async reserveWhenFree(length: number, options?: WaitOptions): Promise<Reservation> {
     const now = this.reserve(length)
-    if (now !== undefined) return await paced(now)
+    if (now !== undefined) return await fairly(now)
     return await this.room.wait(
       `room in queue '${this.name}'`,
       (thorough) => {

@@ -2,7 +2,7 @@
 // in it: those the bundler writes into the code that uses them. As properties of an object they took as long as
 // all the rest of a push.
 
-import type { Outcome } from '../base/native.js'
+import type { Outcome } from '../addon/outcome.js'
 
 /** Each message takes this many bytes more than its length, rounded up to a multiple of it. */
 export const recordHeaderBytes = 8

@@ -1,6 +1,6 @@
 // The consumer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
-import type { NativeQueueConsumer } from '../base/native.js'
+import type { NativeQueueConsumer } from '../addon/queue.js'
 import { carries, peerSleeps, peerSleepsNow, plainStores, recordBytes } from './ring.js'
 import {
   atMine,

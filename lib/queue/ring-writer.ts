@@ -1,6 +1,6 @@
 // The producer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
-import type { NativeQueueProducer } from '../base/native.js'
+import type { NativeQueueProducer } from '../addon/queue.js'
 import { carries, peerSleeps, plainStores, recordBytes } from './ring.js'
 import {
   atConsumerParked,

@@ -18,7 +18,8 @@
 // where something was called since the last one of the same word, so that V8 cannot take that for this. Where a
 // side cannot have the light fence, Atomics.store and Atomics.load, both sequentially consistent, are the full one.
 
-import { native, runsOnV8 } from '../base/native.js'
+import { native } from '../addon/native.js'
+import { runsOnV8 } from '../addon/runtime.js'
 import { recordHeaderBytes, toNeedsFence } from './ring-layout.js'
 
 /** What a message takes of the ring, which has 2^30 bytes at most: longer ones have to be refused before. */

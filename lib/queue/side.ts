@@ -1,10 +1,12 @@
 // What the producer and the consumer of a queue have in common: closing, the peer's state, the ring.
 
-import { closedError, corruptError, isRefusal, MillraceError } from '../base/errors.js'
-import { Outcome, peerStates, type NativeQueueSide } from '../base/native.js'
+import { closedError, corruptError, isRefusal, MillraceError } from '../errors.js'
+import { Outcome } from '../addon/outcome.js'
+import { peerStates } from '../addon/peer.js'
+import type { NativeQueueSide } from '../addon/queue.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
-import type { PeerState } from './spsc-queue.js'
-import { WaitingRoom } from '../base/waiting.js'
+import type { PeerState } from '../addon/peer.js'
+import { WaitQueue } from '../base/wait-queue.js'
 import { recordHeaderBytes } from './ring-layout.js'
 
 export abstract class QueueSide<Native extends NativeQueueSide, Ring extends object> {
@@ -17,7 +19,7 @@ export abstract class QueueSide<Native extends NativeQueueSide, Ring extends obj
   /** @internal */
   protected readonly native: Native
   /** @internal */
-  protected readonly room: WaitingRoom
+  protected readonly room: WaitQueue
   readonly #title: string
   /** @internal The ring, once it was used in JavaScript; not any more after closing. */
   protected ring: Ring | undefined
@@ -31,7 +33,7 @@ export abstract class QueueSide<Native extends NativeQueueSide, Ring extends obj
     this.capacity = native.capacity
     this.maxMessage = native.capacity - recordHeaderBytes
     this.#title = `the ${role} of queue '${name}'`
-    this.room = new WaitingRoom(
+    this.room = new WaitQueue(
       native,
       // Somebody who is not there, or has left, cannot die.
       () => native.watchPeer() || native.peer() !== peerStates.indexOf('attached'),

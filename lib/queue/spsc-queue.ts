@@ -1,6 +1,6 @@
 // The front door of queues: a name, and which side of it one wants to be.
 
-import { native } from '../base/native.js'
+import { native } from '../addon/native.js'
 import {
   access,
   checkName,
@@ -10,14 +10,14 @@ import {
   readMemory,
   readTuning,
   wholeNumber,
+  type AccessOptions,
+  type SchemaOptions,
+  type TuningOptions,
 } from '../base/options.js'
-import type { AccessOptions, MemoryOptions, SchemaOptions, TuningOptions } from '../base/options.js'
+import type { MemoryOptions } from '../addon/memory-options.js'
 import { QueueConsumer } from './consumer.js'
 import { QueueProducer } from './producer.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
-
-/** How the other side of a channel is doing. */
-export type PeerState = 'absent' | 'attached' | 'closed' | 'gone'
 
 export interface QueueOptions extends AccessOptions, SchemaOptions, TuningOptions {
   /**

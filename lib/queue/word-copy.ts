@@ -3,7 +3,7 @@
 // takes longer than both; so bytes are remembered that are used twice in a row, as buffers are by programs that
 // are in a hurry.
 
-import { runsOnV8 } from '../base/native.js'
+import { runsOnV8 } from '../addon/runtime.js'
 import { mostByWords } from './ring-layout.js'
 
 /** Bytes up to this length are remembered: they are kept from being collected. */

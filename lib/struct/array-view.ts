@@ -1,7 +1,7 @@
 // Elements at equal distances in memory: the array of a field, structures one after another, or one field
 // of each of them. As with views, each kind of element has code of its own (see accessor.ts).
 
-import { invalidArgument } from '../base/errors.js'
+import { invalidArgument } from '../errors.js'
 import { compile, memory, nothing, start } from './accessor.js'
 import {
   checkLength,
@@ -11,70 +11,10 @@ import {
   wrongValue,
   type Codec,
   type FieldType,
-  type FieldTypes,
   type MovablePart,
-  type Of,
 } from './field-type.js'
 import { jsonOf } from './plain.js'
-import type { Fields, Struct, StructInput, StructValue, StructView } from './struct.js'
-
-/**
- * Elements in memory. No call allocates, except that 64-bit integers, text and bytes are values that must be
- * made, and `toArray` and the first `typed` after a move.
- */
-export interface ArrayView<View, Input, Plain, Typed> extends Iterable<View> {
-  /** How many elements there are. */
-  readonly length: number
-  /**
-   * An element. Structures and arrays: the accessor of this array, moved there; there is one, so the next
-   * `at` moves it on.
-   *
-   * @throws MillraceError `INVALID_ARGUMENT` outside 0 … length - 1
-   */
-  at(index: number): View
-  /** Writes an element. @throws MillraceError `INVALID_ARGUMENT`, `TOO_LARGE` (text) */
-  set(index: number, value: Input): void
-  /** Writes all of them; `values` has the same length. */
-  assign(values: ArrayLike<Input> | ArrayView<View, Input, Plain, unknown>): void
-  /** All of them, without memory behind. */
-  toArray(): Plain[]
-  /**
-   * The elements as a typed array over the same memory: if they are numbers, lie one after another, at an
-   * address that suits them, in the byte order of this machine. Else undefined. The same object until the
-   * accessor is moved.
-   */
-  readonly typed: Typed | undefined
-}
-
-/** Structures in memory; `at` and `for … of` move one cursor from element to element. */
-export interface StructArray<F extends Fields> extends ArrayView<
-  StructView<F>,
-  StructInput<F>,
-  StructValue<F>,
-  undefined
-> {
-  /** One field of every structure, as elements: a column. It stays where this array is now. */
-  field<Name extends keyof F>(name: Name): ArrayViewOf<F[Name]>
-}
-
-/** The view of elements of a field type. */
-export type ArrayViewOf<Element extends FieldType> =
-  Element extends Struct<infer F>
-    ? StructArray<F>
-    : ArrayView<
-        Of<Element, 'view'>,
-        Of<Element, 'input'>,
-        Of<Element, 'plain'>,
-        Of<Element, 'typed'>
-      >
-
-export interface ArrayFieldTypes<Element extends FieldType> extends FieldTypes {
-  readonly view: ArrayViewOf<Element>
-  readonly input: ArrayLike<Of<Element, 'input'>> | ArrayViewOf<Element>
-  readonly plain: Of<Element, 'plain'>[]
-  readonly typed: undefined
-  readonly assignable: false
-}
+import type { ArrayFieldTypes, ArrayView } from './definition.js'
 
 /** @internal */
 export const stride = Symbol('stride')

@@ -1,7 +1,7 @@
 // The same structure in C and C++. The compiler that reads the header proves by static assertions that it
 // lays the structure out as this library does.
 
-import { invalidArgument } from '../base/errors.js'
+import { invalidArgument } from '../errors.js'
 import type { Layout } from './field-type.js'
 
 /** `struct NAME { … }`, without semicolon. */

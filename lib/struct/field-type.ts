@@ -1,7 +1,7 @@
 // What a field can be: its size, its alignment, its name in C, and how its bytes are read and written.
 // The types of the language (what a getter gives, what a setter takes) exist for the compiler only.
 
-import { invalidArgument } from '../base/errors.js'
+import { invalidArgument } from '../errors.js'
 import { wholeNumber } from '../base/options.js'
 
 /** Only for the compiler: no value has this property. */

@@ -1,6 +1,6 @@
 // Names that are the same in C, C++ and TypeScript.
 
-import { invalidArgument } from '../base/errors.js'
+import { invalidArgument } from '../errors.js'
 
 const reserved = new Set(
   [

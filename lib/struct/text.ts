@@ -1,6 +1,6 @@
 // Text and raw bytes of a fixed length.
 
-import { invalidArgument, MillraceError } from '../base/errors.js'
+import { invalidArgument, MillraceError } from '../errors.js'
 import {
   checkLength,
   move,

@@ -1,8 +1,9 @@
 // A named barrier: all wait until the last one has arrived.
 
 import type { BlockingOptions } from '../base/blocking.js'
-import { abortedError, closedError, corruptError, MillraceError } from '../base/errors.js'
-import { native } from '../base/native.js'
+import { abortedError, closedError, corruptError, MillraceError } from '../errors.js'
+import type { NativeBarrier } from '../addon/barrier.js'
+import { native } from '../addon/native.js'
 import {
   checkName,
   checkOptions,
@@ -12,14 +13,8 @@ import {
   type Tuning,
   type WaitOptions,
 } from '../base/options.js'
-import { paced } from '../base/pace.js'
-import {
-  Party,
-  readPartyOptions,
-  type NativeParty,
-  type NativePartyOptions,
-  type PartyOptions,
-} from './party.js'
+import { fairly } from '../base/fairness.js'
+import { Party, readPartyOptions, type PartyOptions } from './party.js'
 import { nameOf, type Place } from '../place/place.js'
 
 export interface BarrierOptions extends PartyOptions {
@@ -33,20 +28,6 @@ export interface BarrierTurn {
   readonly generation: number
   /** True for exactly one of the parties: the last to arrive. For what one of them has to do for all. */
   readonly serial: boolean
-}
-
-export interface NativeBarrierOptions extends NativePartyOptions {
-  readonly parties: number
-}
-
-export interface NativeBarrier extends NativeParty {
-  /** Generation and serial of a complete turn; process id of the party that was lost. */
-  readonly facts: Float64Array
-  arrive(): number
-  look(thorough: boolean): number
-  withdraw(): boolean
-  reset(): number
-  arrived(): number
 }
 
 /** What `arrive` and `look` return; the numbers of millrace::BarrierTurn::Status. */
@@ -123,7 +104,7 @@ export class Barrier extends Party<NativeBarrier> {
     const signal = checkSignal(options.signal)
     if (signal?.aborted) throw abortedError(signal)
     const turn = this.#arrive()
-    if (turn !== undefined) return await paced(turn)
+    if (turn !== undefined) return await fairly(turn)
     let late: BarrierTurn | undefined
     this.#waiting = true
     try {

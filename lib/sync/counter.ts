@@ -1,7 +1,8 @@
 // A named 64-bit counter.
 
-import { closedError, invalidArgument, MillraceError } from '../base/errors.js'
-import { native, type NativeCounter } from '../base/native.js'
+import { closedError, invalidArgument, MillraceError } from '../errors.js'
+import { native } from '../addon/native.js'
+import type { NativeCounter } from '../addon/counter.js'
 import { access, checkName, checkOptions, flag, type AccessOptions } from '../base/options.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 

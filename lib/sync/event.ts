@@ -1,8 +1,9 @@
 // A named event: some wait until others set it.
 
 import type { BlockingOptions } from '../base/blocking.js'
-import { closedError, invalidArgument, MillraceError } from '../base/errors.js'
-import { native } from '../base/native.js'
+import { closedError, invalidArgument, MillraceError } from '../errors.js'
+import type { NativeEvent } from '../addon/event.js'
+import { native } from '../addon/native.js'
 import {
   checkName,
   checkOptions,
@@ -11,14 +12,8 @@ import {
   type Tuning,
   type WaitOptions,
 } from '../base/options.js'
-import { paced } from '../base/pace.js'
-import {
-  Party,
-  readPartyOptions,
-  type NativeParty,
-  type NativePartyOptions,
-  type PartyOptions,
-} from './party.js'
+import { fairly } from '../base/fairness.js'
+import { Party, readPartyOptions, type PartyOptions } from './party.js'
 import { nameOf, type Place } from '../place/place.js'
 
 export interface SharedEventOptions extends PartyOptions {
@@ -33,23 +28,6 @@ export interface SharedEventOptions extends PartyOptions {
    * with its last user. Default false.
    */
   readonly keep?: boolean | undefined
-}
-
-export interface NativeEventOptions extends NativePartyOptions {
-  readonly reset: 'auto' | 'manual' | undefined
-  readonly keep: boolean
-}
-
-/** Results of calls are 1, 0, or an outcome below zero. */
-export interface NativeEvent extends NativeParty {
-  readonly manual: boolean
-  set(): number
-  reset(): number
-  isSet(): number
-  tryWait(): number
-  beginWait(): number
-  tryWaitSince(mark: number): number
-  endWait(): void
 }
 
 /**
@@ -138,7 +116,7 @@ export class SharedEvent extends Party<NativeEvent> {
     try {
       this.assertOpen()
       if (checkSignal(options?.signal)?.aborted !== true && this.tryWait()) {
-        return paced(undefined)
+        return fairly(undefined)
       }
       return this.#waitInTurn(options)
     } catch (error) {

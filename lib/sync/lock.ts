@@ -2,27 +2,12 @@
 // guard that gives it back.
 
 import type { BlockingOptions } from '../base/blocking.js'
-import { closedError, corruptError, MillraceError } from '../base/errors.js'
-import { Outcome } from '../base/native.js'
+import { closedError, corruptError, MillraceError } from '../errors.js'
+import type { NativeLock } from '../addon/lock.js'
+import { Outcome } from '../addon/outcome.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
-import { paced } from '../base/pace.js'
-import { Party, type NativeParty, type NativePartyOptions } from './party.js'
-
-export interface NativeLockOptions extends NativePartyOptions {
-  /** Is there a shared mode, too? */
-  readonly shared: boolean
-}
-
-/** Results at or above 0: the lock is held; 1: and the one before died inside. See native/addon/lock.cpp. */
-export interface NativeLock extends NativeParty {
-  tryLock(exclusive: boolean): number
-  begin(exclusive: boolean): number
-  look(thorough: boolean): number
-  giveUp(): void
-  unlock(finished: boolean): number
-  holder(): number
-  readers(): number
-}
+import { fairly } from '../base/fairness.js'
+import { Party } from './party.js'
 
 /** How one has a lock: `using guard = await mutex.lock()`, or `release()` by hand. */
 export class LockGuard {
@@ -87,7 +72,7 @@ export abstract class Lock extends Party<NativeLock> {
       this.assertOpen()
       if (options?.signal?.aborted !== true) {
         const guard = this.take(exclusive)
-        if (guard !== undefined) return paced(guard)
+        if (guard !== undefined) return fairly(guard)
       }
       const acquired = this.room.wait(
         `taking ${this.title}`,

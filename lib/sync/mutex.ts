@@ -1,7 +1,7 @@
 // Mutual exclusion between processes and threads.
 
 import type { BlockingOptions } from '../base/blocking.js'
-import { native } from '../base/native.js'
+import { native } from '../addon/native.js'
 import { checkName, type WaitOptions } from '../base/options.js'
 import { Lock, type LockGuard } from './lock.js'
 import { readPartyOptions, type PartyOptions } from './party.js'

@@ -2,8 +2,8 @@
 // the event loop or blocks its thread, and it closes once.
 
 import { block, type BlockingOptions } from '../base/blocking.js'
-import { closedError } from '../base/errors.js'
-import type { NativePlace, NativeWaiter } from '../base/native.js'
+import { closedError } from '../errors.js'
+import type { NativeParty, NativePartyOptions } from '../addon/party.js'
 import {
   access,
   checkOptions,
@@ -12,27 +12,11 @@ import {
   type Tuning,
   type TuningOptions,
 } from '../base/options.js'
-import { WaitingRoom, type Attempt } from '../base/waiting.js'
+import { WaitQueue, type Attempt } from '../base/wait-queue.js'
 import { checkPlace } from '../place/place.js'
 
 /** Options of opening a primitive that many share. */
 export interface PartyOptions extends AccessOptions, TuningOptions {}
-
-export interface NativePartyOptions {
-  readonly place: NativePlace
-  readonly mode: number
-  readonly owner: number | undefined
-}
-
-/** A handle of the addon: see native/addon/party.hpp. */
-export interface NativeParty extends NativeWaiter {
-  readonly path: string
-  /** Makes the death of those it waits for wake it. False: not all of them can be heard. */
-  watch(): boolean
-  /** One slice of at most 20 ms on this thread; true if something stirred. */
-  wait(spinMs: number, timeoutMs: number): boolean
-  close(): void
-}
 
 /** The common part of all options, read before anything is opened. */
 export function readPartyOptions(
@@ -52,7 +36,7 @@ export abstract class Party<Native extends NativeParty> {
   /** @internal */
   protected readonly native: Native
   /** @internal */
-  protected readonly room: WaitingRoom
+  protected readonly room: WaitQueue
   /** @internal For messages: "mutex 'x'". */
   protected readonly title: string
   #closed = false
@@ -62,7 +46,7 @@ export abstract class Party<Native extends NativeParty> {
     this.name = name
     this.title = `${kind} '${name}'`
     this.native = native
-    this.room = new WaitingRoom(
+    this.room = new WaitQueue(
       native,
       () => native.watch(),
       (reason) => {

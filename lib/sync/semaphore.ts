@@ -1,9 +1,12 @@
 // A POSIX named semaphore, as sem_open gives it to programs in any language.
 
 import { block, type BlockingOptions } from '../base/blocking.js'
-import { abortedError, closedError, MillraceError } from '../base/errors.js'
-import { forgetWake, hold, letGo, native, onWakeOf, Outcome } from '../base/native.js'
-import type { NativeSemaphore, NativeSemaphoreOptions } from '../base/native.js'
+import { abortedError, closedError, MillraceError } from '../errors.js'
+import { forgetWake, onWakeOf } from '../addon/wake-ups.js'
+import { hold, letGo } from '../addon/keep-alive.js'
+import { native } from '../addon/native.js'
+import { Outcome } from '../addon/outcome.js'
+import type { NativeSemaphore, NativeSemaphoreOptions } from '../addon/semaphore.js'
 import {
   access,
   checkName,
@@ -16,8 +19,8 @@ import {
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
-import { paced } from '../base/pace.js'
-import { WaitingRoom } from '../base/waiting.js'
+import { fairly } from '../base/fairness.js'
+import { WaitQueue } from '../base/wait-queue.js'
 import { Permit } from './permit.js'
 
 /** `mode` is `0o600` (default) or `0o660`: to wait takes the right to write, so `0o640` is refused. */
@@ -51,7 +54,7 @@ export class Semaphore {
   /** Did this object make it, or was it there? */
   readonly created: boolean
   readonly #native: NativeSemaphore
-  readonly #room: WaitingRoom
+  readonly #room: WaitQueue
   #token = 0
   #closed = false
   #refed = true
@@ -78,7 +81,7 @@ export class Semaphore {
       how,
     })
     this.created = this.#native.created
-    this.#room = new WaitingRoom(
+    this.#room = new WaitQueue(
       {
         wakeToken: (token) => {
           this.#token = token
@@ -176,7 +179,7 @@ export class Semaphore {
       const timeout = duration(given, 'timeout', Infinity)
       const signal = checkSignal(given.signal)
       if (signal?.aborted) throw abortedError(signal)
-      if (this.tryWait()) return paced(undefined)
+      if (this.tryWait()) return fairly(undefined)
       if (timeout < Infinity) this.#native.leaveIn(timeout + timerSlackMs)
       return this.#room.wait(this.#awaited(), this.#take, given).then(
         () => undefined,

@@ -1,8 +1,9 @@
 // Looking at all objects.
 
-import { native } from '../base/native.js'
+import { native } from '../addon/native.js'
 import { checkOptions } from '../base/options.js'
-import { checkPrefix, type ObjectEntry } from './object-entry.js'
+import { checkPrefix } from './prefix.js'
+import type { ObjectEntry } from '../addon/upkeep.js'
 
 /** What is listed. */
 export interface ListOptions {

@@ -1,9 +1,10 @@
 // Removing what nobody holds.
 
-import { native } from '../base/native.js'
+import { native } from '../addon/native.js'
 import { checkOptions, flag } from '../base/options.js'
 import type { ListOptions } from './list.js'
-import { checkPrefix, type ObjectEntry } from './object-entry.js'
+import { checkPrefix } from './prefix.js'
+import type { SweepResult } from '../addon/upkeep.js'
 
 /** What is swept beside the rubbish. */
 export interface SweepOptions extends ListOptions {
@@ -16,14 +17,6 @@ export interface SweepOptions extends ListOptions {
   readonly semaphores?: boolean | undefined
   /** Removes nothing; `removed` is what would have been. Default false. */
   readonly dryRun?: boolean | undefined
-}
-
-/** What a sweep found. */
-export interface SweepResult {
-  /** As they were before. */
-  readonly removed: ObjectEntry[]
-  /** With the `state`, and perhaps the `detail`, that kept it from being removed. */
-  readonly left: ObjectEntry[]
 }
 
 /**

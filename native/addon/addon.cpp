@@ -1,4 +1,4 @@
-// The addon's entry: one Environment per JavaScript environment, and the exports typed in lib/base/native.ts.
+// The addon's entry: one Environment per JavaScript environment, and the exports typed in lib/addon/addon.ts.
 #include "addon.hpp"
 
 #include <pthread.h>

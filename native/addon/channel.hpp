@@ -13,7 +13,7 @@
 
 namespace millrace::addon {
 
-// Results of hot calls, shared with lib/base/native.ts. Non-negative numbers are the call's own.
+// Results of hot calls, shared with lib/addon/outcome.ts. Non-negative numbers are the call's own.
 enum Outcome : std::int32_t {
   kWouldBlock = -1,  // full or empty
   kTooLarge = -2,    // the message, or the target too small

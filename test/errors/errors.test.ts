@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import * as millrace from 'millrace'
 import { MillraceError, SpscQueue } from 'millrace'
 
-import { load } from '#lib/binary.js'
+import { load } from '#lib/addon/binary.js'
 import { objectsOf, uniqueName } from '../support/names.js'
 import { openProducer } from '../support/queues.js'
 

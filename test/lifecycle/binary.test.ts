@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import test from 'ava'
-import { libc, libcIn } from '#lib/binary.js'
+import { libc, libcIn } from '#lib/addon/binary.js'
 
 const run = promisify(execFile)
 const root = new URL('../../../', import.meta.url)
@@ -43,7 +43,7 @@ const program = `
   const { findAddon } = await import(process.argv[1])
   try { findAddon(process.argv[2]); console.log('loaded') } catch (error) { console.log(error.message) }`
 async function find(folder: string, env: Record<string, string>): Promise<string> {
-  const module = new URL('dist/binary.js', root).href
+  const module = new URL('dist/addon/binary.js', root).href
   const args = ['--input-type=module', '--eval', program, module, folder]
   const { stdout } = await run(process.execPath, args, { env: { ...process.env, ...env } })
   return stdout.trim()

@@ -1,6 +1,6 @@
 // Finds the compiled addon of this machine and runtime.
 
-import { MillraceError } from './base/errors.js'
+import { MillraceError } from '../errors.js'
 
 // Importing a builtin costs a module that is the first to do it 2 ms; this costs nothing.
 const { existsSync, readFileSync } = process.getBuiltinModule('node:fs')
@@ -80,7 +80,7 @@ export function load(
       `millrace runs on Linux and macOS, not on ${here()}; on Windows use it inside WSL 2`,
     )
   }
-  const root = `${import.meta.dirname}/..`
+  const root = `${import.meta.dirname}/../..`
   try {
     return find(root)
   } catch (cause) {

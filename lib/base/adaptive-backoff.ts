@@ -4,7 +4,7 @@
 const best = 8
 const seldom = 16
 
-export class Gamble {
+export class AdaptiveBackoff {
   /** How well it paid lately; at 0 only one time in `seldom` is tried. */
   #score = best / 2
   #skipped = 0

@@ -9,11 +9,14 @@
 // Spinning comes before a wait becomes one: what arrives within it costs no promise that is pending, no
 // waiter and no system call.
 
-import { abortedError, timeoutError, type MillraceError } from './errors.js'
-import { forgetWake, hold, letGo, native, newToken, onWakeOf, type NativeWaiter } from './native.js'
-import { Gamble } from './gamble.js'
+import { abortedError, timeoutError, type MillraceError } from '../errors.js'
+import { forgetWake, newToken, onWakeOf } from '../addon/wake-ups.js'
+import { hold, letGo } from '../addon/keep-alive.js'
+import { native } from '../addon/native.js'
+import type { NativeWaiter } from '../addon/waiter.js'
+import { AdaptiveBackoff } from './adaptive-backoff.js'
 import { checkSignal, duration, sharesProcessor, type Tuning, type WaitOptions } from './options.js'
-import { atTurn, paced, turnIsDue } from './pace.js'
+import { atTurn, fairly, turnIsDue } from './fairness.js'
 import { endSleep, watchSleep, type Sleeper } from './safety-look.js'
 
 /**
@@ -45,7 +48,7 @@ const firstBurst = sharesProcessor ? 32 : 64
 const laterBursts = sharesProcessor ? 4 : 16
 
 /** The waits of one side of a channel. Those for messages or room are served in order. */
-export class WaitingRoom implements Sleeper {
+export class WaitQueue implements Sleeper {
   readonly #native: NativeWaiter
   /** Makes the peer's death wake us; false if only looking from time to time will tell. */
   readonly #watch: () => boolean
@@ -54,9 +57,9 @@ export class WaitingRoom implements Sleeper {
   readonly #token = newToken()
   readonly #pollMs: number
   readonly #spinMs: number
-  readonly #polling = new Gamble()
+  readonly #polling = new AdaptiveBackoff()
   /** Nothing if every wait is to spin. */
-  readonly #spinning: Gamble | undefined
+  readonly #spinning: AdaptiveBackoff | undefined
   readonly #waiters: Waiter[] = []
   #inTurn = 0
   /** Are there waits that later calls must not overtake? A field, because every call asks; only written here. */
@@ -86,7 +89,7 @@ export class WaitingRoom implements Sleeper {
     this.#leave = leave
     this.#pollMs = tuning.poll
     this.#spinMs = tuning.spin
-    this.#spinning = tuning.adaptiveSpin ? new Gamble() : undefined
+    this.#spinning = tuning.adaptiveSpin ? new AdaptiveBackoff() : undefined
     waiter.wakeToken(this.#token)
   }
 
@@ -121,7 +124,7 @@ export class WaitingRoom implements Sleeper {
     if (signal?.aborted) return Promise.reject(abortedError(signal))
     if (inTurn && this.#waiters.length === 0 && this.#spinMs > 0) {
       const found = this.#spin(attempt)
-      if (found !== undefined) return paced(found ?? (undefined as T))
+      if (found !== undefined) return fairly(found ?? (undefined as T))
     }
     return new Promise<T>((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined

@@ -1,6 +1,4 @@
-// What is known about an object from outside, without opening it as a user of it.
-
-import { invalidArgument } from '../base/errors.js'
+// What is known about objects from outside: native/addon/upkeep.cpp.
 
 /** What an object is. `unknown`: a kind that this version does not know. */
 export type ObjectKind =
@@ -70,7 +68,10 @@ export interface ObjectEntry {
   readonly holders: readonly ObjectHolder[]
 }
 
-export function checkPrefix(prefix: unknown = ''): string {
-  if (typeof prefix === 'string') return prefix
-  throw invalidArgument(`prefix must be a string, not ${String(prefix)}`)
+/** What a sweep found. */
+export interface SweepResult {
+  /** As they were before. */
+  readonly removed: ObjectEntry[]
+  /** With the `state`, and perhaps the `detail`, that kept it from being removed. */
+  readonly left: ObjectEntry[]
 }

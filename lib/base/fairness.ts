@@ -45,7 +45,7 @@ export function atTurn(settle: () => void): void {
 }
 
 /** A promise of `value`, which is there already: resolved now, or after the turn that is due. */
-export function paced<T>(value: T): Promise<T> {
+export function fairly<T>(value: T): Promise<T> {
   if (!turnIsDue()) return Promise.resolve(value)
   return new Promise((resolve) => {
     atTurn(() => {

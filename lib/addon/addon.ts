@@ -1,0 +1,99 @@
+// All that the addon exports, as native/addon/addon.cpp defines it.
+
+import type { MillraceError } from '../errors.js'
+import type { NativeBarrier, NativeBarrierOptions } from './barrier.js'
+import type {
+  NativeCellReader,
+  NativeCellReaderOptions,
+  NativeCellWriter,
+  NativeCellWriterOptions,
+} from './cell.js'
+import type { NativeCounter, NativeCounterOptions } from './counter.js'
+import type { NativeEvent, NativeEventOptions } from './event.js'
+import type {
+  NativeFrameReader,
+  NativeFrameReaderOptions,
+  NativeFrameWriter,
+  NativeFrameWriterOptions,
+} from './frames.js'
+import type { NativeLock, NativeLockOptions } from './lock.js'
+import type {
+  NativeAllow,
+  NativeNamelessSegment,
+  NativeSegmentOffer,
+  NativeSegmentReceipt,
+} from './nameless.js'
+import type { NativeQueueConsumer, NativeQueueOptions, NativeQueueProducer } from './queue.js'
+import type { NativeSemaphore, NativeSemaphoreOptions } from './semaphore.js'
+import type { NativeMemory, NativeMemoryOptions } from './shared-memory.js'
+import type { ObjectEntry, SweepResult } from './upkeep.js'
+
+/** Of the object millrace.LETTER.NAME, by kind; see native/include/millrace/layout/header.hpp. */
+type ChannelLetter = 'q' | 'f' | 'c' | 'n' | 'e' | 'b' | 'x' | 'w'
+
+export interface Addon {
+  configure(services: {
+    makeError(
+      code: string,
+      message: string,
+      syscall?: string,
+      errno?: number,
+      path?: string,
+    ): MillraceError
+    onWake(count: number): void
+    uv: boolean
+  }): Uint32Array
+  hold(alive: boolean): void
+  closeAll(): void
+  unlinkChannel(letter: ChannelLetter, name: string): boolean
+  unlinkMemory(name: string): boolean
+  unlinkSemaphore(name: string): boolean
+  unlinkFile(path: string): boolean
+  list(prefix: string): ObjectEntry[]
+  sweep(options: {
+    readonly prefix: string
+    readonly kept: boolean
+    readonly semaphores: boolean
+    readonly dryRun: boolean
+  }): SweepResult
+  detach(buffer: ArrayBuffer): void
+  monotonicNs(): bigint
+  /** Lets another thread that could run do so. */
+  yieldProcessor(): void
+  readonly pageBytes: number
+  /** Has this process only one processor to run on? */
+  readonly sharesProcessor: boolean
+  readonly maxPermits: number
+  readonly asymmetricFence: boolean
+  readonly QueueProducer: new (options: NativeQueueOptions) => NativeQueueProducer
+  readonly QueueConsumer: new (options: NativeQueueOptions) => NativeQueueConsumer
+  readonly FrameWriter: new (options: NativeFrameWriterOptions) => NativeFrameWriter
+  readonly FrameReader: new (options: NativeFrameReaderOptions) => NativeFrameReader
+  readonly NamelessSegment: new (
+    options:
+      | { readonly mode: number; readonly hugePages: boolean }
+      | { readonly given: number }
+      | { readonly own: number },
+  ) => NativeNamelessSegment
+  readonly SegmentOffer: new (
+    options: NativeAllow & {
+      readonly path: string
+      readonly mode: number
+      readonly names: readonly string[]
+      readonly fds: readonly number[]
+    },
+    onPeer: (outcome: number, uid: number, gid: number, pid: number) => void,
+  ) => NativeSegmentOffer
+  readonly SegmentReceipt: new (
+    options: NativeAllow & { readonly path: string },
+    onReadable: () => void,
+  ) => NativeSegmentReceipt
+  readonly SharedMemory: new (options: NativeMemoryOptions) => NativeMemory
+  readonly Lock: new (options: NativeLockOptions) => NativeLock
+  readonly CellWriter: new (options: NativeCellWriterOptions) => NativeCellWriter
+  readonly CellReader: new (options: NativeCellReaderOptions) => NativeCellReader
+  readonly Counter: new (options: NativeCounterOptions) => NativeCounter
+  readonly Semaphore: new (options: NativeSemaphoreOptions) => NativeSemaphore
+  readonly Event: new (options: NativeEventOptions) => NativeEvent
+  readonly Barrier: new (options: NativeBarrierOptions) => NativeBarrier
+}

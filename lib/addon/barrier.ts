@@ -1,0 +1,17 @@
+// A barrier: native/addon/barrier.cpp.
+
+import type { NativeParty, NativePartyOptions } from './party.js'
+
+export interface NativeBarrierOptions extends NativePartyOptions {
+  readonly parties: number
+}
+
+export interface NativeBarrier extends NativeParty {
+  /** Generation and serial of a complete turn; process id of the party that was lost. */
+  readonly facts: Float64Array
+  arrive(): number
+  look(thorough: boolean): number
+  withdraw(): boolean
+  reset(): number
+  arrived(): number
+}

@@ -1,0 +1,25 @@
+// The addon itself: loads it, and starts the two services that everything above needs: wake-ups from the doorbell, and
+// closing all channels when the process exits.
+
+import { MillraceError, type ErrorCode } from '../errors.js'
+import type { Addon } from './addon.js'
+import { findAddon, load } from './binary.js'
+import { runsOnNode } from './runtime.js'
+import { wake } from './wake-ups.js'
+
+export const native = load(process.platform, process.arch, findAddon) as Addon
+
+const tokens = native.configure({
+  makeError: (code, message, syscall, errno, path) =>
+    new MillraceError(`ERR_MILLRACE_${code}` as ErrorCode, message, { syscall, errno, path }),
+  onWake: (count) => {
+    wake(count, tokens)
+  },
+  uv: runsOnNode,
+})
+
+// On process.exit() and uncaught exceptions native clean-up hooks do not run; this listener does. No
+// signal handler is installed: what a killed process leaves is cleaned by the next start.
+process.on('exit', () => {
+  native.closeAll()
+})

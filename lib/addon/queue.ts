@@ -1,0 +1,52 @@
+// The two sides of a queue: native/addon/queue.cpp.
+
+import type { MemoryOptions } from './memory-options.js'
+import type { NativePlace } from './place.js'
+import type { NativeWaiter } from './waiter.js'
+
+export interface NativeQueueOptions {
+  readonly place: NativePlace
+  readonly memory: MemoryOptions
+  /** Fingerprint; 0n: none stated. */
+  readonly schema: bigint
+  readonly capacity: number
+  readonly mode: number
+  readonly owner: number | undefined
+  readonly keep: boolean
+}
+
+export interface NativeQueueSide extends NativeWaiter {
+  readonly capacity: number
+  readonly path: string
+  /** The records: mapped twice in a row, so that none wraps. */
+  buffer(): ArrayBuffer
+  /** `layout::RingControl`. */
+  control(): ArrayBuffer
+  /** `RingCursor`, which stays there from then on. */
+  cursor(): ArrayBuffer
+  /** Wakes the peer if it sleeps; for whoever has published in JavaScript. */
+  wake(): void
+  peer(): number
+  peerPid(): number
+  watchPeer(): boolean
+  close(discard: boolean): void
+}
+
+export interface NativeQueueProducer extends NativeQueueSide {
+  tryPush(message: ArrayBufferView): number
+  publish(recordBytes: number, messages: number): number
+  room(): number
+  /** 1 if the consumer has released everything, else 0. */
+  drained(): number
+  wait(recordBytes: number, spinMs: number, timeoutMs: number): boolean
+}
+
+export interface NativeQueueConsumer extends NativeQueueSide {
+  popInto(target: ArrayBufferView, offset: number): number
+  available(): number
+  release(recordBytes: number, messages: number): number
+  nextLength(): number
+  wait(spinMs: number, timeoutMs: number): boolean
+  /** JavaScript met an impossible record. */
+  markCorrupt(): void
+}

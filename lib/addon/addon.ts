@@ -58,6 +58,12 @@ export interface Addon {
   }): SweepResult
   detach(buffer: ArrayBuffer): void
   monotonicNs(): bigint
+  /** Have all doorbells of this environment their names? If not, they are made anew at a later call. */
+  mendBells(): boolean
+  /** Milliseconds of the monotonic clock. */
+  readonly now: () => number
+  /** May this process publish by an ordinary store by now? True stays true. */
+  lightFence(): boolean
   /** Lets another thread that could run do so. */
   yieldProcessor(): void
   readonly pageBytes: number

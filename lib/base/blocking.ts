@@ -1,14 +1,15 @@
 // Waiting without the event loop, for Workers: native slices of at most 20 ms with a look in between.
 
 import { timeoutError } from '../errors.js'
-import { duration } from './options.js'
+import { duration, spinTime } from './options.js'
+import { now } from './time.js'
 import type { Attempt, WaitQueue } from './wait-queue.js'
 
 /** Options of calls that block the thread. */
 export interface BlockingOptions {
   /** Milliseconds until `ERR_MILLRACE_TIMEOUT`; default: wait for ever. */
   readonly timeout?: number | undefined
-  /** Milliseconds (fractions allowed) to spin before sleeping in the kernel. Default 0.05. */
+  /** Milliseconds (fractions allowed) to spin before sleeping in the kernel. Default 0.05, at most 60 000. */
   readonly spin?: number | undefined
 }
 
@@ -26,28 +27,45 @@ export function block<T>(
   givenUp?: () => void,
 ): T {
   const timeout = duration(options, 'timeout', Infinity)
-  let spin = duration(options, 'spin', 0.05)
+  const spin = new SpinBudget(options)
   const first = attempt(false)
   if (first !== undefined) return first ?? (undefined as T)
-  const end = performance.now() + timeout
+  const end = now() + timeout
   try {
     for (;;) {
       const damage = room.damage()
       if (damage !== undefined) throw damage
-      const left = end - performance.now()
+      const left = end - now()
       if (left <= 0) {
         const last = attempt(true)
         if (last !== undefined) return last ?? (undefined as T)
         givenUp?.()
         throw timeoutError(what, timeout)
       }
-      const stirred = wait(spin, left)
+      const stirred = wait(spin.left(), left)
       let result = attempt(!stirred)
       if (result === undefined && stirred) result = attempt(true)
       if (result !== undefined) return result ?? (undefined as T)
-      if (!stirred) spin = 0 // the budget is spent; only sleep from now on
     }
   } finally {
     room.parkAgain() // somebody may wait in the event loop for the peer to come
+  }
+}
+
+/** What may be spun before only sleeping is left: one slice of a blocking call spins for as long as that, at most. */
+export class SpinBudget {
+  readonly #ms: number
+  #end: number | undefined
+
+  constructor(options: BlockingOptions) {
+    this.#ms = spinTime(options, 0.05)
+  }
+
+  /** Milliseconds; they are counted from the first question on. */
+  left(): number {
+    if (this.#ms === 0) return 0
+    const time = now()
+    this.#end ??= time + this.#ms
+    return Math.max(this.#end - time, 0)
   }
 }

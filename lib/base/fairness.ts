@@ -9,6 +9,8 @@
 // There is one pace for all channels of an environment, so that a hundred of them take no longer between
 // two turns than one. Who finds the event loop turning anyway is never kept back.
 
+import { now, startTurn } from './time.js'
+
 /** Milliseconds of each of the two stretches between a turn and the moment when the next one is due. */
 const stretchMs = 1
 /** The clock is looked at once in so many results at least; more often while it is not known how long one takes. */
@@ -26,16 +28,16 @@ let keptBack: (() => void)[] = []
 export function turnIsDue(): boolean {
   if (keptBack.length > 0) return true // nobody overtakes them
   if (--untilLook > 0) return false
-  const now = performance.now()
-  if (now - stretchBegan < stretchMs) {
+  const time = now()
+  if (time - stretchBegan < stretchMs) {
     lookEvery = Math.min(lookEvery * 2, sparsest)
     untilLook = lookEvery
     return false
   }
   if (turnOrdered) return true
   turnOrdered = true
-  setImmediate(onTurn)
-  beginStretch(now)
+  startTurn(onTurn)
+  beginStretch(time)
   return false
 }
 
@@ -56,13 +58,13 @@ export function fairly<T>(value: T): Promise<T> {
 
 function onTurn(): void {
   turnOrdered = false
-  beginStretch(performance.now())
+  beginStretch(now())
   const settling = keptBack
   keptBack = []
   for (const settle of settling) settle()
 }
 
-function beginStretch(now: number): void {
-  stretchBegan = now
+function beginStretch(time: number): void {
+  stretchBegan = time
   untilLook = lookEvery = 1
 }

@@ -2,6 +2,7 @@
 
 import { abortedError, MillraceError } from '../errors.js'
 import { fairly } from './fairness.js'
+import { now, startTimer, stopTimer } from './time.js'
 
 /**
  * What `open` returns, tried again while it throws `NOT_FOUND`, for up to `timeout` milliseconds. Rejects
@@ -12,16 +13,16 @@ export async function openWhenThere<T>(
   timeout: number,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  const end = performance.now() + timeout
+  const end = now() + timeout
   let nap = 1
   for (;;) {
     if (signal?.aborted) throw abortedError(signal)
     try {
       return await fairly(open())
     } catch (error) {
-      if (!isNotFound(error) || performance.now() >= end) throw error
+      if (!isNotFound(error) || now() >= end) throw error
     }
-    await pause(Math.min(nap, end - performance.now()), signal)
+    await pause(Math.min(nap, end - now()), signal)
     nap = Math.min(nap * 2, 20)
   }
 }
@@ -33,13 +34,14 @@ export function isNotFound(error: unknown): boolean {
 function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = () => {
-      clearTimeout(timer)
+      stopTimer(timer)
       reject(abortedError(signal!))
     }
-    const timer = setTimeout(() => {
+    const onTime = () => {
       signal?.removeEventListener('abort', onAbort)
       resolve()
-    }, milliseconds)
+    }
+    const timer = startTimer(milliseconds, onTime, { alive: true })
     signal?.addEventListener('abort', onAbort, { once: true })
   })
 }

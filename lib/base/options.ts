@@ -24,7 +24,8 @@ export interface TuningOptions {
    * Milliseconds (fractions allowed) to spin without giving the event loop a turn, before polling. After the
    * first microsecond the processor is offered to others between two looks. By default 0.02 as long as that pays,
    * else (and with `poll: 0`) 0. A number that is given here is kept to at every wait: for a process that does
-   * nothing else.
+   * nothing else. At most 60 000; after 20 the event loop has its turns between two looks, so that signals, time-outs
+   * and deaths are noticed in time.
    */
   readonly spin?: number | undefined
 }
@@ -69,6 +70,8 @@ export interface Tuning {
 /** About what a wake-up through the kernel takes: who spins for longer would have been quicker asleep. */
 const defaultSpinMs = 0.02
 const defaultPollMs = 0.1
+/** More is no spinning before a sleep, but a mistake. */
+const longestSpinMs = 60_000
 /**
  * Where the peer can only run when we do not, looking without giving way is in vain. (To ask node:os would take a
  * process 0.2 ms.)
@@ -78,7 +81,7 @@ export const { sharesProcessor } = native
 /** To be read before anything is opened: a refused option must not leave a side open. */
 export function readTuning(options: TuningOptions): Tuning {
   const poll = duration(options, 'poll', sharesProcessor ? 0 : defaultPollMs)
-  const spin = duration(options, 'spin', options.poll === 0 ? 0 : defaultSpinMs)
+  const spin = spinTime(options, options.poll === 0 ? 0 : defaultSpinMs)
   return { poll, spin, adaptiveSpin: options.spin === undefined }
 }
 
@@ -108,6 +111,16 @@ export function duration(options: object, key: string, otherwise: number): numbe
     throw invalidArgument(`${key} must be a number of milliseconds, not ${show(value)}`)
   }
   return value
+}
+
+/** The spin option in milliseconds. Whoever spins does nothing else: for ever is refused. */
+export function spinTime(options: object, otherwise: number): number {
+  const spin = duration(options, 'spin', otherwise)
+  if (spin <= longestSpinMs) return spin
+  throw invalidArgument(
+    `spin must be a number of milliseconds up to ${String(longestSpinMs)}, not ${show(spin)}; ` +
+      'to go on looking for longer, use poll, which gives the event loop its turns',
+  )
 }
 
 /** A list of whole numbers, or undefined if it was left out. */

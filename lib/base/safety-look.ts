@@ -1,6 +1,10 @@
 // Whoever sleeps looks every two seconds or so whether it was forgotten: a peer that lies can take a wake-up
 // away. One timer for all that sleep, because setting one at each wait would cost more than the rest of it.
 
+import { native } from '../addon/native.js'
+import { newToken, onWakeOf } from '../addon/wake-ups.js'
+import { startTimer, type Timer } from './time.js'
+
 /** Milliseconds between two ticks; who has slept through two of them looks. */
 const tickMs = 1000
 
@@ -12,15 +16,18 @@ export interface Sleeper {
 
 const sleepers = new Set<Sleeper>()
 let tick = 0
-let timer: NodeJS.Timeout | undefined
+let timer: Timer | undefined
+/** How long to wait before a doorbell is made anew again. */
+const mendMs = 100
+let mending = false
+
+// Whoever rings a doorbell that has lost its name makes its owner look at everything.
+onWakeOf(newToken(), mendDoorbells)
 
 export function watchSleep(sleeper: Sleeper): void {
   sleeper.sleptAt = tick
   sleepers.add(sleeper)
-  if (timer === undefined) {
-    timer = setInterval(onTick, tickMs)
-    timer.unref()
-  }
+  timer ??= startTimer(tickMs, onTick)
 }
 
 export function endSleep(sleeper: Sleeper): void {
@@ -29,11 +36,11 @@ export function endSleep(sleeper: Sleeper): void {
 
 function onTick(): void {
   if (sleepers.size === 0) {
-    clearInterval(timer)
     timer = undefined
     return
   }
-  tick++
+  timer = startTimer(tickMs, onTick)
+  if (++tick % 2 === 0) mendDoorbells()
   // Over the set itself, because a copy at each tick is garbage that an idle process would have to collect.
   // Who falls asleep again meanwhile is met once more, and has slept through no tick then.
   for (const sleeper of sleepers) {
@@ -41,4 +48,14 @@ function onTick(): void {
     sleeper.sleptAt = tick
     sleeper.safetyLook()
   }
+}
+
+/** Doorbells whose names somebody has removed get them back: now, or when it may be done again. */
+function mendDoorbells(): void {
+  if (mending || native.mendBells()) return
+  mending = true
+  startTimer(mendMs, () => {
+    mending = false
+    mendDoorbells()
+  })
 }

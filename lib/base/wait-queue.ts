@@ -18,6 +18,7 @@ import { AdaptiveBackoff } from './adaptive-backoff.js'
 import { checkSignal, duration, sharesProcessor, type Tuning, type WaitOptions } from './options.js'
 import { atTurn, fairly, turnIsDue } from './fairness.js'
 import { endSleep, watchSleep, type Sleeper } from './safety-look.js'
+import { now, startTimer, startTurn, stopTimer, stopTurn, type Timer } from './time.js'
 
 /**
  * Tries to finish a wait: the result, `undefined` to go on waiting, or `null` to end it with `undefined`; throwing
@@ -40,7 +41,10 @@ const blindLookMs = 1
 const slowLookMs = 50
 /** A peer that is just dying keeps its locks for an instant after its doorbell has closed. */
 const dyingLookMs = 5
-const longestTimer = 0x7fff_ffff
+/** How long whoever spins or polls may go without a look at the peer, and whoever spins without a turn of the loop. */
+const sliceMs = 20
+/** Bursts of a spin in a millisecond are fewer, whatever a clock says. */
+const mostBurstsPerMs = 10_000
 /** Memory that was found whole is taken to be so for as long. */
 const wholeMs = 1
 /** Attempts, about a microsecond of them, before a spin first gives way to other threads; then between two times. */
@@ -56,8 +60,10 @@ export class WaitQueue implements Sleeper {
   readonly #leave: (reason: MillraceError) => void
   readonly #token = newToken()
   readonly #pollMs: number
+  /** Of which no more than a slice is spent without turns of the event loop; what is left is polled for. */
   readonly #spinMs: number
-  readonly #polling = new AdaptiveBackoff()
+  /** Nothing if every wait is to poll. */
+  readonly #polling: AdaptiveBackoff | undefined
   /** Nothing if every wait is to spin. */
   readonly #spinning: AdaptiveBackoff | undefined
   readonly #waiters: Waiter[] = []
@@ -69,8 +75,10 @@ export class WaitQueue implements Sleeper {
   #refed = true
   #held = false
   #pollUntil = 0
-  #immediate: NodeJS.Immediate | undefined
-  #slowTimer: NodeJS.Timeout | undefined
+  /** When whoever polls asks how the peer is doing. */
+  #thoroughAt = 0
+  #turn: unknown
+  #slowTimer: Timer | undefined
   #attempting = false
   /** Set when an attempt made this side close. */
   #evictedBy: Error | undefined
@@ -87,8 +95,9 @@ export class WaitQueue implements Sleeper {
     this.#native = waiter
     this.#watch = watch
     this.#leave = leave
-    this.#pollMs = tuning.poll
-    this.#spinMs = tuning.spin
+    this.#spinMs = Math.min(tuning.spin, sliceMs)
+    this.#pollMs = Math.max(tuning.poll, tuning.spin - this.#spinMs)
+    this.#polling = tuning.spin > sliceMs ? undefined : new AdaptiveBackoff()
     this.#spinning = tuning.adaptiveSpin ? new AdaptiveBackoff() : undefined
     waiter.wakeToken(this.#token)
   }
@@ -122,12 +131,15 @@ export class WaitQueue implements Sleeper {
     const timeout = duration(options, 'timeout', Infinity)
     const signal = checkSignal(options.signal)
     if (signal?.aborted) return Promise.reject(abortedError(signal))
+    const end = timeout === Infinity ? Infinity : now() + timeout
     if (inTurn && this.#waiters.length === 0 && this.#spinMs > 0) {
-      const found = this.#spin(attempt)
+      const found = this.#spin(attempt, Math.min(this.#spinMs, timeout))
       if (found !== undefined) return fairly(found ?? (undefined as T))
+      // Nothing but an attempt has run meanwhile; it may have called what aborts.
+      if (signal?.aborted) return Promise.reject(abortedError(signal))
     }
     return new Promise<T>((resolve, reject) => {
-      let timer: NodeJS.Timeout | undefined
+      let timer: Timer | undefined
       const giveUp = (error: () => Error) => {
         if (!this.#remove(waiter)) return
         try {
@@ -147,15 +159,15 @@ export class WaitQueue implements Sleeper {
         resolve: resolve as (value: unknown) => void,
         reject,
         stop: () => {
-          clearTimeout(timer)
+          stopTimer(timer)
           signal?.removeEventListener('abort', onAbort)
         },
       }
-      if (timeout <= longestTimer) {
-        timer = setTimeout(() => {
+      if (end !== Infinity) {
+        // Whether the loop stays alive is for #holdLoop to say.
+        timer = startTimer(Math.max(end - now(), 0), () => {
           giveUp(() => timeoutError(what, timeout))
-        }, timeout)
-        timer.unref() // whether the loop stays alive is for #holdLoop to say
+        })
       }
       signal?.addEventListener('abort', onAbort, { once: true })
       this.#add(waiter)
@@ -170,11 +182,11 @@ export class WaitQueue implements Sleeper {
    */
   damage(): MillraceError | undefined {
     if (this.#native.damage === undefined) return undefined
-    const now = performance.now()
-    if (now - this.#foundWholeAt < wholeMs) return undefined
+    const time = now()
+    if (time - this.#foundWholeAt < wholeMs) return undefined
     const error = this.#native.damage()
     if (error !== undefined) this.#leave(error)
-    else this.#foundWholeAt = now
+    else this.#foundWholeAt = time
     return error
   }
 
@@ -214,26 +226,27 @@ export class WaitQueue implements Sleeper {
     this.#refed = false
     this.#letGoLoop()
     if (this.#state === 'polling') {
-      clearImmediate(this.#immediate)
-      this.#immediate = undefined
+      this.#stopTurn()
       this.#park()
     }
   }
 
   /** Attempts again and again for a few microseconds, if that lately paid. */
-  #spin<T>(attempt: Attempt<T>): ReturnType<Attempt<T>> {
+  #spin<T>(attempt: Attempt<T>, milliseconds: number): ReturnType<Attempt<T>> {
     if (this.#spinning?.try() === false) return undefined
     let until = 0
-    for (let burst = firstBurst; ; burst = laterBursts) {
+    let burst = firstBurst
+    for (let bursts = milliseconds * mostBurstsPerMs + 1; bursts > 0; bursts--) {
       for (let i = 0; i < burst; i++) {
         const found = attempt(false)
         if (found === undefined) continue
         this.#spinning?.paid()
         return found
       }
-      const now = performance.now()
-      if (until === 0) until = now + this.#spinMs
-      else if (now >= until) break
+      burst = laterBursts
+      const time = now()
+      if (until === 0) until = time + milliseconds
+      else if (time >= until) break
       // Whoever else could run may be the one we wait for.
       native.yieldProcessor()
     }
@@ -243,9 +256,11 @@ export class WaitQueue implements Sleeper {
 
   #begin(): void {
     // A loop that nothing else keeps turning would sleep between two looks, and no peer would wake it.
-    if (this.#pollMs > 0 && this.#refed && this.#polling.try()) {
+    if (this.#pollMs > 0 && this.#refed && this.#polling?.try() !== false) {
       this.#state = 'polling'
-      this.#pollUntil = performance.now() + this.#pollMs
+      const time = now()
+      this.#pollUntil = time + this.#pollMs
+      this.#thoroughAt = time + sliceMs
       this.#lookNextTurn()
     } else {
       this.#park()
@@ -253,23 +268,36 @@ export class WaitQueue implements Sleeper {
   }
 
   #lookNextTurn(): void {
-    this.#immediate = setImmediate(this.#look)
+    this.#turn = startTurn(this.#look)
   }
 
   readonly #look = (): void => {
-    this.#immediate = undefined
+    this.#turn = undefined
     if (this.#serve(false)) {
-      this.#polling.paid()
-      this.#pollUntil = performance.now() + this.#pollMs
+      this.#polling?.paid()
+      this.#pollUntil = now() + this.#pollMs
     }
     if (this.#waiters.length === 0) {
       this.#settle()
-    } else if (performance.now() < this.#pollUntil) {
-      this.#lookNextTurn()
+      return
+    }
+    const time = now()
+    if (time < this.#pollUntil) {
+      if (time >= this.#thoroughAt) this.#lookThoroughly(time)
+      else this.#lookNextTurn()
     } else {
-      this.#polling.lost()
+      this.#polling?.lost()
       this.#park()
     }
+  }
+
+  /** Nobody tells whoever polls that the peer has died, or that its memory was shortened. */
+  #lookThoroughly(time: number): void {
+    this.#thoroughAt = time + sliceMs
+    if (this.damage() !== undefined) return
+    this.#serve(true)
+    if (this.#waiters.length === 0) this.#settle()
+    else this.#lookNextTurn()
   }
 
   /** `carefully`: asks how the peer is doing, even where that should be known. */
@@ -331,17 +359,16 @@ export class WaitQueue implements Sleeper {
   #endTimers(): void {
     endSleep(this)
     if (this.#slowTimer === undefined) return
-    clearTimeout(this.#slowTimer)
+    stopTimer(this.#slowTimer)
     this.#slowTimer = undefined
   }
 
   #lookAgainIn(milliseconds: number): void {
     this.#endTimers()
-    this.#slowTimer = setTimeout(() => {
+    this.#slowTimer = startTimer(milliseconds, () => {
       this.#slowTimer = undefined
       if (this.#state === 'parked') this.#park(true)
-    }, milliseconds)
-    this.#slowTimer.unref()
+    })
   }
 
   /** Serves waiters in order until one has to wait, and those aside. True if one was served. */
@@ -417,9 +444,13 @@ export class WaitQueue implements Sleeper {
     }
     this.#state = 'idle'
     this.#endTimers()
-    if (this.#immediate !== undefined) clearImmediate(this.#immediate)
-    this.#immediate = undefined
+    this.#stopTurn()
     this.#letGoLoop()
+  }
+
+  #stopTurn(): void {
+    if (this.#turn !== undefined) stopTurn(this.#turn)
+    this.#turn = undefined
   }
 
   #holdLoop(): void {

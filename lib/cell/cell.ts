@@ -1,7 +1,6 @@
 // The front door of cells: a name, and which side of it one wants to be.
 
 import { native } from '../addon/native.js'
-import { openWhenThere } from '../base/opening.js'
 import {
   access,
   checkName,
@@ -17,7 +16,7 @@ import {
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
-import { checkPlace, nameOf, type Place } from '../place/place.js'
+import { checkPlace, nameOf, openAt, type Place } from '../place/place.js'
 import { CellReader } from './reader.js'
 import { CellWriter } from './writer.js'
 
@@ -85,17 +84,19 @@ export const Cell = {
 
   /**
    * Reads a cell, waiting up to `timeout` for it to appear. Its writer may have left: the value stays as
-   * long as anybody is on the cell, or for good with `keep`.
+   * long as anybody is on the cell, or for good with `keep`. Each attempt takes microseconds; where a process is
+   * stopped in the middle of opening or closing the cell, it blocks the event loop for two seconds.
    *
    * @throws MillraceError (as rejection) `NOT_FOUND` (not in time), `SCHEMA`, `ABORTED`, `NOT_OURS`,
    *   `LAYOUT`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `TIMEOUT`
    */
   async reader(place: Place, options?: CellReaderOptions): Promise<CellReader> {
     const given = checkOptions(options)
-    const wanted = { place: checkPlace(place), schema: fingerprint(given), ...access(given) }
+    const wanted = { schema: fingerprint(given), ...access(given) }
     const tuning = readTuning(given)
-    const handle = await openWhenThere(
-      () => new native.CellReader(wanted),
+    const handle = await openAt(
+      place,
+      (at) => new native.CellReader({ place: at, ...wanted }),
       duration(given, 'timeout', 5000),
       checkSignal(given.signal),
     )

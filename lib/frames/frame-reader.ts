@@ -14,7 +14,6 @@ import { native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
 import { peerStates } from '../addon/peer.js'
 import type { NativeFrameReader } from '../addon/frames.js'
-import { openWhenThere } from '../base/opening.js'
 import {
   access,
   checkOptions,
@@ -34,8 +33,10 @@ import {
 } from '../base/options.js'
 import type { PeerState } from '../addon/peer.js'
 import { fairly } from '../base/fairness.js'
+import { SpinBudget } from '../base/blocking.js'
+import { now } from '../base/time.js'
 import { WaitQueue, type Attempt } from '../base/wait-queue.js'
-import { checkPlace, nameOf, type Place } from '../place/place.js'
+import { nameOf, openAt, type Place } from '../place/place.js'
 
 /**
  * What happens when this reader is too slow:
@@ -148,11 +149,13 @@ export class FrameReader {
 
   /**
    * Joins a channel, waiting up to `timeout` for it and its writer to appear. From then on every frame
-   * is queued for this reader, as its policy says.
+   * is queued for this reader, as its policy says. Each attempt takes microseconds; where a process is stopped in the
+   * middle of opening or closing the channel, or its writer in the middle of a publish, it blocks the event loop for
+   * two seconds.
    *
    * @throws MillraceError (as rejection) `NOT_FOUND` (not in time), `NO_LANE` (all reader places taken),
    *   `SCHEMA`, `ABORTED`, `NOT_OURS`, `LAYOUT`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`,
-   *   `INVALID_ARGUMENT`
+   *   `INVALID_ARGUMENT`, `TIMEOUT` (a process is stopped in the middle)
    */
   static async open(place: Place, options?: FrameReaderOptions): Promise<FrameReader> {
     const given = checkOptions(options)
@@ -161,7 +164,6 @@ export class FrameReader {
     const signal = checkSignal(given.signal)
     const timeout = duration(given, 'timeout', 5000)
     const wanted = {
-      place: checkPlace(place),
       memory: readMemory(given),
       policy,
       depth: wholeNumber(given, 'depth', 0, [1, 4096]),
@@ -172,7 +174,12 @@ export class FrameReader {
     }
     const tuning = readTuning(given)
     const detachOnRelease = flag(given, 'detachOnRelease')
-    const handle = await openWhenThere(() => new native.FrameReader(wanted), timeout, signal)
+    const handle = await openAt(
+      place,
+      (at) => new native.FrameReader({ place: at, ...wanted }),
+      timeout,
+      signal,
+    )
     return new FrameReader(nameOf(place), handle, tuning, detachOnRelease)
   }
 
@@ -238,17 +245,17 @@ export class FrameReader {
     options: { readonly timeout?: number; readonly spin?: number } = {},
   ): Frame | undefined {
     const timeout = duration(options, 'timeout', Infinity)
-    const end = performance.now() + timeout
-    const spin = duration(options, 'spin', 0.05)
+    const spin = new SpinBudget(options)
+    const end = now() + timeout
     try {
       for (;;) {
         const damage = this.#room.damage()
         if (damage !== undefined) throw damage
-        const left = end - performance.now()
+        const left = end - now()
         const found = this.#look(true, this.#next)
         if (found !== undefined) return found ?? undefined
         if (left <= 0) throw timeoutError(this.#what, timeout)
-        this.#native.wait(spin, left)
+        this.#native.wait(spin.left(), left)
       }
     } finally {
       this.#room.parkAgain() // somebody may wait in the event loop, too

@@ -24,6 +24,8 @@ import {
 } from '../base/options.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
 import { fairly } from '../base/fairness.js'
+import { SpinBudget } from '../base/blocking.js'
+import { now } from '../base/time.js'
 import { WaitQueue } from '../base/wait-queue.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 
@@ -200,22 +202,23 @@ export class FrameWriter {
         `frame channel '${this.name}' is busy: earlier loans are waiting; await those first`,
       )
     }
-    const end = performance.now() + duration(options, 'timeout', Infinity)
-    const spin = duration(options, 'spin', 0.05)
+    const timeout = duration(options, 'timeout', Infinity)
+    const spin = new SpinBudget(options)
+    const end = now() + timeout
     try {
       for (;;) {
         const damage = this.#room.damage()
         if (damage !== undefined) throw damage
         const frame = this.tryLoan()
         if (frame !== undefined) return frame
-        const left = end - performance.now()
+        const left = end - now()
         if (left <= 0) {
           throw new MillraceError(
             'ERR_MILLRACE_TIMEOUT',
             `no slot of '${this.name}' became free in time; its readers hold or queue all of them`,
           )
         }
-        this.#native.wait(spin, left)
+        this.#native.wait(spin.left(), left)
       }
     } finally {
       this.#room.parkAgain() // somebody may wait in the event loop, too

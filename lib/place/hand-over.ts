@@ -15,6 +15,7 @@ import {
   type WaitOptions,
 } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
+import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import { NamelessSegment } from './nameless-segment.js'
 
 /**
@@ -90,15 +91,12 @@ export class SegmentOffer {
         throw invalidArgument(`'${name}' must be a NamelessSegment`)
       }
     }
-    const wanted = {
-      path,
-      mode: access(options).mode,
-      names: entries.map(([name]) => name),
-      fds: entries.map(([, segment]) => segment.fd),
-      ...readAllow(options.allow),
-    }
+    const wanted = { path, mode: access(options).mode, ...readAllow(options.allow) }
     if (this.#signal?.aborted) throw abortedError(this.#signal)
-    this.#native = new native.SegmentOffer(wanted, (outcome, uid, gid, pid) => {
+    // Numbers of descriptors are asked for where they are used.
+    const names = entries.map(([name]) => name)
+    const fds = entries.map(([, segment]) => segment.fd)
+    this.#native = new native.SegmentOffer({ ...wanted, names, fds }, (outcome, uid, gid, pid) => {
       const what = outcomes[outcome] ?? 'failed'
       this.#counts[what]++
       if (what === 'refused') onRefused?.({ uid, gid, pid })
@@ -196,42 +194,43 @@ export async function receiveSegments(
   const given = checkOptions(options)
   const signal = checkSignal(given.signal)
   const timeout = duration(given, 'timeout', 5000)
-  const end = performance.now() + timeout
+  const end = now() + timeout
   const wanted = { path: checkPath(socketPath), ...readAllow(given.allow) }
   for (;;) {
     try {
-      return record(await receiveOnce(wanted, timeout, end, signal))
+      return await receiveOnce(wanted, timeout, end, signal)
     } catch (error) {
       // Closed before it came to us: the next offer may be there soon.
-      if (!isNotFound(error) || performance.now() >= end) throw error
+      if (!isNotFound(error) || now() >= end) throw error
     }
   }
 }
 
-/** What the next offer hands out: name, descriptor, name, descriptor, … */
+/** What the next offer hands out. */
 async function receiveOnce(
   wanted: ConstructorParameters<typeof native.SegmentReceipt>[0],
   timeout: number,
   end: number,
   signal: AbortSignal | undefined,
-): Promise<readonly (string | number)[]> {
+): Promise<Record<string, NamelessSegment>> {
   let look = (): void => undefined
   const receipt = await openWhenThere(
     () =>
       new native.SegmentReceipt(wanted, () => {
         look()
       }),
-    end - performance.now(),
+    end - now(),
     signal,
   )
-  let timer: NodeJS.Timeout | undefined
+  let timer: Timer | undefined
   let onAbort: (() => void) | undefined
   try {
-    return await new Promise<readonly (string | number)[]>((resolve, reject) => {
+    return await new Promise<Record<string, NamelessSegment>>((resolve, reject) => {
       look = () => {
         try {
           const taken = receipt.take()
-          if (taken !== undefined) resolve(taken)
+          // Here, where nobody can come in between: a descriptor belongs to somebody from the start.
+          if (taken !== undefined) resolve(record(taken))
         } catch (error) {
           reject(error)
         }
@@ -241,18 +240,14 @@ async function receiveOnce(
       }
       if (signal?.aborted) onAbort()
       signal?.addEventListener('abort', onAbort, { once: true })
-      if (timeout !== Infinity) {
-        timer = setTimeout(
-          () => {
-            reject(timeoutError(`an answer at '${wanted.path}'`, timeout))
-          },
-          Math.max(end - performance.now(), 1),
-        )
+      const onTime = () => {
+        reject(timeoutError(`an answer at '${wanted.path}'`, timeout))
       }
+      timer = startTimer(Math.max(end - now(), 1), onTime, { alive: true })
       look() // it may have come before we watched
     })
   } finally {
-    clearTimeout(timer)
+    stopTimer(timer)
     if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort)
     receipt.close()
   }

@@ -1,6 +1,7 @@
 // Where channels and shared memory live, as every factory takes it.
 
 import type { NativePlace } from '../addon/place.js'
+import { openWhenThere } from '../base/opening.js'
 import { checkName } from '../base/options.js'
 import { MappedFile } from './mapped-file.js'
 import { NamelessSegment } from './nameless-segment.js'
@@ -11,7 +12,10 @@ import { NamelessSegment } from './nameless-segment.js'
  */
 export type Place = string | NamelessSegment | MappedFile
 
-/** As the addon takes it; anything that is no place is refused. */
+/**
+ * As the addon takes it; anything that is no place is refused. For now only: of a nameless segment it is the number of
+ * a descriptor, which belongs to somebody else as soon as the segment is closed.
+ */
 export function checkPlace(place: unknown): NativePlace {
   if (place instanceof NamelessSegment) return place.fd
   if (place instanceof MappedFile) return { file: place.path }
@@ -22,4 +26,26 @@ export function checkPlace(place: unknown): NativePlace {
 export function nameOf(place: Place): string {
   if (typeof place === 'string') return place
   return place instanceof MappedFile ? place.path : place.name
+}
+
+/**
+ * What `open` returns, tried again while it throws `NOT_FOUND`, for up to `timeout` milliseconds. A nameless segment may be
+ * closed meanwhile.
+ */
+export async function openAt<T>(
+  place: Place,
+  open: (place: NativePlace) => T,
+  timeout: number,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (!(place instanceof NamelessSegment)) {
+    const found = checkPlace(place)
+    return await openWhenThere(() => open(found), timeout, signal)
+  }
+  const own = NamelessSegment.fromFd(place.fd)
+  try {
+    return await openWhenThere(() => open(own.fd), timeout, signal)
+  } finally {
+    own.close()
+  }
 }

@@ -6,6 +6,7 @@ import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
+import { now } from '../base/time.js'
 import type { Attempt } from '../base/wait-queue.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
@@ -301,13 +302,13 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
 
 /** Tells when a `drain` has kept the event loop waiting long enough. */
 class SlicePace {
-  readonly #began = performance.now()
+  readonly #began = now()
   #untilLook = leastSlice
   #every = leastSlice
 
   over(): boolean {
     if (--this.#untilLook > 0) return false
-    const passed = performance.now() - this.#began
+    const passed = now() - this.#began
     if (passed >= sliceMs) return true
     if (passed < sliceMs / 8 && this.#every < sparsestLook) this.#every *= 2
     this.#untilLook = this.#every

@@ -1,7 +1,7 @@
 // The consumer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
 import type { NativeQueueConsumer } from '../addon/queue.js'
-import { carries, peerSleeps, peerSleepsNow, plainStores, recordBytes } from './ring.js'
+import { carries, peerSleeps, peerSleepsNow, publishPosition, recordBytes } from './ring.js'
 import {
   atMine,
   atPeers,
@@ -109,8 +109,7 @@ export class RingReader {
     const received = (before + messages) | 0
     if (carries(mine, next) || carries(before, received)) return false
     control[atReceived] = received
-    if (plainStores) control[atReadPosition] = next
-    else Atomics.store(control, atReadPosition, next)
+    publishPosition(control, atReadPosition, next)
     this.#cursor[atMine] = next
     return true
   }

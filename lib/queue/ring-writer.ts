@@ -1,7 +1,7 @@
 // The producer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
 import type { NativeQueueProducer } from '../addon/queue.js'
-import { carries, peerSleeps, plainStores, recordBytes } from './ring.js'
+import { carries, peerSleeps, publishPosition, recordBytes } from './ring.js'
 import {
   atConsumerParked,
   atMine,
@@ -103,8 +103,7 @@ export class RingWriter {
     const sent = (before + messages) | 0
     if (carries(mine, next) || carries(before, sent)) return false
     control[atSent] = sent
-    if (plainStores) control[atWritePosition] = next
-    else Atomics.store(control, atWritePosition, next)
+    publishPosition(control, atWritePosition, next)
     this.#cursor[atMine] = next
     return true
   }

@@ -14,7 +14,8 @@
 // (acquire).
 //
 // After a publish the peer's `parked` is read: `peerSleeps`. Atomics.load is a call that no optimisation
-// moves accesses across, and so the light fence of native/include/millrace/waiting.hpp. An ordinary load will do
+// moves accesses across, and so the light fence of native/include/millrace/waiting.hpp, from when this process is
+// registered for it. An ordinary load will do
 // where something was called since the last one of the same word, so that V8 cannot take that for this. Where a
 // side cannot have the light fence, Atomics.store and Atomics.load, both sequentially consistent, are the full one.
 
@@ -27,8 +28,31 @@ export function recordBytes(length: number): number {
   return (length + recordHeaderBytes + 7) & ~7
 }
 
-/** May a position be published by an ordinary store? */
-export const plainStores = runsOnV8 && process.arch === 'x64' && native.asymmetricFence
+/**
+ * May a position be published by an ordinary store? Not before this process is registered for the light fence, some ten
+ * milliseconds after it has loaded the addon; never, if the system refuses that.
+ */
+let plainStores = false
+const canBePlain = runsOnV8 && process.arch === 'x64' && native.asymmetricFence
+/** Stores until that is asked, and how many it will be the next time. */
+let untilAsked = 1
+let askEvery = 1
+
+/** Publishes a position: after all that it stands for. */
+export function publishPosition(control: Int32Array, at: number, position: number): void {
+  if (plainStores) {
+    control[at] = position
+    return
+  }
+  Atomics.store(control, at, position)
+  if (canBePlain && --untilAsked === 0) askWhetherPlain()
+}
+
+function askWhetherPlain(): void {
+  plainStores = native.lightFence()
+  askEvery = Math.min(askEvery * 2, 1024)
+  untilAsked = askEvery
+}
 
 /** Does a low half pass from the largest number to 0 between these two? */
 export function carries(from: number, to: number): boolean {

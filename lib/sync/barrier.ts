@@ -9,9 +9,10 @@ import {
   checkOptions,
   checkSignal,
   duration,
-  wholeNumber,
+  spinTime,
   type Tuning,
   type WaitOptions,
+  wholeNumber,
 } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { Party, readPartyOptions, type PartyOptions } from './party.js'
@@ -122,7 +123,7 @@ export class Barrier extends Party<NativeBarrier> {
   /** As `wait`, blocking this thread; for Workers. Errors are thrown. */
   waitSync(options: BlockingOptions = {}): BarrierTurn {
     duration(options, 'timeout', Infinity)
-    duration(options, 'spin', 0)
+    spinTime(options, 0)
     const turn = this.#arrive()
     if (turn !== undefined) return turn
     let late: BarrierTurn | undefined

@@ -7,7 +7,10 @@
 #include <array>
 
 #include "arguments.hpp"
+#include "channel.hpp"
 #include "environment.hpp"
+#include "millrace/os/clock.hpp"
+#include "millrace/os/fence.hpp"
 #include "millrace/os/identity.hpp"
 #include "millrace/queue.hpp"
 #include "millrace/shared_memory.hpp"
@@ -79,6 +82,18 @@ void detach(const Napi::CallbackInfo& info) {
 // monotonicNs() -> bigint, the clock of frame timestamps.
 Napi::Value monotonic(const Napi::CallbackInfo& info) {
   return Napi::BigInt::New(info.Env(), os::monotonic_ns());
+}
+
+// now() -> milliseconds of the monotonic clock. Not Node's own: tests put others in the place of those.
+napi_value now(napi_env env, napi_callback_info /*info*/) {
+  napi_value result = nullptr;
+  napi_create_double(env, static_cast<double>(os::monotonic_ns()) / 1e6, &result);
+  return result;
+}
+
+// lightFence() -> may JavaScript publish by an ordinary store by now? See os::light_fence(). True stays true.
+napi_value light_fence(napi_env env, napi_callback_info /*info*/) {
+  return boolean(env, os::light_fence_registered());
 }
 
 // yieldProcessor(): lets another thread that could run do so.
@@ -168,9 +183,15 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("unlinkFile", Napi::Function::New<unlink_file>(env, "unlinkFile"));
   exports.Set("detach", Napi::Function::New<detach>(env, "detach"));
   exports.Set("monotonicNs", Napi::Function::New<monotonic>(env, "monotonicNs"));
-  napi_value yield = nullptr;
-  napi_create_function(env, "yieldProcessor", NAPI_AUTO_LENGTH, yield_processor, nullptr, &yield);
-  exports.Set("yieldProcessor", yield);
+  // Called in loops: without what wraps them.
+  const auto set_plain = [&](const char* name, napi_callback call) {
+    napi_value function = nullptr;
+    napi_create_function(env, name, NAPI_AUTO_LENGTH, call, nullptr, &function);
+    exports.Set(name, function);
+  };
+  set_plain("yieldProcessor", yield_processor);
+  set_plain("now", now);
+  set_plain("lightFence", light_fence);
   exports.Set("pageBytes", Napi::Number::New(env, static_cast<double>(os::page_size())));
   exports.Set("sharesProcessor", Napi::Boolean::New(env, os::has_one_processor()));
   exports.Set("maxPermits", Napi::Number::New(env, os::kSemaphoreMax));

@@ -23,9 +23,35 @@ struct Bytes {
   std::size_t size = 0;
 };
 
+// The bytes of a typed array of a kind that this build, or the Node-API of this runtime, has no number for.
+// What it says about itself is believed only as far as its buffer goes.
+inline std::optional<Bytes> bytes_of_new_kind(napi_env env, napi_value value, void* data,
+                                              std::size_t length) noexcept {
+  napi_value text = nullptr;
+  napi_value buffer = nullptr;
+  double unit = 0;
+  if (napi_get_named_property(env, value, "BYTES_PER_ELEMENT", &text) != napi_ok ||
+      napi_get_value_double(env, text, &unit) != napi_ok || !(unit >= 1 && unit <= 64)) {
+    return std::nullopt;
+  }
+  void* start = nullptr;
+  std::size_t offset = 0;
+  std::size_t whole = 0;
+  napi_typedarray_type type{};
+  if (napi_get_typedarray_info(env, value, &type, nullptr, nullptr, &buffer, &offset) != napi_ok ||
+      napi_get_arraybuffer_info(env, buffer, &start, &whole) != napi_ok) {
+    return std::nullopt;
+  }
+  const std::size_t size = length * static_cast<std::size_t>(unit);
+  if (offset > whole || size > whole - offset) return std::nullopt;
+  return Bytes{static_cast<std::byte*>(data), size};
+}
+
 // Any typed array, Buffer or DataView, as bytes. Nothing for everything else.
 inline std::optional<Bytes> bytes_of(napi_env env, napi_value value) noexcept {
-  napi_typedarray_type type{};
+  // A runtime that knows more kinds than its Node-API leaves this as it is.
+  constexpr auto no_kind = static_cast<napi_typedarray_type>(15);
+  napi_typedarray_type type = no_kind;
   std::size_t length = 0;
   void* data = nullptr;
   if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) == napi_ok)
@@ -50,8 +76,8 @@ inline std::optional<Bytes> bytes_of(napi_env env, napi_value value) noexcept {
       case napi_biguint64_array:
         unit = 8;
         break;
-      default:  // a kind newer than this build
-        return std::nullopt;
+      default:  // Float16Array, and whatever comes after it
+        return bytes_of_new_kind(env, value, data, length);
     }
     return Bytes{static_cast<std::byte*>(data), length * unit};
   }

@@ -50,10 +50,13 @@ Napi::Value Environment::error_of(const Error& error) {
   });
 }
 
-Watcher* Environment::watcher() {
-  if (!watcher_ && !ended_) {
-    if (allow_uv_) watcher_ = make_uv_watcher(env_);
-    if (!watcher_) watcher_ = make_thread_watcher(env_);
+Result<Watcher*> Environment::watcher() {
+  if (ended_) return make_error(Code::closed, "this environment is about to end");
+  if (!watcher_ && allow_uv_) watcher_ = make_uv_watcher(env_);
+  if (!watcher_) {
+    auto made = make_thread_watcher(env_);
+    if (!made.ok()) return made.error();
+    watcher_ = made.take();
   }
   return watcher_.get();
 }
@@ -64,13 +67,9 @@ Result<std::uint64_t> Environment::doorbell(const os::BellTrust& trust) {
   const auto known = bells_.find(key);
   if (known != bells_.end()) return known->second.bell.id();
   if (bells_.empty()) os::sweep_dead_bells(kBellsSwept);
+  if (auto watched = watcher(); !watched.ok()) return watched.error();
   auto made = os::Doorbell::create(trust);
   if (!made.ok()) return made.error();
-  Watcher* watcher = this->watcher();
-  if (watcher == nullptr) {
-    return make_error(Code::unsupported_runtime,
-                      "this runtime offers neither libuv polling nor threadsafe functions");
-  }
   OwnBell& own = bells_[key];
   own.bell = made.take();
   if (!watch_own(own)) {
@@ -129,10 +128,10 @@ bool Environment::watch(std::uint32_t token, std::uint64_t bell, const os::BellT
     if (peers_.size() >= kMostPeers) return false;
     os::Descriptor fd = os::open_bell(bell, trust);
     if (!fd) return false;
-    Watcher* watcher = this->watcher();
-    if (watcher == nullptr) return false;
+    auto watcher = this->watcher();
+    if (!watcher.ok()) return false;
     Watcher::Watch* watch =
-        watcher->start(fd.get(), Interest::hang_up, [this, bell] { on_peer_death(bell); });
+        watcher.value()->start(fd.get(), Interest::hang_up, [this, bell] { on_peer_death(bell); });
     if (watch == nullptr) return false;
     known = peers_.emplace(bell, PeerWatch{std::move(fd), watch, {}}).first;
   }

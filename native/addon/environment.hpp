@@ -59,8 +59,9 @@ class Environment {
 
   // Calls a function of the library from an event. What it throws is an uncaught exception.
   void notify(const Napi::FunctionReference& function, const std::vector<napi_value>& arguments);
-  // Watches descriptors of this environment; nullptr where the runtime offers nothing for it.
-  Watcher* watcher();
+  // Watches descriptors of this environment. Fails where the runtime offers nothing for it, or the system
+  // has no thread to give.
+  Result<Watcher*> watcher();
 
   // The doorbell for channels of this trust, made at first use. An environment has at most one for
   // itself and one per group it shares channels with.

@@ -70,10 +70,10 @@ class Watched {
   ~Watched() { stop(); }
 
   Result<void> start(int fd, std::function<void()> on_readable) {
-    watcher_ = environment_.watcher();
-    if (watcher_ != nullptr) {
-      watch_ = watcher_->start(fd, Interest::readable, std::move(on_readable));
-    }
+    auto watcher = environment_.watcher();
+    if (!watcher.ok()) return watcher.error();
+    watcher_ = watcher.value();
+    watch_ = watcher_->start(fd, Interest::readable, std::move(on_readable));
     if (watch_ != nullptr) return {};
     return make_error(Code::unsupported_runtime, "this runtime refuses to poll a socket");
   }

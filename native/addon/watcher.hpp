@@ -7,6 +7,8 @@
 #include <functional>
 #include <memory>
 
+#include "millrace/result.hpp"
+
 namespace millrace::addon {
 
 enum class Interest { readable, hang_up };
@@ -40,6 +42,6 @@ class Watcher {
 // nullptr if this runtime has no usable libuv. Its functions are looked up at run time: a runtime
 // without them still loads the addon.
 std::unique_ptr<Watcher> make_uv_watcher(napi_env env);
-std::unique_ptr<Watcher> make_thread_watcher(napi_env env);
+Result<std::unique_ptr<Watcher>> make_thread_watcher(napi_env env);
 
 }  // namespace millrace::addon

@@ -1,18 +1,18 @@
 // Watching from one native thread per environment, for runtimes without libuv. The thread sleeps in
 // poll(2); what it finds it hands to the JavaScript thread through a threadsafe function, and it looks
 // again only after that has been dealt with, so that a readable descriptor does not make it spin.
-#include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "millrace/os/descriptor.hpp"
+#include "millrace/os/quiet_pipe.hpp"
 #include "watcher.hpp"
 
 namespace millrace::addon {
@@ -34,28 +34,35 @@ class ThreadWatcher final : public Watcher {
   explicit ThreadWatcher(napi_env env) : env_(env) {}
   ~ThreadWatcher() override { finish(); }
 
-  bool open() {
-    int ends[2];
-    if (::pipe(ends) != 0) return false;
-    control_read_ = os::Descriptor(ends[0]);
-    control_write_ = os::Descriptor(ends[1]);
-    for (const int end : ends) {
-      (void)::fcntl(end, F_SETFD, FD_CLOEXEC);
-      (void)::fcntl(end, F_SETFL, O_NONBLOCK);
-    }
+  Result<void> open() {
+    if (!os::make_pipe(control_read_, control_write_)) return system_error("pipe2", errno);
     napi_value name = nullptr;
     if (napi_create_string_utf8(env_, "millrace", NAPI_AUTO_LENGTH, &name) != napi_ok ||
         napi_create_threadsafe_function(env_, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this,
                                         deliver, &to_javascript_) != napi_ok) {
-      return false;
+      return make_error(Code::unsupported_runtime,
+                        "this runtime offers neither libuv polling nor threadsafe functions");
     }
     napi_unref_threadsafe_function(env_, to_javascript_);
+    const auto begin = [](void* self) -> void* {
+      static_cast<ThreadWatcher*>(self)->run();
+      return nullptr;
+    };
+    if (const int number = ::pthread_create(&thread_, nullptr, begin, this); number != 0) {
+      Error error = system_error("pthread_create", number);
+      if (number == EAGAIN) {
+        error.message +=
+            "; end what has threads, or raise the limit of processes and threads (ulimit -u, "
+            "TasksMax, pids.max)";
+      }
+      return error;
+    }
+    runs_ = true;
     // Registered after the threadsafe function and therefore run before its own clean-up: the thread
     // must be joined before the function it calls is gone, or ending a Worker aborts the process.
     napi_add_env_cleanup_hook(
         env_, [](void* self) { static_cast<ThreadWatcher*>(self)->finish(); }, this);
-    thread_ = std::thread([this] { run(); });
-    return true;
+    return {};
   }
 
   Watch* start(int fd, Interest interest, OnEvent on_event) override {
@@ -154,7 +161,7 @@ class ThreadWatcher final : public Watcher {
       ready_.clear();
     }
     poke();
-    if (thread_.joinable()) thread_.join();
+    if (std::exchange(runs_, false)) ::pthread_join(thread_, nullptr);
     if (to_javascript_ != nullptr)
       napi_release_threadsafe_function(to_javascript_, napi_tsfn_abort);
   }
@@ -163,7 +170,8 @@ class ThreadWatcher final : public Watcher {
   os::Descriptor control_read_;
   os::Descriptor control_write_;
   napi_threadsafe_function to_javascript_ = nullptr;
-  std::thread thread_;
+  pthread_t thread_{};  // std::thread cannot say that there is none to be had: nothing throws here
+  bool runs_ = false;
   std::mutex mutex_;
   std::vector<std::unique_ptr<ThreadWatch>> watches_;
   std::vector<ThreadWatch*> ready_;
@@ -174,10 +182,10 @@ class ThreadWatcher final : public Watcher {
 
 }  // namespace
 
-std::unique_ptr<Watcher> make_thread_watcher(napi_env env) {
+Result<std::unique_ptr<Watcher>> make_thread_watcher(napi_env env) {
   auto watcher = std::make_unique<ThreadWatcher>(env);
-  if (!watcher->open()) return nullptr;
-  return watcher;
+  if (auto opened = watcher->open(); !opened.ok()) return opened.error();
+  return std::unique_ptr<Watcher>(std::move(watcher));
 }
 
 }  // namespace millrace::addon

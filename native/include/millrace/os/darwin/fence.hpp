@@ -14,6 +14,9 @@ template <typename Run>
 inline void register_light_fence(Run&& /*run*/) noexcept {}
 inline void register_light_fence() noexcept {}
 
+[[nodiscard]] constexpr bool light_fence_registered() noexcept {
+  return false;
+}
 inline void light_fence() noexcept {
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }

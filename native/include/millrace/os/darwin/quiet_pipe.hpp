@@ -16,6 +16,21 @@ namespace millrace::os {
 // that alone, so libuv's UV_DISCONNECT never comes: who waits must look at the peer every now and then.
 inline constexpr bool kHangUpIsHeard = false;
 
+// A pipe whose ends never block and that no child inherits, unless another thread forks in this very instant:
+// there is no pipe2 here. False, with errno: there is none to be had.
+[[nodiscard]] inline bool make_pipe(Descriptor& reading, Descriptor& writing) noexcept {
+  int ends[2];
+  if (::pipe(ends) != 0) return false;
+  reading = Descriptor(ends[0]);
+  writing = Descriptor(ends[1]);
+  for (const int end : ends) {
+    if (::fcntl(end, F_SETFD, FD_CLOEXEC) != 0 || ::fcntl(end, F_SETFL, O_NONBLOCK) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // Once for each descriptor that quiet_write is used on.
 [[nodiscard]] inline bool make_quiet(int fd) noexcept {
   return ::fcntl(fd, F_SETNOSIGPIPE, 1) == 0;

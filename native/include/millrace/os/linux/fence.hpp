@@ -50,6 +50,12 @@ inline void register_light_fence() noexcept {
   register_light_fence([](auto job) { job(); });
 }
 
+// Is light_fence() light by now? True stays true.
+[[nodiscard]] inline bool light_fence_registered() noexcept {
+  // acquire: as in light_fence().
+  return detail::fence_state.load(std::memory_order_acquire) == detail::FenceState::registered;
+}
+
 // The frequent side.
 inline void light_fence() noexcept {
   // acquire: a heavy fence that was over before we were registered passed us by; what we load next must

@@ -2,6 +2,7 @@
 // signal: it goes to the writing thread, which blocks it and takes it out again.
 #pragma once
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -15,6 +16,15 @@ namespace millrace::os {
 
 // Does whoever polls the write end of a FIFO hear that its last reader is gone?
 inline constexpr bool kHangUpIsHeard = true;
+
+// A pipe whose ends never block and that no child inherits. False, with errno: there is none to be had.
+[[nodiscard]] inline bool make_pipe(Descriptor& reading, Descriptor& writing) noexcept {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return false;
+  reading = Descriptor(ends[0]);
+  writing = Descriptor(ends[1]);
+  return true;
+}
 
 // Once for each descriptor that quiet_write is used on. Nothing to do on Linux.
 [[nodiscard]] inline bool make_quiet(int /*fd*/) noexcept {

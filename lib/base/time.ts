@@ -1,0 +1,155 @@
+// Time and the turns of the event loop, as the system has them. Tests put clocks and timers of their own in the
+// place of the global ones (Jest, Vitest, Sinon, node:test); who waits for another process must not stand still
+// with them. So the clock is the addon's, and timers are those that Node had when the library was loaded. Some
+// tests take those away before that, from node:timers, too: then timers are made of what they leave alone.
+
+import { native } from '../addon/native.js'
+import { runsOnNode } from '../addon/runtime.js'
+
+/** Milliseconds, with fractions, of a clock that only goes forward. */
+export const { now } = native
+
+/** The longest time that timers of the system take. */
+const longestMs = 0x7fff_ffff
+
+type Handle = unknown
+
+/** What the system offers. Turns keep the event loop alive until they come; timers if they are told to. */
+interface System {
+  setTimer(milliseconds: number, callback: () => void, alive: boolean): Handle
+  clearTimer(handle: Handle): void
+  setTurn(callback: () => void): Handle
+  clearTurn(handle: Handle): void
+}
+
+const system = timersOfNode() ?? timersOfTheirOwn()
+
+/** A call that is due at some time. */
+export interface Timer {
+  handle: Handle
+  readonly due: number
+  readonly callback: () => void
+  readonly alive: boolean
+}
+
+/**
+ * Calls back once after so many milliseconds, however many; never after Infinity. Keeps the event loop alive only
+ * if it is to.
+ */
+export function startTimer(
+  milliseconds: number,
+  callback: () => void,
+  { alive = false }: { readonly alive?: boolean } = {},
+): Timer {
+  const timer = { handle: undefined, due: now() + milliseconds, callback, alive }
+  arm(timer, milliseconds)
+  return timer
+}
+
+export function stopTimer(timer: Timer | undefined): void {
+  if (timer?.handle === undefined) return
+  system.clearTimer(timer.handle)
+  timer.handle = undefined
+}
+
+/** Calls back in the next turn of the event loop, and keeps that alive until then. */
+export function startTurn(callback: () => void): Handle {
+  return system.setTurn(callback)
+}
+
+export function stopTurn(handle: Handle): void {
+  system.clearTurn(handle)
+}
+
+function arm(timer: Timer, milliseconds: number): void {
+  if (milliseconds === Infinity) return
+  const isLong = milliseconds > longestMs
+  timer.handle = system.setTimer(
+    isLong ? longestMs : milliseconds,
+    () => {
+      timer.handle = undefined
+      if (isLong) arm(timer, Math.max(timer.due - now(), 0))
+      else timer.callback()
+    },
+    timer.alive,
+  )
+}
+
+/** Nothing if somebody has put others in their place already. */
+function timersOfNode(): System | undefined {
+  const { setTimeout, clearTimeout, setImmediate, clearImmediate } =
+    process.getBuiltinModule('node:timers')
+  // Functions of Node show their text. What stands in their place is bound, or has a clock of its own.
+  const isReal = (timer: object): boolean =>
+    !('clock' in timer) && Function.prototype.toString.call(timer).startsWith('function set')
+  if (runsOnNode && !(isReal(setTimeout) && isReal(setImmediate))) return undefined
+  return {
+    setTimer(milliseconds, callback, alive) {
+      const timer = setTimeout(callback, milliseconds)
+      return alive ? timer : timer.unref()
+    },
+    clearTimer(handle) {
+      clearTimeout(handle as NodeJS.Timeout)
+    },
+    setTurn: (callback) => setImmediate(callback),
+    clearTurn(handle) {
+      clearImmediate(handle as NodeJS.Immediate)
+    },
+  }
+}
+
+/** Timers of abort signals, and messages to ourselves for turns. */
+function timersOfTheirOwn(): System {
+  const { MessageChannel } = process.getBuiltinModule('node:worker_threads')
+  const timeout = AbortSignal.timeout.bind(AbortSignal)
+  const turns = new Map<number, () => void>()
+  /** The timers that are due; whoever lets go of a signal lets go of its timer. */
+  const timers = new Map<AbortSignal, () => void>()
+  const { port1, port2 } = new MessageChannel()
+  let last = 0
+  let holders = 0
+  const hold = () => {
+    if (++holders === 1) port1.ref()
+  }
+  const letGo = () => {
+    if (--holders === 0) port1.unref()
+  }
+  port1.on('message', (turn: number) => {
+    const callback = turns.get(turn)
+    if (!turns.delete(turn)) return
+    letGo()
+    callback?.()
+  })
+  port1.unref()
+  port2.unref()
+  return {
+    setTimer(milliseconds, callback, alive) {
+      const signal = timeout(Math.ceil(milliseconds))
+      const end = () => {
+        timers.delete(signal)
+        signal.removeEventListener('abort', onTime)
+        if (alive) letGo()
+      }
+      const onTime = () => {
+        end()
+        callback()
+      }
+      timers.set(signal, end)
+      signal.addEventListener('abort', onTime)
+      if (alive) hold()
+      return signal
+    },
+    clearTimer(handle) {
+      timers.get(handle as AbortSignal)?.()
+    },
+    setTurn(callback) {
+      turns.set(++last, callback)
+      hold()
+      port2.postMessage(last)
+      return last
+    },
+    clearTurn(handle) {
+      if (turns.delete(handle as number)) letGo()
+    },
+  }
+}

@@ -4,9 +4,10 @@
  *
  * Mirrors, system call by system call,
  *   native/include/millrace/segment.hpp          Segment::enter (attach_or_create; of a name), lock_lifecycle, attach,
- *                                                claim, settle, resign, unlink; unlink_channel
+ *                                                claim, settle, resign, unlink
+ *   native/include/millrace/unlink.hpp           unlink_channel
  *   native/include/millrace/queue.hpp            QueueSide::enter, take_role, leave
- *   native/include/millrace/upkeep.hpp           Inspection::sweep (S1 to S6 there)
+ *   native/include/millrace/upkeep/inspection.hpp  Inspection::sweep (S1 to S6 of upkeep.hpp)
  *   native/include/millrace/os/linux/file_lock.hpp  try_exclusive, held_by_other, unlinked
  *
  * An object is an inode: it lives while the name leads to it or a descriptor is open. Its size is 0 until its

@@ -181,10 +181,10 @@ class QueueSide {
   [[nodiscard]] bool still() noexcept {
     if (!segment_.intact()) return false;
     const layout::RoleRecord& theirs = record(other());
-    const Sight now{peer(), theirs.epoch.load(std::memory_order_relaxed), peer_doorbell(),
-                    mine_ == layout::kProducerRole
-                        ? control_->consumer.read_position.load(std::memory_order_relaxed)
-                        : control_->producer.write_position.load(std::memory_order_relaxed)};
+    const PeerSnapshot now{peer(), theirs.epoch.load(std::memory_order_relaxed), peer_doorbell(),
+                           mine_ == layout::kProducerRole
+                               ? control_->consumer.read_position.load(std::memory_order_relaxed)
+                               : control_->producer.write_position.load(std::memory_order_relaxed)};
     return std::exchange(seen_, now) == now && sleeper_.parked();
   }
   // Without a system call: has the peer left in good order? Has it not, and was it here at all?
@@ -203,12 +203,12 @@ class QueueSide {
 
  private:
   // All that a sleeper can wait for.
-  struct Sight {
+  struct PeerSnapshot {
     Peer peer = Peer::absent;
     std::uint32_t epoch = 0;
     std::uint64_t doorbell = 0;
     std::uint64_t position = 0;
-    bool operator==(const Sight&) const = default;
+    bool operator==(const PeerSnapshot&) const = default;
   };
 
   [[nodiscard]] layout::QueueRole other() const noexcept {
@@ -247,7 +247,7 @@ class QueueSide {
   layout::RingControl* control_ = nullptr;
   std::uint64_t capacity_ = 0;
   Sleeper sleeper_;
-  Sight seen_;
+  PeerSnapshot seen_;
   Waker peer_waker_;
   os::BellRinger* ringer_ = nullptr;
   os::BellRinger own_ringer_;

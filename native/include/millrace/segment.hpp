@@ -43,6 +43,7 @@
 #include "os/object.hpp"
 #include "place.hpp"
 #include "result.hpp"
+#include "unlink.hpp"  // unlink_channel belongs to what this header offers
 #include "words.hpp"
 
 namespace millrace {
@@ -635,68 +636,5 @@ class Segment {
   bool settled_ = false;
   bool foreign_ = false;  // no bytes of ours
 };
-
-namespace detail {
-
-// A name that is about to be taken away, under the lifecycle lock of what it leads to: one that has just
-// found itself to be the last on it is about to remove the name, too, and would otherwise remove what
-// somebody creates after us.
-class NameInHand {
- public:
-  // Fails with timeout if the lock cannot be had. `title` is for messages.
-  static Result<NameInHand> take(std::string object, const std::string& title) {
-    NameInHand name(std::move(object));
-    auto opened = os::open_object(name.object_, os::Access::read_write);
-    if (!opened.ok()) {
-      name.gone_ = opened.error().code == Code::not_found;
-      return name;  // what cannot be opened, nobody can have locked
-    }
-    name.fd_ = opened.take();
-    auto over = os::FileLock::over(name.fd_.get(), name.object_, 0600);
-    if (!over.ok()) return over.error();
-    name.lock_ = over.take();
-    const os::Deadline patience = os::Deadline::after(2'000'000'000);
-    while (!name.lock_.try_exclusive(layout::kLifecycleByte)) {
-      if (patience.passed()) {
-        return make_error(Code::timeout,
-                          "'" + title +
-                              "' is being created or left by another process that does not finish; "
-                              "is it stopped in a debugger? Try again, or end that process",
-                          os::object_path(name.object_));
-      }
-      os::sleep_ns(100'000);
-    }
-    MILLRACE_CRASH_POINT("segment.discard.locked");
-    name.gone_ = name.lock_.unlinked();
-    return name;
-  }
-
-  // True if there was one.
-  [[nodiscard]] Result<bool> remove() const {
-    if (gone_) return false;
-    auto removed = os::remove_object(object_);
-    if (removed.ok() && removed.value()) os::FileLock::remove_file(object_);
-    return removed;
-  }
-
- private:
-  explicit NameInHand(std::string object) : object_(std::move(object)) {}
-
-  std::string object_;
-  os::Descriptor fd_;
-  os::FileLock lock_;
-  bool gone_ = false;
-};
-
-}  // namespace detail
-
-// Removes a channel's name, whoever is on it; they keep the memory, new openers get a new one.
-// True if there was one. Fails with timeout if its lifecycle lock cannot be had.
-inline Result<bool> unlink_channel(char letter, const std::string& name) {
-  if (auto named = check_name(name); !named.ok()) return named.error();
-  auto in_hand = detail::NameInHand::take(object_name_of(letter, name), name);
-  if (!in_hand.ok()) return in_hand.error();
-  return in_hand.value().remove();
-}
 
 }  // namespace millrace

@@ -18,6 +18,7 @@
 #include "os/mapping.hpp"
 #include "os/object.hpp"
 #include "segment.hpp"
+#include "unlink.hpp"
 
 namespace millrace {
 
@@ -183,7 +184,7 @@ class SharedMemory {
     if (auto named = check_memory_name(name); !named.ok()) return named.error();
     // The memory first, and both under the companion's lock: killed in between, we leave nothing that only
     // its name tells to be ours, and nobody can make a new one that we would take for the old.
-    auto companion = detail::NameInHand::take(object_name_of('m', name), name);
+    auto companion = detail::LockedName::take(object_name_of('m', name), name);
     if (!companion.ok()) return companion.error();
     auto removed = os::remove_object(name);
     if (!removed.ok()) return removed;

@@ -60,7 +60,7 @@ inline Result<Descriptor> open_object(const std::string& object_name, Access acc
   const std::string posix_name = "/" + object_name;
   const int flags = (access == Access::read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW |
                     kOpenWithoutWaiting;
-  // Whoever looks whether it is the only one on an object keeps others out for microseconds (SoleUser).
+  // Whoever looks whether it is the only one on an object keeps others out for microseconds (ExclusiveLease).
   const Deadline patience = Deadline::after(1'000'000'000);
   Descriptor fd;
   for (;;) {

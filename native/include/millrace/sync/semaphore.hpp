@@ -5,7 +5,7 @@
 // has it; a lock that survives its holder is a mutex's business, not a semaphore's.
 //
 // The C library interprets the shared bytes: whoever may write to a semaphore is trusted by those who
-// wait on it. That is why owner and mode are judged before it is opened.
+// wait on it. That is why owner and mode are validated before it is opened.
 #pragma once
 
 #include <fcntl.h>
@@ -70,11 +70,11 @@ class Semaphore {
     if (auto sound = check(spec); !sound.ok()) return sound.error();
     const std::string posix_name = "/" + spec.name;
     for (int round = 0; round < kRounds; ++round) {
-      auto judged =
-          os::JudgedSemaphore::judge(spec.name, spec.owner.value_or(::geteuid()), spec.mode);
-      if (!judged.ok()) {
-        if (judged.error().code == Code::not_found) return absent(spec);
-        return judged.error();
+      auto validated =
+          os::ValidatedSemaphore::validate(spec.name, spec.owner.value_or(::geteuid()), spec.mode);
+      if (!validated.ok()) {
+        if (validated.error().code == Code::not_found) return absent(spec);
+        return validated.error();
       }
       sem_t* opened = open_retried(posix_name, 0, spec);
       if (opened == SEM_FAILED) {
@@ -82,7 +82,7 @@ class Semaphore {
         return system_error("sem_open", errno, path_of(spec.name));
       }
       std::unique_ptr<Semaphore> self(new Semaphore(spec.name, opened, false));
-      if (judged.value().still_there()) return self;
+      if (validated.value().still_there()) return self;
     }
     return make_error(Code::timeout,
                       "semaphore '" + spec.name + "' keeps being replaced by another process",

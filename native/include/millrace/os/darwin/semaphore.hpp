@@ -42,11 +42,11 @@ inline constexpr std::uint32_t kSemaphoreMax = SEM_VALUE_MAX;
   return {};
 }
 
-class JudgedSemaphore {
+class ValidatedSemaphore {
  public:
-  static Result<JudgedSemaphore> judge(const std::string& /*name*/, uid_t /*owner*/,
-                                       mode_t /*widest*/) {
-    return JudgedSemaphore();
+  static Result<ValidatedSemaphore> validate(const std::string& /*name*/, uid_t /*owner*/,
+                                             mode_t /*widest*/) {
+    return ValidatedSemaphore();
   }
   [[nodiscard]] bool still_there() const noexcept { return true; }
 };

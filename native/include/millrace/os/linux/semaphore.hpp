@@ -1,7 +1,7 @@
 // The platform's half of sync/semaphore.hpp: what lies under a semaphore's name, and waiting with a limit.
 //
 // glibc and musl keep a named semaphore as a file that holds one sem_t. The C library alone makes and uses
-// it; here it is only judged before use: sem_open maps whatever lies there, and a file that is too short
+// it; here it is only validated before use: sem_open maps whatever lies there, and a file that is too short
 // would end the process with SIGBUS at the first touch, one with other contents by the C library's abort().
 #pragma once
 
@@ -84,22 +84,23 @@ inline constexpr std::uint32_t kSemaphoreMax = SEM_VALUE_MAX;
   return opened.ok() ? opened.take() : Descriptor();
 }
 
-// What lies under a name, judged. Keeps its descriptor, so that the file can be recognised afterwards.
-class JudgedSemaphore {
+// What lies under a name, validated. Keeps its descriptor, so that the file can be recognised afterwards.
+class ValidatedSemaphore {
  public:
-  static Result<JudgedSemaphore> judge(const std::string& name, uid_t owner, mode_t widest) {
+  static Result<ValidatedSemaphore> validate(const std::string& name, uid_t owner, mode_t widest) {
     const std::string object = semaphore_object(name);
     auto opened = open_object(object, Access::read_write);
     if (!opened.ok()) return explain_refusal(opened.error(), object, owner);
-    JudgedSemaphore judged;
-    judged.fd_ = opened.take();
-    auto facts = inspect_object(judged.fd_.get(), object_path(object));
+    ValidatedSemaphore validated;
+    validated.fd_ = opened.take();
+    auto facts = inspect_object(validated.fd_.get(), object_path(object));
     if (!facts.ok()) return facts.error();
     if (auto ours = check_ours(facts.value(), owner, widest, object_path(object)); !ours.ok()) {
       return ours.error();
     }
     struct stat status {};
-    if (::fstat(judged.fd_.get(), &status) != 0 || !is_semaphore_file(judged.fd_.get(), status)) {
+    if (::fstat(validated.fd_.get(), &status) != 0 ||
+        !is_semaphore_file(validated.fd_.get(), status)) {
       return make_error(Code::layout,
                         "'" + object_path(object) + "' (" + std::to_string(facts.value().size) +
                             " bytes) holds no semaphore of this process's C library (" +
@@ -107,17 +108,17 @@ class JudgedSemaphore {
                             " bytes); choose another name, or remove it if it is a leftover",
                         object_path(object));
     }
-    judged.path_ = object_path(object);
-    return judged;
+    validated.path_ = object_path(object);
+    return validated;
   }
 
-  // Is what sem_open has mapped since then the file that was judged? Only its owner and root can put
+  // Is what sem_open has mapped since then the file that was validated? Only its owner and root can put
   // another one in its place.
   [[nodiscard]] bool still_there() const noexcept {
-    struct stat judged {};
+    struct stat validated {};
     struct stat found {};
-    return ::fstat(fd_.get(), &judged) == 0 && ::lstat(path_.c_str(), &found) == 0 &&
-           judged.st_ino == found.st_ino && judged.st_dev == found.st_dev;
+    return ::fstat(fd_.get(), &validated) == 0 && ::lstat(path_.c_str(), &found) == 0 &&
+           validated.st_ino == found.st_ino && validated.st_dev == found.st_dev;
   }
 
  private:

@@ -13,33 +13,34 @@
 #include <cerrno>
 
 #include "../descriptor.hpp"
-#include "../sole_user.hpp"
+#include "../exclusive_lease.hpp"
 
 namespace millrace::os {
 
-class SoleUser {
+class ExclusiveLease {
  public:
   // `fd` is open for reading and writing, outlives this, and the file is this user's.
-  explicit SoleUser(int fd) noexcept : fd_(fd) {
+  explicit ExclusiveLease(int fd) noexcept : fd_(fd) {
     if (::fcntl(fd, F_SETSIG, SIGURG) != 0) return;
     if (retry_eintr([&] { return ::fcntl(fd, F_SETLEASE, F_WRLCK); }) == 0) {
-      alone_ = Alone::yes;
+      state_ = LeaseState::granted;
     } else if (errno == EAGAIN) {
-      alone_ = Alone::no;
+      state_ = LeaseState::refused;
     }
   }
-  SoleUser(const SoleUser&) = delete;
-  SoleUser& operator=(const SoleUser&) = delete;
-  ~SoleUser() {
-    if (alone_ == Alone::yes) (void)::fcntl(fd_, F_SETLEASE, F_UNLCK);
+  ExclusiveLease(const ExclusiveLease&) = delete;
+  ExclusiveLease& operator=(const ExclusiveLease&) = delete;
+  ~ExclusiveLease() {
+    if (state_ == LeaseState::granted) (void)::fcntl(fd_, F_SETLEASE, F_UNLCK);
   }
 
-  // yes: and it stays so as long as this lives. unknown: this file system or kernel has no leases.
-  [[nodiscard]] Alone alone() const noexcept { return alone_; }
+  // granted: nobody else has the file open, as long as the lease lives. refused: somebody has it open.
+  // unsupported: this file system or kernel has no leases.
+  [[nodiscard]] LeaseState state() const noexcept { return state_; }
 
  private:
   int fd_;
-  Alone alone_ = Alone::unknown;
+  LeaseState state_ = LeaseState::unsupported;
 };
 
 }  // namespace millrace::os

@@ -3,12 +3,12 @@
 
 namespace millrace::os {
 
-enum class Alone { yes, no, unknown };
+enum class LeaseState { granted, refused, unsupported };
 
 }  // namespace millrace::os
 
 #if defined(__linux__)
-#include "linux/sole_user.hpp"
+#include "linux/exclusive_lease.hpp"
 #elif defined(__APPLE__)
-#include "darwin/sole_user.hpp"
+#include "darwin/exclusive_lease.hpp"
 #endif

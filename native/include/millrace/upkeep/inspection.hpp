@@ -1,0 +1,356 @@
+// One segment, or raw memory with its companion: judged from outside, and removed by the steps S1 to S6 of
+// upkeep.hpp if nobody holds it.
+#pragma once
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "../layout/header.hpp"
+#include "../layout/lock.hpp"
+#include "../os/clock.hpp"
+#include "../os/doorbell.hpp"
+#include "../os/exclusive_lease.hpp"
+#include "../os/file.hpp"
+#include "../os/file_lock.hpp"
+#include "../os/inventory.hpp"
+#include "../os/object.hpp"
+#include "../place.hpp"
+#include "../shared_memory.hpp"
+#include "report.hpp"
+#include "roles.hpp"
+
+namespace millrace::detail {
+
+// One object under one of our names. Read by copies, never mapped: it may be anything.
+class Inspection {
+ public:
+  // Nothing if it has gone meanwhile.
+  static std::optional<Inspection> of(const std::string& object, os::Access access) {
+    Inspection found(object);
+    auto opened = os::open_object(object, access);
+    if (!opened.ok()) {
+      if (opened.error().code == Code::not_found) return std::nullopt;
+      found.describe_unopened(opened.error());
+      return found;
+    }
+    found.fd_ = opened.take();
+    if (!found.describe()) return found;
+    auto lock = os::FileLock::over(found.fd_.get(), object, 0600);
+    if (lock.ok()) {
+      found.lock_ = lock.take();
+      found.open_ = true;
+    } else {
+      found.say(Condition::unknown, lock.error().message);
+    }
+    return found;
+  }
+
+  [[nodiscard]] ObjectReport take() { return std::move(report_); }
+  [[nodiscard]] const ObjectReport& report() const noexcept { return report_; }
+
+  // From outside, without a lock.
+  void look() {
+    if (!open_) return;
+    judge();
+    if (lock_.held_by_other(layout::kLifecycleByte, 1)) say_in_transition();
+  }
+  // S2 to S6. False: it has gone meanwhile.
+  bool sweep(const SweepSpec& spec, bool& removed) {
+    if (!open_) return true;
+    const os::Deadline patience = os::Deadline::after(kPatienceNs);
+    while (!lock_.try_exclusive(layout::kLifecycleByte)) {
+      if (patience.passed()) {
+        judge();
+        say_in_transition();
+        return true;
+      }
+      os::sleep_ns(50'000);
+    }
+    if (!lock_.confirm(fd_, object_, os::Access::read_write)) return false;
+    if (describe()) {
+      judge();
+      removed = removable(report_.condition, spec) && remove();
+    }
+    lock_.unlock_all();
+    return true;
+  }
+  [[nodiscard]] static bool removable(Condition condition, const SweepSpec& spec) noexcept {
+    switch (condition) {
+      case Condition::abandoned:
+      case Condition::half_created:
+      case Condition::corrupt:
+        return true;
+      case Condition::kept:
+        return spec.kept;
+      default:
+        return false;
+    }
+  }
+
+ private:
+  // Its holder needs microseconds; one that needs longer is alive, and stopped or at work.
+  static constexpr std::uint64_t kPatienceNs = 5'000'000;
+  // Roles looked at in segments of other versions: more than any kind has.
+  static constexpr std::uint32_t kRolesElsewhere = 64;
+
+  explicit Inspection(const std::string& object)
+      : object_(object), letter_(object.at(kPrefixLength - 2)) {
+    report_.name = object.substr(kPrefixLength);
+    report_.path = os::object_path(object);
+    report_.kind = "unknown";
+    for (const KindFacts& kind : kKinds) {
+      if (kind.letter == letter_) report_.kind = kind.title;
+    }
+  }
+
+  void say(Condition condition, std::string detail) {
+    report_.condition = condition;
+    report_.detail = std::move(detail);
+  }
+  void say_in_transition() {
+    if (report_.condition == Condition::foreign) return;
+    say(Condition::in_use, "being created, left or swept at this moment");
+  }
+  void describe_unopened(const Error& error) {
+    struct stat status {};
+    if (::lstat(report_.path.c_str(), &status) != 0) return say(Condition::unknown, error.message);
+    record(status);
+    if (error.code == Code::not_ours) {
+      say(Condition::foreign, S_ISLNK(status.st_mode)   ? "a symbolic link"
+                              : S_ISDIR(status.st_mode) ? "a directory"
+                                                        : "no shared memory");
+    } else if (judge_rights()) {
+      say(Condition::unknown, error.message);
+    }
+  }
+  // Whose it is. False: not ours.
+  bool describe() {
+    struct stat status {};
+    if (::fstat(fd_.get(), &status) != 0) {
+      say(Condition::unknown, system_error("fstat", errno, report_.path).message);
+      return false;
+    }
+    record(status);
+    young_ = !os::is_older_than_a_moment(status);
+    return judge_rights();
+  }
+  void record(const struct stat& status) {
+    report_.size = static_cast<std::uint64_t>(status.st_size);
+    report_.owner = status.st_uid;
+    report_.mode = static_cast<mode_t>(status.st_mode & 07777);
+    report_.created_ms = os::modified_ms(status);  // sized once, and then changed through maps only
+  }
+  bool judge_rights() {
+    if (report_.owner != ::geteuid()) {
+      say(Condition::foreign, "belongs to user " + std::to_string(report_.owner));
+      return false;
+    }
+    if ((report_.mode & 07777 & ~mode_t{0660}) != 0) {
+      say(Condition::foreign,
+          "has mode " + os::octal(report_.mode) + ", which millrace never gives");
+      return false;
+    }
+    return true;
+  }
+
+  // Under the lifecycle lock the answer holds until it is released; without it, it is a hint.
+  void judge() {
+    read_header();
+    const layout::Origin origin = layout::origin_of(head());
+    if (origin == layout::Origin::foreign) {
+      return say(Condition::foreign, "does not start with the magic number");
+    }
+    const bool held = lock_.held_by_other(layout::kFirstRoleByte, 0);
+    find_holders(held, origin == layout::Origin::ours && head().major == layout::kMajor);
+    if (held) return say(Condition::in_use, version_note());
+    if (origin == layout::Origin::unfinished) {
+      if (report_.size == 0 && young_) return say(Condition::in_use, "just created");
+      return say(Condition::half_created, "its creator died before it was finished");
+    }
+    if (std::string damage = find_damage(); !damage.empty()) {
+      return say(Condition::corrupt, std::move(damage));
+    }
+    if (std::string reason = reason_to_keep(); !reason.empty()) {
+      return say(Condition::kept, std::move(reason));
+    }
+    say(Condition::abandoned, version_note());
+    if (is_companion()) judge_memory();
+  }
+
+  // What is shorter is followed by zeroes.
+  void read_header() {
+    header_.fill(std::byte{0});
+    (void)os::read_object(fd_.get(), 0, header_.data(), header_.size());
+    if (head().magic != layout::kMagic) return;
+    report_.major = head().major;
+    report_.minor = head().minor;
+    report_.creator_pid = head().creator_pid;
+    const auto end = std::find(head().name.begin(), head().name.end(), '\0');
+    const std::string named(head().name.begin(), end);
+    // Where names are shortened, the header has the whole one.
+    if (object_name_of(letter_, named) == object_) report_.name = named;
+    if (!is_companion()) return;
+    const layout::MemoryRecord& memory = memory_record();
+    report_.path = os::object_path(report_.name);
+    report_.size = memory.size.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] const layout::Header& head() const noexcept {
+    return *reinterpret_cast<const layout::Header*>(header_.data());
+  }
+  template <typename T>
+  const T& read(std::uint64_t offset) {
+    static_assert(sizeof(T) <= sizeof(piece_));
+    piece_.fill(std::byte{0});
+    (void)os::read_object(fd_.get(), offset, piece_.data(), sizeof(T));
+    return *reinterpret_cast<const T*>(piece_.data());
+  }
+  const layout::MemoryRecord& memory_record() {
+    return read<layout::MemoryRecord>(layout::kMemoryRecordOffset);
+  }
+  [[nodiscard]] bool is_companion() const noexcept { return letter_ == 'm'; }
+  [[nodiscard]] std::string version_note() const {
+    if (report_.major == 0 || report_.major == layout::kMajor) return {};
+    return "made by a version of millrace with layout " + std::to_string(report_.major) + "." +
+           std::to_string(report_.minor);
+  }
+
+  void find_holders(bool held, bool known) {
+    report_.holders.clear();
+    const RoleMap roles(head().kind, head().geometry);
+    const std::uint32_t count = known ? roles.count() : kRolesElsewhere;
+    for (std::uint32_t role = 0; role < count; ++role) {
+      Holder holder;
+      holder.alive = held && lock_.held_by_other(layout::kFirstRoleByte + role, 1);
+      const auto at = known       ? roles.record(role)
+                      : role == 0 ? std::optional<std::uint64_t>(layout::kRolesOffset)
+                                  : std::nullopt;
+      bool attached = false;
+      if (at) {
+        const auto& record = read<layout::RoleRecord>(*at);
+        attached = record.state.load(std::memory_order_relaxed) ==
+                   static_cast<std::uint32_t>(layout::RoleState::attached);
+        holder.pid = record.pid.load(std::memory_order_relaxed);
+        holder.doorbell = record.doorbell.load(std::memory_order_relaxed);
+      }
+      if (!holder.alive && !attached) continue;
+      holder.role = known ? roles.name(role) : "role " + std::to_string(role);
+      report_.holders.push_back(std::move(holder));
+    }
+  }
+
+  // Only of what nobody holds. Of other versions nothing is known that could be wrong.
+  [[nodiscard]] std::string find_damage() const {
+    struct stat status {};
+    (void)::fstat(fd_.get(), &status);
+    const auto size = static_cast<std::uint64_t>(status.st_size);
+    if (size < sizeof(layout::Header)) return "too short for a header";
+    if (head().endian_tag != layout::kEndianTag || head().word_bits != 64) {
+      return "made by a machine of another kind";
+    }
+    if (head().major != layout::kMajor) return {};
+    for (const KindFacts& kind : kKinds) {
+      if (kind.letter == letter_ && kind.kind != head().kind) return "is another kind of channel";
+    }
+    if (head().geometry.total_bytes != size) {
+      return "claims " + std::to_string(head().geometry.total_bytes) + " bytes but has " +
+             std::to_string(size);
+    }
+    return {};
+  }
+  std::string reason_to_keep() {
+    // A companion is always marked: it knows which memory is stale.
+    if (is_companion()) return {};
+    const std::uint32_t flags = head().flags.load(std::memory_order_relaxed);
+    if ((flags & layout::kLingering) != 0) return "messages wait for the next consumer";
+    if ((flags & layout::kKeep) == 0) return {};
+    if (letter_ != 'x' && letter_ != 'w') return "to be kept, as was asked for";
+    // Locks are always marked, for the case that an owner died inside.
+    if (head().major == layout::kMajor) {
+      const auto& word = read<std::atomic<std::uint64_t>>(layout::kSharedOffset +
+                                                          offsetof(layout::LockShared, holders));
+      constexpr std::uint64_t cut_short = layout::kLockExclusive | layout::kLockAbandoned;
+      if ((word.load(std::memory_order_relaxed) & cut_short) == 0) return {};
+    }
+    return "an owner died inside, and the next one is to be told";
+  }
+
+  // The memory that a companion nobody is on belongs to.
+  void judge_memory() {
+    const layout::MemoryRecord& memory = memory_record();
+    auto opened = os::open_object(report_.name, os::Access::read_write);
+    if (!opened.ok()) {
+      report_.size = 0;
+      if (opened.error().code != Code::not_found) report_.detail = opened.error().message;
+      return;
+    }
+    auto facts = os::inspect_object(opened.value().get(), report_.path);
+    if (!facts.ok() || !was_made_by(memory, facts.value())) {
+      report_.detail = "what is under that name now is another program's and stays";
+      return;
+    }
+    report_.size = facts.value().size;
+    if (os::ExclusiveLease(opened.value().get()).state() == os::LeaseState::refused)
+      return say_open_elsewhere();
+    if (report_.size == 0) say(Condition::half_created, "its creator died before it was finished");
+  }
+  void say_open_elsewhere() {
+    say(Condition::in_use, "a program that does not use millrace has it open");
+  }
+  // False: somebody has it open, after all.
+  bool remove_memory() {
+    auto opened = os::open_object(report_.name, os::Access::read_write);
+    if (!opened.ok()) return true;
+    auto facts = os::inspect_object(opened.value().get(), report_.path);
+    if (!facts.ok() || !was_made_by(memory_record(), facts.value())) return true;
+    const os::ExclusiveLease lease(opened.value().get());  // until the name is gone
+    if (lease.state() == os::LeaseState::refused) {
+      say_open_elsewhere();
+      return false;
+    }
+    os::unlink_object(report_.name);
+    return true;
+  }
+
+  // S5. False, and says why, if it is still there.
+  bool remove() {
+    if (is_companion() && layout::origin_of(head()) == layout::Origin::ours && !remove_memory()) {
+      return false;
+    }
+    if (layout::origin_of(head()) == layout::Origin::ours &&
+        (head().flags.load(std::memory_order_relaxed) & layout::kZeroOnClose) != 0) {
+      Place::wipe(fd_.get());
+    }
+    os::unlink_object(object_);
+    os::FileLock::remove_file(object_);
+    if (!lock_.unlinked()) {
+      report_.detail = "the system does not let us remove it";
+      return false;
+    }
+    for (const Holder& dead : report_.holders)
+      os::remove_dead_bell(dead.doorbell);
+    return true;
+  }
+
+  std::string object_;
+  char letter_;
+  os::Descriptor fd_;
+  os::FileLock lock_;
+  ObjectReport report_;
+  bool open_ = false;
+  bool young_ = false;
+  alignas(layout::Header) std::array<std::byte, sizeof(layout::Header)> header_{};
+  alignas(layout::RoleRecord) std::array<std::byte, sizeof(layout::RoleRecord)> piece_{};
+};
+
+}  // namespace millrace::detail

@@ -9,7 +9,7 @@ namespace millrace::addon {
 
 namespace {
 
-// As in lib/upkeep/object-entry.ts.
+// As in lib/addon/upkeep.ts.
 const char* name_of(Condition condition) noexcept {
   switch (condition) {
     case Condition::in_use:

@@ -15,11 +15,11 @@ export interface BlockingOptions {
 
 /**
  * The first result of `attempt` that is not `undefined`. Blocks in slices, so that a Worker can be
- * terminated and a dead peer is noticed. `wait` is one slice; it returns whether something stirred. `room`
- * waits on the same line. `givenUp` runs when the time is over.
+ * terminated and a dead peer is noticed. `wait` is one slice; it returns whether something stirred. `waits`
+ * are those of the same side in the event loop. `givenUp` runs when the time is over.
  */
 export function block<T>(
-  room: WaitQueue,
+  waits: WaitQueue,
   what: string,
   options: BlockingOptions,
   attempt: Attempt<T>,
@@ -33,7 +33,7 @@ export function block<T>(
   const end = now() + timeout
   try {
     for (;;) {
-      const damage = room.damage()
+      const damage = waits.damage()
       if (damage !== undefined) throw damage
       const left = end - now()
       if (left <= 0) {
@@ -48,7 +48,7 @@ export function block<T>(
       if (result !== undefined) return result ?? (undefined as T)
     }
   } finally {
-    room.parkAgain() // somebody may wait in the event loop for the peer to come
+    waits.parkAgain() // somebody may wait in the event loop for the peer to come
   }
 }
 

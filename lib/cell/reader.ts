@@ -3,12 +3,11 @@
 import { block, type BlockingOptions } from '../base/blocking.js'
 import { closedError, corruptError, invalidArgument, MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
-import { peerStates } from '../addon/peer.js'
 import type { NativeCellReader } from '../addon/cell.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
-import { WaitQueue, type Attempt } from '../base/wait-queue.js'
-import type { PeerState } from '../addon/peer.js'
+import { PeerHandle } from '../base/peer-handle.js'
+import type { Attempt } from '../base/wait-queue.js'
 
 /** One value, copied out of the cell. */
 export interface CellValue {
@@ -21,44 +20,24 @@ export interface CellValue {
 }
 
 /** Reads the newest value of a cell, from `Cell.reader`. Any number of them, in any process. */
-export class CellReader {
-  /** The name it was opened by. */
-  readonly name: string
+export class CellReader extends PeerHandle<NativeCellReader> {
   /** Bytes of the largest value. */
   readonly maxBytes: number
   /** Places for values, the writer's choice. */
   readonly slots: number
-  readonly #native: NativeCellReader
-  readonly #room: WaitQueue
   #seen = 0
   #timestamp = 0n
-  #closed = false
 
   /** @internal */
   constructor(name: string, native: NativeCellReader, tuning: Tuning) {
-    this.name = name
+    super(name, `the reader of cell '${name}'`, native, tuning)
     this.maxBytes = native.maxBytes
     this.slots = native.slots
-    this.#native = native
-    this.#room = new WaitQueue(
-      native,
-      // Somebody who is not there, or has left, cannot die.
-      () => native.watchPeer() || native.peer() !== peerStates.indexOf('attached'),
-      (reason) => {
-        this.#leave(reason)
-      },
-      tuning,
-    )
-  }
-
-  /** Has this reader been closed, by `close()` or because of a corrupt writer? */
-  get closed(): boolean {
-    return this.#closed
   }
 
   /** Of the newest value, 0 before the first. A cheap look: no system call, nothing is copied. */
   get version(): number {
-    const version = this.#native.version()
+    const version = this.native.version()
     if (version >= 0) return version
     throw this.#fail(version)
   }
@@ -75,17 +54,7 @@ export class CellReader {
 
   /** How often a read had to start again because the writer had overwritten the value meanwhile. */
   get retries(): number {
-    return this.#native.retries()
-  }
-
-  /** The writer: `absent`, `attached`, `closed` (left in good order) or `gone` (died). One system call. */
-  get peer(): PeerState {
-    return peerStates[this.#native.peer()] ?? 'absent'
-  }
-
-  /** Process id of the writer (of the last one). */
-  get peerPid(): number {
-    return this.#native.peerPid()
+    return this.native.retries()
   }
 
   /**
@@ -96,14 +65,14 @@ export class CellReader {
    *   attempts to copy it: give the cell more `slots`)
    */
   read(): CellValue | undefined {
-    let size = this.#native.measure()
+    let size = this.native.measure()
     for (;;) {
       if (size < 0) {
         if (size === Outcome.wouldBlock) return undefined
         throw this.#fail(size)
       }
       const target = Buffer.allocUnsafe(size)
-      const length = this.#native.readInto(target)
+      const length = this.native.readInto(target)
       if (length >= 0) {
         this.#note()
         return {
@@ -126,7 +95,7 @@ export class CellReader {
    *   `read`
    */
   readInto(target: ArrayBufferView): number {
-    const length = this.#native.readInto(target)
+    const length = this.native.readInto(target)
     if (length >= 0) {
       this.#note()
       return length
@@ -135,7 +104,7 @@ export class CellReader {
     if (length === Outcome.tooLarge) {
       throw new MillraceError(
         'ERR_MILLRACE_TOO_LARGE',
-        `the value of cell '${this.name}' has ${String(this.#native.facts[1])} bytes, the target ` +
+        `the value of cell '${this.name}' has ${String(this.native.facts[1])} bytes, the target ` +
           `${String(target.byteLength)}; pass a larger target (maxBytes always fits)`,
       )
     }
@@ -161,7 +130,7 @@ export class CellReader {
         this.#seen = this.version
         return fairly(true)
       }
-      return this.#room.waitAside(this.#what, this.#newerThan(this.#seen), options)
+      return this.waits.waitAside(this.#what, this.#newerThan(this.#seen), options)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -170,8 +139,8 @@ export class CellReader {
   /** As `changed`, blocking this thread; for Workers. Errors are thrown. */
   changedSync(options: BlockingOptions = {}): boolean {
     const since = this.#seen
-    return block(this.#room, this.#what, options, this.#newerThan(since), (spin, timeout) =>
-      this.#native.wait(since, spin, timeout),
+    return block(this.waits, this.#what, options, this.#newerThan(since), (spin, timeout) =>
+      this.native.wait(since, spin, timeout),
     )
   }
 
@@ -187,34 +156,12 @@ export class CellReader {
 
   /** Resolves as soon as there is a writer. Rejects `ABORTED`, `TIMEOUT`, `CLOSED`. */
   async waitForPeer(options?: WaitOptions): Promise<void> {
-    if (this.#closed) throw this.#fail(Outcome.closed)
-    await this.#room.waitAside(
+    this.assertOpen()
+    await this.waits.waitAside(
       `a writer of cell '${this.name}'`,
       (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
       options,
     )
-  }
-
-  /** Lets pending waits keep the process alive (the default). */
-  ref(): this {
-    this.#room.ref()
-    return this
-  }
-
-  /** Lets the process end although waits are pending. */
-  unref(): this {
-    this.#room.unref()
-    return this
-  }
-
-  /** Leaves the cell; pending waits reject with `CLOSED`. The last one to leave removes the cell. */
-  close(): void {
-    this.#leave(this.#closedError())
-  }
-
-  /** What `using` calls at the end of its block: `close()`. */
-  [Symbol.dispose](): void {
-    this.close()
   }
 
   get #what(): string {
@@ -247,7 +194,7 @@ export class CellReader {
   }
 
   #note(): void {
-    const { facts } = this.#native
+    const { facts } = this.native
     this.#seen = Number(facts[0])
     this.#timestamp = facts[2]!
   }
@@ -262,20 +209,14 @@ export class CellReader {
     }
     if (outcome === Outcome.corrupt) {
       const error = corruptError(`cell '${this.name}'`)
-      this.#leave(error)
+      this.leave(error)
       return error
     }
-    return this.#closedError()
+    return closedError(this.title)
   }
 
-  #leave(reason: MillraceError): void {
-    if (this.#closed) return
-    this.#closed = true
-    this.#native.close()
-    this.#room.evict(reason)
-  }
-
-  #closedError(): MillraceError {
-    return closedError(`the reader of cell '${this.name}'`)
+  /** @internal */
+  protected override closeNative(): void {
+    this.native.close()
   }
 }

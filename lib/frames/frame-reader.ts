@@ -1,18 +1,10 @@
 // The reading side of a frame channel.
 
-import {
-  closedError,
-  corruptError,
-  invalidArgument,
-  isRefusal,
-  MillraceError,
-  timeoutError,
-} from '../errors.js'
+import { closedError, corruptError, invalidArgument, isRefusal, MillraceError } from '../errors.js'
 import { putNumber, ReaderFact } from './facts.js'
 import { Frame, PoolViews, userHeaderBytes, type FrameOwner } from './frame.js'
 import { native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
-import { peerStates } from '../addon/peer.js'
 import type { NativeFrameReader } from '../addon/frames.js'
 import {
   access,
@@ -31,11 +23,10 @@ import {
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
-import type { PeerState } from '../addon/peer.js'
 import { fairly } from '../base/fairness.js'
-import { SpinBudget } from '../base/blocking.js'
-import { now } from '../base/time.js'
-import { WaitQueue, type Attempt } from '../base/wait-queue.js'
+import { block } from '../base/blocking.js'
+import { PeerHandle } from '../base/peer-handle.js'
+import type { Attempt } from '../base/wait-queue.js'
 import { nameOf, openAt, type Place } from '../place/place.js'
 
 /**
@@ -102,19 +93,15 @@ const { wouldBlock } = Outcome
  * for await (using frame of reader) analyse(frame.bytes)
  * ```
  */
-export class FrameReader {
-  /** The name it was opened by. */
-  readonly name: string
+export class FrameReader extends PeerHandle<NativeFrameReader> {
   /** Size of the largest frame in bytes. */
   readonly slotBytes: number
   /** Frames that fit into the channel, whoever holds them. */
   readonly slots: number
   /** Frames that this reader may hold at once. */
   readonly maxHeld: number
-  readonly #native: NativeFrameReader
   readonly #facts: Int32Array
-  readonly #room: WaitQueue
-  readonly #owner: Keeper
+  readonly #owner: HeldFrames
   readonly #what: string
   // Made once, so that a wait costs no closure.
   readonly #next = (): Frame | undefined => this.tryReceive()
@@ -129,22 +116,13 @@ export class FrameReader {
     tuning: Tuning,
     detachOnRelease: boolean,
   ) {
-    this.name = name
+    super(name, `the reader of frame channel '${name}'`, handle, tuning)
     this.slotBytes = handle.slotBytes
     this.slots = handle.slots
     this.maxHeld = handle.maxHeld
     this.#what = `a frame of '${name}'`
-    this.#native = handle
     this.#facts = handle.facts
-    this.#room = new WaitQueue(
-      handle,
-      () => handle.watchPeer() || handle.peer() !== peerStates.indexOf('attached'),
-      (reason) => {
-        this.#leave(reason)
-      },
-      tuning,
-    )
-    this.#owner = new Keeper(handle, detachOnRelease)
+    this.#owner = new HeldFrames(handle, detachOnRelease)
   }
 
   /**
@@ -183,25 +161,10 @@ export class FrameReader {
     return new FrameReader(nameOf(place), handle, tuning, detachOnRelease)
   }
 
-  /** Has this reader been closed, by `close()` or because of a corrupt peer? */
-  get closed(): boolean {
-    return this.#owner.closed
-  }
-
-  /** The writer: `attached`, `closed` (left in good order) or `gone` (died). One system call. */
-  get peer(): PeerState {
-    return peerStates[this.#native.peer()] ?? 'absent'
-  }
-
-  /** Process id of the writer (of the last one). */
-  get peerPid(): number {
-    return this.#native.peerPid()
-  }
-
   /** What became of the frames since this reader joined. */
   get stats(): FrameReaderStats {
     const [received = 0, lost = 0, skipped = 0, joinedAfter = 0, waiting = 0, held = 0] =
-      this.#native.counters()
+      this.native.counters()
     return { received, lost, skipped, joinedAfter, waiting, held }
   }
 
@@ -211,7 +174,7 @@ export class FrameReader {
    * @throws MillraceError `TOO_MANY_HELD` (release frames first), `CLOSED`, `CORRUPT`
    */
   tryReceive(): Frame | undefined {
-    this.#native.receive()
+    this.native.receive()
     return this.#take()
   }
 
@@ -220,7 +183,7 @@ export class FrameReader {
    * Never blocks. Errors as `tryReceive`.
    */
   latest(): Frame | undefined {
-    this.#native.latest()
+    this.native.latest()
     return this.#take()
   }
 
@@ -244,22 +207,9 @@ export class FrameReader {
   receiveSync(
     options: { readonly timeout?: number; readonly spin?: number } = {},
   ): Frame | undefined {
-    const timeout = duration(options, 'timeout', Infinity)
-    const spin = new SpinBudget(options)
-    const end = now() + timeout
-    try {
-      for (;;) {
-        const damage = this.#room.damage()
-        if (damage !== undefined) throw damage
-        const left = end - now()
-        const found = this.#look(true, this.#next)
-        if (found !== undefined) return found ?? undefined
-        if (left <= 0) throw timeoutError(this.#what, timeout)
-        this.#native.wait(spin.left(), left)
-      }
-    } finally {
-      this.#room.parkAgain() // somebody may wait in the event loop, too
-    }
+    return block(this.waits, this.#what, options, this.#nextOrEnd, (spin, timeout) =>
+      this.native.wait(spin, timeout),
+    )
   }
 
   /** All frames until the writer closes; then the loop ends. Release each, best with `using`. */
@@ -271,37 +221,15 @@ export class FrameReader {
     }
   }
 
-  /** Lets pending waits keep the process alive (the default). */
-  ref(): this {
-    this.#room.ref()
-    return this
-  }
-
-  /** Lets the process end although waits are pending. */
-  unref(): this {
-    this.#room.unref()
-    return this
-  }
-
   /** Leaves the channel: held and queued frames go back to the writer, their views become empty. */
-  close(): void {
-    this.#leave(closedError(this.#title))
+  override close(): void {
+    super.close()
   }
 
-  #leave(reason: MillraceError): void {
-    if (this.#owner.closed) return
+  /** @internal */
+  protected override closeNative(): void {
     this.#owner.close()
-    this.#native.close()
-    this.#room.evict(reason)
-  }
-
-  /** What `using` calls at the end of its block: `close()`. */
-  [Symbol.dispose](): void {
-    this.close()
-  }
-
-  get #title(): string {
-    return `the reader of frame channel '${this.name}'`
+    this.native.close()
   }
 
   #wait(
@@ -310,11 +238,11 @@ export class FrameReader {
     options?: WaitOptions,
   ): Promise<Frame | undefined> {
     try {
-      if (!this.#room.occupied) {
+      if (!this.waits.occupied) {
         const now = look()
         if (now !== undefined) return fairly(now)
       }
-      return this.#room.wait(this.#what, lookOrEnd, options)
+      return this.waits.wait(this.#what, lookOrEnd, options)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -324,7 +252,7 @@ export class FrameReader {
   #look(thorough: boolean, look: () => Frame | undefined): Frame | null | undefined {
     const found = look()
     if (found !== undefined || !thorough) return found
-    if (this.#native.excluded()) {
+    if (this.native.excluded()) {
       this.close()
       throw corruptError(`frame channel '${this.name}'`)
     }
@@ -357,12 +285,12 @@ export class FrameReader {
       this.close()
       throw corruptError(`frame channel '${this.name}'`)
     }
-    throw closedError(this.#title)
+    throw closedError(this.title)
   }
 }
 
 /** What the frames of one reader go through. */
-class Keeper implements FrameOwner {
+class HeldFrames implements FrameOwner {
   readonly pool: PoolViews
   closed = false
   readonly #native: NativeFrameReader

@@ -25,8 +25,9 @@ import {
 import type { MemoryOptions } from '../addon/memory-options.js'
 import { fairly } from '../base/fairness.js'
 import { SpinBudget } from '../base/blocking.js'
+import { Handle } from '../base/handle.js'
 import { now } from '../base/time.js'
-import { WaitQueue } from '../base/wait-queue.js'
+import type { WaitQueue } from '../base/wait-queue.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 
 export interface FrameWriterOptions
@@ -78,9 +79,7 @@ const { wouldBlock } = Outcome
  * frame.publish()
  * ```
  */
-export class FrameWriter {
-  /** The name it was created by. */
-  readonly name: string
+export class FrameWriter extends Handle<NativeFrameWriter> {
   /** Size of the largest frame in bytes. */
   readonly slotBytes: number
   /** Frames that fit into the channel, whoever holds them. */
@@ -89,30 +88,19 @@ export class FrameWriter {
   readonly maxReaders: number
   /** The newest frames that are kept for readers to come. */
   readonly history: number
-  readonly #native: NativeFrameWriter
-  readonly #room: WaitQueue
-  readonly #owner: Office
+  readonly #owner: WrittenFrames
   readonly #what: string
   /** Made once, so that a wait costs no closure. */
   readonly #loan = (): LoanedFrame | undefined => this.#loanNow()
 
   private constructor(name: string, handle: NativeFrameWriter, tuning: Tuning) {
-    this.name = name
+    super(name, title(name), handle, () => handle.watchReaders(), tuning)
     this.slotBytes = handle.slotBytes
     this.slots = handle.slots
     this.maxReaders = handle.maxReaders
     this.history = handle.history
     this.#what = `a free slot of '${name}'`
-    this.#native = handle
-    this.#room = new WaitQueue(
-      handle,
-      () => handle.watchReaders(),
-      (reason) => {
-        this.#leave(reason)
-      },
-      tuning,
-    )
-    this.#owner = new Office(name, handle, this.#room)
+    this.#owner = new WrittenFrames(name, handle, this.waits)
   }
 
   /**
@@ -152,14 +140,9 @@ export class FrameWriter {
     return native.unlinkChannel('f', checkName(name))
   }
 
-  /** Has this writer been closed, by `close()` or because of a corrupt peer? */
-  get closed(): boolean {
-    return this.#owner.closed
-  }
-
   /** Readers attached now. */
   get readers(): number {
-    return this.#native.readers()
+    return this.native.readers()
   }
 
   /** Sequence of the frame published last, by this writer or one before it; 0 if none was. */
@@ -174,7 +157,7 @@ export class FrameWriter {
    * @throws MillraceError `CLOSED`
    */
   tryLoan(): LoanedFrame | undefined {
-    if (this.#room.occupied) return undefined
+    if (this.waits.occupied) return undefined
     return this.#loanNow()
   }
 
@@ -188,7 +171,7 @@ export class FrameWriter {
     try {
       const now = this.tryLoan()
       if (now !== undefined) return fairly(now)
-      return this.#room.wait(this.#what, this.#loan, options)
+      return this.waits.wait(this.#what, this.#loan, options)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -196,7 +179,7 @@ export class FrameWriter {
 
   /** The same, blocking this thread; for Workers. Errors are thrown; `BUSY` while `loan` calls wait. */
   loanSync(options: { readonly timeout?: number; readonly spin?: number } = {}): LoanedFrame {
-    if (this.#room.occupied) {
+    if (this.waits.occupied) {
       throw new MillraceError(
         'ERR_MILLRACE_BUSY',
         `frame channel '${this.name}' is busy: earlier loans are waiting; await those first`,
@@ -207,7 +190,7 @@ export class FrameWriter {
     const end = now() + timeout
     try {
       for (;;) {
-        const damage = this.#room.damage()
+        const damage = this.waits.damage()
         if (damage !== undefined) throw damage
         const frame = this.tryLoan()
         if (frame !== undefined) return frame
@@ -218,50 +201,32 @@ export class FrameWriter {
             `no slot of '${this.name}' became free in time; its readers hold or queue all of them`,
           )
         }
-        this.#native.wait(spin.left(), left)
+        this.native.wait(spin.left(), left)
       }
     } finally {
-      this.#room.parkAgain() // somebody may wait in the event loop, too
+      this.waits.parkAgain() // somebody may wait in the event loop, too
     }
   }
 
   /** Resolves when at least `count` readers are attached. Rejects `CLOSED`, `ABORTED`, `TIMEOUT`. */
   async waitForReaders(count = 1, options?: WaitOptions): Promise<void> {
-    if (this.closed) throw closedError(title(this.name))
-    await this.#room.waitAside(
+    this.assertOpen()
+    await this.waits.waitAside(
       `${String(count)} readers on '${this.name}'`,
       () => (this.readers >= count ? true : undefined),
       options,
     )
   }
 
-  /** Lets pending waits keep the process alive (the default). */
-  ref(): this {
-    this.#room.ref()
-    return this
-  }
-
-  /** Lets the process end although waits are pending. */
-  unref(): this {
-    this.#room.unref()
-    return this
-  }
-
   /** Leaves the channel. Readers see the end after what is queued for them; loans are void. */
-  close(): void {
-    this.#leave(closedError(title(this.name)))
+  override close(): void {
+    super.close()
   }
 
-  #leave(reason: MillraceError): void {
-    if (this.#owner.closed) return
+  /** @internal */
+  protected override closeNative(): void {
     this.#owner.close()
-    this.#native.close()
-    this.#room.evict(reason)
-  }
-
-  /** What `using` calls at the end of its block: `close()`. */
-  [Symbol.dispose](): void {
-    this.close()
+    this.native.close()
   }
 
   #loanNow(): LoanedFrame | undefined {
@@ -275,7 +240,7 @@ function title(name: string): string {
 }
 
 /** What the frames of one writer go through. */
-class Office implements LoanOwner {
+class WrittenFrames implements LoanOwner {
   readonly pool: PoolViews
   readonly slotBytes: number
   readonly usedHeaders: boolean[]
@@ -284,14 +249,14 @@ class Office implements LoanOwner {
   readonly #name: string
   readonly #native: NativeFrameWriter
   readonly #facts: Int32Array
-  readonly #room: WaitQueue
+  readonly #waits: WaitQueue
   #buffer: ArrayBuffer | undefined
 
-  constructor(name: string, handle: NativeFrameWriter, room: WaitQueue) {
+  constructor(name: string, handle: NativeFrameWriter, waits: WaitQueue) {
     this.#name = name
     this.#native = handle
     this.#facts = handle.facts
-    this.#room = room
+    this.#waits = waits
     this.pool = new PoolViews(handle, () => (this.#buffer ??= handle.buffer()))
     this.slotBytes = handle.slotBytes
     this.usedHeaders = new Array<boolean>(handle.slots).fill(true)
@@ -319,14 +284,14 @@ class Office implements LoanOwner {
     const sequence = numberAt(facts, WriterFact.sequence)
     if (sequence < 0) throw closedError(title(this.#name))
     this.published = sequence
-    if (this.#room.occupied) this.#room.lookAgain() // with no reader to take it, the slot is free again
+    if (this.#waits.occupied) this.#waits.lookAgain() // with no reader to take it, the slot is free again
     return sequence
   }
 
   discard(slot: number): void {
     if (this.closed) return
     this.#native.discard(slot)
-    this.#room.lookAgain()
+    this.#waits.lookAgain()
   }
 
   copyIn(slot: number, offset: number, source: ArrayBufferView): void {

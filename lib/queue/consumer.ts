@@ -106,11 +106,11 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    */
   pop(options?: WaitOptions): Promise<Buffer | undefined> {
     try {
-      if (!this.room.occupied) {
+      if (!this.waits.occupied) {
         const message = this.tryPop()
         if (message !== undefined) return fairly(message)
       }
-      return this.room.wait(this.#what, this.#attempt, options)
+      return this.waits.wait(this.#what, this.#attempt, options)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -121,8 +121,8 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    * thread it stops the event loop. Result and errors as `pop`, thrown; `BUSY` while `pop` calls wait.
    */
   popSync(options: BlockingOptions = {}): Buffer | undefined {
-    if (this.room.occupied) throw this.#busy('earlier pops are waiting; await those first')
-    return block(this.room, this.#what, options, this.#attempt, (spin, timeout) =>
+    if (this.waits.occupied) throw this.#busy('earlier pops are waiting; await those first')
+    return block(this.waits, this.#what, options, this.#attempt, (spin, timeout) =>
       this.native.wait(spin, timeout),
     )
   }
@@ -218,8 +218,8 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   readable(options?: WaitOptions): Promise<boolean> {
     try {
       this.assertOpen()
-      if (!this.room.occupied && this.#isReadable()) return fairly(true)
-      return this.room
+      if (!this.waits.occupied && this.#isReadable()) return fairly(true)
+      return this.waits
         .wait(
           `a message in queue '${this.name}'`,
           (thorough) => {

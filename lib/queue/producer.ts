@@ -43,7 +43,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    */
   tryPush(message: MessageSource): boolean {
     if (this.#reservation !== undefined) throw this.#busy()
-    if (this.room.occupied) return false
+    if (this.waits.occupied) return false
     return this.#pushNow(asBytes(message))
   }
 
@@ -58,7 +58,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
     try {
       const bytes = asBytes(message)
       if (this.tryPush(bytes)) return fairly(undefined)
-      return this.room
+      return this.waits
         .wait(`room in queue '${this.name}'`, (thorough) => this.#attempt(bytes, thorough), options)
         .then(discardResult)
     } catch (error) {
@@ -73,10 +73,10 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
   pushSync(message: MessageSource, options: BlockingOptions = {}): void {
     const bytes = asBytes(message)
     if (this.#reservation !== undefined) throw this.#busy()
-    if (this.room.occupied) throw this.#busy()
+    if (this.waits.occupied) throw this.#busy()
     const needed = recordBytes(bytes.byteLength)
     block(
-      this.room,
+      this.waits,
       `room in queue '${this.name}'`,
       options,
       (thorough) => this.#attempt(bytes, thorough),
@@ -93,7 +93,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    */
   tryPushBatch(messages: readonly MessageSource[]): number {
     if (this.#reservation !== undefined) throw this.#busy()
-    if (this.room.occupied) return 0
+    if (this.waits.occupied) return 0
     return this.#pushSome(allAsBytes(messages), 0)
   }
 
@@ -104,11 +104,11 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
   async pushBatch(messages: readonly MessageSource[], options?: WaitOptions): Promise<void> {
     const all = allAsBytes(messages)
     if (this.#reservation !== undefined) throw this.#busy()
-    let sent = this.room.occupied ? 0 : this.#pushSome(all, 0)
+    let sent = this.waits.occupied ? 0 : this.#pushSome(all, 0)
     if (sent === all.length) return fairly(undefined)
     const rest = all.slice(sent) // the list is its owner's again
     sent = 0
-    await this.room.wait(
+    await this.waits.wait(
       `room in queue '${this.name}'`,
       (thorough) => {
         if (this.#reservation !== undefined) return undefined
@@ -131,7 +131,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
   reserve(length: number): Reservation | undefined {
     if (this.#reservation !== undefined) throw this.#busy()
     checkLength(length)
-    return this.room.occupied ? undefined : this.#reserveNow(length)
+    return this.waits.occupied ? undefined : this.#reserveNow(length)
   }
 
   #reserveNow(length: number): Reservation | undefined {
@@ -148,7 +148,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
         ring.putHeader(at, used)
         ring.publish(recordBytes(used), 1)
       }
-      this.room.lookAgain() // others may have come while it was open
+      this.waits.lookAgain() // others may have come while it was open
     })
     this.#reservation = reservation
     return reservation
@@ -158,7 +158,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
   async reserveWhenFree(length: number, options?: WaitOptions): Promise<Reservation> {
     const now = this.reserve(length)
     if (now !== undefined) return await fairly(now)
-    return await this.room.wait(
+    return await this.waits.wait(
       `room in queue '${this.name}'`,
       (thorough) => {
         if (this.#reservation !== undefined) return undefined
@@ -176,7 +176,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    */
   async end(options?: WaitOptions): Promise<void> {
     this.assertOpen()
-    await this.room.wait(
+    await this.waits.wait(
       `the consumer of queue '${this.name}' reading everything`,
       (thorough) => {
         if (this.#reservation !== undefined) return undefined

@@ -2,86 +2,39 @@
 
 import { closedError, corruptError, isRefusal, MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
-import { peerStates } from '../addon/peer.js'
 import type { NativeQueueSide } from '../addon/queue.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
-import type { PeerState } from '../addon/peer.js'
-import { WaitQueue } from '../base/wait-queue.js'
+import { PeerHandle } from '../base/peer-handle.js'
 import { recordHeaderBytes } from './ring-layout.js'
 
-export abstract class QueueSide<Native extends NativeQueueSide, Ring extends object> {
-  /** The name it was opened by. */
-  readonly name: string
+export abstract class QueueSide<
+  Native extends NativeQueueSide,
+  Ring extends object,
+> extends PeerHandle<Native> {
   /** Bytes of the ring. */
   readonly capacity: number
   /** Longest message in bytes: the capacity less 8. */
   readonly maxMessage: number
-  /** @internal */
-  protected readonly native: Native
-  /** @internal */
-  protected readonly room: WaitQueue
-  readonly #title: string
   /** @internal The ring, once it was used in JavaScript; not any more after closing. */
   protected ring: Ring | undefined
-  #closed = false
+  #discard = false
   #refused = false
 
   /** @internal */
   protected constructor(name: string, role: string, native: Native, tuning: Tuning) {
-    this.name = name
-    this.native = native
+    super(name, `the ${role} of queue '${name}'`, native, tuning)
     this.capacity = native.capacity
     this.maxMessage = native.capacity - recordHeaderBytes
-    this.#title = `the ${role} of queue '${name}'`
-    this.room = new WaitQueue(
-      native,
-      // Somebody who is not there, or has left, cannot die.
-      () => native.watchPeer() || native.peer() !== peerStates.indexOf('attached'),
-      (reason) => {
-        this.#leave(false, reason)
-      },
-      tuning,
-    )
-  }
-
-  /** Has this side been closed, by `close()` or because of a corrupt peer? */
-  get closed(): boolean {
-    return this.#closed
-  }
-
-  /**
-   * The other side: `absent` (nobody came yet), `attached`, `closed` (left in good order) or `gone`
-   * (died). One system call.
-   */
-  get peer(): PeerState {
-    return peerStates[this.native.peer()] ?? 'absent'
-  }
-
-  /** Process id of the other side (of its last holder), 0 if there was none. */
-  get peerPid(): number {
-    return this.native.peerPid()
   }
 
   /** Resolves as soon as somebody has the other side. Rejects `ABORTED`, `TIMEOUT`, `CLOSED`. */
   async waitForPeer(options?: WaitOptions): Promise<void> {
     this.assertOpen()
-    await this.room.waitAside(
+    await this.waits.waitAside(
       `a peer on queue '${this.name}'`,
       (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
       options,
     )
-  }
-
-  /** Lets pending waits keep the process alive (the default). */
-  ref(): this {
-    this.room.ref()
-    return this
-  }
-
-  /** Lets the process end although waits are pending. */
-  unref(): this {
-    this.room.unref()
-    return this
   }
 
   /**
@@ -89,18 +42,9 @@ export abstract class QueueSide<Native extends NativeQueueSide, Ring extends obj
    * The other side sees `closed` once it has read everything. The last one to leave removes the queue,
    * unless messages are unread: those wait for the next consumer. `discard` drops them.
    */
-  close(options?: { readonly discard?: boolean | undefined }): void {
-    this.#leave(options?.discard === true, () => closedError(this.#title))
-  }
-
-  /** What `using` calls at the end of its block: `close()`. */
-  [Symbol.dispose](): void {
-    this.close()
-  }
-
-  /** @internal */
-  protected assertOpen(): void {
-    if (this.#closed) throw closedError(this.#title)
+  override close(options?: { readonly discard?: boolean | undefined }): void {
+    this.#discard = options?.discard === true
+    super.close()
   }
 
   /** @internal Turns a negative outcome of a native call into an error. Would-block is none. */
@@ -114,18 +58,16 @@ export abstract class QueueSide<Native extends NativeQueueSide, Ring extends obj
     }
     if (outcome === Outcome.corrupt) {
       const error = corruptError(`queue '${this.name}'`)
-      this.#leave(false, error)
+      this.leave(error)
       return error
     }
-    return closedError(this.#title)
+    return closedError(this.title)
   }
 
-  #leave(discard: boolean, reason: MillraceError | (() => MillraceError)): void {
-    if (this.#closed) return
-    this.#closed = true
+  /** @internal */
+  protected override closeNative(): void {
     this.ring = undefined
-    this.native.close(discard)
-    this.room.evict(reason)
+    this.native.close(this.#discard)
   }
 
   /** @internal The other side died: what waits for it will wait in vain. */

@@ -109,7 +109,7 @@ export class Barrier extends Party<NativeBarrier> {
     let late: BarrierTurn | undefined
     this.#waiting = true
     try {
-      return await this.room.wait(this.#what, this.#look, options, () => {
+      return await this.waits.wait(this.#what, this.#look, options, () => {
         late = this.#withdraw()
       })
     } catch (error) {

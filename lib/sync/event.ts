@@ -51,7 +51,7 @@ export class SharedEvent extends Party<NativeEvent> {
   /** Which kind of reset it has. */
   readonly resetKind: 'auto' | 'manual'
   /** Waits of this handle that are pending: to the others it is one that waits as long as there are any. */
-  #waits = 0
+  #pending = 0
 
   private constructor(name: string, handle: NativeEvent, tuning: Tuning) {
     super('event', name, handle, tuning)
@@ -104,7 +104,7 @@ export class SharedEvent extends Party<NativeEvent> {
 
   /** Passes if the event lets it, and says whether; with auto reset that takes the signal. */
   tryWait(): boolean {
-    return !this.room.occupied && this.#answer(this.native.tryWait())
+    return !this.waits.occupied && this.#answer(this.native.tryWait())
   }
 
   /**
@@ -130,7 +130,7 @@ export class SharedEvent extends Party<NativeEvent> {
    */
   waitSync(options: BlockingOptions = {}): void {
     this.assertOpen()
-    if (this.room.occupied) {
+    if (this.waits.occupied) {
       throw new MillraceError(
         'ERR_MILLRACE_BUSY',
         `${this.title} is being waited for by this handle already; await that first`,
@@ -151,19 +151,19 @@ export class SharedEvent extends Party<NativeEvent> {
   async #waitInTurn(options: WaitOptions | undefined): Promise<void> {
     const mark = this.#begin()
     try {
-      await this.room.wait(this.#what, () => this.#passed(mark), options)
+      await this.waits.wait(this.#what, () => this.#passed(mark), options)
     } finally {
       this.#end()
     }
   }
 
   #begin(): number {
-    this.#waits++
+    this.#pending++
     return this.native.beginWait()
   }
 
   #end(): void {
-    if (--this.#waits === 0) this.native.endWait()
+    if (--this.#pending === 0) this.native.endWait()
   }
 
   #passed(mark: number): true | undefined {

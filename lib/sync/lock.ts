@@ -74,13 +74,13 @@ export abstract class Lock extends Party<NativeLock> {
         const guard = this.take(exclusive)
         if (guard !== undefined) return fairly(guard)
       }
-      const acquired = this.room.wait(
+      const acquired = this.waits.wait(
         `taking ${this.title}`,
         this.#attempt(exclusive),
         options,
         this.#giveUp,
       )
-      this.room.lookAgain() // in line now, not when the event loop comes round
+      this.waits.lookAgain() // in line now, not when the event loop comes round
       return acquired
     } catch (error) {
       return Promise.reject(error)

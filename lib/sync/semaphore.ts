@@ -54,7 +54,7 @@ export class Semaphore {
   /** Did this object make it, or was it there? */
   readonly created: boolean
   readonly #native: NativeSemaphore
-  readonly #room: WaitQueue
+  readonly #waits: WaitQueue
   #token = 0
   #closed = false
   #refed = true
@@ -81,7 +81,7 @@ export class Semaphore {
       how,
     })
     this.created = this.#native.created
-    this.#room = new WaitQueue(
+    this.#waits = new WaitQueue(
       {
         wakeToken: (token) => {
           this.#token = token
@@ -161,7 +161,7 @@ export class Semaphore {
    */
   tryWait(): boolean {
     this.#assertOpen()
-    return !this.#room.occupied && this.#got(this.#native.tryWait())
+    return !this.#waits.occupied && this.#got(this.#native.tryWait())
   }
 
   /**
@@ -181,7 +181,7 @@ export class Semaphore {
       if (signal?.aborted) throw abortedError(signal)
       if (this.tryWait()) return fairly(undefined)
       if (timeout < Infinity) this.#native.leaveIn(timeout + timerSlackMs)
-      return this.#room.wait(this.#awaited(), this.#take, given).then(
+      return this.#waits.wait(this.#awaited(), this.#take, given).then(
         () => undefined,
         async (error: unknown) => {
           await this.#withdrawn()
@@ -201,7 +201,7 @@ export class Semaphore {
    */
   waitSync(options: BlockingOptions = {}): void {
     this.#assertOpen()
-    if (this.#room.occupied) {
+    if (this.#waits.occupied) {
       throw new MillraceError(
         'ERR_MILLRACE_BUSY',
         `semaphore '${this.name}' is busy: earlier waits are pending; await those first`,
@@ -209,7 +209,7 @@ export class Semaphore {
     }
     let got = false
     block(
-      this.#room,
+      this.#waits,
       this.#awaited(),
       checkOptions(options),
       () => (got || this.#got(this.#native.tryWait()) ? true : undefined),
@@ -247,14 +247,14 @@ export class Semaphore {
   /** Lets pending waits keep the process alive (the default). */
   ref(): this {
     this.#refed = true
-    this.#room.ref()
+    this.#waits.ref()
     return this
   }
 
   /** Lets the process end although waits are pending. */
   unref(): this {
     this.#refed = false
-    this.#room.unref()
+    this.#waits.unref()
     return this
   }
 
@@ -265,7 +265,7 @@ export class Semaphore {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#room.evict(this.#closedError())
+    this.#waits.evict(this.#closedError())
     this.#letGoWhenUnused()
   }
 
@@ -292,7 +292,7 @@ export class Semaphore {
     } catch (error) {
       // Not by queueMicrotask, in whose place tests put others.
       void Promise.resolve().then(() => {
-        this.#room.evict(error as Error)
+        this.#waits.evict(error as Error)
       })
     }
     this.#stopLeaving() // whoever was still in the semaphore has a reason to be there again
@@ -304,7 +304,7 @@ export class Semaphore {
     if (this.#leaving !== undefined) return this.#leaving
     const held = this.#refed
     if (held) hold()
-    // The room has no waits, so that the wake-ups are ours.
+    // Nobody waits in the queue, so that the wake-ups are ours.
     onWakeOf(this.#token, () => {
       if (this.#native.leaving()) return
       forgetWake(this.#token)

@@ -1,0 +1,83 @@
+// What all handles that can wait have in common: they have a name, their waits keep the process alive or do not, and they
+// close once, on demand or because a peer has broken something.
+
+import type { NativeWaiter } from '../addon/waiter.js'
+import { closedError } from '../errors.js'
+import type { Tuning } from './options.js'
+import { WaitQueue } from './wait-queue.js'
+
+export abstract class Handle<Native extends NativeWaiter> {
+  /** The name it was opened by. */
+  readonly name: string
+  /** @internal */
+  protected readonly native: Native
+  /** @internal */
+  protected readonly waits: WaitQueue
+  /** @internal For messages: "mutex 'x'". */
+  protected readonly title: string
+  #closed = false
+
+  /** @internal `watch`: see {@link WaitQueue}. */
+  protected constructor(
+    name: string,
+    title: string,
+    native: Native,
+    watch: () => boolean,
+    tuning: Tuning,
+  ) {
+    this.name = name
+    this.title = title
+    this.native = native
+    this.waits = new WaitQueue(
+      native,
+      watch,
+      (reason) => {
+        this.leave(reason)
+      },
+      tuning,
+    )
+  }
+
+  /** Has this handle been closed, by `close()` or because of a corrupt peer? */
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Lets pending waits keep the process alive (the default). */
+  ref(): this {
+    this.waits.ref()
+    return this
+  }
+
+  /** Lets the process end although waits are pending. */
+  unref(): this {
+    this.waits.unref()
+    return this
+  }
+
+  /** Gives the handle back; pending waits reject with `CLOSED`. The last one to close removes the name. */
+  close(): void {
+    this.leave(() => closedError(this.title))
+  }
+
+  /** What `using` calls at the end of its block: `close()`. */
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  /** @internal Closes; pending waits reject with `reason`. */
+  protected leave(reason: Error | (() => Error)): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.closeNative()
+    this.waits.evict(reason)
+  }
+
+  /** @internal Closes what is beneath; called once. */
+  protected abstract closeNative(): void
+
+  /** @internal */
+  protected assertOpen(): void {
+    if (this.#closed) throw closedError(this.title)
+  }
+}

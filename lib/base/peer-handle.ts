@@ -1,0 +1,36 @@
+// What the handles have in common that have one peer at the other side.
+
+import { peerStates, type PeerState } from '../addon/peer.js'
+import type { NativeWaiter } from '../addon/waiter.js'
+import { Handle } from './handle.js'
+import type { Tuning } from './options.js'
+
+interface NativePeerWaiter extends NativeWaiter {
+  /** An index of `peerStates`. */
+  peer(): number
+  peerPid(): number
+  /** Makes the death of the peer wake us. False: there is none, or its death cannot be heard. */
+  watchPeer(): boolean
+}
+
+export abstract class PeerHandle<Native extends NativePeerWaiter> extends Handle<Native> {
+  /** @internal */
+  protected constructor(name: string, title: string, native: Native, tuning: Tuning) {
+    // Somebody who is not there, or has left, cannot die.
+    const watch = () => native.watchPeer() || native.peer() !== peerStates.indexOf('attached')
+    super(name, title, native, watch, tuning)
+  }
+
+  /**
+   * The other side, which to a reader is the writer: `absent` (nobody came yet), `attached`, `closed` (left in
+   * good order) or `gone` (died). One system call.
+   */
+  get peer(): PeerState {
+    return peerStates[this.native.peer()] ?? 'absent'
+  }
+
+  /** Process id of the other side (of its last holder), 0 if there was none. */
+  get peerPid(): number {
+    return this.native.peerPid()
+  }
+}

@@ -121,14 +121,17 @@ async function bundle() {
       outdir: 'dist/cjs',
       plugins: [fromShared, asCommonJs],
     }),
-    build({
+  ])
+  // Only now: it is written over its own source, which the parts are made of.
+  parts.push(
+    await build({
       ...common,
       format: 'esm',
       entryPoints: ['dist/addon/binary.js'],
       outdir: 'dist/addon',
       allowOverwrite: true,
     }),
-  ])
+  )
   for (const module of new Set(parts.flatMap(({ metafile }) => Object.keys(metafile.inputs)))) {
     if (!module.startsWith('dist/') || module === 'dist/addon/binary.js') continue
     rmSync(`${root}${module}`)

@@ -34,8 +34,8 @@ export interface SharedEventOptions extends PartyOptions {
  * An event that processes and threads share: some wait until others set it.
  *
  * With auto reset (the default) a signal lets exactly one wait pass, and is then used up. A signal that
- * finds somebody waiting is never lost, also when the one that would have got it dies or gives up; those
- * that find nobody waiting are one. With manual reset a set event lets everybody pass until it is reset.
+ * finds somebody waiting is never lost, also when the one that would have got it dies or gives up: up to 255 that
+ * have not been taken yet, further ones are; those that find nobody waiting are one. With manual reset a set event lets everybody pass until it is reset.
  *
  * What was done before `set()` is seen by whoever it lets pass.
  *

@@ -58,6 +58,37 @@ test('values have any length up to maxBytes, none included', async (t) => {
   t.is(reader.version, 301)
 })
 
+// All kinds that this runtime has, those that Node-API has no number for among them (Float16Array).
+const kinds = Object.getOwnPropertyNames(globalThis)
+  .filter((name) => /^[A-Z][A-Za-z]*\d+(?:Clamped)?Array$/u.test(name))
+  .map((name) => (globalThis as unknown as Record<string, typeof Uint8Array>)[name]!)
+
+for (const Kind of kinds) {
+  test(`a value is the bytes of a ${Kind.name}, and a target is one, too`, async (t) => {
+    const name = uniqueName(t)
+    const writer = openWriter(t, name, { maxBytes: 64 })
+    const reader = await openReader(t, name)
+    const memory = Uint8Array.from({ length: 64 }, (_, i) => i + 1).buffer
+    const { BYTES_PER_ELEMENT: unit } = Kind
+    const value = new Kind(memory, unit, 3)
+    const bytes = Buffer.from(memory, unit, 3 * unit)
+    writer.write(value)
+    t.deepEqual(Buffer.from(reader.read()!.bytes), bytes)
+    const target = new Kind(4)
+    reader.readInto(target)
+    t.deepEqual(Buffer.from(target.buffer, 0, bytes.length), bytes)
+    // What it says about itself is not believed.
+    Object.defineProperty(value, 'BYTES_PER_ELEMENT', { value: 2 ** 20 })
+    let refused = false
+    try {
+      writer.write(value)
+    } catch {
+      refused = true
+    }
+    t.true(refused || reader.read()?.bytes.length === bytes.length)
+  })
+}
+
 test('a target that is too small is refused, and the value is still to be read', async (t) => {
   const name = uniqueName(t)
   const writer = openWriter(t, name)

@@ -12,8 +12,9 @@ import { homedir, tmpdir } from 'node:os'
 import { dirname, join, posix, resolve } from 'node:path'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
+import { pack } from './pack.mjs'
 import { billOfMaterials } from './sbom.mjs'
-import { pack, prebuilds, root, unpack } from './tarball.mjs'
+import { prebuilds, root, unpack } from './tarball.mjs'
 
 const { values: options } = parseArgs({
   options: {
@@ -30,13 +31,14 @@ const largestPrebuild = 350_000
 const expected = [
   /^(?:package\.json|README\.md|LICENSE|ARCHITECTURE\.md|CHANGELOG\.md|SECURITY\.md|sbom\.cdx\.json)$/,
   /^dist\/(?:index|struct|sync)\.(?:js|d\.ts|d\.ts\.map)$/,
+  /^dist\/errors\.d\.ts(?:\.map)?$/,
   /^dist\/(?!cjs\/|cli\/)[a-z-]+\/[a-z-]+\.d\.ts(?:\.map)?$/,
   /^dist\/cjs\/(?:index|struct|sync|shared)\.js(?:\.map)?$/,
   /^dist\/cjs\/package\.json$/,
   /^dist\/cjs\/(?:[a-z-]+\/)?[a-z-]+\.d\.ts$/,
   /^dist\/cli\/(?:demo\/)?[a-z-]+\.js$/,
   /^lib\/(?!cli\/).*\.ts$/,
-  /^(?:binding\.gyp|native\/addon\.cpp)$/,
+  /^native\/(?:binding\.gyp|addon\.cpp)$/,
   /^native\/(?:addon|include)\/.*\.(?:cpp|hpp)$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/millrace(?:\.[a-z0-9]+)*\.node$/,
   /^docs\/[A-Za-z-]+\.md$/,
@@ -58,7 +60,10 @@ const find = (sentence) => findings.push(sentence)
 
 const directory = mkdtempSync(join(tmpdir(), 'millrace-package-'))
 try {
-  const tarball = options.tarball === undefined ? pack(root, directory) : resolve(options.tarball)
+  const tarball =
+    options.tarball === undefined
+      ? pack(root, directory, { incomplete: true }).file // what is missing, checkSizes says
+      : resolve(options.tarball)
   const { folder, files } = unpack(tarball, join(directory, 'unpacked'))
   const names = new Set(files.map(({ name }) => name))
   const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
@@ -140,10 +145,11 @@ function checkManifest(manifest, names) {
     if (!names.has(posix.normalize(target)))
       find(`package.json leads to ${target}, which is not packed`)
   }
-  for (const hook of ['preinstall', 'install', 'postinstall']) {
-    if (manifest.scripts?.[hook] !== undefined) find(`package.json has the script '${hook}'`)
+  // Package managers ask their users about any of these, or tell them what they did not run.
+  for (const key of ['scripts', 'gypfile', 'devDependencies', 'imports']) {
+    if (manifest[key] !== undefined) find(`package.json has "${key}"`)
   }
-  if (manifest.gypfile !== false) find('package.json lacks "gypfile": false')
+  if (names.has('binding.gyp')) find('a binding.gyp at the top is taken for an install script')
   if (options.release && manifest.repository?.url === undefined)
     find('package.json names no "repository", and without one npm publishes no provenance')
 }
@@ -185,12 +191,12 @@ function checkDeclarations(files, names) {
 }
 
 function checkBill(folder, names) {
-  if (!names.has('sbom.cdx.json')) return find('sbom.cdx.json is missing: node scripts/sbom.mjs')
+  if (!names.has('sbom.cdx.json')) return find('sbom.cdx.json is missing: npm run tarball')
   const packed = readFileSync(join(folder, 'sbom.cdx.json'), 'utf8')
   // Of the packed binaries and manifest, with the lock file that npm never packs.
   const bill = billOfMaterials(folder, root)
   if (packed !== `${JSON.stringify(bill, null, 2)}\n`)
-    find('sbom.cdx.json does not describe this package: node scripts/sbom.mjs')
+    find('sbom.cdx.json does not describe this package: npm run tarball')
 }
 
 /** Where a package was fetched from is the business of who installs it. */

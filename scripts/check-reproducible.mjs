@@ -10,7 +10,8 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
-import { pack, root, unpack } from './tarball.mjs'
+import { pack } from './pack.mjs'
+import { root, unpack } from './tarball.mjs'
 
 const circumstances = [
   { folder: 'a', umask: 0o022, env: { TZ: 'UTC', LC_ALL: 'C' } },
@@ -44,8 +45,7 @@ function buildAndPack({ folder, umask, env }) {
   if (existsSync(join(root, 'prebuilds')))
     cpSync(join(root, 'prebuilds'), join(checkout, 'prebuilds'), { recursive: true })
   run('npm', 'run', '--silent', 'build:ts')
-  run(process.execPath, 'scripts/sbom.mjs')
-  return pack(checkout, join(directory, 'packed', folder))
+  return pack(checkout, join(directory, 'packed', folder), { incomplete: true }).file
 }
 
 /** Which files differ; if none does, it is how they were packed. */

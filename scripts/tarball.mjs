@@ -1,6 +1,6 @@
-// The package as users get it: which binaries belong into it, packing it, and reading what was packed.
+// The package as users get it: which binaries belong into it, and reading what pack.mjs packed.
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -16,27 +16,6 @@ export const prebuilds = [
   'prebuilds/darwin-x64/millrace.node',
   'prebuilds/darwin-arm64/millrace.node',
 ]
-
-/**
- * Packs what is built in `directory`; nothing is built or run. npm itself writes no times, owners or directory order
- * into a tarball, so the same files give the same bytes.
- */
-export function pack(directory, destination) {
-  mkdirSync(destination, { recursive: true })
-  // Linkers make them executable; what comes out of another job's artifact is not.
-  for (const file of prebuilds.map((name) => join(directory, name))) {
-    if (existsSync(file)) chmodSync(file, 0o644)
-  }
-  const options = ['--ignore-scripts', '--json', '--pack-destination', destination]
-  const printed = execFileSync('npm', ['pack', ...options], {
-    cwd: directory,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-  })
-  // An array in npm 11, an object keyed by name in npm 12.
-  const [{ filename }] = Object.values(JSON.parse(printed))
-  return join(destination, filename)
-}
 
 /** Unpacks `tarball` into `destination` and names its files. */
 export function unpack(tarball, destination) {

@@ -33,14 +33,6 @@ export async function installRuntimes() {
   writeFileSync(mark, readFileSync(mark)) // newer than the lock, also after a fresh checkout
 }
 
-/** The tarball, packed anew. */
-export async function pack(scratch) {
-  const command = ['npm', 'pack', '--ignore-scripts', '--json', '--pack-destination', scratch]
-  const answer = JSON.parse(await succeed(command, { cwd: root, npm: true }))
-  const { filename, size, unpackedSize, entryCount } = Object.values(answer)[0]
-  return { file: join(scratch, filename), size, unpackedSize, entryCount }
-}
-
 /**
  * A folder with the package in its node_modules and the programs of smoke/programs beside.
  * @param {string} folder

@@ -1,20 +1,24 @@
 #!/usr/bin/env node
 // The command `millrace`: finds the subcommand and turns how it ended into an exit code.
+//
+// Subcommands are loaded when they are asked for: most of them load the addon, and where there is none, `build` makes one.
 
-import { demo } from './demo/command.js'
-import { ls } from './ls.js'
 import { runCommand } from './process-end.js'
-import { recv } from './recv.js'
-import { send } from './send.js'
-import { sweep } from './sweep.js'
 import { help, parseGlobal, type Command } from './usage.js'
 import { version } from './version.js'
 
-const commands: Record<string, Command> = { demo, send, recv, ls, sweep }
+const commands: Record<string, () => Promise<Command>> = {
+  demo: async () => (await import('./demo/command.js')).demo,
+  send: async () => (await import('./send.js')).send,
+  recv: async () => (await import('./recv.js')).recv,
+  ls: async () => (await import('./ls.js')).ls,
+  sweep: async () => (await import('./sweep.js')).sweep,
+  build: async () => (await import('./build.js')).build,
+}
 
 await runCommand(async (signal) => {
   const { name, rest } = parseGlobal(process.argv.slice(2), Object.keys(commands))
   if (name === 'help') process.stdout.write(help.global)
   else if (name === 'version') process.stdout.write(`${version()}\n`)
-  else await commands[name]?.(rest, signal)
+  else await (await commands[name]?.())?.(rest, signal)
 })

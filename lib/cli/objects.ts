@@ -26,7 +26,7 @@ function row(entry: ObjectEntry, now: number): string[] {
   ]
 }
 
-/** `producer 123, consumer 124 (dead)`; processes of one role together. */
+/** `producer 123, consumer 124 (dead) 125 (dead)`; processes of one role together. */
 export function formatHolders(holders: readonly ObjectHolder[]): string {
   const groups = new Map<string, string[]>()
   for (const { role, alive, pid } of holders) {
@@ -39,7 +39,8 @@ export function formatHolders(holders: readonly ObjectHolder[]): string {
       const [role = '', dead = ''] = key.split('\0')
       const more = pids.length - mostPidsShown
       const shown = [...pids.slice(0, mostPidsShown), ...(more > 0 ? [`and ${more} more`] : [])]
-      return [role, ...shown].join(' ') + dead
+      // Of each: at the end, one could not tell whether it is said of the last one alone.
+      return shown.length === 0 ? role + dead : [role, ...shown.map((one) => one + dead)].join(' ')
     })
     .join(', ')
 }

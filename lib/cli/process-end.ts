@@ -1,6 +1,5 @@
 // How a command ends: exit codes, the one line that says what went wrong, signals and broken pipes.
 
-import { MillraceError } from '../index.js'
 import { UsageError } from './usage.js'
 
 const interruptedCode = 130
@@ -72,7 +71,7 @@ function report(error: unknown): number {
 
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const code = error instanceof MillraceError ? error.code : (error as NodeJS.ErrnoException).code
+  const { code } = error as NodeJS.ErrnoException
   const line = error.message.replaceAll('\n', ' ')
   return code === undefined || line.startsWith(`${code}:`) ? line : `${line} (${code})`
 }

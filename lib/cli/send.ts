@@ -1,5 +1,6 @@
 // `millrace send NAME`: standard input into a queue.
 
+import { isatty } from 'node:tty'
 import { MillraceError, type QueueProducer, SpscQueue } from '../index.js'
 import { isStream, readInto } from './files.js'
 import { openSide, parsePipeArguments } from './pipe.js'
@@ -12,6 +13,7 @@ export async function send(args: readonly string[], signal: AbortSignal): Promis
   if (pipe === undefined) return
   const producer = openSide((name, options) => SpscQueue.producer(name, options), pipe)
   try {
+    if (isatty(stdin)) announce(producer)
     await waitForReceiver(producer, pipe.timeout, signal)
     if (isStream(stdin)) await sendStream(producer, process.stdin, signal)
     else await sendFile(producer, signal)
@@ -25,6 +27,12 @@ export async function send(args: readonly string[], signal: AbortSignal): Promis
   } finally {
     producer.close({ discard: producer.closed || producer.peer !== 'attached' })
   }
+}
+
+/** Who sits at a terminal sees otherwise nothing happen. */
+function announce({ name, peer }: QueueProducer): void {
+  const waits = peer === 'attached' ? '' : `waiting for 'millrace recv ${name}'; then `
+  process.stderr.write(`${waits}sending what is typed here, until Ctrl-D at the start of a line\n`)
 }
 
 async function waitForReceiver(

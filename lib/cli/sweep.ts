@@ -20,7 +20,7 @@ export function sweep(args: readonly string[]): Promise<void> {
 }
 
 function describe({ removed, left }: SweepResult, dryRun: boolean): string {
-  if (removed.length + left.length === 0) return 'nothing there\n'
+  if (removed.length + left.length === 0) return 'nothing to sweep\n'
   const verb = dryRun ? 'would be removed' : 'removed'
   return section(removed, verb) + section(left, 'left')
 }

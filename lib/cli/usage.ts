@@ -19,6 +19,8 @@ Commands:
   recv NAME       write what 'millrace send NAME' sends to standard output
   ls [PREFIX]     list all objects, and who is on them
   sweep [PREFIX]  remove what no living process holds
+  build           compile the native part, where the package brings none for this machine
+  help [COMMAND]  this text, or that of a command
 
 Options:
   -h, --help    this text; after a command, that command's
@@ -86,6 +88,15 @@ Options:
   --out PATH    where the picture goes (default: millrace-demo.png)
   -h, --help    this text
 `,
+  build: `Usage: millrace build [OPTIONS]
+
+Compiles the native part of the installed package, and puts it where it is looked for first. Needed only on
+a machine that the package brings no binary for, and again after each installation. Takes a C++20 compiler
+(GCC 11, Clang 14, Xcode 14 or newer), make, Python 3 and node-gyp, which comes with npm.
+
+Options:
+  -h, --help    this text
+`,
 } as const
 
 /** The first argument: a command, or one of the options that need none. */
@@ -96,9 +107,21 @@ export function parseGlobal(
   const [first, ...rest] = args
   if (first === undefined) throw new UsageError('no command given')
   if (first === '-h' || first === '--help') return { name: 'help', rest }
+  if (first === 'help') return parseHelp(rest, commands)
   if (first === '--version') return { name: 'version', rest }
   if (commands.includes(first)) return { name: first, rest }
   throw new UsageError(`unknown ${first.startsWith('-') ? 'option' : 'command'} '${first}'`)
+}
+
+/** `help` alone, or `help COMMAND`, which is `COMMAND --help`. */
+function parseHelp(
+  [command, extra]: readonly string[],
+  commands: readonly string[],
+): { readonly name: string; readonly rest: readonly string[] } {
+  if (command === undefined) return { name: 'help', rest: [] }
+  if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`)
+  if (!commands.includes(command)) throw new UsageError(`unknown command '${command}'`)
+  return { name: command, rest: ['--help'] }
 }
 
 /** Reads a subcommand's arguments; `undefined` if help was asked for and has been printed. */

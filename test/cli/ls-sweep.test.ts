@@ -4,6 +4,7 @@ import { closeSync, openSync, rmSync } from 'node:fs'
 import test from 'ava'
 import type { ObjectEntry, SweepResult } from 'millrace'
 import { SpscQueue } from 'millrace'
+import { formatHolders } from '#lib/cli/objects.js'
 import { actor } from '../support/actor.js'
 import { uniqueName } from '../support/names.js'
 import { command, start } from './run.js'
@@ -51,11 +52,30 @@ test.serial(
     t.deepEqual([swept.removed.length, swept.left.length], [1, 1])
     t.regex((await millrace('sweep', name)).out, /^1 left:/)
     consumer.close()
-    t.is((await millrace('sweep', name)).out, 'nothing there\n')
+    for (const options of [[], ['--dry-run']]) {
+      t.is((await millrace('sweep', name, ...options)).out, 'nothing to sweep\n')
+    }
     t.is((await millrace('ls', name)).out, 'nothing there\n')
     t.deepEqual(JSON.parse((await millrace('ls', name, '--json')).out), [])
   },
 )
+
+test('of each process it is said whether it is dead', (t) => {
+  const reader = (pid: number, alive: boolean) => ({ role: 'waiting reader', alive, pid })
+  t.is(
+    formatHolders([
+      { role: 'writer', alive: true, pid: 1 },
+      ...[2, 3].map((pid) => reader(pid, false)),
+      reader(4, true),
+    ]),
+    'writer 1, waiting reader 2 (dead) 3 (dead), waiting reader 4',
+  )
+  t.is(
+    formatHolders([5, 6, 7, 8, 9].map((pid) => reader(pid, false))),
+    'waiting reader 5 (dead) 6 (dead) 7 (dead) 8 (dead) and 1 more (dead)',
+  )
+  t.is(formatHolders([{ role: 'owner', alive: false }]), 'owner (dead)')
+})
 
 test.serial('promise: strangers – names cannot write to the terminal', async (t) => {
   const name = uniqueName(t)

@@ -1,6 +1,9 @@
 // `millrace send` and `millrace recv`: a named pipe over shared memory.
 
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { SpscQueue } from 'millrace'
 import { command, objects, start, until } from './run.js'
@@ -126,11 +129,40 @@ test('a peer that does not appear in time is an error', async (t) => {
   }
 })
 
+test('at a terminal, send says what it waits for and how to end', async (t) => {
+  const id = name('terminal')
+  const program = fileURLToPath(
+    new URL('../../../test/cli/fixtures/at-a-terminal.py', import.meta.url),
+  )
+  const terminal = spawn('python3', [program, process.execPath, command, 'send', id], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+  })
+  let shown = ''
+  terminal.stdout.setEncoding('utf8').on('data', (text: string) => (shown += text))
+  const ended = once(terminal, 'close')
+  await until(() => shown.includes('\n'), 'the announcement')
+  t.regex(
+    shown,
+    new RegExp(`^waiting for 'millrace recv ${id}'; then sending what is typed .*Ctrl-D`),
+  )
+  const recv = start(command, ['recv', id])
+  terminal.stdin.end('typed\n\u0004')
+  const { code, out } = await recv.ended
+  t.is(code, 0)
+  t.is(out.toString(), 'typed\n')
+  t.deepEqual(await ended, [0, null])
+})
+
 test('wrong usage exits with 2 and says what is wrong', async (t) => {
   const wrong: readonly (readonly [string[], RegExp])[] = [
     [[], /no command/],
     [['fly'], /unknown command 'fly'/],
     [['--fly'], /unknown option '--fly'/],
+    [['help', 'fly'], /unknown command 'fly'/],
+    [['help', 'send', 'a'], /'a'/],
+    [['build', 'a'], /'a'/],
     [['send'], /NAME/],
     [['send', 'a', 'b'], /'b'/],
     [['recv', 'a', '--fly'], /'--fly'/],
@@ -147,10 +179,23 @@ test('wrong usage exits with 2 and says what is wrong', async (t) => {
 })
 
 test('help and version go to standard output', async (t) => {
-  for (const args of [['--help'], ['-h'], ['send', '-h'], ['recv', '--help'], ['demo', '-h']]) {
+  const usage = async (...args: string[]) => {
     const { code, out } = await start(command, args).ended
-    t.is(code, 0)
-    t.regex(out.toString(), /^Usage: millrace/)
+    t.is(code, 0, args.join(' '))
+    return out.toString()
+  }
+  const all = await usage('--help')
+  t.regex(all, /^Usage: millrace COMMAND/)
+  for (const args of [['-h'], ['help']]) t.is(await usage(...args), all)
+  for (const name of ['demo', 'send', 'recv', 'ls', 'sweep', 'build']) {
+    const text = await usage(name, '--help')
+    t.regex(text, new RegExp(`^Usage: millrace ${name} `))
+    for (const args of [
+      [name, '-h'],
+      ['help', name],
+    ])
+      t.is(await usage(...args), text)
+    t.regex(all, new RegExp(`^  ${name} `, 'm'))
   }
   const { out } = await start(command, ['--version']).ended
   t.regex(out.toString(), /^\d+\.\d+\.\d+\S*\n$/)

@@ -57,7 +57,7 @@ test('where there is no binary, the message says how to get one', (t) => {
       name: 'MillraceError',
       code: 'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
       message:
-        /no working binary for linux-riscv64 \((?:glibc|musl)\), Node v\d.*npm explore millrace -- node-gyp rebuild/,
+        /no working binary for linux-riscv64 \((?:glibc|musl)\), Node v\d.*npx millrace build/,
     },
   )
   t.is(error.cause, cause)

@@ -1,7 +1,14 @@
 // The consumer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
 import type { NativeQueueConsumer } from '../addon/queue.js'
-import { carries, peerSleeps, peerSleepsNow, publishPosition, recordBytes } from './ring.js'
+import {
+  carries,
+  peerSleeps,
+  peerSleepsNow,
+  plainStores,
+  publishAtomically,
+  recordBytes,
+} from './ring.js'
 import {
   atMine,
   atPeers,
@@ -109,7 +116,9 @@ export class RingReader {
     const received = (before + messages) | 0
     if (carries(mine, next) || carries(before, received)) return false
     control[atReceived] = received
-    publishPosition(control, atReadPosition, next)
+    // Here, not in a function: what is sent in nanoseconds is not to wait for one that may not be inlined.
+    if (plainStores) control[atReadPosition] = next
+    else publishAtomically(control, atReadPosition, next)
     this.#cursor[atMine] = next
     return true
   }

@@ -1,7 +1,7 @@
 // The producer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
 import type { NativeQueueProducer } from '../addon/queue.js'
-import { carries, peerSleeps, publishPosition, recordBytes } from './ring.js'
+import { carries, peerSleeps, plainStores, publishAtomically, recordBytes } from './ring.js'
 import {
   atConsumerParked,
   atMine,
@@ -103,7 +103,9 @@ export class RingWriter {
     const sent = (before + messages) | 0
     if (carries(mine, next) || carries(before, sent)) return false
     control[atSent] = sent
-    publishPosition(control, atWritePosition, next)
+    // Here, not in a function: what is sent in nanoseconds is not to wait for one that may not be inlined.
+    if (plainStores) control[atWritePosition] = next
+    else publishAtomically(control, atWritePosition, next)
     this.#cursor[atMine] = next
     return true
   }

@@ -32,18 +32,14 @@ export function recordBytes(length: number): number {
  * May a position be published by an ordinary store? Not before this process is registered for the light fence, some ten
  * milliseconds after it has loaded the addon; never, if the system refuses that.
  */
-let plainStores = false
+export let plainStores = false
 const canBePlain = runsOnV8 && process.arch === 'x64' && native.asymmetricFence
 /** Stores until that is asked, and how many it will be the next time. */
 let untilAsked = 1
 let askEvery = 1
 
-/** Publishes a position: after all that it stands for. */
-export function publishPosition(control: Int32Array, at: number, position: number): void {
-  if (plainStores) {
-    control[at] = position
-    return
-  }
+/** Publishes a position as long as no ordinary store may do that. */
+export function publishAtomically(control: Int32Array, at: number, position: number): void {
   Atomics.store(control, at, position)
   if (canBePlain && --untilAsked === 0) askWhetherPlain()
 }

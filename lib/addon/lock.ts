@@ -14,6 +14,8 @@ export interface NativeLock extends NativeParty {
   look(thorough: boolean): number
   giveUp(): void
   unlock(finished: boolean): number
+  /** Does somebody stand in line for writing? */
+  writerWaits(): boolean
   holder(): number
   readers(): number
 }

@@ -1,7 +1,7 @@
 // Waiting without the event loop, for Workers: native slices of at most 20 ms with a look in between.
 
 import { timeoutError } from '../errors.js'
-import { duration, spinTime } from './options.js'
+import { checkOptions, duration, spinTime } from './options.js'
 import { now } from './time.js'
 import type { Attempt, WaitQueue } from './wait-queue.js'
 
@@ -11,6 +11,21 @@ export interface BlockingOptions {
   readonly timeout?: number | undefined
   /** Milliseconds (fractions allowed) to spin before sleeping in the kernel. Default 0.05, at most 60 000. */
   readonly spin?: number | undefined
+}
+
+/** The names of {@link BlockingOptions}. */
+export const blockingNames = ['timeout', 'spin'] as const
+
+/**
+ * The options of a call that blocks, judged before anything is done.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ */
+export function readBlocking(given: BlockingOptions | undefined): BlockingOptions {
+  const options = checkOptions(given, blockingNames)
+  duration(options, 'timeout', Infinity)
+  spinTime(options, 0)
+  return options
 }
 
 /**

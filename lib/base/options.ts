@@ -1,6 +1,6 @@
 // Reading options: each wrong one is named, with what was expected.
 
-import { invalidArgument } from '../errors.js'
+import { abortedError, invalidArgument } from '../errors.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
 import { native } from '../addon/native.js'
 
@@ -10,6 +10,32 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined
   /** Milliseconds until `ERR_MILLRACE_TIMEOUT`; default: wait for ever. */
   readonly timeout?: number | undefined
+}
+
+/** The names of {@link WaitOptions}, {@link TuningOptions} and {@link AccessOptions}, for `checkOptions`. */
+export const waitNames = ['signal', 'timeout'] as const
+export const tuningNames = ['poll', 'spin'] as const
+export const accessNames = ['mode', 'owner'] as const
+export const schemaNames = ['schema'] as const
+
+/** WaitOptions that were read. */
+export type Wait = Pick<Required<WaitOptions>, 'signal' | 'timeout'>
+
+const forEver: Wait = { signal: undefined, timeout: Infinity }
+
+/**
+ * The options of a wait, judged before anything is done: a call whose signal is aborted, or that cannot be understood,
+ * takes nothing and sends nothing, however much is there.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`, `ABORTED`
+ */
+export function readWait(given: WaitOptions | undefined): Wait {
+  if (given === undefined) return forEver
+  const options = checkOptions(given, waitNames)
+  const timeout = duration(options, 'timeout', Infinity)
+  const signal = checkSignal(options.signal)
+  if (signal?.aborted === true) throw abortedError(signal)
+  return { signal, timeout }
 }
 
 /** How a channel waits before it sleeps. */
@@ -133,6 +159,7 @@ export function wholeNumbers(options: object, key: string, range: Range): number
   return value.map((one: unknown) => wholeNumber({ [key]: one }, key, NaN, range))
 }
 
+const memoryNames = ['hugePages', 'lock', 'prefault', 'numa', 'zeroOnClose'] as const
 const numaPolicies = ['bind', 'preferred', 'interleave']
 
 /** The memory option, each part checked. */
@@ -140,7 +167,7 @@ export function readMemory(options: {
   readonly memory?: MemoryOptions | undefined
 }): MemoryOptions {
   if (options.memory === undefined) return {}
-  const memory = checkOptions(options.memory)
+  const memory = checkOptions(options.memory, memoryNames)
   const read = {
     hugePages: flag(memory, 'hugePages'),
     lock: flag(memory, 'lock'),
@@ -148,7 +175,7 @@ export function readMemory(options: {
     zeroOnClose: flag(memory, 'zeroOnClose'),
   }
   if (memory.numa === undefined) return read
-  const { policy, ...numa } = checkOptions(memory.numa)
+  const { policy, ...numa } = checkOptions(memory.numa, ['policy', 'nodes'])
   const nodes = wholeNumbers(numa, 'nodes', [0, 1023])
   if (policy === undefined || !numaPolicies.includes(policy) || nodes === undefined) {
     throw invalidArgument(`numa must have nodes, and a policy of ${numaPolicies.join(', ')}`)
@@ -174,18 +201,39 @@ export function checkName(name: unknown): string {
   return name
 }
 
-/** An options argument that was left out is an empty one; anything but an object is refused. */
-export function checkOptions<T extends object>(options: T | undefined): Partial<T> {
+/**
+ * An options argument that was left out is an empty one; anything but an object is refused, and so is an object with an
+ * option that is not `known`: a slip of the pen must not be a default.
+ */
+export function checkOptions<T extends object>(
+  options: T | undefined,
+  known: readonly (keyof T & string)[],
+): Partial<T> {
   if (options === undefined) return {}
   if (typeof options !== 'object' || (options as unknown) === null) {
     throw invalidArgument(`options must be an object, not ${show(options)}`)
   }
+  for (const name in options) {
+    if (options[name] === undefined || (known as readonly string[]).includes(name)) continue
+    throw invalidArgument(`there is no option '${name}' here; there are: ${known.join(', ')}`)
+  }
   return options
 }
 
+/** By what it can do: one of another realm, as in a vm context, is as good. */
 export function checkSignal(signal: unknown): AbortSignal | undefined {
-  if (signal === undefined || signal instanceof AbortSignal) return signal
+  if (signal === undefined) return undefined
+  const given = signal
+  if (typeof given?.aborted === 'boolean' && typeof given.addEventListener === 'function') {
+    return signal as AbortSignal
+  }
   throw invalidArgument(`signal must be an AbortSignal, not ${show(signal)}`)
+}
+
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== 'function') {
+    throw invalidArgument(`${name} must be a function, not ${show(value)}`)
+  }
 }
 
 /** The fingerprint of the schema option, 0n if there is none. */
@@ -209,7 +257,7 @@ export function access(options: AccessOptions): { mode: number; owner: number | 
   }
 }
 
-function show(value: unknown): string {
+export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
   return typeof value === 'object' && value !== null
     ? process.getBuiltinModule('node:util').inspect(value, { depth: 0 })

@@ -105,15 +105,16 @@ export class WaitQueue implements Sleeper {
   /**
    * Resolves with the first result of `attempt` that is not `undefined`, after the waits that came
    * earlier. `what` is for messages. `givenUp` runs when a signal or the time ends the wait, before
-   * anything else can happen.
+   * anything else can happen. `spins`: can what is waited for happen while this thread spins?
    */
   wait<T>(
     what: string,
     attempt: Attempt<T>,
     options?: WaitOptions,
     givenUp?: () => void,
+    spins = true,
   ): Promise<T> {
-    return this.#enter(what, attempt, true, options, givenUp)
+    return this.#enter(what, attempt, true, options, givenUp, spins)
   }
 
   /** As `wait`, but neither waits for the others nor holds them up. */
@@ -127,12 +128,13 @@ export class WaitQueue implements Sleeper {
     inTurn: boolean,
     options: WaitOptions = {},
     givenUp?: () => void,
+    spins = true,
   ): Promise<T> {
     const timeout = duration(options, 'timeout', Infinity)
     const signal = checkSignal(options.signal)
     if (signal?.aborted) return Promise.reject(abortedError(signal))
     const end = timeout === Infinity ? Infinity : now() + timeout
-    if (inTurn && this.#waiters.length === 0 && this.#spinMs > 0) {
+    if (inTurn && spins && this.#waiters.length === 0 && this.#spinMs > 0) {
       const found = this.#spin(attempt, Math.min(this.#spinMs, timeout))
       if (found !== undefined) return fairly(found ?? (undefined as T))
       // Nothing but an attempt has run meanwhile; it may have called what aborts.

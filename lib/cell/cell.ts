@@ -15,6 +15,10 @@ import {
   type SchemaOptions,
   type TuningOptions,
   type WaitOptions,
+  accessNames,
+  schemaNames,
+  tuningNames,
+  waitNames,
 } from '../base/options.js'
 import { checkPlace, nameOf, openAt, type Place } from '../place/place.js'
 import { CellReader } from './reader.js'
@@ -70,7 +74,13 @@ export const Cell = {
    *   `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
    */
   writer(place: Place, options: CellWriterOptions): CellWriter {
-    const given = checkOptions(options)
+    const given = checkOptions(options, [
+      ...accessNames,
+      ...schemaNames,
+      'maxBytes',
+      'slots',
+      'keep',
+    ])
     const handle = new native.CellWriter({
       place: checkPlace(place),
       maxBytes: wholeNumber({ maxBytes: 0, ...given }, 'maxBytes', 0, [1, 2 ** 30]),
@@ -91,7 +101,12 @@ export const Cell = {
    *   `LAYOUT`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `TIMEOUT`
    */
   async reader(place: Place, options?: CellReaderOptions): Promise<CellReader> {
-    const given = checkOptions(options)
+    const given = checkOptions(options, [
+      ...accessNames,
+      ...schemaNames,
+      ...tuningNames,
+      ...waitNames,
+    ])
     const wanted = { schema: fingerprint(given), ...access(given) }
     const tuning = readTuning(given)
     const handle = await openAt(

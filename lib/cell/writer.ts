@@ -87,7 +87,7 @@ export class CellWriter {
     fill: (bytes: Uint8Array) => number | undefined | void, // eslint-disable-line @typescript-eslint/no-invalid-void-type -- a function that returns nothing
     options?: { readonly copy?: boolean | undefined },
   ): number {
-    const given = checkOptions(options)
+    const given = checkOptions(options, ['copy'])
     const copy = given.copy === undefined || flag(given, 'copy')
     this.#assertNotUpdating()
     if (this.#closed) throw this.#closedError()

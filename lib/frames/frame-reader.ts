@@ -22,6 +22,10 @@ import {
   type Tuning,
   type TuningOptions,
   type WaitOptions,
+  accessNames,
+  schemaNames,
+  tuningNames,
+  waitNames,
 } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { block } from '../base/blocking.js'
@@ -83,6 +87,19 @@ export interface FrameReaderStats {
 
 const { wouldBlock } = Outcome
 
+const readerNames = [
+  ...accessNames,
+  ...schemaNames,
+  ...tuningNames,
+  ...waitNames,
+  'policy',
+  'depth',
+  'history',
+  'maxHeld',
+  'detachOnRelease',
+  'memory',
+] as const
+
 /**
  * Receives the frames of one writer, without copying them. The payload is mapped privately: a stray
  * write cannot reach the writer or other readers.
@@ -136,7 +153,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
    *   `INVALID_ARGUMENT`, `TIMEOUT` (a process is stopped in the middle)
    */
   static async open(place: Place, options?: FrameReaderOptions): Promise<FrameReader> {
-    const given = checkOptions(options)
+    const given = checkOptions(options, readerNames)
     const policy = policies.indexOf(given.policy ?? 'wait')
     if (policy < 0) throw invalidArgument(`policy must be one of ${policies.join(', ')}`)
     const signal = checkSignal(given.signal)

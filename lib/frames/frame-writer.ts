@@ -21,6 +21,8 @@ import {
   type Tuning,
   type TuningOptions,
   type WaitOptions,
+  schemaNames,
+  tuningNames,
 } from '../base/options.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
 import { fairly } from '../base/fairness.js'
@@ -63,6 +65,20 @@ export interface FrameWriterOptions
 }
 
 const { wouldBlock } = Outcome
+
+const writerNames = [
+  'mode',
+  ...schemaNames,
+  ...tuningNames,
+  'slotBytes',
+  'slots',
+  'maxReaders',
+  'history',
+  'alignment',
+  'keep',
+  'replace',
+  'memory',
+] as const
 
 /**
  * Publishes frames to any number of readers without copying them.
@@ -111,7 +127,7 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
    *   `NO_SPACE`, `LAYOUT`, `NOT_OURS`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
    */
   static create(place: Place, options: FrameWriterOptions): FrameWriter {
-    const given = checkOptions(options)
+    const given = checkOptions(options, writerNames)
     const tuning = readTuning(given)
     const large = Number.MAX_SAFE_INTEGER
     const handle = new native.FrameWriter({

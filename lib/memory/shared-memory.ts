@@ -15,6 +15,8 @@ import {
   wholeNumber,
   type AccessOptions,
   type SchemaOptions,
+  accessNames,
+  schemaNames,
 } from '../base/options.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
 import { MappedFile } from '../place/mapped-file.js'
@@ -86,7 +88,7 @@ export class SharedMemory {
    *   `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `PERMISSION`, `TIMEOUT`
    */
   static create(place: Place, size: number, options?: CreateMemoryOptions): SharedMemory {
-    const given = checkOptions(options)
+    const given = checkOptions(options, ['mode', 'schema', 'memory'])
     const { mode } = access(given)
     const bytes = wholeNumber({ size }, 'size', 0, [1, Number.MAX_SAFE_INTEGER])
     const handle = new native.SharedMemory({
@@ -109,7 +111,7 @@ export class SharedMemory {
    *   `SCHEMA` (memory of other programs has none, and is not compared), `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`
    */
   static open(place: Place, options?: OpenMemoryOptions): SharedMemory {
-    const given = checkOptions(options)
+    const given = checkOptions(options, [...accessNames, ...schemaNames, 'memory', 'readOnly'])
     const readOnly = flag(given, 'readOnly')
     const handle = new native.SharedMemory({
       place: checkPlace(place),

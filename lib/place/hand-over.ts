@@ -13,6 +13,7 @@ import {
   wholeNumbers,
   type AccessOptions,
   type WaitOptions,
+  waitNames,
 } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
@@ -172,7 +173,7 @@ export async function offerSegments(
   segments: Readonly<Record<string, NamelessSegment>>,
   options?: OfferOptions,
 ): Promise<SegmentOffer> {
-  const given = checkOptions(options)
+  const given = checkOptions(options, ['mode', 'allow', 'signal', 'onRefused'])
   if (typeof segments !== 'object' || (segments as unknown) === null) {
     throw invalidArgument('segments must be an object of nameless segments')
   }
@@ -191,7 +192,7 @@ export async function receiveSegments(
   socketPath: string,
   options?: ReceiveOptions,
 ): Promise<Record<string, NamelessSegment>> {
-  const given = checkOptions(options)
+  const given = checkOptions(options, [...waitNames, 'allow'])
   const signal = checkSignal(given.signal)
   const timeout = duration(given, 'timeout', 5000)
   const end = now() + timeout
@@ -263,7 +264,7 @@ function record(parts: readonly (string | number)[]): Record<string, NamelessSeg
 }
 
 function readAllow(given: Allow | undefined) {
-  const allow = checkOptions(given)
+  const allow = checkOptions(given, ['uids', 'gids', 'pids'])
   const ids = (key: keyof Allow) => wholeNumbers(allow, key, [0, 0xffff_ffff])
   return { uids: ids('uids'), gids: ids('gids'), pids: ids('pids') }
 }

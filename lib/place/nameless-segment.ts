@@ -49,7 +49,7 @@ export class NamelessSegment {
    *   `INVALID_ARGUMENT`
    */
   static create(options?: NamelessOptions): NamelessSegment {
-    const given = checkOptions(options)
+    const given = checkOptions(options, ['mode', 'hugePages'])
     const { mode } = access(given)
     return new NamelessSegment(
       new native.NamelessSegment({ mode, hugePages: flag(given, 'hugePages') }),

@@ -13,6 +13,9 @@ import {
   type AccessOptions,
   type SchemaOptions,
   type TuningOptions,
+  accessNames,
+  schemaNames,
+  tuningNames,
 } from '../base/options.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
 import { QueueConsumer } from './consumer.js'
@@ -36,6 +39,14 @@ export interface QueueOptions extends AccessOptions, SchemaOptions, TuningOption
   readonly memory?: MemoryOptions | undefined
 }
 
+const queueNames = [
+  ...accessNames,
+  ...schemaNames,
+  ...tuningNames,
+  'capacity',
+  'keep',
+  'memory',
+] as const
 const largestCapacity = 2 ** 30
 
 /**
@@ -91,7 +102,7 @@ export const SpscQueue = {
 } as const
 
 function read(place: Place, given: QueueOptions | undefined) {
-  const options = checkOptions(given)
+  const options = checkOptions(given, queueNames)
   return {
     tuning: readTuning(options),
     side: {

@@ -128,7 +128,7 @@ class StructType<F extends Fields> extends Type implements Struct<F> {
     bytes: Memory,
     options?: { readonly offset?: number | undefined; readonly length?: number | undefined },
   ): StructArray<F> {
-    const { offset = 0, length } = checkOptions(options)
+    const { offset = 0, length } = checkOptions(options, ['offset', 'length'])
     const room = Math.max(0, Math.floor((sizeOf(bytes) - offset) / this.size))
     const count = length ?? (Number.isInteger(room) ? room : 0)
     const at = this.#locate(bytes, offset, count)
@@ -301,7 +301,7 @@ function viewMembers(codec: StructCodec): PropertyDescriptorMap {
  * @throws MillraceError `INVALID_ARGUMENT`: no fields, or a name that is none in C or C++
  */
 export function struct<const F extends Fields>(fields: F, options?: StructOptions): Struct<F> {
-  const given = checkOptions(options)
+  const given = checkOptions(options, ['name', 'packed', 'endian'])
   const { endian = 'little', name } = given
   if (!['little', 'big'].includes(endian)) {
     throw invalidArgument(`endian must be 'little' or 'big', not ${endian}`)

@@ -1,21 +1,12 @@
 // A named barrier: all wait until the last one has arrived.
 
-import type { BlockingOptions } from '../base/blocking.js'
-import { abortedError, closedError, corruptError, MillraceError } from '../errors.js'
+import { readBlocking, type BlockingOptions } from '../base/blocking.js'
+import { closedError, corruptError, MillraceError } from '../errors.js'
 import type { NativeBarrier } from '../addon/barrier.js'
 import { native } from '../addon/native.js'
-import {
-  checkName,
-  checkOptions,
-  checkSignal,
-  duration,
-  spinTime,
-  type Tuning,
-  type WaitOptions,
-  wholeNumber,
-} from '../base/options.js'
+import { checkName, wholeNumber, type Tuning, type WaitOptions, readWait } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
-import { Party, readPartyOptions, type PartyOptions } from './party.js'
+import { Party, partyNames, readPartyOptions, type PartyOptions } from './party.js'
 import { nameOf, type Place } from '../place/place.js'
 
 export interface BarrierOptions extends PartyOptions {
@@ -71,8 +62,8 @@ export class Barrier extends Party<NativeBarrier> {
    *   `CORRUPT`, `NO_SPACE`, `TIMEOUT`
    */
   static open(place: Place, options: BarrierOptions): Barrier {
-    const { tuning, party } = readPartyOptions(place, options)
-    const parties = wholeNumber({ parties: 0, ...checkOptions(options) }, 'parties', 0, [1, 56])
+    const { tuning, party } = readPartyOptions(place, options, [...partyNames, 'parties'])
+    const parties = wholeNumber({ parties: 0, ...(options as object) }, 'parties', 0, [1, 56])
     return new Barrier(nameOf(place), parties, new native.Barrier({ ...party, parties }), tuning)
   }
 
@@ -100,16 +91,14 @@ export class Barrier extends Party<NativeBarrier> {
    *   (a party closed its handle, or this one is closed), `BUSY` (this handle is waiting already),
    *   `ABORTED`, `TIMEOUT`, `CORRUPT`
    */
-  async wait(options: WaitOptions = {}): Promise<BarrierTurn> {
-    duration(options, 'timeout', Infinity)
-    const signal = checkSignal(options.signal)
-    if (signal?.aborted) throw abortedError(signal)
+  async wait(options?: WaitOptions): Promise<BarrierTurn> {
+    const wait = readWait(options)
     const turn = this.#arrive()
     if (turn !== undefined) return await fairly(turn)
     let late: BarrierTurn | undefined
     this.#waiting = true
     try {
-      return await this.waits.wait(this.#what, this.#look, options, () => {
+      return await this.waits.wait(this.#what, this.#look, wait, () => {
         late = this.#withdraw()
       })
     } catch (error) {
@@ -121,15 +110,14 @@ export class Barrier extends Party<NativeBarrier> {
   }
 
   /** As `wait`, blocking this thread; for Workers. Errors are thrown. */
-  waitSync(options: BlockingOptions = {}): BarrierTurn {
-    duration(options, 'timeout', Infinity)
-    spinTime(options, 0)
+  waitSync(options?: BlockingOptions): BarrierTurn {
+    const given = readBlocking(options)
     const turn = this.#arrive()
     if (turn !== undefined) return turn
     let late: BarrierTurn | undefined
     this.#waiting = true
     try {
-      return this.block(this.#what, options, this.#look, () => {
+      return this.block(this.#what, given, this.#look, () => {
         late = this.#withdraw()
       })
     } catch (error) {

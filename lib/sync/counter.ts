@@ -3,7 +3,14 @@
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import { native } from '../addon/native.js'
 import type { NativeCounter } from '../addon/counter.js'
-import { access, checkName, checkOptions, flag, type AccessOptions } from '../base/options.js'
+import {
+  access,
+  checkName,
+  checkOptions,
+  flag,
+  type AccessOptions,
+  accessNames,
+} from '../base/options.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 
 export interface CounterOptions extends AccessOptions {
@@ -47,7 +54,7 @@ export class Counter {
    *   `LAYOUT`, `CORRUPT`, `NO_SPACE`, `TIMEOUT`
    */
   static open(place: Place, options?: CounterOptions): Counter {
-    const given = checkOptions(options)
+    const given = checkOptions(options, [...accessNames, 'initial', 'keep'])
     const initial: unknown = given.initial ?? 0n
     if (!isInteger(initial)) throw notAnInteger('initial', initial)
     const handle = new native.Counter({

@@ -1,19 +1,12 @@
 // A named event: some wait until others set it.
 
-import type { BlockingOptions } from '../base/blocking.js'
+import { readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import type { NativeEvent } from '../addon/event.js'
 import { native } from '../addon/native.js'
-import {
-  checkName,
-  checkOptions,
-  checkSignal,
-  flag,
-  type Tuning,
-  type WaitOptions,
-} from '../base/options.js'
+import { checkName, flag, type Tuning, type WaitOptions, readWait, show } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
-import { Party, readPartyOptions, type PartyOptions } from './party.js'
+import { Party, partyNames, readPartyOptions, type PartyOptions } from './party.js'
 import { nameOf, type Place } from '../place/place.js'
 
 export interface SharedEventOptions extends PartyOptions {
@@ -34,8 +27,9 @@ export interface SharedEventOptions extends PartyOptions {
  * An event that processes and threads share: some wait until others set it.
  *
  * With auto reset (the default) a signal lets exactly one wait pass, and is then used up. A signal that
- * finds somebody waiting is never lost, also when the one that would have got it dies or gives up: up to 255 that
- * have not been taken yet, further ones are; those that find nobody waiting are one. With manual reset a set event lets everybody pass until it is reset.
+ * finds somebody waiting is not lost, also when the one that would have got it dies or gives up: up to 255 such
+ * signals are kept at a time. Signals that find nobody waiting are one. With manual reset a set event lets everybody
+ * pass until it is reset.
  *
  * What was done before `set()` is seen by whoever it lets pass.
  *
@@ -66,11 +60,11 @@ export class SharedEvent extends Party<NativeEvent> {
    *   `NO_SPACE`, `TIMEOUT`
    */
   static open(place: Place, options?: SharedEventOptions): SharedEvent {
-    const { tuning, party } = readPartyOptions(place, options)
-    const given = checkOptions(options)
+    const { tuning, party } = readPartyOptions(place, options, [...partyNames, 'reset', 'keep'])
+    const given = options ?? {}
     const reset: unknown = given.reset
     if (reset !== undefined && reset !== 'auto' && reset !== 'manual') {
-      throw invalidArgument("reset must be 'auto' or 'manual'")
+      throw invalidArgument(`reset must be 'auto' or 'manual', not ${show(reset)}`)
     }
     const handle = new native.Event({ ...party, reset, keep: flag(given, 'keep') })
     return new SharedEvent(nameOf(place), handle, tuning)
@@ -112,15 +106,18 @@ export class SharedEvent extends Party<NativeEvent> {
    *
    * @throws MillraceError (as rejection) `ABORTED`, `TIMEOUT`, `CLOSED`; none of them takes a signal
    */
-  wait(options?: WaitOptions): Promise<void> {
+  async wait(options?: WaitOptions): Promise<void> {
+    const wait = readWait(options)
+    this.assertOpen()
+    if (this.tryWait()) {
+      await fairly(undefined)
+      return
+    }
+    const mark = this.#begin()
     try {
-      this.assertOpen()
-      if (checkSignal(options?.signal)?.aborted !== true && this.tryWait()) {
-        return fairly(undefined)
-      }
-      return this.#waitInTurn(options)
-    } catch (error) {
-      return Promise.reject(error)
+      await this.waits.wait(this.#what, () => this.#passed(mark), wait)
+    } finally {
+      this.#end()
     }
   }
 
@@ -128,7 +125,8 @@ export class SharedEvent extends Party<NativeEvent> {
    * As `wait`, blocking this thread; for Workers. Errors are thrown; `BUSY` while `wait` calls of this
    * handle are pending.
    */
-  waitSync(options: BlockingOptions = {}): void {
+  waitSync(options?: BlockingOptions): void {
+    const given = readBlocking(options)
     this.assertOpen()
     if (this.waits.occupied) {
       throw new MillraceError(
@@ -138,7 +136,7 @@ export class SharedEvent extends Party<NativeEvent> {
     }
     const mark = this.#begin()
     try {
-      this.block(this.#what, options, () => this.#passed(mark))
+      this.block(this.#what, given, () => this.#passed(mark))
     } finally {
       this.#end()
     }
@@ -146,15 +144,6 @@ export class SharedEvent extends Party<NativeEvent> {
 
   get #what(): string {
     return `a signal of ${this.title}`
-  }
-
-  async #waitInTurn(options: WaitOptions | undefined): Promise<void> {
-    const mark = this.#begin()
-    try {
-      await this.waits.wait(this.#what, () => this.#passed(mark), options)
-    } finally {
-      this.#end()
-    }
   }
 
   #begin(): number {

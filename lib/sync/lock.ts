@@ -1,13 +1,39 @@
 // What Mutex and RwLock have in common: taking the lock at once, in the event loop or blocking, and the
 // guard that gives it back.
+//
+// A handle has one seat in shared memory, and any number of tasks in this process. Among the handles the line in
+// shared memory decides (native/include/millrace/sync/lock_algorithm.hpp); among the tasks of a handle the wait queue
+// does, in the order in which they came. Only the first task of the wait queue stands in the line of the handles, and
+// a task that has released goes behind those handles that wait: no process starves another by having many tasks.
+//
+//   free ──take, or begin and look──► held, by one task or by `tasks` readers ──the last one releases──► free
+//
+// Readers of one handle share its place as reader. A reader joins those who read already if nobody waits, in this
+// process or in another, so that readers who keep coming do not starve a writer. Readers who stood in the wait queue
+// when the first one of them was let in go in with that one: they are as many as they are, and the writer's turn comes.
 
-import type { BlockingOptions } from '../base/blocking.js'
-import { closedError, corruptError, MillraceError } from '../errors.js'
+import type { AsyncLocalStorage } from 'node:async_hooks'
 import type { NativeLock } from '../addon/lock.js'
 import { Outcome } from '../addon/outcome.js'
-import type { Tuning, WaitOptions } from '../base/options.js'
+import { readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { fairly } from '../base/fairness.js'
+import {
+  checkFunction,
+  readWait,
+  type Tuning,
+  type Wait,
+  type WaitOptions,
+} from '../base/options.js'
+import type { Attempt } from '../base/wait-queue.js'
+import { closedError, corruptError, MillraceError } from '../errors.js'
 import { Party } from './party.js'
+
+/** Where a guard gives its lock back to. */
+interface Holding {
+  /** Is the handle closed, which gave the lock back? */
+  isGone(): boolean
+  giveBack(finished: boolean): void
+}
 
 /** How one has a lock: `using guard = await mutex.lock()`, or `release()` by hand. */
 export class LockGuard {
@@ -17,17 +43,17 @@ export class LockGuard {
    * it, then release as usual.
    */
   readonly abandoned: boolean
-  #unlock: ((finished: boolean) => void) | undefined
+  #holding: Holding | undefined
 
   /** @internal */
-  constructor(abandoned: boolean, unlock: (finished: boolean) => void) {
+  constructor(abandoned: boolean, holding: Holding) {
     this.abandoned = abandoned
-    this.#unlock = unlock
+    this.#holding = holding
   }
 
-  /** Has it been given back? */
+  /** Has the lock been given back, by this guard or by closing its handle? */
   get released(): boolean {
-    return this.#unlock === undefined
+    return this.#holding === undefined || this.#holding.isGone()
   }
 
   /** Gives the lock back. Once is enough; more does nothing. */
@@ -49,50 +75,67 @@ export class LockGuard {
   }
 
   #giveBack(finished: boolean): void {
-    const unlock = this.#unlock
-    this.#unlock = undefined
-    unlock?.(finished)
+    const holding = this.#holding
+    this.#holding = undefined
+    holding?.giveBack(finished)
   }
 }
 
+/** What the work of a `with…Lock` call runs in. */
+interface Section {
+  readonly lock: Lock
+  readonly exclusive: boolean
+  readonly guard: LockGuard
+  readonly outer: Section | undefined
+}
+
+/** In which sections the code that runs now was called. Made at the first `with…Lock`. */
+let sections: AsyncLocalStorage<Section> | undefined
+
 export abstract class Lock extends Party<NativeLock> {
+  /** How many tasks of this process have the lock by this handle: one, or any number of readers. */
+  #tasks = 0
+  #exclusive = false
+  #abandoned = false
+  /** Waits are numbered as they come. */
+  #lastWait = 0
+  /** Readers up to this number go in together with those who are in. */
+  #letIn = 0
+
   /** @internal */
   protected constructor(kind: string, name: string, native: NativeLock, tuning: Tuning) {
     super(kind, name, native, tuning)
   }
 
-  /** @internal */
+  /** @internal The lock, if that overtakes nobody. */
   protected take(exclusive: boolean): LockGuard | undefined {
-    return this.#judge(this.native.tryLock(exclusive))
+    this.assertOpen()
+    if (this.waits.occupied) return undefined
+    if (this.#tasks === 0) return this.#judge(this.native.tryLock(exclusive), exclusive)
+    return this.#joins(exclusive) ? this.#guard() : undefined
   }
 
   /** @internal */
-  protected acquire(exclusive: boolean, options?: WaitOptions): Promise<LockGuard> {
-    try {
-      this.assertOpen()
-      if (options?.signal?.aborted !== true) {
-        const guard = this.take(exclusive)
-        if (guard !== undefined) return fairly(guard)
-      }
-      const acquired = this.waits.wait(
-        `taking ${this.title}`,
-        this.#attempt(exclusive),
-        options,
-        this.#giveUp,
+  protected async acquire(exclusive: boolean, options?: WaitOptions): Promise<LockGuard> {
+    const given = readWait(options)
+    const guard = this.#within(exclusive) ?? (await this.#enter(exclusive, given))
+    if (this.closed) throw closedError(this.title)
+    return guard
+  }
+
+  /** @internal */
+  protected acquireSync(exclusive: boolean, options?: BlockingOptions): LockGuard {
+    const given = readBlocking(options)
+    const guard = this.#within(exclusive) ?? this.take(exclusive)
+    if (guard !== undefined) return guard
+    if (this.#tasks > 0 || this.waits.occupied) {
+      throw this.#busy(
+        'a task of this thread has it by this handle, or waits for it, and cannot go on while the thread is ' +
+          'blocked: await the lock instead',
       )
-      this.waits.lookAgain() // in line now, not when the event loop comes round
-      return acquired
-    } catch (error) {
-      return Promise.reject(error)
     }
-  }
-
-  /** @internal */
-  protected acquireSync(exclusive: boolean, options: BlockingOptions = {}): LockGuard {
-    return (
-      this.take(exclusive) ??
-      this.block(`taking ${this.title}`, options, this.#attempt(exclusive), this.#giveUp)
-    )
+    const wait = this.#attempt(exclusive)
+    return this.block(`taking ${this.title}`, given, wait.attempt, wait.givenUp)
   }
 
   /** @internal */
@@ -101,47 +144,97 @@ export abstract class Lock extends Party<NativeLock> {
     work: (guard: LockGuard) => T | PromiseLike<T>,
     options?: WaitOptions,
   ): Promise<T> {
+    checkFunction('work', work)
     const guard = await this.acquire(exclusive, options)
+    sections ??= newSections()
+    const section = { lock: this, exclusive, guard, outer: sections.getStore() }
     try {
-      return await work(guard)
+      return await sections.run(section, work, guard)
     } finally {
       guard.release()
     }
   }
 
-  #attempt(exclusive: boolean): (thorough: boolean) => LockGuard | undefined {
+  /** Takes the lock, or waits for it. */
+  #enter(exclusive: boolean, wait: Wait): Promise<LockGuard> {
+    const guard = this.take(exclusive)
+    if (guard !== undefined) return fairly(guard)
+    const { attempt, givenUp } = this.#attempt(exclusive)
+    // The tasks that have the lock cannot release it while this thread spins.
+    const spins = this.#tasks === 0
+    const acquired = this.waits.wait(`taking ${this.title}`, attempt, wait, givenUp, spins)
+    this.waits.lookAgain() // in line now, not when the event loop comes round
+    return acquired
+  }
+
+  /** May such a task have the lock together with those who have it? */
+  #joins(exclusive: boolean): boolean {
+    return !exclusive && !this.#exclusive && !this.native.writerWaits()
+  }
+
+  /**
+   * The lock for code that has it already: a reader reads on, whoever waits, or both would wait for each other.
+   * Anything else could only wait for itself.
+   */
+  #within(exclusive: boolean): LockGuard | undefined {
+    for (let section = sections?.getStore(); section !== undefined; section = section.outer) {
+      if (section.lock !== this || section.guard.released) continue
+      if (!exclusive && !section.exclusive) return this.#guard()
+      throw this.#busy(
+        'this call is made inside the work of a call that has it, and would wait for itself: release it first',
+      )
+    }
+    return undefined
+  }
+
+  #attempt(exclusive: boolean): { attempt: Attempt<LockGuard>; givenUp: () => void } {
+    const number = ++this.#lastWait
     let inLine = false
-    return (thorough) => {
-      const outcome = inLine ? this.native.look(thorough) : this.native.begin(exclusive)
-      inLine = true
-      return this.#judge(outcome)
+    return {
+      attempt: (thorough) => {
+        if (this.#tasks > 0) {
+          const joins = !exclusive && !this.#exclusive && number <= this.#letIn
+          return joins || this.#joins(exclusive) ? this.#guard() : undefined
+        }
+        const outcome = inLine ? this.native.look(thorough) : this.native.begin(exclusive)
+        inLine = true
+        return this.#judge(outcome, exclusive)
+      },
+      givenUp: () => {
+        if (inLine) this.native.giveUp()
+      },
     }
   }
 
-  readonly #giveUp = (): void => {
-    this.native.giveUp()
-  }
-
-  #judge(outcome: number): LockGuard | undefined {
-    if (outcome >= 0) return new LockGuard(outcome === 1, this.#unlock)
+  #judge(outcome: number, exclusive: boolean): LockGuard | undefined {
     if (outcome === Outcome.wouldBlock) return undefined
-    throw this.#fail(outcome)
+    if (outcome < 0) throw this.#fail(outcome)
+    this.#exclusive = exclusive
+    this.#abandoned = outcome === 1
+    this.#letIn = this.#lastWait
+    return this.#guard()
   }
 
-  readonly #unlock = (finished: boolean): void => {
-    if (this.closed) return // which gave it back
-    const outcome = this.native.unlock(finished)
-    if (outcome < 0) throw this.#fail(outcome)
+  #guard(): LockGuard {
+    this.#tasks++
+    return new LockGuard(this.#abandoned, this.#holding)
+  }
+
+  readonly #holding: Holding = {
+    isGone: () => this.closed,
+    giveBack: (finished) => {
+      if (this.closed || --this.#tasks > 0) return // closing gave it back
+      const outcome = this.native.unlock(finished)
+      if (outcome < 0) throw this.#fail(outcome)
+      if (this.waits.occupied) this.waits.lookAgain()
+    },
+  }
+
+  #busy(why: string): MillraceError {
+    return new MillraceError('ERR_MILLRACE_BUSY', `${this.title} is busy: ${why}`)
   }
 
   #fail(outcome: number): MillraceError {
-    if (outcome === Outcome.invalid) {
-      return new MillraceError(
-        'ERR_MILLRACE_BUSY',
-        `this handle of ${this.title} has the lock, or waits for it, already: release it first, or ` +
-          'open another handle; each is an owner of its own',
-      )
-    }
     if (outcome === Outcome.corrupt) {
       const error = corruptError(this.title)
       this.leave(error)
@@ -149,4 +242,9 @@ export abstract class Lock extends Party<NativeLock> {
     }
     return closedError(this.title)
   }
+}
+
+function newSections(): AsyncLocalStorage<Section> {
+  const { AsyncLocalStorage } = process.getBuiltinModule('node:async_hooks')
+  return new AsyncLocalStorage()
 }

@@ -11,8 +11,8 @@ import { nameOf, type Place } from '../place/place.js'
  * A named lock that one at a time can have, among all processes and threads of this machine. It is given
  * to those who wait in the order in which they came. If its owner dies, the next one gets it, and is told.
  *
- * Each handle is an owner of its own, and has the lock at most once. Tasks of one process that are to
- * exclude one another open a handle each; at most 56 handles of a name can be open at a time.
+ * One handle serves any number of tasks of a process: their calls queue, first come, first served. A program opens one
+ * and keeps it; at most 56 handles of a name can be open at a time, over all processes.
  *
  * @example
  * ```ts
@@ -58,7 +58,7 @@ export class Mutex extends Lock {
    * The lock, or `undefined` if somebody has it or waits for it. Never blocks. An owner that died is
    * noticed.
    *
-   * @throws MillraceError `BUSY` (this handle has it already), `CLOSED`, `CORRUPT`
+   * @throws MillraceError `CLOSED`, `CORRUPT`
    */
   tryLock(): LockGuard | undefined {
     return this.take(true)
@@ -68,8 +68,8 @@ export class Mutex extends Lock {
    * The lock, after those who came before, without blocking the event loop. A wait that is aborted or
    * times out leaves the line; a lock that was granted in that instant goes to the next.
    *
-   * @throws MillraceError (as rejection) `BUSY` (this handle has it, or waits for it, already), `ABORTED`,
-   *   `TIMEOUT`, `CLOSED`, `CORRUPT`, `INVALID_ARGUMENT`
+   * @throws MillraceError (as rejection) `BUSY` (called inside the work of a `withLock` of this handle, for which it
+   *   would wait for ever), `ABORTED`, `TIMEOUT`, `CLOSED`, `CORRUPT`, `INVALID_ARGUMENT`
    */
   lock(options?: WaitOptions): Promise<LockGuard> {
     return this.acquire(true, options)
@@ -77,14 +77,17 @@ export class Mutex extends Lock {
 
   /**
    * The lock, blocking this thread: spins, then sleeps on a futex. For Workers; on the main thread it stops
-   * the event loop, and waits for ever if the owner is another handle of this very thread. Errors as
-   * `lock`, thrown.
+   * the event loop, and waits for ever if the owner is another handle of this very thread. `BUSY` if a task of this
+   * thread has the lock by this handle, or waits for it: that task could not go on. Other errors as `lock`, thrown.
    */
   lockSync(options?: BlockingOptions): LockGuard {
     return this.acquireSync(true, options)
   }
 
-  /** Takes the lock, runs `work`, releases the lock however `work` ends, and returns its result. */
+  /**
+   * Takes the lock, runs `work`, releases the lock however `work` ends, and returns its result. Errors as `lock`, and
+   * what `work` throws.
+   */
   withLock<T>(work: (guard: LockGuard) => T | PromiseLike<T>, options?: WaitOptions): Promise<T> {
     return this.during(true, work, options)
   }

@@ -11,6 +11,8 @@ import {
   type AccessOptions,
   type Tuning,
   type TuningOptions,
+  accessNames,
+  tuningNames,
 } from '../base/options.js'
 import type { Attempt } from '../base/wait-queue.js'
 import { checkPlace } from '../place/place.js'
@@ -18,12 +20,16 @@ import { checkPlace } from '../place/place.js'
 /** Options of opening a primitive that many share. */
 export interface PartyOptions extends AccessOptions, TuningOptions {}
 
+/** The names of {@link PartyOptions}. */
+export const partyNames = [...accessNames, ...tuningNames] as const
+
 /** The common part of all options, read before anything is opened. */
 export function readPartyOptions(
   place: unknown,
   given: PartyOptions | undefined,
+  known: readonly string[] = partyNames,
 ): { readonly tuning: Tuning; readonly party: NativePartyOptions } {
-  const options = checkOptions(given)
+  const options = checkOptions(given, known as typeof partyNames)
   return {
     tuning: readTuning(options),
     party: { place: checkPlace(place), ...access(options) },

@@ -15,8 +15,8 @@ import { nameOf, type Place } from '../place/place.js'
  * A reader that dies leaves nothing. If a writer dies, all that follow are told, until a writer has
  * finished.
  *
- * Each handle is an owner of its own, and has the lock at most once, for reading or for writing; at most 56
- * handles of a name can be open at a time.
+ * One handle serves any number of tasks of a process: readers of one handle read together and count as one, writers
+ * queue. A program opens one and keeps it; at most 56 handles of a name can be open at a time, over all processes.
  *
  * @example
  * ```ts
@@ -58,7 +58,7 @@ export class RwLock extends Lock {
     return this.native.holder()
   }
 
-  /** How many read. By the time you read it, it may be another number. */
+  /** How many handles read. By the time you read it, it may be another number. */
   get readers(): number {
     return this.native.readers()
   }
@@ -67,7 +67,7 @@ export class RwLock extends Lock {
    * The lock for reading, or `undefined` if somebody writes or waits to. Never blocks. Owners that died
    * are noticed.
    *
-   * @throws MillraceError `BUSY` (this handle has the lock already), `CLOSED`, `CORRUPT`
+   * @throws MillraceError `CLOSED`, `CORRUPT`
    */
   tryReadLock(): LockGuard | undefined {
     return this.take(false)
@@ -82,14 +82,19 @@ export class RwLock extends Lock {
    * The lock for reading, after the writers who came before, without blocking the event loop. A wait that
    * is aborted or times out leaves the line.
    *
-   * @throws MillraceError (as rejection) `BUSY` (this handle has the lock, or waits for it, already),
-   *   `ABORTED`, `TIMEOUT`, `CLOSED`, `CORRUPT`, `INVALID_ARGUMENT`
+   * Inside the work of `withReadLock` it is given at once, whoever waits.
+   *
+   * @throws MillraceError (as rejection) `BUSY` (called inside the work of a `withWriteLock` of this handle, for which
+   *   it would wait for ever), `ABORTED`, `TIMEOUT`, `CLOSED`, `CORRUPT`, `INVALID_ARGUMENT`
    */
   readLock(options?: WaitOptions): Promise<LockGuard> {
     return this.acquire(false, options)
   }
 
-  /** The lock for writing, after all who came before. Otherwise as `readLock`. */
+  /**
+   * The lock for writing, after all who came before. Otherwise as `readLock`; `BUSY` also inside the work of
+   * `withReadLock`: reading is not raised to writing.
+   */
   writeLock(options?: WaitOptions): Promise<LockGuard> {
     return this.acquire(true, options)
   }
@@ -97,7 +102,7 @@ export class RwLock extends Lock {
   /**
    * The lock for reading, blocking this thread: spins, then sleeps on a futex. For Workers; on the main
    * thread it stops the event loop, and waits for ever if the writer is another handle of this very
-   * thread. Errors as `readLock`, thrown.
+   * thread. `BUSY` if that writer is a task with this handle. Other errors as `readLock`, thrown.
    */
   readLockSync(options?: BlockingOptions): LockGuard {
     return this.acquireSync(false, options)

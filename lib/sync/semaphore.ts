@@ -1,7 +1,7 @@
 // A POSIX named semaphore, as sem_open gives it to programs in any language.
 
-import { block, type BlockingOptions } from '../base/blocking.js'
-import { abortedError, closedError, MillraceError } from '../errors.js'
+import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
+import { closedError, MillraceError } from '../errors.js'
 import { forgetWake, onWakeOf } from '../addon/wake-ups.js'
 import { hold, letGo } from '../addon/keep-alive.js'
 import { native } from '../addon/native.js'
@@ -11,13 +11,14 @@ import {
   access,
   checkName,
   checkOptions,
-  checkSignal,
-  duration,
   readTuning,
   wholeNumber,
   type AccessOptions,
   type TuningOptions,
   type WaitOptions,
+  readWait,
+  accessNames,
+  tuningNames,
 } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { WaitQueue } from '../base/wait-queue.js'
@@ -70,7 +71,7 @@ export class Semaphore {
     how: NativeSemaphoreOptions['how'],
     options: SemaphoreOptions | undefined,
   ) {
-    const given = checkOptions(options)
+    const given = checkOptions(options, [...accessNames, ...tuningNames])
     const tuning = readTuning(given)
     this.name = checkName(name)
     this.#native = new native.Semaphore({
@@ -173,24 +174,8 @@ export class Semaphore {
    *
    * @throws MillraceError (as rejection) `TIMEOUT`, `ABORTED`, `CLOSED`
    */
-  wait(options: WaitOptions = {}): Promise<void> {
-    try {
-      const given: WaitOptions = checkOptions(options)
-      const timeout = duration(given, 'timeout', Infinity)
-      const signal = checkSignal(given.signal)
-      if (signal?.aborted) throw abortedError(signal)
-      if (this.tryWait()) return fairly(undefined)
-      if (timeout < Infinity) this.#native.leaveIn(timeout + timerSlackMs)
-      return this.#waits.wait(this.#awaited(), this.#take, given).then(
-        () => undefined,
-        async (error: unknown) => {
-          await this.#withdrawn()
-          throw error
-        },
-      )
-    } catch (error) {
-      return Promise.reject(error)
-    }
+  async wait(options?: WaitOptions): Promise<void> {
+    await this.#obtain(options, () => true as const)
   }
 
   /**
@@ -199,7 +184,8 @@ export class Semaphore {
    *
    * @throws MillraceError `TIMEOUT`, `CLOSED`, `BUSY` (a `wait` of this object is pending)
    */
-  waitSync(options: BlockingOptions = {}): void {
+  waitSync(options?: BlockingOptions): void {
+    const given = readBlocking(options)
     this.#assertOpen()
     if (this.#waits.occupied) {
       throw new MillraceError(
@@ -211,7 +197,7 @@ export class Semaphore {
     block(
       this.#waits,
       this.#awaited(),
-      checkOptions(options),
+      given,
       () => (got || this.#got(this.#native.tryWait()) ? true : undefined),
       (spin, timeout) => (got = this.#got(this.#native.wait(spin, timeout))),
     )
@@ -228,9 +214,12 @@ export class Semaphore {
     this.#post(wholeNumber({ count }, 'count', 1, [0, Semaphore.maxValue]))
   }
 
-  /** As `wait`; the permit is an object that gives itself back once. */
+  /**
+   * As `wait`; the permit is an object that gives itself back once. It counts as held from the moment it was taken,
+   * so that closing this object before the promise is delivered takes nothing away.
+   */
   acquire(options?: WaitOptions): Promise<Permit> {
-    return this.wait(options).then(() => this.#permit())
+    return this.#obtain(options, () => this.#permit())
   }
 
   /** As `tryWait`; `undefined` if there is no permit. */
@@ -279,7 +268,23 @@ export class Semaphore {
     this.close()
   }
 
-  readonly #take = (): true | undefined => (this.#got(this.#native.take()) ? true : undefined)
+  /** What `show` makes of a permit in the instant in which it is taken: at once, or when its turn comes. */
+  async #obtain<T extends Permit | true>(
+    options: WaitOptions | undefined,
+    show: () => T,
+  ): Promise<T> {
+    const wait = readWait(options)
+    this.#assertOpen()
+    if (this.tryWait()) return await fairly(show())
+    if (wait.timeout! < Infinity) this.#native.leaveIn(wait.timeout! + timerSlackMs)
+    try {
+      const take = () => (this.#got(this.#native.take()) ? show() : undefined)
+      return (await this.#waits.wait<Permit | true>(this.#awaited(), take, wait)) as T
+    } catch (error) {
+      await this.#withdrawn()
+      throw error
+    }
+  }
 
   #got(outcome: number): boolean {
     if (outcome === Outcome.closed) throw this.#closedError()

@@ -26,5 +26,5 @@ export interface ListOptions {
  * @throws MillraceError `INVALID_ARGUMENT`
  */
 export function list(options?: ListOptions): ObjectEntry[] {
-  return native.list(checkPrefix(checkOptions(options).prefix))
+  return native.list(checkPrefix(checkOptions(options, ['prefix']).prefix))
 }

@@ -35,7 +35,7 @@ export interface SweepOptions extends ListOptions {
  * @throws MillraceError `INVALID_ARGUMENT`
  */
 export function sweep(options?: SweepOptions): SweepResult {
-  const given = checkOptions(options)
+  const given = checkOptions(options, ['prefix', 'kept', 'semaphores', 'dryRun'])
   return native.sweep({
     prefix: checkPrefix(given.prefix),
     kept: flag(given, 'kept'),

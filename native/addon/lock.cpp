@@ -62,6 +62,7 @@ class LockObject final : public Napi::ObjectWrap<LockObject> {
                            InstanceMethod<&LockObject::damage>("damage"),
                            InstanceMethod<&LockObject::wake_token>("wakeToken"),
                            InstanceMethod<&LockObject::watch>("watch"),
+                           InstanceMethod<&LockObject::writer_waits>("writerWaits"),
                            InstanceMethod<&LockObject::holder>("holder"),
                            InstanceMethod<&LockObject::readers>("readers"),
                            InstanceMethod<&LockObject::close>("close"),
@@ -121,6 +122,11 @@ class LockObject final : public Napi::ObjectWrap<LockObject> {
   Napi::Value watch(const Napi::CallbackInfo& info) {
     if (handle_.primitive() != nullptr) (void)handle_.watch(handle_.primitive()->obstacles());
     return Napi::Boolean::New(info.Env(), false);
+  }
+  // writerWaits() -> does somebody stand in line for writing?
+  Napi::Value writer_waits(const Napi::CallbackInfo& info) {
+    detail::Lock* lock = handle_.primitive();
+    return Napi::Boolean::New(info.Env(), lock != nullptr && lock->writer_waits());
   }
   // holder() -> process id of the exclusive holder, 0 if there is none
   Napi::Value holder(const Napi::CallbackInfo& info) {

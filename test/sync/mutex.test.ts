@@ -76,21 +76,6 @@ test('those who wait get it in the order in which they came', async (t) => {
   t.deepEqual(order, [1, 2, 3, 4, 5])
 })
 
-test('a handle has it at most once, and says so instead of waiting for itself', async (t) => {
-  const name = uniqueName(t)
-  const mutex = openMutex(t, name)
-  const guard = await mutex.lock(soon)
-  t.throws(() => mutex.tryLock(), code('BUSY'))
-  t.throws(() => mutex.lockSync(), code('BUSY'))
-  await t.throwsAsync(mutex.lock(), code('BUSY'))
-  const other = openMutex(t, name)
-  const wait = other.lock(soon)
-  await t.throwsAsync(other.lock(), code('BUSY'))
-  t.throws(() => other.tryLock(), code('BUSY'))
-  guard.release()
-  ;(await wait).release()
-})
-
 test('a wait that times out leaves the line', async (t) => {
   const name = uniqueName(t)
   const [a, b, c] = [openMutex(t, name), openMutex(t, name), openMutex(t, name)]
@@ -284,8 +269,7 @@ test('rwlock: many read, or one writes', async (t) => {
   t.is(c.readers, 2)
   t.is(c.writer, 0)
   t.is(c.tryWriteLock(), undefined)
-  t.throws(() => a.tryReadLock(), code('BUSY'))
-  t.throws(() => a.tryWriteLock(), code('BUSY'), 'reading is not raised to writing')
+  t.is(a.tryWriteLock(), undefined, 'reading is not raised to writing')
   for (const guard of reads) guard.release()
   const writes = c.writeLockSync(soon)
   t.is(a.writer, process.pid)

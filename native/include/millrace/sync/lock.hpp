@@ -141,6 +141,8 @@ class Lock {
   [[nodiscard]] int readers() const {
     return algorithm_.held_exclusively() ? 0 : std::popcount(algorithm_.holders());
   }
+  // Does somebody wait for writing? A hint, as the others.
+  [[nodiscard]] bool writer_waits() const { return algorithm_.writer_waits(); }
   // Those whose death would help us.
   [[nodiscard]] std::uint64_t obstacles() const { return algorithm_.obstacles(me()); }
   [[nodiscard]] Parties& parties() noexcept { return parties_; }

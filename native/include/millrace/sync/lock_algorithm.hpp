@@ -227,6 +227,12 @@ class LockAlgorithm {
   [[nodiscard]] bool held_exclusively() const {
     return (memory_.word().load(std::memory_order_relaxed) & layout::kLockExclusive) != 0;
   }
+  // Does somebody wait to have it exclusively? A hint: for readers who could share a place that is held already.
+  // WAITERS is set after the entry (A1, A2), and stays while somebody is in line.
+  [[nodiscard]] bool writer_waits() const {
+    return (memory_.word().load(std::memory_order_acquire) & layout::kLockWaiters) != 0 &&
+           writer_before(kNoTicket);
+  }
   [[nodiscard]] bool marked_abandoned() const {
     return (memory_.word().load(std::memory_order_relaxed) & layout::kLockAbandoned) != 0;
   }

@@ -223,11 +223,14 @@ export function checkOptions<T extends object>(
 /** By what it can do: one of another realm, as in a vm context, is as good. */
 export function checkSignal(signal: unknown): AbortSignal | undefined {
   if (signal === undefined) return undefined
-  const given = signal
-  if (typeof given?.aborted === 'boolean' && typeof given.addEventListener === 'function') {
-    return signal as AbortSignal
-  }
+  if (isSignal(signal)) return signal
   throw invalidArgument(`signal must be an AbortSignal, not ${show(signal)}`)
+}
+
+function isSignal(value: unknown): value is AbortSignal {
+  if (typeof value !== 'object' || value === null) return false
+  const { aborted, addEventListener } = value as Partial<AbortSignal>
+  return typeof aborted === 'boolean' && typeof addEventListener === 'function'
 }
 
 export function checkFunction(name: string, value: unknown): void {

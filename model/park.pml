@@ -3,7 +3,7 @@
  *
  * Mirrors, statement by statement,
  *   native/include/millrace/waiting.hpp         Sleeper::Sleeper, park_on_bell, park_on_futex, unpark, sleeper_fence,
- *                                               wait_blocking; Waker::peer_sleeps, fence, wake
+ *                                               wait_blocking, wait_slice; Waker::peer_sleeps, fence, wake
  *   native/include/millrace/os/linux/fence.hpp  register_light_fence, finish_fence_registration, light_fence,
  *                                               heavy_fence, asymmetric_fence_available
  *
@@ -23,14 +23,17 @@
  *
  * Bounds: WAKERS threads of different processes, each publishing MESSAGES times and registering for the light
  * fence at any moment or never; a sleeper that may fence heavily or not, is refused it at any time (REFUSALS),
- * and is replaced (DEATHS) by one with another doorbell, after being killed at any statement.
+ * and is replaced (DEATHS) by one with another doorbell, after being killed at any statement. A waker that still
+ * has something to publish may find no descriptor to ring with (STARVATIONS).
  *
  * run doorbell       -DMESSAGES=2 -DREFUSALS=1
  * run replaced       -DMESSAGES=1 -DREFUSALS=1 -DDEATHS=1
  * run futex          -DMESSAGES=2 -DREFUSALS=1 -DFUTEX
+ * run starved        -DMESSAGES=2 -DSTARVATIONS=1
  * deep replaced      -DMESSAGES=2 -DREFUSALS=1 -DDEATHS=1
  * deep two-wakers    -DWAKERS=2 -DMESSAGES=1
  * deep three-rounds  -DMESSAGES=3 -DREFUSALS=2
+ * deep starved       -DMESSAGES=2 -DSTARVATIONS=1 -DDEATHS=1
  * broken NO_HEAVY_FENCE         invalid end state | the sleeper looks again without a fence
  * broken NO_BARRIER             invalid end state | the sleeper fences in full, but lets nobody else do so
  * broken ALWAYS_LIGHT           invalid end state | a waker that is not registered fences lightly all the same
@@ -43,6 +46,7 @@
  * broken NO_MILLISECOND         invalid end state | needs_full_fence is set, and looked past, without a pause
  * broken FLAG_ONLY_OF_OWN_SIDE  invalid end state | wakers do not look at needs_full_fence
  * broken RELAXED_TAKING         invalid end state | the waker takes `parked` without acquire | -DMESSAGES=2 -DDEATHS=1
+ * broken STARVED_FORGETS        invalid end state | who cannot ring lets the sleeper count as awake | -DMESSAGES=2 -DSTARVATIONS=1
  * broken FUTEX_WITHOUT_COMPARE  invalid end state | the kernel does not compare before it sleeps | -DFUTEX
  */
 
@@ -57,6 +61,9 @@
 #endif
 #ifndef DEATHS
 #define DEATHS 0
+#endif
+#ifndef STARVATIONS
+#define STARVATIONS 0
 #endif
 
 #define SLEEPER WAKERS           /* who knows: wakers come first, */
@@ -78,6 +85,7 @@ Knowledge know[KNOWERS];
 byte published[WAKERS];
 byte doorbell;
 bool parked;
+byte starvations;          /* rings that found no descriptor so far */
 byte parked_doorbell;           /* the doorbell that who acquires `parked` learns of */
 bool needs;
 
@@ -361,9 +369,25 @@ inline wake(me) {
 #ifdef FUTEX
      asleep = false
 #else
-     load_count(at, doorbell, know[me].doorbell);
-     /* The FIFO of a dead sleeper leads nowhere. */
-     bell = bell || at == deaths + 1
+     if
+     :: starvations < STARVATIONS && n < MESSAGES ->
+        starvations++;
+#ifndef STARVED_FORGETS
+        /* compare_exchange: nobody has parked meanwhile; release. What it was told of the address goes on. */
+        atomic {
+          if
+          :: !parked -> store_parked(me, true); parked_doorbell = know[me].doorbell
+          :: else
+          fi
+        }
+#else
+        skip
+#endif
+     :: true ->
+        load_count(at, doorbell, know[me].doorbell);
+        /* The FIFO of a dead sleeper leads nowhere. */
+        bell = bell || at == deaths + 1
+     fi
 #endif
   :: else
   fi

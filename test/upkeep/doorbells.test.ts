@@ -183,3 +183,34 @@ test.serial('promise: rubbish – no doorbell outlives its process', async (t) =
   await until(() => !existsSync(theirs!))
   t.pass()
 })
+
+test.serial(
+  'promise: strangers – who sleeps finds out by itself that its doorbell has lost its name',
+  async (t) => {
+    const name = uniqueName(t)
+    const sleeper = actor(t)
+    const pid = await sleeper.do(({ SpscQueue, own }, name) => {
+      own.consumer = SpscQueue.consumer(name, { poll: 0, spin: 0 })
+      own.pending = own.consumer.pop().then((message) => message?.toString())
+      return process.pid
+    }, name)
+    const bell = doorbellsOf(pid)[0]!
+    // Twice in a row: the second time it may not be made anew at once.
+    for (let round = 0; round < 2; round++) {
+      rmSync(bell)
+      await until(() => existsSync(bell), patience)
+    }
+    using producer = SpscQueue.producer(name)
+    const start = performance.now()
+    producer.tryPush('x')
+    t.is(
+      await within(
+        patience,
+        sleeper.do(({ own }) => own.pending),
+      ),
+      'x',
+    )
+    t.true(performance.now() - start < 1500)
+    await sleeper.leave()
+  },
+)

@@ -302,7 +302,8 @@ enum class BellState {
   }
   const Descriptor fd(retry_eintr(
       [&] { return ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW); }));
-  if (fd) return BellState::in_use;
+  // What cannot be told for want of descriptors is left alone.
+  if (fd || is_starvation(errno)) return BellState::in_use;
   if (errno == ENOENT) return BellState::gone;
   if (errno != ENXIO) return BellState::foreign;
   return name.finished || is_older_than_a_moment(status) ? BellState::dead : BellState::young;

@@ -14,6 +14,7 @@
 
 #include "../os/descriptor.hpp"
 #include "../os/directory.hpp"
+#include "../os/doorbell.hpp"
 #include "../os/exclusive_lease.hpp"
 #include "../os/file.hpp"
 #include "../os/object.hpp"
@@ -49,6 +50,9 @@ inline std::optional<Swept> inspect_semaphore(const std::string& file, bool remo
       [&] { return ::open(report.path.c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC); }));
   if (!fd && errno == ENOENT) return std::nullopt;
   if (!fd && errno == EWOULDBLOCK) return say(Condition::in_use, "being swept at this moment");
+  if (!fd && os::is_starvation(errno)) {
+    return say(Condition::unknown, system_error("open", errno, report.path).message);
+  }
   struct stat opened {};
   const bool there = fd && ::fstat(fd.get(), &opened) == 0;
   const bool unfilled = there && os::is_unfilled_semaphore(file, opened);

@@ -8,9 +8,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { cases, notExecuted } from './cases.mjs'
+import { Registry } from './registry.mjs'
 import { missing } from './requirements.mjs'
 import { deadDoorbells, removeDoorbells } from './shared-memory.mjs'
 import { pack } from '../scripts/pack.mjs'
+import { publishOthers } from './silence.mjs'
 import { host, installInto, installRuntimes, root } from './site.mjs'
 
 const { values } = parseArgs({
@@ -67,14 +69,20 @@ console.log(
     `${kilobytes(tarball.unpackedSize)} unpacked; installing with --ignore-scripts`,
 )
 const app = join(scratch, 'app')
-await installInto(app, tarball.file)
+const registry = await Registry.start(join(scratch, 'registry'))
+const dependencies = ['node-addon-api', 'node-gyp-build'].map((name) =>
+  join(root, 'node_modules', name),
+)
+for (const what of [...dependencies, tarball.file]) await registry.publish(what)
+await publishOthers(registry, scratch)
+await installInto(app, registry)
 
 const rows = []
 for (const { name, run, ...rest } of chosen) {
   const started = performance.now()
   let row
   try {
-    const { runtime, platform, result } = await run({ app, scratch, tarball: tarball.file })
+    const { runtime, platform, result } = await run({ app, scratch, registry })
     row = { runtime, platform, result: result ?? rest.what, passed: true }
   } catch (error) {
     row = { runtime: name.split('/')[0], platform: '', result: error.message, passed: false }
@@ -83,6 +91,7 @@ for (const { name, run, ...rest } of chosen) {
   console.log(`${row.passed ? 'ok    ' : 'FAILED'} ${name}${row.passed ? '' : `\n  ${row.result}`}`)
 }
 removeDoorbells(doorbells)
+registry.close()
 
 print(rows)
 for (const [what, why] of Object.entries(notExecuted(chosen))) {

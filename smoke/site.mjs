@@ -34,15 +34,14 @@ export async function installRuntimes() {
 }
 
 /**
- * A folder with the package in its node_modules and the programs of smoke/programs beside.
+ * A folder with the package in its node_modules, from the registry, and the programs of smoke/programs beside.
  * @param {string} folder
- * @param {string} tarball
+ * @param {import('./registry.mjs').Registry} registry
  */
-export async function installInto(folder, tarball) {
-  mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n')
-  const flags = ['--ignore-scripts', '--no-save', '--prefer-offline', '--no-audit', '--no-fund']
-  await succeed(['npm', 'install', ...flags, tarball], { cwd: folder, seconds: 300, npm: true })
+export async function installInto(folder, registry) {
+  registry.configure(folder)
+  const flags = ['--ignore-scripts', '--no-save', '--no-audit', '--no-fund']
+  await succeed(['npm', 'install', ...flags, 'millrace'], { cwd: folder, seconds: 300, npm: true })
   cpSync(join(here, 'programs'), folder, { recursive: true })
 }
 

@@ -5,9 +5,10 @@
     {
       'target_name': 'millrace',
       'sources': ['addon.cpp'],
-      'include_dirs': ['include'],
-      'dependencies': ['<!(node -p "require(\'node-addon-api\').targets"):node_addon_api'],
+      # Not its gyp target: what gyp generates for that lands outside of build/.
+      'include_dirs': ['include', '<!(node -p "require(\'node-addon-api\').include_dir")'],
       'defines': [
+        'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
         # Pinned: unset, the version of the building Node would be taken, and a binary that asks for
         # a newer Node-API than the running Node has crashes while it loads.
         'NAPI_VERSION=8',
@@ -38,8 +39,7 @@
           'libraries': ['-ldl', '-lrt'],
         }],
       ],
-      # Evaluated after the settings that node-addon-api imposes on its dependents, whose deployment
-      # target is too old for C++20.
+      # Evaluated after the settings of Node's common.gypi, whose deployment target is too old for C++20.
       'target_conditions': [
         ['OS=="mac"', {
           'xcode_settings': {

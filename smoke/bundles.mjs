@@ -5,7 +5,7 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exchange } from './exchange.mjs'
 import { succeed } from './process.mjs'
-import { copyOf, lend, root, runtimes } from './site.mjs'
+import { copyOf, documented, lend, runtimes } from './site.mjs'
 
 const node = join(runtimes, 'node22/bin/node')
 const bun = join(runtimes, '@oven/bun-linux-x64/bin/bun')
@@ -81,7 +81,8 @@ export const bundleCases = bundlers.map(({ name, package: lent, files, command, 
   async run({ app, scratch }) {
     const folder = copyOf(app, `bundle-${name.replace('/', '-')}`)
     lend(folder, lent)
-    for (const file of files) writeFileSync(join(folder, file), documented(file))
+    for (const file of files)
+      writeFileSync(join(folder, file), documented('docs/bundlers.md', file))
     await succeed(command(folder), { cwd: folder, seconds: 120, env: { NODE_ENV: 'production' } })
 
     const deployed = join(scratch, `deployed-${name.replace('/', '-')}`)
@@ -99,14 +100,6 @@ export const bundleCases = bundlers.map(({ name, package: lent, files, command, 
     return { runtime: `${name} ${version}`, platform: 'linux-x64 glibc' }
   },
 }))
-
-/** The code block of docs/bundlers.md that begins with that file's name. */
-function documented(file) {
-  const page = readFileSync(join(root, 'docs/bundlers.md'), 'utf8')
-  const block = page.split('```').find((text) => text.startsWith(`js\n// ${file}\n`))
-  if (block === undefined) throw new Error(`docs/bundlers.md has no block that begins '// ${file}'`)
-  return block.slice('js\n'.length)
-}
 
 /** A bundle that had swallowed the package might work by luck. */
 function assertOutside(file) {

@@ -12,6 +12,7 @@ import { lifecycleTitle, tellLifecycles } from './lifecycle.mjs'
 import { muslArm64IsHere, muslCases } from './musl.mjs'
 import { installerCases } from './installers.mjs'
 import { host, runtimes } from './site.mjs'
+import { translatedCases } from './translated.mjs'
 import { typedExchange, typeCases } from './types.mjs'
 
 const glibc = 'linux-x64/millrace.glibc.node'
@@ -199,6 +200,7 @@ export const cases = [
   ...installerCases,
   ...copyCases,
   ...typeCases,
+  ...translatedCases,
   ...bundleCases,
   ...electronCases,
   ...muslCases,

@@ -2,12 +2,12 @@
 // another package, and out of their lock files. None may say anything about scripts or compile anything. They may put
 // packages elsewhere, and one leaves out node_modules altogether.
 
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import { exchange } from './exchange.mjs'
 import { succeed } from './process.mjs'
 import { compiling, hear, hearNothing, other } from './silence.mjs'
-import { here, runtimes } from './site.mjs'
+import { copyOf, here, root, runtimes } from './site.mjs'
 
 const node = join(runtimes, 'node22/bin/node')
 const bun = join(runtimes, '@oven/bun-linux-x64/bin/bun')
@@ -139,8 +139,10 @@ export const installerCases = [
       registry.configure(folder)
       // npx of the npm that comes with the Node that runs this: it knows where that one's headers are.
       await succeed(['npm', 'install', 'millrace'], { cwd: folder, seconds: 120, npm: true })
-      rmSync(join(folder, 'node_modules/millrace/prebuilds'), { recursive: true })
+      const installed = join(folder, 'node_modules/millrace')
+      rmSync(join(installed, 'prebuilds'), { recursive: true })
       cpSync(join(here, 'programs'), folder, { recursive: true })
+      const before = filesOf(installed)
       const said = await succeed(['npx', 'millrace', 'build'], {
         cwd: folder,
         seconds: 600,
@@ -148,11 +150,33 @@ export const installerCases = [
       })
       const built = join(folder, 'node_modules/millrace/build/Release/millrace.node')
       if (said.trim() !== built || !existsSync(built)) throw new Error(`it said ${said}`)
+      const added = filesOf(installed).filter((file) => !before.includes(file))
+      if (added.join() !== 'build/Release/millrace.node') throw new Error(`it left ${added}`)
+      await exchange({ left: [process.execPath, 'main.mjs'], cwd: folder })
+      return { runtime: `Node ${process.versions.node}`, platform: 'linux-x64 glibc' }
+    },
+  },
+  {
+    name: 'install/prebuild-host',
+    what: 'npm run prebuild:host makes a binary that is found like the others',
+    host: 'linux-x64',
+    needs: ['g++', 'make', 'python3'],
+    async run({ app }) {
+      const folder = copyOf(app, 'prebuild-host')
+      const installed = join(folder, 'node_modules/millrace')
+      rmSync(join(installed, 'prebuilds'), { recursive: true })
+      const command = [process.execPath, 'scripts/prebuild-host.mjs', '--out', installed]
+      await succeed(command, { cwd: root, seconds: 600, npm: true })
       await exchange({ left: [process.execPath, 'main.mjs'], cwd: folder })
       return { runtime: `Node ${process.versions.node}`, platform: 'linux-x64 glibc' }
     },
   },
 ]
+
+const filesOf = (folder) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
 
 async function installSilently(folder, registry, installer) {
   const { command, add, again, anew, scripts, env = () => ({}) } = installer

@@ -60,4 +60,14 @@ export function lend(folder, name) {
   if (!existsSync(target)) symlinkSync(join(runtimes, name), target)
 }
 
+/** The code block of that page that begins with that file's name. */
+export function documented(page, file) {
+  const blocks = readFileSync(join(root, page), 'utf8').split('```')
+  const block = blocks.find(
+    (text) => /^(?:js|ts)\n/.test(text) && text.slice(3).startsWith(`// ${file}\n`),
+  )
+  if (block === undefined) throw new Error(`${page} has no block that begins '// ${file}'`)
+  return block.slice(3)
+}
+
 export const host = `${process.platform}-${process.arch}`

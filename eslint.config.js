@@ -65,6 +65,27 @@ export default defineConfig(
   },
 
   {
+    // Tests of users put others in their place: lib/base/time.ts has the real ones.
+    files: ['lib/**/*.ts'],
+    ignores: ['lib/base/time.ts', 'lib/cli/**', 'lib/dashboard/**'],
+    rules: {
+      'no-restricted-globals': [
+        'error',
+        ...[
+          ...['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'],
+          ...['setImmediate', 'clearImmediate', 'queueMicrotask', 'performance'],
+        ].map((name) => ({ name, message: 'lib/base/time.ts has what no test replaces.' })),
+      ],
+      'no-restricted-properties': [
+        'error',
+        { object: 'Date', property: 'now', message: 'lib/base/time.ts has the real clock.' },
+        { object: 'process', property: 'hrtime', message: 'lib/base/time.ts has the real clock.' },
+        { object: 'process', property: 'nextTick', message: 'Tests put others in its place.' },
+      ],
+    },
+  },
+
+  {
     files: ['**/*.{js,mjs}'],
     languageOptions: { globals: { console: 'readonly', URL: 'readonly' } },
   },

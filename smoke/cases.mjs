@@ -1,7 +1,7 @@
 // All that is run: a name for --only, what it shows, what it needs, and how it is done. `run` returns the row's runtime,
 // platform and, if it differs from `what`, its result; it throws what went wrong.
 
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bundleCases } from './bundles.mjs'
 import { copyCases } from './copies.mjs'
@@ -11,6 +11,7 @@ import { exchange } from './exchange.mjs'
 import { lifecycleTitle, tellLifecycles } from './lifecycle.mjs'
 import { muslArm64IsHere, muslCases } from './musl.mjs'
 import { installerCases } from './installers.mjs'
+import { succeed } from './process.mjs'
 import { host, runtimes } from './site.mjs'
 import { translatedCases } from './translated.mjs'
 import { typedExchange, typeCases } from './types.mjs'
@@ -149,17 +150,30 @@ const storyCases = told.flatMap(
 
 const permissionCase = {
   name: 'deno/permissions',
-  what: 'with the permissions that docs/install.md asks for, and no others',
+  what: 'with the permissions that docs/install.md asks for, no others, and no fewer',
   host: 'linux-x64',
   binary: glibc,
   async run({ app }) {
     const { command, title, platform, env } = told.find(({ name }) => name === 'deno')
     const allow = ['--allow-ffi', '--allow-read', '--allow-env']
     const restricted = [command[0], 'run', ...allow, '--no-prompt', '--no-remote']
+    for (const lacking of allow) await assertRefused(command[0], lacking, allow, { cwd: app, env })
     // Deno keeps /proc to those who may do everything.
     await tellLifecycles(restricted, { cwd: app, env, except: ['mapsAreReleased'] })
     return { runtime: title(), platform }
   },
+}
+
+/** Without one of them, the error names them all. */
+async function assertRefused(deno, lacking, allow, options) {
+  const left = allow.filter((flag) => flag !== lacking)
+  const program = `import('millrace').catch(({ code, message }) => console.log(code, message))`
+  writeFileSync(join(options.cwd, 'refused.mjs'), program)
+  const flags = [...left, '--no-prompt', '--no-remote']
+  const said = await succeed([deno, 'run', ...flags, 'refused.mjs'], options)
+  const named = allow.every((flag) => said.includes(flag))
+  if (!said.startsWith('ERR_MILLRACE_PERMISSION ') || !named)
+    throw new Error(`without ${lacking} it said ${said}`)
 }
 
 /** Two runtimes meet: what one writes the other reads. */

@@ -53,14 +53,6 @@ const installers = [
     sides: bothSides,
   },
   {
-    name: 'pnpm12',
-    package: 'pnpm12',
-    command: pnpm('pnpm12', 'pnpm.mjs'),
-    ...pnpmCommands,
-    scripts: ['ignored-builds'],
-    sides: bothSides,
-  },
-  {
     name: 'yarn',
     package: '@yarnpkg/cli-dist',
     command: yarn,

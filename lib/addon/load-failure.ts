@@ -50,7 +50,7 @@ function forbidden(cause: unknown, root: string): [ErrorCode, string] | undefine
         `start Node with --allow-fs-read=${unreadable}/*`,
     ]
   }
-  if (name === 'NotCapable' || /^Requires \w+ access/u.test(messageOf(cause))) {
+  if (name === 'NotCapable' || name === 'PermissionDenied' || denoHides(root)) {
     return [
       'ERR_MILLRACE_PERMISSION',
       "Deno's permissions forbid what loading millrace needs: run it with --allow-ffi --allow-read --allow-env",
@@ -59,7 +59,21 @@ function forbidden(cause: unknown, root: string): [ErrorCode, string] | undefine
   return undefined
 }
 
-/** node-gyp-build takes folders that it may not read for ones that are not there. */
+/** Deno's question whether something is allowed. */
+interface Deno {
+  readonly permissions: {
+    querySync(about: { readonly name: 'read'; readonly path: string }): { readonly state: string }
+  }
+}
+
+// node-gyp-build takes folders that it may not read for ones that are not there; so one has to ask.
+
+function denoHides(root: string): boolean {
+  const { Deno: deno } = globalThis as { Deno?: Deno }
+  const about = { name: 'read', path: path.resolve(root, 'prebuilds') } as const
+  return deno !== undefined && deno.permissions.querySync(about).state !== 'granted'
+}
+
 function firstUnreadable(permission: Permission | undefined, root: string): string | undefined {
   if (permission === undefined) return undefined
   const folder = path.resolve(root, 'prebuilds')

@@ -104,8 +104,10 @@ function findNodeGyp(): readonly string[] {
     .map((find) => find())
     .find((file) => file !== undefined)
   if (script !== undefined) return [process.execPath, script]
-  if (onPath('node-gyp')) return ['node-gyp']
-  if (onPath('npx')) return ['npx', '--yes', 'node-gyp@12']
+  // What Yarn puts there by that name looks for one among the project's dependencies, and that was looked for.
+  const yarn = process.env['npm_config_user_agent']?.startsWith('yarn/') === true
+  if (!yarn && onPath('node-gyp') !== undefined) return ['node-gyp']
+  if (onPath('npx') !== undefined) return ['npx', '--yes', 'node-gyp@12']
   throw new Error(
     'building takes node-gyp, which comes with npm: install npm, or npm install --global node-gyp',
   )
@@ -119,19 +121,22 @@ function nodeGypBeside(folder: string): string | undefined {
   }
 }
 
-/** npm tells those that it starts (`npx millrace build`); beside Node it lies at one of two places. */
+/** npm tells those that it starts (`npx millrace build`); otherwise its own is beside Node, or where `npm` leads. */
 function nodeGypOfNpm(): string | undefined {
   const prefix = dirname(dirname(realpathSync(process.execPath)))
+  const npm = onPath('npm')
   return [
     process.env['npm_config_node_gyp'],
     join(prefix, 'lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js'),
     join(prefix, 'share/nodejs/node-gyp/bin/node-gyp.js'),
+    npm && join(dirname(realpathSync(npm)), '../node_modules/node-gyp/bin/node-gyp.js'),
   ].find((file) => file !== undefined && existsSync(file))
 }
 
-function onPath(program: string): boolean {
+/** Where the PATH leads with that name. */
+function onPath(program: string): string | undefined {
   const folders = (process.env['PATH'] ?? '').split(delimiter)
-  return folders.some((folder) => existsSync(join(folder, program)))
+  return folders.map((folder) => join(folder, program)).find((file) => existsSync(file))
 }
 
 async function compile(

@@ -97,7 +97,11 @@ export function timeoutError(what: string, milliseconds: number): MillraceError 
   )
 }
 
+export function hasCode(error: unknown, code: ErrorCode): boolean {
+  return error instanceof MillraceError && error.code === code
+}
+
 /** Does this runtime forbid ArrayBuffers over shared memory? */
 export function isRefusal(error: unknown): boolean {
-  return error instanceof MillraceError && error.code === 'ERR_MILLRACE_UNSUPPORTED_RUNTIME'
+  return hasCode(error, 'ERR_MILLRACE_UNSUPPORTED_RUNTIME')
 }

@@ -1,6 +1,6 @@
 // Opening what another process creates: wait for it to appear.
 
-import { abortedError, MillraceError } from '../errors.js'
+import { abortedError, hasCode } from '../errors.js'
 import { fairly } from './fairness.js'
 import { now, startTimer, stopTimer } from './time.js'
 
@@ -28,7 +28,7 @@ export async function openWhenThere<T>(
 }
 
 export function isNotFound(error: unknown): boolean {
-  return error instanceof MillraceError && error.code === 'ERR_MILLRACE_NOT_FOUND'
+  return hasCode(error, 'ERR_MILLRACE_NOT_FOUND')
 }
 
 function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {

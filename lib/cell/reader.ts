@@ -8,16 +8,7 @@ import type { Tuning, WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { PeerHandle } from '../base/peer-handle.js'
 import type { Attempt } from '../base/wait-queue.js'
-
-/** One value, copied out of the cell. */
-export interface CellValue {
-  /** A copy: yours to keep and to change. */
-  readonly bytes: Buffer
-  /** 1 for the first value, then one more each time. */
-  readonly version: number
-  /** When it was written: nanoseconds of `monotonicNow()`. */
-  readonly timestamp: bigint
-}
+import { CellValue } from './cell-value.js'
 
 /** Reads the newest value of a cell, from `Cell.reader`. Any number of them, in any process. */
 export class CellReader extends PeerHandle<NativeCellReader> {
@@ -75,11 +66,8 @@ export class CellReader extends PeerHandle<NativeCellReader> {
       const length = this.native.readInto(target)
       if (length >= 0) {
         this.#note()
-        return {
-          bytes: length === size ? target : target.subarray(0, length),
-          version: this.#seen,
-          timestamp: this.#timestamp,
-        }
+        const bytes = length === size ? target : target.subarray(0, length)
+        return new CellValue(this.name, bytes, this.#seen, this.#timestamp)
       }
       // A longer one has come meanwhile.
       size = length === Outcome.tooLarge ? this.maxBytes : length

@@ -3,7 +3,7 @@
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeCellWriter } from '../addon/cell.js'
-import { checkOptions, flag } from '../base/options.js'
+import { checkOptions, flag, show } from '../base/options.js'
 
 /** What can be written: bytes as they are, a string as UTF-8. */
 export type CellSource = string | ArrayBufferView
@@ -69,6 +69,26 @@ export class CellWriter {
       throw invalidArgument('a value must be a string, a Buffer, a typed array or a DataView')
     }
     throw this.#closedError()
+  }
+
+  /**
+   * Replaces the value by `value` as JSON; readers get it back with `json()`. Otherwise as `write`.
+   *
+   * @throws MillraceError as `write`; `INVALID_ARGUMENT` also for what JSON cannot say (`undefined`, a function, a
+   *   bigint, a circle)
+   */
+  writeJson(value: unknown): number {
+    let text: unknown
+    let cause: unknown
+    try {
+      text = JSON.stringify(value)
+    } catch (error) {
+      cause = error
+    }
+    if (typeof text === 'string') return this.write(text)
+    throw new MillraceError('ERR_MILLRACE_INVALID_ARGUMENT', `JSON cannot say ${show(value)}`, {
+      cause,
+    })
   }
 
   /**

@@ -1,6 +1,6 @@
 // A piece of memory that several processes map: nothing but bytes, byte 0 is the user's byte 0.
 
-import { closedError, invalidArgument } from '../errors.js'
+import { closedError, hasCode, invalidArgument, MillraceError } from '../errors.js'
 import type { ViewConstructor } from '../base/view-constructor.js'
 import { native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
@@ -39,12 +39,17 @@ export interface OpenMemoryOptions extends AccessOptions, SchemaOptions {
   readonly readOnly?: boolean | undefined
 }
 
+const openOrCreateNames = [...accessNames, ...schemaNames, 'memory'] as const
+/** Of opening what somebody else is creating or leaving at the same time. */
+const mostRounds = 100
+
 /**
  * Shared memory under a POSIX name (`shm_open`), exactly as a C or Python program would open it:
  * `SharedMemory.create('grid', n)` is `/grid` there.
  *
  * The creator owns it: its `close()`, or the end of its process, removes the name; others keep what they
- * have mapped. What a killed owner left is reclaimed by the next `create` of that name.
+ * have mapped. If the owner is killed, the memory stays as long as others have it open. What no living process has open
+ * does not exist any more: the next `open`, `create` or `sweep` removes it.
  *
  * Instead of a name, a `NamelessSegment` or a `MappedFile` can be given: the first lives as long as somebody
  * holds it, the second outlives all processes.
@@ -105,7 +110,8 @@ export class SharedMemory {
   }
 
   /**
-   * Opens what exists, whoever made it and in whatever language.
+   * Opens what exists, whoever made it and in whatever language. What millrace made and no living process has open does
+   * not exist any more.
    *
    * @throws MillraceError `NOT_FOUND`, `NOT_OURS` (another owner, or wider rights than `mode`),
    *   `SCHEMA` (memory of other programs has none, and is not compared), `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`
@@ -123,6 +129,36 @@ export class SharedMemory {
       readOnly,
     })
     return new SharedMemory(place, handle, false, readOnly)
+  }
+
+  /**
+   * Opens what exists, or creates `size` bytes of zeroes; `owner` tells which. Of several processes that do so at once,
+   * exactly one creates it. For processes that may start in any order, also after one of them was killed.
+   *
+   * @throws MillraceError `GEOMETRY` (it exists with another size), otherwise as `open` and `create`, but for `NOT_FOUND`
+   *   and `EXISTS`
+   */
+  static openOrCreate(
+    place: Place,
+    size: number,
+    options?: Omit<OpenMemoryOptions, 'readOnly'>,
+  ): SharedMemory {
+    const { owner, ...creating } = checkOptions(options, openOrCreateNames)
+    const bytes = wholeNumber({ size }, 'size', 0, [1, Number.MAX_SAFE_INTEGER])
+    const opening = owner === undefined ? creating : { ...creating, owner }
+    for (let round = 1; ; round++) {
+      try {
+        return SharedMemory.open(place, opening).#withSize(bytes)
+      } catch (error) {
+        if (!hasCode(error, 'ERR_MILLRACE_NOT_FOUND')) throw error
+      }
+      try {
+        return SharedMemory.create(place, bytes, creating)
+      } catch (error) {
+        // Somebody else was quicker; or is just leaving what was there, which takes microseconds.
+        if (round === mostRounds || !hasCode(error, 'ERR_MILLRACE_EXISTS')) throw error
+      }
+    }
   }
 
   /** Removes the name, whoever uses the memory. Returns whether there was one. */
@@ -213,6 +249,17 @@ export class SharedMemory {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** Closes it and throws if it is another memory than was expected. */
+  #withSize(bytes: number): this {
+    if (this.size === bytes) return this
+    this.close()
+    throw new MillraceError(
+      'ERR_MILLRACE_GEOMETRY',
+      `shared memory '${this.name}' has ${String(this.size)} bytes, not ${String(bytes)}; give the same size ` +
+        'everywhere, or unlink it first',
+    )
   }
 
   #assertOpen(): void {

@@ -311,8 +311,6 @@ TEST_CASE_FIXTURE(
         os::map_shared(must(os::open_object(name(), os::Access::read_write)).get(), 0, 5000, {}));
     CHECK(only().condition == Condition::in_use);
     CHECK(sweep() == 0);
-  }
-  {
     auto reader = must(SharedMemory::open(spec, os::Access::read_only, soon()));
     report = only();
     CHECK(report.condition == Condition::in_use);

@@ -9,6 +9,26 @@ import { peekWord, pokeWord } from '../support/segments.js'
 
 const soon = { timeout: 15_000 }
 
+test('a value can be text or JSON', async (t) => {
+  const name = uniqueName(t)
+  const writer = openWriter(t, name)
+  const reader = await openReader(t, name)
+  writer.write('größer')
+  t.is(reader.read()!.text(), 'größer')
+  t.throws(() => reader.read()!.json<object>(), {
+    code: 'ERR_MILLRACE_SCHEMA',
+    message: /is no JSON/,
+  })
+  t.is(writer.writeJson({ limit: 3, names: ['a', 'ü'] }), 2)
+  t.deepEqual(reader.read()!.json<{ limit: number }>(), { limit: 3, names: ['a', 'ü'] } as never)
+  const circle: unknown[] = []
+  circle.push(circle)
+  for (const value of [undefined, () => 1, 1n, circle]) {
+    t.throws(() => writer.writeJson(value), { code: 'ERR_MILLRACE_INVALID_ARGUMENT' })
+  }
+  t.is(reader.version, 2, 'nothing of it was written')
+})
+
 test('a reader gets the newest value, with its version and the time it was written', async (t) => {
   const name = uniqueName(t)
   const writer = openWriter(t, name)

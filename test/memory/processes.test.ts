@@ -85,6 +85,60 @@ test.serial('what a killed owner left is reclaimed by the next create', async (t
   t.is(memory.view(Uint8Array)[0], 0)
 })
 
+test.serial('what a killed owner left does not exist for those who open it', async (t) => {
+  const name = uniqueName(t)
+  const other = actor(t)
+  await createIn(other, name)
+  await other.kill()
+  t.throws(() => SharedMemory.open(name), { code: 'ERR_MILLRACE_NOT_FOUND', message: /create it/ })
+  t.deepEqual(objectsOf(name), [])
+})
+
+test.serial('it exists as long as somebody has it open, also without its owner', async (t) => {
+  const name = uniqueName(t)
+  const [owner, opener] = [actor(t), actor(t)]
+  await createIn(owner, name)
+  await openIn(opener, name)
+  await owner.kill()
+  {
+    using memory = SharedMemory.open(name, { readOnly: true })
+    t.is(memory.view(Uint8Array)[0], 1)
+  }
+  await opener.kill()
+  t.throws(() => SharedMemory.open(name, { readOnly: true }), { code: 'ERR_MILLRACE_NOT_FOUND' })
+  t.deepEqual(objectsOf(name), [])
+})
+
+test.serial(
+  'openOrCreate creates once, opens otherwise, and begins anew after a crash',
+  async (t) => {
+    const name = uniqueName(t)
+    const [first, second] = [actor(t), actor(t)]
+    const open = (other: Actor) =>
+      other.do(({ SharedMemory, own }, called) => {
+        own.memory = SharedMemory.openOrCreate(called, 4096)
+        const bytes = own.memory.view(Uint8Array)
+        Atomics.add(bytes, 0, 1)
+        return own.memory.owner
+      }, name)
+    t.deepEqual((await Promise.all([open(first), open(second)])).sort(), [false, true])
+    {
+      using memory = SharedMemory.openOrCreate(name, 4096)
+      t.false(memory.owner)
+      t.is(memory.view(Uint8Array)[0], 2)
+      t.throws(() => SharedMemory.openOrCreate(name, 8192), { code: 'ERR_MILLRACE_GEOMETRY' })
+      t.throws(() => SharedMemory.openOrCreate(name, 0), { code: 'ERR_MILLRACE_INVALID_ARGUMENT' })
+      t.throws(() => SharedMemory.openOrCreate(name, 4096, { readOnly: true } as object), {
+        code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+      })
+    }
+    await Promise.all([first.kill(), second.kill()])
+    using memory = SharedMemory.openOrCreate(name, 100)
+    t.true(memory.owner)
+    t.is(memory.view(Uint8Array)[0], 0)
+  },
+)
+
 test.serial('it is not reclaimed while somebody still uses it', async (t) => {
   const name = uniqueName(t)
   const [owner, opener] = [actor(t), actor(t)]
@@ -135,6 +189,8 @@ test.serial('an object put in the place of a killed owner is not reclaimed', asy
   writeFileSync(path(name), 'not millrace', { mode: 0o600 })
   t.throws(() => SharedMemory.create(name, 8), { code: 'ERR_MILLRACE_EXISTS' })
   t.is(readFileSync(path(name), 'utf8'), 'not millrace')
+  using memory = SharedMemory.open(name)
+  t.is(memory.size, 12)
 })
 
 test.serial('a program in another language sees byte 0 as byte 0', (t) => {

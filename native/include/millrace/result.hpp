@@ -107,6 +107,7 @@ struct Error {
       return Code::not_found;
     case EACCES:
     case EPERM:
+    case EROFS:
       return Code::permission;
     case ENOSPC:
     case ENOMEM:
@@ -126,6 +127,8 @@ struct Error {
     case EPERM:
       return "run both processes as the same user, or create the object with mode 0660 and share a "
              "group";
+    case EROFS:
+      return "mount it for writing (mount -o remount,rw), or use a NamelessSegment, which needs no name";
     case ENOSPC:
     case EDQUOT:
     case EFBIG:

@@ -15,6 +15,7 @@
 
 #include "crash_point.hpp"
 #include "layout/header.hpp"
+#include "os/exclusive_lease.hpp"
 #include "os/mapping.hpp"
 #include "os/object.hpp"
 #include "segment.hpp"
@@ -68,13 +69,7 @@ class SharedMemory {
       return make_error(Code::invalid_argument, "size is 0; give the number of bytes to share");
     }
     if (!spec.place.is_name()) return create_bare(spec, deadline);
-    SegmentSpec companion;
-    companion.kind = layout::Kind::memory;
-    companion.letter = 'm';
-    companion.place = spec.place;
-    companion.mode = spec.mode;
-    companion.keep = true;  // never reclaimed unseen: it knows which object is stale
-    companion.geometry.total_bytes = os::page_size();
+    const SegmentSpec companion = companion_spec(spec);
     auto entered = Segment::enter(companion, Entry::attach_or_create, deadline, judge);
     if (!entered.ok()) return entered.error();
 
@@ -99,16 +94,25 @@ class SharedMemory {
   }
 
   // Opens an object that any program made. Read-only: the memory can be read; a stray write changes a
-  // private copy of that page only.
+  // private copy of that page only. What millrace made and no living process has open does not exist any more, as
+  // every other channel: it is removed, and not_found.
   static Result<std::unique_ptr<SharedMemory>> open(const MemorySpec& spec, os::Access access,
                                                     const os::Deadline& deadline) {
     if (auto possible = check(spec); !possible.ok()) return possible.error();
     if (!spec.place.is_name()) return open_bare(spec, access, deadline);
     std::unique_ptr<SharedMemory> self(new SharedMemory);
     self->place_ = spec.place;
+    bool used_by_strangers = false;
     for (;;) {
       auto pinned = self->pin(spec, deadline);
       if (!pinned.ok()) return pinned.error();
+      if (pinned.value() && !used_by_strangers && !self->anyone_else()) {
+        self->unpin();
+        auto reclaimed = reclaim(spec, deadline);
+        if (!reclaimed.ok()) return reclaimed.error();
+        used_by_strangers = !reclaimed.value();
+        continue;  // to what has come meanwhile, or lies there without being ours
+      }
       if (auto agreed = self->agree_on_schema(spec.schema); !agreed.ok()) return agreed.error();
       auto mapped = self->map_existing(spec, access);
       // A creator cannot replace the object between our pin and our look: it needs the lock we share.
@@ -411,8 +415,7 @@ class SharedMemory {
     auto opened = os::open_object(name(), access);
     if (!opened.ok()) {
       if (opened.error().code == Code::not_found) {
-        opened.error().message = "shared memory '" + name() +
-                                 "' does not exist (yet); create it first, or wait for its creator";
+        opened.error().message = absent(name()).message;
       }
       return os::explain_refusal(opened.error(), name(), spec.owner.value_or(::geteuid()));
     }
@@ -463,6 +466,62 @@ class SharedMemory {
     if (!facts.ok() || facts.value().size < os::page_size()) return nullptr;
     auto mapped = os::map_private(pin_fd_.get(), 0, os::page_size(), path());
     return mapped.ok() ? mapped.take() : nullptr;
+  }
+
+  static Error absent(const std::string& name) {
+    return make_error(Code::not_found,
+                      "shared memory '" + name +
+                          "' does not exist (yet); create it first, or wait for its creator",
+                      os::object_path(name));
+  }
+  // Does anybody beside us use the object that we have pinned?
+  [[nodiscard]] bool anyone_else() const noexcept {
+    return pin_lock_.held_by_other(layout::kFirstRoleByte, 0);
+  }
+  void unpin() noexcept {
+    pin_lock_ = os::FileLock();
+    pin_fd_.reset();
+  }
+  // Removes an object whose owner and openers are all dead, unless somebody comes meanwhile. False: a program that does
+  // not use millrace has it open. What another user left, only that user can remove: not_found.
+  static Result<bool> reclaim(const MemorySpec& spec, const os::Deadline& deadline) {
+    auto entered = Segment::enter(companion_spec(spec), Entry::attach_only, deadline, judge);
+    if (!entered.ok()) {
+      const Code code = entered.error().code;
+      if (code == Code::not_found) return true;
+      if (code == Code::permission || code == Code::not_ours) return absent(spec.place.title());
+      return entered.error();
+    }
+    SharedMemory left;
+    left.companion_ = entered.take();
+    left.place_ = spec.place;
+    const bool orphaned = left.companion_->orphaned();
+    const bool removed = orphaned && left.remove_unless_open();
+    MILLRACE_CRASH_POINT("memory.reclaim.removed");
+    if (removed) left.companion_->unlink();
+    left.companion_->settle();
+    return removed || !orphaned;
+  }
+  // As the sweep: under a lease, which tells of everybody who has it open. False: somebody has.
+  [[nodiscard]] bool remove_unless_open() const noexcept {
+    auto opened = os::open_object(name(), os::Access::read_write);
+    if (!opened.ok()) return true;
+    auto facts = os::inspect_object(opened.value().get(), path());
+    if (!facts.ok() || !was_made_by(record(), facts.value())) return true;
+    const os::ExclusiveLease lease(opened.value().get());  // until the name is gone
+    if (lease.state() == os::LeaseState::refused) return false;
+    os::unlink_object(name());
+    return true;
+  }
+  static SegmentSpec companion_spec(const MemorySpec& spec) {
+    SegmentSpec companion;
+    companion.kind = layout::Kind::memory;
+    companion.letter = 'm';
+    companion.place = spec.place;
+    companion.mode = spec.mode;
+    companion.keep = true;  // never reclaimed unseen: it knows which object is stale
+    companion.geometry.total_bytes = os::page_size();
+    return companion;
   }
 
   static bool companion_exists(const std::string& name) {

@@ -67,6 +67,15 @@ struct MemoryOpenerDies : MemoryOwnerDies {
   void end() override { made.reset(); }
 };
 
+// Whoever opens what a dead owner left removes it, and dies at that.
+struct MemoryReclaimerDies : MemoryOwnerDies {
+  void act() override {
+    auto found = SharedMemory::open(spec(), os::Access::read_write, soon());
+    CHILD_EXPECT(!found.ok() && found.error().code == Code::not_found);
+  }
+  void meanwhile() override { os::sleep_ns(20'000); }
+};
+
 // Whoever removes a name dies in between: it can be removed again, and made again.
 struct RemoverDies : MemoryOwnerDies {
   void begin() override {}
@@ -187,6 +196,8 @@ struct OffererDies : Scene {
 
 EVERY_DEATH(MemoryOwnerDies, "an owner of shared memory dies anywhere: the name can be made again")
 EVERY_DEATH(MemoryOpenerDies, "an opener of shared memory dies anywhere: nobody notices")
+EVERY_DEATH(MemoryReclaimerDies,
+            "whoever finds what a dead owner left dies anywhere: it does not exist")
 EVERY_DEATH(RemoverDies, "whoever removes a name dies anywhere: it can be made again")
 EVERY_DEATH(NamelessOwnerDies, "an owner of nameless memory dies anywhere: it can be used again")
 EVERY_DEATH(NamelessQueueDies, "a user of a nameless queue dies anywhere: it can be used again")

@@ -171,7 +171,9 @@ class Doorbell {
     const std::string path = doorbell_path(id);
     for (int attempt = 1;; ++attempt) {
       const std::string unfinished = unfinished_bell_path(id);
-      if (::mkfifo(unfinished.c_str(), 0600) != 0) return system_error("mkfifo", errno, unfinished);
+      if (::mkfifo(unfinished.c_str(), 0600) != 0) {
+        return object_error("mkfifo", errno, unfinished);
+      }
       auto made = open_unfinished(unfinished, trust);
       if (made.ok() && ::rename(unfinished.c_str(), path.c_str()) != 0) {
         made = system_error("rename", errno, path);

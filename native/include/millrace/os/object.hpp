@@ -73,7 +73,7 @@ inline Result<Descriptor> open_object(const std::string& object_name, Access acc
     // glibc turns EISDIR into EINVAL. The name itself is valid.
     if (errno == EISDIR || errno == EINVAL) return in_our_way(object_name, "a directory");
     if (errno == ENXIO) return in_our_way(object_name, "a FIFO, socket or device");
-    return system_error("shm_open", errno, object_path(object_name));
+    return object_error("shm_open", errno, object_path(object_name));
   }
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) {
@@ -97,7 +97,7 @@ inline Result<Descriptor> create_object(const std::string& object_name, mode_t m
   const int fd = retry_eintr([&] {
     return ::shm_open(posix_name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
   });
-  if (fd < 0) return system_error("shm_open", errno, object_path(object_name));
+  if (fd < 0) return object_error("shm_open", errno, object_path(object_name));
   return Descriptor(fd);
 }
 

@@ -55,7 +55,7 @@ class Semaphore {
                               "is a leftover",
                           path_of(spec.name));
       }
-      return system_error("sem_open", errno, path_of(spec.name));
+      return os::object_error("sem_open", errno, path_of(spec.name));
     }
     std::unique_ptr<Semaphore> self(new Semaphore(spec.name, made, true));
     MILLRACE_CRASH_POINT("semaphore.create.made");
@@ -79,7 +79,7 @@ class Semaphore {
       sem_t* opened = open_retried(posix_name, 0, spec);
       if (opened == SEM_FAILED) {
         if (errno == ENOENT) return absent(spec);
-        return system_error("sem_open", errno, path_of(spec.name));
+        return os::object_error("sem_open", errno, path_of(spec.name));
       }
       std::unique_ptr<Semaphore> self(new Semaphore(spec.name, opened, false));
       if (validated.value().still_there()) return self;
@@ -210,6 +210,7 @@ class Semaphore {
     }
   }
   static Error absent(const SemaphoreSpec& spec) {
+    if (os::place_is_missing()) return os::object_error("sem_open", ENOENT, path_of(spec.name));
     return make_error(Code::not_found,
                       "semaphore '" + spec.name +
                           "' does not exist (yet); create it first, or wait for its creator",

@@ -65,6 +65,11 @@ namespace detail {
   return directory;
 }
 
+// Are objects without a place to be in? Here they need none.
+[[nodiscard]] inline bool place_is_missing() noexcept {
+  return false;
+}
+
 // What a person passes to shm_open or reads in `lsof`: there is no file to look at.
 [[nodiscard]] inline std::string object_path(const std::string& object_name) {
   return "/" + object_name;

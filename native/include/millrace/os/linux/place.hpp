@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <string>
@@ -16,6 +17,11 @@ inline constexpr int kOpenWithoutWaiting = O_NONBLOCK;
 [[nodiscard]] inline const std::string& doorbell_directory() {
   static const std::string directory = "/dev/shm";
   return directory;
+}
+
+// Are objects without a place to be in? Chroots, and containers of some services, have no /dev/shm.
+[[nodiscard]] inline bool place_is_missing() noexcept {
+  return ::access("/dev/shm", F_OK) != 0;
 }
 
 // The file a person finds an object under, for messages.

@@ -105,7 +105,7 @@ async function bundle() {
     define: { 'import.meta.dirname': 'addon', 'import.meta.url': 'url' },
   }
   mkdirSync(`${dist}/cjs`, { recursive: true })
-  const parts = await Promise.all([
+  await Promise.all([
     build({
       ...cjs,
       stdin: sharedModule,
@@ -122,20 +122,23 @@ async function bundle() {
       plugins: [fromShared, asCommonJs],
     }),
   ])
-  // Only now: it is written over its own source, which the parts are made of.
-  parts.push(
-    await build({
-      ...common,
-      format: 'esm',
-      entryPoints: ['dist/addon/binary.js'],
-      outdir: 'dist/addon',
-      allowOverwrite: true,
-    }),
-  )
-  for (const module of new Set(parts.flatMap(({ metafile }) => Object.keys(metafile.inputs)))) {
-    if (!module.startsWith('dist/') || module === 'dist/addon/binary.js') continue
-    rmSync(`${root}${module}`)
-    rmSync(`${root}${module}.map`)
+  // Only now: it is written over its own source, which the bundles are made of.
+  await build({
+    ...common,
+    format: 'esm',
+    entryPoints: ['dist/addon/binary.js'],
+    outdir: 'dist/addon',
+    allowOverwrite: true,
+  })
+  removeModules()
+}
+
+/** What is in the bundles now, and modules of nothing but types, which are in none. */
+function removeModules() {
+  for (const file of readdirSync(dist, { recursive: true })) {
+    if (!file.endsWith('.js') || /^(?:cjs|cli)\//.test(file) || file === 'addon/binary.js') continue
+    rmSync(`${dist}/${file}`)
+    rmSync(`${dist}/${file}.map`, { force: true })
   }
 }
 

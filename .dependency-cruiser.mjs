@@ -8,7 +8,7 @@ const floors = [
   ['cli', 'dashboard'],
   ['index', 'struct.ts', 'sync.ts'],
   ['gateway', 'record'],
-  ['telemetry'],
+  ['telemetry', 'resilience'],
   ['rpc', 'topics', 'work'],
   ['engines'],
   ['net'],

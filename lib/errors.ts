@@ -90,10 +90,11 @@ export function abortedError(signal: AbortSignal): MillraceError {
   })
 }
 
-export function timeoutError(what: string, milliseconds: number): MillraceError {
+export function timeoutError(what: string, milliseconds: number, why?: string): MillraceError {
+  const message = `${what} did not happen within ${String(milliseconds)} ms`
   return new MillraceError(
     'ERR_MILLRACE_TIMEOUT',
-    `${what} did not happen within ${String(milliseconds)} ms`,
+    why === undefined ? message : `${message}; ${why}`,
   )
 }
 

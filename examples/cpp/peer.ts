@@ -64,7 +64,7 @@ async function write() {
   await writer.waitForReaders(readers)
   const header = new DataView(new ArrayBuffer(12))
   for (let i = 0; i < count; i++) {
-    const frame = await writer.loan()
+    using frame = await writer.loan()
     const sequence = writer.sequence + 1
     const byteLength = sequence % (writer.slotBytes + 1)
     const sum = add(start, fill(frame.bytes.subarray(0, byteLength), sequence))

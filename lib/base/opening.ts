@@ -1,33 +1,55 @@
 // Opening what another process creates: wait for it to appear.
 
-import { abortedError, hasCode } from '../errors.js'
+import { abortedError, hasCode, MillraceError } from '../errors.js'
 import { fairly } from './fairness.js'
 import { now, startTimer, stopTimer } from './time.js'
 
+/** How long to wait for what another process creates, and what to say when it did not come. */
+export interface Opening {
+  /** Milliseconds; 0 looks once. */
+  readonly timeout: number
+  readonly signal: AbortSignal | undefined
+  /** As in "no writer appeared on frame channel 'x'". */
+  readonly missing: string
+  /** Who brings it about, as in "start it". */
+  readonly cure: string
+}
+
 /**
- * What `open` returns, tried again while it throws `NOT_FOUND`, for up to `timeout` milliseconds. Rejects
- * with the last error, or with `ABORTED`.
+ * What `open` returns, tried again while it throws `NOT_FOUND`, for up to `timeout` milliseconds, and until `end` if
+ * that is earlier. Rejects with `NOT_FOUND` when the time is over (`cause` is what the last attempt said), or with
+ * `ABORTED`.
  */
 export async function openWhenThere<T>(
   open: () => T,
-  timeout: number,
-  signal: AbortSignal | undefined,
+  opening: Opening,
+  end = now() + opening.timeout,
 ): Promise<T> {
-  const end = now() + timeout
+  const { signal } = opening
   let nap = 1
   for (;;) {
     if (signal?.aborted) throw abortedError(signal)
     try {
       return await fairly(open())
     } catch (error) {
-      if (!isNotFound(error) || now() >= end) throw error
+      if (!isNotFound(error)) throw error
+      if (now() >= end) throw notInTime(opening, error)
     }
     await pause(Math.min(nap, end - now()), signal)
     nap = Math.min(nap * 2, 20)
   }
 }
 
-export function isNotFound(error: unknown): boolean {
+function notInTime({ missing, cure, timeout }: Opening, error: MillraceError): MillraceError {
+  const { path } = error
+  const message =
+    timeout === 0
+      ? `${missing} (yet): ${cure}, or allow time for it`
+      : `${missing} within ${String(timeout)} ms: ${cure}, or allow more time`
+  return new MillraceError('ERR_MILLRACE_NOT_FOUND', message, { path, cause: error })
+}
+
+export function isNotFound(error: unknown): error is MillraceError {
   return hasCode(error, 'ERR_MILLRACE_NOT_FOUND')
 }
 

@@ -26,6 +26,9 @@ import { now, startTimer, startTurn, stopTimer, stopTurn, type Timer } from './t
  */
 export type Attempt<T> = (thorough: boolean) => Exclude<T, undefined> | null | undefined
 
+/** What is waited for, for messages; or what makes the error of a wait that was too long. */
+export type Awaited = string | ((timeout: number) => Error)
+
 interface Waiter {
   readonly attempt: Attempt<unknown>
   /** Waits for the waiters before it that are in turn, too. */
@@ -104,11 +107,11 @@ export class WaitQueue implements Sleeper {
 
   /**
    * Resolves with the first result of `attempt` that is not `undefined`, after the waits that came
-   * earlier. `what` is for messages. `givenUp` runs when a signal or the time ends the wait, before
+   * earlier. `givenUp` runs when a signal or the time ends the wait, before
    * anything else can happen. `spins`: can what is waited for happen while this thread spins?
    */
   wait<T>(
-    what: string,
+    what: Awaited,
     attempt: Attempt<T>,
     options?: WaitOptions,
     givenUp?: () => void,
@@ -118,12 +121,12 @@ export class WaitQueue implements Sleeper {
   }
 
   /** As `wait`, but neither waits for the others nor holds them up. */
-  waitAside<T>(what: string, attempt: Attempt<T>, options?: WaitOptions): Promise<T> {
+  waitAside<T>(what: Awaited, attempt: Attempt<T>, options?: WaitOptions): Promise<T> {
     return this.#enter(what, attempt, false, options)
   }
 
   #enter<T>(
-    what: string,
+    what: Awaited,
     attempt: Attempt<T>,
     inTurn: boolean,
     options: WaitOptions = {},
@@ -168,7 +171,7 @@ export class WaitQueue implements Sleeper {
       if (end !== Infinity) {
         // Whether the loop stays alive is for #holdLoop to say.
         timer = startTimer(Math.max(end - now(), 0), () => {
-          giveUp(() => timeoutError(what, timeout))
+          giveUp(() => (typeof what === 'string' ? timeoutError(what, timeout) : what(timeout)))
         })
       }
       signal?.addEventListener('abort', onAbort, { once: true })

@@ -109,12 +109,13 @@ export const Cell = {
     ])
     const wanted = { schema: fingerprint(given), ...access(given) }
     const tuning = readTuning(given)
-    const handle = await openAt(
-      place,
-      (at) => new native.CellReader({ place: at, ...wanted }),
-      duration(given, 'timeout', 5000),
-      checkSignal(given.signal),
-    )
+    checkPlace(place)
+    const handle = await openAt(place, (at) => new native.CellReader({ place: at, ...wanted }), {
+      timeout: duration(given, 'timeout', 5000),
+      signal: checkSignal(given.signal),
+      missing: `cell '${nameOf(place)}' did not appear`,
+      cure: 'start its writer',
+    })
     return new CellReader(nameOf(place), handle, tuning)
   },
 

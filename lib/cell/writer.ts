@@ -4,6 +4,7 @@ import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeCellWriter } from '../addon/cell.js'
 import { checkOptions, flag, show } from '../base/options.js'
+import type { Bytes } from '../base/view-constructor.js'
 
 /** What can be written: bytes as they are, a string as UTF-8. */
 export type CellSource = string | ArrayBufferView
@@ -18,7 +19,7 @@ export class CellWriter {
   readonly slots: number
   readonly #native: NativeCellWriter
   /** Of the places for values, by their offset; made at first use. */
-  readonly #views = new Map<number, Uint8Array>()
+  readonly #views = new Map<number, Bytes>()
   #buffer: ArrayBuffer | undefined
   #updating = false
   #closed = false
@@ -104,7 +105,7 @@ export class CellWriter {
    *   `UNSUPPORTED_RUNTIME` (Electron: use `write`)
    */
   update(
-    fill: (bytes: Uint8Array) => number | undefined | void, // eslint-disable-line @typescript-eslint/no-invalid-void-type -- a function that returns nothing
+    fill: (bytes: Bytes) => number | undefined | void, // eslint-disable-line @typescript-eslint/no-invalid-void-type -- a function that returns nothing
     options?: { readonly copy?: boolean | undefined },
   ): number {
     const given = checkOptions(options, ['copy'])
@@ -151,7 +152,7 @@ export class CellWriter {
     this.close()
   }
 
-  #viewAt(buffer: ArrayBuffer, offset: number): Uint8Array {
+  #viewAt(buffer: ArrayBuffer, offset: number): Bytes {
     const known = this.#views.get(offset)
     if (known !== undefined) return known
     const view = new Uint8Array(buffer, offset, this.maxBytes)

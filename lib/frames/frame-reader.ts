@@ -15,6 +15,7 @@ import {
   flag,
   readMemory,
   readTuning,
+  readWait,
   wholeNumber,
   type AccessOptions,
   type ReaderMemoryOptions,
@@ -27,11 +28,12 @@ import {
   tuningNames,
   waitNames,
 } from '../base/options.js'
+import type { Bytes } from '../base/view-constructor.js'
 import { fairly } from '../base/fairness.js'
-import { block } from '../base/blocking.js'
+import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { PeerHandle } from '../base/peer-handle.js'
 import type { Attempt } from '../base/wait-queue.js'
-import { nameOf, openAt, type Place } from '../place/place.js'
+import { checkPlace, nameOf, openAt, type Place } from '../place/place.js'
 
 /**
  * What happens when this reader is too slow:
@@ -169,13 +171,15 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     }
     const tuning = readTuning(given)
     const detachOnRelease = flag(given, 'detachOnRelease')
-    const handle = await openAt(
-      place,
-      (at) => new native.FrameReader({ place: at, ...wanted }),
+    checkPlace(place)
+    const name = nameOf(place)
+    const handle = await openAt(place, (at) => new native.FrameReader({ place: at, ...wanted }), {
       timeout,
       signal,
-    )
-    return new FrameReader(nameOf(place), handle, tuning, detachOnRelease)
+      missing: `no writer appeared on frame channel '${name}'`,
+      cure: 'start it',
+    })
+    return new FrameReader(name, handle, tuning, detachOnRelease)
   }
 
   /** What became of the frames since this reader joined. */
@@ -221,10 +225,9 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
   }
 
   /** As `receive`, blocking this thread; for Workers. */
-  receiveSync(
-    options: { readonly timeout?: number; readonly spin?: number } = {},
-  ): Frame | undefined {
-    return block(this.waits, this.#what, options, this.#nextOrEnd, (spin, timeout) =>
+  receiveSync(options?: BlockingOptions): Frame | undefined {
+    const given = readBlocking(options)
+    return block(this.waits, this.#what, given, this.#nextOrEnd, (spin, timeout) =>
       this.native.wait(spin, timeout),
     )
   }
@@ -255,11 +258,12 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     options?: WaitOptions,
   ): Promise<Frame | undefined> {
     try {
+      const wait = readWait(options)
       if (!this.waits.occupied) {
         const now = look()
         if (now !== undefined) return fairly(now)
       }
-      return this.waits.wait(this.#what, lookOrEnd, options)
+      return this.waits.wait(this.#what, lookOrEnd, wait)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -343,7 +347,7 @@ class HeldFrames implements FrameOwner {
     )
   }
 
-  header(frame: Frame): Uint8Array {
+  header(frame: Frame): Bytes {
     try {
       return this.pool.header(frame.slot)
     } catch (error) {

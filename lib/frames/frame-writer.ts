@@ -1,10 +1,9 @@
 // The writing side of a frame channel.
 
-import { closedError, MillraceError } from '../errors.js'
-import { numberAt, putNumber, WriterFact } from './facts.js'
-import { LoanedFrame, PoolViews, type LoanOwner } from './frame.js'
+import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
+import type { LoanedFrame } from './frame.js'
+import { WrittenFrames } from './loans.js'
 import { native } from '../addon/native.js'
-import { Outcome } from '../addon/outcome.js'
 import type { NativeFrameWriter } from '../addon/frames.js'
 import {
   access,
@@ -15,6 +14,7 @@ import {
   flag,
   readMemory,
   readTuning,
+  readWait,
   wholeNumber,
   type AccessOptions,
   type SchemaOptions,
@@ -26,10 +26,9 @@ import {
 } from '../base/options.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
 import { fairly } from '../base/fairness.js'
-import { SpinBudget } from '../base/blocking.js'
+import { readBlocking, SpinBudget, type BlockingOptions } from '../base/blocking.js'
 import { Handle } from '../base/handle.js'
 import { now } from '../base/time.js'
-import type { WaitQueue } from '../base/wait-queue.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 
 export interface FrameWriterOptions
@@ -64,8 +63,6 @@ export interface FrameWriterOptions
   readonly memory?: MemoryOptions | undefined
 }
 
-const { wouldBlock } = Outcome
-
 const writerNames = [
   'mode',
   ...schemaNames,
@@ -90,7 +87,7 @@ const writerNames = [
  * @example
  * ```ts
  * using camera = FrameWriter.create('camera', { slotBytes: 1920 * 1080 * 4 })
- * const frame = await camera.loan()
+ * using frame = await camera.loan()
  * frame.bytes.set(image)
  * frame.publish()
  * ```
@@ -105,7 +102,6 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
   /** The newest frames that are kept for readers to come. */
   readonly history: number
   readonly #owner: WrittenFrames
-  readonly #what: string
   /** Made once, so that a wait costs no closure. */
   readonly #loan = (): LoanedFrame | undefined => this.#loanNow()
 
@@ -115,8 +111,7 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
     this.slots = handle.slots
     this.maxReaders = handle.maxReaders
     this.history = handle.history
-    this.#what = `a free slot of '${name}'`
-    this.#owner = new WrittenFrames(name, handle, this.waits)
+    this.#owner = new WrittenFrames(name, title(name), handle, this.waits)
   }
 
   /**
@@ -129,6 +124,9 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
   static create(place: Place, options: FrameWriterOptions): FrameWriter {
     const given = checkOptions(options, writerNames)
     const tuning = readTuning(given)
+    if (given.slotBytes === undefined) {
+      throw invalidArgument('slotBytes must be given: the size of the largest frame in bytes')
+    }
     const large = Number.MAX_SAFE_INTEGER
     const handle = new native.FrameWriter({
       place: checkPlace(place),
@@ -156,7 +154,7 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
     return native.unlinkChannel('f', checkName(name))
   }
 
-  /** Readers attached now. */
+  /** Readers attached now and alive. One system call for each. */
   get readers(): number {
     return this.native.readers()
   }
@@ -168,7 +166,11 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
 
   /**
    * A slot to write into, or `undefined` while a reader with policy `wait` is too far behind, or all
-   * slots are queued or held. Never blocks. Several loans may be out at once.
+   * slots are queued, held or on loan. Never blocks. Several loans may be out at once.
+   *
+   * Publish each loan, or give it back: `using frame = …` does that at the end of the block, also when the code
+   * between throws. One that is forgotten takes its slot along until it is garbage collected; then the slot comes
+   * back, with a warning of the process (`MILLRACE_LOAN_FORGOTTEN`, once).
    *
    * @throws MillraceError `CLOSED`
    */
@@ -179,30 +181,34 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
 
   /**
    * A slot to write into, waiting for one without blocking the event loop. Readers that die meanwhile
-   * give theirs back.
+   * give theirs back. Where this writer itself has all slots on loan, it waits for them to be published or
+   * discarded; after a second the process is warned (`MILLRACE_LOANS_OPEN`, once), and a `TIMEOUT` says so.
    *
-   * @throws MillraceError (as rejection) `CLOSED`, `ABORTED`, `TIMEOUT`
+   * @throws MillraceError (as rejection) `CLOSED`, `ABORTED`, `TIMEOUT`, `INVALID_ARGUMENT`
    */
   loan(options?: WaitOptions): Promise<LoanedFrame> {
     try {
+      const wait = readWait(options)
       const now = this.tryLoan()
       if (now !== undefined) return fairly(now)
-      return this.waits.wait(this.#what, this.#loan, options)
+      const loan = this.waits.wait(this.#late, this.#loan, wait)
+      return this.#owner.allOut ? this.#owner.tellWhenLong(loan) : loan
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
   /** The same, blocking this thread; for Workers. Errors are thrown; `BUSY` while `loan` calls wait. */
-  loanSync(options: { readonly timeout?: number; readonly spin?: number } = {}): LoanedFrame {
+  loanSync(options?: BlockingOptions): LoanedFrame {
+    const given = readBlocking(options)
     if (this.waits.occupied) {
       throw new MillraceError(
         'ERR_MILLRACE_BUSY',
         `frame channel '${this.name}' is busy: earlier loans are waiting; await those first`,
       )
     }
-    const timeout = duration(options, 'timeout', Infinity)
-    const spin = new SpinBudget(options)
+    const timeout = duration(given, 'timeout', Infinity)
+    const spin = new SpinBudget(given)
     const end = now() + timeout
     try {
       for (;;) {
@@ -211,12 +217,7 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
         const frame = this.tryLoan()
         if (frame !== undefined) return frame
         const left = end - now()
-        if (left <= 0) {
-          throw new MillraceError(
-            'ERR_MILLRACE_TIMEOUT',
-            `no slot of '${this.name}' became free in time; its readers hold or queue all of them`,
-          )
-        }
+        if (left <= 0) throw this.#late(timeout)
         this.native.wait(spin.left(), left)
       }
     } finally {
@@ -224,13 +225,24 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
     }
   }
 
-  /** Resolves when at least `count` readers are attached. Rejects `CLOSED`, `ABORTED`, `TIMEOUT`. */
+  /**
+   * Resolves when at least `count` readers are attached and alive; default 1, at most `maxReaders`.
+   *
+   * @throws MillraceError (as rejection) `CLOSED`, `ABORTED`, `TIMEOUT`, `INVALID_ARGUMENT`
+   */
   async waitForReaders(count = 1, options?: WaitOptions): Promise<void> {
+    const wanted = wholeNumber({ count }, 'count', 1, [0, this.maxReaders])
+    const wait = readWait(options)
     this.assertOpen()
     await this.waits.waitAside(
-      `${String(count)} readers on '${this.name}'`,
-      () => (this.readers >= count ? true : undefined),
-      options,
+      (timeout) =>
+        timeoutError(
+          `${String(wanted)} readers on '${this.name}'`,
+          timeout,
+          `there are ${String(this.readers)}: start the others, or allow more time`,
+        ),
+      () => (this.readers >= wanted ? true : undefined),
+      wait,
     )
   }
 
@@ -246,86 +258,14 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
   }
 
   #loanNow(): LoanedFrame | undefined {
-    const slot = this.#owner.takeSlot()
-    return slot < 0 ? undefined : new LoanedFrame(this.#owner, slot)
+    return this.#owner.loan()
   }
+
+  /** Why there was no slot in time. */
+  readonly #late = (timeout: number): MillraceError =>
+    timeoutError(`a free slot of '${this.name}'`, timeout, this.#owner.whoHasSlots(this.readers))
 }
 
 function title(name: string): string {
   return `the writer of frame channel '${name}'`
-}
-
-/** What the frames of one writer go through. */
-class WrittenFrames implements LoanOwner {
-  readonly pool: PoolViews
-  readonly slotBytes: number
-  readonly usedHeaders: boolean[]
-  closed = false
-  published: number
-  readonly #name: string
-  readonly #native: NativeFrameWriter
-  readonly #facts: Int32Array
-  readonly #waits: WaitQueue
-  #buffer: ArrayBuffer | undefined
-
-  constructor(name: string, handle: NativeFrameWriter, waits: WaitQueue) {
-    this.#name = name
-    this.#native = handle
-    this.#facts = handle.facts
-    this.#waits = waits
-    this.pool = new PoolViews(handle, () => (this.#buffer ??= handle.buffer()))
-    this.slotBytes = handle.slotBytes
-    this.usedHeaders = new Array<boolean>(handle.slots).fill(true)
-    this.published = numberAt(handle.facts, WriterFact.sequence)
-  }
-
-  /** A slot, or a number below zero if there is none now. Publishing the last frame has often loaned it already. */
-  takeSlot(): number {
-    const next = this.#facts[WriterFact.next]!
-    if (next >= 0) {
-      this.#facts[WriterFact.next] = wouldBlock
-      return next
-    }
-    const slot = this.#native.tryLoan()
-    if (slot < 0 && slot !== wouldBlock) throw closedError(title(this.#name))
-    return slot
-  }
-
-  publish(slot: number, length: number, timestamp: bigint | undefined): number {
-    const facts = this.#facts
-    facts[WriterFact.slot] = slot
-    putNumber(facts, WriterFact.length, length)
-    if (timestamp === undefined) this.#native.publish()
-    else this.#native.publishAt(timestamp)
-    const sequence = numberAt(facts, WriterFact.sequence)
-    if (sequence < 0) throw closedError(title(this.#name))
-    this.published = sequence
-    if (this.#waits.occupied) this.#waits.lookAgain() // with no reader to take it, the slot is free again
-    return sequence
-  }
-
-  discard(slot: number): void {
-    if (this.closed) return
-    this.#native.discard(slot)
-    this.#waits.lookAgain()
-  }
-
-  copyIn(slot: number, offset: number, source: ArrayBufferView): void {
-    if (this.#native.write(slot, offset, source) >= 0) return
-    throw new MillraceError(
-      'ERR_MILLRACE_TOO_LARGE',
-      `the bytes at offset ${String(offset)} are not within the ${String(this.slotBytes)} ` +
-        'bytes of a slot',
-    )
-  }
-
-  copyHeader(slot: number, header: Uint8Array): void {
-    if (this.#native.writeHeader(slot, header) < 0) throw closedError(title(this.#name))
-  }
-
-  close(): void {
-    this.closed = true
-    this.#facts[WriterFact.next] = wouldBlock // a loan made ahead is void, too
-    this.#buffer = undefined
-  }
 }

@@ -2,8 +2,9 @@
 // released. Both lie in the pool; after publish, discard or release they refuse use.
 
 import { invalidArgument, MillraceError } from '../errors.js'
+import { checkFunction, checkOptions, show } from '../base/options.js'
 import { numberAt, ReaderFact } from './facts.js'
-import type { ViewConstructor } from '../base/view-constructor.js'
+import type { Bytes, ViewConstructor } from '../base/view-constructor.js'
 
 /** Bytes of the header every frame has for the user's own facts (format, width, …). */
 export const userHeaderBytes = 64
@@ -15,7 +16,7 @@ export class PoolViews {
   readonly #payloadOffset: number
   readonly #stride: number
   readonly #slotBytes: number
-  readonly #slots: (Uint8Array | undefined)[]
+  readonly #slots: (Bytes | undefined)[]
 
   constructor(
     geometry: {
@@ -42,7 +43,7 @@ export class PoolViews {
   }
 
   /** The first bytes of the slot, by default all; the same view as long as the same length is asked for. */
-  slot(slot: number, length = this.#slotBytes): Uint8Array {
+  slot(slot: number, length = this.#slotBytes): Bytes {
     const known = this.#slots[slot]
     if (known?.length === length) return known
     const made = new Uint8Array(this.#buffer(), this.offset(slot), length)
@@ -50,7 +51,7 @@ export class PoolViews {
     return made
   }
 
-  header(slot: number): Uint8Array {
+  header(slot: number): Bytes {
     return new Uint8Array(this.#buffer(), userHeaderBytes * slot, userHeaderBytes)
   }
 }
@@ -64,6 +65,7 @@ export function viewOf<T>(
   byteOffset: number,
   length: number | undefined,
 ): T {
+  checkFunction('what a view is made of', constructor)
   const unit = (constructor as { BYTES_PER_ELEMENT?: number }).BYTES_PER_ELEMENT ?? 1
   const elements = length ?? Math.floor((size - byteOffset) / unit)
   if (
@@ -78,7 +80,37 @@ export function viewOf<T>(
         `${String(size)} bytes of the frame`,
     )
   }
+  if ((start + byteOffset) % unit !== 0) {
+    throw invalidArgument(
+      `elements of ${String(unit)} bytes cannot lie at offset ${String(byteOffset)}: use a multiple of ${String(unit)}`,
+    )
+  }
   return new constructor(buffer, start + byteOffset, elements)
+}
+
+/**
+ * @internal Refuses what is no view of bytes, and a view whose memory is gone: transferred away, or cut off by a resize. Of
+ * these some throw when they are asked for their length, and others say that it is zero.
+ */
+export function checkView(name: string, value: unknown): asserts value is ArrayBufferView {
+  if (!ArrayBuffer.isView(value)) {
+    throw invalidArgument(
+      `${name} must be a Buffer, a typed array or a DataView, not ${show(value)}`,
+    )
+  }
+  try {
+    // Asking for an element throws if there is no memory.
+    if (value.byteLength === 0 && !('getInt8' in value)) Uint8Array.prototype.at.call(value, 0)
+  } catch {
+    throw invalidArgument(
+      `the memory of ${name} is gone: its ArrayBuffer was transferred, or made smaller`,
+    )
+  }
+}
+
+function checkOffset(byteOffset: unknown): void {
+  if (Number.isInteger(byteOffset) && (byteOffset as number) >= 0) return
+  throw invalidArgument(`byteOffset must be a whole number of bytes, not ${show(byteOffset)}`)
 }
 
 /** @internal */
@@ -99,14 +131,16 @@ export interface PublishOptions {
   readonly header?: Uint8Array | undefined
 }
 
+const publishNames = ['byteLength', 'timestamp', 'header'] as const
+
 /** @internal What a loan needs from its writer. */
 export interface LoanOwner {
   readonly pool: PoolViews
   readonly slotBytes: number
   /** Loans are void then. */
   readonly closed: boolean
-  publish(slot: number, length: number, timestamp: bigint | undefined): number
-  discard(slot: number): void
+  publish(loan: LoanedFrame, length: number, timestamp: bigint | undefined): number
+  discard(loan: LoanedFrame): void
   copyIn(slot: number, offset: number, source: ArrayBufferView): void
   copyHeader(slot: number, header: Uint8Array): void
   /** Whether anything was ever put into this slot's header. */
@@ -115,14 +149,15 @@ export interface LoanOwner {
 
 /** A slot to be filled, from `FrameWriter.loan`. Use it until `publish` or `discard`. */
 export class LoanedFrame {
+  /** @internal */
+  readonly slot: number
   readonly #owner: LoanOwner
-  readonly #slot: number
   #state: 'loaned' | 'published' | 'discarded' = 'loaned'
 
   /** @internal */
   constructor(owner: LoanOwner, slot: number) {
     this.#owner = owner
-    this.#slot = slot
+    this.slot = slot
     if (owner.usedHeaders[slot] === true) {
       owner.copyHeader(slot, emptyHeader)
       owner.usedHeaders[slot] = false
@@ -130,16 +165,16 @@ export class LoanedFrame {
   }
 
   /** The slot's memory: write the frame here. 64-byte aligned. */
-  get bytes(): Uint8Array {
+  get bytes(): Bytes {
     this.#assertLoaned()
-    return this.#owner.pool.slot(this.#slot)
+    return this.#owner.pool.slot(this.slot)
   }
 
   /** 64 bytes for the user's own facts; zero at first. */
-  get header(): Uint8Array {
+  get header(): Bytes {
     this.#assertLoaned()
-    this.#owner.usedHeaders[this.#slot] = true
-    return this.#owner.pool.header(this.#slot)
+    this.#owner.usedHeaders[this.slot] = true
+    return this.#owner.pool.header(this.slot)
   }
 
   /** Bytes that fit. */
@@ -151,14 +186,16 @@ export class LoanedFrame {
   view<T>(constructor: ViewConstructor<T>, byteOffset = 0, length?: number): T {
     this.#assertLoaned()
     const { pool, slotBytes } = this.#owner
-    const start = pool.offset(this.#slot)
+    const start = pool.offset(this.slot)
     return viewOf(constructor, pool.buffer, start, slotBytes, byteOffset, length)
   }
 
   /** Copies `source` into the slot at `byteOffset`. Works in every runtime. */
   write(source: ArrayBufferView, byteOffset = 0): void {
     this.#assertLoaned()
-    this.#owner.copyIn(this.#slot, byteOffset, source)
+    checkView('source', source)
+    checkOffset(byteOffset)
+    this.#owner.copyIn(this.slot, byteOffset, source)
   }
 
   /**
@@ -171,7 +208,7 @@ export class LoanedFrame {
     this.#assertLoaned()
     const sequence =
       options === undefined
-        ? this.#owner.publish(this.#slot, this.#owner.slotBytes, undefined)
+        ? this.#owner.publish(this, this.#owner.slotBytes, undefined)
         : this.#publishWith(options)
     this.#state = 'published'
     return sequence
@@ -181,7 +218,7 @@ export class LoanedFrame {
   discard(): void {
     if (this.#state !== 'loaned') return
     this.#state = 'discarded'
-    this.#owner.discard(this.#slot)
+    this.#owner.discard(this)
   }
 
   /** What `using` calls at the end of its block: `discard()`. */
@@ -189,7 +226,9 @@ export class LoanedFrame {
     this.discard()
   }
 
-  #publishWith({ byteLength = this.#owner.slotBytes, header, timestamp }: PublishOptions): number {
+  #publishWith(options: PublishOptions): number {
+    const given = checkOptions(options, publishNames)
+    const { byteLength = this.#owner.slotBytes, header, timestamp } = given
     if (!Number.isInteger(byteLength) || byteLength < 0 || byteLength > this.#owner.slotBytes) {
       throw new MillraceError(
         'ERR_MILLRACE_TOO_LARGE',
@@ -201,13 +240,14 @@ export class LoanedFrame {
       throw invalidArgument('timestamp must be a bigint of nanoseconds, as monotonicNow() gives it')
     }
     if (header !== undefined) {
-      if (header.length > userHeaderBytes) {
+      checkView('header', header)
+      if (header.byteLength > userHeaderBytes) {
         throw invalidArgument(`header must have at most ${String(userHeaderBytes)} bytes`)
       }
-      this.#owner.usedHeaders[this.#slot] = true
-      this.#owner.copyHeader(this.#slot, header)
+      this.#owner.usedHeaders[this.slot] = true
+      this.#owner.copyHeader(this.slot, header)
     }
-    return this.#owner.publish(this.#slot, byteLength, timestamp)
+    return this.#owner.publish(this, byteLength, timestamp)
   }
 
   #assertLoaned(): void {
@@ -224,7 +264,7 @@ export interface FrameOwner {
   readonly closed: boolean
   release(frame: Frame): void
   copyOut(frame: Frame, offset: number, target: ArrayBufferView): void
-  header(frame: Frame): Uint8Array
+  header(frame: Frame): Bytes
   /** A buffer for this slot alone, to be detached on release; only in debug mode. */
   ownBuffer(slot: number): ArrayBuffer | undefined
 }
@@ -280,14 +320,14 @@ export class Frame {
    *
    * @throws MillraceError `RELEASED`, `CLOSED`, `UNSUPPORTED_RUNTIME` (Electron: use `copyTo`)
    */
-  get bytes(): Uint8Array {
+  get bytes(): Bytes {
     this.#assertHeld()
     if (this.#own !== undefined) return new Uint8Array(this.#own, 0, this.byteLength)
     return this.#owner.pool.slot(this.slot, this.byteLength)
   }
 
   /** The 64 bytes of the user's own facts; a copy where memory cannot be borrowed (Electron). */
-  get header(): Uint8Array {
+  get header(): Bytes {
     this.#assertHeld()
     return this.#owner.header(this)
   }
@@ -303,6 +343,8 @@ export class Frame {
   /** Copies from the frame at `byteOffset` into `target`; returns `target`. Works in every runtime. */
   copyTo<T extends ArrayBufferView>(target: T, byteOffset = 0): T {
     this.#assertHeld()
+    checkView('target', target)
+    checkOffset(byteOffset)
     this.#owner.copyOut(this, byteOffset, target)
     return target
   }

@@ -220,8 +220,13 @@ async function receiveOnce(
       new native.SegmentReceipt(wanted, () => {
         look()
       }),
-    end - now(),
-    signal,
+    {
+      timeout,
+      signal,
+      missing: `nobody offered segments at '${wanted.path}'`,
+      cure: 'start the process that offers them',
+    },
+    end,
   )
   let timer: Timer | undefined
   let onAbort: (() => void) | undefined

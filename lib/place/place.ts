@@ -1,7 +1,7 @@
 // Where channels and shared memory live, as every factory takes it.
 
 import type { NativePlace } from '../addon/place.js'
-import { openWhenThere } from '../base/opening.js'
+import { openWhenThere, type Opening } from '../base/opening.js'
 import { checkName } from '../base/options.js'
 import { MappedFile } from './mapped-file.js'
 import { NamelessSegment } from './nameless-segment.js'
@@ -29,22 +29,21 @@ export function nameOf(place: Place): string {
 }
 
 /**
- * What `open` returns, tried again while it throws `NOT_FOUND`, for up to `timeout` milliseconds. A nameless segment may be
- * closed meanwhile.
+ * What `open` returns, tried again while it throws `NOT_FOUND`; see `openWhenThere`. A nameless segment may be closed
+ * meanwhile.
  */
 export async function openAt<T>(
   place: Place,
   open: (place: NativePlace) => T,
-  timeout: number,
-  signal: AbortSignal | undefined,
+  opening: Opening,
 ): Promise<T> {
   if (!(place instanceof NamelessSegment)) {
     const found = checkPlace(place)
-    return await openWhenThere(() => open(found), timeout, signal)
+    return await openWhenThere(() => open(found), opening)
   }
   const own = NamelessSegment.fromFd(place.fd)
   try {
-    return await openWhenThere(() => open(own.fd), timeout, signal)
+    return await openWhenThere(() => open(own.fd), opening)
   } finally {
     own.close()
   }

@@ -49,6 +49,26 @@ async function publishIn(other: Actor, count: number): Promise<void> {
   }, count)
 }
 
+test.serial('a reader that was killed counts for nobody', async (t) => {
+  const name = uniqueName(t)
+  using writer = FrameWriter.create(name, { slotBytes: 8 })
+  const [first, second] = [await readerIn(t, name), await readerIn(t, name)]
+  await within(5000, writer.waitForReaders(2))
+  t.is(writer.readers, 2)
+  await first.kill()
+  t.is(writer.readers, 1)
+  const late = {
+    code: 'ERR_MILLRACE_TIMEOUT',
+    message: /2 readers on .* within 30 ms; there are 1/u,
+  }
+  await t.throwsAsync(writer.waitForReaders(2, { timeout: 30 }), late)
+  const waiting = within(10_000, writer.waitForReaders(2))
+  using _third = await FrameReader.open(name)
+  await waiting
+  await second.kill()
+  t.is(writer.readers, 1)
+})
+
 test.serial('the place of a killed reader is free again', async (t) => {
   const name = uniqueName(t)
   using writer = FrameWriter.create(name, { slotBytes: 8, maxReaders: 1 })

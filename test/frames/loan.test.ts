@@ -237,7 +237,7 @@ test('write copies into the slot, and refuses what would not fit', async (t) => 
   loan.write(new DataView(Uint8Array.of(9, 8, 7).buffer, 1, 2), 6)
   t.throws(() => loan.write(new Uint8Array(9)), tooLarge)
   t.throws(() => loan.write(new Uint8Array(2), 7), tooLarge)
-  t.throws(() => loan.write(new Uint8Array(1), -1), tooLarge)
+  t.throws(() => loan.write(new Uint8Array(1), -1), invalid)
   t.throws(() => loan.write(new Uint8Array(1), 2 ** 53), tooLarge)
   loan.publish()
   using frame = reader.tryReceive()!

@@ -39,7 +39,7 @@ test('open gives up after its timeout', async (t) => {
   const start = performance.now()
   await t.throwsAsync(FrameReader.open(name, { timeout: 50 }), {
     ...notFound,
-    message: RegExp(name),
+    message: `no writer appeared on frame channel '${name}' within 50 ms: start it, or allow more time`,
   })
   t.true(performance.now() - start >= 49)
   await t.throwsAsync(FrameReader.open(name, { timeout: 0 }), notFound)
@@ -51,7 +51,10 @@ test('a channel whose writer has closed is as if there were none', async (t) => 
   const writer = FrameWriter.create(name, { slotBytes: 8 })
   using _reader = await FrameReader.open(name)
   writer.close()
-  await t.throwsAsync(FrameReader.open(name, { timeout: 0 }), { ...notFound, message: /no writer/ })
+  await t.throwsAsync(FrameReader.open(name, { timeout: 0 }), {
+    ...notFound,
+    message: /no writer appeared .* \(yet\): start it/u,
+  })
 })
 
 test('open ends with its signal', async (t) => {
@@ -138,6 +141,24 @@ test('a place for a reader is free again when its reader closes', async (t) => {
   await t.throwsAsync(FrameReader.open(name), noLane)
   writer.tryLoan()!.publish()
   t.is(third.tryReceive()!.sequence, 1)
+})
+
+test('whoever finds all places taken is told to make more, as long as there can be more', async (t) => {
+  const name = uniqueName(t)
+  const fill = async (maxReaders: number): Promise<string> => {
+    using _writer = FrameWriter.create(name, { slotBytes: 8, maxReaders })
+    const readers: FrameReader[] = []
+    try {
+      for (let i = 0; i < maxReaders; i++) readers.push(await FrameReader.open(name))
+      return (await t.throwsAsync(FrameReader.open(name), { code: 'ERR_MILLRACE_NO_LANE' })).message
+    } finally {
+      for (const reader of readers) reader.close()
+    }
+  }
+  t.regex(await fill(2), /larger maxReaders/u)
+  const most = await fill(62)
+  t.regex(most, /all 62 reader places/u)
+  t.notRegex(most, /larger/u)
 })
 
 test('a reader gets nothing that was meant for its predecessor on the same place', async (t) => {

@@ -297,8 +297,9 @@ test('a pending receive ends with its timeout, its signal, or the close of the r
   reader.close()
   await within(5000, evicted)
   await t.throwsAsync(reader.receive({ signal: AbortSignal.abort() }), {
-    code: 'ERR_MILLRACE_CLOSED',
+    code: 'ERR_MILLRACE_ABORTED',
   })
+  await t.throwsAsync(reader.receive(), { code: 'ERR_MILLRACE_CLOSED' })
 })
 
 test('pending receives are served in the order they came', async (t) => {

@@ -385,10 +385,12 @@ class FrameReader {
       if (!segment_.try_role_lock(role_index)) continue;
       return lane;  // claim() takes the same byte again, which is ours by now
     }
+    const std::string cure = plan.readers < layout::kMaxReaders
+                                 ? "close some, or create the channel with a larger maxReaders"
+                                 : "close some; there cannot be more on one channel";
     return make_error(Code::no_lane,
                       "all " + std::to_string(plan.readers) + " reader places of '" +
-                          segment_.name() +
-                          "' are taken; create the channel with a larger `readers`",
+                          segment_.name() + "' are taken: " + cure,
                       segment_.path());
   }
 

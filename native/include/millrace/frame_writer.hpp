@@ -216,11 +216,17 @@ class FrameWriter {
     return reaped != 0;
   }
 
-  // Readers attached at the moment.
+  // Readers attached and alive at the moment. The lane of one that was killed stays active until somebody needs it; its
+  // role does not stay held. One system call a reader.
   [[nodiscard]] std::uint32_t readers() const noexcept {
-    return static_cast<std::uint32_t>(
-        std::popcount(channel_.control().lanes.active.load(std::memory_order_relaxed) &
-                      channel_.lane_bits() & ~banned_));
+    std::uint32_t living = 0;
+    // relaxed: only a count; whoever joins or leaves meanwhile may be in it or not.
+    const std::uint64_t active = channel_.control().lanes.active.load(std::memory_order_relaxed) &
+                                 channel_.lane_bits() & ~banned_;
+    detail::for_each_bit(active, [&](std::uint32_t lane) {
+      if (segment_.role_held(detail::FrameChannel::role_of_lane(lane))) ++living;
+    });
+    return living;
   }
   // Calls each(doorbell) for every attached reader: whose death a waiting writer wants to hear of.
   template <typename Each>

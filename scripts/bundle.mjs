@@ -8,6 +8,7 @@
 //   dist/<entry>.js        an ES module that hands on the names of the code above, so that a process has
 //                          one library, however it was loaded
 //   dist/addon/binary.js   for its test; dist/cli is the compiler's own
+//   dist/demo/             the demonstration, with what it needs beside this package and the licences of that
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -43,6 +44,17 @@ const fromShared = {
   },
 }
 
+/** The demonstration shares the command's words for numbers and usage, where they lie in the package. */
+const fromCommand = {
+  name: 'from-command',
+  setup({ onResolve }) {
+    onResolve({ filter: /^#lib\// }, ({ path }) => ({
+      path: path.replace('#lib/', '../'),
+      external: true,
+    }))
+  },
+}
+
 /**
  * ES modules as CommonJS. The bundler's own way of writing that exports a getter for each name: they cost a process half
  * a millisecond to make, and each use of one as much as sending a small message.
@@ -68,6 +80,7 @@ const names = await exportedNames()
 await bundle()
 for (const entry of entries) writeFileSync(`${dist}/${entry}.js`, handOn(entry, names[entry]))
 copyDeclarations()
+await bundleDemo()
 dropMapsOf('cli', /\.(?:js|d\.ts)$/)
 for (const folder of ['addon', 'base']) dropMapsOf(folder, /\.d\.ts$/)
 
@@ -140,6 +153,37 @@ function removeModules() {
     rmSync(`${dist}/${file}`)
     rmSync(`${dist}/${file}.map`, { force: true })
   }
+}
+
+/** What the demonstration takes from others goes into its own files, so that nobody has to install it. */
+async function bundleDemo() {
+  const { metafile } = await build({
+    ...common,
+    packages: 'bundle',
+    external: ['millrace'],
+    plugins: [fromCommand],
+    format: 'esm',
+    splitting: true,
+    sourcemap: false,
+    minifyWhitespace: true,
+    lineLimit: 120,
+    legalComments: 'none',
+    entryPoints: ['demo/command.ts', 'demo/actor.ts'],
+    outdir: 'dist/demo',
+  })
+  const licences = packagesIn(Object.keys(metafile.inputs)).map((name) => {
+    const folder = `${root}node_modules/${name}`
+    const { version, license } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'))
+    const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry))
+    return `${name} ${version}, ${license}\n\n${readFileSync(`${folder}/${file}`, 'utf8').trim()}\n`
+  })
+  writeFileSync(`${dist}/demo/LICENSES.txt`, licences.join('\n\n'))
+}
+
+/** The packages whose files were bundled. */
+function packagesIn(files) {
+  const names = files.map((file) => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1])
+  return [...new Set(names.filter((name) => name !== undefined))].sort()
 }
 
 /** Statement by statement, each as long as it was: the columns of the source maps stay right. */

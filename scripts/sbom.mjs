@@ -11,6 +11,9 @@ import { pathToFileURL } from 'node:url'
 import process from 'node:process'
 import { prebuilds, root } from './tarball.mjs'
 
+/** Packages whose code is in dist/demo, with those that they need. */
+export const bundled = ['fast-png']
+
 /** The bill for what lies in `directory`. */
 export function billOfMaterials(directory, lockDirectory = directory) {
   const read = (path) => JSON.parse(readFileSync(path, 'utf8'))
@@ -18,7 +21,7 @@ export function billOfMaterials(directory, lockDirectory = directory) {
     join(directory, 'package.json'),
   )
   const { packages } = read(join(lockDirectory, 'package-lock.json'))
-  const installed = withDependencies(Object.keys(dependencies), packages)
+  const installed = withDependencies([...Object.keys(dependencies), ...bundled], packages)
   const binaries = prebuilds.filter((file) => existsSync(join(directory, file)))
 
   const self = `${name}@${version}`
@@ -56,7 +59,7 @@ export function billOfMaterials(directory, lockDirectory = directory) {
   return { serialNumber: serialNumberOf(bill), ...bill }
 }
 
-/** What is installed with the package, by name, each with its entry in the lock file. */
+/** What is installed with the package or part of it, by name, each with its entry in the lock file. */
 function withDependencies(names, packages) {
   const found = new Map()
   const queue = [...names]

@@ -8,12 +8,18 @@ import { help, parseGlobal, type Command } from './usage.js'
 import { version } from './version.js'
 
 const commands: Record<string, () => Promise<Command>> = {
-  demo: async () => (await import('./demo/command.js')).demo,
+  demo: loadDemo,
   send: async () => (await import('./send.js')).send,
   recv: async () => (await import('./recv.js')).recv,
   ls: async () => (await import('./ls.js')).ls,
   sweep: async () => (await import('./sweep.js')).sweep,
   build: async () => (await import('./build.js')).build,
+}
+
+/** The demonstration is no part of the library: it stands in dist/demo, a user of the library like any other. */
+async function loadDemo(): Promise<Command> {
+  const { href } = new URL('../demo/command.js', import.meta.url)
+  return ((await import(href)) as { readonly demo: Command }).demo
 }
 
 await runCommand(async (signal) => {

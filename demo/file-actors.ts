@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
-import { monotonicNow } from '../../index.js'
+import { monotonicNow } from 'millrace'
 import type { FileTask, Outcome, PacedFileTask } from './roles.js'
 import type { Stage } from './stage.js'
 import { chunkBytes, openChunkInlet, openChunkOutlet } from './transports.js'

@@ -1,8 +1,8 @@
 // Job (b): a film from one process to two.
 
-import { formatBytes, formatNanoseconds } from '../quantities.js'
+import { formatBytes, formatNanoseconds } from '#lib/cli/quantities.js'
 import { bytesPerSecond } from './file-job.js'
-import { frameBytes } from './frame-size.js'
+import { frameBytes } from './test-card.js'
 import { percentiles } from './latencies.js'
 import type { FrameTask, Outcome, Transport } from './roles.js'
 import type { Show } from './show.js'

@@ -1,6 +1,6 @@
 // One line per run: a moving bar on a terminal, a plain line at the end elsewhere.
 
-import { formatBytes } from '../quantities.js'
+import { formatBytes } from '#lib/cli/quantities.js'
 
 const barCells = 24
 const clearLine = '\r\u001b[K'

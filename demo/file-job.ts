@@ -1,6 +1,6 @@
 // Job (a): a file from one process to another.
 
-import { formatBytes, formatNanoseconds } from '../quantities.js'
+import { formatBytes, formatNanoseconds } from '#lib/cli/quantities.js'
 import { assertSameFile } from './digest-check.js'
 import { percentiles } from './latencies.js'
 import type { Outcome, Transport } from './roles.js'

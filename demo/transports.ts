@@ -1,7 +1,7 @@
 // Chooses the implementation of a transport by its name.
 
 import { openEveryFrame, openFrameOutlet, openNewestFrame } from './frame-transport.js'
-import { frameBytes } from './frame-size.js'
+import { frameBytes } from './test-card.js'
 import { openQueueInlet, openQueueOutlet } from './queue-transport.js'
 import type { Task } from './roles.js'
 import { openSocketInlet, openSocketOutlet } from './socket-transport.js'

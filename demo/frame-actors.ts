@@ -2,25 +2,24 @@
 
 import { writeFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
-import { monotonicNow } from '../../index.js'
+import { monotonicNow } from 'millrace'
 import { ContactSheet } from './contact-sheet.js'
 import { FrameCheck } from './frame-check.js'
-import { frameBytes } from './frame-size.js'
 import type { FrameTask, Outcome } from './roles.js'
-import { Scene } from './scene.js'
 import type { Stage } from './stage.js'
+import { drawTestCard, frameBytes, rehearse } from './test-card.js'
 import { openPictureInlet, openPictureOutlet, viewEveryMs } from './transports.js'
 
 /** Draws each frame where it is sent from: a slot of the channel, or a buffer for the socket. */
 export async function writeFrames(task: FrameTask, stage: Stage): Promise<Outcome> {
-  const scene = new Scene(task.frames).rehearse()
+  rehearse()
   const outlet = stage.keep(await openPictureOutlet(task))
   const start = performance.now()
   const at = Number(monotonicNow())
   for (let number = 1; number <= task.frames; number++) {
     const room = await outlet.room(frameBytes)
     const { buffer, byteOffset } = room.bytes
-    scene.draw(new Uint32Array(buffer, byteOffset, frameBytes / 4), number)
+    drawTestCard(new Uint32Array(buffer, byteOffset, frameBytes / 4), number)
     const early = start + number * task.everyMs - performance.now()
     if (task.everyMs > 0 && early > 0) await pause(early)
     room.send(frameBytes)
@@ -76,10 +75,8 @@ export async function viewFrames(task: FrameTask, stage: Stage): Promise<Outcome
 }
 
 /** A paced run measures latency: drawing would be measured, too, if it kept the reader from its next. */
-function newCheck({ frames, everyMs }: FrameTask): FrameCheck | undefined {
+function newCheck({ everyMs }: FrameTask): FrameCheck | undefined {
   if (everyMs > 0) return undefined
-  const scene = new Scene(frames).rehearse()
-  return new FrameCheck((pixels, number) => {
-    scene.draw(pixels, number)
-  })
+  rehearse()
+  return new FrameCheck(drawTestCard)
 }

@@ -1,6 +1,6 @@
 // The reader's judgement of frames: the right one, in the right order, and every byte as it must be.
 
-import { frameBytes } from './frame-size.js'
+import { frameBytes } from './test-card.js'
 
 /** Draws frame `number` over `pixels`. */
 export type Draw = (pixels: Uint32Array, number: number) => void

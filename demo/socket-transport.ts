@@ -5,7 +5,7 @@
 
 import { createServer, connect, type Server, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { monotonicNow } from '../../index.js'
+import { monotonicNow } from 'millrace'
 import type { Inlet, Outlet, Room, Take } from './transport.js'
 
 const headerBytes = 16

@@ -1,7 +1,7 @@
 // Frames through a frame channel, drawn and read where they lie in shared memory.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { FrameReader, FrameWriter, monotonicNow } from '../../index.js'
+import { FrameReader, FrameWriter, monotonicNow } from 'millrace'
 import type { Inlet, Outlet, Room } from './transport.js'
 
 const openTimeout = 30_000

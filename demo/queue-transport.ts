@@ -1,6 +1,6 @@
 // Messages through an SpscQueue, written and read where they lie in shared memory.
 
-import { monotonicNow, SpscQueue } from '../../index.js'
+import { monotonicNow, SpscQueue } from 'millrace'
 import type { Inlet, Outlet, Room, Take } from './transport.js'
 
 const stampBytes = 8

@@ -4,7 +4,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { FrameWriter, SpscQueue } from '../../index.js'
+import { FrameWriter, SpscQueue } from 'millrace'
 import { run } from './company.js'
 import { ProgressLine } from './progress.js'
 import type { Outcome, Task, Transport } from './roles.js'

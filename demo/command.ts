@@ -2,8 +2,8 @@
 
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { formatBytes, formatNanoseconds, parseCount } from '../quantities.js'
-import { parseCommand, UsageError } from '../usage.js'
+import { formatBytes, formatNanoseconds, parseCount } from '#lib/cli/quantities.js'
+import { parseCommand, UsageError } from '#lib/cli/usage.js'
 import { pacedFileWords, runFileJob, type FileToSend } from './file-job.js'
 import { pacedFrames, pacedFrameWords, runFrameJob } from './frame-job.js'
 import { Show } from './show.js'

@@ -29,6 +29,8 @@
 #include <millrace/os/nameless.hpp>
 #include <millrace/place.hpp>
 
+#include "../testing/random.hpp"
+
 namespace millrace::fuzz {
 
 inline void insist(bool holds, const char* what) noexcept {
@@ -120,17 +122,11 @@ class Liar {
           put(at_++, byte);
     }
   }
-  // The same from a generator: Vigna, splitmix64.
-  void lie(std::uint64_t& state) {
-    const auto next = [&state] {
-      std::uint64_t z = (state += 0x9e3779b97f4a7c15ULL);
-      z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-      z = (z ^ (z >> 27U)) * 0x94d049bb133111ebULL;
-      return z ^ (z >> 31U);
-    };
+  // The same from a generator.
+  void lie(testing::Random& random) {
     std::array<std::uint8_t, 32> story{};
     for (std::size_t i = 0; i < story.size(); i += 8) {
-      const std::uint64_t word = next();
+      const std::uint64_t word = random.next();
       std::memcpy(story.data() + i, &word, sizeof word);
     }
     Input input(story.data(), story.size());
@@ -217,10 +213,10 @@ class Storm {
  public:
   Storm(Liar& liar, std::uint64_t seed)
       : thread_([this, &liar, seed] {
-          std::uint64_t state = seed;
+          testing::Random random(seed);
           while (!over_.load(std::memory_order_relaxed)) {
             for (int i = 0; i < 16; ++i)
-              liar.lie(state);
+              liar.lie(random);
             std::this_thread::yield();
           }
         }) {}

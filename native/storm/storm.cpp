@@ -31,6 +31,7 @@
 #include <utility>
 #include <vector>
 
+#include "../testing/random.hpp"
 #include "millrace/cell.hpp"
 #include "millrace/frame_reader.hpp"
 #include "millrace/frame_writer.hpp"
@@ -69,21 +70,7 @@ struct Arena {
   std::array<std::uint64_t, kMostBells> bells;
 };
 
-// Source: Vigna, splitmix64.
-class Random {
- public:
-  explicit Random(std::uint64_t seed) noexcept : state_(seed) {}
-  std::uint64_t below(std::uint64_t bound) noexcept {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
-    z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27U)) * 0x94d049bb133111ebULL;
-    return (z ^ (z >> 31U)) % bound;
-  }
-  bool chance(std::uint64_t percent) noexcept { return below(100) < percent; }
-
- private:
-  std::uint64_t state_;
-};
+using testing::Random;
 
 struct Storm {
   Arena* arena = nullptr;

@@ -32,6 +32,7 @@
 #include <millrace/os/clock.hpp>
 #include <millrace/os/doorbell.hpp>
 #include <millrace/os/place.hpp>
+#include "../testing/random.hpp"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define MILLRACE_SANITIZED 1
@@ -64,21 +65,7 @@ template <typename Condition>
   return true;
 }
 
-// A small generator with a fixed seed, so that a failure can be repeated.
-class Random {
- public:
-  explicit Random(std::uint64_t seed) noexcept : state_(seed) {}
-  // 0 to bound - 1. Source: Vigna, splitmix64.
-  std::uint64_t below(std::uint64_t bound) noexcept {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
-    z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27U)) * 0x94d049bb133111ebULL;
-    return (z ^ (z >> 31U)) % bound;
-  }
-
- private:
-  std::uint64_t state_;
-};
+using testing::Random;
 
 // A zeroed T that this process and its children see.
 template <typename T>

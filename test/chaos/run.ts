@@ -6,7 +6,7 @@ import { expect, type Arena } from './arena.js'
 import { NativeVictims, type Death } from './native-victims.js'
 import { NodeVictims } from './node-victims.js'
 import type { Plan } from './plan.js'
-import { Random } from './random.js'
+import { Random } from '../support/random.js'
 import { holdings, Tally, type Holdings, type KindReport } from './tally.js'
 
 /** Doorbells of peers that are kept open to be rung again and to be watched; a few sockets and pipes. */

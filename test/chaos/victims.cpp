@@ -29,6 +29,8 @@
 #include <millrace/crash_point.hpp>
 #include <millrace/millrace.hpp>
 
+#include "../../native/testing/random.hpp"
+
 namespace {
 
 using namespace millrace;
@@ -50,20 +52,7 @@ struct Ledger {
 };
 Ledger* ledger = nullptr;
 
-class Random {
- public:
-  explicit Random(std::uint64_t seed) noexcept : state_(seed) {}
-  // 0 to bound - 1. Source: Vigna, splitmix64.
-  std::uint64_t below(std::uint64_t bound) noexcept {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
-    z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27U)) * 0x94d049bb133111ebULL;
-    return (z ^ (z >> 31U)) % bound;
-  }
-
- private:
-  std::uint64_t state_;
-};
+using testing::Random;
 
 // What must not be: the victim ends with a message, and the run fails.
 #define EXPECT(...)                                                                        \

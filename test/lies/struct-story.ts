@@ -10,6 +10,7 @@ import fc from 'fast-check'
 import { MillraceError } from 'millrace'
 import type { Fields, Struct } from 'millrace/struct'
 import { define, descriptions, values } from '../support/definitions.js'
+import { Random } from '../support/random.js'
 
 const margin = 16
 
@@ -42,16 +43,11 @@ export function tellOfStructures(limits: {
   return runs
 }
 
-/** Bytes that mean nothing; often all alike. Source: Marsaglia, xorshift. */
+/** Bytes that mean nothing; often all alike. */
 function image(size: number, seed: number): Uint8Array {
   if (seed % 8 === 0) return new Uint8Array(size).fill(seed >> 3)
-  let state = seed | 1
-  return Uint8Array.from({ length: size }, () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return state & 0xff
-  })
+  const random = new Random(seed)
+  return Uint8Array.from({ length: size }, () => random.below(256))
 }
 
 function judge(

@@ -51,6 +51,7 @@ export interface NativeFrameReaderOptions {
   readonly policy: number
   readonly depth: number
   readonly history: number
+  readonly after: number | undefined
   readonly maxHeld: number
   readonly mode: number
   readonly owner: number | undefined

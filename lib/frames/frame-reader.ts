@@ -54,8 +54,18 @@ export interface FrameReaderOptions
    * all but two (`overwrite-oldest`).
    */
   readonly depth?: number | undefined
-  /** Past frames wanted on joining, as far as the writer keeps a history; default 0. */
+  /**
+   * Past frames wanted on joining, as far as the writer keeps a history (its own `history`); default 0, or with `after`
+   * all that came after that frame.
+   */
   readonly history?: number | undefined
+  /**
+   * `sequence` of the frame that was received last, before a restart: the reader gets what came after it, as far as
+   * the writer's history reaches, and `missed` of its first frame counts what lies between. 0: from the first frame on.
+   * A number that the channel has not come to is of an earlier channel of that name: this one is then new, from its first
+   * frame on. (Frames are numbered over the life of a channel, which ends when all have left it, unless it is kept.)
+   */
+  readonly after?: number | undefined
   /** Frames that may be held at once; default all slots but two. */
   readonly maxHeld?: number | undefined
   /**
@@ -88,6 +98,11 @@ export interface FrameReaderStats {
 }
 
 const { wouldBlock } = Outcome
+const largest = Number.MAX_SAFE_INTEGER
+
+function readAfter(given: FrameReaderOptions): number | undefined {
+  return given.after === undefined ? undefined : wholeNumber(given, 'after', 0, [0, largest])
+}
 
 const readerNames = [
   ...accessNames,
@@ -97,6 +112,7 @@ const readerNames = [
   'policy',
   'depth',
   'history',
+  'after',
   'maxHeld',
   'detachOnRelease',
   'memory',
@@ -110,6 +126,20 @@ const readerNames = [
  * ```ts
  * using reader = await FrameReader.open('camera', { policy: 'overwrite-oldest' })
  * for await (using frame of reader) analyse(frame.bytes)
+ * ```
+ *
+ * The loop ends when the writer has closed, and throws `PEER_GONE` when it died; the reader stays on the channel in both
+ * cases, and the next writer goes on with the next number. A program that is to outlive its writers waits for the next:
+ *
+ * ```ts
+ * for (;;) {
+ *   try {
+ *     for await (using frame of reader) analyse(frame.bytes)
+ *   } catch (error) {
+ *     if (error.code !== 'ERR_MILLRACE_PEER_GONE') throw error
+ *   }
+ *   await reader.waitForPeer()
+ * }
  * ```
  */
 export class FrameReader extends PeerHandle<NativeFrameReader> {
@@ -165,6 +195,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
       policy,
       depth: wholeNumber(given, 'depth', 0, [1, 4096]),
       history: wholeNumber(given, 'history', 0, [0, 4096]),
+      after: readAfter(given),
       maxHeld: wholeNumber(given, 'maxHeld', 0, [1, 4096]),
       schema: fingerprint(given),
       ...access(given),
@@ -210,7 +241,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
 
   /**
    * The oldest frame not yet received, waiting for it without blocking the event loop; `undefined` when
-   * the writer has closed and everything is received.
+   * the writer has closed and everything is received (wait for the next with `waitForPeer`).
    *
    * @throws MillraceError (as rejection) `PEER_GONE` (the writer died, and everything it published is
    *   received), `TOO_MANY_HELD`, `CLOSED`, `CORRUPT`, `ABORTED`, `TIMEOUT`
@@ -232,7 +263,26 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     )
   }
 
-  /** All frames until the writer closes; then the loop ends. Release each, best with `using`. */
+  /**
+   * Resolves as soon as there is a writer: at once while one is attached, after `receive` has ended with `undefined` or
+   * `PEER_GONE` when the next one has come.
+   *
+   * @throws MillraceError (as rejection) `ABORTED`, `TIMEOUT`, `CLOSED`, `INVALID_ARGUMENT`
+   */
+  async waitForPeer(options?: WaitOptions): Promise<void> {
+    const wait = readWait(options)
+    this.assertOpen()
+    await this.waits.waitAside(
+      `a writer of frame channel '${this.name}'`,
+      (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
+      wait,
+    )
+  }
+
+  /**
+   * All frames until the writer closes; then the loop ends. Release each, best with `using`. A loop that begins
+   * again before there is another writer ends at once: `waitForPeer` first.
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void, undefined> {
     for (;;) {
       const frame = await this.receive()
@@ -286,7 +336,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     throw new MillraceError(
       'ERR_MILLRACE_PEER_GONE',
       `the writer of frame channel '${this.name}' (pid ${String(this.peerPid)}) died; everything it ` +
-        'published has been received: wait for another writer, or close and open again',
+        'published has been received: wait for another writer with waitForPeer(), or close',
     )
   }
 

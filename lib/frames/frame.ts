@@ -278,7 +278,10 @@ export class Frame {
   readonly sequence: number
   /** Bytes the writer published. */
   readonly byteLength: number
-  /** Frames that this reader did not get between the one received before, or its joining, and this one. */
+  /**
+   * Frames that this reader did not get between the one received before (at first: its joining, or the frame that it was
+   * opened `after`) and this one. Those that `latest` passed over do not count.
+   */
   readonly missed: number
   /** @internal */
   readonly slot: number

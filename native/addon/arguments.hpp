@@ -176,6 +176,11 @@ class Options {
                                           ? std::numeric_limits<std::uint32_t>::max()
                                           : value);
   }
+  [[nodiscard]] std::optional<std::uint64_t> number_if_any(const char* key) const {
+    constexpr std::uint64_t none = ~std::uint64_t{0};  // no number of JavaScript's is as large
+    const std::uint64_t value = number(key, none);
+    return value == none ? std::nullopt : std::optional(value);
+  }
   [[nodiscard]] bool flag(const char* key) const {
     const Napi::Value value = get(key);
     return value.IsBoolean() && value.As<Napi::Boolean>().Value();

@@ -312,6 +312,7 @@ class FrameReaderObject final : public Napi::ObjectWrap<FrameReaderObject> {
           static_cast<layout::Policy>(std::min<std::uint32_t>(options.small("policy", 0), 2));
       spec.depth = options.small("depth", 0);
       spec.history = options.small("history", 0);
+      spec.after = options.number_if_any("after");
       spec.max_held = options.small("maxHeld", 0);
       spec.mode = mode;
       spec.owner = options.user("owner");

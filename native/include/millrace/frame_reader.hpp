@@ -28,7 +28,10 @@ struct FrameReaderSpec {
   os::MemoryOptions memory;
   layout::Policy policy = layout::Policy::wait;
   std::uint32_t depth = 0;     // frames that may queue up; 0: a default that suits the policy
-  std::uint32_t history = 0;   // past frames wanted on joining
+  std::uint32_t history = 0;   // past frames wanted on joining; 0 with `after`: all of those
+  // The frame received last in an earlier life: what came after it is wanted, as far as the history reaches, and what lies
+  // between is counted as missed. A number that this channel has not come to is of another one: then all is wanted.
+  std::optional<std::uint64_t> after;
   std::uint32_t max_held = 0;  // frames that may be held at once; 0: all slots but two
   mode_t mode = 0600;
   std::optional<uid_t> owner;
@@ -43,7 +46,7 @@ struct ReceivedFrame {
   std::uint64_t sequence = 0;
   std::uint64_t length = 0;
   std::uint64_t timestamp = 0;
-  std::uint64_t missed = 0;  // frames since the previous one received, or since we joined
+  std::uint64_t missed = 0;  // frames since the previous one received, or since we joined, or since `after`
 };
 
 class FrameReader {
@@ -285,8 +288,14 @@ class FrameReader {
     // That publish may have seen our bit, or not: if it has, its frame is in our queue.
     const std::uint64_t first = writer_line.first.load(std::memory_order_relaxed);
     joined_after_ = first != 0 && first <= begun.value() ? first - 1 : begun.value();
-    if (spec.history > 0) collect_history(spec.history);
-    last_sequence_ = backlog_.empty() ? joined_after_ : backlog_.back().sequence - 1;
+    if (spec.after) {
+      last_sequence_ = *spec.after <= joined_after_ ? *spec.after : 0;
+      const auto most = spec.history != 0 ? spec.history : plan.slots;
+      if (last_sequence_ < joined_after_) collect_history(most);
+    } else {
+      if (spec.history > 0) collect_history(spec.history);
+      last_sequence_ = backlog_.empty() ? joined_after_ : backlog_.back().sequence - 1;
+    }
     MILLRACE_CRASH_POINT("frames.join.collected");
     segment_.settle();
     // The writer may be asleep since before we came: let it look, so that it learns whom to watch.
@@ -395,7 +404,7 @@ class FrameReader {
   }
 
   // Pins up to `wanted` of the newest frames of the history, oldest first. Only frames from before we
-  // joined: later ones come through the queue.
+  // joined: later ones come through the queue. None up to last_sequence_: we had those.
   void collect_history(std::uint32_t wanted) {
     std::vector<Pinned> found;
     const auto& published = channel_.control().sequence.published;
@@ -429,7 +438,7 @@ class FrameReader {
     for (auto at = found.rbegin(); at != found.rend(); ++at) {
       const bool before_us = at->sequence <= joined_after_;
       if (before_us && moved && at->sequence != expected) hole = true;
-      if (before_us && !hole && backlog_.size() < wanted) {
+      if (before_us && !hole && backlog_.size() < wanted && at->sequence > last_sequence_) {
         backlog_.push_back(*at);
         expected = at->sequence - 1;
       } else {
@@ -543,7 +552,7 @@ class FrameReader {
   std::vector<std::uint64_t> held_;  // sequence held in each slot, 0 if none
   std::uint32_t held_count_ = 0;
   std::uint32_t max_held_ = 1;
-  std::uint64_t last_sequence_ = 0;  // received last; at first what came before us
+  std::uint64_t last_sequence_ = 0;  // received last; at first what came before us, or what we had
   std::uint64_t joined_after_ = 0;
   std::uint64_t received_ = 0;
   std::uint64_t skipped_ = 0;

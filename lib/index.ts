@@ -21,6 +21,7 @@ export {
   type FrameReaderStats,
   type Policy,
 } from './frames/frame-reader.js'
+export type { FillOptions, FrameSource } from './frames/fill.js'
 export { FrameWriter, type FrameWriterOptions } from './frames/frame-writer.js'
 export type {
   AccessOptions,

@@ -2,6 +2,7 @@
 
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import type { LoanedFrame } from './frame.js'
+import { fill, type Filled, type FillOptions, type FrameSource } from './fill.js'
 import { WrittenFrames } from './loans.js'
 import { native } from '../addon/native.js'
 import type { NativeFrameWriter } from '../addon/frames.js'
@@ -223,6 +224,36 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
     } finally {
       this.waits.parkAgain() // somebody may wait in the event loop, too
     }
+  }
+
+  /**
+   * Publishes what comes from `source`, cut into frames of `frameBytes`, one after another, until the source ends; resolves
+   * with their number. Waits where `loan` would, and lets the source wait meanwhile.
+   *
+   * The descriptor of a pipe or a socket is read straight into the slots: nothing is copied, which takes less processor
+   * time than reading the pipe in the usual way. Chunks of streams, and files, are copied. The source is closed
+   * at the end, also when it fails; of a frame that is not whole by then nobody sees anything.
+   *
+   * @example
+   * ```ts
+   * // ffmpeg … -f rawvideo -pix_fmt rgba - | node camera.js
+   * using camera = FrameWriter.create('camera', { slotBytes: 1920 * 1080 * 4 })
+   * await camera.fill(0)
+   * ```
+   *
+   * @throws MillraceError (as rejection) `INCOMPLETE` (the source ended in the middle of a frame), `CLOSED`, `ABORTED`,
+   *   `INVALID_ARGUMENT`; whatever the source fails with
+   */
+  async fill(source: FrameSource, options?: FillOptions): Promise<number> {
+    this.assertOpen()
+    const filled: Filled = {
+      title: this.title,
+      slotBytes: this.slotBytes,
+      tryLoan: () => this.tryLoan(),
+      loan: (wait) => this.loan(wait),
+      onClose: (callback) => this.#owner.onClose(callback),
+    }
+    return await fill(filled, source, options)
   }
 
   /**

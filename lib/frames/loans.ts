@@ -34,6 +34,8 @@ export class WrittenFrames implements LoanOwner {
   #newest: LoanedFrame | undefined
   /** Made when a second loan is out for the first time. */
   #watched: FinalizationRegistry<number> | undefined
+  /** To be called when the writer closes, before the memory goes. */
+  readonly #onClose = new Set<() => void>()
   #toldForgotten = false
   #toldOpen = false
   #buffer: ArrayBuffer | undefined
@@ -126,8 +128,15 @@ export class WrittenFrames implements LoanOwner {
     if (this.#native.writeHeader(slot, header) < 0) throw closedError(this.#title)
   }
 
+  /** Calls back when the writer closes, before its memory goes; until the function that is returned is called. */
+  onClose(callback: () => void): () => void {
+    this.#onClose.add(callback)
+    return () => this.#onClose.delete(callback)
+  }
+
   close(): void {
     this.closed = true
+    for (const callback of [...this.#onClose]) callback()
     this.#facts[WriterFact.next] = wouldBlock // a loan made ahead is void, too
     this.#newest = undefined
     this.#watched = undefined

@@ -27,8 +27,8 @@ struct FrameReaderSpec {
   Place place;
   os::MemoryOptions memory;
   layout::Policy policy = layout::Policy::wait;
-  std::uint32_t depth = 0;     // frames that may queue up; 0: a default that suits the policy
-  std::uint32_t history = 0;   // past frames wanted on joining; 0 with `after`: all of those
+  std::uint32_t depth = 0;    // frames that may queue up; 0: a default that suits the policy
+  std::uint32_t history = 0;  // past frames wanted on joining; 0 with `after`: all of those
   // The frame received last in an earlier life: what came after it is wanted, as far as the history reaches, and what lies
   // between is counted as missed. A number that this channel has not come to is of another one: then all is wanted.
   std::optional<std::uint64_t> after;
@@ -46,7 +46,8 @@ struct ReceivedFrame {
   std::uint64_t sequence = 0;
   std::uint64_t length = 0;
   std::uint64_t timestamp = 0;
-  std::uint64_t missed = 0;  // frames since the previous one received, or since we joined, or since `after`
+  std::uint64_t missed =
+      0;  // frames since the previous one received, or since we joined, or since `after`
 };
 
 class FrameReader {

@@ -31,7 +31,7 @@ export type {
   TuningOptions,
   WaitOptions,
 } from './base/options.js'
-export type { Bytes, ViewConstructor } from './base/view-constructor.js'
+export type { Bytes, PlainBuffer, ViewConstructor } from './base/view-constructor.js'
 export type { PeerState } from './addon/peer.js'
 export type { MemoryOptions, NumaOptions } from './addon/memory-options.js'
 export { QueueConsumer } from './queue/consumer.js'

@@ -1,9 +1,8 @@
 // Waiting without the event loop, for Workers: native slices of at most 20 ms with a look in between.
 
-import { timeoutError } from '../errors.js'
 import { checkOptions, duration, spinTime } from './options.js'
 import { now } from './time.js'
-import type { Attempt, WaitQueue } from './wait-queue.js'
+import { tooLate, type Attempt, type Awaited, type WaitQueue } from './wait-queue.js'
 
 /** Options of calls that block the thread. */
 export interface BlockingOptions {
@@ -35,7 +34,7 @@ export function readBlocking(given: BlockingOptions | undefined): BlockingOption
  */
 export function block<T>(
   waits: WaitQueue,
-  what: string,
+  what: Awaited,
   options: BlockingOptions,
   attempt: Attempt<T>,
   wait: (spinMs: number, timeoutMs: number) => boolean,
@@ -55,7 +54,7 @@ export function block<T>(
         const last = attempt(true)
         if (last !== undefined) return last ?? (undefined as T)
         givenUp?.()
-        throw timeoutError(what, timeout)
+        throw tooLate(what, timeout)
       }
       const stirred = wait(spin.left(), left)
       let result = attempt(!stirred)

@@ -8,3 +8,6 @@ export type ViewConstructor<T> = new (buffer: ArrayBuffer, byteOffset: number, l
  * TypeScript 5.7 on, `Uint8Array` before.
  */
 export type Bytes = InstanceType<typeof Uint8Array>
+
+/** A Buffer in such memory: `Buffer<ArrayBuffer>` where the declarations of Node know the difference. */
+export type PlainBuffer = ReturnType<typeof Buffer.alloc>

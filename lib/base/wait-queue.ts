@@ -29,6 +29,10 @@ export type Attempt<T> = (thorough: boolean) => Exclude<T, undefined> | null | u
 /** What is waited for, for messages; or what makes the error of a wait that was too long. */
 export type Awaited = string | ((timeout: number) => Error)
 
+export function tooLate(what: Awaited, timeout: number): Error {
+  return typeof what === 'string' ? timeoutError(what, timeout) : what(timeout)
+}
+
 interface Waiter {
   readonly attempt: Attempt<unknown>
   /** Waits for the waiters before it that are in turn, too. */
@@ -171,7 +175,7 @@ export class WaitQueue implements Sleeper {
       if (end !== Infinity) {
         // Whether the loop stays alive is for #holdLoop to say.
         timer = startTimer(Math.max(end - now(), 0), () => {
-          giveUp(() => (typeof what === 'string' ? timeoutError(what, timeout) : what(timeout)))
+          giveUp(() => tooLate(what, timeout))
         })
       }
       signal?.addEventListener('abort', onAbort, { once: true })

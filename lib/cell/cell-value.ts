@@ -1,11 +1,12 @@
 // One value of a cell, as it was read.
 
+import type { PlainBuffer } from '../base/view-constructor.js'
 import { MillraceError } from '../errors.js'
 
 /** One value, copied out of the cell. */
 export class CellValue {
   /** A copy: yours to keep and to change. */
-  readonly bytes: Buffer<ArrayBuffer>
+  readonly bytes: PlainBuffer
   /** 1 for the first value, then one more each time. */
   readonly version: number
   /** When it was written: nanoseconds of `monotonicNow()`. */
@@ -13,7 +14,7 @@ export class CellValue {
   readonly #cell: string
 
   /** @internal */
-  constructor(cell: string, bytes: Buffer<ArrayBuffer>, version: number, timestamp: bigint) {
+  constructor(cell: string, bytes: PlainBuffer, version: number, timestamp: bigint) {
     this.#cell = cell
     this.bytes = bytes
     this.version = version

@@ -1,6 +1,13 @@
 // The reading side of a frame channel.
 
-import { closedError, corruptError, invalidArgument, isRefusal, MillraceError } from '../errors.js'
+import {
+  closedError,
+  corruptError,
+  invalidArgument,
+  isRefusal,
+  MillraceError,
+  timeoutError,
+} from '../errors.js'
 import { putNumber, ReaderFact } from './facts.js'
 import { Frame, PoolViews, userHeaderBytes, type FrameOwner } from './frame.js'
 import { native } from '../addon/native.js'
@@ -50,13 +57,17 @@ export interface FrameReaderOptions
   /** Default `wait`. */
   readonly policy?: Policy | undefined
   /**
-   * Frames that may queue up for this reader. Default: all slots (`wait`), half of them (`drop-newest`),
-   * all but two (`overwrite-oldest`).
+   * Frames that may queue up for this reader before its policy applies, from 1; more than there are slots counts as all.
+   * Default: all slots (`wait`), half of them (`drop-newest`), all but two (`overwrite-oldest`). Frames in hand are not
+   * queued any more, see `maxHeld`; those of the history do not count. With `wait` the loans of the writer count, so that
+   * each finds room when it is published. With `overwrite-oldest` queued frames also give way, before there are
+   * `depth` of them, when the writer has no other slot.
    */
   readonly depth?: number | undefined
   /**
    * Past frames wanted on joining, as far as the writer keeps a history (its own `history`); default 0, or with `after`
-   * all that came after that frame.
+   * all that came after that frame. They come first, oldest first, without a gap to what is published then; they
+   * stay this reader's until it has received them, whatever its policy, and so keep their slots from the writer.
    */
   readonly history?: number | undefined
   /**
@@ -66,7 +77,11 @@ export interface FrameReaderOptions
    * frame on. (Frames are numbered over the life of a channel, which ends when all have left it, unless it is kept.)
    */
   readonly after?: number | undefined
-  /** Frames that may be held at once; default all slots but two. */
+  /**
+   * Frames that may be held at once, received and not yet released, from 1; more than there are slots counts as all.
+   * Default all slots but two, at least one. Whoever holds so many gets `TOO_MANY_HELD` for the next. A slot in hand is
+   * the writer's again only when it is released, whatever the policy.
+   */
   readonly maxHeld?: number | undefined
   /**
    * Milliseconds `open` waits for the channel and its writer to appear; default 5000. 0 looks once.
@@ -74,26 +89,30 @@ export interface FrameReaderOptions
   readonly timeout?: number | undefined
   /**
    * Detaches a frame's views on release, so that a view kept too long is empty instead of showing
-   * another frame. Costs about a microsecond a frame. Default false.
+   * another frame: to find such views. Costs about a microsecond a frame. The frame's `header` is not detached. Not for
+   * runtimes that forbid ArrayBuffers over shared memory (Electron). Default false.
    */
   readonly detachOnRelease?: boolean | undefined
   /** Locking and prefaulting of this reader's map. */
   readonly memory?: ReaderMemoryOptions | undefined
 }
 
-/** Counts of one reader since it joined. */
+/** Counts of one reader since it joined; all 0 when it is closed. */
 export interface FrameReaderStats {
-  /** Frames handed to the program. */
+  /** Frames handed to the program, those of the history among them. */
   readonly received: number
-  /** Frames the policy let go: dropped, or overwritten. */
+  /**
+   * Frames published since this reader joined that the policy let go: dropped, or overwritten. With `wait` none is. What lies
+   * between `after` and the history does not count here; the first frame's `missed` tells it.
+   */
   readonly lost: number
-  /** Frames passed over by `latest`. */
+  /** Frames passed over by `latest` and `receiveLatest`. */
   readonly skipped: number
   /** Sequence of the last frame published before this reader joined. */
   readonly joinedAfter: number
-  /** Frames queued now. */
+  /** Frames that can be received now: queued, or of the history. */
   readonly waiting: number
-  /** Frames held now. */
+  /** Frames in hand now: received and not yet released. */
   readonly held: number
 }
 
@@ -147,11 +166,10 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
   readonly slotBytes: number
   /** Frames that fit into the channel, whoever holds them. */
   readonly slots: number
-  /** Frames that this reader may hold at once. */
+  /** Frames that this reader may hold at once: its option `maxHeld`, or the default. */
   readonly maxHeld: number
   readonly #facts: Int32Array
   readonly #owner: HeldFrames
-  readonly #what: string
   // Made once, so that a wait costs no closure.
   readonly #next = (): Frame | undefined => this.tryReceive()
   readonly #newest = (): Frame | undefined => this.latest()
@@ -169,7 +187,6 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     this.slotBytes = handle.slotBytes
     this.slots = handle.slots
     this.maxHeld = handle.maxHeld
-    this.#what = `a frame of '${name}'`
     this.#facts = handle.facts
     this.#owner = new HeldFrames(handle, detachOnRelease)
   }
@@ -213,7 +230,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     return new FrameReader(name, handle, tuning, detachOnRelease)
   }
 
-  /** What became of the frames since this reader joined. */
+  /** What became of the frames since this reader joined: a snapshot, made anew each time. No system call. */
   get stats(): FrameReaderStats {
     const [received = 0, lost = 0, skipped = 0, joinedAfter = 0, waiting = 0, held = 0] =
       this.native.counters()
@@ -231,8 +248,8 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
   }
 
   /**
-   * The newest frame not yet received, or `undefined` if there is none now; older ones are passed over.
-   * Never blocks. Errors as `tryReceive`.
+   * The newest frame not yet received, or `undefined` if there is none now; older ones are passed over: given back
+   * unseen, and counted as `skipped`, not as `missed`. Never blocks. Errors as `tryReceive`.
    */
   latest(): Frame | undefined {
     this.native.latest()
@@ -250,15 +267,20 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     return this.#wait(this.#next, this.#nextOrEnd, options)
   }
 
-  /** As `receive`, but the newest frame; older ones are passed over. */
+  /**
+   * As `receive`, but the newest frame at that moment; older ones are passed over, as by `latest`. For a reader that shows
+   * what is now; with the policy `overwrite-oldest` the writer waits for no more than the frames in its hands. Errors
+   * as `receive`; `undefined` when
+   * the writer has closed and everything is received or passed over.
+   */
   receiveLatest(options?: WaitOptions): Promise<Frame | undefined> {
     return this.#wait(this.#newest, this.#newestOrEnd, options)
   }
 
-  /** As `receive`, blocking this thread; for Workers. */
+  /** As `receive`, blocking this thread; for Workers. Errors are thrown, `ABORTED` is none of them. */
   receiveSync(options?: BlockingOptions): Frame | undefined {
     const given = readBlocking(options)
-    return block(this.waits, this.#what, given, this.#nextOrEnd, (spin, timeout) =>
+    return block(this.waits, this.#late, given, this.#nextOrEnd, (spin, timeout) =>
       this.native.wait(spin, timeout),
     )
   }
@@ -273,7 +295,12 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     const wait = readWait(options)
     this.assertOpen()
     await this.waits.waitAside(
-      `a writer of frame channel '${this.name}'`,
+      (timeout) =>
+        timeoutError(
+          `a writer of frame channel '${this.name}'`,
+          timeout,
+          'start one, or allow more time',
+        ),
       (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
       wait,
     )
@@ -313,7 +340,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
         const now = look()
         if (now !== undefined) return fairly(now)
       }
-      return this.waits.wait(this.#what, lookOrEnd, wait)
+      return this.waits.wait(this.#late, lookOrEnd, wait)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -338,6 +365,14 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
       `the writer of frame channel '${this.name}' (pid ${String(this.peerPid)}) died; everything it ` +
         'published has been received: wait for another writer with waitForPeer(), or close',
     )
+  }
+
+  /** Why there was no frame in time. */
+  readonly #late = (timeout: number): MillraceError => {
+    const writer =
+      this.peer === 'attached' ? `process ${String(this.peerPid)}` : 'which is not there'
+    const why = `its writer (${writer}) published none: find out why, or allow more time`
+    return timeoutError(`a frame of '${this.name}'`, timeout, why)
   }
 
   /** What the native call has left in `facts`. */

@@ -44,7 +44,10 @@ export interface FrameWriterOptions
   readonly slots?: number | undefined
   /** Readers that can be attached at the same time, up to 62; default 8. */
   readonly maxReaders?: number | undefined
-  /** Newest frames to keep for readers that join late; default 0. Each takes a slot. */
+  /**
+   * Newest frames to keep for readers that join late, or come back (`history` and `after` of a reader); default 0, at most
+   * all slots but two. Each takes a slot, also when every reader has had it.
+   */
   readonly history?: number | undefined
   /** Slots start at multiples of this many bytes: 64 (default) up to a page (4096). */
   readonly alignment?: number | undefined

@@ -286,7 +286,10 @@ test('a pending receive ends with its timeout, its signal, or the close of the r
   const name = uniqueName(t)
   using _writer = FrameWriter.create(name, { slotBytes: 8 })
   const reader = await FrameReader.open(name)
-  await t.throwsAsync(reader.receive({ timeout: 5 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  await t.throwsAsync(reader.receive({ timeout: 5 }), {
+    code: 'ERR_MILLRACE_TIMEOUT',
+    message: `a frame of '${name}' did not happen within 5 ms; its writer (process ${process.pid}) published none: find out why, or allow more time`,
+  })
   const abort = new AbortController()
   const aborted = t.throwsAsync(reader.receive({ signal: abort.signal }), {
     code: 'ERR_MILLRACE_ABORTED',

@@ -31,7 +31,7 @@ test('waitForPeer resolves at once while there is a writer, and else when the ne
   await t.throwsAsync(reader.waitForPeer({ timeout: 10 }), {
     instanceOf: MillraceError,
     code: 'ERR_MILLRACE_TIMEOUT',
-    message: `a writer of frame channel '${name}' did not happen within 10 ms`,
+    message: `a writer of frame channel '${name}' did not happen within 10 ms; start one, or allow more time`,
   })
   const aborted = { code: 'ERR_MILLRACE_ABORTED' }
   await t.throwsAsync(reader.waitForPeer({ signal: AbortSignal.abort() }), aborted)

@@ -2,7 +2,7 @@
 // of each of them. As with views, each kind of element has code of its own (see accessor.ts).
 
 import { invalidArgument } from '../errors.js'
-import { compile, memory, nothing, start } from './accessor.js'
+import { compile, judgement, memory, nothing, start } from './accessor.js'
 import {
   checkLength,
   checkType,
@@ -179,7 +179,7 @@ export function elements(...args: ConstructorParameters<ElementsClass>): Element
 /** The same class again, with code of its own for what is called often. */
 function ownCode(codec: Codec, base: ElementsClass): ElementsClass | undefined {
   const { text } = codec
-  const check = 'if (index >>> 0 !== index || index >= this.length) refuseIndex(this, index)'
+  const check = 'judgeIndex[+(index >>> 0 !== index || index >= this.length)](index, this)'
   const at = 'this[start] + index * this[stride]'
   const numbers =
     text !== undefined &&
@@ -190,7 +190,7 @@ function ownCode(codec: Codec, base: ElementsClass): ElementsClass | undefined {
   }
   set(index, value) {
     ${check}
-    if (${text.refuses('value')}) refuse(index, value)
+    judge[+(${text.refuses('value')})](value, index)
     ${text.set('this[memory]', at, 'value')}
   }`
   const insides =
@@ -208,18 +208,18 @@ function ownCode(codec: Codec, base: ElementsClass): ElementsClass | undefined {
   if (members === false) return undefined
   return compile(`'use strict'\nreturn class extends base {${members}\n}`, {
     base,
-    refuse: (index: number, value: unknown) => {
+    judge: judgement((value: unknown, index: number) => {
       throw text!.refusal(index, value)
-    },
+    }),
     memory,
     start,
     stride,
     part,
     current,
     move,
-    refuseIndex: (array: Elements, index: unknown) => {
+    judgeIndex: judgement((index: unknown, array: Elements) => {
       throw outside(array, index)
-    },
+    }),
   }) as ElementsClass | undefined
 }
 

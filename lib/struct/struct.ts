@@ -5,6 +5,8 @@
 import { invalidArgument } from '../errors.js'
 import { checkOptions, flag } from '../base/options.js'
 import {
+  definition,
+  judgement,
   makeViewClass,
   memory,
   nothing,
@@ -94,8 +96,8 @@ class StructType<F extends Fields> extends Type implements Struct<F> {
   move(view: StructView<F>, bytes: Memory, offset = 0): StructView<F> {
     const own = this.#own(view)
     const at = this.#locate(bytes, offset, 1)
-    const buffer = 'buffer' in bytes ? bytes.buffer : bytes
-    own[move](own[memory].buffer === buffer ? own[memory] : dataViewOf(bytes), at)
+    const buffer = bufferOf[+ArrayBuffer.isView(bytes)]!(bytes)
+    own[move](over[+(own[memory].buffer !== buffer)]!(own, bytes), at)
     return view
   }
 
@@ -145,41 +147,74 @@ class StructType<F extends Fields> extends Type implements Struct<F> {
   }
 
   #own(view: unknown): View {
-    if (view instanceof this.#codec.viewClass) return view
-    throw invalidArgument(`this is no view of ${this.#title}; make one with view()`)
+    const isOther = (view as Partial<View> | undefined)?.[definition] !== this.#codec
+    judgeView[+isOther]!(view, this)
+    return view as View
   }
 
   /** Where in its buffer the structure begins, if `count` of them lie within the bytes. */
   #locate(bytes: Memory, offset: number, count: number): number {
-    const available = sizeOf(bytes)
-    if (
+    const end = offset + this.size * count
+    const isOutside =
       !Number.isInteger(offset) ||
       !Number.isInteger(count) ||
       offset < 0 ||
       count < 0 ||
-      offset + this.size * count > available
-    ) {
-      const what = count === 1 ? this.#title : `${String(count)} of ${this.#title}`
-      throw invalidArgument(
-        `${what} takes ${String(this.size * count)} bytes at offset ${String(offset)}, which do not lie ` +
-          `within the ${String(available)} bytes given`,
-      )
-    }
-    return 'buffer' in bytes ? bytes.byteOffset + offset : offset
+      end > sizeOf(bytes)
+    judgePlace[+isOutside]!(this, bytes, offset, count)
+    return beginningOf[+ArrayBuffer.isView(bytes)]!(bytes) + offset
   }
 }
 
 function sizeOf(bytes: unknown): number {
-  if (ArrayBuffer.isView(bytes)) return bytes.byteLength
-  if (bytes instanceof ArrayBuffer || bytes instanceof SharedArrayBuffer) return bytes.byteLength
-  throw wrongValue('the memory', 'a typed array, a DataView, a Buffer or an ArrayBuffer', bytes)
+  const tag = (bytes as Partial<ArrayBuffer> | undefined)?.[Symbol.toStringTag] as
+    string | undefined
+  const isOther =
+    +(tag !== 'ArrayBuffer') & +(tag !== 'SharedArrayBuffer') & +!ArrayBuffer.isView(bytes)
+  judgeMemory[isOther]!(bytes)
+  return (bytes as Memory).byteLength
 }
+
+const judgeMemory = judgement((bytes: unknown) => {
+  throw wrongValue('the memory', 'a typed array, a DataView, a Buffer or an ArrayBuffer', bytes)
+})
+
+const judgeView = judgement((_view: unknown, { name }: Pick<Layout, 'name'>) => {
+  throw invalidArgument(`this is no view of ${name ?? 'the structure'}; make one with view()`)
+})
+
+const judgePlace = judgement(
+  ({ name, size }: Pick<Layout, 'name' | 'size'>, bytes: Memory, offset: number, count: number) => {
+    const title = name ?? 'the structure'
+    const what = count === 1 ? title : `${String(count)} of ${title}`
+    throw invalidArgument(
+      `${what} takes ${String(size * count)} bytes at offset ${String(offset)}, which do not lie ` +
+        `within the ${String(sizeOf(bytes))} bytes given`,
+    )
+  },
+)
+
+/** The view of the memory that a structure moves to: mostly that where it is already. */
+const over = [
+  (own: View, _bytes: Memory) => own[memory],
+  (_own: View, bytes: Memory) => dataViewOf(bytes),
+] as const
+
+// A buffer, or a view of one: by tables, for the reason that `judgement` gives.
+const bufferOf = [
+  (bytes: Memory) => bytes as ArrayBufferLike,
+  (bytes: Memory) => (bytes as ArrayBufferView).buffer,
+] as const
+const beginningOf = [
+  (_bytes: Memory) => 0,
+  (bytes: Memory) => (bytes as ArrayBufferView).byteOffset,
+] as const
 
 /** One per buffer. It does not keep the buffer: the memory behind it may be mapped. */
 const dataViews = new WeakMap<ArrayBufferLike, DataView>()
 
 function dataViewOf(bytes: Memory): DataView {
-  const buffer = 'buffer' in bytes ? bytes.buffer : bytes
+  const buffer = bufferOf[+ArrayBuffer.isView(bytes)]!(bytes)
   let made = dataViews.get(buffer)
   if (made === undefined) {
     made = new DataView(buffer)
@@ -224,6 +259,7 @@ class StructCodec implements Codec {
     if (this.#viewClass === undefined) {
       this.#viewClass = makeViewClass(this.#fields)
       Object.defineProperties(this.#viewClass.prototype, viewMembers(this))
+      Object.defineProperty(this.#viewClass.prototype, definition, { value: this })
       this.lastView = this.part(nothing, 0)
     }
     return this.#viewClass

@@ -137,6 +137,59 @@ TEST_CASE_FIXTURE(Frames, "the latest frame tells what was lost from what was sk
   CHECK(in->lost() == 8);
 }
 
+TEST_CASE_FIXTURE(Frames,
+                  "after: a reader goes on where it ended, and is told of what it cannot get") {
+  geometry.history = 4;
+  auto out = writer();
+  CHECK(publish(*out, 10));
+  FrameReaderSpec wanted = reader_spec();
+  std::uint64_t first = 7;
+  std::uint64_t missed = 0;
+  SUBCASE("what it had is not in the history any more") {
+    wanted.after = 2;
+    missed = 4;
+  }
+  SUBCASE("the history reaches just as far") {
+    wanted.after = 6;
+  }
+  SUBCASE("it had some of the history") {
+    wanted.after = 8;
+    first = 9;
+  }
+  SUBCASE("it had all") {
+    wanted.after = 10;
+    first = 11;
+  }
+  SUBCASE("it had none") {
+    wanted.after = 0;
+    missed = 6;
+  }
+  SUBCASE("it had frames of another channel") {
+    wanted.after = 11;
+    missed = 6;
+  }
+  SUBCASE("it wants less than there is") {
+    wanted.after = 2;
+    wanted.history = 1;
+    first = 10;
+    missed = 7;
+  }
+  auto in = must(FrameReader::open(wanted, soon()));
+  CHECK(in->joined_after() == 10);
+  CHECK(in->waiting_frames() == 11 - first);
+  CHECK(publish(*out, 3));
+  for (std::uint64_t expected = first; expected <= 13; ++expected) {
+    const ReceivedFrame frame = in->receive();
+    CHECK(frame.sequence == expected);
+    CHECK(frame.missed == (expected == first ? missed : 0));
+    CHECK(stamp_of(*in, frame) == expected);
+    CHECK(in->release(frame.slot, frame.sequence));
+  }
+  CHECK(in->receive().status == Status::empty);
+  CHECK(in->lost() == 0);
+  CHECK(loanable(*out) == 4);
+}
+
 TEST_CASE_FIXTURE(Frames, "history: a late reader gets the newest frames from before it came") {
   geometry.history = 4;
   auto out = writer();

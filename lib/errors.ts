@@ -91,11 +91,15 @@ export function abortedError(signal: AbortSignal): MillraceError {
   })
 }
 
-export function timeoutError(what: string, milliseconds: number, why?: string): MillraceError {
-  const message = `${what} did not happen within ${String(milliseconds)} ms`
+/** `advice`: what to do, where more is known than that nobody did it. */
+export function timeoutError(
+  what: string,
+  milliseconds: number,
+  advice = 'see who is there (`npx millrace ls`), or allow more time',
+): MillraceError {
   return new MillraceError(
     'ERR_MILLRACE_TIMEOUT',
-    why === undefined ? message : `${message}; ${why}`,
+    `${what} did not happen within ${String(milliseconds)} ms; ${advice}`,
   )
 }
 

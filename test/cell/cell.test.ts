@@ -322,7 +322,10 @@ test('with keep the value stays when everybody has gone, until it is unlinked', 
 
 test('a reader waits for its cell to appear', async (t) => {
   const name = uniqueName(t)
-  await t.throwsAsync(Cell.reader(name, { timeout: 5 }), { code: 'ERR_MILLRACE_NOT_FOUND' })
+  await t.throwsAsync(Cell.reader(name, { timeout: 5 }), {
+    code: 'ERR_MILLRACE_NOT_FOUND',
+    message: `cell '${name}' did not appear within 5 ms: start its writer, or allow more time`,
+  })
   const controller = new AbortController()
   const aborted = t.throwsAsync(Cell.reader(name, { signal: controller.signal }), {
     code: 'ERR_MILLRACE_ABORTED',

@@ -160,7 +160,7 @@ test('a timeout ends a wait and says what did not happen', async (t) => {
   const { name, producer, consumer } = openPair(t, { capacity: onePage })
   const expected = (what: string) => ({
     code: 'ERR_MILLRACE_TIMEOUT',
-    message: `${what} did not happen within 5 ms`,
+    message: `${what} did not happen within 5 ms; see who is there (\`npx millrace ls\`), or allow more time`,
   })
   const options = { timeout: 5 }
   await t.throwsAsync(consumer.pop(options), expected(`a message in queue '${name}'`))

@@ -1,0 +1,80 @@
+// Every sample of TypeScript in the README and the guides is code that compiles against the package: calls, options and
+// members are called what they are called there.
+
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'ava'
+import ts from 'typescript'
+
+import { root, samplesOf } from '../support/documented.js'
+
+const pages = [
+  'README.md',
+  'examples/cpp/README.md',
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+]
+
+/** A fragment uses names that the page has given a meaning elsewhere; and what they stand for is anybody's guess. */
+const unknownName = new Set([2304, 2552, 18004, 7005, 7006, 7034])
+
+/** What the compiler has against `text`, as a module of this package. */
+function complaintsAbout(texts: ReadonlyMap<string, string>): string[] {
+  const options: ts.CompilerOptions = {
+    strict: true,
+    noEmit: true,
+    target: ts.ScriptTarget.ESNext,
+    module: ts.ModuleKind.NodeNext,
+    moduleDetection: ts.ModuleDetectionKind.Force,
+    types: ['node'],
+    skipLibCheck: true,
+  }
+  const host = ts.createCompilerHost(options)
+  const { getSourceFile, fileExists, readFile } = host
+  host.fileExists = (file) => texts.has(file) || fileExists(file)
+  host.readFile = (file) => texts.get(file) ?? readFile(file)
+  host.getSourceFile = (file, version, ...rest) => {
+    const text = texts.get(file)
+    return text === undefined
+      ? getSourceFile(file, version, ...rest)
+      : ts.createSourceFile(file, text, version)
+  }
+  const program = ts.createProgram([...texts.keys()], options, host)
+  return [...texts.keys()].flatMap((file) => {
+    const source = program.getSourceFile(file)
+    return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)]
+      .filter(({ code }) => !unknownName.has(code))
+      .map(({ code, start = 0, messageText }) => {
+        const { line } = source!.getLineAndCharacterOfPosition(start)
+        const said = ts.flattenDiagnosticMessageText(messageText, ' ')
+        return `${file.slice(root.length)}, line ${line + 1}: ${said} (${code})`
+      })
+  })
+}
+
+/** In a place where the package finds itself by its name. */
+const at = (page: string, line: number) => join(root, `${page.replaceAll('/', '-')}.${line}.ts`)
+
+test('a sample that calls what there is not is noticed', (t) => {
+  const wrong = new Map([
+    [at('wrong.md', 1), "import { SpscQueue } from 'millrace'\nSpscQueue.producer('x').pushh('y')"],
+    [
+      at('wrong.md', 9),
+      "import { FrameReader } from 'millrace'\nFrameReader.open('x', { polcy: 1 })",
+    ],
+  ])
+  t.is(complaintsAbout(wrong).length, 2)
+})
+
+test('every sample compiles against the package', (t) => {
+  const texts = new Map(
+    pages.flatMap((page) =>
+      samplesOf(page)
+        .filter(({ language }) => language === 'ts')
+        .map(({ text, line }): [string, string] => [at(page, line), text]),
+    ),
+  )
+  t.true(texts.size > 30, `${texts.size} samples`)
+  t.deepEqual(complaintsAbout(texts), [])
+})

@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('.', import.meta.url))
 
 /** A guide of docs/ that is not named here comes last in "Guides". */
 const navigation = {
-  Guides: ['README', 'install', 'platforms', 'bundlers', 'errors', 'faq'],
+  Guides: ['README', 'install', 'platforms', 'bundlers', 'recipes', 'errors', 'faq'],
   Channels: ['queue', 'frames', 'cell', 'shared-memory', 'after-a-restart'],
   Primitives: ['counter', 'mutex', 'rw-lock', 'semaphore', 'event', 'barrier', 'struct'],
   Memory: ['nameless-segments', 'mapped-files', 'memory-options', 'interoperation'],

@@ -46,6 +46,7 @@ const expected = [
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/millrace(?:\.[a-z0-9]+)*\.node$/,
   /^docs\/[A-Za-z-]+\.md$/,
   /^examples\/cpp\/(?:CMakeLists\.txt|README\.md|[a-z_]+\.(?:cpp|hpp)|peer\.ts)$/,
+  /^examples\/python\/[a-z_]+\.(?:cpp|py)$/,
 ]
 
 /** Named besides, because somebody may widen what is expected. */

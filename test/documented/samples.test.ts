@@ -30,15 +30,17 @@ function complaintsAbout(texts: ReadonlyMap<string, string>): string[] {
     types: ['node'],
     skipLibCheck: true,
   }
-  const host = ts.createCompilerHost(options)
-  const { getSourceFile, fileExists, readFile } = host
-  host.fileExists = (file) => texts.has(file) || fileExists(file)
-  host.readFile = (file) => texts.get(file) ?? readFile(file)
-  host.getSourceFile = (file, version, ...rest) => {
-    const text = texts.get(file)
-    return text === undefined
-      ? getSourceFile(file, version, ...rest)
-      : ts.createSourceFile(file, text, version)
+  const disk = ts.createCompilerHost(options)
+  const host: ts.CompilerHost = {
+    ...disk,
+    fileExists: (file) => texts.has(file) || disk.fileExists(file),
+    readFile: (file) => texts.get(file) ?? disk.readFile(file),
+    getSourceFile: (file, version, ...rest) => {
+      const text = texts.get(file)
+      return text === undefined
+        ? disk.getSourceFile(file, version, ...rest)
+        : ts.createSourceFile(file, text, version)
+    },
   }
   const program = ts.createProgram([...texts.keys()], options, host)
   return [...texts.keys()].flatMap((file) => {

@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
 import { transform } from 'esbuild'
@@ -60,20 +61,30 @@ export function programOf(
   return path
 }
 
-/** Starts a program in TypeScript: Node 20 knows neither types nor `using`. */
-export async function startNode(
-  t: ExecutionContext,
-  program: string,
-  args: readonly string[] = [],
-): Promise<Run> {
+/** Makes JavaScript of a program in TypeScript, beside it: Node 20 knows neither types nor `using`. */
+export async function compileProgram(program: string): Promise<string> {
   const { code } = await transform(readFileSync(program, 'utf8'), {
     loader: 'ts',
     target: 'node20',
   })
   const path = program.replace(/\.ts$/, '.mjs')
   writeFileSync(path, code)
+  return path
+}
+
+/** Starts a program in TypeScript. */
+export async function startNode(
+  t: ExecutionContext,
+  program: string,
+  args: readonly string[] = [],
+  input: 'ignore' | Readable = 'ignore',
+  env: NodeJS.ProcessEnv = {},
+): Promise<Run> {
   const running = new Run(
-    spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }),
+    spawn(process.execPath, [await compileProgram(program), ...args], {
+      stdio: [input, 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    }),
   )
   t.teardown(() => running.end())
   return running

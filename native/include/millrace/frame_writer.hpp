@@ -434,19 +434,26 @@ class FrameWriter {
       const std::uint32_t epoch = join.role.epoch.load(std::memory_order_acquire);
       if (epoch == state.epoch) [[likely]]
         return;
-      state.epoch = epoch;
-      state.fresh = true;
-      banned_ &= ~(1ULL << lane);
-      state.depth = std::clamp<std::uint64_t>(join.depth.load(std::memory_order_relaxed), 1,
-                                              state.view.capacity());
-      const std::uint32_t policy = join.policy.load(std::memory_order_relaxed);
-      if (policy > static_cast<std::uint32_t>(layout::Policy::overwrite_oldest)) {
-        ban(lane);
-      } else {
-        state.policy = static_cast<layout::Policy>(policy);
-      }
+      meet(lane, epoch);
     });
     return active & ~banned_;
+  }
+  // Takes over what a reader that is new on the lane asked for. Out of line, as ban() is: inlined into active_lanes(),
+  // which runs several times a frame, it costs registers there.
+  [[gnu::noinline]] void meet(std::uint32_t lane, std::uint32_t epoch) noexcept {
+    LaneState& state = lanes_[lane];
+    const auto& join = state.view.lane->join;
+    state.epoch = epoch;
+    state.fresh = true;
+    banned_ &= ~(1ULL << lane);
+    state.depth = std::clamp<std::uint64_t>(join.depth.load(std::memory_order_relaxed), 1,
+                                            state.view.capacity());
+    const std::uint32_t policy = join.policy.load(std::memory_order_relaxed);
+    if (policy > static_cast<std::uint32_t>(layout::Policy::overwrite_oldest)) {
+      ban(lane);
+    } else {
+      state.policy = static_cast<layout::Policy>(policy);
+    }
   }
   // acquire: pairs with the release in FrameReader::join: policy and depth are there.
   [[nodiscard]] std::uint64_t lanes_set() const noexcept {
@@ -454,7 +461,7 @@ class FrameWriter {
   }
 
   // A reader that wrote nonsense gets no more frames; the others do not notice.
-  void ban(std::uint32_t lane) noexcept {
+  [[gnu::noinline]] void ban(std::uint32_t lane) noexcept {
     banned_ |= 1ULL << lane;
     channel_.control().lanes.active.fetch_and(~(1ULL << lane), std::memory_order_acq_rel);
     lanes_[lane].waker.wake(ringer(), segment_.trust());

@@ -106,8 +106,9 @@ class Waker {
     return line_->parked.load(std::memory_order_relaxed) != 0;
   }
 
-  // The rest of (W3). Exactly one waker gets the duty; a second call does nothing.
-  void wake(os::BellRinger& ringer, const os::BellTrust& trust) const {
+  // The rest of (W3). Exactly one waker gets the duty; a second call does nothing. Out of line: a wake-up costs a system
+  // call anyway, and inlined it costs registers in every publish that finds nobody asleep.
+  [[gnu::noinline]] void wake(os::BellRinger& ringer, const os::BellTrust& trust) const {
     // acquire: pairs with the sleeper's release of `parked`.
     const std::uint32_t kind = line_->parked.exchange(0, std::memory_order_acq_rel);
     if (kind == 0) return;

@@ -2,8 +2,10 @@
 
 import { spawn, spawnSync } from 'node:child_process'
 import { constants, openSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { FrameReader, FrameWriter, MillraceError, type FrameSource } from 'millrace'
 import { ownDirectory } from '../support/directory.js'
@@ -183,6 +185,35 @@ test('the writer may be closed in the middle of a flood', async (t) => {
     await within(5000, failed)
   }
 })
+
+for (const end of ['process.exit()', 'new Promise(() => {})'] as const) {
+  test(`a worker may end in the middle of a flood (${end})`, async (t) => {
+    const name = uniqueName(t)
+    const code = `
+      const { parentPort, workerData } = require('node:worker_threads')
+      const { FrameWriter } = require('millrace')
+      const writer = FrameWriter.create(workerData.name, { slotBytes: 65536, slots: 2 })
+      writer.fill(workerData.fd).catch(() => undefined)
+      setInterval(() => {
+        if (writer.sequence <= 5) return
+        parentPort.postMessage('flooded')
+        ${end}
+      }, 1)`
+    for (let round = 0; round < 3; round++) {
+      const fd = pipeFrom(t, 50_000_000, { piece: 1_000_000 })
+      const worker = new Worker(code, {
+        eval: true,
+        workerData: { name, fd },
+        trackUnmanagedFds: false,
+      })
+      const ended = once(worker, 'exit')
+      await within(10_000, once(worker, 'message'))
+      await worker.terminate()
+      await within(10_000, ended)
+    }
+    t.pass('this process is alive')
+  })
+}
 
 test('what a source fails with is passed on, and nothing is lost', async (t) => {
   using writer = FrameWriter.create(uniqueName(t), { slotBytes: 100, slots: 2 })

@@ -12,7 +12,16 @@ const root = fileURLToPath(new URL('.', import.meta.url))
 
 /** A guide of docs/ that is not named here comes last in "Guides". */
 const navigation = {
-  Guides: ['README', 'install', 'platforms', 'bundlers', 'recipes', 'errors', 'faq'],
+  Guides: [
+    'README',
+    'what-it-is-not',
+    'install',
+    'platforms',
+    'bundlers',
+    'recipes',
+    'errors',
+    'faq',
+  ],
   Channels: ['queue', 'frames', 'cell', 'shared-memory', 'after-a-restart'],
   Primitives: ['counter', 'mutex', 'rw-lock', 'semaphore', 'event', 'barrier', 'struct'],
   Memory: ['nameless-segments', 'mapped-files', 'memory-options', 'interoperation'],
@@ -25,6 +34,7 @@ const navigation = {
     '../examples/README',
     '../examples/cpp/README',
     '../model/README',
+    'proofs',
     'benchmarks',
     'smoke',
     'chaos',

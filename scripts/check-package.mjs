@@ -13,6 +13,7 @@ import { dirname, join, posix, resolve } from 'node:path'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { pack } from './pack.mjs'
+import { deadLinks } from './packed-links.mjs'
 import { billOfMaterials } from './sbom.mjs'
 import { prebuilds, root, unpack } from './tarball.mjs'
 
@@ -45,7 +46,8 @@ const expected = [
   /^native\/(?:addon|include)\/.*\.(?:cpp|hpp)$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/millrace(?:\.[a-z0-9]+)*\.node$/,
   /^docs\/[A-Za-z-]+\.md$/,
-  /^examples\/cpp\/(?:CMakeLists\.txt|README\.md|[a-z_]+\.(?:cpp|hpp)|peer\.ts)$/,
+  /^examples\/(?:README\.md|[a-z]+\/[a-z]+\.ts)$/,
+  /^examples\/cpp\/(?:CMakeLists\.txt|README\.md|[a-z_]+\.(?:cpp|hpp))$/,
   /^examples\/python\/[a-z_]+\.(?:cpp|py)$/,
 ]
 
@@ -78,6 +80,7 @@ try {
   checkManifest(manifest, names)
   checkSourceMaps(files, names)
   checkDeclarations(files, names)
+  checkLinks(files, names)
   checkBill(folder, names)
   checkLock()
   runTool('publint', ['--strict', tarball])
@@ -191,6 +194,15 @@ function checkDeclarations(files, names) {
       const target = posix.join(posix.dirname(name), specifier.replace(/\.js$/, '.d.ts'))
       if (!names.has(target)) find(`${name} imports ${specifier}, which is not packed`)
     }
+  }
+}
+
+/** What a page links to is in the package, or elsewhere; see packed-links.mjs. */
+function checkLinks(files, names) {
+  for (const { name, path } of files) {
+    if (!name.endsWith('.md')) continue
+    for (const address of deadLinks(readFileSync(path, 'utf8'), name, names))
+      find(`${name} links to ${address}, which is not packed`)
   }
 }
 

@@ -22,6 +22,8 @@ import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
+import { withLiveLinks } from './packed-links.mjs'
+import { webAddress } from './changelog.mjs'
 import { billOfMaterials } from './sbom.mjs'
 import { prebuilds, root } from './tarball.mjs'
 
@@ -66,12 +68,16 @@ function stage(directory, staging) {
     // Linkers make binaries executable; what comes out of another job's artifact is not.
     chmodSync(copy, prebuilds.includes(path) ? 0o644 : mode)
   }
+  const manifest = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))
+  const names = new Set(files.map(({ path }) => path))
+  const where = { repository: webAddress(manifest), version: manifest.version }
+  for (const page of [...names].filter((name) => name.endsWith('.md'))) {
+    const text = readFileSync(join(directory, page), 'utf8')
+    writeFileSync(join(staging, page), withLiveLinks(text, page, names, where))
+  }
   const write = (name, content) =>
     writeFileSync(join(staging, name), `${JSON.stringify(content, undefined, 2)}\n`)
-  write(
-    'package.json',
-    published(JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))),
-  )
+  write('package.json', published(manifest))
   write('sbom.cdx.json', billOfMaterials(directory))
 }
 

@@ -16,6 +16,19 @@ const { prebuilds, unpack } = (await import(
   unpack: (tarball: string, destination: string) => { folder: string; files: { name: string }[] }
 }
 
+interface PackedLinks {
+  deadLinks: (text: string, file: string, packed: ReadonlySet<string>) => string[]
+  withLiveLinks: (
+    text: string,
+    file: string,
+    packed: ReadonlySet<string>,
+    where: { repository: string | undefined; version: string },
+  ) => string
+}
+const { deadLinks, withLiveLinks } = (await import(
+  new URL('scripts/packed-links.mjs', `file://${root}`).href
+)) as PackedLinks
+
 /** Runs a command in the repository; what it printed, and whether it failed. */
 async function run(command: string, ...args: string[]) {
   const environment = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name))
@@ -40,6 +53,43 @@ for (const command of ['pack', 'publish']) {
   })
 }
 
+const page = [
+  '[here](cell.md#errors), [there](../ARCHITECTURE.md#door), [`code`](chaos.md) and [all of',
+  'it](../examples/) or [web](https://example.org/) ![chart](charts/a.svg)',
+  'but not `[this](x.md)`',
+  '```ts',
+  'call[0](nothing.md)',
+  '```',
+].join('\n')
+const packedPages = new Set(['docs/page.md', 'docs/cell.md', 'examples/a.ts'])
+
+test('links to what is not packed lead to the repository', (t) => {
+  const where = { repository: 'https://host/millrace', version: '1.2.3' }
+  const live = withLiveLinks(page, 'docs/page.md', packedPages, where)
+  const blob = 'https://host/millrace/blob/v1.2.3'
+  const expected = page
+    .replace('(../ARCHITECTURE.md#door)', `(${blob}/ARCHITECTURE.md#door)`)
+    .replace('(chaos.md)', `(${blob}/docs/chaos.md)`)
+    .replace('(charts/a.svg)', '(https://host/millrace/raw/v1.2.3/docs/charts/a.svg)')
+  t.is(live, expected)
+  t.deepEqual(deadLinks(live, 'docs/page.md', packedPages), [])
+})
+
+test('where nobody knows the repository, their text is left', (t) => {
+  t.deepEqual(deadLinks(page, 'docs/page.md', packedPages), [
+    '../ARCHITECTURE.md#door',
+    'chaos.md',
+    'charts/a.svg',
+  ])
+  const where = { repository: undefined, version: '1.2.3' }
+  const live = withLiveLinks(page, 'docs/page.md', packedPages, where)
+  const expected = page
+    .replace('[there](../ARCHITECTURE.md#door)', 'there')
+    .replace('[`code`](chaos.md)', '`code`')
+    .replace('![chart](charts/a.svg)', '')
+  t.is(live, expected)
+})
+
 test('the tarball has nothing that a package manager would run, or ask about', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-pack-test-'))
   t.teardown(() => {
@@ -59,6 +109,9 @@ test('the tarball has nothing that a package manager would run, or ask about', a
   t.false(names.has('binding.gyp'))
   t.true(names.has('native/binding.gyp'))
   t.true(names.has('sbom.cdx.json'))
+  for (const { name } of files.filter((file) => file.name.endsWith('.md'))) {
+    t.deepEqual(deadLinks(readFileSync(join(folder, name), 'utf8'), name, names), [], name)
+  }
 
   const read = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>
   const ours = read(join(root, 'package.json'))

@@ -33,7 +33,7 @@ export function samplesOf(page: string): Sample[] {
 const fileOf = ({ text }: Sample) => /^(?:\/\/|\/\*|#) ([\w.-]+\.\w+)/.exec(text)?.[1]
 
 /**
- * Writes the program that a page of docs/ shows under that file name to a directory of this test's own. What the program
+ * Writes the program that a page (of docs/, unless its path begins with ./) shows under that file name to a directory of this test's own. What the program
  * calls `names` gets names that are this test's own, too.
  */
 export function programOf(
@@ -42,7 +42,9 @@ export function programOf(
   file: string,
   names: Readonly<Record<string, string>>,
 ): string {
-  const found = samplesOf(`docs/${page}`).filter((sample) => fileOf(sample) === file)
+  const found = samplesOf(page.startsWith('./') ? page : `docs/${page}`).filter(
+    (sample) => fileOf(sample) === file,
+  )
   if (found.length !== 1) throw new Error(`${page} shows ${file} ${found.length} times`)
   // Within the package, so that it finds itself by its name.
   const directory = join(root, 'out', `documented-${process.pid}`)

@@ -18,8 +18,19 @@ const tokens = native.configure({
   uv: runsOnNode,
 })
 
+let left = false
+
 // On process.exit() and uncaught exceptions native clean-up hooks do not run; this listener does. No
 // signal handler is installed: what a killed process leaves is cleaned by the next start.
 process.on('exit', () => {
+  left = true
   native.closeAll()
 })
+
+/**
+ * Has this process left all channels, because it exits? Listeners that come after ours still run, and the memory is still
+ * there; it is somebody else's by now.
+ */
+export function hasLeft(): boolean {
+  return left
+}

@@ -10,7 +10,7 @@ import {
 } from '../errors.js'
 import { putNumber, ReaderFact } from './facts.js'
 import { Frame, PoolViews, userHeaderBytes, type FrameOwner } from './frame.js'
-import { native } from '../addon/native.js'
+import { hasLeft, native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeFrameReader } from '../addon/frames.js'
 import {
@@ -398,7 +398,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
 /** What the frames of one reader go through. */
 class HeldFrames implements FrameOwner {
   readonly pool: PoolViews
-  closed = false
+  #closed = false
   readonly #native: NativeFrameReader
   readonly #facts: Int32Array
   /** Buffers of held frames to be detached; with `detachOnRelease` only. */
@@ -410,6 +410,10 @@ class HeldFrames implements FrameOwner {
     this.#facts = handle.facts
     this.#ownBuffers = detachOnRelease ? new Set() : undefined
     this.pool = new PoolViews(handle, () => (this.#buffer ??= handle.buffer()))
+  }
+
+  get closed(): boolean {
+    return this.#closed || hasLeft()
   }
 
   release(frame: Frame): void {
@@ -451,7 +455,7 @@ class HeldFrames implements FrameOwner {
   }
 
   close(): void {
-    this.closed = true
+    this.#closed = true
     this.#buffer = undefined
     this.#ownBuffers?.forEach((buffer) => {
       this.#detach(buffer)

@@ -5,6 +5,7 @@
 // to publish it, so the newest one is not watched until another is asked for; most are published before.
 
 import { closedError, MillraceError } from '../errors.js'
+import { hasLeft } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeFrameWriter } from '../addon/frames.js'
 import { startTimer, stopTimer } from '../base/time.js'
@@ -21,7 +22,6 @@ export class WrittenFrames implements LoanOwner {
   readonly pool: PoolViews
   readonly slotBytes: number
   readonly usedHeaders: boolean[]
-  closed = false
   published: number
   readonly #name: string
   readonly #title: string
@@ -29,6 +29,7 @@ export class WrittenFrames implements LoanOwner {
   readonly #facts: Int32Array
   readonly #waits: WaitQueue
   readonly #slots: number
+  #closed = false
   #out = 0
   /** The newest loan, as long as it is out and nothing else was asked for. */
   #newest: LoanedFrame | undefined
@@ -51,6 +52,10 @@ export class WrittenFrames implements LoanOwner {
     this.slotBytes = handle.slotBytes
     this.usedHeaders = new Array<boolean>(handle.slots).fill(true)
     this.published = numberAt(handle.facts, WriterFact.sequence)
+  }
+
+  get closed(): boolean {
+    return this.#closed || hasLeft()
   }
 
   /** A loan, if there is a slot for one now. */
@@ -135,7 +140,7 @@ export class WrittenFrames implements LoanOwner {
   }
 
   close(): void {
-    this.closed = true
+    this.#closed = true
     for (const callback of [...this.#onClose]) callback()
     this.#facts[WriterFact.next] = wouldBlock // a loan made ahead is void, too
     this.#newest = undefined
@@ -145,6 +150,7 @@ export class WrittenFrames implements LoanOwner {
 
   /** A slot, or a number below zero if there is none now. Publishing the last frame has often loaned it already. */
   #takeSlot(): number {
+    if (hasLeft()) throw closedError(this.#title)
     const next = this.#facts[WriterFact.next]!
     if (next >= 0) {
       this.#facts[WriterFact.next] = wouldBlock

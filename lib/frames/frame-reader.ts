@@ -151,11 +151,14 @@ const readerNames = [
  * cases, and the next writer goes on with the next number. A program that is to outlive its writers waits for the next:
  *
  * ```ts
+ * import { MillraceError } from 'millrace'
+ *
  * for (;;) {
  *   try {
  *     for await (using frame of reader) analyse(frame.bytes)
  *   } catch (error) {
- *     if (error.code !== 'ERR_MILLRACE_PEER_GONE') throw error
+ *     const died = error instanceof MillraceError && error.code === 'ERR_MILLRACE_PEER_GONE'
+ *     if (!died) throw error
  *   }
  *   await reader.waitForPeer()
  * }

@@ -26,6 +26,9 @@ export interface NamelessOptions extends Pick<AccessOptions, 'mode'> {
  * using segment = NamelessSegment.create()
  * const child = fork('child.js', { stdio: ['inherit', 'inherit', 'inherit', 'ipc', segment.fd] })
  * const producer = SpscQueue.producer(segment)
+ * ```
+ *
+ * ```ts
  * // child.js
  * using segment = NamelessSegment.fromFd(4)
  * const consumer = SpscQueue.consumer(segment)

@@ -1,4 +1,4 @@
-// Every sample of TypeScript in the README and the guides is code that compiles against the package: calls, options and
+// Every sample of TypeScript in the README, the guides and the doc comments is code that compiles against the package: calls, options and
 // members are called what they are called there.
 
 import { readdirSync } from 'node:fs'
@@ -15,6 +15,10 @@ const pages = [
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
 ]
+
+const sources = readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => `lib/${name}`)
 
 /** A fragment uses names that the page has given a meaning elsewhere; and what they stand for is anybody's guess. */
 const unknownName = new Set([2304, 2552, 18004, 7005, 7006, 7034])
@@ -71,12 +75,12 @@ test('a sample that calls what there is not is noticed', (t) => {
 
 test('every sample compiles against the package', (t) => {
   const texts = new Map(
-    pages.flatMap((page) =>
+    [...pages, ...sources].flatMap((page) =>
       samplesOf(page)
         .filter(({ language }) => language === 'ts')
         .map(({ text, line }): [string, string] => [at(page, line), text]),
     ),
   )
-  t.true(texts.size > 30, `${texts.size} samples`)
+  t.true(texts.size > 60, `${texts.size} samples`)
   t.deepEqual(complaintsAbout(texts), [])
 })

@@ -19,9 +19,10 @@ export interface Sample {
   readonly line: number
 }
 
-/** The samples of a page, by the page's path in the repository. */
+/** The samples of a page, by the page's path in the repository; of a source file, those of its doc comments. */
 export function samplesOf(page: string): Sample[] {
-  const text = readFileSync(join(root, page), 'utf8')
+  const file = readFileSync(join(root, page), 'utf8')
+  const text = page.endsWith('.md') ? file : file.replace(/^ +\* ?/gm, '')
   return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map((found) => ({
     language: found[1]!,
     text: found[2]!,

@@ -61,10 +61,10 @@ test.serial('a pool of workers: one is killed, and all jobs are done', async (t)
   const pool = await startNode(t, programOf(t, 'recipes.md', 'pool.ts', names))
   const ready = /^process (\d+) is ready$/
   const pids = () => pool.lines.flatMap((line) => ready.exec(line)?.[1] ?? []).map(Number)
-  await until(() => pids().length === 2, patience)
-  process.kill(pids()[0]!, 'SIGKILL')
+  await until(() => pids().length > 0, patience)
+  process.kill(pids()[0]!, 'SIGKILL') // it has a job by now, or is about to be given one
   t.deepEqual(await pool.ended(patience), { code: 0, signal: null }, pool.stderr)
-  t.is(pids().length, 3) // another took its place
+  t.true(pids().length >= 2) // the other one, and who took its place, if that was needed
   t.deepEqual(
     pool.lines.filter((line) => !ready.test(line)),
     Array.from({ length: 100 }, (_, i) => `job ${i} done`),
@@ -119,9 +119,9 @@ test.serial('node:cluster: all workers count together, also when one is killed',
 
   process.kill(pids()[0]!, 'SIGKILL')
   await until(() => pids().length === 3, patience)
-  await until(async () => (await get(port)).startsWith('200'), patience)
-  const number = Number((await get(port)).split(' ').at(-1))
-  t.true(number > greeted.length, 'the count goes on')
+  let answer = ''
+  await until(async () => (answer = await get(port)).startsWith('200'), patience)
+  t.true(Number(answer.split(' ').at(-1)) > greeted.length, 'the count goes on')
   t.deepEqual(await server.kill('SIGTERM'), { code: 0, signal: null }, server.stderr)
   // Its workers end with it, and let go of what they hold.
   await until(() => pids().every((pid) => !isAlive(pid)), patience)

@@ -4,6 +4,7 @@
 import { MillraceError, type ErrorCode } from '../errors.js'
 import type { Addon } from './addon.js'
 import { findAddon, load } from './binary.js'
+import { tellThatWeLeft } from './leaving.js'
 import { runsOnNode } from './runtime.js'
 import { wake } from './wake-ups.js'
 
@@ -21,10 +22,12 @@ const tokens = native.configure({
 let left = false
 
 // On process.exit() and uncaught exceptions native clean-up hooks do not run; this listener does. No
-// signal handler is installed: what a killed process leaves is cleaned by the next start.
+// signal handler is installed: what a killed process leaves is cleaned by the next start. Listeners that come after ours
+// find every handle closed and every view empty: the roles may have been taken by others already.
 process.on('exit', () => {
   left = true
   native.closeAll()
+  tellThatWeLeft()
 })
 
 /**

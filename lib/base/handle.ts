@@ -1,6 +1,7 @@
 // What all handles that can wait have in common: they have a name, their waits keep the process alive or do not, and they
 // close once, on demand or because a peer has broken something.
 
+import { onLeaving } from '../addon/leaving.js'
 import type { NativeWaiter } from '../addon/waiter.js'
 import { closedError } from '../errors.js'
 import type { Tuning } from './options.js'
@@ -16,6 +17,7 @@ export abstract class Handle<Native extends NativeWaiter> {
   /** @internal For messages: "mutex 'x'". */
   protected readonly title: string
   #closed = false
+  readonly #unknow: () => void
 
   /** @internal `watch`: see {@link WaitQueue}. */
   protected constructor(
@@ -36,6 +38,11 @@ export abstract class Handle<Native extends NativeWaiter> {
       },
       tuning,
     )
+    this.#unknow = onLeaving<Handle<Native>>(this, (handle) => {
+      if (handle.#closed) return
+      handle.#closed = true
+      handle.closeNative()
+    })
   }
 
   /** Has this handle been closed, by `close()` or because of a corrupt peer? */
@@ -69,6 +76,7 @@ export abstract class Handle<Native extends NativeWaiter> {
   protected leave(reason: Error | (() => Error)): void {
     if (this.#closed) return
     this.#closed = true
+    this.#unknow()
     this.closeNative()
     this.waits.evict(reason)
   }

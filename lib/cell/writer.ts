@@ -1,6 +1,7 @@
 // The writing side of a cell.
 
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
+import { onLeaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeCellWriter } from '../addon/cell.js'
 import { checkOptions, flag, show } from '../base/options.js'
@@ -23,6 +24,7 @@ export class CellWriter {
   #buffer: ArrayBuffer | undefined
   #updating = false
   #closed = false
+  readonly #unknow: () => void
 
   /** @internal */
   constructor(name: string, native: NativeCellWriter) {
@@ -30,6 +32,9 @@ export class CellWriter {
     this.maxBytes = native.maxBytes
     this.slots = native.slots
     this.#native = native
+    this.#unknow = onLeaving<CellWriter>(this, (writer) => {
+      writer.close()
+    })
   }
 
   /** Has this side been closed? */
@@ -142,6 +147,7 @@ export class CellWriter {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#unknow()
     this.#buffer = undefined
     this.#views.clear()
     this.#native.close()

@@ -2,6 +2,7 @@
 
 import { closedError, hasCode, invalidArgument, MillraceError } from '../errors.js'
 import type { ViewConstructor } from '../base/view-constructor.js'
+import { onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeMemory } from '../addon/shared-memory.js'
@@ -75,6 +76,7 @@ export class SharedMemory {
   readonly #native: NativeMemory
   #buffer: ArrayBuffer | undefined
   #closed = false
+  readonly #unknow: () => void
 
   private constructor(place: Place, handle: NativeMemory, owner: boolean, readOnly: boolean) {
     this.#place = place
@@ -83,6 +85,9 @@ export class SharedMemory {
     this.owner = owner
     this.readOnly = readOnly
     this.#native = handle
+    this.#unknow = onLeaving<SharedMemory>(this, (memory) => {
+      memory.close()
+    })
   }
 
   /**
@@ -231,6 +236,7 @@ export class SharedMemory {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#unknow()
     this.#buffer = undefined
     this.#native.close()
   }

@@ -2,6 +2,7 @@
 // at the other end.
 
 import { abortedError, invalidArgument, timeoutError } from '../errors.js'
+import { onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import type { NativeSegmentOffer } from '../addon/nameless.js'
 import { isNotFound, openWhenThere } from '../base/opening.js'
@@ -73,6 +74,7 @@ export class SegmentOffer {
     this.close()
   }
   #closed = false
+  readonly #unknow: () => void
 
   /** @internal */
   constructor(
@@ -104,6 +106,9 @@ export class SegmentOffer {
     })
     this.#native.hold(true)
     this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
+    this.#unknow = onLeaving<SegmentOffer>(this, (offer) => {
+      offer.close()
+    })
   }
 
   /** Peers that got the segments. */
@@ -142,6 +147,7 @@ export class SegmentOffer {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#unknow()
     this.#signal?.removeEventListener('abort', this.#onAbort)
     this.#native.close()
   }

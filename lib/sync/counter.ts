@@ -1,6 +1,7 @@
 // A named 64-bit counter.
 
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
+import { onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import type { NativeCounter } from '../addon/counter.js'
 import {
@@ -41,10 +42,14 @@ export class Counter {
   readonly name: string
   readonly #native: NativeCounter
   #closed = false
+  readonly #unknow: () => void
 
   private constructor(name: string, handle: NativeCounter) {
     this.name = name
     this.#native = handle
+    this.#unknow = onLeaving<Counter>(this, (counter) => {
+      counter.close()
+    })
   }
 
   /**
@@ -132,6 +137,7 @@ export class Counter {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#unknow()
     this.#native.close()
   }
 

@@ -1,6 +1,8 @@
 // Each way a process can end, with everything open and waits pending on all of it.
 
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { SpscQueue } from 'millrace'
 import { objectsOf, uniqueName } from '../support/names.js'
@@ -67,3 +69,37 @@ test.serial('a child goes on when its parent dies, and is told', async (t) => {
   await until(() => !existsSync(`/proc/${child}`))
   t.is(await consumer.pop({ timeout: 10_000 }), undefined, 'it ended in good order')
 })
+
+const useAtExit = new URL('./fixtures/use-at-exit.js', import.meta.url)
+
+for (const where of ['process', 'Worker'] as const) {
+  for (const how of ['exit', 'dry', 'throw']) {
+    test.serial(
+      `${how} of a ${where}: what has left refuses every call in an exit listener`,
+      async (t) => {
+        const name = uniqueName(t)
+        using consumer = SpscQueue.consumer(`${name}.out`)
+        if (where === 'process') {
+          const child = run(t, useAtExit, [name, how])
+          await child.next()
+          t.deepEqual(await child.ended(), { code: 7, signal: null }, child.stderr)
+          t.is(child.stderr, '')
+        } else {
+          const worker = new Worker(useAtExit, { workerData: [name, how] })
+          const [code] = (await once(worker, 'exit')) as [number]
+          t.is(code, 7)
+        }
+        t.is(consumer.tryPop()?.toString(), 'before')
+        t.is(
+          consumer.tryPop()?.toString(),
+          'last',
+          'a listener before the library still had its side',
+        )
+        t.is(await consumer.pop({ timeout: 10_000 }), undefined)
+        using next = SpscQueue.producer(`${name}.out`)
+        t.true(next.tryPush('of the next'))
+        t.is(consumer.tryPop()?.toString(), 'of the next')
+      },
+    )
+  }
+}

@@ -1,0 +1,40 @@
+// Which handles are open in this thread, so that all of them can be told when the process leaves everything at its exit.
+// They are known weakly: a handle that the program forgot is collected as ever.
+
+interface Known {
+  readonly handle: WeakRef<object>
+  readonly leave: (handle: never) => void
+}
+
+const open = new Map<WeakRef<object>, Known>()
+const collected = new FinalizationRegistry<WeakRef<object>>((handle) => {
+  open.delete(handle)
+})
+
+/**
+ * Calls `leave` with the handle when the process has left everything; until the function that is returned is called.
+ * `leave` must not refer to the handle by itself.
+ */
+export function onLeaving<T extends object>(handle: T, leave: (handle: T) => void): () => void {
+  const known = new WeakRef<object>(handle)
+  open.set(known, { handle: known, leave })
+  collected.register(handle, known, known)
+  return () => {
+    open.delete(known)
+    collected.unregister(known)
+  }
+}
+
+/** Tells all handles. */
+export function tellThatWeLeft(): void {
+  for (const { handle, leave } of [...open.values()]) {
+    const living = handle.deref()
+    if (living === undefined) continue
+    try {
+      leave(living as never)
+    } catch {
+      // The others are to be told as well; what is beneath this one was closed before.
+    }
+  }
+  open.clear()
+}

@@ -1,10 +1,10 @@
 // The consuming side of an SPSC queue.
 
-import { block, type BlockingOptions } from '../base/blocking.js'
+import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
-import type { Tuning, WaitOptions } from '../base/options.js'
+import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { now } from '../base/time.js'
 import type { Attempt } from '../base/wait-queue.js'
@@ -106,11 +106,12 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    */
   pop(options?: WaitOptions): Promise<Buffer | undefined> {
     try {
+      const wait = readWait(options)
       if (!this.waits.occupied) {
         const message = this.tryPop()
         if (message !== undefined) return fairly(message)
       }
-      return this.waits.wait(this.#what, this.#attempt, options)
+      return this.waits.wait(this.#what, this.#attempt, wait)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -120,9 +121,11 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    * The next message, blocking this thread: spins, then sleeps on a futex. For Workers; on the main
    * thread it stops the event loop. Result and errors as `pop`, thrown; `BUSY` while `pop` calls wait.
    */
-  popSync(options: BlockingOptions = {}): Buffer | undefined {
+  popSync(options?: BlockingOptions): Buffer | undefined {
+    const given = readBlocking(options)
+    this.#assertNotDraining()
     if (this.waits.occupied) throw this.#busy('earlier pops are waiting; await those first')
-    return block(this.waits, this.#what, options, this.#attempt, (spin, timeout) =>
+    return block(this.waits, this.#what, given, this.#attempt, (spin, timeout) =>
       this.native.wait(spin, timeout),
     )
   }
@@ -204,6 +207,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     } finally {
       this.#draining = false
       if (unreleased > 0 && !this.closed) ring.release(unreleasedBytes, unreleased)
+      if (this.waits.occupied) this.waits.lookAgain() // it was nobody's turn meanwhile
     }
     return taken + unreleased
   }
@@ -217,6 +221,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   /** Resolves when `drain` would find something; `false` when the producer has closed and all is read. */
   readable(options?: WaitOptions): Promise<boolean> {
     try {
+      const wait = readWait(options)
       this.assertOpen()
       if (!this.waits.occupied && this.#isReadable()) return fairly(true)
       return this.waits
@@ -226,7 +231,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
             const end = this.#lookAround(thorough, () => (this.#isReadable() ? true : undefined))
             return end === null ? false : end
           },
-          options,
+          wait,
         )
         .then((there) => there)
     } catch (error) {
@@ -250,6 +255,8 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
 
   /** `look`, and if there is nothing, whether there ever will be; `null` if not. */
   #lookAround<T>(thorough: boolean, look: () => T | undefined): T | null | undefined {
+    // While a callback of `drain` runs nobody is served: what it has in hand comes first.
+    if (this.#draining) return undefined
     const found = look()
     if (found !== undefined || !thorough) return found
     const { peer } = this

@@ -1,10 +1,10 @@
 // The producing side of an SPSC queue.
 
-import { block, type BlockingOptions } from '../base/blocking.js'
+import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { invalidArgument, MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
-import type { Tuning, WaitOptions } from '../base/options.js'
+import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
@@ -56,10 +56,11 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    */
   push(message: MessageSource, options?: WaitOptions): Promise<void> {
     try {
+      const wait = readWait(options)
       const bytes = asBytes(message)
       if (this.tryPush(bytes)) return fairly(undefined)
       return this.waits
-        .wait(`room in queue '${this.name}'`, (thorough) => this.#attempt(bytes, thorough), options)
+        .wait(`room in queue '${this.name}'`, (thorough) => this.#attempt(bytes, thorough), wait)
         .then(discardResult)
     } catch (error) {
       return Promise.reject(error)
@@ -70,7 +71,8 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    * Sends a message, blocking this thread: spins, then sleeps on a futex. For Workers; on the main
    * thread it stops the event loop. Errors as `push`, thrown.
    */
-  pushSync(message: MessageSource, options: BlockingOptions = {}): void {
+  pushSync(message: MessageSource, options?: BlockingOptions): void {
+    const given = readBlocking(options)
     const bytes = asBytes(message)
     if (this.#reservation !== undefined) throw this.#busy()
     if (this.waits.occupied) throw this.#busy()
@@ -78,7 +80,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
     block(
       this.waits,
       `room in queue '${this.name}'`,
-      options,
+      given,
       (thorough) => this.#attempt(bytes, thorough),
       (spin, timeout) => this.native.wait(needed, spin, timeout),
     )
@@ -102,6 +104,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    * fails while it waits, the first part may have been sent.
    */
   async pushBatch(messages: readonly MessageSource[], options?: WaitOptions): Promise<void> {
+    const wait = readWait(options)
     const all = allAsBytes(messages)
     if (this.#reservation !== undefined) throw this.#busy()
     let sent = this.waits.occupied ? 0 : this.#pushSome(all, 0)
@@ -117,7 +120,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
         if (thorough) this.#checkConsumer()
         return undefined
       },
-      options,
+      wait,
     )
   }
 
@@ -156,6 +159,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
 
   /** Waits until a reservation of `length` bytes succeeds. Errors as `push` and `reserve`. */
   async reserveWhenFree(length: number, options?: WaitOptions): Promise<Reservation> {
+    const wait = readWait(options)
     const now = this.reserve(length)
     if (now !== undefined) return await fairly(now)
     return await this.waits.wait(
@@ -166,7 +170,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
         if (later === undefined && thorough) this.#checkConsumer()
         return later
       },
-      options,
+      wait,
     )
   }
 
@@ -175,6 +179,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    * if the consumer leaves or dies before that (the queue stays open), `ABORTED`, `TIMEOUT`.
    */
   async end(options?: WaitOptions): Promise<void> {
+    const wait = readWait(options)
     this.assertOpen()
     await this.waits.wait(
       `the consumer of queue '${this.name}' reading everything`,
@@ -187,7 +192,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
         this.#checkConsumer()
         return undefined
       },
-      options,
+      wait,
     )
     this.close()
   }

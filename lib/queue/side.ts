@@ -3,7 +3,7 @@
 import { closedError, corruptError, isRefusal, MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueSide } from '../addon/queue.js'
-import type { Tuning, WaitOptions } from '../base/options.js'
+import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { PeerHandle } from '../base/peer-handle.js'
 import { recordHeaderBytes } from './ring-layout.js'
 
@@ -29,11 +29,12 @@ export abstract class QueueSide<
 
   /** Resolves as soon as somebody has the other side. Rejects `ABORTED`, `TIMEOUT`, `CLOSED`. */
   async waitForPeer(options?: WaitOptions): Promise<void> {
+    const wait = readWait(options)
     this.assertOpen()
     await this.waits.waitAside(
       `a peer on queue '${this.name}'`,
       (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
-      options,
+      wait,
     )
   }
 

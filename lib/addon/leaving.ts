@@ -13,7 +13,7 @@ const collected = new FinalizationRegistry<WeakRef<object>>((handle) => {
 
 /**
  * Calls `leave` with the handle when the process has left everything; until the function that is returned is called.
- * `leave` must not refer to the handle by itself.
+ * `leave` must not be made where there is a reference to the handle, as in its constructor: the scope would keep the handle.
  */
 export function onLeaving<T extends object>(handle: T, leave: (handle: T) => void): () => void {
   const known = new WeakRef<object>(handle)
@@ -23,6 +23,11 @@ export function onLeaving<T extends object>(handle: T, leave: (handle: T) => voi
     open.delete(known)
     collected.unregister(known)
   }
+}
+
+/** For handles that need only be closed. */
+export function closeIt(handle: { close(): void }): void {
+  handle.close()
 }
 
 /** Tells all handles. */

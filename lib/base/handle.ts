@@ -38,11 +38,14 @@ export abstract class Handle<Native extends NativeWaiter> {
       },
       tuning,
     )
-    this.#unknow = onLeaving<Handle<Native>>(this, (handle) => {
-      if (handle.#closed) return
-      handle.#closed = true
-      handle.closeNative()
-    })
+    this.#unknow = onLeaving(this, Handle.#left)
+  }
+
+  // Not a function of the constructor's, whose scope has `this`: it would keep the handle from being collected.
+  static readonly #left = (handle: Handle<NativeWaiter>): void => {
+    if (handle.#closed) return
+    handle.#closed = true
+    handle.closeNative()
   }
 
   /** Has this handle been closed, by `close()` or because of a corrupt peer? */

@@ -1,7 +1,7 @@
 // The writing side of a cell.
 
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
-import { onLeaving } from '../addon/leaving.js'
+import { closeIt, onLeaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeCellWriter } from '../addon/cell.js'
 import { checkOptions, flag, show } from '../base/options.js'
@@ -32,9 +32,7 @@ export class CellWriter {
     this.maxBytes = native.maxBytes
     this.slots = native.slots
     this.#native = native
-    this.#unknow = onLeaving<CellWriter>(this, (writer) => {
-      writer.close()
-    })
+    this.#unknow = onLeaving(this, closeIt)
   }
 
   /** Has this side been closed? */

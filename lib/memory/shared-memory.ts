@@ -2,7 +2,7 @@
 
 import { closedError, hasCode, invalidArgument, MillraceError } from '../errors.js'
 import type { ViewConstructor } from '../base/view-constructor.js'
-import { onLeaving } from '../addon/leaving.js'
+import { closeIt, onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeMemory } from '../addon/shared-memory.js'
@@ -85,9 +85,7 @@ export class SharedMemory {
     this.owner = owner
     this.readOnly = readOnly
     this.#native = handle
-    this.#unknow = onLeaving<SharedMemory>(this, (memory) => {
-      memory.close()
-    })
+    this.#unknow = onLeaving(this, closeIt)
   }
 
   /**

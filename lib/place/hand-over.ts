@@ -2,7 +2,7 @@
 // at the other end.
 
 import { abortedError, invalidArgument, timeoutError } from '../errors.js'
-import { onLeaving } from '../addon/leaving.js'
+import { closeIt, onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import type { NativeSegmentOffer } from '../addon/nameless.js'
 import { isNotFound, openWhenThere } from '../base/opening.js'
@@ -106,9 +106,7 @@ export class SegmentOffer {
     })
     this.#native.hold(true)
     this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
-    this.#unknow = onLeaving<SegmentOffer>(this, (offer) => {
-      offer.close()
-    })
+    this.#unknow = onLeaving(this, closeIt)
   }
 
   /** Peers that got the segments. */

@@ -1,7 +1,7 @@
 // A named 64-bit counter.
 
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
-import { onLeaving } from '../addon/leaving.js'
+import { closeIt, onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import type { NativeCounter } from '../addon/counter.js'
 import {
@@ -47,9 +47,7 @@ export class Counter {
   private constructor(name: string, handle: NativeCounter) {
     this.name = name
     this.#native = handle
-    this.#unknow = onLeaving<Counter>(this, (counter) => {
-      counter.close()
-    })
+    this.#unknow = onLeaving(this, closeIt)
   }
 
   /**

@@ -229,15 +229,18 @@ test('an abandoned push sends nothing, and those behind it go on', async (t) => 
   t.is(consumer.tryPop(), undefined)
 })
 
-test('a signal already aborted ends a call before it waits, not one that need not wait', async (t) => {
+test('a signal already aborted ends a call before it does anything, also one that need not wait', async (t) => {
   const { producer, consumer } = openPair(t)
   const reason = new Error('changed my mind')
   const signal = AbortSignal.abort(reason)
   const error = await t.throwsAsync(consumer.pop({ signal }), { code: 'ERR_MILLRACE_ABORTED' })
   t.is(error.name, 'AbortError')
   t.is(error.cause, reason)
-  await producer.push('there is room', { signal })
-  t.is((await consumer.pop({ signal }))?.toString(), 'there is room')
+  await t.throwsAsync(producer.push('there is room', { signal }), { code: 'ERR_MILLRACE_ABORTED' })
+  t.is(consumer.tryPop(), undefined, 'nothing was sent')
+  t.true(producer.tryPush('a message'))
+  await t.throwsAsync(consumer.pop({ signal }), { code: 'ERR_MILLRACE_ABORTED' })
+  t.is(consumer.tryPop()?.toString(), 'a message', 'nothing was taken')
 })
 
 test('every wait can be aborted', async (t) => {

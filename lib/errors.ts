@@ -69,8 +69,8 @@ export class MillraceError extends Error {
   }
 }
 
-export function invalidArgument(message: string): MillraceError {
-  return new MillraceError('ERR_MILLRACE_INVALID_ARGUMENT', message)
+export function invalidArgument(message: string, cause?: unknown): MillraceError {
+  return new MillraceError('ERR_MILLRACE_INVALID_ARGUMENT', message, { cause })
 }
 
 export function closedError(what: string): MillraceError {

@@ -9,6 +9,8 @@
 import { native } from './addon/native.js'
 
 export type { BlockingOptions } from './base/blocking.js'
+export type { ByteSource } from './base/bytes.js'
+export type { Iteration, IterationOptions } from './base/iteration.js'
 export { errorCodes, MillraceError, type ErrorCode } from './errors.js'
 export { Cell, type CellReaderOptions, type CellWriterOptions } from './cell/cell.js'
 export { CellReader } from './cell/reader.js'

@@ -15,6 +15,9 @@ export interface Sleeper {
 }
 
 const sleepers = new Set<Sleeper>()
+/** Whoever happens to wait first must not have its AsyncLocalStorage kept by the timer of all. */
+const { AsyncResource } = process.getBuiltinModule('node:async_hooks')
+const outside = new AsyncResource('MILLRACE')
 let tick = 0
 let timer: Timer | undefined
 /** How long to wait before a doorbell is made anew again. */
@@ -27,7 +30,7 @@ onWakeOf(newToken(), mendDoorbells)
 export function watchSleep(sleeper: Sleeper): void {
   sleeper.sleptAt = tick
   sleepers.add(sleeper)
-  timer ??= startTimer(tickMs, onTick)
+  timer ??= outside.runInAsyncScope(startTimer, undefined, tickMs, onTick)
 }
 
 export function endSleep(sleeper: Sleeper): void {
@@ -54,7 +57,7 @@ function onTick(): void {
 function mendDoorbells(): void {
   if (mending || native.mendBells()) return
   mending = true
-  startTimer(mendMs, () => {
+  outside.runInAsyncScope(startTimer, undefined, mendMs, () => {
     mending = false
     mendDoorbells()
   })

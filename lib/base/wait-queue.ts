@@ -14,7 +14,9 @@ import { forgetWake, newToken, onWakeOf } from '../addon/wake-ups.js'
 import { hold, letGo } from '../addon/keep-alive.js'
 import { native } from '../addon/native.js'
 import type { NativeWaiter } from '../addon/waiter.js'
+import { forgetAbort, whenAborted } from './abort-signals.js'
 import { AdaptiveBackoff } from './adaptive-backoff.js'
+import { LinkedList, Member } from './linked-list.js'
 import { checkSignal, duration, sharesProcessor, type Tuning, type WaitOptions } from './options.js'
 import { atTurn, fairly, turnIsDue } from './fairness.js'
 import { endSleep, watchSleep, type Sleeper } from './safety-look.js'
@@ -33,13 +35,23 @@ export function tooLate(what: Awaited, timeout: number): Error {
   return typeof what === 'string' ? timeoutError(what, timeout) : what(timeout)
 }
 
-interface Waiter {
+class Waiter extends Member<Waiter> {
   readonly attempt: Attempt<unknown>
-  /** Waits for the waiters before it that are in turn, too. */
-  readonly inTurn: boolean
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
-  readonly stop: () => void
+  /** Of its time and its signal. */
+  stop: (() => void) | undefined
+
+  constructor(
+    attempt: Attempt<unknown>,
+    resolve: (value: unknown) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super()
+    this.attempt = attempt
+    this.resolve = resolve
+    this.reject = reject
+  }
 }
 
 /** How often to look where nobody would wake us. */
@@ -73,8 +85,9 @@ export class WaitQueue implements Sleeper {
   readonly #polling: AdaptiveBackoff | undefined
   /** Nothing if every wait is to spin. */
   readonly #spinning: AdaptiveBackoff | undefined
-  readonly #waiters: Waiter[] = []
-  #inTurn = 0
+  /** Those who wait for each other as well, in the order in which they came. */
+  readonly #line = new LinkedList<Waiter>()
+  readonly #aside = new LinkedList<Waiter>()
   /** Are there waits that later calls must not overtake? A field, because every call asks; only written here. */
   occupied = false
 
@@ -141,7 +154,7 @@ export class WaitQueue implements Sleeper {
     const signal = checkSignal(options.signal)
     if (signal?.aborted) return Promise.reject(abortedError(signal))
     const end = timeout === Infinity ? Infinity : now() + timeout
-    if (inTurn && spins && this.#waiters.length === 0 && this.#spinMs > 0) {
+    if (inTurn && spins && this.#isEmpty() && this.#spinMs > 0) {
       const found = this.#spin(attempt, Math.min(this.#spinMs, timeout))
       if (found !== undefined) return fairly(found ?? (undefined as T))
       // Nothing but an attempt has run meanwhile; it may have called what aborts.
@@ -162,15 +175,12 @@ export class WaitQueue implements Sleeper {
       const onAbort = () => {
         giveUp(() => abortedError(signal!))
       }
-      const waiter: Waiter = {
-        attempt,
-        inTurn,
-        resolve: resolve as (value: unknown) => void,
-        reject,
-        stop: () => {
+      const waiter = new Waiter(attempt, resolve as (value: unknown) => void, reject)
+      if (end !== Infinity || signal !== undefined) {
+        waiter.stop = () => {
           stopTimer(timer)
-          signal?.removeEventListener('abort', onAbort)
-        },
+          if (signal !== undefined) forgetAbort(signal, onAbort)
+        }
       }
       if (end !== Infinity) {
         // Whether the loop stays alive is for #holdLoop to say.
@@ -178,8 +188,9 @@ export class WaitQueue implements Sleeper {
           giveUp(() => tooLate(what, timeout))
         })
       }
-      signal?.addEventListener('abort', onAbort, { once: true })
-      this.#add(waiter)
+      if (signal !== undefined) whenAborted(signal, onAbort)
+      ;(inTurn ? this.#line : this.#aside).add(waiter)
+      this.occupied ||= inTurn
       this.#holdLoop()
       if (this.#state === 'idle') this.#begin()
     })
@@ -212,15 +223,17 @@ export class WaitQueue implements Sleeper {
 
   /** Ends all waits with that error, made only if there are any; for close(). */
   evict(reason: Error | (() => Error)): void {
-    if (this.#waiters.length > 0) {
+    if (!this.#isEmpty()) {
       const error = typeof reason === 'function' ? reason() : reason
       if (this.#attempting) {
         this.#evictedBy = error // by what the attempt throws, which tells more
         return
       }
-      for (const waiter of [...this.#waiters]) {
-        this.#remove(waiter)
-        waiter.reject(error)
+      for (const list of [this.#line, this.#aside]) {
+        for (let waiter = list.first; waiter !== undefined; waiter = list.first) {
+          this.#remove(waiter)
+          waiter.reject(error)
+        }
       }
     }
     this.#settle()
@@ -286,7 +299,7 @@ export class WaitQueue implements Sleeper {
       this.#polling?.paid()
       this.#pollUntil = now() + this.#pollMs
     }
-    if (this.#waiters.length === 0) {
+    if (this.#isEmpty()) {
       this.#settle()
       return
     }
@@ -305,7 +318,7 @@ export class WaitQueue implements Sleeper {
     this.#thoroughAt = time + sliceMs
     if (this.damage() !== undefined) return
     this.#serve(true)
-    if (this.#waiters.length === 0) this.#settle()
+    if (this.#isEmpty()) this.#settle()
     else this.#lookNextTurn()
   }
 
@@ -315,9 +328,9 @@ export class WaitQueue implements Sleeper {
     if (this.damage() !== undefined) return
     onWakeOf(this.#token, this.#wake)
     const parked = this.#native.park()
-    if (parked === true && !carefully && this.#inTurn === this.#waiters.length) {
+    if (parked === true && !carefully && this.#aside.length === 0) {
       this.#serve(false)
-      if (this.#waiters.length === 0) this.#settle()
+      if (this.#isEmpty()) this.#settle()
       else this.#rest()
       return
     }
@@ -325,7 +338,7 @@ export class WaitQueue implements Sleeper {
     // Only now that the peer's death would wake us does a look at the peer mean anything.
     const watched = this.#watch()
     this.#serve(true)
-    if (this.#waiters.length === 0) {
+    if (this.#isEmpty()) {
       this.#settle()
     } else if (blind) {
       this.#lookAgainIn(blindLookMs)
@@ -341,7 +354,7 @@ export class WaitQueue implements Sleeper {
     this.#endTimers()
     if (this.damage() !== undefined) return
     if (this.#serve(true)) {
-      if (this.#waiters.length === 0) this.#settle()
+      if (this.#isEmpty()) this.#settle()
       else this.#begin()
       return
     }
@@ -350,7 +363,7 @@ export class WaitQueue implements Sleeper {
     const blind = this.#native.park() === false
     const watched = this.#watch()
     this.#serve(true)
-    if (this.#waiters.length === 0) this.#settle()
+    if (this.#isEmpty()) this.#settle()
     else if (blind) this.#lookAgainIn(blindLookMs)
     else this.#lookAgainIn(watched ? dyingLookMs * 4 : dyingLookMs)
   }
@@ -380,37 +393,41 @@ export class WaitQueue implements Sleeper {
     })
   }
 
-  /** Serves waiters in order until one has to wait, and those aside. True if one was served. */
+  /** Serves those in line until one has to wait, and those aside. True if one was served. */
   #serve(thorough: boolean): boolean {
     let served = false
-    let blocked = false
-    let at = 0
     for (;;) {
-      const waiter = this.#waiters[at]
-      if (waiter === undefined) return served
-      if (waiter.inTurn && blocked) {
-        at++
-        continue
-      }
-      let result: unknown
-      try {
-        result = this.#attempt(waiter, thorough)
-      } catch (error) {
-        this.#remove(waiter)
-        settle(waiter.reject, error)
-        if (this.#evictedBy !== undefined) this.#evictRest(error as Error)
-        served = true
-        continue
-      }
-      if (result === undefined) {
-        blocked ||= waiter.inTurn
-        at++
-        continue
-      }
-      this.#remove(waiter)
-      settle(waiter.resolve, result ?? undefined)
+      const { first } = this.#line
+      if (first === undefined || !this.#serveOne(first, thorough)) break
       served = true
     }
+    if (this.#aside.length === 0) return served
+    // Serving one may end others.
+    const aside: Waiter[] = []
+    for (let waiter = this.#aside.first; waiter !== undefined; waiter = waiter.behind) {
+      aside.push(waiter)
+    }
+    for (const waiter of aside) {
+      if (waiter.list !== undefined && this.#serveOne(waiter, thorough)) served = true
+    }
+    return served
+  }
+
+  /** False: it has to go on waiting. */
+  #serveOne(waiter: Waiter, thorough: boolean): boolean {
+    let result: unknown
+    try {
+      result = this.#attempt(waiter, thorough)
+    } catch (error) {
+      this.#remove(waiter)
+      settle(waiter.reject, error)
+      if (this.#evictedBy !== undefined) this.#evictRest(error as Error)
+      return true
+    }
+    if (result === undefined) return false
+    this.#remove(waiter)
+    settle(waiter.resolve, result ?? undefined)
+    return true
   }
 
   #attempt(waiter: Waiter, thorough: boolean): unknown {
@@ -427,26 +444,21 @@ export class WaitQueue implements Sleeper {
     this.evict(error)
   }
 
-  #add(waiter: Waiter): void {
-    this.#waiters.push(waiter)
-    if (!waiter.inTurn) return
-    this.#inTurn++
-    this.occupied = true
+  #isEmpty(): boolean {
+    return this.#line.length + this.#aside.length === 0
   }
 
   /** False if it does not wait any more. */
   #remove(waiter: Waiter): boolean {
-    const at = this.#waiters.indexOf(waiter)
-    if (at < 0) return false
-    this.#waiters.splice(at, 1)
-    waiter.stop()
-    if (waiter.inTurn) this.occupied = --this.#inTurn > 0
+    if (waiter.list?.remove(waiter) !== true) return false
+    waiter.stop?.()
+    this.occupied = this.#line.length > 0
     return true
   }
 
   /** Back to idle if nobody waits any more. */
   #settle(): void {
-    if (this.#waiters.length > 0) return
+    if (!this.#isEmpty()) return
     if (this.#state === 'parked') {
       forgetWake(this.#token)
       this.#native.unpark()
@@ -463,7 +475,7 @@ export class WaitQueue implements Sleeper {
   }
 
   #holdLoop(): void {
-    if (this.#held || !this.#refed || this.#waiters.length === 0) return
+    if (this.#held || !this.#refed || this.#isEmpty()) return
     this.#held = true
     hold()
   }

@@ -1,7 +1,9 @@
 // The reading side of a cell.
 
+import { targetOf } from '../base/bytes.js'
+import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { block, type BlockingOptions } from '../base/blocking.js'
-import { closedError, corruptError, invalidArgument, MillraceError } from '../errors.js'
+import { closedError, corruptError, MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeCellReader } from '../addon/cell.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
@@ -83,7 +85,7 @@ export class CellReader extends PeerHandle<NativeCellReader> {
    *   `read`
    */
   readInto(target: ArrayBufferView): number {
-    const length = this.native.readInto(target)
+    const length = this.native.readInto(targetOf(target))
     if (length >= 0) {
       this.#note()
       return length
@@ -95,9 +97,6 @@ export class CellReader extends PeerHandle<NativeCellReader> {
         `the value of cell '${this.name}' has ${String(this.native.facts[1])} bytes, the target ` +
           `${String(target.byteLength)}; pass a larger target (maxBytes always fits)`,
       )
-    }
-    if (length === Outcome.invalid) {
-      throw invalidArgument('the target must be a Buffer, a typed array or a DataView')
     }
     throw this.#fail(length)
   }
@@ -136,10 +135,9 @@ export class CellReader extends PeerHandle<NativeCellReader> {
    * The newest value whenever there is a newer one, until the writer closes; then the loop ends. Values
    * that come while the loop's body runs are passed over, all but the last. Errors as `changed` and `read`.
    */
-  async *changes(
-    options?: Pick<WaitOptions, 'signal'>,
-  ): AsyncGenerator<CellValue, void, undefined> {
-    while (await this.changed(options)) yield this.read()!
+  changes(options?: IterationOptions): Iteration<CellValue> {
+    const take = async (wait: WaitOptions) => ((await this.changed(wait)) ? this.read() : undefined)
+    return iterate({ take, handle: this }, options)
   }
 
   /** Resolves as soon as there is a writer. Rejects `ABORTED`, `TIMEOUT`, `CLOSED`. */

@@ -1,5 +1,6 @@
 // The writing side of a cell.
 
+import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import { closeIt, onLeaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
@@ -8,7 +9,7 @@ import { checkOptions, flag, show } from '../base/options.js'
 import type { Bytes } from '../base/view-constructor.js'
 
 /** What can be written: bytes as they are, a string as UTF-8. */
-export type CellSource = string | ArrayBufferView
+export type CellSource = ByteSource
 
 /** The writer of a cell, from `Cell.writer`; there is one at a time. */
 export class CellWriter {
@@ -59,7 +60,7 @@ export class CellWriter {
    */
   write(value: CellSource): number {
     this.#assertNotUpdating()
-    const bytes = typeof value === 'string' ? Buffer.from(value) : value
+    const bytes = bytesOf(value, 'a value')
     const version = this.#native.write(bytes)
     if (version > 0) return version
     if (version === Outcome.tooLarge) {
@@ -68,9 +69,6 @@ export class CellWriter {
         `a value of ${String(bytes.byteLength)} bytes does not fit cell '${this.name}', whose limit is ` +
           `${String(this.maxBytes)} bytes; create it with a larger maxBytes`,
       )
-    }
-    if (version === Outcome.invalid) {
-      throw invalidArgument('a value must be a string, a Buffer, a typed array or a DataView')
     }
     throw this.#closedError()
   }
@@ -114,7 +112,7 @@ export class CellWriter {
     const given = checkOptions(options, ['copy'])
     const copy = given.copy === undefined || flag(given, 'copy')
     this.#assertNotUpdating()
-    if (this.#closed) throw this.#closedError()
+    if (this.closed) throw this.#closedError()
     this.#buffer ??= this.#native.buffer()
     const offset = this.#native.begin()
     const view = this.#viewAt(this.#buffer, offset)

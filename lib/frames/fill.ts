@@ -7,7 +7,8 @@
 import { abortedError, closedError, invalidArgument, isRefusal, MillraceError } from '../errors.js'
 import { runsOnNode } from '../addon/runtime.js'
 import { checkOptions, checkSignal, show, wholeNumber } from '../base/options.js'
-import { checkView, type LoanedFrame } from './frame.js'
+import { checkView } from '../base/bytes.js'
+import type { LoanedFrame } from './frame.js'
 
 /**
  * Where bytes come from: the descriptor of a pipe, a socket or a file; a `Readable`, a web `ReadableStream`, or whatever else
@@ -175,7 +176,7 @@ class ChunkFilling extends Filling {
   }
 
   async #take(chunk: Uint8Array): Promise<void> {
-    checkView('a chunk of the source', chunk)
+    checkView(chunk, 'a chunk of the source')
     const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     for (let from = 0; from < bytes.length;) {
       this.frame ??= this.writer.tryLoan() ?? (await this.writer.loan({ signal: this.signal }))

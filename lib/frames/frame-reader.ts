@@ -1,5 +1,6 @@
 // The reading side of a frame channel.
 
+import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import {
   closedError,
   corruptError,
@@ -310,15 +311,16 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
   }
 
   /**
-   * All frames until the writer closes; then the loop ends. Release each, best with `using`. A loop that begins
-   * again before there is another writer ends at once: `waitForPeer` first.
+   * All frames until the writer closes, or this reader does; then the loop ends. Leaving the loop closes nothing, and takes
+   * nothing that was not handed out. Release each frame: `for await (using frame of reader.frames({ signal }))`. Errors as `receive`.
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void, undefined> {
-    for (;;) {
-      const frame = await this.receive()
-      if (frame === undefined) return
-      yield frame
-    }
+  frames(options?: IterationOptions): Iteration<Frame> {
+    return iterate({ take: (wait) => this.receive(wait), handle: this }, options)
+  }
+
+  /** As `frames()`: `for await (using frame of reader)`. */
+  [Symbol.asyncIterator](): Iteration<Frame> {
+    return this.frames()
   }
 
   /** Leaves the channel: held and queued frames go back to the writer, their views become empty. */

@@ -1,6 +1,7 @@
 // Frames as the two sides hold them: a loan to be written and published, a received frame to be read and
 // released. Both lie in the pool; after publish, discard or release they refuse use.
 
+import { checkView } from '../base/bytes.js'
 import { invalidArgument, MillraceError } from '../errors.js'
 import { checkFunction, checkOptions, show } from '../base/options.js'
 import { numberAt, ReaderFact } from './facts.js'
@@ -88,26 +89,6 @@ export function viewOf<T>(
   return new constructor(buffer, start + byteOffset, elements)
 }
 
-/**
- * @internal Refuses what is no view of bytes, and a view whose memory is gone: transferred away, or cut off by a resize. Of
- * these some throw when they are asked for their length, and others say that it is zero.
- */
-export function checkView(name: string, value: unknown): asserts value is ArrayBufferView {
-  if (!ArrayBuffer.isView(value)) {
-    throw invalidArgument(
-      `${name} must be a Buffer, a typed array or a DataView, not ${show(value)}`,
-    )
-  }
-  try {
-    // Asking for an element throws if there is no memory.
-    if (value.byteLength === 0 && !('getInt8' in value)) Uint8Array.prototype.at.call(value, 0)
-  } catch {
-    throw invalidArgument(
-      `the memory of ${name} is gone: its ArrayBuffer was transferred, or made smaller`,
-    )
-  }
-}
-
 function checkOffset(byteOffset: unknown): void {
   if (Number.isInteger(byteOffset) && (byteOffset as number) >= 0) return
   throw invalidArgument(`byteOffset must be a whole number of bytes, not ${show(byteOffset)}`)
@@ -193,7 +174,7 @@ export class LoanedFrame {
   /** Copies `source` into the slot at `byteOffset`. Works in every runtime. */
   write(source: ArrayBufferView, byteOffset = 0): void {
     this.#assertLoaned()
-    checkView('source', source)
+    checkView(source, 'the source')
     checkOffset(byteOffset)
     this.#owner.copyIn(this.slot, byteOffset, source)
   }
@@ -240,7 +221,7 @@ export class LoanedFrame {
       throw invalidArgument('timestamp must be a bigint of nanoseconds, as monotonicNow() gives it')
     }
     if (header !== undefined) {
-      checkView('header', header)
+      checkView(header, 'the header')
       if (header.byteLength > userHeaderBytes) {
         throw invalidArgument(`header must have at most ${String(userHeaderBytes)} bytes`)
       }
@@ -346,7 +327,7 @@ export class Frame {
   /** Copies from the frame at `byteOffset` into `target`; returns `target`. Works in every runtime. */
   copyTo<T extends ArrayBufferView>(target: T, byteOffset = 0): T {
     this.#assertHeld()
-    checkView('target', target)
+    checkView(target, 'the target')
     checkOffset(byteOffset)
     this.#owner.copyOut(this, byteOffset, target)
     return target

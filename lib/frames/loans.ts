@@ -4,8 +4,8 @@
 // one is garbage collected that was neither published nor discarded, its slot comes back. To watch a loan costs more than
 // to publish it, so the newest one is not watched until another is asked for; most are published before.
 
-import { closedError, MillraceError } from '../errors.js'
 import { hasLeft } from '../addon/native.js'
+import { closedError, MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeFrameWriter } from '../addon/frames.js'
 import { startTimer, stopTimer } from '../base/time.js'

@@ -1,10 +1,10 @@
 // A piece of memory that several processes map: nothing but bytes, byte 0 is the user's byte 0.
 
+import { checkView } from '../base/bytes.js'
 import { closedError, hasCode, invalidArgument, MillraceError } from '../errors.js'
 import type { ViewConstructor } from '../base/view-constructor.js'
 import { closeIt, onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
-import { Outcome } from '../addon/outcome.js'
 import type { NativeMemory } from '../addon/shared-memory.js'
 import {
   access,
@@ -204,12 +204,14 @@ export class SharedMemory {
    * @throws MillraceError `CLOSED`, `INVALID_ARGUMENT` (outside the memory)
    */
   read<T extends ArrayBufferView>(target: T, byteOffset = 0): T {
+    checkView(target, 'the target')
     this.#check(this.#native.read(byteOffset, target), byteOffset, target)
     return target
   }
 
   /** Copies all of `source` into the memory at `byteOffset`. Otherwise as `read`. */
   write(source: ArrayBufferView, byteOffset = 0): void {
+    checkView(source, 'the source')
     this.#check(this.#native.write(byteOffset, source), byteOffset, source)
   }
 
@@ -267,12 +269,12 @@ export class SharedMemory {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw closedError(`shared memory '${this.name}'`)
+    if (this.closed) throw closedError(`shared memory '${this.name}'`)
   }
 
   #check(outcome: number, byteOffset: number, bytes: unknown): void {
     if (outcome >= 0) return
-    if (outcome === Outcome.closed) this.#assertOpen()
+    this.#assertOpen()
     const length = ArrayBuffer.isView(bytes) ? bytes.byteLength : 'no'
     throw invalidArgument(
       `${String(length)} bytes at offset ${String(byteOffset)} are not within the ` +

@@ -1,7 +1,7 @@
 // Memory without a name: whoever holds a descriptor has it, nobody else can find it.
 
 import { closedError, invalidArgument } from '../errors.js'
-import { native } from '../addon/native.js'
+import { hasLeft, native } from '../addon/native.js'
 import type { NativeNamelessSegment } from '../addon/nameless.js'
 import { access, checkOptions, flag, wholeNumber, type AccessOptions } from '../base/options.js'
 
@@ -83,13 +83,13 @@ export class NamelessSegment {
    * @throws MillraceError `CLOSED`
    */
   get fd(): number {
-    if (this.#closed) throw closedError(`the segment '${this.name}'`)
+    if (this.closed) throw closedError(`the segment '${this.name}'`)
     return this.#native.fd
   }
 
   /** Has `close()` been called? What uses the segment does not mind. */
   get closed(): boolean {
-    return this.#closed
+    return this.#closed || hasLeft()
   }
 
   /** Closes the descriptor. Channels that use the segment go on. */

@@ -1,6 +1,8 @@
 // Where channels and shared memory live, as every factory takes it.
 
+import { hasLeft } from '../addon/native.js'
 import type { NativePlace } from '../addon/place.js'
+import { MillraceError } from '../errors.js'
 import { openWhenThere, type Opening } from '../base/opening.js'
 import { checkName } from '../base/options.js'
 import { MappedFile } from './mapped-file.js'
@@ -17,6 +19,12 @@ export type Place = string | NamelessSegment | MappedFile
  * a descriptor, which belongs to somebody else as soon as the segment is closed.
  */
 export function checkPlace(place: unknown): NativePlace {
+  if (hasLeft()) {
+    throw new MillraceError(
+      'ERR_MILLRACE_CLOSED',
+      "nothing can be opened any more: this process or Worker is in its 'exit' listeners; open it before",
+    )
+  }
   if (place instanceof NamelessSegment) return place.fd
   if (place instanceof MappedFile) return { file: place.path }
   return checkName(place)

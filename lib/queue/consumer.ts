@@ -1,10 +1,13 @@
 // The consuming side of an SPSC queue.
 
+import type { PlainBuffer } from '../base/view-constructor.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
-import { MillraceError } from '../errors.js'
+import { targetOf } from '../base/bytes.js'
+import { invalidArgument, MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
-import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
+import { checkFunction, readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
+import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { fairly } from '../base/fairness.js'
 import { now } from '../base/time.js'
 import type { Attempt } from '../base/wait-queue.js'
@@ -12,9 +15,6 @@ import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import { RingReader } from './ring-reader.js'
 import { QueueSide } from './side.js'
-
-/** Popped messages up to a quarter of this are cut from one allocation, as Buffer does it. */
-const slabBytes = 64 * 1024
 
 /** How long a `drain` that was not told how much to take may keep the event loop waiting, in milliseconds. */
 const sliceMs = 5
@@ -24,9 +24,6 @@ const sparsestLook = 256
 
 /** The receiving side of a queue, from `SpscQueue.consumer`. */
 export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
-  #slab = Buffer.alloc(0)
-  #slabMemory = this.#slab.buffer
-  #slabUsed = 0
   /** What `drainRaw` shows. */
   #whole: Buffer | undefined
   #draining = false
@@ -44,24 +41,18 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   /**
    * The next message as a Buffer of its own, or `undefined` if there is none now. Never blocks.
    *
+   * The Buffer shares its memory with nothing: it can be kept, transferred and cloned for what it is. Above 64 bytes it
+   * takes 0.3 to 0.5 µs to make; `tryPopInto`, `drain` and `drainRaw` make none.
+   *
    * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (inside `drain`)
    */
-  tryPop(): Buffer | undefined {
+  tryPop(): PlainBuffer | undefined {
     this.#assertNotDraining()
-    const slab = this.#slab
-    const at = this.#slabUsed
-    const length = this.#popInto(slab, at)
-    if (length >= 0) {
-      this.#slabUsed = at + ((length + 7) & ~7)
-      return SlabBuffer === undefined
-        ? slab.subarray(at, at + length)
-        : new SlabBuffer(this.#slabMemory, at, length)
-    }
-    if (length === Outcome.wouldBlock) return undefined
-    if (length === Outcome.tooLarge) return this.#popFresh()
-    // An alignment gap may have passed the slab's end.
-    if (length === Outcome.invalid) return this.#popFresh()
-    throw this.fail(length)
+    const ring = this.ring ?? (this.closed ? undefined : this.ringIfAny())
+    if (ring === undefined) return this.#popByCalls()
+    const message = ring.pop()
+    if (typeof message !== 'number') return message
+    return message === Outcome.wouldBlock ? undefined : this.#popByCalls()
   }
 
   #popInto(target: Uint8Array, offset: number): number {
@@ -78,7 +69,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    */
   tryPopInto(target: ArrayBufferView): number {
     this.#assertNotDraining()
-    const length = this.#popInto(asTarget(target), 0)
+    const length = this.#popInto(targetOf(target), 0)
     if (length >= Outcome.wouldBlock) return length
     if (length === Outcome.tooLarge) {
       throw new MillraceError(
@@ -104,7 +95,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    * @throws MillraceError (as rejection) `PEER_GONE` (the producer died, and everything it published is
    *   read), `CLOSED`, `CORRUPT`, `ABORTED`, `TIMEOUT`
    */
-  pop(options?: WaitOptions): Promise<Buffer | undefined> {
+  pop(options?: WaitOptions): Promise<PlainBuffer | undefined> {
     try {
       const wait = readWait(options)
       if (!this.waits.occupied) {
@@ -121,7 +112,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    * The next message, blocking this thread: spins, then sleeps on a futex. For Workers; on the main
    * thread it stops the event loop. Result and errors as `pop`, thrown; `BUSY` while `pop` calls wait.
    */
-  popSync(options?: BlockingOptions): Buffer | undefined {
+  popSync(options?: BlockingOptions): PlainBuffer | undefined {
     const given = readBlocking(options)
     this.#assertNotDraining()
     if (this.waits.occupied) throw this.#busy('earlier pops are waiting; await those first')
@@ -144,6 +135,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (inside another `drain`), `UNSUPPORTED_RUNTIME`
    */
   drain(callback: (message: Uint8Array) => unknown, max?: number): number {
+    checkDrain(callback, max)
     this.#assertNotDraining()
     const { buffer } = this.ringForSure()
     return this.#walk((at, length) => callback(new Uint8Array(buffer, at, length)), max)
@@ -158,6 +150,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     callback: (ring: Buffer, offset: number, length: number) => unknown,
     max?: number,
   ): number {
+    checkDrain(callback, max)
     this.#assertNotDraining()
     const whole = (this.#whole ??= Buffer.from(this.ringForSure().buffer))
     return this.#walk((at, length) => callback(whole, at, length), max)
@@ -207,7 +200,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     } finally {
       this.#draining = false
       if (unreleased > 0 && !this.closed) ring.release(unreleasedBytes, unreleased)
-      if (this.waits.occupied) this.waits.lookAgain() // it was nobody's turn meanwhile
+      if (this.waits.occupied) this.waits.lookAgain() // waits that had to leave the messages to us
     }
     return taken + unreleased
   }
@@ -239,18 +232,22 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     }
   }
 
-  /** All messages until the producer closes; then the loop ends. Leaving the loop closes nothing. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
-    for (;;) {
-      const message = await this.pop()
-      if (message === undefined) return
-      yield message
-    }
+  /**
+   * All messages until the producer closes, or this side does; then the loop ends. Leaving the loop closes nothing, and takes
+   * nothing that was not handed out. Errors as `pop`.
+   */
+  messages(options?: IterationOptions): Iteration<PlainBuffer> {
+    return iterate({ take: (wait) => this.pop(wait), handle: this }, options)
+  }
+
+  /** As `messages()`: `for await (const message of consumer)`. */
+  [Symbol.asyncIterator](): Iteration<PlainBuffer> {
+    return this.messages()
   }
 
   // Made once, so that a wait costs no closure.
   readonly #next = () => this.tryPop()
-  readonly #attempt: Attempt<Buffer | undefined> = (thorough) =>
+  readonly #attempt: Attempt<PlainBuffer | undefined> = (thorough) =>
     this.#lookAround(thorough, this.#next)
 
   /** `look`, and if there is nothing, whether there ever will be; `null` if not. */
@@ -268,23 +265,17 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     throw this.goneError()
   }
 
-  /** The slab is used up, or the message deserves memory of its own. */
-  #popFresh(): Buffer | undefined {
+  /** As `tryPop`, where memory cannot be borrowed, and where the addon has the last word. */
+  #popByCalls(): PlainBuffer | undefined {
     const length = this.native.nextLength()
     if (length < 0) {
       if (length === Outcome.wouldBlock) return undefined
       throw this.fail(length)
     }
-    if (length <= slabBytes / 4) {
-      this.#slab = Buffer.allocUnsafeSlow(slabBytes)
-      this.#slabMemory = this.#slab.buffer
-      this.#slabUsed = 0
-      return this.tryPop()
-    }
     const fresh = Buffer.allocUnsafeSlow(length)
-    const copied = this.#popInto(fresh, 0)
+    const copied = this.native.popInto(fresh, 0)
     if (copied < 0) throw this.fail(copied)
-    return copied === length ? fresh : fresh.subarray(0, copied)
+    return fresh
   }
 
   /** @internal */
@@ -307,6 +298,14 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   }
 }
 
+function checkDrain(callback: unknown, max: unknown): void {
+  checkFunction('callback', callback)
+  if (max === undefined || max === Infinity) return
+  if (typeof max !== 'number' || !Number.isInteger(max) || max < 0) {
+    throw invalidArgument(`max must be a whole number of messages, or Infinity, not ${show(max)}`)
+  }
+}
+
 /** Tells when a `drain` has kept the event loop waiting long enough. */
 class SlicePace {
   readonly #began = now()
@@ -321,22 +320,4 @@ class SlicePace {
     this.#untilLook = this.#every
     return false
   }
-}
-
-type MakeBuffer = new (buffer: ArrayBufferLike, offset: number, length: number) => Buffer
-
-/** What Node makes Buffers by; `subarray` asks for it each time, and takes longer. Nothing elsewhere. */
-const SlabBuffer = ((species) => (species === (Buffer as unknown) ? undefined : species))(
-  (Buffer as { [Symbol.species]?: MakeBuffer })[Symbol.species],
-)
-
-function asTarget(target: ArrayBufferView): Uint8Array {
-  if (target instanceof Uint8Array) return target
-  if (ArrayBuffer.isView(target)) {
-    return new Uint8Array(target.buffer, target.byteOffset, target.byteLength)
-  }
-  throw new MillraceError(
-    'ERR_MILLRACE_INVALID_ARGUMENT',
-    'the target must be a Buffer, a typed array or a DataView',
-  )
 }

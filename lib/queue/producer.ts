@@ -1,10 +1,11 @@
 // The producing side of an SPSC queue.
 
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
+import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { invalidArgument, MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
-import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
+import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
@@ -12,7 +13,7 @@ import { RingWriter } from './ring-writer.js'
 import { QueueSide } from './side.js'
 
 /** What can be sent: bytes in any container, or a string (sent as UTF-8). */
-export type MessageSource = ArrayBufferView | string
+export type MessageSource = ByteSource
 
 /** Space for one message inside the ring, from {@link QueueProducer.reserve}. */
 export interface Reservation {
@@ -328,22 +329,15 @@ class RingReservation implements Reservation {
   }
 }
 
-function asBytes(message: MessageSource): Uint8Array {
-  if (message instanceof Uint8Array) return message
-  if (typeof message === 'string') return Buffer.from(message)
-  if (ArrayBuffer.isView(message)) {
-    return new Uint8Array(message.buffer, message.byteOffset, message.byteLength)
-  }
-  throw new MillraceError(
-    'ERR_MILLRACE_INVALID_ARGUMENT',
-    'a message must be a string, a Buffer, a typed array or a DataView',
-  )
-}
-
 /** Of messages that are bytes already, as most are, no new list is made. */
 function allAsBytes(messages: readonly MessageSource[]): readonly Uint8Array[] {
-  for (const message of messages) {
-    if (!(message instanceof Uint8Array)) return messages.map(asBytes)
+  if (!Array.isArray(messages)) {
+    throw invalidArgument(`messages must be an array of messages, not ${show(messages)}`)
+  }
+  for (const message of messages as readonly MessageSource[]) {
+    if (!(message instanceof Uint8Array) || message.length === 0) {
+      return (messages as readonly MessageSource[]).map(asBytes)
+    }
   }
   return messages as readonly Uint8Array[]
 }
@@ -361,4 +355,5 @@ function released(): MillraceError {
   )
 }
 
+const asBytes = (message: MessageSource): Uint8Array => bytesOf(message, 'a message')
 const discardResult = (): void => undefined

@@ -24,6 +24,7 @@ export const atPeers = 2
 /** As `Outcome` has it; that is a property of an object. */
 export const wouldBlock: typeof Outcome.wouldBlock = -1
 export const tooLarge: typeof Outcome.tooLarge = -2
+export const corrupt: typeof Outcome.corrupt = -3
 
 /** Messages up to this length are copied by words where that is possible; from there on `set` is quicker. */
 export const mostByWords = 256

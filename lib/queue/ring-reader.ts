@@ -1,5 +1,6 @@
 // The consumer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
+import type { PlainBuffer } from '../base/view-constructor.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
 import {
   carries,
@@ -19,8 +20,22 @@ import {
   recordHeaderBytes,
   tooLarge,
   wouldBlock,
+  corrupt,
 } from './ring-layout.js'
 import { copyWords, WordMemory } from './word-copy.js'
+
+type MakeBuffer = new (length: number) => PlainBuffer
+
+/**
+ * What Node makes Buffers by; nothing elsewhere. V8 lays typed arrays of up to 64 bytes into its own heap, which costs a tenth of an
+ * ArrayBuffer; Buffer.allocUnsafeSlow would make one.
+ */
+const SmallBuffer = ((species) => (species === (Buffer as unknown) ? undefined : species))(
+  (Buffer as { [Symbol.species]?: MakeBuffer })[Symbol.species],
+)
+const mostOnHeap = 64
+/** Up to here, copying by bytes is quicker than making a view to copy from. */
+const mostByBytes = 24
 
 export class RingReader {
   readonly buffer: ArrayBuffer
@@ -51,6 +66,23 @@ export class RingReader {
   }
 
   /** Copies the next message to target[offset…] and returns its length; or `wouldBlock`, `tooLarge`, `corrupt`. */
+  /** The next message as a Buffer of its own, or an outcome; `corrupt` is for the addon to judge again. */
+  pop(): PlainBuffer | number {
+    const mine = this.#cursor[atMine]!
+    let left = (this.#cursor[atPeers]! - mine) | 0
+    const asked = left === 0
+    if (asked) {
+      left = this.available()
+      if (left <= 0) return left === 0 ? wouldBlock : left
+    }
+    const at = mine & (this.#capacity - 1)
+    const length = this.lengthAt(at, left)
+    if (length < 0) return corrupt
+    const message = this.#fresh(at + recordHeaderBytes, length)
+    this.#taken(mine, recordBytes(length), asked)
+    return message
+  }
+
   popInto(target: Uint8Array, offset: number): number {
     const mine = this.#cursor[atMine]!
     let left = (this.#cursor[atPeers]! - mine) | 0
@@ -64,7 +96,12 @@ export class RingReader {
     if (length < 0) return this.#native.popInto(target, offset) // which judges again
     if (length > target.length - offset) return tooLarge
     this.#copy(at + recordHeaderBytes, length, target, offset)
-    const bytes = recordBytes(length)
+    this.#taken(mine, recordBytes(length), asked)
+    return length
+  }
+
+  /** Gives the room of one message back. `asked`: something was called since the wait line was looked at last. */
+  #taken(mine: number, bytes: number, asked: boolean): void {
     if (!this.#store(mine, bytes, 1)) {
       this.#native.release(bytes, 1)
     } else if (
@@ -74,7 +111,19 @@ export class RingReader {
     ) {
       this.#native.wake()
     }
-    return length
+  }
+
+  /** A copy in memory of its own. */
+  #fresh(from: number, length: number): PlainBuffer {
+    if (SmallBuffer === undefined || length > mostOnHeap) {
+      const fresh = Buffer.allocUnsafeSlow(length)
+      fresh.set(new Uint8Array(this.buffer, from, length))
+      return fresh
+    }
+    const small = new SmallBuffer(length)
+    if (length > mostByBytes) small.set(new Uint8Array(this.buffer, from, length))
+    else for (let i = 0; i < length; i++) small[i] = this.#bytes[from + i]!
+    return small
   }
 
   /** Bytes of records that are there, or `corrupt`. Asks the producer. */

@@ -3,7 +3,7 @@
 import { closedError, corruptError, isRefusal, MillraceError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueSide } from '../addon/queue.js'
-import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
+import { checkOptions, flag, readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { PeerHandle } from '../base/peer-handle.js'
 import { recordHeaderBytes } from './ring-layout.js'
 
@@ -44,7 +44,7 @@ export abstract class QueueSide<
    * unless messages are unread: those wait for the next consumer. `discard` drops them.
    */
   override close(options?: { readonly discard?: boolean | undefined }): void {
-    this.#discard = options?.discard === true
+    this.#discard = flag(checkOptions(options, ['discard']), 'discard')
     super.close()
   }
 

@@ -4,7 +4,7 @@ import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { closedError, MillraceError } from '../errors.js'
 import { forgetWake, onWakeOf } from '../addon/wake-ups.js'
 import { hold, letGo } from '../addon/keep-alive.js'
-import { native } from '../addon/native.js'
+import { hasLeft, native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeSemaphore, NativeSemaphoreOptions } from '../addon/semaphore.js'
 import {
@@ -142,7 +142,7 @@ export class Semaphore {
 
   /** Has `close()` been called? */
   get closed(): boolean {
-    return this.#closed
+    return this.#closed || hasLeft()
   }
 
   /**
@@ -358,7 +358,7 @@ export class Semaphore {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw this.#closedError()
+    if (this.closed) throw this.#closedError()
   }
 
   #closedError(): MillraceError {

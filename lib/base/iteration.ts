@@ -1,0 +1,138 @@
+// `for await` over what a handle receives. A generator will not do: while a next() pends, its return() waits as well, and what
+// comes then is taken and thrown away.
+
+import { hasCode } from '../errors.js'
+import type { WaitOptions } from './options.js'
+import { checkOptions, checkSignal } from './options.js'
+
+/** What iterations take. */
+export interface IterationOptions {
+  /** Ends the iteration with `ERR_MILLRACE_ABORTED`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The iterations of queues, frames and cells: of `for await`, `Readable.from` and whatever else asks one by one. */
+export interface Iteration<T> extends AsyncIterable<T> {
+  /** The next one, after those asked for before; `done` when there will be none. */
+  next(): Promise<IteratorResult<T, undefined>>
+  /**
+   * Ends the iteration at once, also while `next` calls are pending: those end as `done`, and take nothing. What stays where
+   * it comes from can be received by others.
+   */
+  return(): Promise<IteratorResult<T, undefined>>
+  /** What `await using` calls at the end of its block: `return()`. */
+  [Symbol.asyncDispose](): Promise<void>
+  [Symbol.asyncIterator](): Iteration<T>
+}
+
+/** Where from: a call that takes one, or finds that there will be none. */
+interface Source<T> {
+  take(wait: WaitOptions): Promise<T | undefined>
+  readonly handle: { readonly closed: boolean }
+}
+
+/**
+ * @throws MillraceError `INVALID_ARGUMENT`; from `next` what `take` rejects with, but for the end of an iteration whose own
+ *   handle was closed
+ */
+export function iterate<T>(source: Source<T>, given?: IterationOptions): Iteration<T> {
+  const { signal } = checkOptions(given, ['signal'])
+  return new Steps(source, checkSignal(signal))
+}
+
+const done = { done: true, value: undefined } as const
+
+class Steps<T> implements Iteration<T> {
+  readonly #source: Source<T>
+  readonly #stop = new Stop()
+  readonly #wait: WaitOptions
+  #ended = false
+
+  constructor(source: Source<T>, signal: AbortSignal | undefined) {
+    this.#source = source
+    this.#wait = { signal: this.#stop as unknown as AbortSignal }
+    this.#stop.follow(signal)
+  }
+
+  async next(): Promise<IteratorResult<T, undefined>> {
+    if (this.#ended) return done
+    try {
+      const value = await this.#source.take(this.#wait)
+      // Taken before return() was called: it belongs to whoever asked.
+      if (value !== undefined) return { done: false, value }
+    } catch (error) {
+      const isOwnEnd = this.#stopped || (hasCode(error, 'ERR_MILLRACE_CLOSED') && this.#closed)
+      this.#end()
+      if (!isOwnEnd) throw error
+    }
+    this.#end()
+    return done
+  }
+
+  return(): Promise<IteratorResult<T, undefined>> {
+    this.#end()
+    return Promise.resolve(done)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return()
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  /** By return(), perhaps while we waited. */
+  get #stopped(): boolean {
+    return this.#ended
+  }
+
+  get #closed(): boolean {
+    return this.#source.handle.closed
+  }
+
+  #end(): void {
+    this.#ended = true
+    this.#stop.abort(undefined)
+  }
+}
+
+/** A signal of our own: an AbortController costs a microsecond, and its signal another at each wait. */
+class Stop {
+  aborted = false
+  reason: unknown
+  readonly #listeners = new Set<(this: unknown) => void>()
+  #unfollow: (() => void) | undefined
+
+  /** Aborts as soon as that signal is, and with its reason. */
+  follow(signal: AbortSignal | undefined): void {
+    if (signal === undefined) return
+    const onAbort = () => {
+      this.abort(signal.reason)
+    }
+    if (signal.aborted) {
+      onAbort()
+      return
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#unfollow = () => {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  addEventListener(_type: 'abort', listener: (this: unknown) => void): void {
+    this.#listeners.add(listener)
+  }
+
+  removeEventListener(_type: 'abort', listener: (this: unknown) => void): void {
+    this.#listeners.delete(listener)
+  }
+
+  abort(reason: unknown): void {
+    if (this.aborted) return
+    this.aborted = true
+    this.reason = reason
+    this.#unfollow?.()
+    for (const listener of [...this.#listeners]) listener.call(this)
+  }
+}

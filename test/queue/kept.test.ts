@@ -1,0 +1,52 @@
+// A popped message is its own: kept, transferred and cloned, it touches no other.
+
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import test from 'ava'
+
+import { openPair } from '../support/queues.js'
+import { until } from '../support/until.js'
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+for (const length of [0, 4, 64, 65, 1000, 20_000]) {
+  test(`a message of ${length} bytes is transferred alone, and cloned for what it is`, (t) => {
+    const { producer, consumer } = openPair(t)
+    const messages = [1, 2, 3].map((byte) => {
+      producer.tryPush(Buffer.alloc(length, byte))
+      return consumer.tryPop()!
+    })
+    const clone = structuredClone(messages[0]!)
+    t.is(clone.byteLength, length)
+    t.is(clone.buffer.byteLength, length)
+    const [, second] = messages
+    const moved = structuredClone(second!.buffer, { transfer: [second!.buffer] })
+    t.is(moved.byteLength, length)
+    t.is(second!.length, 0)
+    t.deepEqual([...messages[0]!], [...Buffer.alloc(length, 1)])
+    t.deepEqual([...messages[2]!], [...Buffer.alloc(length, 3)])
+  })
+}
+
+for (const length of [16, 100, 1000]) {
+  test.serial(`two megabytes of kept messages of ${length} bytes hold little more`, async (t) => {
+    const { producer, consumer } = openPair(t)
+    const message = Buffer.alloc(length)
+    const kept: Buffer[] = []
+    collect()
+    const before = process.memoryUsage()
+    for (let i = 0; kept.length < 2e6 / length; i++) {
+      producer.tryPush(message)
+      const popped = consumer.tryPop()!
+      if (i % 10 === 0) kept.push(popped)
+    }
+    // What is collected is swept by a thread of V8's.
+    const held = () => process.memoryUsage().arrayBuffers - before.arrayBuffers
+    await until(() => {
+      collect()
+      return held() < 8e6
+    })
+    t.is(kept.at(-1)!.length, length)
+  })
+}

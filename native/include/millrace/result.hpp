@@ -128,7 +128,8 @@ struct Error {
       return "run both processes as the same user, or create the object with mode 0660 and share a "
              "group";
     case EROFS:
-      return "mount it for writing (mount -o remount,rw), or use a NamelessSegment, which needs no name";
+      return "mount it for writing (mount -o remount,rw), or use a NamelessSegment, which needs no "
+             "name";
     case ENOSPC:
     case EDQUOT:
     case EFBIG:

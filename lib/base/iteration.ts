@@ -22,6 +22,7 @@ export interface Iteration<T> extends AsyncIterable<T> {
   return(): Promise<IteratorResult<T, undefined>>
   /** What `await using` calls at the end of its block: `return()`. */
   [Symbol.asyncDispose](): Promise<void>
+  /** Itself: `for await (const one of iteration)`. */
   [Symbol.asyncIterator](): Iteration<T>
 }
 

@@ -78,6 +78,10 @@ for (const where of ['process', 'Worker'] as const) {
       `${how} of a ${where}: what has left refuses every call in an exit listener`,
       async (t) => {
         const name = uniqueName(t)
+        // Unread messages wait for the next consumer, as they should.
+        t.teardown(() => {
+          for (const kept of ['read', 'reserved']) SpscQueue.unlink(`${name}.${kept}`)
+        })
         using consumer = SpscQueue.consumer(`${name}.out`)
         if (where === 'process') {
           const child = run(t, useAtExit, [name, how])

@@ -166,6 +166,21 @@ TEST_CASE_FIXTURE(
   CHECK(a->look(false).status == BarrierTurn::Status::corrupt);
 }
 
+TEST_CASE_FIXTURE(Liars, "promise: lies – a reader is handed no frame that is not pinned for it") {
+  auto out = writer();
+  auto in = reader();
+  REQUIRE(publish(*out, 3));
+  const ReceivedFrame first = in->receive();
+  REQUIRE(in->release(first.slot, first.sequence));
+  const Lies lies('f', name());
+  // The second frame is queued and not pinned; the first is queued once more, long after it was given back.
+  slot(lies, in->receive().slot + 1).holders.store(0);
+  const auto cells = reinterpret_cast<std::atomic<std::uint64_t>*>(&lane(lies, 0) + 1);
+  cells[3].store(layout::make_descriptor(first.sequence, first.slot));
+  lane(lies, 0).writer.write_position.fetch_add(1);
+  CHECK(in->receive().status == Status::empty);
+}
+
 TEST_CASE_FIXTURE(Liars, "promise: lies – memory that was shortened is left without touching it") {
   // Each of these died of SIGBUS.
   const auto leave = [&](char letter, auto side) {

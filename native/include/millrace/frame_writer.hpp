@@ -91,8 +91,11 @@ class FrameWriter {
       if (blocked_by_waiting_readers(active_lanes())) return std::nullopt;
     }
     if (auto slot = find_free(active_lanes())) return slot;
-    if (evict_for_room()) return find_free(active_lanes());
-    const bool cleared = clear_stray_pins();
+    if (while_joiners_wait([&](std::uint64_t lanes) { return evict_until_free(lanes); })) {
+      return find_free(active_lanes());
+    }
+    const bool cleared =
+        while_joiners_wait([&](std::uint64_t lanes) { return clear_stray_pins(lanes); });
     if (reap_dead_readers() || cleared) return find_free(active_lanes());
     return std::nullopt;
   }
@@ -343,7 +346,7 @@ class FrameWriter {
       sequence_ = begun;
     }
 
-    (void)clear_stray_pins();
+    (void)clear_stray_pins(active_lanes());  // nobody joins: the lifecycle lock is ours
     std::vector<std::pair<std::uint64_t, std::uint32_t>> kept;
     for (std::uint32_t slot = 0; slot < channel_.plan().slots; ++slot) {
       layout::SlotRecord& record = channel_.slot(slot);
@@ -401,11 +404,12 @@ class FrameWriter {
   // somebody who had no business to set them. True if there was one.
   //
   // None that is accounted for is missed, in this order: a reader marks its ledger before it takes the
-  // descriptor (or, on joining, before it pins), and clears the pin before the mark.
-  bool clear_stray_pins() {
+  // descriptor (or, on joining, before it pins), and clears the pin before the mark. That holds for one reader: between
+  // our looks at two of these the next reader on the lane must not pin anything, so joining readers have to wait.
+  bool clear_stray_pins(std::uint64_t active) {
     bool cleared = false;
     std::vector<bool> queued(channel_.plan().slots);
-    detail::for_each_bit(active_lanes(), [&](std::uint32_t lane) {
+    detail::for_each_bit(active, [&](std::uint32_t lane) {
       queued.assign(queued.size(), false);
       lanes_[lane].queue.for_each_queued([&](std::uint64_t descriptor) {
         const std::uint32_t slot = layout::descriptor_slot(descriptor);
@@ -416,6 +420,7 @@ class FrameWriter {
         const std::uint64_t bit = 1ULL << lane;
         if (queued[slot] || (holders.load(std::memory_order_acquire) & bit) == 0) continue;
         if (lanes_[lane].view.marked(slot)) continue;
+        MILLRACE_CRASH_POINT("frames.stray.found");
         holders.fetch_and(~bit, std::memory_order_acq_rel);
         cleared = true;
       }
@@ -506,21 +511,23 @@ class FrameWriter {
     return std::nullopt;
   }
 
-  // Takes queued frames back from overwrite-oldest readers, oldest first, until a slot is free.
+  // Works on pins of readers that may leave meanwhile, `work(lanes)`, while whoever takes such a lane over waits.
   // Joining readers need to know whether a predecessor's lane is being worked on:
   // evictions odd -> fence -> active here, active -> heavy fence -> evictions in FrameReader::join.
-  bool evict_for_room() {
+  template <typename Work>
+  bool while_joiners_wait(Work&& work) {
     auto& evictions = channel_.control().sequence.evictions;
     const std::uint64_t count = evictions.load(std::memory_order_relaxed);
     evictions.store(count + 1, std::memory_order_relaxed);
     MILLRACE_CRASH_POINT("frames.evict.begun");
     os::light_fence();
-    const bool freed = evict_until_free(active_lanes());
+    const bool done = work(active_lanes());
     MILLRACE_CRASH_POINT("frames.evict.freed");
     // release: pairs with the acquire in FrameReader::join: the pins are cleared.
     evictions.store(count + 2, std::memory_order_release);
-    return freed;
+    return done;
   }
+  // Takes queued frames back from overwrite-oldest readers, oldest first, until a slot is free.
   bool evict_until_free(std::uint64_t active) {
     // Readers move on while we work; each round that ends without a slot is due to one that did.
     for (std::uint32_t round = 0; round < channel_.plan().slots; ++round) {
@@ -530,9 +537,12 @@ class FrameWriter {
       const std::uint64_t sequence = record.sequence.load(std::memory_order_relaxed);
       detail::for_each_bit(record.holders.load(std::memory_order_relaxed) & active,
                            [&](std::uint32_t lane) {
-                             for (auto oldest = lanes_[lane].queue.oldest();
-                                  oldest && layout::descriptor_sequence(*oldest) <= sequence;
-                                  oldest = lanes_[lane].queue.oldest()) {
+                             const LaneProducer& queue = lanes_[lane].queue;
+                             // Bounded: a reader that puts its position back cannot hold us.
+                             for (std::uint64_t more = queue.view().capacity(); more > 0; --more) {
+                               const auto oldest = queue.oldest();
+                               if (!oldest || layout::descriptor_sequence(*oldest) > sequence)
+                                 return;
                                if (!evict_one(lane)) return;
                              }
                            });

@@ -335,6 +335,36 @@ struct FinisherDies : Scene {
 using FinishingReaderDies = FinisherDies<true>;
 using FinishingWriterDies = FinisherDies<false>;
 
+// Every slot is pinned for a reader that knows nothing of it: the victim finds no room, and clears the pins.
+struct StrayPinClearerDies : Scene {
+  std::unique_ptr<FrameReader> reader;
+
+  void begin() override {
+    auto first = must(FrameWriter::open(writer_spec(*this, 0), soon()));
+    reader = must(FrameReader::open(reader_spec(*this, Policy::wait, 0), soon()));
+    first->close();
+  }
+  void act() override {
+    auto opened = FrameWriter::open(writer_spec(*this, 0), soon());
+    CHILD_EXPECT(opened.ok());
+    auto writer = opened.take();
+    detail::FrameChannel channel;
+    channel.bind(&writer->segment(), writer->plan());
+    for (std::uint32_t slot = 0; slot < kGeometry.slots; ++slot)
+      channel.slot(slot).holders.fetch_or(1);  // the reader has lane 0
+    const auto slot = WriterDies::loan(*writer);
+    fill(*writer, slot, 1);
+    CHILD_EXPECT(writer->publish(slot, writer->plan().slot_bytes, 0) != 0);
+    writer->close();
+  }
+  void meanwhile() override {
+    const ReceivedFrame frame = reader->receive();
+    if (frame.status == Status::ok) (void)reader->release(frame.slot, frame.sequence);
+    os::sleep_ns(20'000);
+  }
+  void end() override { reader.reset(); }
+};
+
 // A writer that takes the name from a channel in use, of another geometry.
 struct ReplacingWriterDies : Scene {
   std::unique_ptr<FrameReader> old_reader;
@@ -373,4 +403,6 @@ EVERY_DEATH(DroppingReaderDies, "a dropping reader dies anywhere: its slots come
 EVERY_DEATH(OverwrittenReaderDies, "an overwritten reader dies anywhere: its slots come back")
 EVERY_DEATH(FinishingReaderDies, "a reader dies while it takes what a dead writer pinned for it")
 EVERY_DEATH(FinishingWriterDies, "a writer dies while it ends what a dead writer began")
+EVERY_DEATH(StrayPinClearerDies,
+            "a writer dies while it clears stray pins: the next one has all slots")
 EVERY_DEATH(ReplacingWriterDies, "a writer dies while it replaces a channel: the name is usable")

@@ -22,6 +22,7 @@ test('a worker reads what this thread writes', async (t) => {
   const worker = work(name, 'read')
   await within(10_000, writer.waitForReaders())
   const answer = once(worker, 'message')
+  const exited = once(worker, 'exit') // it answers before it has closed
   for (let i = 1; i <= 100; i++) {
     const loan = await within(10_000, writer.loan())
     loan.view(Float64Array)[0] = i
@@ -29,6 +30,7 @@ test('a worker reads what this thread writes', async (t) => {
   }
   writer.close()
   t.deepEqual(await within(10_000, answer), [5050])
+  t.deepEqual(await within(10_000, exited), [0])
 })
 
 test('this thread reads what a worker writes', async (t) => {

@@ -1,6 +1,6 @@
 // What hot calls of the addon return instead of a result.
 
-/** Results of hot native calls below zero; the numbers of native/addon/channel.hpp. */
+/** Results of hot native calls below zero; the numbers of native/addon/method.hpp. */
 export const Outcome = {
   wouldBlock: -1,
   tooLarge: -2,

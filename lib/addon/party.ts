@@ -1,4 +1,4 @@
-// What the handles of all primitives that many share have in common: native/addon/party.hpp.
+// What the objects of all primitives that many share have in common: native/addon/party.hpp.
 
 import type { NativePlace } from './place.js'
 import type { NativeWaiter } from './waiter.js'

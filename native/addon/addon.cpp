@@ -7,8 +7,8 @@
 #include <array>
 
 #include "arguments.hpp"
-#include "channel.hpp"
 #include "environment.hpp"
+#include "method.hpp"
 #include "millrace/os/clock.hpp"
 #include "millrace/os/fence.hpp"
 #include "millrace/os/identity.hpp"
@@ -86,14 +86,12 @@ Napi::Value monotonic(const Napi::CallbackInfo& info) {
 
 // now() -> milliseconds of the monotonic clock. Not Node's own: tests put others in the place of those.
 napi_value now(napi_env env, napi_callback_info /*info*/) {
-  napi_value result = nullptr;
-  napi_create_double(env, static_cast<double>(os::monotonic_ns()) / 1e6, &result);
-  return result;
+  return to_js(env, static_cast<double>(os::monotonic_ns()) / 1e6);
 }
 
 // lightFence() -> may JavaScript publish by an ordinary store by now? See os::light_fence(). True stays true.
 napi_value light_fence(napi_env env, napi_callback_info /*info*/) {
-  return boolean(env, os::light_fence_registered());
+  return to_js(env, os::light_fence_registered());
 }
 
 // yieldProcessor(): lets another thread that could run do so.
@@ -118,35 +116,32 @@ void run_on_own_thread(void (*job)()) {
 struct OfferedClass {
   const char* name;
   Napi::Function (*define)(Napi::Env);
-  std::size_t index;
 };
 
-std::array<OfferedClass, Environment::kClasses>& offered_classes() {
-  static std::array<OfferedClass, Environment::kClasses> classes = {{
-      {"QueueProducer", define_queue_producer, 0},
-      {"QueueConsumer", define_queue_consumer, 1},
-      {"FrameWriter", define_frame_writer, 2},
-      {"FrameReader", define_frame_reader, 3},
-      {"SharedMemory", define_shared_memory, 4},
-      {"NamelessSegment", define_nameless_segment, 5},
-      {"SegmentOffer", define_segment_offer, 6},
-      {"SegmentReceipt", define_segment_receipt, 7},
-      {"Lock", define_lock, 8},
-      {"CellWriter", define_cell_writer, 9},
-      {"CellReader", define_cell_reader, 10},
-      {"Counter", define_counter, 11},
-      {"Semaphore", define_semaphore, 12},
-      {"Event", define_event, 13},
-      {"Barrier", define_barrier, 14},
-  }};
-  return classes;
-}
+constexpr std::array kOfferedClasses = {
+    OfferedClass{"QueueProducer", define_queue_producer},
+    OfferedClass{"QueueConsumer", define_queue_consumer},
+    OfferedClass{"FrameWriter", define_frame_writer},
+    OfferedClass{"FrameReader", define_frame_reader},
+    OfferedClass{"SharedMemory", define_shared_memory},
+    OfferedClass{"NamelessSegment", define_nameless_segment},
+    OfferedClass{"SegmentOffer", define_segment_offer},
+    OfferedClass{"SegmentReceipt", define_segment_receipt},
+    OfferedClass{"Lock", define_lock},
+    OfferedClass{"CellWriter", define_cell_writer},
+    OfferedClass{"CellReader", define_cell_reader},
+    OfferedClass{"Counter", define_counter},
+    OfferedClass{"Semaphore", define_semaphore},
+    OfferedClass{"Event", define_event},
+    OfferedClass{"Barrier", define_barrier},
+};
 
 napi_value class_of(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
   const auto* offered = static_cast<const OfferedClass*>(data);
-  Napi::FunctionReference& known = Environment::of(env).class_at(offered->index);
+  Napi::FunctionReference& known =
+      Environment::of(env).class_at(static_cast<std::size_t>(offered - kOfferedClasses.data()));
   if (known.IsEmpty()) {
     const Napi::Function defined = offered->define(env);
     if (defined.IsEmpty()) return nullptr;  // a worker that is being terminated
@@ -157,13 +152,12 @@ napi_value class_of(napi_env env, napi_callback_info info) {
 
 // Each class is defined when it is first asked for: a program uses few of them.
 void offer_classes(Napi::Env env, Napi::Object exports) {
-  std::array<OfferedClass, Environment::kClasses>& classes = offered_classes();
-  std::array<napi_property_descriptor, Environment::kClasses> properties{};
-  for (std::size_t i = 0; i < classes.size(); ++i) {
-    properties[i].utf8name = classes[i].name;
+  std::array<napi_property_descriptor, kOfferedClasses.size()> properties{};
+  for (std::size_t i = 0; i < properties.size(); ++i) {
+    properties[i].utf8name = kOfferedClasses[i].name;
     properties[i].getter = class_of;
     properties[i].attributes = napi_enumerable;
-    properties[i].data = &classes[i];
+    properties[i].data = const_cast<OfferedClass*>(&kOfferedClasses[i]);
   }
   napi_define_properties(env, exports, properties.size(), properties.data());
 }

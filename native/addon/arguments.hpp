@@ -220,8 +220,4 @@ class Options {
   Napi::Object object_;
 };
 
-// Creating or joining a channel takes microseconds; this bounds the wait for a process that is stopped
-// in the middle of it.
-inline constexpr std::uint64_t kEnterTimeoutNs = 2'000'000'000;
-
 }  // namespace millrace::addon

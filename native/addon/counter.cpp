@@ -4,56 +4,32 @@
 #include <cmath>
 
 #include "addon.hpp"
-#include "arguments.hpp"
-#include "channel.hpp"
+#include "handle.hpp"
 
 namespace millrace::addon {
 
 namespace {
 
-class CounterObject final : public Napi::ObjectWrap<CounterObject>, public Closable {
+class CounterObject final : public HandleObject<CounterObject, Counter> {
  public:
-  // new Counter({ name, initial, mode, owner?, keep })
-  explicit CounterObject(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<CounterObject>(info), environment_(Environment::of(info.Env())) {
-    auto opened = open(info);
-    if (!opened.ok()) {
-      environment_.raise(opened.error());
-      return;
-    }
-    counter_ = opened.take();
-    environment_.add(this);
-    Napi::Object self = info.This().As<Napi::Object>();
-    self.Set("path", Napi::String::New(info.Env(), counter_->segment().path()));
-    define_hot(self, this, "get", get);
-    define_hot(self, this, "add", add);
-    define_hot(self, this, "exchange", exchange);
-    define_hot(self, this, "compareExchange", compare_exchange);
+  // new Counter({ place, initial, mode, owner?, keep })
+  explicit CounterObject(const Napi::CallbackInfo& info) : HandleObject(info) {
+    const bool opened = open<CounterSpec>(Options(info[0]), [&](CounterSpec& spec) {
+      if (info[0].IsObject()) {
+        spec.initial = integer(info.Env(), info[0].As<Napi::Object>().Get("initial")).value_or(0);
+      }
+      return Counter::open(spec, soon());
+    });
+    if (!opened) return;
+    define_hot<&CounterObject::get>("get");
+    define_hot<&CounterObject::add>("add");
+    define_hot<&CounterObject::exchange>("exchange");
+    define_hot<&CounterObject::compare_exchange>("compareExchange");
   }
-  ~CounterObject() override { leave(); }
 
-  void close_now() noexcept override { leave(); }
-
-  static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Counter", {InstanceMethod<&CounterObject::close>("close")});
-  }
+  static Napi::Function define(Napi::Env env) { return define_class(env, "Counter", {}); }
 
  private:
-  static Result<std::unique_ptr<Counter>> open(const Napi::CallbackInfo& info) {
-    const Options options(info[0]);
-    auto mode = options.mode();
-    if (!mode.ok()) return mode.error();
-    CounterSpec spec;
-    spec.place = options.place();
-    spec.mode = mode.value();
-    spec.owner = options.user("owner");
-    spec.keep = options.flag("keep");
-    if (info[0].IsObject()) {
-      spec.initial = integer(info.Env(), info[0].As<Napi::Object>().Get("initial")).value_or(0);
-    }
-    return Counter::open(spec, os::Deadline::after(kEnterTimeoutNs));
-  }
-
   // A bigint of 64 bits, or a whole number.
   static std::optional<std::int64_t> integer(napi_env env, napi_value value) noexcept {
     double number = 0;
@@ -78,48 +54,27 @@ class CounterObject final : public Napi::ObjectWrap<CounterObject>, public Closa
 
   // get(), add(delta), exchange(value), compareExchange(expected, replacement) -> bigint; or kClosed,
   // kInvalid
-  static napi_value get(napi_env env, napi_callback_info info) {
-    const HotCall<CounterObject, 0> call(env, info);
-    Counter* counter = call.handle->counter_.get();
-    if (counter == nullptr) return number(env, std::int32_t{kClosed});
-    return bigint(env, counter->get());
+  napi_value get() {
+    return core() == nullptr ? to_js(Env(), kClosed) : bigint(Env(), core()->get());
   }
-  static napi_value add(napi_env env, napi_callback_info info) {
-    const HotCall<CounterObject, 1> call(env, info);
-    Counter* counter = call.handle->counter_.get();
-    if (counter == nullptr) return number(env, std::int32_t{kClosed});
-    const auto delta = integer(env, call.arguments[0]);
-    if (!delta) return number(env, std::int32_t{kInvalid});
-    return bigint(env, counter->add(*delta));
+  napi_value add(const Arguments<1>& given) {
+    if (core() == nullptr) return to_js(given.env, kClosed);
+    const auto delta = integer(given.env, given[0]);
+    return delta ? bigint(given.env, core()->add(*delta)) : to_js(given.env, kInvalid);
   }
-  static napi_value exchange(napi_env env, napi_callback_info info) {
-    const HotCall<CounterObject, 1> call(env, info);
-    Counter* counter = call.handle->counter_.get();
-    if (counter == nullptr) return number(env, std::int32_t{kClosed});
-    const auto replacement = integer(env, call.arguments[0]);
-    if (!replacement) return number(env, std::int32_t{kInvalid});
-    return bigint(env, counter->exchange(*replacement));
+  napi_value exchange(const Arguments<1>& given) {
+    if (core() == nullptr) return to_js(given.env, kClosed);
+    const auto replacement = integer(given.env, given[0]);
+    if (!replacement) return to_js(given.env, kInvalid);
+    return bigint(given.env, core()->exchange(*replacement));
   }
-  static napi_value compare_exchange(napi_env env, napi_callback_info info) {
-    const HotCall<CounterObject, 2> call(env, info);
-    Counter* counter = call.handle->counter_.get();
-    if (counter == nullptr) return number(env, std::int32_t{kClosed});
-    const auto expected = integer(env, call.arguments[0]);
-    const auto replacement = integer(env, call.arguments[1]);
-    if (!expected || !replacement) return number(env, std::int32_t{kInvalid});
-    return bigint(env, counter->compare_exchange(*expected, *replacement));
+  napi_value compare_exchange(const Arguments<2>& given) {
+    if (core() == nullptr) return to_js(given.env, kClosed);
+    const auto expected = integer(given.env, given[0]);
+    const auto replacement = integer(given.env, given[1]);
+    if (!expected || !replacement) return to_js(given.env, kInvalid);
+    return bigint(given.env, core()->compare_exchange(*expected, *replacement));
   }
-
-  void close(const Napi::CallbackInfo& /*info*/) { leave(); }
-  void leave() noexcept {
-    if (!counter_) return;
-    environment_.remove(this);
-    counter_->close();
-    counter_.reset();
-  }
-
-  Environment& environment_;
-  std::unique_ptr<Counter> counter_;
 };
 
 }  // namespace

@@ -6,7 +6,6 @@
 
 #include <napi.h>
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -47,9 +46,11 @@ class Environment {
   void configure(Napi::Function make_error, Napi::Function on_wake, bool allow_uv);
   [[nodiscard]] Napi::Value wake_list();
 
-  // The classes that were asked for so far, in the order of addon.cpp.
-  static constexpr std::size_t kClasses = 15;
-  Napi::FunctionReference& class_at(std::size_t index) { return classes_[index]; }
+  // The class with that number in addon.cpp's table; empty until it is first asked for.
+  Napi::FunctionReference& class_at(std::size_t index) {
+    if (index >= classes_.size()) classes_.resize(index + 1);
+    return classes_[index];
+  }
 
   // Throws `error` as a MillraceError in JavaScript.
   void raise(const Error& error);
@@ -117,7 +118,7 @@ class Environment {
   Napi::FunctionReference make_error_;
   Napi::FunctionReference on_wake_;
   Napi::Reference<Napi::Uint32Array> wake_list_;
-  std::array<Napi::FunctionReference, kClasses> classes_;
+  std::vector<Napi::FunctionReference> classes_;
   bool allow_uv_ = true;
   bool ended_ = false;
   bool held_ = false;

@@ -8,113 +8,68 @@ namespace millrace::addon {
 
 namespace {
 
-class EventObject final : public Napi::ObjectWrap<EventObject> {
+class EventObject final : public PartyObject<EventObject, Event> {
  public:
-  using Handle = PartyHandle<Event>;
-
   // new Event({ place, mode, owner?, reset?: 'auto' | 'manual', keep })
-  explicit EventObject(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<EventObject>(info), handle_(info.Env()) {
+  explicit EventObject(const Napi::CallbackInfo& info) : PartyObject(info) {
     const Options options(info[0]);
-    const bool opened = handle_.open(info, options, [&](const PartyOptions& party) {
-      EventSpec spec;
-      static_cast<PartyOptions&>(spec) = party;
+    const bool opened = open<EventSpec>(options, [&](EventSpec& spec) {
       const std::string reset = options.text("reset");
       if (reset == "manual") spec.reset = layout::Reset::manual;
       if (reset == "auto") spec.reset = layout::Reset::automatic;
-      spec.keep = options.flag("keep");
-      return Event::open(spec, os::Deadline::after(kEnterTimeoutNs));
+      return Event::open(spec, soon());
     });
     if (!opened) return;
-    Napi::Object self = info.This().As<Napi::Object>();
-    self.Set("manual", Napi::Boolean::New(info.Env(), handle_.primitive()->manual()));
-    define_hot(self, &handle_, "set", set);
-    define_hot(self, &handle_, "tryWait", try_wait);
-    define_hot(self, &handle_, "tryWaitSince", try_wait_since);
+    tell("manual", core()->manual());
+    define_hot<&EventObject::set>("set");
+    define_hot<&EventObject::try_wait>("tryWait");
+    define_hot<&EventObject::try_wait_since>("tryWaitSince");
   }
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Event",
-                       {
-                           InstanceMethod<&EventObject::reset>("reset"),
-                           InstanceMethod<&EventObject::is_set>("isSet"),
-                           InstanceMethod<&EventObject::begin_wait>("beginWait"),
-                           InstanceMethod<&EventObject::end_wait>("endWait"),
-                           InstanceMethod<&EventObject::park>("park"),
-                           InstanceMethod<&EventObject::wait>("wait"),
-                           InstanceMethod<&EventObject::unpark>("unpark"),
-                           InstanceMethod<&EventObject::damage>("damage"),
-                           InstanceMethod<&EventObject::wake_token>("wakeToken"),
-                           InstanceMethod<&EventObject::watch>("watch"),
-                           InstanceMethod<&EventObject::close>("close"),
-                       });
+    return define_class(env, "Event",
+                        {
+                            method<&EventObject::reset>("reset"),
+                            method<&EventObject::is_set>("isSet"),
+                            method<&EventObject::begin_wait>("beginWait"),
+                            method<&EventObject::end_wait>("endWait"),
+                            method<&EventObject::wait>("wait"),
+                        });
   }
 
  private:
   // set() -> 0 or kClosed
-  static napi_value set(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 0> call(env, info);
-    Event* event = call.handle->primitive();
-    if (event == nullptr) return number(env, std::int32_t{kClosed});
-    event->set();
-    return number(env, 0);
+  std::int32_t set() {
+    if (core() == nullptr) return kClosed;
+    core()->set();
+    return 0;
   }
   // tryWait() -> 1 if it let us pass, 0 if not, or kClosed
-  static napi_value try_wait(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 0> call(env, info);
-    Event* event = call.handle->primitive();
-    if (event == nullptr) return number(env, std::int32_t{kClosed});
-    return number(env, std::int32_t{event->try_wait()});
-  }
+  std::int32_t try_wait() { return core() == nullptr ? kClosed : std::int32_t{core()->try_wait()}; }
   // tryWaitSince(mark): the same for a wait that beginWait() has begun
-  static napi_value try_wait_since(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 1> call(env, info);
-    Event* event = call.handle->primitive();
-    if (event == nullptr) return number(env, std::int32_t{kClosed});
-    return number(env, std::int32_t{event->try_wait(natural(env, call.arguments[0], 0))});
+  std::int32_t try_wait_since(const Arguments<1>& given) {
+    if (core() == nullptr) return kClosed;
+    return std::int32_t{core()->try_wait(natural(given.env, given[0], 0))};
   }
 
   // reset() -> 0 or kClosed
-  Napi::Value reset(const Napi::CallbackInfo& info) {
-    Event* event = handle_.primitive();
-    if (event != nullptr) event->reset();
-    return Napi::Number::New(info.Env(), event == nullptr ? kClosed : 0);
+  std::int32_t reset() {
+    if (core() == nullptr) return kClosed;
+    core()->reset();
+    return 0;
   }
   // isSet() -> 1 or 0, or kClosed
-  Napi::Value is_set(const Napi::CallbackInfo& info) {
-    Event* event = handle_.primitive();
-    return Napi::Number::New(info.Env(),
-                             event == nullptr ? std::int32_t{kClosed} : event->is_set());
-  }
+  std::int32_t is_set() { return core() == nullptr ? kClosed : std::int32_t{core()->is_set()}; }
   // beginWait() -> what tryWaitSince() wants to know; endWait() when no wait is left
-  Napi::Value begin_wait(const Napi::CallbackInfo& info) {
-    Event* event = handle_.primitive();
-    return Napi::Number::New(info.Env(),
-                             event == nullptr ? 0 : static_cast<double>(event->begin_wait()));
+  double begin_wait() { return core() == nullptr ? 0 : static_cast<double>(core()->begin_wait()); }
+  void end_wait() {
+    if (core() != nullptr) core()->end_wait();
   }
-  void end_wait(const Napi::CallbackInfo& /*info*/) {
-    if (handle_.primitive() != nullptr) handle_.primitive()->end_wait();
-  }
-  void park(const Napi::CallbackInfo& /*info*/) { handle_.park(); }
   // wait(spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
-  Napi::Value wait(const Napi::CallbackInfo& info) {
-    Event* event = handle_.primitive();
-    const bool stirred = event == nullptr || event->wait_slice(nanoseconds(info.Env(), info[0]),
-                                                               nanoseconds(info.Env(), info[1]));
-    return Napi::Boolean::New(info.Env(), stirred);
+  bool wait(const Arguments<2>& given) {
+    return core() == nullptr ||
+           core()->wait_slice(nanoseconds(given.env, given[0]), nanoseconds(given.env, given[1]));
   }
-  void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
-  Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
-  void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
-  // Whoever is here may set the event, and die before it wakes anybody.
-  Napi::Value watch(const Napi::CallbackInfo& info) {
-    Event* event = handle_.primitive();
-    return Napi::Boolean::New(info.Env(),
-                              event != nullptr && handle_.watch(event->parties().present()));
-  }
-  void close(const Napi::CallbackInfo& /*info*/) { handle_.close(); }
-
-  Handle handle_;
 };
 
 }  // namespace

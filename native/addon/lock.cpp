@@ -2,7 +2,6 @@
 #include "millrace/sync/lock.hpp"
 
 #include "addon.hpp"
-#include "arguments.hpp"
 #include "party.hpp"
 
 namespace millrace::addon {
@@ -29,44 +28,42 @@ std::int32_t outcome_of(LockStatus status) noexcept {
   return kCorrupt;
 }
 
-class LockObject final : public Napi::ObjectWrap<LockObject> {
+class LockObject final : public PartyObject<LockObject, detail::Lock> {
  public:
-  using Handle = PartyHandle<detail::Lock>;
-
-  explicit LockObject(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<LockObject>(info), handle_(info.Env()) {
+  // new Lock({ place, mode, owner?, shared: is it an RwLock? })
+  explicit LockObject(const Napi::CallbackInfo& info) : PartyObject(info) {
     const Options options(info[0]);
     const auto kind = options.flag("shared") ? layout::Kind::rwlock : layout::Kind::mutex;
-    const bool opened = handle_.open(
-        info, options, [&](const PartyOptions& party) -> Result<std::unique_ptr<detail::Lock>> {
-          auto lock = std::make_unique<detail::Lock>();
-          auto done = lock->open(party, kind, os::Deadline::after(kEnterTimeoutNs));
-          if (!done.ok()) return done.error();
-          return lock;
-        });
+    using Opened = Result<std::unique_ptr<detail::Lock>>;
+    const bool opened = open<PartyOptions>(options, [&](const PartyOptions& party) -> Opened {
+      auto lock = std::make_unique<detail::Lock>();
+      auto done = lock->open(party, kind, soon());
+      if (!done.ok()) return done.error();
+      return lock;
+    });
     if (!opened) return;
-    Napi::Object self = info.This().As<Napi::Object>();
-    define_hot(self, &handle_, "tryLock", try_lock);
-    define_hot(self, &handle_, "unlock", unlock);
+    define_hot<&LockObject::try_lock>("tryLock");
+    define_hot<&LockObject::unlock>("unlock");
   }
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Lock",
-                       {
-                           InstanceMethod<&LockObject::begin>("begin"),
-                           InstanceMethod<&LockObject::look>("look"),
-                           InstanceMethod<&LockObject::give_up>("giveUp"),
-                           InstanceMethod<&LockObject::wait>("wait"),
-                           InstanceMethod<&LockObject::park>("park"),
-                           InstanceMethod<&LockObject::unpark>("unpark"),
-                           InstanceMethod<&LockObject::damage>("damage"),
-                           InstanceMethod<&LockObject::wake_token>("wakeToken"),
-                           InstanceMethod<&LockObject::watch>("watch"),
-                           InstanceMethod<&LockObject::writer_waits>("writerWaits"),
-                           InstanceMethod<&LockObject::holder>("holder"),
-                           InstanceMethod<&LockObject::readers>("readers"),
-                           InstanceMethod<&LockObject::close>("close"),
-                       });
+    return define_class(env, "Lock",
+                        {
+                            method<&LockObject::begin>("begin"),
+                            method<&LockObject::look>("look"),
+                            method<&LockObject::give_up>("giveUp"),
+                            method<&LockObject::wait>("wait"),
+                            method<&LockObject::writer_waits>("writerWaits"),
+                            method<&LockObject::holder>("holder"),
+                            method<&LockObject::readers>("readers"),
+                        });
+  }
+
+  // watch(): the death of the holders, and of those before us in line, wakes us. Always false: who else
+  // comes to hold the lock before us is not told, so a look from time to time is needed, too.
+  bool watch() {
+    if (core() != nullptr) (void)watch_seats(core()->obstacles());
+    return false;
   }
 
  private:
@@ -77,74 +74,42 @@ class LockObject final : public Napi::ObjectWrap<LockObject> {
   }
 
   // tryLock(exclusive) -> an outcome
-  static napi_value try_lock(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 1> call(env, info);
-    detail::Lock* lock = call.handle->primitive();
-    if (lock == nullptr) return number(env, std::int32_t{kClosed});
-    return number(env, outcome_of(lock->try_lock(mode_of(env, call.arguments[0]))));
+  std::int32_t try_lock(const Arguments<1>& given) {
+    if (core() == nullptr) return kClosed;
+    return outcome_of(core()->try_lock(mode_of(given.env, given[0])));
   }
   // unlock(finished) -> kHeld, kCorrupt, kClosed, kInvalid (this handle does not hold it)
-  static napi_value unlock(napi_env env, napi_callback_info info) {
-    const HotCall<Handle, 1> call(env, info);
-    detail::Lock* lock = call.handle->primitive();
-    if (lock == nullptr) return number(env, std::int32_t{kClosed});
+  std::int32_t unlock(const Arguments<1>& given) {
+    if (core() == nullptr) return kClosed;
     bool finished = true;
-    napi_get_value_bool(env, call.arguments[0], &finished);
-    return number(env, outcome_of(lock->unlock(finished ? LockEnding::finished : LockEnding::cut)));
+    napi_get_value_bool(given.env, given[0], &finished);
+    return outcome_of(core()->unlock(finished ? LockEnding::finished : LockEnding::cut));
   }
 
   // begin(exclusive) -> an outcome; kWouldBlock: in line. Then look() until it says something else, or
   // giveUp().
-  Napi::Value begin(const Napi::CallbackInfo& info) {
-    detail::Lock* lock = handle_.primitive();
-    if (lock == nullptr) return Napi::Number::New(info.Env(), kClosed);
-    return Napi::Number::New(info.Env(), outcome_of(lock->begin(mode_of(info.Env(), info[0]))));
+  std::int32_t begin(const Arguments<1>& given) {
+    return core() == nullptr ? kClosed : outcome_of(core()->begin(mode_of(given.env, given[0])));
   }
   // look(thorough) -> an outcome
-  Napi::Value look(const Napi::CallbackInfo& info) {
-    detail::Lock* lock = handle_.primitive();
-    if (lock == nullptr) return Napi::Number::New(info.Env(), kClosed);
-    return Napi::Number::New(info.Env(), outcome_of(lock->look(truth(info.Env(), info[0]))));
+  std::int32_t look(const Arguments<1>& given) {
+    return core() == nullptr ? kClosed : outcome_of(core()->look(truth(given.env, given[0])));
   }
   // giveUp(): out of the line; what was granted in that instant is passed on
-  void give_up(const Napi::CallbackInfo& /*info*/) {
-    if (handle_.primitive() != nullptr) handle_.primitive()->give_up();
+  void give_up() {
+    if (core() != nullptr) core()->give_up();
   }
   // wait(spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
-  Napi::Value wait(const Napi::CallbackInfo& info) {
-    detail::Lock* lock = handle_.primitive();
-    const bool stirred = lock == nullptr || lock->wait(nanoseconds(info.Env(), info[0]),
-                                                       nanoseconds(info.Env(), info[1]));
-    return Napi::Boolean::New(info.Env(), stirred);
-  }
-  // watch(): the death of the holders, and of those before us in line, wakes us. Always false: who else
-  // comes to hold the lock before us is not told, so a look from time to time is needed, too.
-  Napi::Value watch(const Napi::CallbackInfo& info) {
-    if (handle_.primitive() != nullptr) (void)handle_.watch(handle_.primitive()->obstacles());
-    return Napi::Boolean::New(info.Env(), false);
+  bool wait(const Arguments<2>& given) {
+    return core() == nullptr ||
+           core()->wait(nanoseconds(given.env, given[0]), nanoseconds(given.env, given[1]));
   }
   // writerWaits() -> does somebody stand in line for writing?
-  Napi::Value writer_waits(const Napi::CallbackInfo& info) {
-    detail::Lock* lock = handle_.primitive();
-    return Napi::Boolean::New(info.Env(), lock != nullptr && lock->writer_waits());
-  }
+  bool writer_waits() { return core() != nullptr && core()->writer_waits(); }
   // holder() -> process id of the exclusive holder, 0 if there is none
-  Napi::Value holder(const Napi::CallbackInfo& info) {
-    detail::Lock* lock = handle_.primitive();
-    return Napi::Number::New(info.Env(), lock == nullptr ? 0 : lock->holder());
-  }
+  std::uint32_t holder() { return core() == nullptr ? 0 : core()->holder(); }
   // readers() -> how many hold it shared
-  Napi::Value readers(const Napi::CallbackInfo& info) {
-    detail::Lock* lock = handle_.primitive();
-    return Napi::Number::New(info.Env(), lock == nullptr ? 0 : lock->readers());
-  }
-  void park(const Napi::CallbackInfo& /*info*/) { handle_.park(); }
-  void unpark(const Napi::CallbackInfo& /*info*/) { handle_.unpark(); }
-  Napi::Value damage(const Napi::CallbackInfo& info) { return handle_.damage(info.Env()); }
-  void wake_token(const Napi::CallbackInfo& info) { handle_.wake_token(info); }
-  void close(const Napi::CallbackInfo& /*info*/) { handle_.close(); }
-
-  Handle handle_;
+  std::uint32_t readers() { return core() == nullptr ? 0 : core()->readers(); }
 };
 
 }  // namespace

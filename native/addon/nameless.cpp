@@ -8,6 +8,7 @@
 #include "addon.hpp"
 #include "arguments.hpp"
 #include "environment.hpp"
+#include "method.hpp"
 #include "millrace/hand_over.hpp"
 #include "millrace/place.hpp"
 
@@ -27,13 +28,14 @@ class NamelessObject final : public Napi::ObjectWrap<NamelessObject> {
       return;
     }
     fd_ = got.take();
-    Napi::Object self = info.This().As<Napi::Object>();
-    self.Set("fd", Napi::Number::New(info.Env(), fd_.get()));
-    self.Set("title", Napi::String::New(info.Env(), Place::nameless(fd_.get()).title()));
+    const Napi::Object self = info.This().As<Napi::Object>();
+    self.Set("fd", to_js(info.Env(), fd_.get()));
+    self.Set("title", Place::nameless(fd_.get()).title());
   }
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NamelessSegment", {InstanceMethod<&NamelessObject::close>("close")});
+    return DefineClass(env, "NamelessSegment",
+                       {method_of<NamelessObject, &NamelessObject::close>("close")});
   }
 
  private:
@@ -51,7 +53,7 @@ class NamelessObject final : public Napi::ObjectWrap<NamelessObject> {
     if (!mode.ok()) return mode.error();
     return os::create_nameless(mode.value(), options.flag("hugePages"));
   }
-  void close(const Napi::CallbackInfo& /*info*/) { fd_.reset(); }
+  void close() { fd_.reset(); }
 
   os::Descriptor fd_;
 };
@@ -113,8 +115,8 @@ class OfferObject final : public Napi::ObjectWrap<OfferObject>, public Closable 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "SegmentOffer",
                        {
-                           InstanceMethod<&OfferObject::hold>("hold"),
-                           InstanceMethod<&OfferObject::close>("close"),
+                           method_of<OfferObject, &OfferObject::hold>("hold"),
+                           method_of<OfferObject, &OfferObject::close>("close"),
                        });
   }
 
@@ -150,8 +152,8 @@ class OfferObject final : public Napi::ObjectWrap<OfferObject>, public Closable 
                                      number(peer.gid), number(peer.pid)});
     }
   }
-  void hold(const Napi::CallbackInfo& info) { watched_.hold(truth(info.Env(), info[0])); }
-  void close(const Napi::CallbackInfo& /*info*/) { leave(); }
+  void hold(const Arguments<1>& given) { watched_.hold(truth(given.env, given[0])); }
+  void close() { leave(); }
   void leave() noexcept {
     if (!offer_) return;
     environment_.remove(this);
@@ -200,29 +202,29 @@ class ReceiptObject final : public Napi::ObjectWrap<ReceiptObject>, public Closa
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "SegmentReceipt",
                        {
-                           InstanceMethod<&ReceiptObject::take>("take"),
-                           InstanceMethod<&ReceiptObject::close>("close"),
+                           method_of<ReceiptObject, &ReceiptObject::take>("take"),
+                           method_of<ReceiptObject, &ReceiptObject::close>("close"),
                        });
   }
 
  private:
   // take() -> [name, fd, name, fd, …], the descriptors being the caller's; undefined: no answer yet
-  Napi::Value take(const Napi::CallbackInfo& info) {
-    if (!receipt_) return info.Env().Undefined();
+  Napi::Value take() {
+    if (!receipt_) return Env().Undefined();
     auto taken = receipt_->take();
     if (!taken.ok()) {
       environment_.raise(taken.error());
-      return info.Env().Undefined();
+      return Env().Undefined();
     }
-    if (!taken.value()) return info.Env().Undefined();
-    Napi::Array list = Napi::Array::New(info.Env());
+    if (!taken.value()) return Env().Undefined();
+    Napi::Array list = Napi::Array::New(Env());
     for (OfferedSegment& segment : *taken.value()) {
       list.Set(list.Length(), segment.name);
-      list.Set(list.Length(), Napi::Number::New(info.Env(), segment.fd.release()));
+      list.Set(list.Length(), to_js(Env(), segment.fd.release()));
     }
     return list;
   }
-  void close(const Napi::CallbackInfo& /*info*/) { leave(); }
+  void close() { leave(); }
   void leave() noexcept {
     if (!receipt_) return;
     environment_.remove(this);

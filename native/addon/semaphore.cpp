@@ -8,7 +8,8 @@
 
 #include "addon.hpp"
 #include "arguments.hpp"
-#include "channel.hpp"
+#include "environment.hpp"
+#include "method.hpp"
 #include "millrace/sync/permit_taker.hpp"
 #include "millrace/waiting.hpp"
 
@@ -30,11 +31,11 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
     taker_ = std::make_unique<PermitTaker>(semaphore_);
     environment_.add(this);
     registered_ = true;
-    Napi::Object self = info.This().As<Napi::Object>();
-    self.Set("created", Napi::Boolean::New(info.Env(), semaphore_->created()));
-    self.Set("path", Napi::String::New(info.Env(), semaphore_->path()));
-    define_hot(self, this, "tryWait", try_wait);
-    define_hot(self, this, "post", post);
+    const Napi::Object self = info.This().As<Napi::Object>();
+    self.Set("created", to_js(info.Env(), semaphore_->created()));
+    self.Set("path", to_js(info.Env(), semaphore_->path()));
+    define_hot<SemaphoreObject, &SemaphoreObject::try_wait>(self, this, "tryWait");
+    define_hot<SemaphoreObject, &SemaphoreObject::post>(self, this, "post");
   }
   ~SemaphoreObject() override { leave(); }
 
@@ -50,15 +51,15 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "Semaphore",
                        {
-                           InstanceMethod<&SemaphoreObject::value>("value"),
-                           InstanceMethod<&SemaphoreObject::wait>("wait"),
-                           InstanceMethod<&SemaphoreObject::take>("take"),
-                           InstanceMethod<&SemaphoreObject::park>("park"),
-                           InstanceMethod<&SemaphoreObject::unpark>("unpark"),
-                           InstanceMethod<&SemaphoreObject::wake_token>("wakeToken"),
-                           InstanceMethod<&SemaphoreObject::leaving>("leaving"),
-                           InstanceMethod<&SemaphoreObject::leave_in>("leaveIn"),
-                           InstanceMethod<&SemaphoreObject::close>("close"),
+                           method_of<SemaphoreObject, &SemaphoreObject::value>("value"),
+                           method_of<SemaphoreObject, &SemaphoreObject::wait>("wait"),
+                           method_of<SemaphoreObject, &SemaphoreObject::take>("take"),
+                           method_of<SemaphoreObject, &SemaphoreObject::park>("park"),
+                           method_of<SemaphoreObject, &SemaphoreObject::unpark>("unpark"),
+                           method_of<SemaphoreObject, &SemaphoreObject::wake_token>("wakeToken"),
+                           method_of<SemaphoreObject, &SemaphoreObject::leaving>("leaving"),
+                           method_of<SemaphoreObject, &SemaphoreObject::leave_in>("leaveIn"),
+                           method_of<SemaphoreObject, &SemaphoreObject::close>("close"),
                        });
   }
 
@@ -78,50 +79,37 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
   }
 
   // tryWait() -> 1: got a permit, 0: there is none; or kClosed
-  static napi_value try_wait(napi_env env, napi_callback_info info) {
-    const HotCall<SemaphoreObject, 0> call(env, info);
-    Semaphore* semaphore = call.handle->semaphore_.get();
-    if (semaphore == nullptr) return number(env, std::int32_t{kClosed});
-    return number(env, std::int32_t{semaphore->try_wait() ? 1 : 0});
-  }
+  std::int32_t try_wait() { return semaphore_ ? std::int32_t{semaphore_->try_wait()} : kClosed; }
   // post(count) -> 0; or kClosed, kInvalid; throws if the semaphore has no room for that many
-  static napi_value post(napi_env env, napi_callback_info info) {
-    const HotCall<SemaphoreObject, 1> call(env, info);
-    Semaphore* semaphore = call.handle->semaphore_.get();
-    if (semaphore == nullptr) return number(env, std::int32_t{kClosed});
-    const std::uint64_t count =
-        natural(env, call.arguments[0], os::kSemaphoreMax + std::uint64_t{1});
-    if (count > os::kSemaphoreMax) return number(env, std::int32_t{kInvalid});
-    auto posted = semaphore->post(static_cast<std::uint32_t>(count));
-    if (!posted.ok()) call.handle->environment_.raise(posted.error());
-    return number(env, 0);
+  std::int32_t post(const Arguments<1>& given) {
+    if (!semaphore_) return kClosed;
+    const std::uint64_t count = natural(given.env, given[0], os::kSemaphoreMax + std::uint64_t{1});
+    if (count > os::kSemaphoreMax) return kInvalid;
+    auto posted = semaphore_->post(static_cast<std::uint32_t>(count));
+    if (!posted.ok()) environment_.raise(posted.error());
+    return 0;
   }
 
   // value() -> permits there now; or kClosed
-  Napi::Value value(const Napi::CallbackInfo& info) {
-    if (!semaphore_) return Napi::Number::New(info.Env(), kClosed);
-    if (!os::kSemaphoreHasValue) {
-      environment_.raise(make_error(Code::unsupported_platform,
-                                    "this system does not tell the value of a semaphore"));
-      return info.Env().Undefined();
-    }
-    return Napi::Number::New(info.Env(), semaphore_->value());
+  double value() {
+    if (!semaphore_) return kClosed;
+    if (os::kSemaphoreHasValue) return semaphore_->value();
+    environment_.raise(make_error(Code::unsupported_platform,
+                                  "this system does not tell the value of a semaphore"));
+    return kInvalid;
   }
   // wait(spinMs, timeoutMs) -> as tryWait(); sleeps for 20 ms at most
-  Napi::Value wait(const Napi::CallbackInfo& info) {
-    if (!semaphore_) return Napi::Number::New(info.Env(), kClosed);
-    const std::uint64_t spin = nanoseconds(info.Env(), info[0]);
-    const std::uint64_t timeout = std::min(nanoseconds(info.Env(), info[1]), kSliceNs);
-    return Napi::Number::New(info.Env(), semaphore_->wait_for(spin, timeout) ? 1 : 0);
+  std::int32_t wait(const Arguments<2>& given) {
+    if (!semaphore_) return kClosed;
+    const std::uint64_t spin = nanoseconds(given.env, given[0]);
+    const std::uint64_t timeout = std::min(nanoseconds(given.env, given[1]), kSliceNs);
+    return std::int32_t{semaphore_->wait_for(spin, timeout)};
   }
 
   // For waits in the event loop. take() -> as tryWait(), for the oldest of them.
-  Napi::Value take(const Napi::CallbackInfo& info) {
-    if (!taker_) return Napi::Number::New(info.Env(), kClosed);
-    return Napi::Number::New(info.Env(), taker_->take() ? 1 : 0);
-  }
+  std::int32_t take() { return taker_ ? std::int32_t{taker_->take()} : kClosed; }
   // park(): rings as soon as take() has something. Throws if that cannot be had.
-  void park(const Napi::CallbackInfo& /*info*/) {
+  void park() {
     if (!taker_) return;
     auto ready = prepare_bell();
     if (ready.ok()) ready = taker_->want();
@@ -141,22 +129,18 @@ class SemaphoreObject final : public Napi::ObjectWrap<SemaphoreObject>, public C
     bell_of_ = environment_.renewals();
     return {};
   }
-  void unpark(const Napi::CallbackInfo& /*info*/) {
+  void unpark() {
     if (taker_) taker_->unwant();
   }
-  void wake_token(const Napi::CallbackInfo& info) {
-    token_ = small_natural(info.Env(), info[0], 0);
-  }
+  void wake_token(const Arguments<1>& given) { token_ = small_natural(given.env, given[0], 0); }
   // leaving() -> is a permit that comes now still taken, and put back? Rings when that is over.
-  Napi::Value leaving(const Napi::CallbackInfo& info) {
-    return Napi::Boolean::New(info.Env(), taker_ && taker_->leaving());
-  }
+  bool leaving() { return taker_ && taker_->leaving(); }
   // leaveIn(ms): somebody may give up then
-  void leave_in(const Napi::CallbackInfo& info) {
-    if (taker_) taker_->expect_leaving_in(nanoseconds(info.Env(), info[0]));
+  void leave_in(const Arguments<1>& given) {
+    if (taker_) taker_->expect_leaving_in(nanoseconds(given.env, given[0]));
   }
 
-  void close(const Napi::CallbackInfo& /*info*/) { leave(); }
+  void close() { leave(); }
   void leave() noexcept {
     if (!semaphore_) return;
     if (std::exchange(registered_, false)) environment_.remove(this);

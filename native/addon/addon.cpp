@@ -118,7 +118,8 @@ struct OfferedClass {
   Napi::Function (*define)(Napi::Env);
 };
 
-constexpr std::array kOfferedClasses = {
+// Never changed; Node-API takes no pointers to constants.
+std::array offered_classes = {
     OfferedClass{"QueueProducer", define_queue_producer},
     OfferedClass{"QueueConsumer", define_queue_consumer},
     OfferedClass{"FrameWriter", define_frame_writer},
@@ -140,24 +141,24 @@ napi_value class_of(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
   const auto* offered = static_cast<const OfferedClass*>(data);
-  Napi::FunctionReference& known =
-      Environment::of(env).class_at(static_cast<std::size_t>(offered - kOfferedClasses.data()));
-  if (known.IsEmpty()) {
+  const auto index = static_cast<std::size_t>(offered - offered_classes.data());
+  Environment& environment = Environment::of(env);
+  if (environment.class_at(index).IsEmpty()) {
     const Napi::Function defined = offered->define(env);
     if (defined.IsEmpty()) return nullptr;  // a worker that is being terminated
-    known = Napi::Persistent(defined);
+    environment.class_at(index) = Napi::Persistent(defined);
   }
-  return known.Value();
+  return environment.class_at(index).Value();
 }
 
 // Each class is defined when it is first asked for: a program uses few of them.
 void offer_classes(Napi::Env env, Napi::Object exports) {
-  std::array<napi_property_descriptor, kOfferedClasses.size()> properties{};
+  std::array<napi_property_descriptor, std::tuple_size_v<decltype(offered_classes)>> properties{};
   for (std::size_t i = 0; i < properties.size(); ++i) {
-    properties[i].utf8name = kOfferedClasses[i].name;
+    properties[i].utf8name = offered_classes[i].name;
     properties[i].getter = class_of;
     properties[i].attributes = napi_enumerable;
-    properties[i].data = const_cast<OfferedClass*>(&kOfferedClasses[i]);
+    properties[i].data = &offered_classes[i];
   }
   napi_define_properties(env, exports, properties.size(), properties.data());
 }

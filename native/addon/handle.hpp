@@ -83,24 +83,33 @@ void read_common(Spec& spec, const Options& options, mode_t mode) {
   if constexpr (requires { spec.schema; }) spec.schema = options.schema();
 }
 
+// How a core object is left: in good order, with what is unread thrown away (queues alone have such), or cut off in the
+// middle of whatever it was doing (primitives that many share tell of that).
+enum class Ending { close, discard, abandon };
+
+template <typename Core>
+void leave(Core& core, Ending how) noexcept {
+  if constexpr (requires { core.abandon(); }) {
+    how == Ending::abandon ? core.abandon() : core.close();
+  } else if constexpr (requires { core.close(true); }) {
+    core.close(how == Ending::discard);
+  } else {
+    core.close();
+  }
+}
+
 // Core is what the object stands for. It is there from open() to close(); nullptr means closed.
 template <typename Object, typename Core>
 class HandleObject : public Napi::ObjectWrap<Object>, public Closable {
  public:
-  using Method = Napi::ClassPropertyDescriptor<Object>;
-
-  ~HandleObject() override {
-    let_go([](Core& core) { abandon(core); });
-  }
+  ~HandleObject() override { end(Ending::abandon); }
   // The environment ends. Buffers are not detached: that would need JavaScript.
-  void close_now() noexcept final {
-    let_go([](Core& core) { abandon(core); });
-  }
+  void close_now() noexcept final { end(Ending::abandon); }
 
   // For JavaScript:
 
   void close() {
-    let_go([](Core& core) { leave(core); });
+    end(Ending::close);
     self().detach_buffers();
   }
   // The memory of the messages, frames or values; undefined once closed.
@@ -159,20 +168,20 @@ class HandleObject : public Napi::ObjectWrap<Object>, public Closable {
                                      std::initializer_list<Method> own) {
     std::vector<Method> methods(own);
     Object::add_common(methods);
-    return Napi::ObjectWrap<Object>::DefineClass(env, name, methods);
+    const std::vector<Napi::ClassPropertyDescriptor<Object>> all(methods.begin(), methods.end());
+    return Napi::ObjectWrap<Object>::DefineClass(env, name, all);
   }
 
   [[nodiscard]] Core* core() const noexcept { return core_.get(); }
   [[nodiscard]] Environment& environment() const noexcept { return environment_; }
   [[nodiscard]] Object& self() noexcept { return static_cast<Object&>(*this); }
 
-  // Leaves by `how(core)`, once.
-  template <typename How>
-  void let_go(How&& how) noexcept {
+  // Once.
+  void end(Ending how) noexcept {
     if (!core_) return;
     environment_.remove(this);
     if (token_ != 0) environment_.unwatch(token_);
-    how(*core_);
+    leave(*core_, how);
     core_.reset();
   }
   void detach_buffers() { buffer_.detach(); }
@@ -191,7 +200,7 @@ class HandleObject : public Napi::ObjectWrap<Object>, public Closable {
     } else {
       // That of a private channel is known beforehand. Of one that is open to a group only the segment tells which
       // group.
-      const bool of_group = (mode.value() & 0060) == 0060;
+      const bool of_group = (spec.mode & 0060) == 0060;
       if (!of_group) {
         const auto own = environment_.doorbell(os::BellTrust{::geteuid(), 0, false});
         if (!own.ok()) return own.error();
@@ -204,22 +213,6 @@ class HandleObject : public Napi::ObjectWrap<Object>, public Closable {
       if (!late.ok()) return late.error();
       channel.announce_doorbell(late.value());
       return opened;
-    }
-  }
-
-  static void leave(Core& core) noexcept {
-    if constexpr (requires { core.close(); }) {
-      core.close();
-    } else {
-      core.close(false);
-    }
-  }
-  // Whatever it was in the middle of was cut. Most have nothing to tell of that.
-  static void abandon(Core& core) noexcept {
-    if constexpr (requires { core.abandon(); }) {
-      core.abandon();
-    } else {
-      leave(core);
     }
   }
 
@@ -283,7 +276,7 @@ class WaitingObject : public HandleObject<Object, Core> {
   // watchPeer() -> will its death wake us?
   bool watch_peer() { return this->core() != nullptr && watch(doorbell_of_peer()); }
 
-  static void add_common(std::vector<typename Base::Method>& methods) {
+  static void add_common(std::vector<Method>& methods) {
     Base::add_common(methods);
     methods.push_back(Base::template method<&Object::wake_token>("wakeToken"));
     methods.push_back(Base::template method<&Object::damage>("damage"));
@@ -317,7 +310,7 @@ class WaitingObject : public HandleObject<Object, Core> {
     return channel_of(*this->core()).segment().trust();
   }
 
-  static void add_peer(std::vector<typename Base::Method>& methods) {
+  static void add_peer(std::vector<Method>& methods) {
     methods.push_back(Base::template method<&Object::peer>("peer"));
     methods.push_back(Base::template method<&Object::peer_pid>("peerPid"));
     methods.push_back(Base::template method<&Object::watch_peer>("watchPeer"));

@@ -106,16 +106,22 @@ napi_value run(Object& object, const Arguments<Count>& given) {
   }
 }
 
+// The object behind `this`, and the arguments. One function for all methods: there are a hundred.
+[[gnu::noinline]] inline void* object_of(napi_env env, napi_callback_info info, napi_value* values,
+                                         std::size_t count) noexcept {
+  napi_value self = nullptr;
+  void* object = nullptr;
+  napi_get_cb_info(env, info, &count, values, &self, nullptr);
+  return napi_unwrap(env, self, &object) == napi_ok ? object : nullptr;
+}
+
 // For a function of the prototype: the object is `this`.
 template <typename Object, auto member>
 napi_value call_on_this(napi_env env, napi_callback_info info) {
-  Arguments<argument_count<Object, member>()> given{env};
-  std::size_t count = argument_count<Object, member>();
-  napi_value self = nullptr;
-  void* object = nullptr;
-  napi_get_cb_info(env, info, &count, given.values, &self, nullptr);
-  if (napi_unwrap(env, self, &object) != napi_ok || object == nullptr) return nullptr;
-  return run<member>(*static_cast<Object*>(object), given);
+  constexpr std::size_t count = argument_count<Object, member>();
+  Arguments<count> given{env};
+  auto* object = static_cast<Object*>(object_of(env, info, given.values, count));
+  return object == nullptr ? nullptr : run<member>(*object, given);
 }
 
 // For a function that belongs to one object: nothing to unwrap.
@@ -130,13 +136,15 @@ napi_value call_on_data(napi_env env, napi_callback_info info) {
 
 }  // namespace binding
 
-// A property of the prototype, for DefineClass().
+// A function of the prototype, for DefineClass().
+using Method = napi_property_descriptor;
+
 template <typename Object, auto member>
-Napi::ClassPropertyDescriptor<Object> method_of(const char* name) {
-  napi_property_descriptor property{};
-  property.utf8name = name;
-  property.method = binding::call_on_this<Object, member>;
-  return Napi::ClassPropertyDescriptor<Object>(property);
+Method method_of(const char* name) {
+  Method method{};
+  method.utf8name = name;
+  method.method = binding::call_on_this<Object, member>;
+  return method;
 }
 
 // What is called for every message: a function object of its own in each instance saves the unwrapping.

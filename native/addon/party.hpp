@@ -21,7 +21,7 @@ class PartyObject : public WaitingObject<Object, Primitive> {
   // For JavaScript: watch() -> will the death of any other party wake us? Whoever is here may be the one we wait for.
   bool watch() { return this->core() != nullptr && watch_seats(this->core()->parties().present()); }
 
-  static void add_common(std::vector<typename Base::Method>& methods) {
+  static void add_common(std::vector<Method>& methods) {
     Base::add_common(methods);
     methods.push_back(Base::template method<&Object::watch>("watch"));
   }

@@ -33,8 +33,7 @@ class QueueObject : public WaitingObject<Object, Side> {
 
   // close(discard)
   void close(const Arguments<1>& given) {
-    const bool discard = truth(given.env, given[0]);
-    this->let_go([discard](Side& side) { side.close(discard); });
+    this->end(truth(given.env, given[0]) ? Ending::discard : Ending::close);
     detach_buffers();
   }
   // What lib/queue works on besides the messages themselves.
@@ -79,7 +78,7 @@ class QueueObject : public WaitingObject<Object, Side> {
   // still() -> see QueueSide::still. A closed side has nobody who asks.
   bool still() { return this->core() != nullptr && this->core()->side().still(); }
 
-  static void add_common(std::vector<typename Base::Method>& methods) {
+  static void add_common(std::vector<Method>& methods) {
     Base::add_common(methods);
     Base::add_peer(methods);
     methods.push_back(Base::template method<&Object::control>("control"));

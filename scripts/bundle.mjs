@@ -64,7 +64,7 @@ const asCommonJs = {
   setup({ onEnd }) {
     onEnd(({ outputFiles }) => {
       for (const { path, text } of outputFiles)
-        writeFileSync(path, path.endsWith('.js') ? rewritten(text) : text)
+        writeFileSync(path, path.endsWith('.js') ? rewritten(withOwnNames(text)) : text)
     })
   },
 }
@@ -203,6 +203,20 @@ function rewritten(text) {
   const head = '"use strict";'
   if (!imported.test(text)) return code
   return code.replace(head, `${head}const __shared=require("./shared.js");`)
+}
+
+/**
+ * A class that refers to itself is `X=class _X` in a bundle, and `_X` is what stack traces and `console.log` would call
+ * it. Inside itself it may as well be ` X`, which is as long.
+ */
+function withOwnNames(text) {
+  const classes = Array.from(text.matchAll(/\b([\w$]+)=class _\1\b/g), ([, name]) => name)
+  const own = text.replace(/(?<![\w$.])_([\w$]+)/g, (inner, name) =>
+    classes.includes(name) ? ` ${name}` : inner,
+  )
+  const other = /=class (_[\w$]+)/.exec(own)
+  if (other !== null) throw new Error(`a class is called ${other[1]} in a bundle`)
+  return own
 }
 
 /** By require: the first CommonJS module that Node has to import costs a process 20 ms. */

@@ -2,6 +2,7 @@
 // comes then is taken and thrown away.
 
 import { hasCode } from '../errors.js'
+import { inspected, inspection, type Inspecting } from './inspection.js'
 import type { WaitOptions } from './options.js'
 import { checkOptions, checkSignal } from './options.js'
 
@@ -81,6 +82,10 @@ class Steps<T> implements Iteration<T> {
 
   [Symbol.asyncIterator](): this {
     return this
+  }
+
+  [inspected](...how: Inspecting): string {
+    return inspection('Iteration', how, () => ({ ended: this.#ended }))
   }
 
   /** By return(), perhaps while we waited. */

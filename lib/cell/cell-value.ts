@@ -1,5 +1,6 @@
 // One value of a cell, as it was read.
 
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
 import { MillraceError } from '../errors.js'
 
@@ -19,6 +20,14 @@ export class CellValue {
     this.bytes = bytes
     this.version = version
     this.timestamp = timestamp
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('CellValue', how, () => {
+      const { version, timestamp, bytes } = this
+      return { cell: this.#cell, version, timestamp, bytes }
+    })
   }
 
   /** The bytes as UTF-8, as `write` of a string made them. */

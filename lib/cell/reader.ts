@@ -8,6 +8,7 @@ import { Outcome } from '../addon/outcome.js'
 import type { NativeCellReader } from '../addon/cell.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { PeerHandle } from '../base/peer-handle.js'
 import type { Attempt } from '../base/wait-queue.js'
 import { CellValue } from './cell-value.js'
@@ -199,6 +200,16 @@ export class CellReader extends PeerHandle<NativeCellReader> {
       return error
     }
     return closedError(this.title)
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('CellReader', how, () => {
+      const fixed = ['name', 'maxBytes', 'slots', 'seen', 'timestamp'] as const
+      const facts = factsOf(this, fixed, ['retries', 'peer', 'peerPid'])
+      const version = this.native.version() // the property would close what is corrupt
+      return version >= 0 ? { ...facts, version } : facts
+    })
   }
 
   /** @internal */

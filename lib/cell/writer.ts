@@ -5,6 +5,7 @@ import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import { closeIt, onLeaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeCellWriter } from '../addon/cell.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkOptions, flag, show } from '../base/options.js'
 import type { Bytes } from '../base/view-constructor.js'
 
@@ -152,6 +153,13 @@ export class CellWriter {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('CellWriter', how, () =>
+      factsOf(this, ['name', 'maxBytes', 'slots'], ['version', 'hasReaders']),
+    )
   }
 
   #viewAt(buffer: ArrayBuffer, offset: number): Bytes {

@@ -1,5 +1,6 @@
 // The reading side of a frame channel.
 
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import {
   closedError,
@@ -192,7 +193,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     this.slots = handle.slots
     this.maxHeld = handle.maxHeld
     this.#facts = handle.facts
-    this.#owner = new HeldFrames(handle, detachOnRelease)
+    this.#owner = new HeldFrames(name, handle, detachOnRelease)
   }
 
   /**
@@ -328,6 +329,13 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     super.close()
   }
 
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('FrameReader', how, () =>
+      factsOf(this, ['name', 'slotBytes', 'slots', 'maxHeld'], ['peer', 'peerPid', 'stats']),
+    )
+  }
+
   /** @internal */
   protected override closeNative(): void {
     this.#owner.close()
@@ -402,6 +410,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
 
 /** What the frames of one reader go through. */
 class HeldFrames implements FrameOwner {
+  readonly name: string
   readonly pool: PoolViews
   #closed = false
   readonly #native: NativeFrameReader
@@ -410,7 +419,8 @@ class HeldFrames implements FrameOwner {
   readonly #ownBuffers: Set<ArrayBuffer> | undefined
   #buffer: ArrayBuffer | undefined
 
-  constructor(handle: NativeFrameReader, detachOnRelease: boolean) {
+  constructor(name: string, handle: NativeFrameReader, detachOnRelease: boolean) {
+    this.name = name
     this.#native = handle
     this.#facts = handle.facts
     this.#ownBuffers = detachOnRelease ? new Set() : undefined

@@ -29,6 +29,7 @@ import type { MemoryOptions } from '../addon/memory-options.js'
 import { fairly } from '../base/fairness.js'
 import { readBlocking, SpinBudget, type BlockingOptions } from '../base/blocking.js'
 import { Handle } from '../base/handle.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { now } from '../base/time.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 
@@ -283,6 +284,17 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
   /** Leaves the channel. Readers see the end after what is queued for them; loans are void. */
   override close(): void {
     super.close()
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('FrameWriter', how, () =>
+      factsOf(
+        this,
+        ['name', 'slotBytes', 'slots', 'maxReaders', 'history', 'sequence'],
+        ['readers'],
+      ),
+    )
   }
 
   /** @internal */

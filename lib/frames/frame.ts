@@ -5,6 +5,7 @@ import { checkView } from '../base/bytes.js'
 import { invalidArgument, MillraceError } from '../errors.js'
 import { checkFunction, checkOptions, show } from '../base/options.js'
 import { numberAt, ReaderFact } from './facts.js'
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import type { Bytes, ViewConstructor } from '../base/view-constructor.js'
 
 /** Bytes of the header every frame has for the user's own facts (format, width, …). */
@@ -116,6 +117,8 @@ const publishNames = ['byteLength', 'timestamp', 'header'] as const
 
 /** @internal What a loan needs from its writer. */
 export interface LoanOwner {
+  /** Of the channel. */
+  readonly name: string
   readonly pool: PoolViews
   readonly slotBytes: number
   /** Loans are void then. */
@@ -207,6 +210,15 @@ export class LoanedFrame {
     this.discard()
   }
 
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('LoanedFrame', how, () => ({
+      channel: this.#owner.name,
+      capacity: this.capacity,
+      state: this.#owner.closed && this.#state === 'loaned' ? 'void' : this.#state,
+    }))
+  }
+
   #publishWith(options: PublishOptions): number {
     const given = checkOptions(options, publishNames)
     const { byteLength = this.#owner.slotBytes, header, timestamp } = given
@@ -241,6 +253,8 @@ export class LoanedFrame {
 
 /** @internal What a frame needs from its reader. */
 export interface FrameOwner {
+  /** Of the channel. */
+  readonly name: string
   readonly pool: PoolViews
   readonly closed: boolean
   release(frame: Frame): void
@@ -348,6 +362,18 @@ export class Frame {
   /** What `using` calls at the end of its block: `release()`. */
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('Frame', how, () => ({
+      channel: this.#owner.name,
+      sequence: this.sequence,
+      byteLength: this.byteLength,
+      missed: this.missed,
+      timestamp: this.timestamp,
+      state: this.#released ? 'released' : this.#owner.closed ? 'void' : 'held',
+    }))
   }
 
   #assertHeld(): void {

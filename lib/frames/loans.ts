@@ -23,7 +23,7 @@ export class WrittenFrames implements LoanOwner {
   readonly slotBytes: number
   readonly usedHeaders: boolean[]
   published: number
-  readonly #name: string
+  readonly name: string
   readonly #title: string
   readonly #native: NativeFrameWriter
   readonly #facts: Int32Array
@@ -42,7 +42,7 @@ export class WrittenFrames implements LoanOwner {
   #buffer: ArrayBuffer | undefined
 
   constructor(name: string, title: string, handle: NativeFrameWriter, waits: WaitQueue) {
-    this.#name = name
+    this.name = name
     this.#title = title
     this.#native = handle
     this.#facts = handle.facts
@@ -183,7 +183,7 @@ export class WrittenFrames implements LoanOwner {
       this.#toldForgotten = true
       warn(
         'MILLRACE_LOAN_FORGOTTEN',
-        `a loan of frame channel '${this.#name}' was garbage collected, neither published nor discarded; its slot is free ` +
+        `a loan of frame channel '${this.name}' was garbage collected, neither published nor discarded; its slot is free ` +
           'again: take loans with `using frame = await writer.loan()`, which gives them back when the code throws',
       )
     }

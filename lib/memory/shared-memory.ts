@@ -20,6 +20,7 @@ import {
   schemaNames,
 } from '../base/options.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { MappedFile } from '../place/mapped-file.js'
 import { NamelessSegment } from '../place/nameless-segment.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
@@ -255,6 +256,13 @@ export class SharedMemory {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('SharedMemory', how, () =>
+      factsOf(this, ['name', 'size', 'owner', 'readOnly'], []),
+    )
   }
 
   /** Closes it and throws if it is another memory than was expected. */

@@ -3,6 +3,7 @@
 import { closedError, invalidArgument } from '../errors.js'
 import { hasLeft, native } from '../addon/native.js'
 import type { NativeNamelessSegment } from '../addon/nameless.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { access, checkOptions, flag, wholeNumber, type AccessOptions } from '../base/options.js'
 
 /** How a nameless segment is made. */
@@ -102,5 +103,10 @@ export class NamelessSegment {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('NamelessSegment', how, () => factsOf(this, ['name'], ['fd']))
   }
 }

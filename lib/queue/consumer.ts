@@ -9,6 +9,7 @@ import type { NativeQueueConsumer } from '../addon/queue.js'
 import { checkFunction, readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { fairly } from '../base/fairness.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { now } from '../base/time.js'
 import type { Attempt } from '../base/wait-queue.js'
 import { recordBytes } from './ring.js'
@@ -276,6 +277,15 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     const copied = this.native.popInto(fresh, 0)
     if (copied < 0) throw this.fail(copied)
     return fresh
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('QueueConsumer', how, () => {
+      const facts = factsOf(this, ['name', 'capacity'], ['peer', 'peerPid'])
+      const nextLength = this.native.nextLength() // the property would close what is corrupt
+      return nextLength >= Outcome.wouldBlock ? { ...facts, nextLength } : facts
+    })
   }
 
   /** @internal */

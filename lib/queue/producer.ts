@@ -7,6 +7,7 @@ import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
 import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import { RingWriter } from './ring-writer.js'
@@ -284,6 +285,13 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
     return end - from
   }
 
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('QueueProducer', how, () =>
+      factsOf(this, ['name', 'capacity'], ['peer', 'peerPid', 'freeBytes']),
+    )
+  }
+
   /** @internal */
   protected override openRing(): RingWriter {
     return new RingWriter(this.native)
@@ -326,6 +334,13 @@ class RingReservation implements Reservation {
   /** What `using` calls at the end of its block: `abort()`. */
   [Symbol.dispose](): void {
     this.abort()
+  }
+
+  [inspected](...how: Inspecting): string {
+    return inspection('Reservation', how, () => ({
+      byteLength: this.#bytes.byteLength,
+      open: this.#finish !== undefined,
+    }))
   }
 }
 

@@ -2,6 +2,7 @@
 // of each of them. As with views, each kind of element has code of its own (see accessor.ts).
 
 import { invalidArgument } from '../errors.js'
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { compile, judgement, memory, nothing, start } from './accessor.js'
 import {
   checkLength,
@@ -92,9 +93,31 @@ export class Elements implements ArrayView<unknown, unknown, unknown, unknown>, 
     return jsonOf(this.toArray())
   }
 
-  [Symbol.for('nodejs.util.inspect.custom')](): unknown {
-    return this.toArray()
+  [inspected](...how: Inspecting): string {
+    return this.shown('ArrayView', how)
   }
+
+  /** As many elements as are shown, each by itself: the accessor stays where it is. */
+  protected shown(title: string, how: Inspecting): string {
+    return inspection(`${title}(${String(this.length)})`, how, () => {
+      const { length } = this
+      const { maxArrayLength = 100 } = how[1] ?? {}
+      const first = Array.from({ length: Math.min(maxArrayLength ?? length, length) }, (_, index) =>
+        look(this.#codec, this[memory], this[start] + index * this[stride]),
+      )
+      first.length = length // the rest is counted, not read
+      return first
+    })
+  }
+}
+
+/** @internal What is at a place, to be shown: of what has an inside, an accessor of its own. */
+export function look(codec: Codec, over: DataView, at: number): unknown {
+  const inside = codec.part?.(over, at)
+  if (inside === undefined) return codec.read(over, at)
+  return codec.exposes === true
+    ? (inside as MovablePart & { readonly exposed: unknown }).exposed
+    : inside
 }
 
 /** Gives the same result object at each step. */
@@ -148,6 +171,10 @@ class Structures extends Elements {
   constructor(codec: Codec, length: number, distance: number, over: DataView, at: number) {
     super(codec, length, distance, over, at)
     this.#fields = codec.fields!
+  }
+
+  override [inspected](...how: Inspecting): string {
+    return this.shown('StructArray', how)
   }
 
   field(name: string): Elements {

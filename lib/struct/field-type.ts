@@ -2,6 +2,7 @@
 // The types of the language (what a getter gives, what a setter takes) exist for the compiler only.
 
 import { invalidArgument } from '../errors.js'
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { wholeNumber } from '../base/options.js'
 
 /** Only for the compiler: no value has this property. */
@@ -117,6 +118,12 @@ export abstract class Type {
   /** The declaration of `identifier` in C, without semicolon. */
   abstract declaration(identifier: string): string
   protected abstract makeCodec(littleEndian: boolean): Codec
+
+  /** What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    const { description: type, size, align } = this
+    return inspection('FieldType', how, () => ({ type, size, align }))
+  }
 
   codec(littleEndian: boolean): Codec {
     return (this.#codecs[littleEndian ? 1 : 0] ??= this.makeCodec(littleEndian))

@@ -3,6 +3,7 @@
 // and everything that can be done with bytes once that is known.
 
 import { invalidArgument } from '../errors.js'
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkOptions, flag } from '../base/options.js'
 import {
   definition,
@@ -14,7 +15,7 @@ import {
   StructView as View,
   type ViewClass,
 } from './accessor.js'
-import { elements } from './array-view.js'
+import { elements, look } from './array-view.js'
 import type {
   Fields,
   FieldLayout,
@@ -75,6 +76,14 @@ class StructType<F extends Fields> extends Type implements Struct<F> {
     this.inside = { layout, path: '' }
     this.#layout = layout
     this.#codec = new StructCodec(layout)
+  }
+
+  override [inspected](...how: Inspecting): string {
+    const { name, size, align, packed, endian, fingerprint, fields } = this
+    return inspection('Struct', how, () => ({
+      ...(name !== undefined && { name }),
+      ...{ size, align, packed, endian, fingerprint, fields },
+    }))
   }
 
   declaration(identifier: string): string {
@@ -231,6 +240,8 @@ interface CodecField {
 
 class StructCodec implements Codec {
   readonly size: number
+  /** Of a view, where one is shown. */
+  readonly title: string
   readonly fields: ReadonlyMap<string, CodecField>
   readonly #fields: readonly CodecField[]
   readonly #padding: readonly number[]
@@ -238,8 +249,9 @@ class StructCodec implements Codec {
   /** Never used: with no view left, V8 would forget their shape, and all code that was optimised for it. */
   lastView: MovablePart | undefined
 
-  constructor({ size, endian, fields }: Layout) {
+  constructor({ name, size, endian, fields }: Layout) {
     this.size = size
+    this.title = name ?? 'StructView'
     this.#fields = fields.map(({ name, offset, type }) => ({
       name,
       offset,
@@ -273,6 +285,13 @@ class StructCodec implements Codec {
     const value: Record<string, unknown> = {}
     for (const { name, offset, codec } of this.#fields) value[name] = codec.read(over, at + offset)
     return value
+  }
+
+  /** The same to be shown: what is inside is not read before somebody looks at it. */
+  look(over: DataView, at: number): object {
+    return Object.fromEntries(
+      this.#fields.map(({ name, offset, codec }) => [name, look(codec, over, at + offset)]),
+    )
   }
 
   /** Views of the same definition will do as values, too. */
@@ -315,9 +334,9 @@ function viewMembers(codec: StructCodec): PropertyDescriptorMap {
         return jsonOf(codec.read(this[memory], this[start]))
       },
     },
-    [Symbol.for('nodejs.util.inspect.custom')]: {
-      value(this: View) {
-        return codec.read(this[memory], this[start])
+    [inspected]: {
+      value(this: View, ...how: Inspecting) {
+        return inspection(codec.title, how, () => codec.look(this[memory], this[start]))
       },
     },
   }

@@ -4,6 +4,7 @@ import { readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { closedError, corruptError, MillraceError } from '../errors.js'
 import type { NativeBarrier } from '../addon/barrier.js'
 import { native } from '../addon/native.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkName, wholeNumber, type Tuning, type WaitOptions, readWait } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { Party, partyNames, readPartyOptions, type PartyOptions } from './party.js'
@@ -134,6 +135,11 @@ export class Barrier extends Party<NativeBarrier> {
    */
   reset(): void {
     if (this.native.reset() < 0) throw closedError(this.title)
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('Barrier', how, () => factsOf(this, ['name', 'parties'], ['arrived']))
   }
 
   get #what(): string {

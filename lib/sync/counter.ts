@@ -4,6 +4,7 @@ import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import { closeIt, onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import type { NativeCounter } from '../addon/counter.js'
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import {
   access,
   checkName,
@@ -142,6 +143,14 @@ export class Counter {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('Counter', how, () => {
+      const { name, closed } = this
+      return closed ? { name, closed } : { name, closed, value: this.get() }
+    })
   }
 
   #answer(outcome: bigint | number, argument?: unknown): bigint {

@@ -4,6 +4,7 @@ import { readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import type { NativeEvent } from '../addon/event.js'
 import { native } from '../addon/native.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkName, flag, type Tuning, type WaitOptions, readWait, show } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { Party, partyNames, readPartyOptions, type PartyOptions } from './party.js'
@@ -140,6 +141,11 @@ export class SharedEvent extends Party<NativeEvent> {
     } finally {
       this.#end()
     }
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('SharedEvent', how, () => factsOf(this, ['name', 'resetKind'], ['isSet']))
   }
 
   get #what(): string {

@@ -17,6 +17,7 @@ import type { NativeLock } from '../addon/lock.js'
 import { Outcome } from '../addon/outcome.js'
 import { readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { fairly } from '../base/fairness.js'
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import {
   checkFunction,
   readWait,
@@ -30,6 +31,8 @@ import { Party } from './party.js'
 
 /** Where a guard gives its lock back to. */
 interface Holding {
+  /** Of the lock: "mutex 'x'". */
+  readonly title: string
   /** Is the handle closed, which gave the lock back? */
   isGone(): boolean
   giveBack(finished: boolean): void
@@ -43,7 +46,8 @@ export class LockGuard {
    * it, then release as usual.
    */
   readonly abandoned: boolean
-  #holding: Holding | undefined
+  readonly #holding: Holding
+  #released = false
 
   /** @internal */
   constructor(abandoned: boolean, holding: Holding) {
@@ -53,7 +57,7 @@ export class LockGuard {
 
   /** Has the lock been given back, by this guard or by closing its handle? */
   get released(): boolean {
-    return this.#holding === undefined || this.#holding.isGone()
+    return this.#released || this.#holding.isGone()
   }
 
   /** Gives the lock back. Once is enough; more does nothing. */
@@ -74,10 +78,19 @@ export class LockGuard {
     this.release()
   }
 
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('LockGuard', how, () => ({
+      lock: this.#holding.title,
+      abandoned: this.abandoned,
+      released: this.released,
+    }))
+  }
+
   #giveBack(finished: boolean): void {
-    const holding = this.#holding
-    this.#holding = undefined
-    holding?.giveBack(finished)
+    if (this.#released) return
+    this.#released = true
+    this.#holding.giveBack(finished)
   }
 }
 
@@ -221,6 +234,7 @@ export abstract class Lock extends Party<NativeLock> {
   }
 
   readonly #holding: Holding = {
+    title: this.title,
     isGone: () => this.closed,
     giveBack: (finished) => {
       if (this.closed || --this.#tasks > 0) return // closing gave it back

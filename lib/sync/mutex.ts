@@ -2,6 +2,7 @@
 
 import type { BlockingOptions } from '../base/blocking.js'
 import { native } from '../addon/native.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkName, type WaitOptions } from '../base/options.js'
 import { Lock, type LockGuard } from './lock.js'
 import { readPartyOptions, type PartyOptions } from './party.js'
@@ -90,5 +91,10 @@ export class Mutex extends Lock {
    */
   withLock<T>(work: (guard: LockGuard) => T | PromiseLike<T>, options?: WaitOptions): Promise<T> {
     return this.during(true, work, options)
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('Mutex', how, () => factsOf(this, ['name'], ['holder']))
   }
 }

@@ -1,14 +1,18 @@
 // What a successful acquire of a semaphore gives: something to hold, and to release exactly once.
 
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
+
 /**
  * One permit of a semaphore. Give it back with `release()`, or let `using` do it at the end of the block.
  * A permit that is never released is lost for everybody, also when the process that holds it dies.
  */
 export class Permit {
+  readonly #semaphore: string
   #giveBack: (() => void) | undefined
 
   /** @internal */
-  constructor(giveBack: () => void) {
+  constructor(semaphore: string, giveBack: () => void) {
+    this.#semaphore = semaphore
     this.#giveBack = giveBack
   }
 
@@ -31,5 +35,13 @@ export class Permit {
   /** What `using` calls at the end of its block: `release()`. */
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('Permit', how, () => ({
+      semaphore: this.#semaphore,
+      released: this.released,
+    }))
   }
 }

@@ -21,6 +21,7 @@ import {
   tuningNames,
 } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { WaitQueue } from '../base/wait-queue.js'
 import { Permit } from './permit.js'
 
@@ -268,6 +269,11 @@ export class Semaphore {
     this.close()
   }
 
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('Semaphore', how, () => factsOf(this, ['name', 'created'], ['value']))
+  }
+
   /** What `show` makes of a permit in the instant in which it is taken: at once, or when its turn comes. */
   async #obtain<T extends Permit | true>(
     options: WaitOptions | undefined,
@@ -332,7 +338,7 @@ export class Semaphore {
 
   #permit(): Permit {
     this.#held++
-    return new Permit(() => {
+    return new Permit(this.name, () => {
       try {
         this.#post(1)
       } finally {

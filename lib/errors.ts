@@ -17,6 +17,7 @@ export const errorCodes = [
   'ERR_MILLRACE_ROLE_TAKEN',
   'ERR_MILLRACE_NO_LANE',
   'ERR_MILLRACE_PEER_GONE',
+  'ERR_MILLRACE_PEER_FAILED',
   'ERR_MILLRACE_CLOSED',
   'ERR_MILLRACE_BUSY',
   'ERR_MILLRACE_TOO_LARGE',
@@ -82,6 +83,21 @@ export function corruptError(what: string): MillraceError {
     'ERR_MILLRACE_CORRUPT',
     `${what} holds impossible values, written by a broken or hostile peer; it has been closed: ` +
       'find the process that writes to it, then open it again',
+  )
+}
+
+/** `who` left saying that it failed; `reason`: why, as far as it said. That is the message of the cause, too. */
+export function peerFailedError(
+  who: string,
+  pid: number,
+  reason: string,
+  cure: string,
+): MillraceError {
+  const why = reason === '' ? 'failed, and gave no reason' : `failed: ${reason}`
+  return new MillraceError(
+    'ERR_MILLRACE_PEER_FAILED',
+    `${who} (pid ${String(pid)}) ${why}; ${cure}`,
+    reason === '' ? {} : { cause: new Error(reason) },
   )
 }
 

@@ -44,7 +44,8 @@ export interface Addon {
     uv: boolean
   }): Uint32Array
   hold(alive: boolean): void
-  closeAll(): void
+  /** Leaves all channels; because of a failure, if one is given. */
+  closeAll(failure?: string): void
   unlinkChannel(letter: ChannelLetter, name: string): boolean
   unlinkMemory(name: string): boolean
   unlinkSemaphore(name: string): boolean

@@ -42,6 +42,8 @@ export interface NativeFrameWriter extends NativeFramesSide {
   writeHeader(slot: number, source: ArrayBufferView): number
   readers(): number
   watchReaders(): boolean
+  /** Closes, and tells the readers that the writer failed. */
+  abort(reason: string): void
 }
 
 export interface NativeFrameReaderOptions {
@@ -72,5 +74,7 @@ export interface NativeFrameReader extends NativeFramesSide {
   excluded(): boolean
   peer(): number
   peerPid(): number
+  /** Why it failed, when `peer()` says so; empty: it did not say. */
+  peerReason(): string
   watchPeer(): boolean
 }

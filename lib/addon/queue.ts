@@ -28,8 +28,12 @@ export interface NativeQueueSide extends NativeWaiter {
   wake(): void
   peer(): number
   peerPid(): number
+  /** Why it failed, when `peer()` says so; empty: it did not say. */
+  peerReason(): string
   watchPeer(): boolean
   close(discard: boolean): void
+  /** Closes, and tells the other side that this one failed. */
+  abort(reason: string): void
 }
 
 export interface NativeQueueProducer extends NativeQueueSide {

@@ -23,7 +23,7 @@ export abstract class PeerHandle<Native extends NativePeerWaiter> extends Handle
 
   /**
    * The other side, which to a reader is the writer: `absent` (nobody came yet), `attached`, `closed` (left in
-   * good order) or `gone` (died). One system call.
+   * good order), `failed` (left saying so; of queues and frames) or `gone` (died). One system call.
    */
   get peer(): PeerState {
     return peerStates[this.native.peer()] ?? 'absent'

@@ -8,6 +8,7 @@ import {
   invalidArgument,
   isRefusal,
   MillraceError,
+  peerFailedError,
   timeoutError,
 } from '../errors.js'
 import { putNumber, ReaderFact } from './facts.js'
@@ -149,8 +150,8 @@ const readerNames = [
  * for await (using frame of reader) analyse(frame.bytes)
  * ```
  *
- * The loop ends when the writer has closed, and throws `PEER_GONE` when it died; the reader stays on the channel in both
- * cases, and the next writer goes on with the next number. A program that is to outlive its writers waits for the next:
+ * The loop ends when the writer has closed, and throws `PEER_FAILED` when it gave up, `PEER_GONE` when it died; the reader
+ * stays on the channel in each case, and the next writer goes on with the next number. A program that is to outlive its writers waits for the next:
  *
  * ```ts
  * import { MillraceError } from 'millrace'
@@ -159,8 +160,8 @@ const readerNames = [
  *   try {
  *     for await (using frame of reader) analyse(frame.bytes)
  *   } catch (error) {
- *     const died = error instanceof MillraceError && error.code === 'ERR_MILLRACE_PEER_GONE'
- *     if (!died) throw error
+ *     const codes = ['ERR_MILLRACE_PEER_GONE', 'ERR_MILLRACE_PEER_FAILED']
+ *     if (!(error instanceof MillraceError && codes.includes(error.code))) throw error
  *   }
  *   await reader.waitForPeer()
  * }
@@ -265,8 +266,9 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
    * The oldest frame not yet received, waiting for it without blocking the event loop; `undefined` when
    * the writer has closed and everything is received (wait for the next with `waitForPeer`).
    *
-   * @throws MillraceError (as rejection) `PEER_GONE` (the writer died, and everything it published is
-   *   received), `TOO_MANY_HELD`, `CLOSED`, `CORRUPT`, `ABORTED`, `TIMEOUT`
+   * @throws MillraceError (as rejection) `PEER_FAILED` (the writer gave up, by `abort()` or by ending with another exit code
+   *   than 0, and everything it published is received; the message says why), `PEER_GONE` (it died, likewise),
+   *   `TOO_MANY_HELD`, `CLOSED`, `CORRUPT`, `ABORTED`, `TIMEOUT`
    */
   receive(options?: WaitOptions): Promise<Frame | undefined> {
     return this.#wait(this.#next, this.#nextOrEnd, options)
@@ -291,8 +293,8 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
   }
 
   /**
-   * Resolves as soon as there is a writer: at once while one is attached, after `receive` has ended with `undefined` or
-   * `PEER_GONE` when the next one has come.
+   * Resolves as soon as there is a writer: at once while one is attached, after `receive` has ended with `undefined`,
+   * `PEER_FAILED` or `PEER_GONE` when the next one has come.
    *
    * @throws MillraceError (as rejection) `ABORTED`, `TIMEOUT`, `CLOSED`, `INVALID_ARGUMENT`
    */
@@ -373,6 +375,14 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     const last = look()
     if (last !== undefined) return last
     if (peer === 'closed') return null
+    if (peer === 'failed') {
+      throw peerFailedError(
+        `the writer of frame channel '${this.name}'`,
+        this.peerPid,
+        this.native.peerReason(),
+        'everything it published has been received: wait for another writer with waitForPeer(), or close',
+      )
+    }
     throw new MillraceError(
       'ERR_MILLRACE_PEER_GONE',
       `the writer of frame channel '${this.name}' (pid ${String(this.peerPid)}) died; everything it ` +

@@ -26,6 +26,7 @@ import {
   tuningNames,
 } from '../base/options.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
+import { reasonText } from '../base/failure.js'
 import { fairly } from '../base/fairness.js'
 import { readBlocking, SpinBudget, type BlockingOptions } from '../base/blocking.js'
 import { Handle } from '../base/handle.js'
@@ -107,6 +108,8 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
   /** The newest frames that are kept for readers to come. */
   readonly history: number
   readonly #owner: WrittenFrames
+  /** Set by `abort()`: why. */
+  #failure: string | undefined
   /** Made once, so that a wait costs no closure. */
   readonly #loan = (): LoanedFrame | undefined => this.#loanNow()
 
@@ -281,8 +284,22 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
     )
   }
 
-  /** Leaves the channel. Readers see the end after what is queued for them; loans are void. */
+  /** Leaves the channel in good order. Readers see the end after what is queued for them; loans are void. */
   override close(): void {
+    super.close()
+  }
+
+  /**
+   * Leaves the channel as `close()` does, and tells the readers that this writer has failed: after what is queued for them
+   * their waits and loops reject with `PEER_FAILED`, where they would end. `close()`, and so `using`, says that all is
+   * well, also while an error is on its way. The next writer starts without that mark.
+   *
+   * `reason` is for people: an error (its message), text, or whatever was thrown. The first 200 bytes of its UTF-8 reach the
+   * readers. Closed already: does nothing.
+   */
+  abort(reason?: unknown): void {
+    if (this.closed) return
+    this.#failure = reasonText(reason)
     super.close()
   }
 
@@ -300,7 +317,8 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
   /** @internal */
   protected override closeNative(): void {
     this.#owner.close()
-    this.native.close()
+    if (this.#failure === undefined) this.native.close()
+    else this.native.abort(this.#failure)
   }
 
   #loanNow(): LoanedFrame | undefined {

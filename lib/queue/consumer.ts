@@ -93,8 +93,9 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    * The next message, waiting for it without blocking the event loop; `undefined` when the producer has
    * closed and everything is read (a new producer may follow: see `waitForPeer`).
    *
-   * @throws MillraceError (as rejection) `PEER_GONE` (the producer died, and everything it published is
-   *   read), `CLOSED`, `CORRUPT`, `ABORTED`, `TIMEOUT`
+   * @throws MillraceError (as rejection) `PEER_FAILED` (the producer gave up, by `abort()` or by ending with another exit
+   *   code than 0, and everything it published is read; the message says why), `PEER_GONE` (it died, likewise), `CLOSED`,
+   *   `CORRUPT`, `ABORTED`, `TIMEOUT`
    */
   pop(options?: WaitOptions): Promise<PlainBuffer | undefined> {
     try {
@@ -208,11 +209,23 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
 
   /** As for every side; inside a callback of `drain`, the message it was given counts as taken. */
   override close(options?: { readonly discard?: boolean | undefined }): void {
-    if (this.#draining && !this.closed) this.ring?.release(this.#inHandBytes, this.#inHand)
+    this.#giveBack()
     super.close(options)
   }
 
-  /** Resolves when `drain` would find something; `false` when the producer has closed and all is read. */
+  /** As for every side; the producer hears of it when the queue is full, and in `end()`. In `drain` as `close()`. */
+  override abort(reason?: unknown): void {
+    this.#giveBack()
+    super.abort(reason)
+  }
+
+  #giveBack(): void {
+    if (this.#draining && !this.closed) this.ring?.release(this.#inHandBytes, this.#inHand)
+  }
+
+  /**
+   * Resolves when `drain` would find something; `false` when the producer has closed and all is read. Errors as `pop`.
+   */
   readable(options?: WaitOptions): Promise<boolean> {
     try {
       const wait = readWait(options)
@@ -263,6 +276,10 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     const last = look()
     if (last !== undefined) return last
     if (peer === 'closed') return null
+    if (peer === 'failed') {
+      const cure = 'everything it sent has been read: wait for another with waitForPeer(), or close'
+      throw this.failedError('producer', cure)
+    }
     throw this.goneError()
   }
 

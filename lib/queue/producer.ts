@@ -54,7 +54,8 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    * change the bytes before the promise resolves.
    *
    * @throws MillraceError (as rejection) `TOO_LARGE`, `CLOSED` (this side, or the consumer left while
-   *   the queue was full), `PEER_GONE` (it died while the queue was full), `ABORTED`, `TIMEOUT`, `BUSY`
+   *   the queue was full), `PEER_FAILED`, `PEER_GONE` (it gave up or died while the queue was full), `ABORTED`, `TIMEOUT`,
+   *   `BUSY`
    */
   push(message: MessageSource, options?: WaitOptions): Promise<void> {
     try {
@@ -177,8 +178,8 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
   }
 
   /**
-   * Resolves when the consumer has read everything, then closes. Rejects with `CLOSED` or `PEER_GONE`
-   * if the consumer leaves or dies before that (the queue stays open), `ABORTED`, `TIMEOUT`.
+   * Resolves when the consumer has read everything, then closes. Rejects with `CLOSED`, `PEER_FAILED` or
+   * `PEER_GONE` if the consumer leaves, gives up or dies before that (the queue stays open), `ABORTED`, `TIMEOUT`.
    */
   async end(options?: WaitOptions): Promise<void> {
     const wait = readWait(options)
@@ -230,6 +231,9 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
     const { peer } = this
     if (peer === 'closed') throw this.leftError()
     if (peer === 'gone') throw this.goneError()
+    if (peer === 'failed') {
+      throw this.failedError('consumer', 'wait for another with waitForPeer(), or close')
+    }
   }
 
   #busy(): MillraceError {

@@ -1,8 +1,9 @@
 // What the producer and the consumer of a queue have in common: closing, the peer's state, the ring.
 
-import { closedError, corruptError, isRefusal, MillraceError } from '../errors.js'
+import { closedError, corruptError, isRefusal, MillraceError, peerFailedError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueSide } from '../addon/queue.js'
+import { reasonText } from '../base/failure.js'
 import { checkOptions, flag, readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { PeerHandle } from '../base/peer-handle.js'
 import { recordHeaderBytes } from './ring-layout.js'
@@ -18,6 +19,8 @@ export abstract class QueueSide<
   /** @internal The ring, once it was used in JavaScript; not any more after closing. */
   protected ring: Ring | undefined
   #discard = false
+  /** Set by `abort()`: why. */
+  #failure: string | undefined
   #refused = false
 
   /** @internal */
@@ -39,12 +42,27 @@ export abstract class QueueSide<
   }
 
   /**
-   * Leaves the queue; pending waits of this side reject with `CLOSED`, views of the ring become empty.
+   * Leaves the queue in good order; pending waits of this side reject with `CLOSED`, views of the ring become empty.
    * The other side sees `closed` once it has read everything. The last one to leave removes the queue,
    * unless messages are unread: those wait for the next consumer. `discard` drops them.
    */
   override close(options?: { readonly discard?: boolean | undefined }): void {
     this.#discard = flag(checkOptions(options, ['discard']), 'discard')
+    super.close()
+  }
+
+  /**
+   * Leaves the queue as `close()` does, and tells the other side that this one has failed: after the last message its waits
+   * and loops reject with `PEER_FAILED`, where they would end. That is what a program does that cannot go on, so that
+   * nobody takes a part for the whole; `close()`, and so `using`, says that all is well, also while an error is on its way.
+   * The next one to take this side starts without that mark.
+   *
+   * `reason` is for people: an error (its message), text, or whatever was thrown. The first 200 bytes of its UTF-8 reach the
+   * other side. Closed already: does nothing.
+   */
+  abort(reason?: unknown): void {
+    if (this.closed) return
+    this.#failure = reasonText(reason)
     super.close()
   }
 
@@ -68,7 +86,8 @@ export abstract class QueueSide<
   /** @internal */
   protected override closeNative(): void {
     this.ring = undefined
-    this.native.close(this.#discard)
+    if (this.#failure === undefined) this.native.close(this.#discard)
+    else this.native.abort(this.#failure)
   }
 
   /** @internal The other side died: what waits for it will wait in vain. */
@@ -78,6 +97,12 @@ export abstract class QueueSide<
       `the process at the other side of queue '${this.name}' (pid ${String(this.peerPid)}) died; ` +
         'its side can be taken again at once: wait for that with waitForPeer(), or close',
     )
+  }
+
+  /** @internal The other side left saying that it failed. `cure` follows what it said. */
+  protected failedError(who: string, cure: string): MillraceError {
+    const title = `the ${who} of queue '${this.name}'`
+    return peerFailedError(title, this.peerPid, this.native.peerReason(), cure)
   }
 
   /** @internal The other side left in good order while we waited for it to make room. */

@@ -40,8 +40,12 @@ Napi::Value mend_bells(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), Environment::of(info.Env()).mend_bells());
 }
 
+// closeAll(failure?): leaves all channels, in good order or because of that.
 void close_all(const Napi::CallbackInfo& info) {
-  Environment::of(info.Env()).close_all();
+  const std::string failure = text_of(info[0]);
+  const bool failed = info[0].IsString();
+  Environment::of(info.Env())
+      .close_all(failed ? std::optional<std::string_view>(failure) : std::nullopt);
 }
 
 Napi::Value answer(const Napi::CallbackInfo& info, const Result<bool>& result) {

@@ -15,7 +15,7 @@ Environment::Environment(Napi::Env env) : env_(env) {
       [](void* self) {
         auto* environment = static_cast<Environment*>(self);
         environment->ended_ = true;
-        environment->close_all();
+        environment->close_all(std::nullopt);
       },
       this);
 }
@@ -151,13 +151,17 @@ void Environment::unwatch(std::uint32_t token) {
   }
 }
 
-void Environment::close_all() noexcept {
+void Environment::close_all(std::optional<std::string_view> failure) noexcept {
   for (Closable* channel : channels_)
     channel->prepare_to_close();
   while (!channels_.empty()) {
     Closable* channel = *channels_.begin();
     channels_.erase(channels_.begin());
-    channel->close_now();
+    if (failure) {
+      channel->fail_now(*failure);
+    } else {
+      channel->close_now();
+    }
   }
   for (auto& [bell, peer] : peers_) {
     if (watcher_) watcher_->stop(peer.watch);

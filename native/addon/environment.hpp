@@ -9,8 +9,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "millrace/os/doorbell.hpp"
@@ -28,8 +30,10 @@ class Closable {
   virtual ~Closable() = default;
   // All channels of the environment are about to be closed: what takes time can begin.
   virtual void prepare_to_close() noexcept {}
-  // Leaves the channel in good order. Called at most once; must not run JavaScript.
+  // Leaves the channel in good order. This or the next is called at most once; neither must run JavaScript.
   virtual void close_now() noexcept = 0;
+  // The same because of a failure, which those learn who wait for it.
+  virtual void fail_now(std::string_view /*reason*/) noexcept { close_now(); }
 };
 
 class Environment {
@@ -90,7 +94,8 @@ class Environment {
 
   void add(Closable* channel) { channels_.insert(channel); }
   void remove(Closable* channel) { channels_.erase(channel); }
-  void close_all() noexcept;
+  // Leaves all channels; with a `failure`, by fail_now().
+  void close_all(std::optional<std::string_view> failure) noexcept;
 
  private:
   struct OwnBell {

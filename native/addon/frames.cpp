@@ -212,6 +212,7 @@ class FrameReaderObject final : public FramesObject<FrameReaderObject, FrameRead
                             method<&FrameReaderObject::wait>("wait"),
                             method<&FrameReaderObject::peer>("peer"),
                             method<&FrameReaderObject::peer_pid>("peerPid"),
+                            method<&FrameReaderObject::peer_reason>("peerReason"),
                             method<&FrameReaderObject::watch_peer>("watchPeer"),
                         });
   }

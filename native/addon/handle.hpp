@@ -27,6 +27,8 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -83,14 +85,18 @@ void read_common(Spec& spec, const Options& options, mode_t mode) {
   if constexpr (requires { spec.schema; }) spec.schema = options.schema();
 }
 
-// How a core object is left: in good order, with what is unread thrown away (queues alone have such), or cut off in the
-// middle of whatever it was doing (primitives that many share tell of that).
-enum class Ending { close, discard, abandon };
+// How a core object is left: in good order, with what is unread thrown away (queues alone have such), cut off in the
+// middle of whatever it was doing (primitives that many share tell of that), or because of a failure, which those tell
+// whose peers would take the end for a good one.
+enum class Ending { close, discard, abandon, fail };
 
 template <typename Core>
-void leave(Core& core, Ending how) noexcept {
+void leave(Core& core, Ending how, std::string_view reason) noexcept {
+  if constexpr (requires { core.abort(reason); }) {
+    if (how == Ending::fail) return core.abort(reason);
+  }
   if constexpr (requires { core.abandon(); }) {
-    how == Ending::abandon ? core.abandon() : core.close();
+    how == Ending::close ? core.close() : core.abandon();
   } else if constexpr (requires { core.close(true); }) {
     core.close(how == Ending::discard);
   } else {
@@ -105,11 +111,18 @@ class HandleObject : public Napi::ObjectWrap<Object>, public Closable {
   ~HandleObject() override { end(Ending::abandon); }
   // The environment ends. Buffers are not detached: that would need JavaScript.
   void close_now() noexcept final { end(Ending::abandon); }
+  void fail_now(std::string_view reason) noexcept final { end(Ending::fail, reason); }
 
   // For JavaScript:
 
   void close() {
     end(Ending::close);
+    self().detach_buffers();
+  }
+  // abort(reason): closes, and says that it failed
+  void abort(const Arguments<1>& given) {
+    const std::string reason = text_of(Napi::Value(given.env, given[0]));
+    end(Ending::fail, reason);
     self().detach_buffers();
   }
   // The memory of the messages, frames or values; undefined once closed.
@@ -121,6 +134,9 @@ class HandleObject : public Napi::ObjectWrap<Object>, public Closable {
   static void add_common(std::vector<Method>& methods) {
     methods.push_back(method<&Object::close>("close"));
     if constexpr (HasMemory<Core>) methods.push_back(method<&Object::buffer>("buffer"));
+    if constexpr (requires(Core & core) { core.abort(std::string_view()); }) {
+      methods.push_back(method<&Object::abort>("abort"));
+    }
   }
 
  protected:
@@ -177,11 +193,11 @@ class HandleObject : public Napi::ObjectWrap<Object>, public Closable {
   [[nodiscard]] Object& self() noexcept { return static_cast<Object&>(*this); }
 
   // Once.
-  void end(Ending how) noexcept {
+  void end(Ending how, std::string_view reason = {}) noexcept {
     if (!core_) return;
     environment_.remove(this);
     if (token_ != 0) environment_.unwatch(token_);
-    leave(*core_, how);
+    leave(*core_, how, reason);
     core_.reset();
   }
   void detach_buffers() { buffer_.detach(); }
@@ -271,6 +287,16 @@ class WaitingObject : public HandleObject<Object, Core> {
       return channel.peer_pid();
     } else {
       return channel.writer_pid();
+    }
+  }
+  // peerReason() -> why it failed, when peer() says so
+  std::string peer_reason() {
+    if (this->core() == nullptr) return {};
+    auto& channel = channel_of(*this->core());
+    if constexpr (requires { channel.peer_reason(); }) {
+      return channel.peer_reason();
+    } else {
+      return channel.writer_reason();
     }
   }
   // watchPeer() -> will its death wake us?

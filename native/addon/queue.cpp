@@ -81,6 +81,7 @@ class QueueObject : public WaitingObject<Object, Side> {
   static void add_common(std::vector<Method>& methods) {
     Base::add_common(methods);
     Base::add_peer(methods);
+    methods.push_back(Base::template method<&Object::peer_reason>("peerReason"));
     methods.push_back(Base::template method<&Object::control>("control"));
     methods.push_back(Base::template method<&Object::cursor>("cursor"));
     methods.push_back(Base::template method<&Object::wake>("wake"));

@@ -31,7 +31,7 @@ test.serial(
     const [heading, ...rows] = shown.out.trimEnd().split('\n')
     t.regex(heading!, /^KIND +NAME +STATE +SIZE +LAYOUT +AGE +CREATOR +HELD BY$/)
     const row = (what: string) =>
-      new RegExp(`^queue +${name}\\.${what}  \\d+ kB +1\\.1 +\\d+ (s|min) +${pid}  `)
+      new RegExp(`^queue +${name}\\.${what}  \\d+ kB +1\\.2 +\\d+ (s|min) +${pid}  `)
     t.regex(rows[0]!, row('a +abandoned'))
     t.true(rows[0]!.endsWith(`producer ${pid} (dead)`))
     t.regex(rows[1]!, row('b +in use   '))

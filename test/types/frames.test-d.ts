@@ -16,6 +16,7 @@ new Blob([frame.bytes])
 expectType<Promise<ArrayBuffer>>(crypto.subtle.digest('SHA-256', frame.bytes))
 expectType<Promise<void>>(reader.waitForPeer({ timeout: 1 }))
 
+expectType<void>(writer.abort(new Error('why')))
 expectType<Promise<number>>(writer.fill(0, { frameBytes: 1 }))
 expectType<Promise<number>>(writer.fill(process.stdin))
 expectAssignable<FrameSource>(Readable.from([]))

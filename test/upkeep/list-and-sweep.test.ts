@@ -30,7 +30,7 @@ test.serial(
       t.true(entry!.size > 0)
       t.true(Math.abs(entry!.created!.getTime() - before) < 60_000)
       if (kind !== 'semaphore') {
-        t.is(entry!.layout, '1.1')
+        t.is(entry!.layout, '1.2')
         t.is(entry!.creator, process.pid)
         const [holder] = entry!.holders
         t.true(holder!.alive)

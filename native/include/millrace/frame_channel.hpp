@@ -8,6 +8,7 @@
 #include <string>
 
 #include "bits.hpp"
+#include "failure.hpp"
 #include "lane_queue.hpp"
 #include "layout/frames.hpp"
 #include "segment.hpp"
@@ -129,6 +130,9 @@ class FrameChannel {
   }
   [[nodiscard]] layout::RoleRecord& writer_record() const noexcept {
     return *segment_->at<layout::RoleRecord>(layout::kRolesOffset);
+  }
+  [[nodiscard]] ReasonPlace writer_reason_place() const noexcept {
+    return {control_->sequence.reason, control_->lanes.reason_rest};
   }
   [[nodiscard]] LaneView lane(std::uint32_t index) const noexcept {
     auto* lane = segment_->at<layout::Lane>(plan_.lanes_offset + plan_.lane_stride * index);

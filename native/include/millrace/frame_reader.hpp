@@ -154,9 +154,13 @@ class FrameReader {
 
   // When it says gone, all that the writer had published is in the queue; look once more.
   [[nodiscard]] Peer writer() {
-    const Peer peer = segment_.peer(channel_.writer_record(), layout::kWriterRole);
+    const Peer peer = peer_or_failed(segment_, channel_.writer_record(), layout::kWriterRole);
     if (peer == Peer::gone && entered_) finish_publish();
     return peer;
+  }
+  // Why, when writer() says that it failed.
+  [[nodiscard]] std::string writer_reason() const {
+    return reason_of(channel_.writer_record(), channel_.writer_reason_place());
   }
   [[nodiscard]] bool writer_left() const noexcept {
     return channel_.writer_record().state.load(std::memory_order_acquire) ==

@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -249,7 +250,13 @@ class FrameWriter {
     channel_.writer_record().doorbell.store(doorbell, std::memory_order_relaxed);
   }
 
-  void close() noexcept {
+  void close() noexcept { leave(std::nullopt); }
+  // As close(), but after what is queued for it each reader gets peer_failed and the reason: UTF-8, of which the
+  // first 200 bytes are kept.
+  void abort(std::string_view reason) noexcept { leave(reason); }
+
+ private:
+  void leave(std::optional<std::string_view> failure) noexcept {
     if (!entered_) return;
     entered_ = false;
     if (!segment_.intact()) {
@@ -259,6 +266,7 @@ class FrameWriter {
     }
     sleeper_.unpark();
     const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
+    if (failure) say_failed(channel_.writer_record(), channel_.writer_reason_place(), *failure);
     segment_.resign(channel_.writer_record(), layout::kWriterRole);
     MILLRACE_CRASH_POINT("frames.close.resigned");
     wake_readers(channel_.lane_bits());
@@ -267,7 +275,6 @@ class FrameWriter {
     segment_ = Segment();
   }
 
- private:
   struct LaneState {
     LaneView view;
     LaneProducer queue;

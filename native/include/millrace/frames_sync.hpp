@@ -141,8 +141,8 @@ inline Result<void> wait_for_readers_sync(FrameWriter& writer, std::uint32_t cou
 }
 
 // The oldest frame not yet received. Nothing when the writer has closed and everything is received.
-// peer_gone if the writer died and everything that it published is received; too_many_held, corrupt,
-// timeout.
+// peer_failed or peer_gone if the writer failed or died, and everything that it published is received;
+// too_many_held, corrupt, timeout.
 inline Result<std::optional<HeldFrame>> receive_sync(FrameReader& reader,
                                                      const BlockingOptions& options = {}) {
   using Found = std::optional<Result<std::optional<HeldFrame>>>;
@@ -178,6 +178,14 @@ inline Result<std::optional<HeldFrame>> receive_sync(FrameReader& reader,
         // It may have published between our look and its leaving.
         if (auto frame = look()) return frame;
         if (writer == Peer::closed) return std::optional<HeldFrame>();
+        if (writer == Peer::failed) {
+          return make_error(Code::peer_failed,
+                            "the writer of frame channel '" + name + "' (process " +
+                                std::to_string(reader.writer_pid()) + ") " +
+                                failure_text(reader.writer_reason()) +
+                                "; everything that it published is received: wait for another, or "
+                                "close");
+        }
         return make_error(Code::peer_gone, "the writer of frame channel '" + name + "' (process " +
                                                std::to_string(reader.writer_pid()) +
                                                ") died; wait for another, or close");

@@ -7,9 +7,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "crash_point.hpp"
+#include "failure.hpp"
 #include "layout/queue.hpp"
 #include "segment.hpp"
 #include "spsc_ring.hpp"
@@ -122,8 +124,10 @@ class QueueSide {
   }
 
   // Resigns, wakes the peer, and removes the name if nobody is left and nothing unread (or `discard`). A
-  // `corrupt` queue loses its name at once, whoever is on it: nobody else is to come to it.
-  void leave(bool discard, bool corrupt) noexcept {
+  // `corrupt` queue loses its name at once, whoever is on it: nobody else is to come to it. With a `failure`
+  // the peer learns that we failed, and why.
+  void leave(bool discard, bool corrupt,
+             std::optional<std::string_view> failure = std::nullopt) noexcept {
     if (!entered_) return;
     entered_ = false;
     if (!segment_.intact()) {
@@ -133,6 +137,7 @@ class QueueSide {
     }
     sleeper_.unpark();
     const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
+    if (failure) say_failed(record(mine_), reason_place(mine_), *failure);
     segment_.resign(record(mine_), mine_);
     MILLRACE_CRASH_POINT("queue.leave.resigned");
     wake_peer();
@@ -175,7 +180,13 @@ class QueueSide {
   [[nodiscard]] layout::RoleRecord& record(layout::QueueRole role) const noexcept {
     return segment_.at<layout::RoleRecord>(layout::kRolesOffset)[role];
   }
-  [[nodiscard]] Peer peer() const noexcept { return segment_.peer(record(other()), other()); }
+  [[nodiscard]] Peer peer() const noexcept {
+    return peer_or_failed(segment_, record(other()), other());
+  }
+  // Why, when peer() says that it failed.
+  [[nodiscard]] std::string peer_reason() const {
+    return reason_of(record(other()), reason_place(other()));
+  }
   // Is the peer as it was when this was asked last, and we still on our way to be woken? For who sleeps and
   // looks from time to time whether it was forgotten: most were not, and need no more than this.
   [[nodiscard]] bool still() noexcept {
@@ -187,7 +198,7 @@ class QueueSide {
                                : control_->producer.write_position.load(std::memory_order_relaxed)};
     return std::exchange(seen_, now) == now && sleeper_.parked();
   }
-  // Without a system call: has the peer left in good order? Has it not, and was it here at all?
+  // Without a system call: has the peer left by itself? Has it not, and was it here at all?
   [[nodiscard]] bool peer_left() const noexcept { return peer_is(layout::RoleState::closed); }
   [[nodiscard]] bool peer_attached() const noexcept { return peer_is(layout::RoleState::attached); }
   [[nodiscard]] std::uint64_t peer_doorbell() const noexcept {
@@ -213,6 +224,10 @@ class QueueSide {
 
   [[nodiscard]] layout::QueueRole other() const noexcept {
     return mine_ == layout::kProducerRole ? layout::kConsumerRole : layout::kProducerRole;
+  }
+
+  [[nodiscard]] ReasonPlace reason_place(layout::QueueRole role) const noexcept {
+    return {segment_.at<layout::QueueReason>(layout::kQueueReasonsOffset)[role].words, {}};
   }
 
   [[nodiscard]] bool peer_is(layout::RoleState state) const noexcept {
@@ -306,6 +321,9 @@ class QueueProducer {
   [[nodiscard]] RingProducer& ring() noexcept { return ring_; }
   [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
   void close(bool discard) noexcept { side_.leave(discard, ring_.corrupt()); }
+  // As close(false), but after what is published the consumer's waits end with peer_failed and the reason:
+  // UTF-8, of which the first 200 bytes are kept.
+  void abort(std::string_view reason) noexcept { side_.leave(false, ring_.corrupt(), reason); }
 
  private:
   QueueProducer() = default;
@@ -357,6 +375,9 @@ class QueueConsumer {
   [[nodiscard]] RingConsumer& ring() noexcept { return ring_; }
   [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
   void close(bool discard) noexcept { side_.leave(discard, ring_.corrupt()); }
+  // As close(false), but a producer that waits for room, or for its messages to be read, gets peer_failed and
+  // the reason: UTF-8, of which the first 200 bytes are kept.
+  void abort(std::string_view reason) noexcept { side_.leave(false, ring_.corrupt(), reason); }
 
  private:
   QueueConsumer() = default;

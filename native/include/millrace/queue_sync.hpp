@@ -17,6 +17,13 @@ namespace millrace {
 
 namespace detail {
 
+inline Error failed_peer(const char* who, const QueueSide& side, const char* cure) {
+  return make_error(Code::peer_failed, "the " + std::string(who) + " of queue '" +
+                                           side.segment().name() + "' (process " +
+                                           std::to_string(side.peer_pid()) + ") " +
+                                           failure_text(side.peer_reason()) + "; " + cure);
+}
+
 // There is no room, or not everything is read: is there somebody who will read?
 inline std::optional<Error> no_consumer(QueueProducer& producer) {
   auto& side = producer.side();
@@ -32,6 +39,8 @@ inline std::optional<Error> no_consumer(QueueProducer& producer) {
       return make_error(Code::peer_gone, "the consumer of queue '" + name + "' (process " +
                                              std::to_string(side.peer_pid()) +
                                              ") died; wait for another, or close");
+    case Peer::failed:
+      return failed_peer("consumer", side, "wait for another, or close");
   }
   return std::nullopt;
 }
@@ -52,7 +61,8 @@ Result<void> wait_for_peer_sync(Side& side, const BlockingOptions& options) {
 }  // namespace detail
 
 // Room for a message of `length` bytes inside the ring: write there, then producer.commit(length).
-// too_large, timeout; closed or peer_gone if the consumer leaves or dies while there is no room.
+// too_large, timeout; closed, peer_failed or peer_gone if the consumer leaves, fails or dies while there is no
+// room.
 inline Result<std::span<std::byte>> reserve_sync(QueueProducer& producer, std::uint32_t length,
                                                  const BlockingOptions& options = {}) {
   using Room = std::optional<Result<std::span<std::byte>>>;
@@ -95,8 +105,8 @@ inline Result<void> push_sync(QueueProducer& producer, std::span<const std::byte
   return {};
 }
 
-// Returns when the consumer has read everything, and closes. closed or peer_gone if it leaves or dies
-// before that, timeout; the queue stays open then.
+// Returns when the consumer has read everything, and closes. closed, peer_failed or peer_gone if it leaves, fails
+// or dies before that, timeout; the queue stays open then.
 inline Result<void> end_sync(QueueProducer& producer, const BlockingOptions& options = {}) {
   const std::string& name = producer.side().segment().name();
   auto ended = detail::block(
@@ -118,8 +128,8 @@ inline Result<void> end_sync(QueueProducer& producer, const BlockingOptions& opt
 }
 
 // The oldest message, where it lies: valid until consumer.release(message). Nothing when the producer
-// has closed and everything is read (another may follow: wait_for_peer_sync). peer_gone if the producer
-// died and everything that it published is read; corrupt, timeout.
+// has closed and everything is read (another may follow: wait_for_peer_sync). peer_failed or peer_gone if the
+// producer failed or died, and everything that it published is read; corrupt, timeout.
 inline Result<std::optional<Message>> peek_sync(QueueConsumer& consumer,
                                                 const BlockingOptions& options = {}) {
   using Found = std::optional<Result<std::optional<Message>>>;
@@ -140,6 +150,10 @@ inline Result<std::optional<Message>> peek_sync(QueueConsumer& consumer,
         // It may have published between our look and its leaving.
         if (auto message = look()) return message;
         if (producer == Peer::closed) return std::optional<Message>();
+        if (producer == Peer::failed) {
+          return detail::failed_peer("producer", side,
+                                     "everything that it sent is read: wait for another, or close");
+        }
         return make_error(Code::peer_gone, "the producer of queue '" + name + "' (process " +
                                                std::to_string(side.peer_pid()) +
                                                ") died; wait for another, or close");

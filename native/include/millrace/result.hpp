@@ -26,6 +26,7 @@ enum class Code {
   role_taken,
   no_lane,
   peer_gone,
+  peer_failed,
   closed,
   busy,
   too_large,
@@ -68,6 +69,8 @@ enum class Code {
       return "NO_LANE";
     case Code::peer_gone:
       return "PEER_GONE";
+    case Code::peer_failed:
+      return "PEER_FAILED";
     case Code::closed:
       return "CLOSED";
     case Code::busy:

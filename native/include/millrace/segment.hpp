@@ -220,14 +220,16 @@ class Segment {
     record.pid.store(static_cast<std::uint32_t>(::getpid()), std::memory_order_relaxed);
     record.started.store(os::own_start_time(), std::memory_order_relaxed);
     record.doorbell.store(doorbell, std::memory_order_relaxed);
-    // release: pairs with the acquire in FrameWriter::active_lanes; what the holder wrote beside its
-    // record before claiming it is seen with the new epoch.
-    record.epoch.fetch_add(1, std::memory_order_release);
     MILLRACE_CRASH_POINT("segment.claim.recorded");
     // release: pairs with the acquire in peer(): who sees "attached" sees the rest.
     record.state.store(static_cast<std::uint32_t>(layout::RoleState::attached),
                        std::memory_order_release);
     MILLRACE_CRASH_POINT("segment.claim.attached");
+    // After the state: as long as that says "closed", the epoch is the one of who closed, and tells whether it
+    // failed (failure.hpp). release: pairs with the acquire in FrameWriter::active_lanes, where what the holder
+    // wrote beside its record before claiming it is seen with the new epoch, and with the one in
+    // peer_or_failed, where "attached" is.
+    record.epoch.fetch_add(1, std::memory_order_release);
     return {};
   }
   // Removes what a dead holder left beside the segment. Only while nobody else holds the role. Whatever

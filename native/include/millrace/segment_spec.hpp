@@ -22,6 +22,7 @@ enum class Peer {
   attached,  // alive
   closed,    // left in good order
   gone,      // died
+  failed,    // left saying that it failed; only from those who ask for it (failure.hpp)
 };
 
 // Two sides that mean different things by the same bytes.

@@ -92,9 +92,10 @@ struct WriterDies : Scene {
     }
     if (writer->park({n->bell.load(), 7})) writer->sleeper().unpark();
     leave_with_bell();
-    writer->close();
+    leave(*writer);
     drop_bell();
   }
+  virtual void leave(FrameWriter& writer) { writer.close(); }
   static std::uint32_t loan(FrameWriter& writer) {
     const os::Deadline deadline = soon();
     for (;;) {
@@ -149,7 +150,10 @@ struct WriterDies : Scene {
   }
   void after() override {
     if (!all.reader) return;
-    const Code expected = all.reader->writer() == Peer::gone ? Code::peer_gone : Code::closed;
+    const Peer left = all.reader->writer();
+    const Code expected = left == Peer::gone     ? Code::peer_gone
+                          : left == Peer::failed ? Code::peer_failed
+                                                 : Code::closed;
     for (Witness* witness : {&all, &dropping, &overwriting}) {
       without_waiting(*this, [&] {
         std::optional<Code> outcome;
@@ -176,6 +180,29 @@ struct WriterDies : Scene {
     all.reader.reset();
     dropping.reader.reset();
     overwriting.reader.reset();
+  }
+};
+
+// The same, where each writer gives up in the end, as the one before the first one has done.
+struct WriterFails : WriterDies {
+  void begin() override {
+    auto first = must(FrameWriter::open(writer_spec(*this, 0), soon()));
+    come();
+    first->abort("the first one");
+    CHECK(all.reader->writer() == Peer::failed);
+  }
+  void leave(FrameWriter& writer) override { writer.abort("another one"); }
+  void after() override {
+    // Wherever it died, nobody is told that all is well.
+    const Peer left = all.reader->writer();
+    CHECK((left == Peer::failed || left == Peer::gone));
+    if (left == Peer::failed) {
+      const std::string reason = all.reader->writer_reason();
+      CHECK((reason == "another one" || reason == "the first one"));
+      if (!died) CHECK(reason == "another one");
+    }
+    if (!died) CHECK(left == Peer::failed);
+    WriterDies::after();
   }
 };
 
@@ -398,6 +425,8 @@ struct ReplacingWriterDies : Scene {
 }  // namespace
 
 EVERY_DEATH(WriterDies, "a writer of frames dies anywhere: each reader gets what it published once")
+EVERY_DEATH(WriterFails,
+            "a writer of frames that gives up dies anywhere: no reader takes it for a good end")
 EVERY_DEATH(WaitingReaderDies, "a waiting reader dies anywhere: its slots come back")
 EVERY_DEATH(DroppingReaderDies, "a dropping reader dies anywhere: its slots come back")
 EVERY_DEATH(OverwrittenReaderDies, "an overwritten reader dies anywhere: its slots come back")

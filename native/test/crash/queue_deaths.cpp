@@ -36,6 +36,22 @@ QueueSpec spec_of(const Names& names, std::uint64_t bell) {
   return spec;
 }
 
+// What a wait ends with when the other side is like that.
+Code news_of(Peer left) {
+  switch (left) {
+    case Peer::absent:
+    case Peer::attached:
+      return Code::timeout;
+    case Peer::closed:
+      return Code::closed;
+    case Peer::gone:
+      return Code::peer_gone;
+    case Peer::failed:
+      return Code::peer_failed;
+  }
+  return Code::system;
+}
+
 constexpr BlockingOptions kShort{2 * kMillisecond, 0};
 constexpr BlockingOptions kLong{20 * kSecond, 0};
 
@@ -73,9 +89,10 @@ struct ProducerDies : Scene {
     // As an event loop would sleep.
     if (producer->park({n->bell.load(), 7}, 4096)) producer->side().sleeper().unpark();
     leave_with_bell();
-    producer->close(false);
+    leave(*producer);
     drop_bell();
   }
+  virtual void leave(QueueProducer& producer) { producer.close(false); }
   void push(QueueProducer& producer, std::uint64_t number) {
     n->trying.store(number);
     const auto message = message_of(number);
@@ -148,10 +165,7 @@ struct ProducerDies : Scene {
       while (!outcome)
         outcome = take(left == Peer::absent ? kShort : kLong);
     });
-    const Code expected = left == Peer::absent ? Code::timeout
-                          : left == Peer::gone ? Code::peer_gone
-                                               : Code::closed;
-    CHECK(outcome == expected);
+    CHECK(outcome == news_of(left));
     CHECK(got >= n->done.load());
     CHECK(got <= n->trying.load());
     const bool inside = got > n->own[0].load() && got < n->own[1].load();
@@ -159,6 +173,28 @@ struct ProducerDies : Scene {
     n->base.store(got);
   }
   void end() override { consumer.reset(); }
+};
+
+// The same, where each producer gives up in the end, as the one before the first one has done.
+struct ProducerFails : ProducerDies {
+  void begin() override {
+    come();
+    must(QueueProducer::open(spec_of(*this, 0), soon()))->abort("the first one");
+    CHECK(consumer->side().peer() == Peer::failed);
+  }
+  void leave(QueueProducer& producer) override { producer.abort("another one"); }
+  void after() override {
+    // Wherever it died, nobody is told that all is well.
+    const Peer left = consumer->side().peer();
+    CHECK((left == Peer::failed || left == Peer::gone));
+    if (!died) CHECK(left == Peer::failed);
+    if (left == Peer::failed) {
+      const std::string reason = consumer->side().peer_reason();
+      CHECK((reason == "another one" || reason == "the first one"));
+      if (!died) CHECK(reason == "another one");
+    }
+    ProducerDies::after();
+  }
 };
 
 // The victim consumes, the survivor produces.
@@ -224,9 +260,7 @@ struct ConsumerDies : Scene {
       while (!outcome)
         outcome = send(left == Peer::absent ? BlockingOptions{kMillisecond, 0} : kLong);
     });
-    CHECK(outcome == (left == Peer::absent ? Code::timeout
-                      : left == Peer::gone ? Code::peer_gone
-                                           : Code::closed));
+    CHECK(outcome == news_of(left));
     const std::uint64_t done = n->done.load();
     const std::uint64_t trying = n->trying.load();
     CHECK(trying - done <= 1);
@@ -320,6 +354,7 @@ struct BothDiedKept : BothDied {
 }  // namespace
 
 EVERY_DEATH(ProducerDies, "a producer dies anywhere: what it published arrives, nothing else")
+EVERY_DEATH(ProducerFails, "a producer that gives up dies anywhere: nobody takes it for a good end")
 EVERY_DEATH(ConsumerDies, "a consumer dies anywhere: nothing is lost, nothing comes twice")
 EVERY_DEATH(BothDied, "both sides of a queue died: the next start works, and may die, too")
 EVERY_DEATH(BothDiedKept, "both sides of a kept queue died: what was published is there")

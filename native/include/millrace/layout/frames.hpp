@@ -46,15 +46,19 @@ struct WriterControl {
     std::atomic<std::uint64_t> published;  // sequence of the last complete publish; writer
     std::atomic<std::uint64_t>
         evictions;  // odd while frames are taken back outside a publish; writer
-    std::byte pad[kLine - 24];
+    std::atomic<std::uint64_t> reason[13];  // why the writer failed (minor version 2); writer
   } sequence;
   struct alignas(kLine) LanesLine {
     std::atomic<std::uint64_t> active;  // bit i: deliver to lane i; readers set and clear their own
-    std::byte pad[kLine - 8];
+    std::atomic<std::uint64_t> reason_rest[12];  // goes on; writer
+    std::byte pad[kLine - 104];
   } lanes;
   WaitLine wait;  // the writer sleeps here until a slot is free
 };
 static_assert(sizeof(WriterControl) == 3 * kLine);
+static_assert(sizeof(WriterControl::SequenceLine::reason) +
+                  sizeof(WriterControl::LanesLine::reason_rest) ==
+              kReasonBytes);
 
 inline constexpr std::size_t kWriterControlOffset = 640;
 static_assert(kWriterControlOffset % kLine == 0);

@@ -34,7 +34,7 @@ namespace millrace::layout {
 
 inline constexpr std::uint64_t kMagic = 0x4543'4152'4C4C'494DULL;  // "MILLRACE"
 inline constexpr std::uint16_t kMajor = 1;  // differs: the segment cannot be used
-inline constexpr std::uint16_t kMinor = 1;  // differs: both sides ignore what they do not know
+inline constexpr std::uint16_t kMinor = 2;  // differs: both sides ignore what they do not know
 inline constexpr std::uint32_t kEndianTag = 0x01020304;
 
 inline constexpr std::size_t kLine = 128;  // two cache lines: x86 prefetches them in pairs
@@ -70,7 +70,9 @@ enum Flag : std::uint32_t {
 inline constexpr std::int64_t kLifecycleByte = 0;
 inline constexpr std::int64_t kFirstRoleByte = 1;
 
-// VACANT -> ATTACHED -> CLOSED -> ATTACHED … A holder that dies stays ATTACHED, but its lock is free.
+// VACANT -> ATTACHED -> CLOSED -> ATTACHED … A holder that dies stays ATTACHED, but its lock is free. One that
+// says that it failed is CLOSED as well, and `failed` has its epoch: whoever does not know that field sees it
+// leave in good order, as before minor version 2.
 enum class RoleState : std::uint32_t { vacant = 0, attached = 1, closed = 2 };
 
 // One per role; describes its last holder.
@@ -78,13 +80,19 @@ struct alignas(64) RoleRecord {
   std::atomic<std::uint32_t> state;
   std::atomic<std::uint32_t> epoch;  // +1 with each holder
   std::atomic<std::uint32_t> pid;    // for messages
-  std::uint32_t reserved;
+  // Epoch of the holder that left saying that it failed, 0: none did. So it is void as soon as there is a new
+  // holder, also one of a version that knows nothing of it. Minor versions below 2 leave it alone.
+  std::atomic<std::uint32_t> failed;
   std::atomic<std::uint64_t> started;   // process start time, for messages
   std::atomic<std::uint64_t> doorbell;  // 0: it does not wait in an event loop
   std::byte pad[32];
 };
 static_assert(sizeof(RoleRecord) == 64);
+static_assert(offsetof(RoleRecord, failed) == 12);
 static_assert(offsetof(RoleRecord, doorbell) == 24);
+
+// Bytes of the text in which a holder says why it failed: UTF-8, ended by a zero unless it takes all of them.
+inline constexpr std::size_t kReasonBytes = 200;
 
 struct Geometry {
   std::uint64_t total_bytes;

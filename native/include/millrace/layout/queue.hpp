@@ -1,6 +1,6 @@
 // The bytes of an SPSC queue:
 //
-//   page 0       Header, roles: [0] producer, [1] consumer
+//   page 0       Header, roles: [0] producer, [1] consumer; behind them why each of them failed, if it said so
 //   page 1       RingControl: producer line | consumer line | consumer's wait line | producer's wait line
 //   data_offset  `capacity` bytes, a power of two and a multiple of the page; mapped twice in a row
 //
@@ -25,6 +25,17 @@ enum QueueValue : std::uint32_t {
   kQueueControlOffset = 1,
   kQueueDataOffset = 2
 };
+
+// Why the last holder of a role failed (minor version 2): written by the holder before it says so.
+struct alignas(64) QueueReason {
+  std::atomic<std::uint64_t> words[kReasonBytes / 8];
+  std::byte pad[56];
+};
+static_assert(sizeof(QueueReason) == 256);
+inline constexpr std::size_t kQueueReasonsOffset = kRolesOffset + kQueueRoles * sizeof(RoleRecord);
+static_assert(kQueueReasonsOffset % alignof(QueueReason) == 0);
+static_assert(kQueueReasonsOffset + kQueueRoles * sizeof(QueueReason) <=
+              4096);  // the smallest page
 
 inline constexpr std::size_t kRecordHeaderBytes = 8;
 inline constexpr std::size_t kRecordAlign = 8;

@@ -48,10 +48,11 @@ inline Error another_users(const std::string& path, uid_t owner, uid_t expected_
 }
 
 inline Error in_our_way(const std::string& object_name, const char* what) {
-  return make_error(
-      Code::not_ours,
-      "'" + object_path(object_name) + "' is " + what + "; remove it, somebody put it in our way",
-      object_path(object_name));
+  return make_error(Code::not_ours,
+                    std::string("'") + object_path(object_name) + "' is " +
+                        what +  // not "'" +: GCC bug 105651
+                        "; remove it, somebody put it in our way",
+                    object_path(object_name));
 }
 
 // Fails with not_found if there is none, with not_ours if it is no shared memory at all. `object_name`

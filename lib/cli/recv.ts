@@ -93,7 +93,15 @@ function writeToStream(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
 }
 
 function explain(error: unknown, name: string): unknown {
-  if (!(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_PEER_GONE') return error
+  if (!(error instanceof MillraceError)) return error
+  if (error.code === 'ERR_MILLRACE_PEER_FAILED') {
+    const why = error.cause instanceof Error ? `: ${error.cause.message}` : ''
+    return new MillraceError(
+      error.code,
+      `the sender on '${name}' failed before the end of its input${why}; what it sent is written`,
+    )
+  }
+  if (error.code !== 'ERR_MILLRACE_PEER_GONE') return error
   return new MillraceError(
     error.code,
     `the sender on '${name}' died before the end of its input; what it sent is written`,

@@ -22,7 +22,10 @@ export async function send(args: readonly string[], signal: AbortSignal): Promis
     await producer.end({ signal })
   } catch (error) {
     // A receiver must not take half a file for a whole one.
-    if (!producer.closed && producer.peer === 'attached') await dieIfInterrupted(signal)
+    if (!producer.closed && producer.peer === 'attached') {
+      await dieIfInterrupted(signal)
+      producer.abort(error)
+    }
     throw explain(error, pipe.name)
   } finally {
     producer.close({ discard: producer.closed || producer.peer !== 'attached' })
@@ -93,9 +96,11 @@ function pieceBytes(producer: QueueProducer): number {
 function assertReceiver(producer: QueueProducer): void {
   const { peer } = producer
   if (peer === 'attached') return
+  // Put into words by explain().
+  if (peer === 'gone') throw new MillraceError('ERR_MILLRACE_PEER_GONE', '')
   throw new MillraceError(
-    peer === 'gone' ? 'ERR_MILLRACE_PEER_GONE' : 'ERR_MILLRACE_CLOSED',
-    '', // put into words by explain()
+    peer === 'failed' ? 'ERR_MILLRACE_PEER_FAILED' : 'ERR_MILLRACE_CLOSED',
+    '',
   )
 }
 
@@ -105,6 +110,13 @@ function explain(error: unknown, name: string): unknown {
     return new MillraceError(
       error.code,
       `the receiver on '${name}' died before it had read everything`,
+    )
+  }
+  if (error.code === 'ERR_MILLRACE_PEER_FAILED') {
+    const why = error.cause instanceof Error ? `: ${error.cause.message}` : ''
+    return new MillraceError(
+      error.code,
+      `the receiver on '${name}' failed before it had read everything${why}`,
     )
   }
   if (error.code === 'ERR_MILLRACE_CLOSED') {

@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { SpscQueue } from 'millrace'
@@ -91,6 +92,50 @@ test('an interrupted sender is not taken for one that is done', async (t) => {
   t.is(code, 1)
   t.is(out.toString(), 'half')
   t.regex(err, /^millrace: the sender on '.*' died .*\(ERR_MILLRACE_PEER_GONE\)\n$/)
+})
+
+test('recv writes what a sender had sent whose input breaks, then fails with the reason', async (t) => {
+  const recv = start(command, ['recv', name('broken')])
+  // A directory can be opened and not be read.
+  const directory = openSync('/', 'r')
+  const send = spawn(process.execPath, [command, 'send', name('broken')], {
+    stdio: [directory, 'ignore', 'pipe'],
+  })
+  closeSync(directory)
+  const [code] = (await once(send, 'close')) as [number]
+  t.is(code, 1)
+  const { code: received, out, err } = await recv.ended
+  t.is(received, 1)
+  t.is(out.length, 0)
+  t.regex(
+    err,
+    /^millrace: the sender on '.*' failed before the end of its input: EISDIR: .*; what it sent is written \(ERR_MILLRACE_PEER_FAILED\)\n$/,
+  )
+})
+
+test('recv tells why a program that gave up did so', async (t) => {
+  const recv = start(command, ['recv', name('gives-up')])
+  using producer = SpscQueue.producer(name('gives-up'))
+  await producer.waitForPeer()
+  await producer.push('half')
+  producer.abort(new Error('the other half is lost'))
+  const { code, out, err } = await recv.ended
+  t.is(code, 1)
+  t.is(out.toString(), 'half')
+  t.regex(
+    err,
+    /^millrace: the sender on '.*' failed .*: the other half is lost; what it sent is written /,
+  )
+})
+
+test('send tells why its receiver gave up', async (t) => {
+  using consumer = SpscQueue.consumer(name('gives-in'))
+  const send = start(command, ['send', name('gives-in')], randomBytes(4_000_000))
+  await consumer.pop()
+  consumer.abort('no room for more')
+  const { code, err } = await send.ended
+  t.is(code, 1)
+  t.regex(err, /^millrace: the receiver on '.*' failed before it had read everything/)
 })
 
 test('recv also serves a program that pushes and closes', async (t) => {

@@ -24,11 +24,20 @@ let left = false
 // On process.exit() and uncaught exceptions native clean-up hooks do not run; this listener does. No
 // signal handler is installed: what a killed process leaves is cleaned by the next start. Listeners that come after ours
 // find every handle closed and every view empty: the roles may have been taken by others already.
-process.on('exit', () => {
+process.on('exit', (code) => {
   left = true
-  native.closeAll()
+  // A listener before ours may have set another one than the one that all are told.
+  native.closeAll(failureOf(process.exitCode ?? code))
   tellThatWeLeft()
 })
+
+/** Who ends with another exit code than 0 with a side still open has not come to the end of what it had to send. */
+function failureOf(code: unknown): string | undefined {
+  const number = Number(code ?? 0) // whoever sets process.exitCode may set text
+  if (number === 0 || Number.isNaN(number)) return undefined
+  const { isMainThread } = process.getBuiltinModule('node:worker_threads')
+  return `${isMainThread ? 'process' : 'worker'} ended with exit code ${String(number)}`
+}
 
 /**
  * Has this process left all channels, because it exits? Listeners that come after ours still run, and the memory is still

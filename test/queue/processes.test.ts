@@ -403,19 +403,22 @@ test.serial('with keep, unread messages outlive a crash of both sides', async (t
   await t.throwsAsync(consumer.pop(soon), { code: 'ERR_MILLRACE_PEER_GONE' })
 })
 
-test.serial('process.exit() in the middle of everything is an orderly end', async (t) => {
+test.serial('process.exit(7) in the middle of everything is no good end', async (t) => {
   const name = uniqueName(t)
   const consumer = openConsumer(t, name)
   const other = actor(t)
   await produceIn(other, name, ['before the exit'])
   other.start(() => process.exit(7))
   t.deepEqual(await other.run.ended(), { code: 7, signal: null })
-  t.is(consumer.peer, 'closed')
+  t.is(consumer.peer, 'failed')
   t.is((await consumer.pop(soon))?.toString(), 'before the exit')
-  t.is(await consumer.pop(soon), undefined)
+  await t.throwsAsync(consumer.pop(soon), {
+    code: 'ERR_MILLRACE_PEER_FAILED',
+    message: new RegExp(`\\(pid ${other.pid}\\) failed: process ended with exit code 7; `),
+  })
 })
 
-test.serial('an uncaught exception is an orderly end, too', async (t) => {
+test.serial('an uncaught exception is none either', async (t) => {
   const name = uniqueName(t)
   const consumer = openConsumer(t, name)
   const other = actor(t)
@@ -426,5 +429,5 @@ test.serial('an uncaught exception is an orderly end, too', async (t) => {
     })
   })
   t.is((await other.run.ended()).code, 1)
-  t.is(consumer.peer, 'closed')
+  t.is(consumer.peer, 'failed')
 })

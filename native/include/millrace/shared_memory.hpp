@@ -1,62 +1,35 @@
 // A raw piece of memory: byte 0 is the user's byte 0, so that a program in any language can open it.
 //
-// Under a name, ownership lives beside it, in a one-page companion segment (millrace.m.<name>) whose
-// locks tell whether the owner and the openers are alive, and which records the object's identity: only
-// an object that a dead owner of ours made is ever reclaimed.
+// Under a name, ownership lives beside it, in a companion segment (memory_companion.hpp): only an object that a
+// dead owner of ours made is ever reclaimed.
 // Without a name and in a file there is nothing to be reclaimed, and so no companion: the locks are on
 // the memory itself, at the same bytes as a segment's.
 #pragma once
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "crash_point.hpp"
 #include "layout/header.hpp"
-#include "os/exclusive_lease.hpp"
+#include "memory_companion.hpp"
+#include "os/clock.hpp"
+#include "os/file_lock.hpp"
 #include "os/mapping.hpp"
 #include "os/object.hpp"
+#include "place.hpp"
+#include "result.hpp"
 #include "segment.hpp"
 #include "unlink.hpp"
 
 namespace millrace {
-
-namespace layout {
-
-enum MemoryRole : std::uint32_t { kOwnerRole = 0, kOpenerRole = 1 };
-
-// In the companion, behind the owner's role record.
-struct MemoryRecord {
-  std::atomic<std::uint64_t> identity;  // of the object (os::object_identity); 0: not known yet
-  std::atomic<std::uint64_t> creating;  // 1 while the owner creates the object
-  std::atomic<std::uint64_t> size;      // bytes, for tools
-};
-inline constexpr std::size_t kMemoryRecordOffset = kRolesOffset + sizeof(RoleRecord);
-
-}  // namespace layout
-
-// Is this the object that a companion tells of: the one its owner recorded, or the empty one that the owner
-// was killed over while it created it?
-[[nodiscard]] inline bool was_made_by(const layout::MemoryRecord& record,
-                                      const os::ObjectFacts& facts) noexcept {
-  if (os::is_recorded_object(facts, record.identity.load(std::memory_order_relaxed),
-                             record.size.load(std::memory_order_relaxed))) {
-    return true;
-  }
-  return record.creating.load(std::memory_order_relaxed) == 1 && facts.size == 0 &&
-         facts.owner == ::geteuid();
-}
-
-struct MemorySpec {
-  Place place;
-  os::MemoryOptions memory;
-  std::uint64_t size = 0;  // bytes; for create
-  mode_t mode = 0600;
-  std::optional<uid_t> owner;
-  std::uint64_t schema = 0;  // fingerprint of what the bytes are; 0: not said
-};
 
 class SharedMemory {
  public:
@@ -69,21 +42,22 @@ class SharedMemory {
       return make_error(Code::invalid_argument, "size is 0; give the number of bytes to share");
     }
     if (!spec.place.is_name()) return create_bare(spec, deadline);
-    const SegmentSpec companion = companion_spec(spec);
-    auto entered = Segment::enter(companion, Entry::attach_or_create, deadline, judge);
+    const SegmentSpec companion = detail::companion_spec(spec);
+    auto entered =
+        Segment::enter(companion, Entry::attach_or_create, deadline, detail::judge_companion);
     if (!entered.ok()) return entered.error();
 
     std::unique_ptr<SharedMemory> self(new SharedMemory);
     self->companion_ = entered.take();
     Segment& segment = *self->companion_;
-    if (!segment.created() && !segment.orphaned()) return in_use(segment);
+    if (!segment.created() && !segment.orphaned()) return detail::memory_in_use(segment);
     auto made = self->create_object(spec);
     if (!made.ok()) {
       segment.unlink();  // the companion; a foreign object stays as it is
       return made.error();
     }
     MILLRACE_CRASH_POINT("memory.create.filled");
-    auto claimed = segment.claim(self->owner_record(), layout::kOwnerRole, 0, "owner");
+    auto claimed = segment.claim(detail::owner_record(segment), layout::kOwnerRole, 0, "owner");
     if (!claimed.ok()) return claimed.error();
     // Not by way of the companion's spec: a dead owner's schema is no reason to refuse.
     segment.header().schema.store(spec.schema, std::memory_order_relaxed);
@@ -118,7 +92,7 @@ class SharedMemory {
       // A creator cannot replace the object between our pin and our look: it needs the lock we share.
       if (pinned.value()) {
         self->pin_lock_.unlock(layout::kLifecycleByte);
-      } else if (companion_exists(self->name()) && !deadline.passed()) {
+      } else if (detail::companion_exists(self->name()) && !deadline.passed()) {
         continue;  // created meanwhile: what we mapped may be an object that we have not pinned
       }
       if (!mapped.ok()) return mapped.error();
@@ -171,9 +145,9 @@ class SharedMemory {
     if (companion_ && owner_) {
       const bool locked = companion_->lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
       // A companion without a name: the object's was taken, too, and may be somebody else's by now.
-      if (locked && !companion_->unlinked()) remove_own_object();
+      if (locked && !companion_->unlinked()) detail::remove_own_object(*companion_, identity_);
       MILLRACE_CRASH_POINT("memory.close.removed");
-      companion_->resign(owner_record(), layout::kOwnerRole);
+      companion_->resign(detail::owner_record(*companion_), layout::kOwnerRole);
       MILLRACE_CRASH_POINT("memory.close.resigned");
       if (locked) companion_->unlink();
       owner_ = false;
@@ -222,15 +196,10 @@ class SharedMemory {
     bare_lock_ = lock.take();
     while (!(exclusively ? bare_lock_.try_exclusive(layout::kLifecycleByte)
                          : bare_lock_.try_shared(layout::kLifecycleByte))) {
-      if (deadline.passed()) return being_created(name());
+      if (deadline.passed()) return detail::memory_being_created(name());
       os::sleep_ns(100'000);
     }
     return os::inspect_object(fd_.get(), path());
-  }
-  static Error being_created(const std::string& name) {
-    return make_error(Code::timeout, "shared memory '" + name +
-                                         "' is being created by a process that does not finish; "
-                                         "is it stopped? Try again, or end it");
   }
   static Result<std::unique_ptr<SharedMemory>> create_bare(const MemorySpec& spec,
                                                            const os::Deadline& deadline) {
@@ -326,34 +295,15 @@ class SharedMemory {
     }
     return {};
   }
-  static Result<std::uint64_t> judge(const layout::Geometry& found) {
-    if (found.total_bytes != os::page_size()) {
-      return make_error(Code::corrupt, "a companion segment has an impossible size; remove it");
-    }
-    return found.total_bytes;
-  }
-  static Error in_use(const Segment& segment) {
-    const auto pid =
-        segment.at<layout::RoleRecord>(layout::kRolesOffset)->pid.load(std::memory_order_relaxed);
-    return make_error(Code::exists,
-                      "shared memory '" + segment.name() + "' exists, made by process " +
-                          std::to_string(pid) +
-                          " and still in use; open it instead, or choose another name",
-                      os::object_path(segment.name()));
-  }
-
-  [[nodiscard]] layout::RoleRecord& owner_record() const noexcept {
-    return *companion_->at<layout::RoleRecord>(layout::kRolesOffset);
-  }
   [[nodiscard]] layout::MemoryRecord& record() const noexcept {
-    return *companion_->at<layout::MemoryRecord>(layout::kMemoryRecordOffset);
+    return detail::memory_record(*companion_);
   }
 
   // Under the companion's lifecycle lock.
   Result<void> create_object(const MemorySpec& spec) {
     place_ = spec.place;
     zero_on_close_ = spec.memory.zero_on_close;
-    remove_stale_object();
+    detail::remove_stale_object(*companion_);
     record().identity.store(0, std::memory_order_relaxed);
     record().size.store(spec.size, std::memory_order_relaxed);
     record().creating.store(1, std::memory_order_seq_cst);
@@ -391,31 +341,12 @@ class SharedMemory {
     memory_ = mapped.take();
     return {};
   }
-  // What a dead owner left: the object it recorded, or the empty one it was killed while creating.
-  void remove_stale_object() const noexcept {
-    if (companion_->created()) return;
-    auto opened = os::open_object(name(), os::Access::read_only);
-    if (!opened.ok()) return;
-    auto facts = os::inspect_object(opened.value().get(), path());
-    if (!facts.ok()) return;
-    MILLRACE_CRASH_POINT("memory.stale.found");
-    if (was_made_by(record(), facts.value())) os::unlink_object(name());
-  }
-  void remove_own_object() const noexcept {
-    auto opened = os::open_object(name(), os::Access::read_only);
-    if (!opened.ok()) return;
-    auto facts = os::inspect_object(opened.value().get(), path());
-    if (facts.ok() && os::is_recorded_object(facts.value(), identity_,
-                                             record().size.load(std::memory_order_relaxed))) {
-      os::unlink_object(name());
-    }
-  }
 
   Result<void> map_existing(const MemorySpec& spec, os::Access access) {
     auto opened = os::open_object(name(), access);
     if (!opened.ok()) {
       if (opened.error().code == Code::not_found) {
-        opened.error().message = absent(name()).message;
+        opened.error().message = detail::memory_absent(name()).message;
       }
       return os::explain_refusal(opened.error(), name(), spec.owner.value_or(::geteuid()));
     }
@@ -468,12 +399,6 @@ class SharedMemory {
     return mapped.ok() ? mapped.take() : nullptr;
   }
 
-  static Error absent(const std::string& name) {
-    return make_error(Code::not_found,
-                      "shared memory '" + name +
-                          "' does not exist (yet); create it first, or wait for its creator",
-                      os::object_path(name));
-  }
   // Does anybody beside us use the object that we have pinned?
   [[nodiscard]] bool anyone_else() const noexcept {
     return pin_lock_.held_by_other(layout::kFirstRoleByte, 0);
@@ -485,47 +410,23 @@ class SharedMemory {
   // Removes an object whose owner and openers are all dead, unless somebody comes meanwhile. False: a program that does
   // not use millrace has it open. What another user left, only that user can remove: not_found.
   static Result<bool> reclaim(const MemorySpec& spec, const os::Deadline& deadline) {
-    auto entered = Segment::enter(companion_spec(spec), Entry::attach_only, deadline, judge);
+    auto entered = Segment::enter(detail::companion_spec(spec), Entry::attach_only, deadline,
+                                  detail::judge_companion);
     if (!entered.ok()) {
       const Code code = entered.error().code;
       if (code == Code::not_found) return true;
-      if (code == Code::permission || code == Code::not_ours) return absent(spec.place.title());
+      if (code == Code::permission || code == Code::not_ours)
+        return detail::memory_absent(spec.place.title());
       return entered.error();
     }
-    SharedMemory left;
-    left.companion_ = entered.take();
-    left.place_ = spec.place;
-    const bool orphaned = left.companion_->orphaned();
-    const bool removed = orphaned && left.remove_unless_open();
+    Segment companion = entered.take();
+    const bool orphaned = companion.orphaned();
+    const bool removed =
+        orphaned && detail::remove_unless_open(companion.name(), detail::memory_record(companion));
     MILLRACE_CRASH_POINT("memory.reclaim.removed");
-    if (removed) left.companion_->unlink();
-    left.companion_->settle();
+    if (removed) companion.unlink();
+    companion.settle();
     return removed || !orphaned;
-  }
-  // As the sweep: under a lease, which tells of everybody who has it open. False: somebody has.
-  [[nodiscard]] bool remove_unless_open() const noexcept {
-    auto opened = os::open_object(name(), os::Access::read_write);
-    if (!opened.ok()) return true;
-    auto facts = os::inspect_object(opened.value().get(), path());
-    if (!facts.ok() || !was_made_by(record(), facts.value())) return true;
-    const os::ExclusiveLease lease(opened.value().get());  // until the name is gone
-    if (lease.state() == os::LeaseState::refused) return false;
-    os::unlink_object(name());
-    return true;
-  }
-  static SegmentSpec companion_spec(const MemorySpec& spec) {
-    SegmentSpec companion;
-    companion.kind = layout::Kind::memory;
-    companion.letter = 'm';
-    companion.place = spec.place;
-    companion.mode = spec.mode;
-    companion.keep = true;  // never reclaimed unseen: it knows which object is stale
-    companion.geometry.total_bytes = os::page_size();
-    return companion;
-  }
-
-  static bool companion_exists(const std::string& name) {
-    return os::open_object(object_name_of('m', name), os::Access::read_only).ok();
   }
   // Says that we use the object, so that nobody takes it for stale. Objects made by other programs have
   // no companion; then there is nothing to pin (false). True: pinned, and still sharing the lifecycle lock.
@@ -550,7 +451,7 @@ class SharedMemory {
       // Shared with other openers, excluded from the creator's reclaiming.
       while (!lock.value().try_shared(layout::kLifecycleByte)) {
         if (deadline.passed()) {
-          return being_created(name());
+          return detail::memory_being_created(name());
         }
         os::sleep_ns(100'000);
       }

@@ -21,7 +21,7 @@
 //   - magic, major, minor, kind, state and its value READY; endian_tag, word_bits
 //   - creator_pid, name, flags and the flags kLingering, kKeep, kZeroOnClose
 //   - the first RoleRecord: where it is, and its state, pid and doorbell
-//   - of the companion of raw memory: MemoryRecord (shared_memory.hpp)
+//   - of the companion of raw memory: MemoryRecord (memory_companion.hpp)
 //   - a segment that is not READY starts with the magic number or with zeroes
 #pragma once
 

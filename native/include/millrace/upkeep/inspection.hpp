@@ -18,6 +18,7 @@
 
 #include "../layout/header.hpp"
 #include "../layout/lock.hpp"
+#include "../memory_companion.hpp"
 #include "../os/clock.hpp"
 #include "../os/doorbell.hpp"
 #include "../os/exclusive_lease.hpp"
@@ -26,7 +27,6 @@
 #include "../os/inventory.hpp"
 #include "../os/object.hpp"
 #include "../place.hpp"
-#include "../shared_memory.hpp"
 #include "report.hpp"
 #include "roles.hpp"
 
@@ -309,17 +309,9 @@ class Inspection {
   }
   // False: somebody has it open, after all.
   bool remove_memory() {
-    auto opened = os::open_object(report_.name, os::Access::read_write);
-    if (!opened.ok()) return true;
-    auto facts = os::inspect_object(opened.value().get(), report_.path);
-    if (!facts.ok() || !was_made_by(memory_record(), facts.value())) return true;
-    const os::ExclusiveLease lease(opened.value().get());  // until the name is gone
-    if (lease.state() == os::LeaseState::refused) {
-      say_open_elsewhere();
-      return false;
-    }
-    os::unlink_object(report_.name);
-    return true;
+    if (remove_unless_open(report_.name, memory_record())) return true;
+    say_open_elsewhere();
+    return false;
   }
 
   // S5. False, and says why, if it is still there.

@@ -3,8 +3,10 @@
  * slot ever stay pinned by nobody?
  *
  * Mirrors, statement by statement,
- *   native/include/millrace/frame_writer.hpp  try_loan, publish, make_room, evict_for_room, evict_until_free, evict_one,
- *                                             remember, clear_stray_pins, inherit, reap_dead_readers, active_lanes, is_free
+ *   native/include/millrace/frame_writer.hpp  publish, inherit
+ *   native/include/millrace/frame_ledger.hpp  try_loan, make_room, while_joiners_wait, evict_until_free, evict_one,
+ *                                             remember, clear_stray_pins, find_free, is_free
+ *   native/include/millrace/frame_lanes.hpp   active, reap_dead
  *   native/include/millrace/frame_reader.hpp  join, let_writer_finish, collect_history, next, release, unpin, close
  *   native/include/millrace/lane_queue.hpp    push, evict, take, skip_all
  *
@@ -109,7 +111,7 @@ inline lock_lifecycle(who) { atomic { lifecycle == 0 -> lifecycle = who } }
 
 /* ---- the writer -------------------------------------------------------------------------------------------------- */
 
-/* FrameWriter::active_lanes: sets `lane`. */
+/* FrameLanes::active: sets `lane`. */
 inline active_lanes() {
   atomic {
     lane = active_bit;
@@ -240,7 +242,7 @@ inline try_loan() {
         :: loaned != NONE
         :: else ->
 #if POLICY == OVERWRITE
-           /* evict_for_room */
+           /* while_joiners_wait, evict_until_free */
            evictions++;
            active_lanes();
            if

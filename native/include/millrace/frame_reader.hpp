@@ -285,7 +285,7 @@ class FrameReader {
 
     // From now on frames are queued for us. A publish that began before it could see our bit must end
     // before we know where we joined.
-    // release: pairs with the acquire in FrameWriter::active_lanes: all of the above comes with the bit.
+    // release: pairs with the acquire in FrameLanes::active: all of the above comes with the bit.
     active.fetch_or(bit_, std::memory_order_acq_rel);
     MILLRACE_CRASH_POINT("frames.join.active");
     auto begun = let_writer_finish(deadline);
@@ -310,7 +310,7 @@ class FrameReader {
 
   // Waits until the writer has done what it may be doing with a look at `active` that is older than our
   // last change of it: active -> heavy fence -> begun, evictions here; begun, evictions -> fence -> active
-  // in FrameWriter::publish and evict_for_room. Returns the last sequence begun by then.
+  // in FrameWriter::publish and FrameLedger::while_joiners_wait. Returns the last sequence begun by then.
   Result<std::uint64_t> let_writer_finish(const os::Deadline& deadline) const {
     // Without the asymmetric fence our own full fence does not order a writer that relies on it. Its
     // stores become visible within the time a store takes; a millisecond is ample.
@@ -515,7 +515,7 @@ class FrameReader {
   // The pin goes first, then the ledger's mark: a successor of the writer may clear a pin without a
   // mark, and must not be able to do so before we have.
   void unpin(std::uint32_t slot) noexcept {
-    // release: pairs with the acquire in FrameWriter::is_free: our reads are over.
+    // release: pairs with the acquire in FrameLedger::is_free: our reads are over.
     channel_.slot(slot).holders.fetch_and(~bit_, std::memory_order_acq_rel);
     MILLRACE_CRASH_POINT("frames.release.unpinned");
     queue_.view().unmark(slot);

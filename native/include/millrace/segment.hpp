@@ -226,7 +226,7 @@ class Segment {
                        std::memory_order_release);
     MILLRACE_CRASH_POINT("segment.claim.attached");
     // After the state: as long as that says "closed", the epoch is the one of who closed, and tells whether it
-    // failed (failure.hpp). release: pairs with the acquire in FrameWriter::active_lanes, where what the holder
+    // failed (failure.hpp). release: pairs with the acquire in FrameLanes::active, where what the holder
     // wrote beside its record before claiming it is seen with the new epoch, and with the one in
     // peer_or_failed, where "attached" is.
     record.epoch.fetch_add(1, std::memory_order_release);

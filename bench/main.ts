@@ -8,10 +8,11 @@ import { load, machine, versions } from './suite/machine.js'
 import { installPeers } from './suite/peers.js'
 import { printReport } from './suite/print.js'
 import { buildPrograms } from './suite/programs.js'
-import { isReached, ratios, reachOf, rowsOf, valueOf } from './suite/ratios.js'
+import { isReached, ratioOf, ratios, reachOf, rowsOf } from './suite/ratios.js'
 import type { Report } from './suite/row.js'
 import { rows } from './suite/rows.js'
 import { run, type Extent } from './suite/run.js'
+import { summarise } from './suite/summary.js'
 
 const { values: options } = parseArgs({
   options: {
@@ -22,8 +23,21 @@ const { values: options } = parseArgs({
   },
 })
 
-const full: Extent = { repetitions: 5, warmUp: 200, stretch: 600 }
-const quick: Extent = { repetitions: 3, warmUp: 120, stretch: 200 }
+const minutes = 60_000
+const full: Extent = {
+  repetitions: 5,
+  warmUp: 200,
+  settleWithin: 2000,
+  stretch: 600,
+  within: 40 * minutes,
+}
+const quick: Extent = {
+  repetitions: 3,
+  warmUp: 150,
+  settleWithin: 1000,
+  stretch: 200,
+  within: 4.5 * minutes,
+}
 const usual = options.quick ? quick : full
 const extent = { ...usual, repetitions: Number(options.repetitions ?? usual.repetitions) }
 
@@ -46,23 +60,24 @@ installPeers()
 await buildPrograms()
 const loadAtStart = load()
 const started = performance.now()
-const { summaries, skipped } = await run(chosen, extent)
-
-const p50s = new Map(summaries.map(({ name, p50 }) => [name, p50]))
-const found = ratios.flatMap((definition) => {
-  const value = valueOf(definition, (name) => p50s.get(name))
-  return value === undefined ? [] : [{ definition, value }]
-})
+const { placement, kept, skipped, dropped } = await run(chosen, extent)
+const summaries = kept.map(({ row, byPass, checked }) =>
+  summarise(row, [...byPass.values()], checked),
+)
+const found = ratios.flatMap((definition) => ratioOf(definition, kept) ?? [])
 const report: Report = {
   machine: { ...machine(), loadAtStart, loadAtEnd: load() },
   versions: versions(),
   method:
-    `fresh processes for each measurement, ${String(extent.warmUp)} ms warm-up, then ${String(extent.stretch)} ms; ` +
-    `${String(extent.repetitions)} repetitions, interleaved; medians and the range of the repetitions' p50; ` +
-    'content checked byte by byte in a pass of its own',
+    `fresh processes for each measurement, warmed up until three slices of 50 ms agree (within ${String(extent.settleWithin)} ms, ` +
+    `or it does not count), then ${String(extent.stretch)} ms; ${String(extent.repetitions)} repetitions, interleaved, all with ` +
+    "the processors placed alike; medians and the range of the repetitions' p50; content checked byte by byte in a " +
+    'pass of its own',
   repetitions: extent.repetitions,
+  placement,
   rows: summaries,
   ratios: Object.fromEntries(found.map(({ definition, value }) => [definition.name, value])),
+  spreads: Object.fromEntries(found.map(({ definition, spread }) => [definition.name, spread])),
   targets: Object.fromEntries(
     found.flatMap(({ definition, value }) => {
       const reach = reachOf(definition)
@@ -83,7 +98,11 @@ console.log(
     .map(([key, value]) => `${key} ${value}`)
     .join(' · '),
 )
-console.log(`${report.method}; ${((performance.now() - started) / 1000).toFixed(0)} s\n`)
+console.log(`${report.method}; ${((performance.now() - started) / 1000).toFixed(0)} s`)
+console.log(
+  `processors placed '${placement}'; left out: ${String(dropped.moved)} measurements during which they were moved, ` +
+    `${String(dropped.unsettled)} that had not settled\n`,
+)
 printReport(report)
 if (options.json !== undefined) {
   await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`)

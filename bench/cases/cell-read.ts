@@ -2,19 +2,20 @@
 
 import { Cell } from 'millrace'
 
-import { perMessage, type Measured } from '../side/measured.js'
+import type { Measured } from '../side/measured.js'
+import { calls } from '../side/measuring.js'
 import type { Parameters } from '../side/parameters.js'
 
-export async function lead({ name, bytes, count }: Parameters): Promise<Measured> {
+export async function lead(parameters: Parameters): Promise<Measured> {
+  const { name, bytes } = parameters
   using reader = await Cell.reader(name)
   await reader.changed()
   const target = Buffer.alloc(bytes)
-  let start = 0
-  for (let i = -Math.ceil(count / 10); i < count; i++) {
-    if (i === 0) start = performance.now()
-    if (reader.readInto(target) !== bytes) throw new Error('not the value')
-  }
-  return perMessage(start, count)
+  return calls(parameters, (count) => {
+    for (let i = 0; i < count; i++) {
+      if (reader.readInto(target) !== bytes) throw new Error('not the value')
+    }
+  })
 }
 
 export async function follow({ name, bytes }: Parameters): Promise<void> {

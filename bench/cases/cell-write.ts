@@ -2,16 +2,16 @@
 
 import { Cell } from 'millrace'
 
-import { perMessage, type Measured } from '../side/measured.js'
+import type { Measured } from '../side/measured.js'
+import { calls } from '../side/measuring.js'
 import type { Parameters } from '../side/parameters.js'
 
-export function lead({ name, bytes, count }: Parameters): Promise<Measured> {
+export function lead(parameters: Parameters): Promise<Measured> {
+  const { name, bytes } = parameters
   using cell = Cell.writer(name, { maxBytes: bytes })
   const value = Buffer.alloc(bytes)
-  let start = 0
-  for (let i = -Math.ceil(count / 10); i < count; i++) {
-    if (i === 0) start = performance.now()
-    cell.write(value)
-  }
-  return Promise.resolve(perMessage(start, count))
+  const measured = calls(parameters, (count) => {
+    for (let i = 0; i < count; i++) cell.write(value)
+  })
+  return Promise.resolve(measured)
 }

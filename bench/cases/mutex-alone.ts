@@ -2,17 +2,18 @@
 
 import { Mutex } from 'millrace/sync'
 
-import { perMessage, type Measured } from '../side/measured.js'
+import type { Measured } from '../side/measured.js'
+import { calls } from '../side/measuring.js'
 import type { Parameters } from '../side/parameters.js'
 
-export function lead({ name, count }: Parameters): Promise<Measured> {
-  using mutex = Mutex.open(name)
-  let start = 0
-  for (let i = -Math.ceil(count / 10); i < count; i++) {
-    if (i === 0) start = performance.now()
-    const guard = mutex.tryLock()
-    if (guard === undefined) throw new Error('somebody else has the lock')
-    guard.release()
-  }
-  return Promise.resolve(perMessage(start, count))
+export function lead(parameters: Parameters): Promise<Measured> {
+  using mutex = Mutex.open(parameters.name)
+  const measured = calls(parameters, (count) => {
+    for (let i = 0; i < count; i++) {
+      const guard = mutex.tryLock()
+      if (guard === undefined) throw new Error('somebody else has the lock')
+      guard.release()
+    }
+  })
+  return Promise.resolve(measured)
 }

@@ -7,8 +7,10 @@ export interface Parameters {
   readonly bytes: number
   /** Content is checked, byte by byte, and nothing is timed. */
   readonly check: boolean
-  /** Milliseconds before anything counts, and then of what counts. */
+  /** Milliseconds before anything counts, at least, and at most if the times do not agree sooner; see warming.ts. */
   readonly warmUp: number
+  readonly settleWithin: number
+  /** Milliseconds of what counts. */
   readonly stretch: number
   /** How often, where a case has no stretch of time; and how many messages are checked. */
   readonly count: number
@@ -34,6 +36,8 @@ export interface Parameters {
   readonly gather?: number
   /** Messages between two looks at the clock; default 4096. */
   readonly block?: number
+  /** Streams whose blocks are long: so many are measured, after so many, whatever time they take. */
+  readonly blocks?: readonly [warmUp: number, measured: number]
   readonly serialization?: 'json' | 'advanced'
   /** Sockets: the Unix kind (default) or the loopback of TCP. */
   readonly transport?: 'unix' | 'tcp'

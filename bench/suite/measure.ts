@@ -13,6 +13,7 @@ import type { CaseWork, Cores, ProgramWork, Row } from './row.js'
 
 export interface Times {
   readonly warmUp: number
+  readonly settleWithin: number
   readonly stretch: number
   readonly check: boolean
 }

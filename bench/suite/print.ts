@@ -5,7 +5,7 @@ import type { Report, Summary } from './row.js'
 
 const widths = { name: 49, topology: 23, p50: 10, range: 22 }
 
-export function printReport({ rows, ratios, targets, skipped }: Report): void {
+export function printReport({ rows, ratios, spreads, targets, skipped }: Report): void {
   console.log(
     `${'row'.padEnd(widths.name)}${'topology'.padEnd(widths.topology)}${'p50'.padStart(widths.p50)}  ` +
       `${'range of p50'.padEnd(widths.range)}CPU, both  rate, or p99 / p99.9 / p99.99`,
@@ -20,7 +20,7 @@ export function printReport({ rows, ratios, targets, skipped }: Report): void {
         ? ''
         : `${target.reach.padEnd(9)}${target.reached ? 'reached ' : 'not yet '}`
     console.log(
-      `  ${name.padEnd(28)}${String(value).padStart(8)}  ${judged.padEnd(18)}${target?.means ?? ''}`,
+      `  ${name.padEnd(28)}${String(value).padStart(8)}  ${spreadOf(spreads[name]).padEnd(18)}${judged.padEnd(18)}${target?.means ?? ''}`,
     )
   }
 }
@@ -39,4 +39,10 @@ function further({ p99, p999, p9999, rate: perSecond, bytesPerSecond }: Summary)
   const speed = perSecond === undefined ? [] : [rate(perSecond)]
   if (bytesPerSecond !== undefined) speed.push(bandwidth(bytesPerSecond))
   return [...speed, slow.join(' / ')].join('  ')
+}
+
+/** The least and the most of a ratio, if they differ by more than a tenth of it. */
+function spreadOf(spread: readonly [number, number] | undefined): string {
+  if (spread === undefined || spread[1] - spread[0] <= 0.1 * Math.abs(spread[0])) return ''
+  return `${String(spread[0])} – ${String(spread[1])}`
 }

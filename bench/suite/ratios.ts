@@ -3,6 +3,8 @@
 
 import { spinningCores, suffix } from './pinning.js'
 import { pollMs } from './rows/making.js'
+import type { Kept } from './run.js'
+import { median as medianOf } from './summary.js'
 
 export interface RatioDefinition {
   readonly name: string
@@ -247,8 +249,33 @@ export function rowsOf({ above, below }: RatioDefinition): string[] {
   return [...list(above), ...list(below)]
 }
 
-/** The ratio, if its rows were measured. `p50` gives that of a row. */
-export function valueOf(
+export interface Ratio {
+  readonly definition: RatioDefinition
+  /** The median over the passes in which all its rows were measured; of the rows' medians, if there was no such pass. */
+  readonly value: number
+  /** The least and the most among those passes. */
+  readonly spread: readonly [number, number]
+}
+
+/** The ratio, if its rows were measured. */
+export function ratioOf(definition: RatioDefinition, kept: readonly Kept[]): Ratio | undefined {
+  const of = (name: string) => kept.find(({ row }) => row.name === name)?.byPass
+  const passes = [...new Set(kept.flatMap(({ byPass }) => [...byPass.keys()]))]
+  const paired = passes.flatMap((pass) => {
+    const all = rowsOf(definition).every((name) => of(name) === undefined || of(name)!.has(pass))
+    return all ? (valueOf(definition, (name) => of(name)?.get(pass)?.p50) ?? []) : []
+  })
+  const median = (name: string) => {
+    const byPass = of(name)
+    return byPass && medianOf([...byPass.values()].map(({ p50 }) => p50))
+  }
+  const value = paired.length > 0 ? medianOf(paired) : valueOf(definition, median)
+  if (value === undefined) return undefined
+  const spread = paired.length > 0 ? paired : [value]
+  return { definition, value, spread: [Math.min(...spread), Math.max(...spread)] }
+}
+
+function valueOf(
   { above, below, of = (a, b) => a / b }: RatioDefinition,
   p50: (row: string) => number | undefined,
 ): number | undefined {

@@ -1,6 +1,7 @@
 // What a row of the report is measured from, and what it says.
 
 import type { Parameters } from '../side/parameters.js'
+import type { Placement } from './placement.js'
 
 /** What a side does that has nothing to do: keeps its core, its event loop's turns, nothing, or its thread. */
 export type Waiting = 'spinning' | 'polling' | 'waiting' | 'blocking'
@@ -61,6 +62,8 @@ export interface Summary {
   readonly bytesPerSecond?: number
   /** Measured per repetition. */
   readonly samples?: number
+  /** How many repetitions count. */
+  readonly repetitions: number
   /** Whether a second pass checked every byte. */
   readonly checked: boolean
 }
@@ -75,8 +78,12 @@ export interface Report {
   readonly versions: Readonly<Record<string, string>>
   readonly method: string
   readonly repetitions: number
+  /** Where the processors were in all of it; see placement.ts. */
+  readonly placement: Placement
   readonly rows: readonly Summary[]
   readonly ratios: Readonly<Record<string, number>>
+  /** The least and the most of each ratio among the passes over the rows. */
+  readonly spreads: Readonly<Record<string, readonly [number, number]>>
   /** What the ratios mean, and which of them are to reach what. */
   readonly targets: Readonly<Record<string, { reach: string; reached: boolean; means: string }>>
   readonly skipped: readonly Skipped[]

@@ -36,6 +36,7 @@ export function summarise(row: Row, measured: readonly Measured[], checked: bool
       ? { bytesPerSecond: rounded(row.payload * perSecond) }
       : {}),
     ...medianOf('samples'),
+    repetitions: measured.length,
     checked,
   }
 }

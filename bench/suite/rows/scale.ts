@@ -15,7 +15,16 @@ function many(): Row[] {
   const waiting = { unit: 'message', waiting: 'waiting' } as const
   const both = (count: number): Row[] => {
     const what = count === 1 ? '1 queue' : `${String(count)} queues in turn`
-    const parameters = { bytes, capacity, many: count, block: 8 * queues, count: 2 * queues }
+    // A block is long: by time there would be one or two of them.
+    const blocks = [8, 30] as const
+    const parameters = {
+      bytes,
+      capacity,
+      many: count,
+      block: 8 * queues,
+      blocks,
+      count: 2 * queues,
+    }
     return [
       row(`many: ${what}`, ofCase('queue-many', parameters), spinning),
       row(

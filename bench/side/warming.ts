@@ -1,0 +1,73 @@
+// When a measurement may begin. Code that has just started is slow, and becomes fast function by function; the time a unit
+// takes is looked at in slices, and it is warm when some slices in a row agree.
+
+import type { Parameters } from './parameters.js'
+
+const sliceMs = 50
+/** So many slices in a row agree when the slowest takes at most this factor of the fastest. */
+const agreeing = 3
+const agreement = 1.08
+
+/** What is known of it afterwards. */
+export interface Warmth {
+  /** Milliseconds from the start until slices stay within a tenth of the time a unit takes in the end. */
+  readonly warmMs?: number
+  /** False: the slices never agreed in the time allowed. What was measured then is not worth keeping. */
+  readonly settled: boolean
+}
+
+/** Slices of the time a unit takes, from the construction on. */
+export class Warming {
+  readonly #least: number
+  readonly #longest: number
+  readonly #start = performance.now()
+  #from = this.#start
+  #units = 0
+  /** Milliseconds a unit, slice by slice; and when each ended. */
+  readonly #slices: { readonly cost: number; readonly end: number }[] = []
+  #settled = false
+  #over = 0
+
+  constructor({ warmUp, settleWithin }: Pick<Parameters, 'warmUp' | 'settleWithin'>) {
+    this.#least = warmUp
+    this.#longest = Math.max(warmUp, settleWithin)
+  }
+
+  /** Has it been warm enough, or tried for long enough, after `units` in all? Asked between two units. */
+  isOver(units: number): boolean {
+    const now = this.note(units)
+    if (now - this.#start < this.#least) return false
+    this.#settled = this.#agree()
+    if (!this.#settled && now - this.#start < this.#longest) return false
+    this.#over = this.#slices.length
+    return true
+  }
+
+  /** For the time after, too: closes the slice if it is long enough. Returns the time. */
+  note(units: number, now = performance.now()): number {
+    const elapsed = now - this.#from
+    if (elapsed >= sliceMs && units > this.#units) {
+      this.#slices.push({ cost: elapsed / (units - this.#units), end: now - this.#start })
+      this.#from = now
+      this.#units = units
+    }
+    return now
+  }
+
+  result(): Warmth {
+    const later = this.#slices.slice(this.#over).map(({ cost }) => cost)
+    const steady = [...later].sort((a, b) => a - b)[later.length >> 1]
+    if (steady === undefined) return { settled: this.#settled }
+    const near = ({ cost }: { cost: number }) => cost <= 1.1 * steady
+    const first = this.#slices.findIndex((_, index, all) =>
+      all.slice(index, index + agreeing).every(near),
+    )
+    const warm = first <= 0 ? 0 : this.#slices[first - 1]!.end
+    return { settled: this.#settled, ...(first < 0 ? {} : { warmMs: warm }) }
+  }
+
+  #agree(): boolean {
+    const last = this.#slices.slice(-agreeing).map(({ cost }) => cost)
+    return last.length === agreeing && Math.max(...last) <= agreement * Math.min(...last)
+  }
+}

@@ -1,10 +1,11 @@
 // The benchmark suite.
-//   npm run bench [-- --quick] [--only NAME] [--json FILE] [--repetitions N]
+//   npm run bench [-- --quick] [--only NAME] [--json FILE] [--repetitions N] [--node 22|24|PATH]
 
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 
 import { load, machine, versions } from './suite/machine.js'
+import { useNode } from './suite/node.js'
 import { installPeers } from './suite/peers.js'
 import { printReport } from './suite/print.js'
 import { buildPrograms } from './suite/programs.js'
@@ -20,6 +21,7 @@ const { values: options } = parseArgs({
     only: { type: 'string' },
     json: { type: 'string' },
     repetitions: { type: 'string' },
+    node: { type: 'string' },
   },
 })
 
@@ -56,6 +58,7 @@ const chosen = rows.filter(({ name }) => {
 })
 if (chosen.length === 0) throw new Error(`no row and no ratio is called ${only ?? ''}`)
 
+useNode(options.node)
 installPeers()
 await buildPrograms()
 const loadAtStart = load()

@@ -1,8 +1,11 @@
 // Fails if a benchmark has become slower, compared with what was measured beside it.
 //
 //   npm run bench -- --quick --json FILE
-//   npm run check:ratios -- FILE                 judges FILE by bench/baseline.json
+//   npm run check:ratios -- FILE [FILE…]         judges their medians by bench/baseline.json
 //   npm run check:ratios -- FILE [FILE…] --write makes the medians of these runs the baseline
+//
+// The baseline is of one placement of the processors (see bench/suite/placement.ts), and judges reports of that one only: with
+// several files, those that are of it.
 //
 // Ratios of two programs on one machine are alike on different machines; speeds are not. They are not exactly alike,
 // and a shared runner is a bad place to measure: a ratio may be worse than the baseline by the factor that stands there
@@ -21,17 +24,35 @@ if (files.length === 0) throw new Error('name a file that npm run bench -- --jso
 
 const baselineFile = join(root, 'bench', 'baseline.json')
 const baseline = JSON.parse(readFileSync(baselineFile, 'utf8'))
-const reports = files.map((file) => JSON.parse(readFileSync(file, 'utf8')).ratios)
+const all = files.map((file) => JSON.parse(readFileSync(file, 'utf8')))
+const placement = options.write ? all[0].placement : baseline.placement
+const reports = all.filter((report) => report.placement === placement).map(({ ratios }) => ratios)
 
-if (options.write) write()
-else judge(reports[0])
+if (reports.length === 0) {
+  // Not a failure of the code: the machine at hand is another one.
+  console.log(
+    `nothing is judged: the baseline is of processors placed '${placement}', the reports are of '${all.map((report) => report.placement).join("', '")}'`,
+  )
+} else if (options.write) write()
+else judge(medians())
+
+function medians() {
+  const names = new Set(reports.flatMap((ratios) => Object.keys(ratios)))
+  return Object.fromEntries([...names].map((name) => [name, median(name)]))
+}
+
+function median(name) {
+  const values = reports.flatMap((ratios) => ratios[name] ?? []).sort((a, b) => a - b)
+  return values[Math.floor(values.length / 2)]
+}
 
 function write() {
   for (const [name, entry] of Object.entries(baseline.ratios)) {
-    const values = reports.flatMap((ratios) => ratios[name] ?? []).sort((a, b) => a - b)
+    const value = median(name)
     // A difference of nearly nothing may come out below it, and no tolerance would help.
-    if (values.length > 0) entry.ratio = Math.max(values[Math.floor(values.length / 2)], 0.001)
+    if (value !== undefined) entry.ratio = Math.max(value, 0.001)
   }
+  baseline.placement = placement
   writeFileSync(baselineFile, `${JSON.stringify(baseline, null, 2)}\n`)
 }
 

@@ -4,9 +4,9 @@ import type { Report } from '../suite/row.js'
 
 const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value))
 
-export function methodLines({ repetitions }: Report): string[] {
+export function methodLines({ repetitions, placement }: Report): string[] {
   return [
-    `Two processes (Workers share one), fresh for each measurement and warmed up; medians of ${String(repetitions)} interleaved repetitions.`,
+    `Two processes (Workers share one), fresh for each measurement and warmed up until times agree; medians of ${String(repetitions)} interleaved repetitions, all with the processors placed '${placement}'.`,
     'Pinned to two cores where both spin, otherwise left to the scheduler. Contents checked byte by byte in a pass of its own.',
     'Spinning and polling keep a core busy; waiting does not.',
   ]

@@ -27,9 +27,9 @@ export function page(report: Report, pictures: readonly Picture[]): string {
     ...shown(pictures, 'charts'),
     '## Ratios',
     '',
-    'Of p50 within this run.',
+    'Of p50 within this run, with the range over its passes.',
     '',
-    ...table(['ratio', 'meaning', 'to reach', 'here', ''], ratios(report)),
+    ...table(['ratio', 'meaning', 'to reach', 'here', 'range', ''], ratios(report)),
     '',
     '## Rows',
     '',
@@ -47,8 +47,11 @@ function method({ method: how, rows }: Report): string[] {
     '  before they sleep, `waiting` ones sleep in the event loop, `blocking` ones block a Worker’s thread. `unpinned`: the',
     '  scheduler places the processes; `one core`: both processes with all their threads on core 0; `two cores`: the working',
     '  thread of one side on core 0, that of the other on core 1.',
-    '- A round trip is timed from before the send until the answer is there; spinning ones sixteen at a time, because one is',
-    '  hardly longer than two looks at the clock, so their percentiles are of means of sixteen.',
+    '- A cache line that two processes pass to and fro tells before and after each measurement where the processors are:',
+    '  on one core (below 70 ns), near (below 300 ns: a cache in common), or far. What was measured while they were moved does',
+    '  not count, and all figures are of one placement.',
+    '- A round trip is timed from before the send until the answer is there; spinning ones a hundred at a time, because one is',
+    '  hardly longer than two looks at the clock, so their percentiles are of means of a hundred.',
     '- Streams: percentiles are of the time per message in blocks, mostly of 4,096, as the sender sees it; the rate is the mean',
     '  of the whole stretch until everything has arrived. Ratios compare p50.',
     '- Latency at an offered rate counts from when a message was to be sent, not from when it was.',
@@ -69,11 +72,12 @@ const pair = ([key, value]: [string, unknown]) => [
   Array.isArray(value) ? value.join(', ') : String(value),
 ]
 
-function ratios({ ratios: values, targets }: Report): string[][] {
+function ratios({ ratios: values, spreads, targets }: Report): string[][] {
   return Object.entries(values).map(([name, value]) => {
     const target = targets[name]
     const verdict = target === undefined ? '' : target.reached ? 'reached' : 'not reached'
-    return [`\`${name}\``, target?.means ?? '', target?.reach ?? '', String(value), verdict]
+    const range = spreads[name]?.join(' – ') ?? ''
+    return [`\`${name}\``, target?.means ?? '', target?.reach ?? '', String(value), range, verdict]
   })
 }
 

@@ -11,8 +11,7 @@ export interface Measured {
   readonly samples?: number
   /** Of a stream: of the whole stretch. The percentiles are of blocks of messages. */
   readonly mean?: number
-  /** Milliseconds until code was warm, and whether it ever was; see warming.ts. */
-  readonly warmMs?: number
+  /** Whether its times agreed before it began; see warming.ts. */
   readonly settled?: boolean
   /** Processor time per unit, of the leading side and of the following one. */
   readonly cpu?: readonly [number, number]

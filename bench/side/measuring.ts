@@ -119,8 +119,9 @@ export async function stream(
     return checked
   }
   const warming = new Warming(parameters)
-  const warmed = (blocks?.[0] ?? 0) * block
-  while (!warming.isOver(sequence) || sequence < warmed) await send(sequence, (sequence += block))
+  const isWarm = () =>
+    blocks === undefined ? warming.isOver(sequence) : sequence >= blocks[0] * block
+  while (!isWarm()) await send(sequence, (sequence += block))
   await flushed()
   const first = sequence
   const least = first + (blocks?.[1] ?? 0) * block
@@ -136,7 +137,8 @@ export async function stream(
   const elapsed = performance.now() - start
   const messages = sequence - first
   const mean = (elapsed * 1e6) / messages
-  return { ...stopwatch.result(), mean, ...cpu.per(messages), ...warming.result() }
+  const times = { ...stopwatch.result(), mean, ...cpu.per(messages) }
+  return blocks === undefined ? { ...times, ...warming.result() } : times
 }
 
 /** Calls that need no other side, or none that answers, `callsPerSample` timed together. */

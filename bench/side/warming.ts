@@ -10,10 +10,10 @@ const agreement = 1.08
 
 /** What is known of it afterwards. */
 export interface Warmth {
-  /** Milliseconds from the start until slices stay within a tenth of the time a unit takes in the end. */
-  readonly warmMs?: number
   /** False: the slices never agreed in the time allowed. What was measured then is not worth keeping. */
   readonly settled: boolean
+  /** `warm`: nanoseconds from the start until slices stay within a tenth of the time a unit takes in the end. */
+  readonly parts?: { readonly warm: { readonly p50: number } }
 }
 
 /** Slices of the time a unit takes, from the construction on. */
@@ -22,8 +22,11 @@ export class Warming {
   readonly #longest: number
   readonly #start = performance.now()
   #from = this.#start
+  #last = this.#start
   #units = 0
-  /** Milliseconds a unit, slice by slice; and when each ended. */
+  /** Milliseconds a unit between two looks in this slice. */
+  #looks: number[] = []
+  /** The median of these, slice by slice; and when each ended. */
   readonly #slices: { readonly cost: number; readonly end: number }[] = []
   #settled = false
   #over = 0
@@ -45,29 +48,37 @@ export class Warming {
 
   /** For the time after, too: closes the slice if it is long enough. Returns the time. */
   note(units: number, now = performance.now()): number {
-    const elapsed = now - this.#from
-    if (elapsed >= sliceMs && units > this.#units) {
-      this.#slices.push({ cost: elapsed / (units - this.#units), end: now - this.#start })
+    if (units > this.#units) this.#looks.push((now - this.#last) / (units - this.#units))
+    this.#units = units
+    this.#last = now
+    if (now - this.#from >= sliceMs && this.#looks.length > 0) {
+      // A process that has to wait for a processor loses some looks, not all of them.
+      this.#slices.push({ cost: middle(this.#looks), end: now - this.#start })
+      this.#looks = []
       this.#from = now
-      this.#units = units
     }
     return now
   }
 
   result(): Warmth {
     const later = this.#slices.slice(this.#over).map(({ cost }) => cost)
-    const steady = [...later].sort((a, b) => a - b)[later.length >> 1]
-    if (steady === undefined) return { settled: this.#settled }
+    if (later.length === 0) return { settled: this.#settled }
+    const steady = middle(later)
     const near = ({ cost }: { cost: number }) => cost <= 1.1 * steady
     const first = this.#slices.findIndex((_, index, all) =>
       all.slice(index, index + agreeing).every(near),
     )
     const warm = first <= 0 ? 0 : this.#slices[first - 1]!.end
-    return { settled: this.#settled, ...(first < 0 ? {} : { warmMs: warm }) }
+    const parts = { warm: { p50: warm * 1e6 } }
+    return { settled: this.#settled, ...(first < 0 ? {} : { parts }) }
   }
 
   #agree(): boolean {
     const last = this.#slices.slice(-agreeing).map(({ cost }) => cost)
     return last.length === agreeing && Math.max(...last) <= agreement * Math.min(...last)
   }
+}
+
+function middle(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1]!
 }

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { arch, cpus, loadavg, release, totalmem, type } from 'node:os'
 import { join } from 'node:path'
 
+import { nodeVersions } from './node.js'
 import { peerVersions } from './peers.js'
 import { root } from './programs.js'
 
@@ -24,8 +25,7 @@ export function machine(): Record<string, unknown> {
 
 export function versions(): Record<string, string> {
   return {
-    node: process.version,
-    v8: process.versions.v8,
+    ...nodeVersions(),
     millrace: millrace(),
     ...peerVersions(),
   }

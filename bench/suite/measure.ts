@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 
 import type { Measured } from '../side/measured.js'
 import type { Parameters } from '../side/parameters.js'
+import { nodePath } from './node.js'
 import { followerCore, pinned } from './pinning.js'
 import { programPath } from './programs.js'
 import type { CaseWork, Cores, ProgramWork, Row } from './row.js'
@@ -54,7 +55,7 @@ async function runCase(work: CaseWork, cores: Cores, times: Times): Promise<Meas
     ...(cores === 'two cores' ? { threadCores: [0, 1] } : {}),
   }
   const prefix = cores === 'one core' ? pinned(cores) : []
-  const command = [...prefix, process.execPath, side, work.case, 'lead']
+  const command = [...prefix, nodePath(), side, work.case, 'lead']
   const leader = spawn(command[0]!, [...command.slice(1), JSON.stringify(parameters)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })

@@ -5,7 +5,7 @@
 // began. All that is reported is of one placement.
 
 import type { Measured } from '../side/measured.js'
-import { measure } from './measure.js'
+import { measure, type Times } from './measure.js'
 import { cannotLoad } from './peers.js'
 import { cannotPin } from './pinning.js'
 import { lookAtPlacement, placements, type Placement } from './placement.js'
@@ -36,6 +36,9 @@ export interface Found {
   readonly dropped: { readonly moved: number; readonly unsettled: number }
 }
 
+/** After so many in a row that do not count, a row is given up: others need the time. */
+const mostVain = 8
+
 interface Attempt {
   readonly pass: number
   readonly placement: Placement
@@ -49,7 +52,11 @@ interface Work {
   checked: boolean
   unsettled: number
   moved: number
+  /** Since the last one that counts. */
+  vain: number
 }
+
+type Once = (work: Work) => Promise<void>
 
 export async function run(
   rows: readonly Row[],
@@ -59,31 +66,37 @@ export async function run(
   const works = worksOf(possible(rows, skipped))
   const times = { warmUp, settleWithin, stretch }
   const started = performance.now()
-  const isIn = (placement: Placement) => (work: Work) =>
-    work.attempts.filter((attempt) => attempt.placement === placement).length >= repetitions
-  for (let pass = 0; ; pass++) {
-    const check = pass === 0
-    const goal = prevailing(works.values())
-    const due = [...works].filter(([, work]) => (check ? work.rows[0]!.checked : !isIn(goal)(work)))
-    if (!check && due.length === 0) break
+  const isOver = () => performance.now() - started > within
+  const inTurn = async (due: readonly (readonly [string, Work])[], once: Once, end = isOver) => {
     for (const [key, work] of due) {
-      if (!check && performance.now() - started > within) break
-      const [row] = work.rows as [Row]
-      say(`${check ? 'checking' : `pass ${String(pass)}`}: ${row.name}`)
+      if (end()) return
       try {
-        const before = check ? 'unknown' : await lookAtPlacement()
-        const measured = await measure(row, { ...times, check })
-        if (check) work.checked = true
-        else if (measured.settled === false) work.unsettled++
-        else if ((await lookAtPlacement()) !== before) work.moved++
-        else work.attempts.push({ pass, placement: before, measured })
+        await once(work)
       } catch (error) {
         works.delete(key)
         const why = error instanceof Error ? error.message : String(error)
         for (const { name } of work.rows) skipped.push({ name, why })
       }
     }
-    if (!check && performance.now() - started > within) break
+  }
+  const checkable = [...works].filter(([, { rows: same }]) => same[0]!.checked)
+  await inTurn(
+    checkable,
+    async (work) => {
+      say(`checking: ${work.rows[0]!.name}`)
+      await measure(work.rows[0]!, { ...times, check: true })
+      work.checked = true
+    },
+    () => false,
+  )
+  for (let pass = 1; !isOver(); pass++) {
+    const goal = prevailing(works.values())
+    const due = [...works].filter(([, work]) => isDue(work, goal, repetitions))
+    if (due.length === 0) break
+    await inTurn(due, async (work) => {
+      say(`pass ${String(pass)}: ${work.rows[0]!.name}`)
+      await attempt(work, pass, times)
+    })
   }
   say('')
   const placement = prevailing(works.values())
@@ -91,12 +104,10 @@ export async function run(
     const work = [...works.values()].find((one) => one.rows.includes(row))
     if (work === undefined) return []
     const byPass = new Map(
-      work.attempts
-        .filter((attempt) => attempt.placement === placement)
-        .map(({ pass, measured }) => [
-          pass,
-          row.part === undefined ? measured : measured.parts![row.part]!,
-        ]),
+      work.attempts.flatMap(({ pass, placement: at, measured }) => {
+        const own = row.part === undefined ? measured : measured.parts?.[row.part]
+        return at === placement && own !== undefined ? [[pass, own] as const] : []
+      }),
     )
     if (byPass.size === 0) {
       skipped.push({ name: row.name, why: whyNothing(work, placement) })
@@ -108,6 +119,24 @@ export async function run(
     [...works.values()].reduce((all, work) => all + of(work), 0)
   const dropped = { moved: sum(({ moved }) => moved), unsettled: sum(({ unsettled }) => unsettled) }
   return { placement, kept, skipped, dropped }
+}
+
+function isDue({ attempts, vain }: Work, goal: Placement, repetitions: number): boolean {
+  return (
+    vain < mostVain && attempts.filter(({ placement }) => placement === goal).length < repetitions
+  )
+}
+
+async function attempt(work: Work, pass: number, times: Omit<Times, 'check'>): Promise<void> {
+  const placement = await lookAtPlacement()
+  const measured = await measure(work.rows[0]!, { ...times, check: false })
+  work.vain++
+  if (measured.settled === false) work.unsettled++
+  else if ((await lookAtPlacement()) !== placement) work.moved++
+  else {
+    work.attempts.push({ pass, placement, measured })
+    work.vain = 0
+  }
 }
 
 /** The placement that most measurements were taken in. */
@@ -134,6 +163,7 @@ function worksOf(rows: readonly Row[]): Map<string, Work> {
       checked: false,
       unsettled: 0,
       moved: 0,
+      vain: 0,
     }
     work.rows.push(row)
     works.set(key, work)

@@ -19,6 +19,12 @@ function spinning(): Row[] {
     row(name('cache line'), ofProgram('limits', 'cache-line', 8), { ...facts, payload: 8 }),
     row(name('C++ core'), core, { ...facts, payload: bytes }),
     row(name('millrace'), ofCase('queue-rtt', spin), facts),
+    row(name('millrace, until warm'), ofCase('queue-rtt', spin), {
+      ...facts,
+      unit: 'start',
+      payload: 0,
+      part: 'warm',
+    }),
     row(name('SharedArrayBuffer ring, Workers'), ofCase('ring-rtt', { bytes }), facts),
     row(name('shm-typed-array ring'), ofCase('shm-rtt', { bytes }, 'shm-typed-array'), facts),
     row(

@@ -7,7 +7,8 @@
  *   native/include/millrace/frame_ledger.hpp  try_loan, make_room, while_joiners_wait, evict_until_free, evict_one,
  *                                             remember, clear_stray_pins, find_free, is_free
  *   native/include/millrace/frame_lanes.hpp   active, reap_dead
- *   native/include/millrace/frame_reader.hpp  join, let_writer_finish, collect_history, next, release, unpin, close
+ *   native/include/millrace/frame_reader.hpp  join, next, release, close
+ *   native/include/millrace/frame_joining.hpp occupy, activate, let_writer_finish, collect_history, unpin, leave
  *   native/include/millrace/lane_queue.hpp    push, evict, take, skip_all
  *
  * One lane, that is, one seat: readers follow each other on it, each joining while the writer works, receiving, holding

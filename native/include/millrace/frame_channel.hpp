@@ -78,6 +78,19 @@ class FrameChannel {
     geometry.values[layout::kPoolOffset] = plan.pool_offset;
     return geometry;
   }
+  // What either side asks of the segment alike.
+  template <typename Spec>
+  static SegmentSpec segment_spec(const Spec& spec) {
+    SegmentSpec wanted;
+    wanted.kind = layout::Kind::frames;
+    wanted.letter = 'f';
+    wanted.place = spec.place;
+    wanted.memory = spec.memory;
+    wanted.mode = spec.mode;
+    wanted.schema = spec.schema;
+    wanted.bury = bury_all;
+    return wanted;
+  }
   // Recomputes the plan from a segment's geometry; no offset is taken on trust.
   static Result<layout::FramesPlan> judge(const layout::Geometry& found, const std::string& name) {
     const auto narrow = [](std::uint64_t value) {
@@ -127,6 +140,10 @@ class FrameChannel {
   [[nodiscard]] layout::WriterControl& control() const noexcept { return *control_; }
   [[nodiscard]] layout::SlotRecord& slot(std::uint32_t index) const noexcept {
     return slots_[index];
+  }
+  // Takes these pins off a slot. release: pairs with the acquire in FrameLedger::is_free: what was done by them is over.
+  void unpin(std::uint32_t index, std::uint64_t pins) const noexcept {
+    slots_[index].holders.fetch_and(~pins, std::memory_order_acq_rel);
   }
   [[nodiscard]] layout::RoleRecord& writer_record() const noexcept {
     return *segment_->at<layout::RoleRecord>(layout::kRolesOffset);

@@ -67,7 +67,7 @@ class FrameLanes {
     return active & ~banned_;
   }
   // The lanes whose bit is set, as it is known without a look at the lanes.
-  // acquire: pairs with the release in FrameReader::join: policy and depth are there.
+  // acquire: pairs with the release in JoinedLane::activate: policy and depth are there.
   [[nodiscard]] std::uint64_t joined() const noexcept {
     return channel_.control().lanes.active.load(std::memory_order_acquire) & channel_.lane_bits();
   }

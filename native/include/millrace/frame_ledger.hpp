@@ -117,7 +117,7 @@ class FrameLedger {
     remembered_[slot] = true;
     MILLRACE_CRASH_POINT("frames.history.added");
     if (!oldest) return;
-    channel_.slot(*oldest).holders.fetch_and(~layout::kHistoryBit, std::memory_order_acq_rel);
+    channel_.unpin(*oldest, layout::kHistoryBit);
     remembered_[*oldest] = false;
   }
 
@@ -138,12 +138,12 @@ class FrameLedger {
         if (slot < queued.size()) queued[slot] = true;
       });
       for (std::uint32_t slot = 0; slot < queued.size(); ++slot) {
-        auto& holders = channel_.slot(slot).holders;
+        const auto& holders = channel_.slot(slot).holders;
         const std::uint64_t bit = 1ULL << lane;
         if (queued[slot] || (holders.load(std::memory_order_acquire) & bit) == 0) continue;
         if (lanes_[lane].view.marked(slot)) continue;
         MILLRACE_CRASH_POINT("frames.stray.found");
-        holders.fetch_and(~bit, std::memory_order_acq_rel);
+        channel_.unpin(slot, bit);
         cleared = true;
       }
     });
@@ -166,7 +166,7 @@ class FrameLedger {
   }
 
   // What is on loan or kept as history we know ourselves. acquire: pairs with the release in
-  // FrameReader::unpin: its reads are over.
+  // JoinedLane::unpin: its reads are over.
   [[nodiscard]] bool is_free(std::uint32_t slot, std::uint64_t active) const noexcept {
     return !loaned_[slot] && !remembered_[slot] &&
            (channel_.slot(slot).holders.load(std::memory_order_acquire) & active) == 0;
@@ -192,7 +192,7 @@ class FrameLedger {
 
   // Works on pins of readers that may leave meanwhile, `work(lanes)`, while whoever takes such a lane over waits.
   // Joining readers need to know whether a predecessor's lane is being worked on:
-  // evictions odd -> fence -> active here, active -> heavy fence -> evictions in FrameReader::join.
+  // evictions odd -> fence -> active here, active -> heavy fence -> evictions in JoinedLane::occupy.
   template <typename Work>
   bool while_joiners_wait(Work&& work) {
     auto& evictions = channel_.control().sequence.evictions;
@@ -202,7 +202,7 @@ class FrameLedger {
     os::light_fence();
     const bool done = work(lanes_.active());
     MILLRACE_CRASH_POINT("frames.evict.freed");
-    // release: pairs with the acquire in FrameReader::join: the pins are cleared.
+    // release: pairs with the acquire in JoinedLane::let_writer_finish: the pins are cleared.
     evictions.store(count + 2, std::memory_order_release);
     return done;
   }
@@ -259,7 +259,7 @@ class FrameLedger {
     const std::uint32_t slot = layout::descriptor_slot(*descriptor);
     if (slot >= channel_.plan().slots) return std::nullopt;
     MILLRACE_CRASH_POINT("frames.evict.taken");
-    channel_.slot(slot).holders.fetch_and(~(1ULL << lane), std::memory_order_acq_rel);
+    channel_.unpin(slot, 1ULL << lane);
     MILLRACE_CRASH_POINT("frames.evict.unpinned");
     count_one(lanes_[lane].view.lane->writer.evicted);
     return slot;

@@ -47,16 +47,9 @@ class FrameWriter {
                                                    const os::Deadline& deadline) {
     auto plan = plan_frames(spec.geometry);
     if (!plan.ok()) return plan.error();
-    SegmentSpec wanted;
-    wanted.kind = layout::Kind::frames;
-    wanted.letter = 'f';
-    wanted.place = spec.place;
-    wanted.memory = spec.memory;
-    wanted.mode = spec.mode;
-    wanted.schema = spec.schema;
+    SegmentSpec wanted = detail::FrameChannel::segment_spec(spec);
     wanted.keep = spec.keep;
     wanted.geometry = detail::FrameChannel::geometry_of(plan.value());
-    wanted.bury = detail::FrameChannel::bury_all;
 
     std::unique_ptr<FrameWriter> self(new FrameWriter);
     auto entered = Segment::enter(
@@ -119,7 +112,7 @@ class FrameWriter {
     auto& sequence_line = channel_.control().sequence;
     const std::uint64_t sequence = ++sequence_;
     // Joining readers need to know whether a publish that may not know them yet is under way:
-    // begun -> fence -> active here, active -> heavy fence -> begun there (FrameReader::join).
+    // begun -> fence -> active here, active -> heavy fence -> begun there (JoinedLane::activate).
     sequence_line.begun.store(sequence, std::memory_order_relaxed);
     os::light_fence();
     MILLRACE_CRASH_POINT("frames.publish.begun");
@@ -134,13 +127,13 @@ class FrameWriter {
     std::uint64_t targets = 0;
     detail::for_each_bit(active, [&](std::uint32_t lane) {
       if (std::exchange(lanes()[lane].fresh, false)) {
-        // Visible to the reader that waits for `published` in FrameReader::join.
+        // Visible to the reader that waits for `published` in JoinedLane::activate.
         lanes()[lane].view.lane->writer.first.store(sequence, std::memory_order_relaxed);
       }
       if (ledger_.make_room(lane)) targets |= 1ULL << lane;
     });
     MILLRACE_CRASH_POINT("frames.publish.roomed");
-    // release: pairs with the acquire loads of holders in FrameReader: the payload and the record are
+    // release: pairs with the acquire loads of holders in FrameReader and JoinedLane: the payload and the record are
     // visible to whoever sees its pin.
     record.holders.store(targets | (channel_.plan().history > 0 ? layout::kHistoryBit : 0),
                          std::memory_order_release);
@@ -152,7 +145,7 @@ class FrameWriter {
       lanes()[lane].queue.push(descriptor);
       MILLRACE_CRASH_POINT("frames.publish.pushed");
     });
-    // release: pairs with the acquire in FrameReader::join.
+    // release: pairs with the acquire in JoinedLane::let_writer_finish.
     sequence_line.published.store(sequence, std::memory_order_release);
     MILLRACE_CRASH_POINT("frames.publish.published");
     ledger_.end_loan(slot);
@@ -284,7 +277,7 @@ class FrameWriter {
       const std::uint64_t sequence = record.sequence.load(std::memory_order_relaxed);
       if ((holders & layout::kHistoryBit) == 0) continue;
       if (channel_.plan().history == 0) {
-        record.holders.fetch_and(~layout::kHistoryBit, std::memory_order_acq_rel);
+        channel_.unpin(slot, layout::kHistoryBit);
       } else {
         kept.emplace_back(sequence, slot);
       }
@@ -318,11 +311,7 @@ class FrameWriter {
         published = published || queue.pushed_last(descriptor);
       }
       detail::for_each_bit(holders & active, [&](std::uint32_t lane) {
-        LaneProducer& queue = lanes()[lane].queue;
-        const auto backlog = queue.backlog();
-        if (queue.pushed_last(descriptor) || !backlog || *backlog >= queue.view().capacity())
-          return;
-        queue.push(descriptor);
+        if (!lanes()[lane].queue.push_missing(descriptor)) return;
         MILLRACE_CRASH_POINT("frames.inherit.pushed");
       });
     }

@@ -74,6 +74,15 @@ class LaneProducer {
     view_.lane->writer.write_position.store(write_, std::memory_order_release);
   }
 
+  // Pushes what a writer pinned for the lane and may have died before it pushed. False: it had pushed it, or the reader's
+  // position is impossible.
+  bool push_missing(std::uint64_t descriptor) noexcept {
+    const auto waiting = backlog();
+    if (pushed_last(descriptor) || !waiting || *waiting >= view_.capacity()) return false;
+    push(descriptor);
+    return true;
+  }
+
   // Takes the oldest entry back. Nothing if the reader emptied the queue first.
   [[nodiscard]] std::optional<std::uint64_t> evict() noexcept {
     std::uint64_t read = view_.lane->reader.read_position.load(std::memory_order_acquire);

@@ -10,18 +10,12 @@ import { checkFunction, readWait, show, type Tuning, type WaitOptions } from '..
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
-import { now } from '../base/time.js'
 import type { Attempt } from '../base/wait-queue.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import { RingReader } from './ring-reader.js'
 import { QueueSide } from './side.js'
-
-/** How long a `drain` that was not told how much to take may keep the event loop waiting, in milliseconds. */
-const sliceMs = 5
-/** It takes so many at least. The clock is looked at as rarely; more rarely while they take no time. */
-const leastSlice = 16
-const sparsestLook = 256
+import { TimeBudget } from './time-budget.js'
 
 /** The receiving side of a queue, from `SpscQueue.consumer`. */
 export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
@@ -166,7 +160,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
       if (left < 0) throw this.fail(left)
       return 0
     }
-    const pace = max === undefined ? new SlicePace() : undefined
+    const budget = max === undefined ? new TimeBudget() : undefined
     const most = max ?? Infinity
     const chunk = this.capacity / 4
     let offset = ring.offset
@@ -197,7 +191,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
           taken += unreleased
           unreleasedBytes = unreleased = 0
         }
-        if (verdict === false || pace?.over() === true) break
+        if (verdict === false || budget?.spent() === true) break
       }
     } finally {
       this.#draining = false
@@ -330,21 +324,5 @@ function checkDrain(callback: unknown, max: unknown): void {
   if (max === undefined || max === Infinity) return
   if (typeof max !== 'number' || !Number.isInteger(max) || max < 0) {
     throw invalidArgument(`max must be a whole number of messages, or Infinity, not ${show(max)}`)
-  }
-}
-
-/** Tells when a `drain` has kept the event loop waiting long enough. */
-class SlicePace {
-  readonly #began = now()
-  #untilLook = leastSlice
-  #every = leastSlice
-
-  over(): boolean {
-    if (--this.#untilLook > 0) return false
-    const passed = now() - this.#began
-    if (passed >= sliceMs) return true
-    if (passed < sliceMs / 8 && this.#every < sparsestLook) this.#every *= 2
-    this.#untilLook = this.#every
-    return false
   }
 }

@@ -113,6 +113,19 @@ test('drain stops after max messages, and after a callback that says false', (t)
   t.deepEqual(seen.slice(4), ['5', '6'])
 })
 
+test('a drain has a time budget; one that was told how much to take has none', (t) => {
+  const { producer, consumer } = openPair(t)
+  producer.tryPushBatch(Array.from({ length: 40 }, () => 'x'))
+  const slow = () => {
+    const end = performance.now() + 1
+    while (performance.now() < end);
+  }
+  t.is(consumer.drain(slow), 16, 'the least that it takes')
+  t.is(consumer.drain(slow, 20), 20)
+  producer.tryPushBatch(Array.from({ length: 36 }, () => 'x'))
+  t.is(consumer.drain(slow, Infinity), 40)
+})
+
 test('drain takes what was there when it began, not what comes meanwhile', (t) => {
   const { producer, consumer } = openPair(t)
   producer.tryPushBatch(['1', '2'])

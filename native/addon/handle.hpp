@@ -37,6 +37,7 @@
 #include "environment.hpp"
 #include "method.hpp"
 #include "millrace/segment.hpp"
+#include "millrace/waiting.hpp"
 #include "shared_buffer.hpp"
 
 namespace millrace::addon {

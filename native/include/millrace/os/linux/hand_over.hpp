@@ -286,10 +286,18 @@ class Receipt {
  private:
   Receipt() = default;
 
+  // musl's macro compares a size with a difference of pointers.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-compare"
+  [[nodiscard]] static cmsghdr* part_after(msghdr& message, cmsghdr* part) noexcept {
+    return CMSG_NXTHDR(&message, part);
+  }
+#pragma GCC diagnostic pop
+
   static std::vector<os::Descriptor> descriptors_in(msghdr& message) {
     std::vector<os::Descriptor> fds;
     for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
-         part = CMSG_NXTHDR(&message, part)) {
+         part = part_after(message, part)) {
       if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
       const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
       for (std::size_t i = 0; i < count; ++i) {

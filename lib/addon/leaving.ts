@@ -25,21 +25,35 @@ export function onLeaving<T extends object>(handle: T, leave: (handle: T) => voi
   }
 }
 
+/** What a handle may have to do while it still has everything. */
+export const leaving = Symbol('leaving')
+
 /** For handles that need only be closed. */
 export function closeIt(handle: { close(): void }): void {
   handle.close()
 }
 
-/** Tells all handles. */
+/** Calls what handles have under `leaving`, before anything is closed. */
+export function tellThatWeAreLeaving(): void {
+  tellAll((handle) => (handle as { [leaving]?: () => void })[leaving]?.())
+}
+
+/** Tells all handles, when what is beneath them is closed. */
 export function tellThatWeLeft(): void {
-  for (const { handle, leave } of [...open.values()]) {
-    const living = handle.deref()
-    if (living === undefined) continue
+  tellAll((handle, { leave }) => {
+    leave(handle as never)
+  })
+  open.clear()
+}
+
+function tellAll(tell: (handle: object, known: Known) => void): void {
+  for (const known of [...open.values()]) {
+    const handle = known.handle.deref()
+    if (handle === undefined) continue
     try {
-      leave(living as never)
+      tell(handle, known)
     } catch {
-      // The others are to be told as well; what is beneath this one was closed before.
+      // The others are to be told as well.
     }
   }
-  open.clear()
 }

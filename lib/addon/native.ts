@@ -4,7 +4,7 @@
 import { MillraceError, type ErrorCode } from '../errors.js'
 import type { Addon } from './addon.js'
 import { findAddon, load } from './binary.js'
-import { tellThatWeLeft } from './leaving.js'
+import { tellThatWeAreLeaving, tellThatWeLeft } from './leaving.js'
 import { runsOnNode } from './runtime.js'
 import { wake } from './wake-ups.js'
 
@@ -26,6 +26,7 @@ let left = false
 // find every handle closed and every view empty: the roles may have been taken by others already.
 process.on('exit', (code) => {
   left = true
+  tellThatWeAreLeaving()
   // A listener before ours may have set another one than the one that all are told.
   native.closeAll(failureOf(process.exitCode ?? code))
   tellThatWeLeft()

@@ -4,6 +4,7 @@ import type { PlainBuffer } from '../base/view-constructor.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { targetOf } from '../base/bytes.js'
 import { invalidArgument, MillraceError } from '../errors.js'
+import { leaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
 import { checkFunction, readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
@@ -23,9 +24,11 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   #whole: Buffer | undefined
   #draining = false
   readonly #what: string
-  /** What a callback of `drain` has been given so far, and was not released yet. */
+  /** What callbacks of `drain` have returned from, and was not released yet. */
+  #doneBytes = 0
+  #done = 0
+  /** What a callback has in hand. */
   #inHandBytes = 0
-  #inHand = 0
 
   /** @internal */
   constructor(name: string, native: NativeQueueConsumer, tuning: Tuning) {
@@ -176,8 +179,9 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
           throw this.fail(Outcome.corrupt)
         }
         const bytes = recordBytes(length)
-        this.#inHandBytes = unreleasedBytes + bytes
-        this.#inHand = unreleased + 1
+        this.#doneBytes = unreleasedBytes
+        this.#done = unreleased
+        this.#inHandBytes = bytes
         const verdict = visit(offset + recordHeaderBytes, length)
         if (this.closed) return taken + unreleased + 1
         left -= bytes
@@ -214,7 +218,13 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   }
 
   #giveBack(): void {
-    if (this.#draining && !this.closed) this.ring?.release(this.#inHandBytes, this.#inHand)
+    if (!this.#draining || this.closed) return
+    this.ring?.release(this.#doneBytes + this.#inHandBytes, this.#done + 1)
+  }
+
+  /** @internal The process exits, perhaps inside a callback of `drain`: what was done before is read. */
+  [leaving](): void {
+    if (this.#draining && this.#done > 0) this.ring?.release(this.#doneBytes, this.#done)
   }
 
   /**

@@ -13,10 +13,13 @@ export interface NativeQueueOptions {
   readonly mode: number
   readonly owner: number | undefined
   readonly keep: boolean
+  readonly fresh: boolean
 }
 
 export interface NativeQueueSide extends NativeWaiter {
   readonly capacity: number
+  /** Messages that opening with `fresh` has dropped. */
+  readonly discarded: number
   readonly path: string
   /** The records: mapped twice in a row, so that none wraps. */
   buffer(): ArrayBuffer

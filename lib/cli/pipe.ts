@@ -1,7 +1,12 @@
 // What `send` and `recv` have in common. Every piece of input is one message; an empty message is the
 // end. Without it, a sender that was interrupted and closed would look like one that was done.
 
-import { MillraceError, type QueueConsumer, type QueueProducer } from '../index.js'
+import {
+  MillraceError,
+  type QueueConsumer,
+  type QueueOptions,
+  type QueueProducer,
+} from '../index.js'
 import { parseBytes, parseCount } from './quantities.js'
 import { parseCommand, UsageError } from './usage.js'
 
@@ -38,14 +43,16 @@ export function parsePipeArguments(
 
 /** Opens a side with the capacity asked for; without one, any capacity will do. */
 export function openSide<Side extends QueueProducer | QueueConsumer>(
-  open: (name: string, options: { readonly capacity?: number }) => Side,
+  open: (name: string, options: QueueOptions) => Side,
   { name, capacity }: PipeArguments,
 ): Side {
-  if (capacity !== undefined) return open(name, { capacity })
+  // What a transfer that failed has left is no part of this one.
+  const fresh = true
+  if (capacity !== undefined) return open(name, { capacity, fresh })
   try {
-    return open(name, { capacity: defaultCapacity })
+    return open(name, { capacity: defaultCapacity, fresh })
   } catch (error) {
     if (!(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_GEOMETRY') throw error
-    return open(name, {})
+    return open(name, { fresh })
   }
 }

@@ -16,6 +16,8 @@ export abstract class QueueSide<
   readonly capacity: number
   /** Longest message in bytes: the capacity less 8. */
   readonly maxMessage: number
+  /** Messages of earlier sessions that opening with `fresh` has dropped; without it 0. */
+  readonly discarded: number
   /** @internal The ring, once it was used in JavaScript; not any more after closing. */
   protected ring: Ring | undefined
   #discard = false
@@ -28,6 +30,7 @@ export abstract class QueueSide<
     super(name, `the ${role} of queue '${name}'`, native, tuning)
     this.capacity = native.capacity
     this.maxMessage = native.capacity - recordHeaderBytes
+    this.discarded = native.discarded
   }
 
   /** Resolves as soon as somebody has the other side. Rejects `ABORTED`, `TIMEOUT`, `CLOSED`. */

@@ -35,6 +35,16 @@ export interface QueueOptions extends AccessOptions, SchemaOptions, TuningOption
    * keeps them.
    */
   readonly keep?: boolean | undefined
+  /**
+   * Begin with nothing that an earlier session left unread, as one step, before the call returns; `discarded` tells how
+   * many messages that were. For byte streams and the like, whose parts are worth nothing alone. Default false: what is
+   * unread waits for the next consumer, as jobs should.
+   *
+   * A consumer drops what no living producer has sent: the first message it gets is the first one of its producer, whichever
+   * came first. If that producer has sent messages to an earlier consumer, it is refused with `ERR_MILLRACE_BUSY`. A
+   * producer drops what is unread; `ERR_MILLRACE_BUSY` if a consumer is reading it.
+   */
+  readonly fresh?: boolean | undefined
   /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
   readonly memory?: MemoryOptions | undefined
 }
@@ -45,6 +55,7 @@ const queueNames = [
   ...tuningNames,
   'capacity',
   'keep',
+  'fresh',
   'memory',
 ] as const
 const largestCapacity = 2 ** 30
@@ -75,7 +86,7 @@ export const SpscQueue = {
    * Does not wait for the other side. Blocks for microseconds; at most 2 s if another process is stopped
    * in the middle of creating or leaving the same queue.
    *
-   * @throws MillraceError `ROLE_TAKEN` (a living producer has it; the message names its pid), `GEOMETRY`,
+   * @throws MillraceError `ROLE_TAKEN` (a living producer has it; the message names its pid), `BUSY` (`fresh`), `GEOMETRY`,
    *   `SCHEMA`, `LAYOUT`, `NOT_OURS`, `CORRUPT`, `NO_SPACE`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
    */
   producer(place: Place, options?: QueueOptions): QueueProducer {
@@ -110,6 +121,7 @@ function read(place: Place, given: QueueOptions | undefined) {
       memory: readMemory(options),
       capacity: wholeNumber(options, 'capacity', 0, [1, largestCapacity]),
       keep: flag(options, 'keep'),
+      fresh: flag(options, 'fresh'),
       schema: fingerprint(options),
       ...access(options),
     },

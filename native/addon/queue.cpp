@@ -97,9 +97,12 @@ class QueueObject : public WaitingObject<Object, Side> {
     const Options options(info[0]);
     const bool opened = this->template open<QueueSpec>(options, [&](QueueSpec& spec) {
       spec.capacity = options.number("capacity", 0);
+      spec.fresh = options.flag("fresh");
       return Side::open(spec, soon());
     });
-    if (opened) this->tell("capacity", static_cast<double>(this->core()->side().capacity()));
+    if (!opened) return;
+    this->tell("capacity", static_cast<double>(this->core()->side().capacity()));
+    this->tell("discarded", static_cast<double>(this->core()->side().discarded()));
   }
 
  private:
@@ -109,7 +112,7 @@ class QueueObject : public WaitingObject<Object, Side> {
 
 class ProducerObject final : public QueueObject<ProducerObject, QueueProducer> {
  public:
-  // new QueueProducer({ place, memory, capacity, mode, owner?, keep, schema })
+  // new QueueProducer({ place, memory, capacity, mode, owner?, keep, fresh, schema })
   explicit ProducerObject(const Napi::CallbackInfo& info) : QueueObject(info) {
     if (core() != nullptr) define_hot<&ProducerObject::try_push>("tryPush");
   }
@@ -166,7 +169,7 @@ class ProducerObject final : public QueueObject<ProducerObject, QueueProducer> {
 
 class ConsumerObject final : public QueueObject<ConsumerObject, QueueConsumer> {
  public:
-  // new QueueConsumer({ place, memory, capacity, mode, owner?, keep, schema })
+  // new QueueConsumer({ place, memory, capacity, mode, owner?, keep, fresh, schema })
   explicit ConsumerObject(const Napi::CallbackInfo& info) : QueueObject(info) {
     if (core() != nullptr) define_hot<&ConsumerObject::pop_into>("popInto");
   }

@@ -7,6 +7,7 @@ import { closeSync, openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { SpscQueue } from 'millrace'
+import { consumerPosition, peek, producerPosition } from '../support/queue-words.js'
 import { command, objects, start, until } from './run.js'
 
 const mark = `cli-${process.pid}`
@@ -31,6 +32,28 @@ for (const first of ['send', 'recv'] as const) {
     t.is(sent.code, 0, sent.err)
     t.is(received.code, 0, received.err)
     t.true(received.out.equals(data))
+  })
+}
+
+for (const first of ['send', 'recv'] as const) {
+  test(`what a failed transfer left is no part of the next, when ${first} starts first`, async (t) => {
+    const data = randomBytes(300_001)
+    const id = `left-${first}`
+    {
+      using failed = SpscQueue.producer(name(id))
+      failed.tryPush('half of ')
+      failed.tryPush('something else')
+    }
+    t.not(objects(name(id)).length, 0, 'it is there')
+    const early = start(command, [first, name(id)], first === 'send' ? data : undefined)
+    const unread = () => peek(name(id), producerPosition) - peek(name(id), consumerPosition)
+    await until(() => unread() === 0n, 'what was left is dropped')
+    const second = first === 'send' ? 'recv' : 'send'
+    const late = start(command, [second, name(id)], second === 'send' ? data : undefined)
+    const [one, other] = await Promise.all([early.ended, late.ended])
+    t.is(one.code, 0, one.err)
+    t.is(other.code, 0, other.err)
+    t.true((first === 'send' ? other : one).out.equals(data))
   })
 }
 

@@ -16,6 +16,7 @@ test('wrong options are named, with what was expected', (t) => {
     [{ capacity: 1.5 }, /capacity must be/],
     [{ capacity: '4096' }, /capacity must be .* not "4096"/],
     [{ keep: 1 }, /keep must be true or false, not 1/],
+    [{ fresh: 1 }, /fresh must be true or false, not 1/],
     [{ mode: '0600' }, /mode must be a whole number/],
     [{ mode: 0o666 }, /mode 0666 is refused; use 0600, or 0640 or 0660/],
     [{ mode: 0o604 }, /mode 0604 is refused/],

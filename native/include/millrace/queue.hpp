@@ -28,6 +28,9 @@ struct QueueSpec {
   mode_t mode = 0600;
   std::optional<uid_t> owner;
   bool keep = false;
+  // Begin with nothing that earlier sessions left. A producer drops what is unread; busy if a consumer is on it.
+  // A consumer drops what no living producer has sent; busy if its producer has had another consumer.
+  bool fresh = false;
   std::uint64_t schema = 0;    // fingerprint of what the messages are; 0: not said
   std::uint64_t doorbell = 0;  // where this side can be woken; 0: it only ever blocks or polls
 };
@@ -167,6 +170,8 @@ class QueueSide {
   [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
   [[nodiscard]] const os::MappingPtr& data() const noexcept { return data_; }
   [[nodiscard]] std::uint64_t capacity() const noexcept { return capacity_; }
+  // Messages that opening with `fresh` has dropped.
+  [[nodiscard]] std::uint64_t discarded() const noexcept { return discarded_; }
   [[nodiscard]] layout::RingControl* control() const noexcept { return control_; }
   [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
   void wake_peer() {
@@ -239,12 +244,18 @@ class QueueSide {
     capacity_ = segment_.geometry().values[layout::kQueueCapacity];
     auto mapped = segment_.map_mirror(data_offset, capacity_);
     if (!mapped.ok()) return mapped.error();
+    control_ =
+        segment_.at<layout::RingControl>(segment_.geometry().values[layout::kQueueControlOffset]);
+    auto leftover = spec.fresh ? left_by_others() : Result<std::uint64_t>(0);
+    if (!leftover.ok()) return leftover.error();
     auto claimed = segment_.claim(record(mine_), mine_, spec.doorbell, title_);
     if (!claimed.ok()) return claimed;
     data_ = mapped.take();
-    control_ =
-        segment_.at<layout::RingControl>(segment_.geometry().values[layout::kQueueControlOffset]);
     MILLRACE_CRASH_POINT("queue.enter.claimed");
+    if (leftover.value() > 0) drop(leftover.value());
+    // Its leaving or its death is no news to who begins anew.
+    if (spec.fresh && !segment_.role_held(other())) segment_.vacate(record(other()));
+    if (mine_ == layout::kProducerRole) begin_session();
     segment_.set_flag(layout::kLingering, false);
     if (spec.keep)
       segment_.set_flag(layout::kKeep, true);  // the other side may not have asked for it
@@ -254,6 +265,59 @@ class QueueSide {
     return {};
   }
 
+  // Bytes of records that whoever wants a fresh queue has to drop; an error if that is not for us to do. Under the
+  // lifecycle lock, and before the role is claimed: who is refused was never there. If somebody has our role,
+  // claim() says so.
+  Result<std::uint64_t> left_by_others() const {
+    if (segment_.role_held(mine_)) return 0;
+    // acquire: pairs with the release in RingProducer::publish; whole records are there.
+    const std::uint64_t written = control_->producer.write_position.load(std::memory_order_acquire);
+    const std::uint64_t read = control_->consumer.read_position.load(std::memory_order_relaxed);
+    const std::uint64_t unread = written - read;
+    if (unread > capacity_ || unread % layout::kRecordAlign != 0) return impossible(name());
+    if (!segment_.role_held(other())) return unread;
+    if (mine_ == layout::kProducerRole) {
+      if (unread == 0) return 0;
+      return make_error(Code::busy,
+                        "queue '" + name() + "' holds " + std::to_string(unread) +
+                            " unread bytes of an earlier producer, and its consumer (process " +
+                            std::to_string(peer_pid()) +
+                            ") is reading them; try again when that has read them or has ended, "
+                            "or open without fresh");
+    }
+    const auto& line = control_->producer;
+    const bool said = line.session_epoch.load(std::memory_order_relaxed) ==
+                      record(other()).epoch.load(std::memory_order_relaxed);
+    const std::uint64_t leftover = line.session_begin.load(std::memory_order_relaxed) - read;
+    if (said && leftover <= unread && leftover % layout::kRecordAlign == 0) return leftover;
+    return make_error(
+        Code::busy,
+        "the producer of queue '" + name() + "' (process " + std::to_string(peer_pid()) +
+            ") has sent messages to an earlier consumer, and a fresh one would get the rest; "
+            "try again when it has ended, or open without fresh");
+  }
+  // Only the consumer, or the producer while there is none; under the lifecycle lock.
+  void drop(std::uint64_t bytes) noexcept {
+    auto& line = control_->consumer;
+    const std::uint64_t from = line.read_position.load(std::memory_order_relaxed);
+    discarded_ = count_messages(data_->data(), capacity_, from, bytes);
+    line.messages.store(line.messages.load(std::memory_order_relaxed) + discarded_,
+                        std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("queue.fresh.counted");
+    // release: pairs with the acquire in RingProducer::refresh, like every step of a consumer.
+    line.read_position.store(from + bytes, std::memory_order_release);
+    MILLRACE_CRASH_POINT("queue.fresh.dropped");
+  }
+  // What is unread now is none of ours: so a fresh consumer can tell.
+  void begin_session() noexcept {
+    auto& line = control_->producer;
+    line.session_begin.store(line.write_position.load(std::memory_order_relaxed),
+                             std::memory_order_relaxed);
+    line.session_epoch.store(record(mine_).epoch.load(std::memory_order_relaxed),
+                             std::memory_order_relaxed);
+  }
+  [[nodiscard]] const std::string& name() const noexcept { return segment_.name(); }
+
   layout::QueueRole mine_;
   const char* title_;
   bool entered_ = false;
@@ -261,6 +325,7 @@ class QueueSide {
   os::MappingPtr data_;
   layout::RingControl* control_ = nullptr;
   std::uint64_t capacity_ = 0;
+  std::uint64_t discarded_ = 0;
   Sleeper sleeper_;
   PeerSnapshot seen_;
   Waker peer_waker_;

@@ -237,6 +237,17 @@ class Segment {
   void bury(const layout::RoleRecord& record) const noexcept {
     os::remove_dead_bell(record.doorbell.load(std::memory_order_relaxed));
   }
+  // As if nobody had held the role yet. Only under the lifecycle lock, and while nobody holds it.
+  void vacate(layout::RoleRecord& record) const noexcept {
+    bury(record);
+    MILLRACE_CRASH_POINT("segment.vacate.buried");
+    record.doorbell.store(0, std::memory_order_relaxed);
+    record.pid.store(0, std::memory_order_relaxed);
+    record.started.store(0, std::memory_order_relaxed);
+    // relaxed: who asks for the peer here comes after us, by the lock.
+    record.state.store(static_cast<std::uint32_t>(layout::RoleState::vacant),
+                       std::memory_order_relaxed);
+  }
   void resign(layout::RoleRecord& record, std::uint32_t role) noexcept {
     MILLRACE_CRASH_POINT("segment.resign.begun");
     // release: pairs with the acquire in peer(): what we published before leaving is seen with it.

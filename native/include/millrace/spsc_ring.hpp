@@ -180,6 +180,13 @@ class RingProducer {
   bool corrupt_ = false;
 };
 
+// Fetched once, to be judged: the peer may change it at any time.
+[[nodiscard]] inline std::uint32_t record_length(std::byte* record) noexcept {
+  return static_cast<std::uint32_t>(
+      std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(record))
+          .load(std::memory_order_relaxed));
+}
+
 struct Message {
   RingStatus status = RingStatus::empty;
   const std::byte* data = nullptr;
@@ -228,10 +235,7 @@ class RingConsumer {
       return {corrupt_ ? RingStatus::corrupt : RingStatus::empty, nullptr, 0};
     }
     std::byte* record = data_ + next_offset();
-    // Fetched once and judged: the peer may change it at any time.
-    const auto length = static_cast<std::uint32_t>(
-        std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(record))
-            .load(std::memory_order_relaxed));
+    const std::uint32_t length = record_length(record);
     if (layout::record_bytes(length) > cursor_->peers - cursor_->mine) [[unlikely]] {
       corrupt_ = true;
       return {RingStatus::corrupt, nullptr, 0};
@@ -276,5 +280,21 @@ class RingConsumer {
   CursorPlace cursor_;
   bool corrupt_ = false;
 };
+
+// How many messages lie in `bytes` of records from `position` on. Counts up to the first record that cannot be.
+[[nodiscard]] inline std::uint64_t count_messages(std::byte* data, std::uint64_t capacity,
+                                                  std::uint64_t position,
+                                                  std::uint64_t bytes) noexcept {
+  std::uint64_t messages = 0;
+  while (bytes > 0) {
+    const std::uint64_t record =
+        layout::record_bytes(record_length(data + (position & (capacity - 1))));
+    if (record > bytes) break;
+    position += record;
+    bytes -= record;
+    ++messages;
+  }
+  return messages;
+}
 
 }  // namespace millrace

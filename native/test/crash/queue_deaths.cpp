@@ -351,6 +351,41 @@ struct BothDiedKept : BothDied {
   }
 };
 
+// A fresh side comes to what both have left, and may die: the three messages are all there, or none.
+template <typename Side>
+struct FreshComes : BothDied {
+  [[nodiscard]] bool keep() const override { return true; }
+  void act() override {
+    QueueSpec wanted = spec(own_bell());
+    wanted.fresh = true;
+    auto side = Side::open(wanted, soon());
+    CHILD_EXPECT(side.ok());
+    n->bell_in.store(1);
+    const std::uint64_t discarded = side.value()->side().discarded();
+    CHILD_EXPECT(discarded == 3 - n->done.load());
+    n->done.store(3);
+    leave_with_bell();
+    side.value()->close(true);
+    drop_bell();
+  }
+  void after() override { n->done.store(3 - unread()); }
+  [[nodiscard]] std::uint64_t unread() const {
+    QueueSpec wanted = spec(0);
+    auto consumer = must(QueueConsumer::open(wanted, soon()));
+    RingConsumer& ring = consumer->ring();
+    const std::uint64_t bytes = ring.available();
+    REQUIRE_FALSE(ring.corrupt());
+    const std::uint64_t there =
+        count_messages(ring.data(), ring.capacity(), ring.next_offset(), bytes);
+    CHECK((there == 0 || there == 3));
+    if (there == 3) CHECK(number_of(consumer->peek()) == 1);
+    consumer->close(false);
+    return there;
+  }
+};
+using FreshProducerComes = FreshComes<QueueProducer>;
+using FreshConsumerComes = FreshComes<QueueConsumer>;
+
 }  // namespace
 
 EVERY_DEATH(ProducerDies, "a producer dies anywhere: what it published arrives, nothing else")
@@ -358,3 +393,7 @@ EVERY_DEATH(ProducerFails, "a producer that gives up dies anywhere: nobody takes
 EVERY_DEATH(ConsumerDies, "a consumer dies anywhere: nothing is lost, nothing comes twice")
 EVERY_DEATH(BothDied, "both sides of a queue died: the next start works, and may die, too")
 EVERY_DEATH(BothDiedKept, "both sides of a kept queue died: what was published is there")
+EVERY_DEATH(FreshProducerComes,
+            "a fresh producer dies anywhere: all that was left is there, or nothing")
+EVERY_DEATH(FreshConsumerComes,
+            "a fresh consumer dies anywhere: all that was left is there, or nothing")

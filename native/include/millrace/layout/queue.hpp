@@ -49,7 +49,11 @@ struct RingControl {
   struct alignas(kLine) ProducerLine {
     std::atomic<std::uint64_t> write_position;  // producer: release; consumer: acquire
     std::atomic<std::uint64_t> messages;        // counter for tools
-    std::byte pad[kLine - 16];
+    // Where the producer of that epoch began; of another epoch than its role's: nobody has said (minor version 2).
+    // Both written under the lifecycle lock.
+    std::atomic<std::uint64_t> session_begin;
+    std::atomic<std::uint32_t> session_epoch;
+    std::byte pad[kLine - 28];
   } producer;
   struct alignas(kLine) ConsumerLine {
     std::atomic<std::uint64_t> read_position;  // consumer: release; producer: acquire

@@ -63,7 +63,10 @@ export interface AccessOptions {
    * `0o660`. Anything that lets the world in is refused.
    */
   readonly mode?: number | undefined
-  /** User id whose objects are accepted when opening; default: this process's user. */
+  /**
+   * User id whose objects are accepted when opening; default: this process's user. Another one than that has to create it:
+   * until then it is `ERR_MILLRACE_NOT_FOUND`.
+   */
   readonly owner?: number | undefined
 }
 

@@ -139,8 +139,8 @@ export class SharedMemory {
    * Opens what exists, or creates `size` bytes of zeroes; `owner` tells which. Of several processes that do so at once,
    * exactly one creates it. For processes that may start in any order, also after one of them was killed.
    *
-   * @throws MillraceError `GEOMETRY` (it exists with another size), otherwise as `open` and `create`, but for `NOT_FOUND`
-   *   and `EXISTS`
+   * @throws MillraceError `GEOMETRY` (it exists with another size), otherwise as `open` and `create`, but for `EXISTS`, and
+   *   `NOT_FOUND` only if another user is the `owner`
    */
   static openOrCreate(
     place: Place,
@@ -154,7 +154,9 @@ export class SharedMemory {
       try {
         return SharedMemory.open(place, opening).#withSize(bytes)
       } catch (error) {
-        if (!hasCode(error, 'ERR_MILLRACE_NOT_FOUND')) throw error
+        // What we create is ours, and would be in the way of the one that is waited for.
+        const ours = owner === undefined || owner === process.geteuid?.()
+        if (!ours || !hasCode(error, 'ERR_MILLRACE_NOT_FOUND')) throw error
       }
       try {
         return SharedMemory.create(place, bytes, creating)

@@ -130,7 +130,7 @@ export class Semaphore {
    * Opens what exists, whatever its value, or makes it with `initial` permits; `created` tells which. Of
    * several processes that do so at once, exactly one makes it.
    *
-   * @throws MillraceError as `open` and `create`, but for `EXISTS` and `NOT_FOUND`
+   * @throws MillraceError as `open` and `create`, but for `EXISTS`, and `NOT_FOUND` only if another user is the `owner`
    */
   static openOrCreate(name: string, initial: number, options?: SemaphoreOptions): Semaphore {
     return new Semaphore(name, initial, 'either', options)

@@ -124,6 +124,12 @@ TEST_CASE_FIXTURE(Events, "it goes with the last one, unless it is to be kept") 
   CHECK(open()->try_wait());
   CHECK(exists());
   CHECK(must(unlink_channel('e', name())));
+  {
+    auto first = open();
+    (void)must(Event::open(kept, soon()));  // who asks for it need not be the first, nor the last
+  }
+  CHECK(exists());
+  CHECK(must(unlink_channel('e', name())));
 }
 
 TEST_CASE_FIXTURE(Events, "auto: of processes that wait, every signal lets exactly one pass") {

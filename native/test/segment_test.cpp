@@ -290,6 +290,14 @@ TEST_CASE_FIXTURE(Door,
     CHECK(Segment::enter(trusting, Entry::attach_only, soon(), judge).error().code ==
           Code::not_found);  // accepted, but empty
   }
+  SUBCASE("ours, where another user's is waited for") {
+    SegmentSpec waiting = spec();
+    waiting.owner = ::geteuid() + 1;
+    CHECK(Segment::enter(waiting, Entry::attach_or_create, soon(), judge).error().code ==
+          Code::not_found);
+    CHECK_FALSE(os::open_object(object(), os::Access::read_only).ok());  // nothing is in its way
+    return;
+  }
 #if defined(__linux__)
   SUBCASE("a symbolic link") {
     REQUIRE(::symlink("/dev/null", os::object_path(object()).c_str()) == 0);

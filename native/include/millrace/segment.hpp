@@ -101,6 +101,8 @@ class Segment {
       Result<os::Descriptor> opened = segment.place_.open(os::Access::read_write);
       bool known = true;  // may be a stranger's
       if (!opened.ok() && opened.error().code == Code::not_found && entry != Entry::attach_only) {
+        // What we create is ours, and would be in the way of the one that is waited for.
+        if (spec.owner && *spec.owner != ::geteuid()) return not_found(segment.place_);
         opened = segment.place_.create(spec.mode);
         if (!opened.ok() && opened.error().code == Code::exists) continue;
         known = false;

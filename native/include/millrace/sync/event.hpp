@@ -53,7 +53,6 @@ class Event {
     if (!entered.ok()) return entered.error();
     self->manual_ = self->parties_.values()[layout::kEventReset] ==
                     static_cast<std::uint64_t>(layout::Reset::manual);
-    self->keep_ = spec.keep;
     MILLRACE_CRASH_POINT("event.open.seated");
     // Who sleeps must hear if we die after a set: let it look whom to watch.
     self->wake_all();
@@ -138,7 +137,7 @@ class Event {
   void close() noexcept {
     if (!parties_.open()) return;
     if (parties_.segment().intact()) end_wait();
-    parties_.leave([this] { return keep_ || parties_.segment().kept(); });
+    parties_.leave([this] { return parties_.segment().kept(); });
   }
   // Nothing of ours is ever half done.
   void abandon() noexcept { close(); }
@@ -251,7 +250,6 @@ class Event {
 
   Parties parties_{[this](std::uint32_t seat) { return repair(seat); }};
   bool manual_ = false;
-  bool keep_ = false;
   std::uint64_t mark_ = 0;  // generation at which the wait that began last did so
 };
 

@@ -96,6 +96,7 @@ class Parties {
       return done;
     }
     sleeper_ = Sleeper(lines + seat_);
+    if (spec.keep) segment_.set_flag(layout::kKeep, true);  // who created it may not have asked
     segment_.settle();
     return {};
   }

@@ -99,6 +99,8 @@ class Semaphore {
         continue;
       }
       if (opened.ok() || opened.error().code != Code::not_found) return opened;
+      // What we create is ours, and would be in the way of the one that is waited for.
+      if (spec.owner && *spec.owner != ::geteuid()) return opened;
       auto made = create(spec);
       if (made.ok() || made.error().code != Code::exists || round >= kRounds) return made;
     }

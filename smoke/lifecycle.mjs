@@ -28,7 +28,7 @@ const wanted = {
 const onLinux = ['mapsAreReleased', 'namelessSegment']
 const codes = { exitWhileWaiting: 3, uncaughtError: 1 }
 
-export const lifecycleTitle = `${Object.keys(wanted).length} stories of waiting, ending and letting go`
+export const lifecycleTitle = `${Object.keys(wanted).length + 1} stories of waiting, ending and letting go`
 
 /** @param {string[]} command that runs a module */
 export async function tellLifecycles(command, { cwd, env, seconds, except = [] }) {
@@ -44,5 +44,19 @@ export async function tellLifecycles(command, { cwd, env, seconds, except = [] }
     }
     if (behind.length > 0) faults.push(`${story}: left in shared memory: ${behind.join(', ')}`)
   }
+  faults.push(...(await tellOfFailure(command, { cwd, env, seconds })))
   if (faults.length > 0) throw new Error(faults.join('\n  '))
+}
+
+/** Who is ended by an exception is not taken for one that is done. What went wrong. */
+async function tellOfFailure(command, { cwd, env, seconds }) {
+  const name = newName()
+  const play = (story) => run([...command, 'lifecycle.mjs', story, name], { cwd, env, seconds })
+  const [fails, hears] = await Promise.all([play('failsAfterSending'), play('hearsOfFailure')])
+  const faults = leftBehind(name).map((object) => `failure: left in shared memory: ${object}`)
+  if (fails.code !== 1) faults.push(`failsAfterSending: ${describe(fails)}`)
+  if (hears.code !== 0 || hears.stdout.trim() !== 'message ERR_MILLRACE_PEER_FAILED') {
+    faults.push(`hearsOfFailure: ${describe(hears)}`)
+  }
+  return faults
 }

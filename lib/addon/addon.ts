@@ -46,6 +46,8 @@ export interface Addon {
   hold(alive: boolean): void
   /** Leaves all channels; because of a failure, if one is given. */
   closeAll(failure?: string): void
+  /** Should the environment end without `closeAll`, it is because of that. */
+  failAtEnd(failure: string): void
   unlinkChannel(letter: ChannelLetter, name: string): boolean
   unlinkMemory(name: string): boolean
   unlinkSemaphore(name: string): boolean

@@ -5,7 +5,7 @@ import { MillraceError, type ErrorCode } from '../errors.js'
 import type { Addon } from './addon.js'
 import { findAddon, load } from './binary.js'
 import { tellThatWeAreLeaving, tellThatWeLeft } from './leaving.js'
-import { runsOnNode } from './runtime.js'
+import { runsOnNode, runsOnV8 } from './runtime.js'
 import { wake } from './wake-ups.js'
 
 export const native = load(process.platform, process.arch, findAddon) as Addon
@@ -31,6 +31,13 @@ process.on('exit', (code) => {
   native.closeAll(failureOf(process.exitCode ?? code))
   tellThatWeLeft()
 })
+
+// Deno does not emit 'exit' when an exception ends the process; it only runs native clean-up hooks.
+if (runsOnV8 && !runsOnNode) {
+  process.on('uncaughtExceptionMonitor', () => {
+    native.failAtEnd('process ended by an uncaught exception')
+  })
+}
 
 /** Who ends with another exit code than 0 with a side still open has not come to the end of what it had to send. */
 function failureOf(code: unknown): string | undefined {

@@ -48,6 +48,11 @@ void close_all(const Napi::CallbackInfo& info) {
       .close_all(failed ? std::optional<std::string_view>(failure) : std::nullopt);
 }
 
+// failAtEnd(failure): the environment may end without a call of closeAll(); then because of that.
+void fail_at_end(const Napi::CallbackInfo& info) {
+  Environment::of(info.Env()).fail_at_end(text_of(info[0]));
+}
+
 Napi::Value answer(const Napi::CallbackInfo& info, const Result<bool>& result) {
   if (!result.ok()) {
     Environment::of(info.Env()).raise(result.error());
@@ -176,6 +181,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("hold", Napi::Function::New<hold>(env, "hold"));
   exports.Set("mendBells", Napi::Function::New<mend_bells>(env, "mendBells"));
   exports.Set("closeAll", Napi::Function::New<close_all>(env, "closeAll"));
+  exports.Set("failAtEnd", Napi::Function::New<fail_at_end>(env, "failAtEnd"));
   exports.Set("unlinkChannel", Napi::Function::New<unlink_channel_>(env, "unlinkChannel"));
   exports.Set("unlinkMemory", Napi::Function::New<unlink_memory>(env, "unlinkMemory"));
   exports.Set("unlinkSemaphore", Napi::Function::New<unlink_semaphore>(env, "unlinkSemaphore"));

@@ -15,7 +15,7 @@ Environment::Environment(Napi::Env env) : env_(env) {
       [](void* self) {
         auto* environment = static_cast<Environment*>(self);
         environment->ended_ = true;
-        environment->close_all(std::nullopt);
+        environment->close_all(environment->failure_at_end_);
       },
       this);
 }

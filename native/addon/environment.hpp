@@ -96,6 +96,8 @@ class Environment {
   void remove(Closable* channel) { channels_.erase(channel); }
   // Leaves all channels; with a `failure`, by fail_now().
   void close_all(std::optional<std::string_view> failure) noexcept;
+  // If the environment ends without close_all() having been called, that is why.
+  void fail_at_end(std::string why) { failure_at_end_ = std::move(why); }
 
  private:
   struct OwnBell {
@@ -127,6 +129,7 @@ class Environment {
   bool allow_uv_ = true;
   bool ended_ = false;
   bool held_ = false;
+  std::optional<std::string> failure_at_end_;
   std::uint64_t renewals_ = 0;
   std::unique_ptr<Watcher> watcher_;
   std::map<std::pair<bool, gid_t>, OwnBell> bells_;  // by {open to a group, which}

@@ -168,6 +168,7 @@ class FrameScene {
     (void)reader.side->lost();
     (void)reader.side->waiting_frames();
     (void)reader.side->writer();
+    insist(reader.side->writer_reason().size() <= 3 * layout::kReasonBytes, "a reason is short");
     (void)reader.side->excluded();
     (void)reader.side->wait_frame(0, 0);
     if (reader.side->park({input_.word(), 2})) reader.side->sleeper().unpark();

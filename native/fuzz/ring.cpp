@@ -130,6 +130,7 @@ class Story {
       (void)side->peer();
       (void)side->peer_left();
       (void)side->peer_pid();
+      insist(side->peer_reason().size() <= 3 * layout::kReasonBytes, "a reason is short");
     }
     if (producer_->side().open()) {
       (void)producer_->ring().room();

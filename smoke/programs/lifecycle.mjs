@@ -45,6 +45,17 @@ const stories = {
     await new Promise(soon)
     throw new Error('meant to be uncaught')
   },
+  // Told in two processes, of which either may start first.
+  async failsAfterSending() {
+    await SpscQueue.producer(name).push('message')
+    await new Promise(soon)
+    throw new Error('meant to be uncaught')
+  },
+  async hearsOfFailure() {
+    const consumer = SpscQueue.consumer(name)
+    const message = await consumer.pop({ timeout: 60_000 })
+    return `${message} ${await codeOf(consumer.pop({ timeout: 60_000 }))}`
+  },
   async timeout() {
     return await codeOf(SpscQueue.consumer(name).pop({ timeout: 20 }))
   },

@@ -119,6 +119,16 @@ test('with messages that nobody has read, the failure waits for the next consume
   t.is(reasonAt(consumer), 'why')
 })
 
+test('who begins fresh hears of no earlier failure', (t) => {
+  const name = uniqueName(t)
+  const producer = openProducer(t, name)
+  producer.tryPush('half')
+  producer.abort('why')
+  const consumer = openConsumer(t, name, { fresh: true })
+  t.is(consumer.peer, 'absent')
+  t.is(consumer.tryPop(), undefined)
+})
+
 test('a consumer that gives up: where the producer would learn that it closed', async (t) => {
   const { name, producer, consumer } = openPair(t, { capacity: onePage })
   while (producer.tryPush('x'.repeat(1000)));

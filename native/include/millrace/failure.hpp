@@ -90,7 +90,7 @@ struct ReasonPlace {
   std::span<std::atomic<std::uint64_t>> first;
   std::span<std::atomic<std::uint64_t>> rest;
 
-  void write(std::string_view reason) const noexcept {
+  [[gnu::noinline]] void write(std::string_view reason) const noexcept {
     const std::string_view text = detail::cut_text(reason, layout::kReasonBytes);
     std::array<std::uint64_t, kWords> words{};
     if (!text.empty()) std::memcpy(words.data(), text.data(), text.size());
@@ -100,7 +100,7 @@ struct ReasonPlace {
     }
   }
   // A copy, judged: whatever lies there becomes text that can be shown.
-  [[nodiscard]] std::string read() const {
+  [[nodiscard, gnu::noinline]] std::string read() const {
     std::array<std::uint64_t, kWords> words{};
     for (std::size_t i = 0; i < kWords; ++i)
       words[i] = at(i).load(std::memory_order_acquire);  // pairs with the release in write()
@@ -128,8 +128,9 @@ inline void say_failed(layout::RoleRecord& record, const ReasonPlace& place,
 }
 
 // As Segment::peer, and `failed` if who closed has said so.
-[[nodiscard]] inline Peer peer_or_failed(const Segment& segment, const layout::RoleRecord& record,
-                                         std::uint32_t role) noexcept {
+[[nodiscard, gnu::noinline]] inline Peer peer_or_failed(const Segment& segment,
+                                                        const layout::RoleRecord& record,
+                                                        std::uint32_t role) noexcept {
   // Bounded: a peer that keeps changing it cannot hold us.
   for (int look = 0; look < 64; ++look) {
     // acquire: pairs with the release in claim(). If this is the epoch of a later holder than the one who

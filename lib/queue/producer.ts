@@ -276,16 +276,8 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
       }
       if (end === from) return 0
     }
-    const { bytes } = ring
-    let at = ring.reserve(needed)
-    if (at < 0) throw this.fail(at)
-    for (let i = from; i < end; i++) {
-      const message = messages[i]!
-      bytes.set(message, at + recordHeaderBytes)
-      ring.putHeader(at, message.length)
-      at += recordBytes(message.length)
-    }
-    ring.publish(needed, end - from)
+    const outcome = ring.pushMany(messages, from, end, needed)
+    if (outcome < 0) throw this.fail(outcome)
     return end - from
   }
 

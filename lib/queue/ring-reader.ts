@@ -2,14 +2,7 @@
 
 import type { PlainBuffer } from '../base/view-constructor.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
-import {
-  carries,
-  peerSleeps,
-  peerSleepsNow,
-  plainStores,
-  publishAtomically,
-  recordBytes,
-} from './ring.js'
+import { carries, peerSleeps, plainStores, publishAtomically, recordBytes } from './ring.js'
 import {
   atMine,
   atPeers,
@@ -17,12 +10,14 @@ import {
   atReadPosition,
   atReceived,
   atWritePosition,
+  mostByWords,
   recordHeaderBytes,
   tooLarge,
+  toNeedsFence,
   wouldBlock,
   corrupt,
 } from './ring-layout.js'
-import { copyWords, WordMemory } from './word-copy.js'
+import { copyWords, isWorthWords, wordsOf } from './word-copy.js'
 
 type MakeBuffer = new (length: number) => PlainBuffer
 
@@ -46,7 +41,9 @@ export class RingReader {
   readonly #cursor: Int32Array
   readonly #native: NativeQueueConsumer
   readonly #capacity: number
-  readonly #memory = new WordMemory()
+  /** The target of the last pop, if it is worth that, and from its second pop on its words. */
+  #last: Uint8Array | undefined
+  #lastWords: BigInt64Array | undefined
 
   /** Throws `UNSUPPORTED_RUNTIME` where memory cannot be borrowed (Electron). */
   constructor(native: NativeQueueConsumer) {
@@ -65,52 +62,82 @@ export class RingReader {
     return this.#cursor[atMine]! & (this.#capacity - 1)
   }
 
-  /** Copies the next message to target[offset…] and returns its length; or `wouldBlock`, `tooLarge`, `corrupt`. */
   /** The next message as a Buffer of its own, or an outcome; `corrupt` is for the addon to judge again. */
   pop(): PlainBuffer | number {
     const mine = this.#cursor[atMine]!
     let left = (this.#cursor[atPeers]! - mine) | 0
-    const asked = left === 0
-    if (asked) {
+    if (left === 0) {
       left = this.available()
       if (left <= 0) return left === 0 ? wouldBlock : left
     }
-    const at = mine & (this.#capacity - 1)
+    const at = mine & ((this.#capacity - 1) | 0)
     const length = this.lengthAt(at, left)
     if (length < 0) return corrupt
-    const message = this.#fresh(at + recordHeaderBytes, length)
-    this.#taken(mine, recordBytes(length), asked)
+    const message = this.#fresh((at + recordHeaderBytes) | 0, length)
+    this.#taken(mine, recordBytes(length))
     return message
   }
 
+  /**
+   * Copies the next message to target[offset…] and returns its length; or `wouldBlock`, `tooLarge`, `corrupt`. All in one
+   * method, as RingWriter.push() is.
+   */
   popInto(target: Uint8Array, offset: number): number {
-    const mine = this.#cursor[atMine]!
-    let left = (this.#cursor[atPeers]! - mine) | 0
-    const asked = left === 0
-    if (asked) {
+    const cursor = this.#cursor
+    const mine = cursor[atMine]!
+    let left = (cursor[atPeers]! - mine) | 0
+    if (left === 0) {
       left = this.available()
       if (left <= 0) return left === 0 ? wouldBlock : left
     }
-    const at = mine & (this.#capacity - 1)
-    const length = this.lengthAt(at, left)
-    if (length < 0) return this.#native.popInto(target, offset) // which judges again
+    const at = mine & ((this.#capacity - 1) | 0)
+    // Read once and judged before use: the producer can change it at any time. Undefined, and so refused, when somebody
+    // has taken the buffer away (`transfer`).
+    const length = this.#words[at >> 2]!
+    if (!(length >= 0 && length <= ((left - recordHeaderBytes) | 0))) {
+      return this.#native.popInto(target, offset) // which judges again
+    }
     if (length > target.length - offset) return tooLarge
-    this.#copy(at + recordHeaderBytes, length, target, offset)
-    this.#taken(mine, recordBytes(length), asked)
+    const words = this.#lastWords
+    if (
+      target === this.#last &&
+      words !== undefined &&
+      length <= mostByWords &&
+      ((offset | length) & 7) === 0 &&
+      words.length >= ((offset + length) | 0) >> 3
+    ) {
+      copyWords(this.#longs, ((at + recordHeaderBytes) | 0) >> 3, words, offset >> 3, length >> 3)
+    } else {
+      this.#lay((at + recordHeaderBytes) | 0, length, target, offset)
+    }
+    const control = this.#control
+    const bytes = (length + recordHeaderBytes + 7) & ~7
+    const next = (mine + bytes) | 0
+    const before = control[atReceived]!
+    const received = (before + 1) | 0
+    if (((mine & ~next) | (before & ~received)) < 0) {
+      this.#native.release(bytes, 1)
+      return length
+    }
+    control[atReceived] = received
+    if (plainStores) {
+      control[atReadPosition] = next
+      cursor[atMine] = next
+      if ((control[atProducerParked]! | control[atProducerParked + toNeedsFence]!) !== 0) {
+        this.#native.wake()
+      }
+      return length
+    }
+    publishAtomically(control, atReadPosition, next)
+    cursor[atMine] = next
+    if (Atomics.load(control, atProducerParked) !== 0) this.#native.wake()
     return length
   }
 
-  /** Gives the room of one message back. `asked`: something was called since the wait line was looked at last. */
-  #taken(mine: number, bytes: number, asked: boolean): void {
-    if (!this.#store(mine, bytes, 1)) {
-      this.#native.release(bytes, 1)
-    } else if (
-      asked
-        ? peerSleepsNow(this.#control, atProducerParked)
-        : peerSleeps(this.#control, atProducerParked)
-    ) {
-      this.#native.wake()
-    }
+  /** Gives the room of one message back. */
+  #taken(mine: number, bytes: number): void {
+    if (!this.#store(mine, bytes, 1)) this.#native.release(bytes, 1)
+    else if (peerSleeps(this.#control, atProducerParked)) this.#native.wake()
   }
 
   /** A copy in memory of its own. */
@@ -165,23 +192,33 @@ export class RingReader {
     const received = (before + messages) | 0
     if (carries(mine, next) || carries(before, received)) return false
     control[atReceived] = received
-    // Here, not in a function: what is sent in nanoseconds is not to wait for one that may not be inlined.
     if (plainStores) control[atReadPosition] = next
     else publishAtomically(control, atReadPosition, next)
     this.#cursor[atMine] = next
     return true
   }
 
-  #copy(from: number, length: number, target: Uint8Array, offset: number): void {
+  /** Copies to a target that was not the last, or a message of an odd length. */
+  #lay(from: number, length: number, target: Uint8Array, offset: number): void {
     if (length === 0) return
-    const words = this.#memory.of(target, length)
-    const place = offset >> 3
+    if (target !== this.#last) {
+      this.#last = isWorthWords(target, length) ? target : undefined
+      this.#lastWords = undefined
+    } else {
+      this.#lastWords ??= wordsOf(target)
+    }
+    const words = this.#lastWords
     const whole = length >> 3
-    if ((offset & 7) !== 0 || place + whole > words.length) {
+    if (
+      words === undefined ||
+      (offset & 7) !== 0 ||
+      (offset >> 3) + whole > words.length ||
+      length > mostByWords
+    ) {
       target.set(new Uint8Array(this.buffer, from, length), offset)
       return
     }
-    copyWords(this.#longs, from >> 3, words, place, whole)
+    copyWords(this.#longs, from >> 3, words, offset >> 3, whole)
     for (let i = whole << 3; i < length; i++) target[offset + i] = this.#bytes[from + i]!
   }
 }

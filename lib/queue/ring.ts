@@ -13,11 +13,16 @@
 // keeps accesses to typed arrays in the order of the program. The peer's position is read by Atomics.load
 // (acquire).
 //
-// After a publish the peer's `parked` is read: `peerSleeps`. Atomics.load is a call that no optimisation
-// moves accesses across, and so the light fence of native/include/millrace/waiting.hpp, from when this process is
-// registered for it. An ordinary load will do
-// where something was called since the last one of the same word, so that V8 cannot take that for this. Where a
-// side cannot have the light fence, Atomics.store and Atomics.load, both sequentially consistent, are the full one.
+// After a publish the peer's `parked` is read, and whether it can have the light fence of
+// native/include/millrace/waiting.hpp. Until this process is registered for that fence, and where it cannot be had,
+// Atomics.store and Atomics.load, both sequentially consistent, are the full fence between publishing and looking. With it
+// two ordinary loads do:
+//   - the processor may let the loads overtake the store of the position: the sleeper's fence is there for that;
+//   - V8 keeps accesses to typed arrays in the order of the program, so the loads stay behind that store;
+//   - V8 must not take one look for the next, in a loop that publishes again and again. Between two looks at a word there
+//     always is a store through another base pointer (of the own position in the private cursor, after each publish),
+//     which may change that word for all that V8 knows. Whoever looks must have made such a store since the last look.
+// test/waiting/parked.test.ts has optimised loops of these functions, beside a thread that parks.
 
 import { native } from '../addon/native.js'
 import { runsOnV8 } from '../addon/runtime.js'
@@ -52,18 +57,11 @@ function askWhetherPlain(): void {
 
 /** Does a low half pass from the largest number to 0 between these two? */
 export function carries(from: number, to: number): boolean {
-  return from < 0 && to >= 0
+  return (from & ~to) < 0
 }
 
-/** Is a call due that wakes the peer, whose `parked` that is? After a publish. */
+/** Is a call due that wakes the peer, whose `parked` that is? After a publish; see above. */
 export function peerSleeps(control: Int32Array, parked: number): boolean {
-  return (
-    Atomics.load(control, parked) !== 0 || (plainStores && control[parked + toNeedsFence] !== 0)
-  )
-}
-
-/** The same, for whoever has called something since it last asked. */
-export function peerSleepsNow(control: Int32Array, parked: number): boolean {
   if (!plainStores) return Atomics.load(control, parked) !== 0
   return (control[parked]! | control[parked + toNeedsFence]!) !== 0
 }

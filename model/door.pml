@@ -6,7 +6,7 @@
  *   native/include/millrace/segment.hpp          Segment::enter (attach_or_create; of a name), lock_lifecycle, attach,
  *                                                claim, settle, resign, unlink
  *   native/include/millrace/unlink.hpp           unlink_channel
- *   native/include/millrace/queue.hpp            QueueSide::enter, take_role, leave
+ *   native/include/millrace/queue_side.hpp       QueueSide::enter, take_role, leave
  *   native/include/millrace/upkeep/inspection.hpp  Inspection::sweep (S1 to S6 of upkeep.hpp)
  *   native/include/millrace/os/linux/file_lock.hpp  try_exclusive, held_by_other, unlinked
  *

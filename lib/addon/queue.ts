@@ -17,7 +17,11 @@ export interface NativeQueueOptions {
 }
 
 export interface NativeQueueSide extends NativeWaiter {
-  readonly capacity: number
+  /**
+   * Bytes of the ring; 0: not decided yet, or closed. With `needed` it is decided from now on. Before that there are no
+   * `buffer` and `cursor`.
+   */
+  settle(needed: boolean): number
   /** Messages that opening with `fresh` has dropped. */
   readonly discarded: number
   readonly path: string

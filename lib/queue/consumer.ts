@@ -136,6 +136,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   drain(callback: (message: Uint8Array) => unknown, max?: number): number {
     checkDrain(callback, max)
     this.#assertNotDraining()
+    if (this.#nothingYet()) return 0
     const { buffer } = this.ringForSure()
     return this.#walk((at, length) => callback(new Uint8Array(buffer, at, length)), max)
   }
@@ -151,6 +152,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   ): number {
     checkDrain(callback, max)
     this.#assertNotDraining()
+    if (this.#nothingYet()) return 0
     const whole = (this.#whole ??= Buffer.from(this.ringForSure().buffer))
     return this.#walk((at, length) => callback(whole, at, length), max)
   }
@@ -303,15 +305,27 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
     return inspection('QueueConsumer', how, () => {
-      const facts = factsOf(this, ['name', 'capacity'], ['peer', 'peerPid'])
+      const facts = factsOf(this, this.isOpenEnded() ? ['name'] : ['name', 'capacity'], [
+        'peer',
+        'peerPid',
+      ])
       const nextLength = this.native.nextLength() // the property would close what is corrupt
       return nextLength >= Outcome.wouldBlock ? { ...facts, nextLength } : facts
     })
   }
 
+  /** @internal Nor before it is decided how large it is: by the producer, with its first message. */
+  protected override ringIfAny(): RingReader | undefined {
+    return this.isOpenEnded() ? undefined : super.ringIfAny()
+  }
+
   /** @internal */
   protected override openRing(): RingReader {
     return new RingReader(this.native)
+  }
+
+  #nothingYet(): boolean {
+    return this.ring === undefined && !this.closed && this.isOpenEnded()
   }
 
   /** Is something there? Also true of what is found to be corrupt, which the next call tells. */

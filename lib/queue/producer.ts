@@ -254,13 +254,14 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
 
   /** Lays messages down from index `from` on, as many as fit, and publishes them together. */
   #pushSome(messages: readonly Uint8Array[], from: number): number {
+    this.assertOpen()
+    const { maxMessage } = this
     let needed = 0
     for (let i = from; i < messages.length; i++) {
       const { length } = messages[i]!
-      if (length > this.maxMessage) throw this.fail(Outcome.tooLarge, length)
+      if (length > maxMessage) throw this.fail(Outcome.tooLarge, length)
       needed += recordBytes(length)
     }
-    this.assertOpen()
     if (needed === 0) return 0
     const ring = this.ringIfAny()
     if (ring === undefined) return this.#pushEach(messages, from)
@@ -284,7 +285,11 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
     return inspection('QueueProducer', how, () =>
-      factsOf(this, ['name', 'capacity'], ['peer', 'peerPid', 'freeBytes']),
+      factsOf(this, this.isOpenEnded() ? ['name'] : ['name', 'capacity'], [
+        'peer',
+        'peerPid',
+        'freeBytes',
+      ]),
     )
   }
 

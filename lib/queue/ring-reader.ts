@@ -47,6 +47,7 @@ export class RingReader {
 
   /** Throws `UNSUPPORTED_RUNTIME` where memory cannot be borrowed (Electron). */
   constructor(native: NativeQueueConsumer) {
+    this.#capacity = native.settle(true) // there is no ring before that is decided
     this.buffer = native.buffer()
     this.#bytes = new Uint8Array(this.buffer)
     this.#words = new Int32Array(this.buffer)
@@ -54,7 +55,6 @@ export class RingReader {
     this.#control = new Int32Array(native.control())
     this.#cursor = new Int32Array(native.cursor())
     this.#native = native
-    this.#capacity = native.capacity
   }
 
   /** Where the next record is, or will be. */

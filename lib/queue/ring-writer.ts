@@ -37,6 +37,7 @@ export class RingWriter {
 
   /** Throws `UNSUPPORTED_RUNTIME` where memory cannot be borrowed (Electron). */
   constructor(native: NativeQueueProducer) {
+    this.#capacity = native.settle(true) // there is no ring before that is decided
     const buffer = native.buffer()
     this.bytes = new Uint8Array(buffer)
     this.#words = new Int32Array(buffer)
@@ -44,7 +45,6 @@ export class RingWriter {
     this.#control = new Int32Array(native.control())
     this.#cursor = new Int32Array(native.cursor())
     this.#native = native
-    this.#capacity = native.capacity
   }
 
   /**

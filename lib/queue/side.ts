@@ -12,14 +12,12 @@ export abstract class QueueSide<
   Native extends NativeQueueSide,
   Ring extends object,
 > extends PeerHandle<Native> {
-  /** Bytes of the ring. */
-  readonly capacity: number
-  /** Longest message in bytes: the capacity less 8. */
-  readonly maxMessage: number
   /** Messages of earlier sessions that opening with `fresh` has dropped; without it 0. */
   readonly discarded: number
   /** @internal The ring, once it was used in JavaScript; not any more after closing. */
   protected ring: Ring | undefined
+  /** 0 as long as it is not decided, or not known that it is. */
+  #capacity: number
   #discard = false
   /** Set by `abort()`: why. */
   #failure: string | undefined
@@ -28,9 +26,26 @@ export abstract class QueueSide<
   /** @internal */
   protected constructor(name: string, role: string, native: Native, tuning: Tuning) {
     super(name, `the ${role} of queue '${name}'`, native, tuning)
-    this.capacity = native.capacity
-    this.maxMessage = native.capacity - recordHeaderBytes
+    this.#capacity = native.settle(false)
     this.discarded = native.discarded
+  }
+
+  /**
+   * Bytes of the ring. If neither side has said how many, and nothing was sent, that is open: who asks decides it, for the
+   * default. 0 if this side was closed before.
+   */
+  get capacity(): number {
+    return (this.#capacity ||= this.native.settle(true))
+  }
+
+  /** Longest message in bytes: the capacity less 8. Decides the capacity like that. */
+  get maxMessage(): number {
+    return Math.max(this.capacity - recordHeaderBytes, 0)
+  }
+
+  /** @internal Is the capacity open as yet? Then nothing was sent. */
+  protected isOpenEnded(): boolean {
+    return (this.#capacity ||= this.native.settle(false)) === 0
   }
 
   /** Resolves as soon as somebody has the other side. Rejects `ABORTED`, `TIMEOUT`, `CLOSED`. */

@@ -25,8 +25,9 @@ import { checkPlace, nameOf, type Place } from '../place/place.js'
 export interface QueueOptions extends AccessOptions, SchemaOptions, TuningOptions {
   /**
    * Bytes of the ring, rounded up to a power of two (and a page); each message takes 8 bytes more than
-   * its length, rounded up to 8. Left out: whatever the queue has, or 256 KiB for a new one. Given: an
-   * existing queue must have the same, or `ERR_MILLRACE_GEOMETRY`.
+   * its length, rounded up to 8. Left out: what the queue has, or what the other side says before anything is sent; else
+   * 256 KiB. Given: a queue for which another was given, or in which something was sent, must have the same, or
+   * `ERR_MILLRACE_GEOMETRY`.
    */
   readonly capacity?: number | undefined
   /**

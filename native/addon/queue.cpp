@@ -60,6 +60,17 @@ class QueueObject : public WaitingObject<Object, Side> {
     }
     return cursor_.Value();
   }
+  // settle(needed) -> bytes of the ring; 0 if that is not decided yet, or the side is closed. With `needed` it is
+  // decided from now on. Throws if the ring cannot be mapped.
+  Napi::Value settle(const Arguments<1>& given) {
+    const Napi::Env env = this->Env();
+    if (this->core() == nullptr) return Napi::Number::New(env, 0);
+    if (auto settled = this->core()->settle(truth(given.env, given[0])); !settled.ok()) {
+      this->environment().raise(settled.error());
+      return env.Undefined();
+    }
+    return Napi::Number::New(env, static_cast<double>(this->core()->side().capacity()));
+  }
   // wake(): after a publish or release that JavaScript has done
   void wake() {
     if (this->core() != nullptr) this->core()->side().wake_peer();
@@ -82,6 +93,7 @@ class QueueObject : public WaitingObject<Object, Side> {
     Base::add_common(methods);
     Base::add_peer(methods);
     methods.push_back(Base::template method<&Object::peer_reason>("peerReason"));
+    methods.push_back(Base::template method<&Object::settle>("settle"));
     methods.push_back(Base::template method<&Object::control>("control"));
     methods.push_back(Base::template method<&Object::cursor>("cursor"));
     methods.push_back(Base::template method<&Object::wake>("wake"));
@@ -101,7 +113,6 @@ class QueueObject : public WaitingObject<Object, Side> {
       return Side::open(spec, soon());
     });
     if (!opened) return;
-    this->tell("capacity", static_cast<double>(this->core()->side().capacity()));
     this->tell("discarded", static_cast<double>(this->core()->side().discarded()));
   }
 
@@ -150,14 +161,14 @@ class ProducerObject final : public QueueObject<ProducerObject, QueueProducer> {
   // room() -> free bytes, headers included; or kCorrupt, kClosed
   double room() {
     if (core() == nullptr) return kClosed;
-    const std::uint64_t bytes = core()->ring().room();
-    return core()->ring().corrupt() ? double{kCorrupt} : static_cast<double>(bytes);
+    const std::uint64_t bytes = core()->room();
+    return core()->corrupt() ? double{kCorrupt} : static_cast<double>(bytes);
   }
   // drained() -> 1 if the consumer has released everything, else 0; or kCorrupt, kClosed
   std::int32_t drained() {
     if (core() == nullptr) return kClosed;
-    if (core()->ring().drained()) return 1;
-    return core()->ring().corrupt() ? kCorrupt : 0;
+    if (core()->drained()) return 1;
+    return core()->corrupt() ? kCorrupt : 0;
   }
   // wait(recordBytes, spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
   bool wait(const Arguments<3>& given) {
@@ -203,8 +214,8 @@ class ConsumerObject final : public QueueObject<ConsumerObject, QueueConsumer> {
   // available() -> bytes of records ready to be read in place, or kCorrupt, kClosed
   double available() {
     if (core() == nullptr) return kClosed;
-    const std::uint64_t bytes = core()->ring().available();
-    return core()->ring().corrupt() ? double{kCorrupt} : static_cast<double>(bytes);
+    const std::uint64_t bytes = core()->available();
+    return core()->corrupt() ? double{kCorrupt} : static_cast<double>(bytes);
   }
   // release(recordBytes, messages) -> 0, kClosed or kInvalid
   std::int32_t release(const Arguments<2>& given) {

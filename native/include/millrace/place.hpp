@@ -221,6 +221,22 @@ class Place {
     // From here on it cannot change; whoever handed it over may have changed it until now.
     return fits_sealed(fd, bytes);
   }
+  // Can it be made larger while it is in use?
+  [[nodiscard]] bool can_grow() const noexcept {
+    return is_name() ? os::kObjectsCanGrow : !is_nameless();
+  }
+  // On failure it is as large as before.
+  [[nodiscard]] Result<void> grow(int fd, std::uint64_t bytes) const {
+    auto before = os::inspect_object(fd, path());
+    if (!before.ok()) return before.error();
+    if (before.value().size >= bytes) return {};
+    auto grown = os::grow_object(fd, bytes, path());
+    if (!grown.ok()) {
+      (void)os::retry_eintr(
+          [&] { return ::ftruncate(fd, static_cast<off_t>(before.value().size)); });
+    }
+    return grown;
+  }
   // Makes the mode of a new segment what was asked for, whatever the umask.
   [[nodiscard]] Result<void> set_mode(int fd, mode_t mode) const {
     if (is_name()) return os::set_object_mode(fd, mode, path());

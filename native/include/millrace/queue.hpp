@@ -2,338 +2,17 @@
 // Either side may come first and may be replaced; each side is used by one thread at a time.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
 #include <string_view>
-#include <utility>
 
-#include "crash_point.hpp"
-#include "failure.hpp"
 #include "layout/queue.hpp"
-#include "segment.hpp"
+#include "queue_side.hpp"
+#include "result.hpp"
 #include "spsc_ring.hpp"
 #include "waiting.hpp"
 
 namespace millrace {
-
-inline constexpr std::uint64_t kDefaultQueueCapacity = std::uint64_t{256} * 1024;
-
-struct QueueSpec {
-  Place place;
-  os::MemoryOptions memory;
-  std::uint64_t capacity = 0;  // bytes; 0: what is there, or the default for a new queue
-  mode_t mode = 0600;
-  std::optional<uid_t> owner;
-  bool keep = false;
-  // Begin with nothing that earlier sessions left. A producer drops what is unread; busy if a consumer is on it.
-  // A consumer drops what no living producer has sent; busy if its producer has had another consumer.
-  bool fresh = false;
-  std::uint64_t schema = 0;    // fingerprint of what the messages are; 0: not said
-  std::uint64_t doorbell = 0;  // where this side can be woken; 0: it only ever blocks or polls
-};
-
-namespace detail {
-
-// The page-aligned power of two that holds `asked` bytes.
-inline Result<std::uint64_t> queue_capacity(std::uint64_t asked) {
-  if (asked > layout::kMaxQueueCapacity) {
-    return make_error(Code::invalid_argument,
-                      "capacity " + std::to_string(asked) + " is more than the " +
-                          std::to_string(layout::kMaxQueueCapacity) + " bytes a queue can have");
-  }
-  return std::bit_ceil(std::max<std::uint64_t>(asked, os::page_size()));
-}
-
-inline Error impossible(const std::string& name) {
-  return make_error(
-      Code::corrupt,
-      "queue '" + name + "' holds impossible positions; close both sides " + "and open them again");
-}
-
-// What both sides of a queue share: the segment, and how to enter and leave it.
-class QueueSide {
- public:
-  QueueSide(layout::QueueRole mine, const char* title) noexcept : mine_(mine), title_(title) {}
-  QueueSide(const QueueSide&) = delete;
-  QueueSide& operator=(const QueueSide&) = delete;
-  ~QueueSide() { leave(false, false); }
-
-  Result<void> enter(const QueueSpec& spec, const os::Deadline& deadline) {
-    auto capacity = queue_capacity(spec.capacity == 0 ? kDefaultQueueCapacity : spec.capacity);
-    if (!capacity.ok()) return capacity.error();
-    const std::uint64_t page = os::page_size();
-    const std::uint64_t control_offset = page;
-    const std::uint64_t data_offset =
-        control_offset + os::round_up(sizeof(layout::RingControl), page);
-
-    SegmentSpec segment;
-    segment.kind = layout::Kind::queue;
-    segment.letter = 'q';
-    segment.place = spec.place;
-    segment.memory = spec.memory;
-    segment.mode = spec.mode;
-    segment.owner = spec.owner;
-    segment.keep = spec.keep;
-    segment.schema = spec.schema;
-    segment.geometry.total_bytes = data_offset + capacity.value();
-    segment.geometry.values[layout::kQueueCapacity] = capacity.value();
-    segment.geometry.values[layout::kQueueControlOffset] = control_offset;
-    segment.geometry.values[layout::kQueueDataOffset] = data_offset;
-    segment.bury = [](const Segment& stale) {
-      const auto* roles = stale.at<layout::RoleRecord>(layout::kRolesOffset);
-      stale.bury(roles[layout::kProducerRole]);
-      stale.bury(roles[layout::kConsumerRole]);
-    };
-
-    const bool exact = spec.capacity != 0;
-    auto entered = Segment::enter(
-        segment, Entry::attach_or_create, deadline,
-        [&](const layout::Geometry& found) -> Result<std::uint64_t> {
-          const std::uint64_t bytes = found.values[layout::kQueueCapacity];
-          if (exact && bytes != capacity.value()) {
-            return make_error(Code::geometry,
-                              "queue '" + spec.place.title() + "' exists with capacity " +
-                                  std::to_string(bytes) + ", not " +
-                                  std::to_string(capacity.value()) +
-                                  "; open both sides with the same capacity, or unlink it first");
-          }
-          if (!std::has_single_bit(bytes) || bytes % page != 0 ||
-              bytes > layout::kMaxQueueCapacity ||
-              found.values[layout::kQueueControlOffset] != control_offset ||
-              found.values[layout::kQueueDataOffset] != data_offset ||
-              found.total_bytes != data_offset + bytes) {
-            return make_error(Code::corrupt, "queue '" + spec.place.title() +
-                                                 "' has an impossible geometry; remove it");
-          }
-          return data_offset;
-        });
-    if (!entered.ok()) return entered.error();
-    segment_ = entered.take();
-    auto done = take_role(spec, data_offset);
-    if (!done.ok()) {
-      if (segment_.created()) segment_.unlink();
-      segment_ = Segment();
-      return done;
-    }
-    segment_.settle();
-    entered_ = true;
-    MILLRACE_CRASH_POINT("queue.enter.settled");
-    // The peer may be asleep since before we came: let it look, so that it learns whom to watch.
-    wake_peer();
-    return {};
-  }
-
-  // Resigns, wakes the peer, and removes the name if nobody is left and nothing unread (or `discard`). A
-  // `corrupt` queue loses its name at once, whoever is on it: nobody else is to come to it. With a `failure`
-  // the peer learns that we failed, and why.
-  void leave(bool discard, bool corrupt,
-             std::optional<std::string_view> failure = std::nullopt) noexcept {
-    if (!entered_) return;
-    entered_ = false;
-    if (!segment_.intact()) {
-      data_.reset();
-      segment_.forsake();
-      return;
-    }
-    sleeper_.unpark();
-    const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
-    if (failure) say_failed(record(mine_), reason_place(mine_), *failure);
-    segment_.resign(record(mine_), mine_);
-    MILLRACE_CRASH_POINT("queue.leave.resigned");
-    wake_peer();
-    MILLRACE_CRASH_POINT("queue.leave.woken");
-    if (locked && segment_.anyone_else()) {
-      if (corrupt) segment_.unlink();
-    } else if (locked) {
-      segment_.bury(record(other()));
-      const bool unread = control_->producer.write_position.load(std::memory_order_relaxed) !=
-                          control_->consumer.read_position.load(std::memory_order_relaxed);
-      if (unread && !discard && !corrupt) {
-        segment_.set_flag(layout::kLingering, true);
-        MILLRACE_CRASH_POINT("queue.leave.lingers");
-      } else {
-        // For a file, which stays; nobody else is on it.
-        control_->consumer.read_position.store(
-            control_->producer.write_position.load(std::memory_order_relaxed),
-            std::memory_order_relaxed);
-        segment_.unlink();
-      }
-    }
-    data_.reset();
-    segment_ = Segment();  // closes the descriptor: that ends the lifecycle lock, too
-  }
-
-  [[nodiscard]] bool open() const noexcept { return entered_; }
-  [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
-  [[nodiscard]] const os::MappingPtr& data() const noexcept { return data_; }
-  [[nodiscard]] std::uint64_t capacity() const noexcept { return capacity_; }
-  // Messages that opening with `fresh` has dropped.
-  [[nodiscard]] std::uint64_t discarded() const noexcept { return discarded_; }
-  [[nodiscard]] layout::RingControl* control() const noexcept { return control_; }
-  [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
-  void wake_peer() {
-    if (!peer_waker_.peer_sleeps()) [[likely]]
-      return;
-    peer_waker_.wake(ringer_ != nullptr ? *ringer_ : own_ringer_, segment_.trust());
-  }
-  // Whoever has a ringer for many channels (an event loop) lends it.
-  void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
-
-  [[nodiscard]] layout::RoleRecord& record(layout::QueueRole role) const noexcept {
-    return segment_.at<layout::RoleRecord>(layout::kRolesOffset)[role];
-  }
-  [[nodiscard]] Peer peer() const noexcept {
-    return peer_or_failed(segment_, record(other()), other());
-  }
-  // Why, when peer() says that it failed.
-  [[nodiscard]] std::string peer_reason() const {
-    return reason_of(record(other()), reason_place(other()));
-  }
-  // Is the peer as it was when this was asked last, and we still on our way to be woken? For who sleeps and
-  // looks from time to time whether it was forgotten: most were not, and need no more than this.
-  [[nodiscard]] bool still() noexcept {
-    if (!segment_.intact()) return false;
-    const layout::RoleRecord& theirs = record(other());
-    const PeerSnapshot now{peer(), theirs.epoch.load(std::memory_order_relaxed), peer_doorbell(),
-                           mine_ == layout::kProducerRole
-                               ? control_->consumer.read_position.load(std::memory_order_relaxed)
-                               : control_->producer.write_position.load(std::memory_order_relaxed)};
-    return std::exchange(seen_, now) == now && sleeper_.parked();
-  }
-  // Without a system call: has the peer left by itself? Has it not, and was it here at all?
-  [[nodiscard]] bool peer_left() const noexcept { return peer_is(layout::RoleState::closed); }
-  [[nodiscard]] bool peer_attached() const noexcept { return peer_is(layout::RoleState::attached); }
-  [[nodiscard]] std::uint64_t peer_doorbell() const noexcept {
-    return record(other()).doorbell.load(std::memory_order_relaxed);
-  }
-  // For a side that learns only from the segment which doorbell suits it.
-  void announce_doorbell(std::uint64_t doorbell) const noexcept {
-    record(mine_).doorbell.store(doorbell, std::memory_order_relaxed);
-  }
-  [[nodiscard]] std::uint32_t peer_pid() const noexcept {
-    return record(other()).pid.load(std::memory_order_relaxed);
-  }
-
- private:
-  // All that a sleeper can wait for.
-  struct PeerSnapshot {
-    Peer peer = Peer::absent;
-    std::uint32_t epoch = 0;
-    std::uint64_t doorbell = 0;
-    std::uint64_t position = 0;
-    bool operator==(const PeerSnapshot&) const = default;
-  };
-
-  [[nodiscard]] layout::QueueRole other() const noexcept {
-    return mine_ == layout::kProducerRole ? layout::kConsumerRole : layout::kProducerRole;
-  }
-
-  [[nodiscard]] ReasonPlace reason_place(layout::QueueRole role) const noexcept {
-    return {segment_.at<layout::QueueReason>(layout::kQueueReasonsOffset)[role].words, {}};
-  }
-
-  [[nodiscard]] bool peer_is(layout::RoleState state) const noexcept {
-    return record(other()).state.load(std::memory_order_acquire) ==
-           static_cast<std::uint32_t>(state);
-  }
-
-  Result<void> take_role(const QueueSpec& spec, std::uint64_t data_offset) {
-    capacity_ = segment_.geometry().values[layout::kQueueCapacity];
-    auto mapped = segment_.map_mirror(data_offset, capacity_);
-    if (!mapped.ok()) return mapped.error();
-    control_ =
-        segment_.at<layout::RingControl>(segment_.geometry().values[layout::kQueueControlOffset]);
-    auto leftover = spec.fresh ? left_by_others() : Result<std::uint64_t>(0);
-    if (!leftover.ok()) return leftover.error();
-    auto claimed = segment_.claim(record(mine_), mine_, spec.doorbell, title_);
-    if (!claimed.ok()) return claimed;
-    data_ = mapped.take();
-    MILLRACE_CRASH_POINT("queue.enter.claimed");
-    if (leftover.value() > 0) drop(leftover.value());
-    // Its leaving or its death is no news to who begins anew.
-    if (spec.fresh && !segment_.role_held(other())) segment_.vacate(record(other()));
-    if (mine_ == layout::kProducerRole) begin_session();
-    segment_.set_flag(layout::kLingering, false);
-    if (spec.keep)
-      segment_.set_flag(layout::kKeep, true);  // the other side may not have asked for it
-    const bool producer = mine_ == layout::kProducerRole;
-    sleeper_ = Sleeper(producer ? &control_->producer_wait : &control_->consumer_wait);
-    peer_waker_ = Waker(producer ? &control_->consumer_wait : &control_->producer_wait);
-    return {};
-  }
-
-  // Bytes of records that whoever wants a fresh queue has to drop; an error if that is not for us to do. Under the
-  // lifecycle lock, and before the role is claimed: who is refused was never there. If somebody has our role,
-  // claim() says so.
-  Result<std::uint64_t> left_by_others() const {
-    if (segment_.role_held(mine_)) return 0;
-    // acquire: pairs with the release in RingProducer::publish; whole records are there.
-    const std::uint64_t written = control_->producer.write_position.load(std::memory_order_acquire);
-    const std::uint64_t read = control_->consumer.read_position.load(std::memory_order_relaxed);
-    const std::uint64_t unread = written - read;
-    if (unread > capacity_ || unread % layout::kRecordAlign != 0) return impossible(name());
-    if (!segment_.role_held(other())) return unread;
-    if (mine_ == layout::kProducerRole) {
-      if (unread == 0) return 0;
-      return make_error(Code::busy,
-                        "queue '" + name() + "' holds " + std::to_string(unread) +
-                            " unread bytes of an earlier producer, and its consumer (process " +
-                            std::to_string(peer_pid()) +
-                            ") is reading them; try again when that has read them or has ended, "
-                            "or open without fresh");
-    }
-    const auto& line = control_->producer;
-    const bool said = line.session_epoch.load(std::memory_order_relaxed) ==
-                      record(other()).epoch.load(std::memory_order_relaxed);
-    const std::uint64_t leftover = line.session_begin.load(std::memory_order_relaxed) - read;
-    if (said && leftover <= unread && leftover % layout::kRecordAlign == 0) return leftover;
-    return make_error(
-        Code::busy,
-        "the producer of queue '" + name() + "' (process " + std::to_string(peer_pid()) +
-            ") has sent messages to an earlier consumer, and a fresh one would get the rest; "
-            "try again when it has ended, or open without fresh");
-  }
-  // Only the consumer, or the producer while there is none; under the lifecycle lock.
-  void drop(std::uint64_t bytes) noexcept {
-    auto& line = control_->consumer;
-    const std::uint64_t from = line.read_position.load(std::memory_order_relaxed);
-    discarded_ = count_messages(data_->data(), capacity_, from, bytes);
-    line.messages.store(line.messages.load(std::memory_order_relaxed) + discarded_,
-                        std::memory_order_relaxed);
-    MILLRACE_CRASH_POINT("queue.fresh.counted");
-    // release: pairs with the acquire in RingProducer::refresh, like every step of a consumer.
-    line.read_position.store(from + bytes, std::memory_order_release);
-    MILLRACE_CRASH_POINT("queue.fresh.dropped");
-  }
-  // What is unread now is none of ours: so a fresh consumer can tell.
-  void begin_session() noexcept {
-    auto& line = control_->producer;
-    line.session_begin.store(line.write_position.load(std::memory_order_relaxed),
-                             std::memory_order_relaxed);
-    line.session_epoch.store(record(mine_).epoch.load(std::memory_order_relaxed),
-                             std::memory_order_relaxed);
-  }
-  [[nodiscard]] const std::string& name() const noexcept { return segment_.name(); }
-
-  layout::QueueRole mine_;
-  const char* title_;
-  bool entered_ = false;
-  Segment segment_;
-  os::MappingPtr data_;
-  layout::RingControl* control_ = nullptr;
-  std::uint64_t capacity_ = 0;
-  std::uint64_t discarded_ = 0;
-  Sleeper sleeper_;
-  PeerSnapshot seen_;
-  Waker peer_waker_;
-  os::BellRinger* ringer_ = nullptr;
-  os::BellRinger own_ringer_;
-};
-
-}  // namespace detail
 
 class QueueProducer {
  public:
@@ -341,8 +20,7 @@ class QueueProducer {
                                                      const os::Deadline& deadline) {
     std::unique_ptr<QueueProducer> self(new QueueProducer);
     if (auto entered = self->side_.enter(spec, deadline); !entered.ok()) return entered.error();
-    self->ring_ =
-        RingProducer(self->side_.control(), self->side_.data()->data(), self->side_.capacity());
+    self->take_ring();
     if (self->ring_.corrupt()) return detail::impossible(spec.place.title());
     return self;
   }
@@ -352,10 +30,24 @@ class QueueProducer {
 
   [[nodiscard]] RingStatus try_push(const void* payload, std::uint32_t length) {
     const RingStatus status = ring_.push(payload, length);
-    if (status == RingStatus::ok) side_.wake_peer();
-    return status;
+    if (status == RingStatus::ok) [[likely]] {
+      side_.wake_peer();
+      return status;
+    }
+    return became_settled() ? try_push(payload, length) : status;
   }
-  [[nodiscard]] std::byte* reserve(std::uint32_t length) noexcept { return ring_.reserve(length); }
+  [[nodiscard]] std::byte* reserve(std::uint32_t length) {
+    std::byte* room = ring_.reserve(length);
+    if (room != nullptr) [[likely]]
+      return room;
+    return became_settled() ? ring_.reserve(length) : nullptr;
+  }
+  // Free bytes of the ring, without deciding how large it is.
+  [[nodiscard]] std::uint64_t room() noexcept {
+    return side_.capacity() != 0 ? ring_.room() : side_.expected_capacity();
+  }
+  // Has the consumer released everything?
+  [[nodiscard]] bool drained() noexcept { return ring_.drained(); }
   void commit(std::uint32_t length) {
     ring_.commit(length);
     side_.wake_peer();
@@ -383,15 +75,35 @@ class QueueProducer {
     return false;
   }
 
-  [[nodiscard]] RingProducer& ring() noexcept { return ring_; }
+  // Is it decided how large the ring is? With `needed` it is from now on. An error if it cannot be mapped, or that was
+  // decided by somebody hostile.
+  Result<bool> settle(bool needed) {
+    if (side_.capacity() != 0) return true;
+    auto settled = side_.settle(needed);
+    if (settled.ok() && settled.value()) take_ring();
+    return settled;
+  }
+  // Settled, if that is possible; else it has no room.
+  [[nodiscard]] RingProducer& ring() {
+    (void)settle(true);
+    return ring_;
+  }
+  // Has the peer written nonsense? To a ring of which nothing is known, everything is impossible.
+  [[nodiscard]] bool corrupt() const noexcept { return side_.capacity() != 0 && ring_.corrupt(); }
   [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
-  void close(bool discard) noexcept { side_.leave(discard, ring_.corrupt()); }
+  void close(bool discard) noexcept { side_.leave(discard, corrupt()); }
   // As close(false), but after what is published the consumer's waits end with peer_failed and the reason:
   // UTF-8, of which the first 200 bytes are kept.
-  void abort(std::string_view reason) noexcept { side_.leave(false, ring_.corrupt(), reason); }
+  void abort(std::string_view reason) noexcept { side_.leave(false, corrupt(), reason); }
 
  private:
   QueueProducer() = default;
+  [[nodiscard]] bool became_settled() { return side_.capacity() == 0 && settle(true).ok(); }
+  void take_ring() noexcept {
+    const auto& data = side_.data();
+    ring_ = RingProducer(side_.control(), data ? data->data() : nullptr, side_.capacity());
+  }
+
   RingProducer ring_;
   detail::QueueSide side_{layout::kProducerRole, "producer"};
 };
@@ -402,8 +114,7 @@ class QueueConsumer {
                                                      const os::Deadline& deadline) {
     std::unique_ptr<QueueConsumer> self(new QueueConsumer);
     if (auto entered = self->side_.enter(spec, deadline); !entered.ok()) return entered.error();
-    self->ring_ =
-        RingConsumer(self->side_.control(), self->side_.data()->data(), self->side_.capacity());
+    self->take_ring();
     if (self->ring_.corrupt()) return detail::impossible(spec.place.title());
     return self;
   }
@@ -412,7 +123,17 @@ class QueueConsumer {
   ~QueueConsumer() { close(false); }
 
   // The oldest message, in place until release().
-  [[nodiscard]] Message peek() noexcept { return ring_.peek(); }
+  [[nodiscard]] Message peek() {
+    const Message message = ring_.peek();
+    if (message.status == RingStatus::ok) [[likely]]
+      return message;
+    return became_settled() ? ring_.peek() : message;
+  }
+  // Bytes of whole records that are there. Asks the producer.
+  [[nodiscard]] std::uint64_t available() {
+    if (side_.capacity() == 0 && !became_settled()) return 0;
+    return ring_.available();
+  }
   void release(const Message& message) {
     ring_.release(message);
     side_.wake_peer();
@@ -437,15 +158,39 @@ class QueueConsumer {
     return false;
   }
 
-  [[nodiscard]] RingConsumer& ring() noexcept { return ring_; }
+  // Is it decided how large the ring is? With `needed` it is from now on. An error if it cannot be mapped, or that was
+  // decided by somebody hostile.
+  Result<bool> settle(bool needed) {
+    if (side_.capacity() != 0) return true;
+    auto settled = side_.settle(needed);
+    if (settled.ok() && settled.value()) take_ring();
+    return settled;
+  }
+  // Settled, if that is possible; else nothing is in it.
+  [[nodiscard]] RingConsumer& ring() {
+    (void)settle(true);
+    return ring_;
+  }
+  // Has the peer written nonsense? To a ring of which nothing is known, everything is impossible.
+  [[nodiscard]] bool corrupt() const noexcept { return side_.capacity() != 0 && ring_.corrupt(); }
   [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
-  void close(bool discard) noexcept { side_.leave(discard, ring_.corrupt()); }
+  void close(bool discard) noexcept { side_.leave(discard, corrupt()); }
   // As close(false), but a producer that waits for room, or for its messages to be read, gets peer_failed and
   // the reason: UTF-8, of which the first 200 bytes are kept.
-  void abort(std::string_view reason) noexcept { side_.leave(false, ring_.corrupt(), reason); }
+  void abort(std::string_view reason) noexcept { side_.leave(false, corrupt(), reason); }
 
  private:
   QueueConsumer() = default;
+  [[nodiscard]] bool became_settled() {
+    if (side_.capacity() != 0) return false;
+    const auto settled = settle(false);
+    return settled.ok() && settled.value();
+  }
+  void take_ring() noexcept {
+    const auto& data = side_.data();
+    ring_ = RingConsumer(side_.control(), data ? data->data() : nullptr, side_.capacity());
+  }
+
   RingConsumer ring_;
   detail::QueueSide side_{layout::kConsumerRole, "consumer"};
 };

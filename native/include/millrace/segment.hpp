@@ -310,6 +310,17 @@ class Segment {
     auto facts = os::inspect_object(fd_.get(), {});
     return facts.ok() && facts.value().size >= geometry_.total_bytes;
   }
+  // For intact(): so much of it has to be there.
+  void needs(std::uint64_t bytes) noexcept { geometry_.total_bytes = bytes; }
+  // Changes the size of one that has kOpenCapacity, under the lifecycle lock. What anybody uses is never cut off.
+  [[nodiscard]] Result<void> grow(std::uint64_t bytes) const {
+    return place_.grow(fd_.get(), bytes);
+  }
+  void trim(std::uint64_t bytes) const noexcept {
+    auto facts = os::inspect_object(fd_.get(), {});
+    if (!facts.ok() || facts.value().size <= bytes) return;
+    (void)os::retry_eintr([&] { return ::ftruncate(fd_.get(), static_cast<off_t>(bytes)); });
+  }
   [[nodiscard]] Error shortened() const { return corrupt("was shortened while it was open"); }
   // Leaves what is not intact without touching it. Its name goes with the last one on it.
   void forsake() noexcept {
@@ -492,7 +503,7 @@ class Segment {
     head.geometry = geometry;
     if (place_.is_name()) name().copy(head.name.data(), head.name.size() - 1);
     head.flags.store(
-        (spec.keep ? layout::kKeep : 0U) | (spec.memory.zero_on_close ? layout::kZeroOnClose : 0U),
+        spec.flags | (spec.keep ? layout::kKeep : 0U) | (spec.memory.zero_on_close ? layout::kZeroOnClose : 0U),
         std::memory_order_relaxed);
     MILLRACE_CRASH_POINT("segment.create.described");
     // release: pairs with the acquire in attach(): READY means that all of the above is there.
@@ -575,7 +586,9 @@ class Segment {
                             "' whose shortened name is the same; choose another name",
                         path());
     }
-    if (geometry.total_bytes != size) {
+    // An open one is cut to size after it was decided how large it is.
+    const bool open = (head.flags.load(std::memory_order_relaxed) & layout::kOpenCapacity) != 0;
+    if (open ? geometry.total_bytes > size : geometry.total_bytes != size) {
       return corrupt("claims " + std::to_string(geometry.total_bytes) + " bytes but has " +
                      std::to_string(size));
     }

@@ -46,6 +46,7 @@ struct SegmentSpec {
   Place place;
   mode_t mode = 0600;          // of a new segment; the widest accepted of an existing one
   std::optional<uid_t> owner;  // whose segment is accepted; default: this user's
+  std::uint32_t flags = 0;     // of a new segment, besides those that follow from what is below
   bool keep = false;           // content outlives a crash of both sides; always so in a file
   os::MemoryOptions memory;    // of everything that this handle maps
   std::uint64_t schema = 0;    // what this process takes the payload for; 0: it does not say

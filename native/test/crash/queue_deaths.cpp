@@ -60,10 +60,17 @@ struct ProducerDies : Scene {
   std::unique_ptr<QueueConsumer> consumer;
   std::uint64_t got = 0;
 
+  [[nodiscard]] virtual std::uint64_t victims_capacity() const { return 4096; }
+  [[nodiscard]] virtual std::uint64_t survivors_capacity() const { return 4096; }
+  [[nodiscard]] QueueSpec spec(std::uint64_t bell, std::uint64_t capacity) const {
+    QueueSpec wanted = spec_of(*this, bell);
+    wanted.capacity = capacity;
+    return wanted;
+  }
   void act() override { produce(); }
   void produce() {
     std::uint64_t at = n->base.load();
-    auto opened = QueueProducer::open(spec_of(*this, own_bell()), soon());
+    auto opened = QueueProducer::open(spec(own_bell(), victims_capacity()), soon());
     CHILD_EXPECT(opened.ok());
     auto producer = opened.take();
     n->bell_in.store(1);
@@ -143,7 +150,7 @@ struct ProducerDies : Scene {
     take(kShort);
   }
   void come() {
-    if (!consumer) consumer = must(QueueConsumer::open(spec_of(*this, 0), soon()));
+    if (!consumer) consumer = must(QueueConsumer::open(spec(0, survivors_capacity()), soon()));
   }
   // The outcome of a wait for the next message; what it is must be the next one.
   std::optional<Code> take(const BlockingOptions& options) {
@@ -196,6 +203,23 @@ struct ProducerFails : ProducerDies {
     ProducerDies::after();
   }
 };
+
+// The survivor was there first and left open how large the ring is to be; the victim decides it.
+template <std::uint64_t capacity>
+struct DeciderDies : ProducerDies {
+  void begin() override { come(); }
+  [[nodiscard]] std::uint64_t victims_capacity() const override { return capacity; }
+  [[nodiscard]] std::uint64_t survivors_capacity() const override {
+    return os::kObjectsCanGrow ? 0 : capacity;
+  }
+  void end() override {
+    CHECK(consumer->side().capacity() == (capacity == 0 ? kDefaultQueueCapacity : capacity));
+    ProducerDies::end();
+  }
+};
+using DeciderOfLessDies = DeciderDies<4096>;
+using DeciderOfMoreDies = DeciderDies<std::uint64_t{1} << 20U>;
+using DeciderByDefaultDies = DeciderDies<0>;
 
 // The victim consumes, the survivor produces.
 struct ConsumerDies : Scene {
@@ -390,6 +414,11 @@ using FreshConsumerComes = FreshComes<QueueConsumer>;
 
 EVERY_DEATH(ProducerDies, "a producer dies anywhere: what it published arrives, nothing else")
 EVERY_DEATH(ProducerFails, "a producer that gives up dies anywhere: nobody takes it for a good end")
+EVERY_DEATH(DeciderOfLessDies,
+            "who decides for a smaller ring dies anywhere: it is decided, or open")
+EVERY_DEATH(DeciderOfMoreDies,
+            "who decides for a larger ring dies anywhere: it is decided, or open")
+EVERY_DEATH(DeciderByDefaultDies, "who decides by sending dies anywhere: it is decided, or open")
 EVERY_DEATH(ConsumerDies, "a consumer dies anywhere: nothing is lost, nothing comes twice")
 EVERY_DEATH(BothDied, "both sides of a queue died: the next start works, and may die, too")
 EVERY_DEATH(BothDiedKept, "both sides of a kept queue died: what was published is there")

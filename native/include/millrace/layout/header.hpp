@@ -4,7 +4,7 @@
 //        0  magic, version, kind, state  creator, once; state last (release)
 //       64  creator                      creator, once
 //      104  schema                       whoever first states one, under the lifecycle lock
-//      128  geometry                     creator, once
+//      128  geometry                     creator, once; of a queue with kOpenCapacity once more
 //      192  name                         creator, once
 //      448  flags                        any, under the lifecycle lock
 //      512  roles[0..]                   the role's holder, under the lifecycle lock
@@ -64,6 +64,8 @@ enum Flag : std::uint32_t {
   kKeep = 1U << 1U,
   // The user asked that the last one on it overwrites it with zeroes.
   kZeroOnClose = 1U << 2U,
+  // Of a queue: its creator left open how large the ring is to be (queue_capacity.hpp; minor version 2).
+  kOpenCapacity = 1U << 3U,
 };
 
 // Bytes that locks are taken on.

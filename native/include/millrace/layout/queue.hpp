@@ -58,7 +58,11 @@ struct RingControl {
   struct alignas(kLine) ConsumerLine {
     std::atomic<std::uint64_t> read_position;  // consumer: release; producer: acquire
     std::atomic<std::uint64_t> messages;       // counter for tools
-    std::byte pad[kLine - 16];
+    // Bytes of the ring where its creator left that open, 0: not decided (queue_capacity.hpp; minor version 2).
+    std::atomic<std::uint64_t> capacity;
+    // Epoch of a consumer that knows of that: it has not used the ring before (minor version 2).
+    std::atomic<std::uint32_t> session_epoch;
+    std::byte pad[kLine - 28];
   } consumer;
   WaitLine consumer_wait;  // the consumer sleeps here until there is data
   WaitLine producer_wait;  // the producer sleeps here until there is room

@@ -262,7 +262,8 @@ class Inspection {
     for (const KindFacts& kind : kKinds) {
       if (kind.letter == letter_ && kind.kind != head().kind) return "is another kind of channel";
     }
-    if (head().geometry.total_bytes != size) {
+    const bool open = (head().flags.load(std::memory_order_relaxed) & layout::kOpenCapacity) != 0;
+    if (open ? head().geometry.total_bytes > size : head().geometry.total_bytes != size) {
       return "claims " + std::to_string(head().geometry.total_bytes) + " bytes but has " +
              std::to_string(size);
     }

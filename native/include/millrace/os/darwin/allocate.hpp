@@ -48,6 +48,13 @@ inline Result<void> allocate_file(int fd, std::uint64_t size, const std::string&
   return error;
 }
 
+// Shared memory has one size for life; files can grow.
+inline constexpr bool kObjectsCanGrow = false;
+
+inline Result<void> grow_object(int fd, std::uint64_t size, const std::string& path) {
+  return allocate_file(fd, size, path);
+}
+
 [[nodiscard]] inline std::uint64_t allocated_size(std::uint64_t asked) noexcept {
   return round_up(asked, page_size());
 }

@@ -13,20 +13,26 @@
 
 namespace millrace::os {
 
-// Sizes a new object with its memory reserved: a full /dev/shm is an error here and not a SIGBUS at the
-// first touch.
-inline Result<void> allocate_object(int fd, std::uint64_t size, const std::string& path) {
+// Can an object that has a size be given a larger one?
+inline constexpr bool kObjectsCanGrow = true;
+
+inline Result<void> grow_object(int fd, std::uint64_t size, const std::string& path) {
   int number = 0;
   do {
     number = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
   } while (number == EINTR);
-  if (number != 0) {
-    (void)!::ftruncate(fd, 0);
-    Error error = system_error("posix_fallocate", number, path);
-    error.message += " (" + std::to_string(size) + " bytes asked for)";
-    return error;
-  }
-  return {};
+  if (number == 0) return {};
+  Error error = system_error("posix_fallocate", number, path);
+  error.message += " (" + std::to_string(size) + " bytes asked for)";
+  return error;
+}
+
+// Sizes a new object with its memory reserved: a full /dev/shm is an error here and not a SIGBUS at the
+// first touch.
+inline Result<void> allocate_object(int fd, std::uint64_t size, const std::string& path) {
+  auto allocated = grow_object(fd, size, path);
+  if (!allocated.ok()) (void)!::ftruncate(fd, 0);
+  return allocated;
 }
 
 // Files likewise: a full disk is an error here.

@@ -37,6 +37,7 @@ export type { Bytes, PlainBuffer, ViewConstructor } from './base/view-constructo
 export type { PeerState } from './addon/peer.js'
 export type { MemoryOptions, NumaOptions } from './addon/memory-options.js'
 export { QueueConsumer } from './queue/consumer.js'
+export { HeldMessage } from './queue/held-message.js'
 export { QueueProducer, type MessageSource, type Reservation } from './queue/producer.js'
 export {
   SharedMemory,

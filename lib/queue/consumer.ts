@@ -3,7 +3,7 @@
 import type { PlainBuffer } from '../base/view-constructor.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { targetOf } from '../base/bytes.js'
-import { invalidArgument, MillraceError } from '../errors.js'
+import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { leaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
@@ -12,6 +12,7 @@ import { iterate, type Iteration, type IterationOptions } from '../base/iteratio
 import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import type { Attempt } from '../base/wait-queue.js'
+import { HeldMessages, type HeldMessage } from './held-message.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import { RingReader } from './ring-reader.js'
@@ -23,7 +24,10 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   /** What `drainRaw` shows. */
   #whole: Buffer | undefined
   #draining = false
-  readonly #what: string
+  /** Made with the first message that is taken. */
+  #held: HeldMessages | undefined
+  /** Set when `drain` runs and when a message is taken: what asks only for this costs every message as little as it can. */
+  #unusual = false
   /** What callbacks of `drain` have returned from, and was not released yet. */
   #doneBytes = 0
   #done = 0
@@ -33,7 +37,6 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   /** @internal */
   constructor(name: string, native: NativeQueueConsumer, tuning: Tuning) {
     super(name, 'consumer', native, tuning)
-    this.#what = `a message in queue '${name}'`
   }
 
   /**
@@ -45,7 +48,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (inside `drain`)
    */
   tryPop(): PlainBuffer | undefined {
-    this.#assertNotDraining()
+    if (this.#unusual && this.#holds()) return this.#found(this.#held!.pop())
     const ring = this.ring ?? (this.closed ? undefined : this.ringIfAny())
     if (ring === undefined) return this.#popByCalls()
     const message = ring.pop()
@@ -66,17 +69,23 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    *   `CLOSED`, `CORRUPT`, `INVALID_ARGUMENT`
    */
   tryPopInto(target: ArrayBufferView): number {
-    this.#assertNotDraining()
-    const length = this.#popInto(targetOf(target), 0)
+    const behind = this.#unusual && this.#holds()
+    const bytes = targetOf(target)
+    const length = behind ? this.#held!.popInto(bytes) : this.#popInto(bytes, 0)
     if (length >= Outcome.wouldBlock) return length
-    if (length === Outcome.tooLarge) {
-      throw new MillraceError(
+    throw this.#notPopped(length, bytes, behind)
+  }
+
+  /** What `tryPopInto` throws. */
+  #notPopped(outcome: number, target: Uint8Array, behind: boolean): MillraceError {
+    if (outcome === Outcome.tooLarge) {
+      return new MillraceError(
         'ERR_MILLRACE_TOO_LARGE',
         `the next message has ${String(this.nextLength)} bytes, the target ` +
-          `${String(target.byteLength)}; pass a larger target (maxMessage always fits)`,
+          `${String(target.length)}; pass a larger target (maxMessage always fits)`,
       )
     }
-    throw this.fail(length)
+    return behind ? this.#corrupt() : this.fail(outcome)
   }
 
   /** Length of the next message in bytes, or -1 if there is none now. */
@@ -101,7 +110,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
         const message = this.tryPop()
         if (message !== undefined) return fairly(message)
       }
-      return this.waits.wait(this.#what, this.#attempt, wait)
+      return this.#wait(this.#attempt, wait)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -114,10 +123,70 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   popSync(options?: BlockingOptions): PlainBuffer | undefined {
     const given = readBlocking(options)
     this.#assertNotDraining()
-    if (this.waits.occupied) throw this.#busy('earlier pops are waiting; await those first')
-    return block(this.waits, this.#what, given, this.#attempt, (spin, timeout) =>
-      this.native.wait(spin, timeout),
-    )
+    return this.#block(this.#attempt, given)
+  }
+
+  /**
+   * The next message, held where it lies instead of copied, or `undefined` if there is none now. Never blocks. It stays in
+   * the ring, and takes up its room, until it is released: `using message = queue.tryTake()`.
+   *
+   * Several may be held, and released in any order. What comes behind them can be taken, popped and drained meanwhile, in
+   * order; its room comes back when the older ones are released.
+   *
+   * What was not released when this side closes or its process dies is received again by the next consumer; so is what was
+   * popped behind it.
+   *
+   * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (inside `drain`), `UNSUPPORTED_RUNTIME`
+   */
+  tryTake(): HeldMessage | undefined {
+    this.#assertNotDraining()
+    if (this.#nothingYet()) return undefined
+    const ring = this.ringForSure()
+    this.#unusual = true
+    return this.#found((this.#held ??= new HeldMessages(this, ring)).take())
+  }
+
+  /**
+   * As `tryTake`, waiting for the message without blocking the event loop; `undefined` when the producer has closed and
+   * everything is taken. Calls are served in order, together with those of `pop`. Whoever waits with messages in hand may wait
+   * for a producer that waits for their room: after a second the process is warned (`MILLRACE_MESSAGES_HELD`, once), if half
+   * of the ring is held or more.
+   *
+   * A message that was lost without a release counts as consumed when it is garbage collected, with a warning of the process
+   * (`MILLRACE_MESSAGE_FORGOTTEN`, once).
+   *
+   * @throws MillraceError (as rejection) as `pop`, and `UNSUPPORTED_RUNTIME`
+   *
+   * @example
+   * ```ts
+   * for (;;) {
+   *   const message = await queue.take()
+   *   if (message === undefined) break
+   *   await store(message.bytes) // where it lies in the ring: nothing is copied
+   *   message.release() // had this process died before, the next consumer would receive it again
+   * }
+   * ```
+   */
+  take(options?: WaitOptions): Promise<HeldMessage | undefined> {
+    try {
+      const wait = readWait(options)
+      if (!this.waits.occupied) {
+        const message = this.tryTake()
+        if (message !== undefined) return fairly(message)
+      }
+      return this.#wait(this.#takeAttempt, wait)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * As `take`, blocking this thread: see `popSync`. Nobody else in this thread can release what is held meanwhile.
+   */
+  takeSync(options?: BlockingOptions): HeldMessage | undefined {
+    const given = readBlocking(options)
+    this.#assertNotDraining()
+    return this.#block(this.#takeAttempt, given)
   }
 
   /**
@@ -160,9 +229,9 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   /** Calls `visit` for each message, and gives the memory of those it was called for back. */
   #walk(visit: (offset: number, length: number) => unknown, max: number | undefined): number {
     const ring = this.ringForSure()
-    let left = ring.available()
+    let left = this.#held?.available() ?? ring.available()
     if (left <= 0) {
-      if (left < 0) throw this.fail(left)
+      if (left < 0) throw this.#corrupt()
       return 0
     }
     const budget = max === undefined ? new TimeBudget() : undefined
@@ -172,14 +241,11 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     let taken = 0
     let unreleasedBytes = 0
     let unreleased = 0
-    this.#draining = true
+    this.#draining = this.#unusual = true
     try {
       while (left > 0 && taken + unreleased < most) {
         const length = ring.lengthAt(offset, left)
-        if (length < 0) {
-          this.native.markCorrupt()
-          throw this.fail(Outcome.corrupt)
-        }
+        if (length < 0) throw this.#corrupt()
         const bytes = recordBytes(length)
         this.#doneBytes = unreleasedBytes
         this.#done = unreleased
@@ -192,7 +258,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
         unreleased++
         if (unreleasedBytes >= chunk) {
           // Room for the producer while we go on.
-          ring.release(unreleasedBytes, unreleased)
+          this.#release(ring, unreleasedBytes, unreleased)
           offset = ring.offset
           taken += unreleased
           unreleasedBytes = unreleased = 0
@@ -201,13 +267,16 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
       }
     } finally {
       this.#draining = false
-      if (unreleased > 0 && !this.closed) ring.release(unreleasedBytes, unreleased)
+      if (unreleased > 0 && !this.closed) this.#release(ring, unreleasedBytes, unreleased)
       if (this.waits.occupied) this.waits.lookAgain() // waits that had to leave the messages to us
     }
     return taken + unreleased
   }
 
-  /** As for every side; inside a callback of `drain`, the message it was given counts as taken. */
+  /**
+   * As for every side; inside a callback of `drain`, the message it was given counts as taken. Messages that are held and not
+   * released are unread: they wait for the next consumer.
+   */
   override close(options?: { readonly discard?: boolean | undefined }): void {
     this.#giveBack()
     super.close(options)
@@ -220,13 +289,20 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   }
 
   #giveBack(): void {
-    if (!this.#draining || this.closed) return
-    this.ring?.release(this.#doneBytes + this.#inHandBytes, this.#done + 1)
+    if (!this.#draining || this.ring === undefined) return
+    this.#release(this.ring, this.#doneBytes + this.#inHandBytes, this.#done + 1)
   }
 
   /** @internal The process exits, perhaps inside a callback of `drain`: what was done before is read. */
   [leaving](): void {
-    if (this.#draining && this.#done > 0) this.ring?.release(this.#doneBytes, this.#done)
+    if (!this.#draining || this.#done === 0 || this.ring === undefined) return
+    this.#release(this.ring, this.#doneBytes, this.#done)
+  }
+
+  /** @internal */
+  protected override closeNative(): void {
+    this.#held = undefined
+    super.closeNative()
   }
 
   /**
@@ -237,16 +313,10 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
       const wait = readWait(options)
       this.assertOpen()
       if (!this.waits.occupied && this.#isReadable()) return fairly(true)
-      return this.waits
-        .wait(
-          `a message in queue '${this.name}'`,
-          (thorough) => {
-            const end = this.#lookAround(thorough, () => (this.#isReadable() ? true : undefined))
-            return end === null ? false : end
-          },
-          wait,
-        )
-        .then((there) => there)
+      return this.#wait((thorough) => {
+        const end = this.#lookAround(thorough, () => (this.#isReadable() ? true : undefined))
+        return end === null ? false : end
+      }, wait)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -269,6 +339,26 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   readonly #next = () => this.tryPop()
   readonly #attempt: Attempt<PlainBuffer | undefined> = (thorough) =>
     this.#lookAround(thorough, this.#next)
+  readonly #nextInPlace = () => this.tryTake()
+  readonly #takeAttempt: Attempt<HeldMessage | undefined> = (thorough) =>
+    this.#lookAround(thorough, this.#nextInPlace)
+  readonly #late = (timeout: number): MillraceError => {
+    const what = `a message in queue '${this.name}'`
+    const held = this.#heldIfAny()
+    return held === undefined ? timeoutError(what, timeout) : held.lateError(what, timeout)
+  }
+
+  #wait<T>(attempt: Attempt<T>, options: WaitOptions): Promise<T> {
+    const message = this.waits.wait(this.#late, attempt, options)
+    return this.#heldIfAny()?.tellWhenLong(message) ?? message
+  }
+
+  #block<T>(attempt: Attempt<T>, options: BlockingOptions): T {
+    if (this.waits.occupied) throw this.#busy('earlier pops are waiting; await those first')
+    return block(this.waits, this.#late, options, attempt, (spin, timeout) =>
+      this.native.wait(spin, timeout),
+    )
+  }
 
   /** `look`, and if there is nothing, whether there ever will be; `null` if not. */
   #lookAround<T>(thorough: boolean, look: () => T | undefined): T | null | undefined {
@@ -326,6 +416,37 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
 
   #nothingYet(): boolean {
     return this.ring === undefined && !this.closed && this.isOpenEnded()
+  }
+
+  /** What is held, if anything is. */
+  #heldIfAny(): HeldMessages | undefined {
+    return this.#held !== undefined && this.#held.count > 0 ? this.#held : undefined
+  }
+
+  /** Are messages held, behind which others have to wait for their release? Throws `BUSY` inside `drain`. */
+  #holds(): boolean {
+    this.#assertNotDraining()
+    return (this.#unusual = this.#heldIfAny() !== undefined)
+  }
+
+  /** A message; `undefined` if there was none. */
+  #found<T extends object>(message: T | number): T | undefined {
+    if (typeof message !== 'number') return message
+    if (message === Outcome.wouldBlock) return undefined
+    throw this.#corrupt()
+  }
+
+  /** The next records are read: gives their memory back, or leaves that to the messages which are held before them. */
+  #release(ring: RingReader, bytes: number, messages: number): void {
+    const held = this.#heldIfAny()
+    if (held === undefined) ring.release(bytes, messages)
+    else held.pass(bytes, messages)
+  }
+
+  /** JavaScript met what cannot be. */
+  #corrupt(): MillraceError {
+    this.native.markCorrupt()
+    return this.fail(Outcome.corrupt)
   }
 
   /** Is something there? Also true of what is found to be corrupt, which the next call tells. */

@@ -178,6 +178,47 @@ export class RingReader {
     return length >= 0 && length <= left - recordHeaderBytes ? length : -1
   }
 
+  /** Length of the next message, whose record is at `offset` and stays there; or `wouldBlock`, `corrupt`. */
+  peek(): number {
+    let left = (this.#cursor[atPeers]! - this.#cursor[atMine]!) | 0
+    if (left === 0) {
+      left = this.available()
+      if (left <= 0) return left === 0 ? wouldBlock : left
+    }
+    const length = this.lengthAt(this.offset, left)
+    return length < 0 ? corrupt : length
+  }
+
+  /** Goes on behind so many bytes of records, whose memory is kept until `releaseBehind` gives it back. */
+  pass(bytes: number): void {
+    const mine = this.#cursor[atMine]!
+    const next = (mine + bytes) | 0
+    this.#cursor[atMine] = next
+    if (carries(mine, next)) this.#cursor[atMine + 1]! += 1
+  }
+
+  /** Gives the memory of the oldest records back, of `passed` bytes that were passed and are not given back yet. */
+  releaseBehind(passed: number, bytes: number, messages: number): void {
+    if (this.#show((this.#cursor[atMine]! - passed) | 0, bytes, messages)) {
+      // The cursor stays, so an ordinary load might be taken for the last one: see ring.ts.
+      const sleeps = Atomics.load(this.#control, atProducerParked) !== 0
+      if (sleeps || (plainStores && this.#control[atProducerParked + toNeedsFence] !== 0)) {
+        this.#native.wake()
+      }
+      return
+    }
+    // The addon goes on from where its cursor is.
+    const longs = new BigUint64Array(this.#cursor.buffer)
+    longs[atMine >> 1]! -= BigInt(passed)
+    this.#native.release(bytes, messages)
+    longs[atMine >> 1]! += BigInt(passed - bytes)
+  }
+
+  /** Does the producer sleep until room is given back? */
+  get producerSleeps(): boolean {
+    return Atomics.load(this.#control, atProducerParked) !== 0
+  }
+
   /** Gives the memory of records back. */
   release(bytes: number, messages: number): void {
     if (!this.#store(this.#cursor[atMine]!, bytes, messages)) this.#native.release(bytes, messages)
@@ -186,15 +227,21 @@ export class RingReader {
 
   /** False where a high half changes. */
   #store(mine: number, bytes: number, messages: number): boolean {
+    if (!this.#show(mine, bytes, messages)) return false
+    this.#cursor[atMine] = (mine + bytes) | 0
+    return true
+  }
+
+  /** Lets the producer see that the records behind `from` are read; false where a high half changes. */
+  #show(from: number, bytes: number, messages: number): boolean {
     const control = this.#control
-    const next = (mine + bytes) | 0
+    const next = (from + bytes) | 0
     const before = control[atReceived]!
     const received = (before + messages) | 0
-    if (carries(mine, next) || carries(before, received)) return false
+    if (carries(from, next) || carries(before, received)) return false
     control[atReceived] = received
     if (plainStores) control[atReadPosition] = next
     else publishAtomically(control, atReadPosition, next)
-    this.#cursor[atMine] = next
     return true
   }
 

@@ -29,6 +29,7 @@ async function openAll(t: ExecutionContext, name: string) {
   const writer = FrameWriter.create(name, { slotBytes: 64 })
   const reader = await FrameReader.open(name)
   writer.tryLoan()!.publish()
+  producer.tryPush('12345')
   const cellWriter = Cell.writer(name, { maxBytes: 64 })
   const cellReader = await Cell.reader(name)
   cellWriter.write('text')
@@ -55,6 +56,7 @@ async function openAll(t: ExecutionContext, name: string) {
   }
   t.teardown(() => {
     for (const handle of Object.values(handles)) handle.close()
+    SpscQueue.unlink(name) // with the message that is held
   })
   const others = {
     LoanedFrame: writer.tryLoan()!,
@@ -62,6 +64,7 @@ async function openAll(t: ExecutionContext, name: string) {
     CellValue: cellReader.read()!,
     LockGuard: mutex.tryLock()!,
     Permit: semaphore.tryAcquire()!,
+    HeldMessage: consumer.tryTake()!,
     Reservation: producer.reserve(8)!,
     Iteration: consumer.messages(),
     FieldType: f64,
@@ -92,6 +95,7 @@ test('what is closed says so, and tells no more of what changes', async (t) => {
   }
   t.regex(inspect(others.LoanedFrame), /state: 'void'/)
   t.regex(inspect(others.Frame), /state: 'void'/)
+  t.regex(inspect(others.HeldMessage), /length: 5, state: 'void'/)
   t.regex(inspect(others.LockGuard), /released: true/)
   t.notThrows(() => inspect(all))
 })

@@ -31,6 +31,8 @@ const readers: Record<string, (consumer: QueueConsumer) => unknown> = {
   tryPopInto: (consumer) => consumer.tryPopInto(Buffer.alloc(8)),
   nextLength: (consumer) => consumer.nextLength,
   drain: (consumer) => consumer.drain(() => undefined),
+  tryTake: (consumer) => consumer.tryTake(),
+  takeSync: (consumer) => consumer.takeSync({ timeout: 1000 }),
   popSync: (consumer) => consumer.popSync({ timeout: 1000 }),
 }
 

@@ -2,7 +2,7 @@
 
 import test from 'ava'
 import fc from 'fast-check'
-import { SpscQueue, type QueueConsumer, type QueueProducer } from 'millrace'
+import { SpscQueue, type HeldMessage, type QueueConsumer, type QueueProducer } from 'millrace'
 
 import { uniqueName } from '../support/names.js'
 import { bytes, onePage, recordBytes } from '../support/queues.js'
@@ -13,10 +13,32 @@ interface Real {
   readonly name: string
 }
 
+/** What was taken, and has its room still: held, or behind what is held. */
+interface Taken {
+  readonly bytes: Buffer
+  readonly held: HeldMessage | undefined
+}
+
 class Model {
   readonly messages: Buffer[] = []
+  readonly taken: Taken[] = []
   get free(): number {
-    return onePage - this.messages.reduce((sum, message) => sum + recordBytes(message.length), 0)
+    const all = [...this.taken.map(({ bytes: message }) => message), ...this.messages]
+    return onePage - all.reduce((sum, message) => sum + recordBytes(message.length), 0)
+  }
+  /** The next message, which is held, or read at once. */
+  take(held?: HeldMessage): Buffer | undefined {
+    const message = this.messages.shift()
+    if (message !== undefined) this.taken.push({ bytes: message, held })
+    this.giveBack()
+    return message
+  }
+  giveBack(): void {
+    while (this.taken[0]?.held?.released ?? this.taken.length > 0) this.taken.shift()
+  }
+  /** Somebody else comes: what was not given back is there again. */
+  restart(): void {
+    this.messages.unshift(...this.taken.splice(0).map(({ bytes: message }) => message))
   }
   /** How many of these fit, from the first on. */
   fitting(lengths: readonly number[]): number {
@@ -42,6 +64,9 @@ function step(text: string, run: (model: Model, real: Real) => void): Command {
       run(model, real)
       same(real.producer.freeBytes, model.free, 'free bytes')
       same(real.consumer.nextLength, model.messages[0]?.length ?? -1, 'next length')
+      for (const { bytes: expected, held } of model.taken) {
+        if (held?.released === false) sameBytes(held.bytes, expected)
+      }
     }
     override toString(): string {
       return text
@@ -103,7 +128,22 @@ const reserve = fc
 
 const pop = fc.constant(
   step('pop()', (model, { consumer }) => {
-    sameBytes(consumer.tryPop(), model.messages.shift())
+    sameBytes(consumer.tryPop(), model.take())
+  }),
+)
+
+const take = fc.constant(
+  step('take()', (model, { consumer }) => {
+    const held = consumer.tryTake()
+    const expected = model.take(held)
+    same(held?.length, expected?.length, 'length of what is held')
+  }),
+)
+
+const release = fc.nat(8).map((which) =>
+  step(`release(${which})`, (model) => {
+    model.taken.filter(({ held }) => held?.released === false)[which]?.held?.release()
+    model.giveBack()
   }),
 )
 
@@ -121,7 +161,7 @@ const popInto = length.map((room) =>
     }
     const got = consumer.tryPopInto(target)
     same(got, next?.length ?? -1, 'length')
-    if (next !== undefined) sameBytes(target.subarray(0, got), model.messages.shift())
+    if (next !== undefined) sameBytes(target.subarray(0, got), model.take())
   }),
 )
 
@@ -132,7 +172,7 @@ const drain = fc.tuple(fc.nat(8), fc.boolean()).map(([max, fail]) =>
     const take = (message: Uint8Array) => {
       sameBytes(message, model.messages[0])
       if (fail && seen === 2) throw new RangeError('enough')
-      model.messages.shift()
+      model.take()
       seen++
     }
     try {
@@ -151,16 +191,18 @@ const replaceProducer = fc.constant(
 )
 
 const replaceConsumer = fc.constant(
-  step('replace the consumer', (_, real) => {
+  step('replace the consumer', (model, real) => {
     real.consumer.close()
+    model.restart()
     real.consumer = SpscQueue.consumer(real.name)
   }),
 )
 
 const restart = fc.constant(
-  step('close both, open both', (_, real) => {
+  step('close both, open both', (model, real) => {
     real.producer.close()
     real.consumer.close()
+    model.restart()
     real.consumer = SpscQueue.consumer(real.name, { capacity: onePage })
     real.producer = SpscQueue.producer(real.name)
   }),
@@ -178,6 +220,9 @@ test('any sequence of calls does what the model does', (t) => {
       pop,
       popInto,
       drain,
+      take,
+      take,
+      release,
       replaceProducer,
       replaceConsumer,
       restart,
@@ -198,7 +243,7 @@ test('any sequence of calls does what the model does', (t) => {
         real.producer.close({ discard: true })
       }
     }),
-    { numRuns: 150, interruptAfterTimeLimit: 8000, markInterruptAsFailure: false },
+    { numRuns: 200, interruptAfterTimeLimit: 8000, markInterruptAsFailure: false },
   )
   t.pass()
 })

@@ -61,6 +61,20 @@ const ways: Record<
     )
     return taken
   },
+  'held in place': (producer, consumer, i) => {
+    producer.tryPushBatch([message(i), message(i + 1), message(i + 2), message(i + 3)])
+    const held = [consumer.tryTake()!, consumer.tryTake()!]
+    const popped = consumer.tryPop()!
+    held.push(consumer.tryTake()!)
+    const taken = held.map(({ bytes }) => Buffer.from(bytes))
+    for (const one of [held[1]!, held[0]!, held[2]!]) one.release()
+    return [taken[0]!, taken[1]!, popped, taken[2]!]
+  },
+  'held one by one': (producer, consumer, i) => {
+    producer.tryPush(message(i))
+    using held = consumer.tryTake()!
+    return [Buffer.from(held.bytes)]
+  },
   'written in place': (producer, consumer, i) => {
     const reservation = producer.reserve(200)!
     reservation.bytes.set(message(i))

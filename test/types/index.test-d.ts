@@ -8,6 +8,7 @@ import {
   SpscQueue,
   type BlockingOptions,
   type ErrorCode,
+  type HeldMessage,
   type MessageSource,
   type OpenMemoryOptions,
   type PeerState,
@@ -98,6 +99,19 @@ expectType<Buffer<ArrayBuffer> | undefined>(consumer.popSync({ timeout: 1 }))
 expectType<number>(consumer.nextLength)
 expectType<number>(consumer.drain((message) => expectType<Uint8Array>(message), 10))
 expectType<Promise<boolean>>(consumer.readable())
+expectType<HeldMessage | undefined>(consumer.tryTake())
+expectType<Promise<HeldMessage | undefined>>(consumer.take({ timeout: 1 }))
+expectType<HeldMessage | undefined>(consumer.takeSync({ spin: 1 }))
+expectError(consumer.take({ spin: 1 }))
+
+declare const message: HeldMessage
+expectType<Uint8Array<ArrayBuffer>>(message.bytes)
+expectType<number>(message.length)
+expectType<boolean>(message.released)
+expectType<void>(message.release())
+expectAssignable<Disposable>(message)
+expectError((message.bytes = new Uint8Array()))
+expectError((message.length = 1))
 expectAssignable<AsyncIterable<Buffer>>(consumer)
 expectError(producer.tryPop())
 

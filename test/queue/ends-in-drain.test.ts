@@ -1,12 +1,11 @@
 // Which messages the next consumer gets when the last one ended inside `drain`: docs/queue.md says it.
 
-import { Worker } from 'node:worker_threads'
 import test from 'ava'
 
 import { uniqueName } from '../support/names.js'
 import { run } from '../support/process.js'
 import { openConsumer, openProducer } from '../support/queues.js'
-import { within } from '../support/until.js'
+import { thread } from '../support/thread.js'
 
 const fixture = new URL('./fixtures/ends-in-drain.js', import.meta.url)
 
@@ -29,9 +28,7 @@ for (const [how, next] of Object.entries(afterwards)) {
       if (where === 'process') {
         await run(t, fixture, [name, how]).ended()
       } else {
-        const worker = new Worker(fixture, { argv: [name, how] })
-        worker.on('error', () => undefined) // what it throws
-        await within(20_000, new Promise((resolve) => worker.once('exit', resolve)))
+        await thread(t, fixture, { argv: [name, how] }).ended()
       }
       const consumer = openConsumer(t, name)
       t.is(consumer.tryPop()?.toString(), next)

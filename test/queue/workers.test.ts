@@ -1,31 +1,17 @@
 // Blocking calls, where they belong: in Workers.
 
 import test, { type ExecutionContext } from 'ava'
-import { Worker } from 'node:worker_threads'
 
 import { actor } from '../support/actor.js'
 import { uniqueName } from '../support/names.js'
 import { bytes, onePage, openConsumer, openProducer } from '../support/queues.js'
-import { within } from '../support/until.js'
+import { thread, type Thread } from '../support/thread.js'
 
 const soon = { timeout: 15_000 }
 
-function startWorker(t: ExecutionContext, role: string, name: string, count = 0): Worker {
-  const worker = new Worker(new URL('./fixtures/blocking.js', import.meta.url), {
-    workerData: { role, name, count },
-  })
-  t.teardown(() => worker.terminate())
-  return worker
-}
-
-function message(worker: Worker): Promise<unknown> {
-  return within(
-    15_000,
-    new Promise((resolve, reject) => {
-      worker.once('message', resolve)
-      worker.once('error', reject)
-    }),
-  )
+function startWorker(t: ExecutionContext, role: string, name: string, count = 0): Thread {
+  const workerData = { role, name, count }
+  return thread(t, new URL('./fixtures/blocking.js', import.meta.url), { workerData })
 }
 
 test.serial('popSync in a worker gets what the main thread pushes', async (t) => {
@@ -34,7 +20,7 @@ test.serial('popSync in a worker gets what the main thread pushes', async (t) =>
   const worker = startWorker(t, 'pop', name)
   for (let i = 0; i < 2000; i++) await producer.push(bytes(i % 100, i), soon)
   await producer.end(soon)
-  t.deepEqual(await message(worker), { count: 2000, damaged: -1 })
+  t.deepEqual(await worker.next(), { count: 2000, damaged: -1 })
 })
 
 test.serial('pushSync in a worker waits for room that the main thread makes', async (t) => {
@@ -53,7 +39,7 @@ test.serial('two workers that block talk to each other', async (t) => {
   const name = uniqueName(t)
   const to = startWorker(t, 'pop', name)
   startWorker(t, 'push', name, 20_000)
-  t.deepEqual(await message(to), { count: 20_000, damaged: -1 })
+  t.deepEqual(await to.next(), { count: 20_000, damaged: -1 })
 })
 
 test.serial('a blocked worker learns of the death of a process', async (t) => {
@@ -63,8 +49,8 @@ test.serial('a blocked worker learns of the death of a process', async (t) => {
     own.producer = SpscQueue.producer(queue)
   }, name)
   const worker = startWorker(t, 'fail', name)
-  await message(worker) // it is about to block
-  const failed = message(worker)
+  await worker.next() // it is about to block
+  const failed = worker.next()
   await other.kill()
   t.is(await failed, 'ERR_MILLRACE_PEER_GONE')
 })
@@ -72,9 +58,9 @@ test.serial('a blocked worker learns of the death of a process', async (t) => {
 test.serial('terminate ends a worker that blocks in popSync, and its role is free', async (t) => {
   const name = uniqueName(t)
   const worker = startWorker(t, 'fail', name)
-  await message(worker)
+  await worker.next()
   const start = performance.now()
-  await within(15_000, worker.terminate())
+  await worker.terminate()
   t.true(performance.now() - start < 5000)
   const consumer = openConsumer(t, name)
   t.is(consumer.peer, 'absent')
@@ -86,9 +72,9 @@ test.serial(
     const name = uniqueName(t)
     const producer = openProducer(t, name)
     const worker = startWorker(t, 'wait', name)
-    await message(worker)
+    await worker.next()
     t.is(producer.peer, 'attached')
-    await within(15_000, worker.terminate())
+    await worker.terminate()
     t.is(producer.peer, 'closed')
   },
 )
@@ -97,6 +83,6 @@ test.serial('a thread is not its process: roles are told apart between threads',
   const name = uniqueName(t)
   const consumer = openConsumer(t, name)
   const worker = startWorker(t, 'taken', name)
-  t.is(await message(worker), 'ERR_MILLRACE_ROLE_TAKEN')
+  t.is(await worker.next(), 'ERR_MILLRACE_ROLE_TAKEN')
   t.false(consumer.closed)
 })

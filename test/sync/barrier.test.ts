@@ -1,6 +1,5 @@
 // What a barrier promises.
 
-import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { Barrier } from 'millrace/sync'
 
@@ -8,7 +7,8 @@ import { actor, type Actor } from '../support/actor.js'
 import { runCxx } from '../support/cxx.js'
 import { objectsOf, uniqueName } from '../support/names.js'
 import { pokeWord } from '../support/segments.js'
-import { until, within } from '../support/until.js'
+import { thread } from '../support/thread.js'
+import { until } from '../support/until.js'
 
 const soon = { timeout: 15_000 }
 const aTurn = () => new Promise((resolve) => setImmediate(resolve))
@@ -306,14 +306,12 @@ test.serial('a worker that is terminated in mid-wait has left', async (t) => {
   const name = uniqueName(t)
   const here = open(t, name, 2, 0)
   for (const role of ['block', 'await']) {
-    const worker = new Worker(new URL('./fixtures/party-worker.js', import.meta.url), {
-      workerData: { primitive: 'barrier', role, name },
-    })
-    t.teardown(() => worker.terminate())
+    const workerData = { primitive: 'barrier', role, name }
+    const worker = thread(t, new URL('./fixtures/party-worker.js', import.meta.url), { workerData })
     await until(() => here.arrived === 1, 15_000)
     await here.wait(soon)
     await until(() => here.arrived === 1, 15_000)
-    await within(15_000, worker.terminate())
+    await worker.terminate()
     t.is(here.arrived, 0)
     await t.throwsAsync(here.wait(soon), { code: 'ERR_MILLRACE_CLOSED' })
   }

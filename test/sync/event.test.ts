@@ -1,13 +1,13 @@
 // What an event promises.
 
-import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { SharedEvent, type SharedEventOptions } from 'millrace/sync'
 
 import { actor } from '../support/actor.js'
 import { runCxx } from '../support/cxx.js'
 import { objectsOf, uniqueName } from '../support/names.js'
-import { until, within } from '../support/until.js'
+import { thread, type Thread } from '../support/thread.js'
+import { until } from '../support/until.js'
 
 const soon = { timeout: 15_000 }
 const aTurn = () => new Promise((resolve) => setImmediate(resolve))
@@ -20,22 +20,9 @@ function open(t: ExecutionContext, name: string, options?: SharedEventOptions): 
   return event
 }
 
-function startWorker(t: ExecutionContext, name: string, role: string): Worker {
-  const worker = new Worker(new URL('./fixtures/party-worker.js', import.meta.url), {
-    workerData: { primitive: 'event', role, name },
-  })
-  t.teardown(() => worker.terminate())
-  return worker
-}
-
-function message(worker: Worker): Promise<unknown> {
-  return within(
-    15_000,
-    new Promise((resolve, reject) => {
-      worker.once('message', resolve)
-      worker.once('error', reject)
-    }),
-  )
+function startWorker(t: ExecutionContext, name: string, role: string): Thread {
+  const workerData = { primitive: 'event', role, name }
+  return thread(t, new URL('./fixtures/party-worker.js', import.meta.url), { workerData })
 }
 
 test('auto reset: a signal lets one wait pass, signals that nobody waits for are one', async (t) => {
@@ -312,14 +299,14 @@ test.serial('waitSync in a worker is let pass; terminate ends one that waits', a
   const name = uniqueName(t)
   const event = open(t, name)
   const worker = startWorker(t, name, 'block')
-  t.is(await message(worker), 'ready')
-  const passed = message(worker)
+  t.is(await worker.next(), 'ready')
+  const passed = worker.next()
   event.set()
   t.is(await passed, 'passed')
   for (const role of ['block', 'await']) {
     const other = startWorker(t, name, role)
-    t.is(await message(other), 'ready')
-    await within(15_000, other.terminate())
+    t.is(await other.next(), 'ready')
+    await other.terminate()
     // It is no longer among those who wait: these are one signal.
     event.set()
     event.set()

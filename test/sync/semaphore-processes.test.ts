@@ -1,10 +1,8 @@
 // Semaphores between processes and threads: whoever ends, however it ends, takes no permit along that it
 // had not got.
 
-import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
-import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import { Semaphore } from 'millrace/sync'
@@ -12,7 +10,7 @@ import { Semaphore } from 'millrace/sync'
 import { actor, type Actor } from '../support/actor.js'
 import { uniqueName } from '../support/names.js'
 import { createSemaphore, semaphorePath } from '../support/semaphores.js'
-import { within } from '../support/until.js'
+import { thread, type Thread } from '../support/thread.js'
 import type { SemaphoreTask } from './fixtures/worker.js'
 
 async function openIn(other: Actor, name: string) {
@@ -21,9 +19,9 @@ async function openIn(other: Actor, name: string) {
   }, name)
 }
 
-function work(name: string, task: SemaphoreTask['task']): Worker {
+function work(t: ExecutionContext, name: string, task: SemaphoreTask['task']): Thread {
   const workerData: SemaphoreTask = { name, task }
-  return new Worker(new URL('./fixtures/worker.js', import.meta.url), { workerData })
+  return thread(t, new URL('./fixtures/worker.js', import.meta.url), { workerData })
 }
 
 test.serial('a post in one process ends a wait in another', async (t) => {
@@ -197,22 +195,21 @@ test.serial('a wait that was given up keeps its process alive until it rejects',
 
 test('a worker blocks for a permit and gives it back', async (t) => {
   const semaphore = createSemaphore(t, 0)
-  const worker = work(semaphore.name, 'acquire')
-  const exited = once(worker, 'exit')
+  const worker = work(t, semaphore.name, 'acquire')
   semaphore.post()
-  t.deepEqual(await within(20_000, once(worker, 'message')), ['done'])
-  t.deepEqual(await within(20_000, exited), [0])
+  t.is(await worker.next(), 'done')
+  t.is(await worker.ended(), 0)
   t.is(semaphore.value, 1)
 })
 
 async function terminateIn(t: ExecutionContext, task: 'wait' | 'waitSync') {
   const semaphore = createSemaphore(t, 0)
   for (let round = 0; round < 5; round++) {
-    const worker = work(semaphore.name, task)
-    await within(20_000, once(worker, 'message'))
+    const worker = work(t, semaphore.name, task)
+    await worker.next()
     await pause(round * 5)
     const start = performance.now()
-    await within(10_000, worker.terminate())
+    await worker.terminate()
     t.true(performance.now() - start < 2000)
     semaphore.post()
     t.true(semaphore.tryWait(), 'nobody takes it any more')
@@ -229,8 +226,8 @@ test('a worker can be terminated while it blocks', async (t) => {
 
 test('a worker that ends with a wait pending takes nothing along', async (t) => {
   const semaphore = createSemaphore(t, 0)
-  const worker = work(semaphore.name, 'leave')
-  t.deepEqual(await within(20_000, once(worker, 'exit')), [0])
+  const worker = work(t, semaphore.name, 'leave')
+  t.is(await worker.ended(), 0)
   semaphore.post()
   t.true(semaphore.tryWait())
 })

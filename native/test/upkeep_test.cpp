@@ -10,6 +10,7 @@
 
 #include <millrace/cell.hpp>
 #include <millrace/queue.hpp>
+#include <millrace/shared_memory.hpp>
 #include <millrace/sync/mutex.hpp>
 #include <millrace/sync/semaphore.hpp>
 #include <millrace/upkeep.hpp>

@@ -89,6 +89,7 @@ class LaneProducer {
     for (int attempt = 0; attempt < 64; ++attempt) {
       if (write_ - read == 0 || write_ - read > view_.capacity()) return std::nullopt;
       const std::uint64_t descriptor = copies_[read & view_.mask];
+      MILLRACE_CRASH_POINT("lane.evict.found");
       // acq_rel: pairs with the reader's compare-and-swap on the same word; one of us wins.
       if (view_.lane->reader.read_position.compare_exchange_weak(
               read, read + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {

@@ -114,10 +114,12 @@ inline Result<void> end_sync(QueueProducer& producer, const BlockingOptions& opt
       [&](bool thorough) -> std::optional<Result<void>> {
         if (producer.ring().drained()) return Result<void>();
         if (producer.ring().corrupt()) return detail::impossible(name);
-        if (thorough) {
-          if (auto error = detail::no_consumer(producer)) return *std::move(error);
-        }
-        return std::nullopt;
+        if (!thorough) return std::nullopt;
+        auto error = detail::no_consumer(producer);
+        if (!error) return std::nullopt;
+        // It may have read the last message between our look and its leaving.
+        if (producer.ring().drained()) return Result<void>();
+        return *std::move(error);
       },
       [&](std::uint64_t spin, std::uint64_t left) {
         return producer.wait_room(producer.ring().capacity(), spin, left);

@@ -280,6 +280,7 @@ class Segment {
       const std::uint32_t state = record.state.load(std::memory_order_acquire);
       if (state == static_cast<std::uint32_t>(layout::RoleState::vacant)) return Peer::absent;
       if (state == static_cast<std::uint32_t>(layout::RoleState::closed)) return Peer::closed;
+      MILLRACE_CRASH_POINT("segment.peer.asked");
       if (lock_.held_by_other(byte_of(role), 1)) return Peer::attached;
       // The lock is free although the record said attached: it died, or it resigned between our two
       // looks. A record that still says the same tells which.

@@ -200,3 +200,35 @@ TEST_CASE_FIXTURE(FrameMeeting,
   CHECK(taken > 0);
   CHECK(taken <= 16);  // each slot once in as many rounds
 }
+
+TEST_CASE_FIXTURE(FrameMeeting,
+                  "meeting: a frame that is taken back while it is being taken is not received") {
+  geometry.slots = 4;
+  auto out = writer();
+  FrameReaderSpec spec = reader_spec(Policy::overwrite_oldest);
+  spec.depth = 2;
+  auto in = must(FrameReader::open(spec, soon()));
+  REQUIRE(publish(*out, 2));
+  // Both are taken back by the time the reader wants the first, and four that are newer lie in the slots.
+  meet.at("lane.take.marked", [&] { CHECK(publish(*out, 4)); });
+  CHECK(drain(*in) == Sequences{5, 6});
+}
+
+TEST_CASE_FIXTURE(FrameMeeting,
+                  "meeting: a frame that is taken while it is being taken back is the reader's") {
+  geometry.slots = 4;
+  auto out = writer();
+  FrameReaderSpec spec = reader_spec(Policy::overwrite_oldest);
+  spec.depth = 2;
+  auto in = must(FrameReader::open(spec, soon()));
+  REQUIRE(publish(*out, 2));
+  ReceivedFrame held;
+  meet.at("lane.evict.found", [&] {
+    held = in->receive();
+    CHECK(held.sequence == 1);
+  });
+  REQUIRE(publish(*out, 6));
+  CHECK(stamp_of(*in, held) == 1);
+  CHECK(in->release(held.slot, held.sequence));
+  CHECK(drain(*in) == Sequences{7, 8});
+}

@@ -1,0 +1,438 @@
+// What `npm run mutate` changes, one at a time, and the test that has to notice. Beside the lines that safety stands on:
+// orders, second looks, judgements of what a peer wrote, who cleans up after whom.
+//
+// What no test on this kind of processor can notice, or only by luck, is not here: a release made relaxed is the same
+// instruction on x86, and a missing fence shows once in millions. For those there are the argument beside the line,
+// ThreadSanitizer and the models.
+
+const meetings = (only) => ({ native: 'crash/frames_meetings', only: `meeting: ${only}` })
+
+const leavings = (only) => ({ native: 'crash/leaving_meetings', only: `meeting: ${only}` })
+
+const frames = [
+  {
+    name: 'join-waits-once',
+    file: 'native/include/millrace/frame_joining.hpp',
+    text: 'auto begun = let_writer_finish(deadline);',
+    instead:
+      'Result<std::uint64_t> begun = channel_.control().sequence.begun.load(std::memory_order_relaxed);',
+    breaks: 'a reader joins without waiting for a publish that may not know it',
+    test: meetings('a reader joins when a publish that may not know it has ended'),
+    short: true,
+  },
+  {
+    name: 'join-waits-not-first',
+    file: 'native/include/millrace/frame_joining.hpp',
+    text: 'if (auto quiet = let_writer_finish(deadline); !quiet.ok()) return quiet.error();',
+    instead: '',
+    breaks: "a reader clears its predecessor's pins while the writer may still be setting some",
+    test: { native: 'frame_reader_test' },
+  },
+  {
+    name: 'history-with-holes',
+    file: 'native/include/millrace/frame_joining.hpp',
+    text: 'if (before_us && moved && at->sequence != expected) hole = true;',
+    instead: '(void)moved;',
+    breaks: 'a late reader is handed a history that lacks a frame in the middle',
+    test: meetings('what a late reader gets of the history has no holes'),
+  },
+  {
+    name: 'mark-after-take',
+    file: 'native/include/millrace/lane_queue.hpp',
+    text: `      if (!already) view_.mark(slot);
+      MILLRACE_CRASH_POINT("lane.take.marked");
+      if (view_.lane->reader.read_position.compare_exchange_strong(
+              read, read + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        MILLRACE_CRASH_POINT("lane.take.taken");
+`,
+    instead: `      MILLRACE_CRASH_POINT("lane.take.marked");
+      if (view_.lane->reader.read_position.compare_exchange_strong(
+              read, read + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        MILLRACE_CRASH_POINT("lane.take.taken");
+        view_.mark(slot);
+`,
+    breaks: 'for an instant a frame that is being taken is neither queued nor in the ledger',
+    test: meetings('what a reader is taking is no stray pin'),
+    short: true,
+  },
+  {
+    name: 'mark-before-pin',
+    file: 'native/include/millrace/frame_joining.hpp',
+    text: `    channel_.unpin(slot, bit_);
+    MILLRACE_CRASH_POINT("frames.release.unpinned");
+    queue_.view().unmark(slot);
+`,
+    instead: `    queue_.view().unmark(slot);
+    MILLRACE_CRASH_POINT("frames.release.unpinned");
+    channel_.unpin(slot, bit_);
+`,
+    breaks: 'a reader takes a pin away that the writer has cleared and set anew',
+    test: meetings('what a reader is giving back is never pinned for it anew'),
+  },
+  {
+    name: 'join-ignores-evictions',
+    file: 'native/include/millrace/frame_joining.hpp',
+    text: 'return evictions % 2 == 1 && sequence.evictions.load(std::memory_order_acquire) == evictions;',
+    instead: 'return evictions % 2 == 2;',
+    breaks: 'a reader pins while the writer clears pins on its lane',
+    test: meetings('stray pins of a reader that left are not those of the next one'),
+  },
+  {
+    name: 'stray-pins-among-joiners',
+    file: 'native/include/millrace/frame_ledger.hpp',
+    text: 'while_joiners_wait([&](std::uint64_t lanes) { return clear_stray_pins(lanes); });',
+    instead: 'clear_stray_pins(lanes_.active());',
+    breaks: 'the writer clears stray pins and no joining reader waits for it',
+    test: meetings('stray pins of a reader that left are not those of the next one'),
+  },
+  {
+    name: 'reap-unlocked',
+    file: 'native/include/millrace/frame_lanes.hpp',
+    text: 'if (!segment_->lock_lifecycle(os::Deadline::after(kReapPatienceNs)).ok()) return false;',
+    instead: '',
+    breaks: 'the lane of a dead reader is taken out of service when the next one has it',
+    test: meetings('a dead reader is buried, not the one that comes next'),
+  },
+  {
+    name: 'next-trusts-the-queue',
+    file: 'native/include/millrace/frame_reader.hpp',
+    text: 'if (!pinned) {  // meant for our predecessor on this lane',
+    instead: 'if (!pinned && slots == 0) {',
+    breaks: 'a reader hands out a frame that is not pinned for it',
+    test: {
+      native: 'lies_test',
+      only: 'promise: lies – a reader is handed no frame that is not pinned for it',
+    },
+  },
+  {
+    name: 'evicts-for-ever',
+    file: 'native/include/millrace/frame_ledger.hpp',
+    text: 'for (std::uint64_t more = queue.view().capacity(); more > 0; --more) {',
+    instead: 'for (;;) {',
+    breaks: 'a reader that puts its position back holds the writer',
+    test: meetings('a reader that puts its position back again and again holds nobody'),
+  },
+  {
+    name: 'dead-writer-unfinished',
+    file: 'native/include/millrace/frame_writer.hpp',
+    text: 'begun == sequence_ + 1 && finish_publish(begun)) {',
+    instead: 'begun == sequence_ + 1 && begun == 0) {',
+    breaks: 'what a writer had published in part when it died reaches only some of the readers',
+    test: { native: 'frame_writer_test' },
+  },
+  {
+    name: 'evict-without-contest',
+    file: 'native/include/millrace/lane_queue.hpp',
+    text: `      if (view_.lane->reader.read_position.compare_exchange_weak(
+              read, read + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        MILLRACE_CRASH_POINT("lane.evict.taken");
+        return descriptor;
+      }`,
+    instead: `      view_.lane->reader.read_position.store(read + 1, std::memory_order_release);
+      return descriptor;`,
+    breaks: 'the writer takes a frame back that the reader has taken',
+    test: meetings("a frame that is taken while it is being taken back is the reader's"),
+  },
+  {
+    name: 'take-without-contest',
+    file: 'native/include/millrace/lane_queue.hpp',
+    text: `      if (view_.lane->reader.read_position.compare_exchange_strong(
+              read, read + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        MILLRACE_CRASH_POINT("lane.take.taken");
+        return {false, false, slot, layout::descriptor_sequence(descriptor)};
+      }
+      if (!already) view_.unmark(slot);
+`,
+    instead: `      view_.lane->reader.read_position.store(read + 1, std::memory_order_release);
+      return {false, false, slot, layout::descriptor_sequence(descriptor)};
+`,
+    breaks: 'the reader takes a frame that the writer has taken back',
+    test: meetings('a frame that is taken back while it is being taken is not received'),
+  },
+  {
+    name: 'receive-looks-once',
+    file: 'native/include/millrace/frames_sync.hpp',
+    text: '        if (auto frame = look()) return frame;\n',
+    instead: '',
+    breaks: 'the last frame of a writer that leaves is lost to a reader in C++',
+    test: leavings('a frame that its writer leaves behind is received'),
+  },
+]
+
+const door = [
+  {
+    name: 'enter-without-confirming',
+    file: 'native/include/millrace/segment.hpp',
+    text: 'if (!segment.place_.confirm(segment.fd_, segment.lock_, os::Access::read_write)) continue;',
+    instead: '',
+    breaks: 'who opened a segment just before its name was taken away sits alone on it',
+    test: {
+      native: 'crash/door_meetings',
+      only: 'meeting: who opened a name that was given up comes to who has it now',
+    },
+    short: true,
+  },
+  {
+    name: 'leave-removes-unseen',
+    file: 'native/include/millrace/segment.hpp',
+    text: '    if (!unlinked()) place_.remove();\n',
+    instead: '    place_.remove();\n',
+    breaks: 'a side that leaves removes the name of a newer segment',
+    test: {
+      native: 'segment_test',
+      only: 'one that left takes no name away that leads to a newer segment',
+    },
+  },
+  {
+    name: 'claim-without-lock',
+    file: 'native/include/millrace/segment.hpp',
+    text: `                     const char* what) {
+    if (!lock_.try_exclusive(byte_of(role))) {`,
+    instead: `                     const char* what) {
+    if (!lock_.try_exclusive(byte_of(role)) && role > 1000) {`,
+    breaks: 'two processes have one role',
+    test: { native: 'segment_test', only: 'a taken role is refused with the process that has it' },
+  },
+]
+
+const ring = [
+  {
+    name: 'peek-looks-once',
+    file: 'native/include/millrace/queue_sync.hpp',
+    text: '        if (auto message = look()) return message;\n',
+    instead: '',
+    breaks: 'the last message of a producer that leaves is lost to a consumer in C++',
+    test: leavings('a message that its producer leaves behind is read'),
+  },
+  {
+    name: 'end-looks-once',
+    file: 'native/include/millrace/queue_sync.hpp',
+    text: `        if (producer.ring().drained()) return Result<void>();
+        return *std::move(error);
+`,
+    instead: '        return *std::move(error);\n',
+    breaks: 'end_sync() fails although everything was read',
+    test: leavings('a consumer that has read everything may leave'),
+  },
+  {
+    name: 'leaver-taken-for-dead',
+    file: 'native/include/millrace/segment.hpp',
+    text: 'if (record.state.load(std::memory_order_acquire) == state) return Peer::gone;',
+    instead: 'return Peer::gone;',
+    breaks: 'a peer that leaves while it is looked for is reported dead',
+    test: leavings('who leaves while it is looked for has not died'),
+  },
+  {
+    name: 'published-before-written',
+    file: 'native/include/millrace/spsc_ring.hpp',
+    text: `    put_header(record, length);
+    MILLRACE_CRASH_POINT("ring.push.headed");
+    // An empty message may come without a payload, which memcpy would not take.
+    if (length != 0) std::memcpy(record + layout::kRecordHeaderBytes, payload, length);
+    MILLRACE_CRASH_POINT("ring.push.written");
+    publish(bytes, 1);
+`,
+    instead: `    publish(bytes, 1);
+    put_header(record, length);
+    if (length != 0) std::memcpy(record + layout::kRecordHeaderBytes, payload, length);
+`,
+    breaks: 'a consumer reads a message whose bytes are not there yet',
+    test: {
+      native: 'crash/queue_deaths',
+      only: 'promise: death – a producer dies anywhere: what it published arrives, nothing else',
+    },
+  },
+  {
+    name: 'write-position-trusted',
+    file: 'native/include/millrace/spsc_ring.hpp',
+    text: 'if (write - cursor_->peers > capacity_ - (cursor_->peers - cursor_->mine) ||',
+    instead: 'if (',
+    breaks: 'a consumer believes a write position that cannot be',
+    test: { native: 'spsc_ring_test', only: 'a consumer refuses every impossible write position' },
+    short: true,
+  },
+  {
+    name: 'length-trusted',
+    file: 'native/include/millrace/spsc_ring.hpp',
+    text: 'if (layout::record_bytes(length) > cursor_->peers - cursor_->mine) [[unlikely]] {',
+    instead: 'if (length == ~0U) [[unlikely]] {',
+    breaks: 'a consumer reads past what was published',
+    test: {
+      native: 'spsc_ring_test',
+      only: 'a consumer refuses a length that exceeds what was published',
+    },
+  },
+]
+
+const waits = [
+  {
+    name: 'sleep-without-look',
+    file: 'native/include/millrace/waiting.hpp',
+    text: 'if (!ready()) sleeper.sleep(timeout_ns - spin_ns);',
+    instead: 'sleeper.sleep(timeout_ns - spin_ns);',
+    breaks: 'what came between the last look and parking wakes nobody',
+    test: {
+      native: 'crash/waiting_meetings',
+      only: 'meeting: who lies down on a futex looks once more before it sleeps',
+    },
+  },
+  {
+    name: 'permit-not-given-back',
+    file: 'native/include/millrace/sync/permit_taker.hpp',
+    text: '      (void)state.semaphore->post();\n',
+    instead: '',
+    breaks: 'a permit that comes when nobody wants it any more is lost',
+    test: {
+      native: 'permit_taker_test',
+      only: 'a permit that comes while the thread leaves is put back',
+    },
+  },
+  {
+    name: 'cell-unmarked',
+    file: 'native/include/millrace/cell_writer.hpp',
+    text: 'slot.sequence.store(layout::writing(version_ + 1), std::memory_order_release);',
+    instead: '(void)slot;',
+    breaks: 'a reader takes a value for whole that is being overwritten',
+    test: { native: 'cell_test' },
+  },
+]
+
+const lookAgain = (only) => ({ ava: 'waiting/last-look', only })
+const javascript = [
+  {
+    name: 'js-pop-looks-once',
+    file: 'lib/queue/consumer.ts',
+    text: `    const last = look()
+    if (last !== undefined) return last
+    if (peer === 'closed') return null`,
+    instead: `    if (peer === 'closed') return null`,
+    breaks: 'the last message of a producer that leaves is lost',
+    test: lookAgain('pop gets the message that came just before its producer left, then the end'),
+    short: true,
+  },
+  {
+    name: 'js-end-looks-once',
+    file: 'lib/queue/producer.ts',
+    text: `        // It may have read the last message between our look and its leaving.
+        if (this.#isDrained()) return true
+`,
+    instead: '',
+    breaks: 'end() fails although everything was read',
+    test: lookAgain('end succeeds if the consumer read everything just before it left'),
+  },
+  {
+    name: 'js-receive-looks-once',
+    file: 'lib/frames/frame-reader.ts',
+    text: `    const last = look()
+    if (last !== undefined) return last
+`,
+    instead: '',
+    breaks: 'the last frame of a writer that leaves is lost',
+    test: lookAgain('receive gets the frame that came just before its writer left, then the end'),
+  },
+  {
+    name: 'js-changed-looks-once',
+    file: 'lib/cell/reader.ts',
+    text: `      // It may have written between our look and its leaving.
+      if (this.#isNewer(since)) return true
+`,
+    instead: '',
+    breaks: 'the last value of a writer that leaves is not told of',
+    test: lookAgain('changed tells of the value that came just before its writer left'),
+  },
+  {
+    name: 'js-needed-fence-ignored',
+    file: 'lib/queue/ring.ts',
+    text: 'return (control[parked]! | control[parked + toNeedsFence]!) !== 0',
+    instead: 'return control[parked + 0 * toNeedsFence] !== 0',
+    breaks: 'a batch or a drain does not heed a sleeper that cannot have the heavy fence',
+    test: { ava: 'waiting/fences' },
+    short: true,
+  },
+  {
+    name: 'js-needed-fence-ignored-by-push',
+    file: 'lib/queue/ring-writer.ts',
+    text: '(control[atConsumerParked]! | control[atConsumerParked + toNeedsFence]!) !== 0',
+    instead: 'control[atConsumerParked + 0 * toNeedsFence] !== 0',
+    breaks: 'nor does a push',
+    test: {
+      ava: 'waiting/fences',
+      only: 'a push and a batch call native code while the consumer needs full fences',
+    },
+  },
+  {
+    name: 'js-needed-fence-ignored-by-pop',
+    file: 'lib/queue/ring-reader.ts',
+    text: '(control[atProducerParked]! | control[atProducerParked + toNeedsFence]!) !== 0',
+    instead: 'control[atProducerParked + 0 * toNeedsFence] !== 0',
+    breaks: 'nor does a pop',
+    test: {
+      ava: 'waiting/fences',
+      only: 'so does every way to take a message while the producer needs them',
+    },
+  },
+  {
+    name: 'js-needed-fence-ignored-by-release',
+    file: 'lib/queue/ring-reader.ts',
+    text: 'if (sleeps || (plainStores && this.#control[atProducerParked + toNeedsFence] !== 0)) {',
+    instead: 'if (sleeps) {',
+    breaks: 'nor does the release of a message that was held',
+    test: {
+      ava: 'waiting/fences',
+      only: 'so does every way to take a message while the producer needs them',
+    },
+  },
+  {
+    name: 'js-carries-unseen',
+    file: 'lib/queue/ring.ts',
+    text: 'return (from & ~to) < 0',
+    instead: 'return (from & ~to) < 0 && from > to',
+    breaks: 'the high half of a position stays behind',
+    test: { ava: 'queue/positions' },
+  },
+  {
+    name: 'js-length-trusted',
+    file: 'lib/queue/ring-reader.ts',
+    text: 'return length >= 0 && length <= left - recordHeaderBytes ? length : -1',
+    instead: 'return length >= 0 && left > 0 ? length : -1',
+    breaks: 'a message reaches past what was published',
+    test: { ava: 'queue/corruption' },
+  },
+  {
+    name: 'js-write-position-trusted',
+    file: 'lib/queue/ring-reader.ts',
+    text: 'if (!plausible || carries(known, written)) return this.#native.available()',
+    instead: 'if (carries(known, written) && plausible) return this.#native.available()',
+    breaks: 'a consumer in JavaScript believes a write position that cannot be',
+    test: { ava: 'queue/corruption' },
+  },
+  {
+    name: 'js-thrown-at-counts',
+    file: 'lib/queue/consumer.ts',
+    text: `        const verdict = visit(offset + recordHeaderBytes, length)
+        if (this.closed) return taken + unreleased + 1
+        left -= bytes
+        offset += bytes
+        unreleasedBytes += bytes
+        unreleased++
+`,
+    instead: `        left -= bytes
+        unreleasedBytes += bytes
+        unreleased++
+        const verdict = visit(offset + recordHeaderBytes, length)
+        if (this.closed) return taken + unreleased
+        offset += bytes
+`,
+    breaks: 'a message whose callback threw is lost',
+    test: {
+      ava: 'queue/batches',
+      only: 'a message whose callback throws stays, those before it are taken',
+    },
+  },
+]
+
+/**
+ * `name`; `file` and the `text` in it, which has to be there exactly once, and what is put there `instead`; what that
+ * `breaks`; the `test` that has to fail (scripts/mutation-workshop.mjs); whether it is in the `short` form.
+ */
+export const mutants = [...frames, ...door, ...ring, ...waits, ...javascript]

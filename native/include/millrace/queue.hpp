@@ -29,18 +29,17 @@ class QueueProducer {
   ~QueueProducer() { close(false); }
 
   [[nodiscard]] RingStatus try_push(const void* payload, std::uint32_t length) {
+    // As everything is to a ring that is not known yet. The comparison is that of push().
+    if (layout::record_bytes(length) > ring_.capacity()) [[unlikely]]
+      (void)settles();
     const RingStatus status = ring_.push(payload, length);
-    if (status == RingStatus::ok) [[likely]] {
-      side_.wake_peer();
-      return status;
-    }
-    return became_settled() ? try_push(payload, length) : status;
+    if (status == RingStatus::ok) side_.wake_peer();
+    return status;
   }
   [[nodiscard]] std::byte* reserve(std::uint32_t length) {
-    std::byte* room = ring_.reserve(length);
-    if (room != nullptr) [[likely]]
-      return room;
-    return became_settled() ? ring_.reserve(length) : nullptr;
+    if (ring_.capacity() == 0) [[unlikely]]
+      (void)settles();
+    return ring_.reserve(length);
   }
   // Free bytes of the ring, without deciding how large it is.
   [[nodiscard]] std::uint64_t room() noexcept {
@@ -98,7 +97,8 @@ class QueueProducer {
 
  private:
   QueueProducer() = default;
-  [[nodiscard]] bool became_settled() { return side_.capacity() == 0 && settle(true).ok(); }
+  // Apart, so that the calls of every message stay short.
+  [[gnu::cold, gnu::noinline]] bool settles() { return settle(true).ok(); }
   void take_ring() noexcept {
     const auto& data = side_.data();
     ring_ = RingProducer(side_.control(), data ? data->data() : nullptr, side_.capacity());
@@ -124,10 +124,9 @@ class QueueConsumer {
 
   // The oldest message, in place until release().
   [[nodiscard]] Message peek() {
-    const Message message = ring_.peek();
-    if (message.status == RingStatus::ok) [[likely]]
-      return message;
-    return became_settled() ? ring_.peek() : message;
+    if (ring_.capacity() == 0) [[unlikely]]
+      (void)became_settled();
+    return ring_.peek();
   }
   // Bytes of whole records that are there. Asks the producer.
   [[nodiscard]] std::uint64_t available() {
@@ -181,8 +180,8 @@ class QueueConsumer {
 
  private:
   QueueConsumer() = default;
-  [[nodiscard]] bool became_settled() {
-    if (side_.capacity() != 0) return false;
+  // Apart, so that the calls of every message stay short.
+  [[gnu::cold, gnu::noinline]] bool became_settled() {
     const auto settled = settle(false);
     return settled.ok() && settled.value();
   }

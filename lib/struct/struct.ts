@@ -13,6 +13,7 @@ import {
   nothing,
   start,
   StructView as View,
+  type Field,
   type ViewClass,
 } from './accessor.js'
 import { elements, look } from './array-view.js'
@@ -40,6 +41,7 @@ import {
 import { fingerprintOf } from './fingerprint.js'
 import { checkIdentifier } from './identifier.js'
 import { jsonOf } from './plain.js'
+import { wholeCode, type WholeCode } from './whole.js'
 
 class StructType<F extends Fields> extends Type implements Struct<F> {
   readonly name: string | undefined
@@ -232,20 +234,15 @@ function dataViewOf(bytes: Memory): DataView {
   return made
 }
 
-interface CodecField {
-  readonly name: string
-  readonly offset: number
-  readonly codec: Codec
-}
-
 class StructCodec implements Codec {
   readonly size: number
   /** Of a view, where one is shown. */
   readonly title: string
-  readonly fields: ReadonlyMap<string, CodecField>
-  readonly #fields: readonly CodecField[]
+  readonly fields: ReadonlyMap<string, Field>
+  readonly #fields: readonly Field[]
   readonly #padding: readonly number[]
   #viewClass: ViewClass | undefined
+  #whole: WholeCode | undefined
   /** Never used: with no view left, V8 would forget their shape, and all code that was optimised for it. */
   lastView: MovablePart | undefined
 
@@ -281,10 +278,12 @@ class StructCodec implements Codec {
     return new this.viewClass(over, at)
   }
 
+  get #inOne(): WholeCode {
+    return (this.#whole ??= wholeCode(this.#fields, this.#padding, this))
+  }
+
   read(over: DataView, at: number): Record<string, unknown> {
-    const value: Record<string, unknown> = {}
-    for (const { name, offset, codec } of this.#fields) value[name] = codec.read(over, at + offset)
-    return value
+    return this.#inOne.read(over, at)
   }
 
   /** The same to be shown: what is inside is not read before somebody looks at it. */
@@ -296,6 +295,7 @@ class StructCodec implements Codec {
 
   /** Views of the same definition will do as values, too. */
   write(over: DataView, at: number, value: unknown, name: string | number): void {
+    if (this.#inOne.write(over, at, value)) return
     const given = this.#check(value, name)
     for (const field of this.#fields) {
       if (!(field.name in given)) {

@@ -385,6 +385,53 @@ test('set writes the given fields, write wants all and no other', (t) => {
   t.deepEqual(Point.read(view), { x: 1, y: 3 })
 })
 
+test('an object is judged by its keys, in any order, own or inherited', (t) => {
+  const memory = new Uint8Array(Point.size)
+  const written = (value: object) => {
+    memory.fill(0)
+    Point.write(memory, value as never)
+    return Point.read(memory)
+  }
+  const right = { x: 1, y: 2 }
+  class Getters {
+    readonly #right = right
+    get x() {
+      return this.#right.x
+    }
+    get y() {
+      return this.#right.y
+    }
+  }
+  const hidden = { x: { value: 1 }, y: { value: 2 } }
+  for (const value of [
+    right,
+    { y: 2, x: 1 },
+    Object.create(right) as object,
+    Object.create({}, hidden) as object,
+    new Getters(),
+    Point.view(Point.encode(right)),
+  ]) {
+    t.deepEqual(written(value), right)
+  }
+  for (const value of [
+    { z: 0, x: 1, y: 2 },
+    { x: 1, z: 0, y: 2 },
+    { x: 1, y: 2, z: 0 },
+    Object.assign(new Getters(), { z: 0 }),
+    Object.assign(Object.create(right) as object, { z: 0 }),
+  ]) {
+    t.throws(() => written(value), invalid(/no field 'z'/))
+  }
+  for (const value of [{}, [], { x: 1 }, { y: 2 }]) {
+    t.throws(() => written(value), invalid(/lacks its field '[xy]'/))
+  }
+  const Other = struct({ a: f64 })
+  t.throws(() => written(Other.view(new Uint8Array(8))), invalid(/lacks its field 'x'/))
+  for (const value of ['xy', 7, () => 1, undefined]) {
+    t.throws(() => written(value as never), invalid(/must be an object/))
+  }
+})
+
 test('padding is written as zero', (t) => {
   const Gaps = struct({ a: u8, b: u32, c: u8 })
   const memory = new Uint8Array(Gaps.size).fill(255)

@@ -33,6 +33,7 @@ export type {
   TuningOptions,
   WaitOptions,
 } from './base/options.js'
+export type { OpaqueSchema, ValueSchema } from './base/value-schema.js'
 export type { Bytes, PlainBuffer, ViewConstructor } from './base/view-constructor.js'
 export type { PeerState } from './addon/peer.js'
 export type { MemoryOptions, NumaOptions } from './addon/memory-options.js'

@@ -77,12 +77,12 @@ export interface Schema {
 }
 
 /** What this process takes the content of a channel for. */
-export interface SchemaOptions {
+export interface SchemaOptions<S extends Schema = Schema> {
   /**
    * What is sent, usually a `struct()`. Whoever states another schema than was stated first on this channel
    * gets `ERR_MILLRACE_SCHEMA`. Left out: nothing is said and nothing compared.
    */
-  readonly schema?: Schema | undefined
+  readonly schema?: S | undefined
 }
 
 /** What a reader can ask for, who must not change the memory. */

@@ -19,8 +19,16 @@ import { RingReader } from './ring-reader.js'
 import { QueueSide } from './side.js'
 import { TimeBudget } from './time-budget.js'
 
-/** The receiving side of a queue, from `SpscQueue.consumer`. */
-export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
+/**
+ * The receiving side of a queue, from `SpscQueue.consumer`. `Value` is what is popped, `View` what `drain` shows: bytes,
+ * unless it was opened with a `struct()` as `schema`. Then each message is a value of it; one of another length stays in the
+ * queue, and is refused with `ERR_MILLRACE_SCHEMA`, by every call but those that copy or show bytes: `tryPopInto`, `drainRaw`,
+ * `take` and its kin.
+ */
+export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends QueueSide<
+  NativeQueueConsumer,
+  RingReader
+> {
   /** What `drainRaw` shows. */
   #whole: Buffer | undefined
   #draining = false
@@ -40,15 +48,20 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   }
 
   /**
-   * The next message as a Buffer of its own, or `undefined` if there is none now. Never blocks.
+   * The next message as a Buffer of its own (with a `struct()` as `schema`: as a plain object), or `undefined` if there
+   * is none now. Never blocks.
    *
    * The Buffer shares its memory with nothing: it can be kept, transferred and cloned for what it is. Above 64 bytes it
    * takes 0.3 to 0.5 µs to make; `tryPopInto`, `drain` and `drainRaw` make none.
    *
-   * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (inside `drain`)
+   * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (inside `drain`), `SCHEMA`
    */
-  tryPop(): PlainBuffer | undefined {
-    if (this.#unusual && this.#holds()) return this.#found(this.#held!.pop())
+  tryPop(): Value | undefined {
+    return this.#popBytes() as Value | undefined
+  }
+
+  #popBytes(): PlainBuffer | undefined {
+    if (this.holds()) return this.#found(this.#held!.pop())
     const ring = this.ring ?? (this.closed ? undefined : this.ringIfAny())
     if (ring === undefined) return this.#popByCalls()
     const message = ring.pop()
@@ -69,7 +82,7 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    *   `CLOSED`, `CORRUPT`, `INVALID_ARGUMENT`
    */
   tryPopInto(target: ArrayBufferView): number {
-    const behind = this.#unusual && this.#holds()
+    const behind = this.holds()
     const bytes = targetOf(target)
     const length = behind ? this.#held!.popInto(bytes) : this.#popInto(bytes, 0)
     if (length >= Outcome.wouldBlock) return length
@@ -101,9 +114,9 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    *
    * @throws MillraceError (as rejection) `PEER_FAILED` (the producer gave up, by `abort()` or by ending with another exit
    *   code than 0, and everything it published is read; the message says why), `PEER_GONE` (it died, likewise), `CLOSED`,
-   *   `CORRUPT`, `ABORTED`, `TIMEOUT`
+   *   `CORRUPT`, `ABORTED`, `TIMEOUT`, `SCHEMA`
    */
-  pop(options?: WaitOptions): Promise<PlainBuffer | undefined> {
+  pop(options?: WaitOptions): Promise<Value | undefined> {
     try {
       const wait = readWait(options)
       if (!this.waits.occupied) {
@@ -120,9 +133,9 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    * The next message, blocking this thread: spins, then sleeps on a futex. For Workers; on the main
    * thread it stops the event loop. Result and errors as `pop`, thrown; `BUSY` while `pop` calls wait.
    */
-  popSync(options?: BlockingOptions): PlainBuffer | undefined {
+  popSync(options?: BlockingOptions): Value | undefined {
     const given = readBlocking(options)
-    this.#assertNotDraining()
+    this.assertNotDraining()
     return this.#block(this.#attempt, given)
   }
 
@@ -139,8 +152,8 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (inside `drain`), `UNSUPPORTED_RUNTIME`
    */
   tryTake(): HeldMessage | undefined {
-    this.#assertNotDraining()
-    if (this.#nothingYet()) return undefined
+    this.assertNotDraining()
+    if (this.nothingYet()) return undefined
     const ring = this.ringForSure()
     this.#unusual = true
     return this.#found((this.#held ??= new HeldMessages(this, ring)).take())
@@ -185,13 +198,14 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    */
   takeSync(options?: BlockingOptions): HeldMessage | undefined {
     const given = readBlocking(options)
-    this.#assertNotDraining()
+    this.assertNotDraining()
     return this.#block(this.#takeAttempt, given)
   }
 
   /**
    * Calls `callback` for each message that is there now, at most `max`, with a view of the shared memory
-   * itself: nothing is copied. The view is valid only during the call. Returning `false` stops after
+   * itself: nothing is copied. The view is valid only during the call; with a `struct()` as `schema` it is one view of
+   * that structure, moved from message to message, and a call allocates nothing. Returning `false` stops after
    * that message. Returns the number of messages taken.
    *
    * Without `max` it also stops after about 5 ms (not before 16 messages), because the event loop stands
@@ -200,14 +214,15 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    *
    * If the callback throws, the message it was given stays in the queue and the error goes to the caller.
    *
-   * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (inside another `drain`), `UNSUPPORTED_RUNTIME`
+   * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (inside another `drain`), `SCHEMA`,
+   *   `UNSUPPORTED_RUNTIME`
    */
-  drain(callback: (message: Uint8Array) => unknown, max?: number): number {
+  drain(callback: (message: View) => unknown, max?: number): number {
     checkDrain(callback, max)
-    this.#assertNotDraining()
-    if (this.#nothingYet()) return 0
+    this.assertNotDraining()
+    if (this.nothingYet()) return 0
     const { buffer } = this.ringForSure()
-    return this.#walk((at, length) => callback(new Uint8Array(buffer, at, length)), max)
+    return this.walk((at, length) => callback(new Uint8Array(buffer, at, length) as View), max)
   }
 
   /**
@@ -220,14 +235,17 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     max?: number,
   ): number {
     checkDrain(callback, max)
-    this.#assertNotDraining()
-    if (this.#nothingYet()) return 0
+    this.assertNotDraining()
+    if (this.nothingYet()) return 0
     const whole = (this.#whole ??= Buffer.from(this.ringForSure().buffer))
-    return this.#walk((at, length) => callback(whole, at, length), max)
+    return this.walk((at, length) => callback(whole, at, length), max)
   }
 
-  /** Calls `visit` for each message, and gives the memory of those it was called for back. */
-  #walk(visit: (offset: number, length: number) => unknown, max: number | undefined): number {
+  /** @internal Calls `visit` for each message, and gives the memory of those it was called for back. */
+  protected walk(
+    visit: (offset: number, length: number) => unknown,
+    max: number | undefined,
+  ): number {
     const ring = this.ringForSure()
     let left = this.#held?.available() ?? ring.available()
     if (left <= 0) {
@@ -326,19 +344,20 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
    * All messages until the producer closes, or this side does; then the loop ends. Leaving the loop closes nothing, and takes
    * nothing that was not handed out. Errors as `pop`.
    */
-  messages(options?: IterationOptions): Iteration<PlainBuffer> {
+  messages(options?: IterationOptions): Iteration<Value> {
     return iterate({ take: (wait) => this.pop(wait), handle: this }, options)
   }
 
   /** As `messages()`: `for await (const message of consumer)`. */
-  [Symbol.asyncIterator](): Iteration<PlainBuffer> {
+  [Symbol.asyncIterator](): Iteration<Value> {
     return this.messages()
   }
 
   // Made once, so that a wait costs no closure.
   readonly #next = () => this.tryPop()
-  readonly #attempt: Attempt<PlainBuffer | undefined> = (thorough) =>
-    this.#lookAround(thorough, this.#next)
+  readonly #attempt = ((thorough) => this.#lookAround(thorough, this.#next)) as Attempt<
+    Value | undefined
+  >
   readonly #nextInPlace = () => this.tryTake()
   readonly #takeAttempt: Attempt<HeldMessage | undefined> = (thorough) =>
     this.#lookAround(thorough, this.#nextInPlace)
@@ -414,7 +433,8 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     return new RingReader(this.native)
   }
 
-  #nothingYet(): boolean {
+  /** @internal */
+  protected nothingYet(): boolean {
     return this.ring === undefined && !this.closed && this.isOpenEnded()
   }
 
@@ -423,9 +443,10 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     return this.#held !== undefined && this.#held.count > 0 ? this.#held : undefined
   }
 
-  /** Are messages held, behind which others have to wait for their release? Throws `BUSY` inside `drain`. */
-  #holds(): boolean {
-    this.#assertNotDraining()
+  /** @internal Are messages held, behind which others have to wait for their release? Throws `BUSY` inside `drain`. */
+  protected holds(): boolean {
+    if (!this.#unusual) return false
+    this.assertNotDraining()
     return (this.#unusual = this.#heldIfAny() !== undefined)
   }
 
@@ -455,7 +476,8 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
     return (ring !== undefined ? ring.available() : this.native.available()) !== 0
   }
 
-  #assertNotDraining(): void {
+  /** @internal */
+  protected assertNotDraining(): void {
     if (this.#draining) throw this.#busy('it is being drained; return from the callback first')
   }
 
@@ -464,7 +486,8 @@ export class QueueConsumer extends QueueSide<NativeQueueConsumer, RingReader> {
   }
 }
 
-function checkDrain(callback: unknown, max: unknown): void {
+/** @internal */
+export function checkDrain(callback: unknown, max: unknown): void {
   checkFunction('callback', callback)
   if (max === undefined || max === Infinity) return
   if (typeof max !== 'number' || !Number.isInteger(max) || max < 0) {

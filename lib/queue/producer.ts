@@ -28,9 +28,14 @@ export interface Reservation {
   [Symbol.dispose](): void
 }
 
-/** The sending side of a queue, from `SpscQueue.producer`. */
-export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
-  #reservation: RingReservation | undefined
+/**
+ * The sending side of a queue, from `SpscQueue.producer`. Beside bytes it sends values of type `Value`, if it was opened
+ * with a `struct()` as `schema`; every message is one value then, written straight into the ring. Bytes must be those of one
+ * value: others are refused with `ERR_MILLRACE_SCHEMA`, by every call that sends.
+ */
+export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer, RingWriter> {
+  /** @internal Whoever has room for a message that is not yet sent: an open reservation. Nobody else sends meanwhile. */
+  protected holder: object | undefined
 
   /** @internal */
   constructor(name: string, native: NativeQueueProducer, tuning: Tuning) {
@@ -39,29 +44,29 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
 
   /**
    * Sends a message if there is room now. Never blocks. Also returns false while earlier `push` calls
-   * are waiting: messages keep their order.
+   * are waiting: messages keep their order. A value is not looked at, and not refused, before there is room.
    *
-   * @throws MillraceError `TOO_LARGE`, `CLOSED`, `BUSY` (a reservation is open), `CORRUPT`
+   * @throws MillraceError `TOO_LARGE`, `INVALID_ARGUMENT`, `SCHEMA`, `CLOSED`, `BUSY` (a reservation is open), `CORRUPT`
    */
-  tryPush(message: MessageSource): boolean {
-    if (this.#reservation !== undefined) throw this.#busy()
+  tryPush(message: MessageSource | Value): boolean {
+    this.assertFree()
     if (this.waits.occupied) return false
-    return this.#pushNow(asBytes(message))
+    return this.#pushNow(asBytes(message as MessageSource))
   }
 
   /**
    * Sends a message, waiting for room without blocking the event loop. Calls are served in order. Do not
-   * change the bytes before the promise resolves.
+   * change the bytes before the promise resolves; a value is written before the call returns.
    *
    * @throws MillraceError (as rejection) `TOO_LARGE`, `CLOSED` (this side, or the consumer left while
    *   the queue was full), `PEER_FAILED`, `PEER_GONE` (it gave up or died while the queue was full), `ABORTED`, `TIMEOUT`,
    *   `BUSY`
    */
-  push(message: MessageSource, options?: WaitOptions): Promise<void> {
+  push(message: MessageSource | Value, options?: WaitOptions): Promise<void> {
     try {
       const wait = readWait(options)
-      const bytes = asBytes(message)
-      if (this.tryPush(bytes)) return fairly(undefined)
+      if (this.tryPush(message)) return fairly(undefined)
+      const bytes = this.toBytes(message)
       return this.waits
         .wait(`room in queue '${this.name}'`, (thorough) => this.#attempt(bytes, thorough), wait)
         .then(discardResult)
@@ -74,11 +79,12 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    * Sends a message, blocking this thread: spins, then sleeps on a futex. For Workers; on the main
    * thread it stops the event loop. Errors as `push`, thrown.
    */
-  pushSync(message: MessageSource, options?: BlockingOptions): void {
+  pushSync(message: MessageSource | Value, options?: BlockingOptions): void {
     const given = readBlocking(options)
-    const bytes = asBytes(message)
-    if (this.#reservation !== undefined) throw this.#busy()
+    this.assertFree()
     if (this.waits.occupied) throw this.#busy()
+    if (this.tryPush(message)) return
+    const bytes = this.toBytes(message)
     const needed = recordBytes(bytes.byteLength)
     block(
       this.waits,
@@ -91,25 +97,28 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
 
   /**
    * Sends as many of the messages, from the first on, as there is room for now, with one publish and at
-   * most one wake-up for all. Returns how many.
+   * most one wake-up for all. Returns how many. Values that there is no room for are not looked at.
    *
-   * @throws MillraceError `TOO_LARGE` (before anything is sent), `CLOSED`, `BUSY`, `CORRUPT`,
+   * @throws MillraceError `TOO_LARGE`, `INVALID_ARGUMENT`, `SCHEMA` (each before anything is sent), `CLOSED`, `BUSY`, `CORRUPT`,
    *   `UNSUPPORTED_RUNTIME`
    */
-  tryPushBatch(messages: readonly MessageSource[]): number {
-    if (this.#reservation !== undefined) throw this.#busy()
+  tryPushBatch(messages: readonly (MessageSource | Value)[]): number {
+    this.assertFree()
     if (this.waits.occupied) return 0
-    return this.#pushSome(allAsBytes(messages), 0)
+    return this.#pushSome(allAsBytes(messages as readonly MessageSource[]), 0)
   }
 
   /**
    * Sends all messages in order, in as few batches as there is room. Errors as `push`; if it is aborted or
    * fails while it waits, the first part may have been sent.
    */
-  async pushBatch(messages: readonly MessageSource[], options?: WaitOptions): Promise<void> {
+  async pushBatch(
+    messages: readonly (MessageSource | Value)[],
+    options?: WaitOptions,
+  ): Promise<void> {
     const wait = readWait(options)
-    const all = allAsBytes(messages)
-    if (this.#reservation !== undefined) throw this.#busy()
+    const all = allAsBytes(messages as readonly MessageSource[])
+    this.assertFree()
     let sent = this.waits.occupied ? 0 : this.#pushSome(all, 0)
     if (sent === all.length) return fairly(undefined)
     const rest = all.slice(sent) // the list is its owner's again
@@ -117,7 +126,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
     await this.waits.wait(
       `room in queue '${this.name}'`,
       (thorough) => {
-        if (this.#reservation !== undefined) return undefined
+        if (this.holder !== undefined) return undefined
         sent += this.#pushSome(rest, sent)
         if (sent === rest.length) return true
         if (thorough) this.#checkConsumer()
@@ -135,7 +144,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
    *   `UNSUPPORTED_RUNTIME`
    */
   reserve(length: number): Reservation | undefined {
-    if (this.#reservation !== undefined) throw this.#busy()
+    this.assertFree()
     checkLength(length)
     return this.waits.occupied ? undefined : this.#reserveNow(length)
   }
@@ -147,8 +156,11 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
     if (at === Outcome.wouldBlock) return undefined
     if (at < 0) throw this.fail(at)
     const bytes = new Uint8Array(ring.bytes.buffer, at + recordHeaderBytes, length)
-    const reservation = new RingReservation(bytes, (used) => {
-      this.#reservation = undefined
+    const judge = (used: number) => {
+      this.judgeLength(used)
+    }
+    const reservation = new RingReservation(bytes, judge, (used) => {
+      this.holder = undefined
       if (used !== undefined) {
         this.assertOpen()
         ring.putHeader(at, used)
@@ -156,7 +168,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
       }
       this.waits.lookAgain() // others may have come while it was open
     })
-    this.#reservation = reservation
+    this.holder = reservation
     return reservation
   }
 
@@ -168,7 +180,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
     return await this.waits.wait(
       `room in queue '${this.name}'`,
       (thorough) => {
-        if (this.#reservation !== undefined) return undefined
+        if (this.holder !== undefined) return undefined
         const later = this.#reserveNow(length)
         if (later === undefined && thorough) this.#checkConsumer()
         return later
@@ -187,7 +199,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
     await this.waits.wait(
       `the consumer of queue '${this.name}' reading everything`,
       (thorough) => {
-        if (this.#reservation !== undefined) return undefined
+        if (this.holder !== undefined) return undefined
         if (this.#isDrained()) return true
         if (!thorough || this.peer === 'attached') return undefined
         // It may have read the last message between our look and its leaving.
@@ -220,7 +232,7 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
   }
 
   #attempt(bytes: Uint8Array, thorough: boolean): true | undefined {
-    if (this.#reservation !== undefined) return undefined
+    if (this.holder !== undefined) return undefined
     if (this.#pushNow(bytes)) return true
     if (thorough) this.#checkConsumer()
     return undefined
@@ -234,6 +246,21 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
     if (peer === 'failed') {
       throw this.failedError('consumer', 'wait for another with waitForPeer(), or close')
     }
+  }
+
+  /** @internal */
+  protected assertFree(): void {
+    if (this.holder !== undefined) throw this.#busy()
+  }
+
+  /** @internal The message in memory that stays as it is. */
+  protected toBytes(message: MessageSource | Value): Uint8Array {
+    return asBytes(message as MessageSource)
+  }
+
+  /** @internal Throws if no message of this queue has that length; up to `maxMessage`, any will do. */
+  protected judgeLength(_length: number): void {
+    // Bytes are what their users take them for.
   }
 
   #busy(): MillraceError {
@@ -301,10 +328,16 @@ export class QueueProducer extends QueueSide<NativeQueueProducer, RingWriter> {
 
 class RingReservation implements Reservation {
   readonly #bytes: Uint8Array
+  readonly #judge: (length: number) => void
   #finish: ((used: number | undefined) => void) | undefined
 
-  constructor(bytes: Uint8Array, finish: (used: number | undefined) => void) {
+  constructor(
+    bytes: Uint8Array,
+    judge: (length: number) => void,
+    finish: (used: number | undefined) => void,
+  ) {
     this.#bytes = bytes
+    this.#judge = judge
     this.#finish = finish
   }
 
@@ -321,6 +354,7 @@ class RingReservation implements Reservation {
         `length must be a whole number up to the ${String(this.#bytes.length)} bytes reserved`,
       )
     }
+    this.#judge(length)
     const finish = this.#finish
     this.#finish = undefined
     finish(length)
@@ -347,15 +381,17 @@ class RingReservation implements Reservation {
 
 /** Of messages that are bytes already, as most are, no new list is made. */
 function allAsBytes(messages: readonly MessageSource[]): readonly Uint8Array[] {
-  if (!Array.isArray(messages)) {
-    throw invalidArgument(`messages must be an array of messages, not ${show(messages)}`)
-  }
-  for (const message of messages as readonly MessageSource[]) {
-    if (!(message instanceof Uint8Array) || message.length === 0) {
-      return (messages as readonly MessageSource[]).map(asBytes)
-    }
+  checkMessages(messages)
+  for (const message of messages) {
+    if (!(message instanceof Uint8Array) || message.length === 0) return messages.map(asBytes)
   }
   return messages as readonly Uint8Array[]
+}
+
+/** @internal */
+export function checkMessages(messages: readonly unknown[]): void {
+  if (Array.isArray(messages)) return
+  throw invalidArgument(`messages must be an array of messages, not ${show(messages)}`)
 }
 
 function checkLength(length: number): void {

@@ -34,7 +34,8 @@ const mostByBytes = 24
 
 export class RingReader {
   readonly buffer: ArrayBuffer
-  readonly #bytes: Uint8Array
+  /** The records, as bytes. */
+  readonly bytes: Uint8Array
   readonly #words: Int32Array
   readonly #longs: BigInt64Array
   readonly #control: Int32Array
@@ -49,7 +50,7 @@ export class RingReader {
   constructor(native: NativeQueueConsumer) {
     this.#capacity = native.settle(true) // there is no ring before that is decided
     this.buffer = native.buffer()
-    this.#bytes = new Uint8Array(this.buffer)
+    this.bytes = new Uint8Array(this.buffer)
     this.#words = new Int32Array(this.buffer)
     this.#longs = new BigInt64Array(this.buffer)
     this.#control = new Int32Array(native.control())
@@ -149,7 +150,7 @@ export class RingReader {
     }
     const small = new SmallBuffer(length)
     if (length > mostByBytes) small.set(new Uint8Array(this.buffer, from, length))
-    else for (let i = 0; i < length; i++) small[i] = this.#bytes[from + i]!
+    else for (let i = 0; i < length; i++) small[i] = this.bytes[from + i]!
     return small
   }
 
@@ -266,6 +267,6 @@ export class RingReader {
       return
     }
     copyWords(this.#longs, from >> 3, words, offset >> 3, whole)
-    for (let i = whole << 3; i < length; i++) target[offset + i] = this.#bytes[from + i]!
+    for (let i = whole << 3; i < length; i++) target[offset + i] = this.bytes[from + i]!
   }
 }

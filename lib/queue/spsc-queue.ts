@@ -11,6 +11,7 @@ import {
   readTuning,
   wholeNumber,
   type AccessOptions,
+  type Schema,
   type SchemaOptions,
   type TuningOptions,
   accessNames,
@@ -18,11 +19,15 @@ import {
   tuningNames,
 } from '../base/options.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
+import { valuesOf, type OpaqueSchema, type ValueSchema } from '../base/value-schema.js'
+import { checkPlace, nameOf, type Place } from '../place/place.js'
 import { QueueConsumer } from './consumer.js'
 import { QueueProducer } from './producer.js'
-import { checkPlace, nameOf, type Place } from '../place/place.js'
+import { ValueConsumer } from './value-consumer.js'
+import { ValueProducer } from './value-producer.js'
 
-export interface QueueOptions extends AccessOptions, SchemaOptions, TuningOptions {
+export interface QueueOptions<S extends Schema = OpaqueSchema>
+  extends AccessOptions, SchemaOptions<S>, TuningOptions {
   /**
    * Bytes of the ring, rounded up to a power of two (and a page); each message takes 8 bytes more than
    * its length, rounded up to 8. Left out: what the queue has, or what the other side says before anything is sent; else
@@ -82,7 +87,8 @@ const largestCapacity = 2 ** 30
  */
 export const SpscQueue = {
   /**
-   * Takes the producing side; creates the queue if it does not exist.
+   * Takes the producing side; creates the queue if it does not exist. With a `struct()` as `schema` it sends values
+   * of it, without one bytes.
    *
    * Does not wait for the other side. Blocks for microseconds; at most 2 s if another process is stopped
    * in the middle of creating or leaving the same queue.
@@ -90,16 +96,13 @@ export const SpscQueue = {
    * @throws MillraceError `ROLE_TAKEN` (a living producer has it; the message names its pid), `BUSY` (`fresh`), `GEOMETRY`,
    *   `SCHEMA`, `LAYOUT`, `NOT_OURS`, `CORRUPT`, `NO_SPACE`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
    */
-  producer(place: Place, options?: QueueOptions): QueueProducer {
-    const { tuning, side } = read(place, options)
-    return new QueueProducer(nameOf(place), new native.QueueProducer(side), tuning)
-  },
+  producer: openProducer,
 
-  /** Takes the consuming side; otherwise as {@link SpscQueue.producer}. */
-  consumer(place: Place, options?: QueueOptions): QueueConsumer {
-    const { tuning, side } = read(place, options)
-    return new QueueConsumer(nameOf(place), new native.QueueConsumer(side), tuning)
-  },
+  /**
+   * Takes the consuming side; otherwise as {@link SpscQueue.producer}. With a `struct()` as `schema` it receives values
+   * of it, without one bytes.
+   */
+  consumer: openConsumer,
 
   /**
    * Removes the name, with all unread messages. Sides that are open go on with each other; new ones get
@@ -113,10 +116,47 @@ export const SpscQueue = {
   },
 } as const
 
-function read(place: Place, given: QueueOptions | undefined) {
+/** Options whose schema says what values are. */
+type WithValues<Input, View, Value> = QueueOptions<ValueSchema<Input, View, Value>> & {
+  readonly schema: ValueSchema<Input, View, Value>
+}
+
+function openProducer<Input>(
+  place: Place,
+  options: WithValues<Input, unknown, unknown>,
+): QueueProducer<Input>
+function openProducer(place: Place, options?: QueueOptions): QueueProducer
+function openProducer(place: Place, options?: QueueOptions<Schema>): QueueProducer<unknown> {
+  const { tuning, side, values } = read(place, options)
+  const name = nameOf(place)
+  const handle = new native.QueueProducer(side)
+  return values === undefined
+    ? new QueueProducer(name, handle, tuning)
+    : new ValueProducer(name, handle, tuning, values)
+}
+
+function openConsumer<View, Value>(
+  place: Place,
+  options: WithValues<never, View, Value>,
+): QueueConsumer<Value, View>
+function openConsumer(place: Place, options?: QueueOptions): QueueConsumer
+function openConsumer(
+  place: Place,
+  options?: QueueOptions<Schema>,
+): QueueConsumer<unknown, unknown> {
+  const { tuning, side, values } = read(place, options)
+  const name = nameOf(place)
+  const handle = new native.QueueConsumer(side)
+  return values === undefined
+    ? new QueueConsumer<unknown, unknown>(name, handle, tuning)
+    : new ValueConsumer(name, handle, tuning, values)
+}
+
+function read(place: Place, given: QueueOptions<Schema> | undefined) {
   const options = checkOptions(given, queueNames)
   return {
     tuning: readTuning(options),
+    values: valuesOf(options),
     side: {
       place: checkPlace(place),
       memory: readMemory(options),

@@ -3,6 +3,7 @@
 
 import { Buffer } from 'node:buffer'
 import { Cell, FrameReader, FrameWriter, SharedMemory, SpscQueue } from 'millrace'
+import { f64, struct, u32 } from 'millrace/struct'
 import { Mutex } from 'millrace/sync'
 
 const [role, name] = process.argv.slice(2)
@@ -10,6 +11,8 @@ const patience = { timeout: 30_000 }
 const rounds = 200
 const slotBytes = 4096
 const refused = []
+const Tick = struct({ price: f64, size: u32 }, { name: 'Tick' })
+const tick = (i) => ({ price: i / 2, size: i })
 
 const content = (i, length) => Uint8Array.from({ length }, (_, at) => (i * 31 + at * 7) & 0xff)
 const equal = (one, other) => Buffer.compare(one, other) === 0
@@ -27,6 +30,15 @@ async function left() {
     await queue.pushBatch([content(i + 1, i), content(i + 2, i)], patience)
     while (!queue.tryPush(content(i + 3, i))) await new Promise((resolve) => setTimeout(resolve, 1))
   }
+
+  const ticks = SpscQueue.producer(`${name}-ticks`, { capacity: 8192, schema: Tick })
+  for (let i = 0; i < rounds; i += 4) {
+    await ticks.push(tick(i), patience)
+    await ticks.pushBatch([tick(i + 1), tick(i + 2)], patience)
+    while (!ticks.tryPush(tick(i + 3))) await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  await ticks.push(tick(rounds), patience)
+  await ticks.end(patience)
 
   const writer = FrameWriter.create(name, { slotBytes, slots: 4 })
   await writer.waitForReaders(1, patience)
@@ -64,6 +76,13 @@ async function right() {
     const message = await queue.pop(patience)
     if (!equal(message, content(i, i - (i % 4)))) throw new Error(`message ${i}`)
   }
+
+  const ticks = SpscQueue.consumer(`${name}-ticks`, { capacity: 8192, schema: Tick })
+  for (let i = 0; i <= rounds; i++) {
+    const { price, size } = await ticks.pop(patience)
+    if (price !== i / 2 || size !== i) throw new Error(`tick ${i}`)
+  }
+  ticks.close()
 
   const reader = await FrameReader.open(name, patience)
   for (let i = 0; i < rounds; i++) {

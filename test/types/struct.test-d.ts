@@ -1,6 +1,16 @@
 // What the compiler knows about a structure from its definition alone.
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
-import { Cell, FrameWriter, SharedMemory, SpscQueue, type Schema } from 'millrace'
+import {
+  Cell,
+  FrameWriter,
+  SharedMemory,
+  SpscQueue,
+  type QueueConsumer,
+  type QueueOptions,
+  type QueueProducer,
+  type Schema,
+  type ValueSchema,
+} from 'millrace'
 import {
   array,
   bool,
@@ -124,10 +134,52 @@ expectError(array(8, f64))
 
 // As the schema of a channel
 expectAssignable<Schema>(Trade)
-SpscQueue.producer('name', { schema: Trade })
 FrameWriter.create('name', { slotBytes: 1, schema: Trade })
 SharedMemory.create('name', 8, { schema: Trade })
 SharedMemory.open('name', { schema: { fingerprint: 1n } })
 Cell.writer('name', { maxBytes: 8, schema: Trade })
 expectError(SpscQueue.producer('name', { schema: 'Trade' }))
 expectError(SpscQueue.producer('name', { schema: { fingerprint: 1 } }))
+
+// Queues of values
+const producer = SpscQueue.producer('name', { schema: Point, capacity: 4096 })
+const consumer = SpscQueue.consumer('name', { schema: Point, poll: 0 })
+type PointInput = { readonly x: number; readonly y: number }
+expectAssignable<QueueProducer<PointInput>>(producer)
+expectType<boolean>(producer.tryPush({ x: 1, y: 2 }))
+expectType<boolean>(producer.tryPush(Point.view(new Uint8Array(8))))
+expectType<boolean>(producer.tryPush(Point.encode({ x: 1, y: 2 })))
+expectType<Promise<void>>(producer.push({ x: 1, y: 2 }, { timeout: 1 }))
+expectType<void>(producer.pushSync({ x: 1, y: 2 }))
+expectType<number>(producer.tryPushBatch([{ x: 1, y: 2 }, new Uint8Array(8)]))
+expectType<Promise<void>>(producer.pushBatch([{ x: 1, y: 2 }]))
+expectError(producer.tryPush({ x: 1 }))
+expectError(producer.tryPush({ x: 1, y: 2, z: 3 }))
+expectError(producer.tryPush({ x: '1', y: 2 }))
+expectError(producer.tryPush(7))
+expectError(producer.pushBatch([{ x: 1 }]))
+
+type PointValue = ValueOf<typeof Point>
+type PointView = ViewOf<typeof Point>
+expectType<QueueConsumer<PointValue, PointView>>(consumer)
+expectType<PointValue | undefined>(consumer.tryPop())
+expectType<Promise<PointValue | undefined>>(consumer.pop())
+expectType<PointValue | undefined>(consumer.popSync())
+expectAssignable<AsyncIterable<PointValue>>(consumer)
+expectAssignable<AsyncIterable<PointValue>>(consumer.messages())
+consumer.drain((point) => expectType<PointView>(point))
+consumer.drainRaw((ring) => expectAssignable<Buffer>(ring))
+expectType<number>(consumer.tryPopInto(new Uint8Array(8)))
+expectError(consumer.drain((point) => point.z))
+
+// A schema that is a number only, or none: bytes
+const opaque = { schema: { fingerprint: Point.fingerprint } }
+expectType<QueueConsumer>(SpscQueue.consumer('name', opaque))
+expectType<QueueProducer>(SpscQueue.producer('name', opaque))
+expectError(SpscQueue.producer('name', opaque).tryPush({ x: 1, y: 2 }))
+expectAssignable<QueueOptions>(opaque)
+// What is passed on as options of bytes must not turn out to be of values.
+expectNotAssignable<QueueOptions>({ schema: Point })
+expectAssignable<QueueOptions<typeof Point>>({ schema: Point })
+expectAssignable<ValueSchema<PointInput, PointView, PointValue>>(Point)
+expectNotAssignable<QueueConsumer>(consumer)

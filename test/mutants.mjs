@@ -383,6 +383,17 @@ const javascript = [
     },
   },
   {
+    name: 'js-permit-counted-late',
+    file: 'lib/sync/semaphore.ts',
+    text: 'if (this.tryWait()) return await fairly(show())',
+    instead: 'if (this.tryWait()) return await fairly(undefined).then(show)',
+    breaks: 'a permit is lost if the handle is closed before its promise is delivered',
+    test: {
+      ava: 'sync/semaphore',
+      only: 'a permit whose handle is closed before its promise is delivered is not lost',
+    },
+  },
+  {
     name: 'js-carries-unseen',
     file: 'lib/queue/ring.ts',
     text: 'return (from & ~to) < 0',

@@ -205,6 +205,19 @@ test('a permit can be given back after the close', (t) => {
   }
 })
 
+test('a permit whose handle is closed before its promise is delivered is not lost', async (t) => {
+  const name = uniqueName(t)
+  using probe = Semaphore.create(name, 3)
+  const semaphore = Semaphore.open(name)
+  const pending = semaphore.acquire() // there is one: it is taken at once
+  semaphore.close()
+  const permit = await pending
+  t.is(probe.value, 2)
+  permit.release()
+  t.is(probe.value, 3)
+  probe.unlink()
+})
+
 test('a permit for which there is no room any more says so, and is gone', (t) => {
   const semaphore = createSemaphore(t, Semaphore.maxValue)
   const permit = semaphore.tryAcquire()!

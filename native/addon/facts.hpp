@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <cstddef>
+#include <memory>
 #include <type_traits>
 
 namespace millrace::addon {
@@ -17,6 +18,11 @@ class Facts {
   // As `facts` of the object.
   void give(Napi::Object object, std::size_t count) {
     auto array = Array::New(object.Env(), count);
+    if (array.IsEmpty()) {  // a worker that is being terminated: nobody will look at them
+      unseen_ = std::make_unique<Element[]>(count);
+      elements_ = unseen_.get();
+      return;
+    }
     array_ = Napi::Persistent(array);
     elements_ = array.Data();
     object.Set("facts", array);
@@ -25,6 +31,7 @@ class Facts {
 
  private:
   Napi::Reference<Array> array_;
+  std::unique_ptr<Element[]> unseen_;
   Element* elements_ = nullptr;
 };
 

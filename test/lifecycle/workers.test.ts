@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { FrameReader, FrameWriter, SpscQueue } from 'millrace'
-import { SharedEvent } from 'millrace/sync'
+import { Semaphore, SharedEvent } from 'millrace/sync'
 import { objectsOf, uniqueName } from '../support/names.js'
 import { run } from '../support/process.js'
 import { within } from '../support/until.js'
@@ -101,3 +101,31 @@ test('a worker may be terminated at any instant of any call', async (t) => {
   SpscQueue.unlink(name)
   t.deepEqual(objectsOf(name), [])
 })
+
+for (const what of [
+  'producer',
+  'consumer',
+  'frames',
+  'reader',
+  'cell',
+  'value',
+  'memory',
+  'counter',
+  'mutex',
+  'semaphore',
+  'event',
+  'barrier',
+]) {
+  test(`a worker may be terminated at any instant of opening and closing (${what})`, async (t) => {
+    const name = uniqueName(t)
+    const opening = new URL('./fixtures/opening.js', import.meta.url)
+    for (let round = 0; round < 15; round++) {
+      const worker = new Worker(opening, { workerData: { name, what } })
+      await within(10_000, once(worker, 'message'))
+      await pause(Math.random() * 8)
+      await within(10_000, worker.terminate())
+    }
+    if (what === 'semaphore') Semaphore.unlink(name)
+    t.deepEqual(objectsOf(name), [])
+  })
+}

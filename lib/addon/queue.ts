@@ -45,6 +45,8 @@ export interface NativeQueueSide extends NativeWaiter {
 
 export interface NativeQueueProducer extends NativeQueueSide {
   tryPush(message: ArrayBufferView): number
+  /** Messages that lie one after the other: how many were sent, or an outcome. */
+  tryPushPacked(bytes: ArrayBufferView, lengths: number | Uint32Array, count: number): number
   publish(recordBytes: number, messages: number): number
   room(): number
   /** 1 if the consumer has released everything, else 0. */
@@ -54,6 +56,8 @@ export interface NativeQueueProducer extends NativeQueueSide {
 
 export interface NativeQueueConsumer extends NativeQueueSide {
   popInto(target: ArrayBufferView, offset: number): number
+  /** How many messages were copied one after the other, or an outcome. */
+  tryPopPacked(target: ArrayBufferView, lengths: Uint32Array): number
   available(): number
   release(recordBytes: number, messages: number): number
   nextLength(): number

@@ -13,6 +13,7 @@ import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import type { Attempt } from '../base/wait-queue.js'
 import { HeldMessages, type HeldMessage } from './held-message.js'
+import { checkTargets } from './packed.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import { RingReader } from './ring-reader.js'
@@ -99,6 +100,22 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
       )
     }
     return behind ? this.#corrupt() : this.fail(outcome)
+  }
+
+  /**
+   * Copies messages to `target`, one after the other, and the bytes of each to `lengths`: as many as are there now and fit
+   * into both, by one native call. Returns how many.
+   *
+   * @throws MillraceError `TOO_LARGE` (the first does not fit and stays), `CLOSED`, `CORRUPT`, `BUSY` (inside `drain`, or
+   *   while messages are held), `INVALID_ARGUMENT`
+   */
+  tryPopPacked(target: ArrayBufferView, lengths: Uint32Array): number {
+    checkTargets(target, lengths)
+    if (this.holds()) throw this.#busy('messages are held; release them first')
+    const count = this.native.tryPopPacked(target, lengths)
+    if (count >= 0) return count
+    if (count === Outcome.wouldBlock) return 0
+    throw this.#notPopped(count, targetOf(target), false)
   }
 
   /** Length of the next message in bytes, or -1 if there is none now. */

@@ -1,6 +1,5 @@
 // The producing side of an SPSC queue.
 
-import { disposeInEveryContext } from '../base/disposal.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { invalidArgument, MillraceError } from '../errors.js'
@@ -9,6 +8,7 @@ import type { NativeQueueProducer } from '../addon/queue.js'
 import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { readPacking } from './packed.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import { RingWriter } from './ring-writer.js'
@@ -107,6 +107,28 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     this.assertFree()
     if (this.waits.occupied) return 0
     return this.#pushSome(allAsBytes(messages as readonly MessageSource[]), 0)
+  }
+
+  /**
+   * Sends messages that lie one after the other in `bytes`, as many from the first on as there is room for now, by one
+   * native call, with one publish and at most one wake-up for all. `lengths`: bytes of each message; a number if they are
+   * alike. `count`: how many messages, default all. Returns how many were sent. Each is a message like any other at the
+   * other side. For messages up to some hundred bytes; longer ones are better sent by `tryPushBatch`.
+   *
+   * @throws MillraceError `TOO_LARGE`, `SCHEMA` (before anything is sent), `INVALID_ARGUMENT`, `CLOSED`, `BUSY`, `CORRUPT`
+   */
+  tryPushPacked(bytes: ArrayBufferView, lengths: number | Uint32Array, count?: number): number {
+    const packing = readPacking(bytes, lengths, count)
+    this.assertFree()
+    this.assertOpen()
+    if (packing.count === 0) return 0
+    this.judgeLength(packing.shortest)
+    this.judgeLength(packing.longest)
+    if (packing.longest > this.maxMessage) throw this.fail(Outcome.tooLarge, packing.longest)
+    if (this.waits.occupied) return 0
+    const sent = this.native.tryPushPacked(bytes, lengths, packing.count)
+    if (sent < 0) throw this.fail(sent)
+    return sent
   }
 
   /**
@@ -370,10 +392,6 @@ class RingReservation implements Reservation {
   /** What `using` calls at the end of its block: `abort()`. */
   [Symbol.dispose](): void {
     this.abort()
-  }
-
-  static {
-    disposeInEveryContext(this.prototype)
   }
 
   [inspected](...how: Inspecting): string {

@@ -131,6 +131,7 @@ class ProducerObject final : public QueueObject<ProducerObject, QueueProducer> {
   static Napi::Function define(Napi::Env env) {
     return define_class(env, "QueueProducer",
                         {
+                            method<&ProducerObject::try_push_packed>("tryPushPacked"),
                             method<&ProducerObject::publish>("publish"),
                             method<&ProducerObject::room>("room"),
                             method<&ProducerObject::drained>("drained"),
@@ -146,6 +147,29 @@ class ProducerObject final : public QueueObject<ProducerObject, QueueProducer> {
     if (!bytes) return kInvalid;
     if (bytes->size > core()->ring().max_message()) return kTooLarge;
     return outcome_of(core()->try_push(bytes->data, static_cast<std::uint32_t>(bytes->size)));
+  }
+  // tryPushPacked(bytes, size | lengths, count) -> how many messages were sent; or kCorrupt, kClosed, kInvalid
+  std::int64_t try_push_packed(const Arguments<3>& given) {
+    if (core() == nullptr) return kClosed;
+    const auto bytes = bytes_of(given.env, given[0]);
+    if (!bytes) return kInvalid;
+    const std::span<const std::byte> packed(bytes->data, bytes->size);
+    std::uint64_t count = natural(given.env, given[2], 0);
+    std::uint64_t sent = 0;
+    if (const auto lengths = bytes_of(given.env, given[1])) {
+      auto* words = reinterpret_cast<std::uint32_t*>(lengths->data);
+      if (reinterpret_cast<std::uintptr_t>(words) % alignof(std::uint32_t) != 0) return kInvalid;
+      count = std::min(count, lengths->size / sizeof(std::uint32_t));
+      sent = core()->try_push_packed(packed, count, [words](std::uint64_t i) {
+        // Another thread may change it meanwhile.
+        return std::atomic_ref<std::uint32_t>(words[i]).load(std::memory_order_relaxed);
+      });
+    } else {
+      const std::uint32_t size = small_natural(given.env, given[1], ~std::uint32_t{0});
+      sent = core()->try_push_packed(packed, count, [size](std::uint64_t) { return size; });
+    }
+    if (sent == 0 && core()->corrupt()) return kCorrupt;
+    return static_cast<std::int64_t>(sent);
   }
   // publish(recordBytes, messages): records that were laid down where the next one belongs.
   std::int32_t publish(const Arguments<2>& given) {
@@ -189,6 +213,7 @@ class ConsumerObject final : public QueueObject<ConsumerObject, QueueConsumer> {
     return define_class(env, "QueueConsumer",
                         {
                             method<&ConsumerObject::next_length>("nextLength"),
+                            method<&ConsumerObject::try_pop_packed>("tryPopPacked"),
                             method<&ConsumerObject::available>("available"),
                             method<&ConsumerObject::release>("release"),
                             method<&ConsumerObject::mark_corrupt>("markCorrupt"),
@@ -210,6 +235,20 @@ class ConsumerObject final : public QueueObject<ConsumerObject, QueueConsumer> {
     std::memcpy(target->data + offset, message.data, message.length);
     core()->release(message);
     return static_cast<std::int32_t>(message.length);
+  }
+  // tryPopPacked(target, lengths) -> how many messages were copied; or kWouldBlock, kTooLarge (the first does not fit),
+  // kCorrupt, kClosed, kInvalid
+  std::int64_t try_pop_packed(const Arguments<2>& given) {
+    if (core() == nullptr) return kClosed;
+    const auto target = bytes_of(given.env, given[0]);
+    const auto lengths = bytes_of(given.env, given[1]);
+    if (!target || !lengths) return kInvalid;
+    auto* words = reinterpret_cast<std::uint32_t*>(lengths->data);
+    if (reinterpret_cast<std::uintptr_t>(words) % alignof(std::uint32_t) != 0) return kInvalid;
+    const auto popped = core()->try_pop_packed({target->data, target->size},
+                                               {words, lengths->size / sizeof(std::uint32_t)});
+    if (popped.status != RingStatus::ok) return outcome_of(popped.status);
+    return static_cast<std::int64_t>(popped.messages);
   }
   // available() -> bytes of records ready to be read in place, or kCorrupt, kClosed
   double available() {

@@ -193,6 +193,66 @@ TEST_CASE_FIXTURE(Ring, "a batch laid down by the caller becomes visible as a wh
   }
 }
 
+TEST_CASE_FIXTURE(Ring,
+                  "packed messages go and come as many as fit, in order, beside single ones") {
+  RingProducer in = producer();
+  RingConsumer out = consumer();
+  std::deque<std::vector<std::byte>> expected;
+  std::uint64_t seed = 1;
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<std::uint32_t> lengths(1 + seed % 30);
+    std::vector<std::byte> bytes;
+    std::vector<std::vector<std::byte>> messages;
+    for (std::uint32_t& length : lengths) {
+      length = seed % 3 == 0 ? 64 : static_cast<std::uint32_t>(seed * 7 % 150);
+      messages.push_back(pattern(length, seed++));
+      bytes.insert(bytes.end(), messages.back().begin(), messages.back().end());
+    }
+    const std::uint64_t sent =
+        in.push_packed(bytes, lengths.size(), [&](std::uint64_t i) { return lengths[i]; });
+    expected.insert(expected.end(), messages.begin(),
+                    messages.begin() + static_cast<std::ptrdiff_t>(sent));
+
+    std::vector<std::byte> target(150 + seed % 2000);
+    std::vector<std::uint32_t> found(1 + seed % 20);
+    const auto popped = out.pop_packed(target, found);
+    REQUIRE(popped.status == (expected.empty() ? RingStatus::empty : RingStatus::ok));
+    auto at = target.begin();
+    for (std::uint64_t i = 0; i < popped.messages; ++i) {
+      const std::vector<std::byte> message(at, at + found[i]);
+      REQUIRE(message == expected.front());
+      expected.pop_front();
+      at += found[i];
+    }
+    if (round % 4 == 0 && !expected.empty()) {
+      const Message message = out.peek();
+      REQUIRE(same(message, expected.front()));
+      out.release(message);
+      expected.pop_front();
+    }
+  }
+  CHECK(seed > 10'000);
+}
+
+TEST_CASE_FIXTURE(Ring, "packed messages stop where the bytes end, or at what never fits") {
+  RingProducer in = producer();
+  RingConsumer out = consumer();
+  const std::vector<std::byte> bytes = pattern(100, 1);
+  const std::uint32_t lengths[] = {40, 40, 40};
+  CHECK(in.push_packed(bytes, 3, [&](std::uint64_t i) { return lengths[i]; }) == 2);
+  CHECK(in.push_packed(bytes, 1, [&](std::uint64_t) { return ~0U; }) == 0);
+  std::vector<std::byte> target(39);
+  std::vector<std::uint32_t> found(4);
+  CHECK(out.pop_packed(target, found).status == RingStatus::too_large);
+  target.resize(50);
+  CHECK(out.pop_packed(target, found).messages == 1);
+  CHECK(out.pop_packed(target, {}).status == RingStatus::ok);
+  // What was never published is not walked into, whatever its header says.
+  std::uint32_t lie = 4000;
+  std::memcpy(data->data() + out.next_offset(), &lie, sizeof lie);
+  CHECK(out.pop_packed(target, found).status == RingStatus::corrupt);
+}
+
 TEST_CASE_FIXTURE(Ring, "either side is replaced where it left off") {
   const auto bytes = pattern(40, 3);
   {

@@ -36,6 +36,16 @@ class QueueProducer {
     if (status == RingStatus::ok) side_.wake_peer();
     return status;
   }
+  // See RingProducer::push_packed. 0, too, if the ring is corrupt.
+  template <typename LengthOf>
+  [[nodiscard]] std::uint64_t try_push_packed(std::span<const std::byte> bytes, std::uint64_t count,
+                                              const LengthOf& length_of) {
+    if (ring_.capacity() == 0) [[unlikely]]
+      (void)settles();
+    const std::uint64_t sent = ring_.push_packed(bytes, count, length_of);
+    if (sent > 0) side_.wake_peer();
+    return sent;
+  }
   [[nodiscard]] std::byte* reserve(std::uint32_t length) {
     if (ring_.capacity() == 0) [[unlikely]]
       (void)settles();
@@ -132,6 +142,15 @@ class QueueConsumer {
   [[nodiscard]] std::uint64_t available() {
     if (side_.capacity() == 0 && !became_settled()) return 0;
     return ring_.available();
+  }
+  // See RingConsumer::pop_packed.
+  [[nodiscard]] RingConsumer::Packed try_pop_packed(std::span<std::byte> target,
+                                                    std::span<std::uint32_t> lengths) {
+    if (ring_.capacity() == 0) [[unlikely]]
+      (void)became_settled();
+    const RingConsumer::Packed popped = ring_.pop_packed(target, lengths);
+    if (popped.messages > 0) side_.wake_peer();
+    return popped;
   }
   void release(const Message& message) {
     ring_.release(message);

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <utility>
 
 #include "crash_point.hpp"
 #include "layout/queue.hpp"
@@ -116,6 +117,44 @@ class RingProducer {
     MILLRACE_CRASH_POINT("ring.push.written");
     publish(bytes, 1);
     return RingStatus::ok;
+  }
+
+  // Sends as many of `count` messages as there is room for, with one publish. They lie in `bytes` one after the other;
+  // `length_of(i)`, asked once for each, is its length. Stops at one that is longer than max_message(), or than what is
+  // left of `bytes`. Returns how many were sent.
+  template <typename LengthOf>
+  [[nodiscard]] std::uint64_t push_packed(std::span<const std::byte> bytes, std::uint64_t count,
+                                          const LengthOf& length_of) noexcept {
+    std::uint64_t left = capacity_ - (cursor_->mine - cursor_->peers);
+    bool asked = false;
+    std::uint64_t taken = 0;
+    std::uint64_t sent = 0;
+    for (; sent < count; ++sent) {
+      const std::uint32_t length = length_of(sent);
+      if (length > max_message() || length > bytes.size()) break;
+      const std::uint64_t record_bytes = layout::record_bytes(length);
+      if (record_bytes > left) [[unlikely]] {
+        if (std::exchange(asked, true)) break;
+        refresh();
+        if (corrupt_) break;
+        left = capacity_ - (cursor_->mine - cursor_->peers) - taken;
+        if (record_bytes > left) break;
+      }
+      std::byte* record = place(cursor_->mine + taken);
+      put_header(record, length);
+      // The most usual length as a constant: a few moves instead of a call.
+      if (length == 64) {
+        std::memcpy(record + layout::kRecordHeaderBytes, bytes.data(), 64);
+      } else if (length != 0) {
+        std::memcpy(record + layout::kRecordHeaderBytes, bytes.data(), length);
+      }
+      bytes = bytes.subspan(length);
+      taken += record_bytes;
+      left -= record_bytes;
+    }
+    MILLRACE_CRASH_POINT("ring.pack.written");
+    if (sent > 0) publish(taken, sent);
+    return sent;
   }
 
   // The payload of the next message, to be written in place; nothing is visible before commit().
@@ -242,6 +281,42 @@ class RingConsumer {
     }
     return {RingStatus::ok, record + layout::kRecordHeaderBytes, length};
   }
+  // Copies messages one after the other to `target`, and their lengths to `lengths`: as many as are there and fit into both.
+  // One release. The status is ok if there was one, `too_large` if the first does not fit.
+  struct Packed {
+    RingStatus status = RingStatus::empty;
+    std::uint64_t messages = 0;
+  };
+  [[nodiscard]] Packed pop_packed(std::span<std::byte> target,
+                                  std::span<std::uint32_t> lengths) noexcept {
+    const Message first = peek();
+    if (first.status != RingStatus::ok) return {first.status, 0};
+    const std::uint64_t there = cursor_->peers - cursor_->mine;
+    std::uint64_t taken = 0;
+    std::uint64_t filled = 0;
+    std::uint64_t messages = 0;
+    while (messages < lengths.size() && taken < there) {
+      std::byte* record = data_ + ((cursor_->mine + taken) & (capacity_ - 1));
+      const std::uint32_t length = record_length(record);
+      // What cannot be is left for the next call to tell.
+      if (layout::record_bytes(length) > there - taken || length > target.size() - filled) break;
+      if (length == 64) {
+        std::memcpy(target.data() + filled, record + layout::kRecordHeaderBytes, 64);
+      } else if (length != 0) {
+        std::memcpy(target.data() + filled, record + layout::kRecordHeaderBytes, length);
+      }
+      lengths[messages++] = length;
+      filled += length;
+      taken += layout::record_bytes(length);
+    }
+    if (messages == 0) {
+      return {lengths.empty() ? RingStatus::ok : RingStatus::too_large, 0};
+    }
+    MILLRACE_CRASH_POINT("ring.unpack.copied");
+    (void)release_bytes(taken, messages);
+    return {RingStatus::ok, messages};
+  }
+
   // Gives the memory of one peeked message back.
   void release(const Message& message) noexcept {
     release_bytes(layout::record_bytes(message.length), 1);

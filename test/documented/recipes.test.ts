@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
-import { FrameReader, FrameWriter, sweep } from 'millrace'
+import { FrameReader, FrameWriter, list, sweep } from 'millrace'
 
 import { compileCxx, runProgram, tool } from '../support/cxx.js'
 import { ownDirectory } from '../support/directory.js'
@@ -69,6 +69,34 @@ test.serial('a pool of workers: one is killed, and all jobs are done', async (t)
     pool.lines.filter((line) => !ready.test(line)),
     Array.from({ length: 100 }, (_, i) => `job ${i} done`),
   )
+})
+
+test.serial('requests and replies: the server is killed, and the next one answers', async (t) => {
+  const name = uniqueName(t)
+  sweepAfter(t, name)
+  const names = { sum: name }
+  const server = programOf(t, 'recipes.md', 'adder.ts', names)
+  const isOn = ({ pid }: Run, queue: string) =>
+    list({ prefix: `${name}.${queue}` }).some(({ holders }) =>
+      holders.some((one) => one.pid === pid),
+    )
+  const first = await startNode(t, server)
+  await until(() => isOn(first, 'replies'), patience)
+  process.kill(first.pid, 'SIGSTOP') // so that it leaves requests unanswered
+  const client = await startNode(t, programOf(t, 'recipes.md', 'client.ts', names))
+  await until(() => isOn(client, 'replies'), patience)
+  await first.kill()
+  const second = await startNode(t, server)
+  t.deepEqual(await client.ended(patience), { code: 0, signal: null }, client.stderr)
+  t.deepEqual(client.lines, [
+    Array.from({ length: 100 }, (_, i) => i + 1).join(' '),
+    'RangeError: nothing to add',
+  ])
+  // It waits for the next client, and serves that one as well.
+  const again = await startNode(t, programOf(t, 'recipes.md', 'client.ts', names))
+  t.deepEqual(await again.ended(patience), { code: 0, signal: null }, again.stderr)
+  t.is(again.lines.length, 2)
+  t.is(second.stderr, '')
 })
 
 async function freePort(): Promise<number> {

@@ -147,12 +147,17 @@ Method method_of(const char* name) {
   return method;
 }
 
-// What is called for every message: a function object of its own in each instance saves the unwrapping.
+// What is called for every message: a function object of its own in each instance saves the unwrapping. It keeps its object
+// alive, whoever keeps the function.
 template <typename Object, auto member>
 void define_hot(Napi::Object self, Object* object, const char* name) {
   napi_value function = nullptr;
   napi_create_function(self.Env(), name, NAPI_AUTO_LENGTH, binding::call_on_data<Object, member>,
                        object, &function);
+  napi_property_descriptor owner{};
+  owner.utf8name = "owner";
+  owner.value = self;  // which nobody can take away: neither writable nor configurable
+  napi_define_properties(self.Env(), function, 1, &owner);
   napi_set_named_property(self.Env(), self, name, function);
 }
 

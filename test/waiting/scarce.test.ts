@@ -1,9 +1,9 @@
-// A system that has no thread to give, or does not let a process be registered for the light fence.
+// A system that has no thread or no memory to give, or does not let a process be registered for the light fence.
 
 import test from 'ava'
 import { actor, type Actor } from '../support/actor.js'
 import { compileCxx } from '../support/cxx.js'
-import { uniqueName } from '../support/names.js'
+import { objectsOf, uniqueName } from '../support/names.js'
 
 const preload = () => compileCxx('test/waiting/fixtures/scarce.cpp', ['-shared', '-fPIC'])
 
@@ -24,6 +24,58 @@ test('promise: errors – a watcher thread that cannot be had is a typed error, 
   await other.do(() => delete process.env['SCARCE_THREADS'])
   await t.notThrowsAsync(open(name))
   t.deepEqual(await other.leave(), { code: 0, signal: null })
+})
+
+const onLinux = process.platform === 'linux' ? test : test.skip
+
+onLinux('a full /dev/shm is a typed error of every creation, and nothing is left', async (t) => {
+  const name = uniqueName(t)
+  const other = actor(t, { env: { ...process.env, LD_PRELOAD: await preload() } })
+  const opened = () =>
+    other.do((stage, name) => {
+      const { SpscQueue, FrameWriter, Cell, SharedMemory, NamelessSegment } = stage
+      const { Barrier, Counter, Mutex, RwLock, SharedEvent } = stage
+      const creations: Readonly<Record<string, () => { close(): void }>> = {
+        producer: () => SpscQueue.producer(name),
+        consumer: () => SpscQueue.consumer(name, { capacity: 4096 }),
+        writer: () => FrameWriter.create(name, { slotBytes: 64 }),
+        cell: () => Cell.writer(name, { maxBytes: 64 }),
+        memory: () => SharedMemory.create(name, 64),
+        either: () => SharedMemory.openOrCreate(name, 64),
+        nameless: () => {
+          const segment = NamelessSegment.create()
+          try {
+            return SharedMemory.create(segment, 64)
+          } finally {
+            segment.close()
+          }
+        },
+        counter: () => Counter.open(name),
+        mutex: () => Mutex.open(name),
+        lock: () => RwLock.open(name),
+        event: () => SharedEvent.open(name),
+        barrier: () => Barrier.open(name, { parties: 2 }),
+      }
+      const said: Record<string, string> = {}
+      for (const [what, create] of Object.entries(creations)) {
+        try {
+          create().close()
+          said[what] = 'opened'
+        } catch (error) {
+          said[what] = `${(error as { code?: string }).code}: ${(error as Error).message}`
+        }
+      }
+      return said
+    }, name)
+  await other.do(() => void (process.env['SCARCE_MEMORY'] = '1'))
+  for (const [what, said] of Object.entries(await opened())) {
+    t.regex(said, /^ERR_MILLRACE_NO_SPACE: .*No space left on device.*enlarge shared memory/u, what)
+  }
+  t.deepEqual(objectsOf(name), [])
+  // As soon as there is some, all is well.
+  await other.do(() => delete process.env['SCARCE_MEMORY'])
+  for (const [what, said] of Object.entries(await opened())) t.is(said, 'opened', what)
+  await other.leave()
 })
 
 /** How many of 100 messages were published by Atomics.store, sent and received. */

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { SpscQueue } from 'millrace'
+import { Semaphore } from 'millrace/sync'
 import { objectsOf, uniqueName } from '../support/names.js'
 import { doorbellsOf, run } from '../support/process.js'
 import { until } from '../support/until.js'
@@ -81,6 +82,7 @@ for (const where of ['process', 'Worker'] as const) {
         // Unread messages wait for the next consumer, as they should.
         t.teardown(() => {
           for (const kept of ['read', 'reserved']) SpscQueue.unlink(`${name}.${kept}`)
+          Semaphore.unlink(name)
         })
         using consumer = SpscQueue.consumer(`${name}.out`)
         if (where === 'process') {
@@ -93,6 +95,8 @@ for (const where of ['process', 'Worker'] as const) {
           const [code] = (await once(worker, 'exit')) as [number]
           t.is(code, 7)
         }
+        using semaphore = Semaphore.open(name)
+        t.is(semaphore.value, 2, 'a permit can still be given back')
         t.is(consumer.tryPop()?.toString(), 'before')
         t.is(
           consumer.tryPop()?.toString(),

@@ -4,6 +4,7 @@
 import { onLeaving } from '../addon/leaving.js'
 import type { NativeWaiter } from '../addon/waiter.js'
 import { closedError } from '../errors.js'
+import { disposeInEveryContext } from './disposal.js'
 import type { Tuning } from './options.js'
 import { WaitQueue } from './wait-queue.js'
 
@@ -73,6 +74,10 @@ export abstract class Handle<Native extends NativeWaiter> {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   /** @internal Closes; pending waits reject with `reason`. */

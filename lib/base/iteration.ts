@@ -2,6 +2,7 @@
 // comes then is taken and thrown away.
 
 import { hasCode } from '../errors.js'
+import { disposeInEveryContext } from './disposal.js'
 import { inspected, inspection, type Inspecting } from './inspection.js'
 import type { WaitOptions } from './options.js'
 import { checkOptions, checkSignal } from './options.js'
@@ -78,6 +79,10 @@ class Steps<T> implements Iteration<T> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype, 'asyncDispose')
   }
 
   [Symbol.asyncIterator](): this {

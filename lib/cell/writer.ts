@@ -1,5 +1,6 @@
 // The writing side of a cell.
 
+import { disposeInEveryContext } from '../base/disposal.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import { closeIt, onLeaving } from '../addon/leaving.js'
@@ -153,6 +154,10 @@ export class CellWriter {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   /** @internal What `console.log` shows. */

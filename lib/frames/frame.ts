@@ -1,6 +1,7 @@
 // Frames as the two sides hold them: a loan to be written and published, a received frame to be read and
 // released. Both lie in the pool; after publish, discard or release they refuse use.
 
+import { disposeInEveryContext } from '../base/disposal.js'
 import { checkView } from '../base/bytes.js'
 import { invalidArgument, MillraceError } from '../errors.js'
 import { checkFunction, checkOptions, show } from '../base/options.js'
@@ -210,6 +211,10 @@ export class LoanedFrame {
     this.discard()
   }
 
+  static {
+    disposeInEveryContext(this.prototype)
+  }
+
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
     return inspection('LoanedFrame', how, () => ({
@@ -362,6 +367,10 @@ export class Frame {
   /** What `using` calls at the end of its block: `release()`. */
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   /** @internal What `console.log` shows. */

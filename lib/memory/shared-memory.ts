@@ -1,5 +1,6 @@
 // A piece of memory that several processes map: nothing but bytes, byte 0 is the user's byte 0.
 
+import { disposeInEveryContext } from '../base/disposal.js'
 import { checkView } from '../base/bytes.js'
 import { closedError, hasCode, invalidArgument, MillraceError } from '../errors.js'
 import type { ViewConstructor } from '../base/view-constructor.js'
@@ -258,6 +259,10 @@ export class SharedMemory {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   /** @internal What `console.log` shows. */

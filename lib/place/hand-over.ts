@@ -5,6 +5,7 @@ import { abortedError, invalidArgument, timeoutError } from '../errors.js'
 import { closeIt, onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import type { NativeSegmentOffer } from '../addon/nameless.js'
+import { disposeInEveryContext } from '../base/disposal.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { isNotFound, openWhenThere } from '../base/opening.js'
 import {
@@ -154,6 +155,10 @@ export class SegmentOffer {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   /** @internal What `console.log` shows. */

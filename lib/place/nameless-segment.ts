@@ -3,6 +3,7 @@
 import { closedError, invalidArgument } from '../errors.js'
 import { hasLeft, native } from '../addon/native.js'
 import type { NativeNamelessSegment } from '../addon/nameless.js'
+import { disposeInEveryContext } from '../base/disposal.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { access, checkOptions, flag, wholeNumber, type AccessOptions } from '../base/options.js'
 
@@ -103,6 +104,10 @@ export class NamelessSegment {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   /** @internal What `console.log` shows. */

@@ -13,6 +13,7 @@
 // than to take it, so the newest one is not watched until another is asked for; most are released before.
 
 import { MillraceError, timeoutError } from '../errors.js'
+import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
@@ -95,6 +96,10 @@ export class HeldMessage {
   /** What `using` calls at the end of its block: `release()`. */
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   /** @internal What `console.log` shows. */

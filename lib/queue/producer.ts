@@ -1,5 +1,6 @@
 // The producing side of an SPSC queue.
 
+import { disposeInEveryContext } from '../base/disposal.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { invalidArgument, MillraceError } from '../errors.js'
@@ -392,6 +393,10 @@ class RingReservation implements Reservation {
   /** What `using` calls at the end of its block: `abort()`. */
   [Symbol.dispose](): void {
     this.abort()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   [inspected](...how: Inspecting): string {

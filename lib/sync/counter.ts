@@ -4,6 +4,7 @@ import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import { closeIt, onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import type { NativeCounter } from '../addon/counter.js'
+import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import {
   access,
@@ -143,6 +144,10 @@ export class Counter {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   /** @internal What `console.log` shows. */

@@ -15,6 +15,7 @@
 import type { AsyncLocalStorage } from 'node:async_hooks'
 import type { NativeLock } from '../addon/lock.js'
 import { Outcome } from '../addon/outcome.js'
+import { disposeInEveryContext } from '../base/disposal.js'
 import { readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
@@ -76,6 +77,10 @@ export class LockGuard {
   /** What `using` calls at the end of its block: `release()`. */
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   /** @internal What `console.log` shows. */

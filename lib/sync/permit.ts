@@ -1,5 +1,6 @@
 // What a successful acquire of a semaphore gives: something to hold, and to release exactly once.
 
+import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 
 /**
@@ -35,6 +36,10 @@ export class Permit {
   /** What `using` calls at the end of its block: `release()`. */
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   /** @internal What `console.log` shows. */

@@ -1,5 +1,6 @@
 // A POSIX named semaphore, as sem_open gives it to programs in any language.
 
+import { disposeInEveryContext } from '../base/disposal.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { closedError, MillraceError } from '../errors.js'
 import { forgetWake, onWakeOf } from '../addon/wake-ups.js'
@@ -267,6 +268,10 @@ export class Semaphore {
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
   }
 
   /** @internal What `console.log` shows. */

@@ -70,6 +70,8 @@ struct ProducerDies : Scene {
   void act() override { produce(); }
   void produce() {
     std::uint64_t at = n->base.load();
+    n->own[0].store(0);  // the batch of one that died before is none of ours
+    n->own[1].store(0);
     auto opened = QueueProducer::open(spec(own_bell(), victims_capacity()), soon());
     CHILD_EXPECT(opened.ok());
     auto producer = opened.take();
@@ -87,6 +89,7 @@ struct ProducerDies : Scene {
     producer->commit(static_cast<std::uint32_t>(in_place.size()));
     n->done.store(at);
     batch(*producer, at);
+    packed(*producer, at);
     for (int i = 0; i < 3; ++i) {
       let_sleep();
       push(*producer, ++at);
@@ -119,14 +122,7 @@ struct ProducerDies : Scene {
     n->own[0].store(at);      // the batch is seen as a whole or not at all: from here …
     n->own[1].store(at + 3);  // … to here
     n->trying.store(at + 3);
-    std::uint64_t bytes = 0;
-    for (std::uint64_t number = at + 1; number <= at + 3; ++number)
-      bytes += layout::record_bytes(static_cast<std::uint32_t>(message_of(number).size()));
-    const os::Deadline deadline = soon();
-    while (!producer.ring().has_room(bytes)) {
-      CHILD_EXPECT(!deadline.passed());
-      (void)producer.wait_room(bytes, 0, kMillisecond);
-    }
+    const std::uint64_t bytes = await_room_for_three(producer, at);
     std::byte* to = producer.ring().data() + producer.ring().next_offset();
     for (std::uint64_t number = at + 1; number <= at + 3; ++number) {
       const auto message = message_of(number);
@@ -138,6 +134,36 @@ struct ProducerDies : Scene {
     producer.publish(bytes, 3);
     at += 3;
     n->done.store(at);
+  }
+  // The same of messages that lie one after the other.
+  void packed(QueueProducer& producer, std::uint64_t& at) {
+    n->own[0].store(at);
+    n->own[1].store(at + 3);
+    n->trying.store(at + 3);
+    (void)await_room_for_three(producer, at);
+    std::vector<std::byte> bytes;
+    std::vector<std::uint32_t> lengths;
+    for (std::uint64_t number = at + 1; number <= at + 3; ++number) {
+      const auto message = message_of(number);
+      bytes.insert(bytes.end(), message.begin(), message.end());
+      lengths.push_back(static_cast<std::uint32_t>(message.size()));
+    }
+    CHILD_EXPECT(producer.try_push_packed(bytes, 3, [&](std::uint64_t i) { return lengths[i]; }) ==
+                 3);
+    at += 3;
+    n->done.store(at);
+  }
+  // Of the three messages after `at`, the bytes of their records.
+  static std::uint64_t await_room_for_three(QueueProducer& producer, std::uint64_t at) {
+    std::uint64_t bytes = 0;
+    for (std::uint64_t number = at + 1; number <= at + 3; ++number)
+      bytes += layout::record_bytes(static_cast<std::uint32_t>(message_of(number).size()));
+    const os::Deadline deadline = soon();
+    while (!producer.ring().has_room(bytes)) {
+      CHILD_EXPECT(!deadline.passed());
+      (void)producer.wait_room(bytes, 0, kMillisecond);
+    }
+    return bytes;
   }
 
   void meanwhile() override {
@@ -249,6 +275,10 @@ struct ConsumerDies : Scene {
       n->trying.store(number);
       if (taken % 4 == 3) {
         CHILD_EXPECT(consumer->release_bytes(layout::record_bytes(message.value()->length), 1));
+      } else if (taken % 4 == 2) {
+        std::vector<std::byte> target(message.value()->length);
+        std::vector<std::uint32_t> lengths(1);
+        CHILD_EXPECT(consumer->try_pop_packed(target, lengths).messages == 1);
       } else {
         consumer->release(*message.value());
       }

@@ -8,6 +8,7 @@ import { Outcome } from '../addon/outcome.js'
 import type { NativeCellWriter } from '../addon/cell.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkOptions, flag, show } from '../base/options.js'
+import { isPromise } from '../base/promised.js'
 import type { Bytes } from '../base/view-constructor.js'
 
 /** What can be written: bytes as they are, a string as UTF-8. */
@@ -104,7 +105,7 @@ export class CellWriter {
    * `copy: false` leaves out the copy of the newest value, for a `fill` that writes every byte: what is
    * there then is some older value. The view is valid only during the call.
    *
-   * @throws MillraceError `CLOSED`, `INVALID_ARGUMENT` (the returned length), `BUSY` (inside `update`),
+   * @throws MillraceError `CLOSED`, `INVALID_ARGUMENT` (the returned length; a promise), `BUSY` (inside `update`),
    *   `UNSUPPORTED_RUNTIME` (Electron: use `write`)
    */
   update(
@@ -134,7 +135,10 @@ export class CellWriter {
     if (version > 0) return version
     if (version === Outcome.closed) throw this.#closedError()
     throw invalidArgument(
-      `update must return a whole number of bytes up to ${String(this.maxBytes)}, or nothing`,
+      `update must return a whole number of bytes up to ${String(this.maxBytes)}, or nothing` +
+        (isPromise(length)
+          ? ', no promise: the view is valid only during the call; await first, then update'
+          : ''),
     )
   }
 

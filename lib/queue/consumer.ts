@@ -3,15 +3,16 @@
 import type { PlainBuffer } from '../base/view-constructor.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { targetOf } from '../base/bytes.js'
-import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
+import { MillraceError, timeoutError } from '../errors.js'
 import { leaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
-import { checkFunction, readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
+import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import type { Attempt } from '../base/wait-queue.js'
+import { checkDrain, refusePromise } from './drain-callback.js'
 import { HeldMessages, type HeldMessage } from './held-message.js'
 import { checkTargets } from './packed.js'
 import { recordBytes } from './ring.js'
@@ -229,10 +230,11 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
    * still meanwhile: what is left stays in the queue, and `readable` resolves at once. With `max`, which may be
    * `Infinity`, it takes its time.
    *
-   * If the callback throws, the message it was given stays in the queue and the error goes to the caller.
+   * If the callback throws, the message it was given stays in the queue and the error goes to the caller. So it does when the
+   * callback returns a promise, as an `async` function does: with `INVALID_ARGUMENT`.
    *
    * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (inside another `drain`), `SCHEMA`,
-   *   `UNSUPPORTED_RUNTIME`
+   *   `UNSUPPORTED_RUNTIME`, `INVALID_ARGUMENT`
    */
   drain(callback: (message: View) => unknown, max?: number): number {
     checkDrain(callback, max)
@@ -286,6 +288,7 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
         this.#done = unreleased
         this.#inHandBytes = bytes
         const verdict = visit(offset + recordHeaderBytes, length)
+        if (typeof verdict === 'object' && verdict !== null) refusePromise(verdict, this.name)
         if (this.closed) return taken + unreleased + 1
         left -= bytes
         offset += bytes
@@ -500,14 +503,5 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
 
   #busy(why: string): MillraceError {
     return new MillraceError('ERR_MILLRACE_BUSY', `queue '${this.name}' is busy: ${why}`)
-  }
-}
-
-/** @internal */
-export function checkDrain(callback: unknown, max: unknown): void {
-  checkFunction('callback', callback)
-  if (max === undefined || max === Infinity) return
-  if (typeof max !== 'number' || !Number.isInteger(max) || max < 0) {
-    throw invalidArgument(`max must be a whole number of messages, or Infinity, not ${show(max)}`)
   }
 }

@@ -5,6 +5,7 @@ import { onLeaving } from '../addon/leaving.js'
 import type { NativeWaiter } from '../addon/waiter.js'
 import { closedError } from '../errors.js'
 import { disposeInEveryContext } from './disposal.js'
+import { inspected, jsonOf, type Inspecting } from './inspection.js'
 import type { Tuning } from './options.js'
 import { WaitQueue } from './wait-queue.js'
 
@@ -79,6 +80,14 @@ export abstract class Handle<Native extends NativeWaiter> {
   static {
     disposeInEveryContext(this.prototype)
   }
+
+  /** For `JSON.stringify`: what `console.log` shows, without the bytes of messages, frames and values. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
+  }
+
+  /** @internal What `console.log` shows. */
+  abstract [inspected](...how: Inspecting): string
 
   /** @internal Closes; pending waits reject with `reason`. */
   protected leave(reason: Error | (() => Error)): void {

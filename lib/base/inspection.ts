@@ -1,6 +1,6 @@
-// What `console.log` and assertions show of our objects: the class and the properties that tell how things stand, instead
-// of fields that are nobody's business. It never throws, also of what is closed or damaged: whoever prints an object is
-// looking for a fault already.
+// What `console.log`, assertions and `JSON.stringify` show of our objects: the class and the properties that tell how things
+// stand, instead of fields that are nobody's business. It never throws, also of what is closed or damaged: whoever prints an
+// object is looking for a fault already.
 
 import { MillraceError } from '../errors.js'
 
@@ -57,6 +57,32 @@ export function factsOf<H extends { readonly closed: boolean }>(
     }
   }
   return facts
+}
+
+/**
+ * The same facts for `JSON.stringify`, which would print all fields of an object otherwise, and throw at a bigint: bigints are
+ * decimal text. `{ error }` where no fact can be told.
+ */
+export function jsonOf(shown: { [inspected](...how: Inspecting): string }): object {
+  let found: object | undefined
+  const text = shown[inspected](null, {}, (facts) => {
+    found = Object.fromEntries(entriesForJson(facts as object))
+    return ''
+  })
+  return found ?? { error: text }
+}
+
+function entriesForJson(facts: object): [string, unknown][] {
+  const entries = Object.entries(facts)
+  // Bytes are content, which is nobody's business where this is printed.
+  return entries.flatMap(([key, fact]) => (ArrayBuffer.isView(fact) ? [] : [[key, forJson(fact)]]))
+}
+
+function forJson(fact: unknown): unknown {
+  if (typeof fact === 'bigint') return String(fact)
+  if (typeof fact !== 'object' || fact === null) return fact
+  if (Array.isArray(fact)) return fact.map(forJson)
+  return Object.fromEntries(entriesForJson(fact))
 }
 
 function whyNot(error: unknown): string {

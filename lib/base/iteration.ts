@@ -3,7 +3,7 @@
 
 import { hasCode } from '../errors.js'
 import { disposeInEveryContext } from './disposal.js'
-import { inspected, inspection, type Inspecting } from './inspection.js'
+import { inspected, inspection, jsonOf, type Inspecting } from './inspection.js'
 import type { WaitOptions } from './options.js'
 import { checkOptions, checkSignal } from './options.js'
 
@@ -87,6 +87,11 @@ class Steps<T> implements Iteration<T> {
 
   [Symbol.asyncIterator](): this {
     return this
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
   }
 
   [inspected](...how: Inspecting): string {

@@ -1,6 +1,6 @@
 // One value of a cell, as it was read.
 
-import { inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
 import { MillraceError } from '../errors.js'
 
@@ -20,6 +20,11 @@ export class CellValue {
     this.bytes = bytes
     this.version = version
     this.timestamp = timestamp
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows, but how many bytes there are instead of the bytes. Never throws. */
+  toJSON(): object {
+    return { ...jsonOf(this), byteLength: this.bytes.byteLength }
   }
 
   /** @internal What `console.log` shows. */

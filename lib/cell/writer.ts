@@ -6,7 +6,7 @@ import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import { closeIt, onLeaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeCellWriter } from '../addon/cell.js'
-import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { checkOptions, flag, show } from '../base/options.js'
 import { isPromise } from '../base/promised.js'
 import type { Bytes } from '../base/view-constructor.js'
@@ -162,6 +162,11 @@ export class CellWriter {
 
   static {
     disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
   }
 
   /** @internal What `console.log` shows. */

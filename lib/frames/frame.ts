@@ -6,7 +6,7 @@ import { checkView } from '../base/bytes.js'
 import { invalidArgument, MillraceError } from '../errors.js'
 import { checkFunction, checkOptions, show } from '../base/options.js'
 import { numberAt, ReaderFact } from './facts.js'
-import { inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import type { Bytes, ViewConstructor } from '../base/view-constructor.js'
 
 /** Bytes of the header every frame has for the user's own facts (format, width, …). */
@@ -215,6 +215,11 @@ export class LoanedFrame {
     disposeInEveryContext(this.prototype)
   }
 
+  /** For `JSON.stringify`: what `console.log` shows, without the bytes of messages, frames and values. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
+  }
+
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
     return inspection('LoanedFrame', how, () => ({
@@ -371,6 +376,11 @@ export class Frame {
 
   static {
     disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows, without the bytes of messages, frames and values. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
   }
 
   /** @internal What `console.log` shows. */

@@ -21,7 +21,7 @@ import {
   schemaNames,
 } from '../base/options.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
-import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { MappedFile } from '../place/mapped-file.js'
 import { NamelessSegment } from '../place/nameless-segment.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
@@ -263,6 +263,11 @@ export class SharedMemory {
 
   static {
     disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
   }
 
   /** @internal What `console.log` shows. */

@@ -6,7 +6,7 @@ import { closeIt, onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import type { NativeSegmentOffer } from '../addon/nameless.js'
 import { disposeInEveryContext } from '../base/disposal.js'
-import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { isNotFound, openWhenThere } from '../base/opening.js'
 import {
   access,
@@ -159,6 +159,11 @@ export class SegmentOffer {
 
   static {
     disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
   }
 
   /** @internal What `console.log` shows. */

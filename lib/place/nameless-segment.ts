@@ -4,7 +4,7 @@ import { closedError, invalidArgument } from '../errors.js'
 import { hasLeft, native } from '../addon/native.js'
 import type { NativeNamelessSegment } from '../addon/nameless.js'
 import { disposeInEveryContext } from '../base/disposal.js'
-import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { access, checkOptions, flag, wholeNumber, type AccessOptions } from '../base/options.js'
 
 /** How a nameless segment is made. */
@@ -108,6 +108,11 @@ export class NamelessSegment {
 
   static {
     disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
   }
 
   /** @internal What `console.log` shows. */

@@ -14,7 +14,7 @@
 
 import { MillraceError, timeoutError } from '../errors.js'
 import { disposeInEveryContext } from '../base/disposal.js'
-import { inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { recordBytes } from './ring.js'
@@ -100,6 +100,11 @@ export class HeldMessage {
 
   static {
     disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows, without the bytes of messages, frames and values. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
   }
 
   /** @internal What `console.log` shows. */

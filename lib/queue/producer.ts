@@ -8,7 +8,7 @@ import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
 import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
-import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { readPacking } from './packed.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
@@ -397,6 +397,11 @@ class RingReservation implements Reservation {
 
   static {
     disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows, without the bytes of messages, frames and values. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
   }
 
   [inspected](...how: Inspecting): string {

@@ -2,7 +2,7 @@
 // The types of the language (what a getter gives, what a setter takes) exist for the compiler only.
 
 import { invalidArgument } from '../errors.js'
-import { inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { wholeNumber } from '../base/options.js'
 
 /** Only for the compiler: no value has this property. */
@@ -118,6 +118,11 @@ export abstract class Type {
   /** The declaration of `identifier` in C, without semicolon. */
   abstract declaration(identifier: string): string
   protected abstract makeCodec(littleEndian: boolean): Codec
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
+  }
 
   /** What `console.log` shows. */
   [inspected](...how: Inspecting): string {

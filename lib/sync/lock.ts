@@ -18,7 +18,7 @@ import { Outcome } from '../addon/outcome.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { fairly } from '../base/fairness.js'
-import { inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import {
   checkFunction,
   readWait,
@@ -81,6 +81,11 @@ export class LockGuard {
 
   static {
     disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
   }
 
   /** @internal What `console.log` shows. */

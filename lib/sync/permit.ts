@@ -1,7 +1,7 @@
 // What a successful acquire of a semaphore gives: something to hold, and to release exactly once.
 
 import { disposeInEveryContext } from '../base/disposal.js'
-import { inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 
 /**
  * One permit of a semaphore. Give it back with `release()`, or let `using` do it at the end of the block.
@@ -40,6 +40,11 @@ export class Permit {
 
   static {
     disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
   }
 
   /** @internal What `console.log` shows. */

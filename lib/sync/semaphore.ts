@@ -22,7 +22,7 @@ import {
   tuningNames,
 } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
-import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { WaitQueue } from '../base/wait-queue.js'
 import { Permit } from './permit.js'
 
@@ -272,6 +272,11 @@ export class Semaphore {
 
   static {
     disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
   }
 
   /** @internal What `console.log` shows. */

@@ -1,80 +1,19 @@
 // What console.log shows of our objects: class, name and state; in no state of theirs does it fail.
 
 import { readFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { inspect } from 'node:util'
-import test, { type ExecutionContext } from 'ava'
-import {
-  Cell,
-  FrameReader,
-  FrameWriter,
-  NamelessSegment,
-  offerSegments,
-  SharedMemory,
-  SpscQueue,
-} from 'millrace'
+import test from 'ava'
+import { SharedMemory, SpscQueue } from 'millrace'
 import { array, f64, struct, u32 } from 'millrace/struct'
-import { Barrier, Counter, Mutex, RwLock, Semaphore, SharedEvent } from 'millrace/sync'
 
 import { actor } from '../support/actor.js'
 import { uniqueName } from '../support/names.js'
+import { openOneOfEach } from '../support/one-of-each.js'
 import { overwrite, producerPosition } from '../support/queue-words.js'
 import { onePage, openPair } from '../support/queues.js'
 
-/** One of each, and what is not a handle but comes from one. */
-async function openAll(t: ExecutionContext, name: string) {
-  const producer = SpscQueue.producer(name)
-  const consumer = SpscQueue.consumer(name)
-  const writer = FrameWriter.create(name, { slotBytes: 64 })
-  const reader = await FrameReader.open(name)
-  writer.tryLoan()!.publish()
-  producer.tryPush('12345')
-  const cellWriter = Cell.writer(name, { maxBytes: 64 })
-  const cellReader = await Cell.reader(name)
-  cellWriter.write('text')
-  const segment = NamelessSegment.create()
-  const mutex = Mutex.open(name)
-  const semaphore = Semaphore.create(name, 2)
-  t.teardown(() => semaphore.unlink())
-  const handles = {
-    QueueProducer: producer,
-    QueueConsumer: consumer,
-    FrameWriter: writer,
-    FrameReader: reader,
-    CellWriter: cellWriter,
-    CellReader: cellReader,
-    SharedMemory: SharedMemory.create(name, 64),
-    NamelessSegment: segment,
-    SegmentOffer: await offerSegments(join(tmpdir(), name), { segment }),
-    Mutex: mutex,
-    RwLock: RwLock.open(name),
-    Semaphore: semaphore,
-    SharedEvent: SharedEvent.open(name),
-    Barrier: Barrier.open(name, { parties: 2 }),
-    Counter: Counter.open(name),
-  }
-  t.teardown(() => {
-    for (const handle of Object.values(handles)) handle.close()
-    SpscQueue.unlink(name) // with the message that is held
-  })
-  const others = {
-    LoanedFrame: writer.tryLoan()!,
-    Frame: reader.tryReceive()!,
-    CellValue: cellReader.read()!,
-    LockGuard: mutex.tryLock()!,
-    Permit: semaphore.tryAcquire()!,
-    HeldMessage: consumer.tryTake()!,
-    Reservation: producer.reserve(8)!,
-    Iteration: consumer.messages(),
-    FieldType: f64,
-    Struct: struct({ a: f64 }, { name: 'Point' }),
-  }
-  return { handles, others }
-}
-
 test('everything shows its class and its state, and nothing from within', async (t) => {
-  const { handles, others } = await openAll(t, uniqueName(t))
+  const { handles, others } = await openOneOfEach(t, uniqueName(t))
   for (const [title, one] of Object.entries({ ...handles, ...others })) {
     const text = inspect(one)
     t.true(text.startsWith(`${title} {`), text)
@@ -86,7 +25,7 @@ test('everything shows its class and its state, and nothing from within', async 
 })
 
 test('what is closed says so, and tells no more of what changes', async (t) => {
-  const { handles, others } = await openAll(t, uniqueName(t))
+  const { handles, others } = await openOneOfEach(t, uniqueName(t))
   const all = [...Object.values(handles), ...Object.values(others)]
   for (const handle of Object.values(handles)) handle.close()
   for (const [title, one] of Object.entries(handles)) {

@@ -1,0 +1,67 @@
+// An object of each class that a program has to do with.
+
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ExecutionContext } from 'ava'
+import {
+  Cell,
+  FrameReader,
+  FrameWriter,
+  NamelessSegment,
+  offerSegments,
+  SharedMemory,
+  SpscQueue,
+} from 'millrace'
+import { f64, struct } from 'millrace/struct'
+import { Barrier, Counter, Mutex, RwLock, Semaphore, SharedEvent } from 'millrace/sync'
+
+/** One of each, and what is not a handle but comes from one. */
+export async function openOneOfEach(t: ExecutionContext, name: string) {
+  const producer = SpscQueue.producer(name)
+  const consumer = SpscQueue.consumer(name)
+  const writer = FrameWriter.create(name, { slotBytes: 64 })
+  const reader = await FrameReader.open(name)
+  writer.tryLoan()!.publish()
+  producer.tryPush('12345')
+  const cellWriter = Cell.writer(name, { maxBytes: 64 })
+  const cellReader = await Cell.reader(name)
+  cellWriter.write('text')
+  const segment = NamelessSegment.create()
+  const mutex = Mutex.open(name)
+  const semaphore = Semaphore.create(name, 2)
+  t.teardown(() => semaphore.unlink())
+  const handles = {
+    QueueProducer: producer,
+    QueueConsumer: consumer,
+    FrameWriter: writer,
+    FrameReader: reader,
+    CellWriter: cellWriter,
+    CellReader: cellReader,
+    SharedMemory: SharedMemory.create(name, 64),
+    NamelessSegment: segment,
+    SegmentOffer: await offerSegments(join(tmpdir(), name), { segment }),
+    Mutex: mutex,
+    RwLock: RwLock.open(name),
+    Semaphore: semaphore,
+    SharedEvent: SharedEvent.open(name),
+    Barrier: Barrier.open(name, { parties: 2 }),
+    Counter: Counter.open(name),
+  }
+  t.teardown(() => {
+    for (const handle of Object.values(handles)) handle.close()
+    SpscQueue.unlink(name) // with the message that is held
+  })
+  const others = {
+    LoanedFrame: writer.tryLoan()!,
+    Frame: reader.tryReceive()!,
+    CellValue: cellReader.read()!,
+    LockGuard: mutex.tryLock()!,
+    Permit: semaphore.tryAcquire()!,
+    HeldMessage: consumer.tryTake()!,
+    Reservation: producer.reserve(8)!,
+    Iteration: consumer.messages(),
+    FieldType: f64,
+    Struct: struct({ a: f64 }, { name: 'Point' }),
+  }
+  return { handles, others }
+}

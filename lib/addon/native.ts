@@ -42,7 +42,7 @@ if (runsOnV8 && !runsOnNode) {
 /** Who ends with another exit code than 0 with a side still open has not come to the end of what it had to send. */
 function failureOf(code: unknown): string | undefined {
   const number = Number(code ?? 0) // whoever sets process.exitCode may set text
-  if (number === 0 || Number.isNaN(number)) return undefined
+  if ((number & 0xff) === 0) return undefined // the system keeps 8 bits of it
   const { isMainThread } = process.getBuiltinModule('node:worker_threads')
   return `${isMainThread ? 'process' : 'worker'} ended with exit code ${String(number)}`
 }

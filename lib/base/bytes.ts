@@ -57,7 +57,7 @@ function checkAlive(view: ArrayBufferView, what: string): void {
     if (view.byteLength > 0) return // of a dead DataView this throws
     if (!('getInt8' in view)) (view as Uint8Array).keys() // of others, this
   } catch (cause) {
-    throw gone(what, cause)
+    throw goneError(what, cause)
   }
 }
 
@@ -65,11 +65,11 @@ function viewOf(buffer: ArrayBuffer, what: string): Uint8Array {
   try {
     return new Uint8Array(buffer)
   } catch (cause) {
-    throw gone(what, cause)
+    throw goneError(what, cause)
   }
 }
 
-function gone(what: string, cause: unknown): Error {
+export function goneError(what: string, cause: unknown): Error {
   return invalidArgument(
     `${what} is a view of memory that is gone: its ArrayBuffer was transferred or shrunk; make a new view`,
     cause,

@@ -12,7 +12,7 @@ const most = 200
 export function reasonText(reason: unknown): string {
   if (reason === undefined) return ''
   try {
-    return textOf(reason).slice(0, most)
+    return textOf(reason).slice(0, most).replaceAll('\0', ' ') // which would end it for C
   } catch {
     return '' // an object that does not let itself be looked at
   }

@@ -2,7 +2,7 @@
 
 import type { PlainBuffer } from '../base/view-constructor.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
-import { targetOf } from '../base/bytes.js'
+import { checkView, targetOf } from '../base/bytes.js'
 import { MillraceError, timeoutError } from '../errors.js'
 import { leaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
@@ -94,6 +94,7 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
   /** What `tryPopInto` throws. */
   #notPopped(outcome: number, target: Uint8Array, behind: boolean): MillraceError {
     if (outcome === Outcome.tooLarge) {
+      checkView(target, 'the target') // one whose memory is gone has no room, too
       return new MillraceError(
         'ERR_MILLRACE_TOO_LARGE',
         `the next message has ${String(this.nextLength)} bytes, the target ` +

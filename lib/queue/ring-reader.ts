@@ -1,5 +1,6 @@
 // The consumer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
+import { goneError } from '../base/bytes.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
 import { carries, peerSleeps, plainStores, publishAtomically, recordBytes } from './ring.js'
@@ -263,7 +264,12 @@ export class RingReader {
       (offset >> 3) + whole > words.length ||
       length > mostByWords
     ) {
-      target.set(new Uint8Array(this.buffer, from, length), offset)
+      const source = new Uint8Array(this.buffer, from, length)
+      try {
+        target.set(source, offset)
+      } catch (cause) {
+        throw goneError('the target', cause)
+      }
       return
     }
     copyWords(this.#longs, from >> 3, words, offset >> 3, whole)

@@ -1,5 +1,7 @@
 // The producer's half of the ring in JavaScript: see ring.ts for positions and memory order.
 
+import { goneError } from '../base/bytes.js'
+import { invalidArgument, type MillraceError } from '../errors.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
 import { carries, peerSleeps, plainStores, publishAtomically, recordBytes } from './ring.js'
 import {
@@ -15,6 +17,12 @@ import {
   wouldBlock,
 } from './ring-layout.js'
 import { copyWords, isWorthWords, wordsOf } from './word-copy.js'
+
+function changedError(): MillraceError {
+  return invalidArgument(
+    'a message changed its length while it was sent: nothing was; do not grow or shrink its buffer meanwhile',
+  )
+}
 
 /** Of a batch, so many messages are remembered. */
 const mostPlaces = 256
@@ -65,12 +73,17 @@ export class RingWriter {
     const at = mine & ((capacity - 1) | 0)
     const longs = this.#longs
     const source = this.#lastWords
-    if (message === this.#last && source !== undefined && source.length << 3 === length) {
+    if (
+      message === this.#last &&
+      source !== undefined &&
+      length > 0 &&
+      source.length << 3 === length
+    ) {
       // Not so when somebody has taken the ring's buffer away (`transfer`): then these stores would go nowhere.
       if (longs.length === 0) this.bytes.set(message, at) // throws
       copyWords(source, 0, longs, ((at + recordHeaderBytes) | 0) >> 3, source.length)
     } else {
-      this.#lay(message, (at + recordHeaderBytes) | 0)
+      this.#lay(message, (at + recordHeaderBytes) | 0, length)
     }
     const words = this.#words
     words[at >> 2] = length
@@ -96,14 +109,24 @@ export class RingWriter {
   }
 
   /** Copies a message that was not the last, or has an odd length. */
-  #lay(message: Uint8Array, place: number): void {
+  #lay(message: Uint8Array, place: number, length: number): void {
     if (message !== this.#last) {
       this.#last = isWorthWords(message, message.length) ? message : undefined
       this.#lastWords = undefined
     } else {
       this.#lastWords ??= wordsOf(message)
     }
-    this.bytes.set(message, place) // throws if somebody has taken the buffer away (`transfer`)
+    this.#set(message, place, length)
+  }
+
+  /** The message may have lost its memory since it was looked at, or have grown in it; the ring may have lost its own. */
+  #set(message: Uint8Array, place: number, length: number): void {
+    try {
+      this.bytes.set(message, place)
+    } catch (cause) {
+      throw this.bytes.length > 0 ? goneError('a message', cause) : cause
+    }
+    if (message.length !== length) throw changedError()
   }
 
   /**
@@ -113,28 +136,31 @@ export class RingWriter {
   pushMany(messages: readonly Uint8Array[], from: number, end: number, needed: number): number {
     let at = this.reserve(needed)
     if (at < 0) return at
+    const limit = at + needed
     const longs = this.#longs
     const words = this.#words
     for (let i = from; i < end; i++) {
       const message = messages[i]!
       const { length } = message
+      if (at + recordBytes(length) > limit) throw changedError()
       const place = (at + recordHeaderBytes) | 0
       const source = message === this.#places[i] ? this.#placeWords[i] : undefined
-      if (source !== undefined && source.length << 3 === length && longs.length > 0) {
+      if (source !== undefined && length > 0 && source.length << 3 === length && longs.length > 0) {
         copyWords(source, 0, longs, place >> 3, source.length)
       } else {
-        this.#layAt(i, message, place)
+        this.#layAt(i, message, place, length)
       }
       words[at >> 2] = length
       words[((at >> 2) + 1) | 0] = 0
       at = (at + recordBytes(length)) | 0
     }
+    if (at !== limit) throw changedError()
     this.publish(needed, end - from)
     return 0
   }
 
   /** As `#lay`, of a message with that index: programs in a hurry send the same buffers at the same places. */
-  #layAt(index: number, message: Uint8Array, place: number): void {
+  #layAt(index: number, message: Uint8Array, place: number, length: number): void {
     if (index < mostPlaces) {
       if (message !== this.#places[index]) {
         this.#places[index] = isWorthWords(message, message.length) ? message : undefined
@@ -143,7 +169,7 @@ export class RingWriter {
         this.#placeWords[index] ??= wordsOf(message)
       }
     }
-    this.bytes.set(message, place) // throws if somebody has taken the buffer away (`transfer`)
+    this.#set(message, place, length)
   }
 
   /** Where the next record goes, if there is room for so many bytes of records; or `wouldBlock`, `corrupt`. */
@@ -171,6 +197,8 @@ export class RingWriter {
 
   /** Begins the record at that place. */
   putHeader(at: number, length: number): void {
+    // Not there when somebody has taken the ring's buffer away (`transfer`): what was written then went elsewhere.
+    if (this.#words.length === 0) throw goneError('the memory of the queue', undefined)
     const word = at >> 2
     this.#words[word] = length
     this.#words[word + 1] = 0

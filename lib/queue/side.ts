@@ -26,7 +26,12 @@ export abstract class QueueSide<
   /** @internal */
   protected constructor(name: string, role: string, native: Native, tuning: Tuning) {
     super(name, `the ${role} of queue '${name}'`, native, tuning)
-    this.#capacity = native.settle(false)
+    try {
+      this.#capacity = native.settle(false)
+    } catch (error) {
+      native.close(false)
+      throw error
+    }
     this.discarded = native.discarded
   }
 
@@ -35,7 +40,7 @@ export abstract class QueueSide<
    * default. 0 if this side was closed before.
    */
   get capacity(): number {
-    return (this.#capacity ||= this.native.settle(true))
+    return (this.#capacity ||= this.#settle(true))
   }
 
   /** Longest message in bytes: the capacity less 8. Decides the capacity like that. */
@@ -45,7 +50,18 @@ export abstract class QueueSide<
 
   /** @internal Is the capacity open as yet? Then nothing was sent. */
   protected isOpenEnded(): boolean {
-    return (this.#capacity ||= this.native.settle(false)) === 0
+    return (this.#capacity ||= this.#settle(false)) === 0
+  }
+
+  /** What a peer decided that lies is `CORRUPT`, and closes this side as everything does that is. */
+  #settle(needed: boolean): number {
+    try {
+      return this.native.settle(needed)
+    } catch (error) {
+      if ((error as MillraceError).code === 'ERR_MILLRACE_CORRUPT')
+        this.leave(error as MillraceError)
+      throw error
+    }
   }
 
   /** Resolves as soon as somebody has the other side. Rejects `ABORTED`, `TIMEOUT`, `CLOSED`. */

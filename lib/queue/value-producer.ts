@@ -127,6 +127,9 @@ export class ValueProducer<Value> extends QueueProducer<Value> {
     try {
       if (isBytes(message)) ring.bytes.set(this.toBytes(message), at + recordHeaderBytes)
       else this.#schema.write(ring.bytes, message, at + recordHeaderBytes)
+    } catch (error) {
+      this.assertOpen() // a getter may have closed this side, and so taken the memory away
+      throw error
     } finally {
       this.holder = undefined
     }

@@ -1,6 +1,8 @@
 // How long queues live, and what they cost meanwhile: processes that end or stay, objects that are
 // dropped, descriptors, threads, time.
 
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { readdirSync } from 'node:fs'
 import { SpscQueue, type QueueConsumer } from 'millrace'
@@ -202,6 +204,64 @@ test.serial('a thousand waits are woken from another process, too', async (t) =>
   await other.leave()
 })
 
+const invalid = { code: 'ERR_MILLRACE_INVALID_ARGUMENT' }
+
+test('a buffer that was sent before, and has lost its memory since, is refused each time', (t) => {
+  const { producer, consumer } = openPair(t)
+  const target = new Uint8Array(64)
+  // Where V8 has seen resizable memory, optimised code goes on seeing the old length of what is dead (Node 20 and 22).
+  const resizable = new Uint8Array(
+    new (ArrayBuffer as unknown as new (n: number, o: object) => ArrayBuffer)(64, {
+      maxByteLength: 128,
+    }),
+  )
+  for (let i = 0; i < 20_000; i++) {
+    producer.tryPush(resizable)
+    const message = new Uint8Array(64)
+    producer.tryPush(message)
+    producer.tryPush(message)
+    const into = new Uint8Array(64)
+    for (let k = 0; k < 3; k++) consumer.tryPopInto(into)
+    if (i % 4 !== 0) continue
+    structuredClone(message.buffer, { transfer: [message.buffer] })
+    structuredClone(into.buffer, { transfer: [into.buffer] })
+    t.throws(() => producer.tryPush(message), invalid)
+    t.throws(() => producer.tryPushBatch([message]), invalid)
+    producer.tryPush(resizable)
+    t.throws(() => consumer.tryPopInto(into), invalid)
+    t.is(consumer.tryPopInto(target), 64)
+  }
+})
+
+test('a message that another thread makes longer while it is sent is refused or whole', async (t) => {
+  const { producer, consumer } = openPair(t)
+  type Growing = new (n: number, o: object) => SharedArrayBuffer & { grow(n: number): void }
+  const memory = () => new (SharedArrayBuffer as unknown as Growing)(8, { maxByteLength: 4096 })
+  const buffers = Array.from({ length: 2000 }, memory)
+  const worker = new Worker(
+    `const { workerData } = require('node:worker_threads')
+     for (const buffer of workerData) for (let n = 16; n <= 4096; n += 8) buffer.grow(n)`,
+    { eval: true, workerData: buffers },
+  )
+  const end = once(worker, 'exit')
+  for (const buffer of buffers) {
+    const view = new Uint8Array(buffer)
+    while (view.length < 4096) {
+      try {
+        producer.tryPushBatch([view, view, view])
+      } catch (error) {
+        t.is((error as { code?: string }).code, invalid.code)
+      }
+      // Whatever was accepted is whole: nothing is corrupt.
+      for (let message; (message = consumer.tryPop()) !== undefined;) {
+        if (message.length % 8 !== 0) t.fail()
+      }
+    }
+  }
+  await end
+  t.pass()
+})
+
 const transfers = 'transfer' in ArrayBuffer.prototype // from Node 22 on
 const take = (buffer: ArrayBufferLike) =>
   (buffer as unknown as { transfer(): ArrayBuffer }).transfer()
@@ -221,7 +281,11 @@ const take = (buffer: ArrayBufferLike) =>
     const taken = reservation.bytes.buffer
     reservation.abort()
     t.is(producer.tryPushBatch([message, message]), 2)
+    const open = producer.reserve(8)!
     take(taken)
+    t.throws(() => {
+      open.commit()
+    }, invalid)
     for (let i = 0; i < 3; i++) t.throws(() => producer.tryPush(message), { instanceOf: TypeError })
     t.throws(() => producer.tryPushBatch([message]), { instanceOf: TypeError })
     consumer.drain((view) => {

@@ -61,7 +61,8 @@ struct Character {
 
 // What would move a terminal's cursor, colour it, or turn the order of what follows around.
 [[nodiscard]] inline bool is_control(char32_t point) noexcept {
-  return point < 0x20 || (point >= 0x7F && point <= 0x9F) || (point >= 0x2028 && point <= 0x202E) ||
+  return point < 0x20 || (point >= 0x7F && point <= 0x9F) || point == 0x061C || point == 0x200E ||
+         point == 0x200F || (point >= 0x2028 && point <= 0x202E) ||
          (point >= 0x2066 && point <= 0x2069);
 }
 

@@ -137,8 +137,12 @@ test('lies: a capacity that cannot be is refused by who waited for it', (t) => {
     const name = uniqueName(t, { mayLeave: true })
     const consumer = openConsumer(t, name)
     overwrite(name, 4096 + 128 + 16, lie)
-    t.throws(() => consumer.tryPop(), { code: 'ERR_MILLRACE_CORRUPT' })
-    t.throws(() => SpscQueue.producer(name), { code: 'ERR_MILLRACE_CORRUPT' })
+    const corrupt = { code: 'ERR_MILLRACE_CORRUPT' }
+    t.throws(() => SpscQueue.producer(name), corrupt)
+    t.throws(() => consumer.tryPop(), corrupt)
+    // As whatever is corrupt, it is closed and has lost its name.
+    t.true(consumer.closed)
+    t.true(openProducer(t, name).tryPush('on a new one'))
   }
 })
 

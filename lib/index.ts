@@ -15,7 +15,7 @@ export { errorCodes, MillraceError, type ErrorCode } from './errors.js'
 export { Cell, type CellReaderOptions, type CellWriterOptions } from './cell/cell.js'
 export { CellReader } from './cell/reader.js'
 export { CellValue } from './cell/cell-value.js'
-export { CellWriter, type CellSource } from './cell/writer.js'
+export { CellWriter, type CellSource, type UpdateOptions } from './cell/writer.js'
 export { Frame, LoanedFrame, userHeaderBytes, type PublishOptions } from './frames/frame.js'
 export {
   FrameReader,

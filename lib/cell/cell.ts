@@ -12,6 +12,7 @@ import {
   readTuning,
   wholeNumber,
   type AccessOptions,
+  type Schema,
   type SchemaOptions,
   type TuningOptions,
   type WaitOptions,
@@ -20,12 +21,25 @@ import {
   tuningNames,
   waitNames,
 } from '../base/options.js'
+import {
+  titleOf,
+  valuesOf,
+  type AnyValueSchema,
+  type OpaqueSchema,
+  type ValueSchema,
+} from '../base/value-schema.js'
+import { invalidArgument } from '../errors.js'
 import { checkPlace, nameOf, openAt, type Place } from '../place/place.js'
 import { CellReader } from './reader.js'
+import { ValueWriter } from './value-writer.js'
 import { CellWriter } from './writer.js'
 
-export interface CellWriterOptions extends AccessOptions, SchemaOptions {
-  /** Bytes of the largest value, up to 1 GiB. Must be the same as that of a cell that exists. */
+export interface CellWriterOptions<S extends Schema = OpaqueSchema>
+  extends AccessOptions, SchemaOptions<S> {
+  /**
+   * Bytes of the largest value, up to 1 GiB. Must be the same as that of a cell that exists. May be left out with a
+   * `struct()` as `schema`: what a value of it has.
+   */
   readonly maxBytes: number
   /**
    * Places for values, 2 to 1024; default 4. A reader that copies more slowly than the writer writes starts
@@ -40,8 +54,8 @@ export interface CellWriterOptions extends AccessOptions, SchemaOptions {
   readonly keep?: boolean | undefined
 }
 
-export interface CellReaderOptions
-  extends AccessOptions, SchemaOptions, TuningOptions, Pick<WaitOptions, 'signal'> {
+export interface CellReaderOptions<S extends Schema = OpaqueSchema>
+  extends AccessOptions, SchemaOptions<S>, TuningOptions, Pick<WaitOptions, 'signal'> {
   /** Milliseconds to wait for the cell to appear; default 5000. 0 looks once. */
   readonly timeout?: number | undefined
 }
@@ -66,58 +80,26 @@ export interface CellReaderOptions
  */
 export const Cell = {
   /**
-   * Takes the writing side; creates the cell if it does not exist, else goes on after its newest version.
+   * Takes the writing side; creates the cell if it does not exist, else goes on after its newest version. With a
+   * `struct()` as `schema` it writes values of it, without one bytes.
    * Does not wait for readers.
    *
    * @throws MillraceError `ROLE_TAKEN` (a living writer has it; the message names its pid), `GEOMETRY`,
    *   `SCHEMA`, `INVALID_ARGUMENT`, `NO_SPACE`, `LAYOUT`, `NOT_OURS`, `CORRUPT`, `PERMISSION`,
    *   `INVALID_NAME`, `NAME_TOO_LONG`, `TIMEOUT`
    */
-  writer(place: Place, options: CellWriterOptions): CellWriter {
-    const given = checkOptions(options, [
-      ...accessNames,
-      ...schemaNames,
-      'maxBytes',
-      'slots',
-      'keep',
-    ])
-    const handle = new native.CellWriter({
-      place: checkPlace(place),
-      maxBytes: wholeNumber({ maxBytes: 0, ...given }, 'maxBytes', 0, [1, 2 ** 30]),
-      slots: wholeNumber(given, 'slots', 0, [2, 1024]),
-      keep: flag(given, 'keep'),
-      schema: fingerprint(given),
-      ...access(given),
-    })
-    return new CellWriter(nameOf(place), handle)
-  },
+  writer: openWriter,
 
   /**
    * Reads a cell, waiting up to `timeout` for it to appear. Its writer may have left: the value stays as
    * long as anybody is on the cell, or for good with `keep`. Each attempt takes microseconds; where a process is
-   * stopped in the middle of opening or closing the cell, it blocks the event loop for two seconds.
+   * stopped in the middle of opening or closing the cell, it blocks the event loop for two seconds. With a `struct()` as
+   * `schema`, what is read has a `value`.
    *
    * @throws MillraceError (as rejection) `NOT_FOUND` (not in time), `SCHEMA`, `ABORTED`, `NOT_OURS`,
    *   `LAYOUT`, `CORRUPT`, `PERMISSION`, `INVALID_NAME`, `NAME_TOO_LONG`, `INVALID_ARGUMENT`, `TIMEOUT`
    */
-  async reader(place: Place, options?: CellReaderOptions): Promise<CellReader> {
-    const given = checkOptions(options, [
-      ...accessNames,
-      ...schemaNames,
-      ...tuningNames,
-      ...waitNames,
-    ])
-    const wanted = { schema: fingerprint(given), ...access(given) }
-    const tuning = readTuning(given)
-    checkPlace(place)
-    const handle = await openAt(place, (at) => new native.CellReader({ place: at, ...wanted }), {
-      timeout: duration(given, 'timeout', 5000),
-      signal: checkSignal(given.signal),
-      missing: `cell '${nameOf(place)}' did not appear`,
-      cure: 'start its writer',
-    })
-    return new CellReader(nameOf(place), handle, tuning)
-  },
+  reader: openReader,
 
   /**
    * Removes the name. Who is on the cell goes on with it; new ones get a new cell. Returns whether there
@@ -130,3 +112,87 @@ export const Cell = {
     return native.unlinkChannel('c', checkName(name))
   },
 } as const
+
+/** Options whose schema says what values are, and so how long. */
+type WithValues<Input, View> = Omit<
+  CellWriterOptions<ValueSchema<Input, View, unknown>>,
+  'maxBytes'
+> & {
+  readonly schema: ValueSchema<Input, View, unknown>
+  /** Bytes of the largest value; default, and least, those of one of the schema. */
+  readonly maxBytes?: number | undefined
+}
+
+const largestValue = 2 ** 30
+
+function openWriter<Input, View>(
+  place: Place,
+  options: WithValues<Input, View>,
+): CellWriter<Input, View>
+function openWriter(place: Place, options: CellWriterOptions): CellWriter
+function openWriter(
+  place: Place,
+  options: CellWriterOptions<Schema> | WithValues<unknown, unknown>,
+): CellWriter<unknown, unknown> {
+  const given = checkOptions(options, [...accessNames, ...schemaNames, 'maxBytes', 'slots', 'keep'])
+  const values = valuesOf(given)
+  const handle = new native.CellWriter({
+    place: checkPlace(place),
+    maxBytes: readMaxBytes(given, values),
+    slots: wholeNumber(given, 'slots', 0, [2, 1024]),
+    keep: flag(given, 'keep'),
+    schema: fingerprint(given),
+    ...access(given),
+  })
+  const name = nameOf(place)
+  return values === undefined
+    ? new CellWriter<unknown, unknown>(name, handle)
+    : new ValueWriter(name, handle, values)
+}
+
+function readMaxBytes(
+  given: { readonly maxBytes?: number | undefined },
+  values: AnyValueSchema | undefined,
+): number {
+  const range = [1, largestValue] as const
+  if (values === undefined) return wholeNumber({ maxBytes: 0, ...given }, 'maxBytes', 0, range)
+  const { size } = values
+  if (size > largestValue) {
+    throw invalidArgument(
+      `${titleOf(values)} has ${String(size)} bytes, and a cell carries up to ${String(largestValue)}`,
+    )
+  }
+  const maxBytes = wholeNumber(given, 'maxBytes', size, range)
+  if (maxBytes >= size) return maxBytes
+  throw invalidArgument(
+    `maxBytes must be at least the ${String(size)} bytes of ${titleOf(values)}, not ` +
+      `${String(maxBytes)}; leave it out`,
+  )
+}
+
+function openReader<Value>(
+  place: Place,
+  options: CellReaderOptions<ValueSchema<never, unknown, Value>> & {
+    readonly schema: ValueSchema<never, unknown, Value>
+  },
+): Promise<CellReader<Value>>
+function openReader(place: Place, options?: CellReaderOptions): Promise<CellReader>
+async function openReader(place: Place, options?: CellReaderOptions<Schema>): Promise<CellReader> {
+  const given = checkOptions(options, [
+    ...accessNames,
+    ...schemaNames,
+    ...tuningNames,
+    ...waitNames,
+  ])
+  const values = valuesOf(given)
+  const wanted = { schema: fingerprint(given), ...access(given) }
+  const tuning = readTuning(given)
+  checkPlace(place)
+  const handle = await openAt(place, (at) => new native.CellReader({ place: at, ...wanted }), {
+    timeout: duration(given, 'timeout', 5000),
+    signal: checkSignal(given.signal),
+    missing: `cell '${nameOf(place)}' did not appear`,
+    cure: 'start its writer',
+  })
+  return new CellReader(nameOf(place), handle, tuning, values)
+}

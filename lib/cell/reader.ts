@@ -10,21 +10,27 @@ import type { Tuning, WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { PeerHandle } from '../base/peer-handle.js'
+import type { AnyValueSchema } from '../base/value-schema.js'
 import type { Attempt } from '../base/wait-queue.js'
 import { CellValue } from './cell-value.js'
 
-/** Reads the newest value of a cell, from `Cell.reader`. Any number of them, in any process. */
-export class CellReader extends PeerHandle<NativeCellReader> {
+/**
+ * Reads the newest value of a cell, from `Cell.reader`. Any number of them, in any process. With a `struct()` as `schema`
+ * what is read has a `value` of type `Value`, beside its bytes.
+ */
+export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
   /** Bytes of the largest value. */
   readonly maxBytes: number
   /** Places for values, the writer's choice. */
   readonly slots: number
   #seen = 0
   #timestamp = 0n
+  readonly #schema: AnyValueSchema | undefined
 
   /** @internal */
-  constructor(name: string, native: NativeCellReader, tuning: Tuning) {
+  constructor(name: string, native: NativeCellReader, tuning: Tuning, schema?: AnyValueSchema) {
     super(name, `the reader of cell '${name}'`, native, tuning)
+    this.#schema = schema
     this.maxBytes = native.maxBytes
     this.slots = native.slots
   }
@@ -58,7 +64,7 @@ export class CellReader extends PeerHandle<NativeCellReader> {
    * @throws MillraceError `CLOSED`, `CORRUPT`, `BUSY` (the writer overwrote the value during each of 64
    *   attempts to copy it: give the cell more `slots`)
    */
-  read(): CellValue | undefined {
+  read(): CellValue<Value> | undefined {
     let size = this.native.measure()
     for (;;) {
       if (size < 0) {
@@ -70,7 +76,7 @@ export class CellReader extends PeerHandle<NativeCellReader> {
       if (length >= 0) {
         this.#note()
         const bytes = length === size ? target : target.subarray(0, length)
-        return new CellValue(this.name, bytes, this.#seen, this.#timestamp)
+        return new CellValue(this.name, bytes, this.#seen, this.#timestamp, this.#schema)
       }
       // A longer one has come meanwhile.
       size = length === Outcome.tooLarge ? this.maxBytes : length
@@ -136,7 +142,7 @@ export class CellReader extends PeerHandle<NativeCellReader> {
    * The newest value whenever there is a newer one, until the writer closes; then the loop ends. Values
    * that come while the loop's body runs are passed over, all but the last. Errors as `changed` and `read`.
    */
-  changes(options?: IterationOptions): Iteration<CellValue> {
+  changes(options?: IterationOptions): Iteration<CellValue<Value>> {
     const take = async (wait: WaitOptions) => ((await this.changed(wait)) ? this.read() : undefined)
     return iterate({ take, handle: this }, options)
   }

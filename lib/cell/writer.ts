@@ -14,8 +14,16 @@ import type { Bytes } from '../base/view-constructor.js'
 /** What can be written: bytes as they are, a string as UTF-8. */
 export type CellSource = ByteSource
 
-/** The writer of a cell, from `Cell.writer`; there is one at a time. */
-export class CellWriter {
+export interface UpdateOptions {
+  /** Does it start as the newest value? Default true. */
+  readonly copy?: boolean | undefined
+}
+
+/**
+ * The writer of a cell, from `Cell.writer`; there is one at a time. Beside bytes it writes values of type `Value`, if it was
+ * opened with a `struct()` as `schema`; every value of the cell is one then, and `update` shows a `View` of it.
+ */
+export class CellWriter<Value = never, View = Bytes> {
   /** The name it was opened by. */
   readonly name: string
   /** Bytes of the largest value. */
@@ -26,7 +34,8 @@ export class CellWriter {
   /** Of the places for values, by their offset; made at first use. */
   readonly #views = new Map<number, Bytes>()
   #buffer: ArrayBuffer | undefined
-  #updating = false
+  /** @internal Is somebody else's code running, which must find the cell as it is? */
+  protected updating = false
   #closed = false
   readonly #unknow: () => void
 
@@ -56,14 +65,15 @@ export class CellWriter {
 
   /**
    * Replaces the value by a copy of `value` and returns its version: 1 for the first, then one more each
-   * time. Never waits; readers that do are woken.
+   * time. Never waits; readers that do are woken. With a structure as `schema`: its value, a view of it, or the bytes of
+   * exactly one.
    *
-   * @throws MillraceError `TOO_LARGE` (more than `maxBytes`), `CLOSED`, `INVALID_ARGUMENT`, `BUSY` (inside
-   *   `update`)
+   * @throws MillraceError `TOO_LARGE` (more than `maxBytes`), `SCHEMA` (not the bytes of one value), `CLOSED`,
+   *   `INVALID_ARGUMENT`, `BUSY` (inside `update`)
    */
-  write(value: CellSource): number {
-    this.#assertNotUpdating()
-    const bytes = bytesOf(value, 'a value')
+  write(value: CellSource | Value): number {
+    this.assertNotUpdating()
+    const bytes = bytesOf(value as CellSource, 'a value')
     const version = this.#native.write(bytes)
     if (version > 0) return version
     if (version === Outcome.tooLarge) {
@@ -73,14 +83,14 @@ export class CellWriter {
           `${String(this.maxBytes)} bytes; create it with a larger maxBytes`,
       )
     }
-    throw this.#closedError()
+    throw this.closedError()
   }
 
   /**
    * Replaces the value by `value` as JSON; readers get it back with `json()`. Otherwise as `write`.
    *
    * @throws MillraceError as `write`; `INVALID_ARGUMENT` also for what JSON cannot say (`undefined`, a function, a
-   *   bigint, a circle)
+   *   bigint, a circle); `SCHEMA` if the cell carries the values of a structure
    */
   writeJson(value: unknown): number {
     let text: unknown
@@ -105,35 +115,47 @@ export class CellWriter {
    * `copy: false` leaves out the copy of the newest value, for a `fill` that writes every byte: what is
    * there then is some older value. The view is valid only during the call.
    *
+   * With a structure as `schema`, `fill` gets a view of it in place of the bytes, all zeroes if there was no value yet, and
+   * what it returns does not count.
+   *
    * @throws MillraceError `CLOSED`, `INVALID_ARGUMENT` (the returned length; a promise), `BUSY` (inside `update`),
-   *   `UNSUPPORTED_RUNTIME` (Electron: use `write`)
+   *   `SCHEMA` (the newest value is none of the structure, and would have been copied), `UNSUPPORTED_RUNTIME`
+   *   (Electron: use `write`)
    */
   update(
-    fill: (bytes: Bytes) => number | undefined | void, // eslint-disable-line @typescript-eslint/no-invalid-void-type -- a function that returns nothing
-    options?: { readonly copy?: boolean | undefined },
+    fill: (view: View) => number | undefined | void, // eslint-disable-line @typescript-eslint/no-invalid-void-type -- a function that returns nothing
+    options?: UpdateOptions,
+  ): number {
+    return this.updateBytes(fill as (bytes: Bytes) => unknown, options)
+  }
+
+  /** @internal `before` is the length of the newest value, `undefined` if there is none. */
+  protected updateBytes(
+    fill: (bytes: Bytes, before: number | undefined) => unknown,
+    options: UpdateOptions | undefined,
   ): number {
     const given = checkOptions(options, ['copy'])
     const copy = given.copy === undefined || flag(given, 'copy')
-    this.#assertNotUpdating()
-    if (this.closed) throw this.#closedError()
+    this.assertNotUpdating()
+    if (this.closed) throw this.closedError()
     this.#buffer ??= this.#native.buffer()
     const offset = this.#native.begin()
     const view = this.#viewAt(this.#buffer, offset)
-    const before = this.#native.length()
+    const before = this.version === 0 ? undefined : this.#native.length()
     if (copy) this.#native.copyNewest()
-    this.#updating = true
+    this.updating = true
     let length: unknown
     try {
-      length = fill(view)
+      length = fill(view, before)
     } finally {
-      this.#updating = false
+      this.updating = false
     }
-    length ??= this.version === 0 ? this.maxBytes : before
+    length ??= before ?? this.maxBytes
     const version = Number.isInteger(length)
       ? this.#native.publish(length as number)
       : Outcome.invalid
     if (version > 0) return version
-    if (version === Outcome.closed) throw this.#closedError()
+    if (version === Outcome.closed) throw this.closedError()
     throw invalidArgument(
       `update must return a whole number of bytes up to ${String(this.maxBytes)}, or nothing` +
         (isPromise(length)
@@ -184,15 +206,17 @@ export class CellWriter {
     return view
   }
 
-  #assertNotUpdating(): void {
-    if (!this.#updating) return
+  /** @internal */
+  protected assertNotUpdating(): void {
+    if (!this.updating) return
     throw new MillraceError(
       'ERR_MILLRACE_BUSY',
-      `cell '${this.name}' is being updated; return from the function given to update first`,
+      `cell '${this.name}' is being written; return from the function given to update, or the getter of a value, first`,
     )
   }
 
-  #closedError(): MillraceError {
+  /** @internal */
+  protected closedError(): MillraceError {
     return closedError(`the writer of cell '${this.name}'`)
   }
 }

@@ -13,6 +13,7 @@ export interface Own {
   consumer: millrace.QueueConsumer
   writer: millrace.FrameWriter
   reader: millrace.FrameReader
+  cellWriter: millrace.CellWriter
   memory: millrace.SharedMemory
   semaphore: sync.Semaphore
   mutex: sync.Mutex

@@ -61,4 +61,5 @@ declare const value: CellValue
 expectType<Buffer<ArrayBuffer>>(value.bytes)
 expectType<number>(value.version)
 expectType<bigint>(value.timestamp)
+expectType<unknown>(value.value)
 expectError((value.version = 1))

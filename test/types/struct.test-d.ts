@@ -2,6 +2,11 @@
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
 import {
   Cell,
+  type CellReader,
+  type CellReaderOptions,
+  type CellValue,
+  type CellWriter,
+  type CellWriterOptions,
   FrameWriter,
   SharedMemory,
   SpscQueue,
@@ -183,3 +188,43 @@ expectNotAssignable<QueueOptions>({ schema: Point })
 expectAssignable<QueueOptions<typeof Point>>({ schema: Point })
 expectAssignable<ValueSchema<PointInput, PointView, PointValue>>(Point)
 expectNotAssignable<QueueConsumer>(consumer)
+
+// Cells of values
+const cellWriter = Cell.writer('name', { schema: Point })
+expectAssignable<CellWriter<PointInput, PointView>>(cellWriter)
+expectAssignable<CellWriter<PointInput, PointView>>(
+  Cell.writer('name', { schema: Point, maxBytes: 8, slots: 2, keep: true }),
+)
+expectType<number>(cellWriter.write({ x: 1, y: 2 }))
+expectType<number>(cellWriter.write(Point.view(new Uint8Array(8))))
+expectType<number>(cellWriter.write(Point.encode({ x: 1, y: 2 })))
+cellWriter.update((point) => expectType<PointView>(point))
+expectType<number>(cellWriter.update((point) => point.x++, { copy: false }))
+expectError(cellWriter.write({ x: 1 }))
+expectError(cellWriter.write({ x: 1, y: 2, z: 3 }))
+expectError(cellWriter.write({ x: '1', y: 2 }))
+expectError(cellWriter.write(7))
+expectError(cellWriter.update((point) => point.z))
+expectError(cellWriter.update(async (point) => Promise.resolve(point.x)))
+expectError(Cell.writer('name', { schema: Point, maxBytes: '8' }))
+expectError(Cell.writer('name', { schema: Point, poll: 1 }))
+
+const pointReader = Cell.reader('name', { schema: Point, timeout: 1 })
+expectType<Promise<CellReader<PointValue>>>(pointReader)
+declare const newest: CellReader<PointValue>
+expectType<CellValue<PointValue> | undefined>(newest.read())
+expectType<PointValue>(newest.read()!.value)
+expectAssignable<AsyncIterable<CellValue<PointValue>>>(newest.changes())
+expectError((newest.read()!.value = { x: 1, y: 2 }))
+// Who looks at bytes only takes the readers of anything; the other way round nobody knows what comes.
+expectAssignable<CellReader>(newest)
+expectNotAssignable<Promise<CellReader<PointValue>>>(Cell.reader('name'))
+
+expectType<CellWriter>(Cell.writer('name', { maxBytes: 8, ...opaque }))
+expectType<Promise<CellReader>>(Cell.reader('name', opaque))
+expectError(Cell.writer('name', opaque))
+expectError(Cell.writer('name', { maxBytes: 8, ...opaque }).write({ x: 1, y: 2 }))
+expectNotAssignable<CellWriterOptions>({ maxBytes: 8, schema: Point })
+expectAssignable<CellWriterOptions<typeof Point>>({ maxBytes: 8, schema: Point })
+expectNotAssignable<CellReaderOptions>({ schema: Point })
+expectAssignable<CellReaderOptions<typeof Point>>({ schema: Point })

@@ -17,12 +17,9 @@ export { CellReader } from './cell/reader.js'
 export { CellValue } from './cell/cell-value.js'
 export { CellWriter, type CellSource, type UpdateOptions } from './cell/writer.js'
 export { Frame, LoanedFrame, userHeaderBytes, type PublishOptions } from './frames/frame.js'
-export {
-  FrameReader,
-  type FrameReaderOptions,
-  type FrameReaderStats,
-  type Policy,
-} from './frames/frame-reader.js'
+export { FrameReader, type FrameReaderOptions, type Policy } from './frames/frame-reader.js'
+export type { FramePosition } from './frames/position.js'
+export type { FrameReaderStats } from './frames/reader-stats.js'
 export type { FillOptions, FrameSource } from './frames/fill.js'
 export { FrameWriter, type FrameWriterOptions } from './frames/frame-writer.js'
 export type {

@@ -11,6 +11,8 @@ export interface NativeFramesSide extends NativeWaiter {
   readonly history: number
   readonly payloadOffset: number
   readonly slotStride: number
+  /** 64 random bits: tells channels of one name apart. */
+  readonly instance: bigint
   readonly path: string
   buffer(): ArrayBuffer
   wait(spinMs: number, timeoutMs: number): boolean
@@ -54,6 +56,7 @@ export interface NativeFrameReaderOptions {
   readonly depth: number
   readonly history: number
   readonly after: number | undefined
+  readonly afterInstance: bigint | undefined
   readonly maxHeld: number
   readonly mode: number
   readonly owner: number | undefined

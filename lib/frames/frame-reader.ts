@@ -15,6 +15,8 @@ import { putNumber, ReaderFact } from './facts.js'
 import { Frame, PoolViews, userHeaderBytes, type FrameOwner } from './frame.js'
 import { hasLeft, native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
+import { channelIdOf, readAfter, type FramePosition } from './position.js'
+import type { FrameReaderStats } from './reader-stats.js'
 import type { NativeFrameReader } from '../addon/frames.js'
 import {
   access,
@@ -76,10 +78,11 @@ export interface FrameReaderOptions
   /**
    * `sequence` of the frame that was received last, before a restart: the reader gets what came after it, as far as
    * the writer's history reaches, and `missed` of its first frame counts what lies between. 0: from the first frame on.
-   * A number that the channel has not come to is of an earlier channel of that name: this one is then new, from its first
-   * frame on. (Frames are numbered over the life of a channel, which ends when all have left it, unless it is kept.)
+   * Frames are numbered over the life of a channel, which ends when all have left it, unless it is kept. So a number that the
+   * channel has not come to is of an earlier channel of that name: this one is then new, from its first frame on. A new one
+   * that has come to that number can be told by `{ channelId, sequence }` only: it is new likewise if its `channelId` is another.
    */
-  readonly after?: number | undefined
+  readonly after?: number | FramePosition | undefined
   /**
    * Frames that may be held at once, received and not yet released, from 1; more than there are slots counts as all.
    * Default all slots but two, at least one. Whoever holds so many gets `TOO_MANY_HELD` for the next. A slot in hand is
@@ -100,31 +103,7 @@ export interface FrameReaderOptions
   readonly memory?: ReaderMemoryOptions | undefined
 }
 
-/** Counts of one reader since it joined; all 0 when it is closed. */
-export interface FrameReaderStats {
-  /** Frames handed to the program, those of the history among them. */
-  readonly received: number
-  /**
-   * Frames published since this reader joined that the policy let go: dropped, or overwritten. With `wait` none is. What lies
-   * between `after` and the history does not count here; the first frame's `missed` tells it.
-   */
-  readonly lost: number
-  /** Frames passed over by `latest` and `receiveLatest`. */
-  readonly skipped: number
-  /** Sequence of the last frame published before this reader joined. */
-  readonly joinedAfter: number
-  /** Frames that can be received now: queued, or of the history. */
-  readonly waiting: number
-  /** Frames in hand now: received and not yet released. */
-  readonly held: number
-}
-
 const { wouldBlock } = Outcome
-const largest = Number.MAX_SAFE_INTEGER
-
-function readAfter(given: FrameReaderOptions): number | undefined {
-  return given.after === undefined ? undefined : wholeNumber(given, 'after', 0, [0, largest])
-}
 
 const readerNames = [
   ...accessNames,
@@ -174,6 +153,11 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
   readonly slots: number
   /** Frames that this reader may hold at once: its option `maxHeld`, or the default. */
   readonly maxHeld: number
+  /**
+   * 16 characters that tell this channel from others of its name, before and after it; the same to all who are on it. To be kept
+   * with the `sequence` of the last frame, for the option `after`.
+   */
+  readonly channelId: string
   readonly #facts: Int32Array
   readonly #owner: HeldFrames
   // Made once, so that a wait costs no closure.
@@ -192,6 +176,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     super(name, `the reader of frame channel '${name}'`, handle, tuning)
     this.slotBytes = handle.slotBytes
     this.slots = handle.slots
+    this.channelId = channelIdOf(handle.instance)
     this.maxHeld = handle.maxHeld
     this.#facts = handle.facts
     this.#owner = new HeldFrames(name, handle, detachOnRelease)
@@ -218,7 +203,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
       policy,
       depth: wholeNumber(given, 'depth', 0, [1, 4096]),
       history: wholeNumber(given, 'history', 0, [0, 4096]),
-      after: readAfter(given),
+      ...readAfter(given),
       maxHeld: wholeNumber(given, 'maxHeld', 0, [1, 4096]),
       schema: fingerprint(given),
       ...access(given),

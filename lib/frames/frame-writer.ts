@@ -4,6 +4,7 @@ import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import type { LoanedFrame } from './frame.js'
 import { fill, type Filled, type FillOptions, type FrameSource } from './fill.js'
 import { WrittenFrames } from './loans.js'
+import { channelIdOf } from './position.js'
 import { native } from '../addon/native.js'
 import type { NativeFrameWriter } from '../addon/frames.js'
 import {
@@ -107,6 +108,8 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
   readonly maxReaders: number
   /** The newest frames that are kept for readers to come. */
   readonly history: number
+  /** 16 characters that tell this channel from others of its name; that of its readers, and of the next writer of the channel. */
+  readonly channelId: string
   readonly #owner: WrittenFrames
   /** Set by `abort()`: why. */
   #failure: string | undefined
@@ -119,6 +122,7 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
     this.slots = handle.slots
     this.maxReaders = handle.maxReaders
     this.history = handle.history
+    this.channelId = channelIdOf(handle.instance)
     this.#owner = new WrittenFrames(name, title(name), handle, this.waits)
   }
 

@@ -190,12 +190,14 @@ class Options {
     if (!value.IsNumber()) return std::nullopt;
     return static_cast<uid_t>(value.As<Napi::Number>().Uint32Value());
   }
-  // The fingerprint of a schema; 0: none.
-  [[nodiscard]] std::uint64_t schema() const {
-    const Napi::Value value = get("schema");
+  [[nodiscard]] std::optional<std::uint64_t> bits_if_any(const char* key) const {
+    const Napi::Value value = get(key);
     bool lossless = false;
-    return value.IsBigInt() ? value.As<Napi::BigInt>().Uint64Value(&lossless) : 0;
+    if (!value.IsBigInt()) return std::nullopt;
+    return value.As<Napi::BigInt>().Uint64Value(&lossless);
   }
+  // The fingerprint of a schema; 0: none.
+  [[nodiscard]] std::uint64_t schema() const { return bits_if_any("schema").value_or(0); }
   [[nodiscard]] Result<mode_t> mode() const {
     return os::check_mode(static_cast<unsigned>(number("mode", 0600)));
   }

@@ -48,6 +48,8 @@ class FramesObject : public WaitingObject<Object, Side> {
     tell("history", plan.history);
     tell("payloadOffset", plan.payload_offset);
     tell("slotStride", plan.slot_stride);
+    const std::uint64_t instance = this->core()->segment().instance();
+    this->tell("instance", static_cast<napi_value>(Napi::BigInt::New(this->Env(), instance)));
   }
   // `size` bytes of the payload of a slot; nothing if that is outside the slot.
   [[nodiscard]] std::byte* payload(std::uint32_t slot, std::uint64_t offset, std::uint64_t size) {
@@ -180,7 +182,7 @@ class FrameWriterObject final : public FramesObject<FrameWriterObject, FrameWrit
 
 class FrameReaderObject final : public FramesObject<FrameReaderObject, FrameReader> {
  public:
-  // new FrameReader({ place, memory, policy, depth, history, after?, maxHeld, mode, owner?, schema })
+  // new FrameReader({ place, memory, policy, depth, history, after?, afterInstance?, maxHeld, mode, owner?, schema })
   explicit FrameReaderObject(const Napi::CallbackInfo& info) : FramesObject(info) {
     const Options options(info[0]);
     const bool opened = open<FrameReaderSpec>(options, [&](FrameReaderSpec& spec) {
@@ -189,6 +191,7 @@ class FrameReaderObject final : public FramesObject<FrameReaderObject, FrameRead
       spec.depth = options.small("depth", 0);
       spec.history = options.small("history", 0);
       spec.after = options.number_if_any("after");
+      spec.after_instance = options.bits_if_any("afterInstance");
       spec.max_held = options.small("maxHeld", 0);
       return FrameReader::open(spec, soon());
     });

@@ -168,6 +168,16 @@ TEST_CASE_FIXTURE(Frames,
     wanted.after = 11;
     missed = 6;
   }
+  SUBCASE("it had frames of another channel, and knows of which") {
+    wanted.after = 9;
+    wanted.after_instance = out->segment().instance() + 1;
+    missed = 6;
+  }
+  SUBCASE("it had frames of this channel, and knows that") {
+    wanted.after = 9;
+    wanted.after_instance = out->segment().instance();
+    first = 10;
+  }
   SUBCASE("it wants less than there is") {
     wanted.after = 2;
     wanted.history = 1;

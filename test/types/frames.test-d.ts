@@ -5,6 +5,11 @@ import { FrameReader, FrameWriter, type Bytes, type FrameSource } from 'millrace
 
 const writer = FrameWriter.create('x', { slotBytes: 1 })
 const reader = await FrameReader.open('x', { after: 5, history: 2 })
+expectType<string>(reader.channelId)
+expectType<Promise<FrameReader>>(
+  FrameReader.open('x', { after: { channelId: reader.channelId, sequence: 5 } }),
+)
+expectError(FrameReader.open('x', { after: { sequence: 5 } }))
 const loan = await writer.loan()
 const frame = (await reader.receive())!
 expectType<Uint8Array<ArrayBuffer>>(loan.bytes)

@@ -39,6 +39,9 @@ struct FrameReaderSpec {
   // The frame received last in an earlier life: what came after it is wanted, as far as the history reaches, and what lies
   // between is counted as missed. A number that this channel has not come to is of another one: then all is wanted.
   std::optional<std::uint64_t> after;
+  // Segment::instance() of the channel that `after` is of: to any other channel `after` counts as 0, also if that has come to
+  // as many frames.
+  std::optional<std::uint64_t> after_instance;
   std::uint32_t max_held = 0;  // frames that may be held at once; 0: all slots but two
   mode_t mode = 0600;
   std::optional<uid_t> owner;

@@ -231,7 +231,8 @@ class FrameReader {
     if (!joined_after.ok()) return joined_after.error();
     joined_after_ = joined_after.value();
     if (spec.after) {
-      last_sequence_ = *spec.after <= joined_after_ ? *spec.after : 0;
+      const bool ours = spec.after_instance.value_or(segment_.instance()) == segment_.instance();
+      last_sequence_ = ours && *spec.after <= joined_after_ ? *spec.after : 0;
       const auto most = spec.history != 0 ? spec.history : plan.slots;
       if (last_sequence_ < joined_after_) {
         backlog_ = lane_.collect_history(most, joined_after_, last_sequence_);

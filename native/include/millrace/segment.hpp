@@ -291,6 +291,8 @@ class Segment {
   [[nodiscard]] bool role_held(std::uint32_t role) const noexcept {
     return lock_.held_by_other(byte_of(role), 1);
   }
+  // Tells this segment from others of its name, before and after it: random, the same to all who are on it.
+  [[nodiscard]] std::uint64_t instance() const noexcept { return header().instance; }
   // Asked for by somebody with `keep`: nobody being on it is no reason to remove it.
   [[nodiscard]] bool kept() const noexcept {
     return (header().flags.load(std::memory_order_relaxed) & layout::kKeep) != 0;

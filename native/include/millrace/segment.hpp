@@ -505,9 +505,9 @@ class Segment {
     head.schema.store(spec.schema, std::memory_order_relaxed);
     head.geometry = geometry;
     if (place_.is_name()) name().copy(head.name.data(), head.name.size() - 1);
-    head.flags.store(
-        spec.flags | (spec.keep ? layout::kKeep : 0U) | (spec.memory.zero_on_close ? layout::kZeroOnClose : 0U),
-        std::memory_order_relaxed);
+    head.flags.store(spec.flags | (spec.keep ? layout::kKeep : 0U) |
+                         (spec.memory.zero_on_close ? layout::kZeroOnClose : 0U),
+                     std::memory_order_relaxed);
     MILLRACE_CRASH_POINT("segment.create.described");
     // release: pairs with the acquire in attach(): READY means that all of the above is there.
     head.state.store(static_cast<std::uint32_t>(layout::State::ready), std::memory_order_release);

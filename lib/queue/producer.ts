@@ -20,7 +20,12 @@ export type MessageSource = ByteSource
 
 /** Space for one message inside the ring, from {@link QueueProducer.reserve}. */
 export interface Reservation {
-  /** Write the message here. Valid until `commit` or `abort`. */
+  /**
+   * Write the message here. It still holds what was there before, older messages for instance: write every byte that is
+   * committed, or clear it first. Valid until `commit` or `abort`.
+   *
+   * @throws MillraceError `RELEASED`
+   */
   readonly bytes: Uint8Array
   /** Publishes the first `length` bytes (default: all) as one message. */
   commit(length?: number): void
@@ -162,7 +167,8 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
 
   /**
    * Space for a message of up to `length` bytes, to be written in place; `undefined` if there is no room
-   * now. Only one reservation at a time, and no other sends while it is open.
+   * now. It is not cleared: what is not written before `commit` is sent as it was there before, of older messages. Only one
+   * reservation at a time, and no other sends while it is open.
    *
    * @throws MillraceError `TOO_LARGE`, `CLOSED`, `BUSY`, `CORRUPT`, `INVALID_ARGUMENT`,
    *   `UNSUPPORTED_RUNTIME`

@@ -46,8 +46,8 @@ test.serial('frames.md', async (t) => {
 
 test.serial('cell.md', async (t) => {
   const position = uniqueName(t)
-  const reader = await start(t, 'cell.md', 'reader.mjs', { position })
-  await endsWell(t, await start(t, 'cell.md', 'writer.mjs', { position }), reader)
+  const reader = await start(t, 'cell.md', 'reader.ts', { position })
+  await endsWell(t, await start(t, 'cell.md', 'writer.ts', { position }), reader)
   t.regex(reader.lines.at(-1) ?? '', /^100 /)
 })
 
@@ -124,8 +124,8 @@ test.serial('mapped-files.md', async (t) => {
 })
 
 test.serial('nameless-segments.md', async (t) => {
-  await compileProgram(programOf(t, 'nameless-segments.md', 'child.mjs', {}))
-  const parent = await start(t, 'nameless-segments.md', 'parent.mjs', {})
+  await compileProgram(programOf(t, 'nameless-segments.md', 'child.ts', {}))
+  const parent = await start(t, 'nameless-segments.md', 'parent.ts', {})
   await endsWell(t, parent)
   t.deepEqual(parent.lines, ['for you alone'])
 })

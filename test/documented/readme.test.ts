@@ -1,10 +1,12 @@
 // The programs of the README, taken from it and run.
 
+import { statSync } from 'node:fs'
 import test from 'ava'
+import { SpscQueue, type QueueConsumer } from 'millrace'
 
 import { programOf, startNode } from '../support/documented.js'
 import { objectsOf, uniqueName } from '../support/names.js'
-import { until } from '../support/until.js'
+import { until, within } from '../support/until.js'
 
 const patience = 30_000
 const readme = './README.md'
@@ -42,3 +44,34 @@ test.serial('a consumer that outlives its producers, however these end', async (
   t.is(consumer.stderr, '')
   await consumer.kill()
 })
+
+for (const [title, file, code, said] of [
+  ['whole', process.execPath, 0, /^$/],
+  [
+    'given up by an error that nobody catches',
+    '/proc/missing',
+    1,
+    /the producer of queue '.*' \(pid \d+\) failed: /,
+  ],
+] as const) {
+  test.serial(`the producer of a byte stream has no using: the stream is ${title}`, async (t) => {
+    const upload = uniqueName(t)
+    using consumer = SpscQueue.consumer(upload, { fresh: true })
+    const producer = await startNode(t, programOf(t, readme, 'upload.ts', { upload }), [file])
+    const received = read(consumer)
+    t.is((await producer.ended(patience)).code, code, producer.stderr)
+    const { bytes, error } = await within(patience, received)
+    t.regex(error, said)
+    t.is(bytes, code === 0 ? statSync(process.execPath).size : 0)
+  })
+}
+
+async function read(consumer: QueueConsumer): Promise<{ bytes: number; error: string }> {
+  let bytes = 0
+  try {
+    for await (const message of consumer) bytes += message.length
+    return { bytes, error: '' }
+  } catch (error) {
+    return { bytes, error: (error as Error).message }
+  }
+}

@@ -13,7 +13,7 @@ import { FrameReader, FrameWriter, list, sweep } from 'millrace'
 
 import { compileCxx, runProgram, tool } from '../support/cxx.js'
 import { ownDirectory } from '../support/directory.js'
-import { compileProgram, programOf, root, startNode } from '../support/documented.js'
+import { programOf, root, startNode } from '../support/documented.js'
 import { objectsOf, uniqueName } from '../support/names.js'
 import type { Run } from '../support/process.js'
 import { until, within } from '../support/until.js'
@@ -51,24 +51,6 @@ test.serial('a pipe into frames', async (t) => {
   )
   t.deepEqual(await camera.ended(), { code: 0, signal: null }, camera.stderr)
   t.deepEqual(camera.lines, ['3 frames'])
-})
-
-test.serial('a pool of workers: one is killed, and all jobs are done', async (t) => {
-  const name = uniqueName(t)
-  sweepAfter(t, name)
-  const names = { pool: name }
-  await compileProgram(programOf(t, 'recipes.md', 'worker.ts', names))
-  const pool = await startNode(t, programOf(t, 'recipes.md', 'pool.ts', names))
-  const ready = /^process (\d+) is ready$/
-  const pids = () => pool.lines.flatMap((line) => ready.exec(line)?.[1] ?? []).map(Number)
-  await until(() => pids().length > 0, patience)
-  process.kill(pids()[0]!, 'SIGKILL') // it has a job by now, or is about to be given one
-  t.deepEqual(await pool.ended(patience), { code: 0, signal: null }, pool.stderr)
-  t.true(pids().length >= 2) // the other one, and who took its place, if that was needed
-  t.deepEqual(
-    pool.lines.filter((line) => !ready.test(line)),
-    Array.from({ length: 100 }, (_, i) => `job ${i} done`),
-  )
 })
 
 test.serial('requests and replies: the server is killed, and the next one answers', async (t) => {

@@ -98,6 +98,16 @@ test.serial('frames: writers and readers are killed, and what is missed is said'
   t.is(writer.stderr + second.stderr, '')
   await writer.kill()
   await second.kill()
+
+  // The channel is kept as the number is: frames of the next writer are not taken for those that were seen.
+  const last = numbersOf(second, frame).at(-1)!
+  const third = await start('reader.ts')
+  await start('writer.ts')
+  await prints(third, frame, 10)
+  const goesOn = numbersOf(third, frame)
+  assertRising(t, goesOn)
+  t.true(goesOn[0]! >= last && goesOn[0]! <= last + 2, `${goesOn[0]} after ${last}`)
+  t.regex(third.lines[0]!, / missed 0$/)
 })
 
 test.serial('a cell: its follower outlives its leaders', async (t) => {

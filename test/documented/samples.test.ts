@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import ts from 'typescript'
 
-import { root, samplesOf } from '../support/documented.js'
+import { fileOf, root, samplesOf } from '../support/documented.js'
 
 const pages = [
   'README.md',
@@ -83,4 +83,51 @@ test('every sample compiles against the package', (t) => {
   )
   t.true(texts.size > 60, `${texts.size} samples`)
   t.deepEqual(complaintsAbout(texts), [])
+})
+
+/** What is wrong with a program that its page calls JavaScript, for the oldest Node that the package supports. */
+function complaintsAsJavaScript(file: string, text: string): string[] {
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true, ts.ScriptKind.TS)
+  const found: string[] = []
+  const visit = (node: ts.Node): void => {
+    const isUsing = ts.isVariableDeclarationList(node) && (node.flags & ts.NodeFlags.Using) !== 0
+    const isType =
+      (ts.isTypeNode(node) && !ts.isExpressionWithTypeArguments(node)) ||
+      ts.isTypeOnlyImportOrExportDeclaration(node) ||
+      ts.isNonNullExpression(node) ||
+      ts.isInterfaceDeclaration(node)
+    if (isUsing || isType) {
+      const { line } = source.getLineAndCharacterOfPosition(node.getStart())
+      found.push(`${file}, line ${line + 1}: ${isUsing ? 'using' : 'a type'}`)
+    } else ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return found
+}
+
+test('what is no JavaScript of Node 20 is noticed', (t) => {
+  const programs = [
+    "using a = b('x')",
+    "await using a = b('x')",
+    'for await (using a of b) c(a)',
+    'const a: number = 1',
+    'a!.b()',
+    "import { type A } from 'a'",
+    'for (const a of b) c(a)\nconst d = await e()',
+  ]
+  t.deepEqual(
+    programs.map((text) => complaintsAsJavaScript('a.mjs', text).length),
+    [1, 1, 1, 1, 1, 1, 0],
+  )
+})
+
+test('a program whose file name is one of JavaScript is run by Node 20 as it is', (t) => {
+  const programs = pages.flatMap((page) =>
+    samplesOf(page)
+      .filter(({ language }) => ['js', 'ts'].includes(language))
+      .filter((sample) => /\.[cm]?js$/.test(fileOf(sample) ?? ''))
+      .map(({ text, line }) => complaintsAsJavaScript(`${page}:${line}`, text)),
+  )
+  t.true(programs.length > 3, `${programs.length} programs`)
+  t.deepEqual(programs.flat(), [])
 })

@@ -31,7 +31,7 @@ export function samplesOf(page: string): Sample[] {
 }
 
 /** The names of programs: what the first line of a sample says, in a comment. */
-const fileOf = ({ text }: Sample) => /^(?:\/\/|\/\*|#) ([\w.-]+\.\w+)/.exec(text)?.[1]
+export const fileOf = ({ text }: Sample) => /^(?:\/\/|\/\*|#) ([\w.-]+\.\w+)/.exec(text)?.[1]
 
 /**
  * Writes the program that a page (of docs/, unless its path begins with ./) shows under that file name to a directory of this test's own. What the program

@@ -2,7 +2,7 @@
 
 import type { PlainBuffer } from '../base/view-constructor.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
-import { checkView, targetOf } from '../base/bytes.js'
+import { targetOf } from '../base/bytes.js'
 import { MillraceError, timeoutError } from '../errors.js'
 import { leaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
@@ -12,6 +12,7 @@ import { iterate, type Iteration, type IterationOptions } from '../base/iteratio
 import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import type { Attempt } from '../base/wait-queue.js'
+import { popCopy, targetTooSmall } from './copying.js'
 import { checkDrain, refusePromise } from './drain-callback.js'
 import { HeldMessages, type HeldMessage } from './held-message.js'
 import { checkTargets } from './packed.js'
@@ -93,14 +94,7 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
 
   /** What `tryPopInto` throws. */
   #notPopped(outcome: number, target: Uint8Array, behind: boolean): MillraceError {
-    if (outcome === Outcome.tooLarge) {
-      checkView(target, 'the target') // one whose memory is gone has no room, too
-      return new MillraceError(
-        'ERR_MILLRACE_TOO_LARGE',
-        `the next message has ${String(this.nextLength)} bytes, the target ` +
-          `${String(target.length)}; pass a larger target (maxMessage always fits)`,
-      )
-    }
+    if (outcome === Outcome.tooLarge) return targetTooSmall(this.nextLength, target)
     return behind ? this.#corrupt() : this.fail(outcome)
   }
 
@@ -421,15 +415,10 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
 
   /** As `tryPop`, where memory cannot be borrowed, and where the addon has the last word. */
   #popByCalls(): PlainBuffer | undefined {
-    const length = this.native.nextLength()
-    if (length < 0) {
-      if (length === Outcome.wouldBlock) return undefined
-      throw this.fail(length)
-    }
-    const fresh = Buffer.allocUnsafeSlow(length)
-    const copied = this.native.popInto(fresh, 0)
-    if (copied < 0) throw this.fail(copied)
-    return fresh
+    const message = popCopy(this.native)
+    if (typeof message !== 'number') return message
+    if (message === Outcome.wouldBlock) return undefined
+    throw this.fail(message)
   }
 
   /** @internal What `console.log` shows. */

@@ -162,7 +162,7 @@ export default {
   ],
 
   // Details of definitions, for the compiler.
-  intentionallyNotExported: ['Of', 'Flat', 'Assignable'],
+  intentionallyNotExported: ['Of', 'Flat', 'Assignable', 'WithValues'],
   validation: {
     notExported: true,
     invalidLink: true,

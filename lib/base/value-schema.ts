@@ -7,6 +7,7 @@ import { fingerprint, show, type Schema, type SchemaOptions } from './options.js
 
 /** A schema that is a number and nothing else: what is sent and received stays bytes. */
 export interface OpaqueSchema extends Schema {
+  /** None: what has one is taken for a {@link ValueSchema}. */
   readonly write?: undefined
 }
 

@@ -14,6 +14,7 @@ import type { Bytes } from '../base/view-constructor.js'
 /** What can be written: bytes as they are, a string as UTF-8. */
 export type CellSource = ByteSource
 
+/** Options of {@link CellWriter.update}. */
 export interface UpdateOptions {
   /** Does it start as the newest value? Default true. */
   readonly copy?: boolean | undefined

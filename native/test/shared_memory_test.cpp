@@ -159,6 +159,24 @@ TEST_CASE_FIXTURE(Memory, "a foreign object is opened, but never reclaimed") {
   os::unlink_object(name());
 }
 
+TEST_CASE_FIXTURE(Memory, "a companion that its maker was killed over keeps nobody waiting") {
+  must(os::create_object(object_name_of('m', name()), 0600));
+  const os::Deadline soon_enough = os::Deadline::after(20'000'000'000);
+  SUBCASE("where there is no object") {
+    auto refused = open();
+    REQUIRE_FALSE(refused.ok());
+    CHECK(refused.error().code == Code::not_found);
+  }
+  SUBCASE("where somebody else has one") {
+    const os::Descriptor foreign = must(os::create_object(name(), 0600));
+    REQUIRE(::ftruncate(foreign.get(), 64) == 0);
+    CHECK(must(open())->memory()->size() == 64);
+    os::unlink_object(name());
+  }
+  CHECK_FALSE(soon_enough.passed());
+  must(create())->close();
+}
+
 TEST_CASE_FIXTURE(Memory, "an owner that closes leaves an object alone that is not its own") {
   auto mine = must(create());
   os::unlink_object(name());

@@ -407,14 +407,15 @@ class SharedMemory {
     pin_lock_ = os::FileLock();
     pin_fd_.reset();
   }
-  // Removes an object whose owner and openers are all dead, unless somebody comes meanwhile. False: a program that does
-  // not use millrace has it open. What another user left, only that user can remove: not_found.
+  // Removes an object whose owner and openers are all dead, unless somebody comes meanwhile. False: it cannot be, because a
+  // program that does not use millrace has it open, or because nothing tells whether it is ours. What another user left, only that user can remove: not_found.
   static Result<bool> reclaim(const MemorySpec& spec, const os::Deadline& deadline) {
     auto entered = Segment::enter(detail::companion_spec(spec), Entry::attach_only, deadline,
                                   detail::judge_companion);
     if (!entered.ok()) {
       const Code code = entered.error().code;
-      if (code == Code::not_found) return true;
+      // One that its maker was killed over says nothing, and stays: what is there without it is not ours to remove.
+      if (code == Code::not_found) return !detail::companion_exists(spec.place.title());
       if (code == Code::permission || code == Code::not_ours)
         return detail::memory_absent(spec.place.title());
       return entered.error();

@@ -244,11 +244,12 @@ test('a message that another thread makes longer while it is sent is refused or 
     { eval: true, workerData: buffers },
   )
   const end = once(worker, 'exit')
+  let accepted = 0
   for (const buffer of buffers) {
     const view = new Uint8Array(buffer)
     while (view.length < 4096) {
       try {
-        producer.tryPushBatch([view, view, view])
+        accepted += producer.tryPushBatch([view, view, view])
       } catch (error) {
         t.is((error as { code?: string }).code, invalid.code)
       }
@@ -259,7 +260,7 @@ test('a message that another thread makes longer while it is sent is refused or 
     }
   }
   await end
-  t.pass()
+  t.true(accepted > 0)
 })
 
 const transfers = 'transfer' in ArrayBuffer.prototype // from Node 22 on

@@ -1,9 +1,9 @@
 // Using a view allocates nothing: what the heap grows by over millions of accesses, together with what the
 // collector takes away meanwhile, is less than a byte for each.
 
-import { GCProfiler } from 'node:v8'
 import test from 'ava'
 import { array, bool, f64, i32, struct, u32, u8 } from 'millrace/struct'
+import { allocated } from '../support/allocation.js'
 
 const Point = struct({ x: f64, y: f64 })
 const Trade = struct({
@@ -20,29 +20,10 @@ const count = 1000
 const memory = new ArrayBuffer(count * Trade.size)
 const rounds = 3_000_000
 
-/** Bytes that `work` allocates once it is compiled; the least of some runs, as others compile meanwhile. */
-function allocated(work: (rounds: number) => number): number {
+/** Bytes that `work` allocates in all rounds, once it is compiled in short and in long runs. */
+function allocatedBy(work: (rounds: number) => number): number {
   for (let i = 0; i < 20; i++) work(20_000)
-  work(rounds)
-  let least = Infinity
-  for (let i = 0; i < 10 && least >= rounds; i++) {
-    const profiler = new GCProfiler()
-    profiler.start()
-    const before = process.memoryUsage().heapUsed
-    work(rounds)
-    const grown = process.memoryUsage().heapUsed - before
-    const collected = profiler
-      .stop()
-      .statistics.map(
-        ({ beforeGC, afterGC }) =>
-          beforeGC.heapStatistics.usedHeapSize - afterGC.heapStatistics.usedHeapSize,
-      )
-    least = Math.min(
-      least,
-      collected.reduce((sum, bytes) => sum + bytes, grown),
-    )
-  }
-  return least
+  return allocated(() => work(rounds), rounds)
 }
 
 const trade = Trade.view(memory)
@@ -124,14 +105,14 @@ const cases: Record<string, (rounds: number) => number> = {
 
 for (const [name, work] of Object.entries(cases)) {
   test.serial(`nothing is allocated per access: ${name}`, (t) => {
-    const bytes = allocated(work)
+    const bytes = allocatedBy(work)
     t.true(bytes < rounds, `${bytes} bytes for ${rounds} rounds`)
   })
 }
 
 test.serial('the measure sees the smallest allocation per access', (t) => {
   const kept = { number: {} as unknown }
-  const bytes = allocated((n) => {
+  const bytes = allocatedBy((n) => {
     for (let i = 0; i < n; i++) kept.number = { i }
     return 0
   })

@@ -9,12 +9,12 @@ import {
   checkType,
   move,
   Type,
-  wrongValue,
   type Codec,
   type FieldType,
   type MovablePart,
 } from './field-type.js'
 import { jsonOf } from './plain.js'
+import { refusalWithin, wrongValue, type Key } from './refusal.js'
 import type { ArrayFieldTypes, ArrayView } from './definition.js'
 
 /** @internal */
@@ -62,7 +62,8 @@ export class Elements implements ArrayView<unknown, unknown, unknown, unknown>, 
   }
 
   assign(values: unknown): void {
-    writeAll(this.#codec, this[memory], this[start], this[stride], values, this.length, 'the array')
+    const { [memory]: over, [start]: at, [stride]: distance, length } = this
+    writeAll(this.#codec, over, at, distance, values, length)
   }
 
   toArray(): unknown[] {
@@ -151,16 +152,20 @@ function writeAll(
   distance: number,
   values: unknown,
   length: number,
-  name: string | number,
+  name?: Key,
 ): void {
-  const given = (values as ArrayLike<unknown> | null | undefined)?.length
-  if (given !== length || typeof values === 'string') {
-    const what = typeof given === 'number' ? `${String(given)} of them` : values
-    throw wrongValue(name, `an array of exactly ${String(length)} values`, what)
-  }
-  for (let i = 0; i < length; i++) {
-    const value = values instanceof Elements ? values.at(i) : (values as ArrayLike<unknown>)[i]
-    codec.write(over, at + i * distance, value, i)
+  try {
+    const given = (values as ArrayLike<unknown> | null | undefined)?.length
+    if (given !== length || typeof values === 'string') {
+      const what = typeof given === 'number' ? `${String(given)} of them` : values
+      throw wrongValue({ whole: 'the array' }, `an array of exactly ${String(length)} values`, what)
+    }
+    for (let i = 0; i < length; i++) {
+      const value = values instanceof Elements ? values.at(i) : (values as ArrayLike<unknown>)[i]
+      codec.write(over, at + i * distance, value, i)
+    }
+  } catch (error) {
+    throw refusalWithin(name, error)
   }
 }
 

@@ -4,6 +4,7 @@
 import { invalidArgument } from '../errors.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { wholeNumber } from '../base/options.js'
+import type { Key } from './refusal.js'
 
 /** Only for the compiler: no value has this property. */
 export declare const types: unique symbol
@@ -59,7 +60,7 @@ export interface Codec {
   /** The value without memory behind it. */
   read(memory: DataView, at: number): unknown
   /** Checks and writes; `name` (of the field, or index in an array) is for the message. */
-  write(memory: DataView, at: number, value: unknown, name: string | number): void
+  write(memory: DataView, at: number, value: unknown, name: Key): void
   /** Numbers: the same as program text. */
   readonly text?: AccessText
   /** Numbers in the byte order of this machine: what can lie over an array of them. */
@@ -79,7 +80,7 @@ export interface AccessText {
   /** True for a value that does not fit. */
   refuses(value: string): string
   /** The error for it. */
-  refusal(name: string | number, value: unknown): Error
+  refusal(name: Key, value: unknown): Error
 }
 
 /** @internal */
@@ -150,18 +151,4 @@ const mostBytes = 2 ** 30
 export function checkLength(length: number | undefined, of = 1): number {
   const given: unknown = length ?? null // left out is as wrong as anything else
   return wholeNumber({ length: given }, 'length', 0, [1, Math.floor(mostBytes / of)])
-}
-
-/** @internal */
-export function wrongValue(name: string | number, expected: string, value: unknown): Error {
-  const title = typeof name === 'number' ? `element ${String(name)}` : name
-  const given =
-    typeof value === 'string'
-      ? JSON.stringify(value)
-      : typeof value === 'bigint'
-        ? `${String(value)}n`
-        : typeof value === 'object' && value !== null
-          ? 'an object'
-          : String(value)
-  return invalidArgument(`${title} must be ${expected}, not ${given}`)
 }

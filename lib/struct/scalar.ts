@@ -3,12 +3,12 @@
 
 import {
   Type,
-  wrongValue,
   type Codec,
   type FieldType,
   type TypedArrayConstructor,
   type ValueFieldTypes,
 } from './field-type.js'
+import { wrongValue } from './refusal.js'
 
 const hostIsLittleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 

@@ -29,18 +29,11 @@ import type {
   StructView,
 } from './definition.js'
 import { cHeader, structBody } from './c-header.js'
-import {
-  checkType,
-  move,
-  Type,
-  wrongValue,
-  type Codec,
-  type Layout,
-  type MovablePart,
-} from './field-type.js'
+import { checkType, move, Type, type Codec, type Layout, type MovablePart } from './field-type.js'
 import { fingerprintOf } from './fingerprint.js'
 import { checkIdentifier } from './identifier.js'
 import { jsonOf } from './plain.js'
+import { refusal, refusalWithin, wrongValue, type Key } from './refusal.js'
 import { wholeCode, type WholeCode } from './whole.js'
 
 class StructType<F extends Fields> extends Type implements Struct<F> {
@@ -114,7 +107,7 @@ class StructType<F extends Fields> extends Type implements Struct<F> {
 
   set(view: StructView<F>, values: Partial<StructInput<F>>): void {
     const own = this.#own(view)
-    this.#codec.writeSome(own[memory], own[start], values, this.#title)
+    this.#codec.writeSome(own[memory], own[start], values)
   }
 
   read(source: StructView<F> | Memory, offset = 0): StructValue<F> {
@@ -128,7 +121,7 @@ class StructType<F extends Fields> extends Type implements Struct<F> {
 
   write(bytes: Memory, value: StructInput<F>, offset = 0): void {
     const at = this.#locate(bytes, offset, 1)
-    this.#codec.write(dataViewOf(bytes), at, value, this.#title)
+    this.#codec.write(dataViewOf(bytes), at, value)
   }
 
   encode(value: StructInput<F>): Uint8Array {
@@ -151,10 +144,6 @@ class StructType<F extends Fields> extends Type implements Struct<F> {
 
   toCHeader(): string {
     return cHeader(this.#layout)
-  }
-
-  get #title(): string {
-    return this.name ?? 'the structure'
   }
 
   #own(view: unknown): View {
@@ -236,8 +225,7 @@ function dataViewOf(bytes: Memory): DataView {
 
 class StructCodec implements Codec {
   readonly size: number
-  /** Of a view, where one is shown. */
-  readonly title: string
+  readonly name: string | undefined
   readonly fields: ReadonlyMap<string, Field>
   readonly #fields: readonly Field[]
   readonly #padding: readonly number[]
@@ -248,7 +236,7 @@ class StructCodec implements Codec {
 
   constructor({ name, size, endian, fields }: Layout) {
     this.size = size
-    this.title = name ?? 'StructView'
+    this.name = name
     this.#fields = fields.map(({ name, offset, type }) => ({
       name,
       offset,
@@ -293,36 +281,47 @@ class StructCodec implements Codec {
     )
   }
 
-  /** Views of the same definition will do as values, too. */
-  write(over: DataView, at: number, value: unknown, name: string | number): void {
-    if (this.#inOne.write(over, at, value)) return
-    const given = this.#check(value, name)
-    for (const field of this.#fields) {
-      if (!(field.name in given)) {
-        throw invalidArgument(`${String(name)} lacks its field '${field.name}'`)
-      }
+  /** Views of the same definition will do as values, too. `name`: of the field it is, if it is one. */
+  write(over: DataView, at: number, value: unknown, name?: Key): void {
+    try {
+      if (this.#inOne.write(over, at, value)) return
+      this.#writeEach(over, at, value)
+    } catch (error) {
+      throw refusalWithin(name, error)
     }
-    for (const field of this.#fields) {
-      field.codec.write(over, at + field.offset, given[field.name], field.name)
+  }
+
+  /** In whatever order the value has its fields. */
+  #writeEach(over: DataView, at: number, value: unknown): void {
+    const given = this.#check(value)
+    for (const { name } of this.#fields) {
+      if (!(name in given)) throw refusal(this.#itself, `lacks its field '${name}'`)
+    }
+    for (const { name, offset, codec } of this.#fields) {
+      codec.write(over, at + offset, given[name], name)
     }
     for (const byte of this.#padding) over.setUint8(at + byte, 0)
   }
 
-  writeSome(over: DataView, at: number, values: unknown, name: string | number): void {
-    const given = this.#check(values, name)
+  writeSome(over: DataView, at: number, values: unknown): void {
+    const given = this.#check(values)
     for (const { name: key, offset, codec } of this.#fields) {
       if (key in given) codec.write(over, at + offset, given[key], key)
     }
   }
 
-  #check(value: unknown, name: string | number): Readonly<Record<string, unknown>> {
+  #check(value: unknown): Readonly<Record<string, unknown>> {
     if (typeof value !== 'object' || value === null) {
-      throw wrongValue(name, 'an object with its fields', value)
+      throw wrongValue(this.#itself, 'an object with its fields', value)
     }
     for (const key of Object.keys(value)) {
-      if (!this.fields.has(key)) throw invalidArgument(`${String(name)} has no field '${key}'`)
+      if (!this.fields.has(key)) throw refusal(this.#itself, `has no field '${key}'`)
     }
     return value as Readonly<Record<string, unknown>>
+  }
+
+  get #itself() {
+    return { whole: this.name ?? 'the structure' }
   }
 }
 
@@ -336,7 +335,9 @@ function viewMembers(codec: StructCodec): PropertyDescriptorMap {
     },
     [inspected]: {
       value(this: View, ...how: Inspecting) {
-        return inspection(codec.title, how, () => codec.look(this[memory], this[start]))
+        return inspection(codec.name ?? 'StructView', how, () =>
+          codec.look(this[memory], this[start]),
+        )
       },
     },
   }

@@ -1,16 +1,15 @@
 // Text and raw bytes of a fixed length.
 
-import { invalidArgument, MillraceError } from '../errors.js'
 import {
   checkLength,
   move,
   Type,
-  wrongValue,
   type Codec,
   type FieldType,
   type MovablePart,
   type ValueFieldTypes,
 } from './field-type.js'
+import { refusal, wrongValue, type Key } from './refusal.js'
 
 /** Where text is put together; what lies in shared memory may change while it is read. */
 let scratch = Buffer.allocUnsafeSlow(256)
@@ -53,23 +52,24 @@ class Text extends Type implements Codec {
     return copy.toString(seen < 0x80 ? 'latin1' : 'utf8', 0, length)
   }
 
-  write(memory: DataView, at: number, value: unknown, name: string | number): void {
+  write(memory: DataView, at: number, value: unknown, name: Key): void {
     if (typeof value !== 'string') throw wrongValue(name, 'a string', value)
     if (value.includes('\0')) {
-      throw invalidArgument(`${String(name)} must not contain U+0000, where its text would end`)
+      throw refusal(name, 'must not contain U+0000, where its text would end')
     }
     // A lone surrogate would be read back as another character. With /u, a pair is one character.
     if (/\p{Surrogate}/u.test(value)) {
-      throw invalidArgument(`${String(name)} contains half of a surrogate pair, which UTF-8 cannot`)
+      throw refusal(name, 'contains half of a surrogate pair, which UTF-8 cannot')
     }
     // In UTF-8 a UTF-16 unit takes three bytes at most.
     const copy = scratchFor(Math.min(value.length, this.size + 1) * 3)
     const length = value.length > this.size ? Infinity : copy.write(value)
     if (length > this.size) {
-      throw new MillraceError(
-        'ERR_MILLRACE_TOO_LARGE',
-        `${String(name)} has room for ${String(this.size)} bytes of UTF-8, its text takes ` +
+      throw refusal(
+        name,
+        `has room for ${String(this.size)} bytes of UTF-8, its text takes ` +
           `${String(Buffer.byteLength(value))}; shorten it, or declare the field longer`,
+        'ERR_MILLRACE_TOO_LARGE',
       )
     }
     for (let i = 0; i < this.size; i++) memory.setUint8(at + i, i < length ? copy[i]! : 0)
@@ -129,7 +129,7 @@ class Bytes extends Type implements Codec {
     return new Uint8Array(memory.buffer, at, this.size).slice()
   }
 
-  write(memory: DataView, at: number, value: unknown, name: string | number): void {
+  write(memory: DataView, at: number, value: unknown, name: Key): void {
     if (!(value instanceof Uint8Array) || value.length !== this.size) {
       const given = value instanceof Uint8Array ? `${String(value.length)} bytes` : value
       throw wrongValue(name, `a Uint8Array of exactly ${String(this.size)} bytes`, given)

@@ -440,3 +440,17 @@ test('what was read shows its value, but not as JSON, which says nothing of cont
   const told = { cell: name, version: 1, timestamp, byteLength: Config.size }
   t.deepEqual(JSON.parse(JSON.stringify(read)), told)
 })
+
+test('a value that is refused names the part that is wrong by its path', (t) => {
+  const Limits = struct({ of: array(struct({ mode: char(2), most: u8 }), 2) })
+  using writer = Cell.writer(uniqueName(t), { schema: Limits })
+  const right = { mode: 'a', most: 1 }
+  t.throws(() => writer.write({ of: [right, { mode: 'a', most: 256 }] }), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    message: 'of[1].most must be a whole number from 0 to 255, not 256',
+  })
+  t.throws(() => writer.write({ of: [{ mode: 'abc', most: 1 }, right] }), {
+    code: 'ERR_MILLRACE_TOO_LARGE',
+    message: /^of\[0\]\.mode has room for 2 bytes/,
+  })
+})

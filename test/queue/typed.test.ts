@@ -157,6 +157,27 @@ test('tryPushBatch sends what there is room for; a longer batch than the ring wa
   t.deepEqual(seen, all)
 })
 
+test('a value that is refused names the part that is wrong by its path', async (t) => {
+  const Order = struct({ legs: array(struct({ price: f64, size: u32 }), 2) })
+  const name = uniqueName(t)
+  using producer = SpscQueue.producer(name, { schema: Order })
+  const wrong = {
+    legs: [
+      { price: 1, size: 1 },
+      { price: 2, size: -1 },
+    ],
+  }
+  const refused = {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    message: 'legs[1].size must be a whole number from 0 to 4294967295, not -1',
+  }
+  t.throws(() => producer.tryPush(wrong), refused)
+  t.throws(() => producer.pushSync(wrong), refused)
+  await t.throwsAsync(producer.push(wrong), refused)
+  t.throws(() => producer.tryPushBatch([wrong]), refused)
+  await t.throwsAsync(producer.pushBatch([wrong]), refused)
+})
+
 test('a value that is refused is not sent, nor is its batch', async (t) => {
   const { producer, consumer } = openTyped(t)
   const wrong: [unknown, string, RegExp][] = [

@@ -385,6 +385,104 @@ test('set writes the given fields, write wants all and no other', (t) => {
   t.deepEqual(Point.read(view), { x: 1, y: 3 })
 })
 
+const Deep = struct(
+  {
+    a: struct({
+      b: array(u8, 3),
+      grid: array(array(u16, 2), 3),
+      legs: array(struct({ to: struct({ name: char(4), id: u64, key: bytes(2) }) }), 2),
+    }),
+    on: bool,
+  },
+  { name: 'Deep' },
+)
+
+/** A value of `Deep` with other leaves, by their paths. */
+function deep(changed: Readonly<Record<string, unknown>> = {}) {
+  const leg = () => ({ to: { name: 'one', id: 1n, key: Uint8Array.of(1, 2) } })
+  const grid = [
+    [1, 2],
+    [3, 4],
+    [5, 6],
+  ]
+  const value = { a: { b: [1, 2, 3], grid, legs: [leg(), leg()] }, on: true }
+  for (const [path, leaf] of Object.entries(changed)) {
+    const keys = path.split(/[.[\]]+/).filter((key) => key !== '')
+    const last = keys.pop()!
+    const holder = keys.reduce<object>((at, key) => Reflect.get(at, key) as object, value)
+    Reflect.set(holder, last, leaf)
+  }
+  return value
+}
+
+const wrongParts: readonly (readonly [path: string, value: unknown, message: RegExp | string])[] = [
+  ['a.b[2]', 256, 'a.b[2] must be a whole number from 0 to 255, not 256'],
+  ['a.b', [1, 2], 'a.b must be an array of exactly 3 values, not "2 of them"'],
+  ['a.b', null, 'a.b must be an array of exactly 3 values, not null'],
+  ['a.grid[1][0]', -1, 'a.grid[1][0] must be a whole number from 0 to 65535, not -1'],
+  ['a.grid[2]', 7, 'a.grid[2] must be an array of exactly 2 values, not 7'],
+  ['a.legs[1].to.id', 3, /^a\.legs\[1\]\.to\.id must be a bigint from 0n to \d+n, not 3$/],
+  ['a.legs[0].to.name', 'longer', /^a\.legs\[0\]\.to\.name has room for 4 bytes of UTF-8/],
+  ['a.legs[0].to.name', 'a\0', /^a\.legs\[0\]\.to\.name must not contain U\+0000/],
+  ['a.legs[0].to.name', '\ud800', /^a\.legs\[0\]\.to\.name contains half of a surrogate pair/],
+  [
+    'a.legs[1].to.key',
+    Uint8Array.of(1),
+    /^a\.legs\[1\]\.to\.key must be a Uint8Array of exactly 2/,
+  ],
+  ['a.legs[1].to', 5, 'a.legs[1].to must be an object with its fields, not 5'],
+  ['a.legs[1].to.more', 5, "a.legs[1].to has no field 'more'"],
+  ['a.legs[1].to', { name: '', id: 1n }, "a.legs[1].to lacks its field 'key'"],
+  ['a.more', 5, "a has no field 'more'"],
+  ['a', {}, "a lacks its field 'b'"],
+  ['more', 5, "Deep has no field 'more'"],
+  ['on', 1, 'on must be true or false, not 1'],
+]
+
+for (const [path, value, message] of wrongParts) {
+  test(`what is wrong is named by its path: ${path} is ${inspect(value)}`, (t) => {
+    const wrong = deep({ [path]: value }) as never
+    const view = Deep.view(Deep.encode(deep()))
+    const isTooLong = value === 'longer'
+    const code = isTooLong ? 'ERR_MILLRACE_TOO_LARGE' : 'ERR_MILLRACE_INVALID_ARGUMENT'
+    t.throws(() => Deep.encode(wrong), { code, message })
+    t.throws(() => Deep.set(view, wrong), { code, message })
+    // The same with the keys in an order that is not the definition's.
+    const { a, on, ...rest } = deep({ [path]: value }) as { a: unknown; on: unknown }
+    t.throws(() => Deep.encode({ on, a, ...rest } as never), { code, message })
+  })
+}
+
+test('what is wrong in an element that is set begins with its index', (t) => {
+  const { a } = Deep.view(new Uint8Array(Deep.size))
+  const leg = { to: { name: 'toolong', id: 1n, key: Uint8Array.of(1, 2) } }
+  const tooLong = {
+    code: 'ERR_MILLRACE_TOO_LARGE',
+    message: /^\[1\]\.to\.name has room for 4 bytes/,
+  }
+  t.throws(() => a.legs.set(1, leg), tooLong)
+  const right = deep().a.legs[0]!
+  t.throws(() => a.legs.assign([right, leg]), tooLong)
+  t.throws(() => a.grid.assign([[1, 2], [3], [5, 6]]), invalid(/^element 1 must be an array of/))
+  t.throws(() => a.grid.set(1, [1, -1]), invalid(/^\[1\]\[1\] must be a whole number/))
+  t.throws(() => a.b.assign([1]), invalid(/^the array must be an array of exactly 3 values/))
+})
+
+test('an error of a getter in a value comes out as it is', (t) => {
+  const mine = new RangeError('mine')
+  const value = deep()
+  Object.defineProperty(value.a.legs[1]!.to, 'id', {
+    enumerable: true,
+    get() {
+      throw mine
+    },
+  })
+  t.is(
+    t.throws(() => Deep.encode(value)),
+    mine,
+  )
+})
+
 test('an object is judged by its keys, in any order, own or inherited', (t) => {
   const memory = new Uint8Array(Point.size)
   const written = (value: object) => {

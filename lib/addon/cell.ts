@@ -1,7 +1,7 @@
 // The writer and the readers of a cell: native/addon/cell.cpp.
 
 import type { NativePlace } from './place.js'
-import type { NativeWaiter } from './waiter.js'
+import type { NativeSegment, NativeWaiter } from './waiter.js'
 
 export interface NativeCellSide {
   readonly maxBytes: number
@@ -20,7 +20,7 @@ export interface NativeCellWriterOptions {
   readonly schema: bigint
 }
 
-export interface NativeCellWriter extends NativeCellSide {
+export interface NativeCellWriter extends NativeCellSide, NativeSegment {
   write(value: ArrayBufferView): number
   begin(): number
   copyNewest(): void

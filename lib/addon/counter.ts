@@ -1,6 +1,7 @@
 // A counter: native/addon/counter.cpp.
 
 import type { NativePlace } from './place.js'
+import type { NativeSegment } from './waiter.js'
 
 export interface NativeCounterOptions {
   readonly place: NativePlace
@@ -11,7 +12,7 @@ export interface NativeCounterOptions {
 }
 
 /** A number instead of a bigint is an `Outcome`. */
-export interface NativeCounter {
+export interface NativeCounter extends NativeSegment {
   readonly path: string
   get(): bigint | number
   add(delta: bigint | number): bigint | number

@@ -2,8 +2,16 @@
 
 import type { MillraceError } from '../errors.js'
 
-/** Whoever can be parked until the peer does something. */
-export interface NativeWaiter {
+/** Memory that can be shortened by whoever may write to it. */
+export interface NativeSegment {
+  /** Is all of it there? It must not be touched otherwise. A system call. */
+  whole(): boolean
+  /** Set if it is not; it is closed then. A system call. */
+  damage(): MillraceError | undefined
+}
+
+/** Whoever can be parked until the peer does something. Semaphores have no segment. */
+export interface NativeWaiter extends Partial<NativeSegment> {
   /** The number a wake-up for this channel carries. */
   wakeToken(token: number): void
   /**
@@ -18,6 +26,4 @@ export interface NativeWaiter {
    * tenth of parking again.
    */
   still?(): boolean
-  /** Set if somebody has shortened the memory; it is closed then. Costs a system call. */
-  damage?(): MillraceError | undefined
 }

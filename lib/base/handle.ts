@@ -101,6 +101,22 @@ export abstract class Handle<Native extends NativeWaiter> {
   /** @internal Closes what is beneath; called once. */
   protected abstract closeNative(): void
 
+  /** @internal May the memory be touched? For who must not throw, nor close. One system call. */
+  protected isWhole(): boolean {
+    return this.native.whole?.() ?? true
+  }
+
+  /**
+   * @internal For properties that look into the memory, which somebody may have shortened: touching what is gone would end
+   * this process. Closes then, and throws. One system call.
+   */
+  protected assertWhole(): void {
+    const error = this.native.damage?.()
+    if (error === undefined) return
+    this.leave(error)
+    throw error
+  }
+
   /** @internal */
   protected assertOpen(): void {
     if (this.#closed) throw closedError(this.title)

@@ -37,18 +37,20 @@ export function inspection(
 }
 
 /**
- * The properties of `handle`; of one that is closed, only those that do not change. Properties that cannot be told are
- * left out.
+ * The properties of `handle`; of one that is closed, or whose memory was shortened and must not be touched, only those that
+ * do not change. Properties that cannot be told are left out.
  */
 export function factsOf<H extends { readonly closed: boolean }>(
   handle: H,
   fixed: readonly (keyof H)[],
   changing: readonly (keyof H)[],
+  isWhole = true,
 ): object {
   const facts: Partial<Record<keyof H, unknown>> = {}
   for (const key of fixed) facts[key] = handle[key]
   facts.closed = handle.closed
   if (handle.closed) return facts
+  if (!isWhole) return { ...facts, damaged: true }
   for (const key of changing) {
     try {
       facts[key] = handle[key]

@@ -23,14 +23,22 @@ export abstract class PeerHandle<Native extends NativePeerWaiter> extends Handle
 
   /**
    * The other side, which to a reader is the writer: `absent` (nobody came yet), `attached`, `closed` (left in
-   * good order), `failed` (left saying so; of queues and frames) or `gone` (died). One system call.
+   * good order), `failed` (left saying so; of queues and frames) or `gone` (died). Two system calls.
+   *
+   * @throws MillraceError `CORRUPT` (the memory was shortened)
    */
   get peer(): PeerState {
+    this.assertWhole()
     return peerStates[this.native.peer()] ?? 'absent'
   }
 
-  /** Process id of the other side (of its last holder), 0 if there was none. */
+  /**
+   * Process id of the other side (of its last holder), 0 if there was none. One system call.
+   *
+   * @throws MillraceError `CORRUPT` (the memory was shortened)
+   */
   get peerPid(): number {
+    this.assertWhole()
     return this.native.peerPid()
   }
 }

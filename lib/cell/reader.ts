@@ -212,7 +212,9 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
   [inspected](...how: Inspecting): string {
     return inspection('CellReader', how, () => {
       const fixed = ['name', 'maxBytes', 'slots', 'seen', 'timestamp'] as const
-      const facts = factsOf(this, fixed, ['retries', 'peer', 'peerPid'])
+      const isWhole = this.isWhole()
+      const facts = factsOf(this, fixed, ['retries', 'peer', 'peerPid'], isWhole)
+      if (!isWhole) return facts
       const version = this.native.version() // the property would close what is corrupt
       return version >= 0 ? { ...facts, version } : facts
     })

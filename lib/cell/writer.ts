@@ -59,8 +59,17 @@ export class CellWriter<Value = never, View = Bytes> {
     return this.#native.version()
   }
 
-  /** Is anybody reading? One system call. */
+  /**
+   * Is anybody reading? Two system calls.
+   *
+   * @throws MillraceError `CORRUPT` (the memory was shortened)
+   */
   get hasReaders(): boolean {
+    const error = this.#native.damage()
+    if (error !== undefined) {
+      this.close()
+      throw error
+    }
     return this.#native.hasReaders()
   }
 
@@ -195,7 +204,7 @@ export class CellWriter<Value = never, View = Bytes> {
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
     return inspection('CellWriter', how, () =>
-      factsOf(this, ['name', 'maxBytes', 'slots'], ['version', 'hasReaders']),
+      factsOf(this, ['name', 'maxBytes', 'slots'], ['version', 'hasReaders'], this.#native.whole()),
     )
   }
 

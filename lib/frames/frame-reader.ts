@@ -221,8 +221,13 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     return new FrameReader(name, handle, tuning, detachOnRelease)
   }
 
-  /** What became of the frames since this reader joined: a snapshot, made anew each time. No system call. */
+  /**
+   * What became of the frames since this reader joined: a snapshot, made anew each time. One system call.
+   *
+   * @throws MillraceError `CORRUPT` (the memory was shortened)
+   */
   get stats(): FrameReaderStats {
+    this.assertWhole()
     const [received = 0, lost = 0, skipped = 0, joinedAfter = 0, waiting = 0, held = 0] =
       this.native.counters()
     return { received, lost, skipped, joinedAfter, waiting, held }
@@ -319,7 +324,12 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
     return inspection('FrameReader', how, () =>
-      factsOf(this, ['name', 'slotBytes', 'slots', 'maxHeld'], ['peer', 'peerPid', 'stats']),
+      factsOf(
+        this,
+        ['name', 'slotBytes', 'slots', 'maxHeld'],
+        ['peer', 'peerPid', 'stats'],
+        this.isWhole(),
+      ),
     )
   }
 

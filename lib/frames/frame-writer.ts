@@ -166,8 +166,13 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
     return native.unlinkChannel('f', checkName(name))
   }
 
-  /** Readers attached now and alive. One system call for each. */
+  /**
+   * Readers attached now and alive. One system call for each, and one more.
+   *
+   * @throws MillraceError `CORRUPT` (the memory was shortened)
+   */
   get readers(): number {
+    this.assertWhole()
     return this.native.readers()
   }
 
@@ -314,6 +319,7 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
         this,
         ['name', 'slotBytes', 'slots', 'maxReaders', 'history', 'sequence'],
         ['readers'],
+        this.isWhole(),
       ),
     )
   }

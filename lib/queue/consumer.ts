@@ -10,7 +10,7 @@ import type { NativeQueueConsumer } from '../addon/queue.js'
 import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { fairly } from '../base/fairness.js'
-import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import type { Attempt } from '../base/wait-queue.js'
 import { popCopy, targetTooSmall } from './copying.js'
 import { checkDrain, refusePromise } from './drain-callback.js'
@@ -114,8 +114,13 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
     throw this.#notPopped(count, targetOf(target), false)
   }
 
-  /** Length of the next message in bytes, or -1 if there is none now. */
+  /**
+   * Length of the next message in bytes, or -1 if there is none now. One system call.
+   *
+   * @throws MillraceError `CLOSED`, `CORRUPT`
+   */
   get nextLength(): number {
+    this.assertWhole()
     const length = this.native.nextLength()
     if (length >= Outcome.wouldBlock) return length
     throw this.fail(length)
@@ -424,10 +429,8 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
     return inspection('QueueConsumer', how, () => {
-      const facts = factsOf(this, this.isOpenEnded() ? ['name'] : ['name', 'capacity'], [
-        'peer',
-        'peerPid',
-      ])
+      const facts = this.facts(['peer', 'peerPid'])
+      if (!this.isWhole()) return facts
       const nextLength = this.native.nextLength() // the property would close what is corrupt
       return nextLength >= Outcome.wouldBlock ? { ...facts, nextLength } : facts
     })

@@ -8,7 +8,7 @@ import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
 import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
-import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { readPacking } from './packed.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
@@ -242,8 +242,13 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     this.close()
   }
 
-  /** Free bytes of the ring; a message takes 8 more than its length, rounded up to 8. */
+  /**
+   * Free bytes of the ring; a message takes 8 more than its length, rounded up to 8. One system call.
+   *
+   * @throws MillraceError `CORRUPT` (the memory was shortened)
+   */
   get freeBytes(): number {
+    this.assertWhole()
     return Math.max(this.ring?.room() ?? this.native.room(), 0)
   }
 
@@ -341,13 +346,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
 
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
-    return inspection('QueueProducer', how, () =>
-      factsOf(this, this.isOpenEnded() ? ['name'] : ['name', 'capacity'], [
-        'peer',
-        'peerPid',
-        'freeBytes',
-      ]),
-    )
+    return inspection('QueueProducer', how, () => this.facts(['peer', 'peerPid', 'freeBytes']))
   }
 
   /** @internal */

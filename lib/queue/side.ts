@@ -4,6 +4,7 @@ import { closedError, corruptError, isRefusal, MillraceError, peerFailedError } 
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueSide } from '../addon/queue.js'
 import { reasonText } from '../base/failure.js'
+import { factsOf } from '../base/inspection.js'
 import { checkOptions, flag, readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { PeerHandle } from '../base/peer-handle.js'
 import { recordHeaderBytes } from './ring-layout.js'
@@ -145,6 +146,13 @@ export abstract class QueueSide<
       'ERR_MILLRACE_CLOSED',
       `the consumer of queue '${this.name}' has closed; wait for another with waitForPeer(), or close`,
     )
+  }
+
+  /** @internal What `console.log` shows: these properties, and the capacity if it is decided. */
+  protected facts(changing: readonly (keyof this)[]): object {
+    const isWhole = this.isWhole()
+    const isKnown = isWhole && !this.isOpenEnded()
+    return factsOf<this>(this, isKnown ? ['name', 'capacity'] : ['name'], changing, isWhole)
   }
 
   /** @internal The ring, or nothing where memory cannot be borrowed. */

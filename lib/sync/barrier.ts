@@ -79,8 +79,13 @@ export class Barrier extends Party<NativeBarrier> {
     return native.unlinkChannel('b', checkName(name))
   }
 
-  /** How many have arrived and wait. */
+  /**
+   * How many have arrived and wait. One system call.
+   *
+   * @throws MillraceError `CORRUPT` (the memory was shortened)
+   */
   get arrived(): number {
+    this.assertWhole()
     return this.native.arrived()
   }
 
@@ -139,7 +144,9 @@ export class Barrier extends Party<NativeBarrier> {
 
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
-    return inspection('Barrier', how, () => factsOf(this, ['name', 'parties'], ['arrived']))
+    return inspection('Barrier', how, () =>
+      factsOf(this, ['name', 'parties'], ['arrived'], this.isWhole()),
+    )
   }
 
   get #what(): string {

@@ -5,7 +5,7 @@ import { closeIt, onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import type { NativeCounter } from '../addon/counter.js'
 import { disposeInEveryContext } from '../base/disposal.js'
-import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import {
   access,
   checkName,
@@ -158,8 +158,9 @@ export class Counter {
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
     return inspection('Counter', how, () => {
-      const { name, closed } = this
-      return closed ? { name, closed } : { name, closed, value: this.get() }
+      const isWhole = this.#native.whole()
+      const facts = factsOf(this, ['name'], [], isWhole)
+      return this.closed || !isWhole ? facts : { ...facts, value: this.get() }
     })
   }
 

@@ -92,8 +92,13 @@ export class SharedEvent extends Party<NativeEvent> {
     this.#answer(this.native.reset())
   }
 
-  /** Would a wait pass at once? */
+  /**
+   * Would a wait pass at once? One system call.
+   *
+   * @throws MillraceError `CLOSED`, `CORRUPT` (the memory was shortened)
+   */
   get isSet(): boolean {
+    this.assertWhole()
     return this.#answer(this.native.isSet())
   }
 
@@ -145,7 +150,9 @@ export class SharedEvent extends Party<NativeEvent> {
 
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
-    return inspection('SharedEvent', how, () => factsOf(this, ['name', 'resetKind'], ['isSet']))
+    return inspection('SharedEvent', how, () =>
+      factsOf(this, ['name', 'resetKind'], ['isSet'], this.isWhole()),
+    )
   }
 
   get #what(): string {

@@ -50,8 +50,13 @@ export class Mutex extends Lock {
     return native.unlinkChannel('x', checkName(name))
   }
 
-  /** Process id of the owner, 0 if nobody has it. By the time you read it, it may be another. */
+  /**
+   * Process id of the owner, 0 if nobody has it. By the time you read it, it may be another. One system call.
+   *
+   * @throws MillraceError `CORRUPT` (the memory was shortened)
+   */
   get holder(): number {
+    this.assertWhole()
     return this.native.holder()
   }
 
@@ -95,6 +100,6 @@ export class Mutex extends Lock {
 
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
-    return inspection('Mutex', how, () => factsOf(this, ['name'], ['holder']))
+    return inspection('Mutex', how, () => factsOf(this, ['name'], ['holder'], this.isWhole()))
   }
 }

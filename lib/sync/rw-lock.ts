@@ -54,13 +54,23 @@ export class RwLock extends Lock {
     return native.unlinkChannel('w', checkName(name))
   }
 
-  /** Process id of the writer, 0 if nobody writes. By the time you read it, it may be another. */
+  /**
+   * Process id of the writer, 0 if nobody writes. By the time you read it, it may be another. One system call.
+   *
+   * @throws MillraceError `CORRUPT` (the memory was shortened)
+   */
   get writer(): number {
+    this.assertWhole()
     return this.native.holder()
   }
 
-  /** How many handles read. By the time you read it, it may be another number. */
+  /**
+   * How many handles read. By the time you read it, it may be another number. One system call.
+   *
+   * @throws MillraceError `CORRUPT` (the memory was shortened)
+   */
   get readers(): number {
+    this.assertWhole()
     return this.native.readers()
   }
 
@@ -132,6 +142,8 @@ export class RwLock extends Lock {
 
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
-    return inspection('RwLock', how, () => factsOf(this, ['name'], ['writer', 'readers']))
+    return inspection('RwLock', how, () =>
+      factsOf(this, ['name'], ['writer', 'readers'], this.isWhole()),
+    )
   }
 }

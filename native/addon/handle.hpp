@@ -73,6 +73,10 @@ decltype(auto) memory_of(Core& core) noexcept {
   }
 }
 template <typename Core>
+concept HasSegment = requires(Core& core) {
+  channel_of(core).segment();
+};
+template <typename Core>
 concept HasMemory = !std::is_void_v<decltype(memory_of(std::declval<Core&>()))>;
 
 // The fields that specs of all classes share, as far as this one has them.
@@ -126,6 +130,17 @@ class HandleObject : public Napi::ObjectWrap<Object>, public Closable {
     end(Ending::fail, reason);
     self().detach_buffers();
   }
+  // whole() -> false if somebody has shortened the segment, which must not be touched then
+  bool whole() { return !core_ || channel_of(*core_).segment().intact(); }
+  // damage() -> an error if somebody has shortened the segment, which is left then without touching it, and
+  // otherwise nothing. Asked before and during waits, and by properties that look into the memory.
+  Napi::Value damage() {
+    const Napi::Env env = this->Env();
+    if (whole()) return env.Undefined();
+    const Error error = channel_of(*core_).segment().shortened();
+    close();
+    return environment_.error_of(error);
+  }
   // The memory of the messages, frames or values; undefined once closed.
   Napi::Value buffer() {
     return core_ ? buffer_.get(this->Env(), memory_of(*core_)) : this->Env().Undefined();
@@ -134,6 +149,10 @@ class HandleObject : public Napi::ObjectWrap<Object>, public Closable {
   // For define_class(): what each such class has. A base adds its own to that of its base.
   static void add_common(std::vector<Method>& methods) {
     methods.push_back(method<&Object::close>("close"));
+    if constexpr (HasSegment<Core>) {
+      methods.push_back(method<&Object::whole>("whole"));
+      methods.push_back(method<&Object::damage>("damage"));
+    }
     if constexpr (HasMemory<Core>) methods.push_back(method<&Object::buffer>("buffer"));
     if constexpr (requires(Core & core) { core.abort(std::string_view()); }) {
       methods.push_back(method<&Object::abort>("abort"));
@@ -159,7 +178,7 @@ class HandleObject : public Napi::ObjectWrap<Object>, public Closable {
       channel.use_ringer(&environment_.ringer());
     }
     environment_.add(this);
-    if constexpr (requires { channel.segment(); }) {
+    if constexpr (HasSegment<Core>) {
       tell("path", channel.segment().path());
     } else {
       tell("path", core_->path());
@@ -250,17 +269,6 @@ class WaitingObject : public HandleObject<Object, Core> {
   void wake_token(const Arguments<1>& given) {
     this->token_ = small_natural(given.env, given[0], 0);
   }
-  // damage() -> an error if somebody has shortened the segment, which is left then without touching it, and
-  // otherwise nothing. Asked before and during waits.
-  Napi::Value damage() {
-    const Napi::Env env = this->Env();
-    if (this->core() == nullptr) return env.Undefined();
-    const Segment& segment = channel_of(*this->core()).segment();
-    if (segment.intact()) return env.Undefined();
-    const Error error = segment.shortened();
-    Base::close();
-    return this->environment().error_of(error);
-  }
   // park(): others wake us from now on; the caller looks once more, then sleeps or calls unpark()
   void park() {
     if (const auto address = wake_address()) {
@@ -306,7 +314,6 @@ class WaitingObject : public HandleObject<Object, Core> {
   static void add_common(std::vector<Method>& methods) {
     Base::add_common(methods);
     methods.push_back(Base::template method<&Object::wake_token>("wakeToken"));
-    methods.push_back(Base::template method<&Object::damage>("damage"));
     methods.push_back(Base::template method<&Object::park>("park"));
     methods.push_back(Base::template method<&Object::unpark>("unpark"));
   }

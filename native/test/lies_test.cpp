@@ -216,6 +216,15 @@ TEST_CASE_FIXTURE(Liars, "promise: lies – memory that was shortened is left wi
   REQUIRE(mutex->lock() == LockStatus::held);
   leave('x', &mutex->base().parties().segment());
   mutex.reset();
+
+  MemorySpec memory;
+  memory.place = name();
+  memory.size = 64;
+  auto owned = must(SharedMemory::create(memory, soon()));
+  Lies('m', name()).shorten();
+  owned.reset();
+  CHECK_FALSE(os::open_object(name(), os::Access::read_only).ok());
+  CHECK_FALSE(os::open_object(object_name_of('m', name()), os::Access::read_only).ok());
 }
 
 TEST_CASE_FIXTURE(Names,

@@ -62,6 +62,54 @@ test('promise: lies – so does a wait of every kind', async (t) => {
   t.deepEqual(objectsOf(name), [])
 })
 
+/** What looks into the memory, and so looks first whether it is there. */
+const guarded = [
+  'QueueProducer.freeBytes',
+  'QueueProducer.peer',
+  'QueueProducer.peerPid',
+  'QueueConsumer.nextLength',
+  'QueueConsumer.peer',
+  'QueueConsumer.peerPid',
+  'FrameWriter.readers',
+  'FrameReader.stats',
+  'FrameReader.peer',
+  'FrameReader.peerPid',
+  'CellWriter.hasReaders',
+  'CellReader.peer',
+  'CellReader.peerPid',
+  'Mutex.holder',
+  'RwLock.writer',
+  'RwLock.readers',
+  'SharedEvent.isSet',
+  'Barrier.arrived',
+]
+
+test('promise: lies – looking at what was shortened is an error or says so, and no signal', (t) => {
+  const story = fileURLToPath(new URL('./fixtures/shortened.js', import.meta.url))
+  const args = [story, uniqueName(t)]
+  const child = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 })
+  t.deepEqual([child.status, child.signal, child.stderr], [0, null, ''], child.stdout)
+  type Line = [title: string, how: string, seen: { result: string; closed: boolean }]
+  const lines = child.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line)
+  const refused: string[] = []
+  for (const [title, how, { result, closed }] of lines) {
+    if (result === 'ERR_MILLRACE_CORRUPT') {
+      refused.push(`${title}.${how}`)
+      t.true(closed, `${title}.${how}`)
+      continue
+    }
+    t.notRegex(result, /ERR_|Error/, `${title}.${how}`)
+    if (how !== 'inspect' && how !== 'json') continue
+    t.false(closed, `showing a ${title} closes nothing`)
+    if (title !== 'SharedMemory') t.regex(result, /damaged"?: ?true/, `${title} as ${how}`)
+  }
+  t.deepEqual(refused.sort(), guarded.toSorted())
+  t.is(lines.filter(([, how]) => how === 'inspect').length, 12)
+})
+
 test('promise: lies – nameless memory cannot be shortened', (t) => {
   const nameless = NamelessSegment.create()
   const producer = SpscQueue.producer(nameless)

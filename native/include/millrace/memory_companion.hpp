@@ -120,15 +120,14 @@ inline void remove_stale_object(const Segment& companion) noexcept {
   MILLRACE_CRASH_POINT("memory.stale.found");
   if (was_made_by(memory_record(companion), facts.value())) os::unlink_object(name);
 }
-// What the owner itself made, and remembers by its identity.
-inline void remove_own_object(const Segment& companion, std::uint64_t identity) noexcept {
+// What the owner itself made, and remembers by its identity and size. The companion may be shortened by now.
+inline void remove_own_object(const Segment& companion, std::uint64_t identity,
+                              std::uint64_t size) noexcept {
   const std::string& name = companion.name();
   auto opened = os::open_object(name, os::Access::read_only);
   if (!opened.ok()) return;
   auto facts = os::inspect_object(opened.value().get(), os::object_path(name));
-  const auto& record = memory_record(companion);
-  if (facts.ok() && os::is_recorded_object(facts.value(), identity,
-                                           record.size.load(std::memory_order_relaxed))) {
+  if (facts.ok() && os::is_recorded_object(facts.value(), identity, size)) {
     os::unlink_object(name);
   }
 }

@@ -145,11 +145,16 @@ class SharedMemory {
     if (companion_ && owner_) {
       const bool locked = companion_->lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
       // A companion without a name: the object's was taken, too, and may be somebody else's by now.
-      if (locked && !companion_->unlinked()) detail::remove_own_object(*companion_, identity_);
+      if (locked && !companion_->unlinked())
+        detail::remove_own_object(*companion_, identity_, size_);
       MILLRACE_CRASH_POINT("memory.close.removed");
-      companion_->resign(detail::owner_record(*companion_), layout::kOwnerRole);
-      MILLRACE_CRASH_POINT("memory.close.resigned");
-      if (locked) companion_->unlink();
+      if (companion_->intact()) {
+        companion_->resign(detail::owner_record(*companion_), layout::kOwnerRole);
+        MILLRACE_CRASH_POINT("memory.close.resigned");
+        if (locked) companion_->unlink();
+      } else {
+        companion_->forsake();
+      }
       owner_ = false;
     }
     companion_.reset();
@@ -330,6 +335,7 @@ class SharedMemory {
     auto facts = os::inspect_object(fd, path);
     if (!facts.ok()) return facts.error();
     identity_ = facts.value().identity;
+    size_ = spec.size;
     record().identity.store(identity_, std::memory_order_seq_cst);
     MILLRACE_CRASH_POINT("memory.create.identified");
     if (auto set = os::set_object_mode(fd, spec.mode, path); !set.ok()) return set;
@@ -471,6 +477,7 @@ class SharedMemory {
   os::FileLock pin_lock_;
   Place place_;
   std::uint64_t identity_ = 0;  // of the object we own
+  std::uint64_t size_ = 0;      // its bytes, as recorded
   os::Descriptor fd_;           // of what has no companion
   os::FileLock bare_lock_;      // on it
   bool owner_ = false;

@@ -58,7 +58,9 @@ export interface ObjectEntry {
   readonly owner: number
   /** Rights, as in `0o600`. */
   readonly mode: number
-  /** When it got its size; left out where the system does not tell. */
+  /**
+   * When it was made; left out where the system does not tell. Of names in /dev/shm Linux does since 5.18.
+   */
   readonly created?: Date
   /** Layout version, as in `1.1`; left out if it has none. */
   readonly layout?: string

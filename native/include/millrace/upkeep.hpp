@@ -50,6 +50,7 @@
 #include <vector>
 
 #include "compact_sort.hpp"
+#include "os/birth.hpp"
 #include "os/directory.hpp"
 #include "os/doorbell.hpp"
 #include "os/file_lock.hpp"

@@ -2,6 +2,7 @@
 // upkeep.hpp if nobody holds it.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "../layout/header.hpp"
 #include "../layout/lock.hpp"
 #include "../memory_companion.hpp"
+#include "../os/birth.hpp"
 #include "../os/clock.hpp"
 #include "../os/doorbell.hpp"
 #include "../os/exclusive_lease.hpp"
@@ -149,7 +151,8 @@ class Inspection {
     report_.size = static_cast<std::uint64_t>(status.st_size);
     report_.owner = status.st_uid;
     report_.mode = static_cast<mode_t>(status.st_mode & 07777);
-    report_.created_ms = os::modified_ms(status);  // sized once, and then changed through maps only
+    report_.created_ms = fd_ ? os::born_ms(fd_.get(), "", status)
+                             : os::born_ms(AT_FDCWD, report_.path.c_str(), status);
   }
   bool judge_rights() {
     if (report_.owner != ::geteuid()) {

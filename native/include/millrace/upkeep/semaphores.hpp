@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "../os/birth.hpp"
 #include "../os/descriptor.hpp"
 #include "../os/directory.hpp"
 #include "../os/doorbell.hpp"
@@ -37,7 +38,7 @@ inline std::optional<Swept> inspect_semaphore(const std::string& file, bool remo
   report.size = static_cast<std::uint64_t>(status.st_size);
   report.owner = status.st_uid;
   report.mode = static_cast<mode_t>(status.st_mode & 07777);
-  report.created_ms = os::modified_ms(status);
+  report.created_ms = os::born_ms(AT_FDCWD, report.path.c_str(), status);
   const auto say = [&](Condition condition, std::string detail) {
     report.condition = condition;
     report.detail = std::move(detail);

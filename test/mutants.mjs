@@ -418,6 +418,28 @@ const javascript = [
     test: { ava: 'queue/corruption' },
   },
   {
+    name: 'js-counter-past-the-edge',
+    file: 'lib/sync/counter.ts',
+    text: 'return BigInt.asIntN(64, Atomics.add(value, 0, step) + step)',
+    instead: 'return Atomics.add(value, 0, step) + step',
+    breaks: 'a counter that wraps says that it stands beyond 64 bits',
+    test: {
+      ava: 'sync/counter',
+      only: 'numbers wrap at the ends of 64 bits, whatever changes them',
+    },
+  },
+  {
+    name: 'js-counter-in-two-steps',
+    file: 'lib/sync/counter.ts',
+    text: 'return BigInt.asIntN(64, Atomics.add(value, 0, step) + step)',
+    instead: 'return (value[0] = BigInt.asIntN(64, Atomics.load(value, 0) + step))',
+    breaks: 'additions at the same time get lost',
+    test: {
+      ava: 'sync/counter',
+      only: 'additions in C++ and in JavaScript, at the same time, are all there',
+    },
+  },
+  {
     name: 'js-thrown-at-counts',
     file: 'lib/queue/consumer.ts',
     text: `        const verdict = visit(offset + recordHeaderBytes, length)

@@ -11,12 +11,14 @@ export interface NativeCounterOptions {
   readonly keep: boolean
 }
 
-/** A number instead of a bigint is an `Outcome`. */
+/** Its steps are for bigints of 64 bits, while it is open. */
 export interface NativeCounter extends NativeSegment {
   readonly path: string
-  get(): bigint | number
-  add(delta: bigint | number): bigint | number
-  exchange(value: bigint | number): bigint | number
-  compareExchange(expected: bigint | number, replacement: bigint | number): bigint | number
+  /** The memory that begins with the value. */
+  record(): ArrayBuffer
+  get(): bigint
+  add(delta: bigint): bigint
+  exchange(value: bigint): bigint
+  compareExchange(expected: bigint, replacement: bigint): bigint
   close(): void
 }

@@ -1,9 +1,15 @@
-// A named 64-bit counter.
+// A named 64-bit counter, and its steps in JavaScript. They are those of native/include/millrace/sync/counter.hpp: one
+// instruction each, sequentially consistent, which is what Atomics say of themselves. That they say so of shared buffers
+// only does no harm: every engine makes the same instruction for any buffer.
+//
+// Closing takes the memory away, and so does the end of the process (lib/addon/leaving.ts); nobody else sees the buffer. So
+// a counter that is not closed has its memory.
 
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import { closeIt, onLeaving } from '../addon/leaving.js'
 import { native } from '../addon/native.js'
 import type { NativeCounter } from '../addon/counter.js'
+import { ifAllowed } from '../base/borrowing.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import {
@@ -43,6 +49,9 @@ export class Counter {
   /** The name it was opened by. */
   readonly name: string
   readonly #native: NativeCounter
+  /** Its only element, in shared memory. Nothing before the first step, after closing, and where it cannot be borrowed. */
+  #value: BigInt64Array | undefined
+  #refused = false
   #closed = false
   readonly #unknow: () => void
 
@@ -60,11 +69,10 @@ export class Counter {
    */
   static open(place: Place, options?: CounterOptions): Counter {
     const given = checkOptions(options, [...accessNames, 'initial', 'keep'])
-    const initial: unknown = given.initial ?? 0n
-    if (!isInteger(initial)) throw notAnInteger('initial', initial)
+    const initial = integer('initial', given.initial ?? 0n)
     const handle = new native.Counter({
       place: checkPlace(place),
-      initial: BigInt(initial),
+      initial,
       keep: flag(given, 'keep'),
       ...access(given),
     })
@@ -89,7 +97,8 @@ export class Counter {
 
   /** The value. */
   get(): bigint {
-    return this.#answer(this.#native.get())
+    const value = this.#value ?? this.#borrowed()
+    return value === undefined ? this.#native.get() : Atomics.load(value, 0)
   }
 
   /**
@@ -114,12 +123,18 @@ export class Counter {
 
   /** Adds `delta`, which may be negative, and returns the value after that. */
   add(delta: bigint | number = 1n): bigint {
-    return this.#answer(this.#native.add(delta), delta)
+    const value = this.#value ?? this.#borrowed()
+    const step = integer('a value', delta)
+    if (value === undefined) return this.#native.add(step)
+    return BigInt.asIntN(64, Atomics.add(value, 0, step) + step)
   }
 
   /** Sets the value and returns the one before. */
   exchange(value: bigint | number): bigint {
-    return this.#answer(this.#native.exchange(value), value)
+    const place = this.#value ?? this.#borrowed()
+    const replacement = integer('a value', value)
+    if (place === undefined) return this.#native.exchange(replacement)
+    return Atomics.exchange(place, 0, replacement)
   }
 
   /**
@@ -127,16 +142,18 @@ export class Counter {
    * that equals `expected`.
    */
   compareExchange(expected: bigint | number, replacement: bigint | number): bigint {
-    return this.#answer(
-      this.#native.compareExchange(expected, replacement),
-      isInteger(expected) ? replacement : expected,
-    )
+    const value = this.#value ?? this.#borrowed()
+    const before = integer('a value', expected)
+    const after = integer('a value', replacement)
+    if (value === undefined) return this.#native.compareExchange(before, after)
+    return Atomics.compareExchange(value, 0, before, after)
   }
 
   /** Lets go of the counter; the last one to do so removes it, unless it is to be kept. */
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#value = undefined
     this.#unknow()
     this.#native.close()
   }
@@ -164,20 +181,21 @@ export class Counter {
     })
   }
 
-  #answer(outcome: bigint | number, argument?: unknown): bigint {
-    if (typeof outcome === 'bigint') return outcome
+  /** The memory of the value, or nothing where it cannot be borrowed. Throws `CLOSED`. */
+  #borrowed(): BigInt64Array | undefined {
     if (this.#closed) throw closedError(`counter '${this.name}'`)
-    throw notAnInteger('a value', argument)
+    if (this.#refused) return undefined
+    const record = ifAllowed(() => this.#native.record())
+    this.#refused = record === undefined
+    return (this.#value = record && new BigInt64Array(record, 0, 1))
   }
 }
 
-function isInteger(value: unknown): value is bigint | number {
-  return typeof value === 'bigint'
-    ? BigInt.asIntN(64, value) === value
-    : Number.isSafeInteger(value)
-}
-
-function notAnInteger(what: string, value: unknown): MillraceError {
+/** @throws MillraceError `INVALID_ARGUMENT` */
+function integer(what: string, value: unknown): bigint {
+  if (typeof value === 'bigint') {
+    if (BigInt.asIntN(64, value) === value) return value
+  } else if (Number.isSafeInteger(value)) return BigInt(value as number)
   const shown = typeof value === 'bigint' ? `${String(value)}n` : String(value)
-  return invalidArgument(`${what} must be a bigint of 64 bits or a safe whole number, not ${shown}`)
+  throw invalidArgument(`${what} must be a bigint of 64 bits or a safe whole number, not ${shown}`)
 }

@@ -1,7 +1,8 @@
 // A counter as a JavaScript object. Values are bigints: JavaScript numbers hold 53 bits.
+//
+// lib/sync/counter.ts makes its steps itself, in the memory that record() lends it. The calls here are for runtimes that
+// do not allow that.
 #include "millrace/sync/counter.hpp"
-
-#include <cmath>
 
 #include "addon.hpp"
 #include "handle.hpp"
@@ -20,25 +21,28 @@ class CounterObject final : public HandleObject<CounterObject, Counter> {
       }
       return Counter::open(spec, soon());
     });
-    if (!opened) return;
-    define_hot<&CounterObject::get>("get");
-    define_hot<&CounterObject::add>("add");
-    define_hot<&CounterObject::exchange>("exchange");
-    define_hot<&CounterObject::compare_exchange>("compareExchange");
+    (void)opened;  // an exception is pending if not
   }
 
-  static Napi::Function define(Napi::Env env) { return define_class(env, "Counter", {}); }
+  static Napi::Function define(Napi::Env env) {
+    return define_class(env, "Counter",
+                        {
+                            method<&CounterObject::record>("record"),
+                            method<&CounterObject::get>("get"),
+                            method<&CounterObject::add>("add"),
+                            method<&CounterObject::exchange>("exchange"),
+                            method<&CounterObject::compare_exchange>("compareExchange"),
+                        });
+  }
+
+  void detach_buffers() {
+    HandleObject::detach_buffers();
+    record_.detach();
+  }
 
  private:
-  // A bigint of 64 bits, or a whole number.
+  // A bigint of 64 bits.
   static std::optional<std::int64_t> integer(napi_env env, napi_value value) noexcept {
-    double number = 0;
-    if (napi_get_value_double(env, value, &number) == napi_ok) {
-      if (!(std::abs(number) <= 9007199254740991.0) || number != std::trunc(number)) {
-        return std::nullopt;
-      }
-      return static_cast<std::int64_t>(number);
-    }
     std::int64_t integer = 0;
     bool lossless = false;
     if (napi_get_value_bigint_int64(env, value, &integer, &lossless) != napi_ok || !lossless) {
@@ -52,6 +56,12 @@ class CounterObject final : public HandleObject<CounterObject, Counter> {
     return result;
   }
 
+  // record() -> the memory of the CounterRecord, which begins with the value; undefined once closed
+  Napi::Value record() {
+    if (core() == nullptr) return Env().Undefined();
+    return record_.get(Env(), core()->segment().control(), layout::kCounterOffset,
+                       sizeof(layout::CounterRecord));
+  }
   // get(), add(delta), exchange(value), compareExchange(expected, replacement) -> bigint; or kClosed,
   // kInvalid
   napi_value get() {
@@ -75,6 +85,8 @@ class CounterObject final : public HandleObject<CounterObject, Counter> {
     if (!expected || !replacement) return to_js(given.env, kInvalid);
     return bigint(given.env, core()->compare_exchange(*expected, *replacement));
   }
+
+  SharedBuffer record_;
 };
 
 }  // namespace

@@ -4,7 +4,7 @@
 import { Buffer } from 'node:buffer'
 import { Cell, FrameReader, FrameWriter, SharedMemory, SpscQueue } from 'millrace'
 import { f64, struct, u32 } from 'millrace/struct'
-import { Mutex } from 'millrace/sync'
+import { Counter, Mutex } from 'millrace/sync'
 
 const [role, name] = process.argv.slice(2)
 const patience = { timeout: 30_000 }
@@ -64,6 +64,11 @@ async function left() {
   const guard = await mutex.lock(patience)
   guard.release()
   mutex.close()
+  const counter = Counter.open(name)
+  const steps = [counter.add(), counter.add(-3), counter.exchange(7n), counter.get()]
+  if (steps.join() !== '1,-2,-2,7') throw new Error(`counter: ${steps.join()}`)
+  if (counter.compareExchange(7, 8) !== 7n || counter.get() !== 8n) throw new Error('counter')
+  counter.close()
   await queue.push('look', patience)
   await queue.end(patience)
   for (const one of [cell, memory, writer, queue]) one.close()

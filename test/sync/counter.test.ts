@@ -5,6 +5,7 @@ import test from 'ava'
 import { Counter } from 'millrace/sync'
 
 import { actor } from '../support/actor.js'
+import { runCxx } from '../support/cxx.js'
 import { objectsOf, uniqueName } from '../support/names.js'
 
 const most = 2n ** 63n - 1n
@@ -33,6 +34,41 @@ test('the initial value is that of the first one to open it', (t) => {
   t.is(other.get(), most)
   t.is(counter.add(1), least)
   t.is(counter.add(-1n), most)
+})
+
+test('numbers wrap at the ends of 64 bits, whatever changes them', (t) => {
+  using counter = Counter.open(uniqueName(t))
+  for (const value of [most, least, most - 1n, least + 1n, -1n, 2n ** 53n, -(2n ** 53n), 0n]) {
+    counter.set(value)
+    t.is(counter.get(), value)
+    t.is(counter.exchange(value), value)
+    t.is(counter.compareExchange(value, value), value)
+    t.is(counter.compareExchange(BigInt.asIntN(64, value + 1n), 5n), value, 'nothing happened')
+    for (const delta of [most, least, 1n, -1n, 2 ** 53 - 1, -(2 ** 53 - 1), -0]) {
+      counter.set(value)
+      const sum = BigInt.asIntN(64, value + BigInt(delta))
+      t.is(counter.add(delta), sum, `${value} + ${delta}`)
+      t.is(counter.get(), sum)
+    }
+  }
+})
+
+test('a closed counter refuses every call, one that was in use too', (t) => {
+  for (const use of [() => undefined, (counter: Counter) => counter.add()]) {
+    const counter = Counter.open(uniqueName(t))
+    use(counter)
+    counter.close()
+    const closed = { code: 'ERR_MILLRACE_CLOSED' }
+    t.throws(() => counter.get(), closed)
+    t.throws(() => counter.toNumber(), closed)
+    t.throws(() => counter.add(), closed)
+    t.throws(() => {
+      counter.set(1)
+    }, closed)
+    t.throws(() => counter.exchange(1n), closed)
+    t.throws(() => counter.compareExchange(1, 2), closed)
+    t.throws(() => counter.add('x' as never), closed)
+  }
 })
 
 test('what is no integer of 64 bits is refused, and changes nothing', (t) => {
@@ -115,4 +151,27 @@ test.serial('additions of many processes are all there, also those of the killed
   t.is(counter.get(), 200_000n)
   await Promise.all(actors.map((other) => other.kill()))
   t.is(counter.add(), 200_001n)
+})
+
+test.serial('additions in C++ and in JavaScript, at the same time, are all there', async (t) => {
+  const name = uniqueName(t)
+  using counter = Counter.open(name, { initial: -3n })
+  const deltas = [1n, -7n]
+  const others = await Promise.all(
+    deltas.map((delta) => runCxx(t, 'test/sync/fixtures/adds.cpp', [name, String(delta), '500'])),
+  )
+  let over = false
+  const ends = Promise.all(others.map((other) => other.ended())).finally(() => (over = true))
+  const goesOn = () => !over
+  let sum = -3n
+  while (goesOn()) {
+    for (let i = 0; i < 4096; i++) counter.add()
+    sum += 4096n
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  for (const [i, { code }] of (await ends).entries()) {
+    t.is(code, 0)
+    sum += BigInt(others[i]!.lines[0] ?? '') * deltas[i]!
+  }
+  t.is(counter.get(), sum)
 })

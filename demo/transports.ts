@@ -7,9 +7,9 @@ import type { Task } from './roles.js'
 import { openSocketInlet, openSocketOutlet } from './socket-transport.js'
 import type { Inlet, Outlet } from './transport.js'
 
-/** Both transports get the same pieces and about the same number of them in flight. */
+/** Both transports get the same pieces and about the same number of them in flight: what comes in some three milliseconds. */
 export const chunkBytes = 256 * 1024
-const ringBytes = 4 * 1024 * 1024
+const ringBytes = 8 * 1024 * 1024
 const chunksInFlight = ringBytes / chunkBytes
 const framesInFlight = 8
 const frameReaders = 2

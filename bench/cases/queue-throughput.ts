@@ -1,5 +1,6 @@
-// Messages one way over an SpscQueue: through single calls or batches, both sides spinning when the ring is full or
-// empty; or through `push` and `for await`, waiting in the event loops. A message of another length is the last.
+// Messages one way over an SpscQueue: through single calls or batches, of views or packed, both sides spinning when the
+// ring is full or empty; or through `push` and `for await`, waiting in the event loops. A message of another length is the
+// last.
 
 import type { ChildProcess } from 'node:child_process'
 
@@ -14,13 +15,14 @@ import { leaveAlone } from '../side/patience.js'
 type Send = (from: number, to: number) => Promise<void> | void
 
 export async function lead(parameters: Parameters, { pid }: ChildProcess): Promise<Measured> {
-  const { name, capacity, wait = 'spin', batch = 1 } = parameters
+  const { name, capacity, wait = 'spin', batch = 1, packed = false } = parameters
   const producer = SpscQueue.producer(name, { capacity })
   await producer.waitForPeer()
   const content = new Content(parameters)
   let send: Send
   if (wait === 'event-loop') send = waiting(producer, content, parameters)
   else if (batch === 1) send = singles(producer, content, parameters)
+  else if (packed) send = packs(producer, content, parameters)
   else send = batches(producer, content, parameters)
   const measured = await stream(parameters, pid!, send, () => {
     while (producer.freeBytes < producer.capacity);
@@ -56,6 +58,18 @@ function batches(producer: QueueProducer, content: Content, parameters: Paramete
   }
 }
 
+function packs(producer: QueueProducer, content: Content, parameters: Parameters): Send {
+  const { bytes, batch = 1 } = parameters
+  const messages = payload(bytes * batch)
+  return (from, to) => {
+    for (let i = from; i < to; i += batch) {
+      for (let j = 0; j < batch; j++) content.write(messages, i + j, j * bytes)
+      let sent = producer.tryPushPacked(messages, bytes)
+      while (sent < batch) sent += producer.tryPushPacked(messages.subarray(sent * bytes), bytes)
+    }
+  }
+}
+
 function waiting(producer: QueueProducer, content: Content, { bytes }: Parameters): Send {
   const message = payload(bytes)
   return async (from, to) => {
@@ -67,11 +81,13 @@ function waiting(producer: QueueProducer, content: Content, { bytes }: Parameter
 }
 
 export async function follow(parameters: Parameters): Promise<void> {
-  const { name, capacity, wait = 'spin', batch = 1 } = parameters
+  const { name, capacity, wait = 'spin', batch = 1, packed = false } = parameters
   const consumer = SpscQueue.consumer(name, { capacity })
   const content = new Content(parameters)
   if (wait === 'event-loop') await takeWaiting(consumer, content, parameters)
+  else if (parameters.ownBuffers === true) takeBuffers(consumer, content, parameters)
   else if (batch === 1) takeSingly(consumer, content, parameters)
+  else if (packed) takePacked(consumer, content, parameters)
   else takeInPlace(consumer, content, parameters)
   consumer.close()
 }
@@ -84,6 +100,32 @@ function takeSingly(consumer: QueueConsumer, content: Content, { bytes }: Parame
     while ((length = consumer.tryPopInto(target)) < 0) leaveAlone(consumer.capacity)
     if (length !== bytes) return
     content.read(target, i)
+  }
+}
+
+/** Each is a Buffer that is made for it. */
+function takeBuffers(consumer: QueueConsumer, content: Content, { bytes }: Parameters): void {
+  for (let i = 0; ; i++) {
+    let message: Buffer | undefined
+    while ((message = consumer.tryPop()) === undefined) leaveAlone(consumer.capacity)
+    if (message.length !== bytes) return
+    content.read(message, i)
+  }
+}
+
+/** As many as there are, up to a batch, are copied into memory of ours, one after the other. */
+function takePacked(consumer: QueueConsumer, content: Content, parameters: Parameters): void {
+  const { bytes, batch = 1 } = parameters
+  const target = payload(bytes * batch)
+  const lengths = new Uint32Array(batch)
+  for (let i = 0; ;) {
+    const count = consumer.tryPopPacked(target, lengths)
+    if (count === 0) leaveAlone(consumer.capacity)
+    for (let j = 0; j < count; j++) {
+      const length = lengths[j]!
+      if (length !== bytes) return
+      content.read(target, i++, j * bytes, length)
+    }
   }
 }
 

@@ -24,6 +24,7 @@ export class Stopwatch {
   readonly #histogram: RecordableHistogram = createHistogram()
   readonly #per: number
   #start = 0
+  #sum = 0
 
   constructor(per = 1) {
     this.#per = per
@@ -42,12 +43,19 @@ export class Stopwatch {
 
   record(nanoseconds: number): void {
     this.#histogram.record(Math.max(1, Math.round(nanoseconds)))
+    this.#sum += nanoseconds
   }
 
   result(): Measured {
     const at = (percentile: number) => this.#histogram.percentile(percentile) / this.#per
     const samples = this.#histogram.count
     return { p50: at(50), p99: at(99), p999: at(99.9), p9999: at(99.99), samples }
+  }
+
+  /** Of a few long times: no percentiles, but the mean. */
+  whole(): Measured {
+    const { p50, samples = 0 } = this.result()
+    return { p50, samples, mean: this.#sum / (samples * this.#per) }
   }
 }
 

@@ -32,6 +32,10 @@ export interface Parameters {
   readonly capacity?: number
   /** Messages per call (or write); 1: single calls. */
   readonly batch?: number
+  /** Messages of a batch lie one after the other in memory of the caller's, at both sides. */
+  readonly packed?: boolean
+  /** The receiver takes each message as a Buffer of its own. */
+  readonly ownBuffers?: boolean
   /** Sockets: writes that go out together in one writev. */
   readonly gather?: number
   /** Messages between two looks at the clock; default 4096. */
@@ -45,6 +49,8 @@ export interface Parameters {
   readonly transfer?: boolean
   /** Word rings: what memory they lie in. */
   readonly memory?: 'shared-array-buffer' | 'shm-typed-array'
+  /** Files: SHA-256 at both ends. */
+  readonly hash?: boolean
   /** Messages a second that are offered. */
   readonly rate?: number
   /** Queues, or readers. */

@@ -20,6 +20,7 @@ const rtt = (what: string) => `rtt event loop: ${what}`
 const small = (what: string) => `throughput 64 B: ${what}`
 const spun = (name: string) => `${name}${suffix(spinningCores)}`
 const frame8m = (what: string) => `frame 8 MiB: ${what}`
+const file = (how: string, what: string) => `file of 100 MB, ${how}: ${what}`
 const polling = `millrace, poll ${String(pollMs)} ms`
 const processSend = (name: (what: string) => string) => [
   name('process.send, json'),
@@ -87,6 +88,34 @@ const required: readonly RatioDefinition[] = [
     above: spun(small('C++ core')),
     below: spun(small('millrace, batch 64')),
     reach: { atLeast: 0.8 },
+  },
+  {
+    name: 'tput64_packed_vs_core',
+    means: 'the same through tryPushPacked and tryPopPacked of 64',
+    above: spun(small('C++ core')),
+    below: spun(small('millrace, packed 64')),
+    reach: { atLeast: 1.2 },
+  },
+  {
+    name: 'tput64_packed_vs_core_wide',
+    means: 'the same, ring of 4 MiB',
+    above: wideRing('C++ core'),
+    below: wideRing('millrace, packed 64'),
+    reach: { atLeast: 1 },
+  },
+  {
+    name: 'packed_vs_sab_ring_wide',
+    means: 'packed 64, ring of 4 MiB ÷ a SharedArrayBuffer ring of 4 MiB between two Workers',
+    above: wideRing(sabRing),
+    below: wideRing('millrace, packed 64'),
+    reach: { atLeast: 2.5 },
+  },
+  {
+    name: 'pop_buffer',
+    means: 'time of a 64 B message taken by tryPop, a Buffer each ÷ by tryPopInto',
+    above: spun(small('millrace, single, a Buffer each')),
+    below: spun(small('millrace, single')),
+    reach: { atMost: 2.5 },
   },
   {
     name: 'tput1k_batch_vs_core',
@@ -184,6 +213,27 @@ const required: readonly RatioDefinition[] = [
     reach: { atMost: 1.1 },
   },
   {
+    name: 'file_sha_vs_uds',
+    means: 'bytes a second of a file with SHA-256 at both ends ÷ over a Unix socket',
+    above: file('SHA-256 at both ends', 'Unix socket'),
+    below: file('SHA-256 at both ends', 'millrace'),
+    reach: { atLeast: 1.2 },
+  },
+  {
+    name: 'file_vs_uds',
+    means: 'bytes a second of a file, bytes only ÷ over a Unix socket',
+    above: file('four times', 'Unix socket'),
+    below: file('four times', 'millrace'),
+    reach: { atLeast: 1.3 },
+  },
+  {
+    name: 'send_recv_vs_pipe',
+    means: 'time of 1 GB through millrace send and millrace recv ÷ through cat | cat',
+    above: 'file of 1 GB: millrace send | millrace recv',
+    below: 'file of 1 GB: cat | cat',
+    reach: { atMost: 1.2 },
+  },
+  {
     name: 'idle_cpu',
     means: '1,000 idle waiting queues in one process, CPU seconds per second',
     above: 'idle: 1000 queues, waiting',
@@ -220,6 +270,11 @@ const further: readonly RatioDefinition[] = [
     'tput64_batch_vs_uds_block',
     small('Unix socket, block 64'),
     spun(small('millrace, batch 64')),
+  ),
+  plain(
+    'pop_buffer_1k',
+    spun('throughput 1 KiB: millrace, single, a Buffer each'),
+    spun('throughput 1 KiB: millrace, single'),
   ),
   plain('tput64_single_vs_core_wide', wideRing('C++ core'), wideRing('millrace, single'), {
     atLeast: 0.4,

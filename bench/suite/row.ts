@@ -10,7 +10,7 @@ export type Waiting = 'spinning' | 'polling' | 'waiting' | 'blocking'
 export type Cores = 'unpinned' | 'one core' | 'two cores'
 
 export type Unit =
-  'round trip' | 'message' | 'pair' | 'call' | 'turn' | 'frame' | 'start' | 'second'
+  'round trip' | 'message' | 'pair' | 'call' | 'turn' | 'frame' | 'transfer' | 'start' | 'second'
 
 /** A case of bench/cases, led by a process of ours. */
 export interface CaseWork {

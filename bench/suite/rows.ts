@@ -1,6 +1,7 @@
 // All rows, in the order in which they are printed.
 
 import type { Row } from './row.js'
+import { files } from './rows/files.js'
 import { frames } from './rows/frames.js'
 import { primitives } from './rows/primitives.js'
 import { roundTrips } from './rows/round-trips.js'
@@ -11,6 +12,7 @@ export const rows: readonly Row[] = [
   ...roundTrips,
   ...throughput,
   ...frames,
+  ...files,
   ...scale,
   ...primitives,
 ]

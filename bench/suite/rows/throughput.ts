@@ -24,7 +24,17 @@ function small(bytes: number): Row[] {
   return [
     row(name('C++ core'), ofProgram('core', 'throughput', bytes), { ...spinning, payload: bytes }),
     row(name('millrace, single'), ofCase('queue-throughput', { bytes }), spinning),
+    row(
+      name('millrace, single, a Buffer each'),
+      ofCase('queue-throughput', { bytes, ownBuffers: true }),
+      spinning,
+    ),
     row(name('millrace, batch 64'), ofCase('queue-throughput', { bytes, batch: 64 }), spinning),
+    row(
+      name('millrace, packed 64'),
+      ofCase('queue-throughput', { bytes, batch: 64, packed: true }),
+      spinning,
+    ),
     row(
       name('millrace, event loop'),
       ofCase('queue-throughput', { bytes, wait: 'event-loop' }),
@@ -105,6 +115,11 @@ function inWideRing(bytes: number): Row[] {
     row(
       name('millrace, batch 64'),
       ofCase('queue-throughput', { bytes, capacity, batch: 64 }),
+      spinning,
+    ),
+    row(
+      name('millrace, packed 64'),
+      ofCase('queue-throughput', { bytes, capacity, batch: 64, packed: true }),
       spinning,
     ),
     row(

@@ -1,0 +1,33 @@
+// Files from process to process: as the demonstration sends them, and through the command line.
+
+import type { CaseWork, Row } from '../row.js'
+import { ofCase, row } from './making.js'
+
+const megabyte = 1_000_000
+const facts = { unit: 'transfer', waiting: 'waiting' } as const
+
+export const files: readonly Row[] = [
+  ...besideSocket(
+    'file of 100 MB, SHA-256 at both ends',
+    ofCase('file-transfer', { bytes: 100 * megabyte, hash: true, count: 5 }),
+  ),
+  ...besideSocket(
+    'file of 100 MB, four times',
+    ofCase('file-transfer', { bytes: 400 * megabyte, count: 3 }),
+  ),
+  ...besidePipe(ofCase('send-recv', { bytes: 1000 * megabyte, count: 2 })),
+]
+
+function besideSocket(what: string, work: CaseWork): Row[] {
+  return [
+    row(`${what}: millrace`, work, facts),
+    row(`${what}: Unix socket`, work, { ...facts, part: 'socket' }),
+  ]
+}
+
+function besidePipe(work: CaseWork): Row[] {
+  return [
+    row('file of 1 GB: millrace send | millrace recv', work, facts),
+    row('file of 1 GB: cat | cat', work, { ...facts, part: 'pipe' }),
+  ]
+}

@@ -3,7 +3,7 @@
 import { bandwidth, duration, rate } from './quantities.js'
 import type { Report, Summary } from './row.js'
 
-const widths = { name: 49, topology: 23, p50: 10, range: 22 }
+const widths = { name: 62, topology: 23, p50: 10, range: 22 }
 
 export function printReport({ rows, ratios, spreads, targets, skipped }: Report): void {
   console.log(

@@ -1,11 +1,7 @@
 // Standard input and output by descriptor.
 
-import { fstatSync, read, write } from 'node:fs'
+import { fstatSync, readSync, writeSync } from 'node:fs'
 import { isatty } from 'node:tty'
-import { promisify } from 'node:util'
-
-const readBytes = promisify(read)
-const writeBytes = promisify(write)
 
 /**
  * Pipes, sockets and terminals can keep a reader waiting for ever. They are left to Node's streams, which
@@ -17,21 +13,23 @@ export function isStream(fd: number): boolean {
   return facts.isFIFO() || facts.isSocket() || isatty(fd)
 }
 
-/** Fills `target` as far as the file goes; returns how far. */
-export async function readInto(fd: number, target: Uint8Array): Promise<number> {
+/**
+ * Fills `target` as far as the file goes; returns how far. At once, as `writeAll`: where a file can be had without waiting for
+ * somebody, a thread of the pool and back would take as long as the bytes.
+ */
+export function readInto(fd: number, target: Uint8Array): number {
   let filled = 0
   while (filled < target.length) {
-    const { bytesRead } = await readBytes(fd, target, filled, target.length - filled, null)
+    const bytesRead = readSync(fd, target, filled, target.length - filled, null)
     if (bytesRead === 0) break
     filled += bytesRead
   }
   return filled
 }
 
-export async function writeAll(fd: number, source: Uint8Array): Promise<void> {
+export function writeAll(fd: number, source: Uint8Array): void {
   let written = 0
   while (written < source.length) {
-    const { bytesWritten } = await writeBytes(fd, source, written, source.length - written, null)
-    written += bytesWritten
+    written += writeSync(fd, source, written, source.length - written, null)
   }
 }

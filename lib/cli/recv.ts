@@ -6,13 +6,16 @@ import { openSide, parsePipeArguments } from './pipe.js'
 
 const stdout = 1
 
+/** Messages up to so many bytes are written together, as many as fit into as much. */
+const togetherBytes = 65_536
+
 export async function recv(args: readonly string[], signal: AbortSignal): Promise<void> {
   const pipe = parsePipeArguments('recv', args)
   if (pipe === undefined) return
   const consumer = openSide((name, options) => SpscQueue.consumer(name, options), pipe)
   try {
     await waitForSender(consumer, pipe.timeout, signal)
-    await writeMessages(consumer, isStream(stdout) ? writeToStream : writeToFile, signal)
+    await (isStream(stdout) ? receiveToStream : receiveToFile)(consumer, signal)
   } catch (error) {
     throw explain(error, pipe.name)
   } finally {
@@ -20,23 +23,42 @@ export async function recv(args: readonly string[], signal: AbortSignal): Promis
   }
 }
 
-type Write = (bytes: Uint8Array, signal: AbortSignal) => Promise<void>
+type Receive = (consumer: QueueConsumer, signal: AbortSignal) => Promise<void>
+
+// An empty message adds nothing to the output, so it can serve as a receipt: it is taken only when everything before it is
+// written, and `send` waits for that.
+
+/** A write is over when it returns, so what is large is written from where it lies in the ring; what is small, together. */
+const receiveToFile: Receive = async (consumer, signal) => {
+  const together = Buffer.allocUnsafeSlow(togetherBytes)
+  let filled = 0
+  const flush = () => {
+    writeAll(stdout, together.subarray(0, filled))
+    filled = 0
+  }
+  const take = (message: Uint8Array) => {
+    if (message.length === 0 || filled + message.length > together.length) flush()
+    if (message.length > together.length) writeAll(stdout, message)
+    else {
+      together.set(message, filled)
+      filled += message.length
+    }
+  }
+  while (await consumer.readable({ signal })) {
+    consumer.drain(take)
+    flush()
+  }
+}
 
 /**
- * A write may last, and the next read overwrites the buffer, so one waits for the other; the sender fills
- * the ring meanwhile. An empty message adds nothing to the output, so it can serve as a receipt: it is taken
- * only when everything before it is written, and `send` waits for that.
+ * A write may last, and the next read overwrites the buffer, so one waits for the other; the sender fills the ring meanwhile.
  */
-async function writeMessages(
-  consumer: QueueConsumer,
-  write: Write,
-  signal: AbortSignal,
-): Promise<void> {
+const receiveToStream: Receive = async (consumer, signal) => {
   const buffer = Buffer.allocUnsafeSlow(consumer.capacity)
   for (;;) {
     if (!(await consumer.readable({ signal }))) return
     const filled = popMany(consumer, buffer)
-    if (filled > 0) await write(buffer.subarray(0, filled), signal)
+    if (filled > 0) await writeToStream(buffer.subarray(0, filled), signal)
     if (consumer.nextLength === 0) consumer.tryPop()
   }
 }
@@ -68,10 +90,6 @@ async function waitForSender(
         `'millrace send ${consumer.name}', or allow it more time with --timeout`,
     )
   }
-}
-
-async function writeToFile(bytes: Uint8Array): Promise<void> {
-  await writeAll(stdout, bytes)
 }
 
 function writeToStream(bytes: Uint8Array, signal: AbortSignal): Promise<void> {

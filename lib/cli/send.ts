@@ -60,8 +60,7 @@ async function sendFile(producer: QueueProducer, signal: AbortSignal): Promise<v
   const piece = pieceBytes(producer)
   for (;;) {
     using room = await producer.reserveWhenFree(piece, { signal })
-    const length = await readInto(stdin, room.bytes)
-    signal.throwIfAborted()
+    const length = readInto(stdin, room.bytes)
     if (length === 0) return
     assertReceiver(producer)
     room.commit(length)

@@ -107,12 +107,8 @@ export function abortedError(signal: AbortSignal): MillraceError {
   })
 }
 
-/** `advice`: what to do, where more is known than that nobody did it. */
-export function timeoutError(
-  what: string,
-  milliseconds: number,
-  advice = 'see who is there (`npx millrace ls`), or allow more time',
-): MillraceError {
+/** `advice`: who would have had to do it, and what to do. */
+export function timeoutError(what: string, milliseconds: number, advice: string): MillraceError {
   return new MillraceError(
     'ERR_MILLRACE_TIMEOUT',
     `${what} did not happen within ${String(milliseconds)} ms; ${advice}`,

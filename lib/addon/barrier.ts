@@ -1,6 +1,6 @@
 // A barrier: native/addon/barrier.cpp.
 
-import type { NativeParty, NativePartyOptions } from './party.js'
+import type { NativeParty, NativePartyList, NativePartyOptions } from './party.js'
 
 export interface NativeBarrierOptions extends NativePartyOptions {
   readonly parties: number
@@ -14,4 +14,6 @@ export interface NativeBarrier extends NativeParty {
   withdraw(): boolean
   reset(): number
   arrived(): number
+  /** Those who have it open and have not arrived, beside this handle. */
+  absent(): NativePartyList
 }

@@ -1,6 +1,6 @@
 // The lock behind Mutex and RwLock: native/addon/lock.cpp.
 
-import type { NativeParty, NativePartyOptions } from './party.js'
+import type { NativeParty, NativePartyList, NativePartyOptions } from './party.js'
 
 export interface NativeLockOptions extends NativePartyOptions {
   /** Is there a shared mode, too? */
@@ -18,4 +18,6 @@ export interface NativeLock extends NativeParty {
   writerWaits(): boolean
   holder(): number
   readers(): number
+  /** Those who have it, beside this handle. */
+  holders(): NativePartyList
 }

@@ -2,7 +2,7 @@
 
 import { checkOptions, duration, spinTime } from './options.js'
 import { now } from './time.js'
-import { tooLate, type Attempt, type Awaited, type WaitQueue } from './wait-queue.js'
+import type { Attempt, TooLate, WaitQueue } from './wait-queue.js'
 
 /** Options of calls that block the thread. */
 export interface BlockingOptions {
@@ -34,7 +34,7 @@ export function readBlocking(given: BlockingOptions | undefined): BlockingOption
  */
 export function block<T>(
   waits: WaitQueue,
-  what: Awaited,
+  late: TooLate,
   options: BlockingOptions,
   attempt: Attempt<T>,
   wait: (spinMs: number, timeoutMs: number) => boolean,
@@ -54,7 +54,7 @@ export function block<T>(
         const last = attempt(true)
         if (last !== undefined) return last ?? (undefined as T)
         givenUp?.()
-        throw tooLate(what, timeout)
+        throw late(timeout)
       }
       const stirred = wait(spin.left(), left)
       let result = attempt(!stirred)

@@ -1,6 +1,7 @@
 // What the handles have in common that have one peer at the other side.
 
 import { peerStates, type PeerState } from '../addon/peer.js'
+import { timeoutError, type MillraceError } from '../errors.js'
 import type { NativeWaiter } from '../addon/waiter.js'
 import { Handle } from './handle.js'
 import type { Tuning } from './options.js'
@@ -30,6 +31,18 @@ export abstract class PeerHandle<Native extends NativePeerWaiter> extends Handle
   get peer(): PeerState {
     this.assertWhole()
     return peerStates[this.native.peer()] ?? 'absent'
+  }
+
+  /** @internal Why a wait for the other side was too long: what `role` has not done, or that nobody is there to do it. */
+  protected whyLate(role: string, omission: string): string {
+    return this.peer === 'attached'
+      ? `its ${role} (process ${String(this.peerPid)}) ${omission}: find out why, or allow more time`
+      : `it had no ${role}: start one, or allow more time`
+  }
+
+  /** @internal The error of a wait for somebody at the other side that was too long. */
+  protected noPeerInTime(what: string, timeout: number): MillraceError {
+    return timeoutError(what, timeout, 'start one, or allow more time')
   }
 
   /**

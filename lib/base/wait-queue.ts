@@ -9,7 +9,7 @@
 // Spinning comes before a wait becomes one: what arrives within it costs no promise that is pending, no
 // waiter and no system call.
 
-import { abortedError, timeoutError, type MillraceError } from '../errors.js'
+import { abortedError, type MillraceError } from '../errors.js'
 import { forgetWake, newToken, onWakeOf } from '../addon/wake-ups.js'
 import { hold, letGo } from '../addon/keep-alive.js'
 import { native } from '../addon/native.js'
@@ -28,12 +28,8 @@ import { now, startTimer, startTurn, stopTimer, stopTurn, type Timer } from './t
  */
 export type Attempt<T> = (thorough: boolean) => Exclude<T, undefined> | null | undefined
 
-/** What is waited for, for messages; or what makes the error of a wait that was too long. */
-export type Awaited = string | ((timeout: number) => Error)
-
-export function tooLate(what: Awaited, timeout: number): Error {
-  return typeof what === 'string' ? timeoutError(what, timeout) : what(timeout)
-}
+/** What makes the error of a wait that was too long; `timeout` is in milliseconds. It says who did not do what was waited for. */
+export type TooLate = (timeout: number) => Error
 
 class Waiter extends Member<Waiter> {
   readonly attempt: Attempt<unknown>
@@ -128,22 +124,22 @@ export class WaitQueue implements Sleeper {
    * anything else can happen. `spins`: can what is waited for happen while this thread spins?
    */
   wait<T>(
-    what: Awaited,
+    late: TooLate,
     attempt: Attempt<T>,
     options?: WaitOptions,
     givenUp?: () => void,
     spins = true,
   ): Promise<T> {
-    return this.#enter(what, attempt, true, options, givenUp, spins)
+    return this.#enter(late, attempt, true, options, givenUp, spins)
   }
 
   /** As `wait`, but neither waits for the others nor holds them up. */
-  waitAside<T>(what: Awaited, attempt: Attempt<T>, options?: WaitOptions): Promise<T> {
-    return this.#enter(what, attempt, false, options)
+  waitAside<T>(late: TooLate, attempt: Attempt<T>, options?: WaitOptions): Promise<T> {
+    return this.#enter(late, attempt, false, options)
   }
 
   #enter<T>(
-    what: Awaited,
+    late: TooLate,
     attempt: Attempt<T>,
     inTurn: boolean,
     options: WaitOptions = {},
@@ -185,7 +181,7 @@ export class WaitQueue implements Sleeper {
       if (end !== Infinity) {
         // Whether the loop stays alive is for #holdLoop to say.
         timer = startTimer(Math.max(end - now(), 0), () => {
-          giveUp(() => tooLate(what, timeout))
+          giveUp(() => late(timeout))
         })
       }
       if (signal !== undefined) whenAborted(signal, onAbort)

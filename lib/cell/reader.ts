@@ -3,7 +3,7 @@
 import { targetOf } from '../base/bytes.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { block, type BlockingOptions } from '../base/blocking.js'
-import { closedError, corruptError, MillraceError } from '../errors.js'
+import { closedError, corruptError, MillraceError, timeoutError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeCellReader } from '../addon/cell.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
@@ -124,7 +124,7 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
         this.#seen = this.version
         return fairly(true)
       }
-      return this.waits.waitAside(this.#what, this.#newerThan(this.#seen), options)
+      return this.waits.waitAside(this.#late, this.#newerThan(this.#seen), options)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -133,7 +133,7 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
   /** As `changed`, blocking this thread; for Workers. Errors are thrown. */
   changedSync(options: BlockingOptions = {}): boolean {
     const since = this.#seen
-    return block(this.waits, this.#what, options, this.#newerThan(since), (spin, timeout) =>
+    return block(this.waits, this.#late, options, this.#newerThan(since), (spin, timeout) =>
       this.native.wait(since, spin, timeout),
     )
   }
@@ -151,14 +151,16 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
   async waitForPeer(options?: WaitOptions): Promise<void> {
     this.assertOpen()
     await this.waits.waitAside(
-      `a writer of cell '${this.name}'`,
+      (timeout) => this.noPeerInTime(`a writer of cell '${this.name}'`, timeout),
       (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
       options,
     )
   }
 
-  get #what(): string {
-    return `a new value in cell '${this.name}'`
+  /** Why there was no newer value in time. */
+  readonly #late = (timeout: number): MillraceError => {
+    const why = this.whyLate('writer', 'wrote none')
+    return timeoutError(`a new value in cell '${this.name}'`, timeout, why)
   }
 
   #newerThan(since: number): Attempt<boolean> {

@@ -292,12 +292,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     const wait = readWait(options)
     this.assertOpen()
     await this.waits.waitAside(
-      (timeout) =>
-        timeoutError(
-          `a writer of frame channel '${this.name}'`,
-          timeout,
-          'start one, or allow more time',
-        ),
+      (timeout) => this.noPeerInTime(`a writer of frame channel '${this.name}'`, timeout),
       (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
       wait,
     )
@@ -387,9 +382,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
 
   /** Why there was no frame in time. */
   readonly #late = (timeout: number): MillraceError => {
-    const writer =
-      this.peer === 'attached' ? `process ${String(this.peerPid)}` : 'which is not there'
-    const why = `its writer (${writer}) published none: find out why, or allow more time`
+    const why = this.whyLate('writer', 'published none')
     return timeoutError(`a frame of '${this.name}'`, timeout, why)
   }
 

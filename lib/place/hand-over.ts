@@ -269,7 +269,13 @@ async function receiveOnce(
       if (signal?.aborted) onAbort()
       signal?.addEventListener('abort', onAbort, { once: true })
       const onTime = () => {
-        reject(timeoutError(`an answer at '${wanted.path}'`, timeout))
+        reject(
+          timeoutError(
+            `an answer at '${wanted.path}'`,
+            timeout,
+            'somebody listens there and did not serve: see what it is and what takes so long, or allow more time',
+          ),
+        )
       }
       timer = startTimer(Math.max(end - now(), 1), onTime, { alive: true })
       look() // it may have come before we watched

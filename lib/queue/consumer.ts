@@ -384,7 +384,9 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
   readonly #late = (timeout: number): MillraceError => {
     const what = `a message in queue '${this.name}'`
     const held = this.#heldIfAny()
-    return held === undefined ? timeoutError(what, timeout) : held.lateError(what, timeout)
+    return held === undefined
+      ? timeoutError(what, timeout, this.whyLate('producer', 'sent none'))
+      : held.lateError(what, timeout)
   }
 
   #wait<T>(attempt: Attempt<T>, options: WaitOptions): Promise<T> {

@@ -3,7 +3,7 @@
 import { disposeInEveryContext } from '../base/disposal.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
-import { invalidArgument, MillraceError } from '../errors.js'
+import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
 import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
@@ -75,7 +75,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
       if (this.tryPush(message)) return fairly(undefined)
       const bytes = this.toBytes(message)
       return this.waits
-        .wait(`room in queue '${this.name}'`, (thorough) => this.#attempt(bytes, thorough), wait)
+        .wait(this.#full, (thorough) => this.#attempt(bytes, thorough), wait)
         .then(discardResult)
     } catch (error) {
       return Promise.reject(error)
@@ -95,7 +95,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     const needed = recordBytes(bytes.byteLength)
     block(
       this.waits,
-      `room in queue '${this.name}'`,
+      this.#full,
       given,
       (thorough) => this.#attempt(bytes, thorough),
       (spin, timeout) => this.native.wait(needed, spin, timeout),
@@ -153,7 +153,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     const rest = all.slice(sent) // the list is its owner's again
     sent = 0
     await this.waits.wait(
-      `room in queue '${this.name}'`,
+      this.#full,
       (thorough) => {
         if (this.holder !== undefined) return undefined
         sent += this.#pushSome(rest, sent)
@@ -208,7 +208,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     const now = this.reserve(length)
     if (now !== undefined) return await fairly(now)
     return await this.waits.wait(
-      `room in queue '${this.name}'`,
+      this.#full,
       (thorough) => {
         if (this.holder !== undefined) return undefined
         const later = this.#reserveNow(length)
@@ -227,7 +227,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     const wait = readWait(options)
     this.assertOpen()
     await this.waits.wait(
-      `the consumer of queue '${this.name}' reading everything`,
+      this.#unread,
       (thorough) => {
         if (this.holder !== undefined) return undefined
         if (this.#isDrained()) return true
@@ -272,6 +272,23 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     if (thorough) this.#checkConsumer()
     return undefined
   }
+
+  /** The error of a wait for room that was too long. */
+  readonly #full = (timeout: number): MillraceError =>
+    timeoutError(
+      `room in queue '${this.name}'`,
+      timeout,
+      this.holder === undefined
+        ? this.whyLate('consumer', 'read too little of what is in it')
+        : 'a reservation of this producer is open: commit or abort it',
+    )
+  /** The error of an `end` that was too long. */
+  readonly #unread = (timeout: number): MillraceError =>
+    timeoutError(
+      `the consumer of queue '${this.name}' reading everything`,
+      timeout,
+      this.whyLate('consumer', 'has read too little'),
+    )
 
   /** There is no room: is there somebody who will make some? */
   #checkConsumer(): void {

@@ -70,7 +70,7 @@ export abstract class QueueSide<
     const wait = readWait(options)
     this.assertOpen()
     await this.waits.waitAside(
-      `a peer on queue '${this.name}'`,
+      (timeout) => this.noPeerInTime(`a peer on queue '${this.name}'`, timeout),
       (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
       wait,
     )

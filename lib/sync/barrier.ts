@@ -1,12 +1,13 @@
 // A named barrier: all wait until the last one has arrived.
 
 import { readBlocking, type BlockingOptions } from '../base/blocking.js'
-import { closedError, corruptError, MillraceError } from '../errors.js'
+import { closedError, corruptError, MillraceError, timeoutError } from '../errors.js'
 import type { NativeBarrier } from '../addon/barrier.js'
 import { native } from '../addon/native.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkName, wholeNumber, type Tuning, type WaitOptions, readWait } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
+import { countOf, inWords } from './others.js'
 import { Party, partyNames, readPartyOptions, type PartyOptions } from './party.js'
 import { nameOf, type Place } from '../place/place.js'
 
@@ -104,7 +105,7 @@ export class Barrier extends Party<NativeBarrier> {
     let late: BarrierTurn | undefined
     this.#waiting = true
     try {
-      return await this.waits.wait(this.#what, this.#look, wait, () => {
+      return await this.waits.wait(this.#late, this.#look, wait, () => {
         late = this.#withdraw()
       })
     } catch (error) {
@@ -123,7 +124,7 @@ export class Barrier extends Party<NativeBarrier> {
     let late: BarrierTurn | undefined
     this.#waiting = true
     try {
-      return this.block(this.#what, given, this.#look, () => {
+      return this.block(this.#late, given, this.#look, () => {
         late = this.#withdraw()
       })
     } catch (error) {
@@ -149,8 +150,20 @@ export class Barrier extends Party<NativeBarrier> {
     )
   }
 
-  get #what(): string {
-    return `the arrival of all ${String(this.parties)} parties at ${this.title}`
+  /** The error of a wait that was too long; this arrival has been taken back by then. */
+  readonly #late = (timeout: number): MillraceError => {
+    const absent = this.native.absent()
+    const others = this.arrived
+    const unopened = Math.max(this.parties - 1 - others - countOf(absent), 0)
+    const missing = [
+      ...(countOf(absent) > 0 ? [`${inWords(absent)} had it open and had not`] : []),
+      ...(unopened > 0 ? [`${String(unopened)} had not opened it yet`] : []),
+    ]
+    return timeoutError(
+      `the arrival of all ${String(this.parties)} parties at ${this.title}`,
+      timeout,
+      `this one had arrived, and ${String(others)} more; ${missing.join('; ')}: start who is missing, or allow more time`,
+    )
   }
 
   /** Undefined: others are still to come. */

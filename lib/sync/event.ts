@@ -1,12 +1,13 @@
 // A named event: some wait until others set it.
 
 import { readBlocking, type BlockingOptions } from '../base/blocking.js'
-import { closedError, invalidArgument, MillraceError } from '../errors.js'
+import { closedError, invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import type { NativeEvent } from '../addon/event.js'
 import { native } from '../addon/native.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkName, flag, type Tuning, type WaitOptions, readWait, show } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
+import { inWords } from './others.js'
 import { Party, partyNames, readPartyOptions, type PartyOptions } from './party.js'
 import { nameOf, type Place } from '../place/place.js'
 
@@ -121,7 +122,7 @@ export class SharedEvent extends Party<NativeEvent> {
     }
     const mark = this.#begin()
     try {
-      await this.waits.wait(this.#what, () => this.#passed(mark), wait)
+      await this.waits.wait(this.#late, () => this.#passed(mark), wait)
     } finally {
       this.#end()
     }
@@ -142,7 +143,7 @@ export class SharedEvent extends Party<NativeEvent> {
     }
     const mark = this.#begin()
     try {
-      this.block(this.#what, given, () => this.#passed(mark))
+      this.block(this.#late, given, () => this.#passed(mark))
     } finally {
       this.#end()
     }
@@ -155,8 +156,16 @@ export class SharedEvent extends Party<NativeEvent> {
     )
   }
 
-  get #what(): string {
-    return `a signal of ${this.title}`
+  /** The error of a wait that was too long. */
+  readonly #late = (timeout: number): MillraceError => {
+    const who = inWords(this.native.others())
+    return timeoutError(
+      `a signal of ${this.title}`,
+      timeout,
+      who === ''
+        ? 'nobody else has it open: start who is to set it, or allow more time'
+        : `${who} had it open and did not set it: see what takes so long there, or allow more time`,
+    )
   }
 
   #begin(): number {

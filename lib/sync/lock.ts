@@ -27,7 +27,8 @@ import {
   type WaitOptions,
 } from '../base/options.js'
 import type { Attempt } from '../base/wait-queue.js'
-import { closedError, corruptError, MillraceError } from '../errors.js'
+import { closedError, corruptError, MillraceError, timeoutError } from '../errors.js'
+import { countOf, inWords } from './others.js'
 import { Party } from './party.js'
 
 /** Where a guard gives its lock back to. */
@@ -158,7 +159,7 @@ export abstract class Lock extends Party<NativeLock> {
       )
     }
     const wait = this.#attempt(exclusive)
-    return this.block(`taking ${this.title}`, given, wait.attempt, wait.givenUp)
+    return this.block(this.#late(exclusive), given, wait.attempt, wait.givenUp)
   }
 
   /** @internal */
@@ -185,7 +186,7 @@ export abstract class Lock extends Party<NativeLock> {
     const { attempt, givenUp } = this.#attempt(exclusive)
     // The tasks that have the lock cannot release it while this thread spins.
     const spins = this.#tasks === 0
-    const acquired = this.waits.wait(`taking ${this.title}`, attempt, wait, givenUp, spins)
+    const acquired = this.waits.wait(this.#late(exclusive), attempt, wait, givenUp, spins)
     this.waits.lookAgain() // in line now, not when the event loop comes round
     return acquired
   }
@@ -254,6 +255,27 @@ export abstract class Lock extends Party<NativeLock> {
     },
   }
 
+  /** The error of a wait that was too long. */
+  #late(exclusive: boolean): (timeout: number) => MillraceError {
+    return (timeout) => timeoutError(`taking ${this.title}`, timeout, this.#whoHas(exclusive))
+  }
+
+  #whoHas(exclusive: boolean): string {
+    const more = 'or allow more time'
+    if (this.#tasks > 0) {
+      const tasks = this.#exclusive ? 'a task' : `${String(this.#tasks)} tasks`
+      return `${tasks} of this process had it by this handle: release the guard, ${more}`
+    }
+    this.assertWhole()
+    const holders = this.native.holders()
+    const who = inWords(holders)
+    const before = !exclusive && this.native.writerWaits() ? ', and a writer waits for it' : ''
+    if (who === '') return `nobody had it in that instant${before}: others came first; ${more}`
+    const how =
+      this.native.readers() === 0 ? '' : ` for reading (${countedReaders(countOf(holders))})`
+    return `${who} had it${how}${before}: see what takes so long there (a guard that is not released?), ${more}`
+  }
+
   #busy(why: string): MillraceError {
     return new MillraceError('ERR_MILLRACE_BUSY', `${this.title} is busy: ${why}`)
   }
@@ -266,6 +288,10 @@ export abstract class Lock extends Party<NativeLock> {
     }
     return closedError(this.title)
   }
+}
+
+function countedReaders(count: number): string {
+  return count === 1 ? '1 reader' : `${String(count)} readers`
 }
 
 function newSections(): AsyncLocalStorage<Section> {

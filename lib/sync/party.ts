@@ -14,7 +14,7 @@ import {
   accessNames,
   tuningNames,
 } from '../base/options.js'
-import type { Attempt } from '../base/wait-queue.js'
+import type { Attempt, TooLate } from '../base/wait-queue.js'
 import { checkPlace } from '../place/place.js'
 
 /** Options of opening a primitive that many share. */
@@ -49,14 +49,14 @@ export abstract class Party<Native extends NativeParty> extends Handle<Native> {
 
   /** @internal The first result of `attempt`, blocking this thread. */
   protected block<T>(
-    what: string,
+    late: TooLate,
     options: BlockingOptions,
     attempt: Attempt<T>,
     givenUp?: () => void,
   ): T {
     return block(
       this.waits,
-      what,
+      late,
       options,
       attempt,
       (spin, timeout) => this.native.wait(spin, timeout),

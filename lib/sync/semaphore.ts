@@ -2,7 +2,7 @@
 
 import { disposeInEveryContext } from '../base/disposal.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
-import { closedError, MillraceError } from '../errors.js'
+import { closedError, MillraceError, timeoutError } from '../errors.js'
 import { forgetWake, onWakeOf } from '../addon/wake-ups.js'
 import { hold, letGo } from '../addon/keep-alive.js'
 import { hasLeft, native } from '../addon/native.js'
@@ -198,7 +198,7 @@ export class Semaphore {
     let got = false
     block(
       this.#waits,
-      this.#awaited(),
+      this.#late,
       given,
       () => (got || this.#got(this.#native.tryWait()) ? true : undefined),
       (spin, timeout) => (got = this.#got(this.#native.wait(spin, timeout))),
@@ -295,7 +295,7 @@ export class Semaphore {
     if (wait.timeout! < Infinity) this.#native.leaveIn(wait.timeout! + timerSlackMs)
     try {
       const take = () => (this.#got(this.#native.take()) ? show() : undefined)
-      return (await this.#waits.wait<Permit | true>(this.#awaited(), take, wait)) as T
+      return (await this.#waits.wait<Permit | true>(this.#late, take, wait)) as T
     } catch (error) {
       await this.#withdrawn()
       throw error
@@ -381,7 +381,13 @@ export class Semaphore {
     return closedError(`semaphore '${this.name}'`)
   }
 
-  #awaited(): string {
-    return `a permit of semaphore '${this.name}'`
+  /** The error of a wait that was too long. A semaphore does not know who has its permits. */
+  readonly #late = (timeout: number): MillraceError => {
+    const own = this.#held === 0 ? '' : `this object holds ${String(this.#held)} itself; `
+    return timeoutError(
+      `a permit of semaphore '${this.name}'`,
+      timeout,
+      `${own}whoever died with a permit gave none back: post() in its place, release sooner, or allow more time`,
+    )
   }
 }

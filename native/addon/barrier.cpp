@@ -30,6 +30,7 @@ class BarrierObject final : public PartyObject<BarrierObject, Barrier> {
                             method<&BarrierObject::withdraw>("withdraw"),
                             method<&BarrierObject::reset>("reset"),
                             method<&BarrierObject::arrived>("arrived"),
+                            method<&BarrierObject::absent>("absent"),
                             method<&BarrierObject::wait>("wait"),
                         });
   }
@@ -57,6 +58,10 @@ class BarrierObject final : public PartyObject<BarrierObject, Barrier> {
   }
   // arrived() -> how many wait
   std::uint32_t arrived() { return core() == nullptr ? 0 : core()->arrived(); }
+  // absent() -> those who have it open and have not arrived, beside this handle, as list_of
+  Napi::Value absent() {
+    return list_of([](const Barrier& barrier) { return barrier.absent(); });
+  }
   // wait(spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
   bool wait(const Arguments<2>& given) {
     return core() == nullptr ||

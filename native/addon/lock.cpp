@@ -56,6 +56,7 @@ class LockObject final : public PartyObject<LockObject, detail::Lock> {
                             method<&LockObject::writer_waits>("writerWaits"),
                             method<&LockObject::holder>("holder"),
                             method<&LockObject::readers>("readers"),
+                            method<&LockObject::holders>("holders"),
                         });
   }
 
@@ -108,6 +109,10 @@ class LockObject final : public PartyObject<LockObject, detail::Lock> {
   bool writer_waits() { return core() != nullptr && core()->writer_waits(); }
   // holder() -> process id of the exclusive holder, 0 if there is none
   std::uint32_t holder() { return core() == nullptr ? 0 : core()->holder(); }
+  // holders() -> those who have it, beside this handle, as list_of
+  Napi::Value holders() {
+    return list_of([](const detail::Lock& lock) { return lock.holders(); });
+  }
   // readers() -> how many hold it shared
   std::uint32_t readers() { return core() == nullptr ? 0 : core()->readers(); }
 };

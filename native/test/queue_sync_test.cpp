@@ -97,8 +97,9 @@ TEST_CASE_FIXTURE(SmallQueues, "the time is over") {
   CHECK(wait_for_peer_sync(*out, briefly).ok());
   const auto nothing = peek_sync(*out, briefly);
   CHECK(code_of(nothing) == Code::timeout);
-  CHECK(nothing.error().message ==
-        "a message in queue '" + name() + "' did not happen within 30 ms");
+  CHECK(nothing.error().message == "a message in queue '" + name() +
+                                       "' did not happen within 30 ms; "
+                                       "see who is there (`npx millrace ls`), or allow more time");
   fill(*in);
   const std::string message(1000, 'x');
   CHECK(code_of(push_sync(*in, bytes(message), briefly)) == Code::timeout);

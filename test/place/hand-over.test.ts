@@ -171,7 +171,10 @@ test.serial('a server that never answers is given up', async (t) => {
   const path = place(t)
   await hostileServer(t, path, 'keep = globals().setdefault("kept", []); keep.append(c)')
   const before = openFds()
-  await t.throwsAsync(receiveSegments(path, { timeout: 50 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  await t.throwsAsync(receiveSegments(path, { timeout: 50 }), {
+    code: 'ERR_MILLRACE_TIMEOUT',
+    message: `an answer at '${path}' did not happen within 50 ms; somebody listens there and did not serve: see what it is and what takes so long, or allow more time`,
+  })
   const abort = new AbortController()
   const given = receiveSegments(path, { signal: abort.signal })
   setImmediate(() => {

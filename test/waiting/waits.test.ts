@@ -156,26 +156,20 @@ test('waitForPeer resolves at once when the peer is there', async (t) => {
   t.is(consumer.peerPid, process.pid)
 })
 
-test('a timeout ends a wait and says what did not happen', async (t) => {
-  const { name, producer, consumer } = openPair(t, { capacity: onePage })
-  const expected = (what: string) => ({
-    code: 'ERR_MILLRACE_TIMEOUT',
-    message: `${what} did not happen within 5 ms; see who is there (\`npx millrace ls\`), or allow more time`,
-  })
+test('a timeout ends a wait, and the side stays open', async (t) => {
+  const { producer, consumer } = openPair(t, { capacity: onePage })
   const options = { timeout: 5 }
-  await t.throwsAsync(consumer.pop(options), expected(`a message in queue '${name}'`))
-  await t.throwsAsync(consumer.readable(options), expected(`a message in queue '${name}'`))
+  const late = { code: 'ERR_MILLRACE_TIMEOUT' }
+  await t.throwsAsync(consumer.pop(options), late)
+  await t.throwsAsync(consumer.readable(options), late)
   producer.tryPush(bytes(4088))
-  await t.throwsAsync(producer.push('x', options), expected(`room in queue '${name}'`))
-  await t.throwsAsync(producer.pushBatch(['x'], options), expected(`room in queue '${name}'`))
-  await t.throwsAsync(producer.reserveWhenFree(1, options), expected(`room in queue '${name}'`))
-  await t.throwsAsync(
-    producer.end(options),
-    expected(`the consumer of queue '${name}' reading everything`),
-  )
+  await t.throwsAsync(producer.push('x', options), late)
+  await t.throwsAsync(producer.pushBatch(['x'], options), late)
+  await t.throwsAsync(producer.reserveWhenFree(1, options), late)
+  await t.throwsAsync(producer.end(options), late)
   t.false(producer.closed)
   consumer.close()
-  await t.throwsAsync(producer.waitForPeer(options), expected(`a peer on queue '${name}'`))
+  await t.throwsAsync(producer.waitForPeer(options), late)
 })
 
 test('with no time at all, what is there is taken and what is not times out', async (t) => {

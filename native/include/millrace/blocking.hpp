@@ -22,8 +22,10 @@ struct BlockingOptions {
 namespace detail {
 
 inline Error late(const std::string& what, const BlockingOptions& options) {
-  return make_error(Code::timeout, what + " did not happen within " +
-                                       std::to_string(options.timeout_ns / 1'000'000) + " ms");
+  return make_error(Code::timeout,
+                    what + " did not happen within " +
+                        std::to_string(options.timeout_ns / 1'000'000) +
+                        " ms; see who is there (`npx millrace ls`), or allow more time");
 }
 
 // Calls look(thorough) until it gives something, and wait(spin_ns, timeout_ns) in between, which returns

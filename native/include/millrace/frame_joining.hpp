@@ -288,7 +288,7 @@ class JoinedLane {
             Code::timeout,
             "the writer of '" + segment_->name() + "' (process " +
                 std::to_string(channel_.writer_record().pid.load(std::memory_order_relaxed)) +
-                ") is stopped in the middle of a publish");
+                ") does not finish a publish; is it stopped? Try again, or end it");
       }
       os::sleep_ns(50'000);
     }

@@ -92,8 +92,10 @@ class Segment {
     for (int round = 0;; ++round) {
       // Reclaiming takes a second round, a lost race another: they happen even with no time to wait.
       if (round >= kRoundsWithoutTime && deadline.passed()) {
-        return make_error(Code::timeout,
-                          "'" + place.title() + "' keeps being removed by other processes");
+        return make_error(
+            Code::timeout,
+            "'" + place.title() +
+                "' keeps being removed by other processes; find who unlinks it, or try again");
       }
       Segment segment;
       segment.place_ = place;

@@ -176,6 +176,10 @@ class Barrier {
   [[nodiscard]] std::uint32_t arrived() const noexcept {
     return static_cast<std::uint32_t>(std::popcount(word().load(std::memory_order_relaxed) & all_));
   }
+  // The seats of those who are there and have not arrived.
+  [[nodiscard]] std::uint64_t absent() const noexcept {
+    return parties_.present() & all_ & ~word().load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint32_t count() const noexcept {
     return static_cast<std::uint32_t>(std::popcount(all_));
   }

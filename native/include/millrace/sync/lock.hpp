@@ -137,6 +137,8 @@ class Lock {
     if (!algorithm_.held_exclusively() || holders == 0) return 0;
     return parties_.pid(static_cast<std::uint32_t>(std::countr_zero(holders)));
   }
+  // The seats of those who hold it. A hint, too.
+  [[nodiscard]] std::uint64_t holders() const { return algorithm_.holders(); }
   // How many hold it shared. A hint, too.
   [[nodiscard]] int readers() const {
     return algorithm_.held_exclusively() ? 0 : std::popcount(algorithm_.holders());

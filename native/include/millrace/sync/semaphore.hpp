@@ -84,9 +84,11 @@ class Semaphore {
       std::unique_ptr<Semaphore> self(new Semaphore(spec.name, opened, false));
       if (validated.value().still_there()) return self;
     }
-    return make_error(Code::timeout,
-                      "semaphore '" + spec.name + "' keeps being replaced by another process",
-                      path_of(spec.name));
+    return make_error(
+        Code::timeout,
+        "semaphore '" + spec.name +
+            "' keeps being replaced by another process; find who unlinks it, or try again",
+        path_of(spec.name));
   }
 
   // The one that exists, whatever its value, or a new one with spec.initial permits.

@@ -159,7 +159,7 @@ class ProducerObject final : public QueueObject<ProducerObject, QueueProducer> {
     if (const auto lengths = bytes_of(given.env, given[1])) {
       auto* words = reinterpret_cast<std::uint32_t*>(lengths->data);
       if (reinterpret_cast<std::uintptr_t>(words) % alignof(std::uint32_t) != 0) return kInvalid;
-      count = std::min(count, lengths->size / sizeof(std::uint32_t));
+      count = std::min<std::uint64_t>(count, lengths->size / sizeof(std::uint32_t));
       sent = core()->try_push_packed(packed, count, [words](std::uint64_t i) {
         // Another thread may change it meanwhile.
         return std::atomic_ref<std::uint32_t>(words[i]).load(std::memory_order_relaxed);

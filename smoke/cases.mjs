@@ -8,6 +8,7 @@ import { copyCases } from './copies.mjs'
 import { darwinCases } from './darwin.mjs'
 import { electronCases } from './electron.mjs'
 import { exchange } from './exchange.mjs'
+import { featuresTitle, tellFeatures } from './features.mjs'
 import { lifecycleTitle, tellLifecycles } from './lifecycle.mjs'
 import { muslArm64IsHere, muslCases } from './musl.mjs'
 import { installerCases } from './installers.mjs'
@@ -40,6 +41,7 @@ const told = [
     command: node('node24'),
     ...x64,
     types: true,
+    knowsUsing: true,
   },
   {
     name: 'node26',
@@ -47,13 +49,17 @@ const told = [
     command: node('node26'),
     ...x64,
     types: true,
+    knowsUsing: true,
   },
   {
     name: 'bun',
     title: () => `Bun ${versionOf('@oven/bun-linux-x64')}`,
     command: [join(runtimes, '@oven/bun-linux-x64/bin/bun'), '--no-install', 'run'],
+    // Of a rejection that nobody handles it tells nobody.
+    exits: { unhandledRejection: 'undefined' },
     ...x64,
     types: true,
+    knowsUsing: true,
   },
   {
     name: 'deno',
@@ -70,6 +76,7 @@ const told = [
     env: { DENO_NO_UPDATE_CHECK: '1', NO_COLOR: '1' },
     ...x64,
     types: true,
+    knowsUsing: true,
   },
   {
     name: 'arm64',
@@ -100,6 +107,7 @@ const told = [
     title: () => `Node ${process.versions.node}`,
     command: [process.execPath],
     platform: `${host} (this machine)`,
+    knowsUsing: Number(process.versions.node.split('.')[0]) >= 24,
     extra: host === 'linux-x64',
     own: true,
   },
@@ -112,7 +120,19 @@ const forms = [
 ]
 
 const storyCases = told.flatMap(
-  ({ name, title, command, platform, env, seconds, types, terminated, ...rest }) => [
+  ({
+    name,
+    title,
+    command,
+    platform,
+    env,
+    seconds,
+    types,
+    terminated,
+    knowsUsing,
+    exits,
+    ...rest
+  }) => [
     ...forms.map(({ form, file, what, worker }) => ({
       name: `${name}/${form}`,
       what,
@@ -128,7 +148,16 @@ const storyCases = told.flatMap(
       what: lifecycleTitle,
       ...rest,
       async run({ app }) {
-        await tellLifecycles(command, { cwd: app, env, seconds })
+        await tellLifecycles(command, { cwd: app, env, seconds, exits })
+        return { runtime: title(), platform }
+      },
+    },
+    {
+      name: `${name}/features`,
+      what: featuresTitle,
+      ...rest,
+      async run({ app }) {
+        await tellFeatures(command, { knowsUsing, cwd: app, env, seconds })
         return { runtime: title(), platform }
       },
     },

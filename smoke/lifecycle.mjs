@@ -28,10 +28,17 @@ const wanted = {
 const onLinux = ['mapsAreReleased', 'namelessSegment']
 const codes = { exitWhileWaiting: 3, uncaughtError: 1 }
 
-export const lifecycleTitle = `${Object.keys(wanted).length + 1} stories of waiting, ending and letting go`
+/** Ways to end with an exit code other than 0. */
+const ends = ['uncaughtException', 'unhandledRejection', 'exit', 'exitCode']
 
-/** @param {string[]} command that runs a module */
-export async function tellLifecycles(command, { cwd, env, seconds, except = [] }) {
+export const lifecycleTitle = `${Object.keys(wanted).length + ends.length + 1} stories of waiting, ending and letting go`
+
+/**
+ * @param {string[]} command that runs a module
+ * @param {{ cwd: string, env?: object, seconds?: number, except?: string[], exits?: object }} how `exits`: what the other
+ *   side hears of an end, where that is not as in Node
+ */
+export async function tellLifecycles(command, { cwd, env, seconds, except = [], exits = {} }) {
   const faults = []
   for (const [story, said] of Object.entries(wanted)) {
     if (process.platform !== 'linux' && onLinux.includes(story)) continue
@@ -44,19 +51,40 @@ export async function tellLifecycles(command, { cwd, env, seconds, except = [] }
     }
     if (behind.length > 0) faults.push(`${story}: left in shared memory: ${behind.join(', ')}`)
   }
-  faults.push(...(await tellOfFailure(command, { cwd, env, seconds })))
+  const options = { cwd, env, seconds }
+  for (const end of ends) {
+    const heard = exits[end] ?? 'ERR_MILLRACE_PEER_FAILED'
+    faults.push(...(await tellOfFailure(command, end, heard, options)))
+  }
+  faults.push(...(await tellOfWork(command, options)))
   if (faults.length > 0) throw new Error(faults.join('\n  '))
 }
 
-/** Who is ended by an exception is not taken for one that is done. What went wrong. */
-async function tellOfFailure(command, { cwd, env, seconds }) {
+/** Who is ended by an error is not taken for one that is done. What went wrong. */
+async function tellOfFailure(command, end, heard, options) {
   const name = newName()
-  const play = (story) => run([...command, 'lifecycle.mjs', story, name], { cwd, env, seconds })
+  const env = { ...options.env, END: end }
+  const play = (story) => run([...command, 'lifecycle.mjs', story, name], { ...options, env })
   const [fails, hears] = await Promise.all([play('failsAfterSending'), play('hearsOfFailure')])
-  const faults = leftBehind(name).map((object) => `failure: left in shared memory: ${object}`)
-  if (fails.code !== 1) faults.push(`failsAfterSending: ${describe(fails)}`)
-  if (hears.code !== 0 || hears.stdout.trim() !== 'message ERR_MILLRACE_PEER_FAILED') {
-    faults.push(`hearsOfFailure: ${describe(hears)}`)
+  const faults = leftBehind(name).map((object) => `${end}: left in shared memory: ${object}`)
+  if (fails.code !== 1) faults.push(`${end}: ${describe(fails)}`)
+  if (hears.code !== 0 || hears.stdout.trim() !== `message ${heard}`) {
+    faults.push(`hearsOfFailure (${end}): ${describe(hears)}`)
+  }
+  return faults
+}
+
+/** A message that was held by a process which is killed comes again. What went wrong. */
+async function tellOfWork(command, options) {
+  const name = newName()
+  const play = (story) => run([...command, 'lifecycle.mjs', story, name], options)
+  const [killed, works] = await Promise.all([play('isKilledAtWork'), play('worksAfterIt')])
+  const faults = leftBehind(name).map((object) => `work: left in shared memory: ${object}`)
+  if (killed.signal !== 'SIGKILL' || killed.timedOut) {
+    faults.push(`isKilledAtWork: ${describe(killed)}`)
+  }
+  if (works.code !== 0 || works.stdout.trim() !== 'a job') {
+    faults.push(`worksAfterIt: ${describe(works)}`)
   }
   return faults
 }

@@ -79,7 +79,8 @@ export abstract class QueueSide<
   /**
    * Leaves the queue in good order; pending waits of this side reject with `CLOSED`, views of the ring become empty.
    * The other side sees `closed` once it has read everything. The last one to leave removes the queue,
-   * unless messages are unread: those wait for the next consumer. `discard` drops them.
+   * unless messages are unread: those wait for the next consumer. With `discard` it drops them; said by whoever leaves before,
+   * it changes nothing.
    */
   override close(options?: { readonly discard?: boolean | undefined }): void {
     this.#discard = flag(checkOptions(options, ['discard']), 'discard')

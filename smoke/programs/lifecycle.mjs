@@ -14,6 +14,7 @@ import {
 } from 'millrace'
 import { Barrier, RwLock, Semaphore, SharedEvent } from 'millrace/sync'
 import { readFileSync } from 'node:fs'
+import { TextDecoder } from 'node:util'
 
 const [story, name] = process.argv.slice(2)
 const patience = { timeout: 5000 }
@@ -23,6 +24,23 @@ const codeOf = (promise) =>
     () => 'nothing',
     ({ code }) => code,
   )
+
+const ends = {
+  uncaughtException() {
+    setTimeout(() => {
+      throw new Error('meant to be uncaught')
+    })
+  },
+  unhandledRejection() {
+    void Promise.reject(new Error('meant to be unhandled'))
+  },
+  exit() {
+    process.exit(1)
+  },
+  exitCode() {
+    process.exitCode = 1
+  },
+}
 
 const stories = {
   // Open channels do not keep a process alive; waits do, unless they are told not to.
@@ -45,16 +63,33 @@ const stories = {
     await new Promise(soon)
     throw new Error('meant to be uncaught')
   },
-  // Told in two processes, of which either may start first.
+  // Told in two processes, of which either may start first. How it ends is in the environment.
   async failsAfterSending() {
     await SpscQueue.producer(name).push('message')
     await new Promise(soon)
-    throw new Error('meant to be uncaught')
+    ends[process.env.END]()
+  },
+  // Who holds a message and is killed has not received it.
+  async isKilledAtWork() {
+    const consumer = SpscQueue.consumer(name, { keep: true })
+    await consumer.take(patience)
+    process.kill(process.pid, 'SIGKILL')
+  },
+  async worksAfterIt() {
+    const producer = SpscQueue.producer(name, { keep: true })
+    await producer.push('a job')
+    while (producer.peer !== 'gone') await new Promise(soon)
+    const consumer = SpscQueue.consumer(name)
+    const job = await consumer.take(patience)
+    const said = new TextDecoder().decode(job.bytes)
+    job.release()
+    return said
   },
   async hearsOfFailure() {
     const consumer = SpscQueue.consumer(name)
     const message = await consumer.pop({ timeout: 60_000 })
-    return `${message} ${await codeOf(consumer.pop({ timeout: 60_000 }))}`
+    const end = await codeOf(consumer.pop({ timeout: 60_000 }))
+    return `${message} ${end}`
   },
   async timeout() {
     return await codeOf(SpscQueue.consumer(name).pop({ timeout: 20 }))

@@ -56,7 +56,7 @@ const told = [
     title: () => `Bun ${versionOf('@oven/bun-linux-x64')}`,
     command: [join(runtimes, '@oven/bun-linux-x64/bin/bun'), '--no-install', 'run'],
     // Of a rejection that nobody handles it tells nobody.
-    exits: { unhandledRejection: 'undefined' },
+    exits: { unhandledRejection: 'nothing' },
     ...x64,
     types: true,
     knowsUsing: true,

@@ -46,7 +46,8 @@ export async function tellFeatures(command, { knowsUsing = false, cwd, env, seco
     if (account[story] === expected[story]) continue
     faults.push(`${story}: ${account[story]}\n    instead of ${expected[story]}`)
   }
-  const shown = lines.slice(0, -1).join(' ').replaceAll(/\s+/g, ' ')
+  // Deno quotes otherwise, and each breaks lines where it likes.
+  const shown = lines.slice(0, -1).join(' ').replaceAll(/\s+/g, ' ').replaceAll('"', "'")
   if (
     !shown.startsWith(`QueueConsumer { name: '${name}.printed', capacity: 4096, closed: false,`)
   ) {

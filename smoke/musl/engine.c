@@ -237,6 +237,9 @@ napi_status napi_create_double(napi_env env, double value, napi_value* result) {
 napi_status napi_create_int32(napi_env env, int32_t value, napi_value* result) {
   return napi_create_double(env, value, result);
 }
+napi_status napi_create_uint32(napi_env env, uint32_t value, napi_value* result) {
+  return napi_create_double(env, value, result);
+}
 napi_status napi_create_int64(napi_env env, int64_t value, napi_value* result) {
   return napi_create_double(env, (double)value, result);
 }

@@ -6,12 +6,13 @@
 /** A floor is a list of rooms; a room is a folder of lib/, or a file of it. */
 const floors = [
   ['cli', 'dashboard'],
-  ['index', 'struct.ts', 'sync.ts'],
+  ['index', 'streams.ts', 'struct.ts', 'sync.ts'],
   ['gateway', 'record'],
   ['telemetry', 'resilience'],
   ['rpc', 'topics', 'work'],
   ['engines'],
   ['net'],
+  ['streams/'],
   ['queue', 'frames', 'cell', 'memory', 'sync/'],
   ['place', 'struct/', 'upkeep'],
   ['base'],

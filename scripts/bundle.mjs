@@ -16,7 +16,7 @@ import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = `${root}dist`
-const entries = ['index', 'struct', 'sync']
+const entries = ['index', 'streams', 'struct', 'sync']
 /** What the entry points share: the floors below them. */
 const sharedFolders = ['addon', 'base', 'place']
 const sharedFiles = ['errors']

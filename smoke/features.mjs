@@ -25,10 +25,12 @@ const wanted = {
   begunAnew: '2 undefined',
   openCapacity: '8192 message 262144',
   reservation: 'in place undefined',
+  streams: '139300 18526900 true true',
+  brokenStreams: 'the source is broken, ERR_MILLRACE_PEER_FAILED',
   disposal: 'true true true',
 }
 
-export const featuresTitle = `values, held messages, packed batches, failures, what is printed: ${Object.keys(wanted).length + 1} stories`
+export const featuresTitle = `values, held messages, packed batches, streams, failures, what is printed: ${Object.keys(wanted).length + 1} stories`
 
 /**
  * @param {string[]} command that runs a module

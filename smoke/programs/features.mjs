@@ -3,7 +3,10 @@
 // what each came to. What it has to be stands in smoke/features.mjs.
 
 import { Cell, FrameReader, FrameWriter, SpscQueue } from 'millrace'
+import { toReadable, toWritable } from 'millrace/streams'
 import { char, f64, struct, u32, u64 } from 'millrace/struct'
+import { PassThrough, Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { inspect, TextDecoder, TextEncoder } from 'node:util'
 
 const [given] = process.argv.slice(2)
@@ -179,6 +182,28 @@ const stories = {
     place.commit(8)
     producer.reserve(8).abort()
     return `${text(consumer.tryPop())} ${consumer.tryPop()}`
+  },
+  async streams(name) {
+    const { producer, consumer } = open(name)
+    const chunks = Array.from({ length: 200 }, (_, i) => new Uint8Array(i * 7).fill(i))
+    const sent = pipeline(Readable.from(chunks), toWritable(producer))
+    let bytes = 0
+    let sum = 0
+    for await (const chunk of toReadable(consumer)) {
+      bytes += chunk.length
+      for (const byte of chunk) sum += byte
+    }
+    await sent
+    return `${bytes} ${sum} ${producer.closed} ${consumer.closed}`
+  },
+  async brokenStreams(name) {
+    const { producer, consumer } = open(name)
+    const source = new PassThrough()
+    source.write('a part')
+    const received = pipeline(toReadable(consumer), new PassThrough().resume())
+    const sent = pipeline(source, toWritable(producer))
+    source.destroy(new Error('the source is broken'))
+    return `${await codeOf(() => sent)}, ${await codeOf(() => received)}`
   },
   // Where the symbols are, whatever the syntax.
   disposal(name) {

@@ -10,7 +10,7 @@ import { SpscQueue } from 'millrace'
 import { uniqueName } from '../support/names.js'
 
 const require = createRequire(import.meta.url)
-const entries = ['millrace', 'millrace/sync', 'millrace/struct'].map((entry) =>
+const entries = ['millrace', 'millrace/streams', 'millrace/sync', 'millrace/struct'].map((entry) =>
   require.resolve(entry),
 )
 

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import * as millrace from 'millrace'
+import * as streams from 'millrace/streams'
 import * as struct from 'millrace/struct'
 import * as sync from 'millrace/sync'
 import { uniqueName } from '../support/names.js'
@@ -16,7 +17,12 @@ const root = fileURLToPath(new URL('../../..', import.meta.url))
 
 test('require gives a CommonJS program what import gives a module', (t) => {
   const require = createRequire(import.meta.url)
-  const imports = { millrace, 'millrace/struct': struct, 'millrace/sync': sync }
+  const imports = {
+    millrace,
+    'millrace/streams': streams,
+    'millrace/struct': struct,
+    'millrace/sync': sync,
+  }
   for (const [entry, imported] of Object.entries(imports)) {
     t.deepEqual({ ...(require(entry) as object) }, { ...imported }, entry)
   }

@@ -12,7 +12,7 @@ export function page(report: Report, pictures: readonly Picture[]): string {
   return [
     '# Benchmarks',
     '',
-    'Written by `npm run bench -- --json bench/results.json && npm run bench:report -- bench/results.json`.',
+    'Written by `npm run bench:record`.',
     '',
     '## Method',
     '',
@@ -27,7 +27,7 @@ export function page(report: Report, pictures: readonly Picture[]): string {
     ...shown(pictures, 'charts'),
     '## Ratios',
     '',
-    'Of p50 within this run, with the range over its passes.',
+    'Of p50, with their range.',
     '',
     ...table(['ratio', 'meaning', 'to reach', 'here', 'range', ''], ratios(report)),
     '',

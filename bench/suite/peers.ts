@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
+import { nodePath } from './node.js'
 import { root } from './programs.js'
 
 const folder = join(root, 'bench', 'peers')
@@ -38,7 +39,7 @@ export function cannotLoad(name: string): string | undefined {
   if (!existsSync(manifest(name))) return `${name} could not be installed`
   // In a process of its own: a peer that takes its process down must not take the suite.
   const program = `require(${JSON.stringify(createRequire(join(folder, 'package.json')).resolve(name))})`
-  const tried = spawnSync(process.execPath, ['-e', program], { encoding: 'utf8', timeout: 30_000 })
+  const tried = spawnSync(nodePath(), ['-e', program], { encoding: 'utf8', timeout: 30_000 })
   if (tried.status === 0) return undefined
   const said = tried.stderr.split('\n').find((line) => /error/i.test(line)) ?? 'no reason given'
   return `${name} does not load: ${said.trim()}`

@@ -3,6 +3,7 @@
 
 import { spinningCores, suffix } from './pinning.js'
 import { pollMs } from './rows/making.js'
+import type { Report, Skipped } from './row.js'
 import type { Kept } from './run.js'
 import { median as medianOf } from './summary.js'
 
@@ -353,6 +354,23 @@ export function ratioOf(definition: RatioDefinition, kept: readonly Kept[]): Rat
   return { definition, value, spread: [Math.min(...spread), Math.max(...spread)] }
 }
 
+/** Why ratios cannot be had here, by name: all rows that could stand above, or below, are unavailable. */
+export function unavailableRatios(skipped: readonly Skipped[]): Record<string, string> {
+  const whyNot = new Map(
+    skipped.flatMap(({ name, why, unavailable }) => (unavailable === true ? [[name, why]] : [])),
+  )
+  const side = (names: string | readonly string[]) => {
+    const all = list(names).map((name) => whyNot.get(name))
+    return all.every((why) => why !== undefined) ? all[0] : undefined
+  }
+  return Object.fromEntries(
+    ratios.flatMap(({ name, above, below }) => {
+      const why = side(above) ?? side(below)
+      return why === undefined ? [] : [[name, why]]
+    }),
+  )
+}
+
 function valueOf(
   { above, below, of = (a, b) => a / b }: RatioDefinition,
   p50: (row: string) => number | undefined,
@@ -364,6 +382,19 @@ function valueOf(
   const a = best(above)
   const b = list(below).length === 0 ? 1 : best(below)
   return a === undefined || b === undefined ? undefined : Number(of(a, b).toPrecision(3))
+}
+
+/** What a report says of ratios that are to reach something. */
+export function targetsOf(values: readonly (readonly [string, number])[]): Report['targets'] {
+  return Object.fromEntries(
+    values.flatMap(([name, value]) => {
+      const definition = ratios.find((one) => one.name === name)
+      const reach = definition && reachOf(definition)
+      if (reach === undefined) return []
+      const { means } = definition!
+      return [[name, { reach, reached: isReached(definition!, value), means }]]
+    }),
+  )
 }
 
 export function reachOf({ reach }: RatioDefinition): string | undefined {

@@ -71,6 +71,8 @@ export interface Summary {
 export interface Skipped {
   readonly name: string
   readonly why: string
+  /** It cannot be had on this machine or this Node, which is no fault of anybody's: a package does not load, for instance. */
+  readonly unavailable?: boolean
 }
 
 export interface Report {
@@ -87,4 +89,6 @@ export interface Report {
   /** What the ratios mean, and which of them are to reach what. */
   readonly targets: Readonly<Record<string, { reach: string; reached: boolean; means: string }>>
   readonly skipped: readonly Skipped[]
+  /** Ratios that lack a row which cannot be had here, and why. */
+  readonly unavailable: Readonly<Record<string, string>>
 }

@@ -181,7 +181,7 @@ function possible(rows: readonly Row[], skipped: Skipped[]): Row[] {
   }
   return rows.filter((row) => {
     const why = whyNot(row)
-    if (why !== undefined) skipped.push({ name: row.name, why })
+    if (why !== undefined) skipped.push({ name: row.name, why, unavailable: true })
     return why === undefined
   })
 }

@@ -177,8 +177,7 @@ export class HeldMessages {
   pop(): PlainBuffer | number {
     const length = this.#peek()
     if (length < 0) return length
-    const fresh = Buffer.allocUnsafeSlow(length)
-    fresh.set(this.#view(length))
+    const fresh = this.#ring.fresh(this.#ring.offset + recordHeaderBytes, length)
     this.pass(recordBytes(length), 1)
     return fresh
   }

@@ -3,7 +3,7 @@
 import { goneError } from '../base/bytes.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
-import { carries, peerSleeps, plainStores, publishAtomically, recordBytes } from './ring.js'
+import { carries, plainStores, publishAtomically } from './ring.js'
 import {
   atMine,
   atPeers,
@@ -20,18 +20,19 @@ import {
 } from './ring-layout.js'
 import { copyWords, isWorthWords, wordsOf } from './word-copy.js'
 
-type MakeBuffer = new (length: number) => PlainBuffer
-
-/**
- * What Node makes Buffers by; nothing elsewhere. V8 lays typed arrays of up to 64 bytes into its own heap, which costs a tenth of an
- * ArrayBuffer; Buffer.allocUnsafeSlow would make one.
- */
-const SmallBuffer = ((species) => (species === (Buffer as unknown) ? undefined : species))(
-  (Buffer as { [Symbol.species]?: MakeBuffer })[Symbol.species],
+/** What Node makes Buffers by. Given bytes, it makes a copy, in memory that nothing else has. Elsewhere there may be none. */
+const NodeBuffer = ((species) => (species === (Buffer as unknown) ? undefined : species))(
+  (Buffer as { [Symbol.species]?: new (bytes: Uint8Array) => PlainBuffer })[Symbol.species],
 )
+
+/** V8 lays typed arrays of up to 64 bytes into its own heap, which costs a tenth of an ArrayBuffer. */
 const mostOnHeap = 64
-/** Up to here, copying by bytes is quicker than making a view to copy from. */
-const mostByBytes = 24
+/** Where small messages lie on their way into memory of their own, and its first 0, 1, 2 … bytes. */
+const desk = new BigInt64Array(mostOnHeap / 8)
+const onDesk = Array.from(
+  { length: mostOnHeap + 1 },
+  (_, length) => new Uint8Array(desk.buffer, 0, length),
+)
 
 export class RingReader {
   readonly buffer: ArrayBuffer
@@ -75,8 +76,8 @@ export class RingReader {
     const at = mine & ((this.#capacity - 1) | 0)
     const length = this.lengthAt(at, left)
     if (length < 0) return corrupt
-    const message = this.#fresh((at + recordHeaderBytes) | 0, length)
-    this.#taken(mine, recordBytes(length))
+    const message = this.fresh((at + recordHeaderBytes) | 0, length)
+    this.release((length + recordHeaderBytes + 7) & ~7, 1)
     return message
   }
 
@@ -136,23 +137,19 @@ export class RingReader {
     return length
   }
 
-  /** Gives the room of one message back. */
-  #taken(mine: number, bytes: number): void {
-    if (!this.#store(mine, bytes, 1)) this.#native.release(bytes, 1)
-    else if (peerSleeps(this.#control, atProducerParked)) this.#native.wake()
-  }
-
-  /** A copy in memory of its own. */
-  #fresh(from: number, length: number): PlainBuffer {
-    if (SmallBuffer === undefined || length > mostOnHeap) {
+  /**
+   * A copy in memory of its own, of what lies there. To make a Buffer of bytes takes hardly longer than to make an empty one; what
+   * can be spared is the view of those bytes, by a detour over memory that has its views.
+   */
+  fresh(from: number, length: number): PlainBuffer {
+    if (NodeBuffer === undefined) {
       const fresh = Buffer.allocUnsafeSlow(length)
       fresh.set(new Uint8Array(this.buffer, from, length))
       return fresh
     }
-    const small = new SmallBuffer(length)
-    if (length > mostByBytes) small.set(new Uint8Array(this.buffer, from, length))
-    else for (let i = 0; i < length; i++) small[i] = this.bytes[from + i]!
-    return small
+    if (length > mostOnHeap) return new NodeBuffer(new Uint8Array(this.buffer, from, length))
+    copyWords(this.#longs, from >> 3, desk, 0, ((length + 7) | 0) >> 3) // records are padded to whole words
+    return new NodeBuffer(onDesk[length]!)
   }
 
   /** Bytes of records that are there, or `corrupt`. Asks the producer. */
@@ -221,17 +218,30 @@ export class RingReader {
     return Atomics.load(this.#control, atProducerParked) !== 0
   }
 
-  /** Gives the memory of records back. */
+  /** Gives the memory of the next records back. In one method, for the same reason. */
   release(bytes: number, messages: number): void {
-    if (!this.#store(this.#cursor[atMine]!, bytes, messages)) this.#native.release(bytes, messages)
-    else if (peerSleeps(this.#control, atProducerParked)) this.#native.wake()
-  }
-
-  /** False where a high half changes. */
-  #store(mine: number, bytes: number, messages: number): boolean {
-    if (!this.#show(mine, bytes, messages)) return false
-    this.#cursor[atMine] = (mine + bytes) | 0
-    return true
+    const control = this.#control
+    const cursor = this.#cursor
+    const mine = cursor[atMine]!
+    const next = (mine + bytes) | 0
+    const before = control[atReceived]!
+    const received = (before + messages) | 0
+    if (((mine & ~next) | (before & ~received)) < 0) {
+      this.#native.release(bytes, messages)
+      return
+    }
+    control[atReceived] = received
+    if (plainStores) {
+      control[atReadPosition] = next
+      cursor[atMine] = next
+      if ((control[atProducerParked]! | control[atProducerParked + toNeedsFence]!) !== 0) {
+        this.#native.wake()
+      }
+      return
+    }
+    publishAtomically(control, atReadPosition, next)
+    cursor[atMine] = next
+    if (Atomics.load(control, atProducerParked) !== 0) this.#native.wake()
   }
 
   /** Lets the producer see that the records behind `from` are read; false where a high half changes. */

@@ -133,7 +133,6 @@ test('the capacity is rounded up to a power of two of at least a page', (t) => {
 test('popped messages are private: later ones do not change them', (t) => {
   const { producer, consumer } = openPair(t, { capacity: onePage })
   const popped: Buffer[] = []
-  // Many small ones share an allocation, large ones have their own.
   for (let i = 0; i < 3000; i++) {
     producer.tryPush(bytes(i % 61, i))
     popped.push(consumer.tryPop()!)
@@ -141,7 +140,7 @@ test('popped messages are private: later ones do not change them', (t) => {
   t.true(popped.every((message, i) => message.equals(bytes(i % 61, i))))
 })
 
-test('a message larger than a slab arrives whole', (t) => {
+test('a message of many pages arrives whole', (t) => {
   const { producer, consumer } = openPair(t, { capacity: 2 ** 20 })
   for (const length of [16_384, 16_385, 65_536, 2 ** 20 - 8]) {
     producer.tryPush(bytes(length))

@@ -36,7 +36,8 @@ export type { PeerState } from './addon/peer.js'
 export type { MemoryOptions, NumaOptions } from './addon/memory-options.js'
 export { QueueConsumer } from './queue/consumer.js'
 export { HeldMessage } from './queue/held-message.js'
-export { QueueProducer, type MessageSource, type Reservation } from './queue/producer.js'
+export { QueueProducer, type MessageSource } from './queue/producer.js'
+export type { Reservation } from './queue/reservation.js'
 export {
   SharedMemory,
   type CreateMemoryOptions,

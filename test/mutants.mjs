@@ -342,18 +342,34 @@ const javascript = [
   },
   {
     name: 'js-needed-fence-ignored',
-    file: 'lib/queue/ring.ts',
-    text: 'return (control[parked]! | control[parked + toNeedsFence]!) !== 0',
-    instead: 'return control[parked + 0 * toNeedsFence] !== 0',
-    breaks: 'a batch or a drain does not heed a sleeper that cannot have the heavy fence',
+    file: 'lib/queue/ring-writer.ts',
+    text: `      if ((control[atConsumerParked]! | control[atConsumerParked + toNeedsFence]!) !== 0) {
+        this.#native.wake()
+      }
+      return
+`,
+    instead: `      if (control[atConsumerParked + 0 * toNeedsFence] !== 0) {
+        this.#native.wake()
+      }
+      return
+`,
+    breaks: 'a batch does not heed a sleeper that cannot have the heavy fence',
     test: { ava: 'waiting/fences' },
     short: true,
   },
   {
     name: 'js-needed-fence-ignored-by-push',
     file: 'lib/queue/ring-writer.ts',
-    text: '(control[atConsumerParked]! | control[atConsumerParked + toNeedsFence]!) !== 0',
-    instead: 'control[atConsumerParked + 0 * toNeedsFence] !== 0',
+    text: `      if ((control[atConsumerParked]! | control[atConsumerParked + toNeedsFence]!) !== 0) {
+        this.#native.wake()
+      }
+      return 0
+`,
+    instead: `      if (control[atConsumerParked + 0 * toNeedsFence] !== 0) {
+        this.#native.wake()
+      }
+      return 0
+`,
     breaks: 'nor does a push',
     test: {
       ava: 'waiting/fences',
@@ -363,9 +379,36 @@ const javascript = [
   {
     name: 'js-needed-fence-ignored-by-pop',
     file: 'lib/queue/ring-reader.ts',
-    text: '(control[atProducerParked]! | control[atProducerParked + toNeedsFence]!) !== 0',
-    instead: 'control[atProducerParked + 0 * toNeedsFence] !== 0',
+    text: `      if ((control[atProducerParked]! | control[atProducerParked + toNeedsFence]!) !== 0) {
+        this.#native.wake()
+      }
+      return length
+`,
+    instead: `      if (control[atProducerParked + 0 * toNeedsFence] !== 0) {
+        this.#native.wake()
+      }
+      return length
+`,
     breaks: 'nor does a pop',
+    test: {
+      ava: 'waiting/fences',
+      only: 'so does every way to take a message while the producer needs them',
+    },
+  },
+  {
+    name: 'js-needed-fence-ignored-by-drain',
+    file: 'lib/queue/ring-reader.ts',
+    text: `      if ((control[atProducerParked]! | control[atProducerParked + toNeedsFence]!) !== 0) {
+        this.#native.wake()
+      }
+      return
+`,
+    instead: `      if (control[atProducerParked + 0 * toNeedsFence] !== 0) {
+        this.#native.wake()
+      }
+      return
+`,
+    breaks: 'nor does a drain, or a pop that makes a Buffer',
     test: {
       ava: 'waiting/fences',
       only: 'so does every way to take a message while the producer needs them',
@@ -410,6 +453,14 @@ const javascript = [
     test: { ava: 'queue/corruption' },
   },
   {
+    name: 'js-length-trusted-by-pop-into',
+    file: 'lib/queue/ring-reader.ts',
+    text: 'if (!(length >= 0 && length <= ((left - recordHeaderBytes) | 0))) {',
+    instead: 'if (!(length >= 0 && left > 0)) {',
+    breaks: 'so does one that is copied to a target',
+    test: { ava: 'queue/corruption' },
+  },
+  {
     name: 'js-write-position-trusted',
     file: 'lib/queue/ring-reader.ts',
     text: 'if (!plausible || carries(known, written)) return this.#native.available()',
@@ -440,9 +491,21 @@ const javascript = [
     },
   },
   {
+    name: 'js-reservation-for-ever',
+    file: 'lib/queue/reservation.ts',
+    text: `    reserver.judge(length)
+    this.#reserver = undefined
+`,
+    instead: `    reserver.judge(length)
+`,
+    breaks: 'a reservation that was committed sends once more, and ends the one that is open',
+    test: { ava: 'queue/reservations' },
+  },
+  {
     name: 'js-thrown-at-counts',
     file: 'lib/queue/consumer.ts',
     text: `        const verdict = visit(offset + recordHeaderBytes, length)
+        if (typeof verdict === 'object' && verdict !== null) refusePromise(verdict, this.name)
         if (this.closed) return taken + unreleased + 1
         left -= bytes
         offset += bytes

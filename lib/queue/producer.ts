@@ -1,6 +1,5 @@
 // The producing side of an SPSC queue.
 
-import { disposeInEveryContext } from '../base/disposal.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
@@ -8,8 +7,9 @@ import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
 import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
-import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { readPacking } from './packed.js'
+import { RingReservation, type Reservation, type Reserver } from './reservation.js'
 import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import { RingWriter } from './ring-writer.js'
@@ -17,23 +17,6 @@ import { QueueSide } from './side.js'
 
 /** What can be sent: bytes in any container, or a string (sent as UTF-8). */
 export type MessageSource = ByteSource
-
-/** Space for one message inside the ring, from {@link QueueProducer.reserve}. */
-export interface Reservation {
-  /**
-   * Write the message here. It still holds what was there before, older messages for instance: write every byte that is
-   * committed, or clear it first. Valid until `commit` or `abort`.
-   *
-   * @throws MillraceError `RELEASED`
-   */
-  readonly bytes: Uint8Array
-  /** Publishes the first `length` bytes (default: all) as one message. */
-  commit(length?: number): void
-  /** Gives the space back; nothing is sent. */
-  abort(): void
-  /** What `using` calls at the end of its block: `abort()`, unless it was committed. */
-  [Symbol.dispose](): void
-}
 
 /**
  * The sending side of a queue, from `SpscQueue.producer`. Beside bytes it sends values of type `Value`, if it was opened
@@ -185,21 +168,24 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     const at = ring.reserve(recordBytes(length))
     if (at === Outcome.wouldBlock) return undefined
     if (at < 0) throw this.fail(at)
-    const bytes = new Uint8Array(ring.bytes.buffer, at + recordHeaderBytes, length)
-    const judge = (used: number) => {
-      this.judgeLength(used)
-    }
-    const reservation = new RingReservation(bytes, judge, (used) => {
+    const bytes = new Uint8Array(ring.buffer, at + recordHeaderBytes, length)
+    return (this.holder = new RingReservation(this.#reserver, at, bytes))
+  }
+
+  /** Made once, so that a reservation costs no closure. */
+  readonly #reserver: Reserver = {
+    judge: (length) => {
+      this.judgeLength(length)
+    },
+    finish: (at, length) => {
       this.holder = undefined
-      if (used !== undefined) {
-        this.assertOpen()
-        ring.putHeader(at, used)
-        ring.publish(recordBytes(used), 1)
+      if (length >= 0) {
+        const ring = this.ringForSure() // throws when this side was closed
+        ring.putHeader(at, length)
+        ring.publish(recordBytes(length), 1)
       }
-      this.waits.lookAgain() // others may have come while it was open
-    })
-    this.holder = reservation
-    return reservation
+      if (this.waits.occupied) this.waits.lookAgain() // others may have come while it was open
+    },
   }
 
   /** Waits until a reservation of `length` bytes succeeds. Errors as `push` and `reserve`. */
@@ -372,68 +358,6 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
   }
 }
 
-class RingReservation implements Reservation {
-  readonly #bytes: Uint8Array
-  readonly #judge: (length: number) => void
-  #finish: ((used: number | undefined) => void) | undefined
-
-  constructor(
-    bytes: Uint8Array,
-    judge: (length: number) => void,
-    finish: (used: number | undefined) => void,
-  ) {
-    this.#bytes = bytes
-    this.#judge = judge
-    this.#finish = finish
-  }
-
-  get bytes(): Uint8Array {
-    if (this.#finish === undefined) throw released()
-    return this.#bytes
-  }
-
-  commit(length = this.#bytes.length): void {
-    if (this.#finish === undefined) throw released()
-    if (!Number.isInteger(length) || length < 0 || length > this.#bytes.length) {
-      throw new MillraceError(
-        'ERR_MILLRACE_INVALID_ARGUMENT',
-        `length must be a whole number up to the ${String(this.#bytes.length)} bytes reserved`,
-      )
-    }
-    this.#judge(length)
-    const finish = this.#finish
-    this.#finish = undefined
-    finish(length)
-  }
-
-  abort(): void {
-    const finish = this.#finish
-    this.#finish = undefined
-    finish?.(undefined)
-  }
-
-  /** What `using` calls at the end of its block: `abort()`. */
-  [Symbol.dispose](): void {
-    this.abort()
-  }
-
-  static {
-    disposeInEveryContext(this.prototype)
-  }
-
-  /** For `JSON.stringify`: what `console.log` shows, without the bytes of messages, frames and values. Never throws. */
-  toJSON(): object {
-    return jsonOf(this)
-  }
-
-  [inspected](...how: Inspecting): string {
-    return inspection('Reservation', how, () => ({
-      byteLength: this.#bytes.byteLength,
-      open: this.#finish !== undefined,
-    }))
-  }
-}
-
 /** Of messages that are bytes already, as most are, no new list is made. */
 function allAsBytes(messages: readonly MessageSource[]): readonly Uint8Array[] {
   checkMessages(messages)
@@ -453,13 +377,6 @@ function checkLength(length: number): void {
   if (!Number.isSafeInteger(length) || length < 0) {
     throw invalidArgument(`length must be a whole number of bytes, not ${String(length)}`)
   }
-}
-
-function released(): MillraceError {
-  return new MillraceError(
-    'ERR_MILLRACE_RELEASED',
-    'this reservation was committed or aborted; its bytes must not be used any more',
-  )
 }
 
 const asBytes = (message: MessageSource): Uint8Array => bytesOf(message, 'a message')

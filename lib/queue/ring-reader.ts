@@ -218,7 +218,7 @@ export class RingReader {
     return Atomics.load(this.#control, atProducerParked) !== 0
   }
 
-  /** Gives the memory of the next records back. In one method, for the same reason. */
+  /** Gives the memory of the next records back. In one method, as popInto() is. */
   release(bytes: number, messages: number): void {
     const control = this.#control
     const cursor = this.#cursor

@@ -3,7 +3,7 @@
 import { goneError } from '../base/bytes.js'
 import { invalidArgument, type MillraceError } from '../errors.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
-import { carries, peerSleeps, plainStores, publishAtomically, recordBytes } from './ring.js'
+import { carries, plainStores, publishAtomically, recordBytes } from './ring.js'
 import {
   atConsumerParked,
   atMine,
@@ -28,6 +28,7 @@ function changedError(): MillraceError {
 const mostPlaces = 256
 
 export class RingWriter {
+  readonly buffer: ArrayBuffer
   /** The records, as bytes. */
   readonly bytes: Uint8Array
   readonly #words: Int32Array
@@ -46,7 +47,7 @@ export class RingWriter {
   /** Throws `UNSUPPORTED_RUNTIME` where memory cannot be borrowed (Electron). */
   constructor(native: NativeQueueProducer) {
     this.#capacity = native.settle(true) // there is no ring before that is decided
-    const buffer = native.buffer()
+    const buffer = (this.buffer = native.buffer())
     this.bytes = new Uint8Array(buffer)
     this.#words = new Int32Array(buffer)
     this.#longs = new BigInt64Array(buffer)
@@ -204,24 +205,29 @@ export class RingWriter {
     this.#words[word + 1] = 0
   }
 
-  /** Makes records visible that were laid down where `reserve` said. */
+  /** Makes records visible that were laid down where `reserve` said. In one method, as push() is. */
   publish(bytes: number, messages: number): void {
-    if (!this.#store(bytes, messages)) this.#native.publish(bytes, messages)
-    else if (peerSleeps(this.#control, atConsumerParked)) this.#native.wake()
-  }
-
-  /** False where a high half changes. */
-  #store(bytes: number, messages: number): boolean {
     const control = this.#control
-    const mine = this.#cursor[atMine]!
+    const cursor = this.#cursor
+    const mine = cursor[atMine]!
     const next = (mine + bytes) | 0
     const before = control[atSent]!
     const sent = (before + messages) | 0
-    if (carries(mine, next) || carries(before, sent)) return false
+    if (((mine & ~next) | (before & ~sent)) < 0) {
+      this.#native.publish(bytes, messages)
+      return
+    }
     control[atSent] = sent
-    if (plainStores) control[atWritePosition] = next
-    else publishAtomically(control, atWritePosition, next)
-    this.#cursor[atMine] = next
-    return true
+    if (plainStores) {
+      control[atWritePosition] = next
+      cursor[atMine] = next
+      if ((control[atConsumerParked]! | control[atConsumerParked + toNeedsFence]!) !== 0) {
+        this.#native.wake()
+      }
+      return
+    }
+    publishAtomically(control, atWritePosition, next)
+    cursor[atMine] = next
+    if (Atomics.load(control, atConsumerParked) !== 0) this.#native.wake()
   }
 }

@@ -26,7 +26,7 @@
 
 import { native } from '../addon/native.js'
 import { runsOnV8 } from '../addon/runtime.js'
-import { recordHeaderBytes, toNeedsFence } from './ring-layout.js'
+import { recordHeaderBytes } from './ring-layout.js'
 
 /** What a message takes of the ring, which has 2^30 bytes at most: longer ones have to be refused before. */
 export function recordBytes(length: number): number {
@@ -58,10 +58,4 @@ function askWhetherPlain(): void {
 /** Does a low half pass from the largest number to 0 between these two? */
 export function carries(from: number, to: number): boolean {
   return (from & ~to) < 0
-}
-
-/** Is a call due that wakes the peer, whose `parked` that is? After a publish; see above. */
-export function peerSleeps(control: Int32Array, parked: number): boolean {
-  if (!plainStores) return Atomics.load(control, parked) !== 0
-  return (control[parked]! | control[parked + toNeedsFence]!) !== 0
 }

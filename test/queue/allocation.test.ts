@@ -17,6 +17,7 @@ const Numbers = struct({
 const rounds = 1_000_000
 const batch = 10_000
 const sums = new Float64Array(1)
+const ignore = () => undefined
 
 // Whole numbers: whether a fractional one is put into the heap on its way through a callback is V8's choice, which inlines
 // what reads it or does not.
@@ -66,4 +67,31 @@ test.serial('the measure sees what popping allocates, which is a value each', (t
     }
   }, 0)
   t.true(bytes > 30 * rounds, `${bytes} bytes for ${rounds} messages`)
+})
+
+test.serial('a reservation allocates itself and its view, and nothing else', (t) => {
+  const name = uniqueName(t)
+  using producer = SpscQueue.producer(name, { capacity: 1 << 20 })
+  using consumer = SpscQueue.consumer(name)
+  const ring = new ArrayBuffer(64)
+  let view: Uint8Array | undefined
+  const ofViews = allocated(() => {
+    for (let i = 0; i < rounds; i++) view = new Uint8Array(ring, 0, 64)
+  }, 0)
+  const bytes = allocated(
+    () => {
+      for (let sent = 0; sent < rounds; sent += batch) {
+        for (let i = 0; i < batch; i++) {
+          const reservation = producer.reserve(64)!
+          reservation.bytes[0] = i
+          reservation.commit()
+        }
+        consumer.drainRaw(ignore, Infinity)
+      }
+    },
+    ofViews + 40 * rounds,
+  )
+  t.is(view?.length, 64)
+  const each = (bytes - ofViews) / rounds
+  t.true(each < 50, `${each} bytes beside the view`)
 })

@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
 
-import { openPair } from '../support/queues.js'
+import { onePage, openPair } from '../support/queues.js'
 import { until } from '../support/until.js'
 
 setFlagsFromString('--expose-gc')
@@ -50,3 +50,23 @@ for (const length of [16, 100, 1000]) {
     t.is(kept.at(-1)!.length, length)
   })
 }
+
+test.serial('many consumers that have popped hold nothing but what was kept', async (t) => {
+  const consumers = 300
+  const pairs = Array.from({ length: consumers }, () => openPair(t, { capacity: onePage }))
+  collect()
+  const before = process.memoryUsage().arrayBuffers
+  const kept = pairs.map(({ producer, consumer }) => {
+    for (const length of [10, 100, 1000]) {
+      producer.tryPush(Buffer.alloc(length))
+      consumer.tryPop()
+    }
+    producer.tryPush(Buffer.alloc(100))
+    return consumer.tryPop()!
+  })
+  await until(() => {
+    collect()
+    return process.memoryUsage().arrayBuffers - before < consumers * 1000
+  })
+  t.is(kept.length, consumers)
+})

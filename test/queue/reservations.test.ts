@@ -89,6 +89,30 @@ test('a finished reservation cannot be used again', (t) => {
   t.is(consumer.tryPop(), undefined)
 })
 
+test('one that is over is refused while the next one is open, and does not end that', (t) => {
+  const { producer, consumer } = openPair(t)
+  const released = { code: 'ERR_MILLRACE_RELEASED' }
+  const committed = producer.reserve(4)!
+  committed.commit()
+  const aborted = producer.reserve(4)!
+  aborted.abort()
+  const open = producer.reserve(4)!
+  open.bytes.fill(7)
+  for (const reservation of [committed, aborted]) {
+    t.throws(() => reservation.bytes, released)
+    t.throws(() => {
+      reservation.commit()
+    }, released)
+    reservation.abort()
+    reservation[Symbol.dispose]()
+  }
+  t.throws(() => producer.tryPush('x'), { code: 'ERR_MILLRACE_BUSY' })
+  open.commit()
+  t.is(consumer.tryPop()?.length, 4)
+  t.deepEqual([...consumer.tryPop()!], [7, 7, 7, 7])
+  t.is(consumer.tryPop(), undefined)
+})
+
 test('a wrong length is refused and the reservation stays open', (t) => {
   const { producer, consumer } = openPair(t)
   const reservation = producer.reserve(4)!

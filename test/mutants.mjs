@@ -516,6 +516,7 @@ const javascript = [
         unreleasedBytes += bytes
         unreleased++
         const verdict = visit(offset + recordHeaderBytes, length)
+        if (typeof verdict === 'object' && verdict !== null) refusePromise(verdict, this.name)
         if (this.closed) return taken + unreleased
         offset += bytes
 `,

@@ -41,8 +41,16 @@ export function cannotLoad(name: string): string | undefined {
   const program = `require(${JSON.stringify(createRequire(join(folder, 'package.json')).resolve(name))})`
   const tried = spawnSync(nodePath(), ['-e', program], { encoding: 'utf8', timeout: 30_000 })
   if (tried.status === 0) return undefined
-  const said = tried.stderr.split('\n').find((line) => /error/i.test(line)) ?? 'no reason given'
-  return `${name} does not load: ${said.trim()}`
+  return `${name} does not load: ${reasonOf(tried.stderr)}`
+}
+
+/** The lines of an error, without its stack and what stands before. */
+function reasonOf(said: string): string {
+  const lines = said.split('\n').map((line) => line.trim())
+  const from = lines.findIndex((line) => /error/i.test(line))
+  if (from < 0) return 'no reason given'
+  const length = lines.slice(from).findIndex((line) => line === '' || line.startsWith('at '))
+  return lines.slice(from, length < 0 ? undefined : from + length).join(' ')
 }
 
 export function peerVersions(): Record<string, string> {

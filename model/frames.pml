@@ -12,7 +12,8 @@
  *   native/include/millrace/lane_queue.hpp    push, evict, take, skip_all
  *
  * One lane, that is, one seat: readers follow each other on it, each joining while the writer works, receiving, holding
- * one frame at a time, and then leaving or being killed, at any statement. The writer is killed and replaced likewise.
+ * one frame at a time, and then leaving or being killed, at any statement. In the runs `joins-` nobody is killed, and the
+ * slots are so few that the writer looks for stray pins while one reader leaves and the next one joins. The writer is killed and replaced likewise.
  * What a reader looks at of a frame is its sequence, which a slot's payload holds once it is written.
  *
  * Sequentially consistent: what is published and taken with release and acquire here is the same as in ring.pml, and
@@ -30,6 +31,9 @@
  * run writer-dies        -DPOLICY=OVERWRITE -DFRAMES=2 -DREADERS=1 -DWRITER_DEATHS=1
  * run writer-dies-waits  -DPOLICY=WAIT -DFRAMES=2 -DREADERS=1 -DWRITER_DEATHS=1
  * run history            -DSLOTS=3 -DHISTORY=1 -DREADERS=1
+ * run joins-wait         -DPOLICY=WAIT -DHISTORY=1 -DFRAMES=4
+ * run joins-drop         -DPOLICY=DROP -DHISTORY=1 -DFRAMES=4
+ * run joins-overwrite    -DPOLICY=OVERWRITE -DHISTORY=1 -DFRAMES=4
  * run history-inherited  -DSLOTS=3 -DHISTORY=1 -DFRAMES=2 -DREADERS=1 -DWRITER_DEATHS=1
  * deep wait              -DPOLICY=WAIT -DREADER_DEATHS=1 -DWRITER_DEATHS=1
  * deep drop-newest       -DPOLICY=DROP -DREADER_DEATHS=1 -DWRITER_DEATHS=1
@@ -42,6 +46,7 @@
  * broken UNMARKED_FIRST       uncounted | the reader takes its mark back before its pin, which a new writer may have cleared and set for a new frame | -DREADERS=1 -DWRITER_DEATHS=1
  * broken EVICTED_STAYS_PINNED leaked    | who evicts a descriptor leaves the pin, and strays are not looked for | -DNO_STRAY_PINS
  * broken NO_STRAY_PINS        leaked    | what a writer that was killed has pinned and not pushed stays so | -DREADERS=1 -DWRITER_DEATHS=1
+ * broken STRAYS_UNGUARDED     torn      | a writer clears stray pins while readers join: it takes that of a reader that comes between its looks at pin and mark | -DPOLICY=DROP -DHISTORY=1 -DFRAMES=4
  * broken SEQUENCE_REUSED      twice     | a successor uses the sequence of an interrupted publish again | -DREADERS=1 -DWRITER_DEATHS=1
  * broken NOT_WAITED_BEFORE    twice     | a reader joins while a frame is pushed, or evicted, for its predecessor | -DREADER_DEATHS=1
  * broken NOT_WAITED_AFTER     twice     | a reader reads where it joined while a publish is under way that does not know it
@@ -264,7 +269,14 @@ inline try_loan() {
            if
            :: loaned != NONE
            :: else ->
+#ifdef STRAYS_UNGUARDED
               clear_stray_pins();
+#else
+              /* while_joiners_wait, clear_stray_pins */
+              evictions++;
+              clear_stray_pins();
+              evictions++;
+#endif
               reap_dead_readers();
               find_free();
               if

@@ -3,13 +3,13 @@
  * slot ever stay pinned by nobody?
  *
  * Mirrors, statement by statement,
- *   native/include/millrace/frame_writer.hpp  publish, inherit
+ *   native/include/millrace/frame_writer.hpp  publish, inherit, finish_publish
  *   native/include/millrace/frame_ledger.hpp  try_loan, make_room, while_joiners_wait, evict_until_free, evict_one,
  *                                             remember, clear_stray_pins, find_free, is_free
  *   native/include/millrace/frame_lanes.hpp   active, reap_dead
  *   native/include/millrace/frame_reader.hpp  join, next, release, close
  *   native/include/millrace/frame_joining.hpp occupy, activate, let_writer_finish, collect_history, unpin, leave
- *   native/include/millrace/lane_queue.hpp    push, evict, take, skip_all
+ *   native/include/millrace/lane_queue.hpp    push, push_missing, pushed_last, evict, take, skip_all
  *
  * One lane, that is, one seat: readers follow each other on it, each joining while the writer works, receiving, holding
  * one frame at a time, and then leaving or being killed, at any statement. In the runs `joins-` nobody is killed, and the
@@ -45,9 +45,11 @@
  * broken MARKED_LATE          torn      | the reader marks its ledger after it has taken the descriptor | -DREADERS=1 -DWRITER_DEATHS=1
  * broken UNMARKED_FIRST       uncounted | the reader takes its mark back before its pin, which a new writer may have cleared and set for a new frame | -DREADERS=1 -DWRITER_DEATHS=1
  * broken EVICTED_STAYS_PINNED leaked    | who evicts a descriptor leaves the pin, and strays are not looked for | -DNO_STRAY_PINS
- * broken NO_STRAY_PINS        leaked    | what a writer that was killed has pinned and not pushed stays so | -DREADERS=1 -DWRITER_DEATHS=1
+ * broken NO_STRAY_PINS        leaked    | what a writer that was killed has taken back and not unpinned stays so | -DREADERS=1 -DWRITER_DEATHS=1
  * broken STRAYS_UNGUARDED     torn      | a writer clears stray pins while readers join: it takes that of a reader that comes between its looks at pin and mark | -DPOLICY=DROP -DHISTORY=1 -DFRAMES=4
  * broken SEQUENCE_REUSED      twice     | a successor uses the sequence of an interrupted publish again | -DREADERS=1 -DWRITER_DEATHS=1
+ * broken PUSHED_TWICE         torn      | a successor pushes what its predecessor had pushed already | -DREADERS=1 -DWRITER_DEATHS=1
+ * broken JOINED_UNFINISHED    twice     | a reader joins although the writer was killed in the middle of a publish | -DREADERS=1 -DWRITER_DEATHS=1
  * broken NOT_WAITED_BEFORE    twice     | a reader joins while a frame is pushed, or evicted, for its predecessor | -DREADER_DEATHS=1
  * broken NOT_WAITED_AFTER     twice     | a reader reads where it joined while a publish is under way that does not know it
  * broken NOT_SKIPPED          uncounted | a reader that joins leaves what was queued for its predecessor | -DREADER_DEATHS=1
@@ -359,15 +361,59 @@ inline publish() {
   atomic { published = sequence; cut[sequence] = false; loaned = NONE; target = false; victim = NONE }
 }
 
-inline inherit() {
-  if
-#ifdef SEQUENCE_REUSED
-  :: sequence = published
+#define pushed_last(s) (write_position != 0 && cell_sequence[(write_position - 1) % CELLS] == begun && \
+                        cell_slot[(write_position - 1) % CELLS] == s)
+
+/* Pushes what a predecessor published and did not push any more. Sets `target`: it had published it. */
+inline finish_publish() {
+  active_lanes();
+  sequence = begun;                     /* for push */
+  target = false;
+  do
+  :: s < SLOTS ->
+     if
+     :: sequence_of[s] == begun ->
+        atomic {
+          loaned = (pin[s] && lane -> s : NONE);
+          target = target || loaned != NONE || kept[s] || pushed_last(s)
+        }
+        if
+#ifdef PUSHED_TWICE
+        :: loaned != NONE -> push()
 #else
-  :: begun == published + 1 -> sequence = begun
-  :: else -> sequence = published
+        :: loaned != NONE && !pushed_last(s) -> push()
 #endif
+        :: else
+        fi;
+        loaned = NONE
+     :: else
+     fi;
+     s++
+  :: else -> break
+  od;
+  atomic {
+    s = 0;
+    if
+    :: target -> cut[begun] = false
+    :: else
+    fi
+  }
+}
+
+inline inherit() {
+  sequence = published;
+#ifndef SEQUENCE_REUSED
+  if
+  :: begun == published + 1 ->
+     finish_publish();
+     if
+     :: target
+     :: else -> sequence = published
+     fi;
+     target = false
+  :: else
   fi;
+#endif
   clear_stray_pins();
   active_lanes();
 #if HISTORY > 0
@@ -376,14 +422,10 @@ inline inherit() {
      if
      :: kept[s] ->
         if
-        :: begun == published + 1 && sequence_of[s] == begun && !(pin[s] && lane) -> kept[s] = false
-        :: else ->
-           if
-           :: oldest_kept == NONE -> oldest_kept = s
-           :: oldest_kept != NONE && sequence_of[oldest_kept] < sequence_of[s] ->
-              kept[oldest_kept] = false; oldest_kept = s
-           :: else -> kept[s] = false
-           fi
+        :: oldest_kept == NONE -> oldest_kept = s
+        :: oldest_kept != NONE && sequence_of[oldest_kept] < sequence_of[s] ->
+           kept[oldest_kept] = false; oldest_kept = s
+        :: else -> kept[s] = false
         fi
      :: else
      fi;
@@ -449,10 +491,18 @@ proctype Writer() {
 
 /* ---- the reader -------------------------------------------------------------------------------------------------- */
 
-/* The end of whatever the writer does with an older look at `active`. Sets `begun_then`. */
+/* The end of whatever the writer does with an older look at `active`. Sets `begun_then`; `no_writer` if it was killed over that. */
+#define writer_busy (published < begun_then || (evictions_then % 2 == 1 && evictions == evictions_then))
 inline let_writer_finish() {
   atomic { begun_then = begun; evictions_then = evictions }
-  (!(published < begun_then) && !(evictions_then % 2 == 1 && evictions == evictions_then)) || !writer_held;
+  if
+  :: !writer_busy
+#ifdef JOINED_UNFINISHED
+  :: writer_busy && !writer_held
+#else
+  :: atomic { writer_busy && !writer_held -> no_writer = true }
+#endif
+  fi;
   evictions_then = 0
 }
 
@@ -523,29 +573,43 @@ inline collect_history() {
 #endif
 }
 
+/* Again until there is a writer that is not killed meanwhile. */
 inline join() {
-  lock_lifecycle(READER);
-  lane_held = true;
-  active_bit = false;
+  do
+  :: writer_held ->                     /* not_found before that */
+     lock_lifecycle(READER);
+     lane_held = true;
+     active_bit = false;
 #ifndef NOT_WAITED_BEFORE
-  let_writer_finish();
+     let_writer_finish();
 #endif
+     if
+     :: !no_writer ->
 #ifndef NOT_SKIPPED
-  read_position = write_position;       /* skip_all: a compare-and-swap that succeeded */
+        read_position = write_position; /* skip_all: a compare-and-swap that succeeded */
 #endif
 #ifndef PINS_INHERITED
-  clear_pins();
+        clear_pins();
 #endif
-  epoch++;
-  lost_before = dropped;
-  lost_before = lost_before + evicted;
-  first = 0;
-  active_bit = true;
+        epoch++;
+        lost_before = dropped;
+        lost_before = lost_before + evicted;
+        first = 0;
+        active_bit = true;
 #ifndef NOT_WAITED_AFTER
-  let_writer_finish();
+        let_writer_finish();
 #else
-  begun_then = begun;
+        begun_then = begun;
 #endif
+        if
+        :: !no_writer -> break
+        :: else -> active_bit = false; clear_pins()
+        fi
+     :: else
+     fi;
+     lane_held = false;
+     atomic { lifecycle = 0; begun_then = 0; no_writer = false }
+  od;
   atomic {
     joined_after = (first != 0 && first <= begun_then -> first - 1 : begun_then);
     begun_then = 0
@@ -612,7 +676,7 @@ inline miss_until(end) {
 
 proctype Reader() {
   byte lost_before, joined_after, begun_then, evictions_then, last, missed, i, slot, sequence, position, late_slot;
-  bool already;
+  bool already, no_writer;
 #if HISTORY > 0
   byte found[SLOTS], before;
   bool moved;
@@ -620,7 +684,6 @@ proctype Reader() {
   {
     slot = NONE;
     late_slot = NONE;
-    writer_held;                        /* not_found before that */
     join();
     do
     :: late_slot != NONE ->
@@ -703,7 +766,7 @@ proctype Reader() {
       :: else
       fi;
       lost_before = 0; joined_after = 0; begun_then = 0; evictions_then = 0; last = 0; missed = 0; i = 0;
-      slot = 0; sequence = 0; position = 0; late_slot = 0; already = false;
+      slot = 0; sequence = 0; position = 0; late_slot = 0; already = false; no_writer = false;
       reader_there = false;
       next_reader()
     }

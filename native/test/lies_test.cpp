@@ -8,6 +8,7 @@
 
 #include <millrace/cell.hpp>
 #include <millrace/queue.hpp>
+#include <millrace/shared_memory.hpp>
 #include <millrace/sync/barrier.hpp>
 #include <millrace/sync/mutex.hpp>
 

@@ -8,7 +8,8 @@
  *                                               heavy_fence, asymmetric_fence_available
  *
  * A sleeper waits for what wakers publish (a position, a bit; here a count each). It parks, looks once more and
- * sleeps; who publishes looks whether it is parked. Nobody has a time-out: a lost wake-up is a deadlock
+ * sleeps; who publishes looks whether it is parked. Of a sleeper on many lines, which fences once for all of them
+ * (announce_on_bell), each line sees just this: parked, a fence some time later, one more look. Nobody has a time-out: a lost wake-up is a deadlock
  * ("invalid end state"). In the product a slice of 20 ms would end it, which must not be what it relies on.
  *
  * Memory. A thread that has not been told of the newest value of a location may read it or an older one, for ever

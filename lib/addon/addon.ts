@@ -67,6 +67,8 @@ export interface Addon {
   readonly now: () => number
   /** May this process publish by an ordinary store by now? True stays true. */
   lightFence(): boolean
+  /** The fence between `announce()` and the last look, for any number of sides; false if the system refuses it. */
+  sleeperFence(): boolean
   /** Lets another thread that could run do so. */
   yieldProcessor(): void
   readonly pageBytes: number

@@ -20,6 +20,12 @@ export interface NativeWaiter extends Partial<NativeSegment> {
    * that a look at the peer would find nothing new.
    */
   park(): unknown
+  /**
+   * As `park`, for many at once: `native.sleeperFence()` has to follow (where that is refused, `park` for each), and then
+   * `heard`, which says what `park` does.
+   */
+  announce?(): void
+  heard?(): unknown
   unpark(): void
   /**
    * Has nothing changed since this was asked last, and does the peer still know that we are parked? Costs a

@@ -2,7 +2,8 @@
 
 import { checkOptions, duration, spinTime } from './options.js'
 import { now } from './time.js'
-import type { Attempt, TooLate, WaitQueue } from './wait-queue.js'
+import type { WaitQueue } from './wait-queue.js'
+import type { Attempt, TooLate } from './waiter.js'
 
 /** Options of calls that block the thread. */
 export interface BlockingOptions {

@@ -21,8 +21,8 @@ let turnOrdered = false
 /** Results until the clock is looked at, and how many it will be the next time. */
 let untilLook = 0
 let lookEvery = 1
-/** What is kept back, in order. */
-let keptBack: (() => void)[] = []
+/** What is kept back, in order: each end of a wait, and what it is called with. */
+let keptBack: unknown[] = []
 
 /** Has the event loop waited so long for its turn that results must wait for it? */
 export function turnIsDue(): boolean {
@@ -41,27 +41,25 @@ export function turnIsDue(): boolean {
   return false
 }
 
-/** Calls `settle` when the event loop has had its turn. Only after `turnIsDue` said so. */
-export function atTurn(settle: () => void): void {
-  keptBack.push(settle)
+/** Calls `end(value)` when the event loop has had its turn. Only after `turnIsDue` said so. */
+export function atTurn<T>(end: (value: T) => void, value: T): void {
+  keptBack.push(end, value) // no closure: of a thousand waits a third may end here
 }
 
 /** A promise of `value`, which is there already: resolved now, or after the turn that is due. */
 export function fairly<T>(value: T): Promise<T> {
   if (!turnIsDue()) return Promise.resolve(value)
   return new Promise((resolve) => {
-    atTurn(() => {
-      resolve(value)
-    })
+    atTurn(resolve, value)
   })
 }
 
 function onTurn(): void {
   turnOrdered = false
   beginStretch(now())
-  const settling = keptBack
+  const ending = keptBack
   keptBack = []
-  for (const settle of settling) settle()
+  for (let i = 0; i < ending.length; i += 2) (ending[i] as (value: unknown) => void)(ending[i + 1])
 }
 
 function beginStretch(time: number): void {

@@ -2,7 +2,9 @@
 // comes then is taken and thrown away.
 
 import { hasCode } from '../errors.js'
+import { OwnSignal } from './abort-signals.js'
 import { disposeInEveryContext } from './disposal.js'
+import { fairly } from './fairness.js'
 import { inspected, inspection, jsonOf, type Inspecting } from './inspection.js'
 import type { WaitOptions } from './options.js'
 import { checkOptions, checkSignal } from './options.js'
@@ -31,6 +33,8 @@ export interface Iteration<T> extends AsyncIterable<T> {
 /** Where from: a call that takes one, or finds that there will be none. */
 interface Source<T> {
   take(wait: WaitOptions): Promise<T | undefined>
+  /** One that is there now, and that nobody has asked for before. */
+  takeNow?(): T | undefined
   readonly handle: { readonly closed: boolean }
 }
 
@@ -57,19 +61,33 @@ class Steps<T> implements Iteration<T> {
     this.#stop.follow(signal)
   }
 
-  async next(): Promise<IteratorResult<T, undefined>> {
+  next(): Promise<IteratorResult<T, undefined>> {
+    if (this.#source.takeNow === undefined || this.#stop.aborted) return this.#next()
+    try {
+      const value = this.#source.takeNow()
+      return value === undefined ? this.#next() : fairly({ done: false, value })
+    } catch (error) {
+      return this.#failed(error)
+    }
+  }
+
+  async #next(): Promise<IteratorResult<T, undefined>> {
     if (this.#ended) return done
     try {
       const value = await this.#source.take(this.#wait)
       // Taken before return() was called: it belongs to whoever asked.
       if (value !== undefined) return { done: false, value }
     } catch (error) {
-      const isOwnEnd = this.#stopped || (hasCode(error, 'ERR_MILLRACE_CLOSED') && this.#closed)
-      this.#end()
-      if (!isOwnEnd) throw error
+      return this.#failed(error)
     }
     this.#end()
     return done
+  }
+
+  #failed(error: unknown): Promise<IteratorResult<T, undefined>> {
+    const isOwnEnd = this.#stopped || (hasCode(error, 'ERR_MILLRACE_CLOSED') && this.#closed)
+    this.#end()
+    return isOwnEnd ? Promise.resolve(done) : Promise.reject(error)
   }
 
   return(): Promise<IteratorResult<T, undefined>> {
@@ -113,14 +131,11 @@ class Steps<T> implements Iteration<T> {
   }
 }
 
-/** A signal of our own: an AbortController costs a microsecond, and its signal another at each wait. */
-class Stop {
-  aborted = false
-  reason: unknown
-  readonly #listeners = new Set<(this: unknown) => void>()
+/** Aborts as soon as the one that it follows does. */
+class Stop extends OwnSignal {
   #unfollow: (() => void) | undefined
 
-  /** Aborts as soon as that signal is, and with its reason. */
+  /** With the reason that one gives. */
   follow(signal: AbortSignal | undefined): void {
     if (signal === undefined) return
     const onAbort = () => {
@@ -136,19 +151,8 @@ class Stop {
     }
   }
 
-  addEventListener(_type: 'abort', listener: (this: unknown) => void): void {
-    this.#listeners.add(listener)
-  }
-
-  removeEventListener(_type: 'abort', listener: (this: unknown) => void): void {
-    this.#listeners.delete(listener)
-  }
-
-  abort(reason: unknown): void {
-    if (this.aborted) return
-    this.aborted = true
-    this.reason = reason
+  override abort(reason: unknown): void {
     this.#unfollow?.()
-    for (const listener of [...this.#listeners]) listener.call(this)
+    super.abort(reason)
   }
 }

@@ -3,6 +3,7 @@
 import { abortedError, invalidArgument } from '../errors.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
 import { native } from '../addon/native.js'
+import { OwnSignal } from './abort-signals.js'
 
 /** Options of every call that waits. */
 export interface WaitOptions {
@@ -48,10 +49,10 @@ export interface TuningOptions {
   readonly poll?: number | undefined
   /**
    * Milliseconds (fractions allowed) to spin without giving the event loop a turn, before polling. After the
-   * first microsecond the processor is offered to others between two looks. By default 0.02 as long as that pays,
-   * else (and with `poll: 0`) 0. A number that is given here is kept to at every wait: for a process that does
-   * nothing else. At most 60 000; after 20 the event loop has its turns between two looks, so that signals, time-outs
-   * and deaths are noticed in time.
+   * first microsecond the processor is offered to others between two looks. By default 0.02 as long as that pays, to
+   * this channel and to all of the thread together, else (and with `poll: 0`) 0. A number that is given here is kept
+   * to at every wait: for a process that does nothing else. At most 60 000; after 20 the event loop has its turns
+   * between two looks, so that signals, time-outs and deaths are noticed in time.
    */
   readonly spin?: number | undefined
 }
@@ -226,6 +227,7 @@ export function checkOptions<T extends object>(
 /** By what it can do: one of another realm, as in a vm context, is as good. */
 export function checkSignal(signal: unknown): AbortSignal | undefined {
   if (signal === undefined) return undefined
+  if (signal instanceof OwnSignal) return signal as unknown as AbortSignal
   if (isSignal(signal)) return signal
   throw invalidArgument(`signal must be an AbortSignal, not ${show(signal)}`)
 }

@@ -3,6 +3,7 @@
 
 import { native } from '../addon/native.js'
 import { newToken, onWakeOf } from '../addon/wake-ups.js'
+import { outsideOfAll } from './outside.js'
 import { startTimer, type Timer } from './time.js'
 
 /** Milliseconds between two ticks; who has slept through two of them looks. */
@@ -15,9 +16,6 @@ export interface Sleeper {
 }
 
 const sleepers = new Set<Sleeper>()
-/** Whoever happens to wait first must not have its AsyncLocalStorage kept by the timer of all. */
-const { AsyncResource } = process.getBuiltinModule('node:async_hooks')
-const outside = new AsyncResource('MILLRACE')
 let tick = 0
 let timer: Timer | undefined
 /** How long to wait before a doorbell is made anew again. */
@@ -27,10 +25,12 @@ let mending = false
 // Whoever rings a doorbell that has lost its name makes its owner look at everything.
 onWakeOf(newToken(), mendDoorbells)
 
+const startTick = (callback: () => void): Timer => startTimer(tickMs, callback)
+
 export function watchSleep(sleeper: Sleeper): void {
   sleeper.sleptAt = tick
   sleepers.add(sleeper)
-  timer ??= outside.runInAsyncScope(startTimer, undefined, tickMs, onTick)
+  timer ??= outsideOfAll(startTick, onTick)
 }
 
 export function endSleep(sleeper: Sleeper): void {
@@ -42,7 +42,7 @@ function onTick(): void {
     timer = undefined
     return
   }
-  timer = startTimer(tickMs, onTick)
+  timer = startTick(onTick)
   if (++tick % 2 === 0) mendDoorbells()
   // Over the set itself, because a copy at each tick is garbage that an idle process would have to collect.
   // Who falls asleep again meanwhile is met once more, and has slept through no tick then.
@@ -57,8 +57,11 @@ function onTick(): void {
 function mendDoorbells(): void {
   if (mending || native.mendBells()) return
   mending = true
-  outside.runInAsyncScope(startTimer, undefined, mendMs, () => {
-    mending = false
-    mendDoorbells()
-  })
+  outsideOfAll(
+    (mend) => startTimer(mendMs, mend),
+    () => {
+      mending = false
+      mendDoorbells()
+    },
+  )
 }

@@ -61,6 +61,9 @@ export function stopTurn(handle: Handle): void {
   system.clearTurn(handle)
 }
 
+/** Calls back when this thread has run all that can run now, before the event loop goes on. */
+export const afterAllElse = tickOfNode()
+
 function arm(timer: Timer, milliseconds: number): void {
   if (milliseconds === Infinity) return
   const isLong = milliseconds > longestMs
@@ -75,14 +78,26 @@ function arm(timer: Timer, milliseconds: number): void {
   )
 }
 
+/** Functions of Node show their text. What stands in their place is bound, or has a clock of its own. */
+function isItself(given: object, name: string): boolean {
+  const text = Function.prototype.toString.call(given)
+  return !('clock' in given) && text.startsWith(`function ${name}`)
+}
+
+function tickOfNode(): (callback: () => void) => void {
+  const { nextTick } = process as { readonly nextTick: (callback: () => void) => void }
+  if (isItself(nextTick, 'nextTick')) return nextTick
+  return (callback) => {
+    void Promise.resolve().then(callback) // soon enough, if not after all else
+  }
+}
+
 /** Nothing if somebody has put others in their place already. */
 function timersOfNode(): System | undefined {
   const { setTimeout, clearTimeout, setImmediate, clearImmediate } =
     process.getBuiltinModule('node:timers')
-  // Functions of Node show their text. What stands in their place is bound, or has a clock of its own.
-  const isReal = (timer: object): boolean =>
-    !('clock' in timer) && Function.prototype.toString.call(timer).startsWith('function set')
-  if (runsOnNode && !(isReal(setTimeout) && isReal(setImmediate))) return undefined
+  const isReal = isItself(setTimeout, 'setTimeout') && isItself(setImmediate, 'setImmediate')
+  if (runsOnNode && !isReal) return undefined
   return {
     setTimer(milliseconds, callback, alive) {
       const timer = setTimeout(callback, milliseconds)

@@ -2,9 +2,9 @@
 // park. Nothing blocks, and a wake-up that is late or doubled only leads to one more look. While parked
 // nothing runs but a look every two seconds: no wake-up gets lost, unless a peer that lies takes it away.
 //
-//   idle ──wait()──► spinning ► polling ──budget spent──► parked
-//     ▲                 │          │                        │ wake-up (doorbell, death, slow timer)
-//     └──all served─────┴──────────┴────────────────────────┘──► serves, then polling again
+//   idle ──wait()──► spinning ► polling ──budget spent──► parking ──► parked
+//     ▲                 │          │                         │          │ wake-up (doorbell, death, slow timer)
+//     └──all served─────┴──────────┴─────────────────────────┴──────────┘──► serves, then polling again
 //
 // Spinning comes before a wait becomes one: what arrives within it costs no promise that is pending, no
 // waiter and no system call.
@@ -14,41 +14,17 @@ import { forgetWake, newToken, onWakeOf } from '../addon/wake-ups.js'
 import { hold, letGo } from '../addon/keep-alive.js'
 import { native } from '../addon/native.js'
 import type { NativeWaiter } from '../addon/waiter.js'
-import { forgetAbort, whenAborted } from './abort-signals.js'
 import { AdaptiveBackoff } from './adaptive-backoff.js'
-import { LinkedList, Member } from './linked-list.js'
+import { LinkedList } from './linked-list.js'
+import { Looker } from './looker.js'
 import { checkSignal, duration, sharesProcessor, type Tuning, type WaitOptions } from './options.js'
 import { atTurn, fairly, turnIsDue } from './fairness.js'
+import { parkSoon } from './parking.js'
+import { lookNextTurn, pollers, stopLooking } from './polling.js'
 import { endSleep, watchSleep, type Sleeper } from './safety-look.js'
-import { now, startTimer, startTurn, stopTimer, stopTurn, type Timer } from './time.js'
-
-/**
- * Tries to finish a wait: the result, `undefined` to go on waiting, or `null` to end it with `undefined`; throwing
- * ends it, too. `thorough` looks also ask how the peer is doing, which costs a system call.
- */
-export type Attempt<T> = (thorough: boolean) => Exclude<T, undefined> | null | undefined
-
-/** What makes the error of a wait that was too long; `timeout` is in milliseconds. It says who did not do what was waited for. */
-export type TooLate = (timeout: number) => Error
-
-class Waiter extends Member<Waiter> {
-  readonly attempt: Attempt<unknown>
-  readonly resolve: (value: unknown) => void
-  readonly reject: (error: unknown) => void
-  /** Of its time and its signal. */
-  stop: (() => void) | undefined
-
-  constructor(
-    attempt: Attempt<unknown>,
-    resolve: (value: unknown) => void,
-    reject: (error: unknown) => void,
-  ) {
-    super()
-    this.attempt = attempt
-    this.resolve = resolve
-    this.reject = reject
-  }
-}
+import { maySpin, spinLost, spinPaid } from './spin-allowance.js'
+import { now, startTimer, stopTimer, type Timer } from './time.js'
+import { Waiter, type Attempt, type TooLate } from './waiter.js'
 
 /** How often to look where nobody would wake us. */
 const blindLookMs = 1
@@ -62,12 +38,18 @@ const sliceMs = 20
 const mostBurstsPerMs = 10_000
 /** Memory that was found whole is taken to be so for as long. */
 const wholeMs = 1
+/**
+ * So many who poll share a turn of the event loop, which costs each of them next to nothing: what remains is the look. So many
+ * of those cost what parking and being woken does, at either side; then it is parked.
+ */
+const company = 16
+const mostLooksInCompany = 32
 /** Attempts, about a microsecond of them, before a spin first gives way to other threads; then between two times. */
 const firstBurst = sharesProcessor ? 32 : 64
 const laterBursts = sharesProcessor ? 4 : 16
 
 /** The waits of one side of a channel. Those for messages or room are served in order. */
-export class WaitQueue implements Sleeper {
+export class WaitQueue extends Looker implements Sleeper {
   readonly #native: NativeWaiter
   /** Makes the peer's death wake us; false if only looking from time to time will tell. */
   readonly #watch: () => boolean
@@ -87,13 +69,14 @@ export class WaitQueue implements Sleeper {
   /** Are there waits that later calls must not overtake? A field, because every call asks; only written here. */
   occupied = false
 
-  #state: 'idle' | 'polling' | 'parked' = 'idle'
+  #state: 'idle' | 'polling' | 'parking' | 'parked' = 'idle'
   #refed = true
   #held = false
+  /** 0 until the first look. */
   #pollUntil = 0
+  #looksInCompany = 0
   /** When whoever polls asks how the peer is doing. */
   #thoroughAt = 0
-  #turn: unknown
   #slowTimer: Timer | undefined
   #attempting = false
   /** Set when an attempt made this side close. */
@@ -108,6 +91,7 @@ export class WaitQueue implements Sleeper {
     leave: (reason: MillraceError) => void,
     tuning: Tuning,
   ) {
+    super()
     this.#native = waiter
     this.#watch = watch
     this.#leave = leave
@@ -149,7 +133,7 @@ export class WaitQueue implements Sleeper {
     const timeout = duration(options, 'timeout', Infinity)
     const signal = checkSignal(options.signal)
     if (signal?.aborted) return Promise.reject(abortedError(signal))
-    const end = timeout === Infinity ? Infinity : now() + timeout
+    const until = timeout === Infinity ? Infinity : now() + timeout
     if (inTurn && spins && this.#isEmpty() && this.#spinMs > 0) {
       const found = this.#spin(attempt, Math.min(this.#spinMs, timeout))
       if (found !== undefined) return fairly(found ?? (undefined as T))
@@ -157,34 +141,10 @@ export class WaitQueue implements Sleeper {
       if (signal?.aborted) return Promise.reject(abortedError(signal))
     }
     return new Promise<T>((resolve, reject) => {
-      let timer: Timer | undefined
-      const giveUp = (error: () => Error) => {
-        if (!this.#remove(waiter)) return
-        try {
-          givenUp?.()
-          reject(error())
-        } catch (found) {
-          reject(found) // giving up showed that the memory is corrupt, which tells more
-        }
-        this.lookAgain() // it may have stood in the way of others
-      }
-      const onAbort = () => {
-        giveUp(() => abortedError(signal!))
-      }
-      const waiter = new Waiter(attempt, resolve as (value: unknown) => void, reject)
-      if (end !== Infinity || signal !== undefined) {
-        waiter.stop = () => {
-          stopTimer(timer)
-          if (signal !== undefined) forgetAbort(signal, onAbort)
-        }
-      }
-      if (end !== Infinity) {
-        // Whether the loop stays alive is for #holdLoop to say.
-        timer = startTimer(Math.max(end - now(), 0), () => {
-          giveUp(() => late(timeout))
-        })
-      }
-      if (signal !== undefined) whenAborted(signal, onAbort)
+      const end = resolve as (value: unknown) => void
+      const waiter = new Waiter(this, attempt, end, reject, givenUp)
+      if (until !== Infinity) waiter.endAt(until, late, timeout)
+      if (signal !== undefined) waiter.endWith(signal)
       ;(inTurn ? this.#line : this.#aside).add(waiter)
       this.occupied ||= inTurn
       this.#holdLoop()
@@ -227,7 +187,7 @@ export class WaitQueue implements Sleeper {
       }
       for (const list of [this.#line, this.#aside]) {
         for (let waiter = list.first; waiter !== undefined; waiter = list.first) {
-          this.#remove(waiter)
+          this.remove(waiter)
           waiter.reject(error)
         }
       }
@@ -244,68 +204,80 @@ export class WaitQueue implements Sleeper {
     this.#refed = false
     this.#letGoLoop()
     if (this.#state === 'polling') {
-      this.#stopTurn()
+      stopLooking(this)
       this.#park()
     }
   }
 
   /** Attempts again and again for a few microseconds, if that lately paid. */
   #spin<T>(attempt: Attempt<T>, milliseconds: number): ReturnType<Attempt<T>> {
-    if (this.#spinning?.try() === false) return undefined
-    let until = 0
+    const adaptive = this.#spinning
+    // In company others may have what we wait for.
+    const mayNot =
+      adaptive !== undefined && (pollers() >= company || !(adaptive.try() && maySpin()))
+    if (mayNot) return undefined
+    let began = 0
     let burst = firstBurst
+    let time = 0
     for (let bursts = milliseconds * mostBurstsPerMs + 1; bursts > 0; bursts--) {
       for (let i = 0; i < burst; i++) {
         const found = attempt(false)
         if (found === undefined) continue
-        this.#spinning?.paid()
+        if (adaptive !== undefined) {
+          adaptive.paid()
+          spinPaid(time - began)
+        }
         return found
       }
       burst = laterBursts
-      const time = now()
-      if (until === 0) until = time + milliseconds
-      else if (time >= until) break
+      time = now()
+      if (began === 0) began = time
+      else if (time - began >= milliseconds) break
       // Whoever else could run may be the one we wait for.
       native.yieldProcessor()
     }
-    this.#spinning?.lost()
+    if (adaptive !== undefined) {
+      adaptive.lost()
+      spinLost(time, time - began)
+    }
     return undefined
   }
 
   #begin(): void {
     // A loop that nothing else keeps turning would sleep between two looks, and no peer would wake it.
-    if (this.#pollMs > 0 && this.#refed && this.#polling?.try() !== false) {
+    if (
+      this.#pollMs > 0 &&
+      this.#refed &&
+      (pollers() >= company || this.#polling?.try() !== false)
+    ) {
       this.#state = 'polling'
-      const time = now()
-      this.#pollUntil = time + this.#pollMs
-      this.#thoroughAt = time + sliceMs
-      this.#lookNextTurn()
+      this.#pollUntil = 0
+      this.#looksInCompany = mostLooksInCompany
+      lookNextTurn(this)
     } else {
-      this.#park()
+      this.#parkSoon()
     }
   }
 
-  #lookNextTurn(): void {
-    this.#turn = startTurn(this.#look)
-  }
-
-  readonly #look = (): void => {
-    this.#turn = undefined
-    if (this.#serve(false)) {
-      this.#polling?.paid()
-      this.#pollUntil = now() + this.#pollMs
-    }
+  /** @internal */
+  look(time: number, others: number): void {
+    const served = this.#serve(false)
+    if (served) this.#polling?.paid()
     if (this.#isEmpty()) {
       this.#settle()
       return
     }
-    const time = now()
-    if (time < this.#pollUntil) {
+    // Until the first look others had their turn, not we.
+    if (this.#pollUntil === 0) this.#thoroughAt = time + sliceMs
+    if (served || this.#pollUntil === 0) this.#pollUntil = time + this.#pollMs
+    if (served) this.#looksInCompany = mostLooksInCompany
+    if (time < this.#pollUntil || (others >= company && --this.#looksInCompany > 0)) {
       if (time >= this.#thoroughAt) this.#lookThoroughly(time)
-      else this.#lookNextTurn()
+      else lookNextTurn(this)
     } else {
       this.#polling?.lost()
-      this.#park()
+      if (this.#line.length > 0) this.#foundWholeAt = time // an attempt has just looked into it
+      this.#parkSoon()
     }
   }
 
@@ -315,7 +287,35 @@ export class WaitQueue implements Sleeper {
     if (this.damage() !== undefined) return
     this.#serve(true)
     if (this.#isEmpty()) this.#settle()
-    else this.#lookNextTurn()
+    else lookNextTurn(this)
+  }
+
+  /** Together with others that are about to sleep, where that is possible. */
+  #parkSoon(): void {
+    if (this.#native.announce === undefined) {
+      this.#park()
+      return
+    }
+    this.#state = 'parking'
+    parkSoon(this)
+  }
+
+  /** @internal */
+  announce(): void {
+    this.#state = 'parked'
+    if (this.damage() !== undefined) return
+    onWakeOf(this.#token, this.#wake)
+    this.#native.announce!()
+  }
+
+  /** @internal */
+  lookAnnounced(): void {
+    this.#lookOnceMore(this.#native.heard!(), false)
+  }
+
+  /** @internal */
+  parkAlone(): void {
+    this.#park()
   }
 
   /** `carefully`: asks how the peer is doing, even where that should be known. */
@@ -323,7 +323,11 @@ export class WaitQueue implements Sleeper {
     this.#state = 'parked'
     if (this.damage() !== undefined) return
     onWakeOf(this.#token, this.#wake)
-    const parked = this.#native.park()
+    this.#lookOnceMore(this.#native.park(), carefully)
+  }
+
+  /** `parked`: what `NativeWaiter.park` said. */
+  #lookOnceMore(parked: unknown, carefully: boolean): void {
     if (parked === true && !carefully && this.#aside.length === 0) {
       this.#serve(false)
       if (this.#isEmpty()) this.#settle()
@@ -415,13 +419,13 @@ export class WaitQueue implements Sleeper {
     try {
       result = this.#attempt(waiter, thorough)
     } catch (error) {
-      this.#remove(waiter)
+      this.remove(waiter)
       settle(waiter.reject, error)
       if (this.#evictedBy !== undefined) this.#evictRest(error as Error)
       return true
     }
     if (result === undefined) return false
-    this.#remove(waiter)
+    this.remove(waiter)
     settle(waiter.resolve, result ?? undefined)
     return true
   }
@@ -444,10 +448,10 @@ export class WaitQueue implements Sleeper {
     return this.#line.length + this.#aside.length === 0
   }
 
-  /** False if it does not wait any more. */
-  #remove(waiter: Waiter): boolean {
+  /** @internal False if it does not wait any more. */
+  remove(waiter: Waiter): boolean {
     if (waiter.list?.remove(waiter) !== true) return false
-    waiter.stop?.()
+    waiter.stop()
     this.occupied = this.#line.length > 0
     return true
   }
@@ -461,13 +465,8 @@ export class WaitQueue implements Sleeper {
     }
     this.#state = 'idle'
     this.#endTimers()
-    this.#stopTurn()
+    stopLooking(this)
     this.#letGoLoop()
-  }
-
-  #stopTurn(): void {
-    if (this.#turn !== undefined) stopTurn(this.#turn)
-    this.#turn = undefined
   }
 
   #holdLoop(): void {
@@ -485,11 +484,6 @@ export class WaitQueue implements Sleeper {
 
 /** Ends a wait: now, or after the turn that the event loop is due. */
 function settle(end: (value: unknown) => void, value: unknown): void {
-  if (!turnIsDue()) {
-    end(value)
-    return
-  }
-  atTurn(() => {
-    end(value)
-  })
+  if (turnIsDue()) atTurn(end, value)
+  else end(value)
 }

@@ -11,7 +11,7 @@ import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { PeerHandle } from '../base/peer-handle.js'
 import type { AnyValueSchema } from '../base/value-schema.js'
-import type { Attempt } from '../base/wait-queue.js'
+import type { Attempt } from '../base/waiter.js'
 import { CellValue } from './cell-value.js'
 
 /**

@@ -44,7 +44,7 @@ import type { Bytes } from '../base/view-constructor.js'
 import { fairly } from '../base/fairness.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { PeerHandle } from '../base/peer-handle.js'
-import type { Attempt } from '../base/wait-queue.js'
+import type { Attempt } from '../base/waiter.js'
 import { checkPlace, nameOf, openAt, type Place } from '../place/place.js'
 
 /**

@@ -11,7 +11,7 @@ import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
-import type { Attempt } from '../base/wait-queue.js'
+import type { Attempt } from '../base/waiter.js'
 import { popCopy, targetTooSmall } from './copying.js'
 import { checkDrain, refusePromise } from './drain-callback.js'
 import { HeldMessages, type HeldMessage } from './held-message.js'
@@ -365,7 +365,8 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
    * nothing that was not handed out. Errors as `pop`.
    */
   messages(options?: IterationOptions): Iteration<Value> {
-    return iterate({ take: (wait) => this.pop(wait), handle: this }, options)
+    const takeNow = () => (this.waits.occupied ? undefined : this.tryPop())
+    return iterate({ take: (wait) => this.pop(wait), takeNow, handle: this }, options)
   }
 
   /** As `messages()`: `for await (const message of consumer)`. */

@@ -26,7 +26,7 @@ import {
   type Wait,
   type WaitOptions,
 } from '../base/options.js'
-import type { Attempt } from '../base/wait-queue.js'
+import type { Attempt } from '../base/waiter.js'
 import { closedError, corruptError, MillraceError, timeoutError } from '../errors.js'
 import { countOf, inWords } from './others.js'
 import { Party } from './party.js'

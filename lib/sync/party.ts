@@ -14,7 +14,7 @@ import {
   accessNames,
   tuningNames,
 } from '../base/options.js'
-import type { Attempt, TooLate } from '../base/wait-queue.js'
+import type { Attempt, TooLate } from '../base/waiter.js'
 import { checkPlace } from '../place/place.js'
 
 /** Options of opening a primitive that many share. */

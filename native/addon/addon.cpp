@@ -109,6 +109,11 @@ napi_value yield_processor(napi_env /*env*/, napi_callback_info /*info*/) {
   return nullptr;
 }
 
+// sleeperFence() -> false if the system refuses it. See Sleeper::announce_on_bell().
+napi_value sleeper_fence_(napi_env env, napi_callback_info /*info*/) {
+  return to_js(env, os::heavy_fence());
+}
+
 void run_on_own_thread(void (*job)()) {
   pthread_t thread{};
   const auto start = [](void* given) -> void* {
@@ -197,6 +202,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   set_plain("yieldProcessor", yield_processor);
   set_plain("now", now);
   set_plain("lightFence", light_fence);
+  set_plain("sleeperFence", sleeper_fence_);
   exports.Set("pageBytes", Napi::Number::New(env, static_cast<double>(os::page_size())));
   exports.Set("sharesProcessor", Napi::Boolean::New(env, os::has_one_processor()));
   exports.Set("maxPermits", Napi::Number::New(env, os::kSemaphoreMax));

@@ -75,13 +75,25 @@ class QueueObject : public WaitingObject<Object, Side> {
   void wake() {
     if (this->core() != nullptr) this->core()->side().wake_peer();
   }
-  // park() -> true if nobody need look at the peer: it was there a moment ago, and both its leaving and its death would
-  // wake us. It wakes us from now on; the caller looks once more, then sleeps or calls unpark()
+  // park() -> what heard() says. The peer wakes us from now on; the caller looks once more, then sleeps or calls unpark()
   std::optional<bool> park() {
     const auto address = this->wake_address();
     if (!address) return std::nullopt;
+    this->core()->side().sleeper().park_on_bell(*address);
+    return heard();
+  }
+  // announce(): as park(), but the peer need not see it before sleeperFence() has been called. After that comes heard()
+  void announce() {
+    if (const auto address = this->wake_address()) {
+      this->core()->side().sleeper().announce_on_bell(*address);
+    }
+  }
+  // heard() -> true if nobody need look at the peer: it was there a moment ago, and both its leaving and its death would
+  // wake us. A look at its state like any other (S3): before the fence it might miss a peer that leaves, and that did not
+  // see us parked
+  std::optional<bool> heard() {
+    if (this->core() == nullptr) return std::nullopt;
     auto& side = this->core()->side();
-    side.sleeper().park_on_bell(*address);
     const bool heard =
         side.peer_attached() && this->environment().watches(this->token_, side.peer_doorbell());
     return heard ? std::optional(true) : std::nullopt;
@@ -98,6 +110,8 @@ class QueueObject : public WaitingObject<Object, Side> {
     methods.push_back(Base::template method<&Object::cursor>("cursor"));
     methods.push_back(Base::template method<&Object::wake>("wake"));
     methods.push_back(Base::template method<&Object::still>("still"));
+    methods.push_back(Base::template method<&Object::announce>("announce"));
+    methods.push_back(Base::template method<&Object::heard>("heard"));
   }
   void detach_buffers() {
     Base::detach_buffers();

@@ -8,6 +8,9 @@
 // Either (W3) sees (S1), or (S3) sees (W1): with two full fences by the usual store-buffering argument;
 // with the asymmetric pair because the heavy fence puts a full barrier at some point of the waker's
 // instruction stream: before (W3), which then sees (S1), or after (W1), which (S3) then sees.
+//
+// Who goes to sleep on many lines at once does (S1) for all of them, one heavy fence, and then (S3) for all of them. For
+// each line the three steps come in the same order, and nothing in the argument asks that a fence serve one line only.
 #pragma once
 
 #include <atomic>
@@ -53,6 +56,12 @@ class Sleeper {
 
   // (S1) and (S2). The caller does (S3), and calls unpark() if it need not sleep after all.
   void park_on_bell(const WakeAddress& address) noexcept {
+    announce_on_bell(address);
+    sleeper_fence(line_->needs_full_fence, waited_);
+  }
+  // (S1) alone. The caller does (S2) by os::heavy_fence(), for many at once, and where that is refused by park_on_bell()
+  // for each, which asks the wakers for full fences.
+  void announce_on_bell(const WakeAddress& address) noexcept {
     line_->doorbell.store(address.doorbell, std::memory_order_relaxed);
     line_->token.store(address.token, std::memory_order_relaxed);
     MILLRACE_CRASH_POINT("waiting.park.addressed");
@@ -60,7 +69,6 @@ class Sleeper {
     line_->parked.store(static_cast<std::uint32_t>(layout::Parked::doorbell),
                         std::memory_order_release);
     MILLRACE_CRASH_POINT("waiting.park.bell");
-    sleeper_fence(line_->needs_full_fence, waited_);
   }
   void park_on_futex() noexcept {
     line_->parked.store(static_cast<std::uint32_t>(layout::Parked::futex),

@@ -20,6 +20,7 @@ export async function lead(parameters: Parameters, { pid }: ChildProcess): Promi
   await Promise.all(queues.map((queue) => queue.waitForPeer()))
   const content = new Content(parameters)
   const message = payload(bytes)
+  content.over(message)
   const isDrained = (queue: QueueProducer) => queue.freeBytes === queue.capacity
   // All rings together hold many blocks: each block is waited for, or filling them would be measured.
   const spinning = (from: number, to: number) => {
@@ -68,6 +69,7 @@ function takeSpinning(queues: readonly QueueConsumer[], parameters: Parameters):
   const { bytes } = parameters
   const content = new Content(parameters)
   const target = payload(bytes)
+  content.over(target)
   for (let i = 0; ; i++) {
     const queue = queues[i % queues.length]!
     let length: number

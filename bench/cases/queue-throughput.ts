@@ -23,7 +23,7 @@ export async function lead(parameters: Parameters, { pid }: ChildProcess): Promi
   if (wait === 'event-loop') send = waiting(producer, content, parameters)
   else if (batch === 1) send = singles(producer, content, parameters)
   else if (packed) send = packs(producer, content, parameters)
-  else send = batches(producer, content, parameters)
+  else send = batches(producer, parameters)
   const measured = await stream(parameters, pid!, send, () => {
     while (producer.freeBytes < producer.capacity);
   })
@@ -34,6 +34,7 @@ export async function lead(parameters: Parameters, { pid }: ChildProcess): Promi
 
 function singles(producer: QueueProducer, content: Content, { bytes }: Parameters): Send {
   const message = payload(bytes)
+  content.over(message)
   return (from, to) => {
     for (let i = from; i < to; i++) {
       content.write(message, i)
@@ -42,12 +43,13 @@ function singles(producer: QueueProducer, content: Content, { bytes }: Parameter
   }
 }
 
-function batches(producer: QueueProducer, content: Content, parameters: Parameters): Send {
+function batches(producer: QueueProducer, parameters: Parameters): Send {
   const { bytes, batch = 1 } = parameters
   const messages = Array.from({ length: batch }, () => payload(bytes))
+  const contents = messages.map((message) => new Content(parameters).over(message))
   return (from, to) => {
     for (let i = from; i < to; i += batch) {
-      for (let j = 0; j < batch; j++) content.write(messages[j]!, i + j)
+      for (let j = 0; j < batch; j++) contents[j]!.write(messages[j]!, i + j)
       let rest = messages
       for (;;) {
         const sent = producer.tryPushBatch(rest)
@@ -61,6 +63,7 @@ function batches(producer: QueueProducer, content: Content, parameters: Paramete
 function packs(producer: QueueProducer, content: Content, parameters: Parameters): Send {
   const { bytes, batch = 1 } = parameters
   const messages = payload(bytes * batch)
+  content.over(messages)
   return (from, to) => {
     for (let i = from; i < to; i += batch) {
       for (let j = 0; j < batch; j++) content.write(messages, i + j, j * bytes)
@@ -95,6 +98,7 @@ export async function follow(parameters: Parameters): Promise<void> {
 /** Each is copied into a Buffer of ours. */
 function takeSingly(consumer: QueueConsumer, content: Content, { bytes }: Parameters): void {
   const target = payload(bytes)
+  content.over(target)
   for (let i = 0; ; i++) {
     let length: number
     while ((length = consumer.tryPopInto(target)) < 0) leaveAlone(consumer.capacity)
@@ -117,6 +121,7 @@ function takeBuffers(consumer: QueueConsumer, content: Content, { bytes }: Param
 function takePacked(consumer: QueueConsumer, content: Content, parameters: Parameters): void {
   const { bytes, batch = 1 } = parameters
   const target = payload(bytes * batch)
+  content.over(target)
   const lengths = new Uint32Array(batch)
   for (let i = 0; ;) {
     const count = consumer.tryPopPacked(target, lengths)
@@ -133,6 +138,7 @@ function takePacked(consumer: QueueConsumer, content: Content, parameters: Param
 function takeInPlace(consumer: QueueConsumer, content: Content, { bytes }: Parameters): void {
   const state = { sequence: 0, ended: false }
   const read = (ring: Buffer, offset: number, length: number) => {
+    if (state.sequence === 0) content.over(ring)
     if (length === bytes) content.read(ring, state.sequence++, offset, length)
     else state.ended = true
   }

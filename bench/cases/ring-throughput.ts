@@ -20,6 +20,7 @@ export async function send(task: RingTask): Promise<Measured> {
   const { there } = rings(task)
   const content = new Content(task.parameters)
   const { bytes, words } = ringMessage(task.parameters)
+  content.over(bytes)
   const measured = await stream(
     task.parameters,
     task.follower,
@@ -42,6 +43,7 @@ export function take(task: RingTask): void {
   const { there } = rings(task)
   const content = new Content(task.parameters)
   const { bytes, words } = ringMessage(task.parameters)
+  content.over(bytes)
   for (let i = 0; ; i++) {
     while (!there.tryPop(words)) leaveAlone(capacityOf(task.parameters))
     if (words[0] === -1) return

@@ -66,7 +66,15 @@ export type {
 } from './addon/upkeep.js'
 export { sweep, type SweepOptions } from './upkeep/sweep.js'
 
-/** The clock of frame timestamps: nanoseconds of CLOCK_MONOTONIC, the same in every process. */
+/**
+ * The clock of `timestamp`s: nanoseconds of CLOCK_MONOTONIC, the same in every process. A number holds each of them only as
+ * long as the machine runs for less than 104 days; what passed between two times is one:
+ *
+ * @example
+ * ```ts
+ * const ageMs = Number(monotonicNow() - frame.timestamp) / 1e6
+ * ```
+ */
 export function monotonicNow(): bigint {
   return native.monotonicNs()
 }

@@ -10,6 +10,7 @@ import { gunzipSync } from 'node:zlib'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import { FrameReader, FrameWriter, list, sweep } from 'millrace'
+import { Counter } from 'millrace/sync'
 
 import { compileCxx, runProgram, tool } from '../support/cxx.js'
 import { ownDirectory } from '../support/directory.js'
@@ -145,6 +146,20 @@ function isAlive(pid: number): boolean {
     return false
   }
 }
+
+test.serial('a rate limit: all processes together take what the bucket gives', async (t) => {
+  const name = uniqueName(t)
+  const program = programOf(t, 'recipes.md', 'limited.ts', { limit: name })
+  using _full = Counter.open(name) // or the last to end would take it along
+  const begun = performance.now()
+  const runs = await Promise.all([0, 1, 2].map(() => startNode(t, program)))
+  for (const run of runs)
+    t.deepEqual(await run.ended(patience), { code: 0, signal: null }, run.stderr)
+  const seconds = (performance.now() - begun) / 1000
+  const served = runs.flatMap(({ lines }) => lines).length
+  t.true(served >= 10, `${served}`)
+  t.true(served <= 10 + 50 * seconds, `${served} in ${seconds} s`)
+})
 
 test.serial('streams: a file, through a queue and gzip', async (t) => {
   const name = uniqueName(t)

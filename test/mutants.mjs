@@ -223,6 +223,19 @@ const ring = [
     test: leavings('who leaves while it is looked for has not died'),
   },
   {
+    name: 'look-into-a-ring-without-a-size',
+    file: 'native/include/millrace/queue.hpp',
+    text: `    if (ring_.capacity() == 0 && is_open()) [[unlikely]]
+      return {};
+    return ring_.peek();`,
+    instead: `    if (ring_.capacity() == 0) [[unlikely]]
+      (void)is_open();
+    return ring_.peek();`,
+    breaks: 'the first message, sent in the instant of that look, is taken for nonsense',
+    test: { native: 'crash/queue_meetings' },
+    short: true,
+  },
+  {
     name: 'published-before-written',
     file: 'native/include/millrace/spsc_ring.hpp',
     text: `    put_header(record, length);

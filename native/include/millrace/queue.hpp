@@ -134,20 +134,20 @@ class QueueConsumer {
 
   // The oldest message, in place until release().
   [[nodiscard]] Message peek() {
-    if (ring_.capacity() == 0) [[unlikely]]
-      (void)became_settled();
+    if (ring_.capacity() == 0 && is_open()) [[unlikely]]
+      return {};
     return ring_.peek();
   }
   // Bytes of whole records that are there. Asks the producer.
   [[nodiscard]] std::uint64_t available() {
-    if (side_.capacity() == 0 && !became_settled()) return 0;
+    if (ring_.capacity() == 0 && is_open()) return 0;
     return ring_.available();
   }
   // See RingConsumer::pop_packed.
   [[nodiscard]] RingConsumer::Packed try_pop_packed(std::span<std::byte> target,
                                                     std::span<std::uint32_t> lengths) {
-    if (ring_.capacity() == 0) [[unlikely]]
-      (void)became_settled();
+    if (ring_.capacity() == 0 && is_open()) [[unlikely]]
+      return {};
     const RingConsumer::Packed popped = ring_.pop_packed(target, lengths);
     if (popped.messages > 0) side_.wake_peer();
     return popped;
@@ -199,10 +199,12 @@ class QueueConsumer {
 
  private:
   QueueConsumer() = default;
-  // Apart, so that the calls of every message stay short.
-  [[gnu::cold, gnu::noinline]] bool became_settled() {
+  // Is it still open how large the ring is? Then nothing was sent a moment ago, and what is sent
+  // now would be nonsense to a ring without a size. Apart, so that the calls of every message stay
+  // short.
+  [[gnu::cold, gnu::noinline]] bool is_open() {
     const auto settled = settle(false);
-    return settled.ok() && settled.value();
+    return settled.ok() && !settled.value();
   }
   void take_ring() noexcept {
     const auto& data = side_.data();

@@ -174,7 +174,10 @@ class QueueSide {
       (void)open_capacity_.decide(open_capacity_.stated());
     }
     const std::uint64_t decided = open_capacity_.decided();
-    if (decided == 0) return false;
+    if (decided == 0) {
+      MILLRACE_CRASH_POINT("queue.capacity.open");
+      return false;
+    }
     auto mapped = open_capacity_.ring(decided, spare_);
     if (!mapped.ok()) return mapped.error();
     data_ = mapped.take();

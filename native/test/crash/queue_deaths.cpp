@@ -252,11 +252,15 @@ struct ConsumerDies : Scene {
   std::unique_ptr<QueueProducer> producer;
   std::uint64_t sent = 0;
 
+  [[nodiscard]] virtual std::uint64_t victims_capacity() const { return 4096; }
   void begin() override { n->base.store(1); }
   void act() override {
-    auto opened = QueueConsumer::open(spec_of(*this, own_bell()), soon());
+    QueueSpec wanted = spec_of(*this, own_bell());
+    wanted.capacity = victims_capacity();
+    auto opened = QueueConsumer::open(wanted, soon());
     CHILD_EXPECT(opened.ok());
     auto consumer = opened.take();
+    (void)consumer->peek();  // to the first who comes nothing is there
     n->bell_in.store(1);
     tell(1);
     const std::uint64_t first = n->base.load();
@@ -322,6 +326,13 @@ struct ConsumerDies : Scene {
     if (trying == 0) n->base.store(1);
   }
   void end() override { producer->close(true); }
+};
+
+// The victim leaves open how large the ring is to be, and looks into it before the survivor has said that.
+struct EarlyConsumerDies : ConsumerDies {
+  [[nodiscard]] std::uint64_t victims_capacity() const override {
+    return os::kObjectsCanGrow ? 0 : ConsumerDies::victims_capacity();
+  }
 };
 
 // Both sides die with three messages unread. Who acts is whoever comes then, and may die as well.
@@ -450,6 +461,7 @@ EVERY_DEATH(DeciderOfMoreDies,
             "who decides for a larger ring dies anywhere: it is decided, or open")
 EVERY_DEATH(DeciderByDefaultDies, "who decides by sending dies anywhere: it is decided, or open")
 EVERY_DEATH(ConsumerDies, "a consumer dies anywhere: nothing is lost, nothing comes twice")
+EVERY_DEATH(EarlyConsumerDies, "a consumer dies anywhere that was there before the ring had a size")
 EVERY_DEATH(BothDied, "both sides of a queue died: the next start works, and may die, too")
 EVERY_DEATH(BothDiedKept, "both sides of a kept queue died: what was published is there")
 EVERY_DEATH(FreshProducerComes,

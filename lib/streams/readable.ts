@@ -6,6 +6,7 @@
 //                  └──the producer has closed──► push(null)
 
 import type { Readable } from 'node:stream'
+import { hasCode } from '../errors.js'
 import type { QueueConsumer } from '../queue/consumer.js'
 import { checkSide, readOptions, type GivenOptions, type StreamOptions } from './options.js'
 
@@ -111,16 +112,24 @@ class QueueReadable extends stream.Readable {
   /** A long message, or all short ones that are there; `undefined` if there are only empty ones. */
   #takeBytes(): Buffer | undefined {
     const next = this.#consumer.nextLength
-    if (next > this.#gathered / 2) {
-      const chunk = Buffer.allocUnsafe(next)
-      return this.#consumer.tryPopInto(chunk) === next ? chunk : undefined
-    }
+    if (next > this.#gathered / 2) return this.#takeOne(next)
     const scratch = (this.#scratch ??= Buffer.allocUnsafeSlow(this.#gathered))
     const lengths = (this.#lengths ??= new Uint32Array(mostMessages))
-    const count = this.#consumer.tryPopPacked(scratch, lengths)
+    let count: number
+    try {
+      count = this.#consumer.tryPopPacked(scratch, lengths)
+    } catch (error) {
+      if (!hasCode(error, 'ERR_MILLRACE_BUSY')) throw error
+      return this.#takeOne(next) // behind a message that somebody holds
+    }
     let bytes = 0
     for (let i = 0; i < count; i++) bytes += lengths[i]!
     return bytes > 0 ? Buffer.from(scratch.subarray(0, bytes)) : undefined
+  }
+
+  #takeOne(length: number): Buffer | undefined {
+    const chunk = Buffer.allocUnsafe(Math.max(length, 0))
+    return this.#consumer.tryPopInto(chunk) > 0 ? chunk : undefined
   }
 }
 

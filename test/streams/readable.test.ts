@@ -128,6 +128,21 @@ test('a highWaterMark of 0 receives what is asked for', async (t) => {
   t.is((await buffer(toReadable(consumer, { highWaterMark: 0 }))).toString(), 'onetwo')
 })
 
+test('what lies behind a message that is held is received, each for itself', async (t) => {
+  const { producer, consumer } = openPair(t)
+  for (const message of ['head', 'one', '', 'two']) producer.tryPush(message)
+  const head = consumer.tryTake()!
+  const stream = toReadable(consumer)
+  const chunks: string[] = []
+  stream.on('data', (chunk) => chunks.push(String(chunk)))
+  await until(() => chunks.length === 2)
+  head.release()
+  producer.tryPush('three')
+  producer.close()
+  await within(patience, once(stream, 'end'))
+  t.deepEqual(chunks, ['one', 'two', 'three'])
+})
+
 test('timers have their turns while messages never end', async (t) => {
   const { producer, consumer } = openPair(t)
   const stream = toReadable(consumer, { objectMode: true })

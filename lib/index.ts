@@ -37,6 +37,14 @@ export type { MemoryOptions, NumaOptions } from './addon/memory-options.js'
 export { QueueConsumer } from './queue/consumer.js'
 export { HeldMessage } from './queue/held-message.js'
 export { QueueProducer, type MessageSource } from './queue/producer.js'
+export { RecordConsumer } from './queue/record-consumer.js'
+export { RecordProducer, type RecordsInput } from './queue/record-producer.js'
+export {
+  RecordQueue,
+  type RecordProducerOptions,
+  type RecordQueueOptions,
+  type RecordType,
+} from './queue/record-queue.js'
 export type { Reservation } from './queue/reservation.js'
 export {
   SharedMemory,

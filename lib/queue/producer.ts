@@ -58,7 +58,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
       if (this.tryPush(message)) return fairly(undefined)
       const bytes = this.toBytes(message)
       return this.waits
-        .wait(this.#full, (thorough) => this.#attempt(bytes, thorough), wait)
+        .wait(this.full, (thorough) => this.#attempt(bytes, thorough), wait)
         .then(discardResult)
     } catch (error) {
       return Promise.reject(error)
@@ -78,7 +78,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     const needed = recordBytes(bytes.byteLength)
     block(
       this.waits,
-      this.#full,
+      this.full,
       given,
       (thorough) => this.#attempt(bytes, thorough),
       (spin, timeout) => this.native.wait(needed, spin, timeout),
@@ -136,12 +136,12 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     const rest = all.slice(sent) // the list is its owner's again
     sent = 0
     await this.waits.wait(
-      this.#full,
+      this.full,
       (thorough) => {
         if (this.holder !== undefined) return undefined
         sent += this.#pushSome(rest, sent)
         if (sent === rest.length) return true
-        if (thorough) this.#checkConsumer()
+        if (thorough) this.checkConsumer()
         return undefined
       },
       wait,
@@ -194,11 +194,11 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     const now = this.reserve(length)
     if (now !== undefined) return await fairly(now)
     return await this.waits.wait(
-      this.#full,
+      this.full,
       (thorough) => {
         if (this.holder !== undefined) return undefined
         const later = this.#reserveNow(length)
-        if (later === undefined && thorough) this.#checkConsumer()
+        if (later === undefined && thorough) this.checkConsumer()
         return later
       },
       wait,
@@ -220,7 +220,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
         if (!thorough || this.peer === 'attached') return undefined
         // It may have read the last message between our look and its leaving.
         if (this.#isDrained()) return true
-        this.#checkConsumer()
+        this.checkConsumer()
         return undefined
       },
       wait,
@@ -255,12 +255,12 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
   #attempt(bytes: Uint8Array, thorough: boolean): true | undefined {
     if (this.holder !== undefined) return undefined
     if (this.#pushNow(bytes)) return true
-    if (thorough) this.#checkConsumer()
+    if (thorough) this.checkConsumer()
     return undefined
   }
 
-  /** The error of a wait for room that was too long. */
-  readonly #full = (timeout: number): MillraceError =>
+  /** @internal The error of a wait for room that was too long. */
+  protected readonly full = (timeout: number): MillraceError =>
     timeoutError(
       `room in queue '${this.name}'`,
       timeout,
@@ -276,8 +276,8 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
       this.whyLate('consumer', 'has read too little'),
     )
 
-  /** There is no room: is there somebody who will make some? */
-  #checkConsumer(): void {
+  /** @internal There is no room: is there somebody who will make some? */
+  protected checkConsumer(): void {
     const { peer } = this
     if (peer === 'closed') throw this.leftError()
     if (peer === 'gone') throw this.goneError()

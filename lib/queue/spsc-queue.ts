@@ -13,13 +13,20 @@ import {
   type AccessOptions,
   type Schema,
   type SchemaOptions,
+  type Tuning,
   type TuningOptions,
   accessNames,
   schemaNames,
   tuningNames,
 } from '../base/options.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
-import { valuesOf, type OpaqueSchema, type ValueSchema } from '../base/value-schema.js'
+import type { NativeQueueOptions } from '../addon/queue.js'
+import {
+  valuesOf,
+  type AnyValueSchema,
+  type OpaqueSchema,
+  type ValueSchema,
+} from '../base/value-schema.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 import { QueueConsumer } from './consumer.js'
 import { QueueProducer } from './producer.js'
@@ -55,15 +62,16 @@ export interface QueueOptions<S extends Schema = OpaqueSchema>
   readonly memory?: MemoryOptions | undefined
 }
 
-const queueNames = [
+/** @internal Those that say nothing of what messages are. */
+export const ringNames = [
   ...accessNames,
-  ...schemaNames,
   ...tuningNames,
   'capacity',
   'keep',
   'fresh',
   'memory',
 ] as const
+const queueNames = [...ringNames, ...schemaNames] as const
 const largestCapacity = 2 ** 30
 
 /**
@@ -127,7 +135,7 @@ function openProducer<Input>(
 ): QueueProducer<Input>
 function openProducer(place: Place, options?: QueueOptions): QueueProducer
 function openProducer(place: Place, options?: QueueOptions<Schema>): QueueProducer<unknown> {
-  const { tuning, side, values } = read(place, options)
+  const { tuning, side, values } = readQueue(place, options)
   const name = nameOf(place)
   const handle = new native.QueueProducer(side)
   return values === undefined
@@ -144,7 +152,7 @@ function openConsumer(
   place: Place,
   options?: QueueOptions<Schema>,
 ): QueueConsumer<unknown, unknown> {
-  const { tuning, side, values } = read(place, options)
+  const { tuning, side, values } = readQueue(place, options)
   const name = nameOf(place)
   const handle = new native.QueueConsumer(side)
   return values === undefined
@@ -152,7 +160,14 @@ function openConsumer(
     : new ValueConsumer(name, handle, tuning, values)
 }
 
-function read(place: Place, given: QueueOptions<Schema> | undefined) {
+interface ReadQueue {
+  readonly tuning: Tuning
+  readonly values: AnyValueSchema | undefined
+  readonly side: NativeQueueOptions
+}
+
+/** @internal What a queue is opened by, each part checked. */
+export function readQueue(place: Place, given: QueueOptions<Schema> | undefined): ReadQueue {
   const options = checkOptions(given, queueNames)
   return {
     tuning: readTuning(options),

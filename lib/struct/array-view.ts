@@ -1,8 +1,9 @@
 // Elements at equal distances in memory: the array of a field, structures one after another, or one field
 // of each of them. As with views, each kind of element has code of its own (see accessor.ts).
 
-import { invalidArgument } from '../errors.js'
+import { invalidArgument, MillraceError } from '../errors.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { put, type MovableRecords } from '../base/record-schema.js'
 import { compile, judgement, memory, nothing, start } from './accessor.js'
 import {
   checkLength,
@@ -24,7 +25,7 @@ const current = Symbol('current')
 
 /** @internal */
 export class Elements implements ArrayView<unknown, unknown, unknown, unknown>, MovablePart {
-  readonly length: number;
+  length: number;
   [memory]: DataView;
   [start]: number
   readonly [stride]: number
@@ -40,7 +41,7 @@ export class Elements implements ArrayView<unknown, unknown, unknown, unknown>, 
     this[memory] = over
     this[start] = at
     this[stride] = distance
-    this[part] = length > 0 ? codec.part?.(over, at) : undefined
+    this[part] = codec.part?.(over, at)
     this.#codec = codec
   }
 
@@ -140,6 +141,12 @@ class Walk implements Iterator<unknown> {
 }
 
 function outside(array: Elements, index: unknown): Error {
+  if (array[memory] === nothing) {
+    return new MillraceError(
+      'ERR_MILLRACE_RELEASED',
+      `there is no element ${String(index)}: what this array shows is not there yet, or was released`,
+    )
+  }
   return invalidArgument(
     `there is no element ${String(index)} in an array of ${String(array.length)}`,
   )
@@ -170,7 +177,7 @@ function writeAll(
 }
 
 /** Elements that are structures. */
-class Structures extends Elements {
+class Structures extends Elements implements MovableRecords {
   readonly #fields: NonNullable<Codec['fields']>
 
   constructor(codec: Codec, length: number, distance: number, over: DataView, at: number) {
@@ -187,6 +194,13 @@ class Structures extends Elements {
     if (field === undefined) throw invalidArgument(`there is no field '${name}'`)
     const { codec, offset } = field
     return elements(codec, this.length, this[stride], this[memory], this[start] + offset)
+  }
+
+  /** The cursor goes along, so that one that was kept shows nothing either when the array lies over nothing. */
+  [put](over = nothing, at: number, length: number): void {
+    this.length = length
+    this[current] = 0
+    this[move](over, at)
   }
 }
 

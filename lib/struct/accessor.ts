@@ -57,13 +57,14 @@ export interface ViewClass {
 }
 
 /**
- * What generated code does about a value: `judge[+(is it wrong?)](value, …)`. An ordinary branch would do, but V8 boxes
+ * What is done about a value: `judge[+(is it wrong?)](value, …)`, in generated code `(is it wrong? refuse : pass)(value, …)`,
+ * of which V8 leaves nothing where it knows that the value is right. An ordinary branch would do, but V8 boxes
  * the floating-point numbers of the loop around an inlined branch that can throw (since 12.4, in code entered by on-stack
  * replacement): 16 bytes a round. So does `instanceof`. A call that always went to one function has no branch; another target leaves the optimised code.
  */
 export function judgement<Given extends readonly unknown[]>(
   refuse: (...given: Given) => never,
-): readonly [(...given: Given) => void, (...given: Given) => never] {
+): readonly [pass: (...given: Given) => void, refuse: (...given: Given) => never] {
   return [() => undefined, refuse]
 }
 
@@ -85,6 +86,9 @@ export function compile(body: string, known: Readonly<Record<string, unknown>>):
 
 export function makeViewClass(fields: readonly Field[]): ViewClass {
   const partFields = fields.filter(({ codec }) => codec.part !== undefined)
+  const [pass, refuse] = judgement((value: unknown, index: number) => {
+    throw fields[index]!.codec.text!.refusal(fields[index]!.name, value)
+  })
   const made =
     (compile(viewClassText(fields, partFields), {
       StructView,
@@ -93,9 +97,8 @@ export function makeViewClass(fields: readonly Field[]): ViewClass {
       parts,
       move,
       codecs: fields.map(({ codec }) => codec),
-      judge: judgement((value: unknown, index: number) => {
-        throw fields[index]!.codec.text!.refusal(fields[index]!.name, value)
-      }),
+      pass,
+      refuse,
     }) as ViewClass | undefined) ?? shareAccessors(fields, partFields)
   return Object.defineProperty(made, 'partFields', { value: partFields })
 }
@@ -110,7 +113,7 @@ function viewClassText(fields: readonly Field[], partFields: readonly Field[]): 
       return `
   get ${name}() { return ${text.get('this[memory]', at)} }
   set ${name}(value) {
-    judge[+(${text.refuses('value')})](value, ${String(index)})
+    ;(${text.refuses('value')} ? refuse : pass)(value, ${String(index)})
     ${text.set('this[memory]', at, 'value')}
   }`
     }

@@ -236,7 +236,7 @@ function ownCode(codec: Codec, base: ElementsClass): ElementsClass | undefined {
   }
   set(index, value) {
     ${check}
-    judge[+(${text.refuses('value')})](value, index)
+    ;(${text.refuses('value')} ? refuse : pass)(value, index)
     ${text.set('this[memory]', at, 'value')}
   }`
   const insides =
@@ -252,11 +252,13 @@ function ownCode(codec: Codec, base: ElementsClass): ElementsClass | undefined {
   }`
   const members = numbers || insides
   if (members === false) return undefined
+  const [pass, refuse] = judgement((value: unknown, index: number) => {
+    throw text!.refusal(index, value)
+  })
   return compile(`'use strict'\nreturn class extends base {${members}\n}`, {
     base,
-    judge: judgement((value: unknown, index: number) => {
-      throw text!.refusal(index, value)
-    }),
+    pass,
+    refuse,
     memory,
     start,
     stride,

@@ -15,16 +15,18 @@ export function wholeCode(
   padding: readonly number[],
   owner: unknown,
 ): WholeCode {
+  // It gets the object and not the number, which V8 would have to put into the heap for a call.
+  const [pass, refuse] = judgement((value: Readonly<Record<string, unknown>>, index: number) => {
+    const { name, codec } = fields[index]!
+    throw codec.text!.refusal(name, value[name])
+  })
   const made = compile(wholeText(fields, padding), {
     codecs: fields.map(({ codec }) => codec),
     names: fields.map(({ name }) => name),
     definition,
     owner,
-    // It gets the object and not the number, which V8 would have to put into the heap for a call.
-    judge: judgement((value: Readonly<Record<string, unknown>>, index: number) => {
-      const { name, codec } = fields[index]!
-      throw codec.text!.refusal(name, value[name])
-    }),
+    pass,
+    refuse,
   }) as WholeCode | undefined
   return made ?? { read: (over, at) => readEach(fields, over, at), write: () => false }
 }
@@ -46,7 +48,7 @@ function wholeText(fields: readonly Field[], padding: readonly number[]): string
     if (text === undefined) return `codecs[${own}].write(over, ${at}, value.${name}, '${name}')`
     const field = `field${own}`
     return `const ${field} = value.${name}
-    judge[+(${text.refuses(field)})](value, ${own})
+    ;(${text.refuses(field)} ? refuse : pass)(value, ${own})
     ${text.set('over', at, field)}`
   })
   const zeroes = padding.map((byte) => `over.setUint8(at + ${String(byte)}, 0)`)

@@ -2,6 +2,7 @@
 // popped are plain objects.
 
 import type { NativeQueueConsumer } from '../addon/queue.js'
+import { callApart, nothing } from '../base/apart.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import type { Tuning } from '../base/options.js'
 import { notRecords, put, type MovableRecords, type RecordSchema } from '../base/record-schema.js'
@@ -56,11 +57,12 @@ export class RecordConsumer<S extends FieldType> extends QueueConsumer<
     const records = this.#records
     const shown = records as unknown as ArrayViewOf<S>
     const size = this.#size
+    callApart(nothing, shown)
     try {
       return this.walk((at, length) => {
         if (length % size !== 0) throw this.#notRecords(length)
         records[put](over, at, (length / size) | 0)
-        return callback(shown)
+        return callApart(callback, shown)
       }, max)
     } finally {
       records[put](undefined, 0, 0)

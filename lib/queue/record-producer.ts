@@ -3,6 +3,7 @@
 
 import type { NativeQueueProducer } from '../addon/queue.js'
 import { Outcome } from '../addon/outcome.js'
+import { doApart } from '../base/apart.js'
 import { bytesOf } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
@@ -19,6 +20,10 @@ import type { RingWriter } from './ring-writer.js'
 
 /** The records of one message, each an object with all fields. */
 export type RecordsInput<S extends FieldType> = readonly Of<S, 'input'>[]
+
+type Step<Result> = (producer: RecordProducer<FieldType>, count: number | undefined) => Result
+/** What claims and what commits: in an array, so that neither becomes part of the loop that writes records (apart.ts). */
+let steps: readonly [claim: Step<number>, commit: Step<void>]
 
 /**
  * The sending side of a queue of records, from `RecordQueue.producer`. Each message is one record or many. They are
@@ -74,18 +79,8 @@ export class RecordProducer<S extends FieldType> extends QueueProducer<RecordsIn
    * @throws MillraceError `BUSY` (a claim or a reservation is open), `TOO_LARGE` (no record fits into this queue), `CLOSED`,
    *   `CORRUPT`, `INVALID_ARGUMENT`, `UNSUPPORTED_RUNTIME`
    */
-  claim(count: number = this.batch): number {
-    checkCount(count)
-    this.assertFree()
-    this.assertOpen()
-    if (this.waits.occupied || count === 0) return 0
-    const ring = this.ring ?? this.ringForSure()
-    const wanted = Math.min(count, this.#fitting())
-    if (this.#claimNow(ring, wanted)) return wanted
-    const room = ring.room()
-    if (room < 0) throw this.fail(room)
-    const fitting = Math.min(wanted, Math.floor((room - recordHeaderBytes) / this.#size))
-    return fitting > 0 && this.#claimNow(ring, fitting) ? fitting : 0
+  claim(count?: number): number {
+    return doApart(steps[0], this as RecordProducer<FieldType>, count)
   }
 
   /**
@@ -123,20 +118,7 @@ export class RecordProducer<S extends FieldType> extends QueueProducer<RecordsIn
    *   `CLOSED`
    */
   commit(count?: number): void {
-    const claimed = this.#claimed
-    if (claimed === 0) {
-      this.#refuseCommit(count)
-      return
-    }
-    const used = count ?? claimed
-    if (!(Number.isInteger(used) && used >= 0 && used <= claimed)) {
-      throw invalidArgument(
-        `count must be a whole number up to the ${String(claimed)} records claimed, not ${show(used)}`,
-      )
-    }
-    this.#giveBack()
-    if (used > 0) this.#publish(this.ringForSure(), this.#at, used)
-    if (this.waits.occupied) this.waits.lookAgain() // others may have come while it was open
+    doApart(steps[1], this as RecordProducer<FieldType>, count)
   }
 
   /** As for every queue. Records that are not looked at before there is room for all of them. */
@@ -222,6 +204,42 @@ export class RecordProducer<S extends FieldType> extends QueueProducer<RecordsIn
     this.#giveBack()
     this.#over = undefined
     super.closeNative()
+  }
+
+  static #claimIn(this: void, producer: RecordProducer<FieldType>, given?: number): number {
+    const count = given ?? producer.batch
+    checkCount(count)
+    producer.assertFree()
+    producer.assertOpen()
+    if (producer.waits.occupied || count === 0) return 0
+    const ring = producer.ring ?? producer.ringForSure()
+    const wanted = Math.min(count, producer.#fitting())
+    if (producer.#claimNow(ring, wanted)) return wanted
+    const room = ring.room()
+    if (room < 0) throw producer.fail(room)
+    const fitting = Math.min(wanted, Math.floor((room - recordHeaderBytes) / producer.#size))
+    return fitting > 0 && producer.#claimNow(ring, fitting) ? fitting : 0
+  }
+
+  static #commitIn(this: void, producer: RecordProducer<FieldType>, count?: number): void {
+    const claimed = producer.#claimed
+    if (claimed === 0) {
+      producer.#refuseCommit(count)
+      return
+    }
+    const used = count ?? claimed
+    if (!(Number.isInteger(used) && used >= 0 && used <= claimed)) {
+      throw invalidArgument(
+        `count must be a whole number up to the ${String(claimed)} records claimed, not ${show(used)}`,
+      )
+    }
+    producer.#giveBack()
+    if (used > 0) producer.#publish(producer.ringForSure(), producer.#at, used)
+    if (producer.waits.occupied) producer.waits.lookAgain() // others may have come while it was open
+  }
+
+  static {
+    steps = [RecordProducer.#claimIn, RecordProducer.#commitIn]
   }
 
   #claimNow(ring: RingWriter, count: number): boolean {

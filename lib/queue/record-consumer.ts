@@ -73,8 +73,8 @@ export class RecordConsumer<S extends FieldType> extends QueueConsumer<
     const length = this.nextLength
     if (length < 0) return undefined
     if (length % this.#size !== 0) throw this.#notRecords(length)
-    const bytes = super.tryPop() as Uint8Array | undefined
-    return bytes && (this.#schema.array(bytes).toArray() as Of<S, 'plain'>[])
+    const bytes = super.tryPop() as unknown as Uint8Array | undefined
+    return bytes && this.#schema.array(bytes).toArray()
   }
 
   /** @internal */

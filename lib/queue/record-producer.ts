@@ -206,40 +206,40 @@ export class RecordProducer<S extends FieldType> extends QueueProducer<RecordsIn
     super.closeNative()
   }
 
-  static #claimIn(this: void, producer: RecordProducer<FieldType>, given?: number): number {
-    const count = given ?? producer.batch
-    checkCount(count)
-    producer.assertFree()
-    producer.assertOpen()
-    if (producer.waits.occupied || count === 0) return 0
-    const ring = producer.ring ?? producer.ringForSure()
-    const wanted = Math.min(count, producer.#fitting())
-    if (producer.#claimNow(ring, wanted)) return wanted
-    const room = ring.room()
-    if (room < 0) throw producer.fail(room)
-    const fitting = Math.min(wanted, Math.floor((room - recordHeaderBytes) / producer.#size))
-    return fitting > 0 && producer.#claimNow(ring, fitting) ? fitting : 0
+  static {
+    steps = [
+      (producer, count) => producer.#claimUpTo(count),
+      (producer, count) => {
+        if (producer.#claimed === 0) producer.#refuseCommit(count)
+        else producer.#send(count)
+      },
+    ]
   }
 
-  static #commitIn(this: void, producer: RecordProducer<FieldType>, count?: number): void {
-    const claimed = producer.#claimed
-    if (claimed === 0) {
-      producer.#refuseCommit(count)
-      return
-    }
-    const used = count ?? claimed
-    if (!(Number.isInteger(used) && used >= 0 && used <= claimed)) {
+  #claimUpTo(count = this.batch): number {
+    checkCount(count)
+    this.assertFree()
+    this.assertOpen()
+    if (this.waits.occupied || count === 0) return 0
+    const ring = this.ring ?? this.ringForSure()
+    const wanted = Math.min(count, this.#fitting())
+    if (this.#claimNow(ring, wanted)) return wanted
+    const room = ring.room()
+    if (room < 0) throw this.fail(room)
+    const fitting = Math.min(wanted, Math.floor((room - recordHeaderBytes) / this.#size))
+    return fitting > 0 && this.#claimNow(ring, fitting) ? fitting : 0
+  }
+
+  #send(count = this.#claimed): void {
+    if (!(Number.isInteger(count) && count >= 0 && count <= this.#claimed)) {
+      const most = String(this.#claimed)
       throw invalidArgument(
-        `count must be a whole number up to the ${String(claimed)} records claimed, not ${show(used)}`,
+        `count must be a whole number up to the ${most} records claimed, not ${show(count)}`,
       )
     }
-    producer.#giveBack()
-    if (used > 0) producer.#publish(producer.ringForSure(), producer.#at, used)
-    if (producer.waits.occupied) producer.waits.lookAgain() // others may have come while it was open
-  }
-
-  static {
-    steps = [RecordProducer.#claimIn, RecordProducer.#commitIn]
+    this.#giveBack()
+    if (count > 0) this.#publish(this.ringForSure(), this.#at, count)
+    if (this.waits.occupied) this.waits.lookAgain() // others may have come while it was open
   }
 
   #claimNow(ring: RingWriter, count: number): boolean {

@@ -9,6 +9,7 @@ import {
   FrameWriter,
   NamelessSegment,
   offerSegments,
+  RecordQueue,
   SharedMemory,
   SpscQueue,
 } from 'millrace'
@@ -27,12 +28,15 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
   const cellReader = await Cell.reader(name)
   cellWriter.write('text')
   const segment = NamelessSegment.create()
+  const record = struct({ a: f64 }, { name: 'Point' })
   const mutex = Mutex.open(name)
   const semaphore = Semaphore.create(name, 2)
   t.teardown(() => semaphore.unlink())
   const handles = {
     QueueProducer: producer,
     QueueConsumer: consumer,
+    RecordProducer: RecordQueue.producer(`${name}.records`, { record }),
+    RecordConsumer: RecordQueue.consumer(`${name}.records`, { record }),
     FrameWriter: writer,
     FrameReader: reader,
     CellWriter: cellWriter,
@@ -61,7 +65,7 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
     Reservation: producer.reserve(8)!,
     Iteration: consumer.messages(),
     FieldType: f64,
-    Struct: struct({ a: f64 }, { name: 'Point' }),
+    Struct: record,
   }
   return { handles, others }
 }

@@ -1,11 +1,12 @@
 // Where an actor plays: the program of the forked process. See actor.ts.
 
 import * as millrace from 'millrace'
+import * as structs from 'millrace/struct'
 import * as sync from 'millrace/sync'
 import type { Answer, Failure } from './actor.js'
 
 /** What a scene finds when it is run: the library, and a place to keep things between scenes. */
-export type Stage = typeof millrace & typeof sync & { readonly own: Own }
+export type Stage = typeof millrace & typeof structs & typeof sync & { readonly own: Own }
 
 /** Named as the scenes need them; a scene knows what the one before it put there. */
 export interface Own {
@@ -30,7 +31,7 @@ interface Order {
   readonly leave?: boolean
 }
 
-const stage = { ...millrace, ...sync, own: {} as Own } as Stage
+const stage = { ...millrace, ...structs, ...sync, own: {} as Own } as Stage
 
 if (process.send !== undefined) process.on('message', (order: Order) => void perform(order))
 

@@ -8,11 +8,16 @@ import {
   type CellWriter,
   type CellWriterOptions,
   FrameWriter,
+  RecordQueue,
   SharedMemory,
   SpscQueue,
   type QueueConsumer,
   type QueueOptions,
   type QueueProducer,
+  type RecordConsumer,
+  type RecordProducer,
+  type RecordProducerOptions,
+  type RecordQueueOptions,
   type Schema,
   type ValueSchema,
 } from 'millrace'
@@ -228,3 +233,41 @@ expectNotAssignable<CellWriterOptions>({ maxBytes: 8, schema: Point })
 expectAssignable<CellWriterOptions<typeof Point>>({ maxBytes: 8, schema: Point })
 expectNotAssignable<CellReaderOptions>({ schema: Point })
 expectAssignable<CellReaderOptions<typeof Point>>({ schema: Point })
+
+// Queues of records
+const recordOut = RecordQueue.producer('name', { record: Trade, batch: 64, capacity: 4096 })
+const recordIn = RecordQueue.consumer('name', { record: Trade, keep: true })
+expectType<RecordProducer<typeof Trade>>(recordOut)
+expectType<RecordConsumer<typeof Trade>>(recordIn)
+expectAssignable<ArrayView<ViewOf<typeof Trade>, never, ValueOf<typeof Trade>, undefined>>(
+  recordOut.records,
+)
+expectType<ViewOf<typeof Trade>>(recordOut.records.at(0))
+expectType<number>(recordOut.records.at(0).price)
+expectError((recordOut.records.at(0).price = 'text'))
+expectError((recordOut.records = recordOut.records))
+expectType<number>(recordOut.claim())
+expectType<number>(recordOut.claim(7))
+expectType<Promise<number>>(recordOut.claimWhenFree(7, { timeout: 1 }))
+expectType<void>(recordOut.commit())
+expectError(recordOut.commit('7'))
+expectType<number>(recordIn.drain((records) => records.at(0).live, 7))
+recordIn.drain((records) => {
+  expectType<typeof recordOut.records>(records)
+  for (const record of records) expectType<ViewOf<typeof Trade>>(record)
+})
+expectType<ValueOf<typeof Trade>[] | undefined>(recordIn.tryPop())
+expectType<Promise<ValueOf<typeof Trade>[] | undefined>>(recordIn.pop())
+declare const tradeValue: ValueOf<typeof Trade>
+expectType<boolean>(recordOut.tryPush([tradeValue]))
+expectType<boolean>(recordOut.tryPush(new Uint8Array(8)))
+expectError(recordOut.tryPush([{ price: 1 }]))
+expectError(recordOut.tryPush(tradeValue))
+expectError(RecordQueue.producer('name'))
+expectError(RecordQueue.producer('name', {}))
+expectError(RecordQueue.producer('name', { record: f64 }))
+expectError(RecordQueue.producer('name', { record: Trade, schema: Trade }))
+expectError(RecordQueue.consumer('name', { record: Trade, batch: 64 }))
+expectAssignable<RecordQueueOptions<typeof Trade>>({ record: Trade })
+expectAssignable<RecordProducerOptions<typeof Trade>>({ record: Trade, batch: undefined })
+expectAssignable<QueueProducer<readonly ValueOf<typeof Trade>[]>>(recordOut)

@@ -22,7 +22,7 @@ const navigation = {
     'errors',
     'faq',
   ],
-  Channels: ['queue', 'frames', 'cell', 'shared-memory', 'after-a-restart'],
+  Channels: ['queue', 'records', 'frames', 'cell', 'shared-memory', 'after-a-restart'],
   Primitives: ['counter', 'mutex', 'rw-lock', 'semaphore', 'event', 'barrier', 'struct'],
   Memory: ['nameless-segments', 'mapped-files', 'memory-options', 'interoperation'],
   Running: ['overload', 'performance', 'operations', 'list-and-sweep', 'crash-safety', 'security'],

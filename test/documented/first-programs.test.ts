@@ -37,6 +37,13 @@ test.serial('queue.md', async (t) => {
   t.is(consumer.lines.at(-1), 'tick 5')
 })
 
+test.serial('records.md', async (t) => {
+  const ticks = uniqueName(t)
+  const strategy = await start(t, 'records.md', 'strategy.ts', { ticks })
+  await endsWell(t, await start(t, 'records.md', 'feed.ts', { ticks }), strategy)
+  t.deepEqual(strategy.lines, ['10000 ticks, turnover 1004950'])
+})
+
 test.serial('frames.md', async (t) => {
   const camera = uniqueName(t)
   const analyser = await start(t, 'frames.md', 'analyser.ts', { camera })

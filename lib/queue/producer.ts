@@ -266,7 +266,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
       timeout,
       this.holder === undefined
         ? this.whyLate('consumer', 'read too little of what is in it')
-        : 'a reservation of this producer is open: commit or abort it',
+        : 'a reservation or claim of this producer is open: commit it, or give its room back',
     )
   /** The error of an `end` that was too long. */
   readonly #unread = (timeout: number): MillraceError =>

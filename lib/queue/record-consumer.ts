@@ -3,7 +3,7 @@
 
 import type { NativeQueueConsumer } from '../addon/queue.js'
 import { callApart, nothing } from '../base/apart.js'
-import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import type { Tuning } from '../base/options.js'
 import { notRecords, put, type MovableRecords, type RecordSchema } from '../base/record-schema.js'
 import { titleOf } from '../base/value-schema.js'
@@ -97,7 +97,7 @@ export class RecordConsumer<S extends FieldType> extends QueueConsumer<
   /** @internal What `console.log` shows. */
   override [inspected](...how: Inspecting): string {
     return inspection('RecordConsumer', how, () => ({
-      ...factsOf(this, this.isOpenEnded() ? ['name'] : ['name', 'capacity'], ['peer', 'peerPid']),
+      ...this.facts(['peer', 'peerPid']),
       record: titleOf(this.#schema),
     }))
   }

@@ -6,7 +6,7 @@ import { Outcome } from '../addon/outcome.js'
 import { doApart } from '../base/apart.js'
 import { bytesOf } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
-import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
 import { notRecords, put, type MovableRecords, type RecordSchema } from '../base/record-schema.js'
 import { isBytes, titleOf } from '../base/value-schema.js'
@@ -99,7 +99,7 @@ export class RecordProducer<S extends FieldType> extends QueueProducer<RecordsIn
     if (wanted > most) throw this.fail(Outcome.tooLarge, wanted * this.#size)
     if (!this.waits.occupied && this.#claimNow(ring, wanted)) return await fairly(wanted)
     return await this.waits.wait(
-      `room in queue '${this.name}'`,
+      this.full,
       (thorough) => {
         if (this.holder !== undefined) return undefined
         if (this.#claimNow(ring, wanted)) return wanted
@@ -306,11 +306,7 @@ export class RecordProducer<S extends FieldType> extends QueueProducer<RecordsIn
   /** @internal What `console.log` shows. */
   override [inspected](...how: Inspecting): string {
     return inspection('RecordProducer', how, () => ({
-      ...factsOf(this, this.isOpenEnded() ? ['name'] : ['name', 'capacity'], [
-        'peer',
-        'peerPid',
-        'freeBytes',
-      ]),
+      ...this.facts(['peer', 'peerPid', 'freeBytes']),
       record: titleOf(this.#schema),
       batch: this.batch,
       claimed: this.#claimed,

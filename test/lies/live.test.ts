@@ -10,3 +10,30 @@ test('promise: lies – whatever is scribbled over segments in use, survivors go
   t.deepEqual(found, [])
   t.true((errors['ERR_MILLRACE_CORRUPT'] ?? 0) > 0, JSON.stringify(errors))
 })
+
+for (const [letter, attacked] of [
+  ['q', 'queue'],
+  ['f', 'frames'],
+  ['c', 'cell'],
+  ['x', 'mutex'],
+] as const) {
+  test.serial(
+    `promise: lies – a liar that insists, on ${attacked}, stops nothing and reaches no other channel`,
+    async (t) => {
+      t.timeout(90_000)
+      const name = uniqueName(t, { mayLeave: true })
+      const limits = { seconds: 2, seed: 7, silenceMs: 20_000, insistsOn: letter }
+      const { found, doneMeanwhile, errorsOf } = await live(name, limits)
+      t.deepEqual(found, [])
+      for (const [kind, codes] of Object.entries(errorsOf)) {
+        if (kind === attacked) t.true(Object.keys(codes).length > 0, 'no lie was noticed')
+        else t.is(codes['ERR_MILLRACE_CORRUPT'], undefined, kind)
+      }
+      const { [attacked]: _, ...others } = doneMeanwhile
+      t.true(
+        Object.values(others).every((count) => count > 10),
+        JSON.stringify(others),
+      )
+    },
+  )
+}

@@ -15,6 +15,8 @@ export interface LiveOptions {
   readonly seed: number
   /** No call and no turn of an event loop takes longer. The calls' own time-outs are 250 ms. */
   readonly silenceMs: number
+  /** Lies about objects with this letter only, each again and again; without it about all, once. */
+  readonly insistsOn?: string
 }
 
 /** Two programs start and use all their channels once. */
@@ -34,25 +36,33 @@ export interface LiveReport {
   /** What must not have happened, in words. */
   readonly found: readonly string[]
   readonly done: Readonly<Record<string, number>>
+  /** Of these, how many since there were lies. */
+  readonly doneMeanwhile: Readonly<Record<string, number>>
   readonly errors: Readonly<Record<string, number>>
+  /** The same by kind of channel. */
+  readonly errorsOf: Readonly<Record<string, Readonly<Record<string, number>>>>
 }
 
 const program = (name: string) => fileURLToPath(new URL(`./fixtures/${name}.js`, import.meta.url))
 
 export async function live(
   prefix: string,
-  { seconds, seed, silenceMs }: LiveOptions,
+  { seconds, seed, silenceMs, insistsOn }: LiveOptions,
 ): Promise<LiveReport> {
   const found: string[] = []
   const victims = ['a', 'b'].map((side) => start(prefix, side))
   let liar: ChildProcess | undefined
+  let before: Readonly<Record<string, number>> = {}
   try {
     const late = performance.now() + startMs
     while (!victims.every(isAtWork)) {
       if (performance.now() > late) throw new Error('the survivors do not get to work')
       await pause(20)
     }
-    liar = fork(program('liar'), [prefix, String(seed)], { stdio: ['ignore', 2, 2, 'ipc'] })
+    before = sums(victims).done
+    const which = insistsOn === undefined ? 'liar' : 'insistent'
+    const args = [prefix, String(seed), ...(insistsOn === undefined ? [] : [insistsOn])]
+    liar = fork(program(which), args, { stdio: ['ignore', 2, 2, 'ipc'] })
     const end = performance.now() + seconds * 1000
     while (performance.now() < end && found.length === 0) {
       await pause(100)
@@ -83,7 +93,11 @@ export async function live(
     else if (farewell.left.length > 0) found.push(`left open: ${farewell.left.join(', ')}`)
     else if (farewell.threads > 0) found.push(`${farewell.threads} threads left`)
   }
-  return { found, ...sums(victims) }
+  const all = sums(victims)
+  const doneMeanwhile = Object.fromEntries(
+    Object.entries(all.done).map(([kind, count]) => [kind, count - (before[kind] ?? 0)]),
+  )
+  return { found, ...all, doneMeanwhile }
 }
 
 function start(prefix: string, side: string): Victim {
@@ -131,13 +145,19 @@ function complaints({ ending, pulse, lastPulse }: Victim, silenceMs: number): st
 function sums(victims: readonly Victim[]) {
   const done: Record<string, number> = {}
   const errors: Record<string, number> = {}
+  const errorsOf: Record<string, Record<string, number>> = {}
   for (const { pulse } of victims) {
     for (const [kind, count] of Object.entries(pulse?.done ?? {}))
       done[kind] = (done[kind] ?? 0) + count
-    for (const codes of Object.values(pulse?.errors ?? {}))
-      for (const [code, count] of Object.entries(codes)) errors[code] = (errors[code] ?? 0) + count
+    for (const [kind, codes] of Object.entries(pulse?.errors ?? {})) {
+      const own = (errorsOf[kind] ??= {})
+      for (const [code, count] of Object.entries(codes)) {
+        errors[code] = (errors[code] ?? 0) + count
+        own[code] = (own[code] ?? 0) + count
+      }
+    }
   }
-  return { done, errors }
+  return { done, errors, errorsOf }
 }
 
 function pause(milliseconds: number): Promise<void> {

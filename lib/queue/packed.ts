@@ -21,6 +21,7 @@ export function readPacking(bytes: unknown, lengths: unknown, count: unknown): P
       `lengths must be the bytes of each message, a number or a Uint32Array, not ${show(lengths)}`,
     )
   }
+  checkView(lengths, 'lengths')
   const all = checkCount(count ?? lengths.length)
   if (all > lengths.length) {
     throw invalidArgument(
@@ -57,6 +58,7 @@ export function checkTargets(target: unknown, lengths: unknown): void {
       `lengths must be a Uint32Array that takes the bytes of each message, not ${show(lengths)}`,
     )
   }
+  checkView(lengths, 'lengths')
 }
 
 function checkCount(count: unknown): number {

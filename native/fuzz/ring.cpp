@@ -29,7 +29,7 @@ class Story {
     std::optional<Storm> storm;
     weather(storm, liar, input_);
     while (!input_.over()) {
-      switch (input_.below(14)) {
+      switch (input_.below(16)) {
         case 0:
         case 1:
         case 2:
@@ -62,9 +62,15 @@ class Story {
           if (input_.flag()) consumer_->close(input_.flag());
           open_consumer();
           break;
-        default:
+        case 13:
           if (input_.flag()) producer_->close(input_.flag());
           open_producer();
+          break;
+        case 14:
+          pack();
+          break;
+        default:
+          unpack();
       }
       if (!producer_ || !consumer_) return;  // who comes later was told that it is corrupt
     }
@@ -104,6 +110,33 @@ class Story {
     insist_within(producer_->side().data(), {ring.data() + ring.next_offset(), bytes});
     write_all({ring.data() + ring.next_offset(), bytes});
     producer_->publish(bytes, 1);
+  }
+  // Lengths that may change between two looks, as those in shared memory do, and that go beyond the bytes there are.
+  void pack() {
+    if (!producer_->side().open()) return;
+    const std::vector<std::byte> bytes(input_.below(6000), std::byte{0x5a});
+    const std::uint64_t count = input_.below(100);
+    std::uint64_t asked = 0;
+    const std::uint64_t sent = producer_->try_push_packed(bytes, count, [&](std::uint64_t i) {
+      insist(i == asked++ && i < count, "each length is asked for once");
+      const std::uint8_t kind = input_.byte();
+      if (kind < 16) return static_cast<std::uint32_t>(input_.word());
+      return kind < 128 ? std::uint32_t{64} : static_cast<std::uint32_t>(kind - 128);
+    });
+    insist(sent <= count, "no more is sent than was given");
+  }
+  void unpack() {
+    if (!consumer_->side().open()) return;
+    std::vector<std::byte> target(input_.below(6000));
+    std::vector<std::uint32_t> lengths(input_.below(100));
+    const auto popped = consumer_->try_pop_packed(target, lengths);
+    insist(popped.messages <= lengths.size(), "each message has a place for its length");
+    insist(popped.messages == 0 || popped.status == RingStatus::ok, "what was taken is told of");
+    std::uint64_t filled = 0;
+    for (std::uint64_t i = 0; i < popped.messages; ++i)
+      filled += lengths[i];
+    insist(filled <= target.size(), "what was taken is in the target");
+    read_all({target.data(), filled});
   }
   void peek() {
     if (!consumer_->side().open()) return;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -250,6 +251,62 @@ TEST_CASE_FIXTURE(Ring, "packed messages stop where the bytes end, or at what ne
   // What was never published is not walked into, whatever its header says.
   std::uint32_t lie = 4000;
   std::memcpy(data->data() + out.next_offset(), &lie, sizeof lie);
+  CHECK(out.pop_packed(target, found).status == RingStatus::corrupt);
+}
+
+TEST_CASE_FIXTURE(Ring, "a packed batch has what came since the last look") {
+  RingProducer in = producer();
+  RingConsumer out = consumer();
+  const std::vector<std::byte> bytes = pattern(64, 1);
+  const auto push = [&](std::uint64_t count) {
+    return in.push_packed(bytes, count, [](std::uint64_t) { return 8U; });
+  };
+  REQUIRE(push(2) == 2);
+  CHECK(out.has_data());
+  REQUIRE(push(3) == 3);
+  std::vector<std::byte> target(64);
+  std::vector<std::uint32_t> found(8, 77);
+  CHECK(out.pop_packed(target, {found.data(), 1}).messages == 1);
+  CHECK(out.pop_packed(target, found).messages == 4);
+  CHECK(found[3] == 8);
+  CHECK(found[4] == 77);
+}
+
+TEST_CASE_FIXTURE(Ring, "a packed batch ends before a length that cannot be, wherever it lies") {
+  const std::vector<std::byte> bytes = pattern(16, 1);
+  for (const std::uint64_t before : {0U, 8U, 16U, 24U, 32U}) {  // of the end of the ring
+    for (const std::uint32_t lie : {9U, 4000U, 0x7fffffffU, 0x80000000U, ~0U - 7U, ~0U}) {
+      CAPTURE(before);
+      CAPTURE(lie);
+      start_at(capacity - before);
+      RingProducer in = producer();
+      RingConsumer out = consumer();
+      REQUIRE(in.push_packed(bytes, 2, [](std::uint64_t) { return 8U; }) == 2);
+      std::memcpy(data->data() + ((capacity - before + 16) & (capacity - 1)), &lie, sizeof lie);
+      std::vector<std::byte> target(2 * capacity);
+      std::vector<std::uint32_t> found(8, 77);
+      const auto popped = out.pop_packed(target, found);
+      CHECK(popped.status == RingStatus::ok);
+      REQUIRE(popped.messages == 1);
+      CHECK(std::equal(target.begin(), target.begin() + 8, bytes.begin()));
+      CHECK(std::all_of(target.begin() + 8, target.end(),
+                        [](std::byte byte) { return byte == std::byte{}; }));
+      CHECK(found[1] == 77);
+      CHECK(out.pop_packed(target, found).status == RingStatus::corrupt);
+    }
+  }
+}
+
+TEST_CASE_FIXTURE(Ring, "a position that cannot be, met in the middle of a packed batch, ends it") {
+  RingProducer in = producer();
+  RingConsumer out = consumer();
+  const std::vector<std::byte> bytes = pattern(16, 1);
+  REQUIRE(in.push_packed(bytes, 2, [](std::uint64_t) { return 8U; }) == 2);
+  CHECK(out.has_data());
+  control->producer.write_position.store(capacity + 8);
+  std::vector<std::byte> target(2 * capacity);
+  std::vector<std::uint32_t> found(8);
+  CHECK(out.pop_packed(target, found).messages == 2);
   CHECK(out.pop_packed(target, found).status == RingStatus::corrupt);
 }
 

@@ -29,8 +29,11 @@ test('the places this file writes to are the ones the queue uses', (t) => {
 const readers: Record<string, (consumer: QueueConsumer) => unknown> = {
   tryPop: (consumer) => consumer.tryPop(),
   tryPopInto: (consumer) => consumer.tryPopInto(Buffer.alloc(8)),
+  'tryPopInto with room': (consumer) => consumer.tryPopInto(Buffer.alloc(2 * onePage)),
+  tryPopPacked: (consumer) => consumer.tryPopPacked(Buffer.alloc(2 * onePage), new Uint32Array(8)),
   nextLength: (consumer) => consumer.nextLength,
   drain: (consumer) => consumer.drain(() => undefined),
+  drainRaw: (consumer) => consumer.drainRaw(() => undefined),
   tryTake: (consumer) => consumer.tryTake(),
   takeSync: (consumer) => consumer.takeSync({ timeout: 1000 }),
   popSync: (consumer) => consumer.popSync({ timeout: 1000 }),
@@ -50,18 +53,21 @@ for (const [call, read] of Object.entries(readers)) {
     })
   }
 
-  test(`${call} refuses a message longer than what is there`, (t) => {
-    const { name, producer, consumer } = openPair(t, { capacity: onePage })
-    producer.tryPush('12345678')
-    overwrite(name, ring, 9n)
-    t.throws(() => read(consumer), corrupt)
-    t.true(consumer.closed)
-  })
+  for (const length of [9, onePage - 8, onePage, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 8, 2 ** 32 - 1]) {
+    test(`${call} refuses a message of ${length} bytes where 8 are there`, (t) => {
+      const { name, producer, consumer } = openPair(t, { capacity: onePage })
+      producer.tryPush('12345678')
+      overwrite(name, ring, BigInt(length))
+      t.throws(() => read(consumer), corrupt)
+      t.true(consumer.closed)
+    })
+  }
 }
 
 const writers: Record<string, (producer: QueueProducer) => unknown> = {
   tryPush: (producer) => producer.tryPush('x'),
   tryPushBatch: (producer) => producer.tryPushBatch(['x']),
+  tryPushPacked: (producer) => producer.tryPushPacked(Buffer.from('x'), 1),
   reserve: (producer) => producer.reserve(1),
   pushSync: (producer) => {
     producer.pushSync('x', { timeout: 1000 })
@@ -83,6 +89,21 @@ for (const [call, write] of Object.entries(writers)) {
     })
   }
 }
+
+test('of a packed batch, what comes before a wrong length is received, and then it is refused', (t) => {
+  for (const wrong of [9, onePage, 2 ** 31, 2 ** 32 - 1]) {
+    const { name, producer, consumer } = openPair(t, { capacity: onePage })
+    producer.tryPushPacked(Buffer.from('1234567812345678'), 8)
+    overwrite(name, ring + 16, BigInt(wrong))
+    const target = Buffer.alloc(2 * onePage, '.')
+    const lengths = new Uint32Array(8).fill(77)
+    t.is(consumer.tryPopPacked(target, lengths), 1)
+    t.deepEqual([...lengths.subarray(0, 2)], [8, 77])
+    t.is(target.toString('latin1', 0, 10), '12345678..')
+    t.throws(() => consumer.tryPopPacked(target, lengths), corrupt)
+    t.true(consumer.closed)
+  }
+})
 
 test('a wait ends when the peer turns out corrupt, and says so to all who wait', async (t) => {
   const { name, producer, consumer } = openPair(t, { capacity: onePage })

@@ -113,6 +113,19 @@ const pushBatch = fc.tuple(fc.array(length, { maxLength: 12 }), seed).map(([size
   }),
 )
 
+const pushPacked = fc.tuple(fc.array(length, { maxLength: 12 }), seed).map(([sizes, salt]) =>
+  step(`pushPacked(${sizes.join()})`, (model, { producer }) => {
+    const count = model.fitting(sizes)
+    const messages = sizes.map((size, i) => bytes(size, salt + i))
+    same(
+      producer.tryPushPacked(Buffer.concat(messages), new Uint32Array(sizes)),
+      count,
+      'sent of the packed batch',
+    )
+    model.messages.push(...messages.slice(0, count))
+  }),
+)
+
 const reserve = fc
   .tuple(length, seed, fc.option(fc.double({ min: 0, max: 1, noNaN: true })))
   .map(([size, salt, part]) =>
@@ -167,6 +180,46 @@ const popInto = length.map((room) =>
     const got = consumer.tryPopInto(target)
     same(got, next?.length ?? -1, 'length')
     if (next !== undefined) sameBytes(target.subarray(0, got), model.take())
+  }),
+)
+
+const popPacked = fc.tuple(length, fc.nat(12)).map(([room, most]) =>
+  step(`popPacked(${room}, ${most})`, (model, { consumer }) => {
+    // A byte and a length behind what may be written to.
+    const target = Buffer.alloc(room + 1, 0xee)
+    const lengths = new Uint32Array(most + 1).fill(0xeeee)
+    const call = () => consumer.tryPopPacked(target.subarray(0, room), lengths.subarray(0, most))
+    const refused = (code: string, why: string) => {
+      try {
+        call()
+      } catch (error) {
+        same((error as { code?: string }).code, code, why)
+        return
+      }
+      throw new Error(`${why}: no error`)
+    }
+    if (model.taken.length > 0) {
+      refused('ERR_MILLRACE_BUSY', 'packed behind messages that are held')
+      return
+    }
+    const [next] = model.messages
+    if (next !== undefined && most > 0 && next.length > room) {
+      refused('ERR_MILLRACE_TOO_LARGE', 'a target too small for the first')
+      return
+    }
+    const count = call()
+    let at = 0
+    for (let i = 0; i < count; i++) {
+      const length = lengths[i]!
+      sameBytes(target.subarray(at, at + length), model.take())
+      at += length
+    }
+    const left = model.messages[0]
+    if (left !== undefined && count < most && at + left.length <= room) {
+      throw new Error('one more would have fitted')
+    }
+    same(target[room], 0xee, 'what lies behind the target')
+    same(lengths[most], 0xeeee, 'what lies behind the lengths')
   }),
 )
 
@@ -238,10 +291,12 @@ test('any sequence of calls does what the model does', (t) => {
       push,
       push,
       pushBatch,
+      pushPacked,
       reserve,
       pop,
       pop,
       popInto,
+      popPacked,
       drain,
       take,
       take,

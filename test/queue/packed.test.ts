@@ -1,5 +1,7 @@
 // Batches whose messages lie one after the other in memory of the caller's.
 
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { openPair } from '../support/queues.js'
 import { Random } from '../support/random.js'
@@ -129,6 +131,147 @@ test('they keep the rules of the other calls', async (t) => {
   const closed = { code: 'ERR_MILLRACE_CLOSED' }
   t.throws(() => producer.tryPushPacked(bytes, 8), closed)
   t.throws(() => consumer.tryPopPacked(bytes, lengths), closed)
+})
+
+test('what came since the last look belongs to the batch', (t) => {
+  const { producer, consumer } = openPair(t)
+  producer.tryPushBatch(['a', 'b'])
+  t.is(String(consumer.tryPop()), 'a')
+  producer.tryPushBatch(['c', ''])
+  t.is(consumer.tryPopPacked(new Uint8Array(8), new Uint32Array(8)), 3)
+})
+
+const messages = Buffer.from('aaaaaaaabbbbbbbb')
+type Resizable = new (
+  length: number,
+  options: { maxByteLength: number },
+) => ArrayBuffer & { resize(length: number): void; grow(length: number): void }
+const ResizableBuffer = ArrayBuffer as unknown as Resizable
+const GrowableBuffer = SharedArrayBuffer as unknown as Resizable
+
+const memories: Record<string, (bytes: number) => ArrayBuffer> = {
+  ordinary: (bytes) => new ArrayBuffer(bytes),
+  shared: (bytes) => new SharedArrayBuffer(bytes) as unknown as ArrayBuffer,
+  resizable: (bytes) => {
+    const buffer = new ResizableBuffer(bytes / 2, { maxByteLength: 1024 })
+    buffer.resize(bytes)
+    return buffer
+  },
+  'shared and growable': (bytes) => {
+    const buffer = new GrowableBuffer(bytes / 2, { maxByteLength: 1024 })
+    buffer.grow(bytes)
+    return buffer
+  },
+}
+const views: Record<string, (buffer: ArrayBuffer) => ArrayBufferView> = {
+  'a Uint8Array that follows the length': (buffer) => new Uint8Array(buffer),
+  'a Buffer in the middle': (buffer) => Buffer.from(buffer, 3, 21),
+  'words in the middle': (buffer) => new Uint32Array(buffer, 4, 5),
+  'big words': (buffer) => new BigInt64Array(buffer, 8),
+  'a DataView': (buffer) => new DataView(buffer, 3),
+}
+for (const [memory, make] of Object.entries(memories)) {
+  for (const [what, view] of Object.entries(views)) {
+    test(`${what}, of ${memory} memory, is sent from and copied to`, (t) => {
+      const { producer, consumer } = openPair(t)
+      const source = view(make(32))
+      new Uint8Array(source.buffer, source.byteOffset, source.byteLength).set(messages)
+      const given = new Uint32Array(make(16), 4)
+      given.set([8, 0, 8])
+      t.is(producer.tryPushPacked(source, given), 3)
+      const buffer = make(32)
+      const target = view(buffer)
+      const lengths = new Uint32Array(make(32), 4)
+      t.is(consumer.tryPopPacked(target, lengths), 3)
+      t.deepEqual([...lengths.subarray(0, 4)], [8, 0, 8, 0])
+      const expected = Buffer.alloc(32)
+      expected.set(messages, target.byteOffset)
+      t.deepEqual(Buffer.from(buffer), expected)
+      t.is(consumer.tryPop(), undefined)
+    })
+  }
+}
+
+const moved = (buffer: ArrayBuffer) => {
+  structuredClone(buffer, { transfer: [buffer] })
+}
+const shrunk = (buffer: ArrayBuffer) => {
+  ;(buffer as InstanceType<Resizable>).resize(4)
+}
+const deaths: [string, (bytes: number) => ArrayBuffer, (buffer: ArrayBuffer) => void][] = [
+  ['was transferred', memories['ordinary']!, moved],
+  ['was shrunk', memories['resizable']!, shrunk],
+]
+for (const [how, make, kill] of deaths) {
+  test(`memory that ${how} is refused, and costs no message`, (t) => {
+    const { producer, consumer } = openPair(t)
+    const gone = { ...invalid, message: /is a view of memory that is gone/ }
+    const dead = <View>(Make: new (buffer: ArrayBuffer, at: number, length: number) => View) => {
+      const buffer = make(32)
+      const view = new Make(buffer, 8, 4)
+      kill(buffer)
+      return view
+    }
+    const lengths = new Uint32Array([8, 8])
+    const space = new Uint8Array(16)
+    producer.tryPush('stays')
+    for (const memory of [dead(Uint8Array), dead(Uint16Array), dead(DataView)]) {
+      t.throws(() => producer.tryPushPacked(memory, 1), gone)
+      t.throws(() => producer.tryPushPacked(memory, lengths), gone)
+      t.throws(() => consumer.tryPopPacked(memory, lengths), gone)
+    }
+    t.throws(() => producer.tryPushPacked(space, dead(Uint32Array)), gone)
+    t.throws(() => consumer.tryPopPacked(space, dead(Uint32Array)), gone)
+    t.is(String(consumer.tryPop()), 'stays')
+    t.is(consumer.tryPop(), undefined)
+  })
+}
+
+test('target and lengths may be the same memory: bytes are copied first, lengths are judged where they came from', (t) => {
+  const { producer, consumer } = openPair(t)
+  producer.tryPushPacked(messages, 8)
+  const both = new Uint32Array(4)
+  t.is(consumer.tryPopPacked(both, both), 2)
+  t.deepEqual([...both.subarray(0, 2)], [8, 8])
+})
+
+test('lengths that another thread changes meanwhile are refused, or make a shorter batch of whole messages', async (t) => {
+  const { producer, consumer } = openPair(t)
+  const lengths = new Uint32Array(new SharedArrayBuffer(4 * 16)).fill(64)
+  const worker = new Worker(
+    `const { workerData } = require('node:worker_threads')
+     for (const end = Date.now() + 1000; Date.now() < end;)
+       for (let i = 0; i < 10000; i++) {
+         workerData[i % 16] = [0, 0xffffffff, 0x80000000, 5000, 1000, 64][i % 6]
+         workerData[i % 16] = 64
+       }`,
+    { eval: true, workerData: lengths },
+  )
+  let running = true
+  const end = once(worker, 'exit').then(() => (running = false))
+  const bytes = Buffer.alloc(64 * 16, 7)
+  const target = Buffer.alloc(64 * 16)
+  const found = new Uint32Array(16)
+  let received = 0
+  while (running) {
+    for (let i = 0; i < 1000; i++) {
+      target.fill(0)
+      try {
+        producer.tryPushPacked(bytes, lengths)
+      } catch (error) {
+        t.is((error as { code?: string }).code, invalid.code)
+      }
+      const count = consumer.tryPopPacked(target, found)
+      received += count
+      const sum = found.subarray(0, count).reduce((a, b) => a + b, 0)
+      if (!target.subarray(0, sum).equals(bytes.subarray(0, sum))) t.fail('not what was sent')
+      if (target.subarray(sum).some((byte) => byte !== 0)) t.fail('more than was sent')
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await end
+  t.is(consumer.tryPop(), undefined)
+  t.true(received > 0)
 })
 
 test('a producer that lies is found out', (t) => {

@@ -291,11 +291,18 @@ class RingConsumer {
                                   std::span<std::uint32_t> lengths) noexcept {
     const Message first = peek();
     if (first.status != RingStatus::ok) return {first.status, 0};
-    const std::uint64_t there = cursor_->peers - cursor_->mine;
+    std::uint64_t there = cursor_->peers - cursor_->mine;
+    bool asked = false;
     std::uint64_t taken = 0;
     std::uint64_t filled = 0;
     std::uint64_t messages = 0;
-    while (messages < lengths.size() && taken < there) {
+    while (messages < lengths.size()) {
+      if (taken == there) [[unlikely]] {
+        if (std::exchange(asked, true)) break;
+        refresh();  // what cannot be leaves what is known as it was
+        there = cursor_->peers - cursor_->mine;
+        if (taken == there) break;
+      }
       std::byte* record = data_ + ((cursor_->mine + taken) & (capacity_ - 1));
       const std::uint32_t length = record_length(record);
       // What cannot be is left for the next call to tell.

@@ -247,13 +247,13 @@ test('lengths that another thread changes meanwhile are refused, or make a short
        }`,
     { eval: true, workerData: lengths },
   )
-  let running = true
-  const end = once(worker, 'exit').then(() => (running = false))
+  const thread = { running: true }
+  const end = once(worker, 'exit').then(() => (thread.running = false))
   const bytes = Buffer.alloc(64 * 16, 7)
   const target = Buffer.alloc(64 * 16)
   const found = new Uint32Array(16)
   let received = 0
-  while (running) {
+  while (thread.running) {
     for (let i = 0; i < 1000; i++) {
       target.fill(0)
       try {

@@ -303,7 +303,7 @@ const waits = [
   {
     name: 'cell-unmarked',
     file: 'native/include/millrace/cell_writer.hpp',
-    text: 'slot.sequence.store(layout::writing(version_ + 1), std::memory_order_release);',
+    text: 'slot.sequence.store(layout::writing(cursor_->version + 1), std::memory_order_release);',
     instead: '(void)slot;',
     breaks: 'a reader takes a value for whole that is being overwritten',
     test: { native: 'cell_test' },

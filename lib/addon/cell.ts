@@ -7,6 +7,10 @@ export interface NativeCellSide {
   readonly maxBytes: number
   readonly slots: number
   readonly path: string
+  /** The memory of versions, of who waits, and of the slots' records. */
+  control(): ArrayBuffer
+  /** That of the values. */
+  buffer(): ArrayBuffer
   close(): void
 }
 
@@ -17,10 +21,15 @@ export interface NativeCellWriterOptions {
   readonly mode: number
   readonly owner: number | undefined
   readonly keep: boolean
+  readonly timestamps: boolean
   readonly schema: bigint
 }
 
 export interface NativeCellWriter extends NativeCellSide, NativeSegment {
+  /** Of the newest value; it is this buffer that counts from then on. */
+  cursor(): ArrayBuffer
+  /** After a value that was written elsewhere. */
+  wake(): void
   write(value: ArrayBufferView): number
   begin(): number
   copyNewest(): void
@@ -29,7 +38,6 @@ export interface NativeCellWriter extends NativeCellSide, NativeSegment {
   /** Bytes of the newest value. */
   length(): number
   hasReaders(): boolean
-  buffer(): ArrayBuffer
 }
 
 export interface NativeCellReaderOptions {

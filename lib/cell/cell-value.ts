@@ -11,7 +11,7 @@ export class CellValue<Value = unknown> {
   readonly bytes: PlainBuffer
   /** 1 for the first value, then one more each time. */
   readonly version: number
-  /** When it was written: nanoseconds of `monotonicNow()`. */
+  /** When it was written: nanoseconds of `monotonicNow()`; 0n if its writer keeps no `timestamps`. */
   readonly timestamp: bigint
   readonly #cell: string
   readonly #schema: AnyValueSchema | undefined

@@ -52,6 +52,11 @@ export interface CellWriterOptions<S extends Schema = OpaqueSchema>
    * the last one on it. Default false.
    */
   readonly keep?: boolean | undefined
+  /**
+   * Do values tell when they were written? Default true. Without it the `timestamp` of what this writer writes is 0n, and
+   * short values are written in a fraction of the time. Each writer decides for its own values.
+   */
+  readonly timestamps?: boolean | undefined
 }
 
 export interface CellReaderOptions<S extends Schema = OpaqueSchema>
@@ -134,20 +139,23 @@ function openWriter(
   place: Place,
   options: CellWriterOptions<Schema> | WithValues<unknown, unknown>,
 ): CellWriter<unknown, unknown> {
-  const given = checkOptions(options, [...accessNames, ...schemaNames, 'maxBytes', 'slots', 'keep'])
+  const own = ['maxBytes', 'slots', 'keep', 'timestamps'] as const
+  const given = checkOptions(options, [...accessNames, ...schemaNames, ...own])
   const values = valuesOf(given)
+  const timestamps = given.timestamps === undefined || flag(given, 'timestamps')
   const handle = new native.CellWriter({
     place: checkPlace(place),
     maxBytes: readMaxBytes(given, values),
     slots: wholeNumber(given, 'slots', 0, [2, 1024]),
     keep: flag(given, 'keep'),
+    timestamps,
     schema: fingerprint(given),
     ...access(given),
   })
   const name = nameOf(place)
   return values === undefined
-    ? new CellWriter<unknown, unknown>(name, handle)
-    : new ValueWriter(name, handle, values)
+    ? new CellWriter<unknown, unknown>(name, handle, timestamps)
+    : new ValueWriter(name, handle, timestamps, values)
 }
 
 function readMaxBytes(

@@ -1,5 +1,6 @@
 // The reading side of a cell.
 
+import { ifAllowed } from '../base/borrowing.js'
 import { targetOf } from '../base/bytes.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { block, type BlockingOptions } from '../base/blocking.js'
@@ -13,6 +14,9 @@ import { PeerHandle } from '../base/peer-handle.js'
 import type { AnyValueSchema } from '../base/value-schema.js'
 import type { Attempt } from '../base/waiter.js'
 import { CellValue } from './cell-value.js'
+import { mostByWords } from './slot-layout.js'
+import { SlotReader } from './slot-reader.js'
+import { inOrder } from './slots.js'
 
 /**
  * Reads the newest value of a cell, from `Cell.reader`. Any number of them, in any process. With a `struct()` as `schema`
@@ -24,7 +28,12 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
   /** Places for values, the writer's choice. */
   readonly slots: number
   #seen = 0
-  #timestamp = 0n
+  /** Nothing: that of what was read in JavaScript last. */
+  #timestamp: bigint | undefined = 0n
+  /** From the second look or short value on, where it may be looked at in JavaScript; not any more after closing. */
+  #inWords: SlotReader | undefined
+  #wantsWords = inOrder
+  #isFirst = true
   readonly #schema: AnyValueSchema | undefined
 
   /** @internal */
@@ -37,9 +46,12 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
 
   /** Of the newest value, 0 before the first. A cheap look: no system call, nothing is copied. */
   get version(): number {
+    const newest = this.#inWords?.newest() ?? -1
+    if (newest >= 0) return newest
     const version = this.native.version()
-    if (version >= 0) return version
-    throw this.#fail(version)
+    if (version < 0) throw this.#fail(version)
+    if (this.#wantsWords) this.#useWords()
+    return version
   }
 
   /** Version of the value that this reader read last, or that `changed` told of; 0 at first. */
@@ -49,12 +61,12 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
 
   /** When the value that was read last had been written, as in {@link CellValue}; 0n at first. */
   get timestamp(): bigint {
-    return this.#timestamp
+    return this.#timestamp ?? this.#inWords?.timestamp ?? 0n
   }
 
   /** How often a read had to start again because the writer had overwritten the value meanwhile. */
   get retries(): number {
-    return this.native.retries()
+    return this.native.retries() + (this.#inWords?.retries ?? 0)
   }
 
   /**
@@ -76,7 +88,7 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
       if (length >= 0) {
         this.#note()
         const bytes = length === size ? target : target.subarray(0, length)
-        return new CellValue(this.name, bytes, this.#seen, this.#timestamp, this.#schema)
+        return new CellValue(this.name, bytes, this.#seen, this.timestamp, this.#schema)
       }
       // A longer one has come meanwhile.
       size = length === Outcome.tooLarge ? this.maxBytes : length
@@ -92,9 +104,19 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
    *   `read`
    */
   readInto(target: ArrayBufferView): number {
+    const words = this.#inWords
+    const length = words?.readInto(target, this.#seen) ?? -1
+    if (length < 0) return this.#readNatively(target)
+    this.#seen = words!.version
+    this.#timestamp = undefined
+    return length
+  }
+
+  #readNatively(target: ArrayBufferView): number {
     const length = this.native.readInto(targetOf(target))
     if (length >= 0) {
       this.#note()
+      if (this.#wantsWords && length <= mostByWords) this.#useWords()?.wasRead(target, length)
       return length
     }
     if (length === Outcome.wouldBlock) return -1
@@ -190,8 +212,21 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
 
   #note(): void {
     const { facts } = this.native
-    this.#seen = Number(facts[0])
+    const version = Number(facts[0])
+    // The addon knows only what was read by it.
+    if (version < this.#seen) throw this.#fail(Outcome.corrupt)
+    this.#seen = version
     this.#timestamp = facts[2]!
+  }
+
+  /** A program that looks but once need not pay for that. */
+  #useWords(): SlotReader | undefined {
+    if (this.#inWords === undefined && !this.#isFirst) {
+      this.#inWords = ifAllowed(() => new SlotReader(this.native))
+      this.#wantsWords = this.#inWords !== undefined
+    }
+    this.#isFirst = false
+    return this.#inWords
   }
 
   #fail(outcome: number): MillraceError {
@@ -224,6 +259,9 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
 
   /** @internal */
   protected override closeNative(): void {
+    this.#timestamp = this.timestamp
+    this.#inWords = undefined
+    this.#wantsWords = false
     this.native.close()
   }
 }

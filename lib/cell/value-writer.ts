@@ -17,8 +17,8 @@ export class ValueWriter<Value, View> extends CellWriter<Value, View> {
   #nowhere: Uint8Array | undefined
   #view: unknown
 
-  constructor(name: string, native: NativeCellWriter, schema: AnyValueSchema) {
-    super(name, native)
+  constructor(name: string, native: NativeCellWriter, timestamps: boolean, schema: AnyValueSchema) {
+    super(name, native, timestamps)
     this.#schema = schema
     this.#size = schema.size
   }

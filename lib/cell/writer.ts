@@ -1,6 +1,7 @@
 // The writing side of a cell.
 
 import { disposeInEveryContext } from '../base/disposal.js'
+import { ifAllowed } from '../base/borrowing.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { closedError, invalidArgument, MillraceError } from '../errors.js'
 import { closeIt, onLeaving } from '../addon/leaving.js'
@@ -10,6 +11,9 @@ import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base
 import { checkOptions, flag, show } from '../base/options.js'
 import { isPromise } from '../base/promised.js'
 import type { Bytes } from '../base/view-constructor.js'
+import { mostByWords } from './slot-layout.js'
+import { SlotWriter } from './slot-writer.js'
+import { inOrder } from './slots.js'
 
 /** What can be written: bytes as they are, a string as UTF-8. */
 export type CellSource = ByteSource
@@ -32,6 +36,10 @@ export class CellWriter<Value = never, View = Bytes> {
   /** Places for values. */
   readonly slots: number
   readonly #native: NativeCellWriter
+  /** Once two short values were written that may be written in JavaScript; not any more after closing. */
+  #inWords: SlotWriter | undefined
+  #wantsWords: boolean
+  #isFirst = true
   /** Of the places for values, by their offset; made at first use. */
   readonly #views = new Map<number, Bytes>()
   #buffer: ArrayBuffer | undefined
@@ -41,8 +49,9 @@ export class CellWriter<Value = never, View = Bytes> {
   readonly #unknow: () => void
 
   /** @internal */
-  constructor(name: string, native: NativeCellWriter) {
+  constructor(name: string, native: NativeCellWriter, timestamps: boolean) {
     this.name = name
+    this.#wantsWords = inOrder && !timestamps
     this.maxBytes = native.maxBytes
     this.slots = native.slots
     this.#native = native
@@ -83,9 +92,19 @@ export class CellWriter<Value = never, View = Bytes> {
    */
   write(value: CellSource | Value): number {
     this.assertNotUpdating()
-    const bytes = bytesOf(value as CellSource, 'a value')
+    const version = this.#inWords?.write(value as ArrayBufferView) ?? 0
+    return version > 0 ? version : this.#writeNatively(value as CellSource)
+  }
+
+  #writeNatively(value: CellSource): number {
+    const bytes = bytesOf(value, 'a value')
     const version = this.#native.write(bytes)
-    if (version > 0) return version
+    if (version > 0) {
+      if (this.#wantsWords && bytes.length <= mostByWords && ArrayBuffer.isView(value)) {
+        this.#wrote(value)
+      }
+      return version
+    }
     if (version === Outcome.tooLarge) {
       throw new MillraceError(
         'ERR_MILLRACE_TOO_LARGE',
@@ -94,6 +113,21 @@ export class CellWriter<Value = never, View = Bytes> {
       )
     }
     throw this.closedError()
+  }
+
+  /** Perhaps the same bytes come again. A program that writes but once need not pay for that. */
+  #wrote(value: ArrayBufferView): void {
+    if (this.#inWords === undefined) {
+      if (this.#isFirst) {
+        this.#isFirst = false
+        return
+      }
+      const buffer = ifAllowed(() => (this.#buffer ??= this.#native.buffer()))
+      this.#wantsWords = buffer !== undefined
+      if (buffer === undefined) return
+      this.#inWords = new SlotWriter(this.#native, buffer)
+    }
+    this.#inWords.wrote(value)
   }
 
   /**
@@ -182,6 +216,8 @@ export class CellWriter<Value = never, View = Bytes> {
     if (this.#closed) return
     this.#closed = true
     this.#unknow()
+    this.#inWords = undefined
+    this.#wantsWords = false
     this.#buffer = undefined
     this.#views.clear()
     this.#native.close()

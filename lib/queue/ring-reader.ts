@@ -18,7 +18,7 @@ import {
   wouldBlock,
   corrupt,
 } from './ring-layout.js'
-import { copyWords, isWorthWords, wordsOf } from './word-copy.js'
+import { copyWords, isWorthWords, wordsOf } from '../base/word-copy.js'
 
 /** What Node makes Buffers by. Given bytes, it makes a copy, in memory that nothing else has. Elsewhere there may be none. */
 const NodeBuffer = ((species) => (species === (Buffer as unknown) ? undefined : species))(
@@ -261,7 +261,7 @@ export class RingReader {
   #lay(from: number, length: number, target: Uint8Array, offset: number): void {
     if (length === 0) return
     if (target !== this.#last) {
-      this.#last = isWorthWords(target, length) ? target : undefined
+      this.#last = isWorthWords(target, length, mostByWords) ? target : undefined
       this.#lastWords = undefined
     } else {
       this.#lastWords ??= wordsOf(target)

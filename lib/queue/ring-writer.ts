@@ -11,12 +11,13 @@ import {
   atReadPosition,
   atSent,
   atWritePosition,
+  mostByWords,
   recordHeaderBytes,
   tooLarge,
   toNeedsFence,
   wouldBlock,
 } from './ring-layout.js'
-import { copyWords, isWorthWords, wordsOf } from './word-copy.js'
+import { copyWords, isWorthWords, wordsOf } from '../base/word-copy.js'
 
 function changedError(): MillraceError {
   return invalidArgument(
@@ -112,7 +113,7 @@ export class RingWriter {
   /** Copies a message that was not the last, or has an odd length. */
   #lay(message: Uint8Array, place: number, length: number): void {
     if (message !== this.#last) {
-      this.#last = isWorthWords(message, message.length) ? message : undefined
+      this.#last = isWorthWords(message, message.length, mostByWords) ? message : undefined
       this.#lastWords = undefined
     } else {
       this.#lastWords ??= wordsOf(message)
@@ -164,7 +165,9 @@ export class RingWriter {
   #layAt(index: number, message: Uint8Array, place: number, length: number): void {
     if (index < mostPlaces) {
       if (message !== this.#places[index]) {
-        this.#places[index] = isWorthWords(message, message.length) ? message : undefined
+        this.#places[index] = isWorthWords(message, message.length, mostByWords)
+          ? message
+          : undefined
         this.#placeWords[index] = undefined
       } else {
         this.#placeWords[index] ??= wordsOf(message)

@@ -1,9 +1,11 @@
-// The two sides of a cell as JavaScript objects.
+// The two sides of a cell as JavaScript objects. lib/cell writes and reads short values by itself, in the memory that
+// control() and buffer() lend it; what is long or rare it leaves to the calls here.
 #include "millrace/cell.hpp"
 
 #include "addon.hpp"
 #include "facts.hpp"
 #include "handle.hpp"
+#include "lent_cursor.hpp"
 
 namespace millrace::addon {
 
@@ -15,14 +17,23 @@ void tell_plan(Napi::Object object, const detail::CellPlan& plan) {
   object.Set("slots", static_cast<double>(plan.slots));
 }
 
+// Versions, who waits, and the slots' records. What lies between is of no use to JavaScript, and does no harm.
+Napi::Value lend_control(Napi::Env env, SharedBuffer& buffer, const Segment& segment,
+                         const detail::CellPlan& plan) {
+  return buffer.get(env, segment.control(), layout::kCellControlOffset,
+                    layout::kCellSlotsOffset - layout::kCellControlOffset +
+                        plan.slots * sizeof(layout::CellSlot));
+}
+
 class CellWriterObject final : public HandleObject<CellWriterObject, CellWriter> {
  public:
-  // new CellWriter({ place, maxBytes, slots, mode, owner?, keep, schema })
+  // new CellWriter({ place, maxBytes, slots, mode, owner?, keep, timestamps, schema })
   explicit CellWriterObject(const Napi::CallbackInfo& info) : HandleObject(info) {
     const Options options(info[0]);
     const bool opened = open<CellWriterSpec>(options, [&](CellWriterSpec& spec) {
       spec.max_bytes = options.number("maxBytes", 0);
       spec.slots = options.small("slots", 0);
+      spec.timestamps = options.flag("timestamps");
       return CellWriter::open(spec, soon());
     });
     if (!opened) return;
@@ -35,11 +46,19 @@ class CellWriterObject final : public HandleObject<CellWriterObject, CellWriter>
   static Napi::Function define(Napi::Env env) {
     return define_class(env, "CellWriter",
                         {
+                            method<&CellWriterObject::control>("control"),
+                            method<&CellWriterObject::cursor>("cursor"),
+                            method<&CellWriterObject::wake>("wake"),
                             method<&CellWriterObject::copy_newest>("copyNewest"),
                             method<&CellWriterObject::version>("version"),
                             method<&CellWriterObject::length>("length"),
                             method<&CellWriterObject::has_readers>("hasReaders"),
                         });
+  }
+
+  void detach_buffers() {
+    HandleObject::detach_buffers();
+    control_.detach();
   }
 
  private:
@@ -71,6 +90,19 @@ class CellWriterObject final : public HandleObject<CellWriterObject, CellWriter>
     return static_cast<std::int64_t>(core()->version());
   }
 
+  // control() -> the memory from `published` to the last slot's record; undefined once closed
+  Napi::Value control() {
+    if (core() == nullptr) return Env().Undefined();
+    return lend_control(Env(), control_, core()->segment(), core()->plan());
+  }
+  // cursor() -> the CellCursor, which stays there until the side is closed
+  Napi::Value cursor() {
+    return core() == nullptr ? Env().Undefined() : cursor_.get(Env(), core()->cursor());
+  }
+  // wake(): after a publish that JavaScript has done
+  void wake() {
+    if (core() != nullptr) core()->wake_readers();
+  }
   // copyNewest(): after begin(), the slot starts as the newest value
   void copy_newest() {
     if (core() != nullptr && begun_) core()->copy_newest();
@@ -80,6 +112,8 @@ class CellWriterObject final : public HandleObject<CellWriterObject, CellWriter>
   bool has_readers() { return core() != nullptr && core()->has_readers(); }
 
   bool begun_ = false;
+  SharedBuffer control_;
+  LentCursor cursor_;
 };
 
 class CellReaderObject final : public WaitingObject<CellReaderObject, CellReader> {
@@ -100,12 +134,18 @@ class CellReaderObject final : public WaitingObject<CellReaderObject, CellReader
   static Napi::Function define(Napi::Env env) {
     return define_class(env, "CellReader",
                         {
+                            method<&CellReaderObject::control>("control"),
                             method<&CellReaderObject::retries>("retries"),
                             method<&CellReaderObject::wait>("wait"),
                             method<&CellReaderObject::peer>("peer"),
                             method<&CellReaderObject::peer_pid>("peerPid"),
                             method<&CellReaderObject::watch_peer>("watchPeer"),
                         });
+  }
+
+  void detach_buffers() {
+    WaitingObject::detach_buffers();
+    control_.detach();
   }
 
   // park(): the writer wakes us from now on, and the caller looks once more. False: it will not, all
@@ -119,6 +159,11 @@ class CellReaderObject final : public WaitingObject<CellReaderObject, CellReader
   }
 
  private:
+  // control() -> as that of a writer
+  Napi::Value control() {
+    if (core() == nullptr) return Env().Undefined();
+    return lend_control(Env(), control_, core()->segment(), core()->plan());
+  }
   // readInto(target) -> length of the value copied to its start; or kWouldBlock (there is none yet),
   // kTooLarge, kLapped, kCorrupt, kClosed, kInvalid. `facts` = {version, length, timestamp}, also of a
   // value that is too large.
@@ -171,6 +216,7 @@ class CellReaderObject final : public WaitingObject<CellReaderObject, CellReader
   }
 
   Facts<Napi::BigUint64Array> facts_;
+  SharedBuffer control_;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "addon.hpp"
 #include "handle.hpp"
+#include "lent_cursor.hpp"
 
 namespace millrace::addon {
 
@@ -47,18 +48,8 @@ class QueueObject : public WaitingObject<Object, Side> {
   // cursor() -> the positions, which stay where they are put here, in an ArrayBuffer of JavaScript's, until the side
   // is closed
   Napi::Value cursor() {
-    const Napi::Env env = this->Env();
-    if (this->core() == nullptr) return env.Undefined();
-    if (cursor_.IsEmpty()) {
-      void* place = nullptr;
-      napi_value buffer = nullptr;
-      if (napi_create_arraybuffer(env, sizeof(RingCursor), &place, &buffer) != napi_ok) {
-        return env.Undefined();
-      }
-      cursor_ = Napi::Persistent(Napi::ArrayBuffer(env, buffer));
-      this->core()->ring().cursor().move_to(static_cast<RingCursor*>(place));
-    }
-    return cursor_.Value();
+    if (this->core() == nullptr) return this->Env().Undefined();
+    return cursor_.get(this->Env(), this->core()->ring().cursor());
   }
   // settle(needed) -> bytes of the ring; 0 if that is not decided yet, or the side is closed. With `needed` it is
   // decided from now on. Throws if the ring cannot be mapped.
@@ -132,7 +123,7 @@ class QueueObject : public WaitingObject<Object, Side> {
 
  private:
   SharedBuffer control_;
-  Napi::Reference<Napi::ArrayBuffer> cursor_;
+  LentCursor cursor_;
 };
 
 class ProducerObject final : public QueueObject<ProducerObject, QueueProducer> {

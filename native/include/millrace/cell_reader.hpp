@@ -41,7 +41,7 @@ struct CellRead {
   Status status = Status::empty;
   std::uint64_t version = 0;
   std::uint64_t length = 0;
-  std::uint64_t timestamp = 0;
+  std::uint64_t timestamp = 0;  // 0: its writer keeps none
 };
 
 class CellReader {
@@ -145,6 +145,7 @@ class CellReader {
   }
 
   [[nodiscard]] const detail::CellPlan& plan() const noexcept { return cell_.plan(); }
+  [[nodiscard]] const os::MappingPtr& pool() const noexcept { return cell_.pool(); }
   [[nodiscard]] const Segment& segment() const noexcept { return cell_.segment(); }
   // For a reader that learns only from the segment which doorbell suits it.
   void announce_doorbell(std::uint64_t doorbell) noexcept { doorbell_ = doorbell; }

@@ -14,6 +14,7 @@
 #include "bits.hpp"
 #include "cell_segment.hpp"
 #include "crash_point.hpp"
+#include "cursor.hpp"
 #include "layout/cell.hpp"
 #include "os/clock.hpp"
 #include "os/mapping.hpp"
@@ -32,8 +33,16 @@ struct CellWriterSpec {
   mode_t mode = 0600;
   std::optional<uid_t> owner;
   bool keep = false;         // the value stays when everybody has gone
+  bool timestamps = true;    // false: values say 0 instead of when they were written
   std::uint64_t schema = 0;  // see SegmentSpec
   std::uint64_t doorbell = 0;
+};
+
+// What the writer alone knows, whatever shared memory says: lib/cell writes in JavaScript, over the same cursor.
+struct CellCursor {
+  std::uint64_t version = 0;  // of the newest value
+  std::uint64_t length = 0;   // of the newest value, in bytes
+  std::uint64_t slot = 0;     // of the next version
 };
 
 class CellWriter {
@@ -97,7 +106,7 @@ class CellWriter {
     layout::CellSlot& slot = cell_.slot(next_slot());
     // release: pairs with the acquire loads of a reader that is still busy with what was here; it sees
     // `published` at least as we stored it, and so starts again instead of finding us corrupt.
-    slot.sequence.store(layout::writing(version_ + 1), std::memory_order_release);
+    slot.sequence.store(layout::writing(cursor_->version + 1), std::memory_order_release);
     MILLRACE_CRASH_POINT("cell.begin.marked");
     // No word of the new value before that: pairs with the acquire fence in CellReader::read. A reader
     // that copied one of them then finds the sequence changed.
@@ -105,36 +114,60 @@ class CellWriter {
   }
   // After begin(): makes the next value start as the newest one, length() bytes.
   void copy_newest() noexcept {
-    if (version_ == 0) return;
-    copy_between_shared(cell_.words(next_slot()), cell_.words(cell_.slot_of(version_)),
-                        static_cast<std::size_t>(length_));
+    if (cursor_->version == 0) return;
+    copy_between_shared(cell_.words(next_slot()), cell_.words(cell_.slot_of(cursor_->version)),
+                        static_cast<std::size_t>(cursor_->length));
   }
   void publish(std::uint64_t length) {
     layout::CellSlot& slot = cell_.slot(next_slot());
     slot.length.store(length, std::memory_order_relaxed);
-    slot.timestamp.store(os::monotonic_ns(), std::memory_order_relaxed);
+    slot.timestamp.store(timestamps_ ? os::monotonic_ns() : 0, std::memory_order_relaxed);
     MILLRACE_CRASH_POINT("cell.publish.described");
-    ++version_;
-    length_ = length;
+    const std::uint64_t version = ++cursor_->version;
+    cursor_->length = length;
+    cursor_->slot = next_slot() + 1 == plan().slots ? 0 : next_slot() + 1;
     // release: pairs with the acquire of the sequence in CellReader::read: who sees this version as
     // complete sees all of it.
-    slot.sequence.store(layout::complete(version_), std::memory_order_release);
+    slot.sequence.store(layout::complete(version), std::memory_order_release);
     MILLRACE_CRASH_POINT("cell.publish.complete");
     // release: pairs with the acquire of `published` in CellReader: the sequence comes with it.
-    cell_.control().writer.published.store(version_, std::memory_order_release);
+    cell_.control().writer.published.store(version, std::memory_order_release);
     MILLRACE_CRASH_POINT("cell.publish.published");
     wake_readers();
   }
 
-  [[nodiscard]] std::uint64_t next_slot() const noexcept { return cell_.slot_of(version_ + 1); }
+  // Three steps when nobody waits: fence, look, return. See waiting.hpp for the fence: `published` -> fence
+  // -> `waiting` here, `waiting` -> heavy fence -> `published` in CellReader::park.
+  void wake_readers() {
+    auto& line = cell_.control().readers;
+    if (line.needs_full_fence.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+    } else {
+      os::light_fence();
+    }
+    if (line.waiting.load(std::memory_order_relaxed) == 0) [[likely]]
+      return;
+    // acquire: pairs with the release of the bit in CellReader: how it sleeps is there.
+    std::uint64_t lanes = line.waiting.exchange(0, std::memory_order_acq_rel);
+    MILLRACE_CRASH_POINT("cell.wake.owed");
+    lanes &= (1ULL << layout::kCellLanes) - 1;
+    detail::for_each_bit(lanes, [this](std::uint32_t lane) {
+      wakers_[lane].wake(ringer_ != nullptr ? *ringer_ : own_ringer_, cell_.segment().trust());
+    });
+  }
+
+  [[nodiscard]] std::uint64_t next_slot() const noexcept { return cursor_->slot; }
   [[nodiscard]] std::byte* next_bytes() const noexcept {
     return reinterpret_cast<std::byte*>(cell_.words(next_slot()));
   }
-  [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
-  [[nodiscard]] std::uint64_t length() const noexcept { return length_; }
+  [[nodiscard]] std::uint64_t version() const noexcept { return cursor_->version; }
+  [[nodiscard]] std::uint64_t length() const noexcept { return cursor_->length; }
   [[nodiscard]] bool has_readers() const noexcept {
     return cell_.segment().role_held(layout::kCellReadersRole);
   }
+
+  // For who publishes by itself over this cursor.
+  [[nodiscard]] CursorPlace<CellCursor>& cursor() noexcept { return cursor_; }
 
   [[nodiscard]] const detail::CellPlan& plan() const noexcept { return cell_.plan(); }
   [[nodiscard]] const os::MappingPtr& pool() const noexcept { return cell_.pool(); }
@@ -170,44 +203,29 @@ class CellWriter {
     MILLRACE_CRASH_POINT("cell.enter.claimed");
     if (spec.keep) cell_.segment().set_flag(layout::kKeep, true);
     // What a predecessor was writing when it died was never published: we write over it.
-    version_ = cell_.control().writer.published.load(std::memory_order_relaxed);
-    if (version_ != 0) {
-      const layout::CellSlot& newest = cell_.slot(cell_.slot_of(version_));
-      length_ = newest.length.load(std::memory_order_relaxed);
-      if (version_ >= layout::kMaxCellVersion || length_ > plan().max_bytes ||
-          newest.sequence.load(std::memory_order_relaxed) != layout::complete(version_)) {
+    const std::uint64_t version = cell_.control().writer.published.load(std::memory_order_relaxed);
+    std::uint64_t length = 0;
+    if (version != 0) {
+      const layout::CellSlot& newest = cell_.slot(cell_.slot_of(version));
+      length = newest.length.load(std::memory_order_relaxed);
+      if (version >= layout::kMaxCellVersion || length > plan().max_bytes ||
+          newest.sequence.load(std::memory_order_relaxed) != layout::complete(version)) {
         return make_error(Code::corrupt, "cell '" + spec.place.title() +
                                              "' holds impossible versions; unlink it, then "
                                              "open it again");
       }
     }
+    cursor_->version = version;
+    cursor_->length = length;
+    cursor_->slot = cell_.slot_of(version + 1);
+    timestamps_ = spec.timestamps;
     return {};
-  }
-
-  // Three steps when nobody waits: fence, look, return. See waiting.hpp for the fence: `published` -> fence
-  // -> `waiting` here, `waiting` -> heavy fence -> `published` in CellReader::park.
-  void wake_readers() {
-    auto& line = cell_.control().readers;
-    if (line.needs_full_fence.load(std::memory_order_relaxed) != 0) [[unlikely]] {
-      std::atomic_thread_fence(std::memory_order_seq_cst);
-    } else {
-      os::light_fence();
-    }
-    if (line.waiting.load(std::memory_order_relaxed) == 0) [[likely]]
-      return;
-    // acquire: pairs with the release of the bit in CellReader: how it sleeps is there.
-    std::uint64_t lanes = line.waiting.exchange(0, std::memory_order_acq_rel);
-    MILLRACE_CRASH_POINT("cell.wake.owed");
-    lanes &= (1ULL << layout::kCellLanes) - 1;
-    detail::for_each_bit(lanes, [this](std::uint32_t lane) {
-      wakers_[lane].wake(ringer_ != nullptr ? *ringer_ : own_ringer_, cell_.segment().trust());
-    });
   }
 
   detail::CellSegment cell_;
   bool entered_ = false;
-  std::uint64_t version_ = 0;  // of the newest value; ours alone, whatever the shared one says
-  std::uint64_t length_ = 0;
+  CursorPlace<CellCursor> cursor_;
+  bool timestamps_ = true;
   std::array<Waker, layout::kCellLanes> wakers_;
   os::BellRinger* ringer_ = nullptr;
   os::BellRinger own_ringer_;

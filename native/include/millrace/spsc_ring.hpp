@@ -23,6 +23,7 @@
 #include <utility>
 
 #include "crash_point.hpp"
+#include "cursor.hpp"
 #include "layout/queue.hpp"
 
 namespace millrace {
@@ -34,29 +35,6 @@ enum class RingStatus { ok, empty, full, too_large, corrupt };
 struct RingCursor {
   std::uint64_t mine = 0;
   std::uint64_t peers = 0;
-};
-
-// Where a side's cursor is: with the side, until it is moved to memory that others see as well.
-class CursorPlace {
- public:
-  CursorPlace() = default;
-  CursorPlace(const CursorPlace&) = delete;
-  CursorPlace& operator=(CursorPlace&& other) noexcept {
-    own_ = *other.at_;
-    at_ = &own_;
-    return *this;
-  }
-  ~CursorPlace() = default;
-
-  void move_to(RingCursor* place) noexcept {
-    *place = *at_;
-    at_ = place;
-  }
-  RingCursor* operator->() const noexcept { return at_; }
-
- private:
-  RingCursor own_;
-  RingCursor* at_ = &own_;
 };
 
 class RingProducer {
@@ -84,7 +62,7 @@ class RingProducer {
   [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
 
-  [[nodiscard]] CursorPlace& cursor() noexcept { return cursor_; }
+  [[nodiscard]] CursorPlace<RingCursor>& cursor() noexcept { return cursor_; }
 
   // Is there room for `bytes` (record bytes, headers included)? Asks the consumer only if needed.
   [[nodiscard]] bool has_room(std::uint64_t bytes) noexcept {
@@ -215,7 +193,7 @@ class RingProducer {
   layout::RingControl* control_ = nullptr;
   std::byte* data_ = nullptr;
   std::uint64_t capacity_ = 0;
-  CursorPlace cursor_;
+  CursorPlace<RingCursor> cursor_;
   bool corrupt_ = false;
 };
 
@@ -250,7 +228,7 @@ class RingConsumer {
   [[nodiscard]] bool corrupt() const noexcept { return corrupt_; }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
 
-  [[nodiscard]] CursorPlace& cursor() noexcept { return cursor_; }
+  [[nodiscard]] CursorPlace<RingCursor>& cursor() noexcept { return cursor_; }
 
   // Bytes of whole records published and not yet released. Asks the producer.
   [[nodiscard]] std::uint64_t available() noexcept {
@@ -359,7 +337,7 @@ class RingConsumer {
   layout::RingControl* control_ = nullptr;
   std::byte* data_ = nullptr;
   std::uint64_t capacity_ = 0;
-  CursorPlace cursor_;
+  CursorPlace<RingCursor> cursor_;
   bool corrupt_ = false;
 };
 

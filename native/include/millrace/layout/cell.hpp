@@ -75,7 +75,7 @@ static_assert(sizeof(CellLane) == 2 * kLine);
 struct alignas(64) CellSlot {
   std::atomic<std::uint64_t> sequence;   // writing(v), then complete(v)
   std::atomic<std::uint64_t> length;     // bytes
-  std::atomic<std::uint64_t> timestamp;  // CLOCK_MONOTONIC when it was published, in nanoseconds
+  std::atomic<std::uint64_t> timestamp;  // CLOCK_MONOTONIC in ns, when it was published; or 0
   std::byte pad[40];
 };
 static_assert(sizeof(CellSlot) == 64);

@@ -1,10 +1,9 @@
-// Copying short messages word by word. TypedArray.set takes 15 ns whatever the length, and 20 more for a view of
+// Copying short messages and values word by word. TypedArray.set takes 15 ns whatever the length, and 20 more for a view of
 // the source; a loop over 64-bit words takes 3 for a cache line. It needs a view of the bytes as words, which
 // takes longer than both; so bytes are remembered that are used twice in a row, as buffers are by programs that
 // are in a hurry.
 
 import { runsOnV8 } from '../addon/runtime.js'
-import { mostByWords } from './ring-layout.js'
 
 /** Bytes up to this length are remembered: they are kept from being collected. */
 const mostRemembered = 64 * 1024
@@ -12,15 +11,15 @@ const mostRemembered = 64 * 1024
 /** What is not copied by words. */
 export const noWords = new BigInt64Array(0)
 
-/** Is it worth remembering such bytes, of which `length` are to be copied? */
-export function isWorthWords(bytes: Uint8Array, length: number): boolean {
-  return runsOnV8 && length <= mostByWords && length >= 8 && bytes.length <= mostRemembered
+/** Is it worth remembering such bytes, of which `length` are to be copied, and `most` by words? */
+export function isWorthWords(bytes: ArrayBufferView, length: number, most: number): boolean {
+  return runsOnV8 && length <= most && length >= 8 && bytes.byteLength <= mostRemembered
 }
 
 /** The whole words of the bytes; none where they do not begin at one. */
-export function wordsOf(bytes: Uint8Array): BigInt64Array {
+export function wordsOf(bytes: ArrayBufferView): BigInt64Array {
   if (bytes.byteOffset % 8 !== 0) return noWords
-  return new BigInt64Array(bytes.buffer, bytes.byteOffset, bytes.length >> 3)
+  return new BigInt64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 3)
 }
 
 /**

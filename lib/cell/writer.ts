@@ -35,7 +35,8 @@ export class CellWriter<Value = never, View = Bytes> {
   readonly maxBytes: number
   /** Places for values. */
   readonly slots: number
-  readonly #native: NativeCellWriter
+  /** @internal */
+  protected readonly native: NativeCellWriter
   /** Once two short values were written that may be written in JavaScript; not any more after closing. */
   #inWords: SlotWriter | undefined
   #wantsWords: boolean
@@ -54,7 +55,7 @@ export class CellWriter<Value = never, View = Bytes> {
     this.#wantsWords = inOrder && !timestamps
     this.maxBytes = native.maxBytes
     this.slots = native.slots
-    this.#native = native
+    this.native = native
     this.#unknow = onLeaving(this, closeIt)
   }
 
@@ -65,7 +66,7 @@ export class CellWriter<Value = never, View = Bytes> {
 
   /** Of the newest value; 0 before the first. */
   get version(): number {
-    return this.#native.version()
+    return this.native.version()
   }
 
   /**
@@ -74,12 +75,12 @@ export class CellWriter<Value = never, View = Bytes> {
    * @throws MillraceError `CORRUPT` (the memory was shortened)
    */
   get hasReaders(): boolean {
-    const error = this.#native.damage()
+    const error = this.native.damage()
     if (error !== undefined) {
       this.close()
       throw error
     }
-    return this.#native.hasReaders()
+    return this.native.hasReaders()
   }
 
   /**
@@ -98,7 +99,7 @@ export class CellWriter<Value = never, View = Bytes> {
 
   #writeNatively(value: CellSource): number {
     const bytes = bytesOf(value, 'a value')
-    const version = this.#native.write(bytes)
+    const version = this.native.write(bytes)
     if (version > 0) {
       if (this.#wantsWords && bytes.length <= mostByWords && ArrayBuffer.isView(value)) {
         this.#wrote(value)
@@ -122,10 +123,10 @@ export class CellWriter<Value = never, View = Bytes> {
         this.#isFirst = false
         return
       }
-      const buffer = ifAllowed(() => (this.#buffer ??= this.#native.buffer()))
+      const buffer = ifAllowed(() => (this.#buffer ??= this.native.buffer()))
       this.#wantsWords = buffer !== undefined
       if (buffer === undefined) return
-      this.#inWords = new SlotWriter(this.#native, buffer)
+      this.#inWords = new SlotWriter(this.native, buffer)
     }
     this.#inWords.wrote(value)
   }
@@ -182,11 +183,11 @@ export class CellWriter<Value = never, View = Bytes> {
     const copy = given.copy === undefined || flag(given, 'copy')
     this.assertNotUpdating()
     if (this.closed) throw this.closedError()
-    this.#buffer ??= this.#native.buffer()
-    const offset = this.#native.begin()
+    this.#buffer ??= this.native.buffer()
+    const offset = this.native.begin()
     const view = this.#viewAt(this.#buffer, offset)
-    const before = this.version === 0 ? undefined : this.#native.length()
-    if (copy) this.#native.copyNewest()
+    const before = this.version === 0 ? undefined : this.native.length()
+    if (copy) this.native.copyNewest()
     this.updating = true
     let length: unknown
     try {
@@ -196,7 +197,7 @@ export class CellWriter<Value = never, View = Bytes> {
     }
     length ??= before ?? this.maxBytes
     const version = Number.isInteger(length)
-      ? this.#native.publish(length as number)
+      ? this.native.publish(length as number)
       : Outcome.invalid
     if (version > 0) return version
     if (version === Outcome.closed) throw this.closedError()
@@ -220,7 +221,7 @@ export class CellWriter<Value = never, View = Bytes> {
     this.#wantsWords = false
     this.#buffer = undefined
     this.#views.clear()
-    this.#native.close()
+    this.native.close()
   }
 
   /** What `using` calls at the end of its block: `close()`. */
@@ -240,7 +241,7 @@ export class CellWriter<Value = never, View = Bytes> {
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
     return inspection('CellWriter', how, () =>
-      factsOf(this, ['name', 'maxBytes', 'slots'], ['version', 'hasReaders'], this.#native.whole()),
+      factsOf(this, ['name', 'maxBytes', 'slots'], ['version', 'hasReaders'], this.native.whole()),
     )
   }
 

@@ -7,8 +7,8 @@ import { calls } from '../side/measuring.js'
 import type { Parameters } from '../side/parameters.js'
 
 export function lead(parameters: Parameters): Promise<Measured> {
-  const { name, bytes } = parameters
-  using cell = Cell.writer(name, { maxBytes: bytes })
+  const { name, bytes, timestamps } = parameters
+  using cell = Cell.writer(name, { maxBytes: bytes, timestamps })
   const value = Buffer.alloc(bytes)
   const measured = calls(parameters, (count) => {
     for (let i = 0; i < count; i++) cell.write(value)

@@ -34,6 +34,8 @@ export interface Parameters {
   readonly batch?: number
   /** Messages of a batch lie one after the other in memory of the caller's, at both sides. */
   readonly packed?: boolean
+  /** Do the values of a cell say when they were written? Default true. */
+  readonly timestamps?: boolean
   /** The receiver takes each message as a Buffer of its own. */
   readonly ownBuffers?: boolean
   /** Sockets: writes that go out together in one writev. */

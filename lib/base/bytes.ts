@@ -56,7 +56,7 @@ function checkAlive(view: ArrayBufferView, what: string): void {
   try {
     if (view.byteLength > 0) return // of a dead DataView this throws
     if (!('getInt8' in view)) (view as Uint8Array).keys() // of others, this
-    void new Uint8Array(view.buffer, 0, 0) // and this, where an optimiser has left that out
+    new Uint8Array(view.buffer, 0, 0) // and this, where an optimiser has left that out
   } catch (cause) {
     throw goneError(what, cause)
   }

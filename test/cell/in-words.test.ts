@@ -40,7 +40,7 @@ async function warm(writer: CellWriter, reader: CellReader, value: Buffer, targe
     for (let i = 0; i < 50; i++) {
       writer.write(value)
       reader.readInto(target)
-      void reader.version
+      if (reader.version === 0) throw new Error('nothing was written')
     }
     await new Promise((resolve) => setTimeout(resolve, 5))
   }

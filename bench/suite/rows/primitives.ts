@@ -57,6 +57,12 @@ function cells(): Row[] {
       row(`cell write ${size}: C seqlock`, native('seqlock-write'), { ...facts, payload: bytes }),
       row(`cell write ${size}: C++ core`, native('cell-write'), { ...facts, payload: bytes }),
       row(`cell write ${size}: millrace`, ofCase('cell-write', { bytes }), facts),
+      // What the textbook's writes: no clock.
+      row(
+        `cell write ${size}: millrace, no timestamps`,
+        ofCase('cell-write', { bytes, timestamps: false }),
+        facts,
+      ),
       row(`cell read ${size}: C seqlock`, native('seqlock-read'), { ...facts, payload: bytes }),
       row(`cell read ${size}: C++ core`, native('cell-read'), { ...facts, payload: bytes }),
       row(`cell read ${size}: millrace`, ofCase('cell-read', { bytes }), facts),

@@ -272,11 +272,13 @@ const fewestOfAKind = 5
 const kinds = [
   'push',
   'pushBatch',
+  'pushPacked',
   'reserve',
   'pop',
   'take',
   'release',
   'popInto',
+  'popPacked',
   'drain',
   'replace the producer',
   'replace the consumer',

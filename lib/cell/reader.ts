@@ -1,7 +1,7 @@
 // The reading side of a cell.
 
 import { ifAllowed } from '../base/borrowing.js'
-import { targetOf } from '../base/bytes.js'
+import { checkView, targetOf } from '../base/bytes.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { block, type BlockingOptions } from '../base/blocking.js'
 import { closedError, corruptError, MillraceError, timeoutError } from '../errors.js'
@@ -121,6 +121,7 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
     }
     if (length === Outcome.wouldBlock) return -1
     if (length === Outcome.tooLarge) {
+      checkView(target, 'the target') // one whose memory is gone has no room, too
       throw new MillraceError(
         'ERR_MILLRACE_TOO_LARGE',
         `the value of cell '${this.name}' has ${String(this.native.facts[1])} bytes, the target ` +

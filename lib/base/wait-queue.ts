@@ -42,8 +42,8 @@ const wholeMs = 1
  * So many who poll share a turn of the event loop, which costs each of them next to nothing: what remains is the look. So many
  * of those cost what parking and being woken does, at either side; then it is parked.
  */
-const company = 16
-const mostLooksInCompany = 32
+const company = 64
+const mostLooksInCompany = 24
 /** Attempts, about a microsecond of them, before a spin first gives way to other threads; then between two times. */
 const firstBurst = sharesProcessor ? 32 : 64
 const laterBursts = sharesProcessor ? 4 : 16
@@ -271,9 +271,12 @@ export class WaitQueue extends Looker implements Sleeper {
     if (this.#pollUntil === 0) this.#thoroughAt = time + sliceMs
     if (served || this.#pollUntil === 0) this.#pollUntil = time + this.#pollMs
     if (served) this.#looksInCompany = mostLooksInCompany
-    if (time < this.#pollUntil || (others >= company && --this.#looksInCompany > 0)) {
-      if (time >= this.#thoroughAt) this.#lookThoroughly(time)
+    const isDue = time >= this.#thoroughAt
+    if (time < this.#pollUntil) {
+      if (isDue) this.#lookThoroughly(time)
       else lookNextTurn(this)
+    } else if (others >= company && --this.#looksInCompany > 0 && !isDue) {
+      lookNextTurn(this)
     } else {
       this.#polling?.lost()
       if (this.#line.length > 0) this.#foundWholeAt = time // an attempt has just looked into it

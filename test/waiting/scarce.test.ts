@@ -1,9 +1,12 @@
 // A system that has no thread or no memory to give, or does not let a process be registered for the light fence.
 
 import test from 'ava'
+import type { QueueConsumer } from 'millrace'
 import { actor, type Actor } from '../support/actor.js'
 import { compileCxx } from '../support/cxx.js'
 import { objectsOf, uniqueName } from '../support/names.js'
+import { openProducer } from '../support/queues.js'
+import { within } from '../support/until.js'
 
 const preload = () => compileCxx('test/waiting/fixtures/scarce.cpp', ['-shared', '-fPIC'])
 
@@ -124,5 +127,57 @@ here('JavaScript never publishes by ordinary stores if the light fence is refuse
     t.is(await storesOf(other, name), 200)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
+  await other.leave()
+})
+
+onLinux('sides that fall asleep together are woken, too, where the fence is refused', async (t) => {
+  const name = uniqueName(t)
+  const other = actor(t, { env: { ...process.env, LD_PRELOAD: await preload() } })
+  const many = 20
+  await other.do(
+    ({ SpscQueue, own }, name, many) => {
+      own['consumers'] = Array.from({ length: many }, (_, i) =>
+        SpscQueue.consumer(`${name}.${String(i)}`, { capacity: 4096, poll: 0, spin: 0 }),
+      )
+    },
+    name,
+    many,
+  )
+  const producers = Array.from({ length: many }, (_, i) =>
+    openProducer(t, `${name}.${String(i)}`, { capacity: 4096 }),
+  )
+  for (const refused of [false, true, true, false]) {
+    // Each says how often it went to sleep all by itself.
+    const alone = await other.do(async ({ own }, refused) => {
+      if (refused) process.env['SCARCE_BARRIER'] = '1'
+      else delete process.env['SCARCE_BARRIER']
+      const consumers = own['consumers'] as QueueConsumer[]
+      let alone = 0
+      for (const consumer of consumers) {
+        const { native } = consumer as unknown as { native: object }
+        const { park } = Object.getPrototypeOf(native) as { park: () => unknown }
+        const value = () => {
+          alone++
+          return park.call(native)
+        }
+        Object.defineProperty(native, 'park', { value, configurable: true })
+      }
+      own['popped'] = Promise.all(consumers.map((consumer) => consumer.pop()))
+      await new Promise((resolve) => setImmediate(resolve))
+      return alone
+    }, refused)
+    t.is(alone, refused ? many : 0)
+    for (const [i, producer] of producers.entries()) t.true(producer.tryPush(String(i)))
+    const popped = other.do(async ({ own }) =>
+      (await (own['popped'] as Promise<Buffer[]>)).map(String),
+    )
+    t.deepEqual(
+      await within(20_000, popped),
+      producers.map((_, i) => String(i)),
+    )
+  }
+  await other.do(({ own }) => {
+    for (const consumer of own['consumers'] as QueueConsumer[]) consumer.close()
+  })
   await other.leave()
 })

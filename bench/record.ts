@@ -1,10 +1,10 @@
 // Runs the suite several times and records what came out: bench/results.json, bench/baseline.json, charts, docs/benchmarks.md and
 // the README's part. Prints for each ratio the median of the runs, which is what is judged.
-//   npm run bench:record [-- --runs 3] [--full] [--node 22|24|PATH] [--out FOLDER] [FILE…]
+//   npm run bench:record [-- --runs 3] [--full] [--node 22|24|PATH] [--out FOLDER [--only NAME]] [FILE…]
 //
 // Runs are quick ones, the first of every row, the others of those that ratios need; with --full, full ones. Only runs with the
 // processors placed alike are taken together, so there may be more of them. With FILEs, nothing runs: these reports are taken.
-// With --out, everything is written there, and nothing in the repository is touched: for a look.
+// With --out, everything is written there, and nothing in the repository is touched: for a look, which may be at some rows only.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -25,11 +25,15 @@ const { values: options, positionals } = parseArgs({
     full: { type: 'boolean', default: false },
     node: { type: 'string' },
     out: { type: 'string' },
+    only: { type: 'string' },
   },
 })
 const wanted = Number(options.runs)
 if (!Number.isSafeInteger(wanted) || wanted < 1)
   throw new Error('--runs must be a number from 1 on')
+if (options.only !== undefined && options.out === undefined) {
+  throw new Error('what --only measures is no record: name a folder with --out')
+}
 
 interface Run {
   readonly file: string
@@ -98,8 +102,9 @@ async function oneMore(whole: boolean): Promise<Run> {
   console.log(`run ${number}${whole ? ', of every row' : ''}`)
   const how = options.full ? [] : ['--quick', ...(whole ? ['--all'] : [])]
   const node = options.node === undefined ? [] : ['--node', options.node]
+  const only = options.only === undefined ? [] : ['--only', options.only]
   const suite = fileURLToPath(new URL('main.js', import.meta.url))
-  await command(suite, '--json', file, ...how, ...node)
+  await command(suite, '--json', file, ...how, ...node, ...only)
   return { file, report: await read(file), whole: whole || options.full }
 }
 

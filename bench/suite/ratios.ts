@@ -105,6 +105,14 @@ const required: readonly RatioDefinition[] = [
     reach: { atLeast: 1 },
   },
   {
+    name: 'records64_vs_core_batch',
+    means:
+      'records of eight doubles, written and read in place, 64 a message, ring of 4 MiB ÷ C++ copying batches of 64',
+    above: wideRing('C++ core, batch 64'),
+    below: wideRing('millrace, records in place'),
+    reach: { atLeast: 0.7 },
+  },
+  {
     name: 'packed_vs_sab_ring_wide',
     means: 'packed 64, ring of 4 MiB ÷ a SharedArrayBuffer ring of 4 MiB between two Workers',
     above: wideRing(sabRing),

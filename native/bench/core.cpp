@@ -5,10 +5,13 @@
 //   millrace_bench_core futex-rtt BYTES SPIN WARM-UP STRETCH     round trips, asleep on a futex after SPIN ns
 //   millrace_bench_core throughput BYTES [RING] WARM-UP STRETCH  messages one by one through a ring of RING
 //                                                                bytes, their numbers checked
+//   millrace_bench_core batch BYTES [RING] WARM-UP STRETCH       the same, 64 messages per publish, and all that
+//                                                                are there per release
 //
 // WARM-UP and STRETCH in milliseconds.
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "measuring.hpp"
@@ -127,18 +130,57 @@ void consume(const std::string& name, std::size_t bytes, std::uint64_t capacity)
   }
 }
 
+// Messages that are laid down for one publish.
+constexpr std::uint64_t kBatch = 64;
+
+// As consume(), but copies all messages that are there before it gives their memory back.
+void consume_batches(const std::string& name, std::size_t bytes, std::uint64_t capacity) {
+  auto consumer = open<QueueConsumer>(name, capacity);
+  std::vector<std::byte> into(bytes * kBatch);
+  std::vector<std::uint32_t> lengths(kBatch);
+  for (std::uint64_t expected = 0;;) {
+    const auto popped = consumer->try_pop_packed(into, lengths);
+    if (popped.status == RingStatus::empty) leave_alone(capacity);
+    if (popped.status == RingStatus::corrupt) fail("corrupt ring");
+    for (std::uint64_t i = 0; i < popped.messages; ++i) {
+      if (lengths[i] != bytes) return;  // the last of all
+      std::uint64_t sequence = 0;
+      std::memcpy(&sequence, into.data() + i * bytes, sizeof sequence);
+      if (sequence != expected++) fail("wrong content");
+    }
+  }
+}
+
 // `capacity` 0: the default.
-void throughput(const std::string& name, std::size_t bytes, std::uint64_t capacity,
+void throughput(const std::string& name, std::size_t bytes, std::uint64_t capacity, bool batches,
                 const Times& times) {
-  const pid_t child = start_follower([&] { consume(name, bytes, capacity); });
+  const pid_t child = start_follower([&] {
+    if (batches) {
+      consume_batches(name, bytes, capacity);
+    } else {
+      consume(name, bytes, capacity);
+    }
+  });
   auto producer = open<QueueProducer>(name, capacity);
   while (producer->side().peer() != Peer::attached)
     os::sleep_ns(100'000);
-  std::vector<std::byte> message(bytes);
+  std::vector<std::byte> message(bytes * (batches ? kBatch : 1));
+  const std::span<const std::byte> whole(message);
   std::uint64_t sequence = 0;
   // As many as the JavaScript rows send between two looks at the clock.
   const std::uint64_t block = bytes < 65536 ? 4096 : 64;
-  const auto send_block = [&] {
+  const auto send_batches = [&] {
+    for (const std::uint64_t last = sequence + block; sequence < last; sequence += kBatch) {
+      for (std::uint64_t i = 0; i < kBatch; ++i) {
+        const std::uint64_t number = sequence + i;
+        std::memcpy(message.data() + i * bytes, &number, sizeof number);
+      }
+      const auto length_of = [bytes](std::uint64_t) { return static_cast<std::uint32_t>(bytes); };
+      for (std::uint64_t sent = 0; sent < kBatch;)
+        sent += producer->try_push_packed(whole.subspan(sent * bytes), kBatch - sent, length_of);
+    }
+  };
+  const auto send_singly = [&] {
     for (const std::uint64_t last = sequence + block; sequence < last;) {
       std::memcpy(message.data(), &sequence, sizeof sequence);
       if (producer->try_push(message.data(), static_cast<std::uint32_t>(bytes)) == RingStatus::ok) {
@@ -146,6 +188,7 @@ void throughput(const std::string& name, std::size_t bytes, std::uint64_t capaci
       }
     }
   };
+  const auto send_block = [&] { batches ? send_batches() : send_singly(); };
   const auto drain = [&] {
     while (!producer->ring().drained()) {
     }
@@ -175,7 +218,8 @@ void throughput(const std::string& name, std::size_t bytes, std::uint64_t capaci
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 5) fail("usage: spin-rtt|futex-rtt|throughput BYTES [SPIN|RING] WARM-UP STRETCH");
+  if (argc < 5)
+    fail("usage: spin-rtt|futex-rtt|throughput|batch BYTES [SPIN|RING] WARM-UP STRETCH");
   const std::string_view what = argv[1];
   const auto bytes = static_cast<std::size_t>(std::strtoull(argv[2], nullptr, 10));
   if (bytes < 8) fail("BYTES must be 8 or more");
@@ -185,8 +229,9 @@ int main(int argc, char** argv) {
     round_trips(name, bytes, times, kTripsPerSample, Spins());
   } else if (what == "futex-rtt" && argc == 6) {
     round_trips(name, bytes, times, 1, Sleeps{std::strtoull(argv[3], nullptr, 10)});
-  } else if (what == "throughput") {
-    throughput(name, bytes, argc == 6 ? std::strtoull(argv[3], nullptr, 10) : 0, times);
+  } else if (what == "throughput" || what == "batch") {
+    const std::uint64_t capacity = argc == 6 ? std::strtoull(argv[3], nullptr, 10) : 0;
+    throughput(name, bytes, capacity, what == "batch", times);
   } else {
     fail("unknown benchmark");
   }

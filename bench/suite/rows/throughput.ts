@@ -127,6 +127,15 @@ function inWideRing(bytes: number): Row[] {
       ofCase('ring-throughput', { bytes, capacity }),
       spinning,
     ),
+    row(name('C++ core, batch 64'), ofProgram('core', 'batch', bytes, capacity), {
+      ...spinning,
+      payload: bytes,
+    }),
+    row(
+      name('millrace, records in place'),
+      ofCase('record-throughput', { bytes, capacity, batch: 64 }),
+      spinning,
+    ),
   ]
 }
 

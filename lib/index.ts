@@ -51,14 +51,13 @@ export {
   type CreateMemoryOptions,
   type OpenMemoryOptions,
 } from './memory/shared-memory.js'
-export {
-  offerSegments,
-  receiveSegments,
-  type Allow,
-  type OfferOptions,
-  type PeerCredentials,
-  type ReceiveOptions,
-  type SegmentOffer,
+export { offerSegments, receiveSegments } from './place/segments.js'
+export type {
+  Allow,
+  OfferOptions,
+  PeerCredentials,
+  ReceiveOptions,
+  SegmentOffer,
 } from './place/hand-over.js'
 export { MappedFile } from './place/mapped-file.js'
 export { NamelessSegment, type NamelessOptions } from './place/nameless-segment.js'

@@ -3,14 +3,19 @@
 // require 0.5 ms), one file for each entry point beside one for what they share, without blanks. Names
 // stay, for the stack traces.
 //
+// What is read takes time, whether it runs or not. So what few programs use is a part: a module that is loaded by
+// `require('./module.js')` in the function that needs it.
+//
 //   dist/cjs/<entry>.js    the code; dist/cjs/shared.js is lib/errors.ts, lib/addon, lib/base and lib/place
+//   dist/cjs/<part>.js     a function of what its loader has: where test runners forget what they have loaded, a part still
+//                          belongs to the library that it was loaded by
 //   dist/cjs/**/*.d.ts     the declarations once more: TypeScript tells the two kinds of modules apart
 //   dist/<entry>.js        an ES module that hands on the names of the code above, so that a process has
 //                          one library, however it was loaded
 //   dist/addon/binary.js   for its test; dist/cli is the compiler's own
 //   dist/demo/             the demonstration, with what it needs beside this package and the licences of that
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
@@ -33,14 +38,74 @@ const common = {
   logLevel: 'warning',
 }
 
-/** Entry points take what they share from one file: no class of the library exists twice. */
-const fromShared = {
-  name: 'shared',
-  setup({ onResolve }) {
-    const shared = new RegExp(
-      `/(?:(?:${sharedFolders.join('|')})/[^/]+|${sharedFiles.join('|')})\\.js$`,
-    )
-    onResolve({ filter: shared }, () => ({ path: './shared.js', external: true }))
+const required = /\brequire\('(\.[^']+\.js)'\)/g
+const isShared = (file) =>
+  !parts.has(file) &&
+  (sharedFolders.includes(basename(dirname(file))) ||
+    sharedFiles.some((name) => file === `${dist}/${name}.js`))
+
+/** In the code, parts are loaded by a function each: `./value-writer.js` by `__valueWriter()`. */
+const loaderOf = (part) =>
+  `__${basename(part, '.js').replace(/-(.)/g, (_, letter) => letter.toUpperCase())}`
+
+/** Every call as long as it was. */
+const withParts = {
+  name: 'with-parts',
+  setup({ onLoad }) {
+    onLoad({ filter: /\.js$/, namespace: 'file' }, ({ path }) => {
+      const text = modules.get(path)
+      return {
+        contents: text?.replace(required, (call, part) =>
+          `${loaderOf(part)}()`.padEnd(call.length),
+        ),
+        resolveDir: dirname(path),
+      }
+    })
+  },
+}
+
+/**
+ * What lies in another file is taken from there: no class of the library exists twice. The names that are `taken` are so in one
+ * statement for all modules; without them, to find out which they are, in one for each.
+ */
+const fromOthers = (taken) => ({
+  name: 'from-others',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^\.\.?\//, namespace: 'file' }, ({ path, resolveDir, importer }) => {
+      const file = resolve(resolveDir, path)
+      if (parts.has(file)) return { errors: [{ text: `${path} is a part: load it by require` }] }
+      const other = isShared(file) ? 'shared' : parts.has(importer) && isPublic(file) ? 'index' : ''
+      if (other === '') return undefined
+      return taken === undefined
+        ? { path: `./${other}.js`, external: true }
+        : { path: other, namespace: 'other' }
+    })
+    onLoad({ filter: /^/, namespace: 'other' }, ({ path }) => ({
+      contents: `export {${[...taken[path]].join()}} from './${path}.js'`,
+    }))
+    onResolve({ filter: /^/, namespace: 'other' }, ({ path }) => ({ path, external: true }))
+  },
+})
+
+/** Does an entry point export what this module does? */
+const isPublic = (file) =>
+  Array.from(
+    modules.get(file).matchAll(/^export (?:class|const|function) (\w+)/gm),
+    ([, name]) => name,
+  ).some((name) => names.index.includes(name))
+
+/** Everything that the floors below the entry points export. */
+const allOfShared = {
+  name: 'all-of-shared',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^all$/ }, () => ({ path: 'all', namespace: 'all' }))
+    onLoad({ filter: /^all$/, namespace: 'all' }, () => ({
+      contents: [...modules.keys()]
+        .filter(isShared)
+        .map((file) => `export * from '${file}'`)
+        .join('\n'),
+      resolveDir: root,
+    }))
   },
 }
 
@@ -64,7 +129,7 @@ const asCommonJs = {
   setup({ onEnd }) {
     onEnd(({ outputFiles }) => {
       for (const { path, text } of outputFiles)
-        writeFileSync(path, path.endsWith('.js') ? rewritten(withOwnNames(text)) : text)
+        writeFileSync(path, path.endsWith('.js') ? rewritten(path, withOwnNames(text)) : text)
     })
   },
 }
@@ -74,8 +139,12 @@ const asCommonJs = {
  * be named as a source that nobody can open, and an empty map is ignored.
  */
 const listMap = { version: 3, sources: ['../../lib/index.ts'], names: [], mappings: 'AAAA' }
-const listMapComment = `//# sourceMappingURL=data:application/json,${encodeURIComponent(JSON.stringify(listMap))}`
+const list = (names) =>
+  `export {${names.sort().join()}} from 'all'\n` +
+  `//# sourceMappingURL=data:application/json,${encodeURIComponent(JSON.stringify(listMap))}`
 
+const modules = readModules()
+const parts = requiredModules()
 const names = await exportedNames()
 await bundle()
 for (const entry of entries) writeFileSync(`${dist}/${entry}.js`, handOn(entry, names[entry]))
@@ -97,18 +166,27 @@ async function exportedNames() {
   )
 }
 
+/** The compiler's modules: the text of each by its path. */
+function readModules() {
+  const files = readdirSync(dist, { recursive: true })
+    .filter((file) => file.endsWith('.js') && !/^(?:cjs|cli|demo)\//.test(file))
+    .map((file) => `${dist}/${file}`)
+  return new Map(files.map((file) => [file, readFileSync(file, 'utf8')]))
+}
+
+/** The paths of the parts. */
+function requiredModules() {
+  const found = [...modules].flatMap(([file, text]) =>
+    Array.from(text.matchAll(required), ([, path]) => resolve(dirname(file), path)),
+  )
+  return new Set(found)
+}
+
 async function bundle() {
-  const shared = sharedFolders
-    .flatMap((folder) => readdirSync(`${dist}/${folder}`).map((file) => `${folder}/${file}`))
-    .concat(sharedFiles.map((file) => `${file}.js`))
-    .filter((file) => file.endsWith('.js'))
-    .map((file) => `export * from './dist/${file}'`)
-  const sharedModule = { contents: [...shared, listMapComment].join('\n'), resolveDir: root }
   const cjs = {
     ...common,
     format: 'esm',
     write: false,
-    banner: { js: '"use strict";' },
     minifyWhitespace: true,
     // Writes constants of a module into those that use them.
     minifySyntax: true,
@@ -118,23 +196,32 @@ async function bundle() {
     define: { 'import.meta.dirname': 'addon', 'import.meta.url': 'url' },
   }
   mkdirSync(`${dist}/cjs`, { recursive: true })
-  await Promise.all([
-    build({
+  const strict = '"use strict";'
+  const users = [...entries.map((entry) => `${dist}/${entry}.js`), ...parts].map(async (file) => {
+    const user = {
       ...cjs,
-      stdin: sharedModule,
-      outfile: 'dist/cjs/shared.js',
-      banner: {
-        js: `"use strict";const addon=__dirname.replace(/\\/[^/]*$/,"/addon"),url=__filename;`,
-      },
-      plugins: [asCommonJs],
-    }),
-    build({
-      ...cjs,
-      entryPoints: entries.map((entry) => `dist/${entry}.js`),
-      outdir: 'dist/cjs',
-      plugins: [fromShared, asCommonJs],
-    }),
-  ])
+      banner: { js: strict },
+      entryPoints: [file],
+      outfile: `dist/cjs/${basename(file)}`,
+    }
+    const taken = takenBy(await build({ ...user, plugins: [withParts, fromOthers()] }))
+    const { metafile } = await build({
+      ...user,
+      plugins: [withParts, fromOthers(taken), asCommonJs],
+    })
+    if (parts.has(file)) judgePart(file, metafile)
+    return taken.shared
+  })
+  const shared = new Set((await Promise.all(users)).flatMap((names) => [...names]))
+  await build({
+    ...cjs,
+    stdin: { contents: list([...shared]), resolveDir: root },
+    outfile: 'dist/cjs/shared.js',
+    banner: {
+      js: `${strict}const addon=__dirname.slice(0,__dirname.lastIndexOf("/"))+"/addon",url=__filename;`,
+    },
+    plugins: [withParts, allOfShared, asCommonJs],
+  })
   // Only now: it is written over its own source, which the bundles are made of.
   await build({
     ...common,
@@ -144,6 +231,30 @@ async function bundle() {
     allowOverwrite: true,
   })
   removeModules()
+}
+
+/** The names that are taken from each other file, read off the statements that take them. */
+function takenBy({ outputFiles }) {
+  const taken = { shared: new Set(), index: new Set() }
+  for (const { path, text } of outputFiles) {
+    if (!path.endsWith('.js')) continue
+    for (const [, list, file] of text.matchAll(/\bimport\{([^}]*)\}from"\.\/(\w+)\.js"/g)) {
+      for (const name of list.split(',')) taken[file].add(name.trim().split(/\s+as\s+/)[0])
+    }
+  }
+  const hidden = [...taken.index].filter((name) => !names.index.includes(name))
+  if (hidden.length > 0)
+    throw new Error(`a part takes ${hidden.join()}, which index.ts does not export`)
+  return taken
+}
+
+/** What a part brings besides itself must not have a state, or a class: that would be there twice. */
+function judgePart(part, { inputs }) {
+  for (const input of Object.keys(inputs)) {
+    const file = root + input
+    if (file !== part && /^(?:export )?(?:let|class) /m.test(modules.get(file) ?? ''))
+      throw new Error(`${part} has a copy of ${file}`)
+  }
 }
 
 /** What is in the bundles now, and modules of nothing but types, which are in none. */
@@ -187,22 +298,40 @@ function packagesIn(files) {
 }
 
 /** Statement by statement, each as long as it was: the columns of the source maps stay right. */
-function rewritten(text) {
-  const imported = /\bimport\{([^}]*)\}from"\.\/shared\.js"/g
-  const exported = /\bexport\{([^}]*)\};/
+function rewritten(path, text) {
+  const isPart = [...parts].some((part) => basename(part) === basename(path))
   const code = text
-    .replace(
-      imported,
-      (_, names) => `const {${names.replaceAll(' as ', ' :  ')}}=__shared          `,
+    .replace(/\bimport\{([^}]*)\}from"\.\/(\w+)\.js"/g, (statement, names, file) =>
+      `const {${names.replaceAll(' as ', ' :  ')}}=__${file}`.padEnd(statement.length),
     )
-    .replace(exported, (_, names) => {
+    .replace(/\bexport\{([^}]*)\};/, (_, names) => {
       const all = names.replace(/([\w$]+) as ([\w$]+)/g, '$2:$1')
+      if (isPart) return `return{${all}}};`
       return `module.exports={${all}};Object.defineProperty(module.exports,"__esModule",{value:true});`
     })
   if (/\b(?:import|export)\s*[{*"]/.test(code)) throw new Error('not all of it became CommonJS')
-  const head = '"use strict";'
-  if (!imported.test(text)) return code
-  return code.replace(head, `${head}const __shared=require("./shared.js");`)
+  return code.replace('"use strict";', (head) => head + headOf(path, isPart, code))
+}
+
+/** What the code of a file finds in its first line: what it shares, and how it comes to the parts that it uses. */
+function headOf(path, isPart, code) {
+  const used = [...parts].filter((part) => code.includes(`${loaderOf(part)}()`))
+  const isShared = basename(path) === 'shared.js'
+  const given = isPart
+    ? '__shared,__index'
+    : isShared
+      ? 'module.exports'
+      : '__shared,module.exports'
+  const loaders = used.map(
+    (part) => `,${loaderOf(part)}=__part(()=>require("./${basename(part)}"))`,
+  )
+  return [
+    ...(isPart ? ['module.exports=(__shared,__index)=>{'] : []),
+    ...(isPart || isShared ? [] : ['const __shared=require("./shared.js");']),
+    ...(used.length === 0
+      ? []
+      : [`const __part=load=>{let part;return()=>part??=load()(${given})}${loaders.join('')};`]),
+  ].join('')
 }
 
 /**

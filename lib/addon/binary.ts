@@ -1,17 +1,10 @@
 // Finds the compiled addon of this machine and runtime, by what this process is and by nothing that it inherited: npm hands
 // every setting of a project (arch, platform, build_from_source) to the programs that it starts.
 
-import { isThere, loadFailure, unsupportedPlatform } from './load-failure.js'
+import { MillraceError, type ErrorCode } from '../errors.js'
 
 // Importing a builtin costs a module that is the first to do it 2 ms; this costs nothing.
-const { readFileSync } = process.getBuiltinModule('node:fs')
-
-interface NodeGypBuild {
-  resolve(root: string): string
-}
-
-/** What node-gyp-build believes about the machine, if it is set, before it looks at the machine. */
-const misleading = ['npm_config_arch', 'npm_config_platform', 'ARM_VERSION', 'LIBC']
+const { existsSync, readFileSync } = process.getBuiltinModule('node:fs')
 
 /**
  * The addon below `root`. A tree that compiled its own is the common case of development, and loading that
@@ -24,67 +17,41 @@ export function findAddon(root: string): unknown {
   const compiled = `${root}/build/Release/millrace.node`
   const { PREBUILDS_ONLY: prebuilt, npm_config_build_from_source: fromSource } = process.env
   if (fromSource === 'millrace' || (prebuilt === undefined && isThere(compiled))) {
-    const module = { exports: {} }
-    process.dlopen(module, compiled)
-    return module.exports
+    return loaded(compiled)
   }
-  assertTrusted(root)
-  const { createRequire } = process.getBuiltinModule('node:module')
-  const require = createRequire(import.meta.url)
-  return require(undisturbed(() => searcher(require).resolve(root))) as unknown
+  const shipped = shippedBinary(root)
+  if (shipped !== undefined) return loaded(shipped)
+  const { search } = require('./search.js') as typeof import('./search.js')
+  return search(root, import.meta.url, process.platform === 'linux' ? libc() : undefined)
 }
 
 /**
- * node-gyp-build follows MILLRACE_PREBUILD anywhere. What is loaded into this process is part of the package, or lies
- * beside the program that runs it.
+ * The binary that the package brings for this process, if nothing speaks for another one. Its name is known, and to search
+ * for it takes as long as everything else.
  */
-function assertTrusted(root: string): void {
-  const elsewhere = process.env['MILLRACE_PREBUILD']
-  if (elsewhere === undefined || elsewhere === '') return
-  const path = process.getBuiltinModule('node:path')
-  const own = path.resolve(root)
-  if (`${path.resolve(elsewhere)}${path.sep}`.startsWith(own + path.sep)) return
-  throw new Error(`'${elsewhere}' is not part of this package; unset MILLRACE_PREBUILD`)
+function shippedBinary(root: string): string | undefined {
+  const { platform, arch, env } = process
+  const another = env['MILLRACE_PREBUILD']
+  if (another !== undefined && another !== '') return undefined
+  // Whatever was compiled here goes first; for arm there is a binary for each version of the processor.
+  if ((env['PREBUILDS_ONLY'] ?? '') === '' && isThere(`${root}/build`)) return undefined
+  const flavour = platform === 'linux' ? `.${libc()}` : ''
+  const file = `${root}/prebuilds/${platform}-${arch}/millrace${flavour}.node`
+  return isThere(file) ? file : undefined
 }
 
-/**
- * A node-gyp-build of our own. It looks at the environment once, when it is loaded: another package may have loaded it
- * before, and those that come later shall not get what it found under our conditions.
- */
-function searcher(require: NodeJS.Require): NodeGypBuild {
-  const entry = require.resolve('node-gyp-build')
-  const folder = entry.slice(0, entry.lastIndexOf('/') + 1)
-  const { cache } = require
-  const others = Object.entries(cache).filter(([file]) => file.startsWith(folder))
-  const forget = () => {
-    for (const file of Object.keys(cache))
-      if (file.startsWith(folder)) Reflect.deleteProperty(cache, file)
-  }
-  forget()
+function loaded(file: string): unknown {
+  const module = { exports: {} }
+  process.dlopen(module, file)
+  return module.exports
+}
+
+/** Also under Node's permission model, which throws at questions that are not allowed. */
+function isThere(file: string): boolean {
   try {
-    return require(entry) as NodeGypBuild
-  } finally {
-    forget()
-    Object.assign(cache, Object.fromEntries(others))
-  }
-}
-
-/**
- * Searches with the truth in the environment. node-gyp-build takes every system but Alpine for glibc; it believes LIBC,
- * which it reads when it is loaded.
- */
-function undisturbed<T>(search: () => T): T {
-  const { env } = process
-  const before = misleading.map((name) => [name, env[name]] as const)
-  for (const [name, value] of before) if (value !== undefined) Reflect.deleteProperty(env, name)
-  if (process.platform === 'linux') env['LIBC'] = libc()
-  try {
-    return search()
-  } finally {
-    for (const [name, value] of before) {
-      if (value === undefined) Reflect.deleteProperty(env, name)
-      else env[name] = value
-    }
+    return existsSync(file)
+  } catch {
+    return false
   }
 }
 
@@ -121,11 +88,20 @@ export function load(
   // Only for a message: to tell the C library costs more than to load the addon.
   const here = () =>
     `${platform}-${architecture}${platform === 'linux' ? ` (${libc()})` : ''}, Node ${process.version}`
-  if (platform !== 'linux' && platform !== 'darwin') throw unsupportedPlatform(here())
+  if (platform !== 'linux' && platform !== 'darwin')
+    throw failure(why().unsupportedPlatform(here()))
   const root = `${import.meta.dirname}/../..`
   try {
     return find(root)
   } catch (cause) {
-    throw loadFailure(cause, root, here())
+    throw failure(why().loadFailure(cause, root, here(), isThere), cause)
   }
+}
+
+function why() {
+  return require('./load-failure.js') as typeof import('./load-failure.js')
+}
+
+function failure([code, message]: readonly [ErrorCode, string], cause?: unknown): MillraceError {
+  return new MillraceError(code, message, cause === undefined ? {} : { cause })
 }

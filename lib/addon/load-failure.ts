@@ -1,34 +1,38 @@
 // Why the addon does not load: the true reason and its cure, each in words of its own. Nothing here is needed, or
-// costs anything, where it does load.
+// costs anything, where it does load. Nor does it need anything of the library, which is just being loaded.
 
-import { MillraceError, type ErrorCode } from '../errors.js'
+import type { ErrorCode } from '../errors.js'
 
-const { existsSync } = process.getBuiltinModule('node:fs')
 const path = process.getBuiltinModule('node:path')
+
+/** What an error says. */
+type Reason = readonly [ErrorCode, string]
+type IsThere = (file: string) => boolean
 
 /** What @types/node of Node 20 does not know yet. */
 interface Permission {
   has(scope: string, reference?: string): boolean
 }
 
-export function unsupportedPlatform(here: string): MillraceError {
-  return new MillraceError(
+export function unsupportedPlatform(here: string): Reason {
+  return [
     'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
     `millrace runs on Linux and macOS, not on ${here}; on Windows use it inside WSL 2`,
-  )
+  ]
 }
 
 /** @param here this machine and runtime, in words */
-export function loadFailure(cause: unknown, root: string, here: string): MillraceError {
-  const [code, message] = forbidden(cause, root) ?? [
-    'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
-    unloadable(cause, root, here),
-  ]
-  return new MillraceError(code, message, { cause })
+export function loadFailure(cause: unknown, root: string, here: string, isThere: IsThere): Reason {
+  return (
+    forbidden(cause, root) ?? [
+      'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
+      unloadable(cause, root, here, isThere),
+    ]
+  )
 }
 
 /** Whoever started this process does not allow it; no other binary would help. */
-function forbidden(cause: unknown, root: string): [ErrorCode, string] | undefined {
+function forbidden(cause: unknown, root: string): Reason | undefined {
   const { code, name, resource } = cause as { code?: unknown; name?: unknown; resource?: unknown }
   const { permission } = process as { permission?: Permission }
   if (code === 'ERR_DLOPEN_DISABLED') {
@@ -80,7 +84,7 @@ function firstUnreadable(permission: Permission | undefined, root: string): stri
   return permission.has('fs.read', folder) ? undefined : folder
 }
 
-function unloadable(cause: unknown, root: string, here: string): string {
+function unloadable(cause: unknown, root: string, here: string, isThere: IsThere): string {
   const build = 'npx millrace build (with a C++20 compiler, make and Python 3)'
   const said = messageOf(cause)
   const compiled = path.resolve(root, 'build/Release/millrace.node')
@@ -109,15 +113,6 @@ function unloadable(cause: unknown, root: string, here: string): string {
     )
   }
   return `millrace has no working binary for ${here}; build one: ${build}`
-}
-
-/** Also under Node's permission model, which throws at questions that are not allowed. */
-export function isThere(file: string): boolean {
-  try {
-    return existsSync(file)
-  } catch {
-    return false
-  }
 }
 
 /** Of loaders the first line: what follows are stacks of require. */

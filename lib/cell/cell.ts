@@ -31,7 +31,6 @@ import {
 import { invalidArgument } from '../errors.js'
 import { checkPlace, nameOf, openAt, type Place } from '../place/place.js'
 import { CellReader } from './reader.js'
-import { ValueWriter } from './value-writer.js'
 import { CellWriter } from './writer.js'
 
 export interface CellWriterOptions<S extends Schema = OpaqueSchema>
@@ -143,7 +142,7 @@ function openWriter(
   const given = checkOptions(options, [...accessNames, ...schemaNames, ...own])
   const values = valuesOf(given)
   const timestamps = given.timestamps === undefined || flag(given, 'timestamps')
-  const handle = new native.CellWriter({
+  const cell = {
     place: checkPlace(place),
     maxBytes: readMaxBytes(given, values),
     slots: wholeNumber(given, 'slots', 0, [2, 1024]),
@@ -151,11 +150,11 @@ function openWriter(
     timestamps,
     schema: fingerprint(given),
     ...access(given),
-  })
+  }
   const name = nameOf(place)
-  return values === undefined
-    ? new CellWriter<unknown, unknown>(name, handle, timestamps)
-    : new ValueWriter(name, handle, timestamps, values)
+  if (values === undefined) return new CellWriter(name, new native.CellWriter(cell), timestamps)
+  const { ValueWriter } = require('./value-writer.js') as typeof import('./value-writer.js')
+  return new ValueWriter(name, new native.CellWriter(cell), timestamps, values)
 }
 
 function readMaxBytes(

@@ -2,7 +2,7 @@
 
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import type { LoanedFrame } from './frame.js'
-import { fill, type Filled, type FillOptions, type FrameSource } from './fill.js'
+import type { Filled, FillOptions, FrameSource } from './fill.js'
 import { WrittenFrames } from './loans.js'
 import { channelIdOf } from './position.js'
 import { native } from '../addon/native.js'
@@ -269,6 +269,7 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
       loan: (wait) => this.loan(wait),
       onClose: (callback) => this.#owner.onClose(callback),
     }
+    const { fill } = require('./fill.js') as typeof import('./fill.js')
     return await fill(filled, source, options)
   }
 

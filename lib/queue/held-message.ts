@@ -17,7 +17,7 @@ import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
-import { recordBytes } from './ring.js'
+import { recordBytes } from './record-bytes.js'
 import { corrupt, recordHeaderBytes, tooLarge } from './ring-layout.js'
 import type { RingReader } from './ring-reader.js'
 

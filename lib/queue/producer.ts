@@ -5,12 +5,13 @@ import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
-import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
+import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { checkMessages } from './message-list.js'
 import { readPacking } from './packed.js'
+import { recordBytes } from './record-bytes.js'
 import { RingReservation, type Reservation, type Reserver } from './reservation.js'
-import { recordBytes } from './ring.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import { RingWriter } from './ring-writer.js'
 import { QueueSide } from './side.js'
@@ -365,12 +366,6 @@ function allAsBytes(messages: readonly MessageSource[]): readonly Uint8Array[] {
     if (!(message instanceof Uint8Array) || message.length === 0) return messages.map(asBytes)
   }
   return messages as readonly Uint8Array[]
-}
-
-/** @internal */
-export function checkMessages(messages: readonly unknown[]): void {
-  if (Array.isArray(messages)) return
-  throw invalidArgument(`messages must be an array of messages, not ${show(messages)}`)
 }
 
 function checkLength(length: number): void {

@@ -14,7 +14,7 @@ import { invalidArgument, MillraceError } from '../errors.js'
 import type { ArrayViewOf } from '../struct/definition.js'
 import type { FieldType, Of } from '../struct/field-type.js'
 import { checkMessages, QueueProducer, type MessageSource } from './producer.js'
-import { recordBytes } from './ring.js'
+import { recordBytes } from './record-bytes.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import type { RingWriter } from './ring-writer.js'
 

@@ -3,7 +3,8 @@
 import { goneError } from '../base/bytes.js'
 import { invalidArgument, type MillraceError } from '../errors.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
-import { carries, plainStores, publishAtomically, recordBytes } from './ring.js'
+import { recordBytes } from './record-bytes.js'
+import { carries, plainStores, publishAtomically } from './ring.js'
 import {
   atConsumerParked,
   atMine,

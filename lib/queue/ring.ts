@@ -26,12 +26,6 @@
 
 import { native } from '../addon/native.js'
 import { runsOnV8 } from '../addon/runtime.js'
-import { recordHeaderBytes } from './ring-layout.js'
-
-/** What a message takes of the ring, which has 2^30 bytes at most: longer ones have to be refused before. */
-export function recordBytes(length: number): number {
-  return (length + recordHeaderBytes + 7) & ~7
-}
 
 /**
  * May a position be published by an ordinary store? Not before this process is registered for the light fence, some ten

@@ -30,8 +30,6 @@ import {
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 import { QueueConsumer } from './consumer.js'
 import { QueueProducer } from './producer.js'
-import { ValueConsumer } from './value-consumer.js'
-import { ValueProducer } from './value-producer.js'
 
 export interface QueueOptions<S extends Schema = OpaqueSchema>
   extends AccessOptions, SchemaOptions<S>, TuningOptions {
@@ -137,10 +135,9 @@ function openProducer(place: Place, options?: QueueOptions): QueueProducer
 function openProducer(place: Place, options?: QueueOptions<Schema>): QueueProducer<unknown> {
   const { tuning, side, values } = readQueue(place, options)
   const name = nameOf(place)
-  const handle = new native.QueueProducer(side)
-  return values === undefined
-    ? new QueueProducer(name, handle, tuning)
-    : new ValueProducer(name, handle, tuning, values)
+  if (values === undefined) return new QueueProducer(name, new native.QueueProducer(side), tuning)
+  const { ValueProducer } = require('./value-producer.js') as typeof import('./value-producer.js')
+  return new ValueProducer(name, new native.QueueProducer(side), tuning, values)
 }
 
 function openConsumer<View, Value>(
@@ -154,10 +151,9 @@ function openConsumer(
 ): QueueConsumer<unknown, unknown> {
   const { tuning, side, values } = readQueue(place, options)
   const name = nameOf(place)
-  const handle = new native.QueueConsumer(side)
-  return values === undefined
-    ? new QueueConsumer<unknown, unknown>(name, handle, tuning)
-    : new ValueConsumer(name, handle, tuning, values)
+  if (values === undefined) return new QueueConsumer(name, new native.QueueConsumer(side), tuning)
+  const { ValueConsumer } = require('./value-consumer.js') as typeof import('./value-consumer.js')
+  return new ValueConsumer(name, new native.QueueConsumer(side), tuning, values)
 }
 
 interface ReadQueue {

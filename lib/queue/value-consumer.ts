@@ -7,7 +7,7 @@ import type { MillraceError } from '../errors.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
 import { QueueConsumer } from './consumer.js'
 import { checkDrain } from './drain-callback.js'
-import { recordBytes } from './ring.js'
+import { recordBytes } from './record-bytes.js'
 import { recordHeaderBytes, wouldBlock } from './ring-layout.js'
 
 export class ValueConsumer<Value, View> extends QueueConsumer<Value, View> {

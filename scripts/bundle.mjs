@@ -81,7 +81,7 @@ const fromOthers = (taken) => ({
         : { path: other, namespace: 'other' }
     })
     onLoad({ filter: /^/, namespace: 'other' }, ({ path }) => ({
-      contents: `export {${[...taken[path]].join()}} from './${path}.js'`,
+      contents: list(taken[path], `./${path}.js`),
     }))
     onResolve({ filter: /^/, namespace: 'other' }, ({ path }) => ({ path, external: true }))
   },
@@ -139,9 +139,9 @@ const asCommonJs = {
  * be named as a source that nobody can open, and an empty map is ignored.
  */
 const listMap = { version: 3, sources: ['../../lib/index.ts'], names: [], mappings: 'AAAA' }
-const list = (names) =>
-  `export {${names.sort().join()}} from 'all'\n` +
-  `//# sourceMappingURL=data:application/json,${encodeURIComponent(JSON.stringify(listMap))}`
+const listMapComment = `//# sourceMappingURL=data:application/json,${encodeURIComponent(JSON.stringify(listMap))}`
+const list = (names, from) =>
+  `export {${[...names].sort().join()}} from '${from}'\n${listMapComment}`
 
 const modules = readModules()
 const parts = requiredModules()
@@ -215,7 +215,7 @@ async function bundle() {
   const shared = new Set((await Promise.all(users)).flatMap((names) => [...names]))
   await build({
     ...cjs,
-    stdin: { contents: list([...shared]), resolveDir: root },
+    stdin: { contents: list(shared, 'all'), resolveDir: root },
     outfile: 'dist/cjs/shared.js',
     banner: {
       js: `${strict}const addon=__dirname.slice(0,__dirname.lastIndexOf("/"))+"/addon",url=__filename;`,

@@ -3,8 +3,9 @@
 // require 0.5 ms), one file for each entry point beside one for what they share, without blanks. Names
 // stay, for the stack traces.
 //
-// What is read takes time, whether it runs or not. So what few programs use is a part: a module that is loaded by
-// `require('./module.js')` in the function that needs it.
+// What is read takes time, whether it runs or not. So what not every program uses is a part, a file of its own: a module that
+// is loaded by `require('./module.js')` in the function that needs it; a room whose classes are loaded when somebody takes one
+// out of what `require('millrace')` gives.
 //
 //   dist/cjs/<entry>.js    the code; dist/cjs/shared.js is lib/errors.ts, lib/addon, lib/base and lib/place
 //   dist/cjs/<part>.js     a function of what its loader has: where test runners forget what they have loaded, a part still
@@ -25,6 +26,8 @@ const entries = ['index', 'streams', 'struct', 'sync']
 /** What the entry points share: the floors below them. */
 const sharedFolders = ['addon', 'base', 'place']
 const sharedFiles = ['errors']
+/** Rooms that are parts of `index`: whoever sends messages does without them. */
+const rooms = ['frames', 'cell']
 
 const common = {
   absWorkingDir: root,
@@ -38,6 +41,7 @@ const common = {
   logLevel: 'warning',
 }
 
+const strict = '"use strict";'
 const required = /\brequire\('(\.[^']+\.js)'\)/g
 const isShared = (file) =>
   !parts.has(file) &&
@@ -74,7 +78,11 @@ const fromOthers = (taken) => ({
     onResolve({ filter: /^\.\.?\//, namespace: 'file' }, ({ path, resolveDir, importer }) => {
       const file = resolve(resolveDir, path)
       if (parts.has(file)) return { errors: [{ text: `${path} is a part: load it by require` }] }
-      const other = isShared(file) ? 'shared' : parts.has(importer) && isPublic(file) ? 'index' : ''
+      const other = isShared(file)
+        ? 'shared'
+        : parts.has(importer) && publicNames(file).length > 0
+          ? 'index'
+          : ''
       if (other === '') return undefined
       return taken === undefined
         ? { path: `./${other}.js`, external: true }
@@ -87,27 +95,39 @@ const fromOthers = (taken) => ({
   },
 })
 
-/** Does an entry point export what this module does? */
-const isPublic = (file) =>
+/** What of this module `index` exports. */
+const publicNames = (file) =>
   Array.from(
-    modules.get(file).matchAll(/^export (?:class|const|function) (\w+)/gm),
+    modules.get(file).matchAll(/^export (?:async )?(?:class|const|function) (\w+)/gm),
     ([, name]) => name,
-  ).some((name) => names.index.includes(name))
+  ).filter((name) => names.index.includes(name))
 
-/** Everything that the floors below the entry points export. */
-const allOfShared = {
-  name: 'all-of-shared',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^all$/ }, () => ({ path: 'all', namespace: 'all' }))
-    onLoad({ filter: /^all$/, namespace: 'all' }, () => ({
-      contents: [...modules.keys()]
-        .filter(isShared)
-        .map((file) => `export * from '${file}'`)
-        .join('\n'),
-      resolveDir: root,
+const filesOf = (room) =>
+  [...modules.keys()].filter((file) => dirname(file) === `${dist}/${room}` && !parts.has(file))
+
+/** `index` alone: what it hands on of the rooms is added to its exports. */
+const withoutRooms = {
+  name: 'without-rooms',
+  setup({ onResolve }) {
+    onResolve({ filter: new RegExp(`^\\./(?:${rooms.join('|')})/`) }, ({ path }) => ({
+      path,
+      external: true,
+      sideEffects: false,
     }))
   },
 }
+
+/** What some modules export, as one module. */
+const allOf = (files) => ({
+  name: 'all-of',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^all$/ }, () => ({ path: 'all', namespace: 'all' }))
+    onLoad({ filter: /^all$/, namespace: 'all' }, () => ({
+      contents: files.map((file) => `export * from '${file}'`).join('\n'),
+      resolveDir: root,
+    }))
+  },
+})
 
 /** The demonstration shares the command's words for numbers and usage, where they lie in the package. */
 const fromCommand = {
@@ -124,15 +144,18 @@ const fromCommand = {
  * ES modules as CommonJS. The bundler's own way of writing that exports a getter for each name: they cost a process half
  * a millisecond to make, and each use of one as much as sending a small message.
  */
-const asCommonJs = {
+const asCommonJs = (file, inRooms) => ({
   name: 'as-common-js',
   setup({ onEnd }) {
     onEnd(({ outputFiles }) => {
       for (const { path, text } of outputFiles)
-        writeFileSync(path, path.endsWith('.js') ? rewritten(path, withOwnNames(text)) : text)
+        writeFileSync(
+          path,
+          path.endsWith('.js') ? rewritten(file, withOwnNames(text), inRooms) : text,
+        )
     })
   },
-}
+})
 
 /**
  * The list of what is shared is no file, so its map says that it is the first line of lib/index.ts. Without one it would
@@ -182,6 +205,11 @@ function requiredModules() {
   return new Set(found)
 }
 
+/** A source that has these names of these modules. */
+function listed(names, files) {
+  return { stdin: { contents: list(names, 'all'), resolveDir: root }, plugins: [allOf(files)] }
+}
+
 async function bundle() {
   const cjs = {
     ...common,
@@ -192,35 +220,37 @@ async function bundle() {
     minifySyntax: true,
     // Node prints the line that an error was thrown in.
     lineLimit: 120,
+    banner: { js: strict },
     // The code looks for the addon from the folder of its module: dist/addon.
     define: { 'import.meta.dirname': 'addon', 'import.meta.url': 'url' },
   }
   mkdirSync(`${dist}/cjs`, { recursive: true })
-  const strict = '"use strict";'
-  const users = [...entries.map((entry) => `${dist}/${entry}.js`), ...parts].map(async (file) => {
-    const user = {
-      ...cjs,
-      banner: { js: strict },
-      entryPoints: [file],
-      outfile: `dist/cjs/${basename(file)}`,
-    }
-    const taken = takenBy(await build({ ...user, plugins: [withParts, fromOthers()] }))
+  const inRooms = rooms.map((room) => [room, filesOf(room).flatMap(publicNames)])
+  const eager = names.index.filter((name) => !inRooms.some(([, theirs]) => theirs.includes(name)))
+  const index = listed(eager, [`${dist}/index.js`])
+  const users = [
+    { file: 'index', ...index, plugins: [...index.plugins, withoutRooms] },
+    ...inRooms.map(([room, theirs]) => ({ file: room, ...listed(theirs, filesOf(room)) })),
+    ...['struct', 'sync'].map((entry) => ({ file: entry, entryPoints: [`${dist}/${entry}.js`] })),
+    ...[...parts].map((part) => ({ file: basename(part, '.js'), entryPoints: [part] })),
+  ].map(async ({ file, plugins = [], ...source }) => {
+    const user = { ...cjs, ...source, outfile: `dist/cjs/${file}.js` }
+    const others = [...plugins, withParts]
+    const taken = takenBy(await build({ ...user, plugins: [...others, fromOthers()] }))
     const { metafile } = await build({
       ...user,
-      plugins: [withParts, fromOthers(taken), asCommonJs],
+      plugins: [...others, fromOthers(taken), asCommonJs(file, Object.fromEntries(inRooms))],
     })
-    if (parts.has(file)) judgePart(file, metafile)
+    judgeCopies(file, metafile)
     return taken.shared
   })
   const shared = new Set((await Promise.all(users)).flatMap((names) => [...names]))
+  const { plugins, ...source } = listed(shared, [...modules.keys()].filter(isShared))
   await build({
     ...cjs,
-    stdin: { contents: list(shared, 'all'), resolveDir: root },
+    ...source,
     outfile: 'dist/cjs/shared.js',
-    banner: {
-      js: `${strict}const addon=__dirname.slice(0,__dirname.lastIndexOf("/"))+"/addon",url=__filename;`,
-    },
-    plugins: [withParts, allOfShared, asCommonJs],
+    plugins: [...plugins, withParts, asCommonJs('shared')],
   })
   // Only now: it is written over its own source, which the bundles are made of.
   await build({
@@ -248,12 +278,14 @@ function takenBy({ outputFiles }) {
   return taken
 }
 
-/** What a part brings besides itself must not have a state, or a class: that would be there twice. */
-function judgePart(part, { inputs }) {
+/** What a part brings beside itself must not have a state, or a class: that would be there twice. */
+function judgeCopies(file, { inputs }) {
+  const part = [...parts].find((one) => basename(one, '.js') === file)
+  if (part === undefined) return
   for (const input of Object.keys(inputs)) {
-    const file = root + input
-    if (file !== part && /^(?:export )?(?:let|class) /m.test(modules.get(file) ?? ''))
-      throw new Error(`${part} has a copy of ${file}`)
+    const copied = root + input
+    if (copied !== part && /^(?:export )?(?:let|class) /m.test(modules.get(copied) ?? ''))
+      throw new Error(`${part} has a copy of ${copied}`)
   }
 }
 
@@ -298,39 +330,56 @@ function packagesIn(files) {
 }
 
 /** Statement by statement, each as long as it was: the columns of the source maps stay right. */
-function rewritten(path, text) {
-  const isPart = [...parts].some((part) => basename(part) === basename(path))
+function rewritten(file, text, inRooms) {
+  const isPart = rooms.includes(file) || [...parts].some((part) => basename(part, '.js') === file)
   const code = text
-    .replace(/\bimport\{([^}]*)\}from"\.\/(\w+)\.js"/g, (statement, names, file) =>
-      `const {${names.replaceAll(' as ', ' :  ')}}=__${file}`.padEnd(statement.length),
+    .replace(/\bimport\{([^}]*)\}from"\.\/(\w+)\.js"/g, (statement, names, other) =>
+      `const {${names.replaceAll(' as ', ' :  ')}}=__${other}`.padEnd(statement.length),
     )
     .replace(/\bexport\{([^}]*)\};/, (_, names) => {
       const all = names.replace(/([\w$]+) as ([\w$]+)/g, '$2:$1')
-      if (isPart) return `return{${all}}};`
-      return `module.exports={${all}};Object.defineProperty(module.exports,"__esModule",{value:true});`
+      if (isPart) return `return{${all}}});`
+      const onDemand = file === 'index' ? exportedOnDemand(inRooms) : ''
+      return `module.exports={${all}};Object.defineProperty(module.exports,"__esModule",{value:true});${onDemand}`
     })
   if (/\b(?:import|export)\s*[{*"]/.test(code)) throw new Error('not all of it became CommonJS')
-  return code.replace('"use strict";', (head) => head + headOf(path, isPart, code))
+  return code.replace(strict, (head) => head + headOf(file, isPart, code))
+}
+
+/** Properties that find their value when they are first read, and are ordinary ones from then on. */
+function exportedOnDemand(inRooms) {
+  const define = `const __onDemand=(load,names)=>{for(const name of names){
+const be=value=>Object.defineProperty(module.exports,name,{value,writable:true,enumerable:true,configurable:true});
+Object.defineProperty(module.exports,name,{get:()=>be(load()[name])[name],set:be,enumerable:true,configurable:true})}};`
+  const calls = Object.entries(inRooms).map(
+    ([room, names]) => `__onDemand(${loaderOf(room)},${JSON.stringify(names)});`,
+  )
+  return [define, ...calls].join('\n')
 }
 
 /** What the code of a file finds in its first line: what it shares, and how it comes to the parts that it uses. */
-function headOf(path, isPart, code) {
-  const used = [...parts].filter((part) => code.includes(`${loaderOf(part)}()`))
-  const isShared = basename(path) === 'shared.js'
+function headOf(file, isPart, code) {
+  const used = [...parts, ...(file === 'index' ? rooms : [])].filter((part) =>
+    code.includes(loaderOf(part)),
+  )
   const given = isPart
     ? '__shared,__index'
-    : isShared
+    : file === 'shared'
       ? 'module.exports'
       : '__shared,module.exports'
   const loaders = used.map(
-    (part) => `,${loaderOf(part)}=__part(()=>require("./${basename(part)}"))`,
+    (part) => `,${loaderOf(part)}=__part(()=>require("./${basename(part, '.js')}.js"))`,
   )
   return [
-    ...(isPart ? ['module.exports=(__shared,__index)=>{'] : []),
-    ...(isPart || isShared ? [] : ['const __shared=require("./shared.js");']),
-    ...(used.length === 0
-      ? []
-      : [`const __part=load=>{let part;return()=>part??=load()(${given})}${loaders.join('')};`]),
+    // In brackets: V8 would only skim it otherwise, and read it again when it is called.
+    isPart ? 'module.exports=(function(__shared,__index){' : '',
+    isPart || file === 'shared' ? '' : 'const __shared=require("./shared.js");',
+    file === 'shared'
+      ? 'const addon=__dirname.slice(0,__dirname.lastIndexOf("/"))+"/addon",url=__filename;'
+      : '',
+    used.length === 0
+      ? ''
+      : `const __part=load=>{let part;return()=>part??=load()(${given})}${loaders.join('')};`,
   ].join('')
 }
 

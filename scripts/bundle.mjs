@@ -69,18 +69,19 @@ const withParts = {
 }
 
 /**
- * What lies in another file is taken from there: no class of the library exists twice. The names that are `taken` are so in one
+ * What lies in another file is taken from there: no class of the library exists twice. Parts that a function loads take
+ * from `index` what that exports. The names that are `taken` are so in one
  * statement for all modules; without them, to find out which they are, in one for each.
  */
-const fromOthers = (taken) => ({
+const fromOthers = (ofIndex, taken) => ({
   name: 'from-others',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^\.\.?\//, namespace: 'file' }, ({ path, resolveDir, importer }) => {
+    onResolve({ filter: /^\.\.?\//, namespace: 'file' }, ({ path, resolveDir }) => {
       const file = resolve(resolveDir, path)
       if (parts.has(file)) return { errors: [{ text: `${path} is a part: load it by require` }] }
       const other = isShared(file)
         ? 'shared'
-        : parts.has(importer) && publicNames(file).length > 0
+        : ofIndex && publicNames(file).length > 0
           ? 'index'
           : ''
       if (other === '') return undefined
@@ -235,16 +236,22 @@ async function bundle() {
     ...[...parts].map((part) => ({ file: basename(part, '.js'), entryPoints: [part] })),
   ].map(async ({ file, plugins = [], ...source }) => {
     const user = { ...cjs, ...source, outfile: `dist/cjs/${file}.js` }
+    const isPart = [...parts].some((part) => basename(part, '.js') === file)
     const others = [...plugins, withParts]
-    const taken = takenBy(await build({ ...user, plugins: [...others, fromOthers()] }))
+    const taken = takenBy(await build({ ...user, plugins: [...others, fromOthers(isPart)] }))
     const { metafile } = await build({
       ...user,
-      plugins: [...others, fromOthers(taken), asCommonJs(file, Object.fromEntries(inRooms))],
+      plugins: [
+        ...others,
+        fromOthers(isPart, taken),
+        asCommonJs(file, Object.fromEntries(inRooms)),
+      ],
     })
-    judgeCopies(file, metafile)
-    return taken.shared
+    return { bundle: [file, metafile], shared: [...taken.shared] }
   })
-  const shared = new Set((await Promise.all(users)).flatMap((names) => [...names]))
+  const bundles = await Promise.all(users)
+  judgeCopies(bundles.map(({ bundle }) => bundle))
+  const shared = new Set(bundles.flatMap((one) => one.shared))
   const { plugins, ...source } = listed(shared, [...modules.keys()].filter(isShared))
   await build({
     ...cjs,
@@ -278,14 +285,15 @@ function takenBy({ outputFiles }) {
   return taken
 }
 
-/** What a part brings beside itself must not have a state, or a class: that would be there twice. */
-function judgeCopies(file, { inputs }) {
-  const part = [...parts].find((one) => basename(one, '.js') === file)
-  if (part === undefined) return
-  for (const input of Object.keys(inputs)) {
-    const copied = root + input
-    if (copied !== part && /^(?:export )?(?:let|class) /m.test(modules.get(copied) ?? ''))
-      throw new Error(`${part} has a copy of ${copied}`)
+/** What has a state, or a class, must not be there twice. */
+function judgeCopies(bundles) {
+  const seen = new Map()
+  for (const [file, { inputs }] of bundles) {
+    for (const input of Object.keys(inputs)) {
+      if (!/^(?:export )?(?:let|class) /m.test(modules.get(root + input) ?? '')) continue
+      if (seen.has(input)) throw new Error(`${input} is in ${seen.get(input)} and in ${file}`)
+      seen.set(input, file)
+    }
   }
 }
 

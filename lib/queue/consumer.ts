@@ -14,13 +14,15 @@ import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import type { Attempt } from '../base/waiter.js'
 import { popCopy, targetTooSmall } from './copying.js'
 import { checkDrain, refusePromise } from './drain-callback.js'
-import { HeldMessages, type HeldMessage } from './held-message.js'
+import type { HeldMessage } from './held-message.js'
+import type { HeldMessages } from './held-messages.js'
 import { checkTargets } from './packed.js'
 import { recordBytes } from './record-bytes.js'
 import { recordHeaderBytes } from './ring-layout.js'
-import { RingReader } from './ring-reader.js'
+import type { RingReader } from './ring-reader.js'
 import { QueueSide } from './side.js'
 import { TimeBudget } from './time-budget.js'
+import { rings } from './working-parts.js'
 
 /**
  * The receiving side of a queue, from `SpscQueue.consumer`. `Value` is what is popped, `View` what `drain` shows: bytes,
@@ -174,7 +176,7 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
     if (this.nothingYet()) return undefined
     const ring = this.ringForSure()
     this.#unusual = true
-    return this.#found((this.#held ??= new HeldMessages(this, ring)).take())
+    return this.#found((this.#held ??= new (rings().HeldMessages)(this, ring)).take())
   }
 
   /**
@@ -446,7 +448,7 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
 
   /** @internal */
   protected override openRing(): RingReader {
-    return new RingReader(this.native)
+    return new (rings().RingReader)(this.native)
   }
 
   /** @internal */

@@ -13,8 +13,9 @@ import { readPacking } from './packed.js'
 import { recordBytes } from './record-bytes.js'
 import { RingReservation, type Reservation, type Reserver } from './reservation.js'
 import { recordHeaderBytes } from './ring-layout.js'
-import { RingWriter } from './ring-writer.js'
+import type { RingWriter } from './ring-writer.js'
 import { QueueSide } from './side.js'
+import { rings } from './working-parts.js'
 
 /** What can be sent: bytes in any container, or a string (sent as UTF-8). */
 export type MessageSource = ByteSource
@@ -355,7 +356,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
 
   /** @internal */
   protected override openRing(): RingWriter {
-    return new RingWriter(this.native)
+    return new (rings().RingWriter)(this.native)
   }
 }
 

@@ -30,6 +30,7 @@ import {
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 import { QueueConsumer } from './consumer.js'
 import { QueueProducer } from './producer.js'
+import { rings } from './working-parts.js'
 
 export interface QueueOptions<S extends Schema = OpaqueSchema>
   extends AccessOptions, SchemaOptions<S>, TuningOptions {
@@ -165,6 +166,7 @@ interface ReadQueue {
 /** @internal What a queue is opened by, each part checked. */
 export function readQueue(place: Place, given: QueueOptions<Schema> | undefined): ReadQueue {
   const options = checkOptions(given, queueNames)
+  rings()
   return {
     tuning: readTuning(options),
     values: valuesOf(options),

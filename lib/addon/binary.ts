@@ -4,7 +4,8 @@
 import { MillraceError, type ErrorCode } from '../errors.js'
 
 // Importing a builtin costs a module that is the first to do it 2 ms; this costs nothing.
-const { existsSync, readFileSync } = process.getBuiltinModule('node:fs')
+const { closeSync, existsSync, openSync, readFileSync, readSync } =
+  process.getBuiltinModule('node:fs')
 
 /**
  * The addon below `root`. A tree that compiled its own is the common case of development, and loading that
@@ -58,9 +59,25 @@ function isThere(file: string): boolean {
 /** The C library that this process runs on: that of the runtime, whatever else is installed. */
 export function libc(): 'glibc' | 'musl' {
   try {
-    return libcIn(readFileSync('/proc/self/maps', 'latin1'))
+    return libcOf(startOf('/proc/self/exe')) ?? libcIn(readFileSync('/proc/self/maps', 'latin1'))
   } catch {
     return reportedLibc() // without /proc, or not allowed to look there
+  }
+}
+
+/** By the loader that a program asks for, at its start. That takes a tenth of the time that the maps of the process take. */
+export function libcOf(program: string): 'glibc' | 'musl' | undefined {
+  const loader = /\/ld-(musl|linux)[^/\0]*\.so\.\d+\0/u.exec(program)?.[1]
+  return loader === undefined ? undefined : loader === 'musl' ? 'musl' : 'glibc'
+}
+
+function startOf(file: string): string {
+  const descriptor = openSync(file, 'r')
+  try {
+    const start = Buffer.alloc(4096)
+    return start.toString('latin1', 0, readSync(descriptor, start))
+  } finally {
+    closeSync(descriptor)
   }
 }
 
@@ -90,7 +107,7 @@ export function load(
     `${platform}-${architecture}${platform === 'linux' ? ` (${libc()})` : ''}, Node ${process.version}`
   if (platform !== 'linux' && platform !== 'darwin')
     throw failure(why().unsupportedPlatform(here()))
-  const root = `${import.meta.dirname}/../..`
+  const root = process.getBuiltinModule('node:path').resolve(import.meta.dirname, '../..')
   try {
     return find(root)
   } catch (cause) {

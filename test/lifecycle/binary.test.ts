@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import test from 'ava'
-import { libc, libcIn } from '#lib/addon/binary.js'
+import { libc, libcIn, libcOf } from '#lib/addon/binary.js'
 
 const run = promisify(execFile)
 const root = new URL('../../../', import.meta.url)
@@ -31,6 +31,17 @@ test('all else is glibc', (t) => {
   ]) {
     t.is(libcIn(map(file)), 'glibc', file)
   }
+})
+
+test('a program says which loader it asks for', (t) => {
+  const program = (loader: string) => `\x7fELF\x02\x01\0\0${loader}\0\0GNU\0`
+  t.is(libcOf(program('/lib64/ld-linux-x86-64.so.2')), 'glibc')
+  t.is(libcOf(program('/nix/store/abc-glibc-2.38/lib/ld-linux-aarch64.so.1')), 'glibc')
+  t.is(libcOf(program('/lib/ld-linux.so.2')), 'glibc')
+  t.is(libcOf(program('/lib/ld-musl-x86_64.so.1')), 'musl')
+  // Then the maps tell: a program that is given to its loader, one that is linked in another way.
+  t.is(libcOf(program('')), undefined)
+  t.is(libcOf(program('/opt/ld-musl-tools/readme')), undefined)
 })
 
 test('the C library of this process is that which Node reports', (t) => {

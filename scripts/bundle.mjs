@@ -5,7 +5,7 @@
 //
 // What is read takes time, whether it runs or not. So what not every program uses is a part, a file of its own: a module that
 // is loaded by `require('./module.js')` in the function that needs it; a room whose classes are loaded when somebody takes one
-// out of what `require('millrace')` gives.
+// out of what `require('millrace')` gives. What a part exports of the package is handed on in the same way.
 //
 //   dist/cjs/<entry>.js    the code; dist/cjs/shared.js is lib/errors.ts, lib/addon, lib/base and lib/place
 //   dist/cjs/<part>.js     a function of what its loader has: where test runners forget what they have loaded, a part still
@@ -110,11 +110,11 @@ const filesOf = (room) =>
 const withoutRooms = {
   name: 'without-rooms',
   setup({ onResolve }) {
-    onResolve({ filter: new RegExp(`^\\./(?:${rooms.join('|')})/`) }, ({ path }) => ({
-      path,
-      external: true,
-      sideEffects: false,
-    }))
+    onResolve({ filter: /^\.\// }, ({ path, importer }) => {
+      if (importer !== `${dist}/index.js`) return undefined
+      const isLater = rooms.includes(path.split('/')[1]) || parts.has(resolve(dist, path))
+      return isLater ? { path, external: true, sideEffects: false } : undefined
+    })
   },
 }
 
@@ -145,14 +145,14 @@ const fromCommand = {
  * ES modules as CommonJS. The bundler's own way of writing that exports a getter for each name: they cost a process half
  * a millisecond to make, and each use of one as much as sending a small message.
  */
-const asCommonJs = (file, inRooms) => ({
+const asCommonJs = (file, later) => ({
   name: 'as-common-js',
   setup({ onEnd }) {
     onEnd(({ outputFiles }) => {
       for (const { path, text } of outputFiles)
         writeFileSync(
           path,
-          path.endsWith('.js') ? rewritten(file, withOwnNames(text), inRooms) : text,
+          path.endsWith('.js') ? rewritten(file, withOwnNames(text), later) : text,
         )
     })
   },
@@ -227,12 +227,17 @@ async function bundle() {
   }
   mkdirSync(`${dist}/cjs`, { recursive: true })
   const inRooms = rooms.map((room) => [room, filesOf(room).flatMap(publicNames)])
-  const eager = names.index.filter((name) => !inRooms.some(([, theirs]) => theirs.includes(name)))
+  const inParts = [...parts].map((part) => [basename(part, '.js'), publicNames(part)])
+  const later = [...inRooms, ...inParts.filter(([, theirs]) => theirs.length > 0)]
+  const eager = names.index.filter((name) => !later.some(([, theirs]) => theirs.includes(name)))
   const index = listed(eager, [`${dist}/index.js`])
   const users = [
     { file: 'index', ...index, plugins: [...index.plugins, withoutRooms] },
     ...inRooms.map(([room, theirs]) => ({ file: room, ...listed(theirs, filesOf(room)) })),
-    ...['struct', 'sync'].map((entry) => ({ file: entry, entryPoints: [`${dist}/${entry}.js`] })),
+    ...['streams', 'struct', 'sync'].map((entry) => ({
+      file: entry,
+      entryPoints: [`${dist}/${entry}.js`],
+    })),
     ...[...parts].map((part) => ({ file: basename(part, '.js'), entryPoints: [part] })),
   ].map(async ({ file, plugins = [], ...source }) => {
     const user = { ...cjs, ...source, outfile: `dist/cjs/${file}.js` }
@@ -241,11 +246,7 @@ async function bundle() {
     const taken = takenBy(await build({ ...user, plugins: [...others, fromOthers(isPart)] }))
     const { metafile } = await build({
       ...user,
-      plugins: [
-        ...others,
-        fromOthers(isPart, taken),
-        asCommonJs(file, Object.fromEntries(inRooms)),
-      ],
+      plugins: [...others, fromOthers(isPart, taken), asCommonJs(file, later)],
     })
     return { bundle: [file, metafile], shared: [...taken.shared] }
   })
@@ -338,7 +339,7 @@ function packagesIn(files) {
 }
 
 /** Statement by statement, each as long as it was: the columns of the source maps stay right. */
-function rewritten(file, text, inRooms) {
+function rewritten(file, text, later) {
   const isPart = rooms.includes(file) || [...parts].some((part) => basename(part, '.js') === file)
   const code = text
     .replace(/\bimport\{([^}]*)\}from"\.\/(\w+)\.js"/g, (statement, names, other) =>
@@ -347,7 +348,7 @@ function rewritten(file, text, inRooms) {
     .replace(/\bexport\{([^}]*)\};/, (_, names) => {
       const all = names.replace(/([\w$]+) as ([\w$]+)/g, '$2:$1')
       if (isPart) return `return{${all}}});`
-      const onDemand = file === 'index' ? exportedOnDemand(inRooms) : ''
+      const onDemand = file === 'index' ? exportedOnDemand(later) : ''
       return `module.exports={${all}};Object.defineProperty(module.exports,"__esModule",{value:true});${onDemand}`
     })
   if (/\b(?:import|export)\s*[{*"]/.test(code)) throw new Error('not all of it became CommonJS')
@@ -355,12 +356,12 @@ function rewritten(file, text, inRooms) {
 }
 
 /** Properties that find their value when they are first read, and are ordinary ones from then on. */
-function exportedOnDemand(inRooms) {
+function exportedOnDemand(later) {
   const define = `const __onDemand=(load,names)=>{for(const name of names){
 const be=value=>Object.defineProperty(module.exports,name,{value,writable:true,enumerable:true,configurable:true});
 Object.defineProperty(module.exports,name,{get:()=>be(load()[name])[name],set:be,enumerable:true,configurable:true})}};`
-  const calls = Object.entries(inRooms).map(
-    ([room, names]) => `__onDemand(${loaderOf(room)},${JSON.stringify(names)});`,
+  const calls = later.map(
+    ([part, names]) => `__onDemand(${loaderOf(part)},${JSON.stringify(names)});`,
   )
   return [define, ...calls].join('\n')
 }

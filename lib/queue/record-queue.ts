@@ -5,18 +5,20 @@ import { checkOptions, wholeNumber, type Schema } from '../base/options.js'
 import { readRecord } from '../base/record-schema.js'
 import { nameOf, type Place } from '../place/place.js'
 import type { FieldType } from '../struct/field-type.js'
-import { RecordConsumer } from './record-consumer.js'
-import { RecordProducer } from './record-producer.js'
+import type { RecordConsumer } from './record-consumer.js'
+import type { RecordProducer } from './record-producer.js'
 import { readQueue, ringNames, type QueueOptions } from './spsc-queue.js'
 
 /** A `struct()`. */
 export type RecordType = FieldType & Schema
 
+/** What either side of a {@link RecordQueue} takes: the options of a queue, and what its records are. */
 export interface RecordQueueOptions<S extends RecordType> extends Omit<QueueOptions, 'schema'> {
   /** What each record is. Its fingerprint is the schema of the queue: another definition at the other side is `SCHEMA`. */
   readonly record: S
 }
 
+/** What the producing side takes. */
 export interface RecordProducerOptions<S extends RecordType> extends RecordQueueOptions<S> {
   /** How many records a claim is for that does not say how many; default 64. */
   readonly batch?: number | undefined
@@ -77,6 +79,8 @@ function openProducer<S extends RecordType>(
   const read = readRecord(record)
   const most = wholeNumber({ batch }, 'batch', defaultBatch, [1, mostRecords])
   const { tuning, side } = readQueue(place, { ...ring, schema: fingerprintOf(read.schema) })
+  const { RecordProducer } =
+    require('./record-producer.js') as typeof import('./record-producer.js')
   return new RecordProducer<S>(nameOf(place), new native.QueueProducer(side), tuning, read, most)
 }
 
@@ -87,6 +91,8 @@ function openConsumer<S extends RecordType>(
   const { record, ...ring } = checkOptions(options, consumerNames)
   const read = readRecord(record)
   const { tuning, side } = readQueue(place, { ...ring, schema: fingerprintOf(read.schema) })
+  const { RecordConsumer } =
+    require('./record-consumer.js') as typeof import('./record-consumer.js')
   return new RecordConsumer<S>(nameOf(place), new native.QueueConsumer(side), tuning, read)
 }
 

@@ -44,8 +44,12 @@ const bytesOf = (files: readonly string[]) =>
 
 /** What loading may read. Who needs more finds out whether all programs need it. */
 const loads = [
-  { how: "require('millrace')", files: ['index', 'shared'], most: 66_000 },
-  { how: "await import('millrace')", files: ['cell', 'frames', 'index', 'shared'], most: 100_000 },
+  { how: "require('millrace')", files: ['index', 'shared'], most: 71_000 },
+  {
+    how: "await import('millrace')",
+    files: ['cell', 'frames', 'index', 'record-consumer', 'record-producer', 'shared'],
+    most: 118_000,
+  },
   { how: "require('millrace/sync')", files: ['shared', 'sync'], most: 55_000 },
   { how: "require('millrace/struct')", files: ['shared', 'struct'], most: 68_000 },
 ]
@@ -75,6 +79,8 @@ test('what is used brings the part that it needs', async (t) => {
     frames: 'library.FrameWriter',
     cell: 'library.Cell',
     rings: `library.SpscQueue.producer('${name}').close()`,
+    'record-producer': `library.RecordQueue.producer('${name}', { record: schema }).close()`,
+    'record-consumer': `library.RecordQueue.consumer('${name}', { record: schema }).close({ discard: true })`,
     'value-producer': `library.SpscQueue.producer('${name}', { schema }).close()`,
     'value-consumer': `library.SpscQueue.consumer('${name}', { schema }).close({ discard: true })`,
     'value-writer': `library.Cell.writer('${name}', { schema }).close()`,
@@ -96,7 +102,16 @@ test('what is used brings the part that it needs', async (t) => {
     }
     tell(brought)`)
   t.deepEqual(seen, Object.fromEntries(Object.keys(steps).map((part) => [part, [part]])))
-  const others = ['index', 'shared', 'struct', 'sync', 'search', 'load-failure', 'own-timers']
+  const others = [
+    'index',
+    'shared',
+    'streams',
+    'struct',
+    'sync',
+    'search',
+    'load-failure',
+    'own-timers',
+  ]
   const all = readdirSync(code).flatMap((file) => (file.endsWith('.js') ? [file.slice(0, -3)] : []))
   t.deepEqual(
     all.sort(),

@@ -206,6 +206,12 @@ function requiredModules() {
   return new Set(found)
 }
 
+/** The modules that `index` exports something of. */
+function handedOn() {
+  const from = modules.get(`${dist}/index.js`).matchAll(/ from '(\.[^']+)'/g)
+  return Array.from(from, ([, path]) => resolve(dist, path))
+}
+
 /** A source that has these names of these modules. */
 function listed(names, files) {
   return { stdin: { contents: list(names, 'all'), resolveDir: root }, plugins: [allOf(files)] }
@@ -227,8 +233,10 @@ async function bundle() {
   }
   mkdirSync(`${dist}/cjs`, { recursive: true })
   const inRooms = rooms.map((room) => [room, filesOf(room).flatMap(publicNames)])
-  const inParts = [...parts].map((part) => [basename(part, '.js'), publicNames(part)])
-  const later = [...inRooms, ...inParts.filter(([, theirs]) => theirs.length > 0)]
+  const inParts = handedOn()
+    .filter((file) => parts.has(file))
+    .map((part) => [basename(part, '.js'), publicNames(part)])
+  const later = [...inRooms, ...inParts]
   const eager = names.index.filter((name) => !later.some(([, theirs]) => theirs.includes(name)))
   const index = listed(eager, [`${dist}/index.js`])
   const users = [

@@ -50,8 +50,8 @@ const loads = [
     files: ['cell', 'frames', 'index', 'record-consumer', 'record-producer', 'shared'],
     most: 118_000,
   },
-  { how: "require('millrace/sync')", files: ['shared', 'sync'], most: 55_000 },
-  { how: "require('millrace/struct')", files: ['shared', 'struct'], most: 68_000 },
+  { how: "require('millrace/sync')", files: ['shared', 'sync'], most: 62_000 },
+  { how: "require('millrace/struct')", files: ['shared', 'struct'], most: 73_000 },
 ]
 
 for (const { how, files, most } of loads) {

@@ -22,7 +22,13 @@ for (const [letter, attacked] of [
     async (t) => {
       t.timeout(90_000)
       const name = uniqueName(t, { mayLeave: true })
-      const limits = { seconds: 2, seed: 7, silenceMs: 20_000, insistsOn: letter }
+      const limits = {
+        seconds: 2,
+        seed: 7,
+        silenceMs: 20_000,
+        insistsOn: letter,
+        untilNoticedBy: attacked,
+      }
       const { found, doneMeanwhile, errorsOf } = await live(name, limits)
       t.deepEqual(found, [])
       for (const [kind, codes] of Object.entries(errorsOf)) {

@@ -17,10 +17,14 @@ export interface LiveOptions {
   readonly silenceMs: number
   /** Lies about objects with this letter only, each again and again; without it about all, once. */
   readonly insistsOn?: string
+  /** Lying goes on, for half a minute more at most, until a lie about this kind of channel was noticed. */
+  readonly untilNoticedBy?: string
 }
 
 /** Two programs start and use all their channels once. */
 const startMs = 30_000
+/** A lie is about a word that somebody looks at, and there is no saying when it is. */
+const noticeMs = 30_000
 
 interface Victim {
   readonly process: ChildProcess
@@ -47,7 +51,7 @@ const program = (name: string) => fileURLToPath(new URL(`./fixtures/${name}.js`,
 
 export async function live(
   prefix: string,
-  { seconds, seed, silenceMs, insistsOn }: LiveOptions,
+  { seconds, seed, silenceMs, insistsOn, untilNoticedBy }: LiveOptions,
 ): Promise<LiveReport> {
   const found: string[] = []
   const victims = ['a', 'b'].map((side) => start(prefix, side))
@@ -64,7 +68,12 @@ export async function live(
     const args = [prefix, String(seed), ...(insistsOn === undefined ? [] : [insistsOn])]
     liar = fork(program(which), args, { stdio: ['ignore', 2, 2, 'ipc'] })
     const end = performance.now() + seconds * 1000
-    while (performance.now() < end && found.length === 0) {
+    const isNoticed = () =>
+      untilNoticedBy === undefined ||
+      Object.keys(sums(victims).errorsOf[untilNoticedBy] ?? {}).length > 0
+    const isOver = () =>
+      performance.now() >= end && (isNoticed() || performance.now() >= end + noticeMs)
+    while (found.length === 0 && !isOver()) {
       await pause(100)
       for (const victim of victims) found.push(...complaints(victim, silenceMs))
       if (liar.exitCode !== null) found.push(`the liar ended with ${liar.exitCode}`)

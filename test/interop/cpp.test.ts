@@ -206,6 +206,7 @@ test.serial(
     let received = 0
     for (;;) {
       const next = consumer.pop({ timeout: patience })
+      await new Promise(setImmediate) // it parks when all has run that could
       wasParked.add(line.parked())
       if ((await next) === undefined) break
       received++

@@ -41,7 +41,9 @@ const timeAxis =
 
 function roundTrips(report: Report): Line[] {
   const lines = ['spinning', 'event loop', 'blocking'].flatMap((how) =>
-    [...rowsOf(report, `rtt ${how}: `)].map(([what, row]) => timeLine(what, row)),
+    [...rowsOf(report, `rtt ${how}: `)]
+      .filter(([what]) => !what.endsWith(', until warm')) // a time before it, which may be 0
+      .map(([what, row]) => timeLine(what, row)),
   )
   return byTime(lines)
 }

@@ -12,6 +12,8 @@ export const { now } = native
 
 /** The longest time that timers of the system take. */
 const longestMs = 0x7fff_ffff
+/** The system counts whole milliseconds, and from when it last looked at the clock, which may have been some before. */
+const mostEarlyMs = 0.5
 
 const system = timersOfNode() ?? ownTimers().timersOfTheirOwn()
 
@@ -62,7 +64,8 @@ function arm(timer: Timer, milliseconds: number): void {
     isLong ? longestMs : milliseconds,
     () => {
       timer.handle = undefined
-      if (isLong) arm(timer, Math.max(timer.due - now(), 0))
+      const left = timer.due - now()
+      if (left > mostEarlyMs) arm(timer, left)
       else timer.callback()
     },
     timer.alive,

@@ -40,7 +40,10 @@ import { runsOnV8 } from '../addon/runtime.js'
 /** Do ordinary loads and stores stay in order? */
 export const inOrder = runsOnV8 && process.arch === 'x64'
 
-/** May a value be published by an ordinary store? As in lib/queue/ring.ts. */
+/**
+ * May a value be published by an ordinary store? As in lib/queue/ring.ts, and not shared with it: a variable that changes must be
+ * in the same file as its readers once all is bundled, and a call for each write costs more than these lines.
+ */
 export let plainStores = false
 /** Writes until that is asked, and how many it will be the next time. */
 let untilAsked = 1

@@ -51,6 +51,7 @@ enum class Kind : std::uint32_t {
   barrier = 7,  // b
   mutex = 8,    // x
   rwlock = 9,   // w
+  work = 10,    // j
 };
 
 // RAW -> READY -> (unlinked). A segment that is not READY was left half-made by a dead creator; whoever

@@ -1,0 +1,305 @@
+// The bytes of a work queue: jobs in slots, one 64-bit word a slot that says whose it is and what state it is in.
+//
+//   Header, roles[seats]        who is on it; a seat is one open handle
+//   WorkControl                 masks, counters, duties
+//   SeatRecord[seats]           what the holder of a seat is in the middle of
+//   WaitLine[seats]             where it sleeps
+//   bit sets                    sleepers, returned jobs, groups of 64 slots that may have a free one
+//   cells[lanes][capacity]      the ready lists, a ring of hints for each stage and priority
+//   Slot[slots]                 the jobs
+//   Note[notes]                 texts of errors
+//   KeyBucket[...]              ids of jobs seen lately
+//   GroupBucket[...]            keys of which one job at a time is worked on
+//   owners[granules]            of each granule of memory: which job it belongs to
+//   (next page) data            slots * kInlineBytes for small payloads, then the granules
+//
+// The words are the truth. Everything else (rings, sets, masks, lists, chains) is a hint that can be rebuilt from them, and is
+// rebuilt for whoever died between a word and its hint. shape.hpp computes where each part is.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "header.hpp"
+
+namespace millrace::layout {
+
+// Geometry::values of a work queue. Several are packed into one, the first named in the lowest bits.
+enum WorkValue : std::uint32_t {
+  kWorkSeats = 0,      // seats 16, levels 8, stages 8, durability 8, most attempts 8
+  kWorkSlots = 1,      // jobs 32, dead letters 32
+  kWorkBytes = 2,      // of payloads of jobs
+  kWorkDeadBytes = 3,  // of payloads of dead letters
+  kWorkKeys = 4,       // ids that are remembered 32, groups 32
+  kWorkWindow = 5,     // milliseconds for which an id is remembered
+  kWorkLease = 6,      // milliseconds after which a lease ends; 0: with its holder alone
+};
+
+inline constexpr std::uint32_t kMaxWorkSeats = 2048;
+inline constexpr std::uint32_t kMaxWorkSlots = 1U << 20U;
+inline constexpr std::uint32_t kMaxLevels = 32;
+inline constexpr std::uint32_t kMaxStages = 16;
+inline constexpr std::uint32_t kGranuleBytes = 256;
+inline constexpr std::uint32_t kInlineBytes = 128;
+
+enum class Durability : std::uint8_t { memory = 0, file = 1, disk = 2 };
+
+// What a slot is. `seat` of a word is who made it so; it is the holder in writing, leased, promised, forwarded and moving.
+//
+//            push                    take                  complete
+//   free ──────────► writing ─► ready ─────► leased ───────────────────────► free
+//                       │         ▲  ▲         │ release, retry, death
+//                       │         │  └─────────┤        (to its old place)
+//                       ├► delayed┘◄───────────┤ with a delay
+//                       └► grouped ►ready      ├ reject, too many attempts ─► dead ─► ready (redrive) or free
+//                                              ├ forwarded ─► free           (its result is in `promised` of another queue)
+//                                              └ held ─► ready               (an ordered stage waits for older jobs)
+enum class SlotState : std::uint8_t {
+  free = 0,
+  spare = 1,  // kept for dead letters: as many as there may be, less those there are
+  writing = 2,
+  ready = 3,
+  leased = 4,
+  delayed = 5,
+  grouped = 6,  // waits for an older job of its group
+  dead = 7,
+  promised =
+      8,  // complete, and not visible until the job it is the result of says that it was forwarded
+  forwarded = 9,  // settled: what it became is in the slot that it names
+  held = 10,
+  moving = 11,  // between two of these, in steps that whoever buries `seat` finishes
+};
+
+enum SlotFlag : std::uint8_t {
+  kReturned = 1,  // in the set of returned jobs, not in a ring
+  kStarted = 2,   // leased, and its handler has begun: this attempt counts
+};
+
+// A slot's word.
+struct Word {
+  SlotState state = SlotState::free;
+  std::uint8_t level = 0;
+  std::uint8_t flags = 0;
+  std::uint16_t seat = 0;
+  std::uint8_t attempt = 0;  // attempts that have begun
+  std::uint32_t token = 0;   // +1 when a slot is taken for a new job, and with each lease
+
+  friend bool operator==(const Word&, const Word&) = default;
+};
+[[nodiscard]] constexpr std::uint64_t pack(const Word& word) noexcept {
+  return static_cast<std::uint64_t>(word.state) |
+         static_cast<std::uint64_t>(word.level & 31U) << 4U |
+         static_cast<std::uint64_t>(word.flags & 7U) << 9U |
+         static_cast<std::uint64_t>(word.seat & 0xFFFU) << 12U |
+         static_cast<std::uint64_t>(word.attempt) << 24U |
+         static_cast<std::uint64_t>(word.token) << 32U;
+}
+[[nodiscard]] constexpr Word unpack(std::uint64_t bits) noexcept {
+  Word word;
+  word.state = static_cast<SlotState>(bits & 15U);
+  word.level = static_cast<std::uint8_t>(bits >> 4U & 31U);
+  word.flags = static_cast<std::uint8_t>(bits >> 9U & 7U);
+  word.seat = static_cast<std::uint16_t>(bits >> 12U & 0xFFFU);
+  word.attempt = static_cast<std::uint8_t>(bits >> 24U);
+  word.token = static_cast<std::uint32_t>(bits >> 32U);
+  return word;
+}
+
+// One job. All but `word` is written by its holder alone: by the pusher before `ready`, by the worker while `leased`.
+struct alignas(kLine) Slot {
+  std::atomic<std::uint64_t> word;
+  std::atomic<std::uint64_t>
+      position;  // in its ring; of two jobs of one lane the older has the smaller
+  std::atomic<std::uint32_t>
+      born;                 // token with which this job began; tells two jobs in one slot apart
+  std::uint32_t acquired;   // leases so far
+  std::uint32_t length;     // bytes of the payload
+  std::uint16_t id_length;  // behind the payload, at the next multiple of 8: id, group, headers
+  std::uint16_t group_length;
+  std::uint32_t headers_length;
+  std::uint32_t granule;   // the first; meaningless if there are none
+  std::uint32_t granules;  // 0: the payload is in the bytes that belong to the slot
+  std::uint8_t stage;
+  std::uint8_t reason;                   // DeadReason
+  std::uint16_t note;                    // its text + 1; 0: none
+  std::uint64_t pushed_at;               // nanoseconds since 1970
+  std::atomic<std::uint64_t> due;        // monotonic: delayed until then
+  std::atomic<std::uint64_t> expires;    // monotonic; 0: never
+  std::atomic<std::uint64_t> lease_end;  // monotonic; 0: never
+  std::uint64_t dead_at;                 // nanoseconds since 1970
+  std::uint32_t group;                   // GroupEntry + 1; 0: none
+  std::atomic<std::uint32_t> group_next;
+  std::uint64_t
+      serial;  // of the queue: order among the jobs of a group, of a pipeline, and on disk
+  std::uint64_t forward;  // slot and token of what it was forwarded to
+};
+static_assert(sizeof(Slot) == kLine);
+static_assert(offsetof(Slot, position) == 8);
+static_assert(offsetof(Slot, granule) == 36);
+static_assert(offsetof(Slot, pushed_at) == 48);
+static_assert(offsetof(Slot, dead_at) == 80);
+static_assert(offsetof(Slot, group) == 88);
+static_assert(offsetof(Slot, serial) == 96);
+
+enum class DeadReason : std::uint8_t {
+  none = 0,
+  rejected = 1,  // by its worker
+  attempts = 2,  // as many as are allowed have failed
+  died = 3,      // and the last one by the death of its worker
+  expired = 4,   // its time to live was over
+};
+
+// A place in a ready list: full {token 22, slot 20, turn 20, unused 1, 1} or empty {turn 40 bits from bit 1 on, 0}.
+struct Cell {
+  std::atomic<std::uint64_t> hint;
+};
+inline constexpr std::uint32_t kTokenBits = 22;
+inline constexpr std::uint32_t kSlotBits = 20;
+inline constexpr std::uint32_t kTurnBits = 20;
+[[nodiscard]] constexpr std::uint64_t full_cell(std::uint64_t turn, std::uint32_t slot,
+                                                std::uint32_t token) noexcept {
+  constexpr std::uint64_t token_mask = (1ULL << kTokenBits) - 1;
+  constexpr std::uint64_t slot_mask = (1ULL << kSlotBits) - 1;
+  constexpr std::uint64_t turn_mask = (1ULL << kTurnBits) - 1;
+  return 1ULL | (turn & turn_mask) << 2U | (slot & slot_mask) << (2U + kTurnBits) |
+         (token & token_mask) << (2U + kTurnBits + kSlotBits);
+}
+[[nodiscard]] constexpr std::uint64_t empty_cell(std::uint64_t turn) noexcept {
+  return (turn & ((1ULL << 40U) - 1)) << 1U;
+}
+[[nodiscard]] constexpr bool is_full(std::uint64_t cell) noexcept {
+  return (cell & 1U) != 0;
+}
+[[nodiscard]] constexpr std::uint64_t turn_of(std::uint64_t cell) noexcept {
+  return is_full(cell) ? cell >> 2U & ((1ULL << kTurnBits) - 1) : cell >> 1U & ((1ULL << 40U) - 1);
+}
+[[nodiscard]] constexpr std::uint32_t slot_of_cell(std::uint64_t cell) noexcept {
+  return static_cast<std::uint32_t>(cell >> (2U + kTurnBits) & ((1ULL << kSlotBits) - 1));
+}
+[[nodiscard]] constexpr std::uint32_t token_of_cell(std::uint64_t cell) noexcept {
+  return static_cast<std::uint32_t>(cell >> (2U + kTurnBits + kSlotBits));
+}
+
+// One ring of cells. Both positions are hints where to begin: they may lag, and never lead.
+struct alignas(kLine) RingEnds {
+  std::atomic<std::uint64_t> head;
+  std::byte pad0[kLine - 8];
+  std::atomic<std::uint64_t> tail;
+  std::byte pad1[kLine - 8];
+};
+static_assert(sizeof(RingEnds) == 2 * kLine);
+
+// Of which job a granule is: {in use 1, unused 1, left 10 (granules behind it that are of the same job, as far as that can
+// be said), slot 20, born 32}; 0: of none. Orphaned if that slot is free, or has another `born`.
+[[nodiscard]] constexpr std::uint64_t granule_owner(std::uint32_t slot, std::uint32_t born,
+                                                    std::uint32_t left) noexcept {
+  return 1ULL | static_cast<std::uint64_t>(left > 1023 ? 1023 : left) << 2U |
+         static_cast<std::uint64_t>(slot) << 12U | static_cast<std::uint64_t>(born) << 32U;
+}
+
+// What the holder of a seat is in the middle of, and what it waits for.
+struct alignas(64) SeatRecord {
+  std::atomic<std::uint64_t> waits_for;  // bits 0–15: jobs of that stage; bit 16: room
+  std::atomic<std::uint64_t> intent;     // what to finish if it dies; 0: nothing
+  std::atomic<std::uint64_t> held;       // leases it has, for tools
+  std::byte pad[40];
+};
+static_assert(sizeof(SeatRecord) == 64);
+
+// Who has been woken for jobs of a stage, or for room, and has not yet come: {seat + 1 in 16 bits, milliseconds 48}.
+// Nobody else is woken meanwhile; who was woken passes it on.
+struct alignas(kLine) Duty {
+  std::atomic<std::uint64_t> word;
+  std::byte pad[kLine - 8];
+};
+
+struct alignas(kLine) WorkControl {
+  std::atomic<std::uint32_t> begun;  // 1: whoever created it has set it up
+  std::atomic<std::uint32_t>
+      needs_full_fence;  // some sleeper cannot use the asymmetric fence (waiting.hpp)
+  std::atomic<std::uint64_t>
+      boot;  // of the machine, when it was last set up: first 8 bytes of its boot id
+  std::atomic<std::uint64_t> mono_at;  // monotonic nanoseconds, and
+  std::atomic<std::uint64_t> real_at;  // nanoseconds since 1970, of one instant of that boot
+  std::byte pad0[kLine - 32];
+  // offset 128: read by every push and take, written rarely
+  std::atomic<std::uint64_t>
+      earliest;  // monotonic: when something is due, expires, or a lease ends; ~0: never
+  std::atomic<std::uint32_t> lookouts[2];  // seat + 1 of those who look for dead holders; 0: nobody
+  std::atomic<std::uint64_t> lookout_at;   // monotonic milliseconds of their last look
+  std::atomic<std::uint32_t> ring_mask[kMaxStages];      // levels whose ring may have a job
+  std::atomic<std::uint32_t> returned_mask[kMaxStages];  // levels that may have a returned job
+  std::byte pad1[2 * kLine - 24 - 8 * kMaxStages];
+  // offset 384
+  std::atomic<std::uint64_t>
+      present[kMaxWorkSeats / 64];  // seats in use, the dead among them until they are buried
+  // offset 640: counters, for tools; statistics.hpp says which
+  std::atomic<std::uint64_t> counters[32];
+  // offset 896
+  std::atomic<std::uint32_t>
+      sleepers[kMaxStages + 1];  // words of 64 seats that may have one asleep: of a stage; for room
+  std::byte pad2[kLine - 4 * (kMaxStages + 1)];
+  std::atomic<std::uint64_t> dead_lock;   // seat + 1 of who balances dead letters
+  std::atomic<std::uint32_t> dead_dirty;  // somebody could not
+  std::atomic<std::uint32_t> dead_count;
+  std::atomic<std::uint64_t> dead_bytes;
+  std::atomic<std::uint64_t> serial;  // of the job that was pushed last, where jobs have one
+  std::byte pad3[kLine - 32];
+  Duty duties[kMaxStages + 1];
+};
+static_assert(offsetof(WorkControl, earliest) == 128);
+static_assert(offsetof(WorkControl, present) == 384);
+static_assert(offsetof(WorkControl, counters) == 640);
+static_assert(offsetof(WorkControl, sleepers) == 896);
+static_assert(sizeof(WorkControl) == 9 * kLine + (kMaxStages + 1) * kLine);
+
+// A text of a job: what its worker gave as the error. Of nobody while `owner` is 0; else {in use, slot, born} as a granule.
+struct alignas(kLine) Note {
+  std::atomic<std::uint64_t> owner;
+  std::uint32_t length;
+  std::array<char, 2 * kLine - 12> text;
+};
+static_assert(sizeof(Note) == 2 * kLine);
+
+// A lock that a death cannot leave behind: {seat + 1 in 16 bits, how often it was taken 48}. Whoever buries the seat repairs
+// what the lock guards, and frees it.
+struct SeatLock {
+  std::atomic<std::uint64_t> word;
+};
+
+// An id that was pushed lately, by two hashes of it. Under the lock of its bucket.
+struct KeyEntry {
+  std::uint64_t hash[2];
+  std::atomic<std::uint64_t> until;  // monotonic; 0: nobody's
+  std::uint32_t slot;  // the job that brought it, while it is not certain that it was pushed
+  std::uint32_t born;  // 0: it is certain
+};
+static_assert(sizeof(KeyEntry) == 32);
+inline constexpr std::uint32_t kKeysPerBucket = 15;
+struct alignas(kLine) KeyBucket {
+  SeatLock lock;
+  std::byte pad[24];
+  KeyEntry entries[kKeysPerBucket];
+};
+static_assert(sizeof(KeyBucket) == 4 * kLine);
+
+// A key of which there are jobs. Under the lock of its bucket.
+struct GroupEntry {
+  std::uint64_t hash[2];
+  std::uint32_t active_slot;  // its oldest job: the only one that is not `grouped`
+  std::uint32_t active_born;
+  std::atomic<std::uint32_t> first,
+      last;  // chain of the grouped ones by Slot::group_next; slot + 1
+};
+static_assert(sizeof(GroupEntry) == 32);
+inline constexpr std::uint32_t kGroupsPerBucket = 15;
+struct alignas(kLine) GroupBucket {
+  SeatLock lock;
+  std::byte pad[24];
+  GroupEntry entries[kGroupsPerBucket];
+};
+static_assert(sizeof(GroupBucket) == 4 * kLine);
+
+}  // namespace millrace::layout

@@ -1,0 +1,166 @@
+// How large a work queue is, and where each part of it lies. Everything follows from the geometry in the header; what is
+// read there was judged before (judge()).
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <string>
+
+#include "../layout/work.hpp"
+#include "../os/mapping.hpp"
+#include "../result.hpp"
+
+namespace millrace {
+
+struct WorkShape {
+  std::uint32_t seats = 512;
+  std::uint32_t levels = 32;
+  std::uint32_t stages = 1;
+  std::uint32_t jobs = 1024;
+  std::uint32_t dead = 128;          // dead letters there may be
+  std::uint64_t bytes = 256 * 1024;  // for payloads that do not fit into their slots
+  std::uint64_t dead_bytes = 0;      // of these, for dead letters on top
+  std::uint32_t keys = 0;            // ids that are remembered at a time
+  std::uint32_t groups = 256;        // keys of jobs in order at a time
+  std::uint64_t window_ms = 0;       // for which an id is remembered
+  std::uint64_t lease_ms = 0;
+  std::uint8_t attempts = 5;  // 0: any number
+  layout::Durability durability = layout::Durability::memory;
+
+  friend bool operator==(const WorkShape&, const WorkShape&) = default;
+
+  [[nodiscard]] std::uint32_t slots() const noexcept { return jobs + dead; }
+  [[nodiscard]] std::uint32_t lanes() const noexcept { return stages * levels; }
+  // Places in each ring: those who are ready are jobs, and a full ring that has stale hints gives them up.
+  [[nodiscard]] std::uint32_t capacity() const noexcept {
+    return std::bit_ceil(std::max(jobs, 64U));
+  }
+  [[nodiscard]] std::uint32_t seat_words() const noexcept { return (seats + 63) / 64; }
+  [[nodiscard]] std::uint32_t slot_words() const noexcept { return (slots() + 63) / 64; }
+  [[nodiscard]] std::uint32_t notes() const noexcept { return dead + 64; }
+  [[nodiscard]] std::uint32_t granules() const noexcept {
+    return static_cast<std::uint32_t>((bytes + dead_bytes) / layout::kGranuleBytes);
+  }
+  [[nodiscard]] std::uint32_t key_buckets() const noexcept {
+    return keys == 0 ? 0 : std::bit_ceil((keys + 7) / 8);  // half full
+  }
+  [[nodiscard]] std::uint32_t group_buckets() const noexcept {
+    return groups == 0 ? 0 : std::bit_ceil((groups + 7) / 8);
+  }
+
+  [[nodiscard]] std::uint64_t control_at() const noexcept {
+    return lines(layout::kRolesOffset + std::uint64_t{seats} * sizeof(layout::RoleRecord));
+  }
+  [[nodiscard]] std::uint64_t seat_records_at() const noexcept {
+    return control_at() + sizeof(layout::WorkControl);
+  }
+  [[nodiscard]] std::uint64_t wait_lines_at() const noexcept {
+    return lines(seat_records_at() + std::uint64_t{seats} * sizeof(layout::SeatRecord));
+  }
+  // Sleepers: a set of seats for each stage, and one for room.
+  [[nodiscard]] std::uint64_t sleepers_at() const noexcept {
+    return wait_lines_at() + std::uint64_t{seats} * sizeof(layout::WaitLine);
+  }
+  [[nodiscard]] std::uint64_t returned_at() const noexcept {
+    return lines(sleepers_at() + std::uint64_t{stages + 1} * seat_words() * 8);
+  }
+  // A bit for each group of 64 slots.
+  [[nodiscard]] std::uint64_t free_groups_at() const noexcept {
+    return lines(returned_at() + std::uint64_t{slot_words()} * 8);
+  }
+  // The earliest due time of each group of 64 slots.
+  [[nodiscard]] std::uint64_t due_groups_at() const noexcept {
+    return lines(free_groups_at() + std::uint64_t{(slot_words() + 63) / 64} * 8);
+  }
+  [[nodiscard]] std::uint64_t ring_ends_at() const noexcept {
+    return lines(due_groups_at() + std::uint64_t{slot_words()} * 8);
+  }
+  [[nodiscard]] std::uint64_t cells_at() const noexcept {
+    return ring_ends_at() + std::uint64_t{lanes()} * sizeof(layout::RingEnds);
+  }
+  [[nodiscard]] std::uint64_t slots_at() const noexcept {
+    return lines(cells_at() + std::uint64_t{lanes()} * capacity() * sizeof(layout::Cell));
+  }
+  [[nodiscard]] std::uint64_t notes_at() const noexcept {
+    return slots_at() + std::uint64_t{slots()} * sizeof(layout::Slot);
+  }
+  [[nodiscard]] std::uint64_t keys_at() const noexcept {
+    return notes_at() + std::uint64_t{notes()} * sizeof(layout::Note);
+  }
+  [[nodiscard]] std::uint64_t groups_at() const noexcept {
+    return keys_at() + std::uint64_t{key_buckets()} * sizeof(layout::KeyBucket);
+  }
+  [[nodiscard]] std::uint64_t owners_at() const noexcept {
+    return groups_at() + std::uint64_t{group_buckets()} * sizeof(layout::GroupBucket);
+  }
+  // What JavaScript is shown of the segment begins here.
+  [[nodiscard]] std::uint64_t data_at() const noexcept {
+    return os::round_up(owners_at() + std::uint64_t{granules()} * 8, os::page_size());
+  }
+  [[nodiscard]] std::uint64_t inline_bytes() const noexcept {
+    return std::uint64_t{slots()} * layout::kInlineBytes;
+  }
+  // From the beginning of the data.
+  [[nodiscard]] std::uint64_t granules_at() const noexcept {
+    return os::round_up(inline_bytes(), layout::kGranuleBytes);
+  }
+  [[nodiscard]] std::uint64_t data_bytes() const noexcept {
+    return os::round_up(granules_at() + std::uint64_t{granules()} * layout::kGranuleBytes,
+                        os::page_size());
+  }
+  [[nodiscard]] std::uint64_t total_bytes() const noexcept { return data_at() + data_bytes(); }
+
+  [[nodiscard]] layout::Geometry geometry() const noexcept {
+    layout::Geometry geometry{};
+    geometry.total_bytes = total_bytes();
+    auto* const value = geometry.values;
+    value[layout::kWorkSeats] =
+        seats | std::uint64_t{levels} << 16U | std::uint64_t{stages} << 24U |
+        static_cast<std::uint64_t>(durability) << 32U | std::uint64_t{attempts} << 40U;
+    value[layout::kWorkSlots] = jobs | std::uint64_t{dead} << 32U;
+    value[layout::kWorkBytes] = bytes;
+    value[layout::kWorkDeadBytes] = dead_bytes;
+    value[layout::kWorkKeys] = keys | std::uint64_t{groups} << 32U;
+    value[layout::kWorkWindow] = window_ms;
+    value[layout::kWorkLease] = lease_ms;
+    return geometry;
+  }
+  static WorkShape of(const layout::Geometry& geometry) noexcept {
+    const auto* const value = geometry.values;
+    WorkShape shape;
+    shape.seats = static_cast<std::uint32_t>(value[layout::kWorkSeats] & 0xFFFFU);
+    shape.levels = static_cast<std::uint32_t>(value[layout::kWorkSeats] >> 16U & 0xFFU);
+    shape.stages = static_cast<std::uint32_t>(value[layout::kWorkSeats] >> 24U & 0xFFU);
+    shape.durability = static_cast<layout::Durability>(value[layout::kWorkSeats] >> 32U & 0xFFU);
+    shape.attempts = static_cast<std::uint8_t>(value[layout::kWorkSeats] >> 40U);
+    shape.jobs = static_cast<std::uint32_t>(value[layout::kWorkSlots]);
+    shape.dead = static_cast<std::uint32_t>(value[layout::kWorkSlots] >> 32U);
+    shape.bytes = value[layout::kWorkBytes];
+    shape.dead_bytes = value[layout::kWorkDeadBytes];
+    shape.keys = static_cast<std::uint32_t>(value[layout::kWorkKeys]);
+    shape.groups = static_cast<std::uint32_t>(value[layout::kWorkKeys] >> 32U);
+    shape.window_ms = value[layout::kWorkWindow];
+    shape.lease_ms = value[layout::kWorkLease];
+    return shape;
+  }
+  // Can there be such a queue? Nothing is computed from numbers that are too large for it.
+  [[nodiscard]] bool possible() const noexcept {
+    constexpr std::uint64_t most_bytes = 1ULL << 40U;
+    constexpr std::uint64_t most_granules = 1ULL << 28U;
+    return seats >= 1 && seats <= layout::kMaxWorkSeats && levels >= 1 &&
+           levels <= layout::kMaxLevels && stages >= 1 && stages <= layout::kMaxStages &&
+           jobs >= 1 && jobs <= layout::kMaxWorkSlots && dead <= layout::kMaxWorkSlots - jobs &&
+           bytes <= most_bytes && dead_bytes <= most_bytes &&
+           (bytes + dead_bytes) / layout::kGranuleBytes <= most_granules &&
+           keys <= layout::kMaxWorkSlots * 16 && groups <= layout::kMaxWorkSlots &&
+           durability <= layout::Durability::disk;
+  }
+
+ private:
+  static constexpr std::uint64_t lines(std::uint64_t bytes) noexcept {
+    return (bytes + layout::kLine - 1) / layout::kLine * layout::kLine;
+  }
+};
+
+}  // namespace millrace

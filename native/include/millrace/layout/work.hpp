@@ -75,6 +75,8 @@ enum class SlotState : std::uint8_t {
 enum SlotFlag : std::uint8_t {
   kReturned = 1,  // in the set of returned jobs, not in a ring
   kStarted = 2,   // leased, and its handler has begun: this attempt counts
+  kConfirmed =
+      4,  // ready, and known to be a job: without a hint it gets one, instead of being no job
 };
 
 // A slot's word.
@@ -203,10 +205,37 @@ static_assert(sizeof(RingEnds) == 2 * kLine);
 struct alignas(64) SeatRecord {
   std::atomic<std::uint64_t> waits_for;  // bits 0–15: jobs of that stage; bit 16: room
   std::atomic<std::uint64_t> intent;     // what to finish if it dies; 0: nothing
-  std::atomic<std::uint64_t> held;       // leases it has, for tools
-  std::byte pad[40];
+  // What it has done, for tools: plain stores. Whoever frees the seat adds them to those of the queue.
+  std::atomic<std::uint64_t> pushed;
+  std::atomic<std::uint64_t> taken;
+  std::atomic<std::uint64_t> completed;
+  std::atomic<std::uint64_t> returned;  // released or retried
+  std::atomic<std::uint64_t> rejected;
+  std::byte pad[8];
 };
 static_assert(sizeof(SeatRecord) == 64);
+
+// What is counted. The first five are those of seats that are free again, and SeatRecord has those of the others.
+enum class WorkCount : std::uint8_t {
+  pushed,
+  taken,
+  completed,
+  returned,
+  rejected,
+  deaths,       // seats whose holder died
+  given_back,   // jobs that the dead held
+  unfinished,   // pushes that the dead had begun
+  timed_out,    // leases that ended by time
+  lost_leases,  // settles that came too late
+  dead_lettered,
+  expired,       // of these, because their time to live was over
+  dead_dropped,  // dead letters that made room for younger ones
+  redriven,
+  purged,
+  duplicates,    // pushes whose id was known
+  keys_dropped,  // ids that were forgotten before their time
+  texts_cut,     // errors for whose text there was no place
+};
 
 // Who has been woken for jobs of a stage, or for room, and has not yet come: {seat + 1 in 16 bits, milliseconds 48}.
 // Nobody else is woken meanwhile; who was woken passes it on.
@@ -235,8 +264,7 @@ struct alignas(kLine) WorkControl {
   // offset 384
   std::atomic<std::uint64_t>
       present[kMaxWorkSeats / 64];  // seats in use, the dead among them until they are buried
-  // offset 640: counters, for tools; statistics.hpp says which
-  std::atomic<std::uint64_t> counters[32];
+  std::atomic<std::uint64_t> counters[32];  // offset 640: by WorkCount, for tools
   // offset 896
   std::atomic<std::uint32_t>
       sleepers[kMaxStages + 1];  // words of 64 seats that may have one asleep: of a stage; for room

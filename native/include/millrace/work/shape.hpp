@@ -18,12 +18,12 @@ struct WorkShape {
   std::uint32_t levels = 32;
   std::uint32_t stages = 1;
   std::uint32_t jobs = 1024;
-  std::uint32_t dead = 128;          // dead letters there may be
-  std::uint64_t bytes = 256 * 1024;  // for payloads that do not fit into their slots
-  std::uint64_t dead_bytes = 0;      // of these, for dead letters on top
-  std::uint32_t keys = 0;            // ids that are remembered at a time
-  std::uint32_t groups = 256;        // keys of jobs in order at a time
-  std::uint64_t window_ms = 0;       // for which an id is remembered
+  std::uint32_t dead = 128;              // dead letters there may be
+  std::uint64_t bytes = 192 * 1024;      // for payloads that do not fit into their slots
+  std::uint64_t dead_bytes = 64 * 1024;  // of these, for dead letters on top
+  std::uint32_t keys = 0;                // ids that are remembered at a time
+  std::uint32_t groups = 256;            // keys of jobs in order at a time
+  std::uint64_t window_ms = 0;           // for which an id is remembered
   std::uint64_t lease_ms = 0;
   std::uint8_t attempts = 5;  // 0: any number
   layout::Durability durability = layout::Durability::memory;
@@ -41,6 +41,13 @@ struct WorkShape {
   [[nodiscard]] std::uint32_t notes() const noexcept { return dead + 64; }
   [[nodiscard]] std::uint32_t granules() const noexcept {
     return static_cast<std::uint32_t>((bytes + dead_bytes) / layout::kGranuleBytes);
+  }
+  // In front of each payload on disk: the heads that a recovery judges it by. Then no payload is in its slot.
+  [[nodiscard]] std::uint32_t head_bytes() const noexcept {
+    return durability == layout::Durability::disk ? 128 : 0;
+  }
+  [[nodiscard]] std::uint32_t inline_most() const noexcept {
+    return durability == layout::Durability::disk ? 0 : layout::kInlineBytes;
   }
   [[nodiscard]] std::uint32_t key_buckets() const noexcept {
     return keys == 0 ? 0 : std::bit_ceil((keys + 7) / 8);  // half full

@@ -1,0 +1,727 @@
+// The jobs of a work queue and what is done with them: pushed, taken, settled, put off, given up; and what of a dead
+// holder's doings is finished, or undone. Knows nothing of waiting: stirred() says what others may be waiting for.
+//
+// Every step is one compare-and-swap of the slot's word, or one store by the only one who may change it. Before it everything
+// that the new state means is written; after it, what follows from it is done: hints, memory, quotas. Whoever dies in between
+// is buried by repair(), which does the rest from the word alone.
+//
+//   of a push        word                                if it dies there
+//   claim            free -> writing                     -> free: it was never confirmed
+//   ready            writing -> ready                    no hint: -> free. It must not be returned: it would overtake others
+//   hint             (cell)                              a job
+//   of a take        ready -> leased                     -> ready, returned: its old place
+//   of an end        leased -> free                      what is left of it (granules, note, group) is an orphan's
+//   of a return      leased -> ready, returned           the flag says that it belongs into the set of returned jobs
+//
+// A holder's settle compares with exactly the word of its lease: whatever was done with the job meanwhile, the token has moved on
+// with the next lease, and the state with the return.
+#pragma once
+
+#include <time.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "../crash_point.hpp"
+#include "../os/clock.hpp"
+#include "arena.hpp"
+#include "dead_letters.hpp"
+#include "due.hpp"
+#include "facts.hpp"
+#include "memory.hpp"
+#include "notes.hpp"
+#include "ready.hpp"
+#include "slots.hpp"
+
+namespace millrace {
+
+namespace detail {
+
+// Nanoseconds since 1970, within a few milliseconds where that is cheaper.
+inline std::uint64_t wall_ns() noexcept {
+  timespec now{};
+#if defined(CLOCK_REALTIME_COARSE)
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+#else
+  ::clock_gettime(CLOCK_REALTIME, &now);
+#endif
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+}  // namespace detail
+
+class JobStore {
+ public:
+  static constexpr std::uint32_t kRoom =
+      1U << layout::kMaxStages;  // of stirred(); below it a bit for each stage
+
+  JobStore() = default;
+  JobStore(const WorkMemory& memory, std::uint16_t seat, layout::SeatRecord& own)
+      : memory_(memory),
+        seat_(seat),
+        own_(&own),
+        free_(memory_, seat),
+        ready_(memory_),
+        due_(memory_),
+        notes_(memory_),
+        dead_(memory_, seat),
+        arena_(memory.owners(), memory.shape().granules(),
+               seat * 97U % std::max(memory.shape().granules(), 1U)) {}
+  // Its parts point to memory_.
+  JobStore(const JobStore&) = delete;
+  JobStore& operator=(const JobStore&) = delete;
+
+  // A new queue, or one whose creator died while it did this: nobody else is on it.
+  void set_up() noexcept {
+    const WorkShape& shape = memory_.shape();
+    for (std::uint32_t slot = 0; slot < shape.slots(); ++slot) {
+      layout::Word word;
+      if (slot >= shape.jobs) word.state = layout::SlotState::spare;
+      memory_.slot(slot).word.store(layout::pack(word), std::memory_order_relaxed);
+      if (slot < shape.jobs) free_.mark(slot);
+    }
+    due_.clear();
+  }
+
+  [[nodiscard]] const WorkMemory& memory() const noexcept { return memory_; }
+
+  // What others may wait for and has come since the last call: jobs of a stage (its bit), room (kRoom).
+  [[nodiscard]] std::uint32_t stirred() noexcept { return std::exchange(stirred_, 0); }
+
+  // --- push ---
+
+  // The largest payload there can be.
+  [[nodiscard]] std::uint64_t largest() const noexcept {
+    const std::uint64_t whole =
+        memory_.shape().bytes / layout::kGranuleBytes * layout::kGranuleBytes;
+    const std::uint64_t head = memory_.shape().head_bytes();
+    return std::max<std::uint64_t>(whole > head ? whole - head : 0, memory_.shape().inline_most());
+  }
+
+  // A place for that many bytes, and for `tail` bytes behind them (id, group, headers).
+  [[nodiscard]] Pushed reserve(std::uint64_t bytes, std::uint64_t tail, Loan& loan) noexcept {
+    const std::uint64_t all = tail == 0 ? bytes : (bytes + 7) / 8 * 8 + tail;
+    if (bytes > largest() || all > largest() || bytes > 0xFFFF'FFFFU) return Pushed::too_large;
+    auto claim = free_.claim(layout::SlotState::writing, seat_);
+    if (!claim && sweep(os::monotonic_ns()) != 0)
+      claim = free_.claim(layout::SlotState::writing, seat_);
+    if (!claim) return Pushed::full;
+    layout::Slot& slot = memory_.slot(claim->slot);
+    const std::uint32_t born = claim->word.token;
+    // release: who judges granules of this job (arena.hpp) sees it with them.
+    slot.born.store(born, std::memory_order_release);
+    slot.acquired = 0;
+    slot.note = 0;
+    slot.group = 0;
+    slot.reason = 0;
+    slot.granules = 0;
+    slot.forward = 0;
+    slot.lease_end.store(0, std::memory_order_relaxed);
+    loan = Loan{claim->slot, layout::pack(claim->word), 0, memory_.shape().inline_most(), 0, 0};
+    if (all > memory_.shape().inline_most()) {
+      const std::uint64_t head = memory_.shape().head_bytes();
+      loan.granules = static_cast<std::uint32_t>((head + all + layout::kGranuleBytes - 1) /
+                                                 layout::kGranuleBytes);
+      const auto first = arena_.claim(loan.slot, born, loan.granules);
+      if (arena_.disturbed()) stirred_ |= kRoom;
+      if (!first) {
+        loan.granules = 0;
+        cancel(loan);
+        return Pushed::full_bytes;
+      }
+      loan.granule = *first;
+      loan.room = std::uint64_t{loan.granules} * layout::kGranuleBytes - head;
+      slot.granule = loan.granule;
+      slot.granules = loan.granules;
+      MILLRACE_CRASH_POINT("work.push.room");
+    }
+    loan.at = memory_.payload_at(loan.slot, loan.granules, loan.granule);
+    return Pushed::yes;
+  }
+  // Gives the place back.
+  void cancel(Loan& loan) noexcept {
+    if (!loan) return;
+    end_word(loan.slot, loan.word, loan.granule, loan.granules);
+    loan = Loan{};
+  }
+  // What has been written to the place becomes a job: `length` bytes of payload. `options` are judged: a level and a stage
+  // that there are, a tail that has room.
+  [[nodiscard]] Pushed push(Loan& loan, std::uint64_t length, const PushOptions& options) noexcept {
+    layout::Slot& slot = memory_.slot(loan.slot);
+    write_tail(loan, length, options);
+    slot.length = static_cast<std::uint32_t>(length);
+    slot.stage = options.stage;
+    slot.pushed_at = detail::wall_ns();
+    std::uint64_t now = 0;
+    if ((options.delay_ns | options.ttl_ns) != 0) now = os::monotonic_ns();
+    slot.expires.store(options.ttl_ns == 0 ? 0 : later(now, options.ttl_ns),
+                       std::memory_order_relaxed);
+    layout::Word word = layout::unpack(loan.word);
+    word.level = options.level;
+    MILLRACE_CRASH_POINT("work.push.written");
+    if (options.delay_ns != 0) {
+      slot.due.store(later(now, options.delay_ns), std::memory_order_relaxed);
+      slot.position.store(ready_.end_of(options.stage, options.level), std::memory_order_relaxed);
+      word.state = layout::SlotState::delayed;
+      // seq_cst: as DueTimes::set() wants it.
+      slot.word.store(layout::pack(word), std::memory_order_seq_cst);
+      due_.set(loan.slot, slot.due.load(std::memory_order_relaxed));
+      stirred_ |= 1U << options.stage;  // who sleeps may have to wake up earlier
+    } else {
+      publish(loan.slot, word, options.stage);
+    }
+    if (options.ttl_ns != 0) due_.set(loan.slot, slot.expires.load(std::memory_order_relaxed));
+    count(own_->pushed);
+    loan = Loan{};
+    return Pushed::yes;
+  }
+
+  // --- take and settle ---
+
+  // The first job of that stage, or none. `start`: its handler begins, so this attempt counts.
+  [[nodiscard]] Lease take(std::uint32_t stage, bool start) noexcept {
+    const Lease got = ready_.take(stage, [this, start](std::uint32_t slot, std::uint64_t word) {
+      return make_own(slot, word, start);
+    });
+    if (!got) return got;
+    layout::Slot& slot = memory_.slot(got.slot);
+    ++slot.acquired;
+    if (memory_.shape().lease_ms != 0) extend_to(got, memory_.shape().lease_ms * 1'000'000);
+    count(own_->taken);
+    return got;
+  }
+  // May there be a job of that stage?
+  [[nodiscard]] bool any(std::uint32_t stage) const noexcept { return ready_.any(stage); }
+
+  // The handler of a job that was taken ahead begins. False: the lease is lost, as below.
+  [[nodiscard]] bool start(Lease& lease) noexcept {
+    layout::Word word = layout::unpack(lease.word);
+    if ((word.flags & layout::kStarted) != 0) return holds(lease);
+    word.flags |= layout::kStarted;
+    if (word.attempt != 0xFF) ++word.attempt;
+    return change(lease, word);
+  }
+  [[nodiscard]] bool holds(const Lease& lease) const noexcept {
+    return lease && memory_.slot(lease.slot).word.load(std::memory_order_acquire) == lease.word;
+  }
+
+  // The job is done, and gone.
+  [[nodiscard]] bool complete(Lease& lease) noexcept {
+    const layout::Slot& slot = memory_.slot(lease.slot);
+    const std::uint32_t granule = slot.granule;
+    const std::uint32_t granules = slot.granules;
+    if (!end_word(lease.slot, lease.word, granule, granules)) return lost(lease);
+    lease = Lease{};
+    count(own_->completed);
+    return true;
+  }
+  // Back to its place, and this attempt does not count.
+  [[nodiscard]] bool release(Lease& lease, std::uint64_t delay_ns) noexcept {
+    layout::Word word = layout::unpack(lease.word);
+    if ((word.flags & layout::kStarted) != 0 && word.attempt > 0) --word.attempt;
+    return give_back(lease, word, delay_ns);
+  }
+  // The same, and it counts: after the last one that is allowed it is a dead letter.
+  [[nodiscard]] bool retry(Lease& lease, std::uint64_t delay_ns, std::string_view error) noexcept {
+    layout::Word word = layout::unpack(lease.word);
+    if ((word.flags & layout::kStarted) == 0 && word.attempt != 0xFF) ++word.attempt;
+    if (!holds(lease)) return lost(lease);
+    note(lease.slot, error);
+    if (is_last(word.attempt)) {
+      return bury_job(lease, word, layout::DeadReason::attempts);
+    }
+    return give_back(lease, word, delay_ns);
+  }
+  // Never again: a dead letter at once.
+  [[nodiscard]] bool reject(Lease& lease, std::string_view error) noexcept {
+    if (!holds(lease)) return lost(lease);
+    note(lease.slot, error);
+    return bury_job(lease, layout::unpack(lease.word), layout::DeadReason::rejected);
+  }
+  // The lease ends that much later from now, where leases end by time at all.
+  [[nodiscard]] bool extend(const Lease& lease, std::uint64_t ns) noexcept {
+    if (!holds(lease)) return false;
+    if (memory_.shape().lease_ms != 0) extend_to(lease, ns);
+    return holds(lease);
+  }
+  // On to the next stage, as it is. One step: who dies in it has done it, or has not.
+  [[nodiscard]] bool move_on(Lease& lease, std::uint8_t stage) noexcept {
+    layout::Slot& slot = memory_.slot(lease.slot);
+    if (!holds(lease)) return lost(lease);
+    slot.forward = stage;
+    layout::Word word = layout::unpack(lease.word);
+    word.state = layout::SlotState::moving;
+    word.flags = 0;
+    word.attempt = 0;
+    if (!change(lease, word)) return lost(lease);
+    MILLRACE_CRASH_POINT("work.move.begun");
+    slot.stage = stage;
+    word.flags = layout::kConfirmed;
+    publish(lease.slot, word, stage);
+    lease = Lease{};
+    count(own_->completed);
+    return true;
+  }
+
+  // What the slot says of a job that nobody else may change; the numbers are judged, since anybody may have written them.
+  // False: they are impossible.
+  [[nodiscard]] bool facts(std::uint32_t index, JobFacts& facts) const {
+    const layout::Slot& slot = memory_.slot(index);
+    const layout::Word word = layout::unpack(slot.word.load(std::memory_order_acquire));
+    const std::uint32_t granules = slot.granules;
+    const std::uint32_t granule = slot.granule;
+    const WorkShape& shape = memory_.shape();
+    std::uint64_t room = shape.inline_most();
+    if (granules != 0) {
+      if (granule >= shape.granules() || granules > shape.granules() - granule) return false;
+      room = std::uint64_t{granules} * layout::kGranuleBytes - shape.head_bytes();
+    }
+    facts.length = slot.length;
+    const std::uint16_t id = slot.id_length;
+    const std::uint16_t group = slot.group_length;
+    const std::uint32_t headers = slot.headers_length;
+    const std::uint64_t tail = std::uint64_t{id} + group + headers;
+    const std::uint64_t tail_at = (std::uint64_t{facts.length} + 7) / 8 * 8;
+    if (facts.length > room || (tail != 0 && tail_at + tail > room)) return false;
+    facts.at = memory_.payload_at(index, granules, granule);
+    const auto* text = reinterpret_cast<const char*>(memory_.data() + facts.at + tail_at);
+    facts.id = {text, id};
+    facts.group = {text + id, group};
+    facts.headers = {memory_.data() + facts.at + tail_at + id + group, headers};
+    facts.level = word.level;
+    facts.stage = slot.stage;
+    facts.attempt = word.attempt;
+    facts.acquired = slot.acquired;
+    facts.token = word.token;
+    facts.pushed_at = slot.pushed_at;
+    facts.reason = static_cast<layout::DeadReason>(slot.reason);
+    facts.dead_at = slot.dead_at;
+    facts.error = notes_.read(index);
+    return true;
+  }
+
+  // --- time ---
+
+  [[nodiscard]] std::uint64_t earliest() const noexcept { return due_.earliest(); }
+  // Does what is due. Returns for how many jobs something was done.
+  std::uint32_t sweep(std::uint64_t now) noexcept {
+    if (due_.earliest() > now) return 0;
+    std::uint32_t done = 0;
+    due_.sweep(now, [&](std::uint32_t slot) { return sweep_slot(slot, now, done); });
+    return done;
+  }
+
+  // --- dead letters ---
+
+  template <typename Each>
+  [[nodiscard]] bool each_dead(Each&& each) noexcept {
+    return dead_.in_order(each);
+  }
+  // Under the lock of each_dead(): it becomes a job again, behind all that are there. False: there is no room for it.
+  [[nodiscard]] bool redrive(std::uint32_t index, std::uint64_t bits) noexcept {
+    layout::Word word = layout::unpack(bits);
+    const auto spare = free_.claim(layout::SlotState::spare, seat_);
+    if (!spare) return false;
+    MILLRACE_CRASH_POINT("work.redrive.room");
+    layout::Slot& slot = memory_.slot(index);
+    slot.position.store(ready_.end_of(slot.stage % memory_.shape().stages, word.level),
+                        std::memory_order_relaxed);
+    slot.reason = 0;
+    word.attempt = 0;
+    word.seat = seat_;
+    if (!return_as(index, bits, word)) return true;  // somebody lied: balance() counts anew
+    add(layout::WorkCount::redriven);
+    return true;
+  }
+  // Under the lock of each_dead().
+  [[nodiscard]] bool purge(std::uint32_t index, std::uint64_t bits) noexcept {
+    if (!drop(index, bits)) return false;
+    add(layout::WorkCount::purged);
+    return true;
+  }
+  void balance() noexcept {
+    dead_.balance(
+        [this](std::uint32_t slot) {
+          free_.freed(slot);
+          stirred_ |= kRoom;
+        },
+        [this](std::uint32_t slot, std::uint64_t bits) { return drop(slot, bits); });
+  }
+  [[nodiscard]] std::uint32_t dead_count() const noexcept { return dead_.count(); }
+
+  // --- the dead ---
+
+  // Finishes or undoes what the dead holder of that seat was doing, and puts all hints right. Under the lifecycle lock, once
+  // or again. Returns how many jobs it gave back.
+  std::uint32_t repair(std::uint16_t seat) noexcept {
+    std::uint32_t given_back = 0;
+    for (std::uint32_t slot = 0; slot < memory_.shape().slots(); ++slot)
+      given_back += repair_slot(slot, seat) ? 1 : 0;
+    MILLRACE_CRASH_POINT("work.repair.slots");
+    (void)arena_.sweep(
+        [this](std::uint32_t slot, std::uint32_t born) { return is_orphan(slot, born); });
+    due_.forget();
+    dead_.bury(seat);
+    balance();
+    add(layout::WorkCount::given_back, given_back);
+    stirred_ |= kRoom;
+    return given_back;
+  }
+
+  // --- for tools ---
+
+  struct Counts {
+    std::uint32_t ready = 0, leased = 0, delayed = 0, grouped = 0, dead = 0, free = 0, other = 0;
+  };
+  [[nodiscard]] Counts counts() const noexcept {
+    Counts counts;
+    for (std::uint32_t slot = 0; slot < memory_.shape().slots(); ++slot) {
+      switch (word_of(slot).state) {
+        case layout::SlotState::ready:
+          ++counts.ready;
+          break;
+        case layout::SlotState::leased:
+          ++counts.leased;
+          break;
+        case layout::SlotState::delayed:
+          ++counts.delayed;
+          break;
+        case layout::SlotState::grouped:
+          ++counts.grouped;
+          break;
+        case layout::SlotState::dead:
+          ++counts.dead;
+          break;
+        case layout::SlotState::free:
+          ++counts.free;
+          break;
+        case layout::SlotState::spare:
+          break;
+        default:
+          ++counts.other;
+      }
+    }
+    return counts;
+  }
+  [[nodiscard]] std::uint32_t granules_used() const noexcept { return arena_.used(); }
+  void add(layout::WorkCount what, std::uint64_t more = 1) noexcept {
+    memory_.control().counters[static_cast<std::size_t>(what)].fetch_add(more,
+                                                                         std::memory_order_relaxed);
+  }
+
+ private:
+  // Of a counter that only its owner changes.
+  static void count(std::atomic<std::uint64_t>& counter) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  static std::uint64_t later(std::uint64_t now, std::uint64_t ns) noexcept {
+    return ns > ~0ULL - 512 - now ? ~0ULL - 512 : now + ns;
+  }
+  [[nodiscard]] layout::Word word_of(std::uint32_t slot) const noexcept {
+    return layout::unpack(memory_.slot(slot).word.load(std::memory_order_acquire));
+  }
+  [[nodiscard]] std::uint32_t stage_of(std::uint32_t slot) const noexcept {
+    return memory_.slot(slot).stage %
+           memory_.shape().stages;  // somebody may have written anything there
+  }
+  [[nodiscard]] std::uint8_t level_of(const layout::Word& word) const noexcept {
+    return static_cast<std::uint8_t>(word.level % memory_.shape().levels);
+  }
+  [[nodiscard]] bool is_last(std::uint8_t attempt) const noexcept {
+    const std::uint8_t most = memory_.shape().attempts;
+    return most != 0 && attempt >= most;
+  }
+  bool lost(Lease& lease) noexcept {
+    lease = Lease{};
+    add(layout::WorkCount::lost_leases);
+    return false;
+  }
+  // From exactly the word of the lease.
+  bool change(Lease& lease, const layout::Word& word) noexcept {
+    std::uint64_t expected = lease.word;
+    const std::uint64_t next = layout::pack(word);
+    if (!lease || !memory_.slot(lease.slot)
+                       .word.compare_exchange_strong(expected, next, std::memory_order_seq_cst,
+                                                     std::memory_order_relaxed)) {
+      return lost(lease);
+    }
+    lease.word = next;
+    return true;
+  }
+  void write_tail(const Loan& loan, std::uint64_t length,
+                  const PushOptions& options) const noexcept {
+    layout::Slot& slot = memory_.slot(loan.slot);
+    slot.id_length = static_cast<std::uint16_t>(options.id.size());
+    slot.group_length = static_cast<std::uint16_t>(options.group.size());
+    slot.headers_length = static_cast<std::uint32_t>(options.headers.size());
+    if (options.tail_bytes() == 0) return;
+    std::byte* at = memory_.data() + loan.at + (length + 7) / 8 * 8;
+    const auto append = [&at](const void* from, std::size_t bytes) {
+      if (bytes != 0) std::memcpy(at, from, bytes);
+      at += bytes;
+    };
+    append(options.id.data(), options.id.size());
+    append(options.group.data(), options.group.size());
+    append(options.headers.data(), options.headers.size());
+  }
+
+  // The job in that slot, which nobody else may change, is ready at the end of its list.
+  void publish(std::uint32_t index, layout::Word word, std::uint32_t stage) noexcept {
+    layout::Slot& slot = memory_.slot(index);
+    word.state = layout::SlotState::ready;
+    // release: pairs with the acquire of who takes it: slot and payload are seen.
+    slot.word.store(layout::pack(word), std::memory_order_release);
+    MILLRACE_CRASH_POINT("work.push.ready");
+    if (!ready_.add(stage, word.level, index, word.token)) {
+      std::uint64_t bits = layout::pack(word);
+      (void)return_as(index, bits, word);
+    }
+    stirred_ |= 1U << stage;
+  }
+
+  // Of a ready job: makes it the caller's. Whose time to live is over is a dead letter instead.
+  std::uint64_t make_own(std::uint32_t index, std::uint64_t bits, bool start) noexcept {
+    layout::Slot& slot = memory_.slot(index);
+    layout::Word word = layout::unpack(bits);
+    const std::uint64_t expires = slot.expires.load(std::memory_order_relaxed);
+    if (expires != 0 && expires <= os::monotonic_ns()) {
+      expire(index, bits);
+      return 0;
+    }
+    word.state = layout::SlotState::leased;
+    word.flags = start ? layout::kStarted : 0;
+    word.seat = seat_;
+    if (start && word.attempt != 0xFF) ++word.attempt;
+    ++word.token;
+    const std::uint64_t mine = layout::pack(word);
+    // acquire: pairs with the release of who made it ready, or gave it back.
+    if (!slot.word.compare_exchange_strong(bits, mine, std::memory_order_seq_cst,
+                                           std::memory_order_relaxed)) {
+      return 0;
+    }
+    return mine;
+  }
+
+  // When the lease ends. The low bits say which lease: who looks at it later may have another one before him.
+  void extend_to(const Lease& lease, std::uint64_t ns) noexcept {
+    const std::uint64_t end = later(os::monotonic_ns(), ns);
+    const std::uint64_t tagged = (end & ~0xFFULL) | (layout::unpack(lease.word).token & 0xFFU);
+    memory_.slot(lease.slot).lease_end.store(tagged, std::memory_order_seq_cst);
+    due_.set(lease.slot, end);
+  }
+
+  bool give_back(Lease& lease, layout::Word word, std::uint64_t delay_ns) noexcept {
+    layout::Slot& slot = memory_.slot(lease.slot);
+    const std::uint32_t index = lease.slot;
+    if (delay_ns != 0) {
+      if (!holds(lease)) return lost(lease);
+      const std::uint64_t due = later(os::monotonic_ns(), delay_ns);
+      slot.due.store(due, std::memory_order_relaxed);
+      word.state = layout::SlotState::delayed;
+      word.flags = 0;
+      if (!change(lease, word)) return false;
+      due_.set(index, due);
+      stirred_ |= 1U << stage_of(index);
+    } else {
+      std::uint64_t bits = lease.word;
+      if (!lease || !return_as(index, bits, word)) return lost(lease);
+    }
+    lease = Lease{};
+    count(own_->returned);
+    return true;
+  }
+  // `bits` -> ready and returned. False: it is something else by now.
+  bool return_as(std::uint32_t index, std::uint64_t bits, layout::Word word) noexcept {
+    word.state = layout::SlotState::ready;
+    word.flags = layout::kReturned;
+    const std::uint32_t stage = stage_of(index);
+    // release: pairs with the acquire of the next one who takes it: what the last one wrote.
+    if (!memory_.slot(index).word.compare_exchange_strong(
+            bits, layout::pack(word), std::memory_order_seq_cst, std::memory_order_relaxed)) {
+      return false;
+    }
+    ready_.add_returned(stage, level_of(word), index);
+    stirred_ |= 1U << stage;
+    return true;
+  }
+
+  // `bits` -> free, and what belonged to the job is given back. False: it is something else by now.
+  bool end_word(std::uint32_t index, std::uint64_t bits, std::uint32_t granule,
+                std::uint32_t granules) noexcept {
+    layout::Slot& slot = memory_.slot(index);
+    const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
+    layout::Word word;
+    word.token = layout::unpack(bits).token;
+    // release: pairs with the acquire of who claims it: our reads of the payload come before its writes.
+    if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst,
+                                           std::memory_order_relaxed)) {
+      return false;
+    }
+    MILLRACE_CRASH_POINT("work.end.word");
+    if (granules != 0) arena_.give_back(index, born, granule, granules);
+    free_.freed(index);
+    stirred_ |= kRoom;
+    return true;
+  }
+
+  // Of what its holder gives up.
+  bool bury_job(Lease& lease, layout::Word word, layout::DeadReason reason) noexcept {
+    const std::uint32_t index = lease.slot;
+    const std::uint64_t bits = lease.word;
+    if (!die(index, bits, word, reason)) return lost(lease);
+    lease = Lease{};
+    count(own_->rejected);
+    return true;
+  }
+  // `bits` -> dead. Reason and time are written before: whoever is not the only one to do this does it for the same reason.
+  bool die(std::uint32_t index, std::uint64_t bits, layout::Word word,
+           layout::DeadReason reason) noexcept {
+    layout::Slot& slot = memory_.slot(index);
+    slot.reason = static_cast<std::uint8_t>(reason);
+    slot.dead_at = detail::wall_ns();
+    word.state = layout::SlotState::dead;
+    word.flags = 0;
+    if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst,
+                                           std::memory_order_relaxed)) {
+      return false;
+    }
+    MILLRACE_CRASH_POINT("work.die.word");
+    add(layout::WorkCount::dead_lettered);
+    balance();
+    return true;
+  }
+  bool expire(std::uint32_t index, std::uint64_t bits) noexcept {
+    if (!die(index, bits, layout::unpack(bits), layout::DeadReason::expired)) return false;
+    add(layout::WorkCount::expired);
+    return true;
+  }
+  bool drop(std::uint32_t index, std::uint64_t bits) noexcept {
+    const layout::Slot& slot = memory_.slot(index);
+    return end_word(index, bits, slot.granule, slot.granules);
+  }
+  void note(std::uint32_t slot, std::string_view error) noexcept {
+    if (!error.empty() && !notes_.write(slot, error)) add(layout::WorkCount::texts_cut);
+  }
+
+  // Does what is due in that slot; when the next thing is.
+  std::uint64_t sweep_slot(std::uint32_t index, std::uint64_t now, std::uint32_t& done) noexcept {
+    const layout::Slot& slot = memory_.slot(index);
+    const std::uint64_t bits = slot.word.load(std::memory_order_seq_cst);
+    const layout::Word word = layout::unpack(bits);
+    const std::uint64_t expires = slot.expires.load(std::memory_order_seq_cst);
+    std::uint64_t next = DueTimes::kNever;
+    switch (word.state) {
+      case layout::SlotState::delayed:
+      case layout::SlotState::ready:
+      case layout::SlotState::grouped:
+        if (expires != 0 && expires <= now) {
+          done += expire(index, bits) ? 1 : 0;
+          return next;
+        }
+        if (expires != 0) next = expires;
+        if (word.state == layout::SlotState::delayed) {
+          const std::uint64_t due = slot.due.load(std::memory_order_seq_cst);
+          if (due > now) return std::min(next, due);
+          done += return_as(index, bits, word) ? 1 : 0;
+        }
+        return next;
+      case layout::SlotState::leased: {
+        const std::uint64_t end = slot.lease_end.load(std::memory_order_seq_cst);
+        if (end == 0 || (end & 0xFFU) != (word.token & 0xFFU)) return next;
+        if (end > now) return end;
+        if (end_lease(index, bits)) {
+          ++done;
+          add(layout::WorkCount::timed_out);
+        }
+        return next;
+      }
+      default:
+        return next;
+    }
+  }
+  // Takes the job from its holder: its lease is over, by time or by death.
+  bool end_lease(std::uint32_t index, std::uint64_t bits,
+                 layout::DeadReason reason = layout::DeadReason::attempts) noexcept {
+    const layout::Word word = layout::unpack(bits);
+    const bool started = (word.flags & layout::kStarted) != 0;
+    if (started && is_last(word.attempt)) return die(index, bits, word, reason);
+    return return_as(index, bits, word);
+  }
+
+  [[nodiscard]] bool is_orphan(std::uint32_t slot, std::uint32_t born) const noexcept {
+    if (slot >= memory_.shape().slots()) return true;
+    const layout::Word word = word_of(slot);
+    if (word.state == layout::SlotState::free || word.state == layout::SlotState::spare)
+      return true;
+    if (word.state == layout::SlotState::writing) return word.token != born;
+    return memory_.slot(slot).born.load(std::memory_order_acquire) != born;
+  }
+
+  // Returns whether a job was given back.
+  bool repair_slot(std::uint32_t index, std::uint16_t seat) noexcept {
+    layout::Slot& slot = memory_.slot(index);
+    const std::uint64_t bits = slot.word.load(std::memory_order_seq_cst);
+    layout::Word word = layout::unpack(bits);
+    const std::uint32_t stage = stage_of(index);
+    const bool its = word.seat == seat;
+    switch (word.state) {
+      case layout::SlotState::free:
+        free_.mark(index);
+        return false;
+      case layout::SlotState::ready:
+        if ((word.flags & layout::kReturned) != 0) {
+          ready_.add_returned(stage, level_of(word), index);
+          stirred_ |= 1U << stage;
+          return false;
+        }
+        if (!its || ready_.hinted(stage, level_of(word), index, word.token)) {
+          // Perhaps it died before it looked at the mask.
+          if (its)
+            memory_.control().ring_mask[stage].fetch_or(1U << level_of(word),
+                                                        std::memory_order_seq_cst);
+          stirred_ |= 1U << stage;
+          return false;
+        }
+        if ((word.flags & layout::kConfirmed) != 0) {
+          (void)return_as(index, bits, word);
+          return false;
+        }
+        // Somebody may have taken it since: then this fails.
+        if (end_word(index, bits, slot.granule, slot.granules)) add(layout::WorkCount::unfinished);
+        return false;
+      case layout::SlotState::writing:
+        if (its && end_word(index, bits, slot.granule, 0)) add(layout::WorkCount::unfinished);
+        return false;
+      case layout::SlotState::leased:
+        return its && end_lease(index, bits, layout::DeadReason::died);
+      case layout::SlotState::moving:
+        if (!its) return false;
+        slot.stage = static_cast<std::uint8_t>(slot.forward % memory_.shape().stages);
+        slot.position.store(ready_.end_of(slot.stage, level_of(word)), std::memory_order_relaxed);
+        word.flags = 0;
+        (void)return_as(index, bits, word);
+        return false;
+      default:
+        return false;
+    }
+  }
+
+  WorkMemory memory_;
+  std::uint16_t seat_ = 0;
+  layout::SeatRecord* own_ = nullptr;
+  FreeSlots free_;
+  ReadyLists ready_;
+  DueTimes due_;
+  Notes notes_;
+  DeadLetters dead_;
+  Arena arena_;
+  std::uint32_t stirred_ = 0;
+};
+
+}  // namespace millrace

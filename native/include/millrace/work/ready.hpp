@@ -1,0 +1,339 @@
+// The ready lists: for each stage and priority a ring of hints in the order of the pushes, and for all together a set of
+// returned jobs, which keep the place that they had.
+//
+// A ring of 64-bit cells, each filled by one compare-and-swap {turn, empty} -> {turn, slot, token} and cleared by one to
+// {turn + 1, empty}. Nobody claims a cell before filling it, so nobody who dies or is stopped holds the ring up. A cell is
+// filled only if all before it are, so the order of the cells is that of the pushes. The positions in RingEnds are hints where
+// to begin: they may lag, and never lead. (Vyukov's bounded queue keeps a sequence number in each cell as well; there a producer
+// that stops between taking its ticket and filling its cell blocks all behind it.)
+//
+// A hint is stale if the word of its slot does not say that this job is ready and not returned. Whoever takes a job first
+// makes the word its own, then clears the hint; a death in between leaves a stale hint, which the next one clears. The cell is
+// cleared by compare-and-swap: a late store would wipe out the next turn's hint.
+//
+// Memory order. The word's `ready` (release) is before the filling of the cell (sequentially consistent, so release); who reads
+// the cell (acquire) sees the word, the slot and the payload. Cell and mask are a pair of hints as in hints.hpp: the filling
+// and the look at the mask against the clearing of the mask and the look at the cell.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "../bits.hpp"
+#include "../crash_point.hpp"
+#include "../os/clock.hpp"
+#include "hints.hpp"
+#include "memory.hpp"
+
+namespace millrace {
+
+// Someone's right to a job. `word` is what the slot's word is as long as the right holds.
+struct Lease {
+  std::uint32_t slot = 0;
+  std::uint64_t word = 0;  // 0: none
+
+  [[nodiscard]] explicit operator bool() const noexcept { return word != 0; }
+};
+
+class ReadyLists {
+ public:
+  ReadyLists() = default;
+  explicit ReadyLists(const WorkMemory& memory) noexcept : memory_(&memory) {}
+
+  // The job in that slot has become ready: its word says so already, and nobody can have taken it yet. `position` is where it
+  // went. False: the ring is damaged, and the job must be returned instead.
+  [[nodiscard]] bool add(std::uint32_t stage, std::uint8_t level, std::uint32_t slot,
+                         std::uint32_t token) noexcept {
+    const std::uint32_t lane = memory_->lane(stage, level);
+    layout::RingEnds& ends = memory_->ring_ends(lane);
+    layout::Cell* const cells = memory_->cells(lane);
+    const std::uint64_t tail = ends.tail.load(std::memory_order_relaxed);
+    std::uint64_t at = tail;
+    for (std::uint32_t steps = 0; steps < 4 * capacity() + 64; ++steps) {
+      auto& cell = cells[at & (capacity() - 1)].hint;
+      std::uint64_t found = cell.load(std::memory_order_acquire);
+      const std::uint64_t turn = at / capacity();
+      if (found == layout::empty_cell(turn)) {
+        memory_->slot(slot).position.store(at, std::memory_order_relaxed);
+        MILLRACE_CRASH_POINT("work.ready.positioned");
+        if (cell.compare_exchange_strong(found, layout::full_cell(turn, slot, token),
+                                         std::memory_order_seq_cst, std::memory_order_acquire)) {
+          MILLRACE_CRASH_POINT("work.ready.hinted");
+          // Lagging costs the next one a few looks, and storing always costs all a line that everybody writes.
+          if (at - tail >= 4 || at % 8 == 7) ends.tail.store(at + 1, std::memory_order_relaxed);
+          detail::set_hint(memory_->control().ring_mask[stage], 1U << level);
+          return true;
+        }
+        continue;
+      }
+      switch (age_of(found, turn)) {
+        case Age::later:  // filled in this turn, or used up
+          ++at;
+          break;
+        case Age::earlier:  // a whole turn behind: the ring is full of jobs, or of stale hints
+          make_room(stage, level, cell, found, turn);
+          break;
+        case Age::impossible:
+          return false;
+      }
+    }
+    return false;
+  }
+
+  // The job in that slot is ready and returned: its word says so already.
+  void add_returned(std::uint32_t stage, std::uint8_t level, std::uint32_t slot) const noexcept {
+    MILLRACE_CRASH_POINT("work.returned.word");
+    memory_->returned()[slot / 64].fetch_or(1ULL << (slot % 64), std::memory_order_seq_cst);
+    MILLRACE_CRASH_POINT("work.returned.bit");
+    memory_->control().returned_mask[stage].fetch_or(1U << level, std::memory_order_seq_cst);
+  }
+
+  // Where a job that becomes ready only later has its place: behind all that are there now.
+  [[nodiscard]] std::uint64_t end_of(std::uint32_t stage, std::uint8_t level) const noexcept {
+    return memory_->ring_ends(memory_->lane(stage, level)).tail.load(std::memory_order_relaxed);
+  }
+
+  // Is the job in that slot where it says it is?
+  [[nodiscard]] bool hinted(std::uint32_t stage, std::uint8_t level, std::uint32_t slot,
+                            std::uint32_t token) const noexcept {
+    const std::uint64_t at = memory_->slot(slot).position.load(std::memory_order_relaxed);
+    const auto& cell = memory_->cells(memory_->lane(stage, level))[at & (capacity() - 1)].hint;
+    return cell.load(std::memory_order_seq_cst) == layout::full_cell(at / capacity(), slot, token);
+  }
+
+  // The first job of that stage: the highest priority, of that the oldest. `lease` makes a ready word one's own:
+  // lease(slot, word) -> the new word, or 0 if somebody was quicker.
+  template <typename MakeOwn>
+  Lease take(std::uint32_t stage, MakeOwn&& lease) noexcept {
+    layout::WorkControl& control = memory_->control();
+    const std::uint32_t returned = control.returned_mask[stage].load(std::memory_order_acquire);
+    std::uint32_t levels = control.ring_mask[stage].load(std::memory_order_acquire) | returned;
+    if (memory_->shape().levels < 32) levels &= (1U << memory_->shape().levels) - 1;
+    while (levels != 0) {
+      const auto level = static_cast<std::uint8_t>(31 - std::countl_zero(levels));
+      levels &= ~(1U << level);
+      if ((returned >> level & 1U) != 0) {
+        if (Lease got = take_returned(stage, level, lease)) return got;
+      }
+      if (Lease got = take_from_ring(stage, level, lease)) return got;
+    }
+    return {};
+  }
+
+  // May there be a job?
+  [[nodiscard]] bool any(std::uint32_t stage) const noexcept {
+    const layout::WorkControl& control = memory_->control();
+    std::uint32_t levels = control.ring_mask[stage].load(std::memory_order_seq_cst);
+    if (control.returned_mask[stage].load(std::memory_order_seq_cst) != 0) return true;
+    if (memory_->shape().levels < 32) levels &= (1U << memory_->shape().levels) - 1;
+    bool found = false;
+    detail::for_each_bit(levels, [&](std::uint32_t level) {
+      found = found || first_of(stage, static_cast<std::uint8_t>(level)).has_value();
+    });
+    return found;
+  }
+
+ private:
+  enum class Age { later, earlier, impossible };
+  // So many looks at an empty ring before its bit is cleared: a ring that is empty only now and then keeps it.
+  static constexpr std::uint32_t kEmptyLooks = 16;
+
+  [[nodiscard]] std::uint32_t capacity() const noexcept { return memory_->shape().capacity(); }
+
+  // How a cell that is not empty in `turn` compares to it. A full one tells 20 bits of its turn, an empty one 40.
+  static Age age_of(std::uint64_t cell, std::uint64_t turn) noexcept {
+    if (!layout::is_full(cell)) {
+      const std::uint64_t ahead = (layout::turn_of(cell) - turn) & ((1ULL << 40U) - 1);
+      return ahead < 1ULL << 39U ? Age::later : Age::impossible;  // nobody skips a turn
+    }
+    const std::uint64_t ahead = (layout::turn_of(cell) - turn) & ((1ULL << layout::kTurnBits) - 1);
+    if (ahead < 1ULL << (layout::kTurnBits - 1)) return Age::later;
+    return ahead == (1ULL << layout::kTurnBits) - 1 ? Age::earlier : Age::impossible;
+  }
+
+  [[nodiscard]] bool is_job(std::uint64_t cell, const layout::Word& word) const noexcept {
+    return word.state == layout::SlotState::ready && (word.flags & layout::kReturned) == 0 &&
+           (word.token & ((1U << layout::kTokenBits) - 1)) == layout::token_of_cell(cell);
+  }
+
+  // The cell of an earlier turn is in the way: a stale hint goes, a job is returned, which keeps its place before all others.
+  void make_room(std::uint32_t stage, std::uint8_t level, std::atomic<std::uint64_t>& cell,
+                 std::uint64_t found, std::uint64_t turn) noexcept {
+    const std::uint32_t slot = layout::slot_of_cell(found);
+    if (slot < memory_->shape().slots()) {
+      auto& its = memory_->slot(slot).word;
+      std::uint64_t bits = its.load(std::memory_order_acquire);
+      layout::Word word = layout::unpack(bits);
+      if (is_job(found, word)) {
+        word.flags |= layout::kReturned;
+        if (!its.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst))
+          return;
+        add_returned(stage, level, slot);
+      }
+    }
+    (void)cell.compare_exchange_strong(found, layout::empty_cell(turn), std::memory_order_seq_cst);
+  }
+
+  // The first hint of a ring, whatever it is worth.
+  struct First {
+    std::uint64_t at;
+    std::uint64_t cell;
+  };
+  [[nodiscard]] std::optional<First> first_of(std::uint32_t stage,
+                                              std::uint8_t level) const noexcept {
+    const std::uint32_t lane = memory_->lane(stage, level);
+    const layout::Cell* const cells = memory_->cells(lane);
+    std::uint64_t at = memory_->ring_ends(lane).head.load(std::memory_order_relaxed);
+    for (std::uint32_t steps = 0; steps < 4 * capacity() + 64; ++steps, ++at) {
+      const std::uint64_t cell = cells[at & (capacity() - 1)].hint.load(std::memory_order_seq_cst);
+      const std::uint64_t turn = at / capacity();
+      if (cell == layout::empty_cell(turn)) return std::nullopt;
+      if (layout::is_full(cell) &&
+          ((layout::turn_of(cell) ^ turn) & ((1ULL << layout::kTurnBits) - 1)) == 0)
+        return First{at, cell};
+      if (age_of(cell, turn) != Age::later) return std::nullopt;
+    }
+    return std::nullopt;
+  }
+
+  template <typename MakeOwn>
+  Lease take_from_ring(std::uint32_t stage, std::uint8_t level, MakeOwn&& lease) noexcept {
+    const std::uint32_t lane = memory_->lane(stage, level);
+    layout::RingEnds& ends = memory_->ring_ends(lane);
+    const std::uint64_t head = ends.head.load(std::memory_order_relaxed);
+    for (std::uint32_t rounds = 0; rounds < 4 * capacity() + 64; ++rounds) {
+      const std::optional<First> first = first_of(stage, level);
+      if (!first) {
+        if (++empty_looks_ >= kEmptyLooks) {
+          empty_looks_ = 0;
+          (void)detail::clear_hint(
+              memory_->control().ring_mask[stage], 1U << level,
+              [&] { return first_of(stage, level).has_value(); }, [] {});
+        }
+        return {};
+      }
+      auto& cell = memory_->cells(lane)[first->at & (capacity() - 1)].hint;
+      const std::uint32_t slot = layout::slot_of_cell(first->cell);
+      std::uint64_t mine = 0;
+      bool stale = true;
+      if (slot < memory_->shape().slots()) {
+        // acquire: pairs with the release of who made it ready: the payload is seen.
+        const std::uint64_t word = memory_->slot(slot).word.load(std::memory_order_acquire);
+        if (is_job(first->cell, layout::unpack(word))) {
+          mine = lease(slot, word);
+          // Somebody was quicker, and will clear the hint; if not, the next look finds it stale.
+          stale = mine != 0;
+          if (!stale) {
+            os::spin_hint();
+            continue;
+          }
+        }
+      }
+      MILLRACE_CRASH_POINT("work.take.leased");
+      if (stale) {
+        std::uint64_t found = first->cell;
+        (void)cell.compare_exchange_strong(found, layout::empty_cell(first->at / capacity() + 1),
+                                           std::memory_order_seq_cst, std::memory_order_relaxed);
+      }
+      if (mine != 0 || first->at - head >= 16) {
+        if (first->at - head >= 4 || first->at % 8 == 7)
+          ends.head.store(first->at + 1, std::memory_order_relaxed);
+      }
+      if (mine != 0) {
+        empty_looks_ = 0;
+        MILLRACE_CRASH_POINT("work.take.cleared");
+        return Lease{slot, mine};
+      }
+    }
+    return {};
+  }
+
+  // Is that slot's job one of the returned of that lane?
+  [[nodiscard]] bool is_returned(std::uint32_t slot, const layout::Word& word) const noexcept {
+    return slot < memory_->shape().slots() && word.state == layout::SlotState::ready &&
+           (word.flags & layout::kReturned) != 0;
+  }
+  [[nodiscard]] bool any_returned(std::uint32_t stage, std::uint8_t level) const noexcept {
+    for (std::uint32_t i = 0; i < memory_->shape().slot_words(); ++i) {
+      bool found = false;
+      detail::for_each_bit(
+          memory_->returned()[i].load(std::memory_order_seq_cst), [&](std::uint32_t bit) {
+            const std::uint32_t slot = i * 64 + bit;
+            if (slot >= memory_->shape().slots()) return;
+            const auto word =
+                layout::unpack(memory_->slot(slot).word.load(std::memory_order_seq_cst));
+            found = found || (is_returned(slot, word) && word.level == level &&
+                              memory_->slot(slot).stage == stage);
+          });
+      if (found) return true;
+    }
+    return false;
+  }
+
+  template <typename MakeOwn>
+  Lease take_returned(std::uint32_t stage, std::uint8_t level, MakeOwn&& lease) noexcept {
+    for (std::uint32_t rounds = 0; rounds < memory_->shape().slots() + 16; ++rounds) {
+      std::uint32_t oldest = 0;
+      std::uint64_t its_word = 0;
+      std::uint64_t its_position = 0;
+      for (std::uint32_t i = 0; i < memory_->shape().slot_words(); ++i) {
+        detail::for_each_bit(
+            memory_->returned()[i].load(std::memory_order_acquire), [&](std::uint32_t bit) {
+              const std::uint32_t slot = i * 64 + bit;
+              if (slot >= memory_->shape().slots()) return;
+              // acquire: as above.
+              const std::uint64_t found = memory_->slot(slot).word.load(std::memory_order_acquire);
+              const layout::Word word = layout::unpack(found);
+              if (!is_returned(slot, word)) {
+                clear_returned(slot);
+                return;
+              }
+              if (word.level != level || memory_->slot(slot).stage != stage) return;
+              const std::uint64_t position =
+                  memory_->slot(slot).position.load(std::memory_order_relaxed);
+              if (its_word != 0 && position >= its_position) return;
+              oldest = slot;
+              its_word = found;
+              its_position = position;
+            });
+      }
+      if (its_word == 0) {
+        (void)detail::clear_hint(
+            memory_->control().returned_mask[stage], 1U << level,
+            [&] { return any_returned(stage, level); }, [] {});
+        return {};
+      }
+      // A job that was put off when it was pushed has the place that it got then: those before it go first.
+      if (const auto first = first_of(stage, level); first && first->at < its_position) return {};
+      if (const std::uint64_t mine = lease(oldest, its_word); mine != 0) {
+        MILLRACE_CRASH_POINT("work.take.returned");
+        clear_returned(oldest);
+        return Lease{oldest, mine};
+      }
+    }
+    return {};
+  }
+  void clear_returned(std::uint32_t slot) const noexcept {
+    (void)detail::clear_hint(
+        memory_->returned()[slot / 64], 1ULL << (slot % 64),
+        [&] {
+          return is_returned(
+              slot, layout::unpack(memory_->slot(slot).word.load(std::memory_order_seq_cst)));
+        },
+        [&] {
+          MILLRACE_CRASH_POINT("work.returned.restored");
+          const auto word =
+              layout::unpack(memory_->slot(slot).word.load(std::memory_order_seq_cst));
+          const std::uint32_t stage = memory_->slot(slot).stage % layout::kMaxStages;
+          memory_->control().returned_mask[stage].fetch_or(1U << word.level,
+                                                           std::memory_order_seq_cst);
+        });
+  }
+
+  const WorkMemory* memory_ = nullptr;
+  std::uint32_t empty_looks_ = 0;
+};
+
+}  // namespace millrace

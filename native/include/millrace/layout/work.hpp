@@ -174,7 +174,7 @@ inline constexpr std::uint32_t kTurnBits = 20;
 [[nodiscard]] constexpr bool is_full(std::uint64_t cell) noexcept {
   return (cell & 1U) != 0;
 }
-[[nodiscard]] constexpr std::uint64_t turn_of(std::uint64_t cell) noexcept {
+[[nodiscard]] constexpr std::uint64_t cell_turn(std::uint64_t cell) noexcept {
   return is_full(cell) ? cell >> 2U & ((1ULL << kTurnBits) - 1) : cell >> 1U & ((1ULL << 40U) - 1);
 }
 [[nodiscard]] constexpr std::uint32_t slot_of_cell(std::uint64_t cell) noexcept {

@@ -127,11 +127,15 @@ class DeadLetters {
       if (first.bits == 0) break;
       const std::uint64_t its =
           std::uint64_t{memory_->slot(first.slot).granules} * layout::kGranuleBytes;
-      if (!drop(first.slot, first.bits)) break;
+      // Counted before it goes: whoever dies in between has counted one too many, and never one too few.
+      auto& dropped =
+          memory_->control().counters[static_cast<std::size_t>(layout::WorkCount::dead_dropped)];
+      dropped.fetch_add(1, std::memory_order_relaxed);
+      if (!drop(first.slot, first.bits)) {
+        dropped.fetch_sub(1, std::memory_order_relaxed);
+        break;
+      }
       MILLRACE_CRASH_POINT("work.dead.dropped");
-      memory_->control()
-          .counters[static_cast<std::size_t>(layout::WorkCount::dead_dropped)]
-          .fetch_add(1, std::memory_order_relaxed);
       --dead;
       bytes -= std::min(bytes, its);
     }

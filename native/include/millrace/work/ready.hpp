@@ -145,10 +145,11 @@ class ReadyLists {
   // How a cell that is not empty in `turn` compares to it. A full one tells 20 bits of its turn, an empty one 40.
   static Age age_of(std::uint64_t cell, std::uint64_t turn) noexcept {
     if (!layout::is_full(cell)) {
-      const std::uint64_t ahead = (layout::turn_of(cell) - turn) & ((1ULL << 40U) - 1);
+      const std::uint64_t ahead = (layout::cell_turn(cell) - turn) & ((1ULL << 40U) - 1);
       return ahead < 1ULL << 39U ? Age::later : Age::impossible;  // nobody skips a turn
     }
-    const std::uint64_t ahead = (layout::turn_of(cell) - turn) & ((1ULL << layout::kTurnBits) - 1);
+    const std::uint64_t ahead =
+        (layout::cell_turn(cell) - turn) & ((1ULL << layout::kTurnBits) - 1);
     if (ahead < 1ULL << (layout::kTurnBits - 1)) return Age::later;
     return ahead == (1ULL << layout::kTurnBits) - 1 ? Age::earlier : Age::impossible;
   }
@@ -191,7 +192,7 @@ class ReadyLists {
       const std::uint64_t turn = at / capacity();
       if (cell == layout::empty_cell(turn)) return std::nullopt;
       if (layout::is_full(cell) &&
-          ((layout::turn_of(cell) ^ turn) & ((1ULL << layout::kTurnBits) - 1)) == 0)
+          ((layout::cell_turn(cell) ^ turn) & ((1ULL << layout::kTurnBits) - 1)) == 0)
         return First{at, cell};
       if (age_of(cell, turn) != Age::later) return std::nullopt;
     }

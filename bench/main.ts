@@ -4,6 +4,7 @@
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 
+import { choose } from './suite/choice.js'
 import { load, machine, versions } from './suite/machine.js'
 import { useNode } from './suite/node.js'
 import { installPeers } from './suite/peers.js'
@@ -12,8 +13,8 @@ import { buildPrograms } from './suite/programs.js'
 import { ratioOf, ratios, rowsOf, targetsOf, unavailableRatios } from './suite/ratios.js'
 import type { Report } from './suite/row.js'
 import { rows } from './suite/rows.js'
-import { run, type Extent } from './suite/run.js'
-import { summarise } from './suite/summary.js'
+import { run, type Extent, type Kept } from './suite/run.js'
+import { fateOf, summarise } from './suite/summary.js'
 
 const { values: options } = parseArgs({
   options: {
@@ -42,7 +43,7 @@ const quick: Extent = {
   within: 4.5 * minutes,
 }
 /** As quick, but of every row. */
-const quickOfAll: Extent = { ...quick, within: 9 * minutes }
+const quickOfAll: Extent = { ...quick, within: 12 * minutes }
 const usual = !options.quick ? full : options.all ? quickOfAll : quick
 const extent = { ...usual, repetitions: Number(options.repetitions ?? usual.repetitions) }
 
@@ -51,14 +52,8 @@ const unknown = ratios.flatMap(rowsOf).filter((name) => !known.has(name))
 if (unknown.length > 0)
   throw new Error(`ratios name rows that there are not: ${unknown.join('; ')}`)
 
-const { only } = options
-const forRatios = new Set(
-  ratios.filter(({ name }) => only === undefined || name.includes(only)).flatMap(rowsOf),
-)
-const chosen = rows.filter(({ name }) => {
-  if (only !== undefined) return name.includes(only) || forRatios.has(name)
-  return !options.quick || options.all || forRatios.has(name)
-})
+const { only, quick: isQuick, all: isAll } = options
+const { chosen, tooSlow } = choose(rows, ratios, { only, quick: isQuick, all: isAll })
 if (chosen.length === 0) throw new Error(`no row and no ratio is called ${only ?? ''}`)
 
 useNode(options.node)
@@ -66,10 +61,13 @@ installPeers()
 await buildPrograms()
 const loadAtStart = load()
 const started = performance.now()
-const { placement, kept, skipped, dropped } = await run(chosen, extent)
-const summaries = kept.map(({ row, byPass, checked }) =>
-  summarise(row, [...byPass.values()], checked),
-)
+const { placement, kept, skipped: notMeasured, dropped } = await run(chosen, extent)
+const skipped = [...notMeasured, ...tooSlow]
+const isOfKill = ({ row: { unit } }: Kept) => unit === 'kill'
+const summaries = kept
+  .filter((one) => !isOfKill(one))
+  .map(({ row, byPass, checked }) => summarise(row, [...byPass.values()], checked))
+const fates = kept.filter(isOfKill).map(({ row, byPass }) => fateOf(row, [...byPass.values()]))
 const found = ratios.flatMap((definition) => ratioOf(definition, kept) ?? [])
 const report: Report = {
   machine: { ...machine(), loadAtStart, loadAtEnd: load() },
@@ -82,6 +80,7 @@ const report: Report = {
   repetitions: extent.repetitions,
   placement,
   rows: summaries,
+  fates,
   ratios: Object.fromEntries(found.map(({ definition, value }) => [definition.name, value])),
   spreads: Object.fromEntries(found.map(({ definition, spread }) => [definition.name, spread])),
   targets: targetsOf(found.map(({ definition: { name }, value }) => [name, value])),

@@ -11,7 +11,8 @@ import type { Parameters } from './parameters.js'
 import { pinThread } from './pin-thread.js'
 
 interface Case {
-  readonly lead: (parameters: Parameters, follower: ChildProcess) => Promise<Measured>
+  /** Left out by what only further processes of a case run (crew.ts). */
+  readonly lead?: (parameters: Parameters, follower: ChildProcess) => Promise<Measured>
   /** Left out by cases that need no second process, or start their own. */
   readonly follow?: (parameters: Parameters) => Promise<void>
 }
@@ -49,6 +50,7 @@ if (follow !== undefined) {
   ended = once(started, 'exit')
   follower = started
 }
+if (lead === undefined) throw new Error(`${caseName} leads nothing`)
 const measured = await lead(parameters, follower!)
 await ended
 process.send?.({ measured }, () => process.exit())

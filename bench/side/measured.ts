@@ -17,6 +17,21 @@ export interface Measured {
   readonly cpu?: readonly [number, number]
   /** Where one measurement gives several rows. */
   readonly parts?: Readonly<Record<string, Measured>>
+  /** Where a worker was killed. */
+  readonly fate?: Fate
+}
+
+/** What became of the tasks of which a killed worker had some. */
+export interface Fate {
+  readonly tasks: number
+  /** Nobody did them. */
+  readonly lost: number
+  /** They were done twice. */
+  readonly twice: number
+  /** Milliseconds from the kill until another began what the dead one had in hand; left out if nobody did. */
+  readonly againAfter?: number
+  /** Milliseconds from the kill until the last task was done. */
+  readonly lastAfter: number
 }
 
 /** Times in an HDR histogram, `per` at a time where one is shorter than a clock call. */

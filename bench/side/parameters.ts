@@ -1,5 +1,7 @@
 // What a case is told.
 
+import type { EngineName } from './engines/engine.js'
+
 export interface Parameters {
   /** Base of the names of this measurement's channels and sockets. */
   readonly name: string
@@ -59,4 +61,18 @@ export interface Parameters {
   readonly many?: number
   /** Readers take their frames, or let them be overwritten. */
   readonly taking?: boolean
+
+  /** Jobs: who hands them out, and the address of its server. */
+  readonly engine?: EngineName
+  readonly server?: string
+  /** Jobs that the queue holds at most; default: the engine's. */
+  readonly jobs?: number
+  /** Pushes that are under way at a time; default 1. */
+  readonly inFlight?: number
+  /** Jobs that are handed out to a worker at a time; default 1. */
+  readonly ahead?: number
+  /** An engine without a limit of its own: so many jobs that are not done are the most. */
+  readonly window?: number
+  /** Milliseconds without a sign of life after which no more is expected. */
+  readonly patience?: number
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { nodeVersions } from './node.js'
 import { peerVersions } from './peers.js'
 import { root } from './programs.js'
+import { serverVersions } from './servers/servers.js'
 
 export const load = () => loadavg().map((value) => Number(value.toFixed(2)))
 
@@ -28,6 +29,7 @@ export function versions(): Record<string, string> {
     ...nodeVersions(),
     millrace: millrace(),
     ...peerVersions(),
+    ...serverVersions(),
   }
 }
 

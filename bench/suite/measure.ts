@@ -11,6 +11,7 @@ import { nodePath } from './node.js'
 import { followerCore, pinned } from './pinning.js'
 import { programPath } from './programs.js'
 import type { CaseWork, Cores, ProgramWork, Row } from './row.js'
+import { startServer } from './servers/servers.js'
 
 export interface Times {
   readonly warmUp: number
@@ -45,12 +46,28 @@ async function runProgram(
 }
 
 async function runCase(work: CaseWork, cores: Cores, times: Times): Promise<Measured> {
+  if (work.server === undefined) return await runSides(work, cores, times)
+  const server = await startServer(work.server)
+  try {
+    return await runSides(work, cores, times, { server: server.address })
+  } finally {
+    await server.stop()
+  }
+}
+
+async function runSides(
+  work: CaseWork,
+  cores: Cores,
+  times: Times,
+  more: Partial<Parameters> = {},
+): Promise<Measured> {
   const parameters: Parameters = {
     name: `bench.${String(process.pid)}.${String(measurements++)}`,
     bytes: 0,
     count: checkedMessages,
     ...work.parameters,
     ...times,
+    ...more,
     ...(cores === 'one core' ? { followerCore: 0 } : {}),
     ...(cores === 'two cores' ? { threadCores: [0, 1] } : {}),
   }
@@ -59,11 +76,11 @@ async function runCase(work: CaseWork, cores: Cores, times: Times): Promise<Meas
   const leader = spawn(command[0]!, [...command.slice(1), JSON.stringify(parameters)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
-  return await reported(leader, work.case)
+  return await reported(leader, work.case, work.limit ?? limitMs)
 }
 
 /** What the leading process reports before it ends. If it does not end, it and its follower are ended. */
-async function reported(leader: ChildProcess, name: string): Promise<Measured> {
+async function reported(leader: ChildProcess, name: string, within: number): Promise<Measured> {
   let measured: Measured | undefined
   let follower: number | undefined
   leader.on('message', (message: { measured?: Measured; follower?: number }) => {
@@ -82,14 +99,14 @@ async function reported(leader: ChildProcess, name: string): Promise<Measured> {
   const limit = setTimeout(() => {
     state.late = true
     end()
-  }, limitMs)
+  }, within)
   const [code, signal] = (await once(leader, 'exit')) as [number | null, string | null]
   clearTimeout(limit)
   if (measured !== undefined && code === 0) return measured
   end()
   throw new Error(
     state.late
-      ? `${name} did not end in ${String(limitMs / 1000)} s`
+      ? `${name} did not end in ${String(within / 1000)} s`
       : `${name}: the measuring process ended with ${String(code ?? signal)}`,
   )
 }

@@ -2,8 +2,8 @@
 
 import { placements, type Placement } from './placement.js'
 import { targetsOf } from './ratios.js'
-import type { Report, Summary } from './row.js'
-import { median } from './summary.js'
+import type { FateSummary, Report, Summary } from './row.js'
+import { median, middle } from './summary.js'
 
 /** The placement that most runs had; of those that as many had, the first run's. */
 export function prevailingOf(reports: readonly Report[]): Placement {
@@ -28,7 +28,10 @@ export function merged(reports: readonly Report[]): Report {
   const of = (name: string) => valuesOf(reports, name)
   const ratios = names.map((name) => [name, median(of(name))] as const)
   const rows = unique(reports.flatMap((report) => report.rows.map(({ name }) => name)))
-  const measured = new Set(rows)
+  const measured = new Set([
+    ...rows,
+    ...reports.flatMap(({ fates = [] }) => fates.map(({ name }) => name)),
+  ])
   const skipped = new Map(
     reports
       .flatMap((report) => report.skipped)
@@ -41,6 +44,7 @@ export function merged(reports: readonly Report[]): Report {
     method: `medians of ${String(reports.length)} runs; in each, ${first.method}`,
     repetitions: reports.reduce((sum, { repetitions }) => sum + repetitions, 0),
     rows: rows.map((name) => summaryOf(reports.flatMap((report) => rowOf(report, name)))),
+    fates: fatesOf(reports),
     ratios: Object.fromEntries(ratios),
     spreads: Object.fromEntries(
       names.map((name) => [name, [Math.min(...of(name)), Math.max(...of(name))] as const]),
@@ -48,6 +52,15 @@ export function merged(reports: readonly Report[]): Report {
     targets: targetsOf(ratios),
     skipped: [...skipped.values()],
   }
+}
+
+function fatesOf(reports: readonly Report[]): FateSummary[] {
+  const all = reports.flatMap(({ fates = [] }) => fates)
+  return unique(all.map(({ name }) => name)).map((name) => {
+    const same = all.filter((fate) => fate.name === name)
+    const repetitions = same.reduce((sum, fate) => sum + fate.repetitions, 0)
+    return { ...same[0]!, ...middle(same), repetitions }
+  })
 }
 
 const unique = (names: readonly string[]) => [...new Set(names)]

@@ -1,16 +1,18 @@
 // The report, for a terminal.
 
 import { bandwidth, duration, rate } from './quantities.js'
-import type { Report, Summary } from './row.js'
+import type { FateSummary, Report, Summary } from './row.js'
 
 const widths = { name: 62, topology: 23, p50: 10, range: 22 }
 
-export function printReport({ rows, ratios, spreads, targets, skipped }: Report): void {
+export function printReport(report: Report): void {
+  const { rows, fates = [], ratios, spreads, targets, skipped } = report
   console.log(
     `${'row'.padEnd(widths.name)}${'topology'.padEnd(widths.topology)}${'p50'.padStart(widths.p50)}  ` +
       `${'range of p50'.padEnd(widths.range)}CPU, both  rate, or p99 / p99.9 / p99.99`,
   )
   for (const row of rows) console.log(line(row))
+  for (const fate of fates) console.log(fateLine(fate))
   for (const { name, why } of skipped) console.log(`left out: ${name}: ${why}`)
   console.log('\nratios')
   for (const [name, value] of Object.entries(ratios)) {
@@ -31,6 +33,14 @@ function line(row: Summary): string {
   return (
     `${name.padEnd(widths.name)}${topology.padEnd(widths.topology)}${duration(p50).padStart(widths.p50)}  ` +
     `${range.padEnd(widths.range)}${(cpu === undefined ? '' : duration(cpu)).padStart(9)}  ${further(row)}`
+  )
+}
+
+function fateLine({ name, tasks, lost, twice, againAfter, lastAfter }: FateSummary): string {
+  const again = againAfter === undefined ? 'never' : `after ${duration(againAfter * 1e6)}`
+  return (
+    `${name.padEnd(widths.name)}of ${tasks.toLocaleString('en')} tasks ${String(lost)} lost, ${String(twice)} done twice; ` +
+    `another has the dead one's ${again}; the last done after ${duration(lastAfter * 1e6)}`
   )
 }
 

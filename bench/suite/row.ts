@@ -1,7 +1,9 @@
 // What a row of the report is measured from, and what it says.
 
+import type { Fate } from '../side/measured.js'
 import type { Parameters } from '../side/parameters.js'
 import type { Placement } from './placement.js'
+import type { ServerName } from './servers/servers.js'
 
 /** What a side does that has nothing to do: keeps its core, its event loop's turns, nothing, or its thread. */
 export type Waiting = 'spinning' | 'polling' | 'waiting' | 'blocking'
@@ -10,14 +12,29 @@ export type Waiting = 'spinning' | 'polling' | 'waiting' | 'blocking'
 export type Cores = 'unpinned' | 'one core' | 'two cores'
 
 export type Unit =
-  'round trip' | 'message' | 'pair' | 'call' | 'turn' | 'frame' | 'transfer' | 'start' | 'second'
+  | 'round trip'
+  | 'message'
+  | 'pair'
+  | 'call'
+  | 'turn'
+  | 'frame'
+  | 'transfer'
+  | 'start'
+  | 'second'
+  | 'job'
+  /** Of a worker: no time, but what became of the tasks. */
+  | 'kill'
 
 /** A case of bench/cases, led by a process of ours. */
 export interface CaseWork {
   readonly case: string
   readonly parameters: Partial<Parameters>
-  /** A package of bench/peers that it needs. */
-  readonly peer?: string
+  /** Packages of bench/peers that it needs. */
+  readonly peers?: readonly string[]
+  /** A server that it needs, started for each measurement. */
+  readonly server?: ServerName
+  /** Milliseconds that a measurement may take, if that is more than usual. */
+  readonly limit?: number
 }
 
 /** A program of native/bench: its arguments, to which the milliseconds of warm-up and stretch are added if `timed`. */
@@ -39,6 +56,12 @@ export interface Row {
   readonly part?: string
   /** Whether the content of what is sent can be checked. */
   readonly checked: boolean
+  /** Of jobs: what is certain when a push has been confirmed, and when a job is taken. */
+  readonly confirms?: string
+  /** It takes long: only measured where every row is, or it is named. */
+  readonly slow?: boolean
+  /** Measurements that are enough, if these are fewer than usual. */
+  readonly repetitions?: number
 }
 
 /** Nanoseconds per unit; medians of the repetitions, and the range of the repetitions' p50. */
@@ -66,6 +89,14 @@ export interface Summary {
   readonly repetitions: number
   /** Whether a second pass checked every byte. */
   readonly checked: boolean
+  readonly confirms?: string
+}
+
+/** What became of the tasks when a worker was killed; medians of the repetitions. */
+export interface FateSummary extends Fate {
+  readonly name: string
+  readonly repetitions: number
+  readonly confirms?: string
 }
 
 export interface Skipped {
@@ -83,6 +114,7 @@ export interface Report {
   /** Where the processors were in all of it; see placement.ts. */
   readonly placement: Placement
   readonly rows: readonly Summary[]
+  readonly fates?: readonly FateSummary[]
   readonly ratios: Readonly<Record<string, number>>
   /** The least and the most of each ratio among the passes over the rows. */
   readonly spreads: Readonly<Record<string, readonly [number, number]>>

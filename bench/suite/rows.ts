@@ -7,11 +7,13 @@ import { primitives } from './rows/primitives.js'
 import { roundTrips } from './rows/round-trips.js'
 import { scale } from './rows/scale.js'
 import { throughput } from './rows/throughput.js'
+import { work } from './rows/work.js'
 
 export const rows: readonly Row[] = [
   ...roundTrips,
   ...throughput,
   ...frames,
+  ...work,
   ...files,
   ...scale,
   ...primitives,

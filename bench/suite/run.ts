@@ -9,7 +9,9 @@ import { measure, type Times } from './measure.js'
 import { cannotLoad } from './peers.js'
 import { cannotPin } from './pinning.js'
 import { lookAtPlacement, placements, type Placement } from './placement.js'
+import { whyNotBuilt } from './programs.js'
 import type { Row, Skipped } from './row.js'
+import { cannotServe } from './servers/servers.js'
 
 export interface Extent {
   /** Measurements of each row that count. */
@@ -121,7 +123,8 @@ export async function run(
   return { placement, kept, skipped, dropped }
 }
 
-function isDue({ attempts, vain }: Work, goal: Placement, repetitions: number): boolean {
+function isDue({ rows, attempts, vain }: Work, goal: Placement, usual: number): boolean {
+  const repetitions = Math.min(usual, rows[0]!.repetitions ?? usual)
   return (
     vain < mostVain && attempts.filter(({ placement }) => placement === goal).length < repetitions
   )
@@ -173,11 +176,15 @@ function worksOf(rows: readonly Row[]): Map<string, Work> {
 
 function possible(rows: readonly Row[], skipped: Skipped[]): Row[] {
   const peers = new Map<string, string | undefined>()
-  const whyNot = ({ work, cores }: Row): string | undefined => {
-    const peer = 'case' in work ? work.peer : undefined
-    if (peer === undefined) return cannotPin(cores)
+  const cannotLoadPeer = (peer: string) => {
     if (!peers.has(peer)) peers.set(peer, cannotLoad(peer))
-    return peers.get(peer) ?? cannotPin(cores)
+    return peers.get(peer)
+  }
+  const whyNot = ({ work, cores }: Row): string | undefined => {
+    if ('program' in work) return whyNotBuilt(work.program) ?? cannotPin(cores)
+    const noServer = work.server === undefined ? undefined : cannotServe(work.server)
+    const noPeer = (work.peers ?? []).map(cannotLoadPeer).find((why) => why !== undefined)
+    return noServer ?? noPeer ?? cannotPin(cores)
   }
   return rows.filter((row) => {
     const why = whyNot(row)

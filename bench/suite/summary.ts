@@ -1,7 +1,7 @@
 // From the repetitions of a row to what is reported of it.
 
-import type { Measured } from '../side/measured.js'
-import type { Row, Summary } from './row.js'
+import type { Fate, Measured } from '../side/measured.js'
+import type { FateSummary, Row, Summary } from './row.js'
 
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
@@ -38,8 +38,31 @@ export function summarise(row: Row, measured: readonly Measured[], checked: bool
     ...medianOf('samples'),
     repetitions: measured.length,
     checked,
+    ...confirmed(row),
   }
 }
+
+/** Of rows in which a worker was killed. */
+export function fateOf(row: Row, measured: readonly Measured[]): FateSummary {
+  const fates = measured.flatMap(({ fate }) => fate ?? [])
+  return { ...middle(fates), name: row.name, repetitions: fates.length, ...confirmed(row) }
+}
+
+/** Each number by itself. */
+export function middle(fates: readonly Fate[]): Fate {
+  const of = (key: keyof Fate) => median(fates.flatMap((fate) => fate[key] ?? []))
+  const againAfter = of('againAfter')
+  return {
+    tasks: of('tasks'),
+    lost: of('lost'),
+    twice: of('twice'),
+    ...(Number.isNaN(againAfter) ? {} : { againAfter: rounded(againAfter) }),
+    lastAfter: rounded(of('lastAfter')),
+  }
+}
+
+const confirmed = ({ confirms }: Pick<Row, 'confirms'>) =>
+  confirms === undefined ? {} : { confirms }
 
 function cpuOf(measured: readonly Measured[]): Pick<Summary, 'cpu' | 'cpuSides'> {
   const sides = measured.flatMap(({ cpu }) => (cpu === undefined ? [] : [cpu]))

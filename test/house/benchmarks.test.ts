@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 
+import { InFlight } from '../../bench/side/in-flight.js'
+import { choose } from '../../bench/suite/choice.js'
 import { merged, prevailingOf, valuesOf } from '../../bench/suite/merge.js'
 import { ratios, rowsOf, targetsOf, unavailableRatios } from '../../bench/suite/ratios.js'
 import type { Report, Summary } from '../../bench/suite/row.js'
@@ -83,6 +85,72 @@ test('what one run left out and another measured is not left out', (t) => {
     one.skipped.map(({ name }) => name),
     ['b'],
   )
+})
+
+test('what takes long is measured where every row is, or where it is named', (t) => {
+  const names = (wish: Parameters<typeof choose>[2]) =>
+    choose(rows, ratios, wish).chosen.map(({ name }) => name)
+  const slow = rows.filter((row) => row.slow === true).map(({ name }) => name)
+  t.true(slow.length > 0)
+  const among = (chosen: readonly string[]) => slow.filter((name) => chosen.includes(name))
+  t.deepEqual(among(names({ quick: true, all: false })), [])
+  t.deepEqual(among(names({ quick: true, all: true })), slow)
+  t.deepEqual(among(names({ quick: false, all: false })), slow)
+  const [first = ''] = slow
+  t.deepEqual(among(names({ only: first, quick: true, all: false })), [first])
+})
+
+test('a ratio that lacks only what the quick form does without cannot be had there', (t) => {
+  const [slow] = rows.filter((row) => row.slow === true)
+  const ratio = { name: 'one', means: '', above: slow!.name, below: 'start: Node alone' }
+  const { chosen, tooSlow } = choose(rows, [ratio], { quick: true, all: false })
+  t.deepEqual(
+    chosen.map(({ name }) => name),
+    ['start: Node alone'],
+  )
+  const [skipped] = tooSlow
+  t.like(skipped, { name: slow!.name, unavailable: true })
+})
+
+test('of several runs, the median of what became of the tasks is told', (t) => {
+  const fate = (lost: number, againAfter?: number) => ({
+    ...{ name: 'worker killed: one', tasks: 2000, lost, twice: 0, lastAfter: 9, repetitions: 1 },
+    ...(againAfter === undefined ? {} : { againAfter }),
+  })
+  const of = (...fates: ReturnType<typeof fate>[]) => report({}, { fates })
+  const skipped = [{ name: 'worker killed: one', why: 'it failed' }]
+  const one = merged([of(fate(850)), of(fate(3, 20)), of(fate(900)), report({}, { skipped })])
+  t.deepEqual(one.fates, [{ ...fate(850, 20), repetitions: 3 }])
+  t.deepEqual(one.skipped, [])
+  const [none] = merged([of(fate(1)), of(fate(1))]).fates ?? []
+  t.false('againAfter' in none!, 'nobody began it again')
+})
+
+test('no more calls are under way than are to be, and what fails is told', async (t) => {
+  const most = 3
+  const calls = new InFlight(most)
+  const pending: (() => void)[] = []
+  let underWay = 0
+  let peak = 0
+  const call = async () => {
+    peak = Math.max(peak, ++underWay)
+    await new Promise<void>((resolve) => pending.push(resolve))
+    underWay--
+  }
+  const added = (async () => {
+    for (let i = 0; i < 10; i++) await calls.add(call())
+    await calls.all()
+  })()
+  const state = { ended: false }
+  void added.then(() => (state.ended = true))
+  while (!state.ended) {
+    pending.shift()?.()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  t.is(underWay, 0)
+  t.is(peak, most)
+  await calls.add(Promise.reject(new Error('no')))
+  await t.throwsAsync(calls.all(), { message: 'no' })
 })
 
 test('the placement that most runs had prevails, and otherwise the first', (t) => {

@@ -22,6 +22,9 @@ interface Facts {
   readonly payload?: number
   readonly checked?: boolean
   readonly part?: string
+  readonly confirms?: string
+  readonly slow?: boolean
+  readonly repetitions?: number
 }
 
 export function row(name: string, work: CaseWork | ProgramWork, facts: Facts): Row {
@@ -36,8 +39,12 @@ export function row(name: string, work: CaseWork | ProgramWork, facts: Facts): R
   }
 }
 
-export function ofCase(name: string, parameters: Partial<Parameters>, peer?: string): CaseWork {
-  return { case: name, parameters, ...(peer === undefined ? {} : { peer }) }
+export function ofCase(
+  name: string,
+  parameters: Partial<Parameters>,
+  ...peers: readonly string[]
+): CaseWork {
+  return { case: name, parameters, ...(peers.length === 0 ? {} : { peers }) }
 }
 
 /** A program that takes its time as milliseconds, after its other arguments. */

@@ -1,0 +1,53 @@
+// zeromq's PUSH and PULL: jobs go round to the workers that are connected, into their memory, and nobody hears whether they
+// were done.
+
+import { tmpdir } from 'node:os'
+
+import type { Parameters } from '../parameters.js'
+import { peer } from '../peer.js'
+import type { Engine } from './engine.js'
+
+interface Zeromq {
+  readonly Push: new (options?: object) => {
+    bind(address: string): Promise<void>
+    send(message: Uint8Array): Promise<void>
+    close(): void
+  }
+  readonly Pull: new (options?: object) => AsyncIterable<[Buffer]> & {
+    connect(address: string): void
+    close(): void
+  }
+}
+
+const load = () => peer('zeromq') as Zeromq
+const address = ({ name }: Parameters) => `ipc://${tmpdir()}/${name}.zmq`
+
+export const zeromq: Engine = {
+  async pusher(parameters) {
+    const { jobs } = parameters
+    const socket = new (load().Push)(jobs === undefined ? {} : { sendHighWaterMark: jobs })
+    await socket.bind(address(parameters))
+    return {
+      push: (job) => socket.send(job),
+      close() {
+        socket.close()
+        return Promise.resolve()
+      },
+    }
+  },
+
+  work(parameters, handle) {
+    const { jobs } = parameters
+    const socket = new (load().Pull)(jobs === undefined ? {} : { receiveHighWaterMark: jobs })
+    socket.connect(address(parameters))
+    const ended = (async () => {
+      for await (const [job] of socket) await handle(job)
+    })()
+    return Promise.resolve({
+      async close() {
+        socket.close()
+        await ended
+      },
+    })
+  },
+}

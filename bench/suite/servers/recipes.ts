@@ -1,0 +1,105 @@
+// How the servers are started that rows need: on this machine only, with ports and a folder of their own, as their manuals say
+// for one node that keeps what it confirms. Nothing of an installation's own configuration is read.
+
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { delimiter, join } from 'node:path'
+
+export type ServerName = 'redis' | 'rabbitmq' | 'nats'
+
+export interface Program {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** A socket's path or a port of the loopback: who accepts there is ready. */
+export type Door = string | number
+
+export interface Recipe {
+  /** What is started first, with the door that says that it is ready. */
+  readonly steps: readonly (Program & { readonly door: Door })[]
+  /** What a client is told. */
+  readonly address: string
+}
+
+/** What must be there. */
+export const commands: Readonly<Record<ServerName, readonly string[]>> = {
+  redis: ['redis-server'],
+  rabbitmq: ['rabbitmq-server', 'epmd'],
+  nats: ['nats-server'],
+}
+
+/** Folders in which distributions put what only a system's administrator starts. */
+const furtherFolders = ['/usr/local/sbin', '/usr/sbin']
+
+/** The path of a command; of RabbitMQ's, not the wrapper that asks to be a certain user. */
+export function found(command: string): string | undefined {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...furtherFolders]
+  const own = command === 'rabbitmq-server' ? ['/usr/lib/rabbitmq/bin'] : []
+  return [...own, ...folders].map((folder) => join(folder, command)).find(existsSync)
+}
+
+const loopback = '127.0.0.1'
+
+export const recipes: Readonly<Record<ServerName, (folder: string) => Promise<Recipe>>> = {
+  redis(folder) {
+    const door = join(folder, 'redis.sock')
+    const args = ['--port', '0', '--unixsocket', door, '--dir', folder, '--save', '']
+    // What BullMQ's manual asks for: a log of what was changed, on disk within a second.
+    args.push('--appendonly', 'yes', '--appendfsync', 'everysec')
+    return Promise.resolve({ steps: [{ command: 'redis-server', args, door }], address: door })
+  },
+
+  async nats(folder) {
+    const [door = 0] = await freePorts(1)
+    const args = ['-a', loopback, '-p', String(door), '-js', '-sd', join(folder, 'streams')]
+    const address = `${loopback}:${String(door)}`
+    return { steps: [{ command: 'nats-server', args, door }], address }
+  },
+
+  async rabbitmq(folder) {
+    const [port = 0, distribution = 0, mapper = 0] = await freePorts(3)
+    const file = (name: string) => join(folder, name)
+    await writeFile(file('conf'), `listeners.tcp.1 = ${loopback}:${String(port)}\n`)
+    await writeFile(file('plugins'), '[].\n')
+    // Erlang's port mapper would otherwise be started as a daemon that stays.
+    const ofMapper = { ERL_EPMD_PORT: String(mapper), ERL_EPMD_ADDRESS: loopback }
+    const args = ['-port', String(mapper), '-address', loopback]
+    const env = {
+      ...ofMapper,
+      HOME: folder,
+      RABBITMQ_NODENAME: `millrace-bench-${String(process.pid)}@localhost`,
+      RABBITMQ_DIST_PORT: String(distribution),
+      RABBITMQ_MNESIA_BASE: file('data'),
+      RABBITMQ_LOG_BASE: file('log'),
+      RABBITMQ_CONFIG_FILE: file('conf'),
+      RABBITMQ_ENABLED_PLUGINS_FILE: file('plugins'),
+      RABBITMQ_CONF_ENV_FILE: '/dev/null',
+      RABBITMQ_PID_FILE: file('pid'),
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
+    }
+    const server = { command: 'rabbitmq-server', args: [], env, door: port }
+    const address = `amqp://guest:guest@${loopback}:${String(port)}`
+    return { steps: [{ command: 'epmd', args, env: ofMapper, door: mapper }, server], address }
+  },
+}
+
+/** Ports that nobody has at this moment. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer())
+  const ports = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<number>((resolve, reject) => {
+          server.once('error', reject)
+          server.listen(0, loopback, () => {
+            resolve((server.address() as { port: number }).port)
+          })
+        }),
+    ),
+  )
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  return ports
+}

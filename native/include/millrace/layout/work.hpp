@@ -131,9 +131,9 @@ struct alignas(kLine) Slot {
   std::atomic<std::uint64_t> expires;    // monotonic; 0: never
   std::atomic<std::uint64_t> lease_end;  // monotonic; 0: never
   std::uint64_t dead_at;                 // nanoseconds since 1970
-  std::uint32_t group;                   // GroupEntry + 1; 0: none
+  std::atomic<std::uint32_t> group;      // GroupEntry + 1; 0: none
   std::atomic<std::uint32_t> group_next;
-  std::uint64_t
+  std::atomic<std::uint64_t>
       serial;  // of the queue: order among the jobs of a group, of a pipeline, and on disk
   std::uint64_t forward;  // slot and token of what it was forwarded to
 };
@@ -297,14 +297,26 @@ struct SeatLock {
   std::atomic<std::uint64_t> word;
 };
 
-// An id that was pushed lately, by two hashes of it. Under the lock of its bucket.
+// A job in a table: {in use 1, slot 20 from bit 12 on, born 32}, as a granule's owner without `left`. 0: none.
+[[nodiscard]] constexpr std::uint64_t job_mark(std::uint32_t slot, std::uint32_t born) noexcept {
+  return granule_owner(slot, born, 0);
+}
+[[nodiscard]] constexpr std::uint32_t slot_of_mark(std::uint64_t mark) noexcept {
+  return static_cast<std::uint32_t>(mark >> 12U & 0xFFFFFU);
+}
+[[nodiscard]] constexpr std::uint32_t born_of_mark(std::uint64_t mark) noexcept {
+  return static_cast<std::uint32_t>(mark >> 32U);
+}
+
+// An id that was pushed lately, by a hash of it. Written under the lock of its bucket, except that `job` may also become 0.
 struct KeyEntry {
-  std::uint64_t hash[2];
-  std::atomic<std::uint64_t> until;  // monotonic; 0: nobody's
-  std::uint32_t slot;  // the job that brought it, while it is not certain that it was pushed
-  std::uint32_t born;  // 0: it is certain
+  std::atomic<std::uint64_t> hash[2];
+  std::atomic<std::uint64_t> until;  // monotonic
+  // 0: nobody's; kKeyCertain: it was pushed; else the job that brings it, by which it can be said whether it was.
+  std::atomic<std::uint64_t> job;
 };
 static_assert(sizeof(KeyEntry) == 32);
+inline constexpr std::uint64_t kKeyCertain = 2;
 inline constexpr std::uint32_t kKeysPerBucket = 15;
 struct alignas(kLine) KeyBucket {
   SeatLock lock;
@@ -313,11 +325,11 @@ struct alignas(kLine) KeyBucket {
 };
 static_assert(sizeof(KeyBucket) == 4 * kLine);
 
-// A key of which there are jobs. Under the lock of its bucket.
+// A key of which there are jobs, by a hash of it. Written under the lock of its bucket.
 struct GroupEntry {
-  std::uint64_t hash[2];
-  std::uint32_t active_slot;  // its oldest job: the only one that is not `grouped`
-  std::uint32_t active_born;
+  std::atomic<std::uint64_t> hash[2];
+  std::atomic<std::uint64_t>
+      active;  // its oldest job: the only one that is not `grouped`; 0: nobody's entry
   std::atomic<std::uint32_t> first,
       last;  // chain of the grouped ones by Slot::group_next; slot + 1
 };
@@ -325,7 +337,8 @@ static_assert(sizeof(GroupEntry) == 32);
 inline constexpr std::uint32_t kGroupsPerBucket = 15;
 struct alignas(kLine) GroupBucket {
   SeatLock lock;
-  std::byte pad[24];
+  std::atomic<std::uint32_t> dirty;  // somebody found it locked, and something is to be done
+  std::byte pad[20];
   GroupEntry entries[kGroupsPerBucket];
 };
 static_assert(sizeof(GroupBucket) == 4 * kLine);

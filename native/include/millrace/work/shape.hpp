@@ -50,10 +50,12 @@ struct WorkShape {
     return durability == layout::Durability::disk ? 0 : layout::kInlineBytes;
   }
   [[nodiscard]] std::uint32_t key_buckets() const noexcept {
-    return keys == 0 ? 0 : std::bit_ceil((keys + 7) / 8);  // half full
+    // Six of fifteen on average: one bucket in a thousand is full, and then forgets an id before its time.
+    return keys == 0 ? 0 : std::bit_ceil((keys + 5) / 6);
   }
   [[nodiscard]] std::uint32_t group_buckets() const noexcept {
-    return groups == 0 ? 0 : std::bit_ceil((groups + 7) / 8);
+    // Four of fifteen: one bucket in a hundred thousand is full, and then has to refuse.
+    return groups == 0 ? 0 : std::bit_ceil((groups + 3) / 4);
   }
 
   [[nodiscard]] std::uint64_t control_at() const noexcept {

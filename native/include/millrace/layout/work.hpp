@@ -109,7 +109,8 @@ struct Word {
   return word;
 }
 
-// One job. All but `word` is written by its holder alone: by the pusher before `ready`, by the worker while `leased`.
+// One job. All but `word` is written by its holder alone: by the pusher before `ready`, by the worker while `leased`. What is
+// atomic besides is looked at by others, who then find by the word whether it was of the job they mean.
 struct alignas(kLine) Slot {
   std::atomic<std::uint64_t> word;
   std::atomic<std::uint64_t>
@@ -121,16 +122,16 @@ struct alignas(kLine) Slot {
   std::uint16_t id_length;  // behind the payload, at the next multiple of 8: id, group, headers
   std::uint16_t group_length;
   std::uint32_t headers_length;
-  std::uint32_t granule;   // the first; meaningless if there are none
-  std::uint32_t granules;  // 0: the payload is in the bytes that belong to the slot
-  std::uint8_t stage;
+  std::atomic<std::uint32_t> granule;   // the first; meaningless if there are none
+  std::atomic<std::uint32_t> granules;  // 0: the payload is in the bytes that belong to the slot
+  std::atomic<std::uint8_t> stage;
   std::uint8_t reason;                   // DeadReason
   std::uint16_t note;                    // its text + 1; 0: none
   std::uint64_t pushed_at;               // nanoseconds since 1970
   std::atomic<std::uint64_t> due;        // monotonic: delayed until then
   std::atomic<std::uint64_t> expires;    // monotonic; 0: never
   std::atomic<std::uint64_t> lease_end;  // monotonic; 0: never
-  std::uint64_t dead_at;                 // nanoseconds since 1970
+  std::atomic<std::uint64_t> dead_at;    // nanoseconds since 1970
   std::atomic<std::uint32_t> group;      // GroupEntry + 1; 0: none
   std::atomic<std::uint32_t> group_next;
   std::atomic<std::uint64_t>

@@ -102,7 +102,7 @@ class DeadLetters {
     for (std::uint32_t slot = 0; slot < memory_->shape().slots(); ++slot) {
       const std::uint64_t bits = memory_->slot(slot).word.load(std::memory_order_acquire);
       if (layout::unpack(bits).state != layout::SlotState::dead) continue;
-      const std::uint64_t at = memory_->slot(slot).dead_at;
+      const std::uint64_t at = memory_->slot(slot).dead_at.load(std::memory_order_relaxed);
       if (!any && (at < after || (at == after && slot <= after_slot))) continue;
       if (best.bits == 0 || at < best.dead_at) best = Found{slot, bits, at};
     }
@@ -120,13 +120,15 @@ class DeadLetters {
       if (state == layout::SlotState::spare) ++spare;
       if (state != layout::SlotState::dead) continue;
       ++dead;
-      bytes += std::uint64_t{memory_->slot(slot).granules} * layout::kGranuleBytes;
+      bytes += std::uint64_t{memory_->slot(slot).granules.load(std::memory_order_relaxed)} *
+               layout::kGranuleBytes;
     }
     while (dead > shape.dead || (dead > 1 && bytes > shape.dead_bytes)) {
       const Found first = oldest(0, 0, true);
       if (first.bits == 0) break;
       const std::uint64_t its =
-          std::uint64_t{memory_->slot(first.slot).granules} * layout::kGranuleBytes;
+          std::uint64_t{memory_->slot(first.slot).granules.load(std::memory_order_relaxed)} *
+          layout::kGranuleBytes;
       // Counted before it goes: whoever dies in between has counted one too many, and never one too few.
       auto& dropped =
           memory_->control().counters[static_cast<std::size_t>(layout::WorkCount::dead_dropped)];

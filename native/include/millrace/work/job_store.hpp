@@ -118,9 +118,9 @@ class JobStore {
     slot.born.store(born, std::memory_order_release);
     slot.acquired = 0;
     slot.note = 0;
-    slot.group = 0;
+    slot.group.store(0, std::memory_order_relaxed);
     slot.reason = 0;
-    slot.granules = 0;
+    slot.granules.store(0, std::memory_order_relaxed);
     slot.forward = 0;
     slot.lease_end.store(0, std::memory_order_relaxed);
     loan = Loan{claim->slot, layout::pack(claim->word), 0, memory_.shape().inline_most(), 0, 0};
@@ -137,8 +137,8 @@ class JobStore {
       }
       loan.granule = *first;
       loan.room = std::uint64_t{loan.granules} * layout::kGranuleBytes - head;
-      slot.granule = loan.granule;
-      slot.granules = loan.granules;
+      slot.granule.store(loan.granule, std::memory_order_relaxed);
+      slot.granules.store(loan.granules, std::memory_order_relaxed);
       MILLRACE_CRASH_POINT("work.push.room");
     }
     loan.at = memory_.payload_at(loan.slot, loan.granules, loan.granule);
@@ -156,7 +156,7 @@ class JobStore {
     layout::Slot& slot = memory_.slot(loan.slot);
     write_tail(loan, length, options);
     slot.length = static_cast<std::uint32_t>(length);
-    slot.stage = options.stage;
+    slot.stage.store(options.stage, std::memory_order_relaxed);
     slot.pushed_at = detail::wall_ns();
     std::uint64_t now = 0;
     if ((options.delay_ns | options.ttl_ns) != 0) now = os::monotonic_ns();
@@ -214,8 +214,8 @@ class JobStore {
   // The job is done, and gone.
   [[nodiscard]] bool complete(Lease& lease) noexcept {
     const layout::Slot& slot = memory_.slot(lease.slot);
-    const std::uint32_t granule = slot.granule;
-    const std::uint32_t granules = slot.granules;
+    const std::uint32_t granule = slot.granule.load(std::memory_order_relaxed);
+    const std::uint32_t granules = slot.granules.load(std::memory_order_relaxed);
     if (!end_word(lease.slot, lease.word, granule, granules)) return lost(lease);
     lease = Lease{};
     count(own_->completed);
@@ -261,7 +261,7 @@ class JobStore {
     word.attempt = 0;
     if (!change(lease, word)) return lost(lease);
     MILLRACE_CRASH_POINT("work.move.begun");
-    slot.stage = stage;
+    slot.stage.store(stage, std::memory_order_relaxed);
     word.flags = layout::kConfirmed;
     publish(lease.slot, word, stage);
     lease = Lease{};
@@ -274,8 +274,8 @@ class JobStore {
   [[nodiscard]] bool facts(std::uint32_t index, JobFacts& facts) const {
     const layout::Slot& slot = memory_.slot(index);
     const layout::Word word = layout::unpack(slot.word.load(std::memory_order_acquire));
-    const std::uint32_t granules = slot.granules;
-    const std::uint32_t granule = slot.granule;
+    const std::uint32_t granules = slot.granules.load(std::memory_order_relaxed);
+    const std::uint32_t granule = slot.granule.load(std::memory_order_relaxed);
     const WorkShape& shape = memory_.shape();
     std::uint64_t room = shape.inline_most();
     if (granules != 0) {
@@ -295,13 +295,13 @@ class JobStore {
     facts.group = {text + id, group};
     facts.headers = {memory_.data() + facts.at + tail_at + id + group, headers};
     facts.level = word.level;
-    facts.stage = slot.stage;
+    facts.stage = slot.stage.load(std::memory_order_relaxed);
     facts.attempt = word.attempt;
     facts.acquired = slot.acquired;
     facts.token = word.token;
     facts.pushed_at = slot.pushed_at;
     facts.reason = static_cast<layout::DeadReason>(slot.reason);
-    facts.dead_at = slot.dead_at;
+    facts.dead_at = slot.dead_at.load(std::memory_order_relaxed);
     facts.error = notes_.read(index);
     return true;
   }
@@ -330,8 +330,7 @@ class JobStore {
     if (!spare) return false;
     MILLRACE_CRASH_POINT("work.redrive.room");
     layout::Slot& slot = memory_.slot(index);
-    slot.position.store(ready_.end_of(slot.stage % memory_.shape().stages, word.level),
-                        std::memory_order_relaxed);
+    slot.position.store(ready_.end_of(stage_of(index), word.level), std::memory_order_relaxed);
     slot.reason = 0;
     word.attempt = 0;
     word.seat = seat_;
@@ -584,7 +583,7 @@ class JobStore {
            layout::DeadReason reason) noexcept {
     layout::Slot& slot = memory_.slot(index);
     slot.reason = static_cast<std::uint8_t>(reason);
-    slot.dead_at = detail::wall_ns();
+    slot.dead_at.store(detail::wall_ns(), std::memory_order_relaxed);
     word.state = layout::SlotState::dead;
     word.flags = 0;
     if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst,
@@ -603,7 +602,8 @@ class JobStore {
   }
   bool drop(std::uint32_t index, std::uint64_t bits) noexcept {
     const layout::Slot& slot = memory_.slot(index);
-    return end_word(index, bits, slot.granule, slot.granules);
+    return end_word(index, bits, slot.granule.load(std::memory_order_relaxed),
+                    slot.granules.load(std::memory_order_relaxed));
   }
   void note(std::uint32_t slot, std::string_view error) noexcept {
     if (!error.empty() && !notes_.write(slot, error)) add(layout::WorkCount::texts_cut);
@@ -693,17 +693,19 @@ class JobStore {
           return false;
         }
         // Somebody may have taken it since: then this fails.
-        if (end_word(index, bits, slot.granule, slot.granules)) add(layout::WorkCount::unfinished);
+        if (drop(index, bits)) add(layout::WorkCount::unfinished);
         return false;
       case layout::SlotState::writing:
-        if (its && end_word(index, bits, slot.granule, 0)) add(layout::WorkCount::unfinished);
+        if (its && end_word(index, bits, 0, 0)) add(layout::WorkCount::unfinished);
         return false;
       case layout::SlotState::leased:
         return its && end_lease(index, bits, layout::DeadReason::died);
       case layout::SlotState::moving:
         if (!its) return false;
-        slot.stage = static_cast<std::uint8_t>(slot.forward % memory_.shape().stages);
-        slot.position.store(ready_.end_of(slot.stage, level_of(word)), std::memory_order_relaxed);
+        slot.stage.store(static_cast<std::uint8_t>(slot.forward % memory_.shape().stages),
+                         std::memory_order_relaxed);
+        slot.position.store(ready_.end_of(stage_of(index), level_of(word)),
+                            std::memory_order_relaxed);
         word.flags = 0;
         (void)return_as(index, bits, word);
         return false;

@@ -251,7 +251,11 @@ class ReadyLists {
     return {};
   }
 
-  // Is that slot's job one of the returned of that lane?
+  // relaxed: of the job that the word stands for, if that is unchanged afterwards.
+  [[nodiscard]] std::uint32_t stage_of(std::uint32_t slot) const noexcept {
+    return memory_->slot(slot).stage.load(std::memory_order_relaxed);
+  }
+  // Is that slot's job one of the returned?
   [[nodiscard]] bool is_returned(std::uint32_t slot, const layout::Word& word) const noexcept {
     return slot < memory_->shape().slots() && word.state == layout::SlotState::ready &&
            (word.flags & layout::kReturned) != 0;
@@ -265,8 +269,8 @@ class ReadyLists {
             if (slot >= memory_->shape().slots()) return;
             const auto word =
                 layout::unpack(memory_->slot(slot).word.load(std::memory_order_seq_cst));
-            found = found || (is_returned(slot, word) && word.level == level &&
-                              memory_->slot(slot).stage == stage);
+            found = found ||
+                    (is_returned(slot, word) && word.level == level && stage_of(slot) == stage);
           });
       if (found) return true;
     }
@@ -291,7 +295,7 @@ class ReadyLists {
                 clear_returned(slot);
                 return;
               }
-              if (word.level != level || memory_->slot(slot).stage != stage) return;
+              if (word.level != level || stage_of(slot) != stage) return;
               const std::uint64_t position =
                   memory_->slot(slot).position.load(std::memory_order_relaxed);
               if (its_word != 0 && position >= its_position) return;
@@ -327,7 +331,7 @@ class ReadyLists {
           MILLRACE_CRASH_POINT("work.returned.restored");
           const auto word =
               layout::unpack(memory_->slot(slot).word.load(std::memory_order_seq_cst));
-          const std::uint32_t stage = memory_->slot(slot).stage % layout::kMaxStages;
+          const std::uint32_t stage = stage_of(slot) % layout::kMaxStages;
           memory_->control().returned_mask[stage].fetch_or(1U << word.level,
                                                            std::memory_order_seq_cst);
         });

@@ -33,6 +33,8 @@
 #include "dead_letters.hpp"
 #include "due.hpp"
 #include "facts.hpp"
+#include "id_hash.hpp"
+#include "keys.hpp"
 #include "memory.hpp"
 #include "notes.hpp"
 #include "ready.hpp"
@@ -58,12 +60,15 @@ inline std::uint64_t wall_ns() noexcept {
 
 class JobStore {
  public:
+  static constexpr std::uint64_t kIds = 1;  // of id_hash()
   static constexpr std::uint32_t kRoom =
       1U << layout::kMaxStages;  // of stirred(); below it a bit for each stage
 
-  JobStore() = default;
-  JobStore(const WorkMemory& memory, std::uint16_t seat, layout::SeatRecord& own)
+  // `seed`: of the segment's own, the same to all who are on it.
+  JobStore(const WorkMemory& memory, std::uint16_t seat, layout::SeatRecord& own,
+           std::uint64_t seed = 0)
       : memory_(memory),
+        seed_(seed),
         seat_(seat),
         own_(&own),
         free_(memory_, seat),
@@ -71,6 +76,7 @@ class JobStore {
         due_(memory_),
         notes_(memory_),
         dead_(memory_, seat),
+        keys_(memory.keys(), memory.shape().key_buckets(), seat),
         arena_(memory.owners(), memory.shape().granules(),
                seat * 97U % std::max(memory.shape().granules(), 1U)) {}
   // Its parts point to memory_.
@@ -151,19 +157,24 @@ class JobStore {
     loan = Loan{};
   }
   // What has been written to the place becomes a job: `length` bytes of payload. `options` are judged: a level and a stage
-  // that there are, a tail that has room.
+  // that there are, a tail that has room. The place is gone afterwards, unless somebody is busy with the same id.
   [[nodiscard]] Pushed push(Loan& loan, std::uint64_t length, const PushOptions& options) noexcept {
     layout::Slot& slot = memory_.slot(loan.slot);
     write_tail(loan, length, options);
+    std::uint64_t now = 0;
+    if ((options.delay_ns | options.ttl_ns) != 0 || !options.id.empty()) now = os::monotonic_ns();
+    layout::Word word = layout::unpack(loan.word);
+    word.level = options.level;
+    if (!options.id.empty() && keys_.enabled()) {
+      const Pushed known = enter_id(loan, options.id, now);
+      if (known != Pushed::yes) return known;
+      word.flags = layout::kConfirmed;  // from its word on: the next push of this id is told so
+    }
     slot.length = static_cast<std::uint32_t>(length);
     slot.stage.store(options.stage, std::memory_order_relaxed);
     slot.pushed_at = detail::wall_ns();
-    std::uint64_t now = 0;
-    if ((options.delay_ns | options.ttl_ns) != 0) now = os::monotonic_ns();
     slot.expires.store(options.ttl_ns == 0 ? 0 : later(now, options.ttl_ns),
                        std::memory_order_relaxed);
-    layout::Word word = layout::unpack(loan.word);
-    word.level = options.level;
     MILLRACE_CRASH_POINT("work.push.written");
     if (options.delay_ns != 0) {
       slot.due.store(later(now, options.delay_ns), std::memory_order_relaxed);
@@ -453,6 +464,26 @@ class JobStore {
     lease.word = next;
     return true;
   }
+  // Was a job of that id pushed lately?
+  Pushed enter_id(Loan& loan, std::string_view id, std::uint64_t now) noexcept {
+    layout::Slot& slot = memory_.slot(loan.slot);
+    const IdHash hash = id_hash(id, seed_, kIds);
+    slot.forward = keys_.home(hash);  // for whoever buries us
+    const Keys::Found found =
+        keys_.look_up(hash, loan.slot, layout::unpack(loan.word).token, now,
+                      later(now, memory_.shape().window_ms * 1'000'000),
+                      [this](std::uint32_t other, std::uint32_t born) {
+                        if (other >= memory_.shape().slots()) return true;
+                        const layout::Word word = word_of(other);
+                        return word.state != layout::SlotState::writing || word.token != born;
+                      });
+    if (found.dropped) add(layout::WorkCount::keys_dropped);
+    if (found.answer == Keys::Answer::busy) return Pushed::busy;
+    if (found.answer == Keys::Answer::fresh) return Pushed::yes;
+    cancel(loan);
+    add(layout::WorkCount::duplicates);
+    return Pushed::duplicate;
+  }
   void write_tail(const Loan& loan, std::uint64_t length,
                   const PushOptions& options) const noexcept {
     layout::Slot& slot = memory_.slot(loan.slot);
@@ -696,7 +727,9 @@ class JobStore {
         if (drop(index, bits)) add(layout::WorkCount::unfinished);
         return false;
       case layout::SlotState::writing:
-        if (its && end_word(index, bits, 0, 0)) add(layout::WorkCount::unfinished);
+        if (!its) return false;
+        keys_.bury(seat, static_cast<std::uint32_t>(slot.forward), index, word.token);
+        if (end_word(index, bits, 0, 0)) add(layout::WorkCount::unfinished);
         return false;
       case layout::SlotState::leased:
         return its && end_lease(index, bits, layout::DeadReason::died);
@@ -715,6 +748,7 @@ class JobStore {
   }
 
   WorkMemory memory_;
+  std::uint64_t seed_ = 0;
   std::uint16_t seat_ = 0;
   layout::SeatRecord* own_ = nullptr;
   FreeSlots free_;
@@ -722,6 +756,7 @@ class JobStore {
   DueTimes due_;
   Notes notes_;
   DeadLetters dead_;
+  Keys keys_;
   Arena arena_;
   std::uint32_t stirred_ = 0;
 };

@@ -27,9 +27,10 @@ import type { NativeQueueConsumer, NativeQueueOptions, NativeQueueProducer } fro
 import type { NativeSemaphore, NativeSemaphoreOptions } from './semaphore.js'
 import type { NativeMemory, NativeMemoryOptions } from './shared-memory.js'
 import type { ObjectEntry, SweepResult } from './upkeep.js'
+import type { NativeWork, NativeWorkOptions } from './work.js'
 
 /** Of the object millrace.LETTER.NAME, by kind; see native/include/millrace/layout/header.hpp. */
-type ChannelLetter = 'q' | 'f' | 'c' | 'n' | 'e' | 'b' | 'x' | 'w'
+type ChannelLetter = 'q' | 'f' | 'c' | 'n' | 'e' | 'b' | 'x' | 'w' | 'j'
 
 export interface Addon {
   configure(services: {
@@ -107,4 +108,5 @@ export interface Addon {
   readonly Semaphore: new (options: NativeSemaphoreOptions) => NativeSemaphore
   readonly Event: new (options: NativeEventOptions) => NativeEvent
   readonly Barrier: new (options: NativeBarrierOptions) => NativeBarrier
+  readonly Work: new (options: NativeWorkOptions) => NativeWork
 }

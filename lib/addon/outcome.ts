@@ -9,4 +9,5 @@ export const Outcome = {
   invalid: -5,
   tooManyHeld: -6,
   lapped: -7,
+  busy: -8,
 } as const

@@ -18,6 +18,11 @@ export function forgetWake(token: number): void {
   handlers.delete(token)
 }
 
+/** As if it had been rung. */
+export function ring(token: number): void {
+  handlers.get(token)?.()
+}
+
 /** Wakes those whose tokens are the first `count` of `tokens`; everybody if `count` is negative. */
 export function wake(count: number, tokens: Uint32Array): void {
   if (count < 0) {

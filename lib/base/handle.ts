@@ -21,19 +21,20 @@ export abstract class Handle<Native extends NativeWaiter> {
   #closed = false
   readonly #unknow: () => void
 
-  /** @internal `watch`: see {@link WaitQueue}. */
+  /** @internal `watch`: see {@link WaitQueue}. `waiter`: what its waits park, if that is not the handle itself. */
   protected constructor(
     name: string,
     title: string,
     native: Native,
     watch: () => boolean,
     tuning: Tuning,
+    waiter: NativeWaiter = native,
   ) {
     this.name = name
     this.title = title
     this.native = native
     this.waits = new WaitQueue(
-      native,
+      waiter,
       watch,
       (reason) => {
         this.leave(reason)

@@ -24,6 +24,7 @@ enum Outcome : std::int32_t {
   kInvalid = -5,
   kTooManyHeld = -6,
   kLapped = -7,  // overwritten while it was read, again and again
+  kBusy = -8,    // somebody is in the middle of what only one can do at a time: soon
 };
 
 template <std::size_t Count>

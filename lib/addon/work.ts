@@ -1,0 +1,154 @@
+// A work queue: native/addon/work.cpp.
+
+import type { MemoryOptions } from './memory-options.js'
+import type { NativePlace } from './place.js'
+import type { NativeWaiter } from './waiter.js'
+
+/** What is left out is whatever an existing queue has, or the default of a new one. */
+export interface NativeWorkOptions {
+  readonly place: NativePlace
+  readonly memory: MemoryOptions
+  readonly mode: number
+  readonly owner: number | undefined
+  readonly keep: boolean
+  readonly seats: number | undefined
+  readonly levels: number | undefined
+  readonly jobs: number | undefined
+  readonly bytes: number | undefined
+  /** 0: any number. */
+  readonly attempts: number | undefined
+  readonly dead: number | undefined
+  readonly deadBytes: number | undefined
+  readonly windowMs: number | undefined
+  readonly keys: number | undefined
+  readonly groups: number | undefined
+  readonly leaseMs: number | undefined
+  /** An index of `durabilities`. */
+  readonly durability: number | undefined
+}
+
+/** By the numbers of `layout::Durability`. */
+export const durabilities = ['memory', 'file', 'disk'] as const
+
+/** Why a job is a dead letter, by the numbers of `layout::DeadReason`. */
+export const deadReasons = ['none', 'rejected', 'attempts', 'died', 'expired'] as const
+
+/** What a handle can wait for, as bits. */
+export const Kind = { jobs: 1, room: 2 } as const
+
+/** Indices of `NativeWork.facts`; what has 64 bits is there as its low half and, behind it, its high one. */
+export const WorkFact = {
+  /** From `take`: the slot, or an outcome below zero. To whatever settles, with the word. */
+  slot: 0,
+  /** From `take` and `start`, and to whatever settles: exactly what the slot's word must be. */
+  word: 1,
+  /** From `take`, `tryLoan` and `tryCopy`: where the bytes are in the buffer. */
+  offset: 3,
+  length: 5,
+  acquired: 6,
+  /** Nanoseconds since 1970. */
+  pushedAt: 7,
+  /** Are there an id or a group, which `texts` tells? */
+  texts: 9,
+  /** To `park`: the kinds that this handle waits for. */
+  kinds: 10,
+  /** Kinds of which this handle has woken somebody who may not come; JavaScript clears them when it has seen to that. */
+  woke: 11,
+  count: 12,
+} as const
+
+/** What a dead letter is, beside its lease: attempts, acquired, pushed and died (ms since 1970), reason, error, id, group. */
+export type NativeDeadLetter = readonly [
+  attempts: number,
+  acquired: number,
+  pushedAt: number,
+  diedAt: number,
+  reason: number,
+  error: string,
+  id: string,
+  group: string,
+]
+
+/** Calls return numbers: their own from 0 on, outcomes below. */
+export interface NativeWork extends NativeWaiter {
+  readonly path: string
+  readonly facts: Int32Array
+  readonly seats: number
+  readonly levels: number
+  readonly jobs: number
+  readonly bytes: number
+  readonly attempts: number
+  readonly dead: number
+  readonly deadBytes: number
+  readonly windowMs: number
+  readonly keys: number
+  readonly groups: number
+  readonly leaseMs: number
+  readonly durability: number
+  /** The longest payload that there can be. */
+  readonly maxBytes: number
+  /** All payloads. */
+  buffer(): ArrayBuffer
+
+  /** 0 if it was pushed, 1 if its id was known; `wouldBlock`, `busy`, `tooLarge`, `closed`, `invalid`. */
+  readonly tryPush: (payload: ArrayBufferView) => number
+  readonly tryPushWith: (
+    payload: ArrayBufferView,
+    level: number,
+    delayMs: number,
+    ttlMs: number,
+    id: string,
+    group: string,
+  ) => number
+  /** The number of the loan, whose place is in `facts`. */
+  tryLoan(length: number): number
+  pushLoan(
+    loan: number,
+    length: number,
+    level: number,
+    delayMs: number,
+    ttlMs: number,
+    id: string,
+    group: string,
+  ): number
+  cancelLoan(loan: number): void
+
+  /** The oldest job of the highest priority, in `facts`: it is ours, and has begun. */
+  readonly take: () => void
+  /** The same, but it begins only with `start`. */
+  takeAhead(): void
+
+  // Of the job that JavaScript puts into `facts`. 1, or 0 if the lease was lost.
+  readonly complete: () => number
+  start(): number
+  release(delayMs: number): number
+  retry(delayMs: number, error: string): number
+  reject(error: string): number
+  extend(ms: number): number
+  holds(): number
+  /** Its id and its group; undefined if the lease was lost. */
+  texts(): readonly [id: string, group: string] | undefined
+  /** Copies the payload; how many bytes. */
+  copyOut(target: ArrayBufferView): number
+
+  /** Finds dead holders, and what is due; how many jobs became ready. */
+  look(): number
+  /** Milliseconds until something is due; Infinity: nothing will be. */
+  nextDue(): number
+  /** Is it for this handle, while it is parked, to find dead holders? */
+  lookout(): boolean
+  /** Wakes the next one where who was woken did not come; the kinds that are to be looked at once more. */
+  recheck(kinds: number): number
+  /** One slice of at most 20 ms on this thread; true if something stirred. */
+  wait(kind: number, spinMs: number, timeoutMs: number): boolean
+  /** See `statsOf` in lib/work/stats.ts. */
+  counts(): Float64Array
+
+  /** The first dead letter from that slot on, whose lease and place are in `facts`. */
+  deadFrom(slot: number): NativeDeadLetter | undefined
+  /** Of the dead letter in `facts`: 1, or 0 if it is no more. */
+  redrive(): number
+  purge(): number
+
+  close(): void
+}

@@ -1,0 +1,335 @@
+// A job that was taken. leases.ts makes the calls; what a job knows of itself is what came with it.
+
+import { WorkFact } from '../addon/work.js'
+import { disposeInEveryContext } from '../base/disposal.js'
+import { reasonText } from '../base/failure.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { checkOptions } from '../base/options.js'
+import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
+import { MillraceError } from '../errors.js'
+import { time } from './options.js'
+
+/** @internal What the addon has to know of a job to make a call about it. */
+export interface LeaseOf {
+  /** Into the facts, for that call. */
+  put(facts: Int32Array): void
+}
+
+/** @internal Who has the jobs of a handle. Calls return 1, 0 if the lease was lost, or an outcome below zero. */
+export interface Keeper {
+  readonly name: string
+  readonly facts: Int32Array
+  readonly closed: boolean
+  complete(job: Job): number
+  release(job: Job, delay: number): number
+  retry(job: Job, delay: number, error: string): number
+  reject(job: Job, error: string): number
+  extend(job: Job, milliseconds: number): number
+  start(job: Job): number
+  texts(job: Job): readonly [id: string, group: string] | undefined
+  view(job: Job, offset: number, length: number): Bytes
+  copy(job: Job, length: number): PlainBuffer
+  /** It is settled; `signalled`: its signal was asked for. */
+  forget(job: Job, signalled: boolean): void
+  /** Somebody wants to know when it is lost. */
+  watch(job: Job): void
+  /** Nobody has settled it: it goes back. */
+  unsettled(job: Job, how: string): void
+  assertOpen(): void
+  closedError(): MillraceError
+  lostError(attempt: number): MillraceError
+  fail(outcome: number): MillraceError
+}
+
+/** How a job was settled. */
+export type Settled = 'completed' | 'released' | 'retried' | 'rejected' | 'lost'
+
+export interface ReleaseOptions {
+  /** Milliseconds in which nobody gets it. Default 0. */
+  readonly delay?: number | undefined
+}
+
+export interface RetryOptions extends ReleaseOptions {
+  /** Why it failed: an error (its message), text, or whatever was thrown. Dead letters tell that of their last attempt. */
+  readonly error?: unknown
+}
+
+/**
+ * A job of a {@link WorkQueue}, in the hands of this process until it is settled: by `complete`, `release`, `retry` or `reject`,
+ * or by the end of its `using` block, which is a `retry`. Nobody else gets it as long as this process lives, unless the queue
+ * has a `leaseTimeout`; if the process dies it is taken again, by whoever is there.
+ *
+ * Whatever settles throws `ERR_MILLRACE_LEASE_LOST` if the job is somebody else's by then, `RELEASED` if it was settled before,
+ * and `CLOSED` if the handle of the queue was closed, which gave it back.
+ *
+ * @example
+ * ```ts
+ * for await (using job of jobs.take()) {
+ *   await resize(job.bytes, job.signal)
+ *   job.complete()
+ * }
+ * ```
+ */
+export class Job implements LeaseOf {
+  /** Bytes of the payload. */
+  readonly length: number
+  /** How often somebody had it in hand, this time included: attempts, and those that gave it back uncounted. */
+  readonly acquired: number
+  readonly #leases: Keeper
+  readonly #slot: number
+  #low: number
+  readonly #high: number
+  readonly #offset: number
+  readonly #pushedLow: number
+  readonly #pushedHigh: number
+  readonly #hasTexts: boolean
+  #begun: boolean
+  #settled: Settled | undefined
+  #bytes: Bytes | undefined
+  #texts: readonly [id: string, group: string] | undefined
+  #control: AbortController | undefined
+
+  /**
+   * Of the facts that `take` has left. `begun`: does this attempt count already?
+   *
+   * @internal
+   */
+  constructor(leases: Keeper, facts: Int32Array, begun: boolean) {
+    const high = facts[WorkFact.offset + 1]!
+    const low = facts[WorkFact.offset]!
+    this.#leases = leases
+    this.#slot = facts[WorkFact.slot]!
+    this.#low = facts[WorkFact.word]!
+    this.#high = facts[WorkFact.word + 1]!
+    this.#offset = high === 0 && low >= 0 ? low : wide(low, high)
+    this.length = facts[WorkFact.length]!
+    this.acquired = facts[WorkFact.acquired]!
+    this.#pushedLow = facts[WorkFact.pushedAt]!
+    this.#pushedHigh = facts[WorkFact.pushedAt + 1]!
+    this.#hasTexts = facts[WorkFact.texts] !== 0
+    this.#begun = begun
+  }
+
+  /**
+   * The payload, where it lies: nothing was copied. Do not keep it beyond settling: views read whatever comes to lie there then.
+   * A call that goes on in the background (`fs.write`, `zlib`, `crypto`) must have ended before, or be given a copy. When the
+   * handle of the queue closes, all views become empty.
+   *
+   * @throws MillraceError `RELEASED` (it was settled), `LEASE_LOST`, `CLOSED`, `UNSUPPORTED_RUNTIME` (Electron: use `copy`)
+   */
+  get bytes(): Bytes {
+    this.#begin()
+    return (this.#bytes ??= this.#leases.view(this, this.#offset, this.length))
+  }
+
+  /** A copy of the payload, which can be kept. Works in every runtime. Errors as `bytes`. */
+  copy(): PlainBuffer {
+    this.#begin()
+    return this.#leases.copy(this, this.length)
+  }
+
+  /** Attempts that have begun, this one included: 1 the first time. A death counts, a `release` does not. */
+  get attempt(): number {
+    return ((this.#low >>> 24) & 0xff) + (this.#begun ? 0 : 1)
+  }
+
+  /** As it was pushed: 0 to 31, the higher ones first. */
+  get priority(): number {
+    return (this.#low >>> 4) & 31
+  }
+
+  /**
+   * A number that grows with each lease of the job: for what stands outside the queue and is to refuse whoever comes late with
+   * an older one (a fencing token).
+   */
+  get token(): bigint {
+    return BigInt(this.#high >>> 0)
+  }
+
+  /** When it was pushed. */
+  get pushedAt(): Date {
+    return new Date(Math.floor(wide(this.#pushedLow, this.#pushedHigh) / 1e6))
+  }
+
+  /** The `id` it was pushed with. */
+  get id(): string | undefined {
+    return this.#text(0)
+  }
+
+  /** The `group` it was pushed with. */
+  get group(): string | undefined {
+    return this.#text(1)
+  }
+
+  /** How it was settled; undefined as long as it is in hand. */
+  get settled(): Settled | undefined {
+    return this.#settled
+  }
+
+  /** Aborts when the job is not ours any more before it was settled: the lease was lost, or the handle closed. */
+  get signal(): AbortSignal {
+    if (this.#control === undefined) {
+      this.#control = new AbortController()
+      if (this.#settled === 'lost') this.#control.abort(this.#lostError())
+      else if (this.#leases.closed) this.#control.abort(this.#leases.closedError())
+      else if (this.#settled === undefined) this.#leases.watch(this)
+    }
+    return this.#control.signal
+  }
+
+  /** The job is done: it is gone for good when this returns. Never blocks. */
+  complete(): void {
+    if (this.#settled !== undefined) throw this.#settledError()
+    this.#end(this.#leases.complete(this), 'completed')
+  }
+
+  /** "I cannot now": it goes back to its old place, and this attempt does not count. */
+  release(options?: ReleaseOptions): void {
+    const delay = time(checkOptions(options, ['delay']), 'delay')
+    this.#assertHeld()
+    this.#end(this.#leases.release(this, delay), 'released')
+  }
+
+  /** "It failed": it goes back to its old place, or becomes a dead letter if this was the last attempt. */
+  retry(options?: RetryOptions): void {
+    const given = checkOptions(options, ['delay', 'error'])
+    const delay = time(given, 'delay')
+    this.#begin()
+    this.#end(this.#leases.retry(this, delay, reasonText(given.error)), 'retried')
+  }
+
+  /** "Never again": it becomes a dead letter at once. `reason`: as the `error` of `retry`. */
+  reject(reason?: unknown): void {
+    this.#begin()
+    this.#end(this.#leases.reject(this, reasonText(reason)), 'rejected')
+  }
+
+  /** The lease ends so many milliseconds from now. In a queue without a `leaseTimeout` it does not end anyway. */
+  extend(milliseconds: number): void {
+    const more = time({ milliseconds }, 'milliseconds')
+    this.#assertHeld()
+    this.#still(this.#leases.extend(this, more))
+  }
+
+  /**
+   * What `using` calls at the end of its block: nothing if the job was settled, otherwise a `retry`. That is a mistake unless an
+   * error is on its way, so the process is warned (`MILLRACE_JOB_UNSETTLED`, once for each handle), and `stats().unsettled` counts it.
+   */
+  [Symbol.dispose](): void {
+    if (this.#settled !== undefined || this.#leases.closed) return
+    this.#leases.unsettled(this, 'left its `using` block')
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows, without the payload. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('Job', how, () => ({
+      queue: this.#leases.name,
+      length: this.length,
+      attempt: this.attempt,
+      acquired: this.acquired,
+      priority: this.priority,
+      pushedAt: this.pushedAt.toISOString(),
+      state: this.#settled ?? (this.#leases.closed ? 'void' : 'held'),
+    }))
+  }
+
+  /** @internal Into the facts, for a call about this job. */
+  put(facts: Int32Array): void {
+    facts[WorkFact.slot] = this.#slot
+    facts[WorkFact.word] = this.#low
+    facts[WorkFact.word + 1] = this.#high
+  }
+
+  /** @internal The view that was made of it, which is watched instead: who has that and lost the job is still reading. */
+  get shown(): object | undefined {
+    return this.#bytes
+  }
+
+  /** @internal Has somebody asked for its signal, who is to be told? */
+  abort(reason: MillraceError): void {
+    if (reason.code === 'ERR_MILLRACE_LEASE_LOST') this.#settled ??= 'lost'
+    this.#control?.abort(reason)
+  }
+
+  /** @internal It was settled by the queue itself, as far as it was still ours. */
+  giveBack(outcome: number): void {
+    this.#settled = outcome === 1 ? 'retried' : 'lost'
+    this.#forget()
+  }
+
+  /** The attempt counts from now on. */
+  #begin(): void {
+    this.#assertHeld()
+    if (this.#begun) return
+    this.#still(this.#leases.start(this))
+    this.#low = this.#leases.facts[WorkFact.word]!
+    this.#begun = true
+  }
+
+  #text(which: 0 | 1): string | undefined {
+    if (!this.#hasTexts) return undefined
+    if (this.#texts === undefined) {
+      this.#assertHeld()
+      this.#texts = this.#leases.texts(this)
+      if (this.#texts === undefined) throw this.#lose()
+    }
+    const text = this.#texts[which]
+    return text === '' ? undefined : text
+  }
+
+  #assertHeld(): void {
+    if (this.#settled !== undefined) throw this.#settledError()
+    this.#leases.assertOpen()
+  }
+
+  #end(outcome: number, how: Settled): void {
+    this.#still(outcome)
+    this.#settled = how
+    this.#forget()
+  }
+
+  /** `outcome`: of a call about the lease. */
+  #still(outcome: number): void {
+    if (outcome === 1) return
+    if (outcome === 0) throw this.#lose()
+    throw this.#leases.fail(outcome)
+  }
+
+  #lose(): MillraceError {
+    this.#settled = 'lost'
+    const error = this.#lostError()
+    this.#control?.abort(error)
+    this.#forget()
+    return error
+  }
+
+  #forget(): void {
+    this.#leases.forget(this, this.#control !== undefined)
+  }
+
+  #lostError(): MillraceError {
+    return this.#leases.lostError(this.attempt)
+  }
+
+  #settledError(): MillraceError {
+    if (this.#settled === 'lost') return this.#lostError()
+    return new MillraceError(
+      'ERR_MILLRACE_RELEASED',
+      `this job of work queue '${this.#leases.name}' was ${this.#settled!} before: settle a job once, and take what you need ` +
+        'of it before that',
+    )
+  }
+}
+
+function wide(low: number, high: number): number {
+  return (high >>> 0) * 2 ** 32 + (low >>> 0)
+}

@@ -1,0 +1,262 @@
+// The jobs that one handle has in hand: the calls about them, and the account of those that the program forgot.
+//
+// A job that its program lost would stay in hand as long as the process lives, so it goes back when it is garbage collected, as
+// held messages do. To watch a job costs more than to take it, so the newest one is not watched until another is asked for;
+// most are settled before.
+
+import { Outcome } from '../addon/outcome.js'
+import type { NativeWork } from '../addon/work.js'
+import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
+import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
+import { closedError, corruptError, MillraceError } from '../errors.js'
+import { Job, type Keeper, type LeaseOf } from './job.js'
+
+/** Whose jobs they are. */
+export interface Holder {
+  readonly name: string
+  readonly closed: boolean
+  /** Turns an outcome below zero into an error; what is corrupt is closed. */
+  fail(outcome: number): MillraceError
+  /** Somebody may have been woken. */
+  settled(): void
+}
+
+/** A job that is watched for being forgotten: what is needed to give it back, and nothing that keeps it. */
+class Watched implements LeaseOf {
+  readonly #facts = new Int32Array(3)
+
+  constructor(job: Job) {
+    job.put(this.#facts)
+  }
+
+  put(facts: Int32Array): void {
+    facts.set(this.#facts)
+  }
+}
+
+/** How often a lease that should be over is looked at again, if it was not taken away yet. */
+const overdueMs = 50
+
+export class Leases implements Keeper {
+  readonly name: string
+  readonly facts: Int32Array
+  readonly #native: NativeWork
+  readonly #holder: Holder
+  readonly #leaseMs: number
+  #buffer: ArrayBuffer | undefined
+  /** Whose signals were asked for. */
+  readonly #signalled = new Set<Job>()
+  #timer: Timer | undefined
+  #newest: Job | undefined
+  #registry: FinalizationRegistry<Watched> | undefined
+  readonly #watched = new WeakSet<Job>()
+  /** Keeps a job as long as somebody has its bytes. */
+  #ofView: WeakMap<object, Job> | undefined
+  #toldUnsettled = false
+  /** Jobs that went back because nobody settled them. */
+  unsettledCount = 0
+
+  constructor(holder: Holder, native: NativeWork) {
+    this.#holder = holder
+    this.#native = native
+    this.name = holder.name
+    this.facts = native.facts
+    this.#leaseMs = native.leaseMs
+  }
+
+  get closed(): boolean {
+    return this.#holder.closed
+  }
+
+  /** The job that `take` has left in the facts. */
+  taken(begun: boolean): Job {
+    if (this.#newest !== undefined) this.#watch(this.#newest)
+    return (this.#newest = new Job(this, this.facts, begun))
+  }
+
+  complete(job: Job): number {
+    job.put(this.facts)
+    return this.#settle(this.#native.complete())
+  }
+
+  release(job: Job, delay: number): number {
+    job.put(this.facts)
+    return this.#settle(this.#native.release(delay))
+  }
+
+  retry(job: LeaseOf, delay: number, error: string): number {
+    job.put(this.facts)
+    return this.#settle(this.#native.retry(delay, error))
+  }
+
+  reject(job: Job, error: string): number {
+    job.put(this.facts)
+    return this.#settle(this.#native.reject(error))
+  }
+
+  extend(job: Job, milliseconds: number): number {
+    job.put(this.facts)
+    const outcome = this.#native.extend(milliseconds)
+    if (this.#signalled.has(job)) this.#lookAtLeases(milliseconds)
+    return outcome
+  }
+
+  start(job: Job): number {
+    job.put(this.facts)
+    return this.#native.start()
+  }
+
+  texts(job: Job): readonly [string, string] | undefined {
+    job.put(this.facts)
+    return this.#native.texts()
+  }
+
+  view(job: Job, offset: number, length: number): Bytes {
+    const bytes = new Uint8Array((this.#buffer ??= this.#native.buffer()), offset, length)
+    if (this.#watched.has(job)) this.#keepWith(bytes, job)
+    return bytes
+  }
+
+  copy(job: Job, length: number): PlainBuffer {
+    const copy = Buffer.allocUnsafeSlow(length)
+    this.copyInto(job, copy)
+    return copy
+  }
+
+  /** The payload at the start of `target`, which is as long. */
+  copyInto(job: Job, target: Uint8Array): void {
+    job.put(this.facts)
+    const outcome = this.#native.copyOut(target)
+    if (outcome < 0) throw this.fail(outcome)
+  }
+
+  /** It is settled; `signalled`: its signal was asked for. */
+  forget(job: Job, signalled: boolean): void {
+    if (this.#newest === job) this.#newest = undefined
+    else if (this.#watched.delete(job)) this.#registry?.unregister(job)
+    if (!signalled || !this.#signalled.delete(job)) return
+    if (this.#signalled.size === 0) this.#endTimer()
+  }
+
+  /** Somebody wants to know when it is lost. */
+  watch(job: Job): void {
+    this.#signalled.add(job)
+    if (this.#leaseMs > 0) this.#lookAtLeases(this.#leaseMs)
+  }
+
+  /** Nobody has settled it: it goes back. */
+  unsettled(job: Job, how: string): void {
+    this.#tellUnsettled(how)
+    job.giveBack(this.retry(job, 0, `it ${how} without having been settled`))
+  }
+
+  /** All that were in hand went back, because the handle is closed. */
+  close(): void {
+    this.#buffer = undefined
+    this.#newest = undefined
+    this.#endTimer()
+    if (this.#signalled.size === 0) return
+    const error = this.closedError()
+    const jobs = [...this.#signalled]
+    this.#signalled.clear()
+    for (const job of jobs) job.abort(error)
+  }
+
+  assertOpen(): void {
+    if (this.closed) throw this.closedError()
+  }
+
+  closedError(): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_CLOSED',
+      `work queue '${this.name}' is closed here, which gave this job back: settle jobs before, or close with \`drainOnClose\``,
+    )
+  }
+
+  lostError(attempt: number): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_LEASE_LOST',
+      `this job of work queue '${this.name}' (attempt ${String(attempt)}) is not ours any more: its lease was over, and it went ` +
+        'to somebody else; what was done for it may be done again. Call extend() in time, or open the queue with a longer ' +
+        'leaseTimeout, or none',
+    )
+  }
+
+  fail(outcome: number): MillraceError {
+    return outcome === Outcome.closed ? this.closedError() : this.#holder.fail(outcome)
+  }
+
+  #settle(outcome: number): number {
+    this.#holder.settled()
+    return outcome
+  }
+
+  #lookAtLeases(inMs: number): void {
+    if (this.#timer !== undefined && this.#timer.due <= now() + inMs) return
+    this.#endTimer()
+    this.#timer = startTimer(inMs, () => {
+      this.#timer = undefined
+      if (this.closed) return
+      // Whoever looks takes away what is over, also from ourselves.
+      this.#native.look()
+      this.#holder.settled()
+      for (const job of [...this.#signalled]) {
+        job.put(this.facts)
+        if (this.#native.holds() === 1) continue
+        job.abort(this.lostError(job.attempt))
+        this.forget(job, true)
+      }
+      if (this.#signalled.size > 0) this.#lookAtLeases(Math.min(overdueMs, this.#leaseMs))
+    })
+  }
+
+  #endTimer(): void {
+    stopTimer(this.#timer)
+    this.#timer = undefined
+  }
+
+  /** From now on it is for the garbage collector to say whether anybody still has it. */
+  #watch(job: Job): void {
+    this.#newest = undefined
+    this.#registry ??= new FinalizationRegistry((lost) => {
+      this.#forgotten(lost)
+    })
+    this.#registry.register(job, new Watched(job), job)
+    this.#watched.add(job)
+    if (job.shown !== undefined) this.#keepWith(job.shown, job)
+  }
+
+  #keepWith(view: object, job: Job): void {
+    this.#ofView ??= new WeakMap()
+    this.#ofView.set(view, job)
+  }
+
+  #forgotten(job: Watched): void {
+    if (this.closed) return
+    this.#tellUnsettled('was garbage collected')
+    this.retry(job, 0, 'it was garbage collected without having been settled')
+  }
+
+  #tellUnsettled(how: string): void {
+    this.unsettledCount++
+    if (this.#toldUnsettled) return
+    this.#toldUnsettled = true
+    process.emitWarning(
+      `a job of work queue '${this.name}' ${how} without having been settled; it is tried again, which counts as an attempt: ` +
+        'call complete(), release(), retry() or reject()',
+      { code: 'MILLRACE_JOB_UNSETTLED' },
+    )
+  }
+}
+
+/** @internal For the queue: what is wrong with it when a call says so. */
+export function failureOf(
+  outcome: number,
+  title: string,
+  leave: (error: MillraceError) => void,
+): MillraceError {
+  if (outcome !== Outcome.corrupt) return closedError(title)
+  const error = corruptError(title)
+  leave(error)
+  return error
+}

@@ -1,0 +1,126 @@
+// Room for the payload of a job that is not pushed yet, to be written in place.
+
+import { disposeInEveryContext } from '../base/disposal.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { wholeNumber } from '../base/options.js'
+import type { Bytes } from '../base/view-constructor.js'
+import { MillraceError } from '../errors.js'
+import type { JobOptions } from './options.js'
+
+/** @internal Whose loan it is. */
+export interface Lender {
+  readonly name: string
+  readonly closed: boolean
+  /** True if it was pushed, false if its id was known. */
+  pushLoan(loan: number, length: number, options: JobOptions): boolean
+  cancelLoan(loan: number): void
+  assertOpen(): void
+}
+
+/** What became of a push. */
+export interface PushResult {
+  /** Was its `id` pushed before, within the queue's `dedupWindow`? Then nothing was added. */
+  readonly duplicate: boolean
+}
+
+/** @internal */
+export const pushed: PushResult = Object.freeze({ duplicate: false })
+/** @internal */
+export const duplicate: PushResult = Object.freeze({ duplicate: true })
+
+export interface LoanPushOptions extends JobOptions {
+  /** Bytes of the payload, from the start of the loan on. Default: all of it. */
+  readonly length?: number | undefined
+}
+
+/**
+ * The memory of a job to be: write to `bytes`, then `push`. It takes up room in the queue from the beginning, so it is given back
+ * by `cancel()`, or at the end of its `using` block, if it is not pushed.
+ */
+export class WorkLoan {
+  /** Bytes that were asked for. */
+  readonly length: number
+  readonly #lender: Lender
+  readonly #bytes: Bytes
+  /** Not any more after the push. */
+  #loan: number | undefined
+
+  /** @internal */
+  constructor(lender: Lender, loan: number, bytes: Bytes) {
+    this.#lender = lender
+    this.#loan = loan
+    this.#bytes = bytes
+    this.length = bytes.length
+  }
+
+  /**
+   * The memory itself. It is not cleared: what is not written is pushed as it was there before, of older jobs.
+   *
+   * @throws MillraceError `RELEASED` (it was pushed or cancelled), `CLOSED`
+   */
+  get bytes(): Bytes {
+    this.#open()
+    return this.#bytes
+  }
+
+  /** Was it pushed or cancelled? */
+  get ended(): boolean {
+    return this.#loan === undefined
+  }
+
+  /**
+   * Pushes the job. Never blocks: there is room already.
+   *
+   * @throws MillraceError `INVALID_ARGUMENT` (it stays open), `RELEASED`, `CLOSED`; `BUSY` (it stays open: another process is
+   *   stopped in the middle of a push with an `id` or a `group`)
+   */
+  push(options: LoanPushOptions = {}): PushResult {
+    const loan = this.#open()
+    const { length: given, ...job } = options
+    const length = wholeNumber({ length: given }, 'length', this.length, [0, this.length])
+    const isNew = this.#lender.pushLoan(loan, length, job)
+    this.#loan = undefined
+    return isNew ? pushed : duplicate
+  }
+
+  /** Gives the room back. Once is enough; more does nothing. */
+  cancel(): void {
+    const loan = this.#loan
+    this.#loan = undefined
+    if (loan !== undefined && !this.#lender.closed) this.#lender.cancelLoan(loan)
+  }
+
+  /** What `using` calls at the end of its block: `cancel()`. */
+  [Symbol.dispose](): void {
+    this.cancel()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows, without the bytes. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('WorkLoan', how, () => ({
+      queue: this.#lender.name,
+      length: this.length,
+      state: this.ended ? 'ended' : this.#lender.closed ? 'void' : 'open',
+    }))
+  }
+
+  #open(): number {
+    if (this.#loan === undefined) {
+      throw new MillraceError(
+        'ERR_MILLRACE_RELEASED',
+        `this loan of work queue '${this.#lender.name}' was pushed or cancelled; ask for another`,
+      )
+    }
+    this.#lender.assertOpen()
+    return this.#loan
+  }
+}

@@ -22,7 +22,7 @@ import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = `${root}dist`
-const entries = ['index', 'streams', 'struct', 'sync']
+const entries = ['index', 'streams', 'struct', 'sync', 'work']
 /** What the entry points share: the floors below them. */
 const sharedFolders = ['addon', 'base', 'place']
 const sharedFiles = ['errors']
@@ -242,7 +242,7 @@ async function bundle() {
   const users = [
     { file: 'index', ...index, plugins: [...index.plugins, withoutRooms] },
     ...inRooms.map(([room, theirs]) => ({ file: room, ...listed(theirs, filesOf(room)) })),
-    ...['streams', 'struct', 'sync'].map((entry) => ({
+    ...['streams', 'struct', 'sync', 'work'].map((entry) => ({
       file: entry,
       entryPoints: [`${dist}/${entry}.js`],
     })),

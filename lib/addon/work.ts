@@ -57,16 +57,21 @@ export const WorkFact = {
   count: 12,
 } as const
 
-/** What a dead letter is, beside its lease: attempts, acquired, pushed and died (ms since 1970), reason, error, id, group. */
+/** A dead letter: its lease, and what is to be known of it. Times in milliseconds since 1970. */
 export type NativeDeadLetter = readonly [
+  slot: number,
+  wordLow: number,
+  wordHigh: number,
   attempts: number,
   acquired: number,
   pushedAt: number,
   diedAt: number,
   reason: number,
+  priority: number,
   error: string,
   id: string,
   group: string,
+  bytes: ReturnType<typeof Buffer.alloc>,
 ]
 
 /** Calls return numbers: their own from 0 on, outcomes below. */
@@ -144,11 +149,11 @@ export interface NativeWork extends NativeWaiter {
   /** See `statsOf` in lib/work/stats.ts. */
   counts(): Float64Array
 
-  /** The first dead letter from that slot on, whose lease and place are in `facts`. */
-  deadFrom(slot: number): NativeDeadLetter | undefined
-  /** Of the dead letter in `facts`: 1, or 0 if it is no more. */
-  redrive(): number
-  purge(): number
+  /** The dead letters, the oldest first; `busy`: somebody else is at them. */
+  deadLetters(limit: number): NativeDeadLetter[] | number
+  /** Of those whose leases these are, three numbers each: how many were sent round again or thrown away. Or `busy`. */
+  redrive(leases: Int32Array): number
+  purge(leases: Int32Array): number
 
   close(): void
 }

@@ -1,10 +1,12 @@
 // The jobs of a queue that nobody is to try again: looked at, sent round again, thrown away.
 
-import { deadReasons, WorkFact, type NativeWork } from '../addon/work.js'
-import { checkFunction, checkOptions } from '../base/options.js'
+import { native } from '../addon/native.js'
+import { Outcome } from '../addon/outcome.js'
+import { deadReasons, type NativeDeadLetter, type NativeWork } from '../addon/work.js'
+import { checkFunction, checkOptions, show } from '../base/options.js'
+import { now } from '../base/time.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
-import { invalidArgument } from '../errors.js'
-import { show } from '../base/options.js'
+import { invalidArgument, MillraceError } from '../errors.js'
 
 /**
  * Why nobody gets it any more: `rejected` by its worker; its `attempts` have all failed, or the last of them by the death of its
@@ -41,6 +43,7 @@ export interface DeadLetterChoice extends PeekOptions {
 
 /** @internal Whose dead letters they are. */
 export interface DeadLetterOwner {
+  readonly name: string
   readonly native: NativeWork
   assertWhole(): void
   fail(outcome: number): Error
@@ -48,11 +51,8 @@ export interface DeadLetterOwner {
   settled(): void
 }
 
-/** A letter, and what is needed to find it again. */
-interface Found {
-  readonly letter: DeadLetter
-  readonly lease: readonly [slot: number, low: number, high: number]
-}
+/** How long to try when somebody else is at the dead letters. */
+const patienceMs = 200
 
 /** The dead letters of a {@link WorkQueue}. */
 export class DeadLetters {
@@ -69,10 +69,7 @@ export class DeadLetters {
    * @throws MillraceError `CLOSED`, `CORRUPT`, `INVALID_ARGUMENT`
    */
   peek(options?: PeekOptions): DeadLetter[] {
-    const limit = limitOf(checkOptions(options, ['limit']))
-    return this.#all()
-      .slice(0, limit)
-      .map(({ letter }) => letter)
+    return this.#all(limitOf(checkOptions(options, ['limit']))).map(letterOf)
   }
 
   /**
@@ -82,73 +79,69 @@ export class DeadLetters {
    * @throws MillraceError as `peek`, and what `filter` throws
    */
   redrive(options?: DeadLetterChoice): number {
-    return this.#each(options, () => this.#owner.native.redrive())
+    return this.#each(options, 'redrive')
   }
 
   /** Throws dead letters away for good; returns how many. Errors as `redrive`. */
   purge(options?: DeadLetterChoice): number {
-    return this.#each(options, () => this.#owner.native.purge())
+    return this.#each(options, 'purge')
   }
 
-  #each(options: DeadLetterChoice | undefined, call: () => number): number {
+  #each(options: DeadLetterChoice | undefined, how: 'redrive' | 'purge'): number {
     const given = checkOptions(options, ['limit', 'filter'])
     const limit = limitOf(given)
     const { filter } = given
     if (filter !== undefined) checkFunction('filter', filter)
-    let done = 0
-    for (const { letter, lease } of this.#all()) {
-      if (done >= limit) break
-      if (filter?.(letter) === false) continue
-      const { native } = this.#owner
-      native.facts.set(lease, WorkFact.slot)
-      const outcome = call()
-      if (outcome < 0) throw this.#owner.fail(outcome)
-      done += outcome // 0: somebody else was quicker
+    const leases: number[] = []
+    // A filter is not called for more than are wanted.
+    for (const found of this.#all(filter === undefined ? limit : Infinity)) {
+      if (leases.length / 3 >= limit) break
+      if (filter === undefined || filter(letterOf(found)))
+        leases.push(...(found.slice(0, 3) as number[]))
     }
+    const done = this.#whenFree(() => this.#owner.native[how](Int32Array.from(leases)))
     this.#owner.settled()
     return done
   }
 
-  #all(): Found[] {
+  #all(limit: number): readonly NativeDeadLetter[] {
     this.#owner.assertWhole()
-    const found: Found[] = []
-    for (let slot = 0; ; slot++) {
-      const next = this.#from(slot)
-      if (next === undefined) break
-      found.push(next)
-      slot = next.lease[0]
-    }
-    return found.sort(
-      (one, other) => one.letter.diedAt.getTime() - other.letter.diedAt.getTime(),
-    )
+    return this.#whenFree(() => this.#owner.native.deadLetters(limit)) as NativeDeadLetter[]
   }
 
-  /** The first one that is there from that slot on, and stays until it is copied. */
-  #from(slot: number): Found | undefined {
-    const { native } = this.#owner
-    for (let at = slot; ; at++) {
-      const found = native.deadFrom(at)
-      if (found === undefined) return undefined
-      const { facts } = native
-      const lease = [facts[0]!, facts[1]!, facts[2]!] as const
-      at = lease[0]
-      const bytes = Buffer.allocUnsafeSlow(facts[WorkFact.length]!)
-      if (native.copyOut(bytes) < 0) continue // somebody has sent it round or thrown it away
-      const [attempts, acquired, pushedAt, diedAt, reason, error, id, group] = found
-      const letter = {
-        bytes,
-        id: id === '' ? undefined : id,
-        group: group === '' ? undefined : group,
-        priority: (lease[1] >>> 4) & 31,
-        reason: deadReasons[reason] as DeadReason,
-        error: error === '' ? undefined : error,
-        attempts,
-        acquired,
-        pushedAt: new Date(pushedAt),
-        diedAt: new Date(diedAt),
+  /** One at a time is at the dead letters, for microseconds. */
+  #whenFree<T extends object | number>(call: () => T): T {
+    const end = now() + patienceMs
+    for (;;) {
+      const result = call()
+      if (typeof result !== 'number' || result >= 0) return result
+      if (result !== Outcome.busy) throw this.#owner.fail(result)
+      if (now() > end) {
+        throw new MillraceError(
+          'ERR_MILLRACE_BUSY',
+          `somebody else has the dead letters of work queue '${this.#owner.name}' in hand; try again, and see whether a ` +
+            'process that uses it is stopped',
+        )
       }
-      return { letter, lease }
+      native.yieldProcessor()
     }
+  }
+}
+
+function letterOf(found: NativeDeadLetter): DeadLetter {
+  const [, , , attempts, acquired, pushedAt, diedAt, reason, priority, error, id, group, bytes] =
+    found
+  return {
+    bytes,
+    id: id === '' ? undefined : id,
+    group: group === '' ? undefined : group,
+    priority,
+    reason: deadReasons[reason] as DeadReason,
+    error: error === '' ? undefined : error,
+    attempts,
+    acquired,
+    pushedAt: new Date(pushedAt),
+    diedAt: new Date(diedAt),
   }
 }
 

@@ -5,16 +5,16 @@
 // most are settled before.
 
 import { Outcome } from '../addon/outcome.js'
-import type { NativeWork } from '../addon/work.js'
+import { WorkFact, type NativeWork } from '../addon/work.js'
 import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
-import { closedError, corruptError, MillraceError } from '../errors.js'
+import { MillraceError } from '../errors.js'
 import { Job, type Keeper, type LeaseOf } from './job.js'
 
 /** Whose jobs they are. */
 export interface Holder {
   readonly name: string
-  readonly closed: boolean
+  isClosed(): boolean
   /** Turns an outcome below zero into an error; what is corrupt is closed. */
   fail(outcome: number): MillraceError
   /** Somebody may have been woken. */
@@ -65,7 +65,7 @@ export class Leases implements Keeper {
   }
 
   get closed(): boolean {
-    return this.#holder.closed
+    return this.#holder.isClosed()
   }
 
   /** The job that `take` has left in the facts. */
@@ -109,6 +109,13 @@ export class Leases implements Keeper {
   texts(job: Job): readonly [string, string] | undefined {
     job.put(this.facts)
     return this.#native.texts()
+  }
+
+  /** What a loan, whose place is in the facts, shows. */
+  loaned(length: number): Bytes {
+    const { facts } = this
+    const offset = (facts[WorkFact.offset + 1]! >>> 0) * 2 ** 32 + (facts[WorkFact.offset]! >>> 0)
+    return new Uint8Array((this.#buffer ??= this.#native.buffer()), offset, length)
   }
 
   view(job: Job, offset: number, length: number): Bytes {
@@ -247,16 +254,4 @@ export class Leases implements Keeper {
       { code: 'MILLRACE_JOB_UNSETTLED' },
     )
   }
-}
-
-/** @internal For the queue: what is wrong with it when a call says so. */
-export function failureOf(
-  outcome: number,
-  title: string,
-  leave: (error: MillraceError) => void,
-): MillraceError {
-  if (outcome !== Outcome.corrupt) return closedError(title)
-  const error = corruptError(title)
-  leave(error)
-  return error
 }

@@ -10,7 +10,7 @@ import type { JobOptions } from './options.js'
 /** @internal Whose loan it is. */
 export interface Lender {
   readonly name: string
-  readonly closed: boolean
+  isClosed(): boolean
   /** True if it was pushed, false if its id was known. */
   pushLoan(loan: number, length: number, options: JobOptions): boolean
   cancelLoan(loan: number): void
@@ -87,7 +87,7 @@ export class WorkLoan {
   cancel(): void {
     const loan = this.#loan
     this.#loan = undefined
-    if (loan !== undefined && !this.#lender.closed) this.#lender.cancelLoan(loan)
+    if (loan !== undefined && !this.#lender.isClosed()) this.#lender.cancelLoan(loan)
   }
 
   /** What `using` calls at the end of its block: `cancel()`. */
@@ -109,7 +109,7 @@ export class WorkLoan {
     return inspection('WorkLoan', how, () => ({
       queue: this.#lender.name,
       length: this.length,
-      state: this.ended ? 'ended' : this.#lender.closed ? 'void' : 'open',
+      state: this.ended ? 'ended' : this.#lender.isClosed() ? 'void' : 'open',
     }))
   }
 

@@ -152,7 +152,9 @@ export function readWorkOptions(
   const window = milliseconds(options, 'dedupWindow')
   const keys = numberIfAny(options, 'dedupIds', [1, 2 ** 24])
   if (keys !== undefined && (window === undefined || window === 0)) {
-    throw invalidArgument('dedupIds without a dedupWindow has no meaning: say how long ids are remembered')
+    throw invalidArgument(
+      'dedupIds without a dedupWindow has no meaning: say how long ids are remembered',
+    )
   }
   const jobs = numberIfAny(options, 'jobs', [1, mostJobs])
   const deadJobs = numberIfAny(dead, 'jobs', [0, mostJobs - 1], 'deadLetters.jobs')

@@ -141,4 +141,3 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
     typeof (value as Partial<PromiseLike<unknown>>).then === 'function'
   )
 }
-

@@ -10,9 +10,13 @@ import { SpscQueue } from 'millrace'
 import { uniqueName } from '../support/names.js'
 
 const require = createRequire(import.meta.url)
-const entries = ['millrace', 'millrace/streams', 'millrace/sync', 'millrace/struct'].map((entry) =>
-  require.resolve(entry),
-)
+const entries = [
+  'millrace',
+  'millrace/streams',
+  'millrace/sync',
+  'millrace/struct',
+  'millrace/work',
+].map((entry) => require.resolve(entry))
 
 /** One without Symbol.dispose, on every Node. */
 function context(): vm.Context {

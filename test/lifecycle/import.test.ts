@@ -10,6 +10,7 @@ import * as millrace from 'millrace'
 import * as streams from 'millrace/streams'
 import * as struct from 'millrace/struct'
 import * as sync from 'millrace/sync'
+import * as work from 'millrace/work'
 import { uniqueName } from '../support/names.js'
 import { run } from '../support/process.js'
 
@@ -22,6 +23,7 @@ test('require gives a CommonJS program what import gives a module', (t) => {
     'millrace/streams': streams,
     'millrace/struct': struct,
     'millrace/sync': sync,
+    'millrace/work': work,
   }
   for (const [entry, imported] of Object.entries(imports)) {
     t.deepEqual({ ...(require(entry) as object) }, { ...imported }, entry)

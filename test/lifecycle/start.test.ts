@@ -108,6 +108,7 @@ test('what is used brings the part that it needs', async (t) => {
     'streams',
     'struct',
     'sync',
+    'work',
     'search',
     'load-failure',
     'own-timers',

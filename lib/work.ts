@@ -1,0 +1,27 @@
+/**
+ * Work that many processes share: {@link WorkQueue}, for jobs that are taken, done and settled, and for messages between many and
+ * many.
+ *
+ * @module millrace/work
+ */
+
+export {
+  DeadLetters,
+  type DeadLetter,
+  type DeadLetterChoice,
+  type DeadReason,
+  type PeekOptions,
+} from './work/dead-letters.js'
+export { Job, type ReleaseOptions, type RetryOptions, type Settled } from './work/job.js'
+export { WorkLoan, type LoanPushOptions, type PushResult } from './work/loan.js'
+export type {
+  DeadLetterOptions,
+  Durability,
+  JobOptions,
+  PushOptions,
+  PushSyncOptions,
+  WorkQueueOptions,
+} from './work/options.js'
+export type { WorkStats } from './work/stats.js'
+export { WorkQueue } from './work/work-queue.js'
+export type { JobHandler, WorkOptions } from './work/working.js'

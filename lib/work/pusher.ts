@@ -1,0 +1,251 @@
+// The side of a work queue that pushes.
+
+import { Outcome } from '../addon/outcome.js'
+import { Kind } from '../addon/work.js'
+import { block, blockingNames, readBlocking } from '../base/blocking.js'
+import { bytesOf, type ByteSource } from '../base/bytes.js'
+import { fairly } from '../base/fairness.js'
+import { readWait, wholeNumber, type Wait, type WaitOptions } from '../base/options.js'
+import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
+import { duplicate, pushed, WorkLoan, type Lender, type PushResult } from './loan.js'
+import {
+  checkJobOptions,
+  readJob,
+  readPush,
+  readPushSync,
+  type JobFacts,
+  type JobOptions,
+  type PushOptions,
+  type PushSyncOptions,
+} from './options.js'
+import { WorkHandle } from './work-handle.js'
+
+export abstract class JobPusher extends WorkHandle {
+  /**
+   * Pushes a job, waiting for room without blocking the event loop. When it resolves the job is there, whatever becomes of this
+   * process. Do not change the bytes before.
+   *
+   * @throws MillraceError (as rejection) `TOO_LARGE` (there could never be room: the message tells the limit), `CLOSED`,
+   *   `ABORTED`, `TIMEOUT`, `INVALID_ARGUMENT`, `CORRUPT`
+   */
+  push(payload: ByteSource, options?: PushOptions): Promise<PushResult> {
+    try {
+      if (options === undefined) {
+        const bytes =
+          payload instanceof Uint8Array && payload.length > 0 ? payload : asBytes(payload)
+        // What costs least is what is asked for most.
+        if (!this.roomWaits.occupied && !this.closed) {
+          const outcome = this.native.tryPush(bytes)
+          if (outcome === 0) {
+            this.settled()
+            return fairly(pushed)
+          }
+        }
+        return this.#push(bytes, plain, readWait(undefined))
+      }
+      const { facts, wait } = readPush(options, this.native.levels)
+      return this.#push(asBytes(payload), facts, wait)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * Pushes a job if there is room now, and no earlier `push` of this handle waits for some. Never blocks. True: it is there, or
+   * its `id` was pushed before within the `dedupWindow` (`push` tells the difference).
+   *
+   * @throws MillraceError `TOO_LARGE`, `CLOSED`, `INVALID_ARGUMENT`, `CORRUPT`
+   */
+  tryPush(payload: ByteSource, options?: JobOptions): boolean {
+    const facts =
+      options === undefined ? plain : readJob(checkJobOptions(options), this.native.levels)
+    const bytes = asBytes(payload)
+    this.assertOpen()
+    return !this.roomWaits.occupied && this.#pushNow(bytes, facts) !== undefined
+  }
+
+  /** As `push`, blocking this thread; for Workers. Errors are thrown; `BUSY` while `push` calls of this handle wait. */
+  pushSync(payload: ByteSource, options: PushSyncOptions = {}): PushResult {
+    const facts = readPushSync(options, this.native.levels)
+    const wait = readBlocking(only(options, blockingNames))
+    const bytes = asBytes(payload)
+    this.assertOpen()
+    if (this.roomWaits.occupied) throw this.busy('push')
+    return block(
+      this.roomWaits,
+      this.#full,
+      wait,
+      (thorough) => this.#pushAttempt(bytes, facts, thorough),
+      (spin, timeout) => this.native.wait(Kind.room, spin, timeout),
+    )
+  }
+
+  /**
+   * Pushes all of them in order, each as `push` does, with the same options (an `id` would make all but the first duplicates, so
+   * there is none). Resolves with how many there are. If it is aborted or fails while it waits, the first part was pushed.
+   */
+  async pushBatch(
+    payloads: readonly ByteSource[],
+    options: Omit<PushOptions, 'id'> = {},
+  ): Promise<number> {
+    if ((options as PushOptions).id !== undefined) {
+      throw invalidArgument('id: jobs of one batch cannot have the same one; push them one by one')
+    }
+    const { facts, wait } = readPush(options, this.native.levels)
+    if (!Array.isArray(payloads)) throw invalidArgument('payloads must be a list')
+    const all = (payloads as readonly ByteSource[]).map(asBytes)
+    for (const bytes of all) {
+      if (bytes.length > this.native.maxBytes) throw this.#tooLarge(bytes.length)
+    }
+    this.assertOpen()
+    let done = 0
+    const some = (): number | undefined => {
+      while (done < all.length && this.#pushNow(all[done]!, facts) !== undefined) done++
+      return done === all.length ? done : undefined
+    }
+    if (!this.roomWaits.occupied && some() !== undefined) return await fairly(done)
+    return await this.roomWaits.wait(
+      this.#full,
+      (thorough) => {
+        if (thorough) this.look()
+        return some()
+      },
+      wait,
+    )
+  }
+
+  /**
+   * Room for a payload of that many bytes, to be written in place, if there is some now.
+   *
+   * @throws MillraceError `TOO_LARGE`, `CLOSED`, `INVALID_ARGUMENT`, `UNSUPPORTED_RUNTIME`, `CORRUPT`
+   */
+  tryLoan(length: number): WorkLoan | undefined {
+    const bytes = wholeNumber({ length }, 'length', 0, [0, Number.MAX_SAFE_INTEGER])
+    this.assertOpen()
+    return this.roomWaits.occupied ? undefined : this.#loanNow(bytes)
+  }
+
+  /** As `tryLoan`, waiting for room. Rejects `ABORTED` and `TIMEOUT` as well. */
+  async loan(length: number, options?: WaitOptions): Promise<WorkLoan> {
+    const wait = readWait(options)
+    const found = this.tryLoan(length)
+    if (found !== undefined) return await fairly(found)
+    return await this.roomWaits.wait(
+      this.#full,
+      (thorough) => {
+        if (thorough) this.look()
+        return this.#loanNow(length)
+      },
+      wait,
+    )
+  }
+
+  /** Made once, so that a loan costs no closure. */
+  readonly #lender: Lender = {
+    name: this.name,
+    isClosed: () => this.closed,
+    pushLoan: (loan, length, options) => this.#pushLoan(loan, length, options),
+    cancelLoan: (loan) => {
+      this.native.cancelLoan(loan)
+      this.settled()
+    },
+    assertOpen: () => {
+      this.assertOpen()
+    },
+  }
+
+  #push(bytes: Uint8Array, facts: JobFacts, wait: Wait): Promise<PushResult> {
+    this.assertOpen()
+    if (!this.roomWaits.occupied) {
+      const result = this.#pushNow(bytes, facts)
+      if (result !== undefined) return fairly(result)
+    }
+    return this.roomWaits.wait(
+      this.#full,
+      (thorough) => this.#pushAttempt(bytes, facts, thorough),
+      wait,
+    )
+  }
+
+  #pushAttempt(bytes: Uint8Array, facts: JobFacts, thorough: boolean): PushResult | undefined {
+    if (thorough) this.look()
+    return this.#pushNow(bytes, facts)
+  }
+
+  /** Undefined: there is no room now. */
+  #pushNow(bytes: Uint8Array, facts: JobFacts): PushResult | undefined {
+    const { native: handle } = this
+    const outcome =
+      facts === plain
+        ? handle.tryPush(bytes)
+        : handle.tryPushWith(bytes, facts.level, facts.delay, facts.ttl, facts.id, facts.group)
+    this.settled()
+    return this.#pushedOr(outcome, bytes.length)
+  }
+
+  #pushedOr(outcome: number, length: number): PushResult | undefined {
+    if (outcome === 0) return pushed
+    if (outcome === 1) return duplicate
+    this.contended = outcome === Outcome.busy
+    if (outcome === Outcome.wouldBlock || outcome === Outcome.busy) return undefined
+    throw outcome === Outcome.tooLarge ? this.#tooLarge(length) : this.fail(outcome)
+  }
+
+  #loanNow(length: number): WorkLoan | undefined {
+    const loan = this.native.tryLoan(length)
+    this.settled()
+    if (loan < 0) {
+      this.#pushedOr(loan, length)
+      return undefined
+    }
+    try {
+      return new WorkLoan(this.#lender, loan, this.leases.loaned(length))
+    } catch (error) {
+      this.native.cancelLoan(loan)
+      throw error
+    }
+  }
+
+  #pushLoan(loan: number, length: number, options: JobOptions): boolean {
+    const { level, delay, ttl, id, group } = readJob(checkJobOptions(options), this.native.levels)
+    const outcome = this.native.pushLoan(loan, length, level, delay, ttl, id, group)
+    this.settled()
+    const result = this.#pushedOr(outcome, length)
+    if (result === undefined) throw this.#contendedError()
+    return !result.duplicate
+  }
+
+  #tooLarge(length: number): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_TOO_LARGE',
+      `a job of ${String(length)} bytes (with its id and group) does not fit ${this.title}, whose limit is ` +
+        `${String(this.maxBytes)} bytes; create it with more \`bytes\`, or push where the bytes are`,
+    )
+  }
+
+  #contendedError(): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_BUSY',
+      `${this.title} is busy: another process is in the middle of a push with an id or a group like this; try again`,
+    )
+  }
+
+  readonly #full = (timeout: number): MillraceError =>
+    timeoutError(
+      `room in ${this.title}`,
+      timeout,
+      this.contended
+        ? 'another process is in the middle of a push with an id or a group like this: see whether it is stopped'
+        : 'its workers settle too little of what is in it: start more of them, or create it with more jobs and bytes',
+    )
+}
+
+const plain: JobFacts = { level: 0, delay: 0, ttl: 0, id: '', group: '' }
+
+const asBytes = (payload: ByteSource): Uint8Array => bytesOf(payload, 'a payload')
+
+/** Those of the options that another reader knows. */
+function only(options: object, names: readonly string[]): object {
+  const all = options as Readonly<Record<string, unknown>>
+  return Object.fromEntries(names.map((name) => [name, all[name]]))
+}

@@ -1,0 +1,251 @@
+// What a handle of a work queue is, whatever is done by it: a seat, two lines of waits, the jobs in hand, its end.
+
+import { Outcome } from '../addon/outcome.js'
+import { durabilities, Kind, WorkFact, type NativeWork } from '../addon/work.js'
+import { disposeInEveryContext } from '../base/disposal.js'
+import { Handle } from '../base/handle.js'
+import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import type { Tuning } from '../base/options.js'
+import { now } from '../base/time.js'
+import { WaitQueue } from '../base/wait-queue.js'
+import { closedError, corruptError, MillraceError } from '../errors.js'
+import { DeadLetters } from './dead-letters.js'
+import { Leases } from './leases.js'
+import type { Durability } from './options.js'
+import { recheckSoon } from './rechecks.js'
+import { Seat } from './seat.js'
+import { countOf, statsOf, type WorkStats } from './stats.js'
+import type { Working } from './working.js'
+
+/** Dead holders are looked for, and what is due, at most once in so many milliseconds. */
+const lookMs = 20
+
+export abstract class WorkHandle extends Handle<NativeWork> {
+  /** The path of its memory, as `list` tells it. */
+  readonly path: string
+  /** Dead letters: the jobs that nobody is to try again. */
+  readonly dead: DeadLetters
+  /** @internal The waits for room; `waits` are those for jobs. */
+  protected readonly roomWaits: WaitQueue
+  /** @internal */
+  protected readonly leases: Leases
+  /** @internal Did a push meet somebody in the middle of one? Nobody will wake it. */
+  protected contended = false
+  /** @internal The loops of `work`. */
+  protected readonly running = new Set<Working>()
+  readonly #facts: Int32Array
+  #lookedAt = -Infinity
+  /** Kinds of which somebody was woken who may not come. */
+  #woken = 0
+  /** `close()` was called, and handlers finish what they have in hand. */
+  #ending: Promise<void> | undefined
+
+  /** @internal */
+  protected constructor(name: string, native: NativeWork, tuning: Tuning) {
+    const seat = new Seat(native)
+    const watch = () => !native.lookout()
+    super(name, `work queue '${name}'`, native, watch, tuning, seat.waiter(Kind.jobs))
+    this.path = native.path
+    this.roomWaits = new WaitQueue(
+      seat.waiter(Kind.room),
+      () => !this.contended,
+      (reason) => {
+        this.leave(reason)
+      },
+      tuning,
+    )
+    this.#facts = native.facts
+    this.leases = new Leases(
+      {
+        name,
+        isClosed: () => super.closed,
+        fail: (outcome) => this.fail(outcome),
+        settled: () => {
+          this.settled()
+        },
+      },
+      native,
+    )
+    this.dead = new DeadLetters({
+      name,
+      native,
+      assertWhole: () => {
+        this.assertOpen()
+        this.assertWhole()
+      },
+      fail: (outcome) => this.fail(outcome),
+      settled: () => {
+        this.settled()
+      },
+    })
+  }
+
+  /** Jobs there may be at a time. */
+  get jobs(): number {
+    return this.native.jobs
+  }
+  /** Bytes for payloads that have no room in their slots. */
+  get bytes(): number {
+    return this.native.bytes
+  }
+  /** The longest payload there can be, in bytes. */
+  get maxBytes(): number {
+    return this.native.maxBytes
+  }
+  /** Priorities there are: 0 to one less. */
+  get priorities(): number {
+    return this.native.levels
+  }
+  /** Handles that may have it open at a time. */
+  get seats(): number {
+    return this.native.seats
+  }
+  /** Attempts until a job is a dead letter. */
+  get maxAttempts(): number {
+    return this.native.attempts === 0 ? Infinity : this.native.attempts
+  }
+  /** What jobs outlive. */
+  get durability(): Durability {
+    return durabilities[this.native.durability] ?? 'memory'
+  }
+
+  /**
+   * Jobs that wait to be taken at this instant; `stats()` tells more. Counts them: a microsecond for a thousand jobs.
+   *
+   * @throws MillraceError `CLOSED`, `CORRUPT` (the memory was shortened)
+   */
+  get size(): number {
+    return countOf(this.#counts(), 'ready')
+  }
+
+  /** What there is now, and what was counted. Errors as `size`. */
+  stats(): WorkStats {
+    return statsOf(this.#counts(), this.leases.unsettledCount)
+  }
+
+  /** Was it closed? From `close()` on nothing can be pushed or taken, also while handlers finish what they have in hand. */
+  override get closed(): boolean {
+    return this.#ending !== undefined || super.closed
+  }
+
+  override ref(): this {
+    this.roomWaits.ref()
+    return super.ref()
+  }
+
+  override unref(): this {
+    this.roomWaits.unref()
+    return super.unref()
+  }
+
+  /**
+   * Gives the seat back; pending waits reject with `CLOSED`. What is in hand goes back to its place; attempts that have begun count.
+   * Where `work` runs with `drainOnClose`, nothing is taken any more, and that comes when the handlers have finished, or their time
+   * is over; `await using` waits for it. The last one to close removes the name, unless there are jobs: those wait for whoever opens
+   * it next.
+   */
+  override close(): void {
+    if (this.closed) return
+    const drains = [...this.running].filter(({ drainMs, inHand }) => drainMs > 0 && inHand > 0)
+    if (drains.length === 0) {
+      super.close()
+      return
+    }
+    this.#ending = Promise.all(drains.map((working) => working.drained())).then(() => {
+      super.close()
+    })
+    const error = (): MillraceError => this.fail(Outcome.closed)
+    this.waits.evict(error)
+    this.roomWaits.evict(error)
+  }
+
+  /** What `await using` calls at the end of its block: `close()`, and waits for handlers that have time to finish. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+    await this.#ending
+  }
+
+  static {
+    disposeInEveryContext(this.prototype, 'asyncDispose')
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('WorkQueue', how, () =>
+      factsOf(
+        this,
+        ['name', 'path', 'jobs', 'bytes', 'priorities', 'maxAttempts', 'durability'],
+        ['size'],
+        this.isWhole(),
+      ),
+    )
+  }
+
+  /** @internal */
+  protected override leave(reason: Error | (() => Error)): void {
+    if (super.closed) return
+    super.leave(reason)
+    this.roomWaits.evict(reason)
+  }
+
+  /** @internal */
+  protected override closeNative(): void {
+    this.native.close()
+    this.leases.close()
+  }
+
+  /** @internal */
+  protected override assertOpen(): void {
+    if (this.#ending !== undefined) throw this.fail(Outcome.closed)
+    super.assertOpen()
+  }
+
+  #counts(): Float64Array {
+    this.assertOpen()
+    this.assertWhole()
+    return this.native.counts()
+  }
+
+  /** @internal Looks for dead holders, and for what is due. */
+  protected look(): void {
+    const time = now()
+    if (time - this.#lookedAt < lookMs) return
+    this.#lookedAt = time
+    this.native.look()
+    this.settled()
+  }
+
+  /** @internal After every call that may have woken somebody. */
+  protected settled(): void {
+    if (this.#facts[WorkFact.woke] !== 0) this.#woke()
+  }
+
+  #woke(): void {
+    this.#woken |= this.#facts[WorkFact.woke]!
+    this.#facts[WorkFact.woke] = 0
+    recheckSoon(this)
+  }
+
+  /** @internal Has whoever we woke come? */
+  recheck(): boolean {
+    if (super.closed) return false
+    this.#woken = this.native.recheck(this.#woken)
+    return this.#woken > 0
+  }
+
+  /** @internal An outcome below zero as an error; what is corrupt is closed. */
+  protected fail(outcome: number): MillraceError {
+    if (outcome !== Outcome.corrupt) return closedError(this.title)
+    const error = corruptError(this.title)
+    this.leave(error)
+    return error
+  }
+
+  /** @internal */
+  protected busy(call: string): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_BUSY',
+      `${this.title} is busy: earlier calls of this handle wait, and ${call}Sync would overtake them; await those first`,
+    )
+  }
+}

@@ -33,8 +33,8 @@ class SeatLockHold {
   void unlock() noexcept {
     if (lock_ == nullptr) return;
     std::uint64_t mine = mine_;
-    // release: pairs with the acquire of try_lock(). seq_cst: what may have been left to us is looked for afterwards
-    // (Groups::dirty). Exact, because peers may lie: nobody else's lock is freed.
+    // release: pairs with the acquire of try_lock(). seq_cst: it is before the look for what was left to us
+    // (Groups::finish()). From exactly our word, because peers may lie: nobody else's lock is freed.
     (void)lock_->word.compare_exchange_strong(mine, mine & ~kHolder, std::memory_order_seq_cst,
                                               std::memory_order_relaxed);
     lock_ = nullptr;
@@ -43,12 +43,12 @@ class SeatLockHold {
 
   // Once.
   [[nodiscard]] static SeatLockHold try_lock(layout::SeatLock& lock, std::uint16_t seat) noexcept {
-    std::uint64_t found = lock.word.load(std::memory_order_relaxed);
+    // seq_cst: who finds it taken may have left word for the holder before (Groups::leave()), who looks after unlock().
+    std::uint64_t found = lock.word.load(std::memory_order_seq_cst);
     if ((found & kHolder) != 0) return {};
     const std::uint64_t mine = (found & ~kHolder) + kTurn + seat + 1;
-    // acquire: pairs with the release of unlock() and free_of(). seq_cst: whoever left something to the holder tries once more
-    // afterwards.
-    if (!lock.word.compare_exchange_strong(found, mine, std::memory_order_seq_cst,
+    // acquire: pairs with the release of unlock().
+    if (!lock.word.compare_exchange_strong(found, mine, std::memory_order_acquire,
                                            std::memory_order_relaxed)) {
       return {};
     }

@@ -69,11 +69,14 @@ class DueTimes {
   static constexpr std::uint64_t kPutOffNs = 10'000'000;
   static constexpr int kRounds = 4;
 
+  // Never, as a hint has it.
+  static constexpr std::uint64_t kLast = kNever / kVersions;
+
   static std::uint64_t time_of(std::uint64_t hint) noexcept {
-    return hint >= kNever - kVersions ? kNever : hint & ~(kVersions - 1);
+    return hint / kVersions >= kLast ? kNever : hint / kVersions * kVersions;
   }
   static std::uint64_t hint_of(std::uint64_t time, std::uint64_t version) noexcept {
-    return std::min(time, kNever - kVersions) / kVersions * kVersions | version % kVersions;
+    return time / kVersions * kVersions | version % kVersions;
   }
 
   static void lower(std::atomic<std::uint64_t>& hint, std::uint64_t time) noexcept {

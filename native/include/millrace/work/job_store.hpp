@@ -210,6 +210,14 @@ class JobStore {
   // May there be a job of that stage?
   [[nodiscard]] bool any(std::uint32_t stage) const noexcept { return ready_.any(stage); }
 
+  // May there be room for a job?
+  [[nodiscard]] bool any_room() const noexcept {
+    for (std::uint32_t word = 0; word < (memory_.shape().slot_words() + 63) / 64; ++word) {
+      if (memory_.free_groups()[word].load(std::memory_order_seq_cst) != 0) return true;
+    }
+    return false;
+  }
+
   // The handler of a job that was taken ahead begins. False: the lease is lost, as below.
   [[nodiscard]] bool start(Lease& lease) noexcept {
     layout::Word word = layout::unpack(lease.word);
@@ -377,6 +385,7 @@ class JobStore {
     (void)arena_.sweep(
         [this](std::uint32_t slot, std::uint32_t born) { return is_orphan(slot, born); });
     due_.forget();
+    absorb();
     dead_.bury(seat);
     balance();
     add(layout::WorkCount::given_back, given_back);
@@ -419,6 +428,20 @@ class JobStore {
     }
     return counts;
   }
+  [[nodiscard]] bool any_leased() const noexcept {
+    for (std::uint32_t slot = 0; slot < memory_.shape().slots(); ++slot) {
+      if (word_of(slot).state == layout::SlotState::leased) return true;
+    }
+    return false;
+  }
+  // Is there a job, a dead letter, or an id to be remembered?
+  [[nodiscard]] bool holds_anything() const noexcept {
+    for (std::uint32_t slot = 0; slot < memory_.shape().slots(); ++slot) {
+      const layout::SlotState state = word_of(slot).state;
+      if (state != layout::SlotState::free && state != layout::SlotState::spare) return true;
+    }
+    return keys_.enabled() && keys_.remembered(os::monotonic_ns()) != 0;
+  }
   [[nodiscard]] std::uint32_t granules_used() const noexcept { return arena_.used(); }
   void add(layout::WorkCount what, std::uint64_t more = 1) noexcept {
     memory_.control().counters[static_cast<std::size_t>(what)].fetch_add(more,
@@ -429,6 +452,20 @@ class JobStore {
   // Of a counter that only its owner changes.
   static void count(std::atomic<std::uint64_t>& counter) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  // What the seat of this store has done becomes the queue's. Whoever dies in it has counted something twice at most.
+  void absorb() noexcept {
+    const auto move = [this](std::atomic<std::uint64_t>& counter, layout::WorkCount total) {
+      const std::uint64_t more = counter.load(std::memory_order_relaxed);
+      if (more == 0) return;
+      add(total, more);
+      counter.store(0, std::memory_order_relaxed);
+    };
+    move(own_->pushed, layout::WorkCount::pushed);
+    move(own_->taken, layout::WorkCount::taken);
+    move(own_->completed, layout::WorkCount::completed);
+    move(own_->returned, layout::WorkCount::returned);
+    move(own_->rejected, layout::WorkCount::rejected);
   }
   static std::uint64_t later(std::uint64_t now, std::uint64_t ns) noexcept {
     return ns > ~0ULL - 512 - now ? ~0ULL - 512 : now + ns;

@@ -1,0 +1,325 @@
+// A queue of jobs that many processes push to and many take from. One handle of it: its seat, its sleep, and what it does with
+// the jobs. What a job goes through is in job_store.hpp, who is on the queue in seats.hpp, who sleeps and is woken in
+// sleepers.hpp.
+//
+// A handle is used by one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "../crash_point.hpp"
+#include "../os/clock.hpp"
+#include "../segment.hpp"
+#include "facts.hpp"
+#include "job_store.hpp"
+#include "memory.hpp"
+#include "seats.hpp"
+#include "shape.hpp"
+#include "sleepers.hpp"
+
+namespace millrace {
+
+// What is left out is whatever the queue has, or what WorkShape gives a new one.
+struct WorkSpec : SeatOptions {
+  std::optional<std::uint32_t> seats, levels, stages, jobs, dead, keys, groups;
+  std::optional<std::uint64_t> bytes, dead_bytes, window_ms, lease_ms;
+  std::optional<std::uint8_t> attempts;
+  std::optional<layout::Durability> durability;
+};
+
+class WorkQueue {
+ public:
+  // no_lane: all seats are taken. geometry: there is one with other properties than those stated.
+  static Result<std::unique_ptr<WorkQueue>> open(const WorkSpec& spec,
+                                                 const os::Deadline& deadline) {
+    const WorkShape wanted = wanted_by(spec);
+    if (!wanted.possible()) {
+      return make_error(Code::invalid_argument,
+                        "no work queue can be as '" + spec.place.title() +
+                            "' is to be: it has at least one job, stage, priority and seat, and " +
+                            "its numbers are within the limits of the guide");
+    }
+    std::unique_ptr<WorkQueue> self(new WorkQueue);
+    WorkQueue* const queue = self.get();
+    SeatOptions options = spec;
+    options.keep = true;  // jobs are not lost because nobody is there
+    auto entered = self->seats_.enter(
+        options, layout::Kind::work, 'j', wanted,
+        [&spec](const layout::Geometry& found) { return judge(spec, WorkShape::of(found)); },
+        [queue] {
+          if (queue->map()) queue->store_of(0)->set_up();
+        },
+        deadline);
+    if (!entered.ok()) return entered.error();
+    if (!self->map()) return *self->unmapped_;
+    self->store_ = self->store_of(static_cast<std::uint16_t>(self->seats_.seat()));
+    self->kept_ = spec.keep;
+    self->tell();
+    return self;
+  }
+  WorkQueue(const WorkQueue&) = delete;
+  WorkQueue& operator=(const WorkQueue&) = delete;
+  ~WorkQueue() { close(); }
+
+  // --- push ---
+
+  // The largest payload there can be.
+  [[nodiscard]] std::uint64_t largest() const noexcept { return store_->largest(); }
+  [[nodiscard]] Pushed try_push(std::span<const std::byte> payload, const PushOptions& options) {
+    Loan loan;
+    Pushed done = reserve(payload.size(), options.tail_bytes(), loan);
+    if (done != Pushed::yes) return done;
+    if (!payload.empty()) std::memcpy(data_->data() + loan.at, payload.data(), payload.size());
+    done = push(loan, payload.size(), options);
+    cancel(loan);
+    return done;
+  }
+  // A place to write in: `bytes` of payload, and `tail` bytes for id, group and headers.
+  [[nodiscard]] Pushed reserve(std::uint64_t bytes, std::uint64_t tail, Loan& loan) {
+    Pushed done = Pushed::full;
+    do {
+      done = store_->reserve(bytes, tail, loan);
+    } while (is_full(done) && sleepers_.pass_by(layout::kForRoom));
+    if (!is_full(done)) {
+      note_wake(layout::kForRoom,
+                sleepers_.pass_on(layout::kForRoom, [this] { return store_->any_room(); }));
+    }
+    tell();
+    return done;
+  }
+  // What was written there becomes a job. Only if the answer is `busy` the place is still the caller's.
+  [[nodiscard]] Pushed push(Loan& loan, std::uint64_t length, const PushOptions& options) {
+    const Pushed done = store_->push(loan, length, options);
+    tell();
+    return done;
+  }
+  void cancel(Loan& loan) {
+    store_->cancel(loan);
+    tell();
+  }
+
+  // --- take and settle: see JobStore ---
+
+  [[nodiscard]] Lease try_take(std::uint32_t stage = 0, bool start = true) {
+    Lease lease;
+    do {
+      if (store_->earliest() != DueTimes::kNever) (void)store_->sweep(os::monotonic_ns());
+      lease = store_->take(stage, start);
+    } while (!lease && sleepers_.pass_by(stage));
+    if (lease) note_wake(stage, sleepers_.pass_on(stage, [&] { return store_->any(stage); }));
+    tell();
+    return lease;
+  }
+  [[nodiscard]] bool start(Lease& lease) { return store_->start(lease); }
+  [[nodiscard]] bool holds(const Lease& lease) const noexcept { return store_->holds(lease); }
+  [[nodiscard]] bool complete(Lease& lease) { return told(store_->complete(lease)); }
+  [[nodiscard]] bool release(Lease& lease, std::uint64_t delay_ns = 0) {
+    return told(store_->release(lease, delay_ns));
+  }
+  [[nodiscard]] bool retry(Lease& lease, std::uint64_t delay_ns, std::string_view error) {
+    return told(store_->retry(lease, delay_ns, error));
+  }
+  [[nodiscard]] bool reject(Lease& lease, std::string_view error) {
+    return told(store_->reject(lease, error));
+  }
+  [[nodiscard]] bool extend(const Lease& lease, std::uint64_t ns) {
+    return store_->extend(lease, ns);
+  }
+  [[nodiscard]] bool move_on(Lease& lease, std::uint8_t stage) {
+    return told(store_->move_on(lease, stage));
+  }
+  [[nodiscard]] bool facts(std::uint32_t slot, JobFacts& facts) const {
+    return store_->facts(slot, facts);
+  }
+
+  // --- waiting ---
+
+  // Waits for jobs of a stage (its number) or for room (layout::kForRoom) of these kinds, a bit each: see Sleepers.
+  [[nodiscard]] Sleepers& sleepers() noexcept { return sleepers_; }
+  // Kinds of which somebody was woken who might not come: to be asked about by recheck(), Sleepers::kRecheckMs later.
+  [[nodiscard]] std::uint32_t woke() noexcept { return std::exchange(woke_, 0); }
+  // True: again later.
+  bool recheck(std::uint32_t kind) {
+    return sleepers_.recheck(
+        kind, [&] { return kind == layout::kForRoom ? store_->any_room() : store_->any(kind); });
+  }
+  // Blocks this thread until there is a job, for a slice at most (waiting.hpp).
+  [[nodiscard]] Lease wait_for_job(std::uint32_t stage, bool start, std::uint64_t spin_ns,
+                                   std::uint64_t timeout_ns) {
+    Lease lease;
+    const std::uint64_t due = until_due();
+    (void)sleepers_.wait_slice(1U << stage, spin_ns, std::min(timeout_ns, due), [&] {
+      lease = try_take(stage, start);
+      return static_cast<bool>(lease);
+    });
+    if (!lease) (void)look();
+    return lease;
+  }
+  // The same for room. `wanted` is tried, and says whether it is done with.
+  template <typename Wanted>
+  [[nodiscard]] bool wait_for_room(std::uint64_t spin_ns, std::uint64_t timeout_ns,
+                                   Wanted&& wanted) {
+    const bool done = sleepers_.wait_slice(1U << layout::kForRoom, spin_ns,
+                                           std::min(timeout_ns, until_due()), wanted);
+    if (!done) (void)look();
+    return done;
+  }
+
+  // --- looking after the others ---
+
+  // Buries who has died, and does what is due. Returns how many holders it buried.
+  std::uint32_t look() {
+    const std::uint32_t buried = seats_.bury_all_dead();
+    if (store_->earliest() != DueTimes::kNever) (void)store_->sweep(os::monotonic_ns());
+    tell();
+    return buried;
+  }
+  // When something is due: monotonic nanoseconds, DueTimes::kNever if nothing is.
+  [[nodiscard]] std::uint64_t next_due() const noexcept { return store_->earliest(); }
+
+  [[nodiscard]] JobStore& store() noexcept { return *store_; }
+  [[nodiscard]] const JobStore& store() const noexcept { return *store_; }
+  [[nodiscard]] Seats& parties() noexcept { return seats_; }
+  [[nodiscard]] const Seats& parties() const noexcept { return seats_; }
+  // What JavaScript sees of the segment: the payloads.
+  [[nodiscard]] const os::MappingPtr& data() const noexcept { return data_; }
+
+  // In good order. What it still holds goes back as if it had died: handlers that have begun count. The last one takes an
+  // empty queue away, unless it is to be kept.
+  void close() noexcept {
+    if (!seats_.open()) return;
+    if (seats_.segment().intact()) {
+      sleepers_.unpark();
+      (void)store_->repair(static_cast<std::uint16_t>(seats_.seat()));
+      tell();
+    }
+    seats_.leave([this] { return kept_ || store_->holds_anything(); });
+  }
+  void abandon() noexcept { close(); }
+
+ private:
+  WorkQueue() : seats_([this](std::uint32_t seat) { return repair(seat); }), sleepers_(seats_) {}
+
+  static bool is_full(Pushed done) noexcept {
+    return done == Pushed::full || done == Pushed::full_bytes;
+  }
+  [[nodiscard]] std::uint64_t until_due() const noexcept {
+    const std::uint64_t due = store_->earliest();
+    if (due == DueTimes::kNever) return ~0ULL;
+    const std::uint64_t now = os::monotonic_ns();
+    return due > now ? due - now : 0;
+  }
+
+  static WorkShape wanted_by(const WorkSpec& spec) {
+    WorkShape shape;
+    shape.seats = spec.seats.value_or(shape.seats);
+    shape.levels = spec.levels.value_or(shape.levels);
+    shape.stages = spec.stages.value_or(shape.stages);
+    shape.jobs = spec.jobs.value_or(shape.jobs);
+    shape.dead = spec.dead.value_or(shape.dead);
+    shape.keys = spec.keys.value_or(shape.keys);
+    shape.groups = spec.groups.value_or(shape.groups);
+    shape.bytes = spec.bytes.value_or(shape.bytes);
+    shape.dead_bytes = spec.dead_bytes.value_or(shape.dead_bytes);
+    shape.window_ms = spec.window_ms.value_or(shape.window_ms);
+    shape.lease_ms = spec.lease_ms.value_or(shape.lease_ms);
+    shape.attempts = spec.attempts.value_or(shape.attempts);
+    shape.durability = spec.durability.value_or(shape.durability);
+    return shape;
+  }
+  // An existing queue must be what this handle says, where it says something.
+  static Result<WorkShape> judge(const WorkSpec& spec, const WorkShape& found) {
+    const char* what = nullptr;
+    std::uint64_t has = 0;
+    std::uint64_t wants = 0;
+    const auto compare = [&](const char* name, const auto& stated, std::uint64_t there) {
+      if (what != nullptr || !stated || static_cast<std::uint64_t>(*stated) == there) return;
+      what = name;
+      has = there;
+      wants = static_cast<std::uint64_t>(*stated);
+    };
+    compare("seats", spec.seats, found.seats);
+    compare("priorities", spec.levels, found.levels);
+    compare("stages", spec.stages, found.stages);
+    compare("jobs", spec.jobs, found.jobs);
+    compare("dead letters", spec.dead, found.dead);
+    compare("remembered ids", spec.keys, found.keys);
+    compare("groups", spec.groups, found.groups);
+    compare("bytes", spec.bytes, found.bytes);
+    compare("bytes for dead letters", spec.dead_bytes, found.dead_bytes);
+    compare("milliseconds for which an id is remembered", spec.window_ms, found.window_ms);
+    compare("milliseconds of a lease", spec.lease_ms, found.lease_ms);
+    compare("attempts", spec.attempts, found.attempts);
+    compare("durability", spec.durability, static_cast<std::uint64_t>(found.durability));
+    if (what == nullptr) return found;
+    return make_error(Code::geometry, "work queue '" + spec.place.title() + "' exists with " +
+                                          std::to_string(has) + " " + what + ", not " +
+                                          std::to_string(wants) +
+                                          "; open it everywhere alike, leave the option out where "
+                                          "any will do, or unlink the queue first");
+  }
+
+  // The payloads, mapped when they are first wanted: perhaps by whoever sets up or buries, before there is a seat.
+  bool map() {
+    if (data_) return true;
+    const WorkShape& shape = seats_.shape();
+    auto mapped = seats_.segment().map_shared(shape.data_at(), shape.data_bytes());
+    if (!mapped.ok()) {
+      unmapped_ = mapped.error();
+      return false;
+    }
+    data_ = mapped.take();
+    memory_ = WorkMemory(seats_.segment().at<std::byte>(0), data_->data(), shape);
+    return true;
+  }
+  std::unique_ptr<JobStore> store_of(std::uint16_t seat) {
+    return std::make_unique<JobStore>(memory_, seat, seats_.seat_record(seat),
+                                      seats_.segment().instance());
+  }
+  // Whatever the holder of that seat left, as Seats wants it done.
+  bool repair(std::uint32_t seat) {
+    if (!map()) return false;
+    const auto store = store_of(static_cast<std::uint16_t>(seat));
+    const bool died = seats_.attached(seat);
+    if (died) store->add(layout::WorkCount::deaths);
+    (void)store->repair(static_cast<std::uint16_t>(seat));
+    sleepers_.bury(seat);
+    stirred_ |= store->stirred();
+    return true;
+  }
+
+  // Wakes whoever waits for what has come.
+  void tell() {
+    const std::uint32_t stirred = store_->stirred() | std::exchange(stirred_, 0);
+    if (stirred == 0) return;
+    detail::for_each_bit(stirred & (JobStore::kRoom - 1), [this](std::uint32_t stage) {
+      note_wake(stage, sleepers_.after_publish(stage));
+    });
+    if ((stirred & JobStore::kRoom) != 0) note_wake(layout::kForRoom, sleepers_.after_room());
+  }
+  bool told(bool done) {
+    tell();
+    return done;
+  }
+  void note_wake(std::uint32_t kind, bool somebody) noexcept {
+    if (somebody) woke_ |= 1U << kind;
+  }
+
+  Seats seats_;
+  Sleepers sleepers_;
+  std::optional<Error> unmapped_;
+  os::MappingPtr data_;
+  WorkMemory memory_;
+  std::unique_ptr<JobStore> store_;
+  std::uint32_t stirred_ = 0;  // by those whom we buried
+  std::uint32_t woke_ = 0;
+  bool kept_ = false;
+};
+
+}  // namespace millrace

@@ -8,14 +8,17 @@ import { titleOf, valuesOf, type AnyValueSchema } from './value-schema.js'
 /** @internal Puts an array of records elsewhere. */
 export const put = Symbol('put')
 
+/** @internal Makes an array of records that can be put over a ring, and shows none as yet. */
+export const overRing = Symbol('overRing')
+
 /** @internal Records one after another, as `array()` of a struct() makes them. */
 export interface MovableRecords {
   readonly length: number
   assign(values: ArrayLike<unknown>): void
   toArray(): unknown[]
   /**
-   * Shows the `length` records from `at` on; who calls has checked that they are there. Over nothing: what was shown is
-   * refused from then on. Allocates nothing.
+   * Shows the `length` records from `at` on, a multiple of 8; who calls has checked that they are there. Over nothing: what
+   * was shown is refused from then on. To be called before the memory is taken away, too. Allocates nothing.
    */
   [put](over: DataView | undefined, at: number, length: number): void
 }
@@ -23,9 +26,8 @@ export interface MovableRecords {
 /** @internal As channels hold it. */
 export interface RecordSchema extends AnyValueSchema {
   array(memory: Uint8Array): MovableRecords
+  [overRing](): MovableRecords
 }
-
-const noMemory = new Uint8Array(0)
 
 /**
  * @internal The record option, and an array of such records that shows none as yet.
@@ -38,11 +40,8 @@ export function readRecord(record: unknown): {
 } {
   if (record !== undefined) {
     const schema = valuesOf({ schema: record as Schema }) as Partial<RecordSchema> | undefined
-    const records = typeof schema?.array === 'function' ? schema.array(noMemory) : undefined
-    if (records !== undefined && typeof records[put] === 'function') {
-      records[put](undefined, 0, 0)
-      return { schema: schema as RecordSchema, records }
-    }
+    const records = schema?.[overRing]?.()
+    if (records !== undefined) return { schema: schema as RecordSchema, records }
   }
   throw invalidArgument(
     `record must be a struct(), what each record of a message is, not ${show(record)}`,

@@ -79,6 +79,7 @@ export class RecordConsumer<S extends FieldType> extends QueueConsumer<
 
   /** @internal */
   protected override closeNative(): void {
+    this.#records[put](undefined, 0, 0) // inside `drain` it may show the memory that goes
     this.#over = undefined
     super.closeNative()
   }

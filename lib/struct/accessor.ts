@@ -13,7 +13,7 @@ export const memory = Symbol('memory')
 export const start = Symbol('start')
 /** Of what definition a view is: a property of its class. (`instanceof` has the branch that `judgement` is about.) */
 export const definition = Symbol('definition')
-const parts = Symbol('parts')
+export const parts = Symbol('parts')
 
 /** Accessors may be made over it, but not used. */
 export const nothing = new DataView(new ArrayBuffer(0))

@@ -20,7 +20,8 @@ import type { ArrayFieldTypes, ArrayView } from './definition.js'
 
 /** @internal */
 export const stride = Symbol('stride')
-const part = Symbol('part')
+/** @internal */
+export const part = Symbol('part')
 const current = Symbol('current')
 
 /** @internal */
@@ -152,6 +153,11 @@ function outside(array: Elements, index: unknown): Error {
   )
 }
 
+/** @internal Is it an index of that array? */
+export const judgeIndex = judgement((index: unknown, array: Elements) => {
+  throw outside(array, index)
+})
+
 function writeAll(
   codec: Codec,
   over: DataView,
@@ -176,8 +182,8 @@ function writeAll(
   }
 }
 
-/** Elements that are structures. */
-class Structures extends Elements implements MovableRecords {
+/** @internal Elements that are structures. */
+export class Structures extends Elements implements MovableRecords {
   readonly #fields: NonNullable<Codec['fields']>
 
   constructor(codec: Codec, length: number, distance: number, over: DataView, at: number) {
@@ -265,9 +271,7 @@ function ownCode(codec: Codec, base: ElementsClass): ElementsClass | undefined {
     part,
     current,
     move,
-    judgeIndex: judgement((index: unknown, array: Elements) => {
-      throw outside(array, index)
-    }),
+    judgeIndex,
   }) as ElementsClass | undefined
 }
 

@@ -48,11 +48,10 @@ export interface ValueFieldTypes<Value, Typed = undefined> extends FieldTypes {
 }
 
 /** A typed array over the memory; its buffer may be shared. */
-export type TypedArrayConstructor = new (
-  buffer: ArrayBufferLike,
-  byteOffset: number,
-  length: number,
-) => ArrayBufferView
+export interface TypedArrayConstructor {
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): ArrayBufferView
+  readonly BYTES_PER_ELEMENT: number
+}
 
 /** @internal How the bytes of a type are read and written in one byte order. */
 export interface Codec {
@@ -64,7 +63,9 @@ export interface Codec {
   /** Numbers: the same as program text. */
   readonly text?: AccessText
   /** Numbers in the byte order of this machine: what can lie over an array of them. */
-  readonly elements?: TypedArrayConstructor & { readonly BYTES_PER_ELEMENT: number }
+  readonly elements?: TypedArrayConstructor
+  /** The same of what is stored, be it a number or not. */
+  readonly stored?: TypedArrayConstructor
   /** Fields with an inside: an accessor that is made once and moved with its owner. */
   part?(memory: DataView, at: number): MovablePart
   /** Structures: where each field is. */
@@ -81,6 +82,9 @@ export interface AccessText {
   refuses(value: string): string
   /** The error for it. */
   refusal(name: Key, value: unknown): Error
+  /** The value, of what is stored, and back. */
+  decode(stored: string): string
+  encode(value: string): string
 }
 
 /** @internal */

@@ -10,14 +10,17 @@ import {
 } from './field-type.js'
 import { wrongValue } from './refusal.js'
 
-const hostIsLittleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
+/** @internal */
+export const hostIsLittleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 
 interface ScalarFacts<Value> {
   readonly name: string
   readonly c: string
   readonly size: number
   readonly expected: string
-  readonly elements?: TypedArrayConstructor & { readonly BYTES_PER_ELEMENT: number }
+  readonly elements?: TypedArrayConstructor
+  /** Where it is not `elements`. */
+  readonly stored?: TypedArrayConstructor
   readonly fits: (value: Value) => boolean
   readonly get: (memory: DataView, at: number, littleEndian: boolean) => Value
   readonly set: (memory: DataView, at: number, value: Value, littleEndian: boolean) => void
@@ -50,7 +53,8 @@ class Scalar<Value> extends Type {
   }
 
   protected makeCodec(littleEndian: boolean): Codec {
-    const { size, expected, elements, fits, get, set, text } = this.#facts
+    const { size, expected, elements, stored = elements, fits, get, set, text } = this.#facts
+    const isOurs = size === 1 || littleEndian === hostIsLittleEndian
     const order = size === 1 ? '' : `, ${String(littleEndian)}`
     const { decode = same, encode = same } = text
     return {
@@ -65,9 +69,11 @@ class Scalar<Value> extends Type {
         set: (memory, at, value) => `${memory}.set${text.method}(${at}, ${encode(value)}${order})`,
         refuses: text.refuses,
         refusal: (name, value) => wrongValue(name, expected, value),
+        decode,
+        encode,
       },
-      ...(elements !== undefined &&
-        (size === 1 || littleEndian === hostIsLittleEndian) && { elements }),
+      ...(elements !== undefined && isOurs && { elements }),
+      ...(stored !== undefined && isOurs && { stored }),
     }
   }
 }
@@ -277,6 +283,7 @@ export const bool: FieldType<ValueFieldTypes<boolean>> = new Scalar<boolean>({
   c: 'bool',
   size: 1,
   expected: 'true or false',
+  stored: Uint8Array,
   fits: (value) => typeof value === 'boolean',
   get: (memory, at) => memory.getUint8(at) !== 0,
   set: (memory, at, value) => {

@@ -5,6 +5,7 @@
 import { invalidArgument } from '../errors.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkOptions, flag } from '../base/options.js'
+import { overRing, type MovableRecords } from '../base/record-schema.js'
 import {
   definition,
   judgement,
@@ -16,7 +17,7 @@ import {
   type Field,
   type ViewClass,
 } from './accessor.js'
-import { elements, look } from './array-view.js'
+import { elements, look, type Structures } from './array-view.js'
 import type {
   Fields,
   FieldLayout,
@@ -34,6 +35,7 @@ import { fingerprintOf } from './fingerprint.js'
 import { checkIdentifier } from './identifier.js'
 import { jsonOf } from './plain.js'
 import { refusal, refusalWithin, wrongValue, type Key } from './refusal.js'
+import { ringRecords } from './ring-records.js'
 import { wholeCode, type WholeCode } from './whole.js'
 
 class StructType<F extends Fields> extends Type implements Struct<F> {
@@ -142,6 +144,10 @@ class StructType<F extends Fields> extends Type implements Struct<F> {
     return made as StructArray<F>
   }
 
+  [overRing](): MovableRecords {
+    return this.#codec.overRing()
+  }
+
   toCHeader(): string {
     return cHeader(this.#layout)
   }
@@ -231,6 +237,7 @@ class StructCodec implements Codec {
   readonly #padding: readonly number[]
   #viewClass: ViewClass | undefined
   #whole: WholeCode | undefined
+  #makeRecords: (() => MovableRecords) | undefined
   /** Never used: with no view left, V8 would forget their shape, and all code that was optimised for it. */
   lastView: MovablePart | undefined
 
@@ -264,6 +271,13 @@ class StructCodec implements Codec {
 
   part(over: DataView, at: number): MovablePart {
     return new this.viewClass(over, at)
+  }
+
+  overRing(): MovableRecords {
+    this.#makeRecords ??=
+      ringRecords(this, this.#fields, this.viewClass) ??
+      (() => elements(this, 0, this.size, nothing, 0) as Structures)
+    return this.#makeRecords()
   }
 
   get #inOne(): WholeCode {

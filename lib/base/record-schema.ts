@@ -39,9 +39,8 @@ export function readRecord(record: unknown): {
   readonly records: MovableRecords
 } {
   if (record !== undefined) {
-    const schema = valuesOf({ schema: record as Schema }) as Partial<RecordSchema> | undefined
-    const records = schema?.[overRing]?.()
-    if (records !== undefined) return { schema: schema as RecordSchema, records }
+    const schema = valuesOf({ schema: record as Schema }) as RecordSchema | undefined
+    if (schema !== undefined && overRing in schema) return { schema, records: schema[overRing]() }
   }
   throw invalidArgument(
     `record must be a struct(), what each record of a message is, not ${show(record)}`,

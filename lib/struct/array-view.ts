@@ -228,6 +228,12 @@ export function elements(...args: ConstructorParameters<ElementsClass>): Element
   return new made.Own(...args)
 }
 
+/** @internal An array that shows none of its structures as yet. */
+export function noStructures(codec: Codec): MovableRecords {
+  const made: unknown = elements(codec, 0, codec.size, nothing, 0)
+  return made as MovableRecords
+}
+
 /** The same class again, with code of its own for what is called often. */
 function ownCode(codec: Codec, base: ElementsClass): ElementsClass | undefined {
   const { text } = codec

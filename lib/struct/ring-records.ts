@@ -5,8 +5,8 @@
 //
 // It can where a number lies at a multiple of its size, in the byte order of this machine; a ring begins each message
 // at a multiple of eight bytes. While the view is over nothing, something stands for the typed arrays that takes the way
-// through the DataView after all, so that no setter has to ask where the view is. A view that its owner moves elsewhere does
-// so for good, and its array gets another.
+// through the DataView after all, so that no setter has to ask where the view is. Nor does its array: for a view that was moved
+// elsewhere something stands, too, that gets it back.
 //
 // A typed array whose memory was taken away would ignore what is written. So whoever takes it away puts the records over
 // nothing first.
@@ -30,7 +30,7 @@ import { hostIsLittleEndian } from './scalar.js'
 // Of a view
 /** Where it begins in each typed array, in units of its largest numbers. */
 const place = Symbol('place')
-/** Its array, unless it has left that. */
+/** Its array. */
 const owner = Symbol('owner')
 /** Puts it over the memory of its array; to a place there; elsewhere. */
 const settle = Symbol('settle')
@@ -39,14 +39,18 @@ const detach = Symbol('detach')
 // Of an array
 /** Over what memory its typed arrays lie. */
 const laid = Symbol('laid')
-/** Takes a new view. */
-const take = Symbol('take')
 // Of both: the typed arrays, the first, second …
 const lanes = Array.from({ length: 10 }, (_, index) => Symbol(`lane ${String(index)}`))
 /** Of a view: what stands for these when it is not over its ring. */
 const detours = lanes.map(({ description }) => Symbol(`detour of ${description!}`))
 
 type Lane = TypedArrayConstructor & { readonly name: string }
+
+interface LaneView extends StructView {
+  [walk](over: DataView, at: number): void
+  [settle](array: object, over: DataView, at: number): void
+  [detach](over: DataView, at: number): void
+}
 
 interface Plan {
   readonly kinds: readonly Lane[]
@@ -107,9 +111,7 @@ return class View extends Base {
   [place] = 0;${each((lane) => `[detour${lane}] = detour(this, kinds[${lane}]);`)}${each((lane) => `[lane${lane}] = this[detour${lane}];`)}
 ${setters.join('')}
   [move](over, at) {
-    const array = this[owner]
-    this[owner] = undefined
-    array?.[take](new View(nothing, 0))
+    leave(this[owner], this)
     this[detach](over, at)
   }
   [detach](over, at) {
@@ -129,9 +131,29 @@ ${setters.join('')}
   const [pass, refuse] = judgement((value: unknown, index: number) => {
     throw fields[index]!.codec.text!.refusal(fields[index]!.name, value)
   })
-  const known = { Base: base, nothing, kinds, detour, pass, refuse, ...named(kinds) }
-  const members = { memory, start, parts, move, place, owner, settle, walk, detach, take }
+  const known = { Base: base, nothing, kinds, detour, leave, pass, refuse, ...named(kinds) }
+  const members = { memory, start, parts, move, place, owner, settle, walk, detach }
   return compile(text, { ...known, ...members }) as ViewClass | undefined
+}
+
+/** The view was moved elsewhere. As every array, its own gets it back when it is used again. */
+function leave(array: Record<symbol, unknown>, view: LaneView): void {
+  const back = () => {
+    array[part] = view
+    return view
+  }
+  const away: Omit<LaneView, keyof StructView> = {
+    [walk]: (over, at) => {
+      back()[settle](array, over, at)
+    },
+    [settle]: (_, over, at) => {
+      back()[settle](array, over, at)
+    },
+    [detach]: (over, at) => {
+      back()[detach](over, at)
+    },
+  }
+  array[part] = away
 }
 
 /** To be written to; indices are those of a view that begins at 0. */
@@ -167,18 +189,14 @@ return class Records extends Structures {
   [laid] = undefined;${kinds.map((_, lane) => ` [lane${String(lane)}] = undefined;`).join('')}
   constructor() {
     super(codec, 0, ${size}, nothing, 0)
-    this[take](new View(nothing, 0))
-  }
-  [take](view) {
-    this[part] = view
-    view[owner] = this
-    if (this[memory] !== nothing) view[settle](this, this[memory], this[start])
+    this[part] = new View(nothing, 0)
+    this[part][owner] = this
   }
   at(index) {
     judgeIndex[+(index >>> 0 !== index || index >= this.length)](index, this)
     const inside = this[part]
     inside[walk](this[memory], this[start] + index * ${size} | 0)
-    return inside
+    return this[part]
   }
   [put](over, at, length) {
     this.length = length
@@ -192,7 +210,7 @@ return class Records extends Structures {
   }
 }`
   const known = { Structures, View, codec, nothing, lay, judgeIndex, ...named(kinds) }
-  const members = { put, part, memory, start, laid, owner, take, settle, walk, detach }
+  const members = { put, part, memory, start, laid, owner, settle, walk, detach }
   return compile(text, { ...known, ...members }) as (new () => MovableRecords) | undefined
 }
 

@@ -17,7 +17,7 @@ import {
   type Field,
   type ViewClass,
 } from './accessor.js'
-import { elements, look, type Structures } from './array-view.js'
+import { elements, look, noStructures } from './array-view.js'
 import type {
   Fields,
   FieldLayout,
@@ -275,8 +275,7 @@ class StructCodec implements Codec {
 
   overRing(): MovableRecords {
     this.#makeRecords ??=
-      ringRecords(this, this.#fields, this.viewClass) ??
-      (() => elements(this, 0, this.size, nothing, 0) as Structures)
+      ringRecords(this, this.#fields, this.viewClass) ?? (() => noStructures(this))
     return this.#makeRecords()
   }
 

@@ -2,4 +2,5 @@
 
 import '../support/without-eval.js'
 import './records.test.js'
+import './records-layouts.test.js'
 import './records-model.test.js'

@@ -71,10 +71,14 @@ class Sleeper {
     MILLRACE_CRASH_POINT("waiting.park.bell");
   }
   void park_on_futex() noexcept {
+    announce_on_futex();
+    sleeper_fence(line_->needs_full_fence, waited_);
+  }
+  // (S1) alone, as above.
+  void announce_on_futex() noexcept {
     line_->parked.store(static_cast<std::uint32_t>(layout::Parked::futex),
                         std::memory_order_release);
     MILLRACE_CRASH_POINT("waiting.park.futex");
-    sleeper_fence(line_->needs_full_fence, waited_);
   }
   // Sleeps until woken or the time is over. Only after park_on_futex() and (S3).
   void sleep(std::uint64_t timeout_ns) noexcept {
@@ -89,6 +93,15 @@ class Sleeper {
  private:
   layout::WaitLine* line_ = nullptr;
   bool waited_ = false;
+};
+
+// What became of a wake-up.
+enum class Woken {
+  not_asleep,  // it looks by itself, or somebody else has woken it
+  yes,
+  nobody,  // said that it sleeps in the kernel, and does not: it is about to, and will not; or it died
+  gone,  // its doorbell has no owner any more
+  owed,  // it could not be rung now, and still says that it sleeps
 };
 
 // The waker's half.
@@ -116,25 +129,42 @@ class Waker {
 
   // The rest of (W3). Exactly one waker gets the duty; a second call does nothing. Out of line: a wake-up costs a system
   // call anyway, and inlined it costs registers in every publish that finds nobody asleep.
-  [[gnu::noinline]] void wake(os::BellRinger& ringer, const os::BellTrust& trust) const {
+  [[gnu::noinline]] Woken wake(os::BellRinger& ringer, const os::BellTrust& trust) const {
     // acquire: pairs with the sleeper's release of `parked`.
     const std::uint32_t kind = line_->parked.exchange(0, std::memory_order_acq_rel);
-    if (kind == 0) return;
+    if (kind == 0) return Woken::not_asleep;
     MILLRACE_CRASH_POINT("waiting.wake.owed");
     line_->wakes.fetch_add(1, std::memory_order_relaxed);
     if (kind == static_cast<std::uint32_t>(layout::Parked::futex)) {
-      os::futex_wake_all(line_->parked);
-    } else {
-      const std::uint64_t doorbell = line_->doorbell.load(std::memory_order_relaxed);
-      const std::uint64_t token = line_->token.load(std::memory_order_relaxed);
-      // A dead sleeper needs no wake-up. One that could not be rung is still owed it, by whoever wakes next.
-      // It may have stopped sleeping meanwhile: then that is a ring for nothing.
-      if (ringer.ring(doorbell, token, trust) != os::Heard::unknown) return;
-      std::uint32_t awake = 0;
-      // release: as in park_on_bell(); the address was not touched.
-      (void)line_->parked.compare_exchange_strong(awake, kind, std::memory_order_release,
-                                                  std::memory_order_relaxed);
+      return os::futex_wake_all(line_->parked) ? Woken::yes : Woken::nobody;
     }
+    const std::uint64_t doorbell = line_->doorbell.load(std::memory_order_relaxed);
+    const std::uint64_t token = line_->token.load(std::memory_order_relaxed);
+    const os::Heard heard = ringer.ring(doorbell, token, trust);
+    // A dead sleeper needs no wake-up. One that could not be rung is still owed it, by whoever wakes next.
+    // It may have stopped sleeping meanwhile: then that is a ring for nothing.
+    if (heard != os::Heard::unknown) return heard == os::Heard::yes ? Woken::yes : Woken::gone;
+    std::uint32_t awake = 0;
+    // release: as in park_on_bell(); the address was not touched.
+    (void)line_->parked.compare_exchange_strong(awake, kind, std::memory_order_release,
+                                                std::memory_order_relaxed);
+    return Woken::owed;
+  }
+  // For a sleeper that another waker may owe it: one that died, or is stopped, between taking the duty and ringing. Whoever
+  // does not sleep looks for nothing. Never not_asleep.
+  [[nodiscard]] Woken nudge(os::BellRinger& ringer, const os::BellTrust& trust) const {
+    const bool slept = os::futex_wake_all(line_->parked);
+    const std::uint64_t doorbell = line_->doorbell.load(std::memory_order_relaxed);
+    if (doorbell == 0) return slept ? Woken::yes : Woken::nobody;
+    switch (ringer.ring(doorbell, line_->token.load(std::memory_order_relaxed), trust)) {
+      case os::Heard::yes:
+        return Woken::yes;
+      case os::Heard::no:
+        return slept ? Woken::yes : Woken::gone;
+      case os::Heard::unknown:
+        break;
+    }
+    return Woken::owed;
   }
 
  private:

@@ -41,6 +41,7 @@ inline constexpr std::uint32_t kMaxWorkSeats = 2048;
 inline constexpr std::uint32_t kMaxWorkSlots = 1U << 20U;
 inline constexpr std::uint32_t kMaxLevels = 32;
 inline constexpr std::uint32_t kMaxStages = 16;
+inline constexpr std::uint32_t kForRoom = kMaxStages;  // beside the stages, as a kind of waiting
 inline constexpr std::uint32_t kGranuleBytes = 256;
 inline constexpr std::uint32_t kInlineBytes = 128;
 
@@ -238,12 +239,52 @@ enum class WorkCount : std::uint8_t {
   texts_cut,     // errors for whose text there was no place
 };
 
-// Who has been woken for jobs of a stage, or for room, and has not yet come: {seat + 1 in 16 bits, milliseconds 48}.
-// Nobody else is woken meanwhile; who was woken passes it on.
+// Who has been woken last for jobs of a stage, or for room: {seat + 1 12, origin 12, on the way 1, again 1, milliseconds 38}.
+// As long as it is on the way, and has not been so for too long, nobody else is woken: it passes on what it does not take.
 struct alignas(kLine) Duty {
   std::atomic<std::uint64_t> word;
   std::byte pad[kLine - 8];
 };
+struct DutyWord {
+  std::uint32_t seat = kNoSeat;
+  std::uint32_t origin = kNoSeat;  // of room: with whom this round began
+  bool on_the_way = false;
+  bool again = false;       // something has come since it was woken
+  std::uint64_t at_ms = 0;  // when it was woken; monotonic
+
+  static constexpr std::uint32_t kNoSeat = 0xFFF;
+  static constexpr std::uint64_t kTimeMask = (1ULL << 38U) - 1;
+
+  friend bool operator==(const DutyWord&, const DutyWord&) = default;
+};
+[[nodiscard]] constexpr std::uint64_t pack(const DutyWord& duty) noexcept {
+  return ((duty.seat + 1U) & 0xFFFU) |
+         static_cast<std::uint64_t>((duty.origin + 1U) & 0xFFFU) << 12U |
+         static_cast<std::uint64_t>(duty.on_the_way ? 1 : 0) << 24U |
+         static_cast<std::uint64_t>(duty.again ? 1 : 0) << 25U |
+         (duty.at_ms & DutyWord::kTimeMask) << 26U;
+}
+[[nodiscard]] constexpr DutyWord unpack_duty(std::uint64_t bits) noexcept {
+  DutyWord duty;
+  duty.seat = static_cast<std::uint32_t>((bits - 1U) & 0xFFFU);
+  duty.origin = static_cast<std::uint32_t>(((bits >> 12U) - 1U) & 0xFFFU);
+  duty.on_the_way = (bits >> 24U & 1U) != 0;
+  duty.again = (bits >> 25U & 1U) != 0;
+  duty.at_ms = bits >> 26U;
+  return duty;
+}
+
+// A parked handle that looks for dead holders more often than the others: {seat + 1 16, milliseconds of its last look 48}.
+// 0: nobody. Without a time it is not asleep now.
+[[nodiscard]] constexpr std::uint64_t lookout(std::uint32_t seat, std::uint64_t at_ms) noexcept {
+  return ((seat + 1U) & 0xFFFFU) | at_ms << 16U;
+}
+[[nodiscard]] constexpr std::uint32_t lookout_seat(std::uint64_t word) noexcept {
+  return static_cast<std::uint32_t>((word & 0xFFFFU) - 1U);
+}
+[[nodiscard]] constexpr std::uint64_t lookout_ms(std::uint64_t word) noexcept {
+  return word >> 16U;
+}
 
 struct alignas(kLine) WorkControl {
   std::atomic<std::uint32_t> begun;  // 1: whoever created it has set it up
@@ -257,8 +298,7 @@ struct alignas(kLine) WorkControl {
   // offset 128: read by every push and take, written rarely
   std::atomic<std::uint64_t>
       earliest;  // monotonic: when something is due, expires, or a lease ends; ~0: never
-  std::atomic<std::uint32_t> lookouts[2];  // seat + 1 of those who look for dead holders; 0: nobody
-  std::atomic<std::uint64_t> lookout_at;   // monotonic milliseconds of their last look
+  std::atomic<std::uint64_t> lookouts[2];
   std::atomic<std::uint32_t> ring_mask[kMaxStages];      // levels whose ring may have a job
   std::atomic<std::uint32_t> returned_mask[kMaxStages];  // levels that may have a returned job
   std::byte pad1[2 * kLine - 24 - 8 * kMaxStages];
@@ -267,9 +307,9 @@ struct alignas(kLine) WorkControl {
       present[kMaxWorkSeats / 64];  // seats in use, the dead among them until they are buried
   std::atomic<std::uint64_t> counters[32];  // offset 640: by WorkCount, for tools
   // offset 896
-  std::atomic<std::uint32_t>
-      sleepers[kMaxStages + 1];  // words of 64 seats that may have one asleep: of a stage; for room
-  std::byte pad2[kLine - 4 * (kMaxStages + 1)];
+  // Of each stage, and of room: words of 64 seats of which one may be asleep 32, and how often somebody lay down 32.
+  std::atomic<std::uint64_t> sleepers[kMaxStages + 1];
+  std::byte pad2[2 * kLine - 8 * (kMaxStages + 1)];
   std::atomic<std::uint64_t> dead_lock;   // seat + 1 of who balances dead letters
   std::atomic<std::uint32_t> dead_dirty;  // somebody could not
   std::atomic<std::uint32_t> dead_count;
@@ -282,7 +322,7 @@ static_assert(offsetof(WorkControl, earliest) == 128);
 static_assert(offsetof(WorkControl, present) == 384);
 static_assert(offsetof(WorkControl, counters) == 640);
 static_assert(offsetof(WorkControl, sleepers) == 896);
-static_assert(sizeof(WorkControl) == 9 * kLine + (kMaxStages + 1) * kLine);
+static_assert(sizeof(WorkControl) == 10 * kLine + (kMaxStages + 1) * kLine);
 
 // A text of a job: what its worker gave as the error. Of nobody while `owner` is 0; else {in use, slot, born} as a granule.
 struct alignas(kLine) Note {

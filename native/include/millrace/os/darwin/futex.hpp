@@ -120,16 +120,18 @@ inline FutexWait futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_
   return detail::futex_doze(word, expected, timeout_ns);
 }
 
-// That nobody waits is reported as an error, which is of no interest.
-inline void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
+// Did somebody sleep there, as far as the system says? That nobody does is reported as an error.
+inline bool futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
   const detail::FutexCalls& calls = detail::futex_calls();
   if (calls.sync_wait != nullptr) {
-    (void)calls.sync_wake_all(&word, sizeof word, detail::kSyncShared);
-  } else if (calls.ulock_wait != nullptr) {
+    return calls.sync_wake_all(&word, sizeof word, detail::kSyncShared) >= 0;
+  }
+  if (calls.ulock_wait != nullptr) {
     constexpr std::uint32_t operation =
         detail::kUlockCompareAndWaitShared | detail::kUlockWakeAll | detail::kUlockNoErrno;
-    (void)calls.ulock_wake(operation, &word, 0);
+    return calls.ulock_wake(operation, &word, 0) >= 0;
   }
+  return true;
 }
 
 }  // namespace millrace::os

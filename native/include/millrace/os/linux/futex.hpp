@@ -31,8 +31,9 @@ inline FutexWait futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_
   return errno == ETIMEDOUT ? FutexWait::timed_out : FutexWait::changed;
 }
 
-inline void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
-  ::syscall(SYS_futex, &word, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
+// Did somebody sleep there?
+inline bool futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
+  return ::syscall(SYS_futex, &word, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0) > 0;
 }
 
 }  // namespace millrace::os

@@ -44,16 +44,23 @@ namespace millrace {
 
 namespace detail {
 
-// Nanoseconds since 1970, within a few milliseconds where that is cheaper.
-inline std::uint64_t wall_ns() noexcept {
+// Nanoseconds since 1970.
+inline std::uint64_t exact_wall_ns() noexcept {
   timespec now{};
-#if defined(CLOCK_REALTIME_COARSE)
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-#else
   ::clock_gettime(CLOCK_REALTIME, &now);
-#endif
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
          static_cast<std::uint64_t>(now.tv_nsec);
+}
+// The same within a few milliseconds, where that is cheaper.
+inline std::uint64_t wall_ns() noexcept {
+#if defined(CLOCK_REALTIME_COARSE)
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+#else
+  return exact_wall_ns();
+#endif
 }
 
 }  // namespace detail
@@ -179,6 +186,8 @@ class JobStore {
     if (options.delay_ns != 0) {
       slot.due.store(later(now, options.delay_ns), std::memory_order_relaxed);
       slot.position.store(ready_.end_of(options.stage, options.level), std::memory_order_relaxed);
+      slot.serial.store(memory_.control().serial.fetch_add(1, std::memory_order_relaxed) + 1,
+                        std::memory_order_relaxed);
       word.state = layout::SlotState::delayed;
       // seq_cst: as DueTimes::set() wants it.
       slot.word.store(layout::pack(word), std::memory_order_seq_cst);
@@ -349,11 +358,15 @@ class JobStore {
     if (!spare) return false;
     MILLRACE_CRASH_POINT("work.redrive.room");
     layout::Slot& slot = memory_.slot(index);
-    slot.position.store(ready_.end_of(stage_of(index), word.level), std::memory_order_relaxed);
     slot.reason = 0;
+    word.state = layout::SlotState::ready;
+    word.flags = layout::kConfirmed;
     word.attempt = 0;
     word.seat = seat_;
-    if (!return_as(index, bits, word)) return true;  // somebody lied: balance() counts anew
+    if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst)) {
+      return true;  // somebody lied: balance() counts anew
+    }
+    hint(index, word, stage_of(index));
     add(layout::WorkCount::redriven);
     return true;
   }
@@ -544,10 +557,13 @@ class JobStore {
     word.state = layout::SlotState::ready;
     // release: pairs with the acquire of who takes it: slot and payload are seen.
     slot.word.store(layout::pack(word), std::memory_order_release);
+    hint(index, word, stage);
+  }
+  // Its word says that it is ready, and nobody can find it yet.
+  void hint(std::uint32_t index, const layout::Word& word, std::uint32_t stage) noexcept {
     MILLRACE_CRASH_POINT("work.push.ready");
-    if (!ready_.add(stage, word.level, index, word.token)) {
-      std::uint64_t bits = layout::pack(word);
-      (void)return_as(index, bits, word);
+    if (!ready_.add(stage, level_of(word), index, word.token)) {
+      (void)return_as(index, layout::pack(word), word);
     }
     stirred_ |= 1U << stage;
   }
@@ -651,7 +667,7 @@ class JobStore {
            layout::DeadReason reason) noexcept {
     layout::Slot& slot = memory_.slot(index);
     slot.reason = static_cast<std::uint8_t>(reason);
-    slot.dead_at.store(detail::wall_ns(), std::memory_order_relaxed);
+    slot.dead_at.store(detail::exact_wall_ns(), std::memory_order_relaxed);
     word.state = layout::SlotState::dead;
     word.flags = 0;
     if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst,

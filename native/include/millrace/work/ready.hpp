@@ -70,7 +70,7 @@ class ReadyLists {
       }
       switch (age_of(found, turn)) {
         case Age::later:  // filled in this turn, or used up
-          ++at;
+          at = behind(found, at);
           break;
         case Age::earlier:  // a whole turn behind: the ring is full of jobs, or of stale hints
           make_room(stage, level, cell, found, turn);
@@ -92,7 +92,16 @@ class ReadyLists {
 
   // Where a job that becomes ready only later has its place: behind all that are there now.
   [[nodiscard]] std::uint64_t end_of(std::uint32_t stage, std::uint8_t level) const noexcept {
-    return memory_->ring_ends(memory_->lane(stage, level)).tail.load(std::memory_order_relaxed);
+    const std::uint32_t lane = memory_->lane(stage, level);
+    const layout::Cell* const cells = memory_->cells(lane);
+    std::uint64_t at = memory_->ring_ends(lane).tail.load(std::memory_order_relaxed);
+    for (std::uint32_t steps = 0; steps < 4 * capacity() + 64; ++steps) {
+      const std::uint64_t cell = cells[at & (capacity() - 1)].hint.load(std::memory_order_acquire);
+      const std::uint64_t turn = at / capacity();
+      if (cell == layout::empty_cell(turn) || age_of(cell, turn) != Age::later) break;
+      at = behind(cell, at);
+    }
+    return at;
   }
 
   // Is the job in that slot where it says it is?
@@ -142,16 +151,24 @@ class ReadyLists {
 
   [[nodiscard]] std::uint32_t capacity() const noexcept { return memory_->shape().capacity(); }
 
-  // How a cell that is not empty in `turn` compares to it. A full one tells 20 bits of its turn, an empty one 40.
+  // By how many turns a cell is ahead of `turn`. A full one tells 20 bits of its turn, an empty one 40.
+  static std::uint64_t ahead_of(std::uint64_t cell, std::uint64_t turn) noexcept {
+    const unsigned bits = layout::is_full(cell) ? layout::kTurnBits : 40U;
+    return (layout::cell_turn(cell) - turn) & ((1ULL << bits) - 1);
+  }
+  // How a cell that is not empty in `turn` compares to it.
   static Age age_of(std::uint64_t cell, std::uint64_t turn) noexcept {
-    if (!layout::is_full(cell)) {
-      const std::uint64_t ahead = (layout::cell_turn(cell) - turn) & ((1ULL << 40U) - 1);
-      return ahead < 1ULL << 39U ? Age::later : Age::impossible;  // nobody skips a turn
-    }
-    const std::uint64_t ahead =
-        (layout::cell_turn(cell) - turn) & ((1ULL << layout::kTurnBits) - 1);
-    if (ahead < 1ULL << (layout::kTurnBits - 1)) return Age::later;
-    return ahead == (1ULL << layout::kTurnBits) - 1 ? Age::earlier : Age::impossible;
+    const bool full = layout::is_full(cell);
+    const std::uint64_t all = 1ULL << (full ? layout::kTurnBits : 40U);
+    const std::uint64_t ahead = ahead_of(cell, turn);
+    if (ahead < all / 2) return Age::later;
+    return full && ahead == all - 1 ? Age::earlier : Age::impossible;  // nobody skips a turn
+  }
+  // Where to go on from a cell that is later than `at`: a position may lag by many turns, and of each cell only the last
+  // turn can be there still, so nothing before that is skipped.
+  [[nodiscard]] std::uint64_t behind(std::uint64_t cell, std::uint64_t at) const noexcept {
+    const std::uint64_t turns = ahead_of(cell, at / capacity());
+    return at + 1 + (turns > 1 ? (turns - 1) * capacity() : 0);
   }
 
   [[nodiscard]] bool is_job(std::uint64_t cell, const layout::Word& word) const noexcept {
@@ -187,14 +204,13 @@ class ReadyLists {
     const std::uint32_t lane = memory_->lane(stage, level);
     const layout::Cell* const cells = memory_->cells(lane);
     std::uint64_t at = memory_->ring_ends(lane).head.load(std::memory_order_relaxed);
-    for (std::uint32_t steps = 0; steps < 4 * capacity() + 64; ++steps, ++at) {
+    for (std::uint32_t steps = 0; steps < 4 * capacity() + 64; ++steps) {
       const std::uint64_t cell = cells[at & (capacity() - 1)].hint.load(std::memory_order_seq_cst);
       const std::uint64_t turn = at / capacity();
       if (cell == layout::empty_cell(turn)) return std::nullopt;
-      if (layout::is_full(cell) &&
-          ((layout::cell_turn(cell) ^ turn) & ((1ULL << layout::kTurnBits) - 1)) == 0)
-        return First{at, cell};
       if (age_of(cell, turn) != Age::later) return std::nullopt;
+      if (layout::is_full(cell) && ahead_of(cell, turn) == 0) return First{at, cell};
+      at = behind(cell, at);
     }
     return std::nullopt;
   }
@@ -283,6 +299,7 @@ class ReadyLists {
       std::uint32_t oldest = 0;
       std::uint64_t its_word = 0;
       std::uint64_t its_position = 0;
+      std::uint64_t its_serial = 0;  // of those that were put off at the same end of the ring
       for (std::uint32_t i = 0; i < memory_->shape().slot_words(); ++i) {
         detail::for_each_bit(
             memory_->returned()[i].load(std::memory_order_acquire), [&](std::uint32_t bit) {
@@ -298,10 +315,15 @@ class ReadyLists {
               if (word.level != level || stage_of(slot) != stage) return;
               const std::uint64_t position =
                   memory_->slot(slot).position.load(std::memory_order_relaxed);
-              if (its_word != 0 && position >= its_position) return;
+              const std::uint64_t serial =
+                  memory_->slot(slot).serial.load(std::memory_order_relaxed);
+              if (its_word != 0 &&
+                  (position > its_position || (position == its_position && serial >= its_serial)))
+                return;
               oldest = slot;
               its_word = found;
               its_position = position;
+              its_serial = serial;
             });
       }
       if (its_word == 0) {

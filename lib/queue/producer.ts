@@ -8,7 +8,7 @@ import type { NativeQueueProducer } from '../addon/queue.js'
 import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
-import { checkMessages } from './message-list.js'
+import { checkMessages, eachAsBytes, refusedAt } from './message-list.js'
 import { readPacking } from './packed.js'
 import { recordBytes } from './record-bytes.js'
 import { RingReservation, type Reservation, type Reserver } from './reservation.js'
@@ -89,7 +89,8 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
 
   /**
    * Sends as many of the messages, from the first on, as there is room for now, with one publish and at
-   * most one wake-up for all. Returns how many. Values that there is no room for are not looked at.
+   * most one wake-up for all. Returns how many. Values that there is no room for are not looked at. The error of a message that
+   * is refused begins with its place: `messages[2]: …`.
    *
    * @throws MillraceError `TOO_LARGE`, `INVALID_ARGUMENT`, `SCHEMA` (each before anything is sent), `CLOSED`, `BUSY`, `CORRUPT`,
    *   `UNSUPPORTED_RUNTIME`
@@ -326,7 +327,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
     let needed = 0
     for (let i = from; i < messages.length; i++) {
       const { length } = messages[i]!
-      if (length > maxMessage) throw this.fail(Outcome.tooLarge, length)
+      if (length > maxMessage) throw refusedAt(i, this.fail(Outcome.tooLarge, length))
       needed += recordBytes(length)
     }
     if (needed === 0) return 0
@@ -364,7 +365,9 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
 function allAsBytes(messages: readonly MessageSource[]): readonly Uint8Array[] {
   checkMessages(messages)
   for (const message of messages) {
-    if (!(message instanceof Uint8Array) || message.length === 0) return messages.map(asBytes)
+    if (!(message instanceof Uint8Array) || message.length === 0) {
+      return eachAsBytes(messages, asBytes)
+    }
   }
   return messages as readonly Uint8Array[]
 }

@@ -13,7 +13,7 @@ import { isBytes, titleOf } from '../base/value-schema.js'
 import { invalidArgument, MillraceError } from '../errors.js'
 import type { ArrayViewOf } from '../struct/definition.js'
 import type { FieldType, Of } from '../struct/field-type.js'
-import { checkMessages } from './message-list.js'
+import { checkMessages, eachAsBytes } from './message-list.js'
 import { QueueProducer, type MessageSource } from './producer.js'
 import { recordBytes } from './record-bytes.js'
 import { recordHeaderBytes } from './ring-layout.js'
@@ -301,7 +301,7 @@ export class RecordProducer<S extends FieldType> extends QueueProducer<RecordsIn
 
   #allToBytes(messages: readonly (MessageSource | RecordsInput<S>)[]): Uint8Array[] {
     checkMessages(messages)
-    return messages.map((message) => this.toBytes(message))
+    return eachAsBytes(messages, (message) => this.toBytes(message))
   }
 
   /** @internal What `console.log` shows. */

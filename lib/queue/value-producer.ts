@@ -7,7 +7,7 @@ import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { isBytes, wrongSize, type AnyValueSchema } from '../base/value-schema.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
-import { checkMessages } from './message-list.js'
+import { checkMessages, eachAsBytes, refusedAt } from './message-list.js'
 import { QueueProducer, type MessageSource } from './producer.js'
 import { recordBytes } from './record-bytes.js'
 import { recordHeaderBytes } from './ring-layout.js'
@@ -96,7 +96,7 @@ export class ValueProducer<Value> extends QueueProducer<Value> {
   }
 
   #allToBytes(messages: readonly (MessageSource | Value)[]): Uint8Array[] {
-    return messages.map((message) => this.toBytes(message))
+    return eachAsBytes(messages, (message) => this.toBytes(message))
   }
 
   #assertFits(): void {
@@ -117,7 +117,12 @@ export class ValueProducer<Value> extends QueueProducer<Value> {
     if (count === 0) return
     const at = ring.reserve(count * this.#record)
     if (at < 0) throw this.fail(at)
-    for (let i = 0; i < count; i++) this.#write(ring, at + i * this.#record, messages[i]!)
+    let i = 0
+    try {
+      for (; i < count; i++) this.#write(ring, at + i * this.#record, messages[i]!)
+    } catch (error) {
+      throw refusedAt(i, error)
+    }
     ring.publish(count * this.#record, count)
   }
 

@@ -52,6 +52,32 @@ test('an empty batch sends nothing', async (t) => {
   t.is(consumer.nextLength, -1)
 })
 
+test('a message that is refused is named by its place in the batch, and none is sent', async (t) => {
+  const { producer, consumer } = openPair(t, { capacity: onePage })
+  const wrong: [unknown, string, RegExp][] = [
+    [7, 'ERR_MILLRACE_INVALID_ARGUMENT', /^messages\[2\]: a message must be a string, .* not 7$/],
+    [undefined, 'ERR_MILLRACE_INVALID_ARGUMENT', /^messages\[2\]: .* not undefined$/],
+    [Buffer.alloc(onePage), 'ERR_MILLRACE_TOO_LARGE', /^messages\[2\]: .* 4096 bytes/],
+    ['x'.repeat(onePage), 'ERR_MILLRACE_TOO_LARGE', /^messages\[2\]: .* 4096 bytes/],
+  ]
+  for (const [message, code, text] of wrong) {
+    const batch = [Buffer.from('one'), Buffer.from('two'), message] as MessageSource[]
+    const error = t.throws(() => producer.tryPushBatch(batch), { code, message: text })
+    const { cause } = error as { cause?: Error }
+    t.is(`messages[2]: ${cause!.message}`, error.message)
+    await t.throwsAsync(producer.pushBatch(batch), { code, message: text })
+    // Behind others that wait, too.
+    producer.tryPush(bytes(4000))
+    const earlier = producer.pushBatch([bytes(200)])
+    const later = t.throwsAsync(producer.pushBatch(batch), { code, message: text })
+    consumer.tryPop()
+    await within(5000, Promise.all([earlier, later]))
+    consumer.tryPop()
+    t.is(consumer.nextLength, -1)
+    t.is(producer.freeBytes, onePage)
+  }
+})
+
 test('batches wrap at every 8-byte step of the ring', (t) => {
   const { producer, consumer } = openPair(t, { capacity: onePage })
   for (let start = 0; start < onePage; start += 8) {

@@ -380,8 +380,9 @@ test('what is refused of a list is named by its place, and nothing of it is sent
     t.throws(() => producer.tryPush(records), { code, message })
     t.throws(() => producer.pushSync(records), { code, message })
     await t.throwsAsync(producer.push(records), { code, message })
-    t.throws(() => producer.tryPushBatch([[tick(1)], records]), { code, message })
-    await t.throwsAsync(producer.pushBatch([[tick(1)], records]), { code, message })
+    const second = { code, message: new RegExp(`^messages\\[1\\]: .*(?:${message.source})`) }
+    t.throws(() => producer.tryPushBatch([[tick(1)], records]), second)
+    await t.throwsAsync(producer.pushBatch([[tick(1)], records]), second)
   }
   const packed = new Uint32Array([24, 20, 48])
   t.throws(() => producer.tryPushPacked(Buffer.alloc(92), packed), { code: 'ERR_MILLRACE_SCHEMA' })

@@ -174,8 +174,9 @@ test('a value that is refused names the part that is wrong by its path', async (
   t.throws(() => producer.tryPush(wrong), refused)
   t.throws(() => producer.pushSync(wrong), refused)
   await t.throwsAsync(producer.push(wrong), refused)
-  t.throws(() => producer.tryPushBatch([wrong]), refused)
-  await t.throwsAsync(producer.pushBatch([wrong]), refused)
+  const ofBatch = { ...refused, message: `messages[0]: ${refused.message}` }
+  t.throws(() => producer.tryPushBatch([wrong]), ofBatch)
+  await t.throwsAsync(producer.pushBatch([wrong]), ofBatch)
 })
 
 test('a value that is refused is not sent, nor is its batch', async (t) => {
@@ -195,11 +196,16 @@ test('a value that is refused is not sent, nor is its batch', async (t) => {
     t.throws(() => producer.tryPush(given), { code, message })
     t.throws(() => producer.pushSync(given), { code, message })
     await t.throwsAsync(producer.push(given), { code, message })
-    t.throws(() => producer.tryPushBatch([tick(1), given]), { code, message })
-    await t.throwsAsync(producer.pushBatch([tick(1), given]), { code, message })
+    const second = { code, message: new RegExp(`^messages\\[1\\]: .*${message.source}`) }
+    t.throws(() => producer.tryPushBatch([tick(1), given]), second)
+    await t.throwsAsync(producer.pushBatch([tick(1), given]), second)
     // The second part would not have had room: the first is not sent, either.
     const long = [...Array.from({ length: mostInPage }, (_, i) => tick(i)), given]
-    await t.throwsAsync(producer.pushBatch(long), { code, message })
+    const last = {
+      code,
+      message: new RegExp(`^messages\\[${mostInPage}\\]: .*${message.source}`),
+    }
+    await t.throwsAsync(producer.pushBatch(long), last)
   }
   t.is(consumer.tryPop(), undefined)
   t.is(producer.freeBytes, onePage)
@@ -215,8 +221,9 @@ test('bytes of another length than the schema are refused by every call, with bo
   t.throws(() => producer.tryPush('x'.repeat(23)), differs)
   t.throws(() => producer.pushSync(short), differs)
   await t.throwsAsync(producer.push(short), differs)
-  t.throws(() => producer.tryPushBatch([tick(1), short]), differs)
-  await t.throwsAsync(producer.pushBatch([tick(1), short]), differs)
+  const second = { ...differs, message: /^messages\[1\]: .*has 23 bytes, and Tick has 24/ }
+  t.throws(() => producer.tryPushBatch([tick(1), short]), second)
+  await t.throwsAsync(producer.pushBatch([tick(1), short]), second)
   const reservation = producer.reserve(2 * Tick.size)!
   t.throws(() => {
     reservation.commit(23)

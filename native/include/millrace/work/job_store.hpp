@@ -33,6 +33,7 @@
 #include "dead_letters.hpp"
 #include "due.hpp"
 #include "facts.hpp"
+#include "groups.hpp"
 #include "id_hash.hpp"
 #include "keys.hpp"
 #include "memory.hpp"
@@ -68,6 +69,7 @@ inline std::uint64_t wall_ns() noexcept {
 class JobStore {
  public:
   static constexpr std::uint64_t kIds = 1;  // of id_hash()
+  static constexpr std::uint64_t kGroups = 2;
   static constexpr std::uint32_t kRoom =
       1U << layout::kMaxStages;  // of stirred(); below it a bit for each stage
 
@@ -84,6 +86,8 @@ class JobStore {
         notes_(memory_),
         dead_(memory_, seat),
         keys_(memory.keys(), memory.shape().key_buckets(), seat),
+        groups_(memory.groups(), memory.shape().group_buckets(), memory.all_slots(),
+                memory.shape().slots(), memory.control().serial, seat),
         arena_(memory.owners(), memory.shape().granules(),
                seat * 97U % std::max(memory.shape().granules(), 1U)) {}
   // Its parts point to memory_.
@@ -164,7 +168,8 @@ class JobStore {
     loan = Loan{};
   }
   // What has been written to the place becomes a job: `length` bytes of payload. `options` are judged: a level and a stage
-  // that there are, a tail that has room. The place is gone afterwards, unless somebody is busy with the same id.
+  // that there are, a tail that has room. The place is gone afterwards, unless the answer is `busy` (somebody is pushing the
+  // same id, or changes the same group) or `full` (there are as many groups as there may be).
   [[nodiscard]] Pushed push(Loan& loan, std::uint64_t length, const PushOptions& options) noexcept {
     layout::Slot& slot = memory_.slot(loan.slot);
     write_tail(loan, length, options);
@@ -182,12 +187,26 @@ class JobStore {
     slot.pushed_at = detail::wall_ns();
     slot.expires.store(options.ttl_ns == 0 ? 0 : later(now, options.ttl_ns),
                        std::memory_order_relaxed);
-    MILLRACE_CRASH_POINT("work.push.written");
-    if (options.delay_ns != 0) {
-      slot.due.store(later(now, options.delay_ns), std::memory_order_relaxed);
+    slot.due.store(options.delay_ns == 0 ? 0 : later(now, options.delay_ns),
+                   std::memory_order_relaxed);
+    if (!options.group.empty() || options.delay_ns != 0) {
       slot.position.store(ready_.end_of(options.stage, options.level), std::memory_order_relaxed);
       slot.serial.store(memory_.control().serial.fetch_add(1, std::memory_order_relaxed) + 1,
                         std::memory_order_relaxed);
+    }
+    MILLRACE_CRASH_POINT("work.push.written");
+    bool waits = false;
+    if (!options.group.empty()) {
+      const Pushed entered = enter_group(loan.slot, word, options.group, waits);
+      if (entered != Pushed::yes) {
+        if (!options.id.empty())
+          keys_.cancel(static_cast<std::uint32_t>(slot.forward), loan.slot, word.token);
+        return entered;
+      }
+    }
+    if (waits) {
+      // It comes when the job before it has gone.
+    } else if (options.delay_ns != 0) {
       word.state = layout::SlotState::delayed;
       // seq_cst: as DueTimes::set() wants it.
       slot.word.store(layout::pack(word), std::memory_order_seq_cst);
@@ -358,15 +377,27 @@ class JobStore {
     if (!spare) return false;
     MILLRACE_CRASH_POINT("work.redrive.room");
     layout::Slot& slot = memory_.slot(index);
-    slot.reason = 0;
-    word.state = layout::SlotState::ready;
-    word.flags = layout::kConfirmed;
-    word.attempt = 0;
-    word.seat = seat_;
-    if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst)) {
-      return true;  // somebody lied: balance() counts anew
+    JobFacts facts;
+    bool waits = false;
+    if (this->facts(index, facts) && !facts.group.empty()) {
+      slot.position.store(ready_.end_of(stage_of(index), level_of(word)),
+                          std::memory_order_relaxed);
+      slot.due.store(0, std::memory_order_relaxed);
+      if (enter_group(index, word, facts.group, waits) != Pushed::yes) {
+        // What is spare by now is one too many: balance(), which the caller runs, frees it.
+        return false;
+      }
     }
-    hint(index, word, stage_of(index));
+    if (!waits) {
+      word.state = layout::SlotState::ready;
+      word.flags = layout::kConfirmed;
+      word.attempt = 0;
+      word.seat = seat_;
+      if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst)) {
+        return true;  // somebody lied: balance() counts anew
+      }
+      hint(index, word, stage_of(index));
+    }
     add(layout::WorkCount::redriven);
     return true;
   }
@@ -397,6 +428,8 @@ class JobStore {
     MILLRACE_CRASH_POINT("work.repair.slots");
     (void)arena_.sweep(
         [this](std::uint32_t slot, std::uint32_t born) { return is_orphan(slot, born); });
+    MILLRACE_CRASH_POINT("work.repair.swept");
+    groups_.bury(seat, [this](std::uint32_t next) { activate(next); });
     due_.forget();
     absorb();
     dead_.bury(seat);
@@ -513,6 +546,68 @@ class JobStore {
     }
     lease.word = next;
     return true;
+  }
+  // The job of that slot, which is `word`, comes into that group. `waits`: it is `grouped` by now; otherwise it is its turn.
+  Pushed enter_group(std::uint32_t index, layout::Word word, std::string_view group,
+                     bool& waits) noexcept {
+    layout::Slot& slot = memory_.slot(index);
+    const auto entered = groups_.enter(
+        id_hash(group, seed_, kGroups), index, slot.born.load(std::memory_order_relaxed),
+        [&](std::uint32_t) {
+          std::uint64_t bits = layout::pack(word);
+          if (word.state == layout::SlotState::writing) {
+            // As reserve() left it: level and flags are told only now.
+            layout::Word begun;
+            begun.state = layout::SlotState::writing;
+            begun.seat = word.seat;
+            begun.token = word.token;
+            bits = layout::pack(begun);
+          }
+          layout::Word next = word;
+          next.state = layout::SlotState::grouped;
+          next.attempt = 0;
+          next.seat = seat_;
+          // release: pairs with the acquire of whoever makes it ready.
+          return slot.word.compare_exchange_strong(bits, layout::pack(next),
+                                                   std::memory_order_seq_cst);
+        },
+        [this](std::uint32_t next) { activate(next); });
+    waits = entered.answer == Groups::Answer::queued;
+    switch (entered.answer) {
+      case Groups::Answer::no_room:
+        return Pushed::full;
+      case Groups::Answer::busy:
+        return Pushed::busy;
+      default:
+        return Pushed::yes;
+    }
+  }
+  // The job of that slot waited for its turn in its group, and this is it.
+  void activate(std::uint32_t index) noexcept {
+    const layout::Slot& slot = memory_.slot(index);
+    const std::uint64_t bits = slot.word.load(std::memory_order_acquire);
+    layout::Word word = layout::unpack(bits);
+    if (word.state != layout::SlotState::grouped) return;
+    const std::uint64_t due = slot.due.load(std::memory_order_relaxed);
+    if (due == 0) {
+      (void)return_as(index, bits, word);
+      return;
+    }
+    // Perhaps it is due by now: the next look will tell.
+    std::uint64_t expected = bits;
+    word.state = layout::SlotState::delayed;
+    if (!memory_.slot(index).word.compare_exchange_strong(expected, layout::pack(word),
+                                                          std::memory_order_seq_cst)) {
+      return;
+    }
+    due_.set(index, due);
+    stirred_ |= 1U << stage_of(index);
+  }
+  // A job of that group has gone.
+  void leave_group(std::uint32_t group) noexcept {
+    if (group == 0) return;
+    MILLRACE_CRASH_POINT("work.group.left");
+    (void)groups_.leave(group, [this](std::uint32_t next) { activate(next); });
   }
   // Was a job of that id pushed lately?
   Pushed enter_id(Loan& loan, std::string_view id, std::uint64_t now) noexcept {
@@ -639,6 +734,7 @@ class JobStore {
                 std::uint32_t granules) noexcept {
     layout::Slot& slot = memory_.slot(index);
     const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
+    const std::uint32_t group = slot.group.load(std::memory_order_relaxed);
     layout::Word word;
     word.token = layout::unpack(bits).token;
     // release: pairs with the acquire of who claims it: our reads of the payload come before its writes.
@@ -650,6 +746,7 @@ class JobStore {
     if (granules != 0) arena_.give_back(index, born, granule, granules);
     free_.freed(index);
     stirred_ |= kRoom;
+    leave_group(group);
     return true;
   }
 
@@ -668,6 +765,7 @@ class JobStore {
     layout::Slot& slot = memory_.slot(index);
     slot.reason = static_cast<std::uint8_t>(reason);
     slot.dead_at.store(detail::exact_wall_ns(), std::memory_order_relaxed);
+    const std::uint32_t group = slot.group.load(std::memory_order_relaxed);
     word.state = layout::SlotState::dead;
     word.flags = 0;
     if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst,
@@ -676,6 +774,7 @@ class JobStore {
     }
     MILLRACE_CRASH_POINT("work.die.word");
     add(layout::WorkCount::dead_lettered);
+    leave_group(group);
     balance();
     return true;
   }
@@ -703,7 +802,6 @@ class JobStore {
     switch (word.state) {
       case layout::SlotState::delayed:
       case layout::SlotState::ready:
-      case layout::SlotState::grouped:
         if (expires != 0 && expires <= now) {
           done += expire(index, bits) ? 1 : 0;
           return next;
@@ -810,6 +908,7 @@ class JobStore {
   Notes notes_;
   DeadLetters dead_;
   Keys keys_;
+  Groups groups_;
   Arena arena_;
   std::uint32_t stirred_ = 0;
 };

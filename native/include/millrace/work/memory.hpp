@@ -41,6 +41,7 @@ class WorkMemory {
     return cells_ + std::uint64_t{lane} * shape_.capacity();
   }
   [[nodiscard]] layout::Slot& slot(std::uint32_t index) const noexcept { return slots_[index]; }
+  [[nodiscard]] layout::Slot* all_slots() const noexcept { return slots_; }
   [[nodiscard]] layout::Note& note(std::uint32_t index) const noexcept { return notes_[index]; }
   [[nodiscard]] layout::KeyBucket* keys() const noexcept { return keys_; }
   [[nodiscard]] layout::GroupBucket* groups() const noexcept { return groups_; }

@@ -18,6 +18,7 @@
 #include "../segment.hpp"
 #include "facts.hpp"
 #include "job_store.hpp"
+#include "lookouts.hpp"
 #include "memory.hpp"
 #include "seats.hpp"
 #include "shape.hpp"
@@ -112,7 +113,10 @@ class WorkQueue {
       if (store_->earliest() != DueTimes::kNever) (void)store_->sweep(os::monotonic_ns());
       lease = store_->take(stage, start);
     } while (!lease && sleepers_.pass_by(stage));
-    if (lease) note_wake(stage, sleepers_.pass_on(stage, [&] { return store_->any(stage); }));
+    if (lease) {
+      note_wake(stage, sleepers_.pass_on(stage, [&] { return store_->any(stage); }));
+      lookouts_.call();
+    }
     tell();
     return lease;
   }
@@ -142,6 +146,15 @@ class WorkQueue {
 
   // Waits for jobs of a stage (its number) or for room (layout::kForRoom) of these kinds, a bit each: see Sleepers.
   [[nodiscard]] Sleepers& sleepers() noexcept { return sleepers_; }
+  // For a handle that has just parked: is it to look for the dead every Lookouts::kLookMs, by look(), and come here again?
+  [[nodiscard]] bool keep_watch() {
+    return lookouts_.keep_watch([this] { return store_->any_leased(); });
+  }
+  // For one that waits no longer.
+  void unpark() {
+    lookouts_.rest();
+    sleepers_.unpark();
+  }
   // Kinds of which somebody was woken who might not come: to be asked about by recheck(), Sleepers::kRecheckMs later.
   [[nodiscard]] std::uint32_t woke() noexcept { return std::exchange(woke_, 0); }
   // True: again later.
@@ -195,6 +208,7 @@ class WorkQueue {
   void close() noexcept {
     if (!seats_.open()) return;
     if (seats_.segment().intact()) {
+      lookouts_.resign();
       sleepers_.unpark();
       (void)store_->repair(static_cast<std::uint16_t>(seats_.seat()));
       tell();
@@ -204,7 +218,10 @@ class WorkQueue {
   void abandon() noexcept { close(); }
 
  private:
-  WorkQueue() : seats_([this](std::uint32_t seat) { return repair(seat); }), sleepers_(seats_) {}
+  WorkQueue()
+      : seats_([this](std::uint32_t seat) { return repair(seat); }),
+        sleepers_(seats_),
+        lookouts_(seats_, sleepers_) {}
 
   static bool is_full(Pushed done) noexcept {
     return done == Pushed::full || done == Pushed::full_bytes;
@@ -290,6 +307,7 @@ class WorkQueue {
     if (died) store->add(layout::WorkCount::deaths);
     (void)store->repair(static_cast<std::uint16_t>(seat));
     sleepers_.bury(seat);
+    lookouts_.bury(seat);
     stirred_ |= store->stirred();
     return true;
   }
@@ -313,6 +331,7 @@ class WorkQueue {
 
   Seats seats_;
   Sleepers sleepers_;
+  Lookouts lookouts_;
   std::optional<Error> unmapped_;
   os::MappingPtr data_;
   WorkMemory memory_;

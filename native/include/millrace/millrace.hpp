@@ -17,3 +17,4 @@
 #include "sync/permit_taker.hpp"
 #include "sync/rw_lock.hpp"
 #include "sync/semaphore.hpp"
+#include "work/work_queue.hpp"

@@ -22,7 +22,7 @@ struct WorkShape {
   std::uint64_t bytes = 192 * 1024;      // for payloads that do not fit into their slots
   std::uint64_t dead_bytes = 64 * 1024;  // of these, for dead letters on top
   std::uint32_t keys = 0;                // ids that are remembered at a time
-  std::uint32_t groups = 256;            // keys of jobs in order at a time
+  std::uint32_t groups = 128;            // keys of jobs in order at a time
   std::uint64_t window_ms = 0;           // for which an id is remembered
   std::uint64_t lease_ms = 0;
   std::uint8_t attempts = 5;  // 0: any number

@@ -32,11 +32,14 @@ export interface Chart {
 }
 
 const width = 860
-const left = 250
+const margin = 20
 const right = 90
 const top = 92
 const lineHeight = 34
-const plot = width - left - right
+const noteHeight = 16
+/** What a letter takes at most, on average, in the fonts that there are: of a label, which may be bold, and of small text. */
+const labelLetter = 7.4
+const smallLetter = 6.2
 
 const style = `
   .back { fill: #ffffff; stroke: #d0d7de }
@@ -44,6 +47,7 @@ const style = `
   .title { font-size: 17px; font-weight: 600 }
   .small { font-size: 11px; fill: #59636e }
   .own { font-weight: 600 }
+  .value { stroke: #ffffff; stroke-width: 5; stroke-linejoin: round; paint-order: stroke }
   .grid { stroke: #d8dee4 }
   .guide { stroke: #d8dee4; stroke-dasharray: 1 4 }
   .millrace { color: #0969da } .limit { color: #6e7781 } .peer { color: #bc4c00 }
@@ -53,27 +57,31 @@ const style = `
   @media (prefers-color-scheme: dark) {
     .back, .hollow { fill: #0d1117 } .back { stroke: #3d444d }
     text { fill: #f0f6fc } .small { fill: #9198a1 }
-    .grid, .guide { stroke: #2f363d }
+    .value { stroke: #0d1117 } .grid, .guide { stroke: #2f363d }
     .millrace { color: #58a6ff } .limit { color: #9198a1 } .peer { color: #f0883e }
   }`
 
-export function svg({ title, axis, tick, lines, series, notes }: Chart): string {
+export function svg({ title, axis, tick, lines, series, notes: paragraphs }: Chart): string {
+  const notes = paragraphs.flatMap((text) => wrapped(text, (width - 2 * margin) / smallLetter))
+  const letters = Math.max(...lines.map(({ label }) => label.length))
+  const left = Math.ceil(margin + letters * labelLetter)
+  const plot = width - left - right
   const values = lines.flatMap(({ points }) => points.flatMap(({ min, max }) => [min, max]))
   const low = Math.floor(Math.log10(Math.min(...values)))
   const high = Math.ceil(Math.log10(Math.max(...values)))
   const x = (value: number) => left + ((Math.log10(value) - low) / (high - low)) * plot
   const bottom = top + lines.length * lineHeight
-  const height = bottom + 46 + notes.length * 16
+  const height = bottom + 46 + notes.length * noteHeight
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${String(width)} ${String(height)}" width="${String(width)}" height="${String(height)}" role="img" aria-label="${escaped(title)}">`,
     `<style>${style}\n</style>`,
     `<rect class="back" x="0.5" y="0.5" width="${String(width - 1)}" height="${String(height - 1)}" rx="6"/>`,
-    words(20, 32, title, 'title'),
-    words(20, 52, axis, 'small'),
-    ...legend(series),
+    words(margin, 32, title, 'title'),
+    words(margin, 52, axis, 'small'),
+    ...legend(left, series),
     ...grid(low, high, x, bottom, tick),
-    ...lines.flatMap((line, index) => drawn(line, top + (index + 0.5) * lineHeight, x)),
-    ...notes.map((note, index) => words(20, bottom + 46 + index * 16, note, 'small')),
+    ...lines.flatMap((line, index) => drawn(line, left, top + (index + 0.5) * lineHeight, x)),
+    ...notes.map((note, index) => words(margin, bottom + 46 + index * noteHeight, note, 'small')),
     '</svg>\n',
   ].join('\n')
 }
@@ -101,7 +109,7 @@ function grid(
 }
 
 /** What the colours are, and the two kinds of dots if there are two series. */
-function legend(series: readonly [string, string] | undefined): string[] {
+function legend(left: number, series: readonly [string, string] | undefined): string[] {
   const entries = [
     ['dot millrace', 'millrace'],
     ['dot peer', 'others'],
@@ -122,13 +130,13 @@ function legend(series: readonly [string, string] | undefined): string[] {
   })
 }
 
-function drawn(line: Line, y: number, x: (value: number) => number): string[] {
+function drawn(line: Line, left: number, y: number, x: (value: number) => number): string[] {
   const { label, topology, kind, points } = line
   const last = points.reduce((a, b) => (a.value > b.value ? a : b))
   const end = Math.max(...points.map(({ max }) => x(max)))
   return [
-    words(20, y, label, kind === 'millrace' ? 'own' : ''),
-    words(20, y + 13, topology, 'small'),
+    words(margin, y, label, kind === 'millrace' ? 'own' : ''),
+    words(margin, y + 13, topology, 'small'),
     `<line class="guide" x1="${String(left)}" x2="${fixed(end)}" y1="${fixed(y)}" y2="${fixed(y)}"/>`,
     `<g class="${kind}">`,
     ...points.flatMap(({ value, min, max, second = false }) => [
@@ -136,8 +144,20 @@ function drawn(line: Line, y: number, x: (value: number) => number): string[] {
       `<circle class="${second ? 'hollow' : 'dot'}" cx="${fixed(x(value))}" cy="${fixed(y)}" r="5"/>`,
     ]),
     '</g>',
-    words(end + 12, y + 4, last.text, kind === 'millrace' ? 'own' : ''),
+    words(end + 12, y + 4, last.text, kind === 'millrace' ? 'value own' : 'value'),
   ]
+}
+
+/** Lines of at most so many letters. */
+function wrapped(text: string, letters: number): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 1 + word.length <= letters) {
+      lines[lines.length - 1] = `${last} ${word}`
+    } else lines.push(word)
+  }
+  return lines
 }
 
 const fixed = (value: number) => value.toFixed(1)

@@ -65,7 +65,7 @@ export default defineConfig(
   },
 
   {
-    // What not every program uses is loaded where it is used: see `parts` in scripts/bundle.mjs.
+    // What not every program uses is loaded where it is used: see `parts` in scripts/bundle/modules.mjs.
     files: ['lib/**/*.ts'],
     rules: {
       '@typescript-eslint/no-require-imports': ['error', { allow: ['^\\./[a-z-]+\\.js$'] }],

@@ -215,7 +215,9 @@ TEST_CASE_FIXTURE(Work,
     step->store(2);
     return 0;
   });
-  REQUIRE(eventually([&] { return step->load() == 1; }));
+  siginfo_t stopped{};
+  REQUIRE(::waitid(P_PID, static_cast<id_t>(worker.pid()), &stopped, WSTOPPED | WNOWAIT) == 0);
+  REQUIRE(step->load() == 1);
   for (std::uint64_t i = 2; i < 400; ++i) {
     CHECK(push(*queue, i) == Pushed::yes);
     Lease lease = wait(*queue);

@@ -20,6 +20,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "../bits.hpp"
 #include "../crash_point.hpp"
@@ -40,7 +41,11 @@ struct Lease {
 class ReadyLists {
  public:
   ReadyLists() = default;
-  explicit ReadyLists(const WorkMemory& memory) noexcept : memory_(&memory) {}
+  explicit ReadyLists(const WorkMemory& memory)
+      : memory_(&memory),
+        shift_(static_cast<unsigned>(std::countr_zero(memory.shape().capacity()))),
+        all_levels_(memory.shape().levels < 32 ? (1U << memory.shape().levels) - 1 : ~0U),
+        seen_(memory.shape().lanes()) {}
 
   // The job in that slot has become ready: its word says so already, and nobody can have taken it yet. `position` is where it
   // went. False: the ring is damaged, and the job must be returned instead.
@@ -50,11 +55,11 @@ class ReadyLists {
     layout::RingEnds& ends = memory_->ring_ends(lane);
     layout::Cell* const cells = memory_->cells(lane);
     const std::uint64_t tail = ends.tail.load(std::memory_order_relaxed);
-    std::uint64_t at = tail;
+    std::uint64_t at = std::max(tail, seen_[lane].tail);
     for (std::uint32_t steps = 0; steps < 4 * capacity() + 64; ++steps) {
       auto& cell = cells[at & (capacity() - 1)].hint;
       std::uint64_t found = cell.load(std::memory_order_acquire);
-      const std::uint64_t turn = at / capacity();
+      const std::uint64_t turn = turn_of(at);
       if (found == layout::empty_cell(turn)) {
         memory_->slot(slot).position.store(at, std::memory_order_relaxed);
         MILLRACE_CRASH_POINT("work.ready.positioned");
@@ -62,7 +67,8 @@ class ReadyLists {
                                          std::memory_order_seq_cst, std::memory_order_acquire)) {
           MILLRACE_CRASH_POINT("work.ready.hinted");
           // Lagging costs the next one a few looks, and storing always costs all a line that everybody writes.
-          if (at - tail >= 4 || at % 8 == 7) ends.tail.store(at + 1, std::memory_order_relaxed);
+          if (at % 8 == 7) ends.tail.store(at + 1, std::memory_order_relaxed);
+          seen_[lane].tail = at + 1;
           detail::set_hint(memory_->control().ring_mask[stage], 1U << level);
           return true;
         }
@@ -97,7 +103,7 @@ class ReadyLists {
     std::uint64_t at = memory_->ring_ends(lane).tail.load(std::memory_order_relaxed);
     for (std::uint32_t steps = 0; steps < 4 * capacity() + 64; ++steps) {
       const std::uint64_t cell = cells[at & (capacity() - 1)].hint.load(std::memory_order_acquire);
-      const std::uint64_t turn = at / capacity();
+      const std::uint64_t turn = turn_of(at);
       if (cell == layout::empty_cell(turn) || age_of(cell, turn) != Age::later) break;
       at = behind(cell, at);
     }
@@ -109,7 +115,7 @@ class ReadyLists {
                             std::uint32_t token) const noexcept {
     const std::uint64_t at = memory_->slot(slot).position.load(std::memory_order_relaxed);
     const auto& cell = memory_->cells(memory_->lane(stage, level))[at & (capacity() - 1)].hint;
-    return cell.load(std::memory_order_seq_cst) == layout::full_cell(at / capacity(), slot, token);
+    return cell.load(std::memory_order_seq_cst) == layout::full_cell(turn_of(at), slot, token);
   }
 
   // The first job of that stage: the highest priority, of that the oldest. `lease` makes a ready word one's own:
@@ -119,7 +125,7 @@ class ReadyLists {
     layout::WorkControl& control = memory_->control();
     const std::uint32_t returned = control.returned_mask[stage].load(std::memory_order_acquire);
     std::uint32_t levels = control.ring_mask[stage].load(std::memory_order_acquire) | returned;
-    if (memory_->shape().levels < 32) levels &= (1U << memory_->shape().levels) - 1;
+    levels &= all_levels_;
     while (levels != 0) {
       const auto level = static_cast<std::uint8_t>(31 - std::countl_zero(levels));
       levels &= ~(1U << level);
@@ -136,7 +142,7 @@ class ReadyLists {
     const layout::WorkControl& control = memory_->control();
     std::uint32_t levels = control.ring_mask[stage].load(std::memory_order_seq_cst);
     if (control.returned_mask[stage].load(std::memory_order_seq_cst) != 0) return true;
-    if (memory_->shape().levels < 32) levels &= (1U << memory_->shape().levels) - 1;
+    levels &= all_levels_;
     bool found = false;
     detail::for_each_bit(levels, [&](std::uint32_t level) {
       found = found || first_of(stage, static_cast<std::uint8_t>(level)).has_value();
@@ -149,7 +155,8 @@ class ReadyLists {
   // So many looks at an empty ring before its bit is cleared: a ring that is empty only now and then keeps it.
   static constexpr std::uint32_t kEmptyLooks = 16;
 
-  [[nodiscard]] std::uint32_t capacity() const noexcept { return memory_->shape().capacity(); }
+  [[nodiscard]] std::uint32_t capacity() const noexcept { return 1U << shift_; }
+  [[nodiscard]] std::uint64_t turn_of(std::uint64_t at) const noexcept { return at >> shift_; }
 
   // By how many turns a cell is ahead of `turn`. A full one tells 20 bits of its turn, an empty one 40.
   static std::uint64_t ahead_of(std::uint64_t cell, std::uint64_t turn) noexcept {
@@ -167,7 +174,7 @@ class ReadyLists {
   // Where to go on from a cell that is later than `at`: a position may lag by many turns, and of each cell only the last
   // turn can be there still, so nothing before that is skipped.
   [[nodiscard]] std::uint64_t behind(std::uint64_t cell, std::uint64_t at) const noexcept {
-    const std::uint64_t turns = ahead_of(cell, at / capacity());
+    const std::uint64_t turns = ahead_of(cell, turn_of(at));
     return at + 1 + (turns > 1 ? (turns - 1) * capacity() : 0);
   }
 
@@ -203,10 +210,11 @@ class ReadyLists {
                                               std::uint8_t level) const noexcept {
     const std::uint32_t lane = memory_->lane(stage, level);
     const layout::Cell* const cells = memory_->cells(lane);
-    std::uint64_t at = memory_->ring_ends(lane).head.load(std::memory_order_relaxed);
+    std::uint64_t at =
+        std::max(memory_->ring_ends(lane).head.load(std::memory_order_relaxed), seen_[lane].head);
     for (std::uint32_t steps = 0; steps < 4 * capacity() + 64; ++steps) {
       const std::uint64_t cell = cells[at & (capacity() - 1)].hint.load(std::memory_order_seq_cst);
-      const std::uint64_t turn = at / capacity();
+      const std::uint64_t turn = turn_of(at);
       if (cell == layout::empty_cell(turn)) return std::nullopt;
       if (age_of(cell, turn) != Age::later) return std::nullopt;
       if (layout::is_full(cell) && ahead_of(cell, turn) == 0) return First{at, cell};
@@ -219,7 +227,6 @@ class ReadyLists {
   Lease take_from_ring(std::uint32_t stage, std::uint8_t level, MakeOwn&& lease) noexcept {
     const std::uint32_t lane = memory_->lane(stage, level);
     layout::RingEnds& ends = memory_->ring_ends(lane);
-    const std::uint64_t head = ends.head.load(std::memory_order_relaxed);
     for (std::uint32_t rounds = 0; rounds < 4 * capacity() + 64; ++rounds) {
       const std::optional<First> first = first_of(stage, level);
       if (!first) {
@@ -234,30 +241,24 @@ class ReadyLists {
       auto& cell = memory_->cells(lane)[first->at & (capacity() - 1)].hint;
       const std::uint32_t slot = layout::slot_of_cell(first->cell);
       std::uint64_t mine = 0;
-      bool stale = true;
       if (slot < memory_->shape().slots()) {
         // acquire: pairs with the release of who made it ready: the payload is seen.
         const std::uint64_t word = memory_->slot(slot).word.load(std::memory_order_acquire);
         if (is_job(first->cell, layout::unpack(word))) {
           mine = lease(slot, word);
           // Somebody was quicker, and will clear the hint; if not, the next look finds it stale.
-          stale = mine != 0;
-          if (!stale) {
+          if (mine == 0) {
             os::spin_hint();
             continue;
           }
         }
       }
       MILLRACE_CRASH_POINT("work.take.leased");
-      if (stale) {
-        std::uint64_t found = first->cell;
-        (void)cell.compare_exchange_strong(found, layout::empty_cell(first->at / capacity() + 1),
-                                           std::memory_order_seq_cst, std::memory_order_relaxed);
-      }
-      if (mine != 0 || first->at - head >= 16) {
-        if (first->at - head >= 4 || first->at % 8 == 7)
-          ends.head.store(first->at + 1, std::memory_order_relaxed);
-      }
+      std::uint64_t found = first->cell;
+      (void)cell.compare_exchange_strong(found, layout::empty_cell(turn_of(first->at) + 1),
+                                         std::memory_order_seq_cst, std::memory_order_relaxed);
+      seen_[lane].head = first->at + 1;
+      if (first->at % 8 == 7) ends.head.store(first->at + 1, std::memory_order_relaxed);
       if (mine != 0) {
         empty_looks_ = 0;
         MILLRACE_CRASH_POINT("work.take.cleared");
@@ -359,7 +360,16 @@ class ReadyLists {
         });
   }
 
+  // How far this handle has seen each ring go: positions that may lag as the shared ones do, and never lead.
+  struct Seen {
+    std::uint64_t head = 0;
+    std::uint64_t tail = 0;
+  };
+
   const WorkMemory* memory_ = nullptr;
+  unsigned shift_ = 0;
+  std::uint32_t all_levels_ = 0;
+  std::vector<Seen> seen_;
   std::uint32_t empty_looks_ = 0;
 };
 

@@ -32,6 +32,7 @@
 #include <cstring>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,6 +45,7 @@
 #include "os/identity.hpp"
 #include "os/mapping.hpp"
 #include "os/object.hpp"
+#include "os/sync.hpp"
 #include "place.hpp"
 #include "result.hpp"
 #include "segment_spec.hpp"
@@ -460,6 +462,10 @@ class Segment {
                      const Judge& judge) {
     created_ = true;
     auto made = initialise(spec, geometry, judge);
+    if (made.ok() && spec.durable) {
+      const std::span<std::byte> map(control_->data(), control_->size());
+      made = os::sync_file(fd_.get(), {&map, 1}, path());
+    }
     if (made.ok()) return place_.publish(fd_.get());
     if (place_.is_nameless()) {
       (void)os::empty_nameless(fd_.get(), path());
@@ -593,12 +599,21 @@ class Segment {
     }
     // An open one is cut to size after it was decided how large it is.
     const bool open = (head.flags.load(std::memory_order_relaxed) & layout::kOpenCapacity) != 0;
-    if (open ? geometry.total_bytes > size : geometry.total_bytes != size) {
+    const bool cut = !open && geometry.total_bytes > size && spec.mendable &&
+                     spec.mendable(geometry) && !anyone_else();
+    if (!cut && (open ? geometry.total_bytes > size : geometry.total_bytes != size)) {
       return corrupt("claims " + std::to_string(geometry.total_bytes) + " bytes but has " +
                      std::to_string(size));
     }
     auto control_bytes = judge(geometry);
     if (!control_bytes.ok()) return control_bytes.error();
+    if (cut) {
+      // First the mark: whoever comes upon it knows that not all of it is what it was.
+      set_flag(layout::kMended, true);
+      MILLRACE_CRASH_POINT("segment.mend.marked");
+      if (auto grown = grow(geometry.total_bytes); !grown.ok()) return grown;
+      MILLRACE_CRASH_POINT("segment.mend.grown");
+    }
     if (control_bytes.value() > first || memory_.touch_mapping()) {
       auto mapped = map_shared(0, control_bytes.value());
       if (!mapped.ok()) return mapped.error();

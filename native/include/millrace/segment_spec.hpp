@@ -51,6 +51,9 @@ struct SegmentSpec {
   os::MemoryOptions memory;    // of everything that this handle maps
   std::uint64_t schema = 0;    // what this process takes the payload for; 0: it does not say
   layout::Geometry geometry{};
+  bool durable = false;  // of a new file: what it begins as is on the disk before it has its path
+  // May a file of that geometry that has been cut short, and that nobody is on, be made as long again? Empty: none may.
+  std::function<bool(const layout::Geometry&)> mendable;
   // Calls Segment::bury for each role of a stale segment of this kind; empty if roles have no doorbell.
   std::function<void(const Segment&)> bury;
 };

@@ -67,6 +67,8 @@ enum Flag : std::uint32_t {
   kZeroOnClose = 1U << 2U,
   // Of a queue: its creator left open how large the ring is to be (queue_capacity.hpp; minor version 2).
   kOpenCapacity = 1U << 3U,
+  // Of a work queue on disk: its file had been cut short and was made as long as it should be (work/recovery.hpp).
+  kMended = 1U << 4U,
 };
 
 // Bytes that locks are taken on.

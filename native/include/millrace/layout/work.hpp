@@ -80,6 +80,15 @@ enum SlotFlag : std::uint8_t {
       4,  // ready, and known to be a job: without a hint it gets one, instead of being no job
 };
 
+// What a `moving` word is on its way to; in its flags.
+enum class MovingTo : std::uint8_t {
+  next_stage = 0,  // the one that Slot::forward names
+  ready = 1,
+  delayed = 2,
+  free = 3,
+  dead = 4,
+};
+
 // A slot's word.
 struct Word {
   SlotState state = SlotState::free;
@@ -237,6 +246,8 @@ enum class WorkCount : std::uint8_t {
   duplicates,    // pushes whose id was known
   keys_dropped,  // ids that were forgotten before their time
   texts_cut,     // errors for whose text there was no place
+  recovered,     // jobs and dead letters that a recovery found
+  torn,          // records that it found and that were none: not confirmed, ended, or damaged
 };
 
 // Who has been woken last for jobs of a stage, or for room: {seat + 1 12, origin 12, on the way 1, again 1, milliseconds 38}.
@@ -316,13 +327,20 @@ struct alignas(kLine) WorkControl {
   std::atomic<std::uint64_t> dead_bytes;
   std::atomic<std::uint64_t> serial;  // of the job that was pushed last, where jobs have one
   std::byte pad3[kLine - 32];
+  // Syncs of a queue on disk (work/disk_sync.hpp).
+  std::atomic<std::uint64_t> syncs_begun;
+  std::atomic<std::uint64_t> syncs_done;  // the greatest number of one that has ended
+  std::atomic<std::uint64_t> syncer;      // {seat + 1 in 16 bits, milliseconds 48} of who is at it; 0: nobody
+  std::atomic<std::uint32_t> sync_ends;   // +1 with each one's end; slept on
+  std::atomic<std::uint32_t> sync_error;  // errno of one that failed; 0: none did
+  std::byte pad4[kLine - 32];
   Duty duties[kMaxStages + 1];
 };
 static_assert(offsetof(WorkControl, earliest) == 128);
 static_assert(offsetof(WorkControl, present) == 384);
 static_assert(offsetof(WorkControl, counters) == 640);
 static_assert(offsetof(WorkControl, sleepers) == 896);
-static_assert(sizeof(WorkControl) == 10 * kLine + (kMaxStages + 1) * kLine);
+static_assert(sizeof(WorkControl) == 11 * kLine + (kMaxStages + 1) * kLine);
 
 // A text of a job: what its worker gave as the error. Of nobody while `owner` is 0; else {in use, slot, born} as a granule.
 struct alignas(kLine) Note {

@@ -32,6 +32,7 @@
 #include "arena.hpp"
 #include "dead_letters.hpp"
 #include "due.hpp"
+#include "durable.hpp"
 #include "facts.hpp"
 #include "groups.hpp"
 #include "id_hash.hpp"
@@ -39,6 +40,7 @@
 #include "memory.hpp"
 #include "notes.hpp"
 #include "ready.hpp"
+#include "recovery.hpp"
 #include "slots.hpp"
 
 namespace millrace {
@@ -78,6 +80,7 @@ class JobStore {
            std::uint64_t seed = 0)
       : memory_(memory),
         seed_(seed),
+        records_(memory_, seed),
         seat_(seat),
         own_(&own),
         free_(memory_, seat),
@@ -107,6 +110,22 @@ class JobStore {
   }
 
   [[nodiscard]] const WorkMemory& memory() const noexcept { return memory_; }
+  [[nodiscard]] const Records& records() const noexcept { return records_; }
+  // What a recovery needs of this queue's ids and groups.
+  [[nodiscard]] Recovery::Hooks recovery_hooks() {
+    Recovery::Hooks hooks;
+    hooks.enter_group = [this](std::uint32_t slot, const layout::Word& word,
+                               std::string_view group) {
+      bool waits = false;
+      return enter_group(slot, word, group, waits) != Pushed::yes || !waits;
+    };
+    if (!keys_.enabled()) return hooks;
+    hooks.remember = [this](std::uint32_t slot, std::string_view id, std::uint64_t until) {
+      (void)keys_.look_up(id_hash(id, seed_, kIds), slot, 1, os::monotonic_ns(), until,
+                          [](std::uint32_t, std::uint32_t) { return true; });
+    };
+    return hooks;
+  }
 
   // What others may wait for and has come since the last call: jobs of a stage (its bit), room (kRoom).
   [[nodiscard]] std::uint32_t stirred() noexcept { return std::exchange(stirred_, 0); }
@@ -141,7 +160,7 @@ class JobStore {
     slot.forward = 0;
     slot.lease_end.store(0, std::memory_order_relaxed);
     loan = Loan{claim->slot, layout::pack(claim->word), 0, memory_.shape().inline_most(), 0, 0};
-    if (all > memory_.shape().inline_most()) {
+    if (all > memory_.shape().inline_most() || records_.on()) {
       const std::uint64_t head = memory_.shape().head_bytes();
       loan.granules = static_cast<std::uint32_t>((head + all + layout::kGranuleBytes - 1) /
                                                  layout::kGranuleBytes);
@@ -189,10 +208,16 @@ class JobStore {
                        std::memory_order_relaxed);
     slot.due.store(options.delay_ns == 0 ? 0 : later(now, options.delay_ns),
                    std::memory_order_relaxed);
-    if (!options.group.empty() || options.delay_ns != 0) {
+    if (!options.group.empty() || options.delay_ns != 0 || records_.on()) {
       slot.position.store(ready_.end_of(options.stage, options.level), std::memory_order_relaxed);
       slot.serial.store(memory_.control().serial.fetch_add(1, std::memory_order_relaxed) + 1,
                         std::memory_order_relaxed);
+    }
+    if (records_.on()) {
+      layout::Word next = word;
+      next.state =
+          options.delay_ns != 0 ? layout::SlotState::delayed : layout::SlotState::ready;
+      records_.write(loan.slot, next);
     }
     MILLRACE_CRASH_POINT("work.push.written");
     bool waits = false;
@@ -304,11 +329,12 @@ class JobStore {
     slot.forward = stage;
     layout::Word word = layout::unpack(lease.word);
     word.state = layout::SlotState::moving;
-    word.flags = 0;
+    word.flags = static_cast<std::uint8_t>(layout::MovingTo::next_stage);
     word.attempt = 0;
     if (!change(lease, word)) return lost(lease);
     MILLRACE_CRASH_POINT("work.move.begun");
     slot.stage.store(stage, std::memory_order_relaxed);
+    if (records_.on()) records_.change(lease.slot, word);
     word.flags = layout::kConfirmed;
     publish(lease.slot, word, stage);
     lease = Lease{};
@@ -379,12 +405,21 @@ class JobStore {
     layout::Slot& slot = memory_.slot(index);
     JobFacts facts;
     bool waits = false;
+    if (records_.on()) {
+      // Of dead letters the record belongs to who has the lock.
+      layout::Word alive = word;
+      alive.state = layout::SlotState::ready;
+      alive.attempt = 0;
+      records_.change(index, alive);
+      MILLRACE_CRASH_POINT("work.redrive.recorded");
+    }
     if (this->facts(index, facts) && !facts.group.empty()) {
       slot.position.store(ready_.end_of(stage_of(index), level_of(word)),
                           std::memory_order_relaxed);
       slot.due.store(0, std::memory_order_relaxed);
       if (enter_group(index, word, facts.group, waits) != Pushed::yes) {
         // What is spare by now is one too many: balance(), which the caller runs, frees it.
+        if (records_.on()) records_.change(index, word);
         return false;
       }
     }
@@ -609,6 +644,34 @@ class JobStore {
     MILLRACE_CRASH_POINT("work.group.left");
     (void)groups_.leave(group, [this](std::uint32_t next) { activate(next); });
   }
+  // `bits` -> `next`, by one compare-and-swap. Where jobs have records it goes by way of `moving`, in which nobody can take the
+  // job away, and the record is brought to say the same. False: it is something else by now.
+  bool step(std::uint32_t index, std::uint64_t bits, const layout::Word& next,
+            layout::MovingTo to) noexcept {
+    auto& word = memory_.slot(index).word;
+    if (!records_.on()) {
+      // release: pairs with the acquire of who makes it his own next: what the last holder wrote, and has read.
+      return word.compare_exchange_strong(bits, layout::pack(next), std::memory_order_seq_cst,
+                                          std::memory_order_relaxed);
+    }
+    layout::Word moving = next;
+    moving.state = layout::SlotState::moving;
+    moving.flags = static_cast<std::uint8_t>(to);
+    moving.seat = seat_;
+    if (!word.compare_exchange_strong(bits, layout::pack(moving), std::memory_order_seq_cst,
+                                      std::memory_order_relaxed)) {
+      return false;
+    }
+    MILLRACE_CRASH_POINT("work.step.moving");
+    if (to == layout::MovingTo::free) {
+      records_.wipe(index);
+    } else {
+      records_.change(index, next);
+    }
+    MILLRACE_CRASH_POINT("work.step.recorded");
+    word.store(layout::pack(next), std::memory_order_seq_cst);  // release: as above
+    return true;
+  }
   // Was a job of that id pushed lately?
   Pushed enter_id(Loan& loan, std::string_view id, std::uint64_t now) noexcept {
     layout::Slot& slot = memory_.slot(loan.slot);
@@ -703,7 +766,7 @@ class JobStore {
       slot.due.store(due, std::memory_order_relaxed);
       word.state = layout::SlotState::delayed;
       word.flags = 0;
-      if (!change(lease, word)) return false;
+      if (!step(index, lease.word, word, layout::MovingTo::delayed)) return lost(lease);
       due_.set(index, due);
       stirred_ |= 1U << stage_of(index);
     } else {
@@ -719,11 +782,7 @@ class JobStore {
     word.state = layout::SlotState::ready;
     word.flags = layout::kReturned;
     const std::uint32_t stage = stage_of(index);
-    // release: pairs with the acquire of the next one who takes it: what the last one wrote.
-    if (!memory_.slot(index).word.compare_exchange_strong(
-            bits, layout::pack(word), std::memory_order_seq_cst, std::memory_order_relaxed)) {
-      return false;
-    }
+    if (!step(index, bits, word, layout::MovingTo::ready)) return false;
     ready_.add_returned(stage, level_of(word), index);
     stirred_ |= 1U << stage;
     return true;
@@ -737,11 +796,8 @@ class JobStore {
     const std::uint32_t group = slot.group.load(std::memory_order_relaxed);
     layout::Word word;
     word.token = layout::unpack(bits).token;
-    // release: pairs with the acquire of who claims it: our reads of the payload come before its writes.
-    if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst,
-                                           std::memory_order_relaxed)) {
-      return false;
-    }
+    // Pairs with the acquire of who claims it: our reads of the payload come before its writes.
+    if (!step(index, bits, word, layout::MovingTo::free)) return false;
     MILLRACE_CRASH_POINT("work.end.word");
     if (granules != 0) arena_.give_back(index, born, granule, granules);
     free_.freed(index);
@@ -768,10 +824,7 @@ class JobStore {
     const std::uint32_t group = slot.group.load(std::memory_order_relaxed);
     word.state = layout::SlotState::dead;
     word.flags = 0;
-    if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst,
-                                           std::memory_order_relaxed)) {
-      return false;
-    }
+    if (!step(index, bits, word, layout::MovingTo::dead)) return false;
     MILLRACE_CRASH_POINT("work.die.word");
     add(layout::WorkCount::dead_lettered);
     leave_group(group);
@@ -885,21 +938,45 @@ class JobStore {
       case layout::SlotState::leased:
         return its && end_lease(index, bits, layout::DeadReason::died);
       case layout::SlotState::moving:
-        if (!its) return false;
-        slot.stage.store(static_cast<std::uint8_t>(slot.forward % memory_.shape().stages),
-                         std::memory_order_relaxed);
-        slot.position.store(ready_.end_of(stage_of(index), level_of(word)),
-                            std::memory_order_relaxed);
-        word.flags = 0;
-        (void)return_as(index, bits, word);
+        if (its) move_for(index, bits, word);
         return false;
       default:
         return false;
     }
   }
 
+  // What whoever died had begun.
+  void move_for(std::uint32_t index, std::uint64_t bits, layout::Word word) noexcept {
+    layout::Slot& slot = memory_.slot(index);
+    const auto to = static_cast<layout::MovingTo>(word.flags);
+    word.flags = 0;
+    switch (to) {
+      case layout::MovingTo::free:
+        (void)drop(index, bits);
+        return;
+      case layout::MovingTo::dead:
+        (void)die(index, bits, word, static_cast<layout::DeadReason>(slot.reason));
+        return;
+      case layout::MovingTo::delayed:
+        word.state = layout::SlotState::delayed;
+        (void)step(index, bits, word, to);  // repair() looks at what is due afterwards
+        return;
+      case layout::MovingTo::next_stage:
+        slot.stage.store(static_cast<std::uint8_t>(slot.forward % memory_.shape().stages),
+                         std::memory_order_relaxed);
+        slot.position.store(ready_.end_of(stage_of(index), level_of(word)),
+                            std::memory_order_relaxed);
+        (void)return_as(index, bits, word);
+        return;
+      case layout::MovingTo::ready:
+        (void)return_as(index, bits, word);
+        return;
+    }
+  }
+
   WorkMemory memory_;
   std::uint64_t seed_ = 0;
+  Records records_;
   std::uint16_t seat_ = 0;
   layout::SeatRecord* own_ = nullptr;
   FreeSlots free_;

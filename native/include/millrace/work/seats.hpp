@@ -69,6 +69,10 @@ class Seats {
     spec.owner = options.owner;
     spec.keep = options.keep;
     spec.geometry = wanted.geometry();
+    spec.durable = wanted.durability == layout::Durability::disk;
+    spec.mendable = [](const layout::Geometry& found) {
+      return WorkShape::of(found).durability == layout::Durability::disk;
+    };
     spec.bury = &Seats::bury_stale;
     auto entered =
         Segment::enter(spec, Entry::attach_or_create, deadline,

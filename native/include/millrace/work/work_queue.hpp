@@ -5,6 +5,9 @@
 // A handle is used by one thread at a time.
 #pragma once
 
+#include <fcntl.h>
+
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -16,10 +19,12 @@
 #include "../crash_point.hpp"
 #include "../os/clock.hpp"
 #include "../segment.hpp"
+#include "disk_sync.hpp"
 #include "facts.hpp"
 #include "job_store.hpp"
 #include "lookouts.hpp"
 #include "memory.hpp"
+#include "recovery.hpp"
 #include "seats.hpp"
 #include "shape.hpp"
 #include "sleepers.hpp"
@@ -46,6 +51,12 @@ class WorkQueue {
                             "' is to be: it has at least one job, stage, priority and seat, and " +
                             "its numbers are within the limits of the guide");
     }
+    if (wanted.durability != layout::Durability::memory && !spec.place.is_file()) {
+      return make_error(Code::invalid_argument,
+                        "work queue '" + spec.place.title() +
+                            "' cannot outlive the machine's memory: durability `file` and `disk` "
+                            "need a MappedFile in place of a name");
+    }
     std::unique_ptr<WorkQueue> self(new WorkQueue);
     WorkQueue* const queue = self.get();
     SeatOptions options = spec;
@@ -54,13 +65,17 @@ class WorkQueue {
         options, layout::Kind::work, 'j', wanted,
         [&spec](const layout::Geometry& found) { return judge(spec, WorkShape::of(found)); },
         [queue] {
-          if (queue->map()) queue->store_of(0)->set_up();
+          if (queue->map()) queue->set_up();
         },
-        deadline);
+        deadline,
+        [queue] {
+          if (queue->map()) queue->resume();
+        });
     if (!entered.ok()) return entered.error();
     if (!self->map()) return *self->unmapped_;
     self->store_ = self->store_of(static_cast<std::uint16_t>(self->seats_.seat()));
     self->kept_ = spec.keep;
+    if (auto ready = self->begin_syncing(); !ready.ok()) return ready.error();
     self->tell();
     return self;
   }
@@ -184,6 +199,15 @@ class WorkQueue {
     return done;
   }
 
+  // --- durability ---
+
+  // Of a queue in a file: what tells when its content is on the disk. It may be used from another thread, and outlive this.
+  [[nodiscard]] const std::shared_ptr<DiskSync>& disk() const noexcept { return disk_; }
+  // Is a push to be confirmed only when it is on the disk?
+  [[nodiscard]] bool confirms_on_disk() const noexcept { return store_->records().on(); }
+  // Blocks until all that has been done is on the disk. In memory there is nothing to wait for.
+  [[nodiscard]] Result<void> flush() { return disk_ ? disk_->wait(disk_->ticket()) : Result<void>(); }
+
   // --- looking after the others ---
 
   // Buries who has died, and does what is due. Returns how many holders it buried.
@@ -295,6 +319,47 @@ class WorkQueue {
     memory_ = WorkMemory(seats_.segment().at<std::byte>(0), data_->data(), shape);
     return true;
   }
+  // Both: under the lifecycle lock, with nobody else on the queue.
+  void set_up() {
+    const auto store = store_of(0);
+    // Not created by us: somebody died while he did this, perhaps while he recovered what is there.
+    if (store->records().on() && !seats_.segment().created()) return recover(*store);
+    store->set_up();
+    Recovery(seats_.segment().at<std::byte>(0), memory_, store->records()).begin();
+  }
+  void resume() {
+    const auto store = store_of(0);
+    Recovery recovery(seats_.segment().at<std::byte>(0), memory_, store->records());
+    if (!store->records().on()) {
+      if (recovery.needed()) recovery.from_words();
+    } else if (recovery.needed() || is_mended()) {
+      for (std::uint32_t seat = 0; seat < seats_.shape().seats; ++seat)
+        seats_.segment().bury(seats_.record(seat));
+      recover(*store);
+      seats_.control().begun.store(1, std::memory_order_seq_cst);
+      (void)store_of(0)->balance();
+    }
+  }
+  [[nodiscard]] bool is_mended() const noexcept {
+    return (seats_.segment().header().flags.load(std::memory_order_relaxed) & layout::kMended) != 0;
+  }
+  void recover(JobStore& store) {
+    Recovery(seats_.segment().at<std::byte>(0), memory_, store.records())
+        .from_records(store.recovery_hooks());
+    seats_.segment().header().flags.fetch_and(~static_cast<std::uint32_t>(layout::kMended),
+                                              std::memory_order_seq_cst);
+  }
+  Result<void> begin_syncing() {
+    if (memory_.shape().durability == layout::Durability::memory) return {};
+    const Segment& segment = seats_.segment();
+    os::Descriptor own(
+        os::retry_eintr([&] { return ::fcntl(segment.fd(), F_DUPFD_CLOEXEC, 0); }));
+    if (!own) return system_error("fcntl", errno, segment.path());
+    disk_ = std::make_shared<DiskSync>(std::move(own), segment.path(), segment.control(), data_,
+                                       seats_.control(),
+                                       static_cast<std::uint16_t>(seats_.seat()));
+    return {};
+  }
   std::unique_ptr<JobStore> store_of(std::uint16_t seat) {
     return std::make_unique<JobStore>(memory_, seat, seats_.seat_record(seat),
                                       seats_.segment().instance());
@@ -336,6 +401,7 @@ class WorkQueue {
   os::MappingPtr data_;
   WorkMemory memory_;
   std::unique_ptr<JobStore> store_;
+  std::shared_ptr<DiskSync> disk_;
   std::uint32_t stirred_ = 0;  // by those whom we buried
   std::uint32_t woke_ = 0;
   bool kept_ = false;

@@ -33,7 +33,7 @@ struct Payload {
   std::uint32_t length;
 };
 
-WorkShape small_shape() {
+WorkShape small_shape(layout::Durability durability) {
   WorkShape shape;
   shape.seats = 8;
   shape.levels = 3;
@@ -45,11 +45,13 @@ WorkShape small_shape() {
   shape.groups = 4;  // so that there is not always room for one
   shape.keys = 64;
   shape.window_ms = 1'000'000;
+  shape.durability = durability;
   return shape;
 }
 
 struct Ground {
-  Ground() : shape(small_shape()) {
+  explicit Ground(layout::Durability durability = layout::Durability::memory)
+      : shape(small_shape(durability)) {
     bytes = shape.total_bytes();
     base = static_cast<std::byte*>(
         ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
@@ -180,9 +182,40 @@ void live(Ground& ground, std::uint32_t seed, int steps) {
     CHILD_EXPECT(store.release(lease, 0));
 }
 
+// Of a queue on disk: what is found there must be what the slots say.
+void judge_records(const JobStore& store) {
+  const Records& records = store.records();
+  if (!records.on()) return;
+  std::uint32_t jobs = 0;
+  for (std::uint32_t index = 0; index < store.memory().shape().slots(); ++index) {
+    CAPTURE(index);
+    const layout::Slot& slot = store.memory().slot(index);
+    const layout::Word word = layout::unpack(slot.word.load());
+    if (word.state == layout::SlotState::free || word.state == layout::SlotState::spare) continue;
+    ++jobs;
+    Record record;
+    REQUIRE(records.find(slot.granule.load(), record) == Records::Found::whole);
+    CHECK(record.length == slot.length);
+    CHECK(record.level == word.level);
+    CHECK(record.stage == slot.stage.load());
+    // Attempts that have begun are noted when they end.
+    if (word.state != layout::SlotState::leased && word.state != layout::SlotState::dead)
+      CHECK(record.attempt == word.attempt);
+  }
+  std::uint32_t found = 0;
+  for (std::uint32_t granule = 0; granule < store.memory().shape().granules(); ++granule) {
+    Record record;
+    const Records::Found what = records.find(granule, record);
+    CHECK(what != Records::Found::torn);
+    found += what == Records::Found::whole ? 1 : 0;
+  }
+  CHECK(found == jobs);
+}
+
 // Takes all that there is, and judges it.
 void judge(Ground& ground) {
   JobStore store(ground.memory, kTester, ground.records->own[1]);
+  judge_records(store);
   Ledger& ledger = *ground.ledger;
   CHECK(ledger.twice.load() == 0);
   // Whoever pushes the id of a push that was cut short is told the truth.
@@ -329,10 +362,7 @@ Passages passages_of(const Ground& ground) {
   return passages;
 }
 
-}  // namespace
-
-TEST_CASE(
-    "promise: work – whoever dies anywhere loses no job, doubles none, and leaves nothing half") {
+void die_everywhere(layout::Durability durability) {
   constexpr int kSteps = 1500;
   int deaths = 0;
   std::set<std::string_view> where;
@@ -341,7 +371,7 @@ TEST_CASE(
     CAPTURE(seed);
     Passages passages;
     {
-      Ground ground;
+      Ground ground(durability);
       REQUIRE(run_victim(ground, seed, kSteps, {}, 0) == 0);
       passages = passages_of(ground);
       judge(ground);
@@ -352,7 +382,7 @@ TEST_CASE(
            {std::uint64_t{1}, std::uint64_t{count / 2 + 1}, std::uint64_t{count}}) {
         CAPTURE(point);
         CAPTURE(passage);
-        Ground ground;
+        Ground ground(durability);
         if (run_victim(ground, seed, kSteps, point, passage) != -SIGKILL) continue;
         ++deaths;
         where.insert(point);
@@ -366,7 +396,7 @@ TEST_CASE(
         for (const auto& [second, ignored] : burying) {
           const std::string_view then = second;
           CAPTURE(then);
-          Ground again;
+          Ground again(durability);
           if (run_victim(again, seed, kSteps, point, passage) != -SIGKILL) continue;
           if (run_undertaker(again, then) != -SIGKILL) continue;
           ++deaths;
@@ -381,4 +411,15 @@ TEST_CASE(
   CHECK(where.size() >= 20);
   MESSAGE("deaths: " << deaths << ", points: " << where.size()
                      << ", of undertakers: " << where_buried.size());
+}
+
+}  // namespace
+
+TEST_CASE(
+    "promise: work – whoever dies anywhere loses no job, doubles none, and leaves nothing half") {
+  die_everywhere(layout::Durability::memory);
+}
+
+TEST_CASE("promise: work – whoever dies anywhere leaves each job one record, and no other") {
+  die_everywhere(layout::Durability::disk);
 }

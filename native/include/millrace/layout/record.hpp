@@ -19,9 +19,10 @@
 namespace millrace::layout {
 
 struct alignas(64) RecordHead {
-  std::atomic<std::uint64_t> mark;  // the serial number of the job, scrambled; 0: there is no record
-  std::uint32_t check;              // CRC-32C of all other fields
-  std::uint32_t content_check;      // CRC-32C of payload, id, group and headers
+  std::atomic<std::uint64_t>
+      mark;                     // the serial number of the job, scrambled; 0: there is no record
+  std::uint32_t check;          // CRC-32C of all other fields
+  std::uint32_t content_check;  // CRC-32C of payload, id, group and headers
   // Of the syncs that had begun when its job had a slot and the head was not yet written. All that a finished sync made
   // certain have less than that sync's number.
   std::uint64_t generation;

@@ -330,7 +330,8 @@ struct alignas(kLine) WorkControl {
   // Syncs of a queue on disk (work/disk_sync.hpp).
   std::atomic<std::uint64_t> syncs_begun;
   std::atomic<std::uint64_t> syncs_done;  // the greatest number of one that has ended
-  std::atomic<std::uint64_t> syncer;      // {seat + 1 in 16 bits, milliseconds 48} of who is at it; 0: nobody
+  std::atomic<std::uint64_t>
+      syncer;  // {seat + 1 in 16 bits, milliseconds 48} of who is at it; 0: nobody
   std::atomic<std::uint32_t> sync_ends;   // +1 with each one's end; slept on
   std::atomic<std::uint32_t> sync_error;  // errno of one that failed; 0: none did
   std::byte pad4[kLine - 32];

@@ -115,8 +115,8 @@ class DiskSync {
     MILLRACE_CRASH_POINT("work.sync.written");
     std::uint64_t found = control_->syncs_done.load(std::memory_order_relaxed);
     // (S3) release: pairs with the acquire of certain().
-    while (found < number && !control_->syncs_done.compare_exchange_weak(
-                                 found, number, std::memory_order_release)) {
+    while (found < number &&
+           !control_->syncs_done.compare_exchange_weak(found, number, std::memory_order_release)) {
     }
     return {};
   }

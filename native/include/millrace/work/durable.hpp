@@ -196,8 +196,8 @@ class Records {
     record.level = word.level;
     record.stage = slot.stage.load(std::memory_order_relaxed);
     record.dead = word.state == layout::SlotState::dead;
-    record.reason = record.dead ? static_cast<layout::DeadReason>(slot.reason)
-                                : layout::DeadReason::none;
+    record.reason =
+        record.dead ? static_cast<layout::DeadReason>(slot.reason) : layout::DeadReason::none;
     record.at = 0;
     if (record.dead) {
       record.at = slot.dead_at.load(std::memory_order_relaxed);
@@ -238,7 +238,8 @@ class Records {
   }
   void put(const Record& record, int side) const noexcept {
     layout::RecordHead built{};
-    built.mark.store(detail::scramble(record.serial ^ salt(record.granule)), std::memory_order_relaxed);
+    built.mark.store(detail::scramble(record.serial ^ salt(record.granule)),
+                     std::memory_order_relaxed);
     built.content_check = record.content_check;
     built.generation = record.generation;
     built.pushed_at = record.pushed_at;
@@ -250,9 +251,9 @@ class Records {
     built.group_length = record.group_length;
     built.version = record.version;
     built.attempt = record.attempt;
-    built.what = static_cast<std::uint16_t>(
-        (record.level & 31U) | (record.stage & 15U) << 5U | (record.dead ? 1U : 0U) << 9U |
-        (static_cast<unsigned>(record.reason) & 7U) << 10U);
+    built.what = static_cast<std::uint16_t>((record.level & 31U) | (record.stage & 15U) << 5U |
+                                            (record.dead ? 1U : 0U) << 9U |
+                                            (static_cast<unsigned>(record.reason) & 7U) << 10U);
     built.check = check_of(built, record.granule);
     // Word by word: what the system takes of it for the disk meanwhile is caught by the checksum.
     copy_to_shared(reinterpret_cast<SharedWord*>(&head(record.granule, side)),

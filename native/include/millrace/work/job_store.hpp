@@ -215,8 +215,7 @@ class JobStore {
     }
     if (records_.on()) {
       layout::Word next = word;
-      next.state =
-          options.delay_ns != 0 ? layout::SlotState::delayed : layout::SlotState::ready;
+      next.state = options.delay_ns != 0 ? layout::SlotState::delayed : layout::SlotState::ready;
       records_.write(loan.slot, next);
     }
     MILLRACE_CRASH_POINT("work.push.written");

@@ -132,7 +132,8 @@ class Recovery {
     os::this_boot(id);
     std::uint64_t first = 0;
     std::memcpy(&first, id, sizeof first);
-    return first == 0 ? 1 : first;  // a system that does not tell; 0 is a queue that was never set up
+    return first == 0 ? 1
+                      : first;  // a system that does not tell; 0 is a queue that was never set up
   }
 
   // Nanoseconds since 1970 are more, and since a boot fewer: that would be 31 years ago.
@@ -194,9 +195,8 @@ class Recovery {
         records_->wipe_at(found[i].granule);
       found.resize(memory_->shape().slots());
     }
-    std::sort(found.begin(), found.end(), [](const Record& one, const Record& other) {
-      return one.serial < other.serial;
-    });
+    std::sort(found.begin(), found.end(),
+              [](const Record& one, const Record& other) { return one.serial < other.serial; });
     return dropped;
   }
   // As it was when the segment was made, roles and seats included: nobody of that boot lives.

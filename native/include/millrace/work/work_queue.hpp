@@ -206,7 +206,9 @@ class WorkQueue {
   // Is a push to be confirmed only when it is on the disk?
   [[nodiscard]] bool confirms_on_disk() const noexcept { return store_->records().on(); }
   // Blocks until all that has been done is on the disk. In memory there is nothing to wait for.
-  [[nodiscard]] Result<void> flush() { return disk_ ? disk_->wait(disk_->ticket()) : Result<void>(); }
+  [[nodiscard]] Result<void> flush() {
+    return disk_ ? disk_->wait(disk_->ticket()) : Result<void>();
+  }
 
   // --- looking after the others ---
 
@@ -352,12 +354,10 @@ class WorkQueue {
   Result<void> begin_syncing() {
     if (memory_.shape().durability == layout::Durability::memory) return {};
     const Segment& segment = seats_.segment();
-    os::Descriptor own(
-        os::retry_eintr([&] { return ::fcntl(segment.fd(), F_DUPFD_CLOEXEC, 0); }));
+    os::Descriptor own(os::retry_eintr([&] { return ::fcntl(segment.fd(), F_DUPFD_CLOEXEC, 0); }));
     if (!own) return system_error("fcntl", errno, segment.path());
     disk_ = std::make_shared<DiskSync>(std::move(own), segment.path(), segment.control(), data_,
-                                       seats_.control(),
-                                       static_cast<std::uint16_t>(seats_.seat()));
+                                       seats_.control(), static_cast<std::uint16_t>(seats_.seat()));
     return {};
   }
   std::unique_ptr<JobStore> store_of(std::uint16_t seat) {

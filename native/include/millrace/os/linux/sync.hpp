@@ -14,8 +14,7 @@
 
 namespace millrace::os {
 
-[[nodiscard]] inline Result<void> sync_file(int fd,
-                                            std::span<const std::span<std::byte>> /*maps*/,
+[[nodiscard]] inline Result<void> sync_file(int fd, std::span<const std::span<std::byte>> /*maps*/,
                                             const std::string& path) {
   if (retry_eintr([&] { return ::fdatasync(fd); }) == 0) return {};
   return system_error("fdatasync", errno, path);

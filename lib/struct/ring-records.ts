@@ -10,22 +10,25 @@
 //
 // A typed array whose memory was taken away would ignore what is written. So whoever takes it away puts the records over
 // nothing first.
+//
+// A part: only queues of records load it.
 
 import { put, type MovableRecords } from '../base/record-schema.js'
-import {
-  compile,
-  judgement,
-  memory,
-  nothing,
-  parts,
-  start,
-  type Field,
-  type StructView,
-  type ViewClass,
-} from './accessor.js'
-import { judgeIndex, part, Structures } from './array-view.js'
-import { move, type Codec, type TypedArrayConstructor } from './field-type.js'
-import { hostIsLittleEndian } from './scalar.js'
+import type * as Accessor from './accessor.js'
+import type { Field, StructView, ViewClass } from './accessor.js'
+import type * as ArrayViews from './array-view.js'
+import type * as FieldTypes from './field-type.js'
+import type { Codec, TypedArrayConstructor } from './field-type.js'
+import type * as Scalars from './scalar.js'
+
+/** What a part of the entry point has of the rest is given to it. */
+export type Below = Pick<
+  typeof Accessor,
+  'compile' | 'judgement' | 'memory' | 'nothing' | 'parts' | 'start'
+> &
+  Pick<typeof ArrayViews, 'judgeIndex' | 'part' | 'Structures'> &
+  Pick<typeof FieldTypes, 'move'> &
+  Pick<typeof Scalars, 'hostIsLittleEndian'>
 
 // Of a view
 /** Where it begins in each typed array, in units of its largest numbers. */
@@ -61,14 +64,15 @@ interface Plan {
 
 /** What makes arrays of such records; `undefined` if no field gains by it, or if program text may not be compiled. */
 export function ringRecords(
+  below: Below,
   codec: Codec,
   fields: readonly Field[],
   viewClass: ViewClass,
 ): (() => MovableRecords) | undefined {
   const plan = planOf(fields, codec.size)
   if (plan.kinds.length === 0) return undefined
-  const View = makeView(viewClass, plan)
-  const Records = View && makeRecords(codec, View, plan)
+  const View = makeView(below, viewClass, plan)
+  const Records = View && makeRecords(below, codec, View, plan)
   if (Records === undefined) return undefined
   const kept = new Records() // with none left, V8 would forget their shape, and all code that was optimised for it
   return () => new (kept.constructor as typeof Records)()
@@ -85,7 +89,12 @@ function planOf(all: readonly Field[], size: number): Plan {
 }
 
 /** The view of the definition again, with other code for writing numbers, and for going from record to record. */
-function makeView(base: ViewClass, { kinds, fields, shift }: Plan): ViewClass | undefined {
+function makeView(
+  below: Below,
+  base: ViewClass,
+  { kinds, fields, shift }: Plan,
+): ViewClass | undefined {
+  const { compile, judgement, memory, move, nothing, parts, start } = below
   const setters = fields.map(({ name, offset, codec }, index) => {
     const { stored, text } = codec
     const width = stored!.BYTES_PER_ELEMENT
@@ -108,10 +117,10 @@ function makeView(base: ViewClass, { kinds, fields, shift }: Plan): ViewClass | 
   const text = `'use strict'
 return class View extends Base {
   [owner] = undefined;
-  [place] = 0;${each((lane) => `[detour${lane}] = detour(this, kinds[${lane}]);`)}${each((lane) => `[lane${lane}] = this[detour${lane}];`)}
+  [place] = 0;${each((lane) => `[detour${lane}] = detour(below, this, kinds[${lane}]);`)}${each((lane) => `[lane${lane}] = this[detour${lane}];`)}
 ${setters.join('')}
   [move](over, at) {
-    leave(this[owner], this)
+    leave(below, this[owner], this)
     this[detach](over, at)
   }
   [detach](over, at) {
@@ -131,13 +140,13 @@ ${setters.join('')}
   const [pass, refuse] = judgement((value: unknown, index: number) => {
     throw fields[index]!.codec.text!.refusal(fields[index]!.name, value)
   })
-  const known = { Base: base, nothing, kinds, detour, leave, pass, refuse, ...named(kinds) }
+  const known = { Base: base, below, nothing, kinds, detour, leave, pass, refuse, ...named(kinds) }
   const members = { memory, start, parts, move, place, owner, settle, walk, detach }
   return compile(text, { ...known, ...members }) as ViewClass | undefined
 }
 
 /** The view was moved elsewhere. As every array, its own gets it back when it is used again. */
-function leave(array: Record<symbol, unknown>, view: LaneView): void {
+function leave({ part }: Below, array: Record<symbol, unknown>, view: LaneView): void {
   const back = () => {
     array[part] = view
     return view
@@ -157,14 +166,18 @@ function leave(array: Record<symbol, unknown>, view: LaneView): void {
 }
 
 /** To be written to; indices are those of a view that begins at 0. */
-function detour(view: StructView, { BYTES_PER_ELEMENT, name }: Lane): object {
+function detour(
+  { hostIsLittleEndian, ...below }: Below,
+  view: StructView,
+  { BYTES_PER_ELEMENT, name }: Lane,
+): object {
   const method = `set${name.replace('Array', '') as 'Float64'}` as const
   return new Proxy(
     {},
     {
       set: (_, index, value: number) => {
-        const at = view[start] + Number(index) * BYTES_PER_ELEMENT
-        view[memory][method](at, value, hostIsLittleEndian)
+        const at = view[below.start] + Number(index) * BYTES_PER_ELEMENT
+        view[below.memory][method](at, value, hostIsLittleEndian)
         return true
       },
     },
@@ -172,10 +185,12 @@ function detour(view: StructView, { BYTES_PER_ELEMENT, name }: Lane): object {
 }
 
 function makeRecords(
+  below: Below,
   codec: Codec,
   View: ViewClass,
   { kinds }: Plan,
 ): (new () => MovableRecords) | undefined {
+  const { compile, judgeIndex, memory, nothing, part, start, Structures } = below
   const lay = (array: Record<symbol, unknown>, over: DataView) => {
     array[laid] = over
     kinds.forEach((Typed, index) => {

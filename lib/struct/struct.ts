@@ -7,17 +7,19 @@ import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkOptions, flag } from '../base/options.js'
 import { overRing, type MovableRecords } from '../base/record-schema.js'
 import {
+  compile,
   definition,
   judgement,
   makeViewClass,
   memory,
   nothing,
+  parts,
   start,
   StructView as View,
   type Field,
   type ViewClass,
 } from './accessor.js'
-import { elements, look, noStructures } from './array-view.js'
+import { elements, judgeIndex, look, noStructures, part, Structures } from './array-view.js'
 import type {
   Fields,
   FieldLayout,
@@ -35,7 +37,8 @@ import { fingerprintOf } from './fingerprint.js'
 import { checkIdentifier } from './identifier.js'
 import { jsonOf } from './plain.js'
 import { refusal, refusalWithin, wrongValue, type Key } from './refusal.js'
-import { ringRecords } from './ring-records.js'
+import type { Below } from './ring-records.js'
+import { hostIsLittleEndian } from './scalar.js'
 import { wholeCode, type WholeCode } from './whole.js'
 
 class StructType<F extends Fields> extends Type implements Struct<F> {
@@ -229,6 +232,14 @@ function dataViewOf(bytes: Memory): DataView {
   return made
 }
 
+/** A part: for queues of records only. */
+const ringRecords = () =>
+  (require('./ring-records.js') as typeof import('./ring-records.js')).ringRecords
+const below: Below = {
+  ...{ compile, hostIsLittleEndian, judgeIndex, judgement, memory, move, nothing, part, parts },
+  ...{ start, Structures },
+}
+
 class StructCodec implements Codec {
   readonly size: number
   readonly name: string | undefined
@@ -275,7 +286,7 @@ class StructCodec implements Codec {
 
   overRing(): MovableRecords {
     this.#makeRecords ??=
-      ringRecords(this, this.#fields, this.viewClass) ?? (() => noStructures(this))
+      ringRecords()(below, this, this.#fields, this.viewClass) ?? (() => noStructures(this))
     return this.#makeRecords()
   }
 

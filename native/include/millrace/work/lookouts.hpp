@@ -40,7 +40,6 @@ class Lookouts {
         idle_since_ = now;
       } else if (now - idle_since_ >= kRetireMs) {
         places()[place].compare_exchange_strong(word, 0, std::memory_order_relaxed);
-        MILLRACE_CRASH_POINT("lookouts.retire.left");
         sleepers_->heavy_fence();  // (R2)
         return leases() && volunteer(now);
       }
@@ -57,18 +56,17 @@ class Lookouts {
   }
   // For one that parks no longer. If nobody else keeps watch, another one is called.
   void rest() noexcept {
-    bool watched = false;
-    const bool was = leave([](std::uint32_t seat) { return layout::lookout(seat, 0); });
-    if (!was) return;
+    if (!leave(layout::lookout(seats_->seat(), 0))) return;
     const std::uint64_t now = os::coarse_ms();
-    for (std::uint32_t place = 0; place < kPlaces; ++place)
-      watched = watched || keeps_watch(places()[place].load(std::memory_order_relaxed), now);
-    if (!watched) (void)sleepers_->wake_another(false);
-  }
-  // For one that closes, before it unparks.
-  void resign() noexcept {
-    if (!leave([](std::uint32_t) { return std::uint64_t{0}; })) return;
+    for (std::uint32_t place = 0; place < kPlaces; ++place) {
+      if (keeps_watch(places()[place].load(std::memory_order_relaxed), now)) return;
+    }
     (void)sleepers_->wake_another(false);
+  }
+  // For one that closes, after it has unparked.
+  void resign() noexcept {
+    rest();
+    (void)leave(0);
   }
   // For whoever has just leased a job: sees to it that somebody of another process keeps watch, if anybody can.
   void call() noexcept {
@@ -128,15 +126,15 @@ class Lookouts {
     }
     return false;
   }
-  template <typename Instead>
-  bool leave(Instead&& instead) noexcept {
+  // Leaves `instead` in its place. False if it had none, or that was there.
+  bool leave(std::uint64_t instead) noexcept {
     bool was = false;
     for (std::uint32_t place = 0; place < kPlaces; ++place) {
       std::uint64_t word = places()[place].load(std::memory_order_relaxed);
-      if (layout::lookout_seat(word) != seats_->seat() || layout::lookout_ms(word) == 0) continue;
-      was = places()[place].compare_exchange_strong(word, instead(seats_->seat()),
-                                                    std::memory_order_relaxed) ||
-            was;
+      if (layout::lookout_seat(word) != seats_->seat() || word == instead) continue;
+      // Fails if it was replaced.
+      was =
+          places()[place].compare_exchange_strong(word, instead, std::memory_order_relaxed) || was;
     }
     return was;
   }

@@ -281,6 +281,8 @@ class Sleepers {
   }
   // That word of the set is empty, as `seen` of control.sleepers was read before it was.
   void clear_word(std::uint32_t kind, std::uint32_t word, std::uint64_t seen) const noexcept {
+    MILLRACE_CRASH_POINT("sleepers.word.empty");
+    // Fails if anybody has lain down since.
     seats_->control().sleepers[kind].compare_exchange_strong(
         seen, seen & ~(1ULL << word), std::memory_order_relaxed, std::memory_order_relaxed);
   }

@@ -80,6 +80,18 @@ TEST_CASE_FIXTURE(Room,
   CHECK(duty().on_the_way);
 }
 
+TEST_CASE_FIXTURE(Room, "meeting: one that has left before it is given the duty does not keep it") {
+  park(0);
+  park(1);
+  {
+    Meeting meet;
+    meet.at("sleepers.wake.chosen", [&] { (*this)[0].unpark(); });
+    CHECK(publish());
+  }
+  CHECK(rung(1));
+  CHECK(duty().seat == 1);
+}
+
 TEST_CASE_FIXTURE(Room,
                   "meeting: one that leaves alone while it is chosen leaves nobody on the way") {
   park(0);
@@ -178,4 +190,25 @@ TEST_CASE_FIXTURE(
   CHECK((*this)[1].pass_by(0));  // what came meanwhile
   CHECK_FALSE((*this)[1].pass_by(0));
   CHECK_FALSE(duty().on_the_way);
+}
+
+TEST_CASE_FIXTURE(Room, "meeting: whoever buries a waker that died before it rang rings") {
+  for (const char* point : {"sleepers.wake.chosen", "sleepers.wake.given", "waiting.wake.owed"}) {
+    CAPTURE(point);
+    park(0);
+    Child child([&] {
+      Desk desk;
+      CHILD_EXPECT(desk.try_open(seat_options(name()), seats_shape()).ok());
+      CHILD_EXPECT(crash::arm(point, 1));
+      (void)desk.sleepers.after_publish(0);
+      return 1;
+    });
+    REQUIRE(child.wait() == -SIGKILL);
+    CHECK_FALSE(rung(0));
+    CHECK(pusher->seats.bury_all_dead() == 1);
+    CHECK(rung(0));
+    while ((*this)[0].pass_by(0)) {
+    }
+    (*this)[0].unpark();
+  }
 }

@@ -360,6 +360,7 @@ class Sleepers {
     for (std::uint32_t tries = 0; tries < seats_->shape().seats; ++tries) {
       const std::uint32_t next = next_of(kind, from, others);
       if (next == kNoSeat || (origin != kNoSeat && !before(start, next, origin))) break;
+      MILLRACE_CRASH_POINT("sleepers.wake.chosen");
       const layout::DutyWord seen = layout::unpack_duty(bits);
       // Before it is replaced: or it would be forgotten, if we are stopped in between.
       if (seen.on_the_way && !mine(seen)) ring_again(seen.seat);

@@ -15,3 +15,4 @@
 #include "addon/upkeep.cpp"
 #include "addon/watcher_thread.cpp"
 #include "addon/watcher_uv.cpp"
+#include "addon/work.cpp"

@@ -34,7 +34,7 @@ export const durabilities = ['memory', 'file', 'disk'] as const
 export const deadReasons = ['none', 'rejected', 'attempts', 'died', 'expired'] as const
 
 /** What a handle can wait for, as bits. */
-export const Kind = { jobs: 1, room: 2 } as const
+export const Kind = { jobs: 1, room: 0x1_0000 } as const
 
 /** Indices of `NativeWork.facts`; what has 64 bits is there as its low half and, behind it, its high one. */
 export const WorkFact = {

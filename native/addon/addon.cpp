@@ -149,6 +149,7 @@ std::array offered_classes = {
     OfferedClass{"Semaphore", define_semaphore},
     OfferedClass{"Event", define_event},
     OfferedClass{"Barrier", define_barrier},
+    OfferedClass{"Work", define_work},
 };
 
 napi_value class_of(napi_env env, napi_callback_info info) {

@@ -7,6 +7,7 @@ import { checkFunction, checkOptions, show } from '../base/options.js'
 import { now } from '../base/time.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
 import { invalidArgument, MillraceError } from '../errors.js'
+import { countOf } from './stats.js'
 
 /**
  * Why nobody gets it any more: `rejected` by its worker; its `attempts` have all failed, or the last of them by the death of its
@@ -61,6 +62,12 @@ export class DeadLetters {
   /** @internal */
   constructor(owner: DeadLetterOwner) {
     this.#owner = owner
+  }
+
+  /** How many there are. Errors as `peek`. */
+  get length(): number {
+    this.#owner.assertWhole()
+    return countOf(this.#owner.native.counts(), 'dead')
   }
 
   /**

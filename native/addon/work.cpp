@@ -390,6 +390,10 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
         static_cast<double>(core()->store().granules_used()) * layout::kGranuleBytes,
         static_cast<double>(core()->handles())};
     std::copy(found.begin(), found.end(), counted.Data());
+    for (std::size_t i = 0; i < counters; ++i) {
+      counted.Data()[states + i] =
+          static_cast<double>(core()->counter(static_cast<layout::WorkCount>(i)));
+    }
     return counted;
   }
 

@@ -3,10 +3,14 @@
 import * as millrace from 'millrace'
 import * as structs from 'millrace/struct'
 import * as sync from 'millrace/sync'
+import * as work from 'millrace/work'
 import type { Answer, Failure } from './actor.js'
 
 /** What a scene finds when it is run: the library, and a place to keep things between scenes. */
-export type Stage = typeof millrace & typeof structs & typeof sync & { readonly own: Own }
+export type Stage = typeof millrace &
+  typeof structs &
+  typeof sync &
+  typeof work & { readonly own: Own }
 
 /** Named as the scenes need them; a scene knows what the one before it put there. */
 export interface Own {
@@ -20,6 +24,7 @@ export interface Own {
   mutex: sync.Mutex
   lock: sync.RwLock
   guard: sync.LockGuard
+  jobs: work.WorkQueue
   pending: Promise<unknown>
   [name: string]: unknown
 }
@@ -31,7 +36,7 @@ interface Order {
   readonly leave?: boolean
 }
 
-const stage = { ...millrace, ...structs, ...sync, own: {} as Own } as Stage
+const stage = { ...millrace, ...structs, ...sync, ...work, own: {} as Own } as Stage
 
 if (process.send !== undefined) process.on('message', (order: Order) => void perform(order))
 

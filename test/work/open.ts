@@ -1,0 +1,41 @@
+// A work queue for one test.
+
+import type { ExecutionContext } from 'ava'
+import { WorkQueue, type WorkQueueOptions } from 'millrace/work'
+
+/** Opens it until the test is over, and takes away what is left in it. */
+export function open(t: ExecutionContext, name: string, options: WorkQueueOptions = {}): WorkQueue {
+  const queue = WorkQueue.open(name, options)
+  t.teardown(() => {
+    if (!queue.closed) {
+      texts(queue)
+      queue.dead.purge()
+    }
+    queue.close()
+  })
+  return queue
+}
+
+/** What there is now, as text. */
+export function texts(queue: WorkQueue): string[] {
+  const found: string[] = []
+  for (let message = queue.tryReceive(); message !== undefined; message = queue.tryReceive()) {
+    found.push(message.toString())
+  }
+  return found
+}
+
+export const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString()
+
+/** The warnings with that code, from now on. */
+export function warningsOf(t: ExecutionContext, code: string): string[] {
+  const found: string[] = []
+  const onWarning = (warning: Error & { readonly code?: string }) => {
+    if (warning.code === code) found.push(warning.message)
+  }
+  process.on('warning', onWarning)
+  t.teardown(() => {
+    process.off('warning', onWarning)
+  })
+  return found
+}

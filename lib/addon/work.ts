@@ -144,8 +144,20 @@ export interface NativeWork extends NativeWaiter {
   lookout(): boolean
   /** Wakes the next one where who was woken did not come; the kinds that are to be looked at once more. */
   recheck(kinds: number): number
-  /** One slice of at most 20 ms on this thread; true if something stirred. */
-  wait(kind: number, spinMs: number, timeoutMs: number): boolean
+  // Block this thread for a slice of at most 20 ms.
+  /** As `take`. */
+  waitForJob(spinMs: number, timeoutMs: number): void
+  /** As `tryPushWith`. */
+  waitForRoom(
+    payload: ArrayBufferView,
+    level: number,
+    delayMs: number,
+    ttlMs: number,
+    id: string,
+    group: string,
+    spinMs: number,
+    timeoutMs: number,
+  ): number
   /** See `statsOf` in lib/work/stats.ts. */
   counts(): Float64Array
 

@@ -33,7 +33,7 @@ export type Durability = (typeof durabilities)[number]
 export interface DeadLetterOptions {
   /** Dead letters that are kept, default 128; 0: none, and what would be one is dropped and counted. */
   readonly jobs?: number | undefined
-  /** Bytes for their payloads, beside those for jobs. Default 0: what fits into their slots, and what jobs leave. */
+  /** Bytes for their payloads, on top of `bytes`; when they take up more, the oldest of them goes. Default 65 536. */
   readonly bytes?: number | undefined
 }
 
@@ -44,7 +44,7 @@ export interface DeadLetterOptions {
 export interface WorkQueueOptions extends AccessOptions, TuningOptions {
   /** Jobs there may be at a time, waiting and in hand; default 1024, at most 1 048 576. */
   readonly jobs?: number | undefined
-  /** Bytes for payloads longer than 128, which have room beside their jobs; default 262 144. */
+  /** Bytes for payloads longer than 128, in pieces of 256; shorter ones lie with their jobs. Default 196 608. */
   readonly bytes?: number | undefined
   /** Priorities there are, from 0 on; default and most 32. */
   readonly priorities?: number | undefined

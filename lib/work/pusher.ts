@@ -1,7 +1,6 @@
 // The side of a work queue that pushes.
 
 import { Outcome } from '../addon/outcome.js'
-import { Kind } from '../addon/work.js'
 import { block, blockingNames, readBlocking } from '../base/blocking.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
@@ -71,12 +70,19 @@ export abstract class JobPusher extends WorkHandle {
     const bytes = asBytes(payload)
     this.assertOpen()
     if (this.roomWaits.occupied) throw this.busy('push')
+    let result: PushResult | undefined
     return block(
       this.roomWaits,
       this.#full,
       wait,
-      (thorough) => this.#pushAttempt(bytes, facts, thorough),
-      (spin, timeout) => this.native.wait(Kind.room, spin, timeout),
+      (thorough) => result ?? this.#pushAttempt(bytes, facts, thorough),
+      (spin, timeout) => {
+        const { level, delay, ttl, id, group } = facts
+        const outcome = this.native.waitForRoom(bytes, level, delay, ttl, id, group, spin, timeout)
+        this.settled()
+        result = this.#pushedOr(outcome, bytes.length)
+        return result !== undefined
+      },
     )
   }
 

@@ -5,7 +5,7 @@
 
 import { native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
-import { Kind, WorkFact, type NativeWork } from '../addon/work.js'
+import { WorkFact, type NativeWork } from '../addon/work.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { fairly } from '../base/fairness.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
@@ -101,9 +101,7 @@ export class WorkQueue extends JobPusher {
     const given = readBlocking(options)
     this.assertOpen()
     if (this.waits.occupied) throw this.busy('take')
-    return block(this.waits, this.#late, given, this.#takeAttempt, (spin, timeout) =>
-      this.native.wait(Kind.jobs, spin, timeout),
-    )
+    return this.#block(given)
   }
 
   /**
@@ -181,9 +179,10 @@ export class WorkQueue extends JobPusher {
     const given = readBlocking(options)
     this.assertOpen()
     if (this.waits.occupied) throw this.busy('receive')
-    return block(this.waits, this.#late, given, this.#receiveAttempt, (spin, timeout) =>
-      this.native.wait(Kind.jobs, spin, timeout),
-    )
+    const job = this.#block(given)
+    const message = job.copy()
+    job.complete()
+    return message
   }
 
   /** All messages, until this handle is closed: `for await (const message of queue.messages())`. Errors as `take`. */
@@ -226,6 +225,21 @@ export class WorkQueue extends JobPusher {
   readonly #takeAttempt = (thorough: boolean): Job | undefined => {
     if (thorough) this.look()
     return this.#takeNow()
+  }
+
+  #block(options: BlockingOptions): Job {
+    let found: Job | undefined
+    return block(
+      this.waits,
+      this.#late,
+      options,
+      (thorough) => found ?? this.#takeAttempt(thorough),
+      (spin, timeout) => {
+        this.native.waitForJob(spin, timeout)
+        found = this.#taken(true)
+        return found !== undefined
+      },
+    )
   }
 
   #takeSome(most: number): Job[] | undefined {

@@ -81,7 +81,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
       return WorkQueue::open(spec, soon());
     });
     if (!opened) return;
-    const WorkShape& shape = core()->shape();
+    const WorkShape& shape = this->shape();
     tell("seats", shape.seats);
     tell("levels", shape.levels);
     tell("jobs", shape.jobs);
@@ -105,6 +105,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   static Napi::Function define(Napi::Env env) {
     return define_class(env, "Work",
                         {
+                            method<&WorkObject::buffer>("buffer"),
                             method<&WorkObject::try_loan>("tryLoan"),
                             method<&WorkObject::push_loan>("pushLoan"),
                             method<&WorkObject::cancel_loan>("cancelLoan"),
@@ -121,7 +122,8 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
                             method<&WorkObject::next_due>("nextDue"),
                             method<&WorkObject::lookout>("lookout"),
                             method<&WorkObject::recheck>("recheck"),
-                            method<&WorkObject::wait>("wait"),
+                            method<&WorkObject::wait_for_job>("waitForJob"),
+                            method<&WorkObject::wait_for_room>("waitForRoom"),
                             method<&WorkObject::counts>("counts"),
                             method<&WorkObject::dead_letters>("deadLetters"),
                             method<&WorkObject::redrive>("redrive"),
@@ -131,10 +133,20 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
 
   // park(): for the kinds in `facts`; those of before are dropped
   void park() {
-    if (const auto address = wake_address()) core()->park(facts_.get(kKinds), *address);
+    if (const auto address = wake_address()) {
+      core()->sleepers().park_on_bell(facts_.get(kKinds) & kAllKinds, *address);
+    }
   }
   void unpark() noexcept {
-    if (core() != nullptr) core()->unpark();
+    if (core() != nullptr) core()->sleepers().unpark();
+  }
+  // The payloads of all jobs; undefined once closed.
+  Napi::Value buffer() {
+    return core() == nullptr ? Env().Undefined() : payloads_.get(Env(), core()->data());
+  }
+  void detach_buffers() {
+    WaitingObject::detach_buffers();
+    payloads_.detach();
   }
 
  private:
@@ -182,7 +194,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   bool read_push(const Arguments<Count>& given, std::size_t first, PushOptions& options,
                  std::string& id, std::string& group) const {
     const std::uint32_t level = small_natural(given.env, given[first], 0xFFFF'FFFFU);
-    if (level >= core()->shape().levels) return false;
+    if (level >= shape().levels) return false;
     options.level = static_cast<std::uint8_t>(level);
     options.delay_ns = nanoseconds(given.env, given[first + 1]);
     options.ttl_ns = nanoseconds(given.env, given[first + 2]);
@@ -204,16 +216,36 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
     return outcome_of(core()->try_push({bytes->data, bytes->size}, options));
   }
 
+  // waitForRoom(payload, level, delayMs, ttlMs, id, group, spinMs, timeoutMs) -> as tryPushWith; blocks for 20 ms at most
+  std::int32_t wait_for_room(const Arguments<8>& given) {
+    if (core() == nullptr) return kClosed;
+    const auto bytes = bytes_of(given.env, given[0]);
+    PushOptions options;
+    std::string id;
+    std::string group;
+    if (!bytes || !read_push(given, 1, options, id, group)) return kInvalid;
+    Pushed done = Pushed::full;
+    (void)core()->wait_for_room(nanoseconds(given.env, given[6]), nanoseconds(given.env, given[7]),
+                                [&] {
+                                  done = core()->try_push({bytes->data, bytes->size}, options);
+                                  return done != Pushed::full && done != Pushed::full_bytes;
+                                });
+    return outcome_of(done);
+  }
+
   // tryLoan(length) -> the number of the loan, its place in `facts`; or as tryPush
   std::int32_t try_loan(const Arguments<1>& given) {
     if (core() == nullptr) return kClosed;
+    const std::uint64_t length = natural(given.env, given[0], ~std::uint64_t{0});
     Loan loan;
-    const Pushed got = core()->loan(natural(given.env, given[0], ~std::uint64_t{0}), loan);
+    Pushed got = core()->reserve(length, kLoanTail, loan);
+    // The longest ones can have no id.
+    if (got == Pushed::too_large) got = core()->reserve(length, 0, loan);
     if (got != Pushed::yes) return outcome_of(got);
     note_woken();
     facts_.set_wide(kOffset, loan.at);
-    const auto empty = std::find_if(loans_.begin(), loans_.end(),
-                                    [](const Loan& other) { return !other; });
+    const auto empty =
+        std::find_if(loans_.begin(), loans_.end(), [](const Loan& other) { return !other; });
     const auto index = static_cast<std::int32_t>(empty - loans_.begin());
     if (empty == loans_.end()) {
       loans_.push_back(loan);
@@ -234,8 +266,14 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
     std::string id;
     std::string group;
     if (loan == nullptr || !read_push(given, 2, options, id, group)) return kInvalid;
-    return outcome_of(
-        core()->push(*loan, natural(given.env, given[1], ~std::uint64_t{0}), options));
+    const std::uint64_t length = natural(given.env, given[1], ~std::uint64_t{0});
+    if (length > loan->room) return kInvalid;
+    const std::uint64_t tail = options.tail_bytes();
+    if (tail != 0 && (length + 7) / 8 * 8 + tail > loan->room) return kTooLarge;
+    const Pushed done = core()->push(*loan, length, options);
+    // One that nobody needs any more.
+    if (done != Pushed::busy) core()->cancel(*loan);
+    return outcome_of(done);
   }
   // cancelLoan(loan)
   void cancel_loan(const Arguments<1>& given) {
@@ -251,7 +289,15 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   // Leaves the job in `facts`; or, as its slot, kWouldBlock, kClosed, kCorrupt
   void take_now(bool begins) {
     if (core() == nullptr) return facts_.set(kClosed);
-    const Lease lease = core()->try_take(0, begins);
+    hand_over(core()->try_take(0, begins));
+  }
+  // waitForJob(spinMs, timeoutMs): as take(); blocks for 20 ms at most
+  void wait_for_job(const Arguments<2>& given) {
+    if (core() == nullptr) return facts_.set(kClosed);
+    hand_over(core()->wait_for_job(0, true, nanoseconds(given.env, given[0]),
+                                   nanoseconds(given.env, given[1])));
+  }
+  void hand_over(const Lease& lease) {
     note_woken();
     if (!lease) return facts_.set(kWouldBlock);
     JobFacts facts;
@@ -270,7 +316,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   // The lease in `facts`. A slot that there is not is nobody's.
   [[nodiscard]] Lease lease() const {
     const std::uint32_t slot = facts_.get(kSlot);
-    if (slot >= core()->shape().slots()) return Lease{};
+    if (slot >= shape().slots()) return Lease{};
     return Lease{slot, facts_.get_wide(kWord)};
   }
   // 1, 0 if the lease was lost, or kClosed
@@ -295,9 +341,8 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   }
   // release(delayMs)
   std::int32_t release(const Arguments<1>& given) {
-    return settle([&](Lease& own) {
-      return core()->release(own, nanoseconds(given.env, given[0]));
-    });
+    return settle(
+        [&](Lease& own) { return core()->release(own, nanoseconds(given.env, given[0])); });
   }
   // retry(delayMs, error)
   std::int32_t retry(const Arguments<2>& given) {
@@ -307,14 +352,12 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   }
   // reject(error)
   std::int32_t reject(const Arguments<1>& given) {
-    return settle(
-        [&](Lease& own) { return core()->reject(own, text_at(given.env, given[0])); });
+    return settle([&](Lease& own) { return core()->reject(own, text_at(given.env, given[0])); });
   }
   // extend(ms)
   std::int32_t extend(const Arguments<1>& given) {
-    return settle([&](Lease& own) {
-      return core()->extend(own, nanoseconds(given.env, given[0]));
-    });
+    return settle(
+        [&](Lease& own) { return core()->extend(own, nanoseconds(given.env, given[0])); });
   }
   std::int32_t holds() {
     return settle([this](Lease& own) { return core()->holds(own); });
@@ -362,16 +405,16 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
     const std::uint64_t now = os::monotonic_ns();
     return due <= now ? 0 : static_cast<double>(due - now) / 1e6;
   }
-  bool lookout() { return core() != nullptr && core()->lookout(); }
+  bool lookout() { return core() != nullptr; }
   // recheck(kinds) -> those that are to be looked at once more
   std::uint32_t recheck(const Arguments<1>& given) {
-    return core() == nullptr ? 0 : core()->recheck(small_natural(given.env, given[0], 0));
-  }
-  // wait(kind, spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most
-  bool wait(const Arguments<3>& given) {
-    return core() == nullptr ||
-           core()->wait_slice(small_natural(given.env, given[0], 1),
-                              nanoseconds(given.env, given[1]), nanoseconds(given.env, given[2]));
+    if (core() == nullptr) return 0;
+    std::uint32_t again = 0;
+    millrace::detail::for_each_bit(small_natural(given.env, given[0], 0) & kAllKinds,
+                                   [&](std::uint32_t kind) {
+                                     if (core()->recheck(kind)) again |= 1U << kind;
+                                   });
+    return again;
   }
 
   // --- what there is ---
@@ -384,15 +427,17 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
     if (core() == nullptr) return counted;
     const auto counts = core()->store().counts();
     const std::array<double, states> found{
-        static_cast<double>(counts.ready),   static_cast<double>(counts.leased),
-        static_cast<double>(counts.delayed), static_cast<double>(counts.grouped),
-        static_cast<double>(counts.dead),    static_cast<double>(counts.free),
+        static_cast<double>(counts.ready),
+        static_cast<double>(counts.leased),
+        static_cast<double>(counts.delayed),
+        static_cast<double>(counts.grouped),
+        static_cast<double>(counts.dead),
+        static_cast<double>(counts.free),
         static_cast<double>(core()->store().granules_used()) * layout::kGranuleBytes,
-        static_cast<double>(core()->handles())};
+        static_cast<double>(handles())};
     std::copy(found.begin(), found.end(), counted.Data());
     for (std::size_t i = 0; i < counters; ++i) {
-      counted.Data()[states + i] =
-          static_cast<double>(core()->counter(static_cast<layout::WorkCount>(i)));
+      counted.Data()[states + i] = static_cast<double>(counter(static_cast<layout::WorkCount>(i)));
     }
     return counted;
   }
@@ -404,8 +449,8 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
     const std::uint64_t limit = natural(env, given[0], ~std::uint64_t{0});
     Napi::Array list = Napi::Array::New(env);
     std::uint32_t length = 0;
-    const bool had = limit == 0 ||
-        core()->store().each_dead([&](std::uint32_t slot, std::uint64_t word) {
+    const bool had =
+        limit == 0 || core()->store().each_dead([&](std::uint32_t slot, std::uint64_t word) {
           JobFacts facts;
           if (core()->facts(slot, facts)) list[length++] = letter_of(slot, word, facts);
           return length < limit;
@@ -472,9 +517,48 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
     return done;
   }
 
+  // A number of the whole queue: what seats that are free again have counted, and what the others have.
+  [[nodiscard]] std::uint64_t counter(layout::WorkCount what) const {
+    const auto at = static_cast<std::size_t>(what);
+    std::uint64_t sum = core()->store().memory().control().counters[at].load();
+    core()->parties().for_each_present([&](std::uint32_t seat) {
+      const layout::SeatRecord& its = core()->parties().seat_record(seat);
+      switch (what) {
+        case layout::WorkCount::pushed:
+          sum += its.pushed.load();
+          break;
+        case layout::WorkCount::taken:
+          sum += its.taken.load();
+          break;
+        case layout::WorkCount::completed:
+          sum += its.completed.load();
+          break;
+        case layout::WorkCount::returned:
+          sum += its.returned.load();
+          break;
+        case layout::WorkCount::rejected:
+          sum += its.rejected.load();
+          break;
+        default:
+          break;
+      }
+    });
+    return sum;
+  }
+  [[nodiscard]] std::uint32_t handles() const {
+    std::uint32_t count = 0;
+    core()->parties().for_each_present([&count](std::uint32_t) { ++count; });
+    return count;
+  }
+
+  [[nodiscard]] const WorkShape& shape() const { return core()->parties().shape(); }
+
   static constexpr std::size_t kLongestText = 1024;
+  static constexpr std::size_t kLoanTail = 256;  // for an id and a group, beside the payload
+  static constexpr std::uint32_t kAllKinds = (1U << (layout::kForRoom + 1)) - 1;
 
   WorkFacts facts_;
+  SharedBuffer payloads_;
   std::vector<Loan> loans_;
 };
 

@@ -27,11 +27,11 @@ export function texts(queue: WorkQueue): string[] {
 
 export const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString()
 
-/** The warnings with that code, from now on. */
-export function warningsOf(t: ExecutionContext, code: string): string[] {
+/** The warnings with that code about that queue, from now on. */
+export function warningsOf(t: ExecutionContext, code: string, { name }: WorkQueue): string[] {
   const found: string[] = []
   const onWarning = (warning: Error & { readonly code?: string }) => {
-    if (warning.code === code) found.push(warning.message)
+    if (warning.code === code && warning.message.includes(`'${name}'`)) found.push(warning.message)
   }
   process.on('warning', onWarning)
   t.teardown(() => {

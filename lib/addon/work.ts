@@ -140,8 +140,8 @@ export interface NativeWork extends NativeWaiter {
   look(): number
   /** Milliseconds until something is due; Infinity: nothing will be. */
   nextDue(): number
-  /** Is it for this handle, while it is parked, to find dead holders? */
-  lookout(): boolean
+  /** For a handle that has just parked: is it to look for dead holders every 40 ms or so, and to come here again? */
+  keepWatch(): boolean
   /** Wakes the next one where who was woken did not come; the kinds that are to be looked at once more. */
   recheck(kinds: number): number
   // Block this thread for a slice of at most 20 ms.

@@ -23,6 +23,8 @@ export class Seat {
   /** Those kinds that are parked. */
   #kinds = 0
   #timer: Timer | undefined
+  /** Is it for this one, while it is parked, to find dead holders? */
+  isLookout = false
 
   constructor(native: NativeWork) {
     this.#native = native
@@ -51,7 +53,8 @@ export class Seat {
     this.#native.facts[WorkFact.kinds] = this.#kinds
     this.#native.park()
     this.#lookWhenDue()
-    return kind === Kind.jobs && !this.#native.lookout() ? true : undefined
+    this.isLookout = this.#native.keepWatch()
+    return kind === Kind.jobs && !this.isLookout ? true : undefined
   }
 
   unpark(kind: number): void {

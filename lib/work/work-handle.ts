@@ -43,12 +43,12 @@ export abstract class WorkHandle extends Handle<NativeWork> {
   /** @internal */
   protected constructor(name: string, native: NativeWork, tuning: Tuning) {
     const seat = new Seat(native)
-    const watch = () => !native.lookout()
+    const watch = () => !seat.isLookout
     super(name, `work queue '${name}'`, native, watch, tuning, seat.waiter(Kind.jobs))
     this.path = native.path
     this.roomWaits = new WaitQueue(
       seat.waiter(Kind.room),
-      () => !this.contended,
+      () => !this.contended && !seat.isLookout,
       (reason) => {
         this.leave(reason)
       },

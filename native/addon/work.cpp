@@ -120,7 +120,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
                             method<&WorkObject::copy_out>("copyOut"),
                             method<&WorkObject::look>("look"),
                             method<&WorkObject::next_due>("nextDue"),
-                            method<&WorkObject::lookout>("lookout"),
+                            method<&WorkObject::keep_watch>("keepWatch"),
                             method<&WorkObject::recheck>("recheck"),
                             method<&WorkObject::wait_for_job>("waitForJob"),
                             method<&WorkObject::wait_for_room>("waitForRoom"),
@@ -138,7 +138,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
     }
   }
   void unpark() noexcept {
-    if (core() != nullptr) core()->sleepers().unpark();
+    if (core() != nullptr) core()->unpark();
   }
   // The payloads of all jobs; undefined once closed.
   Napi::Value buffer() {
@@ -405,7 +405,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
     const std::uint64_t now = os::monotonic_ns();
     return due <= now ? 0 : static_cast<double>(due - now) / 1e6;
   }
-  bool lookout() { return core() != nullptr; }
+  bool keep_watch() { return core() != nullptr && core()->keep_watch(); }
   // recheck(kinds) -> those that are to be looked at once more
   std::uint32_t recheck(const Arguments<1>& given) {
     if (core() == nullptr) return 0;

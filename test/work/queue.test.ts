@@ -348,7 +348,7 @@ const wrong: readonly (readonly [string, unknown])[] = [
   ['priority', { priority: 3 }],
 ]
 for (const [what, options] of wrong) {
-  test(`open refuses ${String(JSON.stringify(options))} before anything is done`, (t) => {
+  test(`open refuses ${JSON.stringify(options)} before anything is done`, (t) => {
     const name = uniqueName(t)
     t.throws(() => WorkQueue.open(name, options as WorkQueueOptions), {
       code: 'ERR_MILLRACE_INVALID_ARGUMENT',

@@ -1,6 +1,8 @@
 // The memory of payloads: what is claimed is one's own, what is given back can be claimed, and what the dead leave is found.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <optional>
@@ -267,4 +269,83 @@ TEST_CASE("work arena: claimers and an undertaker at once, and every granule has
   CHECK_FALSE(deadline.passed());
   (void)undertaker.sweep(is_orphan);
   CHECK(granules.in_use() == 0);
+}
+
+namespace {
+
+// Sizes of payloads as they come: log-normal, of 4 KiB on average, 1 MiB at most. In granules.
+class Sizes {
+ public:
+  explicit Sizes(std::uint64_t seed) : random_(seed) {}
+  std::uint32_t next() {
+    constexpr double sigma = 1.5;
+    const double mean = std::log(4096.0) - sigma * sigma / 2;
+    const double normal = std::sqrt(-2 * std::log(part())) * std::cos(6.283185307179586 * part());
+    const double bytes = std::min(1048576.0, std::exp(mean + sigma * normal));
+    return static_cast<std::uint32_t>(std::ceil(bytes / layout::kGranuleBytes));
+  }
+  std::uint64_t below(std::uint64_t bound) { return random_.below(bound); }
+
+ private:
+  double part() { return (static_cast<double>(random_.next() >> 11U) + 0.5) / 9007199254740992.0; }
+
+  Random random_;
+};
+
+// Pushes that many jobs through 64 MiB, by eight handles. When there are `most` of them, or they use `part` of it, one of the
+// `oldest` ends. How many were refused.
+int refused_of(int pushes, std::size_t most, double part, std::size_t oldest) {
+  constexpr std::uint32_t count = 64 * 1024 * 1024 / layout::kGranuleBytes;
+  Granules granules(count);
+  std::vector<Arena> handles;
+  for (std::uint32_t i = 0; i < 8; ++i)
+    handles.emplace_back(granules.words.data(), count, i * 97);
+  struct Job {
+    std::uint32_t first, granules, born;
+  };
+  std::vector<Job> jobs;  // from `head` on
+  std::size_t head = 0;
+  std::uint32_t used = 0;
+  int refused = 0;
+  Sizes sizes(17);
+  for (int i = 1; i <= pushes; ++i) {
+    const auto born = static_cast<std::uint32_t>(i);
+    const std::uint32_t wanted = sizes.next();
+    while (jobs.size() - head >= most || used + wanted > part * count) {
+      std::swap(jobs[head + sizes.below(std::min(oldest, jobs.size() - head))], jobs[head]);
+      const Job& job = jobs[head++];
+      handles[sizes.below(8)].give_back(1, job.born, job.first, job.granules);
+      used -= job.granules;
+    }
+    if (head > 1'000'000) {
+      jobs.erase(jobs.begin(), jobs.begin() + static_cast<std::ptrdiff_t>(head));
+      head = 0;
+    }
+    if (const auto first = handles[sizes.below(8)].claim(1, born, wanted)) {
+      jobs.push_back({*first, wanted, born});
+      used += wanted;
+    } else {
+      ++refused;
+    }
+  }
+  CHECK(granules.arena.used() == used);
+  return refused;
+}
+
+// A day of it, for whoever asks: MILLRACE_ARENA_PUSHES=50000000.
+int pushes_asked_for(int otherwise) {
+  const char* asked = std::getenv("MILLRACE_ARENA_PUSHES");
+  return asked == nullptr ? rounds(otherwise) : std::atoi(asked);
+}
+
+}  // namespace
+
+TEST_CASE("work arena: a thousand jobs of all sizes never fill 64 MiB with holes") {
+  CHECK(refused_of(pushes_asked_for(400'000), 1000, 0.6, 16) == 0);
+}
+TEST_CASE("work arena: up to 60 % are used before a job is refused, first come first served") {
+  CHECK(refused_of(pushes_asked_for(400'000), ~std::size_t{0}, 0.6, 16) == 0);
+}
+TEST_CASE("work arena: up to 60 % are used before a job is refused, whoever stays how long") {
+  CHECK(refused_of(pushes_asked_for(400'000), ~std::size_t{0}, 0.6, ~std::size_t{0}) == 0);
 }

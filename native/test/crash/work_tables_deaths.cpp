@@ -415,7 +415,7 @@ TEST_CASE("promise: work – the memory that the dead had is free again, and no 
 TEST_CASE(
     "promise: work – an id is known exactly if its job was pushed, wherever its pusher died") {
   every_table_death<KeysGround<15>>(8);
-  every_table_death<KeysGround<80>>(8);
+  every_table_death<KeysGround<1000>>(8);
 }
 TEST_CASE("promise: work – a group goes on in its order, wherever somebody died in it") {
   every_table_death<GroupsGround>(15);

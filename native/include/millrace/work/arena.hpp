@@ -10,6 +10,11 @@
 // Two claimers that meet: both go upwards, so the lower one comes upon the first word of the upper one, and never the other way
 // round. The lower one gives back what it has and goes on behind; the upper one is not disturbed. Nobody waits.
 //
+// A search goes on behind the last one of the same handle, so that it is short; now and then it begins at the handle's own
+// place again. So what is low is used first and is warm in the caches, and what is high stays in one piece for runs that are
+// long, which have a cursor of their own. (Without ever going back, 60 % of use with lifetimes at random is refused a run now
+// and then; always going back costs fifty times as much. See the test.)
+//
 // `left` in a word tells how many granules behind it are of the same job, so that searches jump. It is a promise (they are
 // claimed in order, and given back in order) except while its job is being claimed. Nothing but speed depends on it; what is read
 // there is clamped, for a peer may write anything.
@@ -33,9 +38,9 @@ class Arena {
   };
 
   Arena() = default;
-  // `begin`: where to search first. Handles that begin in different places seldom meet.
+  // `begin`: this handle's own place. Handles that have different ones seldom meet.
   Arena(std::atomic<std::uint64_t>* owners, std::uint32_t count, std::uint32_t begin = 0) noexcept
-      : owners_(owners), count_(count), cursor_(count == 0 ? 0 : begin % count) {}
+      : owners_(owners), count_(count), begin_(count == 0 ? 0 : begin % count) {}
 
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
 
@@ -44,7 +49,11 @@ class Arena {
   // only if it met other claimers.
   [[nodiscard]] std::optional<std::uint32_t> claim(std::uint32_t slot, std::uint32_t born,
                                                    std::uint32_t granules) noexcept {
-    return claim(slot, born, granules, cursor_);
+    Cursor& cursor = granules < kLong ? short_ : long_;
+    if (cursor.claims++ % (granules < kLong ? kShortClaims : kLongClaims) == 0) cursor.at = begin_;
+    const auto first = claim(slot, born, granules, cursor.at);
+    if (first) cursor.at = *first + granules;
+    return first;
   }
   // The same, searching from `hint` on.
   [[nodiscard]] std::optional<std::uint32_t> claim(std::uint32_t slot, std::uint32_t born,
@@ -58,10 +67,7 @@ class Arena {
       met_ = false;
       std::optional<std::uint32_t> first = search(wanted, from, count_);
       if (!first) first = search(wanted, 0, std::min(count_, from + granules - 1));
-      if (first) {
-        cursor_ = *first + granules == count_ ? 0 : *first + granules;
-        return first;
-      }
+      if (first) return first;
       if (!met_) break;
     }
     return std::nullopt;
@@ -129,6 +135,15 @@ class Arena {
  private:
   // Rounds of a claim that meets others in each of them.
   static constexpr int kRounds = 4;
+  // What is a long run, and so many claims before a search begins at the handle's place again.
+  static constexpr std::uint32_t kLong = 64;
+  static constexpr std::uint32_t kShortClaims = 64;
+  static constexpr std::uint32_t kLongClaims = 16;
+
+  struct Cursor {
+    std::uint32_t at = 0;
+    std::uint32_t claims = 0;
+  };
 
   struct Run {
     std::uint32_t slot;
@@ -228,7 +243,9 @@ class Arena {
 
   std::atomic<std::uint64_t>* owners_ = nullptr;
   std::uint32_t count_ = 0;
-  std::uint32_t cursor_ = 0;
+  std::uint32_t begin_ = 0;
+  Cursor short_;
+  Cursor long_;
   bool disturbed_ = false;  // by the last claim
   bool met_ = false;        // somebody, in this round
 };

@@ -13,6 +13,9 @@
 
 #include "fixture.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_arena_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -349,3 +352,5 @@ TEST_CASE("work arena: up to 60 % are used before a job is refused, first come f
 TEST_CASE("work arena: up to 60 % are used before a job is refused, whoever stays how long") {
   CHECK(refused_of(pushes_asked_for(400'000), ~std::size_t{0}, 0.6, ~std::size_t{0}) == 0);
 }
+
+}  // namespace millrace::test::work_arena_test

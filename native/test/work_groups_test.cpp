@@ -11,6 +11,9 @@
 
 #include "fixture.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_groups_test {
+
 using namespace millrace;
 using namespace millrace::test;
 using Answer = Groups::Answer;
@@ -367,3 +370,5 @@ TEST_CASE(
   CHECK(taken.load() == pushed.load());
   CHECK(table.groups().count() == 0);
 }
+
+}  // namespace millrace::test::work_groups_test

@@ -14,6 +14,9 @@
 
 #include "fixture.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_job_store_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -499,3 +502,5 @@ TEST_CASE("many threads push and take at once: each job once, those of one produ
     CHECK(ground.store(0)->granules_used() == 0);
   }
 }
+
+}  // namespace millrace::test::work_job_store_test

@@ -12,6 +12,9 @@
 
 #include "fixture.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_keys_test {
+
 using namespace millrace;
 using namespace millrace::test;
 using Answer = Keys::Answer;
@@ -266,3 +269,5 @@ TEST_CASE(
   CHECK(some > ids / 2);
   CHECK(table.keys().remembered(1) == some);
 }
+
+}  // namespace millrace::test::work_keys_test

@@ -9,6 +9,9 @@
 
 #include "fixture.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_queue_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -315,3 +318,5 @@ TEST_CASE_FIXTURE(Work,
   CHECK(counts.free == queue->parties().shape().jobs);
   MESSAGE("kills: " << kills);
 }
+
+}  // namespace millrace::test::work_queue_test

@@ -5,6 +5,9 @@
 
 #include "work_seats.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_seats_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -247,3 +250,5 @@ TEST_CASE("work seats: a stale queue is removed with the doorbells of those who 
   CHECK(a->seats.seat() == 0);
   CHECK(os::look_at_bell({bell->load(), true}) == os::BellState::gone);
 }
+
+}  // namespace millrace::test::work_seats_test

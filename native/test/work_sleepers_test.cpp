@@ -8,6 +8,9 @@
 
 #include "work_seats.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_sleepers_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -446,3 +449,5 @@ TEST_CASE("lookouts: whoever leases a job calls somebody of another process, if 
   CHECK(worker->seats.bury_all_dead() == 1);
   CHECK(worker->seats.control().lookouts[0].load() == 0);
 }
+
+}  // namespace millrace::test::work_sleepers_test

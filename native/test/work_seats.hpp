@@ -24,6 +24,12 @@ inline WorkShape seats_shape(std::uint32_t seats = 8, std::uint32_t stages = 1) 
   return shape;
 }
 
+// Kinds of waiting, a bit each; and what the others may be asked.
+inline constexpr std::uint32_t kForJobs = 1;  // of stage 0
+inline constexpr std::uint32_t kForRooms = 1U << layout::kForRoom;
+inline constexpr auto kMore = [] { return true; };
+inline constexpr auto kNoMore = [] { return false; };
+
 // A handle. Its jobs are numbers in the counters of the control, which nothing else uses here.
 struct Desk {
   Desk()

@@ -16,11 +16,6 @@ using namespace millrace::test;
 
 namespace {
 
-constexpr std::uint32_t kJobs = 1;  // stage 0
-constexpr std::uint32_t kRoom = 1U << layout::kForRoom;
-constexpr auto kMore = [] { return true; };
-constexpr auto kNoMore = [] { return false; };
-
 layout::DutyWord duty(const Desk& desk, std::uint32_t kind = 0) {
   return layout::unpack_duty(desk.seats.control().duties[kind].word.load());
 }
@@ -38,7 +33,7 @@ bool rung(const os::Doorbell& bell) {
 
 // Handles that sleep in event loops of their own.
 struct Dormitory {
-  explicit Dormitory(std::uint32_t count, std::uint32_t kinds = kJobs,
+  explicit Dormitory(std::uint32_t count, std::uint32_t kinds = kForJobs,
                      const WorkShape& shape = seats_shape()) {
     for (std::uint32_t i = 0; i < count; ++i) {
       bells.push_back(names.bell());
@@ -47,7 +42,7 @@ struct Dormitory {
     }
     pusher = sit(names, shape);
   }
-  void park(std::uint32_t i, std::uint32_t kinds = kJobs) {
+  void park(std::uint32_t i, std::uint32_t kinds = kForJobs) {
     desks[i]->sleepers.park_on_bell(kinds, {bells[i].id(), i});
   }
   // Seats that were rung since the last call.
@@ -139,9 +134,9 @@ TEST_CASE("work sleepers: every way out of a wait passes the duty on") {
   }
   SUBCASE("it waits for something else from now on") {
     (void)d.pusher->sleepers.after_publish(0);
-    d.park(0, kRoom);
+    d.park(0, kForRooms);
     CHECK(d.rung_ones() == Seen{0, 1});
-    CHECK(d[0].kinds() == kRoom);
+    CHECK(d[0].kinds() == kForRooms);
   }
   SUBCASE("it closes") {
     (void)d.pusher->sleepers.after_publish(0);
@@ -222,7 +217,7 @@ TEST_CASE("work sleepers: a dead thread in the kernel is skipped, too") {
   Child child([&] {
     Desk desk;
     CHILD_EXPECT(desk.try_open(seat_options(d.names.name()), seats_shape()).ok());
-    desk.sleepers.park_on_futex(kJobs);
+    desk.sleepers.park_on_futex(kForJobs);
     asleep->store(1);
     return linger();
   });
@@ -244,7 +239,7 @@ TEST_CASE("work sleepers: the bits and the duty of a dead seat are gone before a
   Child child([&] {
     Desk desk;
     CHILD_EXPECT(desk.try_open(seat_options(names.name()), seats_shape()).ok());
-    desk.sleepers.park_on_futex(kJobs | kRoom);
+    desk.sleepers.park_on_futex(kForJobs | kForRooms);
     asleep->store(1);
     return linger();
   });
@@ -276,17 +271,17 @@ TEST_CASE("work sleepers: whoever buries one that died between publishing and wa
 }
 
 TEST_CASE("work sleepers: room is offered to one after the other, one round at most") {
-  Dormitory d(3, kRoom);
+  Dormitory d(3, kForRooms);
   CHECK(d.pusher->sleepers.after_room());
   CHECK(d.rung_ones() == Seen{0});
   CHECK_FALSE(d[0].pass_by(layout::kForRoom));  // too little for this one
   CHECK(d.rung_ones() == Seen{1});
-  d.park(0, kRoom);
+  d.park(0, kForRooms);
   CHECK_FALSE(d[1].pass_by(layout::kForRoom));
   CHECK(d.rung_ones() == Seen{2});
-  d.park(1, kRoom);
+  d.park(1, kForRooms);
   CHECK_FALSE(d[2].pass_by(layout::kForRoom));
-  d.park(2, kRoom);
+  d.park(2, kForRooms);
   CHECK(d.rung_ones().empty());  // it has been round
   CHECK_FALSE(duty(*d.pusher, layout::kForRoom).on_the_way);
   // The next one begins behind the last one.
@@ -297,26 +292,26 @@ TEST_CASE("work sleepers: room is offered to one after the other, one round at m
 }
 
 TEST_CASE("work sleepers: more room during a round begins another one") {
-  Dormitory d(3, kRoom);
+  Dormitory d(3, kForRooms);
   (void)d.pusher->sleepers.after_room();
   CHECK_FALSE(d[0].pass_by(layout::kForRoom));
-  d.park(0, kRoom);
+  d.park(0, kForRooms);
   CHECK(d.rung_ones() == Seen{0, 1});
   CHECK(d.pusher->sleepers.after_room());  // what 0 was waiting for, perhaps
   CHECK(d[1].pass_by(layout::kForRoom));
   CHECK_FALSE(d[1].pass_by(layout::kForRoom));
-  d.park(1, kRoom);
+  d.park(1, kForRooms);
   CHECK(d.rung_ones() == Seen{2});
   CHECK_FALSE(d[2].pass_by(layout::kForRoom));
-  d.park(2, kRoom);
+  d.park(2, kForRooms);
   CHECK(d.rung_ones() == Seen{0});
   CHECK_FALSE(d[0].pass_by(layout::kForRoom));
-  d.park(0, kRoom);
+  d.park(0, kForRooms);
   CHECK(d.rung_ones().empty());
 }
 
 TEST_CASE("work sleepers: kinds are woken for apart, and one ring serves both") {
-  Dormitory d(2, kJobs | kRoom);
+  Dormitory d(2, kForJobs | kForRooms);
   (void)d.pusher->sleepers.after_publish(0);
   (void)d.pusher->sleepers.after_room();
   CHECK(duty(*d.pusher, 0).seat == 0);
@@ -371,7 +366,7 @@ TEST_CASE("work sleepers: those who block are woken, and take turns") {
         }
       };
       while (stop.load() == 0)
-        (void)desk.sleepers.wait_slice(kJobs, 0, kSecond, take);
+        (void)desk.sleepers.wait_slice(kForJobs, 0, kSecond, take);
       return 0;
     });
   }
@@ -424,7 +419,7 @@ TEST_CASE("lookouts: whoever leases a job calls somebody of another process, if 
   auto worker = sit(names);
   auto neighbour = sit(names);
   const os::Doorbell bell = names.bell();
-  neighbour->sleepers.park_on_bell(kJobs, {bell.id(), 1});
+  neighbour->sleepers.park_on_bell(kForJobs, {bell.id(), 1});
   worker->lookouts.call();
   CHECK_FALSE(rung(bell));  // it would die with us
   const Shared<std::array<std::atomic<std::uint64_t>, 2>> shared;
@@ -433,11 +428,11 @@ TEST_CASE("lookouts: whoever leases a job calls somebody of another process, if 
     const os::Doorbell own = names.bell();
     Desk desk;
     CHILD_EXPECT(desk.try_open(seat_options(names.name(), own.id()), seats_shape()).ok());
-    desk.sleepers.park_on_bell(kJobs, {own.id(), 2});
+    desk.sleepers.park_on_bell(kForJobs, {own.id(), 2});
     asleep.store(1);
     pollfd waits{own.fd(), POLLIN, 0};
     CHILD_EXPECT(::poll(&waits, 1, 20'000) == 1);
-    desk.sleepers.park_on_bell(kJobs, {own.id(), 2});
+    desk.sleepers.park_on_bell(kForJobs, {own.id(), 2});
     watching.store(desk.lookouts.keep_watch(kMore) ? 1 : 2);
     return linger();
   });

@@ -10,9 +10,7 @@ using namespace millrace::test;
 
 namespace {
 
-constexpr std::uint32_t kJobs = 1;
-constexpr std::uint32_t kRoom = 1U << layout::kForRoom;
-constexpr std::uint32_t kReady = 0;  // of Numbers::own: jobs
+constexpr std::uint32_t kReadyJobs = 0;  // of Numbers::own: jobs
 
 // What a worker does, with a doorbell or without.
 class Worker {
@@ -23,24 +21,24 @@ class Worker {
     return desk.try_open(seat_options(names.name(), bell), seats_shape()).ok();
   }
   void push() {
-    n_->own[kReady].fetch_add(1);
+    n_->own[kReadyJobs].fetch_add(1);
     (void)desk.sleepers.after_publish(0);
   }
   bool take() {
     do {
-      std::uint64_t left = n_->own[kReady].load();
-      while (left != 0 && !n_->own[kReady].compare_exchange_weak(left, left - 1)) {
+      std::uint64_t left = n_->own[kReadyJobs].load();
+      while (left != 0 && !n_->own[kReadyJobs].compare_exchange_weak(left, left - 1)) {
       }
       if (left != 0) {
         desk.lookouts.call();
-        (void)desk.sleepers.pass_on(0, [&] { return n_->own[kReady].load() != 0; });
+        (void)desk.sleepers.pass_on(0, [&] { return n_->own[kReadyJobs].load() != 0; });
         return true;
       }
     } while (desk.sleepers.pass_by(0));
     return false;
   }
   bool wait_in_kernel(std::uint64_t timeout_ns) {
-    return desk.sleepers.wait_slice(kJobs, 0, timeout_ns, [&] { return take(); });
+    return desk.sleepers.wait_slice(kForJobs, 0, timeout_ns, [&] { return take(); });
   }
   bool wait_in_loop(const os::Doorbell& bell, std::uint32_t kinds, int timeout_ms) {
     const os::Deadline end =
@@ -49,7 +47,7 @@ class Worker {
       desk.sleepers.park_on_bell(kinds, {bell.id(), 1});
       (void)desk.lookouts.keep_watch([] { return true; });
       const bool found = take();
-      if ((kinds & kRoom) != 0) (void)desk.sleepers.pass_by(layout::kForRoom);
+      if ((kinds & kForRooms) != 0) (void)desk.sleepers.pass_by(layout::kForRoom);
       pollfd waits{bell.fd(), POLLIN, 0};
       const auto left = static_cast<int>((end.left_ns() + kMillisecond - 1) / kMillisecond);
       const bool rung = !found && ::poll(&waits, 1, left) > 0;
@@ -93,13 +91,13 @@ struct WorkSleeperDies : Scene {
       worker.push();
       (void)worker.wait_in_kernel(kMillisecond);
       let_sleep();
-      desk.sleepers.park_on_bell(kJobs | kRoom, {id, 2});
+      desk.sleepers.park_on_bell(kForJobs | kForRooms, {id, 2});
       (void)desk.lookouts.keep_watch([] { return true; });
       (void)desk.sleepers.after_room();
       (void)worker.take();
       (void)desk.sleepers.pass_by(layout::kForRoom);
       let_sleep();
-      desk.sleepers.park_on_bell(kRoom, {id, 2});
+      desk.sleepers.park_on_bell(kForRooms, {id, 2});
       desk.sleepers.unpark();
       desk.lookouts.rest();
     }
@@ -109,7 +107,7 @@ struct WorkSleeperDies : Scene {
     {
       Worker quiet(*n);
       CHILD_EXPECT(quiet.open(*this, 0));
-      quiet.desk.sleepers.park_on_bell(kJobs, {id, 3});
+      quiet.desk.sleepers.park_on_bell(kForJobs, {id, 3});
       CHILD_EXPECT(desk.sleepers.after_publish(0));
       CHILD_EXPECT(desk.sleepers.after_publish(0));
       CHILD_EXPECT(quiet.desk.sleepers.pass_by(0));
@@ -120,7 +118,7 @@ struct WorkSleeperDies : Scene {
     one_dies([&] {
       Worker doomed(*n);
       CHILD_EXPECT(doomed.open(*this, 0));
-      doomed.desk.sleepers.park_on_bell(kJobs | kRoom, {id, 4});
+      doomed.desk.sleepers.park_on_bell(kForJobs | kForRooms, {id, 4});
       (void)doomed.desk.sleepers.after_publish(0);
       die();
     });
@@ -137,7 +135,7 @@ struct WorkSleeperDies : Scene {
       os::sleep_ns(20'000);
       return;
     }
-    (void)mine->wait_in_loop(bell_of_mine, kJobs, 1);
+    (void)mine->wait_in_loop(bell_of_mine, kForJobs, 1);
     other->push();
     (void)other->take();
   }
@@ -146,23 +144,23 @@ struct WorkSleeperDies : Scene {
     without_waiting(*this, [&] {
       // Whoever is dead is buried while `mine` sleeps. Nothing that the dead one owed may keep it from being woken.
       auto& sleepers = mine->desk.sleepers;
-      sleepers.park_on_bell(kJobs, {bell_of_mine.id(), 1});
+      sleepers.park_on_bell(kForJobs, {bell_of_mine.id(), 1});
       while (mine->take()) {
       }
       (void)bell_of_mine.drain([](std::uint64_t) {});
-      sleepers.park_on_bell(kJobs, {bell_of_mine.id(), 1});
+      sleepers.park_on_bell(kForJobs, {bell_of_mine.id(), 1});
       REQUIRE(eventually([&] {
         (void)other->desk.seats.bury_all_dead();
         return present() == 2;
       }));
       check_left();
-      sleepers.park_on_bell(kJobs, {bell_of_mine.id(), 1});
+      sleepers.park_on_bell(kForJobs, {bell_of_mine.id(), 1});
       while (mine->take()) {
       }
       other->push();
-      CHECK(mine->wait_in_loop(bell_of_mine, kJobs, 10'000));
+      CHECK(mine->wait_in_loop(bell_of_mine, kForJobs, 10'000));
       other->push();
-      CHECK(mine->wait_in_loop(bell_of_mine, kJobs, 10'000));
+      CHECK(mine->wait_in_loop(bell_of_mine, kForJobs, 10'000));
       CHECK_FALSE(mine->take());
     });
   }

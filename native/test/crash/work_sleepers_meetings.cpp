@@ -7,10 +7,6 @@ using namespace millrace::test;
 
 namespace {
 
-constexpr std::uint32_t kJobs = 1;
-constexpr auto kMore = [] { return true; };
-constexpr auto kNoMore = [] { return false; };
-
 // Two sleepers in event loops, and one who publishes.
 struct Room : Names {
   Room() {
@@ -20,7 +16,7 @@ struct Room : Names {
     }
     pusher = sit(*this);
   }
-  void park(std::uint32_t i) { desks[i]->sleepers.park_on_bell(kJobs, {bells[i].id(), i}); }
+  void park(std::uint32_t i) { desks[i]->sleepers.park_on_bell(kForJobs, {bells[i].id(), i}); }
   bool rung(std::uint32_t i) {
     bool any = false;
     (void)bells[i].drain([&](std::uint64_t) { any = true; });

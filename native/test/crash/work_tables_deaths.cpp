@@ -134,6 +134,7 @@ struct KeysGround {
     std::array<std::atomic<std::uint32_t>, kIds> meant;    // to be pushed, at least
     std::array<std::atomic<std::uint32_t>, kIds> told;     // that it was a duplicate
     std::array<std::atomic<std::uint32_t>, kSlots> of_id;  // + 1, of a job
+    std::atomic<std::uint32_t> last;                       // id that the victim came to
   };
   Shared<Memory> memory;
 
@@ -161,6 +162,7 @@ struct KeysGround {
       }
       const auto id = static_cast<std::uint32_t>(random.below(kIds));
       memory->of_id[slot].store(id + 1);
+      memory->last.store(id);
       const Keys::Answer answer = ask(mine, id, slot, born);
       CHILD_EXPECT(answer != Keys::Answer::busy);
       if (answer == Keys::Answer::duplicate) {
@@ -200,7 +202,9 @@ struct KeysGround {
     while (memory->state(slot) != SlotState::free)
       ++slot;
     std::uint32_t known = 0;
-    for (std::uint32_t id = 0; id < kIds; ++id) {
+    for (std::uint32_t i = 0; i < kIds; ++i) {
+      // That one first: to ask for others makes room.
+      const std::uint32_t id = (memory->last.load() + i) % kIds;
       CAPTURE(id);
       const std::uint32_t born = memory->begin(slot);
       const Keys::Answer answer = ask(mine, id, slot, born);

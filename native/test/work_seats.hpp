@@ -45,11 +45,17 @@ struct Desk {
           if (there == shape) return there;
           return make_error(Code::geometry, "differs");
         },
-        [this] {
+        [this]() -> Result<void> {
+          if (fail_to_set_up) return make_error(Code::invalid_argument, "not now");
           set_up_seen = true;
           work(kSetUps).fetch_add(1);
+          return {};
         },
-        soon(), [this] { work(kResumes).fetch_add(1); });
+        soon(),
+        [this]() -> Result<void> {
+          work(kResumes).fetch_add(1);
+          return {};
+        });
   }
   [[nodiscard]] bool repair(std::uint32_t seat) {
     if (work(kUnfinished).load() == seat + 1) return false;
@@ -70,6 +76,7 @@ struct Desk {
   Sleepers sleepers;
   Lookouts lookouts;
   bool set_up_seen = false;
+  bool fail_to_set_up = false;
 };
 
 inline SeatOptions seat_options(const std::string& name, std::uint64_t doorbell = 0) {

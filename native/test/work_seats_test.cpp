@@ -114,7 +114,11 @@ TEST_CASE("work seats: a creator that died while it set up is followed by one th
     (void)desk.seats.enter(
         options, layout::Kind::work, 'j', seats_shape(),
         [](const layout::Geometry& found) -> Result<WorkShape> { return WorkShape::of(found); },
-        [&] { ::kill(::getpid(), SIGKILL); }, soon());
+        []() -> Result<void> {
+          ::kill(::getpid(), SIGKILL);
+          return {};
+        },
+        soon());
     return 1;
   });
   REQUIRE(child.wait() == -SIGKILL);
@@ -122,6 +126,27 @@ TEST_CASE("work seats: a creator that died while it set up is followed by one th
   auto a = sit(options);
   CHECK(a->set_up_seen);
   CHECK(a->work(Desk::kResumes).load() == 0);
+}
+
+TEST_CASE(
+    "work seats: what a creator could not set up is not left behind, and what it found is for the "
+    "next one") {
+  const Names names;
+  SeatOptions options = seat_options(names.name());
+  options.keep = true;
+  Desk unable;
+  unable.fail_to_set_up = true;
+  CHECK_FALSE(unable.try_open(options, seats_shape()).ok());
+  CHECK_FALSE(queue_exists(names.name()));
+  sit(options)->seats.vanish();
+  {
+    auto found = sit(options);
+    found->seats.control().begun.store(0);
+    found->seats.vanish();
+  }
+  CHECK_FALSE(unable.try_open(options, seats_shape()).ok());
+  CHECK(queue_exists(names.name()));
+  CHECK(sit(options)->set_up_seen);
 }
 
 TEST_CASE("work seats: one that was never set up and is in use is refused") {

@@ -45,7 +45,7 @@ class Seats {
   using Repair = std::function<bool(std::uint32_t seat)>;
   // Judges the shape of what is there; Seats has seen to it that it is possible.
   using Judge = std::function<Result<WorkShape>(const layout::Geometry& found)>;
-  using Prepare = std::function<void()>;
+  using Prepare = std::function<Result<void>()>;
 
   explicit Seats(Repair repair) : repair_(std::move(repair)) {}
   Seats(const Seats&) = delete;
@@ -56,7 +56,7 @@ class Seats {
 
   // Creates the segment or joins it, buries the dead, and takes a seat. no_lane if all are taken.
   // Under the lifecycle lock, while nobody else is on it, and before anybody is buried: `set_up` if nobody has finished that
-  // before (it must bear that its predecessor died half-way), else `resume`, if given.
+  // before (it must bear that its predecessor died half-way), else `resume`, if given. What fails is for the next one to do.
   Result<void> enter(const SeatOptions& options, layout::Kind kind, char letter,
                      const WorkShape& wanted, const Judge& judge, const Prepare& set_up,
                      const os::Deadline& deadline, const Prepare& resume = {}) {
@@ -88,12 +88,11 @@ class Seats {
     shape_ = WorkShape::of(segment_.geometry());
     os::register_light_fence();
     MILLRACE_CRASH_POINT("seats.enter.attached");
-    if (auto ready = prepare(set_up, resume); !ready.ok()) {
-      segment_ = Segment();
-      return ready;
+    auto done = prepare(set_up, resume);
+    if (done.ok()) {
+      bury_the_dead();
+      done = take_seat(options);
     }
-    bury_the_dead();
-    auto done = take_seat(options);
     if (!done.ok()) {
       if (segment_.created()) segment_.unlink();
       segment_ = Segment();
@@ -265,11 +264,8 @@ class Seats {
     // What a predecessor needed.
     if (os::asymmetric_fence_available())
       control().needs_full_fence.store(0, std::memory_order_relaxed);
-    if (begun) {
-      if (resume) resume();
-      return {};
-    }
-    set_up();
+    if (begun) return resume ? resume() : Result<void>();
+    if (auto done = set_up(); !done.ok()) return done;
     MILLRACE_CRASH_POINT("seats.enter.prepared");
     control().begun.store(1, std::memory_order_relaxed);
     MILLRACE_CRASH_POINT("seats.enter.begun");

@@ -141,6 +141,7 @@ class Sleepers {
   }
 
   // A sleeper that turned out to be dead while it was to be woken; once. It should be buried.
+  [[nodiscard]] bool has_found_dead() const noexcept { return found_dead_.has_value(); }
   [[nodiscard]] std::optional<std::uint32_t> found_dead() noexcept {
     return std::exchange(found_dead_, std::nullopt);
   }

@@ -64,12 +64,16 @@ class WorkQueue {
     auto entered = self->seats_.enter(
         options, layout::Kind::work, 'j', wanted,
         [&spec](const layout::Geometry& found) { return judge(spec, WorkShape::of(found)); },
-        [queue] {
-          if (queue->map()) queue->set_up();
+        [queue]() -> Result<void> {
+          if (!queue->map()) return *queue->unmapped_;
+          queue->set_up();
+          return {};
         },
         deadline,
-        [queue] {
-          if (queue->map()) queue->resume();
+        [queue]() -> Result<void> {
+          if (!queue->map()) return *queue->unmapped_;
+          queue->resume();
+          return {};
         });
     if (!entered.ok()) return entered.error();
     if (!self->map()) return *self->unmapped_;
@@ -101,7 +105,8 @@ class WorkQueue {
     Pushed done = Pushed::full;
     do {
       done = store_->reserve(bytes, tail, loan);
-    } while (is_full(done) && sleepers_.pass_by(layout::kForRoom));
+    } while (is_full(done) &&
+             sleepers_.pass_by(layout::kForRoom, [this] { return store_->any_room(); }));
     if (!is_full(done)) {
       note_wake(layout::kForRoom,
                 sleepers_.pass_on(layout::kForRoom, [this] { return store_->any_room(); }));
@@ -174,6 +179,10 @@ class WorkQueue {
   [[nodiscard]] std::uint32_t woke() noexcept { return std::exchange(woke_, 0); }
   // True: again later.
   bool recheck(std::uint32_t kind) {
+    if (const auto dead = sleepers_.found_dead()) {
+      (void)seats_.bury({&*dead, 1});
+      tell();
+    }
     return sleepers_.recheck(
         kind, [&] { return kind == layout::kForRoom ? store_->any_room() : store_->any(kind); });
   }
@@ -391,7 +400,7 @@ class WorkQueue {
     return done;
   }
   void note_wake(std::uint32_t kind, bool somebody) noexcept {
-    if (somebody) woke_ |= 1U << kind;
+    if (somebody || sleepers_.has_found_dead()) woke_ |= 1U << kind;
   }
 
   Seats seats_;

@@ -267,6 +267,7 @@ export function access(options: AccessOptions): { mode: number; owner: number | 
 
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'bigint') return `${String(value)}n`
   return typeof value === 'object' && value !== null
     ? process.getBuiltinModule('node:util').inspect(value, { depth: 0 })
     : String(value)

@@ -5,7 +5,7 @@ import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
-import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
+import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkMessages, eachAsBytes, refusedAt } from './message-list.js'
@@ -374,7 +374,7 @@ function allAsBytes(messages: readonly MessageSource[]): readonly Uint8Array[] {
 
 function checkLength(length: number): void {
   if (!Number.isSafeInteger(length) || length < 0) {
-    throw invalidArgument(`length must be a whole number of bytes, not ${String(length)}`)
+    throw invalidArgument(`length must be a whole number of bytes, not ${show(length)}`)
   }
 }
 

@@ -4,7 +4,7 @@
 
 import { invalidArgument } from '../errors.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
-import { checkOptions, flag } from '../base/options.js'
+import { checkOptions, flag, show } from '../base/options.js'
 import { overRing, type MovableRecords } from '../base/record-schema.js'
 import {
   compile,
@@ -384,7 +384,7 @@ export function struct<const F extends Fields>(fields: F, options?: StructOption
   const given = checkOptions(options, ['name', 'packed', 'endian'])
   const { endian = 'little', name } = given
   if (!['little', 'big'].includes(endian)) {
-    throw invalidArgument(`endian must be 'little' or 'big', not ${endian}`)
+    throw invalidArgument(`endian must be 'little' or 'big', not ${show(endian)}`)
   }
   if (name !== undefined) checkIdentifier(name, 'the name of a structure')
   const entries = Object.entries((fields as Fields | null | undefined) ?? {})

@@ -19,6 +19,7 @@ import {
   flag,
   type AccessOptions,
   accessNames,
+  show,
 } from '../base/options.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 
@@ -196,6 +197,7 @@ function integer(what: string, value: unknown): bigint {
   if (typeof value === 'bigint') {
     if (BigInt.asIntN(64, value) === value) return value
   } else if (Number.isSafeInteger(value)) return BigInt(value as number)
-  const shown = typeof value === 'bigint' ? `${String(value)}n` : String(value)
-  throw invalidArgument(`${what} must be a bigint of 64 bits or a safe whole number, not ${shown}`)
+  throw invalidArgument(
+    `${what} must be a bigint of 64 bits or a safe whole number, not ${show(value)}`,
+  )
 }

@@ -11,6 +11,9 @@
 
 #include "work_seats.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_sleepers_stress_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -354,3 +357,5 @@ TEST_CASE(
     CHECK(children[i]->wait() == 0);
   os::sweep_dead_bells(1'000'000);  // of those who died before they had a seat
 }
+
+}  // namespace millrace::test::work_sleepers_stress_test

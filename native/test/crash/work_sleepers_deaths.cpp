@@ -5,6 +5,9 @@
 #include "../work_seats.hpp"
 #include "scene.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_sleepers_deaths {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -229,3 +232,5 @@ EVERY_DEATH(WorkSleeperDies,
             "a handle of a work queue dies anywhere: who sleeps is woken all the same")
 EVERY_DEATH(WorkCreatorDies,
             "the creator of a work queue dies anywhere: the next one finds it complete")
+
+}  // namespace millrace::test::work_sleepers_deaths

@@ -2,6 +2,9 @@
 #include "../work_seats.hpp"
 #include "meeting.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_sleepers_meetings {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -208,3 +211,5 @@ TEST_CASE_FIXTURE(Room, "meeting: whoever buries a waker that died before it ran
     (*this)[0].unpark();
   }
 }
+
+}  // namespace millrace::test::work_sleepers_meetings

@@ -10,6 +10,9 @@
 
 #include "scene.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_store_deaths {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -438,3 +441,5 @@ TEST_CASE(
 TEST_CASE("promise: work – whoever dies anywhere leaves each job one record, and no other") {
   die_everywhere(layout::Durability::disk);
 }
+
+}  // namespace millrace::test::work_store_deaths

@@ -14,6 +14,9 @@
 
 #include "scene.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_tables_deaths {
+
 using namespace millrace;
 using namespace millrace::test;
 using layout::SlotState;
@@ -424,3 +427,5 @@ TEST_CASE(
 TEST_CASE("promise: work – a group goes on in its order, wherever somebody died in it") {
   every_table_death<GroupsGround>(15);
 }
+
+}  // namespace millrace::test::work_tables_deaths

@@ -14,6 +14,9 @@
 
 #include "meeting.hpp"
 
+// The tests are compiled together, some files at a time.
+namespace millrace::test::work_tables_meetings {
+
 using namespace millrace;
 using namespace millrace::test;
 using layout::SlotState;
@@ -311,3 +314,5 @@ TEST_CASE("meeting: who is in the middle of a group meets everybody else who com
   }
   CHECK(meetings > 150);
 }
+
+}  // namespace millrace::test::work_tables_meetings

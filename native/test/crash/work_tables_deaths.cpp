@@ -414,6 +414,75 @@ void every_table_death(std::size_t points) {
                      << ", of undertakers: " << where_buried.size());
 }
 
+// Two points that nobody passes alone. Each of these dies there, and returns how it ended.
+int meets_a_claimer(Play<ArenaGround>& play) {
+  return play.run({}, 0, [&] {
+    auto* const owners = play.memory->owners.data();
+    Arena one(owners, ArenaGround::kGranules);
+    CHILD_EXPECT(play.memory->begin(0) != 0);
+    CHILD_EXPECT(crash::arm("arena.claim.taken", 3, [&] {
+      Arena other(owners, ArenaGround::kGranules, 7);
+      if (other.claim(1, 1, 2) == 7U) (void)crash::arm("arena.claim.met", 1);
+    }));
+    (void)one.claim(0, play.memory->word(0).token, 10);
+  });
+}
+int finds_a_bucket_locked(Play<GroupsGround>& play) {
+  return play.run({}, 0, [&] {
+    Groups mine = play.groups(kVictim);
+    const IdHash key = GroupsGround::hash(1);
+    const auto wait = [&](std::uint32_t slot) {
+      return play.memory->change(slot, SlotState::writing, SlotState::grouped);
+    };
+    for (std::uint32_t slot = 0; slot < 2; ++slot) {
+      play.memory->of_key[slot].store(2);
+      play.memory->number[slot].store(slot + 1);
+      (void)mine.enter(key, slot, play.memory->begin(slot), wait, play.activate());
+    }
+    (void)play.memory->change(0, SlotState::writing, SlotState::free);
+    // Somebody has the bucket, and is stopped.
+    for (auto& bucket : play.memory->buckets)
+      bucket.lock.word = kUndertaker + 1U;
+    CHILD_EXPECT(crash::arm("groups.leave.marked", 1));
+    (void)mine.leave(play.memory->slots[0].group.load(), play.activate());
+  });
+}
+
+// For the test that wants a death at every point: those that somebody passes here.
+template <typename Ground>
+void explore(Passages& passages) {
+  for (std::uint32_t seed = 1; seed <= 4; ++seed) {
+    Play<Ground> play;
+    (void)play.live_as_child(seed, {}, 0);
+    for (const auto& [point, count] : play.passages())
+      passages[point] += count;
+    // Of those who come after a death, for what only they do.
+    for (const std::string_view point : {"arena.claim.taken", "groups.next.unlinked"}) {
+      Play<Ground> again;
+      if (again.live_as_child(seed, point, 9) != -SIGKILL) continue;
+      (void)again.bury_as_child(kUndertaker, {});
+      for (const auto& [passed, count] : again.passages())
+        passages[passed] += count;
+    }
+  }
+}
+const bool listed = [] {
+  explorers().emplace_back("WorkMemory", explore<ArenaGround>);
+  explorers().emplace_back("WorkKeys", explore<KeysGround<1000>>);
+  explorers().emplace_back("WorkGroups", explore<GroupsGround>);
+  explorers().emplace_back("WorkTablesMeet", [](Passages& passages) {
+    Play<ArenaGround> memory;
+    (void)meets_a_claimer(memory);
+    Play<GroupsGround> groups;
+    (void)finds_a_bucket_locked(groups);
+    for (const auto& found : {memory.passages(), groups.passages()}) {
+      for (const auto& [point, count] : found)
+        passages[point] += count;
+    }
+  });
+  return true;
+}();
+
 }  // namespace
 
 TEST_CASE("promise: work – the memory that the dead had is free again, and no other") {
@@ -426,6 +495,33 @@ TEST_CASE(
 }
 TEST_CASE("promise: work – a group goes on in its order, wherever somebody died in it") {
   every_table_death<GroupsGround>(15);
+}
+
+TEST_CASE("promise: work – who dies when it comes upon another one's memory leaves that alone") {
+  Play<ArenaGround> play;
+  REQUIRE(meets_a_claimer(play) == -SIGKILL);
+  // The other one lives.
+  play.memory->begin(1);
+  CHECK(play.memory->change(1, SlotState::writing, SlotState::ready));
+  play.memory->runs[1] = {7, 2};
+  REQUIRE(play.bury_as_child(kUndertaker, {}) == 0);
+  play.judge();
+}
+TEST_CASE("promise: work – who dies when it finds a group locked is made up for") {
+  Play<GroupsGround> play;
+  REQUIRE(finds_a_bucket_locked(play) == -SIGKILL);
+  SUBCASE("whoever had it unlocked it, and then stopped") {
+    for (auto& bucket : play.memory->buckets)
+      bucket.lock.word = 0;
+    play.groups(kTester).bury(kVictim, play.activate());
+  }
+  SUBCASE("whoever had it dies as well") {
+    play.groups(kTester).bury(kVictim, play.activate());
+    CHECK(play.memory->state(1) == SlotState::grouped);
+    play.groups(kTester).bury(kUndertaker, play.activate());
+  }
+  CHECK(play.memory->state(1) == SlotState::ready);
+  play.judge();
 }
 
 }  // namespace millrace::test::work_tables_deaths

@@ -11,6 +11,7 @@ export type ObjectKind =
   | 'barrier'
   | 'mutex'
   | 'rwlock'
+  | 'work'
   | 'semaphore'
   | 'doorbell'
   | 'unknown'
@@ -22,8 +23,8 @@ export type ObjectKind =
  * - `abandoned`: whoever held it is dead
  * - `half-created`: its creator died before it was finished
  * - `corrupt`: made by millrace, damaged, and held by nobody
- * - `kept`: held by nobody, and waiting for whoever comes next: `keep` was asked for, messages are unread, an
- *   owner of a lock died inside, or it is a semaphore
+ * - `kept`: held by nobody, and waiting for whoever comes next: `keep` was asked for, messages are unread, jobs are
+ *   left in a work queue, an owner of a lock died inside, or it is a semaphore
  * - `foreign`: not made by millrace, or another user's; never removed
  * - `unknown`: cannot be told; never removed
  */

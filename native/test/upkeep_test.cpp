@@ -14,6 +14,7 @@
 #include <millrace/sync/mutex.hpp>
 #include <millrace/sync/semaphore.hpp>
 #include <millrace/upkeep.hpp>
+#include <millrace/work/work_queue.hpp>
 
 #include "fixture.hpp"
 
@@ -238,6 +239,88 @@ TEST_CASE_FIXTURE(Upkeep,
   }
   CHECK(only().condition == Condition::abandoned);
   CHECK(sweep() == 1);
+  CHECK(listed().empty());
+}
+
+TEST_CASE_FIXTURE(Upkeep,
+                  "promise: rubbish - a work queue whose users died is kept while it has jobs") {
+  WorkSpec spec;
+  spec.place = name();
+  spec.jobs = 100;
+  spec.seats = 300;
+  const std::byte job[] = {std::byte{1}, std::byte{2}};
+  Shared<std::atomic<std::uint64_t>> bell;
+  // A user that has pushed, and has a doorbell.
+  const auto user = [&](std::uint32_t pushes, bool keep) {
+    return holding([&, pushes, keep] {
+      static os::Doorbell own;
+      own = this->bell();
+      bell->store(own.id());
+      WorkSpec mine = spec;
+      mine.doorbell = own.id();
+      mine.keep = keep;
+      auto opened = or_null(WorkQueue::open(mine, soon()));
+      for (std::uint32_t i = 0; opened && i < pushes; ++i)
+        CHILD_EXPECT(opened->try_push(job, {}) == Pushed::yes);
+      return opened;
+    });
+  };
+  SUBCASE("who is on it is told, however many") {
+    std::vector<std::unique_ptr<WorkQueue>> many;
+    for (int i = 0; i < 200; ++i)
+      many.push_back(must(WorkQueue::open(spec, soon())));
+    Child child = user(1, false);
+    child.kill();
+    const ObjectReport report = only();
+    CHECK(report.kind == "work");
+    CHECK(report.condition == Condition::in_use);
+    REQUIRE(report.holders.size() == 201);
+    CHECK(report.holders[199].role == "user");
+    CHECK(report.holders[199].pid == static_cast<std::uint32_t>(::getpid()));
+    CHECK(report.holders[199].alive);
+    CHECK_FALSE(report.holders[200].alive);
+    CHECK(report.holders[200].doorbell == bell->load());
+    CHECK(sweep() == 0);
+    // The last one to leave leaves the job.
+    many.clear();
+    CHECK(only().condition == Condition::kept);
+    CHECK(only().holders.empty());
+    auto next = must(WorkQueue::open(spec, soon()));
+    CHECK(next->try_take());
+    next.reset();  // and gives it back
+    CHECK(only().condition == Condition::kept);
+  }
+  SUBCASE("jobs wait") {
+    user(100, false).kill();
+    const ObjectReport report = only();
+    CHECK(report.condition == Condition::kept);
+    CHECK(report.detail == "jobs wait for the next worker");
+    CHECK(report.holders.size() == 1);
+    CHECK(sweep() == 0);
+  }
+  SUBCASE("it is empty, and was to be kept") {
+    user(0, true).kill();
+    CHECK(only().condition == Condition::kept);
+    CHECK(sweep() == 0);
+  }
+  SUBCASE("it is empty") {
+    user(0, false).kill();
+    CHECK(only().condition == Condition::abandoned);
+    CHECK(sweep() == 1);
+    CHECK(os::look_at_bell({bell->load(), true}) == os::BellState::gone);
+  }
+  SUBCASE("its geometry is nonsense") {
+    user(1, false).kill();
+    const auto segment = must(os::open_object(object_name_of('j', name()), os::Access::read_write));
+    auto mapped = must(os::map_shared(segment.get(), 0, 4096, "j"));
+    reinterpret_cast<layout::Header*>(mapped->data())->geometry.values[layout::kWorkSlots] = 7;
+    CHECK(only().condition == Condition::corrupt);
+    CHECK(sweep() == 1);
+    (void)os::sweep_bell({bell->load(), true});  // nobody knows where it stood
+  }
+  SweepSpec kept = mine();
+  kept.kept = true;
+  (void)sweep(kept);
   CHECK(listed().empty());
 }
 

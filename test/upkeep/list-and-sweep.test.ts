@@ -70,6 +70,8 @@ test.serial(
           rest.Mutex.open(`${name}.free`),
           await rest.Mutex.open(`${name}.held`).lock(),
           rest.Semaphore.create(`${name}.semaphore`, 1),
+          rest.WorkQueue.open(`${name}.idle`, { jobs: 10 }),
+          rest.WorkQueue.open(`${name}.jobs`, { jobs: 10 }).tryPush(Buffer.from('do')),
         ]
         return process.pid
       },
@@ -94,19 +96,21 @@ test.serial(
         holders: [...dead('producer'), { role: 'consumer', pid: process.pid, alive: true }],
       },
       { kind: 'semaphore', name: `${name}.semaphore`, state: 'kept', holders: [] },
+      { kind: 'work', name: `${name}.idle`, state: 'abandoned', holders: dead('user') },
+      { kind: 'work', name: `${name}.jobs`, state: 'kept', holders: dead('user') },
     ] as const
     t.deepEqual(list({ prefix: name }).map(facts), expected as never)
 
     const names = (entries: readonly ObjectEntry[]) =>
       entries.map((entry) => entry.name.slice(name.length + 1)).sort()
-    const rubbish = ['cell', 'frames', 'free', 'lost', 'memory']
+    const rubbish = ['cell', 'frames', 'free', 'idle', 'lost', 'memory']
     const dry = sweep({ prefix: name, dryRun: true })
     t.deepEqual(names(dry.removed), rubbish)
     t.is(list({ prefix: name }).length, expected.length)
     const swept = sweep({ prefix: name })
     t.deepEqual(names(swept.removed), rubbish)
-    t.deepEqual(names(swept.left), ['held', 'kept', 'used'])
-    t.deepEqual(names(sweep({ prefix: name, kept: true }).removed), ['held', 'kept'])
+    t.deepEqual(names(swept.left), ['held', 'jobs', 'kept', 'used'])
+    t.deepEqual(names(sweep({ prefix: name, kept: true }).removed), ['held', 'jobs', 'kept'])
     t.deepEqual(names(sweep({ prefix: name, semaphores: true }).removed), ['semaphore'])
     t.deepEqual(names(list({ prefix: name })), ['used'])
     consumer.close()

@@ -202,6 +202,7 @@ asTwoUsers('promise: strangers – who may not even open it is told whose it is'
       rwlock: () => stage.RwLock.open(name),
       event: () => stage.SharedEvent.open(name),
       barrier: () => stage.Barrier.open(name, { parties: 2 }),
+      work: () => stage.WorkQueue.open(name, { jobs: 10 }),
     }
     const answers: string[] = []
     for (const [who, enter] of Object.entries(ways)) {
@@ -214,7 +215,7 @@ asTwoUsers('promise: strangers – who may not even open it is told whose it is'
     }
     return answers
   }, name)
-  t.is(refused.length, 16)
+  t.is(refused.length, 17)
   const answer = new RegExp(`^ERR_MILLRACE_NOT_OURS: .*belongs to user 0, not to ${stranger}`)
   for (const error of refused) t.regex(error, answer)
   await other.kill()

@@ -305,7 +305,8 @@ struct alignas(kLine) WorkControl {
       boot;  // of the machine, when it was last set up: first 8 bytes of its boot id
   std::atomic<std::uint64_t> mono_at;  // monotonic nanoseconds, and
   std::atomic<std::uint64_t> real_at;  // nanoseconds since 1970, of one instant of that boot
-  std::byte pad0[kLine - 32];
+  std::atomic<std::uint32_t> kept;     // 1: somebody asked that it be kept even if it is empty
+  std::byte pad0[kLine - 36];
   // offset 128: read by every push and take, written rarely
   std::atomic<std::uint64_t>
       earliest;  // monotonic: when something is due, expires, or a lease ends; ~0: never

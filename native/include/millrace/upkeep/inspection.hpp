@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@
 
 #include "../layout/header.hpp"
 #include "../layout/lock.hpp"
+#include "../layout/work.hpp"
 #include "../memory_companion.hpp"
 #include "../os/birth.hpp"
 #include "../os/clock.hpp"
@@ -103,7 +105,7 @@ class Inspection {
  private:
   // Its holder needs microseconds; one that needs longer is alive, and stopped or at work.
   static constexpr std::uint64_t kPatienceNs = 5'000'000;
-  // Roles looked at in segments of other versions: more than any kind has.
+  // Roles looked at in segments of other versions. Whether anybody holds one is asked of all at once.
   static constexpr std::uint32_t kRolesElsewhere = 64;
 
   explicit Inspection(const std::string& object)
@@ -270,6 +272,9 @@ class Inspection {
       return "claims " + std::to_string(head().geometry.total_bytes) + " bytes but has " +
              std::to_string(size);
     }
+    if (head().kind == layout::Kind::work && !WorkShape::judged(head().geometry)) {
+      return "has an impossible geometry";
+    }
     return {};
   }
   std::string reason_to_keep() {
@@ -278,6 +283,7 @@ class Inspection {
     const std::uint32_t flags = head().flags.load(std::memory_order_relaxed);
     if ((flags & layout::kLingering) != 0) return "messages wait for the next consumer";
     if ((flags & layout::kKeep) == 0) return {};
+    if (letter_ == 'j') return reason_to_keep_work();
     if (letter_ != 'x' && letter_ != 'w') return "to be kept, as was asked for";
     // Locks are always marked, for the case that an owner died inside.
     if (head().major == layout::kMajor) {
@@ -287,6 +293,35 @@ class Inspection {
       if ((word.load(std::memory_order_relaxed) & cut_short) == 0) return {};
     }
     return "an owner died inside, and the next one is to be told";
+  }
+
+  // Work queues are always marked, for the case that everybody dies while there are jobs.
+  std::string reason_to_keep_work() {
+    if (head().major != layout::kMajor) return "jobs may wait for the next worker";
+    const WorkShape shape = WorkShape::of(head().geometry);  // find_damage() has judged it
+    const auto& kept =
+        read<std::atomic<std::uint32_t>>(shape.control_at() + offsetof(layout::WorkControl, kept));
+    if (kept.load(std::memory_order_relaxed) != 0) return "to be kept, as was asked for";
+    // Several at a time: there may be a million.
+    std::array<std::byte, 64 * sizeof(layout::Slot)> slots{};
+    for (std::uint32_t slot = 0; slot < shape.slots(); slot += 64) {
+      const std::uint32_t count = std::min(shape.slots() - slot, 64U);
+      slots.fill(std::byte{0});
+      (void)os::read_object(fd_.get(), shape.slots_at() + slot * sizeof(layout::Slot), slots.data(),
+                            count * sizeof(layout::Slot));
+      for (std::uint32_t i = 0; i < count; ++i) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, slots.data() + i * sizeof(layout::Slot) + offsetof(layout::Slot, word),
+                    sizeof word);
+        const layout::SlotState state = layout::unpack(word).state;
+        // What was only being written, nobody was promised.
+        if (state != layout::SlotState::free && state != layout::SlotState::spare &&
+            state != layout::SlotState::writing) {
+          return "jobs wait for the next worker";
+        }
+      }
+    }
+    return {};
   }
 
   // The memory that a companion nobody is on belongs to.

@@ -13,6 +13,7 @@
 #include "../layout/header.hpp"
 #include "../layout/parties.hpp"
 #include "../layout/queue.hpp"
+#include "../work/shape.hpp"
 
 namespace millrace::detail {
 
@@ -24,15 +25,16 @@ struct KindFacts {
   layout::Kind kind;
   const char* title;
 };
-inline constexpr std::array<KindFacts, 9> kKinds{{{'q', layout::Kind::queue, "queue"},
-                                                  {'f', layout::Kind::frames, "frames"},
-                                                  {'m', layout::Kind::memory, "memory"},
-                                                  {'c', layout::Kind::cell, "cell"},
-                                                  {'n', layout::Kind::counter, "counter"},
-                                                  {'e', layout::Kind::event, "event"},
-                                                  {'b', layout::Kind::barrier, "barrier"},
-                                                  {'x', layout::Kind::mutex, "mutex"},
-                                                  {'w', layout::Kind::rwlock, "rwlock"}}};
+inline constexpr std::array<KindFacts, 10> kKinds{{{'q', layout::Kind::queue, "queue"},
+                                                   {'f', layout::Kind::frames, "frames"},
+                                                   {'m', layout::Kind::memory, "memory"},
+                                                   {'c', layout::Kind::cell, "cell"},
+                                                   {'n', layout::Kind::counter, "counter"},
+                                                   {'e', layout::Kind::event, "event"},
+                                                   {'b', layout::Kind::barrier, "barrier"},
+                                                   {'x', layout::Kind::mutex, "mutex"},
+                                                   {'w', layout::Kind::rwlock, "rwlock"},
+                                                   {'j', layout::Kind::work, "work"}}};
 
 // The roles of a segment of this layout version: how many, what they are called, where their records are.
 class RoleMap {
@@ -57,6 +59,9 @@ class RoleMap {
       case layout::Kind::counter:
         count_ = 1;
         break;
+      case layout::Kind::work:
+        if (const auto shape = WorkShape::judged(geometry)) count_ = shape->seats;
+        break;
       default:
         count_ = layout::kMaxParties;
     }
@@ -77,6 +82,8 @@ class RoleMap {
         return role == layout::kCellReadersRole ? "readers" : "waiting reader";
       case layout::Kind::counter:
         return "users";
+      case layout::Kind::work:
+        return "user";
       default:
         return "party";
     }

@@ -9,7 +9,6 @@
 
 #include <array>
 #include <atomic>
-#include <bitset>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -74,15 +73,18 @@ class Seats {
       return WorkShape::of(found).durability == layout::Durability::disk;
     };
     spec.bury = &Seats::bury_stale;
-    auto entered =
-        Segment::enter(spec, Entry::attach_or_create, deadline,
-                       [&](const layout::Geometry& found) -> Result<std::uint64_t> {
-                         if (auto possible = shape_of(found, options.place.title()); !possible.ok())
-                           return possible.error();
-                         auto judged = judge(found);
-                         if (!judged.ok()) return judged.error();
-                         return WorkShape::of(found).data_at();
-                       });
+    auto entered = Segment::enter(
+        spec, Entry::attach_or_create, deadline,
+        [&](const layout::Geometry& found) -> Result<std::uint64_t> {
+          const auto shape = WorkShape::judged(found);
+          if (!shape) {
+            return make_error(Code::corrupt, "work queue '" + options.place.title() +
+                                                 "' has an impossible geometry; remove it");
+          }
+          auto judged = judge(found);
+          if (!judged.ok()) return judged.error();
+          return shape->data_at();
+        });
     if (!entered.ok()) return entered.error();
     segment_ = entered.take();
     shape_ = WorkShape::of(segment_.geometry());
@@ -102,16 +104,6 @@ class Seats {
     if (options.keep) segment_.set_flag(layout::kKeep, true);  // who created it may not have asked
     segment_.settle();
     return {};
-  }
-
-  // What that geometry says; corrupt if no work queue can have it.
-  static Result<WorkShape> shape_of(const layout::Geometry& found, const std::string& title) {
-    const WorkShape shape = WorkShape::of(found);
-    if (!shape.possible() || !same(shape.geometry(), found)) {
-      return make_error(Code::corrupt,
-                        "work queue '" + title + "' has an impossible geometry; remove it");
-    }
-    return shape;
   }
 
   // Gives the seat back. If nobody is left the segment is removed, unless keep() then says that it holds something that the
@@ -232,10 +224,6 @@ class Seats {
   static constexpr std::uint64_t kBuryPatienceNs = 5'000'000;
   static constexpr std::uint32_t kNoSeat = layout::kMaxWorkSeats;
 
-  static bool same(const layout::Geometry& a, const layout::Geometry& b) noexcept {
-    return a.total_bytes == b.total_bytes &&
-           std::equal(std::begin(a.values), std::end(a.values), std::begin(b.values));
-  }
   // Of a segment that nobody is on.
   static void bury_stale(const Segment& stale) {
     const WorkShape shape = WorkShape::of(stale.geometry());

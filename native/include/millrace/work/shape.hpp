@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <iterator>
+#include <optional>
 #include <string>
 
 #include "../layout/work.hpp"
@@ -152,6 +154,16 @@ struct WorkShape {
     shape.window_ms = value[layout::kWorkWindow];
     shape.lease_ms = value[layout::kWorkLease];
     return shape;
+  }
+  // What a geometry says that somebody else wrote; nothing if no work queue has it.
+  static std::optional<WorkShape> judged(const layout::Geometry& geometry) noexcept {
+    const WorkShape shape = of(geometry);
+    if (!shape.possible()) return std::nullopt;
+    const layout::Geometry same = shape.geometry();
+    const bool equal =
+        same.total_bytes == geometry.total_bytes &&
+        std::equal(std::begin(same.values), std::end(same.values), std::begin(geometry.values));
+    return equal ? std::optional<WorkShape>(shape) : std::nullopt;
   }
   // Can there be such a queue? Nothing is computed from numbers that are too large for it.
   [[nodiscard]] bool possible() const noexcept {

@@ -78,7 +78,8 @@ class WorkQueue {
     if (!entered.ok()) return entered.error();
     if (!self->map()) return *self->unmapped_;
     self->store_ = self->store_of(static_cast<std::uint16_t>(self->seats_.seat()));
-    self->kept_ = spec.keep;
+    // relaxed: read by the last one to leave, and we are on it.
+    if (spec.keep) self->seats_.control().kept.store(1, std::memory_order_relaxed);
     if (auto ready = self->begin_syncing(); !ready.ok()) return ready.error();
     self->tell();
     return self;
@@ -248,7 +249,9 @@ class WorkQueue {
       (void)store_->repair(static_cast<std::uint16_t>(seats_.seat()));
       tell();
     }
-    seats_.leave([this] { return kept_ || store_->holds_anything(); });
+    seats_.leave([this] {
+      return seats_.control().kept.load(std::memory_order_relaxed) != 0 || store_->holds_anything();
+    });
   }
   void abandon() noexcept { close(); }
 
@@ -413,7 +416,6 @@ class WorkQueue {
   std::shared_ptr<DiskSync> disk_;
   std::uint32_t stirred_ = 0;  // by those whom we buried
   std::uint32_t woke_ = 0;
-  bool kept_ = false;
 };
 
 }  // namespace millrace

@@ -154,8 +154,10 @@ inline Census census(const Open& open, const Census& before = {}) {
 
 class Machine {
  public:
-  Machine(const WorkShape& shape, std::uint64_t seed)
+  // `lazy`: the system writes little by itself, and syncs are rare.
+  Machine(const WorkShape& shape, std::uint64_t seed, bool lazy = false)
       : shape_(shape),
+        lazy_(lazy),
         memory_(static_cast<std::size_t>(shape.total_bytes())),
         disk_(memory_.size()),
         before_(memory_.size()),
@@ -168,7 +170,6 @@ class Machine {
   [[nodiscard]] std::uint32_t pushed() const noexcept { return next_; }
   [[nodiscard]] std::uint32_t confirmed() const noexcept { return confirmed_; }
   [[nodiscard]] Random& random() noexcept { return random_; }
-  [[nodiscard]] const Bytes& disk() const noexcept { return disk_; }
 
   // Something happens to the jobs, and then perhaps to the disk.
   void step() {
@@ -178,7 +179,8 @@ class Machine {
     if (choice < 40) {
       push(store);
     } else if (choice < 62) {
-      if (Lease lease = store.take(static_cast<std::uint32_t>(random_.below(2)), random_.chance(50)))
+      if (Lease lease =
+              store.take(static_cast<std::uint32_t>(random_.below(2)), random_.chance(50)))
         held_.push_back(lease);
     } else if (choice < 94) {
       settle(store);
@@ -198,7 +200,7 @@ class Machine {
     now_ = next;
     write_back();
     if (sync_left_ > 0 && --sync_left_ == 0) end_sync();
-    if (sync_left_ == 0 && random_.chance(8)) begin_sync();
+    if (sync_left_ == 0 && random_.chance(lazy_ ? 2 : 8)) begin_sync();
   }
 
   // What a recovery finds is among what may be there.
@@ -214,10 +216,7 @@ class Machine {
   }
 
   // The power is cut: returns the disk. Then the machine starts with that.
-  [[nodiscard]] Bytes cut() {
-    Bytes left = disk_;
-    return left;
-  }
+  [[nodiscard]] Bytes cut() const { return disk_; }
   void start() {
     memory_ = disk_;
     open_ = std::make_unique<Open>(memory_, shape_);
@@ -239,7 +238,9 @@ class Machine {
   static std::string describe(std::uint32_t number, const Presence& found, const May& may) {
     const auto text = [](const Presence& presence) {
       if (!presence) return std::string("none");
-      return std::string(presence->dead ? "dead" : presence->delayed ? "delayed" : "live") +
+      return std::string(presence->dead      ? "dead"
+                         : presence->delayed ? "delayed"
+                                             : "live") +
              " in stage " + std::to_string(presence->stage) + " after " +
              std::to_string(presence->attempt);
     };
@@ -290,7 +291,7 @@ class Machine {
 
   // Of some sectors, what is there now; of some, words of before and after the step, as if they were written during it.
   void write_back() {
-    for (std::uint64_t many = random_.below(12); many > 0; --many)
+    for (std::uint64_t many = random_.below(lazy_ ? 3 : 12); many > 0; --many)
       write(random_.below(disk_.sectors()));
     for (std::uint64_t many = random_.below(3); many > 0; --many) {
       const std::size_t at = random_.below(disk_.sectors()) * kSector;
@@ -337,6 +338,7 @@ class Machine {
   }
 
   WorkShape shape_;
+  bool lazy_;
   Bytes memory_;
   Bytes disk_;
   Bytes before_;

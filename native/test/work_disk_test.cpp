@@ -36,7 +36,7 @@ WorkShape one_slot(layout::Durability durability = layout::Durability::disk) {
   return shape;
 }
 
-std::uint32_t push(const Open& open, std::uint32_t number) {
+std::uint32_t push_plan(const Open& open, std::uint32_t number) {
   const Plan plan(number);
   PushOptions options = plan.options();
   options.level = 0;
@@ -49,7 +49,7 @@ std::uint32_t push(const Open& open, std::uint32_t number) {
   REQUIRE(open.store->push(loan, plan.payload.size(), options) == Pushed::yes);
   return granule;
 }
-layout::RecordHead* heads(const Open& open, std::uint32_t granule) {
+layout::RecordHead* heads_at(const Open& open, std::uint32_t granule) {
   return reinterpret_cast<layout::RecordHead*>(open.memory.data() +
                                                open.memory.shape().granules_at() +
                                                std::uint64_t{granule} * layout::kGranuleBytes);
@@ -81,10 +81,10 @@ struct OnDisk : Names {
   std::string path;
 };
 
-Pushed push(WorkQueue& queue, std::string_view text, const PushOptions& options = {}) {
+Pushed push_text(WorkQueue& queue, std::string_view text, const PushOptions& options = {}) {
   return queue.try_push(std::as_bytes(std::span(text)), options);
 }
-std::string take(WorkQueue& queue) {
+std::string take_text(WorkQueue& queue) {
   const Lease lease = queue.try_take();
   if (!lease) return "(none)";
   JobFacts facts;
@@ -92,7 +92,7 @@ std::string take(WorkQueue& queue) {
   return {reinterpret_cast<const char*>(queue.data()->data() + facts.at), facts.length};
 }
 
-std::uint64_t count(WorkQueue& queue, layout::WorkCount what) {
+std::uint64_t counter_of(WorkQueue& queue, layout::WorkCount what) {
   return queue.parties().control().counters[static_cast<std::size_t>(what)].load();
 }
 
@@ -123,11 +123,11 @@ TEST_CASE("record: every bit of a head and of the content matters") {
   const Bytes bytes(static_cast<std::size_t>(shape.total_bytes()));
   const Open open(bytes, shape);
   open.store->set_up();
-  const std::uint32_t granule = push(open, 3);  // with an id and headers
+  const std::uint32_t granule = push_plan(open, 3);  // with an id and headers
   const Records& records = open.store->records();
   Record record;
   REQUIRE(records.find(granule, record) == Records::Found::whole);
-  auto* const at = reinterpret_cast<std::byte*>(heads(open, granule));
+  auto* const at = reinterpret_cast<std::byte*>(heads_at(open, granule));
   const Plan plan(3);
   const std::size_t padded = (plan.payload.size() + 7) / 8 * 8;
   const std::size_t end = layout::kRecordBytes + padded + plan.id.size() + plan.headers.size();
@@ -149,7 +149,7 @@ TEST_CASE("record: whatever becomes of the head that is written, the other one i
   const Bytes bytes(static_cast<std::size_t>(shape.total_bytes()));
   const Open open(bytes, shape);
   open.store->set_up();
-  const std::uint32_t granule = push(open, 4);
+  const std::uint32_t granule = push_plan(open, 4);
   const Records& records = open.store->records();
   for (int change = 1; change < 600; ++change) {  // more than versions
     Record before;
@@ -162,9 +162,9 @@ TEST_CASE("record: whatever becomes of the head that is written, the other one i
     REQUIRE(records.find(granule, after) == Records::Found::whole);
     CHECK(after.version == static_cast<std::uint8_t>(before.version + 1));
     // Any words of the head that was written.
-    const auto* now = reinterpret_cast<const std::byte*>(heads(open, granule));
+    const auto* now = reinterpret_cast<const std::byte*>(heads_at(open, granule));
     const Open mixed(old, shape);
-    auto* const then = reinterpret_cast<std::byte*>(heads(mixed, granule));
+    auto* const then = reinterpret_cast<std::byte*>(heads_at(mixed, granule));
     for (std::size_t word = 0; word < layout::kRecordBytes / 8; word += 2)
       std::memcpy(then + word * 8, now + word * 8, 8);
     Record found;
@@ -190,15 +190,15 @@ TEST_CASE(
   open.store->set_up();
   // A slow pusher: it had its slot and its number before a sync, and was written after.
   open.memory.control().syncs_begun.store(9);
-  const std::uint32_t first = push(open, 3);
+  const std::uint32_t first = push_plan(open, 3);
   const Bytes with_first = bytes;
   Lease lease = open.store->take(0, true);
   REQUIRE(open.store->complete(lease));
   open.memory.control().syncs_begun.store(5);
-  const std::uint32_t second = push(open, 6);
+  const std::uint32_t second = push_plan(open, 6);
   REQUIRE(first != second);
-  std::memcpy(static_cast<void*>(heads(open, first)),
-              static_cast<void*>(heads(Open(with_first, shape), first)), layout::kGranuleBytes);
+  std::memcpy(static_cast<void*>(heads_at(open, first)),
+              static_cast<void*>(heads_at(Open(with_first, shape), first)), layout::kGranuleBytes);
   open.recover();
   const Census found = census(open);
   CHECK(found.size() == 1);
@@ -230,7 +230,7 @@ TEST_CASE_FIXTURE(OnDisk, "sync: those that wait share what one begins after the
   for (auto& other : others) {
     threads.emplace_back([&failed, &other] {
       for (int i = 0; i < 50; ++i) {
-        if (push(*other, "x") == Pushed::yes) {
+        if (push_text(*other, "x") == Pushed::yes) {
           const std::uint64_t mine = other->disk()->ticket();
           if (!other->disk()->wait(mine).ok() || !other->disk()->certain(mine)) ++failed;
         }
@@ -299,10 +299,10 @@ TEST_CASE_FIXTURE(OnDisk,
     CHECK(queue->confirms_on_disk());
     PushOptions urgent;
     urgent.level = 9;
-    CHECK(push(*queue, "one") == Pushed::yes);
-    CHECK(push(*queue, "two") == Pushed::yes);
-    CHECK(push(*queue, "") == Pushed::yes);
-    CHECK(push(*queue, "first", urgent) == Pushed::yes);
+    CHECK(push_text(*queue, "one") == Pushed::yes);
+    CHECK(push_text(*queue, "two") == Pushed::yes);
+    CHECK(push_text(*queue, "") == Pushed::yes);
+    CHECK(push_text(*queue, "first", urgent) == Pushed::yes);
     CHECK(queue->flush().ok());
     // Dies with a job in hand, and one that it has just settled.
     Lease held = queue->try_take();
@@ -313,15 +313,15 @@ TEST_CASE_FIXTURE(OnDisk,
     queue->parties().vanish();
   }
   const auto queue = open();
-  CHECK(count(*queue, layout::WorkCount::recovered) == 3);
-  CHECK(count(*queue, layout::WorkCount::deaths) == 0);
-  CHECK(take(*queue) == "first");
-  CHECK(take(*queue) == "two");
-  CHECK(take(*queue).empty());
-  CHECK(take(*queue) == "(none)");
+  CHECK(counter_of(*queue, layout::WorkCount::recovered) == 3);
+  CHECK(counter_of(*queue, layout::WorkCount::deaths) == 0);
+  CHECK(take_text(*queue) == "first");
+  CHECK(take_text(*queue) == "two");
+  CHECK(take_text(*queue).empty());
+  CHECK(take_text(*queue) == "(none)");
   // In the same boot nothing is recovered: leases of the living are theirs.
   const auto other = open();
-  CHECK(take(*other) == "(none)");
+  CHECK(take_text(*other) == "(none)");
 }
 
 TEST_CASE_FIXTURE(OnDisk,
@@ -329,17 +329,17 @@ TEST_CASE_FIXTURE(OnDisk,
   {
     const auto queue = open(layout::Durability::file);
     CHECK(!queue->confirms_on_disk());
-    CHECK(push(*queue, "one") == Pushed::yes);
-    CHECK(push(*queue, "two") == Pushed::yes);
+    CHECK(push_text(*queue, "one") == Pushed::yes);
+    CHECK(push_text(*queue, "two") == Pushed::yes);
     CHECK(queue->flush().ok());
     REQUIRE(queue->try_take());
     another_boot(*queue);
     queue->parties().vanish();
   }
   const auto queue = open(layout::Durability::file);
-  CHECK(count(*queue, layout::WorkCount::deaths) == 1);
-  CHECK(take(*queue) == "one");
-  CHECK(take(*queue) == "two");
+  CHECK(counter_of(*queue, layout::WorkCount::deaths) == 1);
+  CHECK(take_text(*queue) == "one");
+  CHECK(take_text(*queue) == "two");
 }
 
 TEST_CASE_FIXTURE(
@@ -347,8 +347,8 @@ TEST_CASE_FIXTURE(
   std::uint64_t size = 0;
   {
     const auto queue = open();
-    CHECK(push(*queue, "one") == Pushed::yes);
-    CHECK(push(*queue, std::string(100'000, 'x')) == Pushed::yes);
+    CHECK(push_text(*queue, "one") == Pushed::yes);
+    CHECK(push_text(*queue, std::string(100'000, 'x')) == Pushed::yes);
     CHECK(queue->flush().ok());
     size = queue->parties().segment().geometry().total_bytes;
     queue->parties().vanish();
@@ -360,9 +360,9 @@ TEST_CASE_FIXTURE(
     struct stat status {};
     REQUIRE(::stat(path.c_str(), &status) == 0);
     CHECK(static_cast<std::uint64_t>(status.st_size) == size);
-    CHECK(count(*queue, layout::WorkCount::torn) == 1);
-    CHECK(take(*queue) == "one");
-    CHECK(take(*queue).size() == 6);  // "(none)"
+    CHECK(counter_of(*queue, layout::WorkCount::torn) == 1);
+    CHECK(take_text(*queue) == "one");
+    CHECK(take_text(*queue).size() == 6);  // "(none)"
     CHECK((queue->parties().segment().header().flags.load() & layout::kMended) == 0);
   }
   // Not while somebody is on it.
@@ -377,15 +377,15 @@ TEST_CASE_FIXTURE(
 TEST_CASE_FIXTURE(OnDisk, "after a failed sync the next to open it alone trusts records only") {
   {
     const auto queue = open();
-    CHECK(push(*queue, "one") == Pushed::yes);
+    CHECK(push_text(*queue, "one") == Pushed::yes);
     queue->parties().control().sync_error.store(EIO);
     CHECK(!queue->flush().ok());
     queue->parties().vanish();
   }
   const auto queue = open();
-  CHECK(count(*queue, layout::WorkCount::recovered) == 1);
+  CHECK(counter_of(*queue, layout::WorkCount::recovered) == 1);
   CHECK(queue->flush().ok());
-  CHECK(take(*queue) == "one");
+  CHECK(take_text(*queue) == "one");
 }
 
 #if defined(__linux__)
@@ -412,12 +412,12 @@ long dirty_kilobytes(const std::string& path) {
 
 TEST_CASE_FIXTURE(OnDisk, "sync: writes what was written through maps, by any process") {
   const auto queue = open();
-  CHECK(push(*queue, std::string(50'000, 'x')) == Pushed::yes);
+  CHECK(push_text(*queue, std::string(50'000, 'x')) == Pushed::yes);
   if (dirty_kilobytes(path) == 0) return;  // a file system that has no disk
   Child child([this] {
     const auto theirs = WorkQueue::open(spec(), soon());
     CHILD_EXPECT(theirs.ok());
-    CHILD_EXPECT(push(*theirs.value(), std::string(60'000, 'y')) == Pushed::yes);
+    CHILD_EXPECT(push_text(*theirs.value(), std::string(60'000, 'y')) == Pushed::yes);
     theirs.value()->parties().vanish();
     return 0;
   });

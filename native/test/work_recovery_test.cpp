@@ -30,14 +30,14 @@ WorkShape disk_shape() {
   return shape;
 }
 
-Census recovered(const Bytes& bytes, const WorkShape& shape) {
+Census census_after(const Bytes& bytes, const WorkShape& shape) {
   const Open open(bytes, shape);
   open.recover();
   return census(open);
 }
 
 // Some sectors of the one, the others of the other.
-Bytes mixed(const Bytes& one, const Bytes& other, Random& random) {
+Bytes mixed_bytes(const Bytes& one, const Bytes& other, Random& random) {
   Bytes all = one;
   for (std::size_t sector = 0; sector < all.sectors(); ++sector) {
     if (random.chance(50))
@@ -145,16 +145,16 @@ TEST_CASE_FIXTURE(Names, "a recovery that is cut short, again and again, finds t
       machine.step();
     const Bytes disk = machine.cut();
     Bytes once = disk;
-    const Census found = recovered(once, shape);
+    const Census found = census_after(once, shape);
     machine.judge(found);
     judge_recovered(once, shape, found);
     Bytes twice = once;
-    CHECK(recovered(twice, shape) == found);
+    CHECK(census_after(twice, shape) == found);
     Bytes state = disk;
     for (int round = 0; round < 4; ++round) {
       Bytes after = state;
-      CHECK(recovered(after, shape) == found);
-      state = mixed(state, after, machine.random());
+      CHECK(census_after(after, shape) == found);
+      state = mixed_bytes(state, after, machine.random());
     }
   }
 }
@@ -166,7 +166,7 @@ TEST_CASE_FIXTURE(Names, "a file cut short anywhere gives the jobs before the cu
     machine.step();
   const Bytes disk = machine.cut();
   Bytes whole = disk;
-  const Census all = recovered(whole, shape);
+  const Census all = census_after(whole, shape);
   REQUIRE(all.size() >= 8);
   // Where each job's record is.
   std::map<std::uint32_t, std::pair<std::uint64_t, std::uint64_t>> places;
@@ -193,7 +193,7 @@ TEST_CASE_FIXTURE(Names, "a file cut short anywhere gives the jobs before the cu
     CAPTURE(length);
     Bytes cut = disk;
     std::memset(cut.at() + length, 0, cut.size() - length);
-    const Census found = recovered(cut, shape);
+    const Census found = census_after(cut, shape);
     for (const auto& [number, known] : all) {
       CAPTURE(number);
       const auto& [begin, end] = places.at(number);
@@ -212,7 +212,7 @@ TEST_CASE_FIXTURE(Names, "a record whose content was damaged is none, and counte
   for (int steps = 0; steps < 200; ++steps)
     machine.step();
   Bytes whole = machine.cut();
-  const Census all = recovered(whole, shape);
+  const Census all = census_after(whole, shape);
   REQUIRE(!all.empty());
   const Open open(whole, shape);
   for (std::uint32_t index = 0; index < shape.slots(); ++index) {

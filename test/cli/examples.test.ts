@@ -1,7 +1,8 @@
 // The examples of the README, run as it says: two processes each.
 
 import test from 'ava'
-import { example, objects, start } from './run.js'
+import sharp from 'sharp'
+import { example, objects, start, until } from './run.js'
 
 test.serial('messages', async (t) => {
   const consumer = start(example('messages/consumer'), [])
@@ -24,3 +25,42 @@ test.serial('frames', async (t) => {
   t.is(lines.at(-1), 'frame 100: 8294400 bytes of 100')
   t.deepEqual(objects('.f.camera'), [])
 })
+
+test.serial(
+  'jobs: every request is answered, though a worker is killed every second',
+  async (t) => {
+    const pool = start(example('jobs/start'), ['--kill'], undefined, { PORT: '0' })
+    let heard = ''
+    pool.child.stdout?.on('data', (chunk: Buffer) => (heard += chunk.toString()))
+    await until(() => heard.includes('/\n'), 'the server tells its address')
+    const url = heard.trim()
+    const picture = await sharp({
+      create: { width: 1600, height: 1200, channels: 3, background: '#468' },
+    })
+      .jpeg()
+      .toBuffer()
+    const ask = async (body: Buffer): Promise<{ status: number; bytes: Buffer }> => {
+      const response = await fetch(url, { method: 'POST', body: new Uint8Array(body) })
+      return { status: response.status, bytes: Buffer.from(await response.arrayBuffer()) }
+    }
+    const until4s = performance.now() + 4000
+    let answered = 0
+    await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        while (performance.now() < until4s) {
+          const { status, bytes } = await ask(picture)
+          t.is(status, 200)
+          const { format, width, height } = await sharp(bytes).metadata()
+          t.deepEqual([format, width, height], ['png', 128, 96])
+          answered++
+        }
+      }),
+    )
+    t.true(answered >= 8)
+    t.is((await ask(Buffer.from('no picture'))).status, 422)
+    pool.child.kill('SIGTERM')
+    const { code, err } = await pool.ended
+    t.is(code, 0, err)
+    await until(() => objects('.j.thumbnails').length === 0, 'the queues are gone')
+  },
+)

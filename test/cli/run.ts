@@ -25,8 +25,15 @@ export interface Running {
 }
 
 /** Starts `node script args`; killed, and so failing its test, if it takes too long. */
-export function start(script: string, args: readonly string[], input?: Buffer): Running {
-  const child = spawn(process.execPath, [script, ...args])
+export function start(
+  script: string,
+  args: readonly string[],
+  input?: Buffer,
+  environment?: NodeJS.ProcessEnv,
+): Running {
+  const child = spawn(process.execPath, [script, ...args], {
+    env: { ...process.env, ...environment },
+  })
   const out: Buffer[] = []
   const err: Buffer[] = []
   child.stdout.on('data', (chunk: Buffer) => out.push(chunk))

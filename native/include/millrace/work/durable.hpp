@@ -198,6 +198,8 @@ class Records {
     record.dead = word.state == layout::SlotState::dead;
     record.reason =
         record.dead ? static_cast<layout::DeadReason>(slot.reason) : layout::DeadReason::none;
+    // It may be over for good (redrive), but is never put off.
+    if (slot.expires.load(std::memory_order_relaxed) == 0) record.expires = 0;
     record.at = 0;
     if (record.dead) {
       record.at = slot.dead_at.load(std::memory_order_relaxed);

@@ -14,7 +14,8 @@
 //
 // Who ends a job calls leave() after its word says so. If it dies before, bury() finds an entry whose active job is gone. If
 // the bucket is locked it leaves a mark (`dirty`), and tries once more; who has the lock looks for the mark after unlocking. So
-// one of the two does it. A holder that is stopped in there delays the groups of its bucket, and nothing else.
+// one of the two does it. A holder that is stopped with the lock delays the groups of its bucket, and nothing else; one that is
+// stopped before it has looked for the mark is made up for by leave_again(), or by whoever has the bucket next.
 //
 // Whatever is read here may have been written by anybody: slots and entries are range-checked before use, and no loop follows
 // a chain.
@@ -82,17 +83,21 @@ class Groups {
   }
 
   // The job that was active in that group (Slot::group, read before its word changed) is gone: the next one's turn, if there is
-  // one. False: somebody else will do it, or it is to be tried again, which is harmless.
+  // one. False: somebody has the bucket, and is to do it. That one may be stopped just when it has unlocked, so leave_again()
+  // is to be called now and then until it returns true. Does not wait.
   template <typename Activate>
   [[nodiscard]] bool leave(std::uint32_t group, Activate&& activate) noexcept {
     if (!is_group(group)) return true;
     const std::uint32_t home = (group - 1) / layout::kGroupsPerBucket;
-    layout::GroupBucket& bucket = buckets_[home];
-    SeatLockHold held = SeatLockHold::lock(bucket.lock, seat_);
+    SeatLockHold held = SeatLockHold::lock_soon(buckets_[home].lock, seat_);
     if (!held) return leave_word(home, activate);
     settle(home, (group - 1) % layout::kGroupsPerBucket, activate);
     finish(home, held, activate);
     return true;
+  }
+  template <typename Activate>
+  [[nodiscard]] bool leave_again(std::uint32_t group, Activate&& activate) noexcept {
+    return !is_group(group) || leave_word((group - 1) / layout::kGroupsPerBucket, activate);
   }
 
   // The holder of `seat` died: what it was in the middle of is finished, and where a job has gone without a word the next one

@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
@@ -249,6 +250,7 @@ class JobStore {
 
   // The first job of that stage, or none. `start`: its handler begins, so this attempt counts.
   [[nodiscard]] Lease take(std::uint32_t stage, bool start) noexcept {
+    catch_up();
     const Lease got = ready_.take(stage, [this, start](std::uint32_t slot, std::uint64_t word) {
       return make_own(slot, word, start);
     });
@@ -389,6 +391,16 @@ class JobStore {
     return done;
   }
 
+  // Groups whose next job somebody else was to see to: now and then, and before taking.
+  void catch_up() noexcept {
+    const std::uint32_t owed = std::exchange(owed_, 0);
+    for (std::uint32_t i = 0; i < owed; ++i) {
+      const std::uint32_t group = owed_groups_[i];
+      if (!groups_.leave_again(group, [this](std::uint32_t next) { activate(next); }))
+        owed_groups_[owed_++] = group;
+    }
+  }
+
   // --- dead letters ---
 
   template <typename Each>
@@ -404,6 +416,10 @@ class JobStore {
     layout::Slot& slot = memory_.slot(index);
     JobFacts facts;
     bool waits = false;
+    // A second life, in which it is not late from the beginning.
+    slot.expires.store(0, std::memory_order_relaxed);
+    slot.due.store(0, std::memory_order_relaxed);
+    place_last(index, word, stage_of(index));
     if (records_.on()) {
       // Of dead letters the record belongs to who has the lock.
       layout::Word alive = word;
@@ -413,9 +429,6 @@ class JobStore {
       MILLRACE_CRASH_POINT("work.redrive.recorded");
     }
     if (this->facts(index, facts) && !facts.group.empty()) {
-      slot.position.store(ready_.end_of(stage_of(index), level_of(word)),
-                          std::memory_order_relaxed);
-      slot.due.store(0, std::memory_order_relaxed);
       if (enter_group(index, word, facts.group, waits) != Pushed::yes) {
         // What is spare by now is one too many: balance(), which the caller runs, frees it.
         if (records_.on()) records_.change(index, word);
@@ -427,6 +440,8 @@ class JobStore {
       word.flags = layout::kConfirmed;
       word.attempt = 0;
       word.seat = seat_;
+      // If it died without ever having been leased, the hint of its first life still lies in the ring.
+      ++word.token;
       if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst)) {
         return true;  // somebody lied: balance() counts anew
       }
@@ -529,6 +544,8 @@ class JobStore {
   }
 
  private:
+  static constexpr std::uint32_t kMostOwed = 32;
+
   // Of a counter that only its owner changes.
   static void count(std::atomic<std::uint64_t>& counter) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -635,13 +652,16 @@ class JobStore {
       return;
     }
     due_.set(index, due);
+    watch_expiry(index);
     stirred_ |= 1U << stage_of(index);
   }
   // A job of that group has gone.
   void leave_group(std::uint32_t group) noexcept {
     if (group == 0) return;
     MILLRACE_CRASH_POINT("work.group.left");
-    (void)groups_.leave(group, [this](std::uint32_t next) { activate(next); });
+    if (groups_.leave(group, [this](std::uint32_t next) { activate(next); })) return;
+    // Of more than these only those may be late that come to a bucket whose holder is stopped.
+    if (owed_ < kMostOwed) owed_groups_[owed_++] = group;
   }
   // `bits` -> `next`, by one compare-and-swap. Where jobs have records it goes by way of `moving`, in which nobody can take the
   // job away, and the record is brought to say the same. False: it is something else by now.
@@ -712,9 +732,16 @@ class JobStore {
   void publish(std::uint32_t index, layout::Word word, std::uint32_t stage) noexcept {
     layout::Slot& slot = memory_.slot(index);
     word.state = layout::SlotState::ready;
+    // If we die before it has a hint it is returned, to this place.
+    if ((word.flags & layout::kConfirmed) != 0) place_last(index, word, stage);
     // release: pairs with the acquire of who takes it: slot and payload are seen.
     slot.word.store(layout::pack(word), std::memory_order_release);
     hint(index, word, stage);
+  }
+  // Behind all that are ready there.
+  void place_last(std::uint32_t index, const layout::Word& word, std::uint32_t stage) noexcept {
+    memory_.slot(index).position.store(ready_.end_of(stage, level_of(word)),
+                                       std::memory_order_relaxed);
   }
   // Its word says that it is ready, and nobody can find it yet.
   void hint(std::uint32_t index, const layout::Word& word, std::uint32_t stage) noexcept {
@@ -767,6 +794,7 @@ class JobStore {
       word.flags = 0;
       if (!step(index, lease.word, word, layout::MovingTo::delayed)) return lost(lease);
       due_.set(index, due);
+      watch_expiry(index);
       stirred_ |= 1U << stage_of(index);
     } else {
       std::uint64_t bits = lease.word;
@@ -783,8 +811,14 @@ class JobStore {
     const std::uint32_t stage = stage_of(index);
     if (!step(index, bits, word, layout::MovingTo::ready)) return false;
     ready_.add_returned(stage, level_of(word), index);
+    watch_expiry(index);
     stirred_ |= 1U << stage;
     return true;
+  }
+  // While a job is leased or waits for its turn nobody looks at its time to live.
+  void watch_expiry(std::uint32_t index) noexcept {
+    const std::uint64_t expires = memory_.slot(index).expires.load(std::memory_order_relaxed);
+    if (expires != 0) due_.set(index, expires);
   }
 
   // `bits` -> free, and what belonged to the job is given back. False: it is something else by now.
@@ -987,6 +1021,8 @@ class JobStore {
   Groups groups_;
   Arena arena_;
   std::uint32_t stirred_ = 0;
+  std::array<std::uint32_t, kMostOwed> owed_groups_{};  // that somebody else is to see to
+  std::uint32_t owed_ = 0;
 };
 
 }  // namespace millrace

@@ -55,12 +55,17 @@ class SeatLockHold {
     MILLRACE_CRASH_POINT("seat.lock.taken");
     return {lock, mine};
   }
-  // For a millisecond at most.
-  [[nodiscard]] static SeatLockHold lock(layout::SeatLock& lock, std::uint16_t seat) noexcept {
+  // As long as somebody who is not stopped needs: a few microseconds.
+  [[nodiscard]] static SeatLockHold lock_soon(layout::SeatLock& lock, std::uint16_t seat) noexcept {
     for (int i = 0; i < kSpins; ++i) {
       if (SeatLockHold held = try_lock(lock, seat)) return held;
       os::spin_hint();
     }
+    return {};
+  }
+  // For a millisecond at most, so that a holder who lost its core gets it back.
+  [[nodiscard]] static SeatLockHold lock(layout::SeatLock& lock, std::uint16_t seat) noexcept {
+    if (SeatLockHold held = lock_soon(lock, seat)) return held;
     const os::Deadline deadline = os::Deadline::after(kPatienceNs);
     do {
       std::this_thread::yield();

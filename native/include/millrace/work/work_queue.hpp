@@ -225,6 +225,7 @@ class WorkQueue {
   // Buries who has died, and does what is due. Returns how many holders it buried.
   std::uint32_t look() {
     const std::uint32_t buried = seats_.bury_all_dead();
+    store_->catch_up();
     if (store_->earliest() != DueTimes::kNever) (void)store_->sweep(os::monotonic_ns());
     tell();
     return buried;

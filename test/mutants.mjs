@@ -613,6 +613,53 @@ const javascript = [
       only: 'a message whose callback throws stays, those before it are taken',
     },
   },
+  {
+    name: 'js-records-in-one-width',
+    file: 'lib/struct/ring-records.ts',
+    text: 'const up = shift - Math.log2(width)',
+    instead: 'const up = width - width',
+    breaks: 'numbers of a record that are narrower than its widest are written elsewhere',
+    test: { ava: 'queue/records-layouts', only: 'any fields in any order *: little, as in C' },
+  },
+  {
+    name: 'js-records-between-elements',
+    file: 'lib/struct/ring-records.ts',
+    text: 'size % width === 0 && offset % width === 0',
+    instead: 'size > 0 && offset % width === 0',
+    breaks: 'numbers of a packed record are written before their place',
+    test: { ava: 'queue/records-layouts', only: 'any fields in any order *: little, packed' },
+  },
+  {
+    name: 'js-records-kept-beyond-commit',
+    file: 'lib/struct/ring-records.ts',
+    text: 'this[place] = 0${each((lane) => `this[lane${lane}] = this[detour${lane}]`)}${moves}',
+    instead: 'this[place] = 0${moves}',
+    breaks: 'a view that was kept beyond commit writes into the ring',
+    test: {
+      ava: 'queue/records-layouts',
+      only: 'no field of a view that was kept beyond commit can be written',
+    },
+  },
+  {
+    name: 'js-records-that-leave',
+    file: 'lib/struct/ring-records.ts',
+    text: '    leave(below, this[owner], this)\n',
+    instead: '',
+    breaks: 'what is written by a view that was moved away and came back is lost',
+    test: { ava: 'queue/records-layouts', only: 'a view that its owner moves elsewhere *' },
+  },
+  {
+    name: 'js-records-of-closed-memory',
+    file: 'lib/queue/record-consumer.ts',
+    text: '    this.#records[put](undefined, 0, 0) // inside `drain` it may show the memory that goes\n',
+    instead: '',
+    breaks:
+      'what a callback writes into records after it has closed their queue is lost, without an error',
+    test: {
+      ava: 'queue/records-layouts',
+      only: 'a consumer that closes in its callback takes the records away',
+    },
+  },
 ]
 
 /**

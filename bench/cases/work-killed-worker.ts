@@ -4,6 +4,7 @@
 import { writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { sequenceOf } from '../side/content.js'
 import { ledgerDescriptor } from '../side/crew.js'
 import { engineOf } from '../side/engines/engine.js'
 import type { Parameters } from '../side/parameters.js'
@@ -16,7 +17,7 @@ export async function follow(parameters: Parameters): Promise<void> {
   const told = { toDie: false }
   process.on('message', () => (told.toDie = true))
   await engineOf(parameters).work(parameters, async (job) => {
-    const task = String(job.readInt32LE(0))
+    const task = String(sequenceOf(job))
     writeSync(ledgerDescriptor, `begun ${task}\n`)
     if (told.toDie) {
       writeSync(ledgerDescriptor, `killed ${task}\n`)

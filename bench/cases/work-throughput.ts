@@ -3,7 +3,7 @@
 
 import type { ChildProcess } from 'node:child_process'
 
-import { Content, payload } from '../side/content.js'
+import { Content, payload, sequenceOf } from '../side/content.js'
 import { engineOf } from '../side/engines/engine.js'
 import { InFlight } from '../side/in-flight.js'
 import type { Measured } from '../side/measured.js'
@@ -70,7 +70,7 @@ export async function follow(parameters: Parameters): Promise<void> {
   })
   const working = await engineOf(parameters).work(parameters, (job) => {
     // Several at a time may be done in any order.
-    const sequence = job.readInt32LE(0)
+    const sequence = sequenceOf(job)
     content.read(job, sequence)
     if (check) seen.add(sequence)
     done++

@@ -1,6 +1,9 @@
 // What is in a message: its number in the first four bytes, and in a pass that checks content a pattern that depends
 // on the number in all others. The timed pass writes and reads the number alone.
 
+/** The number of the message. */
+export const sequenceOf = (bytes: Uint8Array): number => numberAt(bytes, 0)
+
 const patternAt = (sequence: number, index: number) => (sequence * 31 + index * 7) & 0xff
 
 function numberAt(bytes: Uint8Array, at: number): number {

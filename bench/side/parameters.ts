@@ -73,6 +73,10 @@ export interface Parameters {
   readonly ahead?: number
   /** An engine without a limit of its own: so many jobs that are not done are the most. */
   readonly window?: number
+  /** Of this process among its like. */
+  readonly index?: number
+  /** Microseconds of work that each job is; default 0. */
+  readonly workUs?: number
   /** Milliseconds without a sign of life after which no more is expected. */
   readonly patience?: number
 }

@@ -1,6 +1,7 @@
 // Which rows are measured.
 
-import { rowsOf, type RatioDefinition } from './ratios.js'
+import type { RatioDefinition } from './ratio-definitions.js'
+import { rowsOf } from './ratios.js'
 import type { Row, Skipped } from './row.js'
 
 export interface Wish {

@@ -10,7 +10,8 @@ import test from 'ava'
 import { InFlight } from '../../bench/side/in-flight.js'
 import { choose } from '../../bench/suite/choice.js'
 import { merged, prevailingOf, valuesOf } from '../../bench/suite/merge.js'
-import { ratios, rowsOf, targetsOf, unavailableRatios } from '../../bench/suite/ratios.js'
+import { ratios } from '../../bench/suite/ratio-definitions.js'
+import { ratioOf, rowsOf, targetsOf, unavailableRatios } from '../../bench/suite/ratios.js'
 import type { Report, Summary } from '../../bench/suite/row.js'
 import { rows } from '../../bench/suite/rows.js'
 import { verdicts } from '../../bench/suite/verdicts.js'
@@ -168,6 +169,17 @@ test('a ratio whose rows cannot be had is told apart from one whose rows failed'
   t.deepEqual(unavailableRatios([zeromq]), {})
   const json = { name: 'throughput 64 B: process.send, json', why, unavailable: true }
   t.deepEqual(unavailableRatios([json]), {}, 'the other serialization is there')
+})
+
+test('of many workers, the slowest is told as a part of the mean', (t) => {
+  const definition = ratios.find(({ name }) => name === 'work_many_fair')!
+  const of = (perSecond: number) => new Map([[1, { p50: 1e9 / perSecond }]])
+  const [all = '', slowest = ''] = rowsOf(definition)
+  const kept = [
+    { row: rows.find(({ name }) => name === all)!, byPass: of(800), checked: false },
+    { row: rows.find(({ name }) => name === slowest)!, byPass: of(60), checked: false },
+  ]
+  t.is(ratioOf(definition, kept)?.value, 0.6)
 })
 
 test('verdicts are by the median, and say which runs are far from it', (t) => {

@@ -3,6 +3,7 @@
 import type { Parameters } from '../parameters.js'
 import { bullmq } from './bullmq.js'
 import { jetstream } from './jetstream.js'
+import { millrace } from './millrace.js'
 import { rabbitmq } from './rabbitmq.js'
 import { zeromq } from './zeromq.js'
 
@@ -18,7 +19,7 @@ export interface Working {
 }
 
 /** What is done with a job; it is completed afterwards. */
-export type Handle = (job: Buffer) => void | Promise<void>
+export type Handle = (job: Uint8Array) => void | Promise<void>
 
 export interface Engine {
   /** By the leading process, before anybody works. */
@@ -27,7 +28,7 @@ export interface Engine {
   work(parameters: Parameters, handle: Handle): Promise<Working>
 }
 
-const engines = { bullmq, jetstream, rabbitmq, zeromq } as const
+const engines = { bullmq, jetstream, millrace, rabbitmq, zeromq } as const
 export type EngineName = keyof typeof engines
 
 export function engineOf({ engine }: Parameters): Engine {

@@ -60,8 +60,7 @@ export const jetstream: Engine = {
     const messages = await from.consume({ max_messages: ahead })
     const ended = (async () => {
       for await (const message of messages) {
-        const { buffer, byteOffset, length } = message.data
-        await handle(Buffer.from(buffer, byteOffset, length))
+        await handle(message.data)
         message.ack()
       }
     })()

@@ -1,30 +1,63 @@
 // Jobs that are pushed in one process, taken in another and completed there; and what becomes of them when a worker is killed.
 
+import { spinningCores } from '../pinning.js'
 import type { ServerName } from '../servers/servers.js'
 import type { EngineName } from '../../side/engines/engine.js'
-import type { Row } from '../row.js'
+import type { Cores, Row } from '../row.js'
 import { ofCase, ofProgram, row, size } from './making.js'
 
 /** Jobs that are not done: so many are the most, whoever has them. */
 const jobs = 1024
+/** What calls that block spin before they sleep, unless they are told otherwise. */
+const blockingSpinNs = 50_000
 
 const zeromqConfirms = 'a push: nothing, it may be in the sender’s memory; taken is gone'
 
+const ourConfirms = 'a push: in shared memory; taken is a lease, which ends with the worker’s life'
+
 function unbrokered(bytes: number): Row[] {
   const name = (what: string) => `jobs of ${size(bytes)}: ${what}`
+  const spinning = { unit: 'job', waiting: 'spinning', cores: spinningCores } as const
   return [
-    row(name('boost message_queue'), ofProgram('boost', 'throughput', bytes, jobs), {
-      unit: 'job',
-      waiting: 'blocking',
+    row(name('C++ core'), ofProgram('work', 'spinning', bytes, jobs), {
+      ...spinning,
       payload: bytes,
-      confirms: 'a push: in shared memory; taken is gone',
+      confirms: ourConfirms,
     }),
+    row(name('millrace'), ofCase('work-spinning', { bytes, jobs }), {
+      ...spinning,
+      confirms: ourConfirms,
+    }),
+    ...bothBlocking(bytes),
+    row(
+      name('millrace, event loop'),
+      ofCase('work-throughput', { bytes, engine: 'millrace', jobs }),
+      { unit: 'job', waiting: 'waiting', confirms: ourConfirms },
+    ),
     row(
       name('zeromq PUSH and PULL'),
       ofCase('work-throughput', { bytes, engine: 'zeromq', jobs, block: 1024 }, 'zeromq'),
       { unit: 'job', waiting: 'waiting', confirms: zeromqConfirms },
     ),
   ]
+}
+
+/** Left alone, they share a core for a while and have one each for another: these are two measurements, not one. */
+function bothBlocking(bytes: number): Row[] {
+  const name = (what: string) => `jobs of ${size(bytes)}: ${what}`
+  const ofCore = ofProgram('work', 'blocking', bytes, jobs, blockingSpinNs)
+  const ofBoost = ofProgram('boost', 'throughput', bytes, jobs)
+  const places: readonly Cores[] = [spinningCores, 'one core']
+  return places.flatMap((cores) => {
+    const facts = { unit: 'job', waiting: 'blocking', payload: bytes, cores } as const
+    return [
+      row(name('C++ core, blocking'), ofCore, { ...facts, confirms: ourConfirms }),
+      row(name('boost message_queue'), ofBoost, {
+        ...facts,
+        confirms: 'a push: in shared memory; taken is gone',
+      }),
+    ]
+  })
 }
 
 interface Broker {
@@ -62,7 +95,12 @@ const brokers: readonly Broker[] = [
 ]
 
 function brokered(bytes: number): Row[] {
-  return brokers.map(({ what, engine, server, peers, confirms }) => {
+  const ours = row(
+    `jobs of ${size(bytes)}: millrace, event loop`,
+    ofCase('work-throughput', { bytes, engine: 'millrace', jobs }),
+    { unit: 'job', waiting: 'waiting', confirms: ourConfirms, slow: true },
+  )
+  const theirs = brokers.map(({ what, engine, server, peers, confirms }) => {
     // A server's times do not agree from slice to slice, so a number of jobs is measured, not a stretch of time.
     const parameters = {
       ...{ bytes, engine, window: jobs, inFlight: 256, ahead: 64 },
@@ -74,13 +112,52 @@ function brokered(bytes: number): Row[] {
       { unit: 'job', waiting: 'waiting', confirms, slow: true },
     )
   })
+  return [ours, ...theirs]
 }
+
+/** As many producers as workers, for the same queue. */
+function many(): Row[] {
+  const facts = { unit: 'job', waiting: 'waiting', checked: false } as const
+  return [0, 20].flatMap((workUs) => {
+    const what = workUs === 0 ? 'empty jobs' : `jobs of ${String(workUs)} µs`
+    return [1, 8].flatMap((count): Row[] => {
+      const name = `${what}: ${String(count)} × ${String(count)} processes`
+      const ofAll = ofCase('work-many', { bytes: 64, jobs, many: count, workUs })
+      const all = row(name, ofAll, facts)
+      if (count === 1) return [all]
+      return [all, row(`${name}, the slowest worker`, ofAll, { ...facts, part: 'slowest' })]
+    })
+  })
+}
+
+function toDisk(bytes: number): Row[] {
+  const name = (what: string) => `jobs of ${size(bytes)} to disk: ${what}`
+  const facts = { unit: 'job', waiting: 'waiting', checked: false } as const
+  const ofBoth = ofCase('work-disk', { bytes, jobs, inFlight: 256, block: 256 })
+  return [
+    row(name('millrace, 256 in flight'), ofBoth, {
+      ...facts,
+      confirms: 'a push: on the disk, after an fdatasync that others share',
+    }),
+    row(name('write and fdatasync each'), ofBoth, { ...facts, part: 'plain' }),
+  ]
+}
+
+const idle = row('idle: 100 workers, waiting', ofCase('work-idle', { many: 100 }), {
+  unit: 'second',
+  waiting: 'waiting',
+  checked: false,
+})
 
 function killed(tasks: number): Row[] {
   const name = (what: string) => `worker killed: ${what}`
   const facts = { unit: 'kill', waiting: 'waiting', checked: false, slow: true } as const
   const parameters = { bytes: 64, count: tasks, many: 2 }
   return [
+    row(name('millrace'), ofCase('work-killed', { ...parameters, engine: 'millrace' }), {
+      ...facts,
+      confirms: ourConfirms,
+    }),
     row(
       name('zeromq PUSH and PULL'),
       ofCase('work-killed', { ...parameters, engine: 'zeromq' }, 'zeromq'),
@@ -98,4 +175,11 @@ function killed(tasks: number): Row[] {
   ]
 }
 
-export const work: readonly Row[] = [...unbrokered(64), ...brokered(1024), ...killed(2000)]
+export const work: readonly Row[] = [
+  ...unbrokered(64),
+  ...brokered(1024),
+  ...many(),
+  ...toDisk(64),
+  idle,
+  ...killed(2000),
+]

@@ -1,0 +1,416 @@
+// What the ratios are: what each is made of, and what it is to reach. Where several rows are named for one side, the best of
+// them counts.
+
+import { spinningCores, suffix } from './pinning.js'
+import { pollMs } from './rows/making.js'
+
+export interface RatioDefinition {
+  readonly name: string
+  readonly means: string
+  /** The p50 of `above` over the p50 of `below`, unless `of` says otherwise. For a stream that is the time of a message. */
+  readonly above: string | readonly string[]
+  readonly below: string | readonly string[]
+  readonly of?: (above: number, below: number) => number
+  readonly reach?: { readonly atMost: number } | { readonly atLeast: number }
+}
+
+const rtt = (what: string) => `rtt event loop: ${what}`
+const small = (what: string) => `throughput 64 B: ${what}`
+const spun = (name: string) => `${name}${suffix(spinningCores)}`
+const frame8m = (what: string) => `frame 8 MiB: ${what}`
+const file = (how: string, what: string) => `file of 100 MB, ${how}: ${what}`
+const polling = `millrace, poll ${String(pollMs)} ms`
+const processSend = (name: (what: string) => string) => [
+  name('process.send, json'),
+  name('process.send, advanced'),
+]
+const disruptor = 'shared-memory-disruptor'
+const sabRing = 'SharedArrayBuffer ring, Workers'
+/** In a ring that is larger than what a core has of cache for itself. */
+const wideRing = (what: string) => spun(small(`${what}, ring of 4 MiB`))
+
+const required: readonly RatioDefinition[] = [
+  {
+    name: 'rtt_spin_vs_core',
+    means: 'spinning round trip, 64 B, p50, JavaScript ÷ C++',
+    above: spun('rtt spinning: millrace'),
+    below: spun('rtt spinning: C++ core'),
+    reach: { atMost: 1.25 },
+  },
+  {
+    name: 'warm_ms',
+    means: 'milliseconds until slices of 50 ms of it stay within 10 % of the steady time',
+    above: spun('rtt spinning: millrace, until warm'),
+    below: [],
+    of: (nanoseconds) => nanoseconds / 1e6,
+    reach: { atMost: 100 },
+  },
+  {
+    name: 'rtt_poll_vs_uds',
+    means: `event-loop round trip polling up to ${String(pollMs)} ms, p50 ÷ Unix socket`,
+    above: rtt(polling),
+    below: rtt('Unix socket'),
+    reach: { atMost: 0.012 },
+  },
+  {
+    name: 'rtt_wait_vs_uds',
+    means: 'event-loop round trip, default options, unpinned, p50 ÷ Unix socket',
+    above: rtt('millrace'),
+    below: rtt('Unix socket'),
+    reach: { atMost: 0.015 },
+  },
+  {
+    name: 'rtt_wait_vs_uds_pinned',
+    means: 'the same, all on one core',
+    above: rtt('millrace (one core)'),
+    below: rtt('Unix socket (one core)'),
+    reach: { atMost: 0.7 },
+  },
+  {
+    name: 'rtt_blocking_vs_core_futex',
+    means: 'pushSync and popSync in Workers ÷ C++, both asleep on a futex without spinning first',
+    above: 'rtt blocking: millrace, asleep',
+    below: 'rtt blocking: C++ core, asleep',
+    reach: { atMost: 1.2 },
+  },
+  {
+    name: 'tput64_single_vs_core',
+    means: '64 B messages a second, tryPush and tryPopInto ÷ C++',
+    above: spun(small('C++ core')),
+    below: spun(small('millrace, single')),
+    reach: { atLeast: 0.55 },
+  },
+  {
+    name: 'tput64_batch_vs_core',
+    means: 'the same through tryPushBatch of 64 and reading in place',
+    above: spun(small('C++ core')),
+    below: spun(small('millrace, batch 64')),
+    reach: { atLeast: 0.8 },
+  },
+  {
+    name: 'tput64_packed_vs_core',
+    means: 'the same through tryPushPacked and tryPopPacked of 64',
+    above: spun(small('C++ core')),
+    below: spun(small('millrace, packed 64')),
+    reach: { atLeast: 1.2 },
+  },
+  {
+    name: 'tput64_packed_vs_core_wide',
+    means: 'the same, ring of 4 MiB',
+    above: wideRing('C++ core'),
+    below: wideRing('millrace, packed 64'),
+    reach: { atLeast: 1 },
+  },
+  {
+    name: 'records64_vs_core_batch',
+    means:
+      'records of eight doubles, written and read in place, 64 a message, ring of 4 MiB ÷ C++ copying batches of 64',
+    above: wideRing('C++ core, batch 64'),
+    below: wideRing('millrace, records in place'),
+    reach: { atLeast: 0.7 },
+  },
+  {
+    name: 'packed_vs_sab_ring_wide',
+    means: 'packed 64, ring of 4 MiB ÷ a SharedArrayBuffer ring of 4 MiB between two Workers',
+    above: wideRing(sabRing),
+    below: wideRing('millrace, packed 64'),
+    reach: { atLeast: 2.5 },
+  },
+  {
+    name: 'pop_buffer',
+    means: 'time of a 64 B message taken by tryPop, a Buffer each ÷ by tryPopInto',
+    above: spun(small('millrace, single, a Buffer each')),
+    below: spun(small('millrace, single')),
+    reach: { atMost: 2.5 },
+  },
+  {
+    name: 'tput1k_batch_vs_core',
+    means: 'the same with 1 KiB',
+    above: spun('throughput 1 KiB: C++ core'),
+    below: spun('throughput 1 KiB: millrace, batch 64'),
+    reach: { atLeast: 1 },
+  },
+  {
+    name: 'tput64_vs_sab_ring',
+    means:
+      'single calls across processes ÷ a SharedArrayBuffer ring between two Workers, 256 KiB both',
+    above: spun(small(sabRing)),
+    below: spun(small('millrace, single')),
+    reach: { atLeast: 1.5 },
+  },
+  {
+    name: 'tput64_vs_zeromq',
+    means: 'single calls ÷ single sends of zeromq',
+    above: small('zeromq ipc'),
+    below: spun(small('millrace, single')),
+    reach: { atLeast: 35 },
+  },
+  {
+    name: 'tput64_vs_uds',
+    means: 'single calls ÷ single writes to a Unix socket',
+    above: small('Unix socket, single'),
+    below: spun(small('millrace, single')),
+    reach: { atLeast: 20 },
+  },
+  {
+    name: 'tput64_vs_process_send',
+    means: 'single calls ÷ process.send by its faster serialization',
+    above: processSend(small),
+    below: spun(small('millrace, single')),
+    reach: { atLeast: 30 },
+  },
+  {
+    name: 'tput64_vs_disruptor',
+    means: 'single calls ÷ shared-memory-disruptor, spinning',
+    above: spun(small(disruptor)),
+    below: spun(small('millrace, single')),
+    reach: { atLeast: 10 },
+  },
+  {
+    name: 'tput64_batch_vs_uds_batch',
+    means: 'batches of 64 Buffers, ring of 4 MiB ÷ Unix socket with 64 Buffers in one writev',
+    above: small('Unix socket, writev 64'),
+    below: wideRing('millrace, batch 64'),
+    reach: { atLeast: 5 },
+  },
+  {
+    name: 'tput64k_vs_memcpy',
+    means:
+      'bytes a second in 64 KiB messages, in the middle block of 64, ÷ two processes that only copy at the same time',
+    above: spun('throughput 64 KiB: memcpy, two processes'),
+    below: spun('throughput 64 KiB: millrace, single'),
+    reach: { atLeast: 0.8 },
+  },
+  {
+    name: 'frame8m_vs_uds',
+    means: '8 MiB hand-over and answer, default options, Unix socket p50 ÷ ours',
+    above: frame8m('Unix socket'),
+    below: frame8m('millrace'),
+    reach: { atLeast: 100 },
+  },
+  {
+    name: 'frame8m_vs_process_send',
+    means: 'the same, process.send by its faster serialization ÷ ours',
+    above: processSend(frame8m),
+    below: frame8m('millrace'),
+    reach: { atLeast: 150 },
+  },
+  {
+    name: 'frame8m_poll_vs_uds',
+    means:
+      'the same, looking in loops of tryReceive and tryPopInto with a turn of the event loop every ms, Unix socket ÷ ours',
+    above: frame8m('Unix socket'),
+    below: frame8m('millrace, polled in loops'),
+    reach: { atLeast: 3000 },
+  },
+  {
+    name: 'frame_fanout',
+    means: 'publish cost of a further reader, from 1 to 8, ÷ publish cost with one',
+    above: spun('publish: 8 readers'),
+    below: spun('publish: 1 reader'),
+    of: (eight, one) => (eight - one) / 7 / one,
+    reach: { atMost: 0.3 },
+  },
+  {
+    name: 'frame_flat',
+    means: 'hand-over p50 of 8 MiB ÷ of 4 KiB, payload not touched',
+    above: frame8m('millrace'),
+    below: 'frame 4 KiB: millrace',
+    reach: { atMost: 1.1 },
+  },
+  {
+    name: 'file_sha_vs_uds',
+    means: 'bytes a second of a file with SHA-256 at both ends ÷ over a Unix socket',
+    above: file('SHA-256 at both ends', 'Unix socket'),
+    below: file('SHA-256 at both ends', 'millrace'),
+    reach: { atLeast: 1.2 },
+  },
+  {
+    name: 'file_vs_uds',
+    means: 'bytes a second of a file, bytes only ÷ over a Unix socket',
+    above: file('four times', 'Unix socket'),
+    below: file('four times', 'millrace'),
+    reach: { atLeast: 1.3 },
+  },
+  {
+    name: 'send_recv_vs_pipe',
+    means: 'time of 1 GB through millrace send and millrace recv ÷ through cat | cat',
+    above: 'file of 1 GB: millrace send | millrace recv',
+    below: 'file of 1 GB: cat | cat',
+    reach: { atMost: 1.2 },
+  },
+  {
+    name: 'idle_cpu',
+    means: '1,000 idle waiting queues in one process, CPU seconds per second',
+    above: 'idle: 1000 queues, waiting',
+    below: [],
+    of: (nanoseconds) => nanoseconds / 1e9,
+    reach: { atMost: 0.002 },
+  },
+  {
+    name: 'scale_queues',
+    means: 'message cost with 1,000 queues used in turn ÷ with 1, both sides spinning',
+    above: spun('many: 1000 queues in turn'),
+    below: spun('many: 1 queue'),
+    reach: { atMost: 1.6 },
+  },
+  {
+    name: 'open_close',
+    means: 'create, open, close of a queue ÷ the system calls it needs',
+    above: 'open and close: millrace',
+    below: 'open and close: system calls',
+    reach: { atMost: 3 },
+  },
+  {
+    name: 'first_message',
+    means: 'start of a process to its first message ÷ start alone',
+    above: 'start: Node to first message',
+    below: 'start: Node alone',
+    reach: { atMost: 1.15 },
+  },
+]
+
+const job = (what: string) => `jobs of 64 B: ${what}`
+const kib = (what: string) => `jobs of 1 KiB: ${what}`
+const eight = (what: string) => `${what}: 8 × 8 processes`
+const slowest = (what: string) => `${eight(what)}, the slowest worker`
+/** Jobs of the slowest worker, as a part of the mean. */
+const ofMean = (all: number, ofSlowest: number) => (8 * all) / ofSlowest
+const twentyUs = 'jobs of 20 µs'
+const empty = 'empty jobs'
+
+const jobs: readonly RatioDefinition[] = [
+  {
+    name: 'work_pair_vs_core',
+    means: 'jobs of 64 B a second, tryPush, tryTake and complete, two processes ÷ C++',
+    above: spun(job('C++ core')),
+    below: spun(job('millrace')),
+    reach: { atLeast: 0.5 },
+  },
+  {
+    name: 'work_many_vs_pair',
+    means: 'jobs of 20 µs a second, 8 producers and 8 workers ÷ one of each, all waiting',
+    above: `${twentyUs}: 1 × 1 processes`,
+    below: eight(twentyUs),
+    reach: { atLeast: 0.7 },
+  },
+  {
+    name: 'work_many_fair',
+    means: 'jobs of the slowest of these 8 workers ÷ of their mean',
+    above: eight(twentyUs),
+    below: slowest(twentyUs),
+    of: ofMean,
+    reach: { atLeast: 0.5 },
+  },
+  {
+    name: 'work_vs_zeromq',
+    means: 'jobs of 64 B a second, single calls ÷ single sends of zeromq from PUSH to PULL',
+    above: job('zeromq PUSH and PULL'),
+    below: spun(job('millrace')),
+    reach: { atLeast: 10 },
+  },
+  {
+    name: 'work_vs_boost',
+    means: 'jobs of 64 B a second, the C++ core ÷ message_queue of Boost, both sides blocking',
+    above: spun(job('boost message_queue')),
+    below: spun(job('C++ core, blocking')),
+    reach: { atLeast: 1 },
+  },
+  {
+    name: 'work_vs_brokers',
+    means:
+      'jobs of 1 KiB a second, event loops, awaited one by one ÷ the fastest of BullMQ, RabbitMQ and JetStream with 256 in flight',
+    above: [kib('BullMQ on Redis'), kib('RabbitMQ quorum queue'), kib('NATS JetStream')],
+    below: kib('millrace, event loop'),
+    reach: { atLeast: 50 },
+  },
+  {
+    name: 'work_disk_group',
+    means:
+      'jobs of 64 B a second that are on the disk, 256 in flight ÷ one write and fdatasync each',
+    above: 'jobs of 64 B to disk: write and fdatasync each',
+    below: 'jobs of 64 B to disk: millrace, 256 in flight',
+    reach: { atLeast: 20 },
+  },
+  {
+    name: 'work_idle_cpu',
+    means: '100 idle workers, CPU seconds per second',
+    above: 'idle: 100 workers, waiting',
+    below: [],
+    of: (nanoseconds) => nanoseconds / 1e9,
+    reach: { atMost: 0.002 },
+  },
+]
+
+/** Beside what a C program would use, and further topologies. */
+const further: readonly RatioDefinition[] = [
+  plain(
+    'tput64_batch_vs_uds_block',
+    small('Unix socket, block 64'),
+    spun(small('millrace, batch 64')),
+  ),
+  plain(
+    'pop_buffer_1k',
+    spun('throughput 1 KiB: millrace, single, a Buffer each'),
+    spun('throughput 1 KiB: millrace, single'),
+  ),
+  plain('tput64_single_vs_core_wide', wideRing('C++ core'), wideRing('millrace, single'), {
+    atLeast: 0.4,
+  }),
+  plain('tput64_vs_sab_ring_wide', wideRing(sabRing), wideRing('millrace, single'), {
+    atLeast: 1.1,
+  }),
+  plain('tput64_batch_vs_core_wide', wideRing('C++ core'), wideRing('millrace, batch 64')),
+  plain(
+    'scale_queues_waiting',
+    'many: 1000 queues in turn, event loop',
+    'many: 1 queue, event loop',
+    { atMost: 3 },
+  ),
+  plain('work_waiting_vs_zeromq', job('zeromq PUSH and PULL'), job('millrace, event loop')),
+  plain(
+    'work_vs_boost_one_core',
+    job('boost message_queue (one core)'),
+    job('C++ core, blocking (one core)'),
+  ),
+  plain('work_many_vs_pair_empty', `${empty}: 1 × 1 processes`, eight(empty)),
+  {
+    name: 'work_many_fair_empty',
+    means: 'empty jobs of the slowest of 8 workers ÷ of their mean',
+    above: eight(empty),
+    below: slowest(empty),
+    of: ofMean,
+  },
+  plain('frame8m_poll_awaited_vs_uds', frame8m('Unix socket'), frame8m(polling)),
+  plain(
+    'cell_write64_vs_seqlock',
+    'cell write 64 B: millrace, no timestamps',
+    'cell write 64 B: C seqlock',
+    { atMost: 4 },
+  ),
+  plain('cell_read64_vs_seqlock', 'cell read 64 B: millrace', 'cell read 64 B: C seqlock', {
+    atMost: 7,
+  }),
+  plain('counter_vs_c', 'counter: millrace', 'counter: C', { atMost: 5 }),
+  plain('event_vs_c', 'event: millrace', 'event: C condition'),
+  plain('barrier_vs_c', 'barrier: millrace', 'barrier: C'),
+  plain('mutex_alone_core_vs_c', 'mutex, alone: C++ core', 'mutex, alone: C'),
+  plain('mutex_alone_vs_c', 'mutex, alone: millrace', 'mutex, alone: C'),
+  plain('mutex_contended_core_vs_c', 'mutex, contended: C++ core', 'mutex, contended: C'),
+  plain('mutex_contended_vs_c', 'mutex, contended: millrace', 'mutex, contended: C'),
+  plain('semaphore_pair_vs_c', 'semaphore pair: millrace', 'semaphore pair: C'),
+  plain('semaphore_blocking_vs_c', 'semaphore: millrace, blocking', 'semaphore: C, asleep'),
+  plain('semaphore_wait_vs_c', 'semaphore: millrace', 'semaphore: C, asleep'),
+]
+
+function plain(
+  name: string,
+  above: string,
+  below: string,
+  reach?: RatioDefinition['reach'],
+): RatioDefinition {
+  const means = `${above} ÷ ${below}`
+  return { name, above, below, means, ...(reach === undefined ? {} : { reach }) }
+}
+
+export const ratios: readonly RatioDefinition[] = [...required, ...jobs, ...further]

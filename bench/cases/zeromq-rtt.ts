@@ -1,20 +1,19 @@
 // Round trips over a zeromq PAIR on ipc://.
 
 import type { ChildProcess } from 'node:child_process'
-import { tmpdir } from 'node:os'
 
 import { Content, payload } from '../side/content.js'
 import type { Measured } from '../side/measured.js'
 import { trips } from '../side/measuring.js'
 import type { Parameters } from '../side/parameters.js'
 import { peer, type Zeromq } from '../side/peer.js'
+import { removeZeromqSocket, zeromqAddress } from '../side/zeromq-address.js'
 
 const { Pair } = peer('zeromq') as Zeromq
-const address = ({ name }: Parameters) => `ipc://${tmpdir()}/${name}.zmq`
 
 export async function lead(parameters: Parameters, { pid }: ChildProcess): Promise<Measured> {
   const pair = new Pair()
-  await pair.bind(address(parameters))
+  await pair.bind(zeromqAddress(parameters))
   await pair.receive()
   const message = payload(parameters.bytes)
   const content = new Content(parameters)
@@ -27,13 +26,14 @@ export async function lead(parameters: Parameters, { pid }: ChildProcess): Promi
   await pair.send(Buffer.from('end'))
   await pair.receive()
   pair.close()
+  removeZeromqSocket(parameters)
   return measured
 }
 
 export async function follow(parameters: Parameters): Promise<void> {
   const { bytes, check } = parameters
   const pair = new Pair()
-  pair.connect(address(parameters))
+  pair.connect(zeromqAddress(parameters))
   const content = new Content(parameters)
   const answer = Buffer.from('1')
   await pair.send(answer)

@@ -1,16 +1,15 @@
 // Messages one way over a zeromq PAIR on ipc://, one send each; a short message asks whether everything has arrived.
 
 import type { ChildProcess } from 'node:child_process'
-import { tmpdir } from 'node:os'
 
 import { Content, payload } from '../side/content.js'
 import type { Measured } from '../side/measured.js'
 import { stream } from '../side/measuring.js'
 import type { Parameters } from '../side/parameters.js'
 import { peer, type Zeromq } from '../side/peer.js'
+import { removeZeromqSocket, zeromqAddress } from '../side/zeromq-address.js'
 
 const { Pair } = peer('zeromq') as Zeromq
-const address = ({ name }: Parameters) => `ipc://${tmpdir()}/${name}.zmq`
 const question = Buffer.from('?')
 const end = Buffer.from('!!')
 
@@ -18,7 +17,7 @@ export async function lead(parameters: Parameters, { pid }: ChildProcess): Promi
   const { bytes, block = 4096 } = parameters
   // A socket takes one send at a time, and waits when this many are queued.
   const pair = new Pair({ sendHighWaterMark: block, receiveHighWaterMark: block })
-  await pair.bind(address(parameters))
+  await pair.bind(zeromqAddress(parameters))
   await pair.receive()
   const content = new Content(parameters)
   const small = payload(bytes)
@@ -41,13 +40,14 @@ export async function lead(parameters: Parameters, { pid }: ChildProcess): Promi
   await pair.send(end)
   await pair.receive()
   pair.close()
+  removeZeromqSocket(parameters)
   return measured
 }
 
 export async function follow(parameters: Parameters): Promise<void> {
   const { bytes, block = 4096 } = parameters
   const pair = new Pair({ sendHighWaterMark: block, receiveHighWaterMark: block })
-  pair.connect(address(parameters))
+  pair.connect(zeromqAddress(parameters))
   await pair.send(question)
   const content = new Content(parameters)
   let sequence = 0

@@ -1,10 +1,8 @@
 // zeromq's PUSH and PULL: jobs go round to the workers that are connected, into their memory, and nobody hears whether they
 // were done.
 
-import { tmpdir } from 'node:os'
-
-import type { Parameters } from '../parameters.js'
 import { peer } from '../peer.js'
+import { removeZeromqSocket, zeromqAddress } from '../zeromq-address.js'
 import type { Engine } from './engine.js'
 
 interface Zeromq {
@@ -20,17 +18,17 @@ interface Zeromq {
 }
 
 const load = () => peer('zeromq') as Zeromq
-const address = ({ name }: Parameters) => `ipc://${tmpdir()}/${name}.zmq`
 
 export const zeromq: Engine = {
   async pusher(parameters) {
     const { jobs } = parameters
     const socket = new (load().Push)(jobs === undefined ? {} : { sendHighWaterMark: jobs })
-    await socket.bind(address(parameters))
+    await socket.bind(zeromqAddress(parameters))
     return {
       push: (job) => socket.send(job),
       close() {
         socket.close()
+        removeZeromqSocket(parameters)
         return Promise.resolve()
       },
     }
@@ -39,7 +37,7 @@ export const zeromq: Engine = {
   work(parameters, handle) {
     const { jobs } = parameters
     const socket = new (load().Pull)(jobs === undefined ? {} : { receiveHighWaterMark: jobs })
-    socket.connect(address(parameters))
+    socket.connect(zeromqAddress(parameters))
     const ended = (async () => {
       for await (const [job] of socket) await handle(job)
     })()

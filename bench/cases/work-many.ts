@@ -12,8 +12,8 @@ import type { Parameters } from '../side/parameters.js'
 import { Tallies } from '../side/tallies.js'
 
 /** So many processes take their time until each has had its turns. */
-const leastWarmUp = 500
-const leastStretch = 800
+const leastWarmUp = 400
+const leastStretch = 500
 
 export async function lead(parameters: Parameters): Promise<Measured> {
   const { name, many = 1, jobs, warmUp, stretch } = parameters

@@ -28,7 +28,7 @@ export interface Keeper {
   start(job: Job): number
   texts(job: Job): readonly [id: string, group: string] | undefined
   view(job: Job, offset: number, length: number): Bytes
-  copy(job: Job, length: number): PlainBuffer
+  copy(job: Job, offset: number, length: number): PlainBuffer
   /** It is settled; `signalled`: its signal was asked for. */
   forget(job: Job, signalled: boolean): void
   /** Somebody wants to know when it is lost. */
@@ -95,13 +95,11 @@ export class Job implements LeaseOf {
    * @internal
    */
   constructor(leases: Keeper, facts: Int32Array, begun: boolean) {
-    const high = facts[WorkFact.offset + 1]!
-    const low = facts[WorkFact.offset]!
     this.#leases = leases
     this.#slot = facts[WorkFact.slot]!
     this.#low = facts[WorkFact.word]!
     this.#high = facts[WorkFact.word + 1]!
-    this.#offset = high === 0 && low >= 0 ? low : wide(low, high)
+    this.#offset = wideAt(facts, WorkFact.offset)
     this.length = facts[WorkFact.length]!
     this.acquired = facts[WorkFact.acquired]!
     this.#pushedLow = facts[WorkFact.pushedAt]!
@@ -125,7 +123,7 @@ export class Job implements LeaseOf {
   /** A copy of the payload, which can be kept. Works in every runtime. Errors as `bytes`. */
   copy(): PlainBuffer {
     this.#begin()
-    return this.#leases.copy(this, this.length)
+    return this.#leases.copy(this, this.#offset, this.length)
   }
 
   /** Attempts that have begun, this one included: 1 the first time. A death counts, a `release` does not. */
@@ -328,6 +326,13 @@ export class Job implements LeaseOf {
         'of it before that',
     )
   }
+}
+
+/** @internal The number whose halves are there; small ones stay integers to the engine. */
+export function wideAt(facts: Int32Array, at: number): number {
+  const low = facts[at]!
+  const high = facts[at + 1]!
+  return high === 0 && low >= 0 ? low : wide(low, high)
 }
 
 function wide(low: number, high: number): number {

@@ -8,8 +8,8 @@ import { Outcome } from '../addon/outcome.js'
 import { WorkFact, type NativeWork } from '../addon/work.js'
 import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
-import { MillraceError } from '../errors.js'
-import { Job, type Keeper, type LeaseOf } from './job.js'
+import { isRefusal, MillraceError } from '../errors.js'
+import { Job, wideAt, type Keeper, type LeaseOf } from './job.js'
 
 /** Whose jobs they are. */
 export interface Holder {
@@ -44,6 +44,7 @@ export class Leases implements Keeper {
   readonly #holder: Holder
   readonly #leaseMs: number
   #buffer: ArrayBuffer | undefined
+  #refused = false
   /** Whose signals were asked for. */
   readonly #signalled = new Set<Job>()
   #timer: Timer | undefined
@@ -113,8 +114,7 @@ export class Leases implements Keeper {
 
   /** What a loan, whose place is in the facts, shows. */
   loaned(length: number): Bytes {
-    const { facts } = this
-    const offset = (facts[WorkFact.offset + 1]! >>> 0) * 2 ** 32 + (facts[WorkFact.offset]! >>> 0)
+    const offset = wideAt(this.facts, WorkFact.offset)
     return new Uint8Array((this.#buffer ??= this.#native.buffer()), offset, length)
   }
 
@@ -124,17 +124,34 @@ export class Leases implements Keeper {
     return bytes
   }
 
-  copy(job: Job, length: number): PlainBuffer {
+  copy(job: Job, offset: number, length: number): PlainBuffer {
+    job.put(this.facts)
+    return this.copyOf(offset, length)
+  }
+
+  /** The payload of the job in the facts, in memory that nothing else has. */
+  copyOf(offset: number, length: number): PlainBuffer {
     const copy = Buffer.allocUnsafeSlow(length)
-    this.copyInto(job, copy)
+    const memory = this.#memory()
+    if (memory !== undefined) {
+      copy.set(new Uint8Array(memory, offset, length))
+      return copy
+    }
+    const outcome = this.#native.copyOut(copy)
+    if (outcome < 0) throw this.fail(outcome)
     return copy
   }
 
-  /** The payload at the start of `target`, which is as long. */
-  copyInto(job: Job, target: Uint8Array): void {
-    job.put(this.facts)
-    const outcome = this.#native.copyOut(target)
-    if (outcome < 0) throw this.fail(outcome)
+  /** Undefined where memory cannot be borrowed (Electron). */
+  #memory(): ArrayBuffer | undefined {
+    if (this.#buffer !== undefined || this.#refused) return this.#buffer
+    try {
+      this.#buffer = this.#native.buffer()
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      this.#refused = true
+    }
+    return this.#buffer
   }
 
   /** It is settled; `signalled`: its signal was asked for. */

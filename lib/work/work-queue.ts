@@ -13,7 +13,7 @@ import { checkName, readWait, wholeNumber, type Tuning, type WaitOptions } from 
 import type { PlainBuffer } from '../base/view-constructor.js'
 import { timeoutError, type MillraceError } from '../errors.js'
 import { nameOf, type Place } from '../place/place.js'
-import type { Job } from './job.js'
+import { wideAt, type Job } from './job.js'
 import { placeOf, readWorkOptions, type WorkQueueOptions } from './options.js'
 import { JobPusher } from './pusher.js'
 import { Working, type JobHandler, type WorkOptions } from './working.js'
@@ -264,10 +264,9 @@ export class WorkQueue extends JobPusher {
         if (slot === Outcome.wouldBlock) return undefined
         throw this.fail(slot)
       }
-      const message = Buffer.allocUnsafeSlow(facts[WorkFact.length]!)
-      const copied = message.length === 0 ? 0 : handle.copyOut(message)
+      const message = this.leases.copyOf(wideAt(facts, WorkFact.offset), facts[WorkFact.length]!)
       // The facts are still those of this job.
-      const outcome = copied < 0 ? copied : handle.complete()
+      const outcome = handle.complete()
       this.settled()
       if (outcome === 1) return message
       if (outcome < 0) throw this.fail(outcome)

@@ -13,6 +13,7 @@ const commands: Record<string, () => Promise<Command>> = {
   recv: async () => (await import('./recv.js')).recv,
   ls: async () => (await import('./ls.js')).ls,
   sweep: async () => (await import('./sweep.js')).sweep,
+  work: async () => (await import('./work.js')).work,
   build: async () => (await import('./build.js')).build,
 }
 

@@ -19,6 +19,7 @@ Commands:
   recv NAME       write what 'millrace send NAME' sends to standard output
   ls [PREFIX]     list all objects, and who is on them
   sweep [PREFIX]  remove what no living process holds
+  work COMMAND    work queues: push, take, peek at jobs; send dead letters round again
   build           compile the native part, where the package brings none for this machine
   help [COMMAND]  this text, or that of a command
 
@@ -76,6 +77,33 @@ Options:
   -h, --help    this text
 
 Exit code: 1 if something could not be removed.
+`,
+  work: `Usage: millrace work COMMAND [OPTIONS]
+
+Work queues, as programs open them by 'millrace/work'.
+
+Commands:
+  ls [PREFIX]         the queues there are, and how many jobs each has
+  push NAME [TEXT]    push TEXT, or standard input, as a job; makes the queue if there is none
+  take NAME           wait for a job, write its payload and a newline; complete once written
+  peek NAME           the jobs that come next; has them in hand for a moment
+  dead NAME           the dead letters, and why they are dead
+  redrive NAME        send dead letters round again
+
+Options of push:
+  --priority N   0 to 31, the higher ones first (default: 0)
+  --delay MS     nobody gets it for so many milliseconds
+  --ttl MS       nobody gets it after so many milliseconds
+  --id ID        a second one within the queue's window is a duplicate
+  --group KEY    of those with the same key one at a time is worked on
+  --lines        each line of standard input is a job
+
+Options of others:
+  --limit N      so many at most (default: take 1, peek 10, else all)
+  --timeout MS   take, push: fail after so many milliseconds (default: wait for ever)
+  --reason WORD  redrive: only those dead for it: rejected, attempts, died, expired
+  --json         as JSON
+  -h, --help     this text
 `,
   demo: `Usage: millrace demo [OPTIONS] [FILE]
 

@@ -1,7 +1,6 @@
 // `millrace work COMMAND NAME`: work queues from the shell.
 
-import { list } from '../index.js'
-import { MillraceError } from '../errors.js'
+import { list, MillraceError } from '../index.js'
 import { WorkQueue, type DeadLetter, type DeadReason, type Job, type WorkStats } from '../work.js'
 import { formatColumns } from './columns.js'
 import { formatBytes, parseCount } from './quantities.js'
@@ -87,9 +86,7 @@ function assertThere(name: string): void {
 
 function queuesUnder(prefix: string): string[] {
   return list({ prefix }).flatMap(({ kind, name, state }) =>
-    kind === 'work' && name !== undefined && state !== 'corrupt' && state !== 'foreign'
-      ? [name]
-      : [],
+    kind === 'work' && state !== 'corrupt' && state !== 'foreign' ? [name] : [],
   )
 }
 
@@ -198,7 +195,7 @@ async function peek(queue: WorkQueue, { values, signal }: Call): Promise<void> {
 function dead(queue: WorkQueue, { values }: Call): void {
   const found = queue.dead.peek({ limit: number(values, 'limit', 1, most) })
   if (values.json === true) {
-    print(found.map((letter) => ({ ...letter, bytes: undefined, ...payloadOf(letter.bytes) })))
+    print(found.map((letter) => ({ ...letter, ...payloadOf(letter.bytes) })))
     return
   }
   if (found.length === 0) {
@@ -212,7 +209,7 @@ function dead(queue: WorkQueue, { values }: Call): void {
     letter.id ?? '-',
     letter.error ?? payloadOf(letter.bytes).text,
   ]
-  table(['DIED', 'REASON', 'TRIED', 'ID', 'ERROR, OR PAYLOAD'], found.map(row), [2])
+  table(['DIED', 'REASON', 'TRIED', 'ID', 'ERROR'], found.map(row), [2])
 }
 
 function redrive(queue: WorkQueue, { values }: Call): void {

@@ -3,6 +3,7 @@
 import { native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
 import { deadReasons, type NativeDeadLetter, type NativeWork } from '../addon/work.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { checkFunction, checkOptions, show } from '../base/options.js'
 import { now } from '../base/time.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
@@ -46,6 +47,7 @@ export interface DeadLetterChoice extends PeekOptions {
 export interface DeadLetterOwner {
   readonly name: string
   readonly native: NativeWork
+  isClosed(): boolean
   assertWhole(): void
   fail(outcome: number): Error
   /** Somebody may have been woken. */
@@ -92,6 +94,21 @@ export class DeadLetters {
   /** Throws dead letters away for good; returns how many. Errors as `redrive`. */
   purge(options?: DeadLetterChoice): number {
     return this.#each(options, 'purge')
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('DeadLetters', how, () => {
+      const { name } = this.#owner
+      return this.#owner.isClosed()
+        ? { queue: name, closed: true }
+        : { queue: name, length: this.length }
+    })
   }
 
   #each(options: DeadLetterChoice | undefined, how: 'redrive' | 'purge'): number {

@@ -69,6 +69,7 @@ export abstract class WorkHandle extends Handle<NativeWork> {
     this.dead = new DeadLetters({
       name,
       native,
+      isClosed: () => super.closed,
       assertWhole: () => {
         this.assertOpen()
         this.assertWhole()

@@ -13,6 +13,7 @@ import {
   type QueueOptions,
 } from 'millrace'
 import { Barrier, Counter, Mutex, RwLock, Semaphore, SharedEvent } from 'millrace/sync'
+import { WorkQueue } from 'millrace/work'
 
 import { actor } from '../support/actor.js'
 import { objectsOf, uniqueName } from '../support/names.js'
@@ -88,6 +89,7 @@ const kinds: [string, (name: string, options?: object) => Closable][] = [
   ['counter', (name, options) => Counter.open(name, options)],
   ['event', (name, options) => SharedEvent.open(name, options)],
   ['barrier', (name, options) => Barrier.open(name, { parties: 2, ...options })],
+  ['work queue', (name, options) => WorkQueue.open(name, options)],
   ['semaphore', (name, options) => semaphore(name, 1, options)],
   ['memory', (name, options) => SharedMemory.openOrCreate(name, 64, options)],
 ]

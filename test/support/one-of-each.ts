@@ -15,6 +15,7 @@ import {
 } from 'millrace'
 import { f64, struct } from 'millrace/struct'
 import { Barrier, Counter, Mutex, RwLock, Semaphore, SharedEvent } from 'millrace/sync'
+import { WorkQueue } from 'millrace/work'
 
 /** One of each, and what is not a handle but comes from one. */
 export async function openOneOfEach(t: ExecutionContext, name: string) {
@@ -32,6 +33,8 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
   const mutex = Mutex.open(name)
   const semaphore = Semaphore.create(name, 2)
   t.teardown(() => semaphore.unlink())
+  const jobs = WorkQueue.open(name)
+  jobs.tryPush('12345')
   const handles = {
     QueueProducer: producer,
     QueueConsumer: consumer,
@@ -50,10 +53,12 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
     SharedEvent: SharedEvent.open(name),
     Barrier: Barrier.open(name, { parties: 2 }),
     Counter: Counter.open(name),
+    WorkQueue: jobs,
   }
   t.teardown(() => {
     for (const handle of Object.values(handles)) handle.close()
     SpscQueue.unlink(name) // with the message that is held
+    WorkQueue.unlink(name) // with the job that was in hand
   })
   const others = {
     LoanedFrame: writer.tryLoan()!,
@@ -64,6 +69,9 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
     HeldMessage: consumer.tryTake()!,
     Reservation: producer.reserve(8)!,
     Iteration: consumer.messages(),
+    Job: jobs.tryTake()!,
+    WorkLoan: jobs.tryLoan(8)!,
+    DeadLetters: jobs.dead,
     FieldType: f64,
     Struct: record,
   }

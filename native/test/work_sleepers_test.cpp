@@ -385,19 +385,28 @@ TEST_CASE(
     "lookouts: one that parks while there are leases becomes one, and retires when there are "
     "none") {
   Dormitory d(3);
-  CHECK_FALSE(d.desks[0]->lookouts.keep_watch(kNoMore));
+  CHECK_FALSE(d.desks[0]->lookouts.keep_watch(kMore));  // nobody has leased anything
+  d.pusher->lookouts.call();
   CHECK(d.desks[0]->lookouts.keep_watch(kMore));
   CHECK(d.desks[1]->lookouts.keep_watch(kMore));
   CHECK_FALSE(d.desks[2]->lookouts.keep_watch(kMore));  // two are enough
-  CHECK(d.desks[0]->lookouts.keep_watch(kNoMore));      // for a while
   os::sleep_ns((Lookouts::kRetireMs + 20) * kMillisecond);
-  CHECK_FALSE(d.desks[0]->lookouts.keep_watch(kNoMore));
-  CHECK(
-      d.desks[2]->lookouts.keep_watch(kMore));  // a place is free, and the other one has not looked
+  CHECK(d.desks[0]->lookouts.keep_watch(kMore));
+  CHECK(d.desks[0]->lookouts.keep_watch(kNoMore));  // for a while
+  CHECK(d.desks[2]->lookouts.keep_watch(kNoMore));  // the other one has not looked
+  os::sleep_ns((Lookouts::kRetireMs + 20) * kMillisecond);
+  int asked = 0;
+  // There was one after all.
+  CHECK(d.desks[0]->lookouts.keep_watch([&] { return ++asked == 2; }));
+  CHECK_FALSE(d.desks[2]->lookouts.keep_watch(kNoMore));
+  CHECK_FALSE(d.desks[1]->lookouts.keep_watch(kMore));  // nobody has leased anything since
+  d.pusher->lookouts.call();
+  CHECK(d.desks[1]->lookouts.keep_watch(kMore));
 }
 
 TEST_CASE("lookouts: one that is stopped is replaced, and one that goes to work calls another") {
   Dormitory d(3);
+  d.pusher->lookouts.call();
   CHECK(d.desks[0]->lookouts.keep_watch(kMore));
   CHECK(d.rung_ones().empty());
   CHECK(d.desks[0]->lookouts.keep_watch(kMore));

@@ -313,7 +313,8 @@ struct alignas(kLine) WorkControl {
   std::atomic<std::uint64_t> lookouts[2];
   std::atomic<std::uint32_t> ring_mask[kMaxStages];      // levels whose ring may have a job
   std::atomic<std::uint32_t> returned_mask[kMaxStages];  // levels that may have a returned job
-  std::byte pad1[2 * kLine - 24 - 8 * kMaxStages];
+  std::atomic<std::uint32_t> leased;                     // 1: there may be leases (lookouts.hpp)
+  std::byte pad1[2 * kLine - 28 - 8 * kMaxStages];
   // offset 384
   std::atomic<std::uint64_t>
       present[kMaxWorkSeats / 64];  // seats in use, the dead among them until they are buried

@@ -2,9 +2,10 @@
 // two, and only while there are leases. Each writes down when it looked last. One that has not for kStaleMs (its process is
 // stopped, busy, or dead) is replaced by the other, by whoever leases a job, or by any parked handle that looks.
 //
-// Against a lease that nobody looks after:
-//   (L1) lease  (L2) light fence  (L3) is there a lookout, or somebody who could be one? wake it
-//   (R1) the last lookout retires  (R2) heavy fence  (R3) are there leases? stay
+// control.leased says that there may be leases: whoever parks need not look through all jobs for that. Against a lease that
+// nobody looks after:
+//   (L1) lease  (L2) light fence  (L3) set control.leased; is there a lookout, or somebody who could be one? wake it
+//   (R1) a lookout retires, clears control.leased  (R2) heavy fence  (R3) are there leases? set it again, stay
 #pragma once
 
 #include <atomic>
@@ -36,12 +37,17 @@ class Lookouts {
     for (std::uint32_t place = 0; place < kPlaces; ++place) {
       std::uint64_t word = places()[place].load(std::memory_order_relaxed);
       if (layout::lookout_seat(word) != seats_->seat()) continue;
-      if (leases()) {
-        idle_since_ = now;
-      } else if (now - idle_since_ >= kRetireMs) {
+      if (now - looked_at_ >= kLookMs) {
+        looked_at_ = now;
+        if (leases()) busy_at_ = now;
+      }
+      if (now - busy_at_ >= kRetireMs) {
         places()[place].compare_exchange_strong(word, 0, std::memory_order_relaxed);
+        leased().store(0, std::memory_order_relaxed);
         sleepers_->heavy_fence();  // (R2)
-        return leases() && volunteer(now);
+        if (!leases()) return false;
+        leased().store(1, std::memory_order_relaxed);
+        break;
       }
       // Fails if it was replaced.
       if (!places()[place].compare_exchange_strong(word, layout::lookout(seats_->seat(), now),
@@ -52,7 +58,7 @@ class Lookouts {
         (void)(sleepers_->wake_another(true) || sleepers_->wake_another(false));
       return true;
     }
-    return leases() && volunteer(now);
+    return leased().load(std::memory_order_relaxed) != 0 && volunteer(now);
   }
   // For one that parks no longer. If nobody else keeps watch, another one is called.
   void rest() noexcept {
@@ -71,6 +77,8 @@ class Lookouts {
   // For whoever has just leased a job: sees to it that somebody of another process keeps watch, if anybody can.
   void call() noexcept {
     sleepers_->fence();  // (L2)
+    if (leased().load(std::memory_order_relaxed) == 0) [[unlikely]]
+      leased().store(1, std::memory_order_relaxed);
     // relaxed: hints; whoever is called looks itself.
     const std::uint64_t bedtimes = sleepers_->bedtimes();
     if (bedtimes == barren_) [[likely]]
@@ -101,6 +109,9 @@ class Lookouts {
   [[nodiscard]] std::atomic<std::uint64_t>* places() const noexcept {
     return seats_->control().lookouts;
   }
+  [[nodiscard]] std::atomic<std::uint32_t>& leased() const noexcept {
+    return seats_->control().leased;
+  }
   [[nodiscard]] bool keeps_watch(std::uint64_t word, std::uint64_t now) const noexcept {
     return layout::lookout_seat(word) < seats_->shape().seats &&
            now - layout::lookout_ms(word) < kStaleMs;
@@ -110,7 +121,7 @@ class Lookouts {
   }
   bool volunteer(std::uint64_t now) noexcept {
     const std::uint32_t own = seats_->pid(seats_->seat());
-    idle_since_ = now;
+    busy_at_ = looked_at_ = now;
     for (std::uint32_t place = 0; place < kPlaces; ++place) {
       std::uint64_t word = places()[place].load(std::memory_order_relaxed);
       const std::uint64_t other = places()[1 - place].load(std::memory_order_relaxed);
@@ -155,11 +166,12 @@ class Lookouts {
 
   Seats* seats_;
   Sleepers* sleepers_;
-  std::uint64_t idle_since_ = 0;
-  std::uint64_t barren_ = 0;    // when there was nobody to be called
-  std::uint32_t on_watch_ = 0;  // seat + 1 of a stranger who kept watch
-  std::uint32_t place_ = 0;     // of it
-  std::uint32_t trust_ = 0;     // leases for which that is believed
+  std::uint64_t looked_at_ = 0;  // whether there are leases
+  std::uint64_t busy_at_ = 0;    // when there were any
+  std::uint64_t barren_ = 0;     // when there was nobody to be called
+  std::uint32_t on_watch_ = 0;   // seat + 1 of a stranger who kept watch
+  std::uint32_t place_ = 0;      // of it
+  std::uint32_t trust_ = 0;      // leases for which that is believed
 };
 
 }  // namespace millrace

@@ -12,6 +12,7 @@
 #include <millrace/sync/event.hpp>
 #include <millrace/sync/mutex.hpp>
 #include <millrace/sync/rw_lock.hpp>
+#include <millrace/work/work_queue.hpp>
 
 #include "fuzz.hpp"
 
@@ -144,10 +145,37 @@ void visit_memory(const Place& place, std::uint64_t /*schema*/) {
   read_all({memory->data(), memory->size()});
 }
 
-const std::array<Visit, 12> kVisits{
-    visit_producer,    visit_consumer,    visit_writer,  visit_reader,
-    visit_cell_writer, visit_cell_reader, visit_counter, visit_event,
-    visit_barrier,     visit_mutex,       visit_rwlock,  visit_memory,
+void visit_work(const Place& place, std::uint64_t /*schema*/) {
+  WorkSpec spec;
+  spec.place = place;
+  spec.seats = 3;
+  spec.levels = 2;
+  spec.jobs = 4;
+  spec.dead = 2;
+  spec.bytes = 1024;
+  spec.groups = 0;
+  const auto opened = WorkQueue::open(spec, kNow);
+  if (!opened.ok()) return;
+  WorkQueue& queue = *opened.value();
+  const std::array<std::byte, 300> payload{};
+  (void)queue.try_push(payload, {});
+  for (int i = 0; i < 4; ++i) {
+    Lease lease = queue.try_take();
+    if (!lease) break;
+    JobFacts facts;
+    if (queue.facts(lease.slot, facts)) {
+      insist(facts.at + facts.length <= queue.data()->size(), "a payload lies in the data");
+      read_all({queue.data()->data() + facts.at, facts.length});
+    }
+    (void)queue.complete(lease);
+  }
+  (void)queue.look();
+}
+
+const std::array<Visit, 13> kVisits{
+    visit_producer,    visit_consumer, visit_writer, visit_reader,  visit_cell_writer,
+    visit_cell_reader, visit_counter,  visit_event,  visit_barrier, visit_mutex,
+    visit_rwlock,      visit_memory,   visit_work,
 };
 
 // The bytes of an honest segment as each of those visits leaves it (or, with two sides, the first).

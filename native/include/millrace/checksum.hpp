@@ -68,7 +68,7 @@ inline constexpr bool kCrcCanBeFast = true;
   static const bool fast = __builtin_cpu_supports("sse4.2") != 0;
   return fast;
 }
-__attribute__((target("sse4.2"))) [[nodiscard]] inline std::uint32_t crc_by_instruction(
+[[nodiscard]] [[gnu::target("sse4.2")]] inline std::uint32_t crc_by_instruction(
     std::uint32_t crc, const std::byte* at, std::size_t bytes) noexcept {
   std::uint64_t state = crc;
   for (; bytes >= 8; at += 8, bytes -= 8) {

@@ -23,6 +23,7 @@ const navigation = {
     'faq',
   ],
   Channels: ['queue', 'records', 'frames', 'cell', 'shared-memory', 'after-a-restart'],
+  Work: ['work-queue', 'message-queue'],
   Primitives: ['counter', 'mutex', 'rw-lock', 'semaphore', 'event', 'barrier', 'struct'],
   Memory: ['nameless-segments', 'mapped-files', 'memory-options', 'interoperation'],
   Running: ['overload', 'performance', 'operations', 'list-and-sweep', 'crash-safety', 'security'],

@@ -32,6 +32,39 @@ test.serial('frames', async (t) => {
   )
 })
 
+test.serial(
+  'jobs: by a loop, by the work() of the guide, and messages without leases',
+  async (t) => {
+    const thumbnails = uniqueName(t, { mayLeave: true })
+    const worker = await startNode(t, programOf(t, readme, 'worker.ts', { thumbnails }))
+    await until(() => objectsOf(thumbnails).length > 0, patience)
+    const pusher = await startNode(t, programOf(t, readme, 'pusher.ts', { thumbnails }))
+    t.deepEqual(await pusher.ended(patience), { code: 0, signal: null }, pusher.stderr)
+    await until(() => worker.lines.length === 5, patience)
+    const pictures = [1, 2, 3, 4, 5].map((i) => `attempt 1: picture ${i}`)
+    t.deepEqual([...worker.lines].sort(), pictures)
+    await worker.kill()
+
+    const guide = await startNode(t, programOf(t, 'work-queue.md', 'worker.ts', { thumbnails }))
+    const more = await startNode(t, programOf(t, 'work-queue.md', 'pusher.ts', { thumbnails }))
+    t.deepEqual(await more.ended(patience), { code: 0, signal: null }, more.stderr)
+    await until(() => guide.lines.length === 2, patience)
+    t.deepEqual([...guide.lines].sort(), ['attempt 1: cat.jpg', 'attempt 1: dog.jpg'])
+    t.deepEqual(await guide.kill('SIGTERM'), { code: 0, signal: null }, guide.stderr)
+    t.deepEqual(objectsOf(thumbnails), [])
+
+    const readings = uniqueName(t, { mayLeave: true })
+    const collector = await startNode(
+      t,
+      programOf(t, 'message-queue.md', 'collector.ts', { readings }),
+    )
+    const sensor = await startNode(t, programOf(t, 'message-queue.md', 'sensor.ts', { readings }))
+    t.deepEqual(await sensor.ended(patience), { code: 0, signal: null }, sensor.stderr)
+    await until(() => collector.lines.includes('21.5'), patience)
+    await collector.kill()
+  },
+)
+
 test.serial('a consumer that outlives its producers, however these end', async (t) => {
   const ticks = uniqueName(t, { mayLeave: true })
   const consumer = await startNode(t, programOf(t, readme, 'outlives.ts', { ticks }))

@@ -18,10 +18,15 @@ export type DeadReason = Exclude<(typeof deadReasons)[number], 'none'>
 
 /** A dead letter: a copy of what the job was, and why it is dead. */
 export interface DeadLetter {
+  /** The payload. */
   readonly bytes: PlainBuffer
+  /** The `id` it was pushed with. */
   readonly id: string | undefined
+  /** The `group` it was pushed with. */
   readonly group: string | undefined
+  /** As it was pushed. */
   readonly priority: number
+  /** Why nobody gets it any more. */
   readonly reason: DeadReason
   /** What `retry` or `reject` was given, the last time; the first 200 bytes or so of it. */
   readonly error: string | undefined
@@ -29,15 +34,19 @@ export interface DeadLetter {
   readonly attempts: number
   /** How often somebody had it in hand. */
   readonly acquired: number
+  /** When it was pushed. */
   readonly pushedAt: Date
+  /** When it became a dead letter. */
   readonly diedAt: Date
 }
 
+/** How many dead letters to look at. */
 export interface PeekOptions {
   /** As many at most, the ones that died first. Default: all. */
   readonly limit?: number | undefined
 }
 
+/** Which dead letters are meant. */
 export interface DeadLetterChoice extends PeekOptions {
   /** Only those for which it returns true. */
   readonly filter?: ((letter: DeadLetter) => boolean) | undefined

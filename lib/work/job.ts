@@ -44,11 +44,13 @@ export interface Keeper {
 /** How a job was settled. */
 export type Settled = 'completed' | 'released' | 'retried' | 'rejected' | 'lost'
 
+/** How a job goes back. */
 export interface ReleaseOptions {
   /** Milliseconds in which nobody gets it. Default 0. */
   readonly delay?: number | undefined
 }
 
+/** How a job that failed goes back. */
 export interface RetryOptions extends ReleaseOptions {
   /** Why it failed: an error (its message), text, or whatever was thrown. Dead letters tell that of their last attempt. */
   readonly error?: unknown

@@ -28,6 +28,7 @@ export const pushed: PushResult = Object.freeze({ duplicate: false })
 /** @internal */
 export const duplicate: PushResult = Object.freeze({ duplicate: true })
 
+/** What becomes of a loan. */
 export interface LoanPushOptions extends JobOptions {
   /** Bytes of the payload, from the start of the loan on. Default: all of it. */
   readonly length?: number | undefined

@@ -30,6 +30,7 @@ import { checkPlace, type Place } from '../place/place.js'
  */
 export type Durability = (typeof durabilities)[number]
 
+/** The quota of dead letters. */
 export interface DeadLetterOptions {
   /** Dead letters that are kept, default 128; 0: none, and what would be one is dropped and counted. */
   readonly jobs?: number | undefined
@@ -52,6 +53,7 @@ export interface WorkQueueOptions extends AccessOptions, TuningOptions {
   readonly seats?: number | undefined
   /** Attempts until a job is a dead letter; default 5, from 1 to 255, or Infinity. */
   readonly maxAttempts?: number | undefined
+  /** The quota of dead letters. */
   readonly deadLetters?: DeadLetterOptions | undefined
   /** Milliseconds in which a second push with the same `id` is a duplicate; default 0: never. */
   readonly dedupWindow?: number | undefined

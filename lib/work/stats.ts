@@ -19,8 +19,11 @@ export interface WorkStats {
   /** Handles that have it open, this one included. */
   readonly handles: number
 
+  /** Jobs that were pushed. */
   readonly pushed: number
+  /** Leases of jobs. */
   readonly taken: number
+  /** Jobs that are done. */
   readonly completed: number
   /** Given back by `release` and `retry`. */
   readonly returned: number
@@ -42,7 +45,9 @@ export interface WorkStats {
   readonly expired: number
   /** Dead letters that made room for younger ones. */
   readonly deadDropped: number
+  /** Dead letters that were sent round again. */
   readonly redriven: number
+  /** Dead letters that were thrown away. */
   readonly purged: number
   /** Pushes whose `id` was known. */
   readonly duplicates: number

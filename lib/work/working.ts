@@ -15,6 +15,7 @@ import type { Job } from './job.js'
 /** What is done for a job. What it returns, or resolves with, is ignored. */
 export type JobHandler = (job: Job) => unknown
 
+/** How `WorkQueue.work` works. */
 export interface WorkOptions {
   /** Jobs in hand at a time; default 1. */
   readonly concurrency?: number | undefined

@@ -14,7 +14,7 @@ import { countOf } from './stats.js'
  * Why nobody gets it any more: `rejected` by its worker; its `attempts` have all failed, or the last of them by the death of its
  * worker (`died`); its time to live was over (`expired`).
  */
-export type DeadReason = Exclude<(typeof deadReasons)[number], 'none'>
+export type DeadReason = 'rejected' | 'attempts' | 'died' | 'expired'
 
 /** A dead letter: a copy of what the job was, and why it is dead. */
 export interface DeadLetter {

@@ -72,7 +72,7 @@ export interface RetryOptions extends ReleaseOptions {
  * }
  * ```
  */
-export class Job implements LeaseOf {
+export class Job {
   /** Bytes of the payload. */
   readonly length: number
   /** How often somebody had it in hand, this time included: attempts, and those that gave it back uncounted. */

@@ -28,7 +28,7 @@ import { checkPlace, type Place } from '../place/place.js'
  * What the jobs of a queue outlive: `memory` the processes, until the machine is started anew (a queue that nobody has open goes,
  * unless it is to be `keep`t); `file` the same in a mapped file; `disk` a loss of power, too: what was pushed is on the disk.
  */
-export type Durability = (typeof durabilities)[number]
+export type Durability = 'memory' | 'file' | 'disk'
 
 /** The quota of dead letters. */
 export interface DeadLetterOptions {

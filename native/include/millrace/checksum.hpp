@@ -12,7 +12,7 @@
 #include <cstring>
 
 #if defined(__x86_64__)
-#include <nmmintrin.h>
+#include <cpuid.h>
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -65,20 +65,28 @@ inline constexpr CrcTables kCrcTables;
 
 inline constexpr bool kCrcCanBeFast = true;
 [[nodiscard]] inline bool crc_is_fast() noexcept {
-  static const bool fast = __builtin_cpu_supports("sse4.2") != 0;
+  // Not by __builtin_cpu_supports(), whose table a shared library cannot always reach.
+  static const bool fast = [] {
+    unsigned a = 0;
+    unsigned b = 0;
+    unsigned c = 0;
+    unsigned d = 0;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_SSE4_2) != 0;
+  }();
   return fast;
 }
-[[nodiscard]] [[gnu::target("sse4.2")]] inline std::uint32_t crc_by_instruction(
-    std::uint32_t crc, const std::byte* at, std::size_t bytes) noexcept {
+// By assembly: compilers name the feature that their intrinsics ask for differently.
+[[nodiscard]] inline std::uint32_t crc_by_instruction(std::uint32_t crc, const std::byte* at,
+                                                      std::size_t bytes) noexcept {
   std::uint64_t state = crc;
   for (; bytes >= 8; at += 8, bytes -= 8) {
     std::uint64_t word = 0;
     std::memcpy(&word, at, 8);
-    state = _mm_crc32_u64(state, word);
+    asm("crc32q %1, %0" : "+r"(state) : "rm"(word));
   }
   auto rest = static_cast<std::uint32_t>(state);
   for (; bytes > 0; ++at, --bytes)
-    rest = _mm_crc32_u8(rest, static_cast<unsigned char>(*at));
+    asm("crc32b %1, %0" : "+r"(rest) : "rm"(static_cast<unsigned char>(*at)));
   return rest;
 }
 

@@ -142,6 +142,8 @@ export interface NativeWork extends NativeWaiter {
   nextDue(): number
   /** For a handle that has just parked: is it to look for dead holders every 40 ms or so, and to come here again? */
   keepWatch(): boolean
+  /** For a handle that is parked: is there nothing to look for, and is it not its turn to look after the others? */
+  still(): boolean
   /** Wakes the next one where who was woken did not come; the kinds that are to be looked at once more. */
   recheck(kinds: number): number
   // Block this thread for a slice of at most 20 ms.

@@ -57,6 +57,10 @@ export class Seat {
     return kind === Kind.jobs && !this.isLookout ? true : undefined
   }
 
+  still(): boolean {
+    return this.#native.still()
+  }
+
   unpark(kind: number): void {
     this.#kinds &= ~kind
     if (this.#kinds !== 0) {
@@ -112,6 +116,10 @@ class SeatWaiter implements NativeWaiter {
 
   unpark(): void {
     this.#seat.unpark(this.#kind)
+  }
+
+  still(): boolean {
+    return this.#seat.still()
   }
 
   whole(): boolean {

@@ -121,6 +121,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
                             method<&WorkObject::look>("look"),
                             method<&WorkObject::next_due>("nextDue"),
                             method<&WorkObject::keep_watch>("keepWatch"),
+                            method<&WorkObject::still>("still"),
                             method<&WorkObject::recheck>("recheck"),
                             method<&WorkObject::wait_for_job>("waitForJob"),
                             method<&WorkObject::wait_for_room>("waitForRoom"),
@@ -406,6 +407,8 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
     return due <= now ? 0 : static_cast<double>(due - now) / 1e6;
   }
   bool keep_watch() { return core() != nullptr && core()->keep_watch(); }
+  // still() -> see WorkQueue::still
+  bool still() { return core() != nullptr && core()->still(); }
   // recheck(kinds) -> those that are to be looked at once more
   std::uint32_t recheck(const Arguments<1>& given) {
     if (core() == nullptr) return 0;

@@ -319,4 +319,56 @@ TEST_CASE_FIXTURE(Work,
   MESSAGE("kills: " << kills);
 }
 
+TEST_CASE_FIXTURE(Work, "of many that sleep one looks after the dead in each round, in turn") {
+  constexpr std::size_t kMany = 8;
+  std::vector<std::unique_ptr<WorkQueue>> all;
+  for (std::size_t i = 0; i < kMany; ++i) {
+    all.push_back(open());
+    all.back()->sleepers().park_on_futex(1);
+  }
+  (void)all[0]->look();  // a new queue does not know yet that nothing is due
+  std::vector<std::size_t> lookers;
+  for (std::size_t round = 0; round < 2 * kMany; ++round) {
+    std::size_t looked = 0;
+    for (std::size_t i = 0; i < kMany; ++i) {
+      if (all[i]->still()) continue;
+      ++looked;
+      lookers.push_back(i);
+    }
+    CHECK(looked == 1);
+  }
+  for (std::size_t i = 0; i < kMany; ++i)
+    CHECK(std::count(lookers.begin(), lookers.end(), i) == 2);
+  for (const auto& queue : all)
+    queue->unpark();
+}
+TEST_CASE_FIXTURE(Work, "who sleeps looks when there is something that it was not woken for") {
+  const auto sleeper = open();
+  const auto second = open();
+  const auto third = open();
+  const auto looks = [&] {
+    sleeper->sleepers().park_on_futex(1);
+    // In three rounds of three it is its turn once; with news in each.
+    int count = 0;
+    for (int round = 0; round < 3; ++round)
+      count += sleeper->still() ? 0 : 1;
+    sleeper->unpark();
+    return count;
+  };
+  (void)second->look();  // a new queue does not know yet that nothing is due
+  CHECK(looks() == 1);
+  REQUIRE(push(*second, 1) == Pushed::yes);
+  CHECK(looks() == 3);
+  Lease lease = second->try_take();
+  REQUIRE(lease);
+  CHECK(looks() == 3);  // nobody keeps watch over that lease
+  REQUIRE(second->complete(lease));
+  CHECK(looks() == 1);
+  PushOptions soon_due;
+  soon_due.delay_ns = 1;
+  REQUIRE(push(*third, 2, soon_due) == Pushed::yes);
+  CHECK(eventually([&] { return looks() == 3; }));
+  CHECK_FALSE(sleeper->still());  // it is awake
+}
+
 }  // namespace millrace::test::work_queue_test

@@ -60,6 +60,13 @@ class Lookouts {
     }
     return leased().load(std::memory_order_relaxed) != 0 && volunteer(now);
   }
+  // Does anybody keep watch now?
+  [[nodiscard]] bool kept() const noexcept {
+    const std::uint64_t now = os::coarse_ms();
+    // relaxed: a hint, as for all who ask.
+    return keeps_watch(places()[0].load(std::memory_order_relaxed), now) ||
+           keeps_watch(places()[1].load(std::memory_order_relaxed), now);
+  }
   // For one that parks no longer. If nobody else keeps watch, another one is called.
   void rest() noexcept {
     if (!leave(layout::lookout(seats_->seat(), 0))) return;

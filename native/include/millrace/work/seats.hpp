@@ -9,6 +9,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -178,6 +179,17 @@ class Seats {
       detail::for_each_bit(bits & seats_of(word),
                            [&](std::uint32_t bit) { each(word * 64 + bit); });
     }
+  }
+
+  // How many there are, the dead among them.
+  [[nodiscard]] std::uint32_t present() const noexcept {
+    std::uint32_t count = 0;
+    for (std::uint32_t word = 0; word < shape_.seat_words(); ++word) {
+      // relaxed: a number, for nothing that a seat has.
+      const std::uint64_t bits = control().present[word].load(std::memory_order_relaxed);
+      count += static_cast<std::uint32_t>(std::popcount(bits & seats_of(word)));
+    }
+    return count;
   }
 
   // Has nobody alive this seat? One system call. Without the lifecycle lock the answer is a hint: it may have changed hands

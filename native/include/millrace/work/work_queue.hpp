@@ -80,6 +80,7 @@ class WorkQueue {
     self->store_ = self->store_of(static_cast<std::uint16_t>(self->seats_.seat()));
     // relaxed: read by the last one to leave, and we are on it.
     if (spec.keep) self->seats_.control().kept.store(1, std::memory_order_relaxed);
+    self->rounds_ = self->seats_.seat();  // who came at the same time looks in another
     if (auto ready = self->begin_syncing(); !ready.ok()) return ready.error();
     self->tell();
     return self;
@@ -170,6 +171,19 @@ class WorkQueue {
   // For a handle that has just parked: is it to look for the dead every Lookouts::kLookMs, by look(), and come here again?
   [[nodiscard]] bool keep_watch() {
     return lookouts_.keep_watch([this] { return store_->any_leased(); });
+  }
+  // For a handle that has slept for seconds: is there nothing that somebody should have woken it for? Who looks nevertheless asks
+  // the kernel for every seat. So of many that sleep one looks in each round, in turn: all of them would ask for each other.
+  [[nodiscard]] bool still() noexcept {
+    if (!sleepers_.parked()) return false;
+    bool news = store_->earliest() <= os::monotonic_ns();
+    detail::for_each_bit(sleepers_.kinds(), [&](std::uint32_t kind) {
+      news = news || (kind == layout::kForRoom ? store_->any_room() : store_->any(kind));
+    });
+    if (news || (!lookouts_.kept() && store_->any_leased())) return false;
+    if (++rounds_ < seats_.present()) return true;
+    rounds_ = 0;
+    return false;
   }
   // For one that waits no longer.
   void unpark() {
@@ -417,6 +431,7 @@ class WorkQueue {
   std::shared_ptr<DiskSync> disk_;
   std::uint32_t stirred_ = 0;  // by those whom we buried
   std::uint32_t woke_ = 0;
+  std::uint32_t rounds_ = 0;  // in which another was to look, since we did
 };
 
 }  // namespace millrace

@@ -110,6 +110,36 @@ TEST_CASE("a group that somebody has, and is stopped there, is made up for when 
   }
 }
 
+TEST_CASE("whoever ends a group says that there is room for another, also if it was left to him") {
+  WorkShape shape = shape_of(32);
+  shape.groups = 1;
+  Ground ground(shape);
+  const auto store = ground.store(1);
+  const auto other = ground.store(2);
+  std::vector<std::string> groups;
+  for (std::uint32_t i = 0; i < layout::kGroupsPerBucket; ++i)
+    groups.push_back("group " + std::to_string(i));
+  for (const std::string& group : groups)
+    REQUIRE(push(*store, "x", of_group(group)) == Pushed::yes);
+  CHECK(push(*other, "y", of_group("another")) == Pushed::full);
+  layout::SeatLock& lock = ground.memory.groups()[0].lock;
+  lock.word = 7 + 1;
+  Lease lease = store->take(0, true);
+  REQUIRE(store->complete(lease));
+  lock.word = 0;
+  (void)store->stirred();
+  (void)other->stirred();
+  SUBCASE("who left it looks again") {
+    store->catch_up();
+    CHECK((store->stirred() & JobStore::kRoom) != 0);
+  }
+  SUBCASE("somebody comes by") {
+    CHECK(push(*other, "z", of_group(groups.back())) == Pushed::yes);
+    CHECK((other->stirred() & JobStore::kRoom) != 0);
+  }
+  CHECK(push(*other, "y", of_group("another")) == Pushed::yes);
+}
+
 TEST_CASE("a time to live is not forgotten while nobody can look at it") {
   Ground ground(shape_of(70));
   const auto store = ground.store(1);

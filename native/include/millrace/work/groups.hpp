@@ -25,6 +25,7 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "../crash_point.hpp"
@@ -123,6 +124,9 @@ class Groups {
       }
     }
   }
+
+  // Has a group ended since the last call, here or by what another one left to us? Then there is room for another one.
+  [[nodiscard]] bool made_room() noexcept { return std::exchange(made_room_, false); }
 
   // Groups that have jobs, about.
   [[nodiscard]] std::uint32_t count() const noexcept {
@@ -268,6 +272,7 @@ class Groups {
     }
     if (first == 0) {
       entry.active.store(0, std::memory_order_release);
+      made_room_ = true;
       MILLRACE_CRASH_POINT("groups.next.nobody");
       return;
     }
@@ -376,6 +381,7 @@ class Groups {
   std::uint32_t slot_count_ = 0;
   std::atomic<std::uint64_t>* serial_ = nullptr;
   std::uint16_t seat_ = 0;
+  bool made_room_ = false;
 };
 
 }  // namespace millrace

@@ -399,6 +399,7 @@ class JobStore {
       if (!groups_.leave_again(group, [this](std::uint32_t next) { activate(next); }))
         owed_groups_[owed_++] = group;
     }
+    if (groups_.made_room()) stirred_ |= kRoom;
   }
 
   // --- dead letters ---
@@ -623,6 +624,7 @@ class JobStore {
                                                    std::memory_order_seq_cst);
         },
         [this](std::uint32_t next) { activate(next); });
+    if (groups_.made_room()) stirred_ |= kRoom;  // left to us by others
     waits = entered.answer == Groups::Answer::queued;
     switch (entered.answer) {
       case Groups::Answer::no_room:
@@ -659,7 +661,9 @@ class JobStore {
   void leave_group(std::uint32_t group) noexcept {
     if (group == 0) return;
     MILLRACE_CRASH_POINT("work.group.left");
-    if (groups_.leave(group, [this](std::uint32_t next) { activate(next); })) return;
+    const bool left = groups_.leave(group, [this](std::uint32_t next) { activate(next); });
+    if (groups_.made_room()) stirred_ |= kRoom;
+    if (left) return;
     // Of more than these only those may be late that come to a bucket whose holder is stopped.
     if (owed_ < kMostOwed) owed_groups_[owed_++] = group;
   }

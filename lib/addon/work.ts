@@ -94,6 +94,9 @@ export interface NativeWork extends NativeWaiter {
   readonly maxBytes: number
   /** All payloads. */
   buffer(): ArrayBuffer
+  /** Resolves when all that was done before is on the disk; at once where there is none. Rejects with `closed`, `system`. */
+  flush(): Promise<void>
+  flushNow(): void
 
   /** 0 if it was pushed, 1 if its id was known; `wouldBlock`, `busy`, `tooLarge`, `closed`, `invalid`. */
   readonly tryPush: (payload: ArrayBufferView) => number

@@ -22,10 +22,11 @@ import { WorkHandle } from './work-handle.js'
 export abstract class JobPusher extends WorkHandle {
   /**
    * Pushes a job, waiting for room without blocking the event loop. When it resolves the job is there, whatever becomes of this
-   * process. Do not change the bytes before.
+   * process; with durability `disk`, also whatever becomes of the machine. Do not change the bytes before.
    *
    * @throws MillraceError (as rejection) `TOO_LARGE` (there could never be room: the message tells the limit), `CLOSED`,
-   *   `ABORTED`, `TIMEOUT`, `INVALID_ARGUMENT`, `CORRUPT`
+   *   `ABORTED`, `TIMEOUT`, `INVALID_ARGUMENT`, `CORRUPT`; with durability `disk` `SYSTEM` (the job is in the queue, and could not be
+   *   written: see `flush`)
    */
   push(payload: ByteSource, options?: PushOptions): Promise<PushResult> {
     try {
@@ -37,7 +38,7 @@ export abstract class JobPusher extends WorkHandle {
           const outcome = this.native.tryPush(bytes)
           if (outcome === 0) {
             this.settled()
-            return fairly(pushed)
+            return this.#confirmed(pushed)
           }
         }
         return this.#push(bytes, plain, readWait(undefined))
@@ -51,7 +52,8 @@ export abstract class JobPusher extends WorkHandle {
 
   /**
    * Pushes a job if there is room now, and no earlier `push` of this handle waits for some. Never blocks. True: it is there, or
-   * its `id` was pushed before within the `dedupWindow` (`push` tells the difference).
+   * its `id` was pushed before within the `dedupWindow` (`push` tells the difference). With durability `disk` `flush` tells when
+   * it is on the disk.
    *
    * @throws MillraceError `TOO_LARGE`, `CLOSED`, `INVALID_ARGUMENT`, `CORRUPT`
    */
@@ -71,7 +73,7 @@ export abstract class JobPusher extends WorkHandle {
     this.assertOpen()
     if (this.roomWaits.occupied) throw this.busy('push')
     let result: PushResult | undefined
-    return block(
+    const done = block(
       this.roomWaits,
       this.#full,
       wait,
@@ -84,6 +86,8 @@ export abstract class JobPusher extends WorkHandle {
         return result !== undefined
       },
     )
+    if (this.#onDisk) this.native.flushNow()
+    return done
   }
 
   /**
@@ -109,8 +113,8 @@ export abstract class JobPusher extends WorkHandle {
       while (done < all.length && this.#pushNow(all[done]!, facts) !== undefined) done++
       return done === all.length ? done : undefined
     }
-    if (!this.roomWaits.occupied && some() !== undefined) return await fairly(done)
-    return await this.roomWaits.wait(
+    if (!this.roomWaits.occupied && some() !== undefined) return await this.#confirmed(done)
+    const count = await this.roomWaits.wait(
       this.#full,
       (thorough) => {
         if (thorough) this.look()
@@ -118,6 +122,8 @@ export abstract class JobPusher extends WorkHandle {
       },
       wait,
     )
+    if (this.#onDisk) await this.syncer.sync()
+    return count
   }
 
   /**
@@ -146,6 +152,8 @@ export abstract class JobPusher extends WorkHandle {
     )
   }
 
+  /** Is a push confirmed only when it is on the disk? */
+  readonly #onDisk = this.durability === 'disk'
   /** Made once, so that a loan costs no closure. */
   readonly #lender: Lender = {
     name: this.name,
@@ -164,13 +172,19 @@ export abstract class JobPusher extends WorkHandle {
     this.assertOpen()
     if (!this.roomWaits.occupied) {
       const result = this.#pushNow(bytes, facts)
-      if (result !== undefined) return fairly(result)
+      if (result !== undefined) return this.#confirmed(result)
     }
-    return this.roomWaits.wait(
+    const done = this.roomWaits.wait(
       this.#full,
       (thorough) => this.#pushAttempt(bytes, facts, thorough),
       wait,
     )
+    return this.#onDisk ? done.then((result) => this.#confirmed(result)) : done
+  }
+
+  /** What was done, when it is certain: on the disk where that is promised. */
+  #confirmed<T>(result: T): Promise<T> {
+    return this.#onDisk ? this.syncer.sync().then(() => result) : fairly(result)
   }
 
   #pushAttempt(bytes: Uint8Array, facts: JobFacts, thorough: boolean): PushResult | undefined {

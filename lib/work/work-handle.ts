@@ -15,6 +15,7 @@ import type { Durability } from './options.js'
 import { recheckSoon } from './rechecks.js'
 import { Seat } from './seat.js'
 import { countOf, statsOf, type WorkStats } from './stats.js'
+import { Syncer } from './syncer.js'
 import type { Working } from './working.js'
 
 /** Dead holders are looked for, and what is due, at most once in so many milliseconds. */
@@ -29,6 +30,8 @@ export abstract class WorkHandle extends Handle<NativeWork> {
   protected readonly roomWaits: WaitQueue
   /** @internal */
   protected readonly leases: Leases
+  /** @internal Where a push is confirmed when it is on the disk. */
+  protected readonly syncer: Syncer
   /** @internal Did a push meet somebody in the middle of one? Nobody will wake it. */
   protected contended = false
   /** @internal The loops of `work`. */
@@ -55,6 +58,7 @@ export abstract class WorkHandle extends Handle<NativeWork> {
       tuning,
     )
     this.#facts = native.facts
+    this.syncer = new Syncer(() => native.flush())
     this.leases = new Leases(
       {
         name,
@@ -129,6 +133,24 @@ export abstract class WorkHandle extends Handle<NativeWork> {
     return this.#ending !== undefined || super.closed
   }
 
+  /**
+   * Resolves when all that this handle has done until now (pushed, settled) is on the disk, for a queue in a `MappedFile`; at once for
+   * others. A thread of Node's pool waits for the disk; calls that come together share one sync, also those of other processes.
+   *
+   * @throws MillraceError (as rejection) `CLOSED`, `SYSTEM` or `NO_SPACE` (it could not be written: nothing is confirmed any more
+   *   until the queue was closed everywhere and opened again)
+   */
+  async flush(): Promise<void> {
+    this.assertOpen()
+    await this.syncer.sync()
+  }
+
+  /** As `flush`, blocking this thread as long as the disk needs. */
+  flushSync(): void {
+    this.assertOpen()
+    this.native.flushNow()
+  }
+
   override ref(): this {
     this.roomWaits.ref()
     return super.ref()
@@ -149,10 +171,12 @@ export abstract class WorkHandle extends Handle<NativeWork> {
     if (this.closed) return
     const drains = [...this.running].filter(({ drainMs, inHand }) => drainMs > 0 && inHand > 0)
     if (drains.length === 0) {
+      this.syncer.hurry()
       super.close()
       return
     }
     this.#ending = Promise.all(drains.map((working) => working.drained())).then(() => {
+      this.syncer.hurry()
       super.close()
     })
     const error = (): MillraceError => this.fail(Outcome.closed)

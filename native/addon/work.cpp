@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,6 +55,31 @@ class WorkFacts : private Facts<Napi::Int32Array> {
 std::string text_at(napi_env env, napi_value value) {
   return text_of(Napi::Value(env, value));
 }
+
+// A sync on its way. What it needs outlives the handle: close() need not wait for it.
+class Sync final : public Napi::AsyncWorker {
+ public:
+  Sync(Napi::Env env, Napi::Promise::Deferred deferred, std::shared_ptr<DiskSync> disk)
+      : Napi::AsyncWorker(env, "millrace.sync"),
+        deferred_(deferred),
+        disk_(std::move(disk)),
+        ticket_(disk_->ticket()) {}
+
+  void Execute() override { done_ = disk_->wait(ticket_); }
+  void OnOK() override {
+    if (done_.ok()) {
+      deferred_.Resolve(Env().Undefined());
+    } else {
+      deferred_.Reject(Environment::of(Env()).error_of(done_.error()));
+    }
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  std::shared_ptr<DiskSync> disk_;
+  std::uint64_t ticket_;
+  Result<void> done_;
+};
 
 class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
  public:
@@ -129,7 +155,27 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
                             method<&WorkObject::dead_letters>("deadLetters"),
                             method<&WorkObject::redrive>("redrive"),
                             method<&WorkObject::purge>("purge"),
+                            method<&WorkObject::flush>("flush"),
+                            method<&WorkObject::flush_now>("flushNow"),
                         });
+  }
+
+  // flush() -> promise, fulfilled when all that this handle has done is on the disk. A thread of the pool waits for that.
+  Napi::Value flush() {
+    const auto deferred = Napi::Promise::Deferred::New(Env());
+    if (core() == nullptr) {
+      deferred.Reject(environment().error_of(make_error(Code::closed, "closed")));
+    } else if (const auto& disk = core()->disk(); disk == nullptr) {
+      deferred.Resolve(Env().Undefined());
+    } else {
+      (new Sync(Env(), deferred, disk))->Queue();
+    }
+    return deferred.Promise();
+  }
+  // flushNow(): blocks
+  void flush_now() {
+    if (core() == nullptr) return;
+    if (auto done = core()->flush(); !done.ok()) environment().raise(done.error());
   }
 
   // park(): for the kinds in `facts`; those of before are dropped

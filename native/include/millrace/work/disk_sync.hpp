@@ -60,7 +60,7 @@ class DiskSync {
     return control_->sync_error.load(std::memory_order_acquire) != 0;
   }
 
-  // Blocks until it is certain. From any thread, one at a time.
+  // Blocks until it is certain. From any thread; those of one handle do not wait for each other.
   [[nodiscard]] Result<void> wait(std::uint64_t ticket) {
     for (;;) {
       if (certain(ticket)) return {};
@@ -103,7 +103,7 @@ class DiskSync {
                                          {data_map_->data(), data_map_->size()}};
     Result<void> done = os::sync_file(fd_.get(), maps, path_);  // (S2)
     // Whoever created the file may have died before its name was certain.
-    if (done.ok() && !named_) done = os::sync_name(path_);
+    if (done.ok() && !named_.load(std::memory_order_relaxed)) done = os::sync_name(path_);
     if (!done.ok()) {
       const int number_of_error = done.error().number;
       control_->sync_error.store(
@@ -111,7 +111,7 @@ class DiskSync {
           std::memory_order_release);
       return done;
     }
-    named_ = true;
+    named_.store(true, std::memory_order_relaxed);
     MILLRACE_CRASH_POINT("work.sync.written");
     std::uint64_t found = control_->syncs_done.load(std::memory_order_relaxed);
     // (S3) release: pairs with the acquire of certain().
@@ -135,7 +135,7 @@ class DiskSync {
   os::MappingPtr data_map_;
   layout::WorkControl* control_;
   std::uint16_t seat_;
-  bool named_ = false;
+  std::atomic<bool> named_{false};  // is the file's name certain?
 };
 
 }  // namespace millrace

@@ -53,9 +53,8 @@ class Recovery {
   // Was this queue last used in another boot, or left with pages that could not be written?
   [[nodiscard]] bool needed() const noexcept {
     const layout::WorkControl& control = memory_->control();
-    return memory_->shape().durability != layout::Durability::memory &&
-           (control.boot.load(std::memory_order_relaxed) != boot() ||
-            control.sync_error.load(std::memory_order_relaxed) != 0);
+    return control.boot.load(std::memory_order_relaxed) != boot() ||
+           control.sync_error.load(std::memory_order_relaxed) != 0;
   }
 
   // Both: under the lifecycle lock, with nobody else on it; once or again. The caller sets WorkControl::begun afterwards.

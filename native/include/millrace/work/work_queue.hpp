@@ -300,7 +300,8 @@ class WorkQueue {
     shape.window_ms = spec.window_ms.value_or(shape.window_ms);
     shape.lease_ms = spec.lease_ms.value_or(shape.lease_ms);
     shape.attempts = spec.attempts.value_or(shape.attempts);
-    shape.durability = spec.durability.value_or(shape.durability);
+    shape.durability = spec.durability.value_or(spec.place.is_file() ? layout::Durability::file
+                                                                     : layout::Durability::memory);
     return shape;
   }
   // An existing queue must be what this handle says, where it says something.
@@ -379,7 +380,7 @@ class WorkQueue {
                                               std::memory_order_seq_cst);
   }
   Result<void> begin_syncing() {
-    if (memory_.shape().durability == layout::Durability::memory) return {};
+    if (!seats_.segment().place().is_file()) return {};
     const Segment& segment = seats_.segment();
     os::Descriptor own(os::retry_eintr([&] { return ::fcntl(segment.fd(), F_DUPFD_CLOEXEC, 0); }));
     if (!own) return system_error("fcntl", errno, segment.path());

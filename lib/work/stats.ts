@@ -55,6 +55,10 @@ export interface WorkStats {
   readonly idsDropped: number
   /** Errors of failed attempts for whose text there was no place. */
   readonly textsCut: number
+  /** Jobs and dead letters that were found after a power cut: of durability `disk`. Counts begin anew with them. */
+  readonly recovered: number
+  /** What was found then and was no job: pushes that were not confirmed, jobs that had ended, damage. */
+  readonly torn: number
 
   /** Jobs of this handle that went back because nobody settled them. */
   readonly unsettled: number
@@ -88,6 +92,8 @@ const names = [
   'duplicates',
   'idsDropped',
   'textsCut',
+  'recovered',
+  'torn',
 ] as const satisfies readonly (keyof WorkStats)[]
 
 /** @internal Where the number of that name is. */

@@ -471,7 +471,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   // counts() -> in the order of lib/work/stats.ts
   Napi::Value counts() {
     constexpr std::size_t states = 8;
-    constexpr std::size_t counters = static_cast<std::size_t>(layout::WorkCount::texts_cut) + 1;
+    constexpr std::size_t counters = static_cast<std::size_t>(layout::WorkCount::torn) + 1;
     auto counted = Napi::Float64Array::New(Env(), states + counters);
     if (core() == nullptr) return counted;
     const auto counts = core()->store().counts();

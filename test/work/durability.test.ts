@@ -55,6 +55,8 @@ test('what a push has confirmed is found by its record alone', async (t) => {
   cutCopy(path, `${path}.copy`)
   const found = openFile(t, `${path}.copy`)
   t.is(found.size, 103)
+  t.is(found.stats().recovered, 104)
+  t.is(found.stats().torn, 0)
   t.is(found.dead.length, 1)
   t.is(text(found.dead.peek()[0]!.bytes), 'job 0')
   const jobs: string[] = []

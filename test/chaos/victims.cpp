@@ -30,6 +30,8 @@
 #include <millrace/millrace.hpp>
 
 #include "../../native/testing/random.hpp"
+#include "content.hpp"
+#include "work_victims.hpp"
 
 namespace {
 
@@ -53,6 +55,10 @@ struct Ledger {
 Ledger* ledger = nullptr;
 
 using testing::Random;
+using victims::fill;
+using victims::kWords;
+using victims::length_of;
+using victims::number_in;
 
 // What must not be: the victim ends with a message, and the run fails.
 #define EXPECT(...)                                                                        \
@@ -94,30 +100,6 @@ struct Part {
   }
   void pause() { os::sleep_ns(random.below(4) == 0 ? random.below(300'000) : 0); }
 };
-
-// Messages, frames and values: a number, and bytes that depend on it. As in content.ts.
-constexpr std::uint32_t kWords = 24;
-std::uint32_t length_of(std::uint64_t number) {
-  return 8 + static_cast<std::uint32_t>(number % kWords) * 8;
-}
-void fill(std::byte* to, std::uint64_t number, std::uint32_t length) {
-  for (std::uint32_t i = 0; i < length / 8; ++i) {
-    const std::uint64_t word = i == 0 ? number : number * 31 + i;
-    std::memcpy(to + std::size_t{i} * 8, &word, 8);
-  }
-}
-// 0 if it is not whole.
-std::uint64_t number_in(const std::byte* from, std::uint64_t length) {
-  std::uint64_t number = 0;
-  if (length < 8) return 0;
-  std::memcpy(&number, from, 8);
-  for (std::uint32_t i = 1; i < length / 8; ++i) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, from + std::size_t{i} * 8, 8);
-    if (word != number * 31 + i) return 0;
-  }
-  return number;
-}
 
 QueueSpec queue_of(const Part& part) {
   QueueSpec spec;
@@ -419,6 +401,16 @@ void offer(Part& part) {
   }
 }
 
+void use_work_queue(Part& part) {
+  auto queue = opened([&] { return WorkQueue::open(victims::work_of(part), part.patience()); });
+  // Each side has numbers of its own: those of survivors end in 3.
+  const std::uint64_t side = part.side == "producer" ? 0 : part.side == "worker" ? 1 : 2;
+  const std::uint64_t who = (ledger->base.fetch_add(1) + 1) * 4 + side;
+  ledger->holding.store(who);
+  if (side == 0) return victims::push_jobs(part, *ledger, *queue, who);
+  victims::take_jobs(part, *ledger, *queue, who, side == 1 ? 1 : 4);
+}
+
 void work(const std::string& kind, Part& part) {
   using layout::Kind;
   using layout::Policy;
@@ -439,6 +431,7 @@ void work(const std::string& kind, Part& part) {
   if (kind == "semaphore") return take_permits(part);
   if (kind == "memory") return part.side == "owner" ? make_memory(part) : open_memory(part);
   if (kind == "handover") return offer(part);
+  if (kind == "work") return use_work_queue(part);
   ::_exit(2);
 }
 

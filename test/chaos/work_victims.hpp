@@ -1,0 +1,170 @@
+// The victims of `npm run chaos` that work on a work queue. What they do is in a journal outside the queue, a line for each
+// event; work-journal.ts says what the lines mean, and judges them.
+#pragma once
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <millrace/millrace.hpp>
+
+#include "content.hpp"
+
+namespace victims {
+
+using namespace millrace;
+
+// One write(2) a line, at the end of the file, so that lines of many processes do not mix. The same as in work-journal.ts.
+class Journal {
+ public:
+  Journal(const std::string& name, std::uint64_t who) : who_(who) {
+    const char* directory = std::getenv("TMPDIR");
+    const std::string path =
+        std::string(directory != nullptr ? directory : "/tmp") + "/" + name + ".journal";
+    fd_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd_ < 0) ::_exit(5);
+  }
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+  ~Journal() { ::close(fd_); }
+
+  void tell(char event, std::uint64_t number, const std::string& more = {}) const {
+    const std::string line = std::string(1, event) + ' ' + std::to_string(os::monotonic_ns()) +
+                             ' ' + std::to_string(who_) + ' ' + std::to_string(number) +
+                             (more.empty() ? "" : " " + more) + '\n';
+    if (::write(fd_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) ::_exit(5);
+  }
+
+ private:
+  int fd_;
+  std::uint64_t who_;
+};
+
+// A job is a number: who pushed it, and its how many-th. All else follows from it, as in work-content.ts.
+constexpr std::uint64_t kEach = 1U << 16U;
+struct WorkJob {
+  explicit WorkJob(std::uint64_t which) : number(which), nth(which % kEach) {
+    length = static_cast<std::uint32_t>(nth % 16 == 3 ? 128 + nth % 900 : 1 + nth % 24) * 8;
+    options.level = static_cast<std::uint8_t>(nth % 3);
+    if (nth % 7 == 2) options.delay_ns = nth % 10 * 1'000'000;
+    if (nth % 5 == 1) group = "g" + std::to_string(nth % 4);
+    if (nth % 3 == 0) id = "job-" + std::to_string(number);
+    options.id = id;
+    options.group = group;
+  }
+  WorkJob(const WorkJob&) = delete;
+  WorkJob& operator=(const WorkJob&) = delete;
+
+  [[nodiscard]] std::string facts() const {
+    return std::to_string(options.level) + ' ' + (group.empty() ? "-" : group) + ' ' +
+           std::to_string(options.delay_ns);
+  }
+
+  std::uint64_t number;
+  std::uint64_t nth;
+  std::uint32_t length = 0;
+  std::string group;
+  std::string id;
+  PushOptions options;
+};
+
+template <typename Part>
+WorkSpec work_of(const Part& part) {
+  WorkSpec spec;
+  spec.place = Place(part.name);
+  spec.doorbell = part.bell;
+  return spec;
+}
+
+// `from` goes on where the one before it died: what that was in the middle of pushing is pushed again if it has an id.
+template <typename Part, typename Ledger>
+void push_jobs(Part& part, Ledger& ledger, WorkQueue& queue, std::uint64_t who) {
+  const Journal journal(part.name, who);
+  const std::uint64_t unsure = ledger.trying.load();
+  bool again = unsure != ledger.done.load() && !WorkJob(unsure).id.empty();
+  for (std::uint64_t nth = 0; nth < 2000;) {
+    const WorkJob job(again ? unsure : who * kEach + nth);
+    if (!again) ++nth;
+    again = false;
+    std::vector<std::byte> payload(job.length);
+    fill(payload.data(), job.number, job.length);
+    ledger.trying.store(job.number);
+    journal.tell('p', job.number, job.facts());
+    Pushed done = Pushed::full;
+    do {
+      (void)queue.wait_for_room(0, 20'000'000, [&] {
+        done = queue.try_push(payload, job.options);
+        return done != Pushed::full && done != Pushed::full_bytes;
+      });
+    } while (done == Pushed::full || done == Pushed::full_bytes || done == Pushed::busy);
+    if (done == Pushed::too_large) ::_exit(6);
+    journal.tell('c', job.number);
+    ledger.done.store(job.number);
+    part.pause();
+  }
+}
+
+template <typename Part>
+void settle_job(Part& part, WorkQueue& queue, Lease& lease, std::uint64_t number,
+                const Journal& journal) {
+  const std::uint64_t dice = part.random.below(100);
+  const std::uint64_t delay = part.random.below(2) * 1'000'000;
+  bool done = false;
+  if (dice < 80) {
+    journal.tell('b', number, "complete");
+    done = queue.complete(lease);
+  } else if (dice < 90) {
+    journal.tell('b', number, "release");
+    done = queue.release(lease, delay);
+  } else if (dice < 97) {
+    journal.tell('b', number, "retry");
+    done = queue.retry(lease, delay, "it failed");
+  } else {
+    journal.tell('b', number, "reject");
+    done = queue.reject(lease, "it cannot be done");
+  }
+  journal.tell(done ? 'd' : 'l', number);
+}
+
+// Takes up to `ahead` jobs at a time; with 1, each is begun when it is taken.
+template <typename Part, typename Ledger>
+void take_jobs(Part& part, Ledger& ledger, WorkQueue& queue, std::uint64_t who, std::size_t ahead) {
+  const Journal journal(part.name, who);
+  struct Held {
+    Lease lease;
+    std::uint64_t number;
+  };
+  for (int i = 0; i < 2000;) {
+    std::vector<Held> held;
+    while (held.size() < ahead) {
+      Held next{held.empty() ? queue.wait_for_job(0, ahead == 1, 0, 20'000'000)
+                             : queue.try_take(0, ahead == 1),
+                0};
+      if (!next.lease) break;
+      JobFacts facts;
+      if (!queue.facts(next.lease.slot, facts)) ::_exit(7);
+      next.number = number_in(queue.data()->data() + facts.at, facts.length);
+      if (next.number == 0 || facts.length != WorkJob(next.number).length) ::_exit(8);
+      journal.tell('s', next.number,
+                   std::to_string(facts.attempt) + ' ' + std::to_string(facts.acquired));
+      held.push_back(next);
+    }
+    for (Held& each : held) {
+      part.pause();
+      if (ahead > 1 && !queue.start(each.lease)) {
+        journal.tell('l', each.number);
+        continue;
+      }
+      settle_job(part, queue, each.lease, each.number, journal);
+      ledger.turns.fetch_add(1);
+      ++i;
+    }
+  }
+}
+
+}  // namespace victims

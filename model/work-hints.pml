@@ -18,12 +18,13 @@
  * release store of `ready` publishes is acquired with the cell, as in ring.pml.
  *
  * "Sixteen looks at an empty ring before its bit is cleared" is any number here. RingEnds may lag: with LAG they are
- * stored or not; without it they are, which leaves them behind when somebody slow does it. STALE: hints are set for nothing. Properties: a job has one holder at most (twice), is not seen after its end (after_end), is taken for the
+ * stored or not; without it they are, which leaves them behind when somebody slow does it. STALE: hints are set for nothing.
+ * PREPARED: there is a job in each slot from the beginning. Properties: a job has one holder at most (twice), is not seen after its end (after_end), is taken for the
  * first time after all of its level that were confirmed before its push began (out_of_order); what was confirmed is
  * done in the end (lost), all slots are free and pushers can find one (unfindable).
  *
  * Bounds: PUSHERS push PUSHES jobs each into SLOTS slots and a ring of 2 * SLOTS cells for each of LEVELS; TAKERS take
- * TAKES times; RETURNS of the jobs are given back; DEATHS are killed at any step, RESTARTS undertakers are, too.
+ * TAKES times (OTHERS, all but the first); RETURNS of the jobs are given back; DEATHS are killed at any step, RESTARTS undertakers are, too.
  *
  * run two-take         -DPUSHES=2 -DRETURNS=1
  * run worker-dies      -DPUSHES=1 -DTAKES=1 -DRETURNS=1 -DDEATHS=1
@@ -35,7 +36,7 @@
  * deep pusher-dies     -DPUSHERS=2 -DPUSHES=2 -DTAKERS=1 -DTAKES=1 -DDEATHS=1
  * deep ring-turns      -DSLOTS=1 -DPUSHES=4 -DTAKES=2 -DLAG
  * deep two-levels      -DLEVELS=2 -DPUSHES=2 -DRETURNS=1
- * broken MASK_NOT_RESTORED     lost         | who restores a bit of a returned job leaves the one above it | -DSTALE -DLEVELS=2 -DPUSHES=2 -DTAKERS=3 -DTAKES=2 -DRETURNS=2
+ * broken MASK_NOT_RESTORED     lost         | who restores a bit of a returned job leaves the one above it | -DSTALE -DPREPARED -DLEVELS=2 -DPUSHERS=0 -DTAKERS=3 -DTAKES=2 -DOTHERS=1 -DRETURNS=2
  * broken NO_LOOK_AT_BIT        lost         | the bit of a returned job is cleared without another look | -DPUSHES=1 -DRETURNS=2
  * broken NO_LOOK_AT_RING       lost         | the bit of a ring is cleared without another look | -DPUSHES=2
  * broken NO_LOOK_AT_GROUP      unfindable   | the bit of free slots is cleared without another look | -DSLOTS=1 -DPUSHES=2 -DTAKERS=1
@@ -71,6 +72,9 @@
 #endif
 #ifndef TAKES
 #define TAKES 2
+#endif
+#ifndef OTHERS
+#define OTHERS TAKES             /* of the takers but the first */
 #endif
 #ifndef RETURNS
 #define RETURNS 0
@@ -134,7 +138,7 @@ byte job[SLOTS];                /* which one is in that slot */
 byte holder[SLOTS];
 byte jobs;
 short confirmed, taken, done;   /* a bit for each job */
-short before[1 + PUSHERS * PUSHES];
+short before[1 + SLOTS + PUSHERS * PUSHES];
 short of_level[LEVELS];
 byte returns, deaths, restarts;
 byte kill;                      /* who dies next */
@@ -733,8 +737,25 @@ end:
 init {
   byte i;
   atomic {
+#ifdef PREPARED
+    for (i : 0 .. SLOTS - 1) {
+      word[i] = make(READY, 0, i % LEVELS, LAST_SEAT, 1);
+      cell[(i % LEVELS) * CAPACITY + i / LEVELS] = full_cell(0, i, 1);
+      position[i] = i / LEVELS;
+      tail[i % LEVELS] = i / LEVELS + 1;
+      jobs++;
+      job[i] = jobs;
+      before[jobs] = confirmed;
+      confirmed = confirmed | (1 << jobs);
+      of_level[i % LEVELS] = of_level[i % LEVELS] | (1 << jobs)
+    }
+    ring_mask = (1 << LEVELS) - 1;
+    free_bit = false;
+#endif
+#if PUSHERS > 0
     for (i : 1 .. PUSHERS) { run Pusher(i) }
-    for (i : PUSHERS + 1 .. PUSHERS + TAKERS) { run Taker(i, TAKES) }
+#endif
+    for (i : PUSHERS + 1 .. PUSHERS + TAKERS) { run Taker(i, (i == PUSHERS + 1 -> TAKES : OTHERS)) }
     if
     :: DEATHS > 0 -> run Undertaker(); run Killer()
     :: else

@@ -29,6 +29,8 @@ export interface Arena {
   /** What a victim can be here. Each has a ledger and a place of its own. */
   readonly sides: readonly string[]
   readonly traffic: Traffic
+  /** More that is to be told of it. */
+  readonly figures?: Readonly<Record<string, number>>
   ledger(side: string): Ledger
   /** The name, or path, that a victim of that side works on. */
   place(side: string): string

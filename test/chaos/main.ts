@@ -17,6 +17,7 @@ import { Rubbish } from './rubbish.js'
 import { Chaos, describe, Progress } from './run.js'
 import { BarrierArena, CounterArena, EventArena, SemaphoreArena } from './sync-arena.js'
 import type { KindReport } from './tally.js'
+import { WorkArena } from './work-arena.js'
 
 /** In the name of everything that this run makes. */
 const tag = `chaos-${process.pid}`
@@ -34,6 +35,7 @@ const arenas: Readonly<Record<string, () => Arena>> = {
   semaphore: () => new SemaphoreArena(tag),
   memory: () => new MemoryArena(tag),
   handover: () => new HandOverArena(tag),
+  work: () => new WorkArena(tag),
 }
 
 async function run(plan: Plan): Promise<void> {
@@ -71,10 +73,11 @@ async function run(plan: Plan): Promise<void> {
 
 function line(report: KindReport): string {
   const { kind, kills, atCrashPoints, nodeVictims, stops, sent, received, lost, waits } = report
+  const more = Object.entries(report.figures).map(([name, value]) => `; ${name} ${value}`)
   return (
     `${kind.padEnd(9)} ${String(kills).padStart(5)} kills (${atCrashPoints} at crash points, ` +
     `${nodeVictims} Node), ${stops} stops; sent ${sent}, received ${received}, lost ${lost}; ` +
-    `waits ${waits.p50} / ${waits.p99} / ${waits.max} ms`
+    `waits ${waits.p50} / ${waits.p99} / ${waits.max} ms${more.join('')}`
   )
 }
 

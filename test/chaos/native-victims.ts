@@ -56,6 +56,14 @@ export class NativeVictims {
     return await this.#death()
   }
 
+  /** With the victim, which is killed as well. */
+  async endNow(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const ended = new Promise((resolve) => this.#child.once('close', resolve))
+    this.#child.kill('SIGKILL')
+    await ended
+  }
+
   async end(): Promise<void> {
     const ended = new Promise((resolve) => this.#child.once('close', resolve))
     this.#child.stdin!.end()

@@ -4,9 +4,12 @@
 import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
 import * as millrace from 'millrace'
 import * as sync from 'millrace/sync'
+import { WorkQueue } from 'millrace/work'
 
 import { contentOf, mostBytes, numberIn } from './content.js'
 import { Ledger } from './ledger.js'
+import { Journal } from './work-journal.js'
+import { jobsEach, optionsOf, WorkParty } from './work-party.js'
 
 export interface Part {
   readonly kind: string
@@ -229,6 +232,28 @@ const parts: Record<string, (part: Part, ledger: Ledger) => Promise<void>> = {
       memory.view(Uint8Array).fill(0x5a)
       ledger.add('turns')
       await turn()
+    }
+  },
+  work: async ({ side, place }, ledger) => {
+    using queue = WorkQueue.open(place)
+    ledger.add('base')
+    const who = ledger.get('base') * 4 + ['producer', 'worker', 'batcher'].indexOf(side)
+    ledger.set('holding', who)
+    const party = new WorkParty(queue, Journal.open(place), who)
+    if (side === 'producer') {
+      const push = async (number: number) => {
+        ledger.set('trying', number)
+        await party.push(number)
+        ledger.set('done', number)
+      }
+      const unsure = ledger.get('trying')
+      const again = unsure !== ledger.get('done') && optionsOf(unsure).id !== undefined
+      if (again) await push(unsure)
+      for (let number = who * jobsEach; ; number++) await push(number)
+    }
+    for (;;) {
+      await party.work(side === 'worker' ? [await queue.takeOne()] : await queue.takeBatch(4))
+      ledger.add('turns')
     }
   },
   handover: async ({ place }) => {

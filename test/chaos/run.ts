@@ -79,7 +79,7 @@ export class Chaos {
     for (const native of natives.values()) await native.end()
     const grown = grownSince(before, after)
     if (grown !== undefined) tally.violations.push(`${kind}: ${grown}`)
-    return tally.report(kind, arena.traffic, [before ?? after, after])
+    return tally.report(kind, arena.traffic, [before ?? after, after], arena.figures)
   }
 
   async end(): Promise<void> {

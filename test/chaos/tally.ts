@@ -24,6 +24,8 @@ export interface KindReport extends Traffic {
   /** What the survivors held of the system: after the first deaths, and at the end. */
   readonly holdings: readonly [Holdings, Holdings]
   readonly violations: readonly string[]
+  /** What only this kind tells. */
+  readonly figures: Readonly<Record<string, number>>
 }
 
 /** How long the survivors were held up by one death. */
@@ -57,7 +59,12 @@ export class Tally {
     return Math.max(0, ...this.#waits.map(({ milliseconds }) => milliseconds))
   }
 
-  report(kind: string, traffic: Traffic, held: readonly [Holdings, Holdings]): KindReport {
+  report(
+    kind: string,
+    traffic: Traffic,
+    held: readonly [Holdings, Holdings],
+    figures: Readonly<Record<string, number>> = {},
+  ): KindReport {
     const slowest = [...this.#waits].sort((a, b) => b.milliseconds - a.milliseconds)
     const sorted = slowest.map(({ milliseconds }) => milliseconds).reverse()
     const at = (share: number) =>
@@ -74,6 +81,7 @@ export class Tally {
       crashPoints: [...this.#points].sort(),
       holdings: held,
       violations: this.violations,
+      figures,
     }
   }
 }

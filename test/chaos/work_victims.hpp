@@ -81,13 +81,19 @@ WorkSpec work_of(const Part& part) {
   return spec;
 }
 
-// `from` goes on where the one before it died: what that was in the middle of pushing is pushed again if it has an id.
+// What the one before it was in the middle of pushing when it died is pushed again, if it has an id.
 template <typename Part, typename Ledger>
 void push_jobs(Part& part, Ledger& ledger, WorkQueue& queue, std::uint64_t who) {
   const Journal journal(part.name, who);
   const std::uint64_t unsure = ledger.trying.load();
   bool again = unsure != ledger.done.load() && !WorkJob(unsure).id.empty();
   for (std::uint64_t nth = 0; nth < 2000;) {
+    // The survivors want to see everything at rest.
+    while (ledger.left.load() != 0) {
+      ledger.right.store(1);
+      os::sleep_ns(1'000'000);
+    }
+    ledger.right.store(0);
     const WorkJob job(again ? unsure : who * kEach + nth);
     if (!again) ++nth;
     again = false;
@@ -118,10 +124,10 @@ void settle_job(Part& part, WorkQueue& queue, Lease& lease, std::uint64_t number
   if (dice < 80) {
     journal.tell('b', number, "complete");
     done = queue.complete(lease);
-  } else if (dice < 90) {
+  } else if (dice < 91) {
     journal.tell('b', number, "release");
     done = queue.release(lease, delay);
-  } else if (dice < 97) {
+  } else if (dice < 99) {
     journal.tell('b', number, "retry");
     done = queue.retry(lease, delay, "it failed");
   } else {

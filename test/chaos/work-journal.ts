@@ -1,0 +1,87 @@
+// What the users of a work queue write down, outside the queue: a file to which all append, one write(2) a line, so that what was
+// written before a death stays. The same lines as in work_victims.hpp:
+//   EVENT NANOSECONDS WHO JOB [MORE]
+
+import {
+  closeSync,
+  constants,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { monotonicNow } from 'millrace'
+
+import type { JobEvent } from '../support/history/jobs.js'
+
+const events = {
+  p: 'pushing',
+  c: 'confirmed',
+  s: 'taken',
+  b: 'settling',
+  d: 'settled',
+  l: 'refused',
+  k: 'killed',
+  x: 'buried',
+  r: 'redriving',
+  R: 'redriven',
+} as const
+export type Letter = keyof typeof events
+
+export class Journal {
+  readonly #path: string
+  readonly #file: number
+
+  private constructor(path: string, flags: number) {
+    this.#path = path
+    this.#file = openSync(path, flags | constants.O_APPEND, 0o600)
+  }
+
+  static create(queue: string): Journal {
+    return new Journal(pathOf(queue), constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC)
+  }
+
+  static open(queue: string): Journal {
+    return new Journal(pathOf(queue), constants.O_RDWR)
+  }
+
+  tell(letter: Letter, who: number, job: number, more = '', at = monotonicNow()): void {
+    writeSync(this.#file, `${letter} ${at} ${who} ${job}${more === '' ? '' : ' '}${more}\n`)
+  }
+
+  read(): JobEvent[] {
+    const lines = readFileSync(this.#path, 'latin1').split('\n')
+    // The last one is empty, or not written to its end.
+    return lines.slice(0, -1).map(parsed)
+  }
+
+  /** Everything was judged; nobody is writing. */
+  clear(): void {
+    ftruncateSync(this.#file)
+  }
+
+  remove(): void {
+    closeSync(this.#file)
+    rmSync(this.#path)
+  }
+}
+
+function pathOf(queue: string): string {
+  return join(process.env['TMPDIR'] ?? tmpdir(), `${queue}.journal`)
+}
+
+function parsed(line: string): JobEvent {
+  const [letter, at, who, job, ...more] = line.split(' ')
+  const event = events[letter as Letter]
+  const base = { event, at: Number(at), who: Number(who), job: Number(job) }
+  const [first = '', second = '', third = ''] = more
+  if (event === 'pushing') {
+    const group = second === '-' ? {} : { group: second }
+    return { ...base, level: Number(first), delayed: third !== '0', ...group }
+  }
+  if (event === 'taken') return { ...base, attempt: Number(first), acquired: Number(second) }
+  return event === 'settling' ? { ...base, how: first } : base
+}

@@ -357,11 +357,15 @@ inline try_take(mine) {
 #else
         :: saw_on_the_way && saw_seat == mine ->
 #endif
-           settle(mine);
-           if
-           :: kept -> looked = saw_stamp << 1; break
-           :: else
-           fi
+           /* drop_exactly */
+           atomic {
+             if
+             :: seat == saw_seat && on_the_way == saw_on_the_way && again == saw_again && stamp == saw_stamp ->
+                on_the_way = false; again = false; looked = NOBODY;
+                saw_on_the_way = false
+             :: else -> saw_seat = seat; saw_on_the_way = on_the_way; saw_again = again; saw_stamp = stamp
+             fi
+           }
         :: !(saw_on_the_way && saw_seat == mine) -> break
         od;
         if

@@ -125,6 +125,32 @@ TEST_CASE("work sleepers: what comes while a duty is dropped is looked for") {
   CHECK(d.rung_ones() == Seen{0});
 }
 
+TEST_CASE(
+    "work sleepers: what is published during a look in vain is not lost when that one gives up") {
+  Dormitory d(2);
+  // 0 has looked, and found nothing. Then a job comes, and it is woken for that.
+  CHECK(d.pusher->sleepers.after_publish(0));
+  CHECK(d.rung_ones() == Seen{0});
+  // It may not drop the duty for the look that it had before,
+  CHECK(d[0].pass_by(0));
+  SUBCASE("but looks again") {
+    CHECK_FALSE(d[0].pass_by(0));
+    CHECK_FALSE(duty(*d.pusher).on_the_way);
+    CHECK(d.rung_ones().empty());
+  }
+  SUBCASE("or another one is woken") {
+    d[0].unpark();
+    CHECK(d.rung_ones() == Seen{1});
+  }
+  SUBCASE("and again, when it is given anew") {
+    CHECK_FALSE(d[0].pass_by(0));
+    d[1].unpark();
+    CHECK(d.pusher->sleepers.after_publish(0));
+    CHECK(d.rung_ones() == Seen{0});
+    CHECK(d[0].pass_by(0));
+  }
+}
+
 TEST_CASE("work sleepers: every way out of a wait passes the duty on") {
   Dormitory d(3);
   SUBCASE("it gives up") {

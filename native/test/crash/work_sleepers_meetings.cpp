@@ -166,6 +166,7 @@ TEST_CASE_FIXTURE(
       CHECK(publish());
     }
     (void)rung(0);
+    CHECK((*this)[0].pass_by(0));  // it has not looked since it was woken
     CHECK_FALSE((*this)[0].pass_by(0));
     CHECK_FALSE(duty().on_the_way);
     park(0);

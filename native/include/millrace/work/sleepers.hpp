@@ -12,8 +12,9 @@
 //   (S4) look; sleep if nothing                 (W4) full fence, duty
 //
 // One wake-up in flight. A waker that finds one on its way does not wake another, but sets `again`: the woken one either hands
-// the duty over to the next sleeper, or drops it by a compare-and-swap that fails if `again` was set; then it looks once more.
-// So what was published before (W4) is looked for after it, by (W1) full fence (W4) against drop, full fence, look.
+// the duty over to the next sleeper, or drops it after a look in vain that began when the duty was as it is: by a
+// compare-and-swap, which fails if `again` was set meanwhile; then it looks once more.
+// So what was published before (W4) is looked for after it, by (W1) (W4) against the duty as it was seen, look, drop.
 // Who was woken more than kPatienceMs ago and has not passed the duty on is busy, stopped, or dead: the next waker wakes
 // another, and rings that one once more (its waker may have died, or be stopped, before it rang).
 //
@@ -424,6 +425,9 @@ class Sleepers {
     }
     return false;
   }
+  // For jobs: a duty that was given, or got news, while the caller looked in vain is not dropped for that look. There is one more,
+  // which begins after it: who leaves next would have seen neither the job nor to it that another one does. Room needs no such
+  // look: it is offered to the next one, and who was woken for it and leaves wants none.
   template <typename Useful>
   [[gnu::noinline]] bool pass_by_duty(std::uint32_t kind, Useful&& useful) {
     auto& word = duty(kind);
@@ -432,13 +436,31 @@ class Sleepers {
     for (int tries = 0; tries < kTries; ++tries) {
       const layout::DutyWord seen = layout::unpack_duty(bits);
       if (!mine(seen)) return false;
-      if (!seen.again && kind == layout::kForRoom && useful()) {
+      if (kind != layout::kForRoom) {
+        if (!std::exchange(looked_for_, Look{kind, bits}).is(kind, bits)) return true;
+        if (!drop_exactly(kind, bits)) continue;
+        looked_for_ = Look{};
+        return false;
+      }
+      if (!seen.again && useful()) {
         if (wake_next(kind, bits, seen.origin, true)) return false;
         bits = word.load(std::memory_order_acquire);
         if (!mine(layout::unpack_duty(bits))) return false;
       }
       if (const auto settled = settle(kind, bits)) return *settled;
     }
+    return true;
+  }
+  // Drops the duty of this handle if it is still `bits`, which are what they are now otherwise.
+  bool drop_exactly(std::uint32_t kind, std::uint64_t& bits) noexcept {
+    layout::DutyWord next = layout::unpack_duty(bits);
+    next.on_the_way = next.again = false;
+    // release: what comes before does not move behind.
+    if (!duty(kind).compare_exchange_strong(bits, pack(next), std::memory_order_acq_rel,
+                                            std::memory_order_acquire)) {
+      return false;
+    }
+    MILLRACE_CRASH_POINT("sleepers.pass.dropped");
     return true;
   }
   // Drops the duty of this handle: false. If there is news it keeps it, for a round that begins with itself: true. Nothing if
@@ -479,8 +501,19 @@ class Sleepers {
   // Others change the duty meanwhile, but not for ever: each change is somebody's progress.
   static constexpr int kTries = 64;
 
+  // What the duty of a kind was when a look began.
+  struct Look {
+    std::uint32_t kind = 0;
+    std::uint64_t bits = 0;  // 0: there was none
+
+    [[nodiscard]] bool is(std::uint32_t which, std::uint64_t seen) const noexcept {
+      return kind == which && bits == seen;
+    }
+  };
+
   Seats* seats_;
   std::uint32_t kinds_ = 0;
+  Look looked_for_;
   bool waited_ = false;
   std::optional<std::uint32_t> found_dead_;
   std::uint32_t another_ = 0;  // where wake_another() goes on

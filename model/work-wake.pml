@@ -26,14 +26,13 @@
  * Bounds: SLEEPERS seats that take and settle until all jobs are done; PUSHERS push JOBS each, and do not wait; LEAVERS of the
  * sleepers give up waiting at any time, once, with a wake-up on its way or not; DEATHS of the sleepers are killed.
  *
- * run two-sleep        -DSLEEPERS=2 -DJOBS=2
+ * run one-sleeps       -DSLEEPERS=1 -DJOBS=3
  * run two-push         -DSLEEPERS=1 -DPUSHERS=2 -DJOBS=1
  * run one-leaves       -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1
- * run one-dies         -DSLEEPERS=2 -DJOBS=1 -DDEATHS=1
- * run aged             -DSLEEPERS=2 -DJOBS=2 -DAGED
+ * run aged             -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1 -DAGED
+ * deep two-sleep       -DSLEEPERS=2 -DJOBS=2
  * deep two-push        -DSLEEPERS=2 -DPUSHERS=2 -DJOBS=1
- * deep one-leaves      -DSLEEPERS=2 -DJOBS=2 -DLEAVERS=1 -DAGED
- * deep one-dies        -DSLEEPERS=2 -DJOBS=2 -DDEATHS=1
+ * deep one-dies        -DSLEEPERS=2 -DJOBS=1 -DDEATHS=1
  * broken DUTY_KEPT         invalid end state | who finds nothing goes to sleep with the duty | -DSLEEPERS=2 -DJOBS=2
  * broken LOOKED_BEFORE     invalid end state | a duty that was given during a look in vain is dropped after it | -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1
  * broken DUTY_KEPT_LEAVING invalid end state | who gives up waiting goes with the duty | -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1

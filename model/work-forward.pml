@@ -34,15 +34,15 @@
  * deep two-die         -DWORKERS=3 -DDEATHS=2
  * deep all             -DWORKERS=3 -DDEATHS=1 -DEXPIRIES=1
  * broken READY_AT_ONCE       early | the result is ready before the job is settled | -DWORKERS=1
- * broken NO_COMPARE          both  | the job is settled without a compare, though its lease was over | -DWORKERS=2 -DEXPIRIES=1
+ * broken NO_COMPARE          twice | the job is settled without a compare, though its lease was over | -DWORKERS=2 -DEXPIRIES=1
  * broken FREED_BEFORE        lost  | the job is free before its result is ready | -DWORKERS=1 -DDEATHS=1
  * broken PROMISES_FREED      lost  | who buries in the target takes back every promise | -DWORKERS=1 -DDEATHS=1
- * broken PROMISES_PUBLISHED  both  | who buries in the target publishes every promise | -DWORKERS=2 -DDEATHS=1
+ * broken PROMISES_PUBLISHED  early | who buries in the target publishes every promise | -DWORKERS=2 -DDEATHS=1
  * broken PROMISES_LEFT       stuck | who buries in the target leaves promises alone | -DWORKERS=2 -DDEATHS=1
- * broken FORWARDED_RETURNED  both  | who buries in the source gives a forwarded job back | -DWORKERS=2 -DDEATHS=1
+ * broken FORWARDED_RETURNED  twice | who buries in the source gives a forwarded job back | -DWORKERS=2 -DDEATHS=1
  * broken FORWARDED_FREED     lost  | who buries in the source frees a forwarded job, and no more | -DWORKERS=1 -DDEATHS=1
- * broken FORWARD_BY_STORE    stuck | the job is told of its promise by a store | -DWORKERS=2 -DEXPIRIES=1
- * broken FORWARD_UNCHECKED   stuck | what that replaces was read when the lease may have been over | -DWORKERS=2 -DEXPIRIES=1
+ * broken FORWARD_BY_STORE    stuck | the job is told of its promise by a store | -DWORKERS=2 -DEXPIRIES=1 -DDEATHS=1
+ * broken FORWARD_UNCHECKED   stuck | what that replaces was read when the lease may have been over | -DWORKERS=2 -DEXPIRIES=1 -DDEATHS=1
  * broken NO_TOKEN            both  | a promise does not say of which lease of the job it is | -DWORKERS=2 -DEXPIRIES=1 -DDEATHS=1
  */
 

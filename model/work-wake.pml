@@ -24,7 +24,7 @@
  * 20 ms and rechecks would mend that.
  *
  * Bounds: SLEEPERS seats that take and settle until all jobs are done; PUSHERS push JOBS each, and do not wait; LEAVERS of the
- * sleepers give up waiting at any time, once, with a wake-up on its way or not; DEATHS of the sleepers are killed.
+ * sleepers give up waiting at any time, with a wake-up on its way or not; DEATHS of the sleepers are killed, at the crash points.
  *
  * run one-sleeps       -DSLEEPERS=1 -DJOBS=3
  * run two-push         -DSLEEPERS=1 -DPUSHERS=2 -DJOBS=1
@@ -36,10 +36,8 @@
  * broken DUTY_KEPT         invalid end state | who finds nothing goes to sleep with the duty | -DSLEEPERS=2 -DJOBS=2
  * broken LOOKED_BEFORE     invalid end state | a duty that was given during a look in vain is dropped after it | -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1
  * broken DUTY_KEPT_LEAVING invalid end state | who gives up waiting goes with the duty | -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1
- * broken DUTY_KEPT_TAKING  invalid end state | who takes a job keeps the duty, and wakes nobody for the rest | -DSLEEPERS=2 -DJOBS=2
- * broken NOT_PASSED_ON     invalid end state | who takes a job drops the duty, and wakes nobody for the rest | -DSLEEPERS=2 -DJOBS=2
- * broken NO_AGAIN          invalid end state | a pusher that finds one on its way says nothing to it | -DSLEEPERS=1 -DJOBS=2
- * broken NO_FULL_FENCE     invalid end state | a pusher that looks at the duty does so before its job is seen | -DSLEEPERS=1 -DJOBS=2
+ * broken NO_AGAIN          invalid end state | a pusher that finds one on its way says nothing to it | -DSLEEPERS=2 -DJOBS=2 -DLEAVERS=1
+ * broken NO_FULL_FENCE     invalid end state | a pusher that looks at the duty does so before its job is seen | -DSLEEPERS=2 -DJOBS=2 -DLEAVERS=1
  * broken NO_HEAVY_FENCE    invalid end state | a sleeper looks again without a fence | -DSLEEPERS=1 -DJOBS=1
  * broken LOOK_BEFORE_PARK  invalid end state | a sleeper does not look once more when it is parked | -DSLEEPERS=1 -DJOBS=1
  * broken WORD_BY_STORE     invalid end state | an empty word is cleared whoever lay down meanwhile | -DSLEEPERS=2 -DJOBS=2
@@ -81,14 +79,13 @@ byte stamp;                      /* when */
 byte leavers, deaths, taken;
 byte pushing = PUSHERS;
 bool gone[SLEEPERS], dead[SLEEPERS];
-byte kill = NOBODY;
 
 #define everything (PUSHERS * JOBS)
+/* A sleeper may be killed here. */
 #if DEATHS > 0
-/* Who is to die does so before anybody else goes on. Sleepers are run first, so that theirs is the process me + 1. */
-#define MORTAL provided (kill == NOBODY || kill == _pid)
+#define CRASH(who) if :: atomic { deaths < DEATHS && who < SLEEPERS -> deaths++; dead[who] = true; goto died } :: true fi;
 #else
-#define MORTAL
+#define CRASH(who)
 #endif
 
 /* A full fence, or a read-modify-write, of a pusher. Others have nothing to hide. */
@@ -118,8 +115,9 @@ inline wake_next(other, pusher) {
   tries = 0;
   did = false;
   do
-  :: tries == SLEEPERS -> break
-  :: tries < SLEEPERS ->
+  /* As many as there are seats. */
+  :: tries == SLEEPERS + PUSHERS -> break
+  :: tries < SLEEPERS + PUSHERS ->
      tries++;
      /* next_of, first_of: the word, then the set, from behind `saw_seat` on */
      atomic { saw_word = word; saw_bedtimes = bedtimes; next = NOBODY };
@@ -192,6 +190,7 @@ inline wake_next(other, pusher) {
         :: !(saw_on_the_way && saw_seat != other)
         fi
      :: else ->
+        CRASH(other)
 #ifndef NOT_LOOKED_AGAIN
         ok = set[next];
 #endif
@@ -275,6 +274,8 @@ proctype Pusher(byte me) {
   /* Everything comes through in the end. */
   drain(me);
   atomic { pushing-- }
+died:
+  skip
 }
 
 /* settle: drops the duty, or keeps it if there is news, which must be looked for. `kept`; the duty as seen is renewed. */
@@ -328,16 +329,11 @@ inline try_take(mine) {
      }
      if
      :: got ->
-#ifdef DUTY_KEPT_TAKING
-        skip;
-#elif defined(NOT_PASSED_ON)
-        drop_of(mine);
-#else
+        CRASH(mine)
         if
         :: waits -> pass_on(mine, false)
         :: else
         fi;
-#endif
         break
      :: !got && !waits -> break
      :: !got && waits ->
@@ -387,15 +383,15 @@ inline unpark(own) {
   set[own] = false;
 #endif
   parked[own] = false;
+  CRASH(own)
 #if !defined(DUTY_KEPT_LEAVING) && !defined(CLEARED_AFTERWARDS)
   pass_on(own, true)
 #endif
 }
 
-proctype Sleeper(byte me) MORTAL {
+proctype Sleeper(byte me) {
   byte tries, next, saw_seat, k, i, saw_bedtimes, saw_stamp, looked = NOBODY;
   bool saw_on_the_way, saw_again, saw_word, ok, did, kept, got, waits, left;
-  {
     do
     :: /* Not waiting: looks, and works. */
        try_take(me);
@@ -412,6 +408,7 @@ proctype Sleeper(byte me) MORTAL {
           if
           :: !waits ->
              set[me] = true;
+             CRASH(me)
              atomic { word = true; bedtimes = (bedtimes + 1) % 8 };
              waits = true
           :: else
@@ -434,8 +431,9 @@ proctype Sleeper(byte me) MORTAL {
              got = false;
              unpark(me)
           :: else ->
+             CRASH(me)
              if
-             :: bell[me] -> bell[me] = false
+             :: bell[me] -> bell[me] = false; CRASH(me)
              :: atomic { leavers < LEAVERS -> leavers++; left = true }
              :: pushing == 0 && taken == everything -> left = true
              fi;
@@ -446,26 +444,9 @@ proctype Sleeper(byte me) MORTAL {
           fi
        fi
     od;
-    gone[me] = true
-  }
-#if DEATHS > 0
-  unless { kill == me + 1 -> atomic { kill = NOBODY; dead[me] = true; gone[me] = true } }
-#endif
-}
-
-proctype Killer() {
-  byte k;
-end:
-  do
-  :: atomic { deaths < DEATHS && kill == NOBODY ->
-       select (k : 0 .. SLEEPERS - 1);
-       if
-       :: !gone[k] -> deaths++; kill = k + 1
-       :: else
-       fi;
-       k = 0
-     }
-  od
+    gone[me] = true;
+died:
+    skip
 }
 
 /* Sleepers::bury, under the lifecycle lock, by whoever looks for the dead. */
@@ -489,7 +470,9 @@ end:
      announce(NOBODY)
 #endif
   :: SLEEPERS > 1 && !dead[who] && dead[(who + 1) % SLEEPERS] -> who = (who + 1) % SLEEPERS
-  od
+  od;
+died:
+  skip
 }
 
 init {
@@ -498,7 +481,7 @@ init {
     for (w : 0 .. SLEEPERS - 1) { run Sleeper(w) }
     for (w : 0 .. PUSHERS - 1) { run Pusher(w) }
     if
-    :: DEATHS > 0 -> run Undertaker(); run Killer()
+    :: DEATHS > 0 -> run Undertaker()
     :: else
     fi
   }

@@ -149,6 +149,8 @@ export class DeadLetters {
       const result = call()
       if (typeof result !== 'number' || result >= 0) return result
       if (result !== Outcome.busy) throw this.#owner.fail(result)
+      // Perhaps whoever has them in hand is dead, and nobody waits who would have noticed.
+      this.#owner.native.look()
       if (now() > end) {
         throw new MillraceError(
           'ERR_MILLRACE_BUSY',

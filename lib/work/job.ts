@@ -7,7 +7,7 @@ import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspecti
 import { checkOptions } from '../base/options.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { MillraceError } from '../errors.js'
-import { time } from './options.js'
+import { assertGiven, time } from './options.js'
 
 /** @internal What the addon has to know of a job to make a call about it. */
 export interface LeaseOf {
@@ -20,12 +20,16 @@ export interface Keeper {
   readonly name: string
   readonly facts: Int32Array
   readonly closed: boolean
+  /** May jobs be taken away from a process that lives? */
+  readonly mayLose: boolean
   complete(job: Job): number
   release(job: Job, delay: number): number
   retry(job: Job, delay: number, error: string): number
   reject(job: Job, error: string): number
   extend(job: Job, milliseconds: number): number
   start(job: Job): number
+  /** Is it still ours? */
+  holds(job: Job): number
   texts(job: Job): readonly [id: string, group: string] | undefined
   view(job: Job, offset: number, length: number): Bytes
   copy(job: Job, offset: number, length: number): PlainBuffer
@@ -119,13 +123,17 @@ export class Job {
    */
   get bytes(): Bytes {
     this.#begin()
+    this.#assertOurs()
     return (this.#bytes ??= this.#leases.view(this, this.#offset, this.length))
   }
 
   /** A copy of the payload, which can be kept. Works in every runtime. Errors as `bytes`. */
   copy(): PlainBuffer {
     this.#begin()
-    return this.#leases.copy(this, this.#offset, this.length)
+    const copy = this.#leases.copy(this, this.#offset, this.length)
+    // Of a job that went to somebody else before, or meanwhile, it may be the payload of another.
+    this.#assertOurs()
+    return copy
   }
 
   /** Attempts that have begun, this one included: 1 the first time. A death counts, a `release` does not. */
@@ -206,6 +214,7 @@ export class Job {
 
   /** The lease ends so many milliseconds from now. In a queue without a `leaseTimeout` it does not end anyway. */
   extend(milliseconds: number): void {
+    assertGiven(milliseconds, 'milliseconds')
     const more = time({ milliseconds }, 'milliseconds')
     this.#assertHeld()
     this.#still(this.#leases.extend(this, more))
@@ -289,6 +298,11 @@ export class Job {
   #assertHeld(): void {
     if (this.#settled !== undefined) throw this.#settledError()
     this.#leases.assertOpen()
+  }
+
+  /** Where time takes jobs away, what lies there may be another one's by now. */
+  #assertOurs(): void {
+    if (this.#leases.mayLose) this.#still(this.#leases.holds(this))
   }
 
   #end(outcome: number, how: Settled): void {

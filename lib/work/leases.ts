@@ -19,6 +19,8 @@ export interface Holder {
   fail(outcome: number): MillraceError
   /** Somebody may have been woken. */
   settled(): void
+  /** Is the memory gone that nobody but a timer looks into now? Then the handle is closed. */
+  isDamaged(): boolean
 }
 
 /** A job that is watched for being forgotten: what is needed to give it back, and nothing that keeps it. */
@@ -69,6 +71,10 @@ export class Leases implements Keeper {
     return this.#holder.isClosed()
   }
 
+  get mayLose(): boolean {
+    return this.#leaseMs > 0
+  }
+
   /** The job that `take` has left in the facts. */
   taken(begun: boolean): Job {
     if (this.#newest !== undefined) this.#watch(this.#newest)
@@ -105,6 +111,11 @@ export class Leases implements Keeper {
   start(job: Job): number {
     job.put(this.facts)
     return this.#native.start()
+  }
+
+  holds(job: Job): number {
+    job.put(this.facts)
+    return this.#native.holds()
   }
 
   texts(job: Job): readonly [string, string] | undefined {
@@ -220,13 +231,12 @@ export class Leases implements Keeper {
     this.#endTimer()
     this.#timer = startTimer(inMs, () => {
       this.#timer = undefined
-      if (this.closed) return
+      if (this.closed || this.#holder.isDamaged()) return
       // Whoever looks takes away what is over, also from ourselves.
       this.#native.look()
       this.#holder.settled()
       for (const job of [...this.#signalled]) {
-        job.put(this.facts)
-        if (this.#native.holds() === 1) continue
+        if (this.holds(job) === 1) continue
         job.abort(this.lostError(job.attempt))
         this.forget(job, true)
       }
@@ -256,7 +266,7 @@ export class Leases implements Keeper {
   }
 
   #forgotten(job: Watched): void {
-    if (this.closed) return
+    if (this.closed || this.#holder.isDamaged()) return
     this.#tellUnsettled('was garbage collected')
     this.retry(job, 0, 'it was garbage collected without having been settled')
   }

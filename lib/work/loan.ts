@@ -2,10 +2,10 @@
 
 import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
-import { wholeNumber } from '../base/options.js'
+import { checkOptions, wholeNumber } from '../base/options.js'
 import type { Bytes } from '../base/view-constructor.js'
 import { MillraceError } from '../errors.js'
-import type { JobOptions } from './options.js'
+import { jobNames, type JobOptions } from './options.js'
 
 /** @internal Whose loan it is. */
 export interface Lender {
@@ -33,6 +33,8 @@ export interface LoanPushOptions extends JobOptions {
   /** Bytes of the payload, from the start of the loan on. Default: all of it. */
   readonly length?: number | undefined
 }
+
+const loanPushNames = ['length', ...jobNames] as const
 
 /**
  * The memory of a job to be: write to `bytes`, then `push`. It takes up room in the queue from the beginning, so it is given back
@@ -75,9 +77,9 @@ export class WorkLoan {
    * @throws MillraceError `INVALID_ARGUMENT` (it stays open), `RELEASED`, `CLOSED`; `BUSY` (it stays open: another process is
    *   stopped in the middle of a push with an `id` or a `group`)
    */
-  push(options: LoanPushOptions = {}): PushResult {
+  push(options?: LoanPushOptions): PushResult {
     const loan = this.#open()
-    const { length: given, ...job } = options
+    const { length: given, ...job } = checkOptions(options, loanPushNames)
     const length = wholeNumber({ length: given }, 'length', this.length, [0, this.length])
     const isNew = this.#lender.pushLoan(loan, length, job)
     this.#loan = undefined

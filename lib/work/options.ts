@@ -108,7 +108,8 @@ export interface JobFacts {
   readonly group: string
 }
 
-const jobNames = ['priority', 'delay', 'ttl', 'id', 'group'] as const
+/** @internal */
+export const jobNames = ['priority', 'delay', 'ttl', 'id', 'group'] as const
 const pushNames = [...jobNames, ...waitNames] as const
 const pushSyncNames = [...jobNames, 'timeout', 'spin'] as const
 
@@ -150,7 +151,7 @@ export function readWorkOptions(
   given: WorkQueueOptions | undefined,
 ): { readonly tuning: Tuning; readonly native: NativeWorkOptions } {
   const options = checkOptions(given, workNames)
-  const dead = checkOptions(options.deadLetters, ['jobs', 'bytes'])
+  const dead = deadLettersOf(options)
   const window = milliseconds(options, 'dedupWindow')
   const keys = numberIfAny(options, 'dedupIds', [1, 2 ** 24])
   if (keys !== undefined && (window === undefined || window === 0)) {
@@ -186,6 +187,14 @@ export function readWorkOptions(
       place: checkPlace(placeOf(place)),
     },
   }
+}
+
+function deadLettersOf({ deadLetters }: WorkQueueOptions): Partial<DeadLetterOptions> {
+  const given: unknown = deadLetters
+  if (given !== undefined && (typeof given !== 'object' || given === null)) {
+    throw invalidArgument(`deadLetters must be an object, not ${show(given)}`)
+  }
+  return checkOptions(deadLetters, ['jobs', 'bytes'])
 }
 
 function numberIfAny(
@@ -239,7 +248,7 @@ export function checkJobOptions(given: JobOptions): JobOptions {
 
 /** @internal As `readWait`, of options that describe the job as well. */
 export function readPush(
-  given: PushOptions,
+  given: PushOptions | undefined,
   levels: number,
 ): { readonly facts: JobFacts; readonly wait: Wait } {
   const options = checkOptions(given, pushNames)
@@ -255,6 +264,15 @@ export function readPushSync(given: PushSyncOptions, levels: number): JobFacts {
   return readJob(checkOptions(given, pushSyncNames), levels)
 }
 
+/**
+ * @internal Options have defaults, arguments have not.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ */
+export function assertGiven(value: unknown, name: string): void {
+  if (value === undefined) throw invalidArgument(`${name} must be given: there is no default`)
+}
+
 /** @internal Milliseconds, fractions allowed, that end some day. */
 export function time(options: object, key: string): number {
   const value = duration(options, key, 0)
@@ -264,12 +282,15 @@ export function time(options: object, key: string): number {
   )
 }
 
+const shortestTtl = 0.001
+
 /** 0: for ever. */
 function timeToLive(options: JobOptions): number {
   const { ttl } = options
   if (ttl === undefined || ttl === Infinity) return 0
   const value = time(options, 'ttl')
-  if (value > 0) return value
+  // Time is counted in nanoseconds, and none of them would be for ever.
+  if (value > 0) return Math.max(value, shortestTtl)
   throw invalidArgument('ttl must be more than 0 milliseconds: nobody could take the job')
 }
 

@@ -2,12 +2,13 @@
 
 import { Outcome } from '../addon/outcome.js'
 import { block, blockingNames, readBlocking } from '../base/blocking.js'
-import { bytesOf, type ByteSource } from '../base/bytes.js'
+import { bytesOf, goneError, type ByteSource } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
 import { readWait, wholeNumber, type Wait, type WaitOptions } from '../base/options.js'
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { duplicate, pushed, WorkLoan, type Lender, type PushResult } from './loan.js'
 import {
+  assertGiven,
   checkJobOptions,
   readJob,
   readPush,
@@ -96,21 +97,26 @@ export abstract class JobPusher extends WorkHandle {
    */
   async pushBatch(
     payloads: readonly ByteSource[],
-    options: Omit<PushOptions, 'id'> = {},
+    options?: Omit<PushOptions, 'id'>,
   ): Promise<number> {
-    if ((options as PushOptions).id !== undefined) {
+    const { facts, wait } = readPush(options, this.native.levels)
+    if (facts.id !== '') {
       throw invalidArgument('id: jobs of one batch cannot have the same one; push them one by one')
     }
-    const { facts, wait } = readPush(options, this.native.levels)
     if (!Array.isArray(payloads)) throw invalidArgument('payloads must be a list')
     const all = (payloads as readonly ByteSource[]).map(asBytes)
-    for (const bytes of all) {
-      if (bytes.length > this.native.maxBytes) throw this.#tooLarge(bytes.length)
+    const lengths = all.map(({ length }) => length)
+    for (const length of lengths) {
+      if (length > this.native.maxBytes) throw this.#tooLarge(length)
     }
     this.assertOpen()
     let done = 0
     const some = (): number | undefined => {
-      while (done < all.length && this.#pushNow(all[done]!, facts) !== undefined) done++
+      for (; done < all.length; done++) {
+        const bytes = all[done]!
+        assertUnchanged(bytes, lengths[done]!)
+        if (this.#pushNow(bytes, facts) === undefined) break
+      }
       return done === all.length ? done : undefined
     }
     if (!this.roomWaits.occupied && some() !== undefined) return await this.#confirmed(done)
@@ -132,6 +138,7 @@ export abstract class JobPusher extends WorkHandle {
    * @throws MillraceError `TOO_LARGE`, `CLOSED`, `INVALID_ARGUMENT`, `UNSUPPORTED_RUNTIME`, `CORRUPT`
    */
   tryLoan(length: number): WorkLoan | undefined {
+    assertGiven(length, 'length')
     const bytes = wholeNumber({ length }, 'length', 0, [0, Number.MAX_SAFE_INTEGER])
     this.assertOpen()
     return this.roomWaits.occupied ? undefined : this.#loanNow(bytes)
@@ -174,9 +181,13 @@ export abstract class JobPusher extends WorkHandle {
       const result = this.#pushNow(bytes, facts)
       if (result !== undefined) return this.#confirmed(result)
     }
+    const { length } = bytes
     const done = this.roomWaits.wait(
       this.#full,
-      (thorough) => this.#pushAttempt(bytes, facts, thorough),
+      (thorough) => {
+        assertUnchanged(bytes, length)
+        return this.#pushAttempt(bytes, facts, thorough)
+      },
       wait,
     )
     return this.#onDisk ? done.then((result) => this.#confirmed(result)) : done
@@ -261,6 +272,11 @@ export abstract class JobPusher extends WorkHandle {
 }
 
 const plain: JobFacts = { level: 0, delay: 0, ttl: 0, id: '', group: '' }
+
+/** While a push waits for room, its payload may lose its memory. What is left must not be pushed in its place. */
+function assertUnchanged(bytes: Uint8Array, length: number): void {
+  if (bytes.length !== length) throw goneError('a payload', undefined)
+}
 
 const asBytes = (payload: ByteSource): Uint8Array => bytesOf(payload, 'a payload')
 

@@ -67,6 +67,7 @@ export abstract class WorkHandle extends Handle<NativeWork> {
         settled: () => {
           this.settled()
         },
+        isDamaged: () => this.waits.damage() !== undefined,
       },
       native,
     )
@@ -253,7 +254,7 @@ export abstract class WorkHandle extends Handle<NativeWork> {
 
   /** @internal Has whoever we woke come? */
   recheck(): boolean {
-    if (super.closed) return false
+    if (super.closed || this.waits.damage() !== undefined) return false
     this.#woken = this.native.recheck(this.#woken)
     return this.#woken > 0
   }

@@ -14,7 +14,7 @@ import type { PlainBuffer } from '../base/view-constructor.js'
 import { timeoutError, type MillraceError } from '../errors.js'
 import { nameOf, type Place } from '../place/place.js'
 import { wideAt, type Job } from './job.js'
-import { placeOf, readWorkOptions, type WorkQueueOptions } from './options.js'
+import { assertGiven, placeOf, readWorkOptions, type WorkQueueOptions } from './options.js'
 import { JobPusher } from './pusher.js'
 import { Working, type JobHandler, type WorkOptions } from './working.js'
 
@@ -110,6 +110,7 @@ export class WorkQueue extends JobPusher {
    */
   takeBatch(max: number, options?: WaitOptions): Promise<Job[]> {
     try {
+      assertGiven(max, 'max')
       const most = wholeNumber({ max }, 'max', NaN, [1, 2 ** 20])
       const wait = readWait(options)
       this.assertOpen()

@@ -97,6 +97,13 @@ export class Working {
         if (!isEnd) this.#failure ??= { error }
         return
       }
+      if (this.#place.closed) {
+        // It closed between the take and this turn: no handler is to begin with a job that may be somebody else's.
+        settle(job, () => {
+          job.release()
+        })
+        return
+      }
       this.#inHand++
       try {
         await this.#work(job)

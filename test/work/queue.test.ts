@@ -333,7 +333,7 @@ const wrong: readonly (readonly [string, unknown])[] = [
   ['maxAttempts', { maxAttempts: 0 }],
   ['maxAttempts', { maxAttempts: 256 }],
   ['maxAttempts', { maxAttempts: '5' }],
-  ['options must be', { deadLetters: 5 }],
+  ['deadLetters must be', { deadLetters: 5 }],
   ['deadLetters.jobs', { deadLetters: { jobs: -1 } }],
   ['size', { deadLetters: { size: 1 } }],
   ['dedupWindow', { dedupWindow: 1.5 }],

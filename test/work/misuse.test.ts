@@ -1,0 +1,112 @@
+// What programs do that nobody should: read jobs that they have lost, take the memory of a payload away, leave arguments out, cut
+// memory off. None of it gives one the bytes of another, loses a job, calls a handler for nothing, or hangs.
+
+import { once } from 'node:events'
+import { truncateSync } from 'node:fs'
+import test from 'ava'
+import type { Job, WorkQueue } from 'millrace/work'
+
+import { uniqueName } from '../support/names.js'
+import { open, text, texts } from './open.js'
+
+const soon = { timeout: 15_000 }
+
+test('who has lost a job does not get the bytes of the one that lies there now', async (t) => {
+  const mine = open(t, uniqueName(t), { leaseTimeout: 30, jobs: 1 })
+  const other = open(t, mine.name)
+  for (const read of [(job: Job) => job.copy(), (job: Job) => job.bytes]) {
+    mine.tryPush('my own bytes')
+    const job = mine.tryTake()!
+    t.is(text(job.bytes), 'my own bytes')
+    const taken = await other.takeOne(soon)
+    taken.complete()
+    other.tryPush('those of another')
+    const error = t.throws(() => read(job), { code: 'ERR_MILLRACE_LEASE_LOST' })
+    t.regex(error.message, /extend/)
+    t.is(job.settled, 'lost')
+    t.deepEqual(texts(other), ['those of another'])
+  }
+})
+
+test('a payload whose memory goes away while its push waits for room is refused, not pushed empty', async (t) => {
+  const queue = open(t, uniqueName(t), { jobs: 1 })
+  const refused = { code: 'ERR_MILLRACE_INVALID_ARGUMENT', message: /a payload is .* gone/ }
+  const pushes: readonly ((bytes: Uint8Array) => Promise<unknown>)[] = [
+    (bytes) => queue.push(bytes, soon),
+    (bytes) => queue.push(bytes, { ...soon, priority: 3 }),
+    (bytes) => queue.pushBatch([bytes], soon),
+  ]
+  for (const push of pushes) {
+    queue.tryPush('there')
+    const bytes = Buffer.from(new ArrayBuffer(8))
+    const pushed = push(bytes)
+    structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+    const waits = t.throwsAsync(pushed, refused)
+    t.is(queue.tryReceive()?.toString(), 'there')
+    await waits
+    t.deepEqual(texts(queue), [])
+  }
+})
+
+test('an argument that was left out, and options that are none, are refused at once', async (t) => {
+  const queue = open(t, uniqueName(t))
+  queue.tryPush('job')
+  const job = queue.tryTake()!
+  const loan = queue.tryLoan(4)!
+  const nothing = undefined as unknown as number
+  const none = null as unknown as object
+  const three = 3 as unknown as object
+  const calls: Readonly<Record<string, (of: WorkQueue) => unknown>> = {
+    takeBatch: (of) => of.takeBatch(nothing, { timeout: 1000 }),
+    tryLoan: (of) => of.tryLoan(nothing),
+    loan: (of) => of.loan(nothing),
+    extend: () => {
+      job.extend(nothing)
+    },
+    pushBatch: (of) => of.pushBatch(['a'], none),
+    'pushBatch of a number': (of) => of.pushBatch(['a'], three),
+    'push of a loan': () => loan.push(none),
+    'push of a loan, of a number': () => loan.push(three),
+    'push of a loan, of what it has not': () => loan.push({ signal: 1 } as object),
+  }
+  for (const [what, call] of Object.entries(calls)) {
+    await t.throwsAsync(
+      async () => await call(queue),
+      { code: 'ERR_MILLRACE_INVALID_ARGUMENT' },
+      what,
+    )
+  }
+  t.is(queue.size, 0)
+  job.complete()
+  loan.cancel()
+  t.throws(() => open(t, uniqueName(t), { deadLetters: none }), { message: /deadLetters must be/ })
+})
+
+test('the shortest time to live ends', async (t) => {
+  const queue = open(t, uniqueName(t))
+  queue.tryPush('job', { ttl: Number.MIN_VALUE })
+  await t.throwsAsync(queue.takeOne({ timeout: 5 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  t.is(queue.dead.peek()[0]?.reason, 'expired')
+})
+
+test('a handle that closes before a handler has its job calls it for nothing no more', async (t) => {
+  const queue = open(t, uniqueName(t))
+  const next = open(t, queue.name)
+  queue.tryPush('job')
+  const working = queue.work(() => {
+    t.fail()
+  })
+  queue.close()
+  await working
+  t.deepEqual(texts(next), ['job'])
+})
+
+test('a timer that looks after leases finds that the memory was cut off, and no signal', async (t) => {
+  const queue = open(t, uniqueName(t), { leaseTimeout: 50 })
+  queue.tryPush('job')
+  const { signal } = queue.tryTake()!
+  const aborted = once(signal, 'abort')
+  truncateSync(queue.path, 0)
+  await aborted
+  t.true(queue.closed)
+})

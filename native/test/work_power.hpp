@@ -154,7 +154,7 @@ inline Census census(const Open& open, const Census& before = {}) {
 
 class Machine {
  public:
-  // `lazy`: the system writes little by itself, and syncs are rare.
+  // `lazy`: the system writes little by itself but what is new, and syncs are rare: so there are more records than jobs.
   Machine(const WorkShape& shape, std::uint64_t seed, bool lazy = false)
       : shape_(shape),
         lazy_(lazy),
@@ -169,6 +169,8 @@ class Machine {
   [[nodiscard]] const Census& now() const noexcept { return now_; }
   [[nodiscard]] std::uint32_t pushed() const noexcept { return next_; }
   [[nodiscard]] std::uint32_t confirmed() const noexcept { return confirmed_; }
+  // Times that a cut left more records than there are slots.
+  [[nodiscard]] std::uint32_t surplus() const noexcept { return surplus_; }
   [[nodiscard]] Random& random() noexcept { return random_; }
 
   // Something happens to the jobs, and then perhaps to the disk.
@@ -176,6 +178,7 @@ class Machine {
     before_ = memory_;
     JobStore& store = *open_->store;
     const std::uint64_t choice = random_.below(100);
+    const std::uint32_t first = next_;
     if (choice < 40) {
       push(store);
     } else if (choice < 62) {
@@ -199,6 +202,7 @@ class Machine {
     }
     now_ = next;
     write_back();
+    if (lazy_ && next_ != first && random_.chance(70)) write_what_changed();
     if (sync_left_ > 0 && --sync_left_ == 0) end_sync();
     if (sync_left_ == 0 && random_.chance(lazy_ ? 2 : 8)) begin_sync();
   }
@@ -222,7 +226,9 @@ class Machine {
     open_ = std::make_unique<Open>(memory_, shape_);
     held_.clear();
     sync_left_ = 0;
+    const std::uint64_t records = count_records();
     open_->recover();
+    if (records > shape_.slots()) ++surplus_;
     const Census found = census(*open_);
     judge(found);
     now_ = found;
@@ -234,6 +240,15 @@ class Machine {
 
  private:
   using May = std::set<Presence>;
+
+  [[nodiscard]] std::uint64_t count_records() const {
+    std::uint64_t found = 0;
+    for (std::uint32_t granule = 0; granule < shape_.granules(); ++granule) {
+      Record record;
+      found += open_->store->records().find(granule, record) == Records::Found::whole ? 1 : 0;
+    }
+    return found;
+  }
 
   static std::string describe(std::uint32_t number, const Presence& found, const May& may) {
     const auto text = [](const Presence& presence) {
@@ -309,6 +324,12 @@ class Machine {
       }
     }
   }
+  void write_what_changed() {
+    for (std::size_t sector = 0; sector < disk_.sectors(); ++sector) {
+      const std::size_t at = sector * kSector;
+      if (std::memcmp(memory_.at() + at, before_.at() + at, kSector) != 0) write(sector);
+    }
+  }
   void write(std::size_t sector) {
     std::memcpy(disk_.at() + sector * kSector, memory_.at() + sector * kSector, kSector);
     if (sync_left_ > 0) synced_.insert(sector);
@@ -348,6 +369,7 @@ class Machine {
   Census now_;
   std::uint32_t next_ = 1;
   std::uint32_t confirmed_ = 0;
+  std::uint32_t surplus_ = 0;
   std::map<std::uint32_t, May> may_;
   std::map<std::uint32_t, May> since_;  // the sync that is under way began
   std::set<std::size_t> synced_;        // sectors that it has written

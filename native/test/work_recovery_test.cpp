@@ -114,6 +114,7 @@ TEST_CASE_FIXTURE(
     Names, "promise: work – what was confirmed on disk survives any power cut, once, as it was") {
   const WorkShape shape = disk_shape();
   std::uint32_t confirmed = 0;
+  std::uint32_t surplus = 0;
   std::uint32_t cuts = 0;
   for (std::uint64_t seed = 1; seed <= static_cast<std::uint64_t>(rounds(60)); ++seed) {
     CAPTURE(seed);
@@ -131,9 +132,12 @@ TEST_CASE_FIXTURE(
       ++cuts;
     }
     confirmed += machine.confirmed();
+    surplus += machine.surplus();
   }
   CHECK(confirmed > 1000);
-  MESSAGE(cuts << " cuts, " << confirmed << " times that a job was certain");
+  CHECK(surplus > 5);
+  MESSAGE(cuts << " cuts, " << confirmed << " times that a job was certain, " << surplus
+               << " times more records than slots");
 }
 
 TEST_CASE_FIXTURE(Names, "a recovery that is cut short, again and again, finds the same") {

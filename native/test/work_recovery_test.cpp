@@ -135,7 +135,7 @@ TEST_CASE_FIXTURE(
     surplus += machine.surplus();
   }
   CHECK(confirmed > 1000);
-  CHECK(surplus > 5);
+  CHECK(surplus > 0);
   MESSAGE(cuts << " cuts, " << confirmed << " times that a job was certain, " << surplus
                << " times more records than slots");
 }

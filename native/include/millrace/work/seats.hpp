@@ -277,7 +277,11 @@ class Seats {
     for (const bool in_use : {false, true}) {
       for (std::uint32_t seat = 0; seat < shape_.seats; ++seat) {
         if (present(seat) != in_use || !segment_.try_role_lock(seat)) continue;
+        // From here on: the repair takes locks in the name of this seat, and whoever dies in it must be buried.
+        control().present[seat / 64].fetch_or(1ULL << seat % 64, std::memory_order_relaxed);
+        MILLRACE_CRASH_POINT("seats.seat.listed");
         if (!repair_(seat)) {
+          if (!in_use) clear_present(seat);
           segment_.unlock_role(seat);
           continue;
         }
@@ -288,7 +292,7 @@ class Seats {
         }
         seat_ = seat;
         MILLRACE_CRASH_POINT("seats.seat.claimed");
-        // release: pairs with the acquire in for_each_present().
+        // release: pairs with the acquire in for_each_present(), which sees the record as it is now.
         control().present[seat / 64].fetch_or(1ULL << seat % 64, std::memory_order_release);
         MILLRACE_CRASH_POINT("seats.seat.present");
         entered_ = true;

@@ -15,6 +15,31 @@ export interface Lender {
   pushLoan(loan: number, length: number, options: JobOptions): boolean
   cancelLoan(loan: number): void
   assertOpen(): void
+  /** It was pushed or cancelled. */
+  ended(loan: WorkLoan): void
+}
+
+/**
+ * @internal Room that a program lost (the code between `loan` and `push` threw) would be taken as long as its handle is open. So
+ * it is given back when the loan is collected, with all that shows its memory.
+ */
+export class LoanWatch {
+  readonly #registry: FinalizationRegistry<number>
+  readonly #ofBytes = new WeakMap<object, WorkLoan>()
+
+  /** `forgotten`: may hold no loan. */
+  constructor(forgotten: (loan: number) => void) {
+    this.#registry = new FinalizationRegistry(forgotten)
+  }
+
+  add(loan: WorkLoan, index: number, bytes: object): void {
+    this.#registry.register(loan, index, loan)
+    this.#ofBytes.set(bytes, loan)
+  }
+
+  end(loan: WorkLoan): void {
+    this.#registry.unregister(loan)
+  }
 }
 
 /** What became of a push. */
@@ -38,7 +63,8 @@ const loanPushNames = ['length', ...jobNames] as const
 
 /**
  * The memory of a job to be: write to `bytes`, then `push`. It takes up room in the queue from the beginning, so it is given back
- * by `cancel()`, or at the end of its `using` block, if it is not pushed.
+ * by `cancel()`, or at the end of its `using` block, if it is not pushed. A loan that the program lost gives it back when it is
+ * garbage collected, with a warning of the process (`MILLRACE_LOAN_FORGOTTEN`, once for each handle).
  */
 export class WorkLoan {
   /** Bytes that were asked for. */
@@ -82,14 +108,14 @@ export class WorkLoan {
     const { length: given, ...job } = checkOptions(options, loanPushNames)
     const length = wholeNumber({ length: given }, 'length', this.length, [0, this.length])
     const isNew = this.#lender.pushLoan(loan, length, job)
-    this.#loan = undefined
+    this.#end()
     return isNew ? pushed : duplicate
   }
 
   /** Gives the room back. Once is enough; more does nothing. */
   cancel(): void {
     const loan = this.#loan
-    this.#loan = undefined
+    this.#end()
     if (loan !== undefined && !this.#lender.isClosed()) this.#lender.cancelLoan(loan)
   }
 
@@ -114,6 +140,12 @@ export class WorkLoan {
       length: this.length,
       state: this.ended ? 'ended' : this.#lender.isClosed() ? 'void' : 'open',
     }))
+  }
+
+  #end(): void {
+    if (this.#loan === undefined) return
+    this.#loan = undefined
+    this.#lender.ended(this)
   }
 
   #open(): number {

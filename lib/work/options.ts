@@ -230,14 +230,26 @@ function durabilityOf({ durability }: WorkQueueOptions): number | undefined {
   )
 }
 
+/** @internal What the queue has, as far as a push can be wrong about it. */
+export interface Limits {
+  readonly levels: number
+  readonly groups: number
+}
+
 /** @internal Undefined: nothing but what is the default. */
-export function readJob(options: JobOptions, levels: number): JobFacts {
+export function readJob(options: JobOptions, { levels, groups }: Limits): JobFacts {
+  const group = text(options, 'group')
+  if (group !== '' && groups === 0) {
+    throw invalidArgument(
+      'group: the queue was created with `groups: 0`, and would never have room',
+    )
+  }
   return {
     level: wholeNumber(options, 'priority', 0, [0, levels - 1]),
     delay: time(options, 'delay'),
     ttl: timeToLive(options),
     id: text(options, 'id'),
-    group: text(options, 'group'),
+    group,
   }
 }
 
@@ -249,10 +261,10 @@ export function checkJobOptions(given: JobOptions): JobOptions {
 /** @internal As `readWait`, of options that describe the job as well. */
 export function readPush(
   given: PushOptions | undefined,
-  levels: number,
+  limits: Limits,
 ): { readonly facts: JobFacts; readonly wait: Wait } {
   const options = checkOptions(given, pushNames)
-  const facts = readJob(options, levels)
+  const facts = readJob(options, limits)
   const timeout = duration(options, 'timeout', Infinity)
   const signal = checkSignal(options.signal)
   if (signal?.aborted === true) throw abortedError(signal)
@@ -260,8 +272,8 @@ export function readPush(
 }
 
 /** @internal */
-export function readPushSync(given: PushSyncOptions, levels: number): JobFacts {
-  return readJob(checkOptions(given, pushSyncNames), levels)
+export function readPushSync(given: PushSyncOptions, limits: Limits): JobFacts {
+  return readJob(checkOptions(given, pushSyncNames), limits)
 }
 
 /**

@@ -6,7 +6,7 @@ import { bytesOf, goneError, type ByteSource } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
 import { readWait, wholeNumber, type Wait, type WaitOptions } from '../base/options.js'
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
-import { duplicate, pushed, WorkLoan, type Lender, type PushResult } from './loan.js'
+import { duplicate, LoanWatch, pushed, WorkLoan, type Lender, type PushResult } from './loan.js'
 import {
   assertGiven,
   checkJobOptions,
@@ -44,7 +44,7 @@ export abstract class JobPusher extends WorkHandle {
         }
         return this.#push(bytes, plain, readWait(undefined))
       }
-      const { facts, wait } = readPush(options, this.native.levels)
+      const { facts, wait } = readPush(options, this.native)
       return this.#push(asBytes(payload), facts, wait)
     } catch (error) {
       return Promise.reject(error)
@@ -59,8 +59,7 @@ export abstract class JobPusher extends WorkHandle {
    * @throws MillraceError `TOO_LARGE`, `CLOSED`, `INVALID_ARGUMENT`, `CORRUPT`
    */
   tryPush(payload: ByteSource, options?: JobOptions): boolean {
-    const facts =
-      options === undefined ? plain : readJob(checkJobOptions(options), this.native.levels)
+    const facts = options === undefined ? plain : readJob(checkJobOptions(options), this.native)
     const bytes = asBytes(payload)
     this.assertOpen()
     return !this.roomWaits.occupied && this.#pushNow(bytes, facts) !== undefined
@@ -68,7 +67,7 @@ export abstract class JobPusher extends WorkHandle {
 
   /** As `push`, blocking this thread; for Workers. Errors are thrown; `BUSY` while `push` calls of this handle wait. */
   pushSync(payload: ByteSource, options: PushSyncOptions = {}): PushResult {
-    const facts = readPushSync(options, this.native.levels)
+    const facts = readPushSync(options, this.native)
     const wait = readBlocking(only(options, blockingNames))
     const bytes = asBytes(payload)
     this.assertOpen()
@@ -99,7 +98,7 @@ export abstract class JobPusher extends WorkHandle {
     payloads: readonly ByteSource[],
     options?: Omit<PushOptions, 'id'>,
   ): Promise<number> {
-    const { facts, wait } = readPush(options, this.native.levels)
+    const { facts, wait } = readPush(options, this.native)
     if (facts.id !== '') {
       throw invalidArgument('id: jobs of one batch cannot have the same one; push them one by one')
     }
@@ -161,6 +160,10 @@ export abstract class JobPusher extends WorkHandle {
 
   /** Is a push confirmed only when it is on the disk? */
   readonly #onDisk = this.durability === 'disk'
+  /** Made with the first loan. */
+  #loans: LoanWatch | undefined
+  #toldForgotten = false
+
   /** Made once, so that a loan costs no closure. */
   readonly #lender: Lender = {
     name: this.name,
@@ -172,6 +175,9 @@ export abstract class JobPusher extends WorkHandle {
     },
     assertOpen: () => {
       this.assertOpen()
+    },
+    ended: (loan) => {
+      this.#loans?.end(loan)
     },
   }
 
@@ -230,15 +236,36 @@ export abstract class JobPusher extends WorkHandle {
       return undefined
     }
     try {
-      return new WorkLoan(this.#lender, loan, this.leases.loaned(length))
+      const bytes = this.leases.loaned(length)
+      const lent = new WorkLoan(this.#lender, loan, bytes)
+      this.#loans ??= new LoanWatch((index) => {
+        this.#forgotten(index)
+      })
+      this.#loans.add(lent, loan, bytes)
+      return lent
     } catch (error) {
       this.native.cancelLoan(loan)
       throw error
     }
   }
 
+  #forgotten(loan: number): void {
+    if (this.closed || this.roomWaits.damage() !== undefined) return
+    this.native.cancelLoan(loan)
+    this.settled()
+    // Nobody wakes a handle for room that it has made itself.
+    if (this.roomWaits.occupied) this.roomWaits.lookAgain()
+    if (this.#toldForgotten) return
+    this.#toldForgotten = true
+    process.emitWarning(
+      `a loan of ${this.title} was garbage collected, neither pushed nor cancelled; its room was given back: ` +
+        '`using loan = await queue.loan(length)` does that when the code throws',
+      { code: 'MILLRACE_LOAN_FORGOTTEN' },
+    )
+  }
+
   #pushLoan(loan: number, length: number, options: JobOptions): boolean {
-    const { level, delay, ttl, id, group } = readJob(checkJobOptions(options), this.native.levels)
+    const { level, delay, ttl, id, group } = readJob(checkJobOptions(options), this.native)
     const outcome = this.native.pushLoan(loan, length, level, delay, ttl, id, group)
     this.settled()
     const result = this.#pushedOr(outcome, length)

@@ -3,11 +3,14 @@
 
 import { once } from 'node:events'
 import { truncateSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import type { Job, WorkQueue } from 'millrace/work'
 
 import { uniqueName } from '../support/names.js'
-import { open, text, texts } from './open.js'
+import { until } from '../support/until.js'
+import { open, text, texts, warningsOf } from './open.js'
 
 const soon = { timeout: 15_000 }
 
@@ -82,6 +85,18 @@ test('an argument that was left out, and options that are none, are refused at o
   t.throws(() => open(t, uniqueName(t), { deadLetters: none }), { message: /deadLetters must be/ })
 })
 
+test('a group in a queue that has none is refused: it would wait for ever', async (t) => {
+  const queue = open(t, uniqueName(t), { groups: 0 })
+  const options = { group: 'a' }
+  const refused = { code: 'ERR_MILLRACE_INVALID_ARGUMENT', message: /groups: 0/ }
+  await t.throwsAsync(queue.push('job', { ...options, timeout: 1000 }), refused)
+  t.throws(() => queue.tryPush('job', options), refused)
+  t.throws(() => queue.pushSync('job', { ...options, timeout: 0 }), refused)
+  using loan = queue.tryLoan(1)!
+  t.throws(() => loan.push(options), refused)
+  t.is(queue.size, 0)
+})
+
 test('the shortest time to live ends', async (t) => {
   const queue = open(t, uniqueName(t))
   queue.tryPush('job', { ttl: Number.MIN_VALUE })
@@ -109,4 +124,36 @@ test('a timer that looks after leases finds that the memory was cut off, and no 
   truncateSync(queue.path, 0)
   await aborted
   t.true(queue.closed)
+})
+
+test('the room of loans that the program lost comes back, to a wait of the same handle as well', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  const queue = open(t, uniqueName(t), { jobs: 3 })
+  const warnings = warningsOf(t, 'MILLRACE_LOAN_FORGOTTEN', queue)
+  const bytes = loseSome()
+  t.is(queue.tryLoan(1), undefined)
+  let got = false
+  const waits = queue.push('job', soon).then(() => {
+    got = true
+  })
+  await until(() => {
+    gc()
+    return got
+  })
+  await waits
+  await until(() => warnings.length === 1)
+  t.false(queue.tryPush('one more'), 'the bytes of one are still written to, and one was pushed')
+  bytes.fill(1)
+  t.deepEqual(texts(queue), ['pushed', 'job'])
+  t.is(queue.stats().free, 2)
+
+  function loseSome(): Uint8Array {
+    queue.tryLoan(8)
+    const written = queue.tryLoan(8)!.bytes
+    const loan = queue.tryLoan(6)!
+    loan.bytes.set(Buffer.from('pushed'))
+    loan.push()
+    return written
+  }
 })

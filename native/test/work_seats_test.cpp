@@ -240,6 +240,36 @@ TEST_CASE("work seats: everybody can be asked; a repair that cannot be finished 
   CHECK(present(a->seats) == std::vector<std::uint32_t>{0});
 }
 
+TEST_CASE("work seats: where there are many handles it is enough to ask one of each process") {
+  const Names names;
+  auto a = sit(names);
+  auto b = sit(names);
+  const Shared<std::atomic<std::uint32_t>> ready;
+  Child child([&] {
+    std::vector<std::unique_ptr<Desk>> own;
+    for (int i = 0; i < 3; ++i) {
+      own.push_back(std::make_unique<Desk>());
+      CHILD_EXPECT(own.back()->try_open(seat_options(names.name()), seats_shape()).ok());
+    }
+    ready->store(1);
+    return linger();
+  });
+  REQUIRE(eventually([&] { return ready->load() == 1; }));
+  CHECK(a->seats.bury_dead_processes() == 0);
+  child.kill();
+  b->seats.vanish();  // not seen here: its process lives
+  CHECK(a->seats.bury_dead_processes() == 3);
+  CHECK(present(a->seats) == std::vector<std::uint32_t>{0, 1});
+  CHECK(a->seats.bury_all_dead() == 1);
+  // Nor is anybody taken for dead because one handle of its process was lost.
+  auto c = sit(names);
+  a->seats.vanish();
+  CHECK(c->seats.bury_dead_processes() <= 1);
+  CHECK_FALSE(c->seats.vacant(c->seats.seat()));
+  CHECK(c->seats.bury_all_dead() <= 1);
+  CHECK(present(c->seats) == std::vector<std::uint32_t>{c->seats.seat()});
+}
+
 TEST_CASE("work seats: a doorbell of the dead goes with them") {
   const Names names;
   auto a = sit(names);

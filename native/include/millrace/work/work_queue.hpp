@@ -210,7 +210,7 @@ class WorkQueue {
       lease = try_take(stage, start);
       return static_cast<bool>(lease);
     });
-    if (!lease) (void)look();
+    if (!lease) (void)glance();
     return lease;
   }
   // The same for room. `wanted` is tried, and says whether it is done with.
@@ -219,7 +219,7 @@ class WorkQueue {
                                    Wanted&& wanted) {
     const bool done = sleepers_.wait_slice(1U << layout::kForRoom, spin_ns,
                                            std::min(timeout_ns, until_due()), wanted);
-    if (!done) (void)look();
+    if (!done) (void)glance();
     return done;
   }
 
@@ -237,12 +237,15 @@ class WorkQueue {
   // --- looking after the others ---
 
   // Buries who has died, and does what is due. Returns how many holders it buried.
-  std::uint32_t look() {
-    const std::uint32_t buried = seats_.bury_all_dead();
-    store_->catch_up();
-    if (store_->earliest() != DueTimes::kNever) (void)store_->sweep(os::monotonic_ns());
-    tell();
-    return buried;
+  std::uint32_t look() { return look_after(seats_.bury_all_dead()); }
+  // The same for those who come often: asks each process, and each handle only once in a while.
+  std::uint32_t glance() {
+    const std::uint64_t now = os::coarse_ms();
+    if (now - asked_all_at_ >= kAskAllMs) {
+      asked_all_at_ = now;
+      return look();
+    }
+    return look_after(seats_.bury_dead_processes());
   }
   // When something is due: monotonic nanoseconds, DueTimes::kNever if nothing is.
   [[nodiscard]] std::uint64_t next_due() const noexcept { return store_->earliest(); }
@@ -276,6 +279,14 @@ class WorkQueue {
         sleepers_(seats_),
         lookouts_(seats_, sleepers_) {}
 
+  static constexpr std::uint64_t kAskAllMs = 1000;
+
+  std::uint32_t look_after(std::uint32_t buried) {
+    store_->catch_up();
+    if (store_->earliest() != DueTimes::kNever) (void)store_->sweep(os::monotonic_ns());
+    tell();
+    return buried;
+  }
   static bool is_full(Pushed done) noexcept {
     return done == Pushed::full || done == Pushed::full_bytes;
   }
@@ -433,6 +444,7 @@ class WorkQueue {
   std::uint32_t stirred_ = 0;  // by those whom we buried
   std::uint32_t woke_ = 0;
   std::uint32_t rounds_ = 0;  // in which another was to look, since we did
+  std::uint64_t asked_all_at_ = 0;
 };
 
 }  // namespace millrace

@@ -439,7 +439,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
 
   std::uint32_t look() {
     if (core() == nullptr) return 0;
-    const std::uint32_t found = core()->look();
+    const std::uint32_t found = core()->glance();
     note_woken();
     return found;
   }

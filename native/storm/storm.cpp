@@ -42,6 +42,7 @@
 #include "millrace/sync/mutex.hpp"
 #include "millrace/sync/semaphore.hpp"
 #include "millrace/upkeep.hpp"
+#include "millrace/work/work_queue.hpp"
 
 using namespace millrace;
 
@@ -53,12 +54,12 @@ constexpr std::uint64_t kMillisecond = 1'000'000;
 // A process that takes this long for one visit hangs.
 constexpr unsigned kWatchdogSeconds = 60;
 
-enum class Kind { queue, frames, memory, cell, counter, mutex, semaphore, event };
-constexpr std::uint32_t kKindCount = 8;
-constexpr std::array<char, kKindCount> kLetters{'q', 'f', 'm', 'c', 'n', 'x', 0, 'e'};
+enum class Kind { queue, frames, memory, cell, counter, mutex, semaphore, event, work };
+constexpr std::uint32_t kKindCount = 9;
+constexpr std::array<char, kKindCount> kLetters{'q', 'f', 'm', 'c', 'n', 'x', 0, 'e', 'j'};
 
 // What all processes see.
-struct Arena {
+struct Shared {
   std::atomic<bool> over;
   std::atomic<std::uint64_t> visits;
   std::atomic<std::uint64_t> refusals;  // for good reasons: somebody else has the role, …
@@ -73,7 +74,7 @@ struct Arena {
 using testing::Random;
 
 struct Storm {
-  Arena* arena = nullptr;
+  Shared* arena = nullptr;
   std::string tag;
   std::uint64_t seed = 1;
   std::uint64_t processes = 50;
@@ -159,6 +160,8 @@ class Process {
         return take_permit();
       case Kind::event:
         return signal_event();
+      case Kind::work:
+        return work();
     }
   }
 
@@ -241,6 +244,32 @@ class Process {
       (*consumer)->release(message);
     }
     expect_named((*consumer)->side().segment());
+  }
+
+  void work() {
+    WorkSpec spec;
+    spec.place = name_;
+    spec.seats = 64;
+    spec.jobs = 16;
+    spec.bytes = 4096;
+    spec.keep = random_.chance(30);
+    spec.doorbell = bell_.id();
+    auto queue = opened(WorkQueue::open(spec, patience()));
+    if (!queue) return;
+    std::array<std::byte, 240> payload{};
+    fill(payload.data(), payload.size());
+    for (int i = 0; i < 4; ++i)
+      (void)(*queue)->try_push(payload, {});
+    for (int i = 0; i < 4; ++i) {
+      Lease lease = (*queue)->try_take();
+      if (!lease) break;
+      JobFacts facts;
+      if (!(*queue)->facts(lease.slot, facts)) harmed(name_, "has a job that cannot be");
+      expect_stamped((*queue)->data()->data() + facts.at, facts.length);
+      if (i == 0) hold();
+      if (!(*queue)->complete(lease)) harmed(name_, "lost a lease of a living process");
+    }
+    expect_named((*queue)->parties().segment());
   }
 
   void publish_frames() {
@@ -540,13 +569,13 @@ int main(int count, char** arguments) {
     return 2;
   }
   storm.tag = "storm-" + std::to_string(::getpid()) + "-";
-  void* at = ::mmap(nullptr, sizeof(Arena), PROT_READ | PROT_WRITE,
+  void* at = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) {
     std::perror("storm: mmap");
     return 1;
   }
-  storm.arena = new (at) Arena;
+  storm.arena = new (at) Shared;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
   Crowd crowd(storm);
@@ -556,7 +585,7 @@ int main(int count, char** arguments) {
                     std::back_inserter(left));
   for (const std::string& file : left)
     (void)std::fprintf(stderr, "storm: left behind: %s\n", file.c_str());
-  const Arena& arena = *storm.arena;
+  const Shared& arena = *storm.arena;
   std::printf(
       "seed %llu: %llu visits (%llu refused for good reasons), %llu checks, %llu sweeps removed "
       "%llu "

@@ -10,6 +10,7 @@ import { overload } from './overload.js'
 import { queue } from './queue.js'
 import { sync } from './sync.js'
 import { visitors } from './visitors.js'
+import { work } from './work.js'
 import { workers } from './workers.js'
 
 export const loads: Readonly<Record<string, Load>> = {
@@ -17,6 +18,7 @@ export const loads: Readonly<Record<string, Load>> = {
   frames,
   cell,
   sync,
+  work,
   churn,
   'hand-over': handOver,
   workers,

@@ -57,7 +57,9 @@ async function push({ name, over }: Shift): Promise<Counts> {
   while (!over()) {
     await ways[pushed % ways.length]!()
     pushed++
-    if (pushed % 20 === 0) await pause(1)
+    if (pushed % 20 !== 0) continue
+    queue.dead.redrive()
+    await pause(1)
   }
   // All of them, those that were given up as well.
   const end = performance.now() + patience.timeout
@@ -73,6 +75,8 @@ async function push({ name, over }: Shift): Promise<Counts> {
   // The workers stop when each has got one of these.
   for (let i = 0; i < 2; i++) await queue.push('the end', patience)
   while (queue.stats().handles > 1 && performance.now() < end) await pause(5)
+  // It would stay for as long as it remembers ids.
+  WorkQueue.unlink(name('j'))
   return { pushed, sum: (pushed * (pushed - 1)) / 2, left, bytesUsed }
 }
 

@@ -100,7 +100,8 @@ export class WorkLoan {
   /**
    * Pushes the job. Never blocks: there is room already.
    *
-   * @throws MillraceError `INVALID_ARGUMENT` (it stays open), `RELEASED`, `CLOSED`; `BUSY` (it stays open: another process is
+   * @throws MillraceError `INVALID_ARGUMENT` (it stays open), `RELEASED`, `CLOSED`; `TOO_LARGE` (it stays open: `id` and `group`
+   *   together are longer than 240 bytes, or than what the largest payload leaves); `BUSY` (it stays open: another process is
    *   stopped in the middle of a push with an `id` or a `group`)
    */
   push(options?: LoanPushOptions): PushResult {

@@ -268,6 +268,7 @@ export abstract class JobPusher extends WorkHandle {
     const { level, delay, ttl, id, group } = readJob(checkJobOptions(options), this.native)
     const outcome = this.native.pushLoan(loan, length, level, delay, ttl, id, group)
     this.settled()
+    if (outcome === Outcome.tooLarge) throw this.#textsTooLong()
     const result = this.#pushedOr(outcome, length)
     if (result === undefined) throw this.#contendedError()
     return !result.duplicate
@@ -278,6 +279,14 @@ export abstract class JobPusher extends WorkHandle {
       'ERR_MILLRACE_TOO_LARGE',
       `a job of ${String(length)} bytes (with its id and group) does not fit ${this.title}, whose limit is ` +
         `${String(this.maxBytes)} bytes; create it with more \`bytes\`, or push where the bytes are`,
+    )
+  }
+
+  #textsTooLong(): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_TOO_LARGE',
+      `the id and the group do not fit this loan of ${this.title}, beside whose bytes there is room for 240 bytes of them, and ` +
+        'none beside the largest: take shorter ones, or `push` the bytes instead',
     )
   }
 

@@ -97,6 +97,22 @@ test('a group in a queue that has none is refused: it would wait for ever', asyn
   t.is(queue.size, 0)
 })
 
+test('an id that does not fit a loan is refused, and says so; the loan stays open', (t) => {
+  const queue = open(t, uniqueName(t))
+  for (const length of [1, 100, 1000, 2048]) {
+    using loan = queue.tryLoan(length)!
+    const error = t.throws(() => loan.push({ id: 'x'.repeat(1024) }), {
+      code: 'ERR_MILLRACE_TOO_LARGE',
+    })
+    t.regex(error.message, /the id and the group do not fit this loan/)
+    t.false(loan.ended)
+    t.deepEqual(loan.push({ id: 'i'.repeat(200), group: 'g'.repeat(40) }), { duplicate: false })
+  }
+  const job = queue.tryTake()!
+  t.is(job.id?.length, 200)
+  job.complete()
+})
+
 test('the shortest time to live ends', async (t) => {
   const queue = open(t, uniqueName(t))
   queue.tryPush('job', { ttl: Number.MIN_VALUE })

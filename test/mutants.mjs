@@ -662,8 +662,23 @@ const javascript = [
   },
 ]
 
+const work = [
+  {
+    name: 'work-wake-dropped-unlooked',
+    file: 'native/include/millrace/work/sleepers.hpp',
+    text: '        if (!std::exchange(looked_for_, Look{kind, bits}).is(kind, bits)) return true;\n',
+    instead: '        looked_for_ = Look{kind, bits};\n',
+    breaks: "a job that is published during a look in vain is nobody's, if that one gives up",
+    test: {
+      native: 'work_sleepers_test',
+      only: 'work sleepers: what is published during a look in vain*',
+    },
+    short: true,
+  },
+]
+
 /**
  * `name`; `file` and the `text` in it, which has to be there exactly once, and what is put there `instead`; what that
  * `breaks`; the `test` that has to fail (scripts/mutation-workshop.mjs); whether it is in the `short` form.
  */
-export const mutants = [...frames, ...door, ...ring, ...waits, ...javascript]
+export const mutants = [...frames, ...door, ...ring, ...waits, ...work, ...javascript]

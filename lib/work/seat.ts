@@ -57,10 +57,6 @@ export class Seat {
     return kind === Kind.jobs && !this.isLookout ? true : undefined
   }
 
-  still(): boolean {
-    return this.#native.still()
-  }
-
   unpark(kind: number): void {
     this.#kinds &= ~kind
     if (this.#kinds !== 0) {
@@ -72,6 +68,10 @@ export class Seat {
     forgetWake(this.#token)
     this.#native.unpark()
     this.#endTimer()
+  }
+
+  still(): boolean {
+    return this.#native.still()
   }
 
   readonly #wake = (): void => {

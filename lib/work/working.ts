@@ -8,6 +8,7 @@ import {
   wholeNumber,
   type WaitOptions,
 } from '../base/options.js'
+import { turnIsDue } from '../base/fairness.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import { abortedError, hasCode } from '../errors.js'
 import type { Job } from './job.js'
@@ -91,7 +92,7 @@ export class Working {
       let job: Job
       try {
         if (this.#failure !== undefined) return
-        job = await this.#place.takeOne(wait)
+        job = this.#takeNow() ?? (await this.#place.takeOne(wait))
       } catch (error) {
         const isEnd = hasCode(error, 'ERR_MILLRACE_CLOSED') && this.#place.closed
         if (!isEnd) this.#failure ??= { error }
@@ -106,28 +107,53 @@ export class Working {
       }
       this.#inHand++
       try {
-        await this.#work(job)
+        const working = this.#work(job)
+        if (working !== undefined) await working
       } finally {
         if (--this.#inHand === 0) this.#idle?.()
       }
     }
   }
 
-  async #work(job: Job): Promise<void> {
+  /** What is there, unless the event loop is due its turn, which takeOne() gives it. */
+  #takeNow(): Job | undefined {
+    return this.#signal?.aborted === true || turnIsDue() ? undefined : this.#place.tryTake()
+  }
+
+  /** A handler that returns no promise costs none. */
+  #work(job: Job): Promise<void> | undefined {
     try {
       const result = this.#handler(job)
-      // What is no promise costs no turn of the microtasks; the event loop has its turns by takeOne().
-      if (isThenable(result)) await result
+      if (isThenable(result)) return this.#await(job, result)
     } catch (error) {
-      settle(job, () => {
-        job.retry({ error })
-      })
+      failed(job, error)
+      return undefined
+    }
+    succeeded(job)
+    return undefined
+  }
+
+  async #await(job: Job, result: PromiseLike<unknown>): Promise<void> {
+    try {
+      await result
+    } catch (error) {
+      failed(job, error)
       return
     }
-    settle(job, () => {
-      job.complete()
-    })
+    succeeded(job)
   }
+}
+
+function succeeded(job: Job): void {
+  settle(job, () => {
+    job.complete()
+  })
+}
+
+function failed(job: Job, error: unknown): void {
+  settle(job, () => {
+    job.retry({ error })
+  })
 }
 
 /** As it ended, unless the handler has settled it, or it is somebody else's by now: there is nobody to tell. */

@@ -88,11 +88,14 @@ export class Working {
 
   async #hand(): Promise<void> {
     const wait = { signal: this.#signal }
+    let began = false
     for (;;) {
       let job: Job
       try {
         if (this.#failure !== undefined) return
-        job = this.#takeNow() ?? (await this.#place.takeOne(wait))
+        // Not the first one, so that no handler is called before work() has returned.
+        job = (began ? this.#takeNow() : undefined) ?? (await this.#place.takeOne(wait))
+        began = true
       } catch (error) {
         const isEnd = hasCode(error, 'ERR_MILLRACE_CLOSED') && this.#place.closed
         if (!isEnd) this.#failure ??= { error }

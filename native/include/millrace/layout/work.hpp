@@ -6,6 +6,7 @@
 //   WaitLine[seats]             where it sleeps
 //   bit sets                    sleepers, returned jobs, groups of 64 slots that may have a free one
 //   cells[lanes][capacity]      the ready lists, a ring of hints for each stage and priority
+//   WorkLink[16]                other queues that jobs go to or come from
 //   Slot[slots]                 the jobs
 //   Note[notes]                 texts of errors
 //   KeyBucket[...]              ids of jobs seen lately
@@ -87,6 +88,7 @@ enum class MovingTo : std::uint8_t {
   delayed = 2,
   free = 3,
   dead = 4,
+  forwarded = 5,  // not yet: whoever dies here still has it in hand
 };
 
 // A slot's word.
@@ -146,7 +148,11 @@ struct alignas(kLine) Slot {
   std::atomic<std::uint32_t> group_next;
   std::atomic<std::uint64_t>
       serial;  // of the queue: order among the jobs of a group, of a pipeline, and on disk
-  std::uint64_t forward;  // slot and token of what it was forwarded to
+  // Of forwarded: slot and token (work_job()) of what it became. Of promised: those of the job that it is the result of. Of
+  // moving: the next stage. `forward_queue` is the instance of the queue that the other one is in.
+  std::uint64_t forward;
+  std::uint64_t forward_queue;
+  std::uint32_t key_home;  // of its id, for whoever buries who pushes it
 };
 static_assert(sizeof(Slot) == kLine);
 static_assert(offsetof(Slot, position) == 8);
@@ -155,6 +161,25 @@ static_assert(offsetof(Slot, pushed_at) == 48);
 static_assert(offsetof(Slot, dead_at) == 80);
 static_assert(offsetof(Slot, group) == 88);
 static_assert(offsetof(Slot, serial) == 96);
+static_assert(offsetof(Slot, forward_queue) == 112);
+
+// A job by its slot and the token of its word.
+[[nodiscard]] constexpr std::uint64_t work_job(std::uint32_t slot, std::uint32_t token) noexcept {
+  return slot | std::uint64_t{token} << 32U;
+}
+
+// Another queue that jobs are forwarded to or come from, and where it is found: whoever buries one that died while it
+// forwarded a job has to look at both. `state` is {LinkState 2, seat 14 of who writes it, how often it was written 48}.
+inline constexpr std::uint32_t kWorkLinks = 16;
+enum class LinkState : std::uint8_t { none = 0, writing = 1, name = 2, file = 3 };
+struct alignas(kLine) WorkLink {
+  std::atomic<std::uint64_t> state;
+  std::atomic<std::uint64_t> instance;
+  std::atomic<std::uint64_t> length;    // bytes of the place
+  std::atomic<std::uint64_t> place[61];  // what it is opened by: its name, or the path of its file
+};
+static_assert(sizeof(WorkLink) == 4 * kLine);
+inline constexpr std::uint32_t kLinkPlaceMost = 61 * 8;
 
 enum class DeadReason : std::uint8_t {
   none = 0,

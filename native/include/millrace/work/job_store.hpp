@@ -12,6 +12,7 @@
 //   of a take        ready -> leased                     -> ready, returned: its old place
 //   of an end        leased -> free                      what is left of it (granules, note, group) is an orphan's
 //   of a return      leased -> ready, returned           the flag says that it belongs into the set of returned jobs
+//   of a forwarding  see forward.hpp
 //
 // A holder's settle compares with exactly the word of its lease: whatever was done with the job meanwhile, the token has moved on
 // with the next lease, and the state with the return.
@@ -35,6 +36,7 @@
 #include "due.hpp"
 #include "durable.hpp"
 #include "facts.hpp"
+#include "forward.hpp"
 #include "groups.hpp"
 #include "id_hash.hpp"
 #include "keys.hpp"
@@ -159,6 +161,8 @@ class JobStore {
     slot.reason = 0;
     slot.granules.store(0, std::memory_order_relaxed);
     slot.forward = 0;
+    slot.forward_queue = 0;
+    slot.key_home = 0;
     slot.lease_end.store(0, std::memory_order_relaxed);
     loan = Loan{claim->slot, layout::pack(claim->word), 0, memory_.shape().inline_most(), 0, 0};
     if (all > memory_.shape().inline_most() || records_.on()) {
@@ -192,40 +196,14 @@ class JobStore {
   // same id, or changes the same group) or `full` (there are as many groups as there may be).
   [[nodiscard]] Pushed push(Loan& loan, std::uint64_t length, const PushOptions& options) noexcept {
     layout::Slot& slot = memory_.slot(loan.slot);
-    write_tail(loan, length, options);
-    std::uint64_t now = 0;
-    if ((options.delay_ns | options.ttl_ns) != 0 || !options.id.empty()) now = os::monotonic_ns();
-    layout::Word word = layout::unpack(loan.word);
-    word.level = options.level;
-    if (!options.id.empty() && keys_.enabled()) {
-      const Pushed known = enter_id(loan, options.id, now);
-      if (known != Pushed::yes) return known;
-      word.flags = layout::kConfirmed;  // from its word on: the next push of this id is told so
-    }
-    slot.length = static_cast<std::uint32_t>(length);
-    slot.stage.store(options.stage, std::memory_order_relaxed);
-    slot.pushed_at = detail::wall_ns();
-    slot.expires.store(options.ttl_ns == 0 ? 0 : later(now, options.ttl_ns),
-                       std::memory_order_relaxed);
-    slot.due.store(options.delay_ns == 0 ? 0 : later(now, options.delay_ns),
-                   std::memory_order_relaxed);
-    if (!options.group.empty() || options.delay_ns != 0 || records_.on()) {
-      slot.position.store(ready_.end_of(options.stage, options.level), std::memory_order_relaxed);
-      slot.serial.store(memory_.control().serial.fetch_add(1, std::memory_order_relaxed) + 1,
-                        std::memory_order_relaxed);
-    }
-    if (records_.on()) {
-      layout::Word next = word;
-      next.state = options.delay_ns != 0 ? layout::SlotState::delayed : layout::SlotState::ready;
-      records_.write(loan.slot, next);
-    }
-    MILLRACE_CRASH_POINT("work.push.written");
+    layout::Word word;
+    if (const Pushed told = describe(loan, length, options, word); told != Pushed::yes) return told;
     bool waits = false;
     if (!options.group.empty()) {
       const Pushed entered = enter_group(loan.slot, word, options.group, waits);
       if (entered != Pushed::yes) {
         if (!options.id.empty())
-          keys_.cancel(static_cast<std::uint32_t>(slot.forward), loan.slot, word.token);
+          keys_.cancel(slot.key_home, loan.slot, word.token);
         return entered;
       }
     }
@@ -342,6 +320,56 @@ class JobStore {
     count(own_->completed);
     return true;
   }
+
+  // The job is done, and what it became, written to a place in `to`, is a job there: one step (forward.hpp). `to` is this store
+  // or another one's, of the same thread. `options` as of push(), without a group. The place is gone afterwards, unless the answer
+  // is `busy`. Neither queue may be on disk.
+  [[nodiscard]] Forwarded forward(Lease& lease, JobStore& to, Loan& loan, std::uint64_t length,
+                                  const PushOptions& options) noexcept {
+    layout::Slot& slot = memory_.slot(lease.slot);
+    if (!holds(lease)) {
+      to.cancel(loan);
+      (void)lost(lease);
+      return Forwarded::lost;
+    }
+    layout::Word word = layout::unpack(lease.word);
+    Promise promise;
+    switch (to.promise(loan, length, options,
+                       Origin{seed_, layout::work_job(lease.slot, word.token)}, promise)) {
+      case Pushed::yes:
+        break;
+      case Pushed::duplicate:
+        return complete(lease) ? Forwarded::duplicate : Forwarded::lost;
+      default:
+        return Forwarded::busy;
+    }
+    word.state = layout::SlotState::moving;
+    word.flags = static_cast<std::uint8_t>(layout::MovingTo::forwarded);
+    if (!change(lease, word)) {
+      to.withdraw(promise);
+      return Forwarded::lost;
+    }
+    MILLRACE_CRASH_POINT("work.forward.begun");
+    // Only now: whoever has lost the lease must not write over what its new holder does.
+    slot.forward = layout::work_job(promise.slot, layout::unpack(promise.word).token);
+    slot.forward_queue = to.seed_;
+    word.state = layout::SlotState::forwarded;
+    word.flags = 0;
+    const std::uint64_t bits = layout::pack(word);
+    // The one step. release: pairs with the acquire in was_forwarded().
+    slot.word.store(bits, std::memory_order_seq_cst);
+    MILLRACE_CRASH_POINT("work.forward.done");
+    to.keep(promise);
+    MILLRACE_CRASH_POINT("work.forward.kept");
+    (void)drop(lease.slot, bits);
+    lease = Lease{};
+    count(own_->completed);
+    return Forwarded::yes;
+  }
+  // Shows repair() other queues.
+  void reach_by(Reach reach) { reach_ = std::move(reach); }
+  // Did repair() have to leave something, because another queue could not be looked at? It is to be called again then.
+  [[nodiscard]] bool left_something() const noexcept { return left_something_; }
 
   // What the slot says of a job that nobody else may change; the numbers are judged, since anybody may have written them.
   // False: they are impossible.
@@ -473,6 +501,7 @@ class JobStore {
   // or again. Returns how many jobs it gave back.
   std::uint32_t repair(std::uint16_t seat) noexcept {
     std::uint32_t given_back = 0;
+    left_something_ = false;
     for (std::uint32_t slot = 0; slot < memory_.shape().slots(); ++slot)
       given_back += repair_slot(slot, seat) ? 1 : 0;
     MILLRACE_CRASH_POINT("work.repair.slots");
@@ -483,6 +512,7 @@ class JobStore {
     due_.forget();
     absorb();
     dead_.bury(seat);
+    Links(memory_, seat_).bury(seat);
     balance();
     add(layout::WorkCount::given_back, given_back);
     stirred_ |= kRoom;
@@ -695,18 +725,149 @@ class JobStore {
     word.store(layout::pack(next), std::memory_order_seq_cst);  // release: as above
     return true;
   }
+  // All that a job is but its state, from what has been written to its place. `word`: what its word will be. Anything but
+  // `yes`: as of push().
+  Pushed describe(Loan& loan, std::uint64_t length, const PushOptions& options,
+                  layout::Word& word) noexcept {
+    layout::Slot& slot = memory_.slot(loan.slot);
+    write_tail(loan, length, options);
+    std::uint64_t now = 0;
+    if ((options.delay_ns | options.ttl_ns) != 0 || !options.id.empty()) now = os::monotonic_ns();
+    word = layout::unpack(loan.word);
+    word.level = options.level;
+    if (!options.id.empty() && keys_.enabled()) {
+      const Pushed known = enter_id(loan, options.id, now);
+      if (known != Pushed::yes) return known;
+      word.flags = layout::kConfirmed;  // from its word on: the next push of this id is told so
+    }
+    slot.length = static_cast<std::uint32_t>(length);
+    slot.stage.store(options.stage, std::memory_order_relaxed);
+    slot.pushed_at = detail::wall_ns();
+    slot.expires.store(options.ttl_ns == 0 ? 0 : later(now, options.ttl_ns),
+                       std::memory_order_relaxed);
+    slot.due.store(options.delay_ns == 0 ? 0 : later(now, options.delay_ns),
+                   std::memory_order_relaxed);
+    if (!options.group.empty() || options.delay_ns != 0 || records_.on()) {
+      slot.position.store(ready_.end_of(options.stage, options.level), std::memory_order_relaxed);
+      slot.serial.store(memory_.control().serial.fetch_add(1, std::memory_order_relaxed) + 1,
+                        std::memory_order_relaxed);
+    }
+    if (records_.on()) {
+      layout::Word next = word;
+      next.state = options.delay_ns != 0 ? layout::SlotState::delayed : layout::SlotState::ready;
+      records_.write(loan.slot, next);
+    }
+    MILLRACE_CRASH_POINT("work.push.written");
+    return Pushed::yes;
+  }
+  // What was written to that place is to become a job when its origin says so.
+  Pushed promise(Loan& loan, std::uint64_t length, const PushOptions& options, const Origin& origin,
+                 Promise& promise) noexcept {
+    layout::Slot& slot = memory_.slot(loan.slot);
+    layout::Word word;
+    if (const Pushed told = describe(loan, length, options, word); told != Pushed::yes) return told;
+    slot.position.store(ready_.end_of(options.stage, options.level), std::memory_order_relaxed);
+    slot.forward = origin.job;
+    slot.forward_queue = origin.queue;
+    word.state = layout::SlotState::promised;
+    promise = Promise{loan.slot, layout::pack(word)};
+    // release: pairs with the acquire of whoever buries us.
+    slot.word.store(promise.word, std::memory_order_seq_cst);
+    MILLRACE_CRASH_POINT("work.forward.promised");
+    loan = Loan{};
+    return Pushed::yes;
+  }
+  void withdraw(const Promise& promise) noexcept {
+    keys_.cancel(memory_.slot(promise.slot).key_home, promise.slot,
+                 layout::unpack(promise.word).token);
+    (void)drop(promise.slot, promise.word);
+  }
+  void keep(const Promise& promise) noexcept {
+    layout::Slot& slot = memory_.slot(promise.slot);
+    layout::Word word = layout::unpack(promise.word);
+    const std::uint32_t stage = stage_of(promise.slot);
+    const std::uint64_t due = slot.due.load(std::memory_order_relaxed);
+    const std::uint64_t expires = slot.expires.load(std::memory_order_relaxed);
+    word.flags = layout::kConfirmed;
+    if (due != 0) {
+      word.state = layout::SlotState::delayed;
+      slot.word.store(layout::pack(word), std::memory_order_seq_cst);
+      due_.set(promise.slot, due);
+      stirred_ |= 1U << stage;
+    } else {
+      publish(promise.slot, word, stage);
+    }
+    if (expires != 0) due_.set(promise.slot, expires);
+    count(own_->pushed);
+  }
+  // The queue of that instance, which may be this one.
+  Reached at_queue(std::uint64_t instance, const LookAt& look) {
+    if (instance == seed_) {
+      look(memory_);
+      return Reached::yes;
+    }
+    return reach_ ? reach_(instance, look) : Reached::gone;
+  }
+  // What a dead seat promised holds if the job that it is of was forwarded.
+  void settle_promise(std::uint32_t index, std::uint64_t bits, std::uint16_t seat) {
+    const layout::Slot& slot = memory_.slot(index);
+    const std::uint32_t token = layout::unpack(bits).token;
+    const std::uint64_t result = layout::work_job(index, token);
+    bool holds = false;
+    const Reached reached = at_queue(slot.forward_queue, [&](const WorkMemory& its) {
+      holds = detail::was_forwarded(its, slot.forward, seed_, result);
+    });
+    if (reached == Reached::later) {
+      left_something_ = true;
+    } else if (holds) {
+      stirred_ |= 1U << detail::keep_promise(memory_, result);
+    } else {
+      // Perhaps it was kept meanwhile by whoever buries the other seat: then its id stays known, by its word.
+      const std::uint32_t home = slot.key_home;
+      layout::Word gone = layout::unpack(bits);
+      gone.state = layout::SlotState::writing;
+      gone.seat = seat;
+      gone.flags = 0;
+      std::uint64_t expected = bits;
+      if (memory_.slot(index).word.compare_exchange_strong(expected, layout::pack(gone),
+                                                           std::memory_order_seq_cst)) {
+        MILLRACE_CRASH_POINT("work.promise.undone");
+        keys_.bury(seat, home, index, token);
+        if (drop(index, layout::pack(gone))) add(layout::WorkCount::unfinished);
+      } else {
+        stirred_ |= 1U << detail::keep_promise(memory_, result);
+      }
+    }
+  }
+  // What a dead seat has forwarded: its result first.
+  void finish_forward(std::uint32_t index, std::uint64_t bits) {
+    const layout::Slot& slot = memory_.slot(index);
+    const Reached reached = at_queue(slot.forward_queue, [&](const WorkMemory& its) {
+      const std::uint32_t stage = detail::keep_promise(its, slot.forward);
+      if (slot.forward_queue == seed_) stirred_ |= 1U << stage;
+    });
+    if (reached == Reached::later) {
+      left_something_ = true;
+      return;
+    }
+    MILLRACE_CRASH_POINT("work.forward.finished");
+    (void)drop(index, bits);
+  }
   // Was a job of that id pushed lately?
   Pushed enter_id(Loan& loan, std::string_view id, std::uint64_t now) noexcept {
     layout::Slot& slot = memory_.slot(loan.slot);
     const IdHash hash = id_hash(id, seed_, kIds);
-    slot.forward = keys_.home(hash);  // for whoever buries us
+    slot.key_home = keys_.home(hash);  // for whoever buries us
     const Keys::Found found =
         keys_.look_up(hash, loan.slot, layout::unpack(loan.word).token, now,
                       later(now, memory_.shape().window_ms * 1'000'000),
                       [this](std::uint32_t other, std::uint32_t born) {
                         if (other >= memory_.shape().slots()) return true;
                         const layout::Word word = word_of(other);
-                        return word.state != layout::SlotState::writing || word.token != born;
+                        // What is promised is no job yet, and may never be one.
+                        return (word.state != layout::SlotState::writing &&
+                                word.state != layout::SlotState::promised) ||
+                               word.token != born;
                       });
     if (found.dropped) add(layout::WorkCount::keys_dropped);
     if (found.answer == Keys::Answer::busy) return Pushed::busy;
@@ -969,13 +1130,19 @@ class JobStore {
         return false;
       case layout::SlotState::writing:
         if (!its) return false;
-        keys_.bury(seat, static_cast<std::uint32_t>(slot.forward), index, word.token);
+        keys_.bury(seat, slot.key_home, index, word.token);
         if (end_word(index, bits, 0, 0)) add(layout::WorkCount::unfinished);
         return false;
       case layout::SlotState::leased:
         return its && end_lease(index, bits, layout::DeadReason::died);
       case layout::SlotState::moving:
         if (its) move_for(index, bits, word);
+        return false;
+      case layout::SlotState::promised:
+        if (its) settle_promise(index, bits, seat);
+        return false;
+      case layout::SlotState::forwarded:
+        if (its) finish_forward(index, bits);
         return false;
       default:
         return false;
@@ -1005,6 +1172,14 @@ class JobStore {
                             std::memory_order_relaxed);
         (void)return_as(index, bits, word);
         return;
+      case layout::MovingTo::forwarded:
+        // Its handler had begun, and this attempt was counted.
+        if (word.attempt != 0 && is_last(word.attempt)) {
+          (void)die(index, bits, word, layout::DeadReason::died);
+          return;
+        }
+        (void)return_as(index, bits, word);
+        return;
       case layout::MovingTo::ready:
         (void)return_as(index, bits, word);
         return;
@@ -1024,6 +1199,8 @@ class JobStore {
   Keys keys_;
   Groups groups_;
   Arena arena_;
+  Reach reach_;
+  bool left_something_ = false;
   std::uint32_t stirred_ = 0;
   std::array<std::uint32_t, kMostOwed> owed_groups_{};  // that somebody else is to see to
   std::uint32_t owed_ = 0;

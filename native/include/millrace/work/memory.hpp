@@ -23,6 +23,7 @@ class WorkMemory {
         due_groups_(at<std::atomic<std::uint64_t>>(base, shape.due_groups_at())),
         ring_ends_(at<layout::RingEnds>(base, shape.ring_ends_at())),
         cells_(at<layout::Cell>(base, shape.cells_at())),
+        links_(at<layout::WorkLink>(base, shape.links_at())),
         slots_(at<layout::Slot>(base, shape.slots_at())),
         notes_(at<layout::Note>(base, shape.notes_at())),
         keys_(at<layout::KeyBucket>(base, shape.keys_at())),
@@ -40,6 +41,7 @@ class WorkMemory {
   [[nodiscard]] layout::Cell* cells(std::uint32_t lane) const noexcept {
     return cells_ + std::uint64_t{lane} * shape_.capacity();
   }
+  [[nodiscard]] layout::WorkLink* links() const noexcept { return links_; }
   [[nodiscard]] layout::Slot& slot(std::uint32_t index) const noexcept { return slots_[index]; }
   [[nodiscard]] layout::Slot* all_slots() const noexcept { return slots_; }
   [[nodiscard]] layout::Note& note(std::uint32_t index) const noexcept { return notes_[index]; }
@@ -73,6 +75,7 @@ class WorkMemory {
   std::atomic<std::uint64_t>* due_groups_ = nullptr;
   layout::RingEnds* ring_ends_ = nullptr;
   layout::Cell* cells_ = nullptr;
+  layout::WorkLink* links_ = nullptr;
   layout::Slot* slots_ = nullptr;
   layout::Note* notes_ = nullptr;
   layout::KeyBucket* keys_ = nullptr;

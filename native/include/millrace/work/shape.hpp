@@ -90,8 +90,11 @@ struct WorkShape {
   [[nodiscard]] std::uint64_t cells_at() const noexcept {
     return ring_ends_at() + std::uint64_t{lanes()} * sizeof(layout::RingEnds);
   }
-  [[nodiscard]] std::uint64_t slots_at() const noexcept {
+  [[nodiscard]] std::uint64_t links_at() const noexcept {
     return lines(cells_at() + std::uint64_t{lanes()} * capacity() * sizeof(layout::Cell));
+  }
+  [[nodiscard]] std::uint64_t slots_at() const noexcept {
+    return links_at() + layout::kWorkLinks * sizeof(layout::WorkLink);
   }
   [[nodiscard]] std::uint64_t notes_at() const noexcept {
     return slots_at() + std::uint64_t{slots()} * sizeof(layout::Slot);

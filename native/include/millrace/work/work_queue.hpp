@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -15,6 +16,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "../crash_point.hpp"
 #include "../os/clock.hpp"
@@ -159,6 +161,31 @@ class WorkQueue {
   }
   [[nodiscard]] bool move_on(Lease& lease, std::uint8_t stage) {
     return told(store_->move_on(lease, stage));
+  }
+  // The job is done, and `bytes` are one of `to`, which is a queue of this thread as well (or this one): one step, see forward.hpp.
+  // `options` as of push(), without a group. invalid_argument: there is no such step between these two.
+  [[nodiscard]] Result<Forwarded> forward(Lease& lease, std::span<const std::byte> bytes,
+                                          WorkQueue& to, const PushOptions& options) {
+    if (auto possible = link(to); !possible.ok()) return possible.error();
+    Loan loan;
+    switch (to.reserve(bytes.size(), options.tail_bytes(), loan)) {
+      case Pushed::yes:
+        break;
+      case Pushed::full:
+        return Forwarded::full;
+      case Pushed::full_bytes:
+        return Forwarded::full_bytes;
+      case Pushed::too_large:
+        return Forwarded::too_large;
+      default:
+        return Forwarded::busy;
+    }
+    if (!bytes.empty()) std::memcpy(to.data_->data() + loan.at, bytes.data(), bytes.size());
+    const Forwarded done = store_->forward(lease, *to.store_, loan, bytes.size(), options);
+    to.cancel(loan);
+    tell();
+    to.tell();
+    return done;
   }
   [[nodiscard]] bool facts(std::uint32_t slot, JobFacts& facts) const {
     return store_->facts(slot, facts);
@@ -400,8 +427,14 @@ class WorkQueue {
     return {};
   }
   std::unique_ptr<JobStore> store_of(std::uint16_t seat) {
-    return std::make_unique<JobStore>(memory_, seat, seats_.seat_record(seat),
-                                      seats_.segment().instance());
+    auto store = std::make_unique<JobStore>(memory_, seat, seats_.seat_record(seat),
+                                            seats_.segment().instance());
+    store->reach_by([this](std::uint64_t instance, const LookAt& look) {
+      const auto place = Links(memory_, 0).find(instance);
+      if (!place) return Reached::gone;
+      return reach(*place, instance, seats_.segment().trust().owner, look);
+    });
+    return store;
   }
   // Whatever the holder of that seat left, as Seats wants it done.
   bool repair(std::uint32_t seat) {
@@ -413,7 +446,42 @@ class WorkQueue {
     sleepers_.bury(seat);
     lookouts_.bury(seat);
     stirred_ |= store->stirred();
-    return true;
+    return !store->left_something();
+  }
+
+  // Whoever buries one of us can find the other queue.
+  Result<void> link(WorkQueue& to) {
+    const std::uint64_t there = to.seats_.segment().instance();
+    if (std::find(linked_.begin(), linked_.end(), there) != linked_.end()) return {};
+    const Place& own = seats_.segment().place();
+    const Place& other = to.seats_.segment().place();
+    if (confirms_on_disk() || to.confirms_on_disk()) {
+      return make_error(Code::invalid_argument,
+                        "a job of '" + own.title() + "' cannot become one of '" + other.title() +
+                            "' in one step: power cuts tear what is on disk in two places; push with "
+                            "an id and then complete, or use durability `file`");
+    }
+    const std::uint64_t here = seats_.segment().instance();
+    if (here != there) {
+      if (own.is_nameless() || other.is_nameless()) {
+        return make_error(Code::invalid_argument,
+                          "a job of '" + own.title() + "' cannot become one of '" + other.title() +
+                              "' in one step: nameless memory cannot be found by whoever finishes "
+                              "that for a dead process; give both queues names");
+      }
+      Links mine(memory_, static_cast<std::uint16_t>(seats_.seat()));
+      Links its(to.memory_, static_cast<std::uint16_t>(to.seats_.seat()));
+      if (!mine.add(there, other) || !its.add(here, own)) {
+        return make_error(Code::invalid_argument,
+                          "a job of '" + own.title() + "' cannot become one of '" + other.title() +
+                              "' in one step: a queue can have " +
+                              std::to_string(layout::kWorkLinks) +
+                              " others that jobs go to or come from, with paths of up to " +
+                              std::to_string(layout::kLinkPlaceMost) + " bytes");
+      }
+    }
+    linked_.push_back(there);
+    return {};
   }
 
   // Wakes whoever waits for what has come.
@@ -445,6 +513,7 @@ class WorkQueue {
   std::uint32_t woke_ = 0;
   std::uint32_t rounds_ = 0;  // in which another was to look, since we did
   std::uint64_t asked_all_at_ = 0;
+  std::vector<std::uint64_t> linked_;  // instances of queues that were linked to this one
 };
 
 }  // namespace millrace

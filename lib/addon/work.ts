@@ -134,6 +134,18 @@ export interface NativeWork extends NativeWaiter {
   reject(error: string): number
   extend(ms: number): number
   holds(): number
+  /**
+   * It becomes a job of `to`: 1; 2 if the id was known there, and it is complete; 0 if the lease was lost. `wouldBlock` (no room
+   * there), `busy`, `tooLarge`, `closed`, `invalid`. Throws if these two queues have no such step.
+   */
+  forward(
+    payload: ArrayBufferView,
+    to: NativeWork,
+    level: number,
+    delayMs: number,
+    ttlMs: number,
+    id: string,
+  ): number
   /** Its id and its group; undefined if the lease was lost. */
   texts(): readonly [id: string, group: string] | undefined
   /** Copies the payload; how many bytes. */

@@ -7,6 +7,8 @@ import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspecti
 import { checkOptions } from '../base/options.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { MillraceError } from '../errors.js'
+import { readForward, type Forward, type ForwardOptions } from './forward.js'
+import { duplicate, pushed, type PushResult } from './loan.js'
 import { assertGiven, time } from './options.js'
 
 /** @internal What the addon has to know of a job to make a call about it. */
@@ -23,6 +25,8 @@ export interface Keeper {
   /** May jobs be taken away from a process that lives? */
   readonly mayLose: boolean
   complete(job: Job): number
+  /** The outcome when there was room for it, 1 or 2: what it became was pushed, or known there. Calls `waits` if it has to wait. */
+  forward(job: Job, wanted: Forward, waits: () => void): Promise<number>
   release(job: Job, delay: number): number
   retry(job: Job, delay: number, error: string): number
   reject(job: Job, error: string): number
@@ -186,7 +190,20 @@ export class Job {
   }
 
   /** The job is done: it is gone for good when this returns. Never blocks. */
-  complete(): void {
+  complete(): void
+  /**
+   * The job is done, and what it became is a job of `to`, in one step: a process that dies meanwhile has done both, or nothing,
+   * so no result is there twice and none is missing. Waits for room in `to`; meanwhile the job is in hand, and nothing else can
+   * settle it. If it rejects, nothing was done, and the job can be settled otherwise.
+   *
+   * Both queues need names or files, this process has both open, and neither has durability `disk`.
+   *
+   * @throws MillraceError (as rejection) `LEASE_LOST`, `RELEASED`, `CLOSED` (of either queue), `TOO_LARGE`, `TIMEOUT`, `ABORTED`,
+   *   `INVALID_ARGUMENT`, `CORRUPT`
+   */
+  complete(forward: ForwardOptions): Promise<PushResult>
+  complete(forward?: ForwardOptions): void | Promise<PushResult> {
+    if (forward !== undefined) return this.#forward(forward)
     if (this.#settled !== undefined) throw this.#settledError()
     this.#end(this.#leases.complete(this), 'completed')
   }
@@ -273,6 +290,22 @@ export class Job {
   giveBack(outcome: number): void {
     this.#settled = outcome === 1 ? 'retried' : 'lost'
     this.#forget()
+  }
+
+  async #forward(options: ForwardOptions): Promise<PushResult> {
+    const wanted = readForward(options)
+    this.#begin()
+    let outcome: number
+    try {
+      outcome = await this.#leases.forward(this, wanted, () => {
+        this.#settled = 'completed'
+      })
+    } finally {
+      // What has waited was as good as settled for everybody else.
+      if (this.#settled === 'completed') this.#settled = undefined
+    }
+    this.#end(outcome === 2 ? 1 : outcome, 'completed')
+    return outcome === 2 ? duplicate : pushed
   }
 
   /** The attempt counts from now on. */

@@ -9,6 +9,7 @@ import { WorkFact, type NativeWork } from '../addon/work.js'
 import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { isRefusal, MillraceError } from '../errors.js'
+import type { Forward } from './forward.js'
 import { Job, wideAt, type Keeper, type LeaseOf } from './job.js'
 
 /** Whose jobs they are. */
@@ -84,6 +85,17 @@ export class Leases implements Keeper {
   complete(job: Job): number {
     job.put(this.facts)
     return this.#settle(this.#native.complete())
+  }
+
+  /** See `Keeper`. */
+  forward(job: Job, { target, bytes, facts, wait }: Forward, waits: () => void): Promise<number> {
+    const attempt = (): number => {
+      this.assertOpen()
+      job.put(this.facts)
+      const { level, delay, ttl, id } = facts
+      return this.#settle(this.#native.forward(bytes, target.native, level, delay, ttl, id))
+    }
+    return target.forwarded(bytes.length, attempt, wait, waits)
   }
 
   release(job: Job, delay: number): number {

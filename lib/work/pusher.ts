@@ -1,11 +1,13 @@
 // The side of a work queue that pushes.
 
 import { Outcome } from '../addon/outcome.js'
+import type { NativeWork } from '../addon/work.js'
 import { block, blockingNames, readBlocking } from '../base/blocking.js'
 import { bytesOf, goneError, type ByteSource } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
-import { readWait, wholeNumber, type Wait, type WaitOptions } from '../base/options.js'
+import { readWait, wholeNumber, type Tuning, type Wait, type WaitOptions } from '../base/options.js'
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
+import { offer } from './forward.js'
 import { duplicate, LoanWatch, pushed, WorkLoan, type Lender, type PushResult } from './loan.js'
 import {
   assertGiven,
@@ -21,6 +23,15 @@ import {
 import { WorkHandle } from './work-handle.js'
 
 export abstract class JobPusher extends WorkHandle {
+  /** @internal */
+  protected constructor(name: string, native: NativeWork, tuning: Tuning) {
+    super(name, native, tuning)
+    offer(this, {
+      native,
+      forwarded: (length, attempt, wait, waits) => this.#forwarded(length, attempt, wait, waits),
+    })
+  }
+
   /**
    * Pushes a job, waiting for room without blocking the event loop. When it resolves the job is there, whatever becomes of this
    * process; with durability `disk`, also whatever becomes of the machine. Do not change the bytes before.
@@ -226,6 +237,36 @@ export abstract class JobPusher extends WorkHandle {
     this.contended = outcome === Outcome.busy
     if (outcome === Outcome.wouldBlock || outcome === Outcome.busy) return undefined
     throw outcome === Outcome.tooLarge ? this.#tooLarge(length) : this.fail(outcome)
+  }
+
+  /** See `Target`. */
+  async #forwarded(
+    length: number,
+    attempt: () => number,
+    wait: Wait,
+    waits: () => void,
+  ): Promise<number> {
+    this.assertOpen()
+    const now = (): number | undefined => {
+      const outcome = attempt()
+      this.settled()
+      if (outcome >= 0) return outcome
+      this.#pushedOr(outcome, length)
+      return undefined
+    }
+    if (!this.roomWaits.occupied) {
+      const outcome = now()
+      if (outcome !== undefined) return outcome
+    }
+    waits()
+    return await this.roomWaits.wait(
+      this.#full,
+      (thorough) => {
+        if (thorough) this.look()
+        return now()
+      },
+      wait,
+    )
   }
 
   #loanNow(length: number): WorkLoan | undefined {

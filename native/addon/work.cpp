@@ -142,6 +142,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
                             method<&WorkObject::reject>("reject"),
                             method<&WorkObject::extend>("extend"),
                             method<&WorkObject::holds>("holds"),
+                            method<&WorkObject::forward>("forward"),
                             method<&WorkObject::texts>("texts"),
                             method<&WorkObject::copy_out>("copyOut"),
                             method<&WorkObject::look>("look"),
@@ -408,6 +409,48 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   }
   std::int32_t holds() {
     return settle([this](Lease& own) { return core()->holds(own); });
+  }
+
+  // forward(payload, to, level, delayMs, ttlMs, id): the job in `facts` becomes one of `to` -> 1; 2 if the id was known there, and
+  // it is done; 0 if the lease was lost; kWouldBlock, kBusy, kTooLarge, kInvalid, kClosed. An exception if these two cannot.
+  std::int32_t forward(const Arguments<6>& given) {
+    if (core() == nullptr) return kClosed;
+    auto* const to = WorkObject::Unwrap(Napi::Object(given.env, given[1]));
+    if (to == nullptr || to->core() == nullptr) return kClosed;
+    const auto bytes = bytes_of(given.env, given[0]);
+    Lease own = lease();
+    PushOptions options;
+    const std::uint32_t level = small_natural(given.env, given[2], 0xFFFF'FFFFU);
+    const std::string id = text_at(given.env, given[5]);
+    if (!bytes || level >= to->shape().levels || id.size() > kLongestText) return kInvalid;
+    if (!own) return 0;
+    options.level = static_cast<std::uint8_t>(level);
+    options.delay_ns = nanoseconds(given.env, given[3]);
+    options.ttl_ns = nanoseconds(given.env, given[4]);
+    options.id = id;
+    const auto done = core()->forward(own, {bytes->data, bytes->size}, *to->core(), options);
+    note_woken();
+    to->note_woken();
+    if (!done.ok()) {
+      environment().raise(done.error());
+      return kInvalid;
+    }
+    switch (done.value()) {
+      case Forwarded::yes:
+        return 1;
+      case Forwarded::duplicate:
+        return 2;
+      case Forwarded::lost:
+        return 0;
+      case Forwarded::full:
+      case Forwarded::full_bytes:
+        return kWouldBlock;
+      case Forwarded::busy:
+        return kBusy;
+      case Forwarded::too_large:
+        return kTooLarge;
+    }
+    return kInvalid;
   }
 
   // texts() -> [id, group] of the job in `facts`; undefined if the lease was lost

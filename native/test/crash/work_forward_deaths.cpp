@@ -71,9 +71,8 @@ struct Ground {
 
   // Of the first queue or the second, which can reach the other one.
   std::unique_ptr<JobStore> store(int which, std::uint16_t seat) {
-    auto made = std::make_unique<JobStore>(memory[which], seat,
-                                           ledger->own[which][seat == kTester ? 1 : 0],
-                                           kInstance[which]);
+    auto made = std::make_unique<JobStore>(
+        memory[which], seat, ledger->own[which][seat == kTester ? 1 : 0], kInstance[which]);
     made->reach_by([this](std::uint64_t instance, const LookAt& look) {
       for (int i = 0; i < 2; ++i) {
         if (kInstance[i] != instance) continue;
@@ -174,7 +173,8 @@ void live(Ground& ground, std::uint32_t seed, int steps) {
         continue;
       }
       CHILD_EXPECT(is_whole(*first, lease.slot, number));
-      if (static_cast<Fate>(ledger.fate[number].load()) > Fate::forwarding) ledger.wrong.fetch_add(1);
+      if (static_cast<Fate>(ledger.fate[number].load()) > Fate::forwarding)
+        ledger.wrong.fetch_add(1);
       const bool within = choice == 2;  // the same queue
       const std::string id = std::to_string(number);
       if (!within && random() % 2 == 0) options.id = id;
@@ -198,7 +198,8 @@ void live(Ground& ground, std::uint32_t seed, int steps) {
         continue;
       }
       CHILD_EXPECT(is_whole(*second, lease.slot, number));
-      if (static_cast<Fate>(ledger.fate[number].load()) != Fate::forwarded) ledger.wrong.fetch_add(1);
+      if (static_cast<Fate>(ledger.fate[number].load()) != Fate::forwarded)
+        ledger.wrong.fetch_add(1);
       fate(number, Fate::ending);
       CHILD_EXPECT(second->complete(lease));
       fate(number, Fate::ended);

@@ -175,7 +175,7 @@ enum class LinkState : std::uint8_t { none = 0, writing = 1, name = 2, file = 3 
 struct alignas(kLine) WorkLink {
   std::atomic<std::uint64_t> state;
   std::atomic<std::uint64_t> instance;
-  std::atomic<std::uint64_t> length;    // bytes of the place
+  std::atomic<std::uint64_t> length;     // bytes of the place
   std::atomic<std::uint64_t> place[61];  // what it is opened by: its name, or the path of its file
 };
 static_assert(sizeof(WorkLink) == 4 * kLine);

@@ -212,8 +212,7 @@ class Links {
   // False: somebody else was quicker.
   bool write(layout::WorkLink& link, std::uint64_t state, layout::LinkState kind,
              std::uint64_t instance, const std::string& title) noexcept {
-    const std::uint64_t mine =
-        state_of(layout::LinkState::writing, seat_, version_of(state) + 1);
+    const std::uint64_t mine = state_of(layout::LinkState::writing, seat_, version_of(state) + 1);
     if (!link.state.compare_exchange_strong(state, mine, std::memory_order_acq_rel)) return false;
     MILLRACE_CRASH_POINT("work.link.writing");
     // release: whoever reads any of what follows finds afterwards that the state has changed.

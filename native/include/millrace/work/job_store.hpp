@@ -202,8 +202,7 @@ class JobStore {
     if (!options.group.empty()) {
       const Pushed entered = enter_group(loan.slot, word, options.group, waits);
       if (entered != Pushed::yes) {
-        if (!options.id.empty())
-          keys_.cancel(slot.key_home, loan.slot, word.token);
+        if (!options.id.empty()) keys_.cancel(slot.key_home, loan.slot, word.token);
         return entered;
       }
     }
@@ -858,17 +857,16 @@ class JobStore {
     layout::Slot& slot = memory_.slot(loan.slot);
     const IdHash hash = id_hash(id, seed_, kIds);
     slot.key_home = keys_.home(hash);  // for whoever buries us
-    const Keys::Found found =
-        keys_.look_up(hash, loan.slot, layout::unpack(loan.word).token, now,
-                      later(now, memory_.shape().window_ms * 1'000'000),
-                      [this](std::uint32_t other, std::uint32_t born) {
-                        if (other >= memory_.shape().slots()) return true;
-                        const layout::Word word = word_of(other);
-                        // What is promised is no job yet, and may never be one.
-                        return (word.state != layout::SlotState::writing &&
-                                word.state != layout::SlotState::promised) ||
-                               word.token != born;
-                      });
+    const Keys::Found found = keys_.look_up(hash, loan.slot, layout::unpack(loan.word).token, now,
+                                            later(now, memory_.shape().window_ms * 1'000'000),
+                                            [this](std::uint32_t other, std::uint32_t born) {
+                                              if (other >= memory_.shape().slots()) return true;
+                                              const layout::Word word = word_of(other);
+                                              // What is promised is no job yet, and may never be one.
+                                              return (word.state != layout::SlotState::writing &&
+                                                      word.state != layout::SlotState::promised) ||
+                                                     word.token != born;
+                                            });
     if (found.dropped) add(layout::WorkCount::keys_dropped);
     if (found.answer == Keys::Answer::busy) return Pushed::busy;
     if (found.answer == Keys::Answer::fresh) return Pushed::yes;

@@ -456,10 +456,11 @@ class WorkQueue {
     const Place& own = seats_.segment().place();
     const Place& other = to.seats_.segment().place();
     if (confirms_on_disk() || to.confirms_on_disk()) {
-      return make_error(Code::invalid_argument,
-                        "a job of '" + own.title() + "' cannot become one of '" + other.title() +
-                            "' in one step: power cuts tear what is on disk in two places; push with "
-                            "an id and then complete, or use durability `file`");
+      return make_error(
+          Code::invalid_argument,
+          "a job of '" + own.title() + "' cannot become one of '" + other.title() +
+              "' in one step: power cuts tear what is on disk in two places; push with "
+              "an id and then complete, or use durability `file`");
     }
     const std::uint64_t here = seats_.segment().instance();
     if (here != there) {

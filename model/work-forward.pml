@@ -8,7 +8,9 @@
  *   (F3) the result: promised -> ready
  *   (F4) the job: forwarded -> free
  *
- * This is the protocol as it is to be built; no function of the core mirrors it yet. What the model says of it:
+ * The core (JobStore::forward() and settle_promise(), finish_forward() for the dead) takes one step more: it makes the job
+ * `moving` first, in which nobody can take it away, so that `forward` needs no compare-and-swap, and writes it then. What the
+ * model says of the protocol:
  *
  * - The promise names the job by its slot and the token of the lease, and is published or taken back by whoever buries its
  *   maker in the target, who looks at the word of the job: published if it is `forwarded` with that token.

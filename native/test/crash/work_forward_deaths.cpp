@@ -137,6 +137,8 @@ Forwarded forward(JobStore& from, Lease& lease, JobStore& to, std::uint32_t numb
 void live(Ground& ground, std::uint32_t seed, int steps) {
   const auto first = ground.store(0, kVictim[0]);
   const auto second = ground.store(1, kVictim[1]);
+  CHILD_EXPECT(Links(ground.memory[0], kVictim[0]).add(kInstance[1], Place("second")));
+  CHILD_EXPECT(Links(ground.memory[1], kVictim[1]).add(kInstance[0], Place("first")));
   std::mt19937 random(seed);
   Ledger& ledger = *ground.ledger;
   const auto fate = [&](std::uint32_t number, Fate now) {
@@ -268,6 +270,9 @@ void judge(Ground& ground) {
         break;
     }
   }
+  // The entry of whoever died while it wrote one is free again.
+  for (std::uint32_t i = 1; i < layout::kWorkLinks; ++i)
+    CHECK(Links(ground.memory[0], kTester).add(i, Place("q" + std::to_string(i))));
   for (JobStore* const store : {first.get(), second.get()}) {
     const JobStore::Counts counts = store->counts();
     CHECK(counts.free == ground.shape.jobs);

@@ -50,6 +50,6 @@ export function readForward(given: ForwardOptions): Forward {
   return {
     target,
     bytes: bytesOf(bytes!, 'what the job became'),
-    ...readPush(rest, target.native.levels),
+    ...readPush(rest, target.native),
   }
 }

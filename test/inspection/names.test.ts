@@ -5,7 +5,13 @@ import { createRequire } from 'node:module'
 import test from 'ava'
 
 const require = createRequire(import.meta.url)
-const entries = ['millrace', 'millrace/streams', 'millrace/sync', 'millrace/struct', 'millrace/work']
+const entries = [
+  'millrace',
+  'millrace/streams',
+  'millrace/sync',
+  'millrace/struct',
+  'millrace/work',
+]
 const loads: Readonly<Record<string, (entry: string) => unknown>> = {
   import: (entry) => import(entry),
   require,

@@ -36,8 +36,6 @@
  * broken DUTY_KEPT         invalid end state | who finds nothing goes to sleep with the duty | -DSLEEPERS=2 -DJOBS=2
  * broken LOOKED_BEFORE     invalid end state | a duty that was given during a look in vain is dropped after it | -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1
  * broken DUTY_KEPT_LEAVING invalid end state | who gives up waiting goes with the duty | -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1
- * broken NO_AGAIN          invalid end state | a pusher that finds one on its way says nothing to it | -DSLEEPERS=2 -DJOBS=2 -DLEAVERS=1
- * broken NO_FULL_FENCE     invalid end state | a pusher that looks at the duty does so before its job is seen | -DSLEEPERS=2 -DJOBS=2 -DLEAVERS=1
  * broken NO_HEAVY_FENCE    invalid end state | a sleeper looks again without a fence | -DSLEEPERS=1 -DJOBS=1
  * broken LOOK_BEFORE_PARK  invalid end state | a sleeper does not look once more when it is parked | -DSLEEPERS=1 -DJOBS=1
  * broken WORD_BY_STORE     invalid end state | an empty word is cleared whoever lay down meanwhile | -DSLEEPERS=2 -DJOBS=2
@@ -217,9 +215,7 @@ inline announce(by) {
   if
   :: word ->
      /* wake_one: (W4) */
-#ifndef NO_FULL_FENCE
      drain(by);
-#endif
      atomic { saw_seat = seat; saw_on_the_way = on_the_way; saw_again = again };
      did = false;
      do

@@ -675,6 +675,30 @@ const work = [
     },
     short: true,
   },
+  {
+    name: 'work-newcomer-unlisted',
+    file: 'native/include/millrace/work/seats.hpp',
+    text: `        control().present[seat / 64].fetch_or(1ULL << seat % 64, std::memory_order_relaxed);
+        MILLRACE_CRASH_POINT("seats.seat.listed");
+`,
+    instead: '',
+    breaks: 'a newcomer that dies in its repair keeps what it had locked in the name of its seat',
+    test: {
+      ava: 'work/dead-holder',
+      only: 'dead letters: one that was killed on its way in does not keep them, either',
+    },
+  },
+  {
+    name: 'work-dead-letters-unlooked',
+    file: 'lib/work/dead-letters.ts',
+    text: '      this.#owner.native.look()\n',
+    instead: '',
+    breaks: 'dead letters are held up by one that was killed with them in hand',
+    test: {
+      ava: 'work/dead-holder',
+      only: 'dead letters: peek is not held up by one that was killed with them in hand',
+    },
+  },
 ]
 
 /**

@@ -12,8 +12,8 @@ process.once('SIGTERM', () => {
 await jobs.work(
   async (job) => {
     const small = await thumbnailOf(job.bytes)
-    // Killed in between, it comes twice: nobody waits for the second one.
-    await done.push(small, { id: job.id })
+    // Both or neither: the picture is published exactly if the job is done.
+    await job.complete({ to: done, bytes: small, id: job.id })
   },
   { concurrency: 2, drainOnClose: 5000 },
 )

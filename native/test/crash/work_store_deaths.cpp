@@ -365,6 +365,45 @@ Passages passages_of(const Ground& ground) {
   return passages;
 }
 
+// What nobody comes to alone. Each returns how the one ended that died there.
+//
+// A job is in the hands of somebody, and its bit among the returned is stale. Whoever clears the bit meets the holder, who gives
+// the job back in between.
+int restores_a_bit(Ground& ground) {
+  JobStore holder(ground.memory, kTester, ground.records->own[1]);
+  REQUIRE(push(holder, 1, 64, {}) == Pushed::yes);
+  Lease lease = holder.take(0, true);
+  REQUIRE(lease);
+  ground.memory.returned()[lease.slot / 64].fetch_or(1ULL << lease.slot % 64);
+  ground.memory.control().returned_mask[0].fetch_or(1);
+  Child child([&] {
+    crash::log_to(&ground.n->log);
+    JobStore store(ground.memory, kVictim, ground.records->own[0]);
+    CHILD_EXPECT(crash::arm("work.hint.cleared", 1, [&] {
+      if (holder.release(lease, 0)) (void)crash::arm("work.returned.restored", 1);
+    }));
+    (void)store.take(0, true);
+    return 0;
+  });
+  return child.wait();
+}
+// Somebody restores the quota of dead letters, or was stopped in it.
+int finds_the_dead_being_counted(Ground& ground) {
+  JobStore store(ground.memory, kTester, ground.records->own[1]);
+  REQUIRE(push(store, 1, 64, {}) == Pushed::yes);
+  ground.memory.control().dead_lock.store(kTester + 1U);
+  Child child([&] {
+    crash::log_to(&ground.n->log);
+    JobStore mine(ground.memory, kVictim, ground.records->own[0]);
+    Lease lease = mine.take(0, true);
+    CHILD_EXPECT(lease);
+    CHILD_EXPECT(crash::arm("work.dead.marked", 1));
+    (void)mine.reject(lease, "never");
+    return 0;
+  });
+  return child.wait();
+}
+
 // For the test that wants a death at every point: those that somebody passes here.
 const bool listed = [] {
   explorers().emplace_back("WorkStore", [](Passages& passages) {
@@ -373,6 +412,12 @@ const bool listed = [] {
       (void)run_victim(ground, seed, 1500, {}, 0);
       (void)run_victim(ground, seed, 1500, "work.take.leased", 20);
       (void)run_undertaker(ground, {});
+      for (const auto& [point, count] : passages_of(ground))
+        passages[point] += count;
+    }
+    for (const auto meet : {&restores_a_bit, &finds_the_dead_being_counted}) {
+      Ground ground;
+      (void)meet(ground);
       for (const auto& [point, count] : passages_of(ground))
         passages[point] += count;
     }
@@ -440,6 +485,29 @@ TEST_CASE(
 
 TEST_CASE("promise: work – whoever dies anywhere leaves each job one record, and no other") {
   die_everywhere(layout::Durability::disk);
+}
+
+TEST_CASE("promise: work – who dies when it restores a hint leaves a job that can be found") {
+  Ground ground;
+  REQUIRE(restores_a_bit(ground) == -SIGKILL);
+  JobStore store(ground.memory, kTester, ground.records->own[1]);
+  (void)store.repair(kVictim);
+  Lease lease = store.take(0, true);
+  REQUIRE(lease);
+  CHECK(store.complete(lease));
+}
+
+TEST_CASE(
+    "promise: work – who dies when it finds dead letters being counted takes no room with it") {
+  Ground ground;
+  REQUIRE(finds_the_dead_being_counted(ground) == -SIGKILL);
+  JobStore store(ground.memory, kTester, ground.records->own[1]);
+  CHECK(ground.memory.control().dead_dirty.load() == 1);
+  // Who had the lock lets it go, and looks for the mark.
+  ground.memory.control().dead_lock.store(0);
+  store.balance();
+  CHECK(store.dead_count() == 1);
+  CHECK(store.counts().free == ground.shape.jobs);
 }
 
 }  // namespace millrace::test::work_store_deaths

@@ -14,6 +14,8 @@
 #include <atomic>
 #include <type_traits>
 
+#include "../crash_point.hpp"
+
 namespace millrace::detail {
 
 // (H2)
@@ -30,6 +32,7 @@ template <typename Bits, typename Look, typename Restore>
 bool clear_hint(std::atomic<Bits>& word, std::type_identity_t<Bits> bit, Look&& look,
                 Restore&& restore) noexcept {
   word.fetch_and(static_cast<Bits>(~bit), std::memory_order_seq_cst);
+  MILLRACE_CRASH_POINT("work.hint.cleared");
   if (!look()) return false;
   word.fetch_or(bit, std::memory_order_seq_cst);
   restore();

@@ -555,7 +555,10 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
     Napi::Array letter = Napi::Array::New(env, 13);
     std::uint32_t at = 0;
     const auto add = [&](auto value) { letter[at++] = to_js(env, value); };
-    const auto ms = [](std::uint64_t ns) { return static_cast<double>(ns / 1'000'000U); };
+    const auto ms = [](std::uint64_t ns) {
+      const std::uint64_t whole = ns / 1'000'000U;
+      return static_cast<double>(whole);
+    };
     add(slot);
     add(static_cast<std::uint32_t>(word));
     add(static_cast<std::uint32_t>(word >> 32U));

@@ -209,14 +209,18 @@ class Machine {
 
   // What a recovery finds is among what may be there.
   void judge(const Census& found) const {
-    for (const auto& [number, may] : may_) {
+    for (const auto& [which, states] : may_) {
+      const auto& number = which;  // Clang 14 captures no structured bindings
+      const auto& may = states;
       CAPTURE(number);
       const auto there = found.find(number);
       const Presence presence = there == found.end() ? Presence() : Presence(there->second);
       CHECK_MESSAGE(may.contains(presence), describe(number, presence, may));
     }
-    for (const auto& [number, known] : found)
+    for (const auto& [which, known] : found) {
+      const auto& number = which;
       CHECK_MESSAGE(may_.contains(number), "job " << number << " was never pushed");
+    }
   }
 
   // The power is cut: returns the disk. Then the machine starts with that.

@@ -198,7 +198,8 @@ TEST_CASE_FIXTURE(Names, "a file cut short anywhere gives the jobs before the cu
     Bytes cut = disk;
     std::memset(cut.at() + length, 0, cut.size() - length);
     const Census found = census_after(cut, shape);
-    for (const auto& [number, known] : all) {
+    for (const auto& [which, known] : all) {
+      const auto& number = which;  // Clang 14 captures no structured bindings
       CAPTURE(number);
       const auto& [begin, end] = places.at(number);
       // Zeroes at the end of it are what is there behind the cut as well.

@@ -372,7 +372,9 @@ TEST_CASE("work sleepers: stages and seats beyond the first words") {
 TEST_CASE("work sleepers: those who block are woken, and take turns") {
   const Names names;
   Shared<std::array<std::atomic<std::uint64_t>, 4>> numbers;
-  auto& [ready, taken, stop, woken_late] = *numbers;
+  auto& ready = (*numbers)[0];
+  auto& taken = (*numbers)[1];
+  auto& stop = (*numbers)[2];
   std::vector<Child> children;
   for (int i = 0; i < 3; ++i) {
     children.emplace_back([&] {
@@ -458,7 +460,8 @@ TEST_CASE("lookouts: whoever leases a job calls somebody of another process, if 
   worker->lookouts.call();
   CHECK_FALSE(rung(bell));  // it would die with us
   const Shared<std::array<std::atomic<std::uint64_t>, 2>> shared;
-  auto& [asleep, watching] = *shared;
+  auto& asleep = (*shared)[0];
+  auto& watching = (*shared)[1];
   Child child([&] {
     const os::Doorbell own = names.bell();
     Desk desk;

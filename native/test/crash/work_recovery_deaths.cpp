@@ -145,7 +145,8 @@ TEST_CASE_FIXTURE(RecoveryScene, "whoever dies anywhere in a recovery leaves it 
     }
     int deaths = 0;
     int in_recovery = 0;
-    for (const auto& [point, count] : passages) {
+    for (const auto& [where, count] : passages) {
+      const std::string_view point = where;  // Clang 14 captures no structured bindings
       for (const std::uint64_t passage : {std::uint64_t{1}, std::uint64_t{count / 2 + 1}}) {
         CAPTURE(point);
         CAPTURE(passage);

@@ -339,7 +339,7 @@ struct alignas(kLine) WorkControl {
   std::atomic<std::uint32_t> ring_mask[kMaxStages];      // levels whose ring may have a job
   std::atomic<std::uint32_t> returned_mask[kMaxStages];  // levels that may have a returned job
   std::atomic<std::uint32_t> leased;                     // 1: there may be leases (lookouts.hpp)
-  std::byte pad1[2 * kLine - 28 - 8 * kMaxStages];
+  std::byte pad1[2 * kLine - 28 - std::size_t{8} * kMaxStages];
   // offset 384
   std::atomic<std::uint64_t>
       present[kMaxWorkSeats / 64];  // seats in use, the dead among them until they are buried
@@ -347,7 +347,7 @@ struct alignas(kLine) WorkControl {
   // offset 896
   // Of each stage, and of room: words of 64 seats of which one may be asleep 32, and how often somebody lay down 32.
   std::atomic<std::uint64_t> sleepers[kMaxStages + 1];
-  std::byte pad2[2 * kLine - 8 * (kMaxStages + 1)];
+  std::byte pad2[2 * kLine - std::size_t{8} * (kMaxStages + 1)];
   std::atomic<std::uint64_t> dead_lock;   // seat + 1 of who balances dead letters
   std::atomic<std::uint32_t> dead_dirty;  // somebody could not
   std::atomic<std::uint32_t> dead_count;

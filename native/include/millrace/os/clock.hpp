@@ -27,16 +27,23 @@ namespace millrace::os {
 #endif
 }
 
-// Nanoseconds since 1970, within a few milliseconds where that is cheaper.
-[[nodiscard]] inline std::uint64_t real_ns() noexcept {
+// Nanoseconds since 1970.
+[[nodiscard]] inline std::uint64_t exact_real_ns() noexcept {
   timespec now{};
-#if defined(CLOCK_REALTIME_COARSE)
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-#else
   ::clock_gettime(CLOCK_REALTIME, &now);
-#endif
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
          static_cast<std::uint64_t>(now.tv_nsec);
+}
+// The same within a few milliseconds, where that is cheaper.
+[[nodiscard]] inline std::uint64_t real_ns() noexcept {
+#if defined(CLOCK_REALTIME_COARSE)
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+#else
+  return exact_real_ns();
+#endif
 }
 
 inline void sleep_ns(std::uint64_t duration) noexcept {

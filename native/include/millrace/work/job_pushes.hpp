@@ -129,7 +129,7 @@ class JobPushes : public JobTimes {
     }
     slot.length = static_cast<std::uint32_t>(length);
     slot.stage.store(options.stage, std::memory_order_relaxed);
-    slot.pushed_at = detail::wall_ns();
+    slot.pushed_at = os::real_ns();
     slot.expires.store(options.ttl_ns == 0 ? 0 : later(now, options.ttl_ns),
                        std::memory_order_relaxed);
     slot.due.store(options.delay_ns == 0 ? 0 : later(now, options.delay_ns),

@@ -3,8 +3,6 @@
 // job_pushes.hpp, job_leases.hpp, job_forwards.hpp, and job_store.hpp, which says why every step is safe.
 #pragma once
 
-#include <time.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -28,29 +26,6 @@
 #include "slots.hpp"
 
 namespace millrace {
-
-namespace detail {
-
-// Nanoseconds since 1970.
-inline std::uint64_t exact_wall_ns() noexcept {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
-// The same within a few milliseconds, where that is cheaper.
-inline std::uint64_t wall_ns() noexcept {
-#if defined(CLOCK_REALTIME_COARSE)
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-         static_cast<std::uint64_t>(now.tv_nsec);
-#else
-  return exact_wall_ns();
-#endif
-}
-
-}  // namespace detail
 
 class JobSteps {
  public:
@@ -333,7 +308,7 @@ class JobSteps {
            layout::DeadReason reason) noexcept {
     layout::Slot& slot = memory_.slot(index);
     slot.reason = static_cast<std::uint8_t>(reason);
-    slot.dead_at.store(detail::exact_wall_ns(), std::memory_order_relaxed);
+    slot.dead_at.store(os::exact_real_ns(), std::memory_order_relaxed);
     const std::uint32_t group = slot.group.load(std::memory_order_relaxed);
     word.state = layout::SlotState::dead;
     word.flags = 0;

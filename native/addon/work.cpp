@@ -600,14 +600,13 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
     }
     std::sort(wanted.begin(), wanted.end());
     std::int32_t done = 0;
-    const bool had = core()->store().each_dead([&](std::uint32_t slot, std::uint64_t word) {
+    const bool had = core()->change_dead([&](std::uint32_t slot, std::uint64_t word) {
       if (std::binary_search(wanted.begin(), wanted.end(), std::pair(slot, word))) {
         done += act(slot, word) ? 1 : 0;
       }
       return true;
     });
     if (!had) return kBusy;
-    core()->store().balance();
     note_woken();
     return done;
   }

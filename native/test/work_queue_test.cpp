@@ -371,4 +371,27 @@ TEST_CASE_FIXTURE(Work, "who sleeps looks when there is something that it was no
   CHECK_FALSE(sleeper->still());  // it is awake
 }
 
+TEST_CASE_FIXTURE(Work, "who sends dead letters round again wakes whoever waits for a job") {
+  const auto queue = open();
+  CHECK(push(*queue, 1) == Pushed::yes);
+  Lease lease = queue->try_take();
+  REQUIRE(queue->reject(lease, "no"));
+  const os::Doorbell own = bell();
+  WorkSpec waiting = spec();
+  waiting.doorbell = own.id();
+  const auto worker = must(WorkQueue::open(waiting, soon()));
+  worker->sleepers().park_on_bell(1, {own.id(), 1});
+  CHECK(queue->change_dead([&](std::uint32_t slot, std::uint64_t word) {
+    CHECK(queue->store().redrive(slot, word));
+    return true;
+  }));
+  bool rung = false;
+  (void)own.drain([&rung](std::uint64_t) { rung = true; });
+  CHECK(rung);
+  worker->unpark();
+  lease = worker->try_take();
+  CHECK(number_of(*worker, lease) == 1);
+  CHECK(worker->complete(lease));
+}
+
 }  // namespace millrace::test::work_queue_test

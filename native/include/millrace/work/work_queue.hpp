@@ -261,6 +261,18 @@ class WorkQueue {
     return disk_ ? disk_->wait(disk_->ticket()) : Result<void>();
   }
 
+  // --- dead letters ---
+
+  // Calls act(slot, word) for each dead letter, the oldest first, until it returns false: it may send the letter round again or
+  // away (JobStore::redrive, purge). Then whoever waits is told. False: another one has the dead letters in hand.
+  template <typename Act>
+  [[nodiscard]] bool change_dead(Act&& act) {
+    if (!store_->each_dead(act)) return false;
+    store_->balance();
+    tell();
+    return true;
+  }
+
   // --- looking after the others ---
 
   // Buries who has died, and does what is due. Returns how many holders it buried.

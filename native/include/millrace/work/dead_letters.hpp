@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "../crash_point.hpp"
 #include "memory.hpp"
@@ -48,15 +50,16 @@ class DeadLetters {
   // Calls each(slot, word bits) for up to `limit` dead letters, the oldest first, under the lock. `each` returns whether to go
   // on. Nothing: another one is at it.
   template <typename Each>
-  [[nodiscard]] bool in_order(Each&& each) noexcept {
+  [[nodiscard]] bool in_order(Each&& each) {
     if (!lock()) return false;
-    std::uint64_t after = 0;
-    std::uint32_t after_slot = 0;
-    for (std::uint32_t round = 0; round < memory_->shape().slots(); ++round) {
-      const Found next = oldest(after, after_slot, round == 0);
-      if (next.bits == 0) break;
-      after = next.dead_at;
-      after_slot = next.slot;
+    std::vector<Found> all;
+    for (std::uint32_t slot = 0; slot < memory_->shape().slots(); ++slot) {
+      if (const Found found = dead_in(slot); found.bits != 0) all.push_back(found);
+    }
+    std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) {
+      return std::pair(a.dead_at, a.slot) < std::pair(b.dead_at, b.slot);
+    });
+    for (const Found& next : all) {
       if (!each(next.slot, next.bits)) break;
     }
     unlock();
@@ -95,16 +98,17 @@ class DeadLetters {
   }
   void unlock() noexcept { memory_->control().dead_lock.store(0, std::memory_order_seq_cst); }
 
-  // The oldest dead letter behind that one.
-  [[nodiscard]] Found oldest(std::uint64_t after, std::uint32_t after_slot,
-                             bool any) const noexcept {
+  // The dead letter in that slot; its bits are 0 if there is none.
+  [[nodiscard]] Found dead_in(std::uint32_t slot) const noexcept {
+    const std::uint64_t bits = memory_->slot(slot).word.load(std::memory_order_acquire);
+    if (layout::unpack(bits).state != layout::SlotState::dead) return {};
+    return Found{slot, bits, memory_->slot(slot).dead_at.load(std::memory_order_relaxed)};
+  }
+  [[nodiscard]] Found oldest() const noexcept {
     Found best;
     for (std::uint32_t slot = 0; slot < memory_->shape().slots(); ++slot) {
-      const std::uint64_t bits = memory_->slot(slot).word.load(std::memory_order_acquire);
-      if (layout::unpack(bits).state != layout::SlotState::dead) continue;
-      const std::uint64_t at = memory_->slot(slot).dead_at.load(std::memory_order_relaxed);
-      if (!any && (at < after || (at == after && slot <= after_slot))) continue;
-      if (best.bits == 0 || at < best.dead_at) best = Found{slot, bits, at};
+      const Found found = dead_in(slot);
+      if (found.bits != 0 && (best.bits == 0 || found.dead_at < best.dead_at)) best = found;
     }
     return best;
   }
@@ -124,7 +128,7 @@ class DeadLetters {
                layout::kGranuleBytes;
     }
     while (dead > shape.dead || (dead > 1 && bytes > shape.dead_bytes)) {
-      const Found first = oldest(0, 0, true);
+      const Found first = oldest();
       if (first.bits == 0) break;
       const std::uint64_t its =
           std::uint64_t{memory_->slot(first.slot).granules.load(std::memory_order_relaxed)} *

@@ -18,10 +18,13 @@ function startWorker(): void {
 const server = fork(program('server'))
 for (let i = 0; i < 4; i++) startWorker()
 
-const killing = setInterval(() => {
-  const all = [...workers]
-  if (process.argv.includes('--kill')) all[Math.floor(Math.random() * all.length)]?.kill('SIGKILL')
-}, 1000)
+let killing: NodeJS.Timeout | undefined
+if (process.argv.includes('--kill')) {
+  killing = setInterval(() => {
+    const all = [...workers]
+    all[Math.floor(Math.random() * all.length)]?.kill('SIGKILL')
+  }, 1000)
+}
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {

@@ -20,7 +20,7 @@ import { Working, type JobHandler, type WorkOptions } from './working.js'
 
 /**
  * Jobs that any number of processes and Workers push, and any number of them take: each is worked on by one of them at a time,
- * and what a killed process had in hand is taken by another within 100 ms. The highest priority first, the oldest first.
+ * and what a killed process had in hand is taken by another, as a rule within 100 ms. The highest priority first, the oldest first.
  *
  * Bounded in jobs and bytes: `push` waits for room. All calls but those ending in `Sync` leave the event loop alone; calls of one
  * handle that wait are served in order.

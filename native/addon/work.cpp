@@ -165,7 +165,8 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   Napi::Value flush() {
     const auto deferred = Napi::Promise::Deferred::New(Env());
     if (core() == nullptr) {
-      deferred.Reject(environment().error_of(make_error(Code::closed, "closed")));
+      deferred.Reject(environment().error_of(
+          make_error(Code::closed, "the work queue is closed here; flush it before it is closed")));
     } else if (const auto& disk = core()->disk(); disk == nullptr) {
       deferred.Resolve(Env().Undefined());
     } else {

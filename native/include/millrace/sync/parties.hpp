@@ -1,11 +1,7 @@
 // The common ground of all primitives that many share: a segment whose roles are interchangeable
 // parties. A party is one handle; it has a seat (a number below kMaxParties), a role record and lock
 // byte that tell whether it lives, and a wait line of its own to sleep on.
-//
-// Seats are taken, left and buried under the lifecycle lock. Dead is a party whose record says attached
-// although its lock byte is free. Whoever buries it takes that byte first, and then acts in its place:
-// the primitive's `repair` finishes what the dead one left undone. If the undertaker dies in the middle,
-// the byte is free again, the record still says attached, and the next one starts over.
+// The rules of seats are in seat_holder.hpp.
 #pragma once
 
 #include <array>
@@ -19,6 +15,7 @@
 #include "../bits.hpp"
 #include "../crash_point.hpp"
 #include "../layout/parties.hpp"
+#include "../seat_holder.hpp"
 #include "../segment.hpp"
 #include "../waiting.hpp"
 
@@ -48,15 +45,9 @@ struct PartySpec : PartyOptions {
   std::function<Result<void>(const Values&)> judge;
 };
 
-class Parties {
+class Parties : public SeatHolder<Parties> {
  public:
-  // Finishes what the dead holder of a seat left undone, and is asked once more before a seat is taken.
-  // Runs under the lifecycle lock, with the lock byte of that seat in hand. Must bear being run again for
-  // the same seat, from any point, also where there is nothing to do. False: it cannot be finished yet
-  // (a living party is about to do something with that seat); it stays unburied and is not taken.
-  using Repair = std::function<bool(std::uint32_t seat)>;
-
-  explicit Parties(Repair repair) : repair_(std::move(repair)) {}
+  explicit Parties(Repair repair) : SeatHolder(std::move(repair), layout::kMaxParties) {}
   Parties(const Parties&) = delete;
   Parties& operator=(const Parties&) = delete;
   ~Parties() {
@@ -65,14 +56,7 @@ class Parties {
 
   // Creates the segment or joins it, buries the dead, and takes a seat. no_lane if all are taken.
   Result<void> enter(const PartySpec& spec, const os::Deadline& deadline) {
-    SegmentSpec wanted;
-    wanted.kind = spec.kind;
-    wanted.letter = spec.letter;
-    wanted.place = spec.place;
-    wanted.memory = spec.memory;
-    wanted.mode = spec.mode;
-    wanted.owner = spec.owner;
-    wanted.keep = spec.keep;
+    SegmentSpec wanted = spec_of(spec, spec.kind, spec.letter);
     wanted.geometry = geometry_of(spec);
     wanted.bury = [](const Segment& stale) {
       for (std::uint32_t seat = 0; seat < layout::kMaxParties; ++seat)
@@ -91,8 +75,7 @@ class Parties {
     bury_the_dead();
     auto done = take_seat(spec);
     if (!done.ok()) {
-      if (segment_.created()) segment_.unlink();
-      segment_ = Segment();
+      give_up();
       return done;
     }
     sleeper_ = Sleeper(lines + seat_);
@@ -101,39 +84,7 @@ class Parties {
     return {};
   }
 
-  // Gives the seat back. If nobody is left the segment is removed, unless keep() then says that it holds
-  // something that the next one to come must know. What the party holds must have been released before.
-  template <typename Keep>
-  void leave(Keep&& keep) noexcept {
-    if (!entered_) return;
-    entered_ = false;
-    if (!segment_.intact()) {
-      segment_.forsake();
-      return;
-    }
-    sleeper_.unpark();
-    const bool locked = segment_.lock_lifecycle(os::Deadline::after(1'000'000'000)).ok();
-    clear_present(seat_);
-    MILLRACE_CRASH_POINT("parties.leave.absent");
-    segment_.resign(record(seat_), seat_);
-    MILLRACE_CRASH_POINT("parties.leave.resigned");
-    if (locked && !segment_.anyone_else()) {
-      bury_the_dead();
-      if (!keep()) segment_.unlink();
-    }
-    segment_ = Segment();  // closes the descriptor: that ends the lifecycle lock, too
-  }
-
-  // Leaves as if dead, without a good-bye: whoever finds the seat finishes what we could not.
-  void vanish() noexcept {
-    entered_ = false;
-    segment_ = Segment();
-  }
-
-  [[nodiscard]] bool open() const noexcept { return entered_; }
-  [[nodiscard]] std::uint32_t seat() const noexcept { return seat_; }
   [[nodiscard]] std::uint64_t bit() const noexcept { return 1ULL << seat_; }
-  [[nodiscard]] const Segment& segment() const noexcept { return segment_; }
   // What the primitive shares. T must fit the bytes it asked for, and be valid when all zero.
   template <typename T>
   [[nodiscard]] T& shared() const noexcept {
@@ -145,27 +96,8 @@ class Parties {
 
   // Seats in use, the dead among them as long as nobody has buried them.
   [[nodiscard]] std::uint64_t present() const noexcept {
-    // acquire: pairs with the release in take_seat(): the wait line of a party that we see is ready.
+    // acquire: pairs with the release in set_present(): the wait line of a party that we see is ready.
     return control_->present.load(std::memory_order_acquire) & layout::kAllParties;
-  }
-  [[nodiscard]] layout::RoleRecord& record(std::uint32_t seat) const noexcept {
-    return segment_.at<layout::RoleRecord>(layout::kRolesOffset)[seat];
-  }
-  [[nodiscard]] std::uint32_t pid(std::uint32_t seat) const noexcept {
-    return record(seat).pid.load(std::memory_order_relaxed);
-  }
-  [[nodiscard]] std::uint64_t doorbell(std::uint32_t seat) const noexcept {
-    return record(seat).doorbell.load(std::memory_order_relaxed);
-  }
-  // For a party that learns only from the segment which doorbell suits it.
-  void announce_doorbell(std::uint64_t doorbell) const noexcept {
-    record(seat_).doorbell.store(doorbell, std::memory_order_relaxed);
-  }
-
-  // Has nobody alive this seat? One system call. Without the lifecycle lock the answer is a hint: it may
-  // have changed hands meanwhile.
-  [[nodiscard]] bool vacant(std::uint32_t seat) const noexcept {
-    return seat != seat_ && !segment_.role_held(seat);
   }
   // Those of `seats` that nobody alive has.
   [[nodiscard]] std::uint64_t vacant_of(std::uint64_t seats) const noexcept {
@@ -179,7 +111,8 @@ class Parties {
   // holder does the same, or is stopped): try again later.
   bool bury(std::uint64_t seats) {
     if (!segment_.lock_lifecycle(os::Deadline::after(kBuryPatienceNs)).ok()) return false;
-    bury_locked(seats);
+    detail::for_each_bit(seats & layout::kAllParties,
+                         [this](std::uint32_t seat) { (void)bury_locked(seat); });
     segment_.settle();
     return true;
   }
@@ -187,19 +120,15 @@ class Parties {
   // Wakes that party if it sleeps; after a publish that it may be waiting for. Nearly free if it does not.
   void wake(std::uint32_t seat) {
     if (wakers_[seat].peer_sleeps()) {
-      wakers_[seat].wake(ringer_ != nullptr ? *ringer_ : own_ringer_, segment_.trust());
+      wakers_[seat].wake(ringer(), segment_.trust());
     }
   }
   void wake_each(std::uint64_t seats) {
     detail::for_each_bit(seats & layout::kAllParties, [this](std::uint32_t i) { wake(i); });
   }
-  [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
-  // Whoever has a ringer for many channels (an event loop) lends it.
-  void use_ringer(os::BellRinger* ringer) noexcept { ringer_ = ringer; }
 
  private:
-  // Its holder needs microseconds. One that needs longer is stopped, or does what we are about to do.
-  static constexpr std::uint64_t kBuryPatienceNs = 5'000'000;
+  friend SeatHolder;
 
   static std::uint64_t total_bytes(const PartySpec& spec) noexcept {
     return os::round_up(layout::kSharedOffset + spec.shared_bytes, os::page_size());
@@ -239,23 +168,9 @@ class Parties {
 
   Result<void> take_seat(const PartySpec& spec) {
     for (std::uint32_t seat = 0; seat < spec.seats; ++seat) {
-      if (!segment_.try_role_lock(seat)) continue;
-      if (!repair_(seat)) {
-        segment_.unlock_role(seat);
-        continue;
-      }
-      // The byte is ours by now, so this cannot fail.
-      if (auto claimed = segment_.claim(record(seat), seat, spec.doorbell, spec.title);
-          !claimed.ok()) {
-        return claimed;
-      }
-      seat_ = seat;
-      MILLRACE_CRASH_POINT("parties.seat.claimed");
-      // release: pairs with the acquire in present().
-      control_->present.fetch_or(1ULL << seat, std::memory_order_release);
-      MILLRACE_CRASH_POINT("parties.seat.present");
-      entered_ = true;
-      return {};
+      auto taken = try_seat(seat, spec.doorbell, spec.title);
+      if (!taken.ok()) return taken.error();
+      if (taken.value()) return {};
     }
     return make_error(Code::no_lane,
                       "all " + std::to_string(spec.seats) + " seats of " + spec.title + " '" +
@@ -264,46 +179,25 @@ class Parties {
                           "share one per process",
                       segment_.path());
   }
+  void set_present(std::uint32_t seat) const noexcept {
+    // release: pairs with the acquire in present().
+    control_->present.fetch_or(1ULL << seat, std::memory_order_release);
+  }
   void clear_present(std::uint32_t seat) const noexcept {
     control_->present.fetch_and(~(1ULL << seat), std::memory_order_relaxed);
   }
 
   // Under the lifecycle lock.
   void bury_the_dead() {
-    std::uint64_t attached = 0;
+    const std::uint64_t present = control_->present.load(std::memory_order_relaxed);
     for (std::uint32_t seat = 0; seat < layout::kMaxParties; ++seat) {
-      if (record(seat).state.load(std::memory_order_relaxed) ==
-          static_cast<std::uint32_t>(layout::RoleState::attached)) {
-        attached |= 1ULL << seat;
-      }
+      // One that died on its way in is not yet present, one on its way out no longer.
+      if ((present >> seat & 1U) != 0 || attached(seat)) (void)bury_locked(seat);
     }
-    bury_locked(attached | control_->present.load(std::memory_order_relaxed));
-  }
-  void bury_locked(std::uint64_t seats) {
-    detail::for_each_bit(seats & layout::kAllParties, [this](std::uint32_t seat) {
-      if ((entered_ && seat == seat_) || !segment_.try_role_lock(seat)) return;
-      MILLRACE_CRASH_POINT("parties.bury.locked");
-      if (!repair_(seat)) {
-        segment_.unlock_role(seat);
-        return;
-      }
-      MILLRACE_CRASH_POINT("parties.bury.repaired");
-      clear_present(seat);
-      segment_.bury(record(seat));
-      MILLRACE_CRASH_POINT("parties.bury.absent");
-      segment_.resign(record(seat), seat);
-    });
   }
 
-  Repair repair_;
-  bool entered_ = false;
-  std::uint32_t seat_ = layout::kMaxParties;
-  Segment segment_;
   layout::PartiesControl* control_ = nullptr;
   std::array<Waker, layout::kMaxParties> wakers_;
-  Sleeper sleeper_;
-  os::BellRinger* ringer_ = nullptr;
-  os::BellRinger own_ringer_;
 };
 
 }  // namespace millrace

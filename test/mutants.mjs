@@ -678,8 +678,8 @@ const work = [
   {
     name: 'work-newcomer-unlisted',
     file: 'native/include/millrace/work/seats.hpp',
-    text: `        control().present[seat / 64].fetch_or(1ULL << seat % 64, std::memory_order_relaxed);
-        MILLRACE_CRASH_POINT("seats.seat.listed");
+    text: `    control().present[seat / 64].fetch_or(1ULL << seat % 64, std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("seats.seat.listed");
 `,
     instead: '',
     breaks: 'a newcomer that dies in its repair keeps what it had locked in the name of its seat',

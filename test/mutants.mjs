@@ -683,10 +683,7 @@ const work = [
 `,
     instead: '',
     breaks: 'a newcomer that dies in its repair keeps what it had locked in the name of its seat',
-    test: {
-      ava: 'work/dead-holder',
-      only: 'dead letters: one that was killed on its way in does not keep them, either',
-    },
+    test: { native: 'crash/work_newcomer_deaths' },
   },
   {
     name: 'work-dead-letters-unlooked',

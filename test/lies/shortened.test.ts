@@ -82,6 +82,7 @@ const guarded = [
   'RwLock.readers',
   'SharedEvent.isSet',
   'Barrier.arrived',
+  'WorkQueue.size',
 ]
 
 test('promise: lies – looking at what was shortened is an error or says so, and no signal', (t) => {
@@ -107,7 +108,7 @@ test('promise: lies – looking at what was shortened is an error or says so, an
     if (title !== 'SharedMemory') t.regex(result, /damaged"?: ?true/, `${title} as ${how}`)
   }
   t.deepEqual(refused.sort(), guarded.toSorted())
-  t.is(lines.filter(([, how]) => how === 'inspect').length, 12)
+  t.is(lines.filter(([, how]) => how === 'inspect').length, 13)
 })
 
 test('promise: lies – nameless memory cannot be shortened', (t) => {

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monotonicNow } from 'millrace'
 
-import type { JobEvent } from '../support/history/jobs.js'
+import type { StageEvent } from '../support/history/stages.js'
 
 const events = {
   p: 'pushing',
@@ -52,7 +52,7 @@ export class Journal {
     writeSync(this.#file, `${letter} ${at} ${who} ${job}${more === '' ? '' : ' '}${more}\n`)
   }
 
-  read(): JobEvent[] {
+  read(): StageEvent[] {
     const lines = readFileSync(this.#path, 'latin1').split('\n')
     // The last one is empty, or not written to its end.
     return lines.slice(0, -1).map(parsed)
@@ -73,7 +73,7 @@ function pathOf(queue: string): string {
   return join(process.env['TMPDIR'] ?? tmpdir(), `${queue}.journal`)
 }
 
-function parsed(line: string): JobEvent {
+function parsed(line: string): StageEvent {
   const [letter, at, who, job, ...more] = line.split(' ')
   const event = events[letter as Letter]
   const base = { event, at: Number(at), who: Number(who), job: Number(job) }
@@ -82,6 +82,9 @@ function parsed(line: string): JobEvent {
     const group = second === '-' ? {} : { group: second }
     return { ...base, level: Number(first), delayed: third !== '0', ...group }
   }
-  if (event === 'taken') return { ...base, attempt: Number(first), acquired: Number(second) }
+  if (event === 'taken') {
+    const stage = third === '' ? {} : { stage: Number(third) }
+    return { ...base, attempt: Number(first), acquired: Number(second), ...stage }
+  }
   return event === 'settling' ? { ...base, how: first } : base
 }

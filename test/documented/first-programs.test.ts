@@ -3,8 +3,9 @@
 
 import { readFileSync, rmSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
-import { SpscQueue } from 'millrace'
+import { MappedFile, SpscQueue } from 'millrace'
 import { Counter } from 'millrace/sync'
+import { WorkQueue } from 'millrace/work'
 
 import { compileProgram, programOf, startNode } from '../support/documented.js'
 import { uniqueName } from '../support/names.js'
@@ -128,6 +129,16 @@ test.serial('mapped-files.md', async (t) => {
     await endsWell(t, run)
     t.deepEqual(run.lines, [`run ${number}`])
   }
+})
+
+test.serial('durability.md', async (t) => {
+  const orders = uniqueName(t)
+  t.teardown(() => {
+    rmSync(`/tmp/${orders}`, { force: true })
+  })
+  await endsWell(t, await start(t, 'durability.md', 'orders.ts', { orders }))
+  using queue = WorkQueue.open(new MappedFile(`/tmp/${orders}`))
+  t.is(queue.tryReceive()?.toString(), '{"order":1}')
 })
 
 test.serial('nameless-segments.md', async (t) => {

@@ -52,9 +52,9 @@ Lease wait(WorkQueue& queue, std::uint64_t ns = 5 * kSecond) {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Work, "a queue of default options takes a mebibyte at most") {
+TEST_CASE_FIXTURE(Work, "a queue of default options takes a mebibyte") {
   const auto queue = open();
-  CHECK(queue->parties().segment().geometry().total_bytes <= 1U << 20U);
+  CHECK(queue->parties().segment().geometry().total_bytes == 1U << 20U);
 }
 
 TEST_CASE_FIXTURE(
@@ -89,6 +89,112 @@ TEST_CASE_FIXTURE(Work,
   CHECK(refused.error().message.find("7 jobs, not 8") != std::string::npos);
   wanted.jobs = 0;
   CHECK(WorkQueue::open(wanted, soon()).error().code == Code::invalid_argument);
+}
+
+TEST_CASE_FIXTURE(Work, "a pipeline is opened by its stages, and by nothing else") {
+  WorkSpec etl = spec();
+  etl.stage_names = {"decode", "filter", "load"};
+  etl.ordered = 0b011;
+  const auto queue = must(WorkQueue::open(etl, soon()));
+  CHECK(queue->parties().shape().stages == 3);
+  CHECK(queue->parties().shape().ordered == 0b011);
+  CHECK(queue->stage_names() == etl.stage_names);
+  CHECK(WorkQueue::open(etl, soon()).ok());
+  const auto refused = [&](const WorkSpec& other, const std::string& text) {
+    const auto opened = WorkQueue::open(other, soon());
+    REQUIRE(!opened.ok());
+    CHECK(opened.error().code == Code::geometry);
+    CAPTURE(opened.error().message);
+    CHECK(opened.error().message.find(text) != std::string::npos);
+  };
+  refused(spec(), "is a pipeline of the stages decode, filter, load, not a plain work queue");
+  WorkSpec other = etl;
+  other.stage_names = {"decode", "load", "filter"};
+  refused(other, "has the stages decode, filter, load, not decode, load, filter");
+  other.stage_names = {"decode", "load"};
+  other.ordered = 1;
+  refused(other, "has the stages decode, filter, load, not decode, load");
+  other = etl;
+  other.ordered = 0b001;
+  refused(other, "has the ordered stages decode, filter, not decode");
+  other.ordered = 0;
+  refused(other, "has the ordered stages decode, filter, not none");
+  WorkSpec any = spec();
+  any.as_found = true;
+  const auto found = must(WorkQueue::open(any, soon()));
+  CHECK(found->stage_names() == etl.stage_names);
+  any.jobs = 7;
+  CHECK(WorkQueue::open(any, soon()).error().code == Code::geometry);
+}
+
+TEST_CASE_FIXTURE(Work, "a plain queue is not opened as a pipeline") {
+  const auto queue = open();
+  CHECK(queue->stage_names().empty());
+  WorkSpec etl = spec();
+  etl.stage_names = {"only"};
+  const auto opened = WorkQueue::open(etl, soon());
+  REQUIRE(!opened.ok());
+  CHECK(opened.error().code == Code::geometry);
+  CHECK(opened.error().message.find("is a plain work queue, not a pipeline of the stages only") !=
+        std::string::npos);
+  WorkSpec any = spec();
+  any.as_found = true;
+  CHECK(WorkQueue::open(any, soon()).ok());
+}
+
+TEST_CASE_FIXTURE(Work, "stages that there cannot be are refused before anything is made") {
+  const auto refused = [&](const WorkSpec& wrong, const std::string& text) {
+    const auto opened = WorkQueue::open(wrong, soon());
+    REQUIRE(!opened.ok());
+    CHECK(opened.error().code == Code::invalid_argument);
+    CAPTURE(opened.error().message);
+    CHECK(opened.error().message.find(text) != std::string::npos);
+  };
+  WorkSpec wrong = spec();
+  wrong.stage_names = {"a", "b", "a"};
+  refused(wrong, "two stages 'a'");
+  wrong.stage_names = {"a", ""};
+  refused(wrong, "0 bytes");
+  wrong.stage_names = {"a", std::string(64, 'x')};
+  refused(wrong, "64 bytes");
+  wrong.stage_names = {"a", std::string(63, 'x')};
+  wrong.ordered = 0b10;
+  refused(wrong, "last stage");
+  wrong.ordered = 0b01;
+  CHECK(WorkQueue::open(wrong, soon()).ok());
+  wrong.stages = 3;
+  refused(wrong, "3 stages and 2 names");
+  wrong.stages = std::nullopt;
+  for (int i = 0; i < 15; ++i)
+    wrong.stage_names.push_back(std::to_string(i));
+  refused(wrong, "17 stages");
+  wrong = spec();
+  wrong.ordered = 1;
+  refused(wrong, "no names");
+}
+
+TEST_CASE_FIXTURE(Work, "a pipeline that lies about its stages is not used") {
+  WorkSpec etl = spec();
+  etl.stage_names = {"decode", "load"};
+  etl.ordered = 1;
+  const auto queue = must(WorkQueue::open(etl, soon()));
+  layout::Geometry& geometry = queue->parties().segment().header().geometry;
+  const layout::Geometry good = geometry;
+  geometry.values[layout::kWorkSeats] |= 1ULL << 63U;  // a stage that there is not is ordered
+  CHECK(WorkQueue::open(etl, soon()).error().code == Code::corrupt);
+  geometry = good;
+  geometry.values[layout::kWorkSeats] ^= 1ULL << 49U;  // the last one is
+  CHECK(WorkQueue::open(etl, soon()).error().code == Code::corrupt);
+  geometry = good;
+  // The geometry knows the names by a hash.
+  layout::StageName& name = queue->store().memory().stage_names()[1];
+  name.text[0] = '\n';
+  const auto opened = WorkQueue::open(etl, soon());
+  REQUIRE(!opened.ok());
+  CHECK(opened.error().code == Code::geometry);
+  CHECK(opened.error().message.find("decode,  oad, not decode, load") != std::string::npos);
+  name.length = 255;
+  CHECK(WorkQueue::open(etl, soon()).error().code == Code::geometry);
 }
 
 TEST_CASE_FIXTURE(Work, "512 handles can be open, and the next one is told how many there are") {

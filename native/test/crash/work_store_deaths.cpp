@@ -36,7 +36,8 @@ struct Payload {
   std::uint32_t length;
 };
 
-WorkShape small_shape(layout::Durability durability) {
+// `ordered`: stages that are left in order, a bit each.
+WorkShape small_shape(layout::Durability durability, std::uint16_t ordered) {
   WorkShape shape;
   shape.seats = 8;
   shape.levels = 3;
@@ -49,12 +50,14 @@ WorkShape small_shape(layout::Durability durability) {
   shape.keys = 64;
   shape.window_ms = 1'000'000;
   shape.durability = durability;
+  shape.ordered = ordered;
   return shape;
 }
 
 struct Ground {
-  explicit Ground(layout::Durability durability = layout::Durability::memory)
-      : shape(small_shape(durability)) {
+  explicit Ground(layout::Durability durability = layout::Durability::memory,
+                  std::uint16_t ordered = 0)
+      : shape(small_shape(durability, ordered)) {
     bytes = shape.total_bytes();
     base = static_cast<std::byte*>(
         ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
@@ -313,6 +316,7 @@ void judge(Ground& ground) {
   CHECK(counts.other == 0);
   CHECK(counts.leased == 0);
   CHECK(counts.ready == 0);
+  CHECK(counts.held == 0);
   CHECK(counts.dead == dead.size());
   CHECK(counts.free == ground.shape.jobs);
   std::uint32_t spare = 0;
@@ -408,12 +412,14 @@ int finds_the_dead_being_counted(Ground& ground) {
 const bool listed = [] {
   explorers().emplace_back("WorkStore", [](Passages& passages) {
     for (std::uint32_t seed = 1; seed <= 3; ++seed) {
-      Ground ground(layout::Durability::disk);
-      (void)run_victim(ground, seed, 1500, {}, 0);
-      (void)run_victim(ground, seed, 1500, "work.take.leased", 20);
-      (void)run_undertaker(ground, {});
-      for (const auto& [point, count] : passages_of(ground))
-        passages[point] += count;
+      for (const auto durability : {layout::Durability::disk, layout::Durability::memory}) {
+        Ground ground(durability, durability == layout::Durability::memory ? 1 : 0);
+        (void)run_victim(ground, seed, 1500, {}, 0);
+        (void)run_victim(ground, seed, 1500, "work.take.leased", 20);
+        (void)run_undertaker(ground, {});
+        for (const auto& [point, count] : passages_of(ground))
+          passages[point] += count;
+      }
     }
     for (const auto meet : {&restores_a_bit, &finds_the_dead_being_counted}) {
       Ground ground;
@@ -425,7 +431,7 @@ const bool listed = [] {
   return true;
 }();
 
-void die_everywhere(layout::Durability durability) {
+void die_everywhere(layout::Durability durability, std::uint16_t ordered = 0) {
   constexpr int kSteps = 1500;
   int deaths = 0;
   std::set<std::string_view> where;
@@ -434,7 +440,7 @@ void die_everywhere(layout::Durability durability) {
     CAPTURE(seed);
     Passages passages;
     {
-      Ground ground(durability);
+      Ground ground(durability, ordered);
       REQUIRE(run_victim(ground, seed, kSteps, {}, 0) == 0);
       passages = passages_of(ground);
       judge(ground);
@@ -445,7 +451,7 @@ void die_everywhere(layout::Durability durability) {
            {std::uint64_t{1}, std::uint64_t{count / 2 + 1}, std::uint64_t{count}}) {
         CAPTURE(point);
         CAPTURE(passage);
-        Ground ground(durability);
+        Ground ground(durability, ordered);
         if (run_victim(ground, seed, kSteps, point, passage) != -SIGKILL) continue;
         ++deaths;
         where.insert(point);
@@ -459,7 +465,7 @@ void die_everywhere(layout::Durability durability) {
         for (const auto& [second, ignored] : burying) {
           const std::string_view then = second;
           CAPTURE(then);
-          Ground again(durability);
+          Ground again(durability, ordered);
           if (run_victim(again, seed, kSteps, point, passage) != -SIGKILL) continue;
           if (run_undertaker(again, then) != -SIGKILL) continue;
           ++deaths;
@@ -481,6 +487,10 @@ void die_everywhere(layout::Durability durability) {
 TEST_CASE(
     "promise: work – whoever dies anywhere loses no job, doubles none, and leaves nothing half") {
   die_everywhere(layout::Durability::memory);
+}
+
+TEST_CASE("promise: work – whoever dies anywhere leaves no job waiting for its turn for ever") {
+  die_everywhere(layout::Durability::memory, 1);
 }
 
 TEST_CASE("promise: work – whoever dies anywhere leaves each job one record, and no other") {

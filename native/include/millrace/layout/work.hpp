@@ -12,6 +12,9 @@
 //   KeyBucket[...]              ids of jobs seen lately
 //   GroupBucket[...]            keys of which one job at a time is worked on
 //   owners[granules]            of each granule of memory: which job it belongs to
+//   StageName[stages]           of a pipeline
+//   OrderControl[stages]        if there are stages that jobs leave in order, and
+//   order[capacity]             where each of the last serial numbers is
 //   (next page) data            slots * kInlineBytes for small payloads, then the granules
 //
 // The words are the truth. Everything else (rings, sets, masks, lists, chains) is a hint that can be rebuilt from them, and is
@@ -29,14 +32,18 @@ namespace millrace::layout {
 
 // Geometry::values of a work queue. Several are packed into one, the first named in the lowest bits.
 enum WorkValue : std::uint32_t {
-  kWorkSeats = 0,      // seats 16, levels 8, stages 8, durability 8, most attempts 8
+  // seats 16, levels 8, stages 8, durability 8, most attempts 8, the stages that jobs leave in order 16 (a bit each)
+  kWorkSeats = 0,
   kWorkSlots = 1,      // jobs 32, dead letters 32
   kWorkBytes = 2,      // of payloads of jobs
   kWorkDeadBytes = 3,  // of payloads of dead letters
   kWorkKeys = 4,       // ids that are remembered 32, groups 32
-  kWorkWindow = 5,     // milliseconds for which an id is remembered
-  kWorkLease = 6,      // milliseconds after which a lease ends; 0: with its holder alone
+  // milliseconds for which an id is remembered 40, low half of what the names of the stages are known by 24 (stages.hpp)
+  kWorkWindow = 5,
+  kWorkLease =
+      6,  // milliseconds after which a lease ends 40 (0: with its holder alone), high half 24
 };
+inline constexpr std::uint32_t kWorkTimeBits = 40;
 
 inline constexpr std::uint32_t kMaxWorkSeats = 2048;
 inline constexpr std::uint32_t kMaxWorkSlots = 1U << 20U;
@@ -57,7 +64,8 @@ enum class Durability : std::uint8_t { memory = 0, file = 1, disk = 2 };
 //                       ├► delayed┘◄───────────┤ with a delay
 //                       └► grouped ►ready      ├ reject, too many attempts ─► dead ─► ready (redrive) or free
 //                                              ├ forwarded ─► free           (its result is in `promised` of another queue)
-//                                              └ held ─► ready               (an ordered stage waits for older jobs)
+//                                              ├ moving ─► ready             (the next stage)
+//                                              └ moving ─► held ─► moving ─► ready  (from an ordered stage: in its turn)
 enum class SlotState : std::uint8_t {
   free = 0,
   spare = 1,  // kept for dead letters: as many as there may be, less those there are
@@ -70,25 +78,27 @@ enum class SlotState : std::uint8_t {
   promised =
       8,  // complete, and not visible until the job it is the result of says that it was forwarded
   forwarded = 9,  // settled: what it became is in the slot that it names
-  held = 10,
-  moving = 11,  // between two of these, in steps that whoever buries `seat` finishes
+  held = 10,      // done in an ordered stage, and waits for older jobs; nobody's
+  moving = 11,    // between two of these, in steps that whoever buries `seat` finishes
 };
 
 enum SlotFlag : std::uint8_t {
   kReturned = 1,  // in the set of returned jobs, not in a ring
   kStarted = 2,   // leased, and its handler has begun: this attempt counts
-  kConfirmed =
-      4,  // ready, and known to be a job: without a hint it gets one, instead of being no job
+  // Ready, and known to be a job: without a hint it gets one, instead of being no job. Of a dead letter: `seat` is making it a
+  // job again, whose serial number it has.
+  kConfirmed = 4,
 };
 
 // What a `moving` word is on its way to; in its flags.
 enum class MovingTo : std::uint8_t {
-  next_stage = 0,  // the one that Slot::forward names
+  next_stage = 0,  // the one that Word::attempt names
   ready = 1,
   delayed = 2,
   free = 3,
   dead = 4,
   forwarded = 5,  // not yet: whoever dies here still has it in hand
+  become = 6,  // its result, which is written, takes its place; Word::attempt names the next stage
 };
 
 // A slot's word.
@@ -97,8 +107,9 @@ struct Word {
   std::uint8_t level = 0;
   std::uint8_t flags = 0;
   std::uint16_t seat = 0;
-  std::uint8_t attempt = 0;  // attempts that have begun
-  std::uint32_t token = 0;   // +1 when a slot is taken for a new job, and with each lease
+  // Attempts that have begun. Of `held`, and of `moving` to another stage: that stage, where none has begun.
+  std::uint8_t attempt = 0;
+  std::uint32_t token = 0;  // +1 when a slot is taken for a new job, and with each lease
 
   friend bool operator==(const Word&, const Word&) = default;
 };
@@ -148,8 +159,8 @@ struct alignas(kLine) Slot {
   std::atomic<std::uint32_t> group_next;
   std::atomic<std::uint64_t>
       serial;  // of the queue: order among the jobs of a group, of a pipeline, and on disk
-  // Of forwarded: slot and token (work_job()) of what it became. Of promised: those of the job that it is the result of. Of
-  // moving: the next stage. `forward_queue` is the instance of the queue that the other one is in.
+  // Of forwarded: slot and token (work_job()) of what it became. Of promised: those of the job that it is the result of.
+  // `forward_queue` is the instance of the queue that the other one is in.
   std::uint64_t forward;
   std::uint64_t forward_queue;
   std::uint32_t key_home;  // of its id, for whoever buries who pushes it
@@ -429,5 +440,33 @@ struct alignas(kLine) GroupBucket {
   GroupEntry entries[kGroupsPerBucket];
 };
 static_assert(sizeof(GroupBucket) == 4 * kLine);
+
+// What a stage of a pipeline is called. Written by whoever sets the queue up.
+inline constexpr std::uint32_t kStageNameMost = 63;
+struct StageName {
+  std::uint8_t length;
+  std::array<char, kStageNameMost> text;  // UTF-8
+};
+static_assert(sizeof(StageName) == 64);
+
+// Of a stage that jobs leave in the order of their serial numbers (work/order.hpp). All but `dirty` is written under its lock.
+struct alignas(kLine) OrderControl {
+  SeatLock lock;
+  std::atomic<std::uint32_t> dirty;      // somebody found it locked, and something is to be done
+  std::atomic<std::uint32_t> front;      // slot + 1 of the oldest job, where the ring does not tell
+  std::atomic<std::uint64_t> watermark;  // all jobs up to this one have left the stage, or ended
+  std::byte pad[kLine - 24];
+};
+static_assert(sizeof(OrderControl) == kLine);
+
+// Where the job of a serial number is: {slot 20, serial 44}. It lies at serial % capacity, so the next ones take its place.
+inline constexpr std::uint32_t kSerialBits = 64 - kSlotBits;
+[[nodiscard]] constexpr std::uint64_t order_cell(std::uint64_t serial,
+                                                 std::uint32_t slot) noexcept {
+  return serial << kSlotBits | (slot & ((1U << kSlotBits) - 1));
+}
+[[nodiscard]] constexpr std::uint32_t slot_of_order(std::uint64_t cell) noexcept {
+  return static_cast<std::uint32_t>(cell & ((1U << kSlotBits) - 1));
+}
 
 }  // namespace millrace::layout

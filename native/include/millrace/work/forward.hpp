@@ -233,9 +233,10 @@ class Links {
   std::uint16_t seat_;
 };
 
-// Shows `look` the work queue of that place, if it is the one of that instance and belongs to `owner`. Without a lock, and nobody
-// learns of it. What is not whole, or is something else by now, is as good as gone.
-inline Reached reach(const Place& at, std::uint64_t instance, uid_t owner, const LookAt& look) {
+// Shows `look` the work queue of that place, if `wanted` says so of its header and its owner. Without a lock, and nobody learns
+// of it. What is not whole, or is something else by now, is as good as gone.
+template <typename Wanted>
+Reached look_at_queue(const Place& at, Wanted&& wanted, const LookAt& look) {
   const Place place = at.for_segment('j');
   if (!place.check().ok()) return Reached::gone;
   auto opened = place.open(os::Access::read_write);
@@ -246,9 +247,7 @@ inline Reached reach(const Place& at, std::uint64_t instance, uid_t owner, const
   const auto facts = os::inspect_object(fd.get(), place.path());
   if (!facts.ok()) return Reached::later;
   const std::uint64_t size = facts.value().size;
-  if (facts.value().owner != owner || size < os::page_size() || size < sizeof(layout::Header)) {
-    return Reached::gone;
-  }
+  if (size < os::page_size() || size < sizeof(layout::Header)) return Reached::gone;
   layout::Header head;
   {
     const auto mapped = os::map_shared(fd.get(), 0, os::page_size(), place.path());
@@ -262,20 +261,26 @@ inline Reached reach(const Place& at, std::uint64_t instance, uid_t owner, const
     copy_from_shared(reinterpret_cast<std::byte*>(&head),
                      reinterpret_cast<const SharedWord*>(bytes), sizeof head);
   }
-  if (head.instance != instance || head.major != layout::kMajor ||
+  if (!wanted(head, facts.value().owner) || head.major != layout::kMajor ||
       head.kind != layout::Kind::work || head.endian_tag != layout::kEndianTag ||
       head.page_bytes != os::page_size()) {
     return Reached::gone;
   }
-  const WorkShape shape = WorkShape::of(head.geometry);
-  if (!shape.possible() || shape.total_bytes() != head.geometry.total_bytes ||
-      shape.total_bytes() > size) {
-    return Reached::gone;
-  }
-  const auto mapped = os::map_shared(fd.get(), 0, shape.data_at(), place.path());
+  const auto shape = WorkShape::judged(head.geometry);
+  if (!shape || shape->total_bytes() > size) return Reached::gone;
+  const auto mapped = os::map_shared(fd.get(), 0, shape->data_at(), place.path());
   if (!mapped.ok()) return Reached::later;
-  look(WorkMemory(mapped.value()->data(), nullptr, shape));
+  look(WorkMemory(mapped.value()->data(), nullptr, *shape));
   return Reached::yes;
+}
+// The one of that instance, if it belongs to `owner`.
+inline Reached reach(const Place& at, std::uint64_t instance, uid_t owner, const LookAt& look) {
+  return look_at_queue(
+      at,
+      [&](const layout::Header& head, uid_t its) {
+        return its == owner && head.instance == instance;
+      },
+      look);
 }
 
 }  // namespace millrace

@@ -32,6 +32,7 @@
 #include "../layout/work.hpp"
 #include "id_hash.hpp"
 #include "seat_lock.hpp"
+#include "serials.hpp"
 
 namespace millrace {
 
@@ -49,14 +50,14 @@ class Groups {
   };
 
   Groups() = default;
-  // `buckets`: a power of two of them. `serial`: of the queue, counted up for each job of a group.
+  // `buckets`: a power of two of them. `serials`: of the queue, one for each job of a group.
   Groups(layout::GroupBucket* buckets, std::uint32_t count, layout::Slot* slots,
-         std::uint32_t slot_count, std::atomic<std::uint64_t>& serial, std::uint16_t seat) noexcept
+         std::uint32_t slot_count, Serials serials, std::uint16_t seat) noexcept
       : buckets_(buckets),
         count_(count),
         slots_(slots),
         slot_count_(slot_count),
-        serial_(&serial),
+        serials_(serials),
         seat_(seat) {}
 
   // The job `born` in `slot` comes into the group of that key, behind all that are in it. Nobody else may change its word.
@@ -206,8 +207,8 @@ class Groups {
     layout::Slot& its = slots_[slot];
     const std::uint64_t mark = layout::job_mark(slot, born);
     its.group_next.store(0, std::memory_order_relaxed);
-    its.serial.store(serial_->fetch_add(1, std::memory_order_relaxed) + 1,
-                     std::memory_order_relaxed);
+    // Under this lock: the order of the numbers is that of the jobs in the group.
+    serials_.give(slot, its);
     its.group.store(group_of(home, place), std::memory_order_relaxed);
     const std::uint64_t active = entry.active.load(std::memory_order_relaxed);
     if (active == mark) return Answer::active;
@@ -379,7 +380,7 @@ class Groups {
   std::uint32_t count_ = 0;
   layout::Slot* slots_ = nullptr;
   std::uint32_t slot_count_ = 0;
-  std::atomic<std::uint64_t>* serial_ = nullptr;
+  Serials serials_;
   std::uint16_t seat_ = 0;
   bool made_room_ = false;
 };

@@ -7,13 +7,13 @@
 
 #include "../crash_point.hpp"
 #include "forward.hpp"
-#include "job_leases.hpp"
+#include "job_results.hpp"
 
 namespace millrace {
 
-class JobForwards : public JobLeases {
+class JobForwards : public JobResults {
  public:
-  using JobLeases::JobLeases;
+  using JobResults::JobResults;
 
   // The job is done, and what it became, written to a place in `to`, is a job there: one step (forward.hpp). `to` is this store
   // or another one's, of the same thread. `options` as of push(), without a group. The place is gone afterwards, unless the answer

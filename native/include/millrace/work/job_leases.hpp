@@ -77,25 +77,6 @@ class JobLeases : public JobPushes {
     if (memory_.shape().lease_ms != 0) extend_to(lease, ns);
     return holds(lease);
   }
-  // On to the next stage, as it is. One step: who dies in it has done it, or has not.
-  [[nodiscard]] bool move_on(Lease& lease, std::uint8_t stage) noexcept {
-    layout::Slot& slot = memory_.slot(lease.slot);
-    if (!holds(lease)) return lost(lease);
-    slot.forward = stage;
-    layout::Word word = layout::unpack(lease.word);
-    word.state = layout::SlotState::moving;
-    word.flags = static_cast<std::uint8_t>(layout::MovingTo::next_stage);
-    word.attempt = 0;
-    if (!change(lease, word)) return lost(lease);
-    MILLRACE_CRASH_POINT("work.move.begun");
-    slot.stage.store(stage, std::memory_order_relaxed);
-    if (records_.on()) records_.change(lease.slot, word);
-    word.flags = layout::kConfirmed;
-    publish(lease.slot, word, stage);
-    lease = Lease{};
-    count(own_->completed);
-    return true;
-  }
 
  protected:
   // Of a ready job: makes it the caller's. Whose time to live is over is a dead letter instead.

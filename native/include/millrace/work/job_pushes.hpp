@@ -34,6 +34,8 @@ class JobPushes : public JobTimes {
     if (!claim) return Pushed::full;
     layout::Slot& slot = memory_.slot(claim->slot);
     const std::uint32_t born = claim->word.token;
+    // Before its birth: with it the number is its own (order.hpp).
+    slot.serial.store(0, std::memory_order_relaxed);
     // release: who judges granules of this job (arena.hpp) sees it with them.
     slot.born.store(born, std::memory_order_release);
     slot.acquired = 0;
@@ -134,11 +136,12 @@ class JobPushes : public JobTimes {
                        std::memory_order_relaxed);
     slot.due.store(options.delay_ns == 0 ? 0 : later(now, options.delay_ns),
                    std::memory_order_relaxed);
-    if (!options.group.empty() || options.delay_ns != 0 || records_.on()) {
+    const bool put_off = !options.group.empty() || options.delay_ns != 0 || records_.on();
+    if (put_off) {
       slot.position.store(ready_.end_of(options.stage, options.level), std::memory_order_relaxed);
-      slot.serial.store(memory_.control().serial.fetch_add(1, std::memory_order_relaxed) + 1,
-                        std::memory_order_relaxed);
     }
+    // Where there is an order, jobs of a group are numbered when they come into it.
+    if (order_.on() ? options.group.empty() : put_off) order_.give_serial(loan.slot);
     if (records_.on()) {
       layout::Word next = word;
       next.state = options.delay_ns != 0 ? layout::SlotState::delayed : layout::SlotState::ready;

@@ -1,6 +1,7 @@
 // The steps by which a job in a slot changes, each one compare-and-swap of the slot's word with what comes before and after it:
-// published, returned, ended, dead. What is done with jobs is in the headers that build on this one: job_times.hpp,
-// job_pushes.hpp, job_leases.hpp, job_forwards.hpp, and job_store.hpp, which says why every step is safe.
+// published, returned, ended, dead; and what must follow from it for others. What is done with jobs is in the headers that build
+// on this one: job_times.hpp, job_pushes.hpp, job_leases.hpp, job_stages.hpp, job_results.hpp, job_forwards.hpp, and
+// job_store.hpp, which says why every step is safe.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +23,7 @@
 #include "keys.hpp"
 #include "memory.hpp"
 #include "notes.hpp"
+#include "order.hpp"
 #include "ready.hpp"
 #include "slots.hpp"
 
@@ -47,8 +49,9 @@ class JobSteps {
         notes_(memory_),
         dead_(memory_, seat),
         keys_(memory.keys(), memory.shape().key_buckets(), seat),
+        order_(memory_, seat),
         groups_(memory.groups(), memory.shape().group_buckets(), memory.all_slots(),
-                memory.shape().slots(), memory.control().serial, seat),
+                memory.shape().slots(), Order::serials_of(memory), seat),
         arena_(memory.owners(), memory.shape().granules(),
                seat * 97U % std::max(memory.shape().granules(), 1U)) {}
   // Its parts point to memory_.
@@ -98,6 +101,8 @@ class JobSteps {
     return true;
   }
   [[nodiscard]] std::uint64_t earliest() const noexcept { return due_.earliest(); }
+  // Lets jobs go on that wait for their turn, if whoever should have done it is stopped: now and then.
+  void keep_order() noexcept { advance_from(0); }
   void balance() noexcept {
     dead_.balance(
         [this](std::uint32_t slot) {
@@ -178,6 +183,10 @@ class JobSteps {
         [this](std::uint32_t next) { activate(next); });
     if (groups_.made_room()) stirred_ |= kRoom;  // left to us by others
     waits = entered.answer == Groups::Answer::queued;
+    if (word.state == layout::SlotState::writing && entered.answer != Groups::Answer::active &&
+        !waits) {
+      withdraw_serial(index);
+    }
     switch (entered.answer) {
       case Groups::Answer::no_room:
         return Pushed::full;
@@ -218,6 +227,51 @@ class JobSteps {
     if (left) return;
     // Of more than these only those may be late that come to a bucket whose holder is stopped.
     if (owed_ < kMostOwed) owed_groups_[owed_++] = group;
+  }
+  // The job in that slot, which was in that stage, has gone on or ended: whoever has waited for it in an ordered stage goes on.
+  void advance_from(std::uint32_t stage) noexcept {
+    if (!order_.on()) return;
+    detail::for_each_bit(order_.stages_from(stage), [this](std::uint32_t each) {
+      const bool moved = order_.advance(
+          each, [this](std::uint32_t index, std::uint64_t bits) { return let_go(index, bits); });
+      // Results of jobs whose turn it is may have more of it (job_results.hpp).
+      if (moved) stirred_ |= kRoom;
+    });
+  }
+  // The number of a job, while it cannot end: 0 if nobody can wait for it.
+  [[nodiscard]] std::uint64_t serial_of(std::uint32_t index) const noexcept {
+    return order_.on() ? memory_.slot(index).serial.load(std::memory_order_relaxed) : 0;
+  }
+  // Of a place that does not become a job after all.
+  void withdraw_serial(std::uint32_t index) noexcept {
+    if (serial_of(index) == 0) return;
+    memory_.slot(index).serial.store(0, std::memory_order_seq_cst);
+    advance_from(stage_of(index));
+  }
+  // The job of that slot is held, and it is its turn: on to the next stage. Under the lock of the stage that it leaves.
+  bool let_go(std::uint32_t index, std::uint64_t bits) noexcept {
+    layout::Slot& slot = memory_.slot(index);
+    layout::Word word = layout::unpack(bits);
+    const std::uint32_t next = word.attempt % memory_.shape().stages;
+    word.state = layout::SlotState::moving;
+    word.flags = static_cast<std::uint8_t>(layout::MovingTo::next_stage);
+    word.seat = seat_;
+    // acquire: pairs with the release of who held it.
+    if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst))
+      return false;
+    MILLRACE_CRASH_POINT("work.order.begun");
+    enter_stage(index, word, next);
+    return true;
+  }
+  // The job in that slot is `moving` by us: it is ready in that stage, behind all that are.
+  void enter_stage(std::uint32_t index, layout::Word word, std::uint32_t stage) noexcept {
+    memory_.slot(index).stage.store(static_cast<std::uint8_t>(stage), std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("work.stage.entered");
+    word.attempt = 0;
+    if (records_.on()) records_.change(index, word);
+    word.flags = layout::kConfirmed;
+    publish(index, word, stage);
+    watch_expiry(index);
   }
   // `bits` -> `next`, by one compare-and-swap. Where jobs have records it goes by way of `moving`, in which nobody can take the
   // job away, and the record is brought to say the same. False: it is something else by now.
@@ -292,6 +346,8 @@ class JobSteps {
     layout::Slot& slot = memory_.slot(index);
     const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
     const std::uint32_t group = slot.group.load(std::memory_order_relaxed);
+    const std::uint32_t stage = stage_of(index);
+    const bool numbered = serial_of(index) != 0;
     layout::Word word;
     word.token = layout::unpack(bits).token;
     // Pairs with the acquire of who claims it: our reads of the payload come before its writes.
@@ -301,6 +357,7 @@ class JobSteps {
     free_.freed(index);
     stirred_ |= kRoom;
     leave_group(group);
+    if (numbered) advance_from(stage);
     return true;
   }
   // `bits` -> dead. Reason and time are written before: whoever is not the only one to do this does it for the same reason.
@@ -310,6 +367,7 @@ class JobSteps {
     slot.reason = static_cast<std::uint8_t>(reason);
     slot.dead_at.store(os::exact_real_ns(), std::memory_order_relaxed);
     const std::uint32_t group = slot.group.load(std::memory_order_relaxed);
+    const std::uint32_t stage = stage_of(index);
     word.state = layout::SlotState::dead;
     word.flags = 0;
     if (!step(index, bits, word, layout::MovingTo::dead)) return false;
@@ -317,6 +375,7 @@ class JobSteps {
     add(layout::WorkCount::dead_lettered);
     leave_group(group);
     balance();
+    advance_from(stage);
     return true;
   }
   bool expire(std::uint32_t index, std::uint64_t bits) noexcept {
@@ -343,6 +402,7 @@ class JobSteps {
   Notes notes_;
   DeadLetters dead_;
   Keys keys_;
+  Order order_;
   Groups groups_;
   Arena arena_;
   std::uint32_t stirred_ = 0;

@@ -13,6 +13,7 @@
 //   of an end        leased -> free                      what is left of it (granules, note, group) is an orphan's
 //   of a return      leased -> ready, returned           the flag says that it belongs into the set of returned jobs
 //   of a forwarding  see forward.hpp
+//   of a move        see job_stages.hpp
 //
 // A holder's settle compares with exactly the word of its lease: whatever was done with the job meanwhile, the token has moved on
 // with the next lease, and the state with the return.
@@ -77,6 +78,7 @@ class JobStore : public JobForwards {
     slot.expires.store(0, std::memory_order_relaxed);
     slot.due.store(0, std::memory_order_relaxed);
     place_last(index, word, stage_of(index));
+    if (order_.on() && !mark_redriven(index, bits, word)) return true;  // as below
     if (records_.on()) {
       // Of dead letters the record belongs to who has the lock.
       layout::Word alive = word;
@@ -89,8 +91,11 @@ class JobStore : public JobForwards {
       if (enter_group(index, word, facts.group, waits) != Pushed::yes) {
         // What is spare by now is one too many: balance(), which the caller runs, frees it.
         if (records_.on()) records_.change(index, word);
+        if (order_.on()) unmark_redriven(index, bits);
         return false;
       }
+    } else if (order_.on()) {
+      order_.give_serial(index);
     }
     if (!waits) {
       word.state = layout::SlotState::ready;
@@ -130,17 +135,47 @@ class JobStore : public JobForwards {
     absorb();
     dead_.bury(seat);
     Links(memory_, seat_).bury(seat);
+    order_.bury(seat);
+    MILLRACE_CRASH_POINT("work.repair.unlocked");
     balance();
+    advance_from(0);
     add(layout::WorkCount::given_back, given_back);
     stirred_ |= kRoom;
     return given_back;
   }
   struct Counts {
-    std::uint32_t ready = 0, leased = 0, delayed = 0, grouped = 0, dead = 0, free = 0, other = 0;
+    std::uint32_t ready = 0, leased = 0, delayed = 0, grouped = 0, dead = 0, free = 0, held = 0,
+                  other = 0;
   };
   [[nodiscard]] Counts counts() const noexcept {
+    return counts_of([](std::uint32_t) { return true; });
+  }
+  // Of the jobs in that stage, dead letters among them; `free` means nothing.
+  [[nodiscard]] Counts stage_counts(std::uint32_t stage) const noexcept {
+    return counts_of([this, stage](std::uint32_t slot) { return stage_of(slot) == stage; });
+  }
+  [[nodiscard]] bool any_leased() const noexcept {
+    for (std::uint32_t slot = 0; slot < memory_.shape().slots(); ++slot) {
+      if (word_of(slot).state == layout::SlotState::leased) return true;
+    }
+    return false;
+  }
+  // Is there a job, a dead letter, or an id to be remembered?
+  [[nodiscard]] bool holds_anything() const noexcept {
+    for (std::uint32_t slot = 0; slot < memory_.shape().slots(); ++slot) {
+      const layout::SlotState state = word_of(slot).state;
+      if (state != layout::SlotState::free && state != layout::SlotState::spare) return true;
+    }
+    return keys_.enabled() && keys_.remembered(os::monotonic_ns()) != 0;
+  }
+  [[nodiscard]] std::uint32_t granules_used() const noexcept { return arena_.used(); }
+
+ private:
+  template <typename Wanted>
+  [[nodiscard]] Counts counts_of(Wanted&& wanted) const noexcept {
     Counts counts;
     for (std::uint32_t slot = 0; slot < memory_.shape().slots(); ++slot) {
+      if (!wanted(slot)) continue;
       switch (word_of(slot).state) {
         case layout::SlotState::ready:
           ++counts.ready;
@@ -160,6 +195,9 @@ class JobStore : public JobForwards {
         case layout::SlotState::free:
           ++counts.free;
           break;
+        case layout::SlotState::held:
+          ++counts.held;
+          break;
         case layout::SlotState::spare:
           break;
         default:
@@ -168,23 +206,26 @@ class JobStore : public JobForwards {
     }
     return counts;
   }
-  [[nodiscard]] bool any_leased() const noexcept {
-    for (std::uint32_t slot = 0; slot < memory_.shape().slots(); ++slot) {
-      if (word_of(slot).state == layout::SlotState::leased) return true;
+  // Of a dead letter that is about to get a number: nobody's turn comes before it is a job again. `bits` and `word` are its word
+  // afterwards. False: it was another one.
+  bool mark_redriven(std::uint32_t index, std::uint64_t& bits, layout::Word& word) noexcept {
+    word.flags = layout::kConfirmed;
+    word.seat = seat_;
+    if (!memory_.slot(index).word.compare_exchange_strong(bits, layout::pack(word),
+                                                          std::memory_order_seq_cst)) {
+      return false;
     }
-    return false;
+    bits = layout::pack(word);
+    MILLRACE_CRASH_POINT("work.redrive.marked");
+    return true;
   }
-  // Is there a job, a dead letter, or an id to be remembered?
-  [[nodiscard]] bool holds_anything() const noexcept {
-    for (std::uint32_t slot = 0; slot < memory_.shape().slots(); ++slot) {
-      const layout::SlotState state = word_of(slot).state;
-      if (state != layout::SlotState::free && state != layout::SlotState::spare) return true;
-    }
-    return keys_.enabled() && keys_.remembered(os::monotonic_ns()) != 0;
+  void unmark_redriven(std::uint32_t index, std::uint64_t bits) noexcept {
+    layout::Word word = layout::unpack(bits);
+    word.flags = 0;
+    (void)memory_.slot(index).word.compare_exchange_strong(bits, layout::pack(word),
+                                                           std::memory_order_seq_cst);
+    advance_from(stage_of(index));
   }
-  [[nodiscard]] std::uint32_t granules_used() const noexcept { return arena_.used(); }
-
- private:
   // What the seat of this store has done becomes the queue's. Whoever dies in it has counted something twice at most.
   void absorb() noexcept {
     const auto move = [this](std::atomic<std::uint64_t>& counter, layout::WorkCount total) {
@@ -255,9 +296,22 @@ class JobStore : public JobForwards {
       case layout::SlotState::forwarded:
         if (its) finish_forward(index, bits);
         return false;
+      case layout::SlotState::dead:
+        if (its && (word.flags & layout::kConfirmed) != 0) unmark_redriven(index, bits);
+        return false;
       default:
         return false;
     }
+  }
+  // It was done in its stage. Whether it was its turn or not: if it has not left an ordered stage yet it leaves it in order.
+  void finish_move(std::uint32_t index, std::uint64_t bits, layout::Word word) noexcept {
+    layout::Slot& slot = memory_.slot(index);
+    const std::uint32_t next = word.attempt % memory_.shape().stages;
+    if (hold_back(index, word, next)) return;
+    slot.stage.store(static_cast<std::uint8_t>(next), std::memory_order_relaxed);
+    word.attempt = 0;
+    place_last(index, word, next);
+    (void)return_as(index, bits, word);
   }
   // What whoever died had begun.
   void move_for(std::uint32_t index, std::uint64_t bits, layout::Word word) noexcept {
@@ -276,11 +330,9 @@ class JobStore : public JobForwards {
         (void)step(index, bits, word, to);  // repair() looks at what is due afterwards
         return;
       case layout::MovingTo::next_stage:
-        slot.stage.store(static_cast<std::uint8_t>(slot.forward % memory_.shape().stages),
-                         std::memory_order_relaxed);
-        slot.position.store(ready_.end_of(stage_of(index), level_of(word)),
-                            std::memory_order_relaxed);
-        (void)return_as(index, bits, word);
+        finish_move(index, bits, word);
+        return;
+      case layout::MovingTo::become:
         return;
       case layout::MovingTo::forwarded:
         // Its handler had begun, and this attempt was counted.

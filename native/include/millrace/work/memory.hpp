@@ -28,7 +28,10 @@ class WorkMemory {
         notes_(at<layout::Note>(base, shape.notes_at())),
         keys_(at<layout::KeyBucket>(base, shape.keys_at())),
         groups_(at<layout::GroupBucket>(base, shape.groups_at())),
-        owners_(at<std::atomic<std::uint64_t>>(base, shape.owners_at())) {}
+        owners_(at<std::atomic<std::uint64_t>>(base, shape.owners_at())),
+        stage_names_(at<layout::StageName>(base, shape.stage_names_at())),
+        order_(at<layout::OrderControl>(base, shape.order_at())),
+        order_ring_(at<std::atomic<std::uint64_t>>(base, shape.order_ring_at())) {}
 
   [[nodiscard]] const WorkShape& shape() const noexcept { return shape_; }
   [[nodiscard]] layout::WorkControl& control() const noexcept { return *control_; }
@@ -48,6 +51,14 @@ class WorkMemory {
   [[nodiscard]] layout::KeyBucket* keys() const noexcept { return keys_; }
   [[nodiscard]] layout::GroupBucket* groups() const noexcept { return groups_; }
   [[nodiscard]] std::atomic<std::uint64_t>* owners() const noexcept { return owners_; }
+
+  // Of a pipeline.
+  [[nodiscard]] layout::StageName* stage_names() const noexcept { return stage_names_; }
+  // Where there are ordered stages.
+  [[nodiscard]] layout::OrderControl& order(std::uint32_t stage) const noexcept {
+    return order_[stage];
+  }
+  [[nodiscard]] std::atomic<std::uint64_t>* order_ring() const noexcept { return order_ring_; }
 
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::uint32_t lane(std::uint32_t stage, std::uint32_t level) const noexcept {
@@ -81,6 +92,9 @@ class WorkMemory {
   layout::KeyBucket* keys_ = nullptr;
   layout::GroupBucket* groups_ = nullptr;
   std::atomic<std::uint64_t>* owners_ = nullptr;
+  layout::StageName* stage_names_ = nullptr;
+  layout::OrderControl* order_ = nullptr;
+  std::atomic<std::uint64_t>* order_ring_ = nullptr;
 };
 
 }  // namespace millrace

@@ -47,8 +47,9 @@ class SeatLockHold {
     std::uint64_t found = lock.word.load(std::memory_order_seq_cst);
     if ((found & kHolder) != 0) return {};
     const std::uint64_t mine = (found & ~kHolder) + kTurn + seat + 1;
-    // acquire: pairs with the release of unlock().
-    if (!lock.word.compare_exchange_strong(found, mine, std::memory_order_acquire,
+    // acquire: pairs with the release of unlock(). seq_cst: of two who come at the same time the other one is told by us that he
+    // does not get it, and what he has left before we clear his mark afterwards.
+    if (!lock.word.compare_exchange_strong(found, mine, std::memory_order_seq_cst,
                                            std::memory_order_relaxed)) {
       return {};
     }

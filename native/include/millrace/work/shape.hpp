@@ -29,10 +29,14 @@ struct WorkShape {
   std::uint64_t lease_ms = 0;
   std::uint8_t attempts = 5;  // 0: any number
   layout::Durability durability = layout::Durability::memory;
+  std::uint64_t stages_print =
+      0;  // of a pipeline: what the names of its stages are known by (stages.hpp)
+  std::uint16_t ordered = 0;  // stages that jobs leave in order, a bit each; never the last one
 
   friend bool operator==(const WorkShape&, const WorkShape&) = default;
 
   [[nodiscard]] std::uint32_t slots() const noexcept { return jobs + dead; }
+  [[nodiscard]] bool is_pipeline() const noexcept { return stages_print != 0; }
   [[nodiscard]] std::uint32_t lanes() const noexcept { return stages * levels; }
   // Places in each ring: those who are ready are jobs, and a full ring that has stale hints gives them up.
   [[nodiscard]] std::uint32_t capacity() const noexcept {
@@ -108,9 +112,20 @@ struct WorkShape {
   [[nodiscard]] std::uint64_t owners_at() const noexcept {
     return groups_at() + std::uint64_t{group_buckets()} * sizeof(layout::GroupBucket);
   }
+  [[nodiscard]] std::uint64_t stage_names_at() const noexcept {
+    return lines(owners_at() + std::uint64_t{granules()} * 8);
+  }
+  [[nodiscard]] std::uint64_t order_at() const noexcept {
+    return lines(stage_names_at() +
+                 (is_pipeline() ? std::uint64_t{stages} * sizeof(layout::StageName) : 0));
+  }
+  [[nodiscard]] std::uint64_t order_ring_at() const noexcept {
+    return order_at() + (ordered != 0 ? std::uint64_t{stages} * sizeof(layout::OrderControl) : 0);
+  }
   // What JavaScript is shown of the segment begins here.
   [[nodiscard]] std::uint64_t data_at() const noexcept {
-    return os::round_up(owners_at() + std::uint64_t{granules()} * 8, os::page_size());
+    return os::round_up(order_ring_at() + (ordered != 0 ? std::uint64_t{capacity()} * 8 : 0),
+                        os::page_size());
   }
   [[nodiscard]] std::uint64_t inline_bytes() const noexcept {
     return std::uint64_t{slots()} * layout::kInlineBytes;
@@ -129,15 +144,16 @@ struct WorkShape {
     layout::Geometry geometry{};
     geometry.total_bytes = total_bytes();
     auto* const value = geometry.values;
-    value[layout::kWorkSeats] =
-        seats | std::uint64_t{levels} << 16U | std::uint64_t{stages} << 24U |
-        static_cast<std::uint64_t>(durability) << 32U | std::uint64_t{attempts} << 40U;
+    value[layout::kWorkSeats] = seats | std::uint64_t{levels} << 16U |
+                                std::uint64_t{stages} << 24U |
+                                static_cast<std::uint64_t>(durability) << 32U |
+                                std::uint64_t{attempts} << 40U | std::uint64_t{ordered} << 48U;
     value[layout::kWorkSlots] = jobs | std::uint64_t{dead} << 32U;
     value[layout::kWorkBytes] = bytes;
     value[layout::kWorkDeadBytes] = dead_bytes;
     value[layout::kWorkKeys] = keys | std::uint64_t{groups} << 32U;
-    value[layout::kWorkWindow] = window_ms;
-    value[layout::kWorkLease] = lease_ms;
+    value[layout::kWorkWindow] = window_ms | (stages_print & kHalfPrint) << layout::kWorkTimeBits;
+    value[layout::kWorkLease] = lease_ms | stages_print >> 24U << layout::kWorkTimeBits;
     return geometry;
   }
   static WorkShape of(const layout::Geometry& geometry) noexcept {
@@ -154,8 +170,11 @@ struct WorkShape {
     shape.dead_bytes = value[layout::kWorkDeadBytes];
     shape.keys = static_cast<std::uint32_t>(value[layout::kWorkKeys]);
     shape.groups = static_cast<std::uint32_t>(value[layout::kWorkKeys] >> 32U);
-    shape.window_ms = value[layout::kWorkWindow];
-    shape.lease_ms = value[layout::kWorkLease];
+    shape.window_ms = value[layout::kWorkWindow] & kMostMs;
+    shape.lease_ms = value[layout::kWorkLease] & kMostMs;
+    shape.stages_print = value[layout::kWorkWindow] >> layout::kWorkTimeBits |
+                         value[layout::kWorkLease] >> layout::kWorkTimeBits << 24U;
+    shape.ordered = static_cast<std::uint16_t>(value[layout::kWorkSeats] >> 48U);
     return shape;
   }
   // What a geometry says that somebody else wrote; nothing if no work queue has it.
@@ -178,10 +197,15 @@ struct WorkShape {
            bytes <= most_bytes && dead_bytes <= most_bytes &&
            (bytes + dead_bytes) / layout::kGranuleBytes <= most_granules &&
            keys <= layout::kMaxWorkSlots * 16 && groups <= layout::kMaxWorkSlots &&
-           durability <= layout::Durability::disk;
+           window_ms <= kMostMs && lease_ms <= kMostMs && durability <= layout::Durability::disk &&
+           stages_print < 1ULL << 48U && ordered >> (stages - 1) == 0 &&
+           // The place in the order is not on disk.
+           (durability != layout::Durability::disk || (ordered == 0 && !is_pipeline()));
   }
 
  private:
+  static constexpr std::uint64_t kMostMs = (1ULL << layout::kWorkTimeBits) - 1;
+  static constexpr std::uint64_t kHalfPrint = (1ULL << 24U) - 1;
   static constexpr std::uint64_t lines(std::uint64_t bytes) noexcept {
     return (bytes + layout::kLine - 1) / layout::kLine * layout::kLine;
   }

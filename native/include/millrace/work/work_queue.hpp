@@ -30,6 +30,7 @@
 #include "seats.hpp"
 #include "shape.hpp"
 #include "sleepers.hpp"
+#include "stages.hpp"
 
 namespace millrace {
 
@@ -39,6 +40,11 @@ struct WorkSpec : SeatOptions {
   std::optional<std::uint64_t> bytes, dead_bytes, window_ms, lease_ms;
   std::optional<std::uint8_t> attempts;
   std::optional<layout::Durability> durability;
+  // A pipeline: its stages, of which `ordered` (a bit each) are left in the order of the pushes. Without names it is a plain
+  // queue, and must be one.
+  std::vector<std::string> stage_names;
+  std::uint16_t ordered = 0;
+  bool as_found = false;  // without names: whatever is there, a plain queue or a pipeline
 };
 
 class WorkQueue {
@@ -46,6 +52,7 @@ class WorkQueue {
   // no_lane: all seats are taken. geometry: there is one with other properties than those stated.
   static Result<std::unique_ptr<WorkQueue>> open(const WorkSpec& spec,
                                                  const os::Deadline& deadline) {
+    if (auto possible = check(spec); !possible.ok()) return possible.error();
     const WorkShape wanted = wanted_by(spec);
     if (!wanted.possible()) {
       return make_error(Code::invalid_argument,
@@ -63,13 +70,19 @@ class WorkQueue {
     WorkQueue* const queue = self.get();
     SeatOptions options = spec;
     options.keep = true;  // jobs are not lost because nobody is there
+    bool others = false;
     auto entered = self->seats_.enter(
         options, layout::Kind::work, 'j', wanted,
-        [&spec](const layout::Geometry& found) { return judge(spec, WorkShape::of(found)); },
-        [queue]() -> Result<void> {
+        [&](const layout::Geometry& found) -> Result<WorkShape> {
+          const WorkShape there = WorkShape::of(found);
+          others = !has_stages_of(spec, wanted, there);
+          // The text is made below: the names can be looked at when the lock of this look is free.
+          if (others) return make_error(Code::geometry, "it has other stages");
+          return judge(spec, there);
+        },
+        [queue, &spec]() -> Result<void> {
           if (!queue->map()) return *queue->unmapped_;
-          queue->set_up();
-          return {};
+          return queue->set_up(spec);
         },
         deadline,
         [queue]() -> Result<void> {
@@ -77,9 +90,17 @@ class WorkQueue {
           queue->resume();
           return {};
         });
-    if (!entered.ok()) return entered.error();
+    if (!entered.ok()) {
+      if (!others || entered.error().code != Code::geometry) return entered.error();
+      return other_stages(spec, stages_at(spec.place));
+    }
     if (!self->map()) return *self->unmapped_;
     self->store_ = self->store_of(static_cast<std::uint16_t>(self->seats_.seat()));
+    self->stage_names_ = detail::read_stages(self->memory_);
+    // What the geometry says of them is a hash.
+    if (!spec.stage_names.empty() && self->stage_names_ != spec.stage_names) {
+      return other_stages(spec, Stages{self->seats_.shape(), self->stage_names_});
+    }
     // relaxed: read by the last one to leave, and we are on it.
     if (spec.keep) self->seats_.control().kept.store(1, std::memory_order_relaxed);
     self->rounds_ = self->seats_.seat();  // who came at the same time looks in another
@@ -286,6 +307,10 @@ class WorkQueue {
     }
     return look_after(seats_.bury_dead_processes());
   }
+  // Of a pipeline, as whoever created it named them; else none.
+  [[nodiscard]] const std::vector<std::string>& stage_names() const noexcept {
+    return stage_names_;
+  }
   // When something is due: monotonic nanoseconds, DueTimes::kNever if nothing is.
   [[nodiscard]] std::uint64_t next_due() const noexcept { return store_->earliest(); }
 
@@ -322,6 +347,7 @@ class WorkQueue {
 
   std::uint32_t look_after(std::uint32_t buried) {
     store_->catch_up();
+    store_->keep_order();
     if (store_->earliest() != DueTimes::kNever) (void)store_->sweep(os::monotonic_ns());
     tell();
     return buried;
@@ -336,11 +362,38 @@ class WorkQueue {
     return due > now ? due - now : 0;
   }
 
+  static Result<void> check(const WorkSpec& spec) {
+    const std::string& title = spec.place.title();
+    if (spec.stage_names.empty()) {
+      if (spec.ordered == 0) return {};
+      return make_error(
+          Code::invalid_argument,
+          "work queue '" + title + "' has no names of stages, so none can be ordered");
+    }
+    if (spec.stages && *spec.stages != spec.stage_names.size()) {
+      return make_error(Code::invalid_argument,
+                        "pipeline '" + title + "' cannot have " + std::to_string(*spec.stages) +
+                            " stages and " + std::to_string(spec.stage_names.size()) + " names");
+    }
+    if (spec.durability == layout::Durability::disk) {
+      return make_error(
+          Code::invalid_argument,
+          "pipeline '" + title +
+              "' cannot be of durability `disk`: what each stage has made would have to be on the "
+              "disk before the job goes on; use `file`, or a WorkQueue of `disk` per stage");
+    }
+    return detail::check_stages(title, spec.stage_names, spec.ordered);
+  }
   static WorkShape wanted_by(const WorkSpec& spec) {
     WorkShape shape;
+    if (!spec.stage_names.empty()) {
+      shape.stages = static_cast<std::uint32_t>(spec.stage_names.size());
+      shape.stages_print = detail::print_of_stages(spec.stage_names);
+      shape.ordered = spec.ordered;
+    }
     shape.seats = spec.seats.value_or(shape.seats);
     shape.levels = spec.levels.value_or(shape.levels);
-    shape.stages = spec.stages.value_or(shape.stages);
+    shape.stages = spec.stages.value_or(shape.stages);  // as many as names, if there are any
     shape.jobs = spec.jobs.value_or(shape.jobs);
     shape.dead = spec.dead.value_or(shape.dead);
     shape.keys = spec.keys.value_or(shape.keys);
@@ -353,6 +406,11 @@ class WorkQueue {
     shape.durability = spec.durability.value_or(spec.place.is_file() ? layout::Durability::file
                                                                      : layout::Durability::memory);
     return shape;
+  }
+  static bool has_stages_of(const WorkSpec& spec, const WorkShape& wanted, const WorkShape& found) {
+    if (spec.as_found && spec.stage_names.empty()) return true;
+    if (found.stages_print != wanted.stages_print) return false;
+    return !found.is_pipeline() || found.ordered == wanted.ordered;
   }
   // An existing queue must be what this handle says, where it says something.
   static Result<WorkShape> judge(const WorkSpec& spec, const WorkShape& found) {
@@ -386,6 +444,50 @@ class WorkQueue {
                                           "any will do, or unlink the queue first");
   }
 
+  struct Stages {
+    WorkShape shape;
+    std::vector<std::string> names;
+  };
+  static std::optional<Stages> stages_at(const Place& place) {
+    std::optional<Stages> found;
+    (void)look_at_queue(
+        place, [](const layout::Header&, uid_t) { return true; },
+        [&](const WorkMemory& memory) {
+          found = Stages{memory.shape(), detail::read_stages(memory)};
+        });
+    return found;
+  }
+  static Error other_stages(const WorkSpec& spec, const std::optional<Stages>& found) {
+    const std::string title = "'" + spec.place.title() + "'";
+    const auto& wanted = spec.stage_names;
+    const bool is_pipeline = found && found->shape.is_pipeline();
+    const std::string there =
+        found ? "the stages " + detail::list_of_stages(found->names) : std::string("other stages");
+    if (wanted.empty()) {
+      return make_error(Code::geometry, title + " is a pipeline of " + there +
+                                            ", not a plain work queue: open it with "
+                                            "Pipeline.open() and these stages, or unlink it first");
+    }
+    if (found && !is_pipeline) {
+      return make_error(Code::geometry,
+                        title + " is a plain work queue, not a pipeline of the stages " +
+                            detail::list_of_stages(wanted) +
+                            ": open it with WorkQueue.open(), or unlink it first");
+    }
+    if (found && found->names == wanted) {
+      return make_error(
+          Code::geometry,
+          "pipeline " + title + " has the ordered stages " +
+              detail::list_of_stages(wanted, found->shape.ordered) + ", not " +
+              detail::list_of_stages(wanted, spec.ordered) +
+              "; give `ordered` to the same stages everywhere, or unlink the pipeline first");
+    }
+    return make_error(Code::geometry, "pipeline " + title + " has " + there + ", not " +
+                                          detail::list_of_stages(wanted) +
+                                          "; give the same stages in the same order everywhere, "
+                                          "or unlink the pipeline first");
+  }
+
   // The payloads, mapped when they are first wanted: perhaps by whoever sets up or buries, before there is a seat.
   bool map() {
     if (data_) return true;
@@ -400,12 +502,23 @@ class WorkQueue {
     return true;
   }
   // Both: under the lifecycle lock, with nobody else on the queue.
-  void set_up() {
+  Result<void> set_up(const WorkSpec& spec) {
     const auto store = store_of(0);
     // Not created by us: somebody died while he did this, perhaps while he recovered what is there.
-    if (store->records().on() && !seats_.segment().created()) return recover(*store);
+    if (store->records().on() && !seats_.segment().created()) {
+      recover(*store);
+      return {};
+    }
+    if (seats_.shape().is_pipeline() && spec.stage_names.empty()) {
+      return make_error(Code::geometry,
+                        "'" + spec.place.title() +
+                            "' is a pipeline whose creator died before it had named the stages: "
+                            "open it with Pipeline.open(), or unlink it first");
+    }
+    detail::write_stages(memory_, spec.stage_names);
     store->set_up();
     Recovery(seats_.segment().at<std::byte>(0), memory_, store->records()).begin();
+    return {};
   }
   void resume() {
     const auto store = store_of(0);
@@ -520,6 +633,7 @@ class WorkQueue {
   std::optional<Error> unmapped_;
   os::MappingPtr data_;
   WorkMemory memory_;
+  std::vector<std::string> stage_names_;
   std::unique_ptr<JobStore> store_;
   std::shared_ptr<DiskSync> disk_;
   std::uint32_t stirred_ = 0;  // by those whom we buried

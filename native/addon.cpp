@@ -16,3 +16,6 @@
 #include "addon/watcher_thread.cpp"
 #include "addon/watcher_uv.cpp"
 #include "addon/work.cpp"
+#include "addon/work_jobs.cpp"
+#include "addon/work_push.cpp"
+#include "addon/work_tools.cpp"

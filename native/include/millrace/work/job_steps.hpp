@@ -14,6 +14,7 @@
 #include "../crash_point.hpp"
 #include "../os/clock.hpp"
 #include "arena.hpp"
+#include "counts.hpp"
 #include "dead_letters.hpp"
 #include "due.hpp"
 #include "durable.hpp"
@@ -112,8 +113,7 @@ class JobSteps {
         [this](std::uint32_t slot, std::uint64_t bits) { return drop(slot, bits); });
   }
   void add(layout::WorkCount what, std::uint64_t more = 1) noexcept {
-    memory_.control().counters[static_cast<std::size_t>(what)].fetch_add(more,
-                                                                         std::memory_order_relaxed);
+    counter_of(memory_.control(), what).fetch_add(more, std::memory_order_relaxed);
   }
 
  protected:

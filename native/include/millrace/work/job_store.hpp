@@ -26,6 +26,7 @@
 
 #include "../crash_point.hpp"
 #include "../os/clock.hpp"
+#include "counts.hpp"
 #include "job_forwards.hpp"
 #include "recovery.hpp"
 
@@ -132,7 +133,7 @@ class JobStore : public JobForwards {
     MILLRACE_CRASH_POINT("work.repair.swept");
     groups_.bury(seat, [this](std::uint32_t next) { activate(next); });
     due_.forget();
-    absorb();
+    hand_over_counts(memory_.control(), *own_);
     dead_.bury(seat);
     Links(memory_, seat_).bury(seat);
     order_.bury(seat);
@@ -225,20 +226,6 @@ class JobStore : public JobForwards {
     (void)memory_.slot(index).word.compare_exchange_strong(bits, layout::pack(word),
                                                            std::memory_order_seq_cst);
     advance_from(stage_of(index));
-  }
-  // What the seat of this store has done becomes the queue's. Whoever dies in it has counted something twice at most.
-  void absorb() noexcept {
-    const auto move = [this](std::atomic<std::uint64_t>& counter, layout::WorkCount total) {
-      const std::uint64_t more = counter.load(std::memory_order_relaxed);
-      if (more == 0) return;
-      add(total, more);
-      counter.store(0, std::memory_order_relaxed);
-    };
-    move(own_->pushed, layout::WorkCount::pushed);
-    move(own_->taken, layout::WorkCount::taken);
-    move(own_->completed, layout::WorkCount::completed);
-    move(own_->returned, layout::WorkCount::returned);
-    move(own_->rejected, layout::WorkCount::rejected);
   }
   [[nodiscard]] bool is_orphan(std::uint32_t slot, std::uint32_t born) const noexcept {
     if (slot >= memory_.shape().slots()) return true;

@@ -1,0 +1,157 @@
+// What a work queue gives: jobs, taken and settled.
+#include <algorithm>
+#include <string>
+
+#include "work.hpp"
+
+namespace millrace::addon {
+
+void WorkObject::take() {
+  take_now(true);
+}
+void WorkObject::take_ahead() {
+  take_now(false);
+}
+// Leaves the job in `facts`; or, as its slot, kWouldBlock, kClosed, kCorrupt
+void WorkObject::take_now(bool begins) {
+  if (core() == nullptr) return facts_.set(kClosed);
+  hand_over(core()->try_take(0, begins));
+}
+// waitForJob(spinMs, timeoutMs): as take(); blocks for 20 ms at most
+void WorkObject::wait_for_job(const Arguments<2>& given) {
+  if (core() == nullptr) return facts_.set(kClosed);
+  hand_over(core()->wait_for_job(0, true, nanoseconds(given.env, given[0]),
+                                 nanoseconds(given.env, given[1])));
+}
+void WorkObject::hand_over(const Lease& lease) {
+  note_woken();
+  if (!lease) return facts_.set(kWouldBlock);
+  JobFacts facts;
+  if (!core()->facts(lease.slot, facts)) return facts_.set(kCorrupt);
+  facts_.set(WorkFacts::kSlot, lease.slot);
+  facts_.set_wide(WorkFacts::kWord, lease.word);
+  facts_.set_wide(WorkFacts::kOffset, facts.at);
+  facts_.set(WorkFacts::kLength, facts.length);
+  facts_.set(WorkFacts::kAcquired, facts.acquired);
+  facts_.set_wide(WorkFacts::kPushedAt, facts.pushed_at);
+  facts_.set(WorkFacts::kTexts, facts.id.empty() && facts.group.empty() ? 0 : 1);
+}
+
+// --- settle ---
+
+// The lease in `facts`. A slot that there is not is nobody's.
+Lease WorkObject::lease() const {
+  const std::uint32_t slot = facts_.get(WorkFacts::kSlot);
+  if (slot >= shape().slots()) return Lease{};
+  return Lease{slot, facts_.get_wide(WorkFacts::kWord)};
+}
+// 1, 0 if the lease was lost, or kClosed
+template <typename Do>
+std::int32_t WorkObject::settle(Do&& act) {
+  if (core() == nullptr) return kClosed;
+  Lease own = lease();
+  const bool done = own && act(own);
+  note_woken();
+  return done ? 1 : 0;
+}
+std::int32_t WorkObject::complete() {
+  return settle([this](Lease& own) { return core()->complete(own); });
+}
+// start(): leaves the word in `facts`
+std::int32_t WorkObject::start() {
+  return settle([this](Lease& own) {
+    const bool begun = core()->start(own);
+    if (begun) facts_.set_wide(WorkFacts::kWord, own.word);
+    return begun;
+  });
+}
+// release(delayMs)
+std::int32_t WorkObject::release(const Arguments<1>& given) {
+  return settle([&](Lease& own) { return core()->release(own, nanoseconds(given.env, given[0])); });
+}
+// retry(delayMs, error)
+std::int32_t WorkObject::retry(const Arguments<2>& given) {
+  return settle([&](Lease& own) {
+    return core()->retry(own, nanoseconds(given.env, given[0]), text_at(given.env, given[1]));
+  });
+}
+// reject(error)
+std::int32_t WorkObject::reject(const Arguments<1>& given) {
+  return settle([&](Lease& own) { return core()->reject(own, text_at(given.env, given[0])); });
+}
+// extend(ms)
+std::int32_t WorkObject::extend(const Arguments<1>& given) {
+  return settle([&](Lease& own) { return core()->extend(own, nanoseconds(given.env, given[0])); });
+}
+std::int32_t WorkObject::holds() {
+  return settle([this](Lease& own) { return core()->holds(own); });
+}
+
+// forward(payload, to, level, delayMs, ttlMs, id): the job in `facts` becomes one of `to` -> 1; 2 if the id was known there, and
+// it is done; 0 if the lease was lost; kWouldBlock, kBusy, kTooLarge, kInvalid, kClosed. An exception if these two cannot.
+std::int32_t WorkObject::forward(const Arguments<6>& given) {
+  if (core() == nullptr) return kClosed;
+  auto* const to = WorkObject::Unwrap(Napi::Object(given.env, given[1]));
+  if (to == nullptr || to->core() == nullptr) return kClosed;
+  const auto bytes = bytes_of(given.env, given[0]);
+  Lease own = lease();
+  PushOptions options;
+  const std::uint32_t level = small_natural(given.env, given[2], 0xFFFF'FFFFU);
+  const std::string id = text_at(given.env, given[5]);
+  if (!bytes || level >= to->shape().levels || id.size() > kLongestText) return kInvalid;
+  if (!own) return 0;
+  options.level = static_cast<std::uint8_t>(level);
+  options.delay_ns = nanoseconds(given.env, given[3]);
+  options.ttl_ns = nanoseconds(given.env, given[4]);
+  options.id = id;
+  const auto done = core()->forward(own, {bytes->data, bytes->size}, *to->core(), options);
+  note_woken();
+  to->note_woken();
+  if (!done.ok()) {
+    environment().raise(done.error());
+    return kInvalid;
+  }
+  switch (done.value()) {
+    case Forwarded::yes:
+      return 1;
+    case Forwarded::duplicate:
+      return 2;
+    case Forwarded::lost:
+      return 0;
+    case Forwarded::full:
+    case Forwarded::full_bytes:
+      return kWouldBlock;
+    case Forwarded::busy:
+      return kBusy;
+    case Forwarded::too_large:
+      return kTooLarge;
+  }
+  return kInvalid;
+}
+
+// texts() -> [id, group] of the job in `facts`; undefined if the lease was lost
+Napi::Value WorkObject::texts() {
+  if (core() == nullptr) return Env().Undefined();
+  const Lease own = lease();
+  JobFacts facts;
+  if (!own || !core()->holds(own) || !core()->facts(own.slot, facts)) return Env().Undefined();
+  Napi::Array list = Napi::Array::New(Env(), 2);
+  list[0U] = to_js(Env(), std::string(facts.id));
+  list[1U] = to_js(Env(), std::string(facts.group));
+  if (!core()->holds(own)) return Env().Undefined();
+  return list;
+}
+// copyOut(target): as much of the payload as it takes -> bytes, 0 also of a lost lease; or kClosed, kInvalid
+double WorkObject::copy_out(const Arguments<1>& given) {
+  if (core() == nullptr) return kClosed;
+  const auto target = bytes_of(given.env, given[0]);
+  const Lease own = lease();
+  JobFacts facts;
+  if (!target || !own) return kInvalid;
+  if (!core()->facts(own.slot, facts)) return kCorrupt;
+  const std::size_t size = std::min<std::size_t>(target->size, facts.length);
+  std::copy_n(core()->data()->data() + facts.at, size, target->data);
+  return static_cast<double>(size);
+}
+
+}  // namespace millrace::addon

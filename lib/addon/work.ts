@@ -1,4 +1,4 @@
-// A work queue: native/addon/work.cpp.
+// A work queue: native/addon/work.hpp.
 
 import type { MemoryOptions } from './memory-options.js'
 import type { NativePlace } from './place.js'
@@ -33,8 +33,9 @@ export const durabilities = ['memory', 'file', 'disk'] as const
 /** Why a job is a dead letter, by the numbers of `layout::DeadReason`. */
 export const deadReasons = ['none', 'rejected', 'attempts', 'died', 'expired'] as const
 
-/** What a handle can wait for, as bits. */
-export const Kind = { jobs: 1, room: 0x1_0000 } as const
+/** What a handle can wait for, as bits: room, and jobs of each stage. */
+export const Kind = { room: 0x1_0000 } as const
+export const jobsOf = (stage: number): number => 1 << stage
 
 /** Indices of `NativeWork.facts`; what has 64 bits is there as its low half and, behind it, its high one. */
 export const WorkFact = {
@@ -68,6 +69,7 @@ export type NativeDeadLetter = readonly [
   diedAt: number,
   reason: number,
   priority: number,
+  stage: number,
   error: string,
   id: string,
   group: string,
@@ -128,6 +130,10 @@ export interface NativeWork extends NativeWaiter {
 
   // Of the job that JavaScript puts into `facts`. 1, or 0 if the lease was lost.
   readonly complete: () => number
+  /** On to the next stage; in the last one the same as `complete`. */
+  readonly moveOn: () => number
+  /** The same, as these bytes: `wouldBlock` (no room for them), `tooLarge`, as well. */
+  become(bytes: ArrayBufferView): number
   start(): number
   release(delayMs: number): number
   retry(delayMs: number, error: string): number

@@ -179,13 +179,22 @@ export class WaitQueue extends Looker implements Sleeper {
 
   /** Ends all waits with that error, made only if there are any; for close(). */
   evict(reason: Error | (() => Error)): void {
+    this.#evict(reason, [this.#line, this.#aside])
+  }
+
+  /** The same, but those who wait aside go on. */
+  evictLine(reason: Error | (() => Error)): void {
+    this.#evict(reason, [this.#line])
+  }
+
+  #evict(reason: Error | (() => Error), lists: readonly LinkedList<Waiter>[]): void {
     if (!this.#isEmpty()) {
       const error = typeof reason === 'function' ? reason() : reason
       if (this.#attempting) {
         this.#evictedBy = error // by what the attempt throws, which tells more
         return
       }
-      for (const list of [this.#line, this.#aside]) {
+      for (const list of lists) {
         for (let waiter = list.first; waiter !== undefined; waiter = list.first) {
           this.remove(waiter)
           waiter.reject(error)

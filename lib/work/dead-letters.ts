@@ -26,6 +26,8 @@ export interface DeadLetter {
   readonly group: string | undefined
   /** As it was pushed. */
   readonly priority: number
+  /** The stage of a pipeline at which it died, and to which `redrive` sends it. */
+  readonly stage: string | undefined
   /** Why nobody gets it any more. */
   readonly reason: DeadReason
   /** What `retry` or `reject` was given, the last time; the first 200 bytes or so of it. */
@@ -55,6 +57,10 @@ export interface DeadLetterChoice extends PeekOptions {
 /** @internal Whose dead letters they are. */
 export interface DeadLetterOwner {
   readonly name: string
+  /** For messages: "work queue 'x'". */
+  readonly title: string
+  /** What the stages of a pipeline are called. */
+  readonly stages: readonly string[]
   readonly native: NativeWork
   isClosed(): boolean
   assertWhole(): void
@@ -66,7 +72,7 @@ export interface DeadLetterOwner {
 /** How long to try when somebody else is at the dead letters. */
 const patienceMs = 200
 
-/** The dead letters of a {@link WorkQueue}. */
+/** The dead letters of a {@link WorkQueue} or a {@link Pipeline}. */
 export class DeadLetters {
   readonly #owner: DeadLetterOwner
 
@@ -87,7 +93,9 @@ export class DeadLetters {
    * @throws MillraceError `CLOSED`, `CORRUPT`, `INVALID_ARGUMENT`
    */
   peek(options?: PeekOptions): DeadLetter[] {
-    return this.#all(limitOf(checkOptions(options, ['limit']))).map(letterOf)
+    return this.#all(limitOf(checkOptions(options, ['limit']))).map((found) =>
+      this.#letterOf(found),
+    )
   }
 
   /**
@@ -129,12 +137,30 @@ export class DeadLetters {
     // A filter is not called for more than are wanted.
     for (const found of this.#all(filter === undefined ? limit : Infinity)) {
       if (leases.length / 3 >= limit) break
-      if (filter === undefined || filter(letterOf(found)))
+      if (filter === undefined || filter(this.#letterOf(found)))
         leases.push(...(found.slice(0, 3) as number[]))
     }
     const done = this.#whenFree(() => this.#owner.native[how](Int32Array.from(leases)))
     this.#owner.settled()
     return done
+  }
+
+  #letterOf(found: NativeDeadLetter): DeadLetter {
+    const [, , , attempts, acquired, pushedAt, diedAt, reason, priority, stage, ...rest] = found
+    const [error, id, group, bytes] = rest
+    return {
+      bytes,
+      id: id === '' ? undefined : id,
+      group: group === '' ? undefined : group,
+      priority,
+      stage: this.#owner.stages[stage],
+      reason: deadReasons[reason] as DeadReason,
+      error: error === '' ? undefined : error,
+      attempts,
+      acquired,
+      pushedAt: new Date(pushedAt),
+      diedAt: new Date(diedAt),
+    }
   }
 
   #all(limit: number): readonly NativeDeadLetter[] {
@@ -154,29 +180,12 @@ export class DeadLetters {
       if (now() > end) {
         throw new MillraceError(
           'ERR_MILLRACE_BUSY',
-          `somebody else has the dead letters of work queue '${this.#owner.name}' in hand; try again, and see whether a ` +
+          `somebody else has the dead letters of ${this.#owner.title} in hand; try again, and see whether a ` +
             'process that uses it is stopped',
         )
       }
       native.yieldProcessor()
     }
-  }
-}
-
-function letterOf(found: NativeDeadLetter): DeadLetter {
-  const [, , , attempts, acquired, pushedAt, diedAt, reason, priority, error, id, group, bytes] =
-    found
-  return {
-    bytes,
-    id: id === '' ? undefined : id,
-    group: group === '' ? undefined : group,
-    priority,
-    reason: deadReasons[reason] as DeadReason,
-    error: error === '' ? undefined : error,
-    attempts,
-    acquired,
-    pushedAt: new Date(pushedAt),
-    diedAt: new Date(diedAt),
   }
 }
 

@@ -4,7 +4,7 @@ import { WorkFact } from '../addon/work.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { reasonText } from '../base/failure.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
-import { checkOptions } from '../base/options.js'
+import { checkOptions, type Wait } from '../base/options.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { MillraceError } from '../errors.js'
 import { readForward, type Forward, type ForwardOptions } from './forward.js'
@@ -19,14 +19,21 @@ export interface LeaseOf {
 
 /** @internal Who has the jobs of a handle. Calls return 1, 0 if the lease was lost, or an outcome below zero. */
 export interface Keeper {
+  /** Whose jobs they are, for messages: "work queue 'x'". */
+  readonly title: string
   readonly name: string
   readonly facts: Int32Array
   readonly closed: boolean
   /** May jobs be taken away from a process that lives? */
   readonly mayLose: boolean
+  /** It is done here. */
   complete(job: Job): number
+  /** It is done, and goes no further. */
+  drop(job: Job): number
   /** The outcome when there was room for it, 1 or 2: what it became was pushed, or known there. Calls `waits` if it has to wait. */
   forward(job: Job, wanted: Forward, waits: () => void): Promise<number>
+  /** The same: it goes on as these bytes. */
+  become(job: Job, bytes: Uint8Array, wait: Wait, waits: () => void): Promise<number>
   release(job: Job, delay: number): number
   retry(job: Job, delay: number, error: string): number
   reject(job: Job, error: string): number
@@ -50,7 +57,7 @@ export interface Keeper {
 }
 
 /** How a job was settled. */
-export type Settled = 'completed' | 'released' | 'retried' | 'rejected' | 'lost'
+export type Settled = 'completed' | 'released' | 'retried' | 'rejected' | 'dropped' | 'lost'
 
 /** How a job goes back. */
 export interface ReleaseOptions {
@@ -204,8 +211,7 @@ export class Job {
   complete(forward: ForwardOptions): Promise<PushResult>
   complete(forward?: ForwardOptions): void | Promise<PushResult> {
     if (forward !== undefined) return this.#forward(forward)
-    if (this.#settled !== undefined) throw this.#settledError()
-    this.#end(this.#leases.complete(this), 'completed')
+    this.settleBy((leases) => leases.complete(this), 'completed')
   }
 
   /** "I cannot now": it goes back to its old place, and this attempt does not count. */
@@ -294,10 +300,26 @@ export class Job {
 
   async #forward(options: ForwardOptions): Promise<PushResult> {
     const wanted = readForward(options)
+    const outcome = await this.settleWhenRoom((leases, waits) =>
+      leases.forward(this, wanted, waits),
+    )
+    return outcome === 2 ? duplicate : pushed
+  }
+
+  /** @internal By a call that is final when it returns. */
+  protected settleBy(call: (leases: Keeper) => number, how: Settled): void {
+    if (this.#settled !== undefined) throw this.#settledError()
+    this.#end(call(this.#leases), how)
+  }
+
+  /** @internal By a call that may wait for room: then it calls `waits`, and nothing else can settle the job meanwhile. */
+  protected async settleWhenRoom(
+    call: (leases: Keeper, waits: () => void) => Promise<number>,
+  ): Promise<number> {
     this.#begin()
     let outcome: number
     try {
-      outcome = await this.#leases.forward(this, wanted, () => {
+      outcome = await call(this.#leases, () => {
         this.#settled = 'completed'
       })
     } finally {
@@ -305,7 +327,7 @@ export class Job {
       if (this.#settled === 'completed') this.#settled = undefined
     }
     this.#end(outcome === 2 ? 1 : outcome, 'completed')
-    return outcome === 2 ? duplicate : pushed
+    return outcome
   }
 
   /** The attempt counts from now on. */
@@ -371,7 +393,7 @@ export class Job {
     if (this.#settled === 'lost') return this.#lostError()
     return new MillraceError(
       'ERR_MILLRACE_RELEASED',
-      `this job of work queue '${this.#leases.name}' was ${this.#settled!} before: settle a job once, and take what you need ` +
+      `this job of ${this.#leases.title} was ${this.#settled!} before: settle a job once, and take what you need ` +
         'of it before that',
     )
   }

@@ -6,20 +6,31 @@
 
 import { Outcome } from '../addon/outcome.js'
 import { WorkFact, type NativeWork } from '../addon/work.js'
+import type { Wait } from '../base/options.js'
 import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
+import { assertUnchanged } from '../base/bytes.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { isRefusal, MillraceError } from '../errors.js'
 import type { Forward } from './forward.js'
-import { Job, wideAt, type Keeper, type LeaseOf } from './job.js'
+import { wideAt, type Job, type Keeper, type LeaseOf } from './job.js'
 
 /** Whose jobs they are. */
 export interface Holder {
   readonly name: string
+  /** For messages: "work queue 'x'". */
+  readonly title: string
+  /** Does what is done here go on to somebody else? */
+  readonly moves: boolean
   isClosed(): boolean
   /** Turns an outcome below zero into an error; what is corrupt is closed. */
   fail(outcome: number): MillraceError
   /** Somebody may have been woken. */
   settled(): void
+  /**
+   * Calls `attempt`, which makes a job of ours a result of that many bytes, until its outcome is another one than that there is
+   * no room; calls `waits` before it waits.
+   */
+  becoming(length: number, attempt: () => number, wait: Wait, waits: () => void): Promise<number>
   /** Is the memory gone that nobody but a timer looks into now? Then the handle is closed. */
   isDamaged(): boolean
 }
@@ -40,11 +51,17 @@ class Watched implements LeaseOf {
 /** How often a lease that should be over is looked at again, if it was not taken away yet. */
 const overdueMs = 50
 
-export class Leases implements Keeper {
+/** @internal What jobs of a handle are made of. */
+export type JobClass<J extends Job> = new (leases: Keeper, facts: Int32Array, begun: boolean) => J
+
+export class Leases<J extends Job = Job> implements Keeper {
+  readonly title: string
   readonly name: string
   readonly facts: Int32Array
   readonly #native: NativeWork
   readonly #holder: Holder
+  readonly #job: JobClass<J>
+  readonly #moves: boolean
   readonly #leaseMs: number
   #buffer: ArrayBuffer | undefined
   #refused = false
@@ -60,9 +77,12 @@ export class Leases implements Keeper {
   /** Jobs that went back because nobody settled them. */
   unsettledCount = 0
 
-  constructor(holder: Holder, native: NativeWork) {
+  constructor(holder: Holder, native: NativeWork, job: JobClass<J>) {
     this.#holder = holder
     this.#native = native
+    this.#job = job
+    this.#moves = holder.moves
+    this.title = holder.title
     this.name = holder.name
     this.facts = native.facts
     this.#leaseMs = native.leaseMs
@@ -77,12 +97,19 @@ export class Leases implements Keeper {
   }
 
   /** The job that `take` has left in the facts. */
-  taken(begun: boolean): Job {
+  taken(begun: boolean): J {
     if (this.#newest !== undefined) this.#watch(this.#newest)
-    return (this.#newest = new Job(this, this.facts, begun))
+    const job = new this.#job(this, this.facts, begun)
+    this.#newest = job
+    return job
   }
 
   complete(job: Job): number {
+    job.put(this.facts)
+    return this.#settle(this.#moves ? this.#native.moveOn() : this.#native.complete())
+  }
+
+  drop(job: Job): number {
     job.put(this.facts)
     return this.#settle(this.#native.complete())
   }
@@ -96,6 +123,18 @@ export class Leases implements Keeper {
       return this.#settle(this.#native.forward(bytes, target.native, level, delay, ttl, id))
     }
     return target.forwarded(bytes.length, attempt, wait, waits)
+  }
+
+  /** See `Keeper`. */
+  become(job: Job, bytes: Uint8Array, wait: Wait, waits: () => void): Promise<number> {
+    const { length } = bytes
+    const attempt = (): number => {
+      this.assertOpen()
+      assertUnchanged(bytes, length)
+      job.put(this.facts)
+      return this.#settle(this.#native.become(bytes))
+    }
+    return this.#holder.becoming(length, attempt, wait, waits)
   }
 
   release(job: Job, delay: number): number {
@@ -216,14 +255,14 @@ export class Leases implements Keeper {
   closedError(): MillraceError {
     return new MillraceError(
       'ERR_MILLRACE_CLOSED',
-      `work queue '${this.name}' is closed here, which gave this job back: settle jobs before, or close with \`drainOnClose\``,
+      `${this.title} is closed here, which gave this job back: settle jobs before, or close with \`drainOnClose\``,
     )
   }
 
   lostError(attempt: number): MillraceError {
     return new MillraceError(
       'ERR_MILLRACE_LEASE_LOST',
-      `this job of work queue '${this.name}' (attempt ${String(attempt)}) is not ours any more: its lease was over, and it went ` +
+      `this job of ${this.title} (attempt ${String(attempt)}) is not ours any more: its lease was over, and it went ` +
         'to somebody else; what was done for it may be done again. Call extend() in time, or open the queue with a longer ' +
         'leaseTimeout, or none',
     )
@@ -288,7 +327,7 @@ export class Leases implements Keeper {
     if (this.#toldUnsettled) return
     this.#toldUnsettled = true
     process.emitWarning(
-      `a job of work queue '${this.name}' ${how} without having been settled; it is tried again, which counts as an attempt: ` +
+      `a job of ${this.title} ${how} without having been settled; it is tried again, which counts as an attempt: ` +
         'call complete(), release(), retry() or reject()',
       { code: 'MILLRACE_JOB_UNSETTLED' },
     )

@@ -3,11 +3,13 @@
 import { Outcome } from '../addon/outcome.js'
 import type { NativeWork } from '../addon/work.js'
 import { block, blockingNames, readBlocking } from '../base/blocking.js'
-import { bytesOf, goneError, type ByteSource } from '../base/bytes.js'
+import { assertUnchanged, bytesOf, type ByteSource } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
 import { readWait, wholeNumber, type Tuning, type Wait, type WaitOptions } from '../base/options.js'
+import type { Attempt } from '../base/waiter.js'
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { offer } from './forward.js'
+import type { Job } from './job.js'
 import { duplicate, LoanWatch, pushed, WorkLoan, type Lender, type PushResult } from './loan.js'
 import {
   assertGiven,
@@ -20,12 +22,12 @@ import {
   type PushOptions,
   type PushSyncOptions,
 } from './options.js'
-import { WorkHandle } from './work-handle.js'
+import { WorkHandle, type Post } from './work-handle.js'
 
-export abstract class JobPusher extends WorkHandle {
+export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
   /** @internal */
-  protected constructor(name: string, native: NativeWork, tuning: Tuning) {
-    super(name, native, tuning)
+  protected constructor(name: string, native: NativeWork, tuning: Tuning, post: Post<J>) {
+    super(name, native, tuning, post)
     offer(this, {
       native,
       forwarded: (length, attempt, wait, waits) => this.#forwarded(length, attempt, wait, waits),
@@ -88,7 +90,7 @@ export abstract class JobPusher extends WorkHandle {
       this.roomWaits,
       this.#full,
       wait,
-      (thorough) => result ?? this.#pushAttempt(bytes, facts, thorough),
+      this.#looking(() => result ?? this.#pushNow(bytes, facts)),
       (spin, timeout) => {
         const { level, delay, ttl, id, group } = facts
         const outcome = this.native.waitForRoom(bytes, level, delay, ttl, id, group, spin, timeout)
@@ -130,14 +132,7 @@ export abstract class JobPusher extends WorkHandle {
       return done === all.length ? done : undefined
     }
     if (!this.roomWaits.occupied && some() !== undefined) return await this.#confirmed(done)
-    const count = await this.roomWaits.wait(
-      this.#full,
-      (thorough) => {
-        if (thorough) this.look()
-        return some()
-      },
-      wait,
-    )
+    const count = await this.#whenRoom(some, wait)
     if (this.#onDisk) await this.syncer.sync()
     return count
   }
@@ -159,14 +154,7 @@ export abstract class JobPusher extends WorkHandle {
     const wait = readWait(options)
     const found = this.tryLoan(length)
     if (found !== undefined) return await fairly(found)
-    return await this.roomWaits.wait(
-      this.#full,
-      (thorough) => {
-        if (thorough) this.look()
-        return this.#loanNow(length)
-      },
-      wait,
-    )
+    return await this.#whenRoom(() => this.#loanNow(length), wait)
   }
 
   /** Is a push confirmed only when it is on the disk? */
@@ -199,14 +187,10 @@ export abstract class JobPusher extends WorkHandle {
       if (result !== undefined) return this.#confirmed(result)
     }
     const { length } = bytes
-    const done = this.roomWaits.wait(
-      this.#full,
-      (thorough) => {
-        assertUnchanged(bytes, length)
-        return this.#pushAttempt(bytes, facts, thorough)
-      },
-      wait,
-    )
+    const done = this.#whenRoom(() => {
+      assertUnchanged(bytes, length)
+      return this.#pushNow(bytes, facts)
+    }, wait)
     return this.#onDisk ? done.then((result) => this.#confirmed(result)) : done
   }
 
@@ -215,9 +199,16 @@ export abstract class JobPusher extends WorkHandle {
     return this.#onDisk ? this.syncer.sync().then(() => result) : fairly(result)
   }
 
-  #pushAttempt(bytes: Uint8Array, facts: JobFacts, thorough: boolean): PushResult | undefined {
-    if (thorough) this.look()
-    return this.#pushNow(bytes, facts)
+  /** What `attempt` finds when there is room for it; those who wait are served in order. */
+  #whenRoom<T>(attempt: () => ReturnType<Attempt<T>>, wait: Wait): Promise<T> {
+    return this.roomWaits.wait(this.#full, this.#looking(attempt), wait)
+  }
+
+  #looking<T>(attempt: () => ReturnType<Attempt<T>>): Attempt<T> {
+    return (thorough) => {
+      if (thorough) this.look()
+      return attempt()
+    }
   }
 
   /** Undefined: there is no room now. */
@@ -259,14 +250,29 @@ export abstract class JobPusher extends WorkHandle {
       if (outcome !== undefined) return outcome
     }
     waits()
-    return await this.roomWaits.wait(
-      this.#full,
-      (thorough) => {
-        if (thorough) this.look()
-        return now()
-      },
-      wait,
-    )
+    return await this.#whenRoom(now, wait)
+  }
+
+  /**
+   * @internal See `Holder`. Results do not wait for one another, nor for pushes: what one of them has room for may be what lets the
+   * others go on.
+   */
+  protected override async becoming(
+    length: number,
+    attempt: () => number,
+    wait: Wait,
+    waits: () => void,
+  ): Promise<number> {
+    const now = (): number | undefined => {
+      const outcome = attempt()
+      if (outcome === Outcome.wouldBlock) return undefined
+      if (outcome >= 0) return outcome
+      throw outcome === Outcome.tooLarge ? this.#resultTooLarge(length) : this.fail(outcome)
+    }
+    const outcome = now()
+    if (outcome !== undefined) return outcome
+    waits()
+    return await this.roomWaits.waitAside(this.#noResultRoom, this.#looking(now), wait)
   }
 
   #loanNow(length: number): WorkLoan | undefined {
@@ -323,6 +329,14 @@ export abstract class JobPusher extends WorkHandle {
     )
   }
 
+  #resultTooLarge(length: number): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_TOO_LARGE',
+      `a result of ${String(length)} bytes (with the id and group of its job) is too large for what comes after ${this.source}; ` +
+        'create the pipeline with more `bytes`, of which each stage has a share, or hand on where the bytes are',
+    )
+  }
+
   #textsTooLong(): MillraceError {
     return new MillraceError(
       'ERR_MILLRACE_TOO_LARGE',
@@ -346,14 +360,16 @@ export abstract class JobPusher extends WorkHandle {
         ? 'another process is in the middle of a push with an id or a group like this: see whether it is stopped'
         : 'its workers settle too little of what is in it: start more of them, or create it with more jobs and bytes',
     )
+
+  readonly #noResultRoom = (timeout: number): MillraceError =>
+    timeoutError(
+      `room for a result of ${this.source}`,
+      timeout,
+      'the stages behind it settle too little: start more workers for them, or create the pipeline with more bytes',
+    )
 }
 
 const plain: JobFacts = { level: 0, delay: 0, ttl: 0, id: '', group: '' }
-
-/** While a push waits for room, its payload may lose its memory. What is left must not be pushed in its place. */
-function assertUnchanged(bytes: Uint8Array, length: number): void {
-  if (bytes.length !== length) throw goneError('a payload', undefined)
-}
 
 const asBytes = (payload: ByteSource): Uint8Array => bytesOf(payload, 'a payload')
 

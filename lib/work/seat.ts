@@ -54,7 +54,7 @@ export class Seat {
     this.#native.park()
     this.#lookWhenDue()
     this.isLookout = this.#native.keepWatch()
-    return kind === Kind.jobs && !this.isLookout ? true : undefined
+    return kind !== Kind.room && !this.isLookout ? true : undefined
   }
 
   unpark(kind: number): void {

@@ -1,27 +1,44 @@
 // What a handle of a work queue is, whatever is done by it: a seat, two lines of waits, the jobs in hand, its end.
 
 import { Outcome } from '../addon/outcome.js'
-import { durabilities, Kind, WorkFact, type NativeWork } from '../addon/work.js'
+import { durabilities, jobsOf, Kind, WorkFact, type NativeWork } from '../addon/work.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { Handle } from '../base/handle.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
-import type { Tuning } from '../base/options.js'
+import type { Tuning, Wait } from '../base/options.js'
 import { now } from '../base/time.js'
 import { WaitQueue } from '../base/wait-queue.js'
 import { closedError, corruptError, MillraceError } from '../errors.js'
 import { DeadLetters } from './dead-letters.js'
-import { Leases } from './leases.js'
+import type { Job } from './job.js'
+import { Leases, type JobClass } from './leases.js'
 import type { Durability } from './options.js'
 import { recheckSoon } from './rechecks.js'
 import { Seat } from './seat.js'
 import { countOf, statsOf, type WorkStats } from './stats.js'
 import { Syncer } from './syncer.js'
-import type { Working } from './working.js'
+import type { Loop } from './working.js'
 
 /** Dead holders are looked for, and what is due, at most once in so many milliseconds. */
 const lookMs = 20
 
-export abstract class WorkHandle extends Handle<NativeWork> {
+/** @internal Where a handle stands. */
+export interface Post<J extends Job> {
+  /** For messages: "work queue 'x'". */
+  readonly title: string
+  /** Where its jobs come from, for messages. */
+  readonly source: string
+  /** The number of the stage that it takes jobs of. */
+  readonly stage: number
+  /** What a job is to whoever takes it. */
+  readonly job: JobClass<J>
+  /** Does what is done here go on to somebody else? */
+  readonly moves: boolean
+  /** What stages are called, by their numbers. */
+  readonly stages: readonly string[]
+}
+
+export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork> {
   /** The path of its memory, as `list` tells it. */
   readonly path: string
   /** Dead letters: the jobs that nobody is to try again. */
@@ -29,13 +46,15 @@ export abstract class WorkHandle extends Handle<NativeWork> {
   /** @internal The waits for room; `waits` are those for jobs. */
   protected readonly roomWaits: WaitQueue
   /** @internal */
-  protected readonly leases: Leases
+  protected readonly leases: Leases<J>
   /** @internal Where a push is confirmed when it is on the disk. */
   protected readonly syncer: Syncer
   /** @internal Did a push meet somebody in the middle of one? Nobody will wake it. */
   protected contended = false
   /** @internal The loops of `work`. */
-  protected readonly running = new Set<Working>()
+  protected readonly running = new Set<Loop>()
+  /** @internal Where its jobs come from, for messages. */
+  protected readonly source: string
   readonly #facts: Int32Array
   #lookedAt = -Infinity
   /** Kinds of which somebody was woken who may not come. */
@@ -44,11 +63,12 @@ export abstract class WorkHandle extends Handle<NativeWork> {
   #ending: Promise<void> | undefined
 
   /** @internal */
-  protected constructor(name: string, native: NativeWork, tuning: Tuning) {
+  protected constructor(name: string, native: NativeWork, tuning: Tuning, post: Post<J>) {
     const seat = new Seat(native)
     const watch = () => !seat.isLookout
-    super(name, `work queue '${name}'`, native, watch, tuning, seat.waiter(Kind.jobs))
+    super(name, post.title, native, watch, tuning, seat.waiter(jobsOf(post.stage)))
     this.path = native.path
+    this.source = post.source
     this.roomWaits = new WaitQueue(
       seat.waiter(Kind.room),
       () => !this.contended && !seat.isLookout,
@@ -62,17 +82,23 @@ export abstract class WorkHandle extends Handle<NativeWork> {
     this.leases = new Leases(
       {
         name,
+        title: post.source,
+        moves: post.moves,
         isClosed: () => super.closed,
         fail: (outcome) => this.fail(outcome),
         settled: () => {
           this.settled()
         },
         isDamaged: () => this.waits.damage() !== undefined,
+        becoming: (length, attempt, wait, waits) => this.becoming(length, attempt, wait, waits),
       },
       native,
+      post.job,
     )
     this.dead = new DeadLetters({
       name,
+      title: post.title,
+      stages: post.stages,
       native,
       isClosed: () => super.closed,
       assertWhole: () => {
@@ -170,19 +196,20 @@ export abstract class WorkHandle extends Handle<NativeWork> {
    */
   override close(): void {
     if (this.closed) return
-    const drains = [...this.running].filter(({ drainMs, inHand }) => drainMs > 0 && inHand > 0)
+    const drains = [...this.running].filter(({ drainMs, isBusy }) => drainMs > 0 && isBusy)
     if (drains.length === 0) {
       this.syncer.hurry()
       super.close()
       return
     }
-    this.#ending = Promise.all(drains.map((working) => working.drained())).then(() => {
+    this.#ending = Promise.all(drains.map((loop) => loop.drained())).then(() => {
       this.syncer.hurry()
       super.close()
     })
     const error = (): MillraceError => this.fail(Outcome.closed)
     this.waits.evict(error)
-    this.roomWaits.evict(error)
+    // Results that wait for room are in hand.
+    this.roomWaits.evictLine(error)
   }
 
   /** What `await using` calls at the end of its block: `close()`, and waits for handlers that have time to finish. */
@@ -231,6 +258,14 @@ export abstract class WorkHandle extends Handle<NativeWork> {
     this.assertWhole()
     return this.native.counts()
   }
+
+  /** @internal See `Holder`. */
+  protected abstract becoming(
+    length: number,
+    attempt: () => number,
+    wait: Wait,
+    waits: () => void,
+  ): Promise<number>
 
   /** @internal Looks for dead holders, and for what is due. */
   protected look(): void {

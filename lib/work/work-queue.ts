@@ -6,17 +6,16 @@
 import { native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
 import { WorkFact, type NativeWork } from '../addon/work.js'
-import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
+import type { BlockingOptions } from '../base/blocking.js'
 import { fairly } from '../base/fairness.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
-import { checkName, readWait, wholeNumber, type Tuning, type WaitOptions } from '../base/options.js'
+import { checkName, readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
-import { timeoutError, type MillraceError } from '../errors.js'
 import { nameOf, type Place } from '../place/place.js'
-import { wideAt, type Job } from './job.js'
-import { assertGiven, placeOf, readWorkOptions, type WorkQueueOptions } from './options.js'
-import { JobPusher } from './pusher.js'
-import { Working, type JobHandler, type WorkOptions } from './working.js'
+import { Job, wideAt } from './job.js'
+import { JobTaker } from './job-taker.js'
+import { placeOf, readWorkOptions, type WorkQueueOptions } from './options.js'
+import { JobCraft, readWork, type JobHandler, type WorkOptions } from './working.js'
 
 /**
  * Jobs that any number of processes and Workers push, and any number of them take: each is worked on by one of them at a time,
@@ -33,11 +32,19 @@ import { Working, type JobHandler, type WorkOptions } from './working.js'
  * await jobs.work(async (job) => { await resize(job.bytes) }, { concurrency: 4 })
  * ```
  */
-export class WorkQueue extends JobPusher {
+export class WorkQueue extends JobTaker {
   readonly #facts: Int32Array
 
   private constructor(name: string, handle: NativeWork, tuning: Tuning) {
-    super(name, handle, tuning)
+    const title = `work queue '${name}'`
+    super(name, handle, tuning, {
+      title,
+      source: title,
+      stage: 0,
+      job: Job,
+      moves: false,
+      stages: [],
+    })
     this.#facts = handle.facts
   }
 
@@ -67,71 +74,6 @@ export class WorkQueue extends JobPusher {
   }
 
   /**
-   * The jobs, one after the other, until this handle is closed: `for await (using job of jobs.take())`. Leaving the loop closes
-   * nothing, and takes nothing that was not handed out. Several such loops on one handle share the jobs in turn.
-   *
-   * @throws MillraceError from the iteration: `ABORTED`, `CORRUPT`
-   */
-  take(options?: IterationOptions): Iteration<Job> {
-    return iterate(this.#jobs, options)
-  }
-
-  /**
-   * The next job, waiting for it without blocking the event loop.
-   *
-   * @throws MillraceError (as rejection) `ABORTED`, `TIMEOUT`, `CLOSED`, `CORRUPT`
-   */
-  takeOne(options?: WaitOptions): Promise<Job> {
-    try {
-      const wait = readWait(options)
-      const job = this.#jobs.takeNow()
-      return job === undefined ? this.waits.wait(this.#late, this.#takeAttempt, wait) : fairly(job)
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  /** The next job if there is one now, and no earlier call of this handle waits for one. Never blocks. */
-  tryTake(): Job | undefined {
-    return this.#jobs.takeNow()
-  }
-
-  /** As `takeOne`, blocking this thread; for Workers. Errors are thrown; `BUSY` while others of this handle wait. */
-  takeSync(options?: BlockingOptions): Job {
-    const given = readBlocking(options)
-    this.assertOpen()
-    if (this.waits.occupied) throw this.busy('take')
-    return this.#block(given)
-  }
-
-  /**
-   * Up to `max` jobs that are there now; waits for the first. An attempt begins when the bytes of its job are first looked at, so
-   * that a job that kills its worker costs the others of its batch none.
-   */
-  takeBatch(max: number, options?: WaitOptions): Promise<Job[]> {
-    try {
-      assertGiven(max, 'max')
-      const most = wholeNumber({ max }, 'max', NaN, [1, 2 ** 20])
-      const wait = readWait(options)
-      this.assertOpen()
-      if (!this.waits.occupied) {
-        const found = this.#takeSome(most)
-        if (found !== undefined) return fairly(found)
-      }
-      return this.waits.wait(
-        this.#late,
-        (thorough) => {
-          if (thorough) this.look()
-          return this.#takeSome(most)
-        },
-        wait,
-      )
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  /**
    * Works: hands each job to `handler`, `concurrency` at a time. When what the handler returns has resolved, the job is complete;
    * when it throws, that is a `retry` with the error; unless the handler has settled it. Resolves when this handle was closed and
    * the handlers have finished.
@@ -139,14 +81,7 @@ export class WorkQueue extends JobPusher {
    * @throws MillraceError (as rejection) `ABORTED`, `CORRUPT`, `INVALID_ARGUMENT`, `CLOSED` (before it began)
    */
   async work(handler: JobHandler, options?: WorkOptions): Promise<void> {
-    const working = new Working(this, handler, options)
-    this.assertOpen()
-    this.running.add(working)
-    try {
-      await working.run()
-    } finally {
-      this.running.delete(working)
-    }
+    await this.workBy(new JobCraft(this, handler), readWork(options))
   }
 
   // A message queue
@@ -162,7 +97,7 @@ export class WorkQueue extends JobPusher {
       const wait = readWait(options)
       const message = this.tryReceive()
       return message === undefined
-        ? this.waits.wait(this.#late, this.#receiveAttempt, wait)
+        ? this.waits.wait(this.late, this.#receiveAttempt, wait)
         : fairly(message)
     } catch (error) {
       return Promise.reject(error)
@@ -177,10 +112,7 @@ export class WorkQueue extends JobPusher {
 
   /** As `receive`, blocking this thread; for Workers. Errors as `takeSync`. */
   receiveSync(options?: BlockingOptions): PlainBuffer {
-    const given = readBlocking(options)
-    this.assertOpen()
-    if (this.waits.occupied) throw this.busy('receive')
-    const job = this.#block(given)
+    const job = this.blockFor('receive', options)
     const message = job.copy()
     job.complete()
     return message
@@ -196,62 +128,6 @@ export class WorkQueue extends JobPusher {
       },
       options,
     )
-  }
-
-  /** What iterations of jobs ask. */
-  readonly #jobs = {
-    take: (wait: WaitOptions): Promise<Job> => this.takeOne(wait),
-    takeNow: (): Job | undefined => {
-      this.assertOpen()
-      return this.waits.occupied ? undefined : this.#takeNow()
-    },
-    handle: this as { readonly closed: boolean },
-  }
-
-  #takeNow(): Job | undefined {
-    this.native.take()
-    return this.#taken(true)
-  }
-
-  /** The job that a call has left in the facts. */
-  #taken(begun: boolean): Job | undefined {
-    const facts = this.#facts
-    if (facts[WorkFact.woke] !== 0) this.settled()
-    const slot = facts[WorkFact.slot]!
-    if (slot >= 0) return this.leases.taken(begun)
-    if (slot === Outcome.wouldBlock) return undefined
-    throw this.fail(slot)
-  }
-
-  readonly #takeAttempt = (thorough: boolean): Job | undefined => {
-    if (thorough) this.look()
-    return this.#takeNow()
-  }
-
-  #block(options: BlockingOptions): Job {
-    let found: Job | undefined
-    return block(
-      this.waits,
-      this.#late,
-      options,
-      (thorough) => found ?? this.#takeAttempt(thorough),
-      (spin, timeout) => {
-        this.native.waitForJob(spin, timeout)
-        found = this.#taken(true)
-        return found !== undefined
-      },
-    )
-  }
-
-  #takeSome(most: number): Job[] | undefined {
-    const jobs: Job[] = []
-    while (jobs.length < most) {
-      this.native.takeAhead()
-      const job = this.#taken(false)
-      if (job === undefined) break
-      jobs.push(job)
-    }
-    return jobs.length === 0 ? undefined : jobs
   }
 
   #receiveNow(): PlainBuffer | undefined {
@@ -279,11 +155,4 @@ export class WorkQueue extends JobPusher {
     if (thorough) this.look()
     return this.#receiveNow()
   }
-
-  readonly #late = (timeout: number): MillraceError =>
-    timeoutError(
-      `a job in ${this.title}`,
-      timeout,
-      'nobody has pushed one that can be taken now: start who is to do it, or allow more time',
-    )
 }

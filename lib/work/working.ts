@@ -8,6 +8,7 @@ import {
   wholeNumber,
   type WaitOptions,
 } from '../base/options.js'
+import { isPromise } from '../base/promised.js'
 import { turnIsDue } from '../base/fairness.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import { abortedError, hasCode } from '../errors.js'
@@ -31,6 +32,93 @@ export interface WorkOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** @internal WorkOptions that were read. */
+export interface GivenWork {
+  readonly concurrency: number
+  readonly drainMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** @throws MillraceError `INVALID_ARGUMENT`, `ABORTED` */
+export function readWork(options: WorkOptions | undefined): GivenWork {
+  const given = checkOptions(options, ['concurrency', 'drainOnClose', 'signal'])
+  return {
+    concurrency: wholeNumber(given, 'concurrency', 1, [1, 65_536]),
+    ...readEnd(given),
+  }
+}
+
+/** How a loop ends: those of the options that all loops have. */
+export function readEnd(
+  given: Pick<WorkOptions, 'drainOnClose' | 'signal'>,
+): Omit<GivenWork, 'concurrency'> {
+  const drainMs = duration(given, 'drainOnClose', 0)
+  const signal = checkSignal(given.signal)
+  if (signal?.aborted === true) throw abortedError(signal)
+  return { drainMs, signal }
+}
+
+/** @internal What is taken at a time, and what becomes of it: a job, or several that are worked on together. */
+export interface Craft<Unit> {
+  /** Of the handle that it takes from. */
+  readonly closed: boolean
+  take(wait: WaitOptions): Promise<Unit>
+  /** What is there now. */
+  takeNow(): Unit | undefined
+  /** Calls the handler. */
+  work(unit: Unit): unknown
+  /** The handler has ended: with what it returned, or what that resolved with. */
+  succeeded(unit: Unit, result: unknown): Promise<void> | void
+  failed(unit: Unit, error: unknown): void
+  /** No handler is to have it. */
+  giveBack(unit: Unit): void
+  /** Nothing is taken any more. */
+  ended?(): void
+}
+
+/** @internal One job at a time. What its handler returns is of no interest. */
+export class JobCraft implements Craft<Job> {
+  readonly #place: Workplace
+  readonly #handler: JobHandler
+
+  /** @throws MillraceError `INVALID_ARGUMENT` */
+  constructor(place: Workplace, handler: JobHandler) {
+    checkFunction('the handler', handler)
+    this.#place = place
+    this.#handler = handler
+  }
+
+  get closed(): boolean {
+    return this.#place.closed
+  }
+
+  take(wait: WaitOptions): Promise<Job> {
+    return this.#place.takeOne(wait)
+  }
+
+  takeNow(): Job | undefined {
+    return this.#place.tryTake()
+  }
+
+  work(job: Job): unknown {
+    return this.#handler(job)
+  }
+
+  succeeded(job: Job): void {
+    settle(job, () => {
+      job.complete()
+    })
+  }
+
+  failed(job: Job, error: unknown): void {
+    fail(job, error)
+  }
+
+  giveBack(job: Job): void {
+    release(job)
+  }
+}
+
 /** @internal Whose jobs are worked on. */
 export interface Workplace {
   readonly closed: boolean
@@ -38,43 +126,48 @@ export interface Workplace {
   tryTake(): Job | undefined
 }
 
-/** @internal */
-export class Working {
+/** @internal What a handle that closes has to know of who works with it. */
+export interface Loop {
   readonly drainMs: number
-  readonly #place: Workplace
-  readonly #handler: JobHandler
+  /** Are handlers at work? */
+  readonly isBusy: boolean
+  /** When nobody has anything in hand any more, or the time that was allowed for it is over. */
+  drained(): Promise<void>
+}
+
+/** @internal */
+export class Working<Unit> implements Loop {
+  readonly drainMs: number
+  readonly #craft: Craft<Unit>
   readonly #concurrency: number
   readonly #signal: AbortSignal | undefined
   #failure: { readonly error: unknown } | undefined
   #inHand = 0
   #idle: (() => void) | undefined
 
-  /** @throws MillraceError `INVALID_ARGUMENT`, `ABORTED` */
-  constructor(place: Workplace, handler: JobHandler, options: WorkOptions | undefined) {
-    checkFunction('the handler', handler)
-    const given = checkOptions(options, ['concurrency', 'drainOnClose', 'signal'])
-    this.#place = place
-    this.#handler = handler
-    this.#concurrency = wholeNumber(given, 'concurrency', 1, [1, 65_536])
-    this.drainMs = duration(given, 'drainOnClose', 0)
-    this.#signal = checkSignal(given.signal)
-    if (this.#signal?.aborted === true) throw abortedError(this.#signal)
+  constructor(craft: Craft<Unit>, { concurrency, drainMs, signal }: GivenWork) {
+    this.#craft = craft
+    this.#concurrency = concurrency
+    this.drainMs = drainMs
+    this.#signal = signal
   }
 
-  /** Jobs in the hands of the handler. */
-  get inHand(): number {
-    return this.#inHand
+  get isBusy(): boolean {
+    return this.#inHand > 0
   }
 
-  /** Until the queue is closed here and the handlers have finished; rejects if it ends otherwise. */
+  /** Until the handle is closed and the handlers have finished; rejects if it ends otherwise. */
   async run(): Promise<void> {
     const hands = Array.from({ length: this.#concurrency }, () => this.#hand())
-    await Promise.all(hands)
+    try {
+      await Promise.all(hands)
+    } finally {
+      this.#craft.ended?.()
+    }
     const failure = this.#failure
     if (failure !== undefined) throw failure.error
   }
 
-  /** When nobody has a job in hand any more, or the time that was allowed for it is over. */
   drained(): Promise<void> {
     if (this.#inHand === 0) return Promise.resolve()
     return new Promise((resolve) => {
@@ -87,30 +180,29 @@ export class Working {
   }
 
   async #hand(): Promise<void> {
+    const craft = this.#craft
     const wait = { signal: this.#signal }
     let began = false
     for (;;) {
-      let job: Job
+      let unit: Unit
       try {
         if (this.#failure !== undefined) return
         // Not the first one, so that no handler is called before work() has returned.
-        job = (began ? this.#takeNow() : undefined) ?? (await this.#place.takeOne(wait))
+        unit = (began ? this.#takeNow() : undefined) ?? (await craft.take(wait))
         began = true
       } catch (error) {
-        const isEnd = hasCode(error, 'ERR_MILLRACE_CLOSED') && this.#place.closed
+        const isEnd = hasCode(error, 'ERR_MILLRACE_CLOSED') && craft.closed
         if (!isEnd) this.#failure ??= { error }
         return
       }
-      if (this.#place.closed) {
+      if (craft.closed) {
         // It closed between the take and this turn: no handler is to begin with a job that may be somebody else's.
-        settle(job, () => {
-          job.release()
-        })
+        craft.giveBack(unit)
         return
       }
       this.#inHand++
       try {
-        const working = this.#work(job)
+        const working = this.#work(unit)
         if (working !== undefined) await working
       } finally {
         if (--this.#inHand === 0) this.#idle?.()
@@ -118,63 +210,61 @@ export class Working {
     }
   }
 
-  /** What is there, unless the event loop is due its turn, which takeOne() gives it. */
-  #takeNow(): Job | undefined {
-    return this.#signal?.aborted === true || turnIsDue() ? undefined : this.#place.tryTake()
+  /** What is there, unless the event loop is due its turn, which take() gives it. */
+  #takeNow(): Unit | undefined {
+    return this.#signal?.aborted === true || turnIsDue() ? undefined : this.#craft.takeNow()
   }
 
   /** A handler that returns no promise costs none. */
-  #work(job: Job): Promise<void> | undefined {
+  #work(unit: Unit): Promise<void> | undefined {
+    let result: unknown
     try {
-      const result = this.#handler(job)
-      if (isThenable(result)) return this.#await(job, result)
+      result = this.#craft.work(unit)
+      if (isPromise(result)) return this.#await(unit, result as PromiseLike<unknown>)
     } catch (error) {
-      failed(job, error)
+      this.#craft.failed(unit, error)
       return undefined
     }
-    succeeded(job)
-    return undefined
+    return this.#craft.succeeded(unit, result) ?? undefined
   }
 
-  async #await(job: Job, result: PromiseLike<unknown>): Promise<void> {
+  async #await(unit: Unit, promise: PromiseLike<unknown>): Promise<void> {
+    let result: unknown
     try {
-      await result
+      result = await promise
     } catch (error) {
-      failed(job, error)
+      this.#craft.failed(unit, error)
       return
     }
-    succeeded(job)
+    await this.#craft.succeeded(unit, result)
   }
 }
 
-function succeeded(job: Job): void {
-  settle(job, () => {
-    job.complete()
-  })
-}
-
-function failed(job: Job, error: unknown): void {
+/** @internal It is tried again. */
+export function fail(job: Job, error: unknown): void {
   settle(job, () => {
     job.retry({ error })
   })
 }
 
-/** As it ended, unless the handler has settled it, or it is somebody else's by now: there is nobody to tell. */
-function settle(job: Job, how: () => void): void {
+/** @internal Nobody has begun with it. */
+export function release(job: Job): void {
+  settle(job, () => {
+    job.release()
+  })
+}
+
+/** @internal As it ended, unless the handler has settled it, or it is somebody else's by now: there is nobody to tell. */
+export function settle(job: Job, how: () => void): void {
   if (job.settled !== undefined) return
   try {
     how()
   } catch (error) {
-    const isExpected =
-      hasCode(error, 'ERR_MILLRACE_LEASE_LOST') || hasCode(error, 'ERR_MILLRACE_CLOSED')
-    if (!isExpected) throw error
+    if (!isGone(error)) throw error
   }
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    typeof (value as Partial<PromiseLike<unknown>>).then === 'function'
-  )
+/** @internal Is it that the job is not ours any more? */
+export function isGone(error: unknown): boolean {
+  return hasCode(error, 'ERR_MILLRACE_LEASE_LOST') || hasCode(error, 'ERR_MILLRACE_CLOSED')
 }

@@ -80,6 +80,7 @@ WorkObject::WorkObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
   define_hot<&WorkObject::try_push_with>("tryPushWith");
   define_hot<&WorkObject::take>("take");
   define_hot<&WorkObject::complete>("complete");
+  define_hot<&WorkObject::move_on>("moveOn");
 }
 void WorkObject::tell_shape() {
   const WorkShape& shape = this->shape();

@@ -85,6 +85,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   void take_ahead();
   void wait_for_job(const Arguments<2>& given);
   std::int32_t complete();
+  std::int32_t move_on();
   std::int32_t start();
   std::int32_t release(const Arguments<1>& given);
   std::int32_t retry(const Arguments<2>& given);
@@ -131,6 +132,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   static constexpr std::size_t kLoanTail = 256;  // for an id and a group, beside the payload
   static constexpr std::uint32_t kAllKinds = (1U << (layout::kForRoom + 1)) - 1;
 
+  std::uint32_t stage_ = 0;  // that it takes jobs of
   WorkFacts facts_;
   SharedBuffer payloads_;
   std::vector<Loan> loans_;

@@ -15,12 +15,12 @@ void WorkObject::take_ahead() {
 // Leaves the job in `facts`; or, as its slot, kWouldBlock, kClosed, kCorrupt
 void WorkObject::take_now(bool begins) {
   if (core() == nullptr) return facts_.set(kClosed);
-  hand_over(core()->try_take(0, begins));
+  hand_over(core()->try_take(stage_, begins));
 }
 // waitForJob(spinMs, timeoutMs): as take(); blocks for 20 ms at most
 void WorkObject::wait_for_job(const Arguments<2>& given) {
   if (core() == nullptr) return facts_.set(kClosed);
-  hand_over(core()->wait_for_job(0, true, nanoseconds(given.env, given[0]),
+  hand_over(core()->wait_for_job(stage_, true, nanoseconds(given.env, given[0]),
                                  nanoseconds(given.env, given[1])));
 }
 void WorkObject::hand_over(const Lease& lease) {
@@ -56,6 +56,14 @@ std::int32_t WorkObject::settle(Do&& act) {
 }
 std::int32_t WorkObject::complete() {
   return settle([this](Lease& own) { return core()->complete(own); });
+}
+// moveOn(): to the next stage; in the last one it is complete
+std::int32_t WorkObject::move_on() {
+  return settle([this](Lease& own) {
+    const std::uint32_t next = stage_ + 1;
+    return next < shape().stages ? core()->move_on(own, static_cast<std::uint8_t>(next))
+                                 : core()->complete(own);
+  });
 }
 // start(): leaves the word in `facts`
 std::int32_t WorkObject::start() {

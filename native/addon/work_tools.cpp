@@ -57,7 +57,7 @@ Napi::Value WorkObject::dead_letters(const Arguments<1>& given) {
 }
 Napi::Array WorkObject::letter_of(std::uint32_t slot, std::uint64_t word, const JobFacts& facts) {
   const Napi::Env env = Env();
-  Napi::Array letter = Napi::Array::New(env, 13);
+  Napi::Array letter = Napi::Array::New(env, 14);
   std::uint32_t at = 0;
   const auto add = [&](auto value) { letter[at++] = to_js(env, value); };
   const auto ms = [](std::uint64_t ns) {
@@ -73,6 +73,7 @@ Napi::Array WorkObject::letter_of(std::uint32_t slot, std::uint64_t word, const 
   add(ms(facts.dead_at));
   add(static_cast<std::uint32_t>(facts.reason));
   add(std::uint32_t{facts.level});
+  add(std::uint32_t{facts.stage});
   add(facts.error);
   add(std::string(facts.id));
   add(std::string(facts.group));

@@ -14,6 +14,8 @@ export interface NativeSegment {
 export interface NativeWaiter extends Partial<NativeSegment> {
   /** The number a wake-up for this channel carries. */
   wakeToken(token: number): void
+  /** How often whoever is not watched for looks while it is parked, in milliseconds, where that is not as it is for most. */
+  readonly lookMs?: number
   /**
    * From now on the peer wakes us; look once more before sleeping. `false`: it will not, nothing is left
    * but to look from time to time. `true`: it was attached just now, and its death is being watched already, so

@@ -91,6 +91,8 @@ export interface NativeWork extends NativeWaiter {
   readonly keys: number
   readonly groups: number
   readonly leaseMs: number
+  /** Milliseconds between two looks of a lookout: see `keepWatch`. */
+  readonly lookMs: number
   readonly durability: number
   /** The longest payload that there can be. */
   readonly maxBytes: number
@@ -161,7 +163,7 @@ export interface NativeWork extends NativeWaiter {
   look(): number
   /** Milliseconds until something is due; Infinity: nothing will be. */
   nextDue(): number
-  /** For a handle that has just parked: is it to look for dead holders every 40 ms or so, and to come here again? */
+  /** For a handle that has just parked: is it to look for dead holders every `lookMs`, and to come here again? */
   keepWatch(): boolean
   /** For a handle that is parked: is there nothing to look for, and is it not its turn to look after the others? */
   still(): boolean

@@ -28,7 +28,7 @@ import { Waiter, type Attempt, type TooLate } from './waiter.js'
 
 /** How often to look where nobody would wake us. */
 const blindLookMs = 1
-/** How long a peer that cannot ring, or whose death cannot be watched, may stay unnoticed. */
+/** How long a peer that cannot ring, or whose death cannot be watched, may stay unnoticed, where the waiter does not say. */
 const slowLookMs = 50
 /** A peer that is just dying keeps its locks for an instant after its doorbell has closed. */
 const dyingLookMs = 5
@@ -56,6 +56,7 @@ export class WaitQueue extends Looker implements Sleeper {
   /** Closes the side for that reason. */
   readonly #leave: (reason: MillraceError) => void
   readonly #token = newToken()
+  readonly #slowLookMs: number
   readonly #pollMs: number
   /** Of which no more than a slice is spent without turns of the event loop; what is left is polled for. */
   readonly #spinMs: number
@@ -99,6 +100,7 @@ export class WaitQueue extends Looker implements Sleeper {
     this.#pollMs = Math.max(tuning.poll, tuning.spin - this.#spinMs)
     this.#polling = tuning.spin > sliceMs ? undefined : new AdaptiveBackoff()
     this.#spinning = tuning.adaptiveSpin ? new AdaptiveBackoff() : undefined
+    this.#slowLookMs = waiter.lookMs ?? slowLookMs
     waiter.wakeToken(this.#token)
   }
 
@@ -357,7 +359,7 @@ export class WaitQueue extends Looker implements Sleeper {
     } else if (watched) {
       this.#rest()
     } else {
-      this.#lookAgainIn(slowLookMs)
+      this.#lookAgainIn(this.#slowLookMs)
     }
   }
 

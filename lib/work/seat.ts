@@ -23,11 +23,14 @@ export class Seat {
   /** Those kinds that are parked. */
   #kinds = 0
   #timer: Timer | undefined
+  /** How often it looks while it is a lookout. */
+  readonly lookMs: number
   /** Is it for this one, while it is parked, to find dead holders? */
   isLookout = false
 
   constructor(native: NativeWork) {
     this.#native = native
+    this.lookMs = native.lookMs
     native.wakeToken(this.#token)
   }
 
@@ -96,6 +99,7 @@ export class Seat {
 }
 
 class SeatWaiter implements NativeWaiter {
+  readonly lookMs: number
   readonly #seat: Seat
   readonly #kind: number
   /** Of its WaitQueue. */
@@ -104,6 +108,7 @@ class SeatWaiter implements NativeWaiter {
   constructor(seat: Seat, kind: number) {
     this.#seat = seat
     this.#kind = kind
+    this.lookMs = seat.lookMs
   }
 
   wakeToken(token: number): void {

@@ -19,8 +19,11 @@ import { countOf, statsOf, type WorkStats } from './stats.js'
 import { Syncer } from './syncer.js'
 import type { Loop } from './working.js'
 
-/** Dead holders are looked for, and what is due, at most once in so many milliseconds. */
-const lookMs = 20
+/**
+ * Dead holders are looked for, and what is due, at most once in so many milliseconds: half of what a lookout lets pass, whose
+ * timer may be early by a part of one.
+ */
+const lookMs = 10
 
 /** @internal Where a handle stands. */
 export interface Post<J extends Job> {

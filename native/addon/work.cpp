@@ -95,6 +95,7 @@ void WorkObject::tell_shape() {
   tell("keys", shape.keys);
   tell("groups", shape.groups);
   tell("leaseMs", static_cast<double>(shape.lease_ms));
+  tell("lookMs", static_cast<double>(Lookouts::kLookMs));
   tell("durability", static_cast<std::uint32_t>(shape.durability));
   tell("maxBytes", static_cast<double>(core()->largest()));
 }

@@ -413,41 +413,41 @@ TEST_CASE(
     "lookouts: one that parks while there are leases becomes one, and retires when there are "
     "none") {
   Dormitory d(3);
-  CHECK_FALSE(d.desks[0]->lookouts.keep_watch(kMore));  // nobody has leased anything
-  d.pusher->lookouts.call();
-  CHECK(d.desks[0]->lookouts.keep_watch(kMore));
-  CHECK(d.desks[1]->lookouts.keep_watch(kMore));
-  CHECK_FALSE(d.desks[2]->lookouts.keep_watch(kMore));  // two are enough
+  CHECK_FALSE(d.desks[0]->lookouts.keep_watch(os::coarse_ms(), kMore));  // nobody has leased anything
+  (void)d.pusher->lookouts.call(os::coarse_ms());
+  CHECK(d.desks[0]->lookouts.keep_watch(os::coarse_ms(), kMore));
+  CHECK(d.desks[1]->lookouts.keep_watch(os::coarse_ms(), kMore));
+  CHECK_FALSE(d.desks[2]->lookouts.keep_watch(os::coarse_ms(), kMore));  // two are enough
   os::sleep_ns((Lookouts::kRetireMs + 20) * kMillisecond);
-  CHECK(d.desks[0]->lookouts.keep_watch(kMore));
-  CHECK(d.desks[0]->lookouts.keep_watch(kNoMore));  // for a while
-  CHECK(d.desks[2]->lookouts.keep_watch(kNoMore));  // the other one has not looked
+  CHECK(d.desks[0]->lookouts.keep_watch(os::coarse_ms(), kMore));
+  CHECK(d.desks[0]->lookouts.keep_watch(os::coarse_ms(), kNoMore));  // for a while
+  CHECK(d.desks[2]->lookouts.keep_watch(os::coarse_ms(), kNoMore));  // the other one has not looked
   os::sleep_ns((Lookouts::kRetireMs + 20) * kMillisecond);
   int asked = 0;
   // There was one after all.
-  CHECK(d.desks[0]->lookouts.keep_watch([&] { return ++asked == 2; }));
-  CHECK_FALSE(d.desks[2]->lookouts.keep_watch(kNoMore));
-  CHECK_FALSE(d.desks[1]->lookouts.keep_watch(kMore));  // nobody has leased anything since
-  d.pusher->lookouts.call();
-  CHECK(d.desks[1]->lookouts.keep_watch(kMore));
+  CHECK(d.desks[0]->lookouts.keep_watch(os::coarse_ms(), [&] { return ++asked == 2; }));
+  CHECK_FALSE(d.desks[2]->lookouts.keep_watch(os::coarse_ms(), kNoMore));
+  CHECK_FALSE(d.desks[1]->lookouts.keep_watch(os::coarse_ms(), kMore));  // nobody has leased anything since
+  (void)d.pusher->lookouts.call(os::coarse_ms());
+  CHECK(d.desks[1]->lookouts.keep_watch(os::coarse_ms(), kMore));
 }
 
 TEST_CASE("lookouts: one that is stopped is replaced, and one that goes to work calls another") {
   Dormitory d(3);
-  d.pusher->lookouts.call();
-  CHECK(d.desks[0]->lookouts.keep_watch(kMore));
+  (void)d.pusher->lookouts.call(os::coarse_ms());
+  CHECK(d.desks[0]->lookouts.keep_watch(os::coarse_ms(), kMore));
   CHECK(d.rung_ones().empty());
-  CHECK(d.desks[0]->lookouts.keep_watch(kMore));
+  CHECK(d.desks[0]->lookouts.keep_watch(os::coarse_ms(), kMore));
   CHECK(d.rung_ones() == Seen{1});  // to be the second
-  CHECK(d.desks[1]->lookouts.keep_watch(kMore));
+  CHECK(d.desks[1]->lookouts.keep_watch(os::coarse_ms(), kMore));
   d[0].unpark();
-  d.desks[0]->lookouts.rest();
+  d.desks[0]->lookouts.rest(os::coarse_ms());
   CHECK(d.rung_ones().empty());  // there is another one
   d[1].unpark();
-  d.desks[1]->lookouts.rest();
+  d.desks[1]->lookouts.rest(os::coarse_ms());
   CHECK(d.rung_ones() == Seen{2});
-  CHECK(d.desks[2]->lookouts.keep_watch(kMore));
-  d.desks[2]->lookouts.resign();
+  CHECK(d.desks[2]->lookouts.keep_watch(os::coarse_ms(), kMore));
+  d.desks[2]->lookouts.resign(os::coarse_ms());
   CHECK(d.pusher->seats.control().lookouts[0].load() == 0);
 }
 
@@ -457,7 +457,7 @@ TEST_CASE("lookouts: whoever leases a job calls somebody of another process, if 
   auto neighbour = sit(names);
   const os::Doorbell bell = names.bell();
   neighbour->sleepers.park_on_bell(kForJobs, {bell.id(), 1});
-  worker->lookouts.call();
+  (void)worker->lookouts.call(os::coarse_ms());
   CHECK_FALSE(rung(bell));  // it would die with us
   const Shared<std::array<std::atomic<std::uint64_t>, 2>> shared;
   auto& asleep = (*shared)[0];
@@ -471,11 +471,11 @@ TEST_CASE("lookouts: whoever leases a job calls somebody of another process, if 
     pollfd waits{own.fd(), POLLIN, 0};
     CHILD_EXPECT(::poll(&waits, 1, 20'000) == 1);
     desk.sleepers.park_on_bell(kForJobs, {own.id(), 2});
-    watching.store(desk.lookouts.keep_watch(kMore) ? 1 : 2);
+    watching.store(desk.lookouts.keep_watch(os::coarse_ms(), kMore) ? 1 : 2);
     return linger();
   });
   REQUIRE(eventually([&] { return asleep.load() == 1; }));
-  worker->lookouts.call();
+  (void)worker->lookouts.call(os::coarse_ms());
   REQUIRE(eventually([&] { return watching.load() != 0; }));
   CHECK(watching.load() == 1);
   child.kill();

@@ -33,7 +33,7 @@ class Worker {
       while (left != 0 && !n_->own[kReadyJobs].compare_exchange_weak(left, left - 1)) {
       }
       if (left != 0) {
-        desk.lookouts.call();
+        (void)desk.lookouts.call(os::coarse_ms());
         (void)desk.sleepers.pass_on(0, [&] { return n_->own[kReadyJobs].load() != 0; });
         return true;
       }
@@ -48,7 +48,7 @@ class Worker {
         os::Deadline::after(static_cast<std::uint64_t>(timeout_ms) * kMillisecond);
     for (;;) {
       desk.sleepers.park_on_bell(kinds, {bell.id(), 1});
-      (void)desk.lookouts.keep_watch([] { return true; });
+      (void)desk.lookouts.keep_watch(os::coarse_ms(), [] { return true; });
       const bool found = take();
       if ((kinds & kForRooms) != 0) (void)desk.sleepers.pass_by(layout::kForRoom);
       pollfd waits{bell.fd(), POLLIN, 0};
@@ -57,7 +57,7 @@ class Worker {
       if (rung) (void)bell.drain([](std::uint64_t) {});
       if (found || (!rung && end.passed())) {
         desk.sleepers.unpark();
-        desk.lookouts.rest();
+        desk.lookouts.rest(os::coarse_ms());
         return found;
       }
     }
@@ -95,14 +95,14 @@ struct WorkSleeperDies : Scene {
       (void)worker.wait_in_kernel(kMillisecond);
       let_sleep();
       desk.sleepers.park_on_bell(kForJobs | kForRooms, {id, 2});
-      (void)desk.lookouts.keep_watch([] { return true; });
+      (void)desk.lookouts.keep_watch(os::coarse_ms(), [] { return true; });
       (void)desk.sleepers.after_room();
       (void)worker.take();
       (void)desk.sleepers.pass_by(layout::kForRoom);
       let_sleep();
       desk.sleepers.park_on_bell(kForRooms, {id, 2});
       desk.sleepers.unpark();
-      desk.lookouts.rest();
+      desk.lookouts.rest(os::coarse_ms());
     }
     // Others: one that sleeps and is woken, one that is told of news twice, and one that dies with its duty.
     tell(1);
@@ -126,7 +126,7 @@ struct WorkSleeperDies : Scene {
       die();
     });
     (void)desk.seats.bury_all_dead();
-    desk.lookouts.resign();
+    desk.lookouts.resign(os::coarse_ms());
     leave_with_bell();
     desk.seats.leave([] { return false; });
     drop_bell();

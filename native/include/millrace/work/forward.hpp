@@ -26,11 +26,7 @@
 #include <string_view>
 
 #include "../crash_point.hpp"
-#include "../layout/header.hpp"
-#include "../os/mapping.hpp"
-#include "../os/object.hpp"
 #include "../place.hpp"
-#include "../words.hpp"
 #include "due.hpp"
 #include "memory.hpp"
 #include "ready.hpp"
@@ -66,8 +62,9 @@ enum class Reached : std::uint8_t {
   gone,   // there is no such queue any more
   later,  // it could not be looked at now
 };
-using LookAt = std::function<void(const WorkMemory&)>;
-// Shows the queue of that instance.
+// Returns the stages for which there are jobs by then, a bit each.
+using LookAt = std::function<std::uint32_t(const WorkMemory&)>;
+// Shows the queue of that instance, and wakes who waits there for what has come.
 using Reach = std::function<Reached(std::uint64_t instance, const LookAt&)>;
 
 namespace detail {
@@ -232,55 +229,5 @@ class Links {
   layout::WorkLink* links_;
   std::uint16_t seat_;
 };
-
-// Shows `look` the work queue of that place, if `wanted` says so of its header and its owner. Without a lock, and nobody learns
-// of it. What is not whole, or is something else by now, is as good as gone.
-template <typename Wanted>
-Reached look_at_queue(const Place& at, Wanted&& wanted, const LookAt& look) {
-  const Place place = at.for_segment('j');
-  if (!place.check().ok()) return Reached::gone;
-  auto opened = place.open(os::Access::read_write);
-  if (!opened.ok()) {
-    return opened.error().code == Code::not_found ? Reached::gone : Reached::later;
-  }
-  const os::Descriptor fd = opened.take();
-  const auto facts = os::inspect_object(fd.get(), place.path());
-  if (!facts.ok()) return Reached::later;
-  const std::uint64_t size = facts.value().size;
-  if (size < os::page_size() || size < sizeof(layout::Header)) return Reached::gone;
-  layout::Header head;
-  {
-    const auto mapped = os::map_shared(fd.get(), 0, os::page_size(), place.path());
-    if (!mapped.ok()) return Reached::later;
-    const std::byte* const bytes = mapped.value()->data();
-    if (layout::origin_of(*reinterpret_cast<const layout::Header*>(bytes)) !=
-        layout::Origin::ours) {
-      return Reached::gone;
-    }
-    // The one copy that is judged and used.
-    copy_from_shared(reinterpret_cast<std::byte*>(&head),
-                     reinterpret_cast<const SharedWord*>(bytes), sizeof head);
-  }
-  if (!wanted(head, facts.value().owner) || head.major != layout::kMajor ||
-      head.kind != layout::Kind::work || head.endian_tag != layout::kEndianTag ||
-      head.page_bytes != os::page_size()) {
-    return Reached::gone;
-  }
-  const auto shape = WorkShape::judged(head.geometry);
-  if (!shape || shape->total_bytes() > size) return Reached::gone;
-  const auto mapped = os::map_shared(fd.get(), 0, shape->data_at(), place.path());
-  if (!mapped.ok()) return Reached::later;
-  look(WorkMemory(mapped.value()->data(), nullptr, *shape));
-  return Reached::yes;
-}
-// The one of that instance, if it belongs to `owner`.
-inline Reached reach(const Place& at, std::uint64_t instance, uid_t owner, const LookAt& look) {
-  return look_at_queue(
-      at,
-      [&](const layout::Header& head, uid_t its) {
-        return its == owner && head.instance == instance;
-      },
-      look);
-}
 
 }  // namespace millrace

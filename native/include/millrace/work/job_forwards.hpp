@@ -109,7 +109,7 @@ class JobForwards : public JobResults {
   // The queue of that instance, which may be this one.
   Reached at_queue(std::uint64_t instance, const LookAt& look) {
     if (instance == seed_) {
-      look(memory_);
+      stirred_ |= look(memory_);
       return Reached::yes;
     }
     return reach_ ? reach_(instance, look) : Reached::gone;
@@ -122,6 +122,7 @@ class JobForwards : public JobResults {
     bool holds = false;
     const Reached reached = at_queue(slot.forward_queue, [&](const WorkMemory& its) {
       holds = detail::was_forwarded(its, slot.forward, seed_, result);
+      return 0U;
     });
     if (reached == Reached::later) {
       left_something_ = true;
@@ -149,8 +150,7 @@ class JobForwards : public JobResults {
   void finish_forward(std::uint32_t index, std::uint64_t bits) {
     const layout::Slot& slot = memory_.slot(index);
     const Reached reached = at_queue(slot.forward_queue, [&](const WorkMemory& its) {
-      const std::uint32_t stage = detail::keep_promise(its, slot.forward);
-      if (slot.forward_queue == seed_) stirred_ |= 1U << stage;
+      return 1U << detail::keep_promise(its, slot.forward);
     });
     if (reached == Reached::later) {
       left_something_ = true;

@@ -1,11 +1,20 @@
 // Who looks for dead holders of jobs while everybody else sleeps: two parked handles at a time, of two processes if there are
-// two, and only while there are leases. Each writes down when it looked last. One that has not for kStaleMs (its process is
-// stopped, busy, or dead) is replaced by the other, by whoever leases a job, or by any parked handle that looks.
+// two, and only while there are leases. Each looks every kLookMs, and writes down when it did. One that has not for kStaleMs (its
+// process is stopped, busy, or dead) is replaced: by the other, by whoever leases a job, or by any parked handle that looks.
+//
+// So a death is noticed
+//   by a lookout of another process                               within kLookMs
+//   by whoever leases jobs and has nobody else's lookout          within kLookMs, as often as it leases one
+//   by whoever leases jobs, where the lookout died with the job   within kStaleMs + kAskMs
+// and by nobody sooner than after two seconds, when all that slept look, if both lookouts died at once; or if one went to work
+// for long and the other one died within the kLookMs that it takes to call a third.
 //
 // control.leased says that there may be leases: whoever parks need not look through all jobs for that. Against a lease that
 // nobody looks after:
 //   (L1) lease  (L2) light fence  (L3) set control.leased; is there a lookout, or somebody who could be one? wake it
 //   (R1) a lookout retires, clears control.leased  (R2) heavy fence  (R3) are there leases? set it again, stay
+//
+// Times are coarse monotonic milliseconds, and the caller's.
 #pragma once
 
 #include <atomic>
@@ -13,7 +22,6 @@
 
 #include "../crash_point.hpp"
 #include "../layout/work.hpp"
-#include "../os/clock.hpp"
 #include "seats.hpp"
 #include "sleepers.hpp"
 
@@ -21,9 +29,14 @@ namespace millrace {
 
 class Lookouts {
  public:
-  static constexpr std::uint64_t kLookMs = 40;      // between two looks of one
-  static constexpr std::uint64_t kStaleMs = 120;    // since its last look: it is to be replaced
+  static constexpr std::uint64_t kLookMs = 20;      // between two looks of one
+  static constexpr std::uint64_t kStaleMs = 60;     // since its last look: it is to be replaced
+  static constexpr std::uint64_t kAskMs = 10;       // whoever leases jobs asks for lookouts so often
+  static constexpr std::uint64_t kScanMs = 200;     // a lookout asks for leases so often
   static constexpr std::uint64_t kRetireMs = 1000;  // without a lease
+  // From a death to a look that finds it, where somebody alive sleeps, or leases jobs. What is promised are 100: the rest is for
+  // those who are late.
+  static constexpr std::uint64_t kNoticedMs = kStaleMs + kLookMs;
 
   Lookouts(Seats& seats, Sleepers& sleepers) noexcept : seats_(&seats), sleepers_(&sleepers) {}
   Lookouts(const Lookouts&) = delete;
@@ -32,13 +45,12 @@ class Lookouts {
   // For a handle that has just parked. `leases`: are there any? True: it is a lookout, and has to look for the dead and to come
   // here again every kLookMs.
   template <typename Leases>
-  bool keep_watch(Leases&& leases) {
-    const std::uint64_t now = os::coarse_ms();
+  bool keep_watch(std::uint64_t now, Leases&& leases) {
     for (std::uint32_t place = 0; place < kPlaces; ++place) {
       std::uint64_t word = places()[place].load(std::memory_order_relaxed);
       if (layout::lookout_seat(word) != seats_->seat()) continue;
-      if (now - looked_at_ >= kLookMs) {
-        looked_at_ = now;
+      if (now - scanned_at_ >= kScanMs) {
+        scanned_at_ = now;
         if (leases()) busy_at_ = now;
       }
       if (now - busy_at_ >= kRetireMs) {
@@ -54,51 +66,44 @@ class Lookouts {
                                                    std::memory_order_relaxed)) {
         continue;
       }
-      if (!keeps_watch(places()[1 - place].load(std::memory_order_relaxed), now))
-        (void)(sleepers_->wake_another(true) || sleepers_->wake_another(false));
+      const std::uint64_t other = places()[1 - place].load(std::memory_order_relaxed);
+      if (!keeps_watch(other, now)) {
+        wake_somebody();
+      } else if (is_ours(other)) {
+        // Our death would leave nobody.
+        (void)sleepers_->wake_another(true);
+      }
       return true;
     }
     return leased().load(std::memory_order_relaxed) != 0 && volunteer(now);
   }
   // Does anybody keep watch now?
-  [[nodiscard]] bool kept() const noexcept {
-    const std::uint64_t now = os::coarse_ms();
+  [[nodiscard]] bool kept(std::uint64_t now) const noexcept {
     // relaxed: a hint, as for all who ask.
     return keeps_watch(places()[0].load(std::memory_order_relaxed), now) ||
            keeps_watch(places()[1].load(std::memory_order_relaxed), now);
   }
   // For one that parks no longer. If nobody else keeps watch, another one is called.
-  void rest() noexcept {
-    if (!leave(layout::lookout(seats_->seat(), 0))) return;
-    const std::uint64_t now = os::coarse_ms();
-    for (std::uint32_t place = 0; place < kPlaces; ++place) {
-      if (keeps_watch(places()[place].load(std::memory_order_relaxed), now)) return;
-    }
-    (void)sleepers_->wake_another(false);
+  void rest(std::uint64_t now) noexcept {
+    if (leave(layout::lookout(seats_->seat(), 0)) && !kept(now)) wake_somebody();
   }
   // For one that closes, after it has unparked.
-  void resign() noexcept {
-    rest();
+  void resign(std::uint64_t now) noexcept {
+    rest(now);
     (void)leave(0);
   }
-  // For whoever has just leased a job: sees to it that somebody of another process keeps watch, if anybody can.
-  void call() noexcept {
+  // For whoever has just leased a job: sees to it that somebody of another process keeps watch, if anybody can. True: nobody
+  // does now, so the caller is to look for the dead itself.
+  [[nodiscard]] bool call(std::uint64_t now) noexcept {
     sleepers_->fence();  // (L2)
-    if (leased().load(std::memory_order_relaxed) == 0) [[unlikely]]
+    if (leased().load(std::memory_order_relaxed) == 0) [[unlikely]] {
       leased().store(1, std::memory_order_relaxed);
-    // relaxed: hints; whoever is called looks itself.
-    const std::uint64_t bedtimes = sleepers_->bedtimes();
-    if (bedtimes == barren_) [[likely]]
-      return;
-    // The time is asked for only now and then: lookouts replace each other, too.
-    if (on_watch_ != 0 && trust_ > 0) {
-      const std::uint64_t word = places()[place_].load(std::memory_order_relaxed);
-      if (layout::lookout_ms(word) != 0 && layout::lookout_seat(word) + 1 == on_watch_) {
-        --trust_;
-        return;
-      }
+      asked_at_ = 0;  // whoever kept watch may have retired since
     }
-    call_one(bedtimes);
+    if (now - asked_at_ < kAskMs) [[likely]]
+      return false;
+    asked_at_ = now;
+    return look_alone(now);
   }
   // Part of the repair of a seat.
   void bury(std::uint32_t seat) noexcept {
@@ -111,7 +116,6 @@ class Lookouts {
 
  private:
   static constexpr std::uint32_t kPlaces = 2;
-  static constexpr std::uint32_t kTrust = 64;
 
   [[nodiscard]] std::atomic<std::uint64_t>* places() const noexcept {
     return seats_->control().lookouts;
@@ -126,16 +130,21 @@ class Lookouts {
   [[nodiscard]] std::uint32_t pid_of(std::uint64_t word) const noexcept {
     return seats_->pid(layout::lookout_seat(word));
   }
+  [[nodiscard]] bool is_ours(std::uint64_t word) const noexcept {
+    return pid_of(word) == seats_->pid(seats_->seat());
+  }
+  void wake_somebody() noexcept {
+    (void)(sleepers_->wake_another(true) || sleepers_->wake_another(false));
+  }
   bool volunteer(std::uint64_t now) noexcept {
-    const std::uint32_t own = seats_->pid(seats_->seat());
-    busy_at_ = looked_at_ = now;
+    busy_at_ = scanned_at_ = now;
     for (std::uint32_t place = 0; place < kPlaces; ++place) {
       std::uint64_t word = places()[place].load(std::memory_order_relaxed);
       const std::uint64_t other = places()[1 - place].load(std::memory_order_relaxed);
       const bool wanted =
           !keeps_watch(word, now) ||
           // Both of one process, and that is not ours: their death would leave nobody.
-          (keeps_watch(other, now) && pid_of(word) == pid_of(other) && pid_of(word) != own);
+          (keeps_watch(other, now) && pid_of(word) == pid_of(other) && !is_ours(word));
       if (wanted && places()[place].compare_exchange_strong(
                         word, layout::lookout(seats_->seat(), now), std::memory_order_relaxed)) {
         MILLRACE_CRASH_POINT("lookouts.volunteer.placed");
@@ -156,29 +165,26 @@ class Lookouts {
     }
     return was;
   }
-  [[gnu::noinline]] void call_one(std::uint64_t bedtimes) noexcept {
-    const std::uint64_t now = os::coarse_ms();
-    const std::uint32_t own = seats_->pid(seats_->seat());
+  [[gnu::noinline]] bool look_alone(std::uint64_t now) noexcept {
     for (std::uint32_t place = 0; place < kPlaces; ++place) {
+      // relaxed: hints; whoever is called looks itself.
       const std::uint64_t word = places()[place].load(std::memory_order_relaxed);
-      if (!keeps_watch(word, now) || pid_of(word) == own) continue;
-      on_watch_ = layout::lookout_seat(word) + 1;
-      place_ = place;
-      trust_ = kTrust;
-      return;
+      if (keeps_watch(word, now) && !is_ours(word)) return false;
     }
-    on_watch_ = 0;
-    if (!sleepers_->wake_another(true)) barren_ = bedtimes;
+    const std::uint64_t bedtimes = sleepers_->bedtimes();
+    if (bedtimes != barren_ && !sleepers_->wake_another(true)) barren_ = bedtimes;
+    if (now - looked_at_ < kLookMs) return false;
+    looked_at_ = now;
+    return true;
   }
 
   Seats* seats_;
   Sleepers* sleepers_;
-  std::uint64_t looked_at_ = 0;  // whether there are leases
-  std::uint64_t busy_at_ = 0;    // when there were any
-  std::uint64_t barren_ = 0;     // when there was nobody to be called
-  std::uint32_t on_watch_ = 0;   // seat + 1 of a stranger who kept watch
-  std::uint32_t place_ = 0;      // of it
-  std::uint32_t trust_ = 0;      // leases for which that is believed
+  std::uint64_t scanned_at_ = 0;  // whether there are leases
+  std::uint64_t busy_at_ = 0;     // when there were any
+  std::uint64_t asked_at_ = 0;    // whether somebody else keeps watch
+  std::uint64_t looked_at_ = 0;   // because nobody else did
+  std::uint64_t barren_ = 0;      // when there was nobody to be called
 };
 
 }  // namespace millrace

@@ -102,6 +102,10 @@ class Seats : public SeatHolder<Seats> {
   [[nodiscard]] layout::WaitLine& line(std::uint32_t seat) const noexcept {
     return segment_.at<layout::WaitLine>(shape_.wait_lines_at())[seat];
   }
+  // Of each stage, and of room: who sleeps for it, a bit each.
+  [[nodiscard]] std::atomic<std::uint64_t>* sleeper_sets() const noexcept {
+    return segment_.at<std::atomic<std::uint64_t>>(shape_.sleepers_at());
+  }
 
   // Calls each(seat) for the seats in use, the dead among them as long as nobody has buried them.
   template <typename Each>
@@ -166,9 +170,12 @@ class Seats : public SeatHolder<Seats> {
   }
 
   // Wakes whoever has that seat, if it sleeps.
-  Woken wake(std::uint32_t seat) { return Waker(&line(seat)).wake(ringer(), segment_.trust()); }
+  Woken wake(std::uint32_t seat) { return wake(line(seat)); }
   // The same where another waker may owe it the wake-up.
-  Woken nudge(std::uint32_t seat) { return Waker(&line(seat)).nudge(ringer(), segment_.trust()); }
+  Woken nudge(std::uint32_t seat) { return nudge(line(seat)); }
+  // Also of another queue, of the same owner.
+  Woken wake(layout::WaitLine& at) { return Waker(&at).wake(ringer(), segment_.trust()); }
+  Woken nudge(layout::WaitLine& at) { return Waker(&at).nudge(ringer(), segment_.trust()); }
 
  private:
   friend SeatHolder;

@@ -26,6 +26,7 @@
 #include "job_store.hpp"
 #include "lookouts.hpp"
 #include "memory.hpp"
+#include "reach.hpp"
 #include "recovery.hpp"
 #include "seats.hpp"
 #include "shape.hpp"
@@ -160,7 +161,8 @@ class WorkQueue {
     } while (!lease && sleepers_.pass_by(stage));
     if (lease) {
       note_wake(stage, sleepers_.pass_on(stage, [&] { return store_->any(stage); }));
-      lookouts_.call();
+      if (lookouts_.call(os::coarse_ms())) [[unlikely]]
+        (void)glance();
     }
     tell();
     return lease;
@@ -218,7 +220,7 @@ class WorkQueue {
   [[nodiscard]] Sleepers& sleepers() noexcept { return sleepers_; }
   // For a handle that has just parked: is it to look for the dead every Lookouts::kLookMs, by look(), and come here again?
   [[nodiscard]] bool keep_watch() {
-    return lookouts_.keep_watch([this] { return store_->any_leased(); });
+    return lookouts_.keep_watch(os::coarse_ms(), [this] { return store_->any_leased(); });
   }
   // For a handle that has slept for seconds: is there nothing that somebody should have woken it for? Who looks nevertheless asks
   // the kernel for every seat. So of many that sleep one looks in each round, in turn: all of them would ask for each other.
@@ -228,14 +230,14 @@ class WorkQueue {
     detail::for_each_bit(sleepers_.kinds(), [&](std::uint32_t kind) {
       news = news || (kind == layout::kForRoom ? store_->any_room() : store_->any(kind));
     });
-    if (news || (!lookouts_.kept() && store_->any_leased())) return false;
+    if (news || (!lookouts_.kept(os::coarse_ms()) && store_->any_leased())) return false;
     if (++rounds_ < seats_.present()) return true;
     rounds_ = 0;
     return false;
   }
   // For one that waits no longer.
   void unpark() {
-    lookouts_.rest();
+    lookouts_.rest(os::coarse_ms());
     sleepers_.unpark();
   }
   // Kinds of which somebody was woken who might not come: to be asked about by recheck(), Sleepers::kRecheckMs later.
@@ -326,7 +328,7 @@ class WorkQueue {
   void close() noexcept {
     if (!seats_.open()) return;
     if (seats_.segment().intact()) {
-      lookouts_.resign();
+      lookouts_.resign(os::coarse_ms());
       sleepers_.unpark();
       (void)store_->repair(static_cast<std::uint16_t>(seats_.seat()));
       tell();
@@ -452,8 +454,8 @@ class WorkQueue {
     std::optional<Stages> found;
     (void)look_at_queue(
         place, [](const layout::Header&, uid_t) { return true; },
-        [&](const WorkMemory& memory) {
-          found = Stages{memory.shape(), detail::read_stages(memory)};
+        [&](std::byte* base, const WorkShape& shape) {
+          found = Stages{shape, detail::read_stages(WorkMemory(base, nullptr, shape))};
         });
     return found;
   }
@@ -557,7 +559,7 @@ class WorkQueue {
     store->reach_by([this](std::uint64_t instance, const LookAt& look) {
       const auto place = Links(memory_, 0).find(instance);
       if (!place) return Reached::gone;
-      return reach(*place, instance, seats_.segment().trust().owner, look);
+      return reach(*place, instance, seats_, look);
     });
     return store;
   }

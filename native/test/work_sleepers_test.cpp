@@ -413,7 +413,8 @@ TEST_CASE(
     "lookouts: one that parks while there are leases becomes one, and retires when there are "
     "none") {
   Dormitory d(3);
-  CHECK_FALSE(d.desks[0]->lookouts.keep_watch(os::coarse_ms(), kMore));  // nobody has leased anything
+  CHECK_FALSE(
+      d.desks[0]->lookouts.keep_watch(os::coarse_ms(), kMore));  // nobody has leased anything
   (void)d.pusher->lookouts.call(os::coarse_ms());
   CHECK(d.desks[0]->lookouts.keep_watch(os::coarse_ms(), kMore));
   CHECK(d.desks[1]->lookouts.keep_watch(os::coarse_ms(), kMore));
@@ -427,7 +428,8 @@ TEST_CASE(
   // There was one after all.
   CHECK(d.desks[0]->lookouts.keep_watch(os::coarse_ms(), [&] { return ++asked == 2; }));
   CHECK_FALSE(d.desks[2]->lookouts.keep_watch(os::coarse_ms(), kNoMore));
-  CHECK_FALSE(d.desks[1]->lookouts.keep_watch(os::coarse_ms(), kMore));  // nobody has leased anything since
+  CHECK_FALSE(
+      d.desks[1]->lookouts.keep_watch(os::coarse_ms(), kMore));  // nobody has leased anything since
   (void)d.pusher->lookouts.call(os::coarse_ms());
   CHECK(d.desks[1]->lookouts.keep_watch(os::coarse_ms(), kMore));
 }
@@ -442,11 +444,17 @@ TEST_CASE("lookouts: one that is stopped is replaced, and one that goes to work 
   CHECK(d.desks[1]->lookouts.keep_watch(os::coarse_ms(), kMore));
   d[0].unpark();
   d.desks[0]->lookouts.rest(os::coarse_ms());
-  CHECK(d.rung_ones().empty());  // there is another one
+  CHECK(d.rung_ones() == Seen{2});  // there is another one, which may be about to die
+  CHECK(d.desks[2]->lookouts.keep_watch(os::coarse_ms(), kMore));
   d[1].unpark();
   d.desks[1]->lookouts.rest(os::coarse_ms());
-  CHECK(d.rung_ones() == Seen{2});
-  CHECK(d.desks[2]->lookouts.keep_watch(os::coarse_ms(), kMore));
+  CHECK(d.rung_ones().empty());  // nobody is left but the other lookout
+  d.park(0);
+  d.park(1);
+  CHECK(d.desks[1]->lookouts.keep_watch(os::coarse_ms(), kMore));
+  d[1].unpark();
+  d.desks[1]->lookouts.rest(os::coarse_ms());
+  CHECK(d.rung_ones().empty());  // nor so soon again
   d.desks[2]->lookouts.resign(os::coarse_ms());
   CHECK(d.pusher->seats.control().lookouts[0].load() == 0);
 }
@@ -457,8 +465,10 @@ TEST_CASE("lookouts: whoever leases a job calls somebody of another process, if 
   auto neighbour = sit(names);
   const os::Doorbell bell = names.bell();
   neighbour->sleepers.park_on_bell(kForJobs, {bell.id(), 1});
-  (void)worker->lookouts.call(os::coarse_ms());
-  CHECK_FALSE(rung(bell));  // it would die with us
+  const std::uint64_t now = os::coarse_ms();
+  CHECK(worker->lookouts.call(now));  // nobody does: look for the dead
+  CHECK_FALSE(rung(bell));            // it would die with us
+  CHECK_FALSE(worker->lookouts.call(now + 1));
   const Shared<std::array<std::atomic<std::uint64_t>, 2>> shared;
   auto& asleep = (*shared)[0];
   auto& watching = (*shared)[1];
@@ -475,7 +485,7 @@ TEST_CASE("lookouts: whoever leases a job calls somebody of another process, if 
     return linger();
   });
   REQUIRE(eventually([&] { return asleep.load() == 1; }));
-  (void)worker->lookouts.call(os::coarse_ms());
+  (void)worker->lookouts.call(os::coarse_ms() + Lookouts::kAskMs);
   REQUIRE(eventually([&] { return watching.load() != 0; }));
   CHECK(watching.load() == 1);
   child.kill();

@@ -3,11 +3,11 @@
 // process is stopped, busy, or dead) is replaced: by the other, by whoever leases a job, or by any parked handle that looks.
 //
 // So a death is noticed
-//   by a lookout of another process                               within kLookMs
-//   by whoever leases jobs and has nobody else's lookout          within kLookMs, as often as it leases one
-//   by whoever leases jobs, where the lookout died with the job   within kStaleMs + kAskMs
-// and by nobody sooner than after two seconds, when all that slept look, if both lookouts died at once; or if one went to work
-// for long and the other one died within the kLookMs that it takes to call a third.
+//   by a lookout of another process                                      within kLookMs
+//   by whoever leases jobs, where nobody else keeps watch                within kLookMs, and with the next job after that
+//   by whoever leases jobs, where the only lookout died itself           within kStaleMs + kAskMs, and with the next job
+// Later, by the looks that all sleepers do every two seconds, only if both lookouts die at once, or if one goes to work for long
+// and the other one dies before the third that is called is there.
 //
 // control.leased says that there may be leases: whoever parks need not look through all jobs for that. Against a lease that
 // nobody looks after:
@@ -29,14 +29,14 @@ namespace millrace {
 
 class Lookouts {
  public:
-  static constexpr std::uint64_t kLookMs = 20;      // between two looks of one
-  static constexpr std::uint64_t kStaleMs = 60;     // since its last look: it is to be replaced
-  static constexpr std::uint64_t kAskMs = 10;       // whoever leases jobs asks for lookouts so often
-  static constexpr std::uint64_t kScanMs = 200;     // a lookout asks for leases so often
+  static constexpr std::uint64_t kLookMs = 20;   // between two looks of one
+  static constexpr std::uint64_t kStaleMs = 60;  // since its last look: it is to be replaced
+  static constexpr std::uint64_t kAskMs = 10;    // whoever leases jobs asks for lookouts so often
+  static constexpr std::uint64_t kScanMs = 200;  // a lookout asks for leases so often
   static constexpr std::uint64_t kRetireMs = 1000;  // without a lease
-  // From a death to a look that finds it, where somebody alive sleeps, or leases jobs. What is promised are 100: the rest is for
-  // those who are late.
+  // The longest of these. What is promised are 100 ms: the rest is for timers and processes that are late.
   static constexpr std::uint64_t kNoticedMs = kStaleMs + kLookMs;
+  static_assert(kNoticedMs <= 80 && kAskMs < kLookMs);
 
   Lookouts(Seats& seats, Sleepers& sleepers) noexcept : seats_(&seats), sleepers_(&sleepers) {}
   Lookouts(const Lookouts&) = delete;
@@ -68,10 +68,10 @@ class Lookouts {
       }
       const std::uint64_t other = places()[1 - place].load(std::memory_order_relaxed);
       if (!keeps_watch(other, now)) {
-        wake_somebody();
+        (void)wake_somebody(now);
       } else if (is_ours(other)) {
         // Our death would leave nobody.
-        (void)sleepers_->wake_another(true);
+        (void)wake_stranger(now);
       }
       return true;
     }
@@ -83,9 +83,13 @@ class Lookouts {
     return keeps_watch(places()[0].load(std::memory_order_relaxed), now) ||
            keeps_watch(places()[1].load(std::memory_order_relaxed), now);
   }
-  // For one that parks no longer. If nobody else keeps watch, another one is called.
+  // For one that parks no longer. Another one is called in its place: the other lookout may be about to die. Not so if that was
+  // done just now, where somebody keeps watch: jobs that come one by one are dear enough without it.
   void rest(std::uint64_t now) noexcept {
-    if (leave(layout::lookout(seats_->seat(), 0)) && !kept(now)) wake_somebody();
+    if (!leave(layout::lookout(seats_->seat(), 0))) return;
+    if (kept(now) && now - replaced_at_ < kAskMs) return;
+    replaced_at_ = now;
+    (void)wake_somebody(now);
   }
   // For one that closes, after it has unparked.
   void resign(std::uint64_t now) noexcept {
@@ -133,8 +137,22 @@ class Lookouts {
   [[nodiscard]] bool is_ours(std::uint64_t word) const noexcept {
     return pid_of(word) == seats_->pid(seats_->seat());
   }
-  void wake_somebody() noexcept {
-    (void)(sleepers_->wake_another(true) || sleepers_->wake_another(false));
+  // To become a lookout: not one that is.
+  bool wake_somebody(std::uint64_t now) noexcept {
+    return wake_stranger(now) ||
+           sleepers_->wake_another([&](std::uint32_t seat) { return !watches(seat, now); });
+  }
+  bool wake_stranger(std::uint64_t now) noexcept {
+    const std::uint32_t own = seats_->pid(seats_->seat());
+    return sleepers_->wake_another(
+        [&](std::uint32_t seat) { return seats_->pid(seat) != own && !watches(seat, now); });
+  }
+  [[nodiscard]] bool watches(std::uint32_t seat, std::uint64_t now) const noexcept {
+    for (std::uint32_t place = 0; place < kPlaces; ++place) {
+      const std::uint64_t word = places()[place].load(std::memory_order_relaxed);
+      if (layout::lookout_seat(word) == seat && keeps_watch(word, now)) return true;
+    }
+    return false;
   }
   bool volunteer(std::uint64_t now) noexcept {
     busy_at_ = scanned_at_ = now;
@@ -172,7 +190,7 @@ class Lookouts {
       if (keeps_watch(word, now) && !is_ours(word)) return false;
     }
     const std::uint64_t bedtimes = sleepers_->bedtimes();
-    if (bedtimes != barren_ && !sleepers_->wake_another(true)) barren_ = bedtimes;
+    if (bedtimes != barren_ && !wake_stranger(now)) barren_ = bedtimes;
     if (now - looked_at_ < kLookMs) return false;
     looked_at_ = now;
     return true;
@@ -180,11 +198,12 @@ class Lookouts {
 
   Seats* seats_;
   Sleepers* sleepers_;
-  std::uint64_t scanned_at_ = 0;  // whether there are leases
-  std::uint64_t busy_at_ = 0;     // when there were any
-  std::uint64_t asked_at_ = 0;    // whether somebody else keeps watch
-  std::uint64_t looked_at_ = 0;   // because nobody else did
-  std::uint64_t barren_ = 0;      // when there was nobody to be called
+  std::uint64_t scanned_at_ = 0;   // whether there are leases
+  std::uint64_t busy_at_ = 0;      // when there were any
+  std::uint64_t asked_at_ = 0;     // whether somebody else keeps watch
+  std::uint64_t looked_at_ = 0;    // because nobody else did
+  std::uint64_t replaced_at_ = 0;  // by another one that was called
+  std::uint64_t barren_ = 0;       // when there was nobody to be called
 };
 
 }  // namespace millrace

@@ -75,9 +75,10 @@ class Wakers {
 
   // --- for lookouts ---
 
-  // Wakes a sleeper other than this handle, whatever it waits for and without a duty; only of another process if `strangers`.
-  // False: there is none.
-  bool wake_another(bool strangers) noexcept {
+  // Wakes a sleeper other than this handle, whatever it waits for and without a duty. `suits`: may it be that seat? False: there
+  // is none.
+  template <typename Suits>
+  bool wake_another(Suits&& suits) {
     const std::uint32_t begin = another_;
     bool woken = false;
     for_each_kind([&](std::uint32_t kind) {
@@ -86,7 +87,7 @@ class Wakers {
         const std::uint32_t next = next_of(kind, seat, true);
         if (next == kNoSeat || (tries > 0 && !before(begin, seat, next))) return;
         seat = next;
-        if (strangers && seats_->pid(next) == seats_->pid(seats_->seat())) continue;
+        if (!suits(next)) continue;
         const Woken outcome = seats_->wake(next);
         if (outcome == Woken::gone) found_dead_ = next;
         woken = outcome == Woken::yes || outcome == Woken::not_asleep;

@@ -676,6 +676,22 @@ const work = [
     short: true,
   },
   {
+    name: 'work-busy-unlooked',
+    file: 'native/include/millrace/work/lookouts.hpp',
+    text: '    looked_at_ = now;\n    return true;\n',
+    instead: '    looked_at_ = now;\n    return false;\n',
+    breaks: 'where all are busy nobody looks for the dead',
+    test: { native: 'work_lookouts_test' },
+  },
+  {
+    name: 'work-lookout-unreplaced',
+    file: 'native/include/millrace/work/lookouts.hpp',
+    text: '    if (kept(now) && now - replaced_at_ < kAskMs) return;\n',
+    instead: '    if (kept(now)) return;\n',
+    breaks: 'a lookout that goes to work leaves the watch to one that may die',
+    test: { native: 'work_lookouts_test' },
+  },
+  {
     name: 'work-newcomer-unlisted',
     file: 'native/include/millrace/work/seats.hpp',
     text: `    control().present[seat / 64].fetch_or(1ULL << seat % 64, std::memory_order_relaxed);

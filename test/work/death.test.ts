@@ -1,5 +1,7 @@
 // What a killed, stopped or ending process leaves: its jobs go back, and nobody else's.
 
+import { setTimeout as pause } from 'node:timers/promises'
+
 import test, { type ExecutionContext } from 'ava'
 import type { WorkQueue } from 'millrace/work'
 
@@ -48,6 +50,56 @@ for (const [how, tuning] of Object.entries({ asleep: { poll: 0 }, polling: { pol
     t.is(queue.stats().givenBack, 1)
   })
 }
+
+/** Counts the looks for dead holders of a queue. */
+function looksOf(queue: WorkQueue): { count: number; readonly everyMs: number } {
+  const { native } = queue as unknown as { native: { look(): number; readonly lookMs: number } }
+  const looks = { count: 0, everyMs: native.lookMs }
+  const { look } = native
+  const value = () => {
+    looks.count++
+    return look.call(native)
+  }
+  Object.defineProperty(native, 'look', { value })
+  return looks
+}
+
+test('a sleeper looks for the dead in time, and finds one at its next look but one', async (t) => {
+  const name = uniqueName(t)
+  const queue = open(t, name, { poll: 0 })
+  const looks = looksOf(queue)
+  t.true(looks.everyMs <= 20)
+  queue.tryPush('job')
+  const worker = await holder(t, name)
+  const again = takenAgain(queue)
+  // As many timers of ours, one after the other: who else uses the processor holds up both.
+  const before = looks.count
+  for (let i = 0; i < 30; i++) await pause(looks.everyMs)
+  const count = looks.count - before
+  t.true(count >= 15 && count <= 40, `${count} looks while 30 were due`)
+  await worker.kill()
+  looks.count = 0
+  t.deepEqual(await again, { attempt: 2, bytes: 'job' })
+  t.true(looks.count <= 2, `${looks.count} looks`)
+})
+
+test('a killed worker gives its job back to one that is never idle', async (t) => {
+  const name = uniqueName(t)
+  const queue = open(t, name)
+  await queue.pushBatch(['first', 'second', 'third'])
+  const worker = await holder(t, name)
+  await worker.kill()
+  // Never without a job, so that it never waits; and nobody else is there.
+  const end = performance.now() + 10_000
+  let job = queue.tryTake()!
+  while (text(job.bytes) !== 'first' && performance.now() < end) {
+    queue.tryPush(job.copy())
+    job.complete()
+    job = queue.tryTake()!
+  }
+  t.deepEqual([text(job.bytes), job.attempt], ['first', 2])
+  job.complete()
+})
 
 test('the next one to come finds the job of a worker that died while nobody was there', async (t) => {
   const name = uniqueName(t)

@@ -55,10 +55,10 @@ for (const [how, tuning] of Object.entries({ asleep: { poll: 0 }, polling: { pol
 function looksOf(queue: WorkQueue): { count: number; readonly everyMs: number } {
   const { native } = queue as unknown as { native: { look(): number; readonly lookMs: number } }
   const looks = { count: 0, everyMs: native.lookMs }
-  const { look } = native
+  const look = native.look.bind(native)
   const value = () => {
     looks.count++
-    return look.call(native)
+    return look()
   }
   Object.defineProperty(native, 'look', { value })
   return looks

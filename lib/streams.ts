@@ -6,5 +6,12 @@
  */
 
 export type { StreamOptions } from './streams/options.js'
+export {
+  toMessagePort,
+  type ChannelPort,
+  type PortEvents,
+  type PortOptions,
+  type PortPair,
+} from './streams/message-port.js'
 export { toReadable } from './streams/readable.js'
 export { toWritable } from './streams/writable.js'

@@ -45,6 +45,14 @@ test.serial('records.md', async (t) => {
   t.deepEqual(strategy.lines, ['10000 ticks, turnover 1004950'])
 })
 
+test.serial('ports.md', async (t) => {
+  const [calls, answers] = [uniqueName(t), uniqueName(t)]
+  const server = await start(t, 'ports.md', 'serves.ts', { calls, answers })
+  const caller = await start(t, 'ports.md', 'calls.ts', { calls, answers })
+  await endsWell(t, caller, server)
+  t.is(caller.lines.at(-1), '3')
+})
+
 test.serial('frames.md', async (t) => {
   const camera = uniqueName(t)
   const analyser = await start(t, 'frames.md', 'analyser.ts', { camera })

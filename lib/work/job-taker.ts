@@ -100,6 +100,26 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
     return this.#taken(true)
   }
 
+  /** @internal As `takeOne`, and the attempt begins later: with `Job.begin`, or when its bytes are looked at. */
+  async takeAhead(options: WaitOptions): Promise<J> {
+    const wait = readWait(options)
+    this.assertOpen()
+    const job = this.waits.occupied ? undefined : this.#takeOneAhead()
+    return await (job === undefined
+      ? this.waits.wait(this.late, this.#takeAheadAttempt, wait)
+      : fairly(job))
+  }
+
+  #takeOneAhead(): J | undefined {
+    this.native.takeAhead()
+    return this.#taken(false)
+  }
+
+  readonly #takeAheadAttempt: Attempt<J> = (thorough) => {
+    if (thorough) this.look()
+    return this.#takeOneAhead() as ReturnType<Attempt<J>>
+  }
+
   /** The job that a call has left in the facts. */
   #taken(begun: boolean): J | undefined {
     const facts = this.#facts
@@ -137,8 +157,7 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
   #takeSome(most: number): J[] | undefined {
     const jobs: J[] = []
     while (jobs.length < most) {
-      this.native.takeAhead()
-      const job = this.#taken(false)
+      const job = this.#takeOneAhead()
       if (job === undefined) break
       jobs.push(job)
     }

@@ -11,6 +11,9 @@ import { readForward, type Forward, type ForwardOptions } from './forward.js'
 import { duplicate, pushed, type PushResult } from './loan.js'
 import { assertGiven, time } from './options.js'
 
+/** More of them are not counted. */
+const mostAttempts = 255
+
 /** @internal What the addon has to know of a job to make a call about it. */
 export interface LeaseOf {
   /** Into the facts, for that call. */
@@ -90,7 +93,10 @@ export interface RetryOptions extends ReleaseOptions {
 export class Job {
   /** Bytes of the payload. */
   readonly length: number
-  /** How often somebody had it in hand, this time included: attempts, and those that gave it back uncounted. */
+  /**
+   * How often somebody had it in hand, this time included: attempts, and those that gave it back uncounted. Exact up to 2³² - 1; after
+   * a power cut (durability `disk`) it begins anew.
+   */
   readonly acquired: number
   readonly #leases: Keeper
   readonly #slot: number
@@ -147,9 +153,12 @@ export class Job {
     return copy
   }
 
-  /** Attempts that have begun, this one included: 1 the first time. A death counts, a `release` does not. */
+  /**
+   * Attempts that have begun, this one included: 1 the first time. A death counts, a `release` does not. At most 255, the largest
+   * `maxAttempts` there is: with `maxAttempts: Infinity` it stays there, and `acquired` goes on.
+   */
   get attempt(): number {
-    return ((this.#low >>> 24) & 0xff) + (this.#begun ? 0 : 1)
+    return Math.min(((this.#low >>> 24) & 0xff) + (this.#begun ? 0 : 1), mostAttempts)
   }
 
   /** As it was pushed: 0 to 31, the higher ones first. */
@@ -284,6 +293,11 @@ export class Job {
   /** @internal The view that was made of it, which is watched instead: who has that and lost the job is still reading. */
   get shown(): object | undefined {
     return this.#bytes
+  }
+
+  /** @internal Its handler begins: from now on this attempt counts. Throws as settling does. */
+  begin(): void {
+    this.#begin()
   }
 
   /** @internal Has somebody asked for its signal, who is to be told? */

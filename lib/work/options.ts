@@ -51,15 +51,26 @@ export interface WorkQueueOptions extends AccessOptions, TuningOptions {
   readonly priorities?: number | undefined
   /** Handles that may have it open at a time, over all processes and Workers; default 512, at most 2048. */
   readonly seats?: number | undefined
-  /** Attempts until a job is a dead letter; default 5, from 1 to 255, or Infinity. */
+  /**
+   * Attempts until a job is a dead letter; default 5, from 1 to 255, or Infinity: then `attempt` counts to 255 and stays there, while
+   * `acquired` goes on.
+   */
   readonly maxAttempts?: number | undefined
   /** The quota of dead letters. */
   readonly deadLetters?: DeadLetterOptions | undefined
   /** Milliseconds in which a second push with the same `id` is a duplicate; default 0: never. */
   readonly dedupWindow?: number | undefined
-  /** Ids that are remembered at a time; default 4096 with a `dedupWindow`. */
+  /**
+   * Ids that are remembered at a time; default 4096 with a `dedupWindow`. A size likewise: n / 6 places, rounded up to a power of
+   * two, each for 15 ids. With n ids at a time about one place in a thousand is full, and forgets the id whose window ends first
+   * before its time (`stats().idsDropped` counts it).
+   */
   readonly dedupIds?: number | undefined
-  /** Groups that may have jobs at a time; default 256. */
+  /**
+   * Groups that may have jobs at a time; default 128, 0: none. It is a size, not a limit: there are n / 4 places, rounded up to a
+   * power of two, each for 15 groups, and the name of a group says which place it has. With n groups at a time about one place in
+   * 100 000 is full; a push of one more group of such a place waits, as for a slot.
+   */
   readonly groups?: number | undefined
   /**
    * Milliseconds after which a worker that has neither settled its job nor called `extend` loses it; default 0: it keeps the

@@ -13,6 +13,7 @@ import { DeadLetters } from './dead-letters.js'
 import type { Job } from './job.js'
 import { Leases, type JobClass } from './leases.js'
 import type { Durability } from './options.js'
+import { asking } from './asking.js'
 import { recheckSoon } from './rechecks.js'
 import { Seat } from './seat.js'
 import { countOf, statsOf, type WorkStats } from './stats.js'
@@ -215,10 +216,19 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
     this.roomWaits.evictLine(error)
   }
 
-  /** What `await using` calls at the end of its block: `close()`, and waits for handlers that have time to finish. */
+  /**
+   * What `await using` calls at the end of its block: `close()`, and waits for handlers that have time to finish. A handler that
+   * calls it itself waits for the others only: the handle closes when this one has finished, too.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
-    await this.#ending
+    if (this.#ending === undefined) return
+    const loops = [...this.running]
+    const own = asking().filter((hand) => loops.some((working) => working.has(hand)))
+    if (own.length === 0) return await this.#ending
+    for (const hand of own) hand.waits = true
+    const others = Promise.all(loops.map((working) => working.othersDrained()))
+    await Promise.race([this.#ending, others])
   }
 
   static {

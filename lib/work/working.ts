@@ -12,6 +12,7 @@ import { isPromise } from '../base/promised.js'
 import { turnIsDue } from '../base/fairness.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import { abortedError, hasCode } from '../errors.js'
+import { byAsker, type Hand } from './asking.js'
 import type { Job } from './job.js'
 
 /** What is done for a job. What it returns, or resolves with, is ignored. */
@@ -62,6 +63,7 @@ export function readEnd(
 export interface Craft<Unit> {
   /** Of the handle that it takes from. */
   readonly closed: boolean
+  /** No attempt of it has begun when it resolves: it may be given back instead. */
   take(wait: WaitOptions): Promise<Unit>
   /** What is there now. */
   takeNow(): Unit | undefined
@@ -93,7 +95,7 @@ export class JobCraft implements Craft<Job> {
   }
 
   take(wait: WaitOptions): Promise<Job> {
-    return this.#place.takeOne(wait)
+    return this.#place.takeAhead(wait)
   }
 
   takeNow(): Job | undefined {
@@ -101,6 +103,7 @@ export class JobCraft implements Craft<Job> {
   }
 
   work(job: Job): unknown {
+    job.begin()
     return this.#handler(job)
   }
 
@@ -122,7 +125,8 @@ export class JobCraft implements Craft<Job> {
 /** @internal Whose jobs are worked on. */
 export interface Workplace {
   readonly closed: boolean
-  takeOne(wait: WaitOptions): Promise<Job>
+  /** A job whose attempt begins with `begin()`: the handle may close before its handler has its turn. */
+  takeAhead(wait: WaitOptions): Promise<Job>
   tryTake(): Job | undefined
 }
 
@@ -133,6 +137,10 @@ export interface Loop {
   readonly isBusy: boolean
   /** When nobody has anything in hand any more, or the time that was allowed for it is over. */
   drained(): Promise<void>
+  /** Is this one of the handlers that are at work? */
+  has(hand: Hand): boolean
+  /** When only such handlers are at work as wait for this themselves: they would wait for each other. */
+  othersDrained(): Promise<void>
 }
 
 /** @internal */
@@ -143,12 +151,16 @@ export class Working<Unit> implements Loop {
   readonly #signal: AbortSignal | undefined
   #failure: { readonly error: unknown } | undefined
   #inHand = 0
-  #idle: (() => void) | undefined
+  /** The handlers that are at work, where closing may wait for them. */
+  readonly #hands: Set<Hand> | undefined
+  /** To be asked again whenever a handler ends, or waits for the end of the others. */
+  readonly #waiting = new Set<() => void>()
 
   constructor(craft: Craft<Unit>, { concurrency, drainMs, signal }: GivenWork) {
     this.#craft = craft
     this.#concurrency = concurrency
     this.drainMs = drainMs
+    if (drainMs > 0) this.#hands = new Set()
     this.#signal = signal
   }
 
@@ -169,14 +181,41 @@ export class Working<Unit> implements Loop {
   }
 
   drained(): Promise<void> {
-    if (this.#inHand === 0) return Promise.resolve()
     return new Promise((resolve) => {
       const timer = startTimer(this.drainMs, resolve, { alive: true })
-      this.#idle = () => {
-        stopTimer(timer)
-        resolve()
-      }
+      this.#when(
+        () => this.#inHand === 0,
+        () => {
+          stopTimer(timer)
+          resolve()
+        },
+      )
     })
+  }
+
+  has(hand: Hand): boolean {
+    return this.#hands?.has(hand) === true
+  }
+
+  othersDrained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#when(() => [...(this.#hands ?? [])].every(({ waits }) => waits), resolve)
+      this.#changed()
+    })
+  }
+
+  #when(isSo: () => boolean, then: () => void): void {
+    const look = (): void => {
+      if (!isSo()) return
+      this.#waiting.delete(look)
+      then()
+    }
+    this.#waiting.add(look)
+    look()
+  }
+
+  #changed(): void {
+    for (const look of [...this.#waiting]) look()
   }
 
   async #hand(): Promise<void> {
@@ -201,11 +240,15 @@ export class Working<Unit> implements Loop {
         return
       }
       this.#inHand++
+      const hand = this.#hands === undefined ? undefined : newHand(this.#hands)
       try {
-        const working = this.#work(unit)
+        const working =
+          hand === undefined ? this.#work(unit) : byAsker(hand, () => this.#work(unit))
         if (working !== undefined) await working
       } finally {
-        if (--this.#inHand === 0) this.#idle?.()
+        this.#inHand--
+        if (hand !== undefined) this.#hands!.delete(hand)
+        if (this.#waiting.size > 0) this.#changed()
       }
     }
   }
@@ -238,6 +281,12 @@ export class Working<Unit> implements Loop {
     }
     await this.#craft.succeeded(unit, result)
   }
+}
+
+function newHand(hands: Set<Hand>): Hand {
+  const hand = { waits: false }
+  hands.add(hand)
+  return hand
 }
 
 /** @internal It is tried again. */

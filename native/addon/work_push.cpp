@@ -20,10 +20,13 @@ std::int32_t WorkObject::outcome_of(Pushed pushed) {
       return kBusy;
     case Pushed::too_large:
       return kTooLarge;
+    case Pushed::disk_failed:
+      environment().raise(core()->disk()->error());
+      return kInvalid;
   }
   return kInvalid;
 }
-// tryPush(payload) -> 0 if it was pushed, or kWouldBlock, kBusy, kTooLarge, kClosed, kInvalid
+// tryPush(payload) -> 0 if it was pushed, or kWouldBlock, kBusy, kTooLarge, kClosed, kInvalid. An exception after a failed sync
 std::int32_t WorkObject::try_push(const Arguments<1>& given) {
   if (core() == nullptr) return kClosed;
   const auto bytes = bytes_of(given.env, given[0]);
@@ -106,7 +109,7 @@ std::int32_t WorkObject::push_loan(const Arguments<7>& given) {
   if (tail != 0 && (length + 7) / 8 * 8 + tail > loan->room) return kTooLarge;
   const Pushed done = core()->push(*loan, length, job.options);
   // One that nobody needs any more.
-  if (done != Pushed::busy) core()->cancel(*loan);
+  if (done != Pushed::busy && done != Pushed::disk_failed) core()->cancel(*loan);
   return outcome_of(done);
 }
 // cancelLoan(loan)

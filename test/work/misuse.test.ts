@@ -129,7 +129,29 @@ test('a handle that closes before a handler has its job calls it for nothing no 
   })
   queue.close()
   await working
-  t.deepEqual(texts(next), ['job'])
+  const job = next.tryTake()!
+  t.is(job.attempt, 1)
+  t.is(job.acquired, 2)
+  job.complete()
+})
+
+test('a job that no handler has begun costs no attempt, however often handles close with it in hand', async (t) => {
+  const name = uniqueName(t)
+  const queue = open(t, name, { maxAttempts: 2 })
+  queue.tryPush('job')
+  for (let i = 0; i < 5; i++) {
+    const worker = open(t, name)
+    const working = worker.work(() => {
+      t.fail()
+    })
+    t.is(queue.stats().leased, 1)
+    worker.close()
+    await working
+  }
+  t.is(queue.dead.length, 0)
+  const job = queue.tryTake()!
+  t.is(job.attempt, 1)
+  job.complete()
 })
 
 test('a timer that looks after leases finds that the memory was cut off, and no signal', async (t) => {

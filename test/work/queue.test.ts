@@ -132,13 +132,29 @@ test('a release does not count as an attempt, a retry does, and after the last o
   t.is(queue.dead.purge(), 1)
 })
 
-test('with maxAttempts Infinity a job is tried for ever', (t) => {
+test('with maxAttempts Infinity a job is tried for ever', async (t) => {
   const queue = open(t, uniqueName(t), { maxAttempts: Infinity })
   t.is(queue.maxAttempts, Infinity)
   queue.tryPush('job')
   for (let i = 0; i < 300; i++) queue.tryTake()!.retry()
   t.is(queue.dead.peek().length, 0)
-  t.deepEqual(texts(queue), ['job'])
+  const job = queue.tryTake()!
+  t.is(job.attempt, 255, 'more are not counted')
+  t.is(job.acquired, 301)
+  job.retry()
+  const [ahead] = await queue.takeBatch(1)
+  t.is(ahead!.attempt, 255, 'nor those that are yet to begin')
+  ahead!.complete()
+})
+
+test('groups is a size: so many are there at a time, and more', (t) => {
+  const queue = open(t, uniqueName(t), { groups: 16 })
+  const groups = Array.from({ length: 16 }, (_, i) => `group ${String(i)}`)
+  for (const group of groups) t.true(queue.tryPush(group, { group }))
+  t.deepEqual(texts(queue), groups)
+  const one = open(t, uniqueName(t), { groups: 1, jobs: 20 })
+  const pushed = Array.from({ length: 20 }, (_, i) => one.tryPush('job', { group: String(i) }))
+  t.is(pushed.filter(Boolean).length, 15)
 })
 
 test('a delay holds a job back, and whoever waits gets it in time', async (t) => {

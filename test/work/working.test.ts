@@ -191,3 +191,80 @@ test('work: wrong options and handlers are refused before anything is taken', as
     { code: 'ERR_MILLRACE_CLOSED' },
   )
 })
+
+test('work: an attempt counts from the beginning of its handler on, whether or not that looks at the job', async (t) => {
+  const name = uniqueName(t)
+  const queue = open(t, name)
+  const worker = open(t, name)
+  const attempts: number[] = []
+  void worker.work((job) => {
+    attempts.push(job.attempt)
+    worker.close()
+  })
+  await queue.push('job')
+  await until(() => worker.closed)
+  t.deepEqual(attempts, [1])
+  const job = queue.tryTake()!
+  t.is(job.attempt, 2)
+  job.complete()
+})
+
+test('work: handlers that wait for the end of all of them wait for the others, and not for themselves', async (t) => {
+  const name = uniqueName(t)
+  const queue = open(t, name)
+  const worker = WorkQueue.open(name)
+  const ended: string[] = []
+  let finish: () => void = () => undefined
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+  const done = worker.work(
+    async (job) => {
+      const what = text(job.bytes)
+      if (what === 'works') {
+        await finished
+      } else {
+        await aTurn()
+        await worker[Symbol.asyncDispose]()
+        t.is(queue.stats().handles, 2, 'it closes when this one has finished, too')
+      }
+      ended.push(what)
+      job.complete()
+    },
+    { concurrency: 3, drainOnClose: Infinity },
+  )
+  await queue.pushBatch(['closes', 'works', 'closes too'])
+  await until(() => worker.closed)
+  await aTurn()
+  await aTurn()
+  t.deepEqual(ended, [])
+  finish()
+  await done
+  t.is(ended[0], 'works')
+  t.is(ended.length, 3)
+  await worker[Symbol.asyncDispose]()
+  t.is(queue.stats().completed, 3)
+  t.is(queue.stats().handles, 1)
+})
+
+test('work: a handler within a handler that closes the outer queue waits for neither', async (t) => {
+  const name = uniqueName(t)
+  const outer = open(t, name)
+  const inner = open(t, uniqueName(t))
+  await outer.push('outer')
+  await inner.push('inner')
+  await outer.work(
+    async () => {
+      await inner.work(
+        async () => {
+          await outer[Symbol.asyncDispose]()
+          await inner[Symbol.asyncDispose]()
+        },
+        { drainOnClose: Infinity },
+      )
+    },
+    { drainOnClose: Infinity },
+  )
+  t.true(outer.closed)
+  t.true(inner.closed)
+})

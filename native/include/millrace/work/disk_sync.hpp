@@ -60,6 +60,15 @@ class DiskSync {
     return control_->sync_error.load(std::memory_order_acquire) != 0;
   }
 
+  // How, and what is to be done. Only if one has.
+  [[nodiscard]] Error error() const {
+    Error error = system_error(
+        "fdatasync", static_cast<int>(control_->sync_error.load(std::memory_order_relaxed)), path_);
+    error.message +=
+        "; the queue takes nothing more that it would have to keep on the disk: close it in all "
+        "processes, see to the disk, and open it again";
+    return error;
+  }
   // Blocks until it is certain. From any thread; those of one handle do not wait for each other.
   [[nodiscard]] Result<void> wait(std::uint64_t ticket) {
     for (;;) {
@@ -85,7 +94,7 @@ class DiskSync {
       // release: whoever sees it sees the outcome.
       control_->sync_ends.fetch_add(1, std::memory_order_release);
       os::futex_wake_all(control_->sync_ends);
-      if (!done.ok()) return done;
+      if (!done.ok()) return failed() ? Result<void>(error()) : done;
     }
   }
 
@@ -119,14 +128,6 @@ class DiskSync {
            !control_->syncs_done.compare_exchange_weak(found, number, std::memory_order_release)) {
     }
     return {};
-  }
-  [[nodiscard]] Error error() const {
-    Error error = system_error(
-        "fdatasync", static_cast<int>(control_->sync_error.load(std::memory_order_relaxed)), path_);
-    error.message +=
-        "; the queue takes nothing more that it would have to keep on the disk: close it in all "
-        "processes, see to the disk, and open it again";
-    return error;
   }
 
   os::Descriptor fd_;

@@ -33,6 +33,7 @@ enum class Pushed : std::uint8_t {
   full_bytes,  // no room for its payload
   busy,        // somebody is in the middle of pushing the like: try again
   too_large,   // for this queue, also when it is empty
+  disk_failed,  // a sync of this queue has failed: WorkQueue::disk() tells how
 };
 
 // A place for a payload that is to be pushed, or given up. Belongs to who reserved it.

@@ -128,6 +128,7 @@ class WorkQueue {
   }
   // A place to write in: `bytes` of payload, and `tail` bytes for id, group and headers.
   [[nodiscard]] Pushed reserve(std::uint64_t bytes, std::uint64_t tail, Loan& loan) {
+    if (disk_failed()) return Pushed::disk_failed;
     Pushed done = Pushed::full;
     do {
       done = store_->reserve(bytes, tail, loan);
@@ -140,8 +141,9 @@ class WorkQueue {
     tell();
     return done;
   }
-  // What was written there becomes a job. Only if the answer is `busy` the place is still the caller's.
+  // What was written there becomes a job. Only if the answer is `busy` or `disk_failed` the place is still the caller's.
   [[nodiscard]] Pushed push(Loan& loan, std::uint64_t length, const PushOptions& options) {
+    if (disk_failed()) return Pushed::disk_failed;
     const Pushed done = store_->push(loan, length, options);
     tell();
     return done;
@@ -353,6 +355,10 @@ class WorkQueue {
     if (store_->earliest() != DueTimes::kNever) (void)store_->sweep(os::monotonic_ns());
     tell();
     return buried;
+  }
+  // Then nothing more that is pushed could be confirmed.
+  [[nodiscard]] bool disk_failed() const noexcept {
+    return store_->records().on() && disk_->failed();
   }
   static bool is_full(Pushed done) noexcept {
     return done == Pushed::full || done == Pushed::full_bytes;

@@ -47,13 +47,89 @@ class Bytes {
   std::size_t size_ = 0;
 };
 
+// A disk: the system writes any sector of `memory` to it at any time, in any order, and all of them only for a sync.
+class Disk {
+ public:
+  // `lazy`: the system writes little by itself.
+  Disk(Bytes& memory, Random& random, bool lazy)
+      : memory_(&memory),
+        random_(&random),
+        lazy_(lazy),
+        content_(memory.size()),
+        before_(memory.size()) {}
+
+  [[nodiscard]] const Bytes& content() const noexcept { return content_; }
+  // Something is about to be done in memory; and then the system writes.
+  void begin_step() { before_ = *memory_; }
+  // Of some sectors, what is there now; of some, words of before and after the step, as if they were written during it.
+  void write_back() {
+    for (std::uint64_t many = random_->below(lazy_ ? 3 : 12); many > 0; --many)
+      write(random_->below(content_.sectors()));
+    for (std::uint64_t many = random_->below(3); many > 0; --many) {
+      const std::size_t at = random_->below(content_.sectors()) * kSector;
+      const std::uint64_t mix = random_->next();
+      if (synced_.contains(at / kSector)) continue;
+      for (std::size_t word = 0; word < kSector / 8; ++word) {
+        const Bytes& from = (mix >> word & 1U) != 0 ? *memory_ : before_;
+        std::memcpy(content_.at() + at + word * 8, from.at() + at + word * 8, 8);
+      }
+    }
+    // A sync writes what is there when it comes to it.
+    if (sync_left_ > 0) {
+      for (std::size_t sector = 0; sector < content_.sectors(); ++sector) {
+        if (!synced_.contains(sector) && random_->chance(30)) write(sector);
+      }
+    }
+  }
+  void write_what_changed() {
+    for (std::size_t sector = 0; sector < content_.sectors(); ++sector) {
+      const std::size_t at = sector * kSector;
+      if (std::memcmp(memory_->at() + at, before_.at() + at, kSector) != 0) write(sector);
+    }
+  }
+  [[nodiscard]] bool syncs() const noexcept { return sync_left_ > 0; }
+  void begin_sync() {
+    sync_left_ = 1 + static_cast<int>(random_->below(6));
+    synced_.clear();
+  }
+  // One step on with the sync that is under way, if there is one. True: it has ended.
+  [[nodiscard]] bool step_sync() {
+    if (sync_left_ == 0 || --sync_left_ > 0) return false;
+    for (std::size_t sector = 0; sector < content_.sectors(); ++sector) {
+      if (!synced_.contains(sector)) write(sector);
+    }
+    synced_.clear();
+    return true;
+  }
+  // The power was cut: memory is what the disk has.
+  void start() {
+    *memory_ = content_;
+    sync_left_ = 0;
+    synced_.clear();
+  }
+
+ private:
+  void write(std::size_t sector) {
+    std::memcpy(content_.at() + sector * kSector, memory_->at() + sector * kSector, kSector);
+    if (sync_left_ > 0) synced_.insert(sector);
+  }
+
+  Bytes* memory_;
+  Random* random_;
+  bool lazy_;
+  Bytes content_;
+  Bytes before_;
+  std::set<std::size_t> synced_;  // sectors that the sync under way has written
+  int sync_left_ = 0;             // steps that it still takes
+};
+
 // A queue in such bytes, as whoever has them open sees it.
 struct Open {
-  Open(const Bytes& bytes, const WorkShape& shape)
+  Open(const Bytes& bytes, const WorkShape& shape, std::uint64_t instance = kInstance)
       : base(bytes.at()),
         memory(base, base + shape.data_at(), shape),
         own(std::make_unique<layout::SeatRecord>()),
-        store(std::make_unique<JobStore>(memory, 1, *own, kInstance)) {}
+        store(std::make_unique<JobStore>(memory, 1, *own, instance)) {}
 
   void recover() const {
     Recovery(base, memory, store->records()).from_records(store->recovery_hooks());
@@ -158,10 +234,9 @@ class Machine {
   Machine(const WorkShape& shape, std::uint64_t seed, bool lazy = false)
       : shape_(shape),
         lazy_(lazy),
-        memory_(static_cast<std::size_t>(shape.total_bytes())),
-        disk_(memory_.size()),
-        before_(memory_.size()),
         random_(seed),
+        memory_(static_cast<std::size_t>(shape.total_bytes())),
+        disk_(memory_, random_, lazy),
         open_(std::make_unique<Open>(memory_, shape)) {
     open_->store->set_up();
   }
@@ -175,7 +250,7 @@ class Machine {
 
   // Something happens to the jobs, and then perhaps to the disk.
   void step() {
-    before_ = memory_;
+    disk_.begin_step();
     JobStore& store = *open_->store;
     const std::uint64_t choice = random_.below(100);
     const std::uint32_t first = next_;
@@ -201,10 +276,10 @@ class Machine {
       if (!next.contains(number)) may_be(number, std::nullopt);
     }
     now_ = next;
-    write_back();
-    if (lazy_ && next_ != first && random_.chance(70)) write_what_changed();
-    if (sync_left_ > 0 && --sync_left_ == 0) end_sync();
-    if (sync_left_ == 0 && random_.chance(lazy_ ? 2 : 8)) begin_sync();
+    disk_.write_back();
+    if (lazy_ && next_ != first && random_.chance(70)) disk_.write_what_changed();
+    if (disk_.step_sync()) end_sync();
+    if (!disk_.syncs() && random_.chance(lazy_ ? 2 : 8)) begin_sync();
   }
 
   // What a recovery finds is among what may be there.
@@ -224,12 +299,11 @@ class Machine {
   }
 
   // The power is cut: returns the disk. Then the machine starts with that.
-  [[nodiscard]] Bytes cut() const { return disk_; }
+  [[nodiscard]] Bytes cut() const { return disk_.content(); }
   void start() {
-    memory_ = disk_;
+    disk_.start();
     open_ = std::make_unique<Open>(memory_, shape_);
     held_.clear();
-    sync_left_ = 0;
     const std::uint64_t records = count_records();
     open_->recover();
     if (records > shape_.slots()) ++surplus_;
@@ -308,41 +382,10 @@ class Machine {
 
   // --- the disk ---
 
-  // Of some sectors, what is there now; of some, words of before and after the step, as if they were written during it.
-  void write_back() {
-    for (std::uint64_t many = random_.below(lazy_ ? 3 : 12); many > 0; --many)
-      write(random_.below(disk_.sectors()));
-    for (std::uint64_t many = random_.below(3); many > 0; --many) {
-      const std::size_t at = random_.below(disk_.sectors()) * kSector;
-      const std::uint64_t mix = random_.next();
-      if (synced_.contains(at / kSector)) continue;
-      for (std::size_t word = 0; word < kSector / 8; ++word) {
-        const Bytes& from = (mix >> word & 1U) != 0 ? memory_ : before_;
-        std::memcpy(disk_.at() + at + word * 8, from.at() + at + word * 8, 8);
-      }
-    }
-    // A sync writes what is there when it comes to it.
-    if (sync_left_ > 0) {
-      for (std::size_t sector = 0; sector < disk_.sectors(); ++sector) {
-        if (!synced_.contains(sector) && random_.chance(30)) write(sector);
-      }
-    }
-  }
-  void write_what_changed() {
-    for (std::size_t sector = 0; sector < disk_.sectors(); ++sector) {
-      const std::size_t at = sector * kSector;
-      if (std::memcmp(memory_.at() + at, before_.at() + at, kSector) != 0) write(sector);
-    }
-  }
-  void write(std::size_t sector) {
-    std::memcpy(disk_.at() + sector * kSector, memory_.at() + sector * kSector, kSector);
-    if (sync_left_ > 0) synced_.insert(sector);
-  }
   void begin_sync() {
     open_->memory.control().syncs_begun.fetch_add(1);
-    sync_left_ = 1 + static_cast<int>(random_.below(6));
+    disk_.begin_sync();
     syncing_ = true;
-    synced_.clear();
     since_.clear();
     for (auto& [number, may] : may_) {
       const auto there = now_.find(number);
@@ -350,12 +393,8 @@ class Machine {
     }
   }
   void end_sync() {
-    for (std::size_t sector = 0; sector < disk_.sectors(); ++sector) {
-      if (!synced_.contains(sector)) write(sector);
-    }
     open_->memory.control().syncs_done.store(open_->memory.control().syncs_begun.load());
     syncing_ = false;
-    synced_.clear();
     for (auto& [number, since] : since_) {
       may_[number] = since;
       if (since.size() == 1 && since.begin()->has_value()) ++confirmed_;
@@ -364,10 +403,9 @@ class Machine {
 
   WorkShape shape_;
   bool lazy_;
-  Bytes memory_;
-  Bytes disk_;
-  Bytes before_;
   Random random_;
+  Bytes memory_;
+  Disk disk_;
   std::unique_ptr<Open> open_;
   std::vector<Lease> held_;
   Census now_;
@@ -376,8 +414,6 @@ class Machine {
   std::uint32_t surplus_ = 0;
   std::map<std::uint32_t, May> may_;
   std::map<std::uint32_t, May> since_;  // the sync that is under way began
-  std::set<std::size_t> synced_;        // sectors that it has written
-  int sync_left_ = 0;                   // steps that it still takes
   bool syncing_ = false;
 };
 

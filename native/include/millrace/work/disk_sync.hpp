@@ -94,7 +94,7 @@ class DiskSync {
       // release: whoever sees it sees the outcome.
       control_->sync_ends.fetch_add(1, std::memory_order_release);
       os::futex_wake_all(control_->sync_ends);
-      if (!done.ok()) return failed() ? Result<void>(error()) : done;
+      if (!done.ok()) return error();
     }
   }
 

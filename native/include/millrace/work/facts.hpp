@@ -28,11 +28,11 @@ struct PushOptions {
 
 enum class Pushed : std::uint8_t {
   yes,
-  duplicate,   // a job of that id was pushed lately: nothing was
-  full,        // as many jobs as there may be
-  full_bytes,  // no room for its payload
-  busy,        // somebody is in the middle of pushing the like: try again
-  too_large,   // for this queue, also when it is empty
+  duplicate,    // a job of that id was pushed lately: nothing was
+  full,         // as many jobs as there may be
+  full_bytes,   // no room for its payload
+  busy,         // somebody is in the middle of pushing the like: try again
+  too_large,    // for this queue, also when it is empty
   disk_failed,  // a sync of this queue has failed: WorkQueue::disk() tells how
 };
 

@@ -12,6 +12,16 @@
 // is forwarded the result is made ready first, then the job is freed. The two may be buried at the same time and in any order:
 // every change is a compare-and-swap, and the job is freed only when the result is no longer promised.
 //
+// Where the result's queue is on disk, its record is written with `promised`, and a sync comes between that and the job's end, whose
+// record is wiped on the way from `forwarded` to `free`. So after a power cut, which leaves records only, the result is there, or the
+// job, or both: then the job is done again, and its result is a duplicate if it has an id that is still known. Never neither. For
+// as long as the sync takes the job is in hand as before, and each of the two seats may leave, or lose the job: what is promised is
+// undone then as for a dead one. Nobody is kept waiting by it but who pushes the same id.
+//
+// A result has no group. It would have to take its place in the group with the promise, while it can still be refused; and a promise
+// that is undone would have to be taken out of the middle of that chain, which only the lock of its bucket allows, which somebody
+// may have who is stopped. Whoever buries it, and whoever has lost the job, cannot wait for that.
+//
 // The two words may be in two segments. Each keeps a table of links, by which whoever buries finds the other one: it maps
 // that without any lock, so no two lifecycle locks are ever held at once.
 #pragma once
@@ -47,7 +57,9 @@ enum class Forwarded : std::uint8_t {
 // A result that is complete, and counts when the job it is of says so.
 struct Promise {
   std::uint32_t slot = 0;
-  std::uint64_t word = 0;
+  std::uint64_t word = 0;  // 0: none
+
+  [[nodiscard]] explicit operator bool() const noexcept { return word != 0; }
 };
 
 // What a promise is: the queue of the job it is of, and that job (layout::work_job()).
@@ -87,8 +99,10 @@ namespace detail {
          slot.forward == result && slot.forward_queue == queue;
 }
 
-// What was promised is a job, at the end of its lane as it was then. Once or again, by anybody. Returns its stage.
-inline std::uint32_t keep_promise(const WorkMemory& memory, std::uint64_t result) {
+// What was promised is a job, at the end of its lane as it was then. Once or again, by anybody. Returns its stage. `origin`: the job
+// that became it. A queue on disk that was recovered may promise under the same number again, to another one.
+inline std::uint32_t keep_promise(const WorkMemory& memory, std::uint64_t result,
+                                  const Origin& origin) {
   const std::uint32_t index = slot_of_job(result);
   if (index >= memory.shape().slots()) return 0;
   layout::Slot& slot = memory.slot(index);
@@ -97,6 +111,7 @@ inline std::uint32_t keep_promise(const WorkMemory& memory, std::uint64_t result
   const std::uint32_t stage = slot.stage.load(std::memory_order_relaxed) % memory.shape().stages;
   if (word.token != token_of_job(result)) return stage;
   if (word.state == layout::SlotState::promised) {
+    if (slot.forward != origin.job || slot.forward_queue != origin.queue) return stage;
     const bool delayed = slot.due.load(std::memory_order_relaxed) != 0;
     word.state = delayed ? layout::SlotState::delayed : layout::SlotState::ready;
     word.flags = delayed ? std::uint8_t{0} : std::uint8_t{layout::kReturned};

@@ -17,26 +17,41 @@ class JobForwards : public JobResults {
 
   // The job is done, and what it became, written to a place in `to`, is a job there: one step (forward.hpp). `to` is this store
   // or another one's, of the same thread. `options` as of push(), without a group. The place is gone afterwards, unless the answer
-  // is `busy`. Neither queue may be on disk.
+  // is `busy`. Not if `to` is on disk: see below.
   [[nodiscard]] Forwarded forward(Lease& lease, JobForwards& to, Loan& loan, std::uint64_t length,
                                   const PushOptions& options) noexcept {
-    layout::Slot& slot = memory_.slot(lease.slot);
+    Promise promise;
+    const Forwarded begun = begin_forward(lease, to, loan, length, options, promise);
+    if (begun == Forwarded::duplicate) return complete(lease) ? begun : Forwarded::lost;
+    return begun == Forwarded::yes ? finish_forward(lease, to, promise) : begun;
+  }
+  // The same in two: where what was promised has to be on the disk before the job may end. In between the job is in hand as before,
+  // and may be lost, or settled otherwise; what was promised is then withdrawn. `duplicate`: nothing was promised, and the job can
+  // be completed as soon as it is certain that the other one of its id is on the disk.
+  [[nodiscard]] Forwarded begin_forward(Lease& lease, JobForwards& to, Loan& loan,
+                                        std::uint64_t length, const PushOptions& options,
+                                        Promise& promise) noexcept {
     if (!holds(lease)) {
       to.cancel(loan);
       (void)lost(lease);
       return Forwarded::lost;
     }
-    layout::Word word = layout::unpack(lease.word);
-    Promise promise;
+    const layout::Word word = layout::unpack(lease.word);
     switch (to.promise(loan, length, options,
                        Origin{seed_, layout::work_job(lease.slot, word.token)}, promise)) {
       case Pushed::yes:
-        break;
+        return Forwarded::yes;
       case Pushed::duplicate:
-        return complete(lease) ? Forwarded::duplicate : Forwarded::lost;
+        return Forwarded::duplicate;
       default:
         return Forwarded::busy;
     }
+  }
+  // `busy`: what was promised is no more, and the job is in hand.
+  [[nodiscard]] Forwarded finish_forward(Lease& lease, JobForwards& to, Promise& promise) noexcept {
+    if (!to.is_promised(promise)) return Forwarded::busy;
+    layout::Slot& slot = memory_.slot(lease.slot);
+    layout::Word word = layout::unpack(lease.word);
     word.state = layout::SlotState::moving;
     word.flags = static_cast<std::uint8_t>(layout::MovingTo::forwarded);
     if (!change(lease, word)) {
@@ -54,11 +69,21 @@ class JobForwards : public JobResults {
     slot.word.store(bits, std::memory_order_seq_cst);
     MILLRACE_CRASH_POINT("work.forward.done");
     to.keep(promise);
+    promise = Promise{};
     MILLRACE_CRASH_POINT("work.forward.kept");
     (void)drop(lease.slot, bits);
     lease = Lease{};
     count(own_->completed);
     return Forwarded::yes;
+  }
+  // What was promised comes to nothing.
+  void withdraw(Promise& promise) noexcept {
+    if (is_promised(promise)) {
+      keys_.cancel(memory_.slot(promise.slot).key_home, promise.slot,
+                   layout::unpack(promise.word).token);
+      (void)drop(promise.slot, promise.word);
+    }
+    promise = Promise{};
   }
   // Shows repair() other queues.
   void reach_by(Reach reach) { reach_ = std::move(reach); }
@@ -83,10 +108,9 @@ class JobForwards : public JobResults {
     loan = Loan{};
     return Pushed::yes;
   }
-  void withdraw(const Promise& promise) noexcept {
-    keys_.cancel(memory_.slot(promise.slot).key_home, promise.slot,
-                 layout::unpack(promise.word).token);
-    (void)drop(promise.slot, promise.word);
+  [[nodiscard]] bool is_promised(const Promise& promise) const noexcept {
+    return promise &&
+           memory_.slot(promise.slot).word.load(std::memory_order_acquire) == promise.word;
   }
   void keep(const Promise& promise) noexcept {
     layout::Slot& slot = memory_.slot(promise.slot);
@@ -119,6 +143,7 @@ class JobForwards : public JobResults {
     const layout::Slot& slot = memory_.slot(index);
     const std::uint32_t token = layout::unpack(bits).token;
     const std::uint64_t result = layout::work_job(index, token);
+    const Origin origin{slot.forward_queue, slot.forward};
     bool holds = false;
     const Reached reached = at_queue(slot.forward_queue, [&](const WorkMemory& its) {
       holds = detail::was_forwarded(its, slot.forward, seed_, result);
@@ -127,7 +152,7 @@ class JobForwards : public JobResults {
     if (reached == Reached::later) {
       left_something_ = true;
     } else if (holds) {
-      stirred_ |= 1U << detail::keep_promise(memory_, result);
+      stirred_ |= 1U << detail::keep_promise(memory_, result, origin);
     } else {
       // Perhaps it was kept meanwhile by whoever buries the other seat: then its id stays known, by its word.
       const std::uint32_t home = slot.key_home;
@@ -142,15 +167,16 @@ class JobForwards : public JobResults {
         keys_.bury(seat, home, index, token);
         if (drop(index, layout::pack(gone))) add(layout::WorkCount::unfinished);
       } else {
-        stirred_ |= 1U << detail::keep_promise(memory_, result);
+        stirred_ |= 1U << detail::keep_promise(memory_, result, origin);
       }
     }
   }
   // What a dead seat has forwarded: its result first.
-  void finish_forward(std::uint32_t index, std::uint64_t bits) {
+  void bury_forward(std::uint32_t index, std::uint64_t bits) {
     const layout::Slot& slot = memory_.slot(index);
+    const Origin origin{seed_, layout::work_job(index, layout::unpack(bits).token)};
     const Reached reached = at_queue(slot.forward_queue, [&](const WorkMemory& its) {
-      return 1U << detail::keep_promise(its, slot.forward);
+      return 1U << detail::keep_promise(its, slot.forward, origin);
     });
     if (reached == Reached::later) {
       left_something_ = true;

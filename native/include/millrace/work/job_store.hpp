@@ -281,7 +281,7 @@ class JobStore : public JobForwards {
         if (its) settle_promise(index, bits, seat);
         return false;
       case layout::SlotState::forwarded:
-        if (its) finish_forward(index, bits);
+        if (its) bury_forward(index, bits);
         return false;
       case layout::SlotState::dead:
         if (its && (word.flags & layout::kConfirmed) != 0) unmark_redriven(index, bits);

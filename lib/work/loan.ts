@@ -102,7 +102,8 @@ export class WorkLoan {
    *
    * @throws MillraceError `INVALID_ARGUMENT` (it stays open), `RELEASED`, `CLOSED`; `TOO_LARGE` (it stays open: `id` and `group`
    *   together are longer than 240 bytes, or than what the largest payload leaves); `BUSY` (it stays open: another process is
-   *   stopped in the middle of a push with an `id` or a `group`)
+   *   stopped in the middle of a push with an `id` or a `group`); with durability `disk` `SYSTEM` or `NO_SPACE` (it stays open:
+   *   the disk has failed)
    */
   push(options?: LoanPushOptions): PushResult {
     const loan = this.#open()

@@ -39,8 +39,8 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
    * process; with durability `disk`, also whatever becomes of the machine. Do not change the bytes before.
    *
    * @throws MillraceError (as rejection) `TOO_LARGE` (there could never be room: the message tells the limit), `CLOSED`,
-   *   `ABORTED`, `TIMEOUT`, `INVALID_ARGUMENT`, `CORRUPT`; with durability `disk` `SYSTEM` (the job is in the queue, and could not be
-   *   written: see `flush`)
+   *   `ABORTED`, `TIMEOUT`, `INVALID_ARGUMENT`, `CORRUPT`; with durability `disk` `SYSTEM` or `NO_SPACE` (the disk has failed:
+   *   the push that finds out has left its job in the queue, all later ones leave nothing; see `flush`)
    */
   push(payload: ByteSource, options?: PushOptions): Promise<PushResult> {
     try {
@@ -69,7 +69,8 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
    * its `id` was pushed before within the `dedupWindow` (`push` tells the difference). With durability `disk` `flush` tells when
    * it is on the disk.
    *
-   * @throws MillraceError `TOO_LARGE`, `CLOSED`, `INVALID_ARGUMENT`, `CORRUPT`
+   * @throws MillraceError `TOO_LARGE`, `CLOSED`, `INVALID_ARGUMENT`, `CORRUPT`; with durability `disk` `SYSTEM` or `NO_SPACE`
+   *   (the disk has failed; nothing was pushed)
    */
   tryPush(payload: ByteSource, options?: JobOptions): boolean {
     const facts = options === undefined ? plain : readJob(checkJobOptions(options), this.native)
@@ -140,7 +141,8 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
   /**
    * Room for a payload of that many bytes, to be written in place, if there is some now.
    *
-   * @throws MillraceError `TOO_LARGE`, `CLOSED`, `INVALID_ARGUMENT`, `UNSUPPORTED_RUNTIME`, `CORRUPT`
+   * @throws MillraceError `TOO_LARGE`, `CLOSED`, `INVALID_ARGUMENT`, `UNSUPPORTED_RUNTIME`, `CORRUPT`; with durability `disk`
+   *   `SYSTEM` or `NO_SPACE` (the disk has failed)
    */
   tryLoan(length: number): WorkLoan | undefined {
     assertGiven(length, 'length')

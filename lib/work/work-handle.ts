@@ -224,11 +224,10 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
     this.close()
     if (this.#ending === undefined) return
     const loops = [...this.running]
-    const own = asking().filter((hand) => loops.some((working) => working.has(hand)))
-    if (own.length === 0) return await this.#ending
+    const own = asking().filter((hand) => loops.some((it) => it.has(hand)))
     for (const hand of own) hand.waits = true
-    const others = Promise.all(loops.map((working) => working.othersDrained()))
-    await Promise.race([this.#ending, others])
+    const enough = own.length === 0 ? [] : [Promise.all(loops.map((it) => it.othersDrained()))]
+    await Promise.race([this.#ending, ...enough])
   }
 
   static {

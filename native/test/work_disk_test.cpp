@@ -374,6 +374,24 @@ TEST_CASE_FIXTURE(
   REQUIRE(::truncate(path.c_str(), static_cast<off_t>(size)) == 0);
 }
 
+TEST_CASE_FIXTURE(OnDisk, "after a failed sync nothing more is pushed, and what is there is taken") {
+  const auto queue = open();
+  CHECK(push_text(*queue, "one") == Pushed::yes);
+  Loan loan;
+  REQUIRE(queue->reserve(3, 0, loan) == Pushed::yes);
+  queue->parties().control().sync_error.store(ENOSPC);
+  CHECK(push_text(*queue, "two") == Pushed::disk_failed);
+  CHECK(queue->push(loan, 3, {}) == Pushed::disk_failed);
+  queue->cancel(loan);  // it is still the caller's
+  Loan other;
+  CHECK(queue->reserve(3, 0, other) == Pushed::disk_failed);
+  const Error error = queue->disk()->error();
+  CHECK(error.code == Code::no_space);
+  CHECK(error.message.find("close it in all processes") != std::string::npos);
+  CHECK(take_text(*queue) == "one");
+  CHECK(queue->store().counts().free == 100);
+}
+
 TEST_CASE_FIXTURE(OnDisk, "after a failed sync the next to open it alone trusts records only") {
   {
     const auto queue = open();

@@ -1,0 +1,72 @@
+// Work queues.
+
+export const work = [
+  {
+    name: 'work-wake-dropped-unlooked',
+    file: 'native/include/millrace/work/sleepers.hpp',
+    text: '        if (!std::exchange(looked_for_, Look{kind, bits}).is(kind, bits)) return true;\n',
+    instead: '        looked_for_ = Look{kind, bits};\n',
+    breaks: "a job that is published during a look in vain is nobody's, if that one gives up",
+    test: {
+      native: 'work_sleepers_test',
+      only: 'work sleepers: what is published during a look in vain*',
+    },
+    short: true,
+  },
+  {
+    name: 'work-busy-unlooked',
+    file: 'native/include/millrace/work/lookouts.hpp',
+    text: '    looked_at_ = now;\n    return true;\n',
+    instead: '    looked_at_ = now;\n    return false;\n',
+    breaks: 'where all are busy nobody looks for the dead',
+    test: { native: 'work_lookouts_test' },
+  },
+  {
+    name: 'work-lookout-unreplaced',
+    file: 'native/include/millrace/work/lookouts.hpp',
+    text: '    if (kept(now) && now - replaced_at_ < kAskMs) return;\n',
+    instead: '    if (kept(now)) return;\n',
+    breaks: 'a lookout that goes to work leaves the watch to one that may die',
+    test: { native: 'work_lookouts_test' },
+  },
+  {
+    name: 'work-newcomer-unlisted',
+    file: 'native/include/millrace/work/seats.hpp',
+    text: `    control().present[seat / 64].fetch_or(1ULL << seat % 64, std::memory_order_relaxed);
+    MILLRACE_CRASH_POINT("seats.seat.listed");
+`,
+    instead: '',
+    breaks: 'a newcomer that dies in its repair keeps what it had locked in the name of its seat',
+    test: { native: 'crash/work_newcomer_deaths' },
+  },
+  {
+    name: 'work-dead-letters-unlooked',
+    file: 'lib/work/dead-letters.ts',
+    text: '      this.#owner.native.look()\n',
+    instead: '',
+    breaks: 'dead letters are held up by one that was killed with them in hand',
+    test: {
+      ava: 'work/dead-holder',
+      only: 'dead letters: peek is not held up by one that was killed with them in hand',
+    },
+  },
+  {
+    name: 'work-begins-with-the-take',
+    file: 'lib/work/job-taker.ts',
+    text: `    this.native.takeAhead()
+    return this.#taken(false)`,
+    instead: `    this.native.take()
+    return this.#taken(true)`,
+    breaks: 'handles that close before a handler has its turn use up the attempts of its job',
+    test: { ava: 'work/misuse', only: 'a job that no handler has begun costs no attempt*' },
+  },
+  {
+    name: 'work-pushes-to-a-failed-disk',
+    file: 'native/include/millrace/work/work_queue.hpp',
+    text: `    if (disk_failed()) return Pushed::disk_failed;
+    Pushed done = Pushed::full;`,
+    instead: '    Pushed done = Pushed::full;',
+    breaks: 'jobs are pushed that can never be confirmed',
+    test: { native: 'work_disk_test', only: 'after a failed sync nothing more is pushed*' },
+  },
+]

@@ -16,6 +16,7 @@ import { succeed } from './process.mjs'
 import { host, runtimes } from './site.mjs'
 import { translatedCases } from './translated.mjs'
 import { typedExchange, typeCases } from './types.mjs'
+import { tellWork, workTitle } from './work.mjs'
 
 const glibc = 'linux-x64/millrace.glibc.node'
 const x64 = { host: 'linux-x64', binary: glibc, platform: 'linux-x64 glibc' }
@@ -161,6 +162,15 @@ const storyCases = told.flatMap(
         return { runtime: title(), platform }
       },
     },
+    {
+      name: `${name}/work`,
+      what: workTitle,
+      ...rest,
+      async run({ app }) {
+        await tellWork(command, { cwd: app, env, seconds })
+        return { runtime: title(), platform }
+      },
+    },
     ...(types
       ? [
           {
@@ -236,10 +246,33 @@ const meetings = [
   }
 })
 
+/** The queue in one runtime, its workers in another. */
+const workMeetings = [
+  ['node24', 'bun'],
+  ['deno', 'node22'],
+  ['bun', 'arm64'],
+].map(([keeper, worker]) => {
+  const [one, other] = [keeper, worker].map((name) => told.find((runtime) => runtime.name === name))
+  return {
+    name: `meet/work-${keeper}-${worker}`,
+    what: workTitle,
+    host: 'linux-x64',
+    binary: other.binary,
+    needs: [...(one.needs ?? []), ...(other.needs ?? [])],
+    async run({ app }) {
+      const env = { ...one.env, ...other.env }
+      await tellWork(one.command, { other: other.command, cwd: app, env, seconds: 300 })
+      const platform = [...new Set([one.platform, other.platform])].join(', ')
+      return { runtime: `${one.title()}, ${other.title()}`, platform }
+    },
+  }
+})
+
 export const cases = [
   ...storyCases,
   permissionCase,
   ...meetings,
+  ...workMeetings,
   ...installerCases,
   ...copyCases,
   ...typeCases,

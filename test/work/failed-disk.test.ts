@@ -27,7 +27,7 @@ onLinux(
       const queue = WorkQueue.open(new MappedFile(path), { durability: 'disk', jobs: 8 })
       await queue.push('certain')
       queue.tryPush('uncertain')
-      using loan = await queue.loan(4)
+      const loan = await queue.loan(4)
       process.env['SCARCE_DISK'] = '1'
       const said: Record<string, string> = {}
       const attempt = async (what: string, how: () => unknown) => {
@@ -52,6 +52,7 @@ onLinux(
       await attempt('flush', () => queue.flush())
       const after = queue.stats()
       const { ended } = loan
+      loan.cancel()
       // What is there can be taken, and settled.
       const job = queue.tryTake()!
       const first = Buffer.from(job.bytes).toString()

@@ -15,3 +15,4 @@ export {
 } from './streams/message-port.js'
 export { toReadable } from './streams/readable.js'
 export { toWritable } from './streams/writable.js'
+export { toReadableStream, toWritableStream } from './streams/web.js'

@@ -14,6 +14,7 @@ import { startTurn } from '../base/time.js'
 import { hasCode, invalidArgument, MillraceError } from '../errors.js'
 import type { QueueConsumer } from '../queue/consumer.js'
 import type { QueueProducer } from '../queue/producer.js'
+import { longestPiece } from './chunks.js'
 import { checkSide } from './options.js'
 
 const { serialize, deserialize } = process.getBuiltinModule('node:v8')
@@ -49,10 +50,6 @@ type Listener<Name extends keyof PortEvents> = (...args: PortEvents[Name]) => un
 
 /** What the first byte of a message of the queue says of the others. */
 const Kind = { whole: 0, piece: 1, last: 2 } as const
-
-/** So many of the longest messages fit into the ring at once, so that both sides can work at the same time. */
-const piecesInRing = 4
-const recordHeaderBytes = 8
 
 /**
  * A pair of queues as a `MessagePort`: `postMessage`, `on('message')`, `addEventListener`, `start`, `close`. Values are cloned as
@@ -278,9 +275,7 @@ export class ChannelPort extends EventTarget {
   }
 
   #send(bytes: Buffer): void {
-    const { capacity } = this.#producer
-    // It is 0 of one that was closed before it was used, and that refuses all.
-    const most = capacity > 0 ? capacity / piecesInRing - recordHeaderBytes - 1 : Infinity
+    const most = longestPiece(this.#producer) - 1
     if (bytes.length <= most) {
       this.#push(Kind.whole, bytes)
       return

@@ -6,16 +6,11 @@
 //                  └──the producer has closed──► push(null)
 
 import type { Readable } from 'node:stream'
-import { hasCode } from '../errors.js'
 import type { QueueConsumer } from '../queue/consumer.js'
+import { Gathering, isCancel } from './chunks.js'
 import { checkSide, readOptions, type GivenOptions, type StreamOptions } from './options.js'
 
 const stream = process.getBuiltinModule('node:stream')
-
-/** Most bytes of short messages that become one chunk. */
-const mostGathered = 65_536
-/** Most messages of one chunk. */
-const mostMessages = 1024
 
 /**
  * The messages of a queue as a `Readable`, which from now on is the only one to receive them. It ends when the producer has
@@ -51,20 +46,17 @@ export function toReadable(
 class QueueReadable extends stream.Readable {
   readonly #consumer: QueueConsumer<unknown, unknown>
   readonly #autoClose: boolean
-  readonly #gathered: number
+  readonly #gathering: Gathering
   readonly #stop = new AbortController()
   #filling = false
   #askedAgain = false
-  /** Of byte streams: where short messages are gathered, and their lengths. */
-  #scratch: Buffer | undefined
-  #lengths: Uint32Array | undefined
 
   constructor(consumer: QueueConsumer<unknown, unknown>, options: GivenOptions) {
     const { objectMode, highWaterMark, autoClose, signal } = options
     super({ objectMode, highWaterMark })
     this.#consumer = consumer
     this.#autoClose = autoClose
-    this.#gathered = Math.min(highWaterMark, mostGathered)
+    this.#gathering = new Gathering(consumer, highWaterMark, { alone: false })
     // Not by the constructor of Node: an aborted one would destroy what is not made yet.
     if (signal !== undefined) stream.addAbortSignal(signal, this)
   }
@@ -91,7 +83,7 @@ class QueueReadable extends stream.Readable {
     try {
       while (await this.#consumer.readable({ signal: this.#stop.signal })) {
         if (this.destroyed) return
-        const chunk = this.readableObjectMode ? this.#consumer.tryPop() : this.#takeBytes()
+        const chunk = this.readableObjectMode ? this.#consumer.tryPop() : this.#gathering.take()
         if (chunk === undefined) continue
         this.#askedAgain = false
         if (!this.push(chunk) && !this.#wasAsked) return
@@ -108,32 +100,4 @@ class QueueReadable extends stream.Readable {
   get #wasAsked(): boolean {
     return this.#askedAgain
   }
-
-  /** A long message, or all short ones that are there; `undefined` if there are only empty ones. */
-  #takeBytes(): Buffer | undefined {
-    const next = this.#consumer.nextLength
-    if (next > this.#gathered / 2) return this.#takeOne(next)
-    const scratch = (this.#scratch ??= Buffer.allocUnsafeSlow(this.#gathered))
-    const lengths = (this.#lengths ??= new Uint32Array(mostMessages))
-    let count: number
-    try {
-      count = this.#consumer.tryPopPacked(scratch, lengths)
-    } catch (error) {
-      if (!hasCode(error, 'ERR_MILLRACE_BUSY')) throw error
-      return this.#takeOne(next) // behind a message that somebody holds
-    }
-    let bytes = 0
-    for (let i = 0; i < count; i++) bytes += lengths[i]!
-    return bytes > 0 ? Buffer.from(scratch.subarray(0, bytes)) : undefined
-  }
-
-  #takeOne(length: number): Buffer | undefined {
-    const chunk = Buffer.allocUnsafe(Math.max(length, 0))
-    return this.#consumer.tryPopInto(chunk) > 0 ? chunk : undefined
-  }
-}
-
-/** By a signal, and by who leaves a loop. */
-function isCancel(error: Error): boolean {
-  return error.name === 'AbortError'
 }

@@ -2,15 +2,11 @@
 // so back-pressure goes through, and `pipeline` resolves when nothing can be lost any more.
 
 import type { Writable } from 'node:stream'
-import type { MessageSource, QueueProducer } from '../queue/producer.js'
+import type { QueueProducer } from '../queue/producer.js'
+import { piecesOf } from './chunks.js'
 import { checkSide, readOptions, type GivenOptions, type StreamOptions } from './options.js'
 
 const stream = process.getBuiltinModule('node:stream')
-
-/** What a message takes of the ring beside its bytes. */
-const recordHeaderBytes = 8
-/** So many of the longest messages fit at once, so that both sides can work at the same time. */
-const pieces = 4
 
 type Callback = (error?: Error | null) => void
 interface Written {
@@ -92,10 +88,7 @@ class QueueWritable extends stream.Writable {
 
   #messagesOf(chunks: readonly Written[]): unknown[] {
     if (this.writableObjectMode) return chunks.map(messageOf)
-    const { capacity } = this.#producer
-    // It is 0 of one that was closed before it was used, and that refuses all.
-    const most = capacity > 0 ? capacity / pieces - recordHeaderBytes : Infinity
-    return chunks.flatMap(({ chunk }) => [...piecesOf(chunk as Uint8Array, most)])
+    return chunks.flatMap(({ chunk }) => [...piecesOf(this.#producer, chunk as Uint8Array)])
   }
 
   get #wait(): { readonly signal: AbortSignal } {
@@ -106,10 +99,6 @@ class QueueWritable extends stream.Writable {
 /** Text in another encoding than a message's. */
 function messageOf({ chunk, encoding }: Written): unknown {
   return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk
-}
-
-function* piecesOf(bytes: Uint8Array, most: number): Generator<MessageSource> {
-  for (let at = 0; at < bytes.length; at += most) yield bytes.subarray(at, at + most)
 }
 
 function settle(done: Promise<void>, callback: Callback): void {

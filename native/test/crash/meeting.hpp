@@ -5,9 +5,11 @@
 // keeping the other party waiting, and then its move is refused when its short time is over, and goes well afterwards.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <millrace/crash_point.hpp>
 
@@ -38,6 +40,42 @@ class Meeting {
   int arranged_ = 0;
   int met_ = 0;
 };
+
+// For every passage of every point in the first party's doings, on a ground of its own: there the second party makes its whole
+// move. Then it is judged. Returns how many there were.
+template <typename Ground, typename First, typename Second, typename Judge>
+int every_meeting(First&& first, Second&& second, Judge&& judge) {
+  std::vector<std::uint32_t> passed(crash::points().size());
+  {
+    Ground alone;
+    crash::Log log{};
+    crash::log_to(&log);
+    first(alone);
+    crash::log_to(nullptr);
+    for (std::size_t i = 0; i < passed.size(); ++i)
+      passed[i] = log.passed[i].load();
+  }
+  int meetings = 0;
+  for (std::size_t i = 0; i < passed.size(); ++i) {
+    for (std::uint32_t passage = 1; passage <= passed[i]; ++passage) {
+      const std::string_view point = crash::points()[i];
+      CAPTURE(point);
+      CAPTURE(passage);
+      Ground ground;
+      bool met = false;
+      REQUIRE(crash::arm(point, passage, [&] {
+        met = true;
+        second(ground);
+      }));
+      first(ground);
+      crash::disarm();
+      CHECK(met);
+      judge(ground);
+      ++meetings;
+    }
+  }
+  return meetings;
+}
 
 // For a move that may have to wait for whoever stands at the point, and so has to be refused.
 [[nodiscard]] inline os::Deadline at_once() {

@@ -23,42 +23,6 @@ using layout::SlotState;
 
 namespace {
 
-// Calls play(move) for every passage of every point in the first party's doings: there `move` is called, which play() says
-// what it is. play() judges, too.
-template <typename Ground, typename First, typename Second, typename Judge>
-int every_meeting(First&& first, Second&& second, Judge&& judge) {
-  std::vector<std::uint32_t> passed(crash::points().size());
-  {
-    Ground alone;
-    crash::Log log{};
-    crash::log_to(&log);
-    first(alone);
-    crash::log_to(nullptr);
-    for (std::size_t i = 0; i < passed.size(); ++i)
-      passed[i] = log.passed[i].load();
-  }
-  int meetings = 0;
-  for (std::size_t i = 0; i < passed.size(); ++i) {
-    for (std::uint32_t passage = 1; passage <= passed[i]; ++passage) {
-      const std::string_view point = crash::points()[i];
-      CAPTURE(point);
-      CAPTURE(passage);
-      Ground ground;
-      bool met = false;
-      REQUIRE(crash::arm(point, passage, [&] {
-        met = true;
-        second(ground);
-      }));
-      first(ground);
-      crash::disarm();
-      CHECK(met);
-      judge(ground);
-      ++meetings;
-    }
-  }
-  return meetings;
-}
-
 // --- the memory of payloads ---
 
 struct ArenaGround {

@@ -154,6 +154,22 @@ export interface NativeWork extends NativeWaiter {
     ttlMs: number,
     id: string,
   ): number
+  /**
+   * The first half of `forward`, for a `to` on disk, which has to be synced before the other half: 3 and more: the number of what was
+   * promised, and 3. 2: the id was known there, and the job is to be completed. Otherwise as `forward`.
+   */
+  promise(
+    payload: ArrayBufferView,
+    to: NativeWork,
+    level: number,
+    delayMs: number,
+    ttlMs: number,
+    id: string,
+  ): number
+  /** The other half: 1, or 0 if the lease was lost; `closed`; `corrupt` if what was promised is gone. */
+  keepPromise(to: NativeWork, promise: number): number
+  /** What was promised in this queue comes to nothing. */
+  withdraw(promise: number): void
   /** Its id and its group; undefined if the lease was lost. */
   texts(): readonly [id: string, group: string] | undefined
   /** Copies the payload; how many bytes. */

@@ -3,8 +3,8 @@
 import type { NativeWork } from '../addon/work.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { checkOptions, waitNames, type Wait, type WaitOptions } from '../base/options.js'
-import { invalidArgument } from '../errors.js'
-import { readPush, type JobFacts, type JobOptions } from './options.js'
+import { invalidArgument, type MillraceError } from '../errors.js'
+import { jobNames, readPush, type JobFacts, type JobOptions } from './options.js'
 
 export interface ForwardOptions extends Omit<JobOptions, 'group'>, WaitOptions {
   /** The {@link WorkQueue} that is to have what the job became: one that is open in this thread, perhaps that of the job itself. */
@@ -16,6 +16,12 @@ export interface ForwardOptions extends Omit<JobOptions, 'group'>, WaitOptions {
 /** @internal A queue, as those see it whose jobs become its own. */
 export interface Target {
   readonly native: NativeWork
+  /** Does a sync come before the end of the job that becomes one here? */
+  readonly onDisk: boolean
+  /** When all that was done until now is on the disk. */
+  synced(): Promise<void>
+  /** What went wrong there: of an outcome below zero. */
+  fail(outcome: number): MillraceError
   /**
    * Calls `attempt` until its outcome is another one than that there is no room; now, or when there is some. `waits` is called
    * before it waits. Rejects with what is wrong with the queue, or with these bytes.
@@ -29,6 +35,8 @@ export interface Forward {
   readonly bytes: Uint8Array
   readonly facts: JobFacts
   readonly wait: Wait
+  /** Set when the job has ended: when that is on the disk, where that is promised. */
+  certain: Promise<void> | undefined
 }
 
 const targets = new WeakMap<object, Target>()
@@ -38,11 +46,17 @@ export function offer(queue: object, target: Target): void {
   targets.set(queue, target)
 }
 
-const names = ['to', 'bytes', 'priority', 'delay', 'ttl', 'id', ...waitNames] as const
+const names = ['to', 'bytes', ...jobNames, ...waitNames] as const
 
 /** @internal */
 export function readForward(given: ForwardOptions): Forward {
-  const { to, bytes, ...rest } = checkOptions(given, names)
+  const { to, bytes, ...rest } = checkOptions(given as ForwardOptions & JobOptions, names)
+  if (rest.group !== undefined) {
+    throw invalidArgument(
+      'group: what a job becomes in one step cannot have one, for it may have to be taken out of the middle of its group by somebody ' +
+        'who cannot wait; push it with its group (and an id), and complete the job afterwards',
+    )
+  }
   const target = typeof to === 'object' ? targets.get(to) : undefined
   if (target === undefined) {
     throw invalidArgument('to must be a WorkQueue, which was opened in this thread')
@@ -51,5 +65,6 @@ export function readForward(given: ForwardOptions): Forward {
     target,
     bytes: bytesOf(bytes!, 'what the job became'),
     ...readPush(rest, target.native),
+    certain: undefined,
   }
 }

@@ -210,12 +210,17 @@ export class Job {
   /**
    * The job is done, and what it became is a job of `to`, in one step: a process that dies meanwhile has done both, or nothing,
    * so no result is there twice and none is missing. Waits for room in `to`; meanwhile the job is in hand, and nothing else can
-   * settle it. If it rejects, nothing was done, and the job can be settled otherwise.
+   * settle it. If it rejects before the job is `settled`, nothing was done, and the job can be settled otherwise.
    *
-   * Both queues need names or files, this process has both open, and neither has durability `disk`.
+   * Both queues need names or files, and this process has both open. Where `to` has durability `disk`, the job ends when its result is on
+   * the disk; where this queue has, the call resolves when its end is, too. `signal` and `timeout` end the wait for room, not that for the
+   * disk. After a power cut at any moment the result is there, or the job again, or both: never neither. Then the job is done once more; if
+   * `to` has a `dedupWindow`, an `id` that follows from the job (`job.id`) makes its result a duplicate, unless the first one has been
+   * completed before the cut. A process that is killed doubles nothing, on disk as elsewhere.
    *
    * @throws MillraceError (as rejection) `LEASE_LOST`, `RELEASED`, `CLOSED` (of either queue), `TOO_LARGE`, `TIMEOUT`, `ABORTED`,
-   *   `INVALID_ARGUMENT`, `CORRUPT`
+   *   `INVALID_ARGUMENT`, `CORRUPT`; with durability `disk` `SYSTEM` or `NO_SPACE` (a disk has failed; if it is that of this queue, the job
+   *   is `settled`: it ended, and may come again after a power cut)
    */
   complete(forward: ForwardOptions): Promise<PushResult>
   complete(forward?: ForwardOptions): void | Promise<PushResult> {
@@ -317,6 +322,7 @@ export class Job {
     const outcome = await this.settleWhenRoom((leases, waits) =>
       leases.forward(this, wanted, waits),
     )
+    if (wanted.certain !== undefined) await wanted.certain
     return outcome === 2 ? duplicate : pushed
   }
 

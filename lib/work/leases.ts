@@ -31,6 +31,8 @@ export interface Holder {
    * no room; calls `waits` before it waits.
    */
   becoming(length: number, attempt: () => number, wait: Wait, waits: () => void): Promise<number>
+  /** When all that was done until now is on the disk, where that is promised. */
+  certain(): Promise<void> | undefined
   /** Is the memory gone that nobody but a timer looks into now? Then the handle is closed. */
   isDamaged(): boolean
 }
@@ -53,6 +55,10 @@ const overdueMs = 50
 
 /** @internal What jobs of a handle are made of. */
 export type JobClass<J extends Job> = new (leases: Keeper, facts: Int32Array, begun: boolean) => J
+
+/** What `NativeWork.promise` returns. */
+const known = 2
+const firstPromise = 3
 
 export class Leases<J extends Job = Job> implements Keeper {
   readonly title: string
@@ -115,14 +121,50 @@ export class Leases<J extends Job = Job> implements Keeper {
   }
 
   /** See `Keeper`. */
-  forward(job: Job, { target, bytes, facts, wait }: Forward, waits: () => void): Promise<number> {
+  forward(job: Job, wanted: Forward, waits: () => void): Promise<number> {
+    const { target, bytes, facts, wait } = wanted
+    const { level, delay, ttl, id } = facts
+    if (target.onDisk) return this.#forwardToDisk(job, wanted, waits)
     const attempt = (): number => {
       this.assertOpen()
       job.put(this.facts)
-      const { level, delay, ttl, id } = facts
-      return this.#settle(this.#native.forward(bytes, target.native, level, delay, ttl, id))
+      const outcome = this.#native.forward(bytes, target.native, level, delay, ttl, id)
+      if (outcome > 0) wanted.certain = this.#holder.certain()
+      return this.#settle(outcome)
     }
     return target.forwarded(bytes.length, attempt, wait, waits)
+  }
+
+  /** What the job became is on the disk before the job ends. */
+  async #forwardToDisk(job: Job, wanted: Forward, waits: () => void): Promise<number> {
+    const { target, bytes, facts, wait } = wanted
+    const { level, delay, ttl, id } = facts
+    const attempt = (): number => {
+      this.assertOpen()
+      job.put(this.facts)
+      const told = this.#native.promise(bytes, target.native, level, delay, ttl, id)
+      if (told > 0) waits()
+      return this.#settle(told)
+    }
+    const told = await target.forwarded(bytes.length, attempt, wait, waits)
+    if (told === 0) return told
+    const promise = told === known ? undefined : told - firstPromise
+    try {
+      await target.synced()
+      this.assertOpen()
+    } catch (error) {
+      if (promise !== undefined) target.native.withdraw(promise)
+      throw error
+    }
+    job.put(this.facts)
+    const outcome =
+      promise === undefined
+        ? this.#native.complete()
+        : this.#native.keepPromise(target.native, promise)
+    this.#settle(outcome)
+    if (outcome < 0) throw target.fail(outcome)
+    if (outcome > 0) wanted.certain = this.#holder.certain()
+    return outcome > 0 && promise === undefined ? known : outcome
   }
 
   /** See `Keeper`. */

@@ -30,6 +30,9 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
     super(name, native, tuning, post)
     offer(this, {
       native,
+      onDisk: this.#onDisk,
+      synced: () => this.syncer.sync(),
+      fail: (outcome) => this.fail(outcome),
       forwarded: (length, attempt, wait, waits) => this.#forwarded(length, attempt, wait, waits),
     })
   }

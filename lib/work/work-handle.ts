@@ -94,6 +94,7 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
           this.settled()
         },
         isDamaged: () => this.waits.damage() !== undefined,
+        certain: () => (this.durability === 'disk' ? this.syncer.sync() : undefined),
         becoming: (length, attempt, wait, waits) => this.becoming(length, attempt, wait, waits),
       },
       native,

@@ -93,6 +93,12 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   std::int32_t extend(const Arguments<1>& given);
   std::int32_t holds();
   std::int32_t forward(const Arguments<6>& given);
+  std::int32_t promise(const Arguments<6>& given);
+  std::int32_t keep_promise(const Arguments<2>& given);
+  void withdraw(const Arguments<1>& given);
+  template <typename Do>
+  std::int32_t forward_by(const Arguments<6>& given, Do&& act);
+  Promise* promise_at(napi_env env, napi_value value);
   Napi::Value texts();
   double copy_out(const Arguments<1>& given);
   void take_now(bool begins);
@@ -136,6 +142,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   WorkFacts facts_;
   SharedBuffer payloads_;
   std::vector<Loan> loans_;
+  std::vector<Promise> promises_;
 };
 
 }  // namespace millrace::addon

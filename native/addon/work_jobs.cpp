@@ -95,31 +95,9 @@ std::int32_t WorkObject::holds() {
   return settle([this](Lease& own) { return core()->holds(own); });
 }
 
-// forward(payload, to, level, delayMs, ttlMs, id): the job in `facts` becomes one of `to` -> 1; 2 if the id was known there, and
-// it is done; 0 if the lease was lost; kWouldBlock, kBusy, kTooLarge, kInvalid, kClosed. An exception if these two cannot.
-std::int32_t WorkObject::forward(const Arguments<6>& given) {
-  if (core() == nullptr) return kClosed;
-  auto* const to = WorkObject::Unwrap(Napi::Object(given.env, given[1]));
-  if (to == nullptr || to->core() == nullptr) return kClosed;
-  const auto bytes = bytes_of(given.env, given[0]);
-  Lease own = lease();
-  PushOptions options;
-  const std::uint32_t level = small_natural(given.env, given[2], 0xFFFF'FFFFU);
-  const std::string id = text_at(given.env, given[5]);
-  if (!bytes || level >= to->shape().levels || id.size() > kLongestText) return kInvalid;
-  if (!own) return 0;
-  options.level = static_cast<std::uint8_t>(level);
-  options.delay_ns = nanoseconds(given.env, given[3]);
-  options.ttl_ns = nanoseconds(given.env, given[4]);
-  options.id = id;
-  const auto done = core()->forward(own, {bytes->data, bytes->size}, *to->core(), options);
-  note_woken();
-  to->note_woken();
-  if (!done.ok()) {
-    environment().raise(done.error());
-    return kInvalid;
-  }
-  switch (done.value()) {
+// Those of the outcomes that both forms of forwarding have.
+static std::int32_t outcome_of(Forwarded done) noexcept {
+  switch (done) {
     case Forwarded::yes:
       return 1;
     case Forwarded::duplicate:
@@ -135,6 +113,85 @@ std::int32_t WorkObject::forward(const Arguments<6>& given) {
       return kTooLarge;
   }
   return kInvalid;
+}
+// act(lease, bytes, to, options) -> Result<Forwarded>
+template <typename Do>
+std::int32_t WorkObject::forward_by(const Arguments<6>& given, Do&& act) {
+  if (core() == nullptr) return kClosed;
+  auto* const to = WorkObject::Unwrap(Napi::Object(given.env, given[1]));
+  if (to == nullptr || to->core() == nullptr) return kClosed;
+  const auto bytes = bytes_of(given.env, given[0]);
+  Lease own = lease();
+  PushOptions options;
+  const std::uint32_t level = small_natural(given.env, given[2], 0xFFFF'FFFFU);
+  const std::string id = text_at(given.env, given[5]);
+  if (!bytes || level >= to->shape().levels || id.size() > kLongestText) return kInvalid;
+  if (!own) return 0;
+  options.level = static_cast<std::uint8_t>(level);
+  options.delay_ns = nanoseconds(given.env, given[3]);
+  options.ttl_ns = nanoseconds(given.env, given[4]);
+  options.id = id;
+  const std::span<const std::byte> payload(bytes->data, bytes->size);
+  const Result<Forwarded> done = act(own, payload, *to, options);
+  note_woken();
+  to->note_woken();
+  if (done.ok()) return addon::outcome_of(done.value());
+  environment().raise(done.error());
+  return kInvalid;
+}
+// forward(payload, to, level, delayMs, ttlMs, id): the job in `facts` becomes one of `to` -> 1; 2 if the id was known there, and
+// it is done; 0 if the lease was lost; kWouldBlock, kBusy, kTooLarge, kInvalid, kClosed. An exception if these two cannot. `to` is
+// not on disk.
+std::int32_t WorkObject::forward(const Arguments<6>& given) {
+  return forward_by(given, [this](Lease& own, auto payload, WorkObject& to, const auto& options) {
+    return core()->forward(own, payload, *to.core(), options);
+  });
+}
+// promise(payload, to, level, delayMs, ttlMs, id): its first half -> 3 and more: the number of what was promised and 3; 2: the job is
+// to be completed; or as forward()
+std::int32_t WorkObject::promise(const Arguments<6>& given) {
+  Promise made;
+  WorkObject* its = nullptr;
+  const std::int32_t told =
+      forward_by(given, [&](Lease& own, auto payload, WorkObject& to, const auto& options) {
+        its = &to;
+        return core()->begin_forward(own, payload, *to.core(), options, made);
+      });
+  if (told != 1) return told;
+  const auto empty = std::find_if(its->promises_.begin(), its->promises_.end(),
+                                  [](const Promise& other) { return !other; });
+  const auto index = static_cast<std::int32_t>(empty - its->promises_.begin());
+  if (empty == its->promises_.end()) {
+    its->promises_.push_back(made);
+  } else {
+    *empty = made;
+  }
+  return 3 + index;
+}
+Promise* WorkObject::promise_at(napi_env env, napi_value value) {
+  const std::uint64_t index = natural(env, value, ~std::uint64_t{0});
+  return index < promises_.size() && promises_[index] ? &promises_[index] : nullptr;
+}
+// keepPromise(to, promise): the other half, for the job in `facts` -> 1; 0 if the lease was lost, and nothing came of it; kCorrupt if
+// what was promised is gone; kClosed
+std::int32_t WorkObject::keep_promise(const Arguments<2>& given) {
+  if (core() == nullptr) return kClosed;
+  auto* const to = WorkObject::Unwrap(Napi::Object(given.env, given[0]));
+  if (to == nullptr || to->core() == nullptr) return kClosed;
+  Promise* const promise = to->promise_at(given.env, given[1]);
+  Lease own = lease();
+  if (promise == nullptr) return kInvalid;
+  const Forwarded done = own ? core()->finish_forward(own, *to->core(), *promise) : Forwarded::lost;
+  if (done != Forwarded::yes) to->core()->withdraw(*promise);
+  note_woken();
+  to->note_woken();
+  return done == Forwarded::busy ? kCorrupt : addon::outcome_of(done);
+}
+// withdraw(promise): of this queue; nothing comes of it
+void WorkObject::withdraw(const Arguments<1>& given) {
+  if (core() == nullptr) return;
+  if (Promise* const promise = promise_at(given.env, given[0])) core()->withdraw(*promise);
+  note_woken();
 }
 
 // texts() -> [id, group] of the job in `facts`; undefined if the lease was lost

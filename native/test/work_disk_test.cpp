@@ -374,7 +374,52 @@ TEST_CASE_FIXTURE(
   REQUIRE(::truncate(path.c_str(), static_cast<off_t>(size)) == 0);
 }
 
-TEST_CASE_FIXTURE(OnDisk, "after a failed sync nothing more is pushed, and what is there is taken") {
+TEST_CASE_FIXTURE(OnDisk,
+                  "forwarding to a queue on disk: its result is certain before the job ends") {
+  const std::string other = path + "-to";
+  {
+    const auto from = open();
+    WorkSpec spec = this->spec();
+    spec.place = Place::file(other);
+    const auto to = must(WorkQueue::open(spec, soon()));
+    const std::string result = "result";
+    const auto bytes = std::as_bytes(std::span(result));
+    CHECK(push_text(*from, "one") == Pushed::yes);
+    Lease lease = from->try_take();
+    const std::uint64_t before = to->parties().control().syncs_done.load();
+    CHECK(must(from->forward(lease, bytes, *to, {})) == Forwarded::yes);
+    CHECK(!lease);
+    CHECK(to->parties().control().syncs_done.load() > before);
+    CHECK(take_text(*to) == "result");
+    // In two calls: what is withdrawn leaves nothing.
+    CHECK(push_text(*from, "two") == Pushed::yes);
+    lease = from->try_take();
+    Promise promise;
+    PushOptions options;
+    options.id = "id";
+    CHECK(must(from->begin_forward(lease, bytes, *to, options, promise)) == Forwarded::yes);
+    CHECK(!to->try_take());
+    to->withdraw(promise);
+    CHECK(!promise);
+    CHECK(from->finish_forward(lease, *to, promise) == Forwarded::busy);
+    CHECK(to->store().counts().other == 0);
+    CHECK(must(from->begin_forward(lease, bytes, *to, options, promise)) == Forwarded::yes);
+    CHECK(from->finish_forward(lease, *to, promise) == Forwarded::yes);
+    // A failed disk, of either.
+    CHECK(push_text(*from, "three") == Pushed::yes);
+    lease = from->try_take();
+    to->parties().control().sync_error.store(EIO);
+    const auto refused = from->forward(lease, bytes, *to, {});
+    REQUIRE(!refused.ok());
+    CHECK(refused.error().code == Code::system);
+    CHECK(from->holds(lease));
+    CHECK(to->store().counts().ready == 1);
+  }
+  (void)::unlink(other.c_str());
+}
+
+TEST_CASE_FIXTURE(OnDisk,
+                  "after a failed sync nothing more is pushed, and what is there is taken") {
   const auto queue = open();
   CHECK(push_text(*queue, "one") == Pushed::yes);
   Loan loan;

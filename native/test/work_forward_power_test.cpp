@@ -354,4 +354,43 @@ TEST_CASE_FIXTURE(Names,
   CHECK(lost > 0);
 }
 
+TEST_CASE_FIXTURE(
+    Names, "a promise under the number of one from before a power cut is not kept for that one") {
+  Random random(1);
+  Side from(disk_shape(), kInstances[0], random);
+  Side to(disk_shape(), kInstances[1], random);
+  const auto push = [&] {
+    Loan loan;
+    REQUIRE(from.open->store->reserve(8, 0, loan) == Pushed::yes);
+    REQUIRE(from.open->store->push(loan, 8, {}) == Pushed::yes);
+  };
+  push();
+  push();
+  Lease lease = from.open->store->take(0, true);
+  Lease other = from.open->store->take(0, true);
+  REQUIRE(other);
+  Loan loan;
+  REQUIRE(to.open->store->reserve(8, 0, loan) == Pushed::yes);
+  Promise promise;
+  REQUIRE(from.open->store->begin_forward(lease, *to.open->store, loan, 8, {}, promise) ==
+          Forwarded::yes);
+  // The other job says that it was forwarded to that, and means what was there before the cut.
+  layout::Slot& slot = from.open->memory.slot(other.slot);
+  slot.forward = layout::work_job(promise.slot, layout::unpack(promise.word).token);
+  slot.forward_queue = kInstances[1];
+  layout::Word word = layout::unpack(other.word);
+  word.state = layout::SlotState::forwarded;
+  word.flags = 0;
+  word.seat = 2;  // dead
+  slot.word.store(layout::pack(word));
+  from.open->store->reach_by([&](std::uint64_t, const LookAt& look) {
+    (void)look(to.open->memory);
+    return Reached::yes;
+  });
+  (void)from.open->store->repair(2);
+  CHECK(layout::unpack(slot.word.load()).state == layout::SlotState::free);
+  CHECK(to.open->memory.slot(promise.slot).word.load() == promise.word);
+  CHECK(from.open->store->finish_forward(lease, *to.open->store, promise) == Forwarded::yes);
+}
+
 }  // namespace millrace::test::work_forward_power_test

@@ -69,4 +69,20 @@ export const work = [
     breaks: 'jobs are pushed that can never be confirmed',
     test: { native: 'work_disk_test', only: 'after a failed sync nothing more is pushed*' },
   },
+  {
+    name: 'work-ends-before-its-result-is-certain',
+    file: 'lib/work/leases.ts',
+    text: '      await target.synced()\n',
+    instead: '',
+    breaks: 'a power cut takes both the job and what it became',
+    test: { ava: 'work/forward-disk', only: 'a disk that fails: before the end of the job*' },
+  },
+  {
+    name: 'work-keeps-the-promise-of-another',
+    file: 'native/include/millrace/work/forward.hpp',
+    text: '    if (slot.forward != origin.job || slot.forward_queue != origin.queue) return stage;\n',
+    instead: '',
+    breaks: 'a queue that was recovered keeps what it promised for a job of before',
+    test: { native: 'work_forward_power_test', only: 'a promise under the number of one*' },
+  },
 ]

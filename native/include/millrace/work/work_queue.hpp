@@ -188,9 +188,29 @@ class WorkQueue {
     return told(store_->move_on(lease, stage));
   }
   // The job is done, and `bytes` are one of `to`, which is a queue of this thread as well (or this one): one step, see forward.hpp.
-  // `options` as of push(), without a group. invalid_argument: there is no such step between these two.
+  // `options` as of push(), without a group. invalid_argument: there is no such step between these two. Blocks as long as the disk
+  // of `to` needs, where it is on disk; that the job's end is on the disk is for flush() to tell.
   [[nodiscard]] Result<Forwarded> forward(Lease& lease, std::span<const std::byte> bytes,
                                           WorkQueue& to, const PushOptions& options) {
+    Promise promise;
+    auto begun = begin_forward(lease, bytes, to, options, promise);
+    if (!begun.ok()) return begun.error();
+    const Forwarded told = begun.value();
+    if (told != Forwarded::yes && told != Forwarded::duplicate) return told;
+    if (to.confirms_on_disk()) {
+      if (auto certain = to.flush(); !certain.ok()) {
+        to.withdraw(promise);
+        return certain.error();
+      }
+    }
+    if (told == Forwarded::yes) return finish_forward(lease, to, promise);
+    return complete(lease) ? told : Forwarded::lost;
+  }
+  // The same in two calls, for who does not block: all that `to` has done has to be on the disk in between, if `to` is on disk.
+  // What was promised is to be finished, or withdrawn. `duplicate`: nothing was promised, and the job is to be completed.
+  [[nodiscard]] Result<Forwarded> begin_forward(Lease& lease, std::span<const std::byte> bytes,
+                                                WorkQueue& to, const PushOptions& options,
+                                                Promise& promise) {
     if (auto possible = link(to); !possible.ok()) return possible.error();
     Loan loan;
     switch (to.reserve(bytes.size(), options.tail_bytes(), loan)) {
@@ -202,15 +222,28 @@ class WorkQueue {
         return Forwarded::full_bytes;
       case Pushed::too_large:
         return Forwarded::too_large;
+      case Pushed::disk_failed:
+        return to.disk_->error();
       default:
         return Forwarded::busy;
     }
     if (!bytes.empty()) std::memcpy(to.data_->data() + loan.at, bytes.data(), bytes.size());
-    const Forwarded done = store_->forward(lease, *to.store_, loan, bytes.size(), options);
+    const Forwarded done =
+        store_->begin_forward(lease, *to.store_, loan, bytes.size(), options, promise);
     to.cancel(loan);
+    tell();
+    return done;
+  }
+  [[nodiscard]] Forwarded finish_forward(Lease& lease, WorkQueue& to, Promise& promise) {
+    const Forwarded done = store_->finish_forward(lease, *to.store_, promise);
     tell();
     to.tell();
     return done;
+  }
+  // What was promised in this queue comes to nothing.
+  void withdraw(Promise& promise) {
+    store_->withdraw(promise);
+    tell();
   }
   [[nodiscard]] bool facts(std::uint32_t slot, JobFacts& facts) const {
     return store_->facts(slot, facts);
@@ -588,13 +621,6 @@ class WorkQueue {
     if (std::find(linked_.begin(), linked_.end(), there) != linked_.end()) return {};
     const Place& own = seats_.segment().place();
     const Place& other = to.seats_.segment().place();
-    if (confirms_on_disk() || to.confirms_on_disk()) {
-      return make_error(
-          Code::invalid_argument,
-          "a job of '" + own.title() + "' cannot become one of '" + other.title() +
-              "' in one step: power cuts tear what is on disk in two places; push with "
-              "an id and then complete, or use durability `file`");
-    }
     const std::uint64_t here = seats_.segment().instance();
     if (here != there) {
       if (own.is_nameless() || other.is_nameless()) {

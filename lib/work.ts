@@ -1,6 +1,6 @@
 /**
  * Work that many processes share: {@link WorkQueue}, for jobs that are taken, done and settled, and for messages between many and
- * many.
+ * many; {@link Pipeline}, for jobs that go from stage to stage.
  *
  * @module millrace/work
  */
@@ -23,6 +23,18 @@ export type {
   PushSyncOptions,
   WorkQueueOptions,
 } from './work/options.js'
-export type { WorkStats } from './work/stats.js'
+export { Pipeline, type PipelineOptions, type StageWorkOptions } from './work/pipeline.js'
+export type { PipelineStreamOptions } from './work/pipeline-streams.js'
+export type { NodeSink, PipelineSink, WebSink } from './work/sinks.js'
+export type { PipelineSource, SourceOptions, WebSource } from './work/sources.js'
+export { StageJob } from './work/stage-job.js'
+export type {
+  BatchHandler,
+  BatchOptions,
+  StageHandler,
+  StageOptions,
+  StageResult,
+} from './work/stages.js'
+export type { PipelineStats, StageStats, WorkStats } from './work/stats.js'
 export { WorkQueue } from './work/work-queue.js'
 export type { JobHandler, WorkOptions } from './work/working.js'

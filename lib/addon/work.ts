@@ -25,6 +25,12 @@ export interface NativeWorkOptions {
   readonly leaseMs: number | undefined
   /** An index of `durabilities`. */
   readonly durability: number | undefined
+  /** Of a pipeline: the names of its stages; those that jobs leave in order, a bit each; the number of the one this handle takes. */
+  readonly stages?: readonly string[]
+  readonly ordered?: number
+  readonly stage?: number
+  /** Without stages: whatever is there, a plain queue or a pipeline. */
+  readonly asFound?: boolean
 }
 
 /** By the numbers of `layout::Durability`. */
@@ -96,6 +102,10 @@ export interface NativeWork extends NativeWaiter {
   readonly durability: number
   /** The longest payload that there can be. */
   readonly maxBytes: number
+  /** Of a pipeline: its stages, those that are ordered, and what no other one has. */
+  readonly stages?: readonly string[]
+  readonly ordered?: number
+  readonly instance?: string
   /** All payloads. */
   buffer(): ArrayBuffer
   /** Resolves when all that was done before is on the disk; at once where there is none. Rejects with `closed`, `system`. */
@@ -201,6 +211,8 @@ export interface NativeWork extends NativeWaiter {
   ): number
   /** See `statsOf` in lib/work/stats.ts. */
   counts(): Float64Array
+  /** See `stageStatsOf`, there as well. */
+  stageCounts(): Float64Array
 
   /** The dead letters, the oldest first; `busy`: somebody else is at them. */
   deadLetters(limit: number): NativeDeadLetter[] | number

@@ -21,6 +21,37 @@ export class OwnSignal {
   }
 }
 
+/** One that aborts as soon as the one that it follows does. */
+export class Stop extends OwnSignal {
+  #unfollow: (() => void) | undefined
+
+  /** As the calls of the library take it, which know it from those of the system. */
+  get asGiven(): AbortSignal {
+    return this as unknown as AbortSignal
+  }
+
+  /** With the reason that one gives. */
+  follow(signal: AbortSignal | undefined): void {
+    if (signal === undefined) return
+    const onAbort = () => {
+      this.abort(signal.reason)
+    }
+    if (signal.aborted) {
+      onAbort()
+      return
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#unfollow = () => {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  override abort(reason: unknown): void {
+    this.#unfollow?.()
+    super.abort(reason)
+  }
+}
+
 export type Signal = AbortSignal | OwnSignal
 
 /** The waits of each signal that is none of ours, in the order in which they came. */

@@ -2,7 +2,7 @@
 // comes then is taken and thrown away.
 
 import { hasCode } from '../errors.js'
-import { OwnSignal } from './abort-signals.js'
+import { Stop } from './abort-signals.js'
 import { disposeInEveryContext } from './disposal.js'
 import { fairly } from './fairness.js'
 import { inspected, inspection, jsonOf, type Inspecting } from './inspection.js'
@@ -57,7 +57,7 @@ class Steps<T> implements Iteration<T> {
 
   constructor(source: Source<T>, signal: AbortSignal | undefined) {
     this.#source = source
-    this.#wait = { signal: this.#stop as unknown as AbortSignal }
+    this.#wait = { signal: this.#stop.asGiven }
     this.#stop.follow(signal)
   }
 
@@ -128,31 +128,5 @@ class Steps<T> implements Iteration<T> {
   #end(): void {
     this.#ended = true
     this.#stop.abort(undefined)
-  }
-}
-
-/** Aborts as soon as the one that it follows does. */
-class Stop extends OwnSignal {
-  #unfollow: (() => void) | undefined
-
-  /** With the reason that one gives. */
-  follow(signal: AbortSignal | undefined): void {
-    if (signal === undefined) return
-    const onAbort = () => {
-      this.abort(signal.reason)
-    }
-    if (signal.aborted) {
-      onAbort()
-      return
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
-    this.#unfollow = () => {
-      signal.removeEventListener('abort', onAbort)
-    }
-  }
-
-  override abort(reason: unknown): void {
-    this.#unfollow?.()
-    super.abort(reason)
   }
 }

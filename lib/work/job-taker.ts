@@ -67,11 +67,8 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
       assertGiven(max, 'max')
       const most = wholeNumber({ max }, 'max', NaN, [1, 2 ** 20])
       const wait = readWait(options)
-      this.assertOpen()
-      if (!this.waits.occupied) {
-        const found = this.#takeSome(most)
-        if (found !== undefined) return fairly(found)
-      }
+      const found = this.tryTakeBatch(most)
+      if (found !== undefined) return fairly(found)
       return this.waits.wait(
         this.late,
         (thorough) => {
@@ -83,6 +80,12 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  /** @internal The same, if there are some now, and no earlier call waits. */
+  tryTakeBatch(most: number): J[] | undefined {
+    this.assertOpen()
+    return this.waits.occupied ? undefined : this.#takeSome(most)
   }
 
   /** What iterations of jobs ask. */

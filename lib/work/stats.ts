@@ -64,6 +64,31 @@ export interface WorkStats {
   readonly unsettled: number
 }
 
+/** Numbers of a stage of a {@link Pipeline} at this instant. */
+export interface StageStats {
+  /** Jobs that anybody could take. */
+  readonly ready: number
+  /** Jobs in somebody's hands, and those on their way to the next stage. */
+  readonly inHand: number
+  /** Jobs that are done in a stage that is left in order, and whose turn to go on has not come. */
+  readonly held: number
+  /** Jobs whose time has not come. */
+  readonly delayed: number
+  /** Jobs that wait for an older one of their group. */
+  readonly grouped: number
+  /** Jobs that died here. */
+  readonly dead: number
+}
+
+/**
+ * Numbers of a {@link Pipeline} at this instant, and what was counted since it was created, by all who have it open. `completed` counts
+ * each stage that a job has passed.
+ */
+export interface PipelineStats<Stages extends string = string> extends WorkStats {
+  /** Of each stage, by its name, in their order. */
+  readonly stages: Readonly<Record<Stages, StageStats>>
+}
+
 /** In the order of the numbers that `NativeWork.counts` gives. */
 const names = [
   'ready',
@@ -105,4 +130,15 @@ export function countOf(counts: Float64Array, name: (typeof names)[number]): num
 export function statsOf(counts: Float64Array, unsettled: number): WorkStats {
   const numbers = Object.fromEntries(names.map((name, at) => [name, counts[at] ?? 0]))
   return { ...(numbers as unknown as WorkStats), unsettled }
+}
+
+const statesOfStage = 7
+
+/** @internal Of the numbers that `NativeWork.stageCounts` gives. */
+export function stageStatsOf(counts: Float64Array, stages: number): StageStats[] {
+  return Array.from({ length: stages }, (_, stage) => {
+    const [ready = 0, leased = 0, held = 0, delayed = 0, grouped = 0, dead = 0, moving = 0] =
+      counts.subarray(stage * statesOfStage)
+    return { ready, inHand: leased + moving, held, delayed, grouped, dead }
+  })
 }

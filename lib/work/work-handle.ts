@@ -183,6 +183,11 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
     this.native.flushNow()
   }
 
+  /** @internal Jobs of this handle that went back because nobody settled them. */
+  get unsettledCount(): number {
+    return this.leases.unsettledCount
+  }
+
   override ref(): this {
     this.roomWaits.ref()
     return super.ref()

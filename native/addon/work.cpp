@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "addon.hpp"
@@ -61,12 +62,16 @@ void read_shape(const Options& options, WorkSpec& spec) {
   if (const auto durability = small_if_any(options, "durability")) {
     spec.durability = static_cast<layout::Durability>(std::min(*durability, 2U));
   }
+  spec.stage_names = options.text_list("stages");
+  spec.ordered = static_cast<std::uint16_t>(options.small("ordered", 0));
+  spec.as_found = options.flag("asFound");
 }
 
 }  // namespace
 
 // new Work({ place, memory, mode, owner?, keep, seats?, levels?, jobs?, bytes?, attempts?, dead?, deadBytes?, windowMs?,
-// keys?, groups?, leaseMs?, durability? }): what is left out is whatever an existing queue has, or the default
+// keys?, groups?, leaseMs?, durability?, stages?, ordered?, stage?, asFound? }): what is left out is whatever an existing queue has,
+// or the default
 WorkObject::WorkObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
   const Options options(info[0]);
   const bool opened = open<WorkSpec>(options, [&](WorkSpec& spec) {
@@ -74,6 +79,7 @@ WorkObject::WorkObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
     return WorkQueue::open(spec, soon());
   });
   if (!opened) return;
+  stage_ = std::min(options.small("stage", 0), shape().stages - 1);
   tell_shape();
   facts_.give(Value());
   define_hot<&WorkObject::try_push>("tryPush");
@@ -98,6 +104,13 @@ void WorkObject::tell_shape() {
   tell("lookMs", static_cast<double>(Lookouts::kLookMs));
   tell("durability", static_cast<std::uint32_t>(shape.durability));
   tell("maxBytes", static_cast<double>(core()->largest()));
+  if (!shape.is_pipeline()) return;
+  Napi::Array names = Napi::Array::New(Env());
+  for (const std::string& name : core()->stage_names())
+    names[names.Length()] = Napi::String::New(Env(), name);
+  tell("stages", names);
+  tell("ordered", std::uint32_t{shape.ordered});
+  tell("instance", std::to_string(core()->parties().segment().instance()));
 }
 
 Napi::Function WorkObject::define(Napi::Env env) {
@@ -128,6 +141,7 @@ Napi::Function WorkObject::define(Napi::Env env) {
                           method<&WorkObject::wait_for_job>("waitForJob"),
                           method<&WorkObject::wait_for_room>("waitForRoom"),
                           method<&WorkObject::counts>("counts"),
+                          method<&WorkObject::stage_counts>("stageCounts"),
                           method<&WorkObject::dead_letters>("deadLetters"),
                           method<&WorkObject::redrive>("redrive"),
                           method<&WorkObject::purge>("purge"),

@@ -109,6 +109,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
 
   // What there is: work_tools.cpp
   Napi::Value counts();
+  Napi::Value stage_counts();
   Napi::Value dead_letters(const Arguments<1>& given);
   std::int32_t redrive(const Arguments<1>& given);
   std::int32_t purge(const Arguments<1>& given);

@@ -39,6 +39,26 @@ Napi::Value WorkObject::counts() {
   return counted;
 }
 
+// stageCounts() -> of each stage, in the order of lib/work/stats.ts
+Napi::Value WorkObject::stage_counts() {
+  constexpr std::size_t states = 7;
+  const std::uint32_t stages = core() == nullptr ? 0 : shape().stages;
+  auto counted = Napi::Float64Array::New(Env(), states * stages);
+  // In the order in which jobs go: none that moves on meanwhile is overlooked.
+  for (std::uint32_t stage = 0; stage < stages; ++stage) {
+    const auto counts = core()->store().stage_counts(stage);
+    const std::array<std::uint32_t, states> found{counts.ready,
+                                                  counts.leased,
+                                                  counts.held,
+                                                  counts.delayed,
+                                                  counts.grouped,
+                                                  counts.dead,
+                                                  counts.other - counts.writing};
+    std::copy(found.begin(), found.end(), counted.Data() + states * stage);
+  }
+  return counted;
+}
+
 // deadLetters(limit) -> see NativeDeadLetter in lib/addon/work.ts, the oldest first; or kBusy, kClosed
 Napi::Value WorkObject::dead_letters(const Arguments<1>& given) {
   const Napi::Env env = Env();

@@ -146,7 +146,8 @@ class JobStore : public JobForwards {
   }
   struct Counts {
     std::uint32_t ready = 0, leased = 0, delayed = 0, grouped = 0, dead = 0, free = 0, held = 0,
-                  other = 0;
+                  other = 0,
+                  writing = 0;  // of the others: pushes, and places to write in. The rest moves
   };
   [[nodiscard]] Counts counts() const noexcept {
     return counts_of([](std::uint32_t) { return true; });
@@ -198,6 +199,10 @@ class JobStore : public JobForwards {
           break;
         case layout::SlotState::held:
           ++counts.held;
+          break;
+        case layout::SlotState::writing:
+          ++counts.writing;
+          ++counts.other;
           break;
         case layout::SlotState::spare:
           break;

@@ -429,6 +429,7 @@ class WorkQueue {
     WorkShape shape;
     if (!spec.stage_names.empty()) {
       shape.stages = static_cast<std::uint32_t>(spec.stage_names.size());
+      shape.levels = 1;  // what a stage has done goes on in order
       shape.stages_print = detail::print_of_stages(spec.stage_names);
       shape.ordered = spec.ordered;
     }

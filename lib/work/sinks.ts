@@ -1,0 +1,195 @@
+// Where jobs go to: a function, or a Writable of Node's or of the web. A job is complete when the sink has taken its bytes, so one that the sink
+// does not take is not lost; and the next one is taken then, so that the sink sets the pace and the order is kept.
+
+import { Stop } from '../base/abort-signals.js'
+import { show, type WaitOptions } from '../base/options.js'
+import { MillraceError, invalidArgument } from '../errors.js'
+import { SingleCraft } from './stage-crafts.js'
+import type { StageHandle } from './stage-handle.js'
+import type { StageJob } from './stage-job.js'
+import { isGone, release, settle, type Craft, type GivenWork } from './working.js'
+
+/** A stream of Node's, as far as it is asked: a `Writable`. */
+export interface NodeSink {
+  write(chunk: Uint8Array, done: (error?: Error | null) => void): boolean
+  on(event: 'error' | 'close', listener: (error?: Error) => void): unknown
+  off(event: 'error' | 'close', listener: (error?: Error) => void): unknown
+}
+
+/** A web stream, as far as it is asked: a `WritableStream`. */
+export interface WebSink {
+  /** As `WritableStream.getWriter`. */
+  getWriter(): {
+    readonly ready: Promise<unknown>
+    readonly closed: Promise<unknown>
+    write(chunk: Uint8Array): Promise<unknown>
+    releaseLock(): void
+  }
+}
+
+/** What `to` writes to, or what it calls for each job: then the job is complete when what that returns has resolved. */
+export type PipelineSink = NodeSink | WebSink | ((job: StageJob) => unknown)
+
+/**
+ * Until the handle is closed, with the jobs of its stage, the last one.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`; and what is wrong with the sink
+ */
+export async function drain(
+  handle: StageHandle,
+  sink: PipelineSink,
+  { drainMs, signal }: Omit<GivenWork, 'concurrency'>,
+): Promise<void> {
+  const concurrency = 1
+  if (typeof sink === 'function') {
+    const handler = async (job: StageJob): Promise<void> => {
+      await sink(job)
+    }
+    await handle.work(new SingleCraft(handle, handler), { concurrency, drainMs, signal })
+    return
+  }
+  const stop = new Stop()
+  stop.follow(signal)
+  let failure: { readonly error: unknown } | undefined
+  const failed = (error: unknown): void => {
+    failure ??= { error }
+    stop.abort(error)
+  }
+  const open = openSink(sink, handle.where, failed)
+  try {
+    await handle.work(new SinkCraft(handle, open, failed), {
+      concurrency,
+      drainMs,
+      signal: stop.asGiven,
+    })
+  } catch (error) {
+    failure ??= { error }
+  } finally {
+    open.letGo()
+    stop.abort(undefined)
+  }
+  const found = failure as { readonly error: unknown } | undefined
+  if (found !== undefined) throw found.error
+}
+
+interface OpenSink {
+  write(chunk: Uint8Array): Promise<unknown>
+  letGo(): void
+}
+
+/** `failed`: it has ended, also while nothing is written. */
+function openSink(sink: unknown, where: string, failed: (error: unknown) => void): OpenSink {
+  if (typeof sink === 'object' && sink !== null) {
+    if ('getWriter' in sink) return webSink(sink as WebSink, where, failed)
+    if ('write' in sink && 'on' in sink) return nodeSink(sink as unknown as NodeSink, where, failed)
+  }
+  throw invalidArgument(
+    `the sink must be a function, a Writable or a WritableStream, not ${show(sink)}`,
+  )
+}
+
+function nodeSink(sink: NodeSink, where: string, failed: (error: unknown) => void): OpenSink {
+  let isOurs = true
+  // Also when it is ours no more: what a write has failed with is told once more, and would end the process if nobody heard it.
+  const onError = (error?: Error): void => {
+    if (isOurs) failed(error)
+  }
+  const onClose = (): void => {
+    failed(closedSink(where))
+  }
+  sink.on('error', onError)
+  sink.on('close', onClose)
+  return {
+    write: (chunk) =>
+      new Promise<void>((resolve, reject) => {
+        sink.write(chunk, (error) => {
+          if (error === undefined || error === null) {
+            resolve()
+            return
+          }
+          isOurs = false
+          reject(error)
+        })
+      }),
+    letGo() {
+      sink.off('close', onClose)
+      if (isOurs) sink.off('error', onError)
+    },
+  }
+}
+
+function webSink(sink: WebSink, where: string, failed: (error: unknown) => void): OpenSink {
+  const writer = sink.getWriter()
+  let isOurs = true
+  writer.closed.then(
+    () => {
+      if (isOurs) failed(closedSink(where))
+    },
+    (error: unknown) => {
+      if (isOurs) failed(error)
+    },
+  )
+  return {
+    async write(chunk) {
+      await writer.ready
+      await writer.write(chunk)
+    },
+    letGo() {
+      isOurs = false
+      writer.releaseLock()
+    },
+  }
+}
+
+function closedSink(where: string): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_CLOSED',
+    `the sink of ${where} was closed while jobs go to it: end \`to()\` before, by its signal`,
+  )
+}
+
+/** Writes what it takes. */
+class SinkCraft implements Craft<StageJob> {
+  readonly #handle: StageHandle
+  readonly #sink: OpenSink
+  readonly #sinkFailed: (error: unknown) => void
+
+  constructor(handle: StageHandle, sink: OpenSink, sinkFailed: (error: unknown) => void) {
+    this.#handle = handle
+    this.#sink = sink
+    this.#sinkFailed = sinkFailed
+  }
+
+  get closed(): boolean {
+    return this.#handle.closed
+  }
+
+  take(wait: WaitOptions): Promise<StageJob> {
+    return this.#handle.takeOne(wait)
+  }
+
+  takeNow(): StageJob | undefined {
+    return this.#handle.tryTake()
+  }
+
+  work(job: StageJob): Promise<unknown> {
+    // A copy: streams hand on what they were given, and nobody knows when that was read.
+    return this.#sink.write(job.copy())
+  }
+
+  succeeded(job: StageJob): void {
+    settle(job, () => {
+      job.complete()
+    })
+  }
+
+  /** It is not the job that is wrong. */
+  failed(job: StageJob, error: unknown): void {
+    release(job)
+    if (!isGone(error)) this.#sinkFailed(error)
+  }
+
+  giveBack(job: StageJob): void {
+    release(job)
+  }
+}

@@ -1,0 +1,224 @@
+// What is done with the jobs of a stage by handlers: one job at a time, or batches; and what becomes of a job when its handler has
+// ended.
+
+import { Stop } from '../base/abort-signals.js'
+import type { ByteSource } from '../base/bytes.js'
+import { show, type WaitOptions } from '../base/options.js'
+import { hasCode, invalidArgument } from '../errors.js'
+import type { StageHandle } from './stage-handle.js'
+import type { StageJob } from './stage-job.js'
+import { drop, type BatchHandler, type Stage, type StageHandler } from './stages.js'
+import { fail, isGone, release, settle, type Craft, type GivenWork } from './working.js'
+
+/**
+ * Works stages, each as it says, until their handles are closed. One that cannot go on ends the others, which finish what they have
+ * in hand.
+ */
+export async function workStages(
+  stages: readonly (readonly [Stage, StageHandle])[],
+  { drainMs, signal }: Omit<GivenWork, 'concurrency'>,
+): Promise<void> {
+  const stop = new Stop()
+  stop.follow(signal)
+  const loops = stages.map(async ([stage, handle]) => {
+    try {
+      await workStage(stage, handle, { concurrency: stage.workers, drainMs, signal: stop.asGiven })
+    } catch (error) {
+      stop.abort(error)
+      throw error
+    }
+  })
+  const ended = await Promise.allSettled(loops)
+  stop.abort(undefined)
+  const failed = ended.find((one) => one.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+}
+
+function workStage(
+  { batch, handler }: Stage,
+  handle: StageHandle,
+  given: GivenWork,
+): Promise<void> {
+  return batch === undefined
+    ? handle.work(new SingleCraft(handle, handler as StageHandler), given)
+    : handle.work(new BatchCraft(handle, handler as BatchHandler, batch), given)
+}
+
+/** One job at a time. */
+export class SingleCraft implements Craft<StageJob> {
+  readonly #handle: StageHandle
+  readonly #handler: StageHandler
+
+  constructor(handle: StageHandle, handler: StageHandler) {
+    this.#handle = handle
+    this.#handler = handler
+  }
+
+  get closed(): boolean {
+    return this.#handle.closed
+  }
+
+  take(wait: WaitOptions): Promise<StageJob> {
+    return this.#handle.takeOne(wait)
+  }
+
+  takeNow(): StageJob | undefined {
+    return this.#handle.tryTake()
+  }
+
+  work(job: StageJob): unknown {
+    return this.#handler(job)
+  }
+
+  succeeded(job: StageJob, result: unknown): Promise<void> | void {
+    return finish(this.#handle, job, result)
+  }
+
+  failed(job: StageJob, error: unknown): void {
+    fail(job, error)
+  }
+
+  giveBack(job: StageJob): void {
+    release(job)
+  }
+}
+
+/**
+ * Several jobs at a time. One that has been tried before is a batch of its own: if it is what makes handlers fail, or kills their
+ * workers, it costs those beside it one attempt, and not all that they have.
+ */
+class BatchCraft implements Craft<StageJob[]> {
+  readonly #handle: StageHandle
+  readonly #handler: BatchHandler
+  readonly #most: number
+  /** Taken together with one that was handed out before them. */
+  #rest: StageJob[][] = []
+
+  constructor(handle: StageHandle, handler: BatchHandler, most: number) {
+    this.#handle = handle
+    this.#handler = handler
+    this.#most = most
+  }
+
+  get closed(): boolean {
+    return this.#handle.closed
+  }
+
+  async take(wait: WaitOptions): Promise<StageJob[]> {
+    return this.#rest.shift() ?? this.#first(await this.#handle.takeBatch(this.#most, wait))
+  }
+
+  takeNow(): StageJob[] | undefined {
+    const next = this.#rest.shift()
+    if (next !== undefined) return next
+    const jobs = this.#handle.tryTakeBatch(this.#most)
+    return jobs === undefined ? undefined : this.#first(jobs)
+  }
+
+  work(jobs: StageJob[]): unknown {
+    // A list of the handler's own: what it does with it is no concern of ours.
+    return this.#handler([...jobs])
+  }
+
+  async succeeded(jobs: StageJob[], results: unknown): Promise<void> {
+    if (results !== undefined && !this.#handle.isLast) {
+      const wrong = wrongResults(this.#handle, jobs, results)
+      if (wrong !== undefined) {
+        this.failed(jobs, wrong)
+        return
+      }
+    }
+    const all = Array.isArray(results) ? (results as unknown[]) : []
+    // All at once: where one waits for room, others may have some.
+    await Promise.all(jobs.map((job, at) => finish(this.#handle, job, all[at])))
+  }
+
+  failed(jobs: StageJob[], error: unknown): void {
+    for (const job of jobs) fail(job, error)
+  }
+
+  giveBack(jobs: StageJob[]): void {
+    for (const job of jobs) release(job)
+  }
+
+  ended(): void {
+    const rest = this.#rest
+    this.#rest = []
+    for (const jobs of rest) this.giveBack(jobs)
+  }
+
+  #first(jobs: StageJob[]): StageJob[] {
+    const batches: StageJob[][] = []
+    let fresh: StageJob[] | undefined
+    for (const job of jobs) {
+      if (job.attempt > 1) {
+        batches.push([job])
+        fresh = undefined
+      } else if (fresh === undefined) {
+        batches.push((fresh = [job]))
+      } else {
+        fresh.push(job)
+      }
+    }
+    const [first = [], ...others] = batches
+    this.#rest.push(...others)
+    return first
+  }
+}
+
+function wrongResults(
+  { where }: StageHandle,
+  jobs: readonly StageJob[],
+  results: unknown,
+): Error | undefined {
+  if (!Array.isArray(results)) {
+    return invalidArgument(
+      `the handler of ${where} must return nothing, or a list with a result for each job of its batch, not ${show(results)}`,
+    )
+  }
+  if (results.length === jobs.length) return undefined
+  return invalidArgument(
+    `the handler of ${where} returned ${String(results.length)} results for a batch of ${String(jobs.length)} jobs: return one ` +
+      'for each, in their order; undefined for what goes on as it is',
+  )
+}
+
+/** The handler has ended with that result. */
+function finish(handle: StageHandle, job: StageJob, result: unknown): Promise<void> | void {
+  if (job.settled !== undefined) return
+  if (result === drop) {
+    settle(job, () => {
+      job.drop()
+    })
+  } else if (handle.isLast || result === undefined || result === job.shown) {
+    settle(job, () => {
+      job.complete()
+    })
+  } else {
+    return become(handle, job, result)
+  }
+}
+
+async function become(handle: StageHandle, job: StageJob, result: unknown): Promise<void> {
+  try {
+    if (!isBytes(result)) {
+      throw invalidArgument(
+        `the handler of ${handle.where} must return nothing, bytes or text, or Pipeline.drop, not ${show(result)}`,
+      )
+    }
+    await job.become(result)
+  } catch (error) {
+    if (isGone(error) || hasCode(error, 'ERR_MILLRACE_RELEASED')) return
+    if (!isOfResult(error)) throw error
+    fail(job, error)
+  }
+}
+
+function isBytes(result: unknown): result is ByteSource {
+  return typeof result === 'string' || (typeof result === 'object' && result !== null)
+}
+
+/** Another attempt may have another one. */
+function isOfResult(error: unknown): boolean {
+  return hasCode(error, 'ERR_MILLRACE_TOO_LARGE') || hasCode(error, 'ERR_MILLRACE_INVALID_ARGUMENT')
+}

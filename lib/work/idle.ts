@@ -12,7 +12,7 @@ const longestMs = 25
 export interface Idling {
   readonly title: string
   /** Throws when that cannot be told any more. */
-  isIdle(): boolean
+  readonly isIdle: () => boolean
   /** Is the process kept alive by who waits? */
   readonly alive: boolean
 }
@@ -32,7 +32,7 @@ export function whenIdle(
     }
     const fail = (error: unknown): void => {
       end(() => {
-        reject(error as Error)
+        reject(error)
       })
     }
     const wait = {

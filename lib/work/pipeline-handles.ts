@@ -73,7 +73,10 @@ export class PipelineHandles {
 
   ref(refed: boolean): void {
     this.#refed = refed
-    for (const handle of this.opened) refed ? handle.ref() : handle.unref()
+    for (const handle of this.opened) {
+      if (refed) handle.ref()
+      else handle.unref()
+    }
   }
 
   close(): void {

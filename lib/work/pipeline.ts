@@ -143,7 +143,7 @@ export class Pipeline<Stages extends string = never> {
     options?: StageOptions,
   ): Pipeline<Stages | Name>
   stage<Name extends string>(name: Name, options?: StageOptions): Pipeline<Stages | Name>
-  stage(name: string, handler?: unknown, options?: unknown): Pipeline<string> {
+  stage(name: string, handler?: unknown, options?: unknown): this {
     this.#handles.assertOpen()
     if (this.#sealed) {
       throw invalidArgument(
@@ -151,7 +151,7 @@ export class Pipeline<Stages extends string = never> {
       )
     }
     this.#stages.push(readStage(this.name, this.#stages, name, handler, options))
-    return this as Pipeline<string>
+    return this
   }
 
   /** The names of its stages, in their order. */

@@ -68,9 +68,7 @@ export async function pour(
   try {
     for (let count = 0; ; count++) {
       const next = steps.next()
-      const step = isPromise(next)
-        ? await orAborted(next as PromiseLike<Step>, stop)
-        : (next as Step)
+      const step = isPromise(next) ? await orAborted(next as PromiseLike<Step>, stop) : next
       if (step.done === true) {
         steps.ended()
         return count
@@ -99,7 +97,7 @@ function orAborted<T>(promise: PromiseLike<T>, stop: Stop): Promise<T> {
       },
       (error: unknown) => {
         forgetAbort(stop, wait)
-        reject(error as Error)
+        reject(error)
       },
     )
   })
@@ -140,4 +138,6 @@ function iteratorSteps(
 }
 
 /** It ends because of something else, which is told. */
-function ignored(): void {}
+function ignored(): undefined {
+  return undefined
+}

@@ -130,7 +130,7 @@ class BatchCraft implements Craft<StageJob[]> {
     }
     const all = Array.isArray(results) ? (results as unknown[]) : []
     // All at once: where one waits for room, others may have some.
-    await Promise.all(jobs.map((job, at) => finish(this.#handle, job, all[at])))
+    await Promise.all(jobs.map((job, at) => finish(this.#handle, job, all[at]) ?? done))
   }
 
   failed(jobs: StageJob[], error: unknown): void {
@@ -182,6 +182,8 @@ function wrongResults(
       'for each, in their order; undefined for what goes on as it is',
   )
 }
+
+const done = Promise.resolve()
 
 /** The handler has ended with that result. */
 function finish(handle: StageHandle, job: StageJob, result: unknown): Promise<void> | void {

@@ -20,12 +20,15 @@ type Later<T> = T | PromiseLike<T>
  * What is done for a job at a stage. When it throws, that is a `retry` of the job at this stage; what it has written into
  * `job.bytes` stays there.
  */
+// `void`: also functions of which it is not known that they return nothing.
+// eslint-disable-next-line @typescript-eslint/no-invalid-void-type
 export type StageHandler = (job: StageJob) => Later<StageResult | void>
 
 /**
  * What is done for several jobs together. It returns nothing, and all go on as they are; or a list with a result for each of them.
  * When it throws, all that it has not settled are tried again, each in a batch of its own.
  */
+// eslint-disable-next-line @typescript-eslint/no-invalid-void-type
 export type BatchHandler = (jobs: StageJob[]) => Later<readonly StageResult[] | void>
 
 /** How a stage works. `ordered` has to be the same in all processes, the rest is each one's own. */

@@ -93,7 +93,7 @@ test('a job that a handler drops, or settles itself, ends or goes where that say
   again.dead.purge()
 })
 
-test('a dead letter knows its stage, and is sent back to it', async (t) => {
+test('a dead letter knows its stage, and is sent back to it', (t) => {
   const etl = two(t, uniqueName(t))
   etl.tryPush('one')
   etl.tryPush('two')

@@ -22,8 +22,10 @@ function waitsOf(signal: AbortSignal | undefined) {
   return {
     wait: { signal: stop.asGiven },
     /** Not by the constructor of Node: an aborted one would destroy what is not made yet. */
-    bound: <S extends Readable | Writable>(made: S): S =>
-      signal === undefined ? made : streams().addAbortSignal(signal, made),
+    bound: <S extends Readable | Writable>(made: S): S => {
+      if (signal !== undefined) streams().addAbortSignal(signal, made)
+      return made
+    },
     stop: (error: Error | null): void => {
       stop.abort(error)
     },

@@ -68,7 +68,7 @@ export async function pour(
   try {
     for (let count = 0; ; count++) {
       const next = steps.next()
-      const step = isPromise(next) ? await orAborted(next as PromiseLike<Step>, stop) : next
+      const step = isPromise(next) ? await orAborted(next, stop) : next
       if (step.done === true) {
         steps.ended()
         return count
@@ -129,7 +129,7 @@ function iteratorSteps(
       if (typeof destroy === 'function') destroy.call(source)
       try {
         const returned: unknown = iterator.return?.()
-        if (isPromise(returned)) (returned as Promise<unknown>).then(undefined, ignored)
+        if (isPromise(returned)) returned.then(undefined, ignored)
       } catch {
         // What is wrong with it by now is not why we ended.
       }

@@ -263,7 +263,7 @@ export class Working<Unit> implements Loop {
     let result: unknown
     try {
       result = this.#craft.work(unit)
-      if (isPromise(result)) return this.#await(unit, result as PromiseLike<unknown>)
+      if (isPromise(result)) return this.#await(unit, result)
     } catch (error) {
       this.#craft.failed(unit, error)
       return undefined

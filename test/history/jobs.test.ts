@@ -272,3 +272,95 @@ test('a journal is at rest when no living one is in the middle of anything', (t)
   t.is(unfinished(journal(...lines, ['killed', bob, 0])), 0)
   t.is(unfinished(journal(['pushing', alice, 10])), 1)
 })
+
+// Leases of 10 ms.
+const lease = 10e6
+const taken = (who: number, job: number, ms: number): Line => [
+  'taken',
+  who,
+  job,
+  { at: ms * 1e6, since: (ms - 1) * 1e6 },
+]
+const at = (event: Name, who: number, job: number, ms: number, more: More = {}): Line => [
+  event,
+  who,
+  job,
+  { at: ms * 1e6, ...more },
+]
+const told = (...lines: readonly Line[]) => judgeJobs(journal(...lines), lease)
+
+test('leases: one that is over is taken by another, and what its holder does then is refused', (t) => {
+  const { violations, late } = told(
+    ...pushed(alice, 10),
+    taken(bob, 10, 2),
+    taken(carol, 10, 11),
+    at('settling', bob, 10, 12, complete),
+    at('refused', bob, 10, 12),
+    at('settling', carol, 10, 13, complete),
+    at('settled', carol, 10, 13),
+  )
+  t.deepEqual(violations, [])
+  t.is(late, 1)
+})
+
+test('leases: one that is over, and that nobody has taken yet, is lost all the same', (t) => {
+  const lines: Line[] = [
+    ...pushed(alice, 10),
+    taken(bob, 10, 2),
+    at('settling', bob, 10, 11, complete),
+    at('refused', bob, 10, 12),
+  ]
+  t.regex(told(...lines).violations[0]!, /job 10 is lost/)
+  t.deepEqual(told(...lines, taken(carol, 10, 13), ...settled(carol, 10)).violations, [])
+})
+
+test('leases: none ends before its time', (t) => {
+  const held = [...pushed(alice, 10), taken(bob, 10, 2)]
+  const end = [...settled(carol, 10)]
+  t.regex(told(...held, taken(carol, 10, 10), ...end).violations[0]!, /while 2 had it/)
+  t.regex(
+    told(...held, at('refused', bob, 10, 9), taken(carol, 10, 12), ...end).violations[0]!,
+    /taken away from 2, which was alive/,
+  )
+  const settling = at('settling', bob, 10, 4, complete)
+  t.regex(
+    told(...held, settling, taken(carol, 10, 8), at('refused', bob, 10, 9), ...end).violations[0]!,
+    /taken away from 2, which was alive/,
+  )
+  const extended = at('extended', bob, 10, 8, { since: 7e6 })
+  t.regex(told(...held, extended, taken(carol, 10, 16), ...end).violations[0]!, /while 2 had it/)
+  t.deepEqual(
+    told(...held, extended, taken(carol, 10, 17), at('refused', bob, 10, 18), ...end).violations,
+    [],
+  )
+})
+
+test('leases: a settle that is too late must be refused, and a job has one end', (t) => {
+  const held = [...pushed(alice, 10), taken(bob, 10, 2), taken(carol, 10, 11)]
+  t.regex(
+    told(...held, ...settled(bob, 10), ...settled(carol, 10)).violations[0]!,
+    /was settled by 2, which does not have it/,
+  )
+  t.regex(
+    told(
+      ...pushed(alice, 10),
+      taken(bob, 10, 2),
+      at('settling', bob, 10, 11, complete),
+      taken(carol, 10, 12),
+      at('settled', bob, 10, 13),
+      ...settled(carol, 10),
+    ).violations[0]!,
+    /was taken after 2 had settled it/,
+  )
+})
+
+test('leases: a line that comes late is of one that had the job before', (t) => {
+  const { violations } = told(
+    ...pushed(alice, 10),
+    taken(carol, 10, 15),
+    taken(bob, 10, 2),
+    ...settled(carol, 10),
+    at('refused', bob, 10, 17),
+  )
+  t.deepEqual(violations, [])
+})

@@ -1,5 +1,9 @@
 // Was every job done once, by one at a time, and in order? Judges what the users of a work queue have written down outside it,
 // in one file to which all append: what is told after it happened (confirmed, taken, settled), what before (pushing, settling).
+//
+// Where leases end by time, one may lose a job and live. Who takes a job says since when its lease may have run, and does not tell
+// of it after half of the lease: so each lease ends at the earliest when that time and the lease have passed, and a line that is
+// older than that of the next holder, but comes after it, is of one that had the job before.
 
 /** What a line of the journal says. */
 export interface JobEvent {
@@ -11,6 +15,8 @@ export interface JobEvent {
     | 'settled'
     /** A settle was refused. */
     | 'refused'
+    /** The lease of a job in hand was made longer. */
+    | 'extended'
     /** `who` was killed, at this time. */
     | 'killed'
     /** The job was found among the dead letters, and thrown away. */
@@ -30,6 +36,8 @@ export interface JobEvent {
   /** Of `taken`: how often it was in hand, this time included, and how many attempts began. */
   readonly acquired?: number
   readonly attempt?: number
+  /** Of `taken` and `extended`, where leases end by time: a time before it. */
+  readonly since?: number
   /** Of `settling`. */
   readonly how?: string
 }
@@ -42,6 +50,8 @@ export interface JobsVerdict {
   readonly unknown: number
   /** Milliseconds from the death of a holder to the next time that its job was taken. */
   readonly redeliveries: number[]
+  /** Jobs that somebody who lived had lost when he came to settle them. */
+  readonly late: number
 }
 
 type State = 'open' | 'done' | 'dead' | 'perhaps done' | 'perhaps dead'
@@ -57,16 +67,31 @@ interface Story {
   state: State
   holder: number | undefined
   /** Who settles it, and has not told that it is done: how, and since which line. */
-  readonly settling: Map<number, { readonly how: string; readonly line: number }>
+  readonly settling: Map<number, Settling>
   lastTaken: number
+  lastTakenAt: number
+  /** The lease of the holder does not end before. */
+  until: number
+  /** Those who have lost it by time, and have not been told yet. */
+  readonly overtaken: Set<number>
   died: number
+}
+
+interface Settling {
+  readonly how: string
+  readonly line: number
+  /** As of the story, then. */
+  readonly until: number
 }
 
 const noLine = -1
 
-/** Nobody is in the middle of anything at the end of `events`: what was there must have come to an end. */
-export function judgeJobs(events: readonly JobEvent[]): JobsVerdict {
-  return new Judge(events).judge()
+/**
+ * Nobody is in the middle of anything at the end of `events`: what was there must have come to an end. `lease`: nanoseconds, where
+ * leases end by time.
+ */
+export function judgeJobs(events: readonly JobEvent[], lease = Infinity): JobsVerdict {
+  return new Judge(events, lease).judge()
 }
 
 /** Settles by living users that have not been told yet: the journal is not at rest. */
@@ -98,9 +123,12 @@ class Judge {
   /** Of whoever takes ahead: it may die before the job tells that it was in hand. */
   #lastKill = noLine
   #taken = 0
+  #late = 0
+  readonly #lease: number
 
-  constructor(events: readonly JobEvent[]) {
+  constructor(events: readonly JobEvent[], lease: number) {
     this.#events = events
+    this.#lease = lease
     for (const [line, { event, who, at }] of events.entries()) {
       if (event !== 'killed') this.#lastLine.set(who, line)
       else if (!this.#killedAt.has(who)) this.#killedAt.set(who, at)
@@ -122,7 +150,8 @@ class Judge {
     const violations = this.#violations.map(
       ({ job, what }) => `job ${job} ${what}: ${this.#tell(job)}`,
     )
-    return { violations, confirmed, taken: this.#taken, unknown, redeliveries: this.#redeliveries }
+    const [taken, late, redeliveries] = [this.#taken, this.#late, this.#redeliveries]
+    return { violations, confirmed, taken, unknown, redeliveries, late }
   }
 
   /** All that is known of a job. */
@@ -167,6 +196,9 @@ class Judge {
       holder: undefined,
       settling: new Map(),
       lastTaken: noLine,
+      lastTakenAt: -Infinity,
+      until: Infinity,
+      overtaken: new Set(),
       died: noLine,
     }
     this.#jobs.set(job, story)
@@ -176,8 +208,12 @@ class Judge {
   }
 
   #take(line: number, event: JobEvent, story: Story): void {
-    const { who, job } = event
+    const { who, job, at, since = at } = event
     this.#taken++
+    if (this.#lease !== Infinity && at < story.lastTakenAt) {
+      story.overtaken.add(who)
+      return
+    }
     if (story.state === 'done') this.#wrong(job, `was taken by ${who} after its end`)
     if (story.state === 'dead' && Math.max(this.#redriveBegan, this.#redriveEnded) < story.died) {
       this.#wrong(job, `was taken by ${who} although it was a dead letter`)
@@ -191,10 +227,17 @@ class Judge {
     story.state = 'open'
     story.holder = who
     story.lastTaken = line
+    story.lastTakenAt = at
+    story.until = since + this.#lease
+    story.overtaken.delete(who)
   }
 
   #takeOver(line: number, { who, job, at }: JobEvent, story: Story, holder: number): void {
     const killedAt = this.#killedAt.get(holder)
+    if (at >= story.until) {
+      story.overtaken.add(holder)
+      if (killedAt === undefined || killedAt >= story.until) return
+    }
     // One that was killed certainly had it as long as it told something.
     if (killedAt === undefined || this.#lastLine.get(holder)! > line) {
       this.#wrong(job, `was taken by ${who} while ${holder} had it`)
@@ -232,18 +275,24 @@ class Judge {
     this.#latest.set(key, Math.max(latest, story.pushing))
   }
 
-  #settle(line: number, { event, who, job, how = '' }: JobEvent, story: Story): void {
-    if (event === 'settling') {
+  #settle(line: number, event: JobEvent, story: Story): void {
+    const { who, job, how = '', at, since = at } = event
+    if (event.event === 'extended') {
+      if (story.holder === who) story.until = Math.max(story.until, since + this.#lease)
+      return
+    }
+    if (event.event === 'settling') {
+      if (story.overtaken.has(who)) return
       if (story.holder !== who) this.#wrong(job, `is settled by ${who}, which does not have it`)
       story.holder = undefined
-      story.settling.set(who, { how, line })
+      story.settling.set(who, { how, line, until: story.until })
       if (how === 'complete') story.state = 'perhaps done'
       if (how === 'reject') story.state = 'perhaps dead'
       story.died = line
       return
     }
-    if (event === 'refused') {
-      this.#wrong(job, `was taken away from ${who}, which was alive`)
+    if (event.event === 'refused') {
+      this.#refused(event, story)
       return
     }
     const settling = story.settling.get(who)
@@ -263,9 +312,25 @@ class Judge {
     if (settling.how === 'reject') story.state = 'dead'
   }
 
-  #bury({ job }: JobEvent, story: Story): void {
+  #refused({ who, job, at }: JobEvent, story: Story): void {
+    const settling = story.settling.get(who)
+    story.settling.delete(who)
+    const overtaken = story.overtaken.delete(who)
+    if (!overtaken && at < (settling?.until ?? story.until)) {
+      this.#wrong(job, `was taken away from ${who}, which was alive`)
+      return
+    }
+    this.#late++
+    if (overtaken || story.lastTaken > (settling?.line ?? Infinity)) return
+    // Its lease was over, and nobody has taken it since.
+    if (story.state !== 'done') story.state = 'open'
+    story.holder = undefined
+  }
+
+  #bury({ job, at }: JobEvent, story: Story): void {
     if (story.state === 'done') this.#wrong(job, 'is done, and a dead letter')
-    if (story.holder !== undefined && !this.#killedAt.has(story.holder))
+    const held = story.holder !== undefined && at < story.until
+    if (held && !this.#killedAt.has(story.holder!))
       this.#wrong(job, `is a dead letter, and ${story.holder} has it`)
     story.state = 'done'
   }

@@ -35,7 +35,10 @@ const arenas: Readonly<Record<string, () => Arena>> = {
   semaphore: () => new SemaphoreArena(tag),
   memory: () => new MemoryArena(tag),
   handover: () => new HandOverArena(tag),
-  work: () => new WorkArena(tag),
+  work: () => new WorkArena(tag, 'work'),
+  'work-lease': () => new WorkArena(tag, 'work-lease'),
+  'work-file': () => new WorkArena(tag, 'work-file'),
+  'work-disk': () => new WorkArena(tag, 'work-disk'),
 }
 
 async function run(plan: Plan): Promise<void> {

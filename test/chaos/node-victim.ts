@@ -9,7 +9,7 @@ import { WorkQueue } from 'millrace/work'
 import { contentOf, mostBytes, numberIn } from './content.js'
 import { Ledger } from './ledger.js'
 import { Journal } from './work-journal.js'
-import { jobsEach, optionsOf, WorkParty } from './work-party.js'
+import { jobsEach, leaseMsOf, optionsOf, WorkParty } from './work-party.js'
 
 export interface Part {
   readonly kind: string
@@ -37,7 +37,8 @@ async function play(part: Part): Promise<void> {
   process.send?.('playing')
   for (;;) {
     try {
-      await parts[part.kind]!(part, ledger)
+      // Work queues have kinds of their own, of which a part need not know.
+      await parts[part.kind.split('-')[0]!]!(part, ledger)
     } catch (error) {
       const { code = '' } = error as { code?: string }
       // The place of the one before may not be free for an instant; and others may leave.
@@ -234,12 +235,12 @@ const parts: Record<string, (part: Part, ledger: Ledger) => Promise<void>> = {
       await turn()
     }
   },
-  work: async ({ side, place }, ledger) => {
-    using queue = WorkQueue.open(place)
+  work: async ({ kind, side, place }, ledger) => {
+    using queue = WorkQueue.open(place.startsWith('/') ? new millrace.MappedFile(place) : place)
     ledger.add('base')
     const who = ledger.get('base') * 4 + ['producer', 'worker', 'batcher'].indexOf(side)
     ledger.set('holding', who)
-    const party = new WorkParty(queue, Journal.open(place), who)
+    const party = new WorkParty(queue, Journal.open(place), who, leaseMsOf(kind))
     if (side === 'producer') {
       const push = async (number: number) => {
         ledger.set('trying', number)

@@ -401,14 +401,15 @@ void offer(Part& part) {
   }
 }
 
-void use_work_queue(Part& part) {
+// As leaseMsOf() in work-party.ts.
+void use_work_queue(Part& part, std::uint64_t lease_ns) {
   auto queue = opened([&] { return WorkQueue::open(victims::work_of(part), part.patience()); });
   // Each side has numbers of its own: those of survivors end in 3.
   const std::uint64_t side = part.side == "producer" ? 0 : part.side == "worker" ? 1 : 2;
   const std::uint64_t who = (ledger->base.fetch_add(1) + 1) * 4 + side;
   ledger->holding.store(who);
   if (side == 0) return victims::push_jobs(part, *ledger, *queue, who);
-  victims::take_jobs(part, *ledger, *queue, who, side == 1 ? 1 : 4);
+  victims::Taker<Part, Ledger>(part, *ledger, *queue, who, lease_ns).work(side == 1 ? 1 : 4);
 }
 
 void work(const std::string& kind, Part& part) {
@@ -431,7 +432,8 @@ void work(const std::string& kind, Part& part) {
   if (kind == "semaphore") return take_permits(part);
   if (kind == "memory") return part.side == "owner" ? make_memory(part) : open_memory(part);
   if (kind == "handover") return offer(part);
-  if (kind == "work") return use_work_queue(part);
+  if (kind.rfind("work", 0) == 0)
+    return use_work_queue(part, kind == "work-lease" ? 50 * kMillisecond : 0);
   ::_exit(2);
 }
 

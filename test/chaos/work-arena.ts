@@ -1,21 +1,28 @@
 // A work queue whose pushers and workers die: in hand, in line, in the middle of a push.
 
+import { rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { WorkQueue } from 'millrace/work'
+import { MappedFile } from 'millrace'
+import { WorkQueue, type Job, type WorkQueueOptions } from 'millrace/work'
 
-import { judgeJobs, unfinished } from '../support/history/jobs.js'
+import { judgeJobs, unfinished, type JobsVerdict } from '../support/history/jobs.js'
 import { expect, Ground, hangMs, Pulse, soon } from './arena.js'
 import { Ledger } from './ledger.js'
 import { NativeVictims } from './native-victims.js'
 import { Journal } from './work-journal.js'
-import { jobIn, jobsEach, WorkParty } from './work-party.js'
+import { jobIn, jobsEach, leaseMsOf, optionsOf, WorkParty } from './work-party.js'
 
 const jobs = 256
 /** Deaths after which all is brought to rest and judged. */
 const roundOf = 50
 
+/** In memory; with leases that end by time; in a file; on the disk. */
+export type WorkKind = 'work' | 'work-lease' | 'work-file' | 'work-disk'
+
 export class WorkArena extends Ground {
-  readonly kind = 'work'
+  readonly kind: WorkKind
   readonly sides = ['producer', 'worker', 'batcher']
   readonly #name: string
   readonly #journal: Journal
@@ -29,17 +36,28 @@ export class WorkArena extends Ground {
   #rested = false
   #redelivered: number[] = []
   #unknown = 0
+  #late = 0
+  #expired = 0
+  readonly #leaseMs: number
 
-  constructor(tag: string) {
+  constructor(tag: string, kind: WorkKind) {
     super(tag)
-    this.#name = `${tag}-work`
+    this.kind = kind
+    this.#leaseMs = leaseMsOf(kind)
+    const inMemory = kind === 'work' || kind === 'work-lease'
+    this.#name = `${tag}-${kind}`
+    if (!inMemory) this.#name = join(process.env['TMPDIR'] ?? tmpdir(), this.#name)
     this.#journal = Journal.create(this.#name)
-    this.#ledgerOfBystanders = Ledger.create(`${tag}-work-bystanders`)
+    this.#ledgerOfBystanders = Ledger.create(`${tag}-${kind}-bystanders`)
     this.#ledgerOfBystanders.set('base', 1_000_000)
   }
 
   override place(): string {
     return this.#name
+  }
+
+  get #isFile(): boolean {
+    return this.#name.startsWith('/')
   }
 
   async open(): Promise<void> {
@@ -58,7 +76,7 @@ export class WorkArena extends Ground {
   }
 
   #open(): WorkQueue {
-    const queue = WorkQueue.open(this.#name, {
+    const options: WorkQueueOptions = {
       jobs,
       bytes: 2 ** 20,
       priorities: 3,
@@ -68,7 +86,10 @@ export class WorkArena extends Ground {
       // Longer than a victim is stopped.
       dedupWindow: 5000,
       dedupIds: 65_536,
-    })
+      ...(this.#leaseMs > 0 && { leaseTimeout: this.#leaseMs }),
+      ...(this.#isFile && { durability: this.kind === 'work-disk' ? 'disk' : 'file' }),
+    }
+    const queue = WorkQueue.open(this.#isFile ? new MappedFile(this.#name) : this.#name, options)
     this.#queues.push(queue)
     return queue
   }
@@ -90,22 +111,29 @@ export class WorkArena extends Ground {
   }
 
   async #work(queue: WorkQueue, who: number): Promise<void> {
-    const party = new WorkParty(queue, this.#journal, who)
+    const party = this.#party(queue, who)
     for await (const job of queue.take({ signal: this.over.signal })) await this.#done(party, [job])
   }
 
   async #workInBatches(queue: WorkQueue, who: number): Promise<void> {
-    const party = new WorkParty(queue, this.#journal, who)
+    const party = this.#party(queue, who)
     while (!this.isOver)
       await this.#done(party, await queue.takeBatch(4, { signal: this.over.signal }))
   }
 
   async #workManyAtATime(queue: WorkQueue, who: number): Promise<void> {
-    const party = new WorkParty(queue, this.#journal, who)
-    await queue.work((job) => this.#done(party, [job]), {
-      concurrency: 3,
-      signal: this.over.signal,
-    })
+    // What one of them has lost, another one may take.
+    const idle = [who, who + 4, who + 8].map((each) => this.#party(queue, each))
+    const handler = async (job: Job): Promise<void> => {
+      const party = idle.pop()!
+      await this.#done(party, [job])
+      idle.push(party)
+    }
+    await queue.work(handler, { concurrency: 3, signal: this.over.signal })
+  }
+
+  #party(queue: WorkQueue, who: number): WorkParty {
+    return new WorkParty(queue, this.#journal, who, this.#leaseMs)
   }
 
   async #done(party: WorkParty, taken: Parameters<WorkParty['work']>[0]): Promise<void> {
@@ -148,10 +176,17 @@ export class WorkArena extends Ground {
       this.#journal.tell('R', 0, 0)
       await this.#drained()
     }
-    for (const { bytes } of dead.peek()) this.#journal.tell('x', 0, jobIn(bytes))
+    for (const { bytes, reason } of dead.peek()) {
+      const job = jobIn(bytes)
+      this.#journal.tell('x', 0, job)
+      if (reason !== 'expired') continue
+      this.#expired++
+      expect(optionsOf(job).ttl !== undefined, `job ${job} has expired, and has no time to live`)
+    }
     dead.purge()
     await soon('a journal at rest', () => unfinished(this.#journal.read()) === 0)
-    const verdict = judgeJobs(this.#journal.read())
+    const verdict = this.#verdict()
+    this.#late += verdict.late
     this.#redelivered.push(...verdict.redeliveries)
     this.#unknown += verdict.unknown
     const { free, bytesUsed, deadDropped, ...more } = queue!.stats()
@@ -186,8 +221,12 @@ export class WorkArena extends Ground {
 
   async #explainHang(left: string): Promise<never> {
     await pause(100)
-    const { violations } = judgeJobs(this.#journal.read())
+    const { violations } = this.#verdict()
     expect(false, `jobs are left and nobody takes them: ${left}; ${violations.join('; ')}`)
+  }
+
+  #verdict(): JobsVerdict {
+    return judgeJobs(this.#journal.read(), this.#leaseMs > 0 ? this.#leaseMs * 1e6 : Infinity)
   }
 
   /** From the death of a holder to the next who has its job: p50, p99, longest, in milliseconds. */
@@ -203,6 +242,8 @@ export class WorkArena extends Ground {
       redeliveryP99: at(0.99),
       redeliveryMax: at(1),
       unknown: this.#unknown,
+      expired: this.#expired,
+      ...(this.#leaseMs > 0 && { late: this.#late }),
     }
   }
 
@@ -222,7 +263,8 @@ export class WorkArena extends Ground {
       this.over.abort()
       for (const bystander of this.#bystanders) await bystander.endNow()
       for (const queue of this.#queues) queue.close()
-      WorkQueue.unlink(this.#name)
+      if (this.#isFile) rmSync(this.#name, { force: true })
+      else WorkQueue.unlink(this.#name)
       this.#ledgerOfBystanders.close()
       this.#journal.remove()
     }

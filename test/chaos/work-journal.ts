@@ -24,6 +24,7 @@ const events = {
   b: 'settling',
   d: 'settled',
   l: 'refused',
+  e: 'extended',
   k: 'killed',
   x: 'buried',
   r: 'redriving',
@@ -70,21 +71,24 @@ export class Journal {
 }
 
 function pathOf(queue: string): string {
-  return join(process.env['TMPDIR'] ?? tmpdir(), `${queue}.journal`)
+  const path = queue.startsWith('/') ? queue : join(process.env['TMPDIR'] ?? tmpdir(), queue)
+  return `${path}.journal`
 }
 
 function parsed(line: string): StageEvent {
   const [letter, at, who, job, ...more] = line.split(' ')
   const event = events[letter as Letter]
   const base = { event, at: Number(at), who: Number(who), job: Number(job) }
-  const [first = '', second = '', third = ''] = more
+  const [first = '', second = '', third = '', fourth = ''] = more
   if (event === 'pushing') {
     const group = second === '-' ? {} : { group: second }
     return { ...base, level: Number(first), delayed: third !== '0', ...group }
   }
   if (event === 'taken') {
     const stage = third === '' ? {} : { stage: Number(third) }
-    return { ...base, attempt: Number(first), acquired: Number(second), ...stage }
+    const since = fourth === '' ? {} : { since: Number(fourth) }
+    return { ...base, attempt: Number(first), acquired: Number(second), ...stage, ...since }
   }
+  if (event === 'extended') return { ...base, since: Number(first) }
   return event === 'settling' ? { ...base, how: first } : base
 }

@@ -25,7 +25,9 @@ class Journal {
   Journal(const std::string& name, std::uint64_t who) : who_(who) {
     const char* directory = std::getenv("TMPDIR");
     const std::string path =
-        std::string(directory != nullptr ? directory : "/tmp") + "/" + name + ".journal";
+        (name.front() == '/' ? std::string()
+                             : std::string(directory != nullptr ? directory : "/tmp") + "/") +
+        name + ".journal";
     fd_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
     if (fd_ < 0) ::_exit(5);
   }
@@ -33,9 +35,10 @@ class Journal {
   Journal& operator=(const Journal&) = delete;
   ~Journal() { ::close(fd_); }
 
-  void tell(char event, std::uint64_t number, const std::string& more = {}) const {
-    const std::string line = std::string(1, event) + ' ' + std::to_string(os::monotonic_ns()) +
-                             ' ' + std::to_string(who_) + ' ' + std::to_string(number) +
+  void tell(char event, std::uint64_t number, const std::string& more = {},
+            std::uint64_t at = os::monotonic_ns()) const {
+    const std::string line = std::string(1, event) + ' ' + std::to_string(at) + ' ' +
+                             std::to_string(who_) + ' ' + std::to_string(number) +
                              (more.empty() ? "" : " " + more) + '\n';
     if (::write(fd_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) ::_exit(5);
   }
@@ -53,6 +56,7 @@ struct WorkJob {
     options.level = static_cast<std::uint8_t>(nth % 3);
     if (nth % 7 == 2) options.delay_ns = nth % 10 * 1'000'000;
     if (nth % 5 == 1) group = "g" + std::to_string(nth % 4);
+    if (nth % 5 == 3) options.ttl_ns = (1 + nth % 16) * 1'000'000;
     if (nth % 3 == 0) id = "job-" + std::to_string(number);
     options.id = id;
     options.group = group;
@@ -62,7 +66,7 @@ struct WorkJob {
 
   [[nodiscard]] std::string facts() const {
     return std::to_string(options.level) + ' ' + (group.empty() ? "-" : group) + ' ' +
-           std::to_string(options.delay_ns);
+           std::to_string(options.delay_ns + options.ttl_ns);
   }
 
   std::uint64_t number;
@@ -76,7 +80,7 @@ struct WorkJob {
 template <typename Part>
 WorkSpec work_of(const Part& part) {
   WorkSpec spec;
-  spec.place = Place(part.name);
+  spec.place = part.name.front() == '/' ? Place::file(part.name) : Place(part.name);
   spec.doorbell = part.bell;
   return spec;
 }
@@ -109,6 +113,7 @@ void push_jobs(Part& part, Ledger& ledger, WorkQueue& queue, std::uint64_t who) 
       });
     } while (done == Pushed::full || done == Pushed::full_bytes || done == Pushed::busy);
     if (done == Pushed::too_large) ::_exit(6);
+    if (queue.confirms_on_disk() && !queue.flush().ok()) ::_exit(9);
     journal.tell('c', job.number);
     ledger.done.store(job.number);
     part.pause();
@@ -137,40 +142,85 @@ void settle_job(Part& part, WorkQueue& queue, Lease& lease, std::uint64_t number
   journal.tell(done ? 'd' : 'l', number);
 }
 
-// Takes up to `ahead` jobs at a time; with 1, each is begun when it is taken.
+// Takes up to `ahead` jobs at a time; with 1, each is begun when it is taken. `lease_ns`: 0, or some are slower than their lease,
+// and some make it longer.
 template <typename Part, typename Ledger>
-void take_jobs(Part& part, Ledger& ledger, WorkQueue& queue, std::uint64_t who, std::size_t ahead) {
-  const Journal journal(part.name, who);
+class Taker {
+ public:
+  Taker(Part& part, Ledger& ledger, WorkQueue& queue, std::uint64_t who, std::uint64_t lease_ns)
+      : part_(part),
+        ledger_(ledger),
+        queue_(queue),
+        journal_(part.name, who),
+        lease_ns_(lease_ns) {}
+
+  void work(std::size_t ahead) {
+    for (int i = 0; i < 2000;) {
+      std::vector<Held> held;
+      while (held.size() < ahead && take(held, ahead == 1)) {
+      }
+      for (Held& each : held) {
+        part_.pause();
+        if ((ahead > 1 && !queue_.start(each.lease)) || !keep(each)) {
+          journal_.tell('l', each.number);
+          continue;
+        }
+        settle_job(part_, queue_, each.lease, each.number, journal_);
+        ledger_.turns.fetch_add(1);
+        ++i;
+      }
+    }
+  }
+
+ private:
   struct Held {
     Lease lease;
     std::uint64_t number;
   };
-  for (int i = 0; i < 2000;) {
-    std::vector<Held> held;
-    while (held.size() < ahead) {
-      Held next{held.empty() ? queue.wait_for_job(0, ahead == 1, 0, 20'000'000)
-                             : queue.try_take(0, ahead == 1),
-                0};
-      if (!next.lease) break;
-      JobFacts facts;
-      if (!queue.facts(next.lease.slot, facts)) ::_exit(7);
-      next.number = number_in(queue.data()->data() + facts.at, facts.length);
-      if (next.number == 0 || facts.length != WorkJob(next.number).length) ::_exit(8);
-      journal.tell('s', next.number,
-                   std::to_string(facts.attempt) + ' ' + std::to_string(facts.acquired));
-      held.push_back(next);
+
+  // False: there is none now.
+  bool take(std::vector<Held>& held, bool start) {
+    const std::uint64_t since = os::monotonic_ns();
+    Held next{
+        held.empty() ? queue_.wait_for_job(0, start, 0, 20'000'000) : queue_.try_take(0, start), 0};
+    if (!next.lease) return false;
+    JobFacts facts;
+    const bool found = queue_.facts(next.lease.slot, facts);
+    if (found) next.number = number_in(queue_.data()->data() + facts.at, facts.length);
+    const std::uint64_t at = os::monotonic_ns();
+    if (lease_ns_ != 0 && at - since > lease_ns_ / 2) {
+      // It may have been taken away by now, so nothing is said of it.
+      (void)queue_.release(next.lease);
+      return true;
     }
-    for (Held& each : held) {
-      part.pause();
-      if (ahead > 1 && !queue.start(each.lease)) {
-        journal.tell('l', each.number);
-        continue;
-      }
-      settle_job(part, queue, each.lease, each.number, journal);
-      ledger.turns.fetch_add(1);
-      ++i;
-    }
+    if (!found) ::_exit(7);
+    if (next.number == 0 || facts.length != WorkJob(next.number).length) ::_exit(8);
+    journal_.tell('s', next.number,
+                  std::to_string(facts.attempt) + ' ' + std::to_string(facts.acquired) +
+                      (lease_ns_ == 0 ? "" : " 0 " + std::to_string(since)),
+                  at);
+    held.push_back(next);
+    return true;
   }
-}
+  // Has it in hand for longer than the lease, now and then. False: it was lost.
+  bool keep(const Held& held) {
+    if (lease_ns_ == 0) return true;
+    const std::uint64_t dice = part_.random.below(40);
+    if (dice == 0) os::sleep_ns(2 * lease_ns_);
+    for (int left = dice == 1 ? 4 : 0; left > 0; --left) {
+      os::sleep_ns(lease_ns_ / 2);
+      const std::uint64_t since = os::monotonic_ns();
+      if (!queue_.extend(held.lease, lease_ns_)) return false;
+      journal_.tell('e', held.number, std::to_string(since));
+    }
+    return true;
+  }
+
+  Part& part_;
+  Ledger& ledger_;
+  WorkQueue& queue_;
+  Journal journal_;
+  std::uint64_t lease_ns_;
+};
 
 }  // namespace victims

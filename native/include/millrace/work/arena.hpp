@@ -42,6 +42,17 @@ class Arena {
   Arena(std::atomic<std::uint64_t>* owners, std::uint32_t count, std::uint32_t begin = 0) noexcept
       : owners_(owners), count_(count), begin_(count == 0 ? 0 : begin % count) {}
 
+  // Where a run may lie: from `first` on and below `below`; and rather from `rather` on, if there is room.
+  struct Within {
+    std::uint32_t first = 0;
+    std::uint32_t rather = 0;
+    std::uint32_t below = ~0U;
+
+    [[nodiscard]] std::uint32_t begin() const noexcept {
+      return rather > first && rather < below ? rather : first;
+    }
+  };
+
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
 
   // Claims that many granules in a row for the job `born` in `slot`: the first of them, or nothing if there is no such row
@@ -49,9 +60,19 @@ class Arena {
   // only if it met other claimers.
   [[nodiscard]] std::optional<std::uint32_t> claim(std::uint32_t slot, std::uint32_t born,
                                                    std::uint32_t granules) noexcept {
+    return claim(slot, born, granules, Within{});
+  }
+  [[nodiscard]] std::optional<std::uint32_t> claim(std::uint32_t slot, std::uint32_t born,
+                                                   std::uint32_t granules,
+                                                   const Within& where) noexcept {
+    const std::uint32_t below = std::min(where.below, count_);
+    const std::uint32_t rather = where.begin();
+    disturbed_ = false;
+    if (rather >= below) return std::nullopt;
     Cursor& cursor = granules < kLong ? short_ : long_;
-    if (cursor.claims++ % (granules < kLong ? kShortClaims : kLongClaims) == 0) cursor.at = begin_;
-    const auto first = claim(slot, born, granules, cursor.at);
+    if (cursor.claims++ % (granules < kLong ? kShortClaims : kLongClaims) == 0)
+      cursor.at = rather + begin_ % (below - rather);
+    const auto first = claim(slot, born, granules, where, cursor.at);
     if (first) cursor.at = *first + granules;
     return first;
   }
@@ -59,14 +80,24 @@ class Arena {
   [[nodiscard]] std::optional<std::uint32_t> claim(std::uint32_t slot, std::uint32_t born,
                                                    std::uint32_t granules,
                                                    std::uint32_t hint) noexcept {
+    return claim(slot, born, granules, Within{}, hint);
+  }
+  [[nodiscard]] std::optional<std::uint32_t> claim(std::uint32_t slot, std::uint32_t born,
+                                                   std::uint32_t granules, const Within& where,
+                                                   std::uint32_t hint) noexcept {
     disturbed_ = false;
-    if (granules == 0 || granules > count_) return std::nullopt;
+    const std::uint32_t below = std::min(where.below, count_);
+    if (granules == 0 || granules > below) return std::nullopt;
     const Run wanted{slot, born, granules};
-    const std::uint32_t from = hint < count_ ? hint : 0;
+    const std::uint32_t rather = where.begin();
+    const std::uint32_t from = hint >= rather && hint < below ? hint : rather;
     for (int round = 0; round < kRounds; ++round) {
       met_ = false;
-      std::optional<std::uint32_t> first = search(wanted, from, count_);
-      if (!first) first = search(wanted, 0, std::min(count_, from + granules - 1));
+      std::optional<std::uint32_t> first = search(wanted, from, below);
+      // What begins before the place where the last search began may end behind it.
+      if (!first) first = search(wanted, rather, std::min(below, from + granules - 1));
+      if (!first && where.first < rather)
+        first = search(wanted, where.first, std::min(below, rather + granules - 1));
       if (first) return first;
       if (!met_) break;
     }
@@ -92,32 +123,21 @@ class Arena {
   // yet Slot::born, is the job's birth.
   template <typename IsOrphan>
   Sweep sweep(IsOrphan&& is_orphan) noexcept {
-    Sweep result;
     std::uint64_t alive = 0;  // the job that was last found to exist
-    std::uint32_t at = 0;
-    while (at < count_) {
-      // acquire: pairs with the release of take(): is_orphan sees the job of this word.
-      std::uint64_t word = owners_[at].load(std::memory_order_acquire);
-      if (word == 0) {
-        ++at;
-        continue;
-      }
-      if (!sane(word) || (job_of(word) != alive && is_orphan(slot_of(word), born_of(word)))) {
-        // release: pairs with the acquire of take(), as in give_back(). Fails only if its holder gives it back meanwhile.
-        if (owners_[at].compare_exchange_strong(word, 0, std::memory_order_release,
-                                                std::memory_order_relaxed)) {
-          ++result.freed;
-        }
-        MILLRACE_CRASH_POINT("arena.sweep.freed");
-        ++at;
-        continue;
-      }
+    return sweep_if([&](std::uint64_t word, std::uint32_t /*at*/) {
+      if (job_of(word) == alive) return false;
+      if (is_orphan(slot_of(word), born_of(word))) return true;
       alive = job_of(word);
-      const std::uint32_t run = whole(word, at);
-      result.used += run;
-      at += run;
-    }
-    return result;
+      return false;
+    });
+  }
+  // Gives back granules of jobs that exist, and have their payload elsewhere. is_stray(slot, born, at) says which, of the
+  // first granule of a claim for all of it.
+  template <typename IsStray>
+  Sweep sweep_strays(IsStray&& is_stray) noexcept {
+    return sweep_if([&](std::uint64_t word, std::uint32_t at) {
+      return is_stray(slot_of(word), born_of(word), at);
+    });
   }
 
   // Granules in use, about.
@@ -169,6 +189,34 @@ class Arena {
   }
   // Slot and birth.
   static std::uint64_t job_of(std::uint64_t word) noexcept { return word >> 12U; }
+
+  template <typename IsFreed>
+  Sweep sweep_if(IsFreed&& is_freed) noexcept {
+    Sweep result;
+    std::uint32_t at = 0;
+    while (at < count_) {
+      // acquire: pairs with the release of take(): is_freed sees the job of this word.
+      std::uint64_t word = owners_[at].load(std::memory_order_acquire);
+      if (word == 0) {
+        ++at;
+        continue;
+      }
+      if (!sane(word) || is_freed(word, at)) {
+        // release: pairs with the acquire of take(), as in give_back(). Fails only if its holder gives it back meanwhile.
+        if (owners_[at].compare_exchange_strong(word, 0, std::memory_order_release,
+                                                std::memory_order_relaxed)) {
+          ++result.freed;
+        }
+        MILLRACE_CRASH_POINT("arena.sweep.freed");
+        ++at;
+        continue;
+      }
+      const std::uint32_t run = whole(word, at);
+      result.used += run;
+      at += run;
+    }
+    return result;
+  }
 
   // The first fit in [from, to).
   std::optional<std::uint32_t> search(const Run& run, std::uint32_t from,

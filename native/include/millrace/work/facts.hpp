@@ -36,6 +36,14 @@ enum class Pushed : std::uint8_t {
   disk_failed,  // a sync of this queue has failed: WorkQueue::disk() tells how
 };
 
+// How a job became its result.
+enum class Became : std::uint8_t {
+  yes,
+  lost,        // the lease
+  full_bytes,  // no room for the result
+  too_large,   // for what enters that stage, also when nothing else is there
+};
+
 // A place for a payload that is to be pushed, or given up. Belongs to who reserved it.
 struct Loan {
   std::uint32_t slot = 0;

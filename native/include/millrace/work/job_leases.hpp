@@ -21,12 +21,7 @@ class JobLeases : public JobPushes {
     const Lease got = ready_.take(stage, [this, start](std::uint32_t slot, std::uint64_t word) {
       return make_own(slot, word, start);
     });
-    if (!got) return got;
-    layout::Slot& slot = memory_.slot(got.slot);
-    ++slot.acquired;
-    if (memory_.shape().lease_ms != 0) extend_to(got, memory_.shape().lease_ms * 1'000'000);
-    count(own_->taken);
-    return got;
+    return got ? begin(got) : got;
   }
   // May there be a job of that stage?
   [[nodiscard]] bool any(std::uint32_t stage) const noexcept { return ready_.any(stage); }
@@ -79,6 +74,13 @@ class JobLeases : public JobPushes {
   }
 
  protected:
+  // What follows from having made a job one's own.
+  Lease begin(const Lease& got) noexcept {
+    ++memory_.slot(got.slot).acquired;
+    if (memory_.shape().lease_ms != 0) extend_to(got, memory_.shape().lease_ms * 1'000'000);
+    count(own_->taken);
+    return got;
+  }
   // Of a ready job: makes it the caller's. Whose time to live is over is a dead letter instead.
   std::uint64_t make_own(std::uint32_t index, std::uint64_t bits, bool start) noexcept {
     layout::Slot& slot = memory_.slot(index);

@@ -10,6 +10,7 @@
 #include "../crash_point.hpp"
 #include "../os/clock.hpp"
 #include "job_times.hpp"
+#include "regions.hpp"
 
 namespace millrace {
 
@@ -19,8 +20,9 @@ class JobPushes : public JobTimes {
 
   // The largest payload there can be.
   [[nodiscard]] std::uint64_t largest() const noexcept {
-    const std::uint64_t whole =
-        memory_.shape().bytes / layout::kGranuleBytes * layout::kGranuleBytes;
+    const std::uint64_t whole = std::min<std::uint64_t>(
+        memory_.shape().bytes / layout::kGranuleBytes * layout::kGranuleBytes,
+        std::uint64_t{regions_.pushed().below} * layout::kGranuleBytes);
     const std::uint64_t head = memory_.shape().head_bytes();
     return std::max<std::uint64_t>(whole > head ? whole - head : 0, memory_.shape().inline_most());
   }
@@ -52,7 +54,8 @@ class JobPushes : public JobTimes {
       const std::uint64_t head = memory_.shape().head_bytes();
       loan.granules = static_cast<std::uint32_t>((head + all + layout::kGranuleBytes - 1) /
                                                  layout::kGranuleBytes);
-      const auto first = arena_.claim(loan.slot, born, loan.granules);
+      const auto first =
+          arena_.claim(loan.slot, born, loan.granules, {0, 0, regions_.pushed().below});
       if (arena_.disturbed()) stirred_ |= kRoom;
       if (!first) {
         loan.granules = 0;
@@ -105,8 +108,9 @@ class JobPushes : public JobTimes {
     loan = Loan{};
     return Pushed::yes;
   }
-  // May there be room for a job?
+  // May there be room for a job, or a result?
   [[nodiscard]] bool any_room() const noexcept {
+    if (memory_.shape().stages > 1) return true;  // a result has its slot
     for (std::uint32_t word = 0; word < (memory_.shape().slot_words() + 63) / 64; ++word) {
       if (memory_.free_groups()[word].load(std::memory_order_seq_cst) != 0) return true;
     }
@@ -188,6 +192,7 @@ class JobPushes : public JobTimes {
     append(options.group.data(), options.group.size());
     append(options.headers.data(), options.headers.size());
   }
+  Regions regions_{memory_.shape()};
 };
 
 }  // namespace millrace

@@ -27,10 +27,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
 
 #include "../crash_point.hpp"
@@ -94,6 +94,24 @@ class JobResults : public JobStages {
     lease = Lease{};
     count(own_->completed);
     return Became::yes;
+  }
+  // The job for which all wait who have left, or want to leave, the first ordered stage ahead of this one: if it is ready in this
+  // stage. For a worker whose hands are all full of results that have no room: among them all it may be the only one that
+  // can go on, and nobody else may have a hand free for it. Its result has room kept for it. Else none.
+  [[nodiscard]] Lease take_front(std::uint32_t stage, bool start) noexcept {
+    const std::optional<std::uint32_t> gate = order_.first_from(stage);
+    std::uint64_t serial = 0;
+    const std::optional<std::uint32_t> index =
+        gate ? order_.slot_of_next(*gate, serial) : std::nullopt;
+    if (!index) return Lease{};
+    const layout::Slot& slot = memory_.slot(*index);
+    // acquire: pairs with the release of who made it ready. With these bits it is the job that the fields are of.
+    const std::uint64_t bits = slot.word.load(std::memory_order_acquire);
+    if (layout::unpack(bits).state != layout::SlotState::ready || stage_of(*index) != stage ||
+        slot.serial.load(std::memory_order_relaxed) != serial)
+      return Lease{};
+    const Lease got{*index, make_own(*index, bits, start)};
+    return got.word != 0 ? begin(got) : Lease{};
   }
   // The most bytes that what enters that stage can have, id, group and headers included; for results that need room.
   [[nodiscard]] std::uint64_t result_most(std::uint32_t stage) const noexcept {
@@ -235,10 +253,9 @@ class JobResults : public JobStages {
   }
   // Have all older jobs left the first ordered stage that is ahead of it when it enters `next`?
   [[nodiscard]] bool is_front(std::uint32_t index, std::uint32_t next) const noexcept {
-    const std::uint32_t ahead = order_.stages_from(next - 1);
-    return ahead == 0 ||
-           order_.is_next(static_cast<std::uint32_t>(std::countr_zero(ahead)),
-                          memory_.slot(index).serial.load(std::memory_order_relaxed));
+    const std::optional<std::uint32_t> gate = order_.first_from(next - 1);
+    return !gate ||
+           order_.is_next(*gate, memory_.slot(index).serial.load(std::memory_order_relaxed));
   }
   bool claim_in(std::uint32_t index, const Arena::Within& where, Place& place) noexcept {
     const auto first =

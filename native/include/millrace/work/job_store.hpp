@@ -13,7 +13,7 @@
 //   of an end        leased -> free                      what is left of it (granules, note, group) is an orphan's
 //   of a return      leased -> ready, returned           the flag says that it belongs into the set of returned jobs
 //   of a forwarding  see forward.hpp
-//   of a move        see job_stages.hpp
+//   of a move        see job_stages.hpp; to another payload, job_results.hpp
 //
 // A holder's settle compares with exactly the word of its lease: whatever was done with the job meanwhile, the token has moved on
 // with the next lease, and the state with the return.
@@ -125,6 +125,7 @@ class JobStore : public JobForwards {
   std::uint32_t repair(std::uint16_t seat) noexcept {
     std::uint32_t given_back = 0;
     left_something_ = false;
+    sweep_results(seat);
     for (std::uint32_t slot = 0; slot < memory_.shape().slots(); ++slot)
       given_back += repair_slot(slot, seat) ? 1 : 0;
     MILLRACE_CRASH_POINT("work.repair.slots");
@@ -325,6 +326,8 @@ class JobStore : public JobForwards {
         finish_move(index, bits, word);
         return;
       case layout::MovingTo::become:
+        take_place(index);
+        finish_move(index, bits, word);
         return;
       case layout::MovingTo::forwarded:
         // Its handler had begun, and this attempt was counted.

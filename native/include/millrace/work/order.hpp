@@ -66,6 +66,12 @@ class Order {
   [[nodiscard]] std::uint32_t stages_from(std::uint32_t stage) const noexcept {
     return memory_->shape().ordered & ~((1U << stage) - 1);
   }
+  // The first ordered stage that is ahead of whoever is in that one.
+  [[nodiscard]] std::optional<std::uint32_t> first_from(std::uint32_t stage) const noexcept {
+    const std::uint32_t ahead = stages_from(stage);
+    if (ahead == 0) return std::nullopt;
+    return static_cast<std::uint32_t>(std::countr_zero(ahead));
+  }
   // The last ordered stage that a job leaves on its way to `next`.
   [[nodiscard]] std::optional<std::uint32_t> gate(std::uint32_t stage,
                                                   std::uint32_t next) const noexcept {
@@ -83,6 +89,21 @@ class Order {
   }
   [[nodiscard]] std::uint64_t watermark(std::uint32_t stage) const noexcept {
     return memory_->order(stage).watermark.load(std::memory_order_seq_cst);
+  }
+  // The slot in which the next one to leave that stage should be, and its number. What is there now, the word and the number in
+  // the slot tell.
+  [[nodiscard]] std::optional<std::uint32_t> slot_of_next(std::uint32_t stage,
+                                                          std::uint64_t& serial) const noexcept {
+    serial = watermark(stage) + 1;
+    if (is_past(serials_.last(), serial - 1)) return std::nullopt;
+    std::optional<std::uint32_t> slot = serials_.slot_of(serial);
+    if (!slot) {
+      // relaxed: a hint, as in blocked().
+      const std::uint32_t hint = memory_->order(stage).front.load(std::memory_order_relaxed);
+      if (hint != 0) slot = hint - 1;
+    }
+    if (slot && *slot >= memory_->shape().slots()) slot.reset();
+    return slot;
   }
   void give_serial(std::uint32_t index) const noexcept {
     serials_.give(index, memory_->slot(index));

@@ -187,6 +187,23 @@ class WorkQueue {
   [[nodiscard]] bool move_on(Lease& lease, std::uint8_t stage) {
     return told(store_->move_on(lease, stage));
   }
+  // The job goes on to stage `next`, the one behind its own, as `result`, which may lie in its payload: see JobResults.
+  [[nodiscard]] Became become(Lease& lease, std::span<const std::byte> result, std::uint8_t next) {
+    const auto any_room = [this] { return store_->any_room(); };
+    Became done = Became::full_bytes;
+    do {
+      done = store_->become(lease, result, next);
+    } while (done == Became::full_bytes && sleepers_.pass_by(layout::kForRoom, any_room));
+    if (done != Became::full_bytes) {
+      note_wake(layout::kForRoom, sleepers_.pass_on(layout::kForRoom, any_room));
+    }
+    tell();
+    return done;
+  }
+  // The most bytes that a result has that enters that stage; id, group and headers count as well.
+  [[nodiscard]] std::uint64_t result_most(std::uint32_t stage) const noexcept {
+    return store_->result_most(stage);
+  }
   // The job is done, and `bytes` are one of `to`, which is a queue of this thread as well (or this one): one step, see forward.hpp.
   // `options` as of push(), without a group. invalid_argument: there is no such step between these two. Blocks as long as the disk
   // of `to` needs, where it is on disk; that the job's end is on the disk is for flush() to tell.

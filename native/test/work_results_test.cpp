@@ -363,9 +363,8 @@ TEST_CASE("work results: dead letters make room where nothing else will, and now
     const auto granule = [&](const Lease& lease) {
       return ground.memory.slot(lease.slot).granule.load();
     };
-    std::sort(there.begin(), there.end(), [&](const Lease& one, const Lease& other) {
-      return granule(one) < granule(other);
-    });
+    std::sort(there.begin(), there.end(),
+              [&](const Lease& one, const Lease& other) { return granule(one) < granule(other); });
     // Three die, as many as may be kept: two where the largest result goes, one elsewhere.
     for (const std::size_t dies : {std::size_t{0}, std::size_t{13}, std::size_t{15}})
       CHECK(store->reject(there[dies], "no"));
@@ -468,7 +467,8 @@ class Mill {
   bool act(Worker& worker, int but) {
     if (worker.other.lease && worker.other.number != but && settle(worker, worker.other))
       return true;
-    if (!worker.hand.lease) return take(worker, worker.hand, worker.store->take(worker.stage, true));
+    if (!worker.hand.lease)
+      return take(worker, worker.hand, worker.store->take(worker.stage, true));
     if (worker.hand.number == but) return false;
     if (settle(worker, worker.hand)) return true;
     return !worker.other.lease &&
@@ -479,7 +479,8 @@ class Mill {
     hand.lease = lease;
     const std::string payload = payload_of(*worker.store, hand.lease);
     std::memcpy(&hand.number, payload.data(), sizeof hand.number);
-    whole_ = whole_ && (payload == made(hand.number, worker.stage, payload.size()) || moved_as_is_[hand.number]);
+    whole_ = whole_ && (payload == made(hand.number, worker.stage, payload.size()) ||
+                        moved_as_is_[hand.number]);
     if (worker.stage != 0 && (ground_.shape.ordered >> (worker.stage - 1) & 1U) != 0) {
       in_order_ = in_order_ && hand.number > last_[worker.stage];
       last_[worker.stage] = hand.number;

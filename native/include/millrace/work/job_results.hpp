@@ -54,7 +54,8 @@ class JobResults : public JobStages {
     Place place = old.place;
     const bool written = !is_beginning(old, result);
     const std::uint64_t all = with_tail(result.size(), old.tail);
-    const bool needs_room = written && (old.place.granules == 0 || all > memory_.shape().inline_most());
+    const bool needs_room =
+        written && (old.place.granules == 0 || all > memory_.shape().inline_most());
     if (needs_room) {
       if (all > result_most(next) || result.size() > 0xFFFF'FFFFU) return Became::too_large;
       place.granules = granules_for(all);
@@ -125,8 +126,7 @@ class JobResults : public JobStages {
     std::uint32_t granules = 0;  // 0: in the bytes that belong to the slot
 
     friend bool operator==(const Place& one, const Place& other) noexcept {
-      return one.granules == other.granules &&
-             (one.granules == 0 || one.granule == other.granule);
+      return one.granules == other.granules && (one.granules == 0 || one.granule == other.granule);
     }
   };
 
@@ -223,8 +223,7 @@ class JobResults : public JobStages {
   }
   void write(std::uint32_t index, const Spread& old, const Place& place,
              std::span<const std::byte> result) const noexcept {
-    std::byte* const to =
-        memory_.data() + memory_.payload_at(index, place.granules, place.granule);
+    std::byte* const to = memory_.data() + memory_.payload_at(index, place.granules, place.granule);
     if (!result.empty()) std::memcpy(to, result.data(), result.size());
     if (old.tail == 0) return;
     std::memcpy(to + rounded(result.size()), memory_.data() + old.at + rounded(old.length),
@@ -258,9 +257,8 @@ class JobResults : public JobStages {
            order_.is_next(*gate, memory_.slot(index).serial.load(std::memory_order_relaxed));
   }
   bool claim_in(std::uint32_t index, const Arena::Within& where, Place& place) noexcept {
-    const auto first =
-        arena_.claim(index, memory_.slot(index).born.load(std::memory_order_relaxed),
-                     place.granules, where);
+    const auto first = arena_.claim(index, memory_.slot(index).born.load(std::memory_order_relaxed),
+                                    place.granules, where);
     if (arena_.disturbed()) stirred_ |= kRoom;
     if (!first) return false;
     place.granule = *first;
@@ -300,14 +298,12 @@ class JobResults : public JobStages {
       const std::uint64_t owner = memory_.owners()[at].load(std::memory_order_acquire);
       if (owner == 0) continue;
       const std::uint32_t index = layout::slot_of_mark(owner);
-      if (index >= memory_.shape().slots() ||
-          word_of(index).state != layout::SlotState::dead ||
+      if (index >= memory_.shape().slots() || word_of(index).state != layout::SlotState::dead ||
           memory_.slot(index).born.load(std::memory_order_acquire) != layout::born_of_mark(owner))
         return false;
     }
     return true;
   }
-
 };
 
 }  // namespace millrace

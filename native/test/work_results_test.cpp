@@ -1,16 +1,12 @@
 // Results: a job becomes another payload in its slot, on the way to the next stage, and keeps all else; what has no room stays in
-// hand; and no pipeline stops for want of room.
+// hand.
 #include <algorithm>
-#include <deque>
-#include <map>
-#include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <millrace/work/job_store.hpp>
 
-#include "work_ground.hpp"
+#include "work_results.hpp"
 
 // The tests are compiled together, some files at a time.
 namespace millrace::test::work_results_test {
@@ -18,28 +14,10 @@ namespace millrace::test::work_results_test {
 using namespace millrace;
 using namespace millrace::test;
 using namespace millrace::test::work_ground;
+using namespace millrace::test::work_results;
 
 namespace {
 
-WorkShape stages_of(std::uint32_t stages, std::uint32_t granules, std::uint16_t ordered = 0) {
-  WorkShape shape = shape_of(32);
-  shape.stages = stages;
-  shape.levels = 1;
-  shape.bytes = std::uint64_t{granules} * layout::kGranuleBytes;
-  shape.dead_bytes = 0;
-  shape.attempts = 9;
-  shape.ordered = ordered;
-  return shape;
-}
-std::string text(std::size_t length, char first = 'a') {
-  std::string all(length, '\0');
-  for (std::size_t i = 0; i < length; ++i)
-    all[i] = static_cast<char>(first + static_cast<char>(i % 23));
-  return all;
-}
-Became become(JobStore& store, Lease& lease, std::string_view result, std::uint8_t next = 1) {
-  return store.become(lease, std::as_bytes(std::span(result)), next);
-}
 // A part of the job's own payload.
 Became become_part(JobStore& store, Lease& lease, std::size_t from, std::size_t length,
                    std::uint8_t next = 1) {
@@ -386,182 +364,6 @@ TEST_CASE("work results: dead letters make room where nothing else will, and now
     CHECK(store->counts().free == shape.jobs);
     CHECK(store->granules_used() == 8);
   }
-}
-
-namespace {
-
-// A pipeline and workers for each of its stages, who act in turns.
-class Mill {
- public:
-  Mill(Ground& ground, std::uint32_t seed, std::uint32_t workers, bool oldest_last)
-      : ground_(ground), random_(seed), oldest_last_(oldest_last), pusher_(ground.store(0)) {
-    last_.assign(ground.shape.stages, -1);
-    for (std::uint32_t stage = 0; stage < ground.shape.stages; ++stage) {
-      for (std::uint32_t i = 0; i < workers; ++i) {
-        Worker worker;
-        worker.stage = stage;
-        worker.store = ground.store(static_cast<std::uint16_t>(1 + all_.size() % 15));
-        all_.push_back(std::move(worker));
-      }
-    }
-  }
-  // Until that many jobs have gone through. False: nobody could do anything any more.
-  [[nodiscard]] bool run(int jobs) {
-    while (ended_ < jobs) {
-      bool moved = push_some(jobs);
-      std::shuffle(all_.begin(), all_.end(), random_);
-      const int oldest = oldest_in_hand();
-      for (Worker& worker : all_)
-        moved = act(worker, oldest_last_ ? oldest : kNone) || moved;
-      for (Worker& worker : all_) {
-        if (!moved) moved = act(worker, kNone);
-      }
-      if (!moved) return false;
-    }
-    return true;
-  }
-  [[nodiscard]] bool in_order() const { return in_order_; }
-  [[nodiscard]] bool whole() const { return whole_; }
-  [[nodiscard]] int refused() const { return refused_; }
-
- private:
-  struct Hand {
-    Lease lease;
-    int number = 0;
-    std::string result;
-    int way = 0;
-  };
-  struct Worker {
-    std::uint32_t stage = 0;
-    std::unique_ptr<JobStore> store;
-    Hand hand;
-    Hand other;  // only for whom all wait, while the first one has to wait, too
-  };
-
-  static std::string made(int number, std::uint32_t stage, std::size_t length) {
-    std::string all = text(std::max(length, sizeof number + 1), static_cast<char>('A' + stage));
-    std::memcpy(all.data(), &number, sizeof number);
-    return all;
-  }
-  bool push_some(int jobs) {
-    bool any = false;
-    while (pushed_ < jobs) {
-      const std::size_t length = random_() % 3 == 0 ? random_() % pusher_->largest() : 200;
-      const Pushed done = push(*pusher_, made(pushed_, 0, length));
-      if (done != Pushed::yes) break;
-      ++pushed_;
-      any = true;
-    }
-    return any;
-  }
-  static constexpr int kNone = 1 << 30;
-  int oldest_in_hand() const {
-    int oldest = kNone;
-    for (const Worker& worker : all_) {
-      for (const Hand* hand : {&worker.hand, &worker.other})
-        if (hand->lease) oldest = std::min(oldest, hand->number);
-    }
-    return oldest;
-  }
-  // `but`: the job that is left alone.
-  bool act(Worker& worker, int but) {
-    if (worker.other.lease && worker.other.number != but && settle(worker, worker.other))
-      return true;
-    if (!worker.hand.lease)
-      return take(worker, worker.hand, worker.store->take(worker.stage, true));
-    if (worker.hand.number == but) return false;
-    if (settle(worker, worker.hand)) return true;
-    return !worker.other.lease &&
-           take(worker, worker.other, worker.store->take_front(worker.stage, true));
-  }
-  bool take(Worker& worker, Hand& hand, const Lease& lease) {
-    if (!lease) return false;
-    hand.lease = lease;
-    const std::string payload = payload_of(*worker.store, hand.lease);
-    std::memcpy(&hand.number, payload.data(), sizeof hand.number);
-    whole_ = whole_ && (payload == made(hand.number, worker.stage, payload.size()) ||
-                        moved_as_is_[hand.number]);
-    if (worker.stage != 0 && (ground_.shape.ordered >> (worker.stage - 1) & 1U) != 0) {
-      in_order_ = in_order_ && hand.number > last_[worker.stage];
-      last_[worker.stage] = hand.number;
-    }
-    if (worker.stage + 1 == ground_.shape.stages) return true;
-    hand.way = static_cast<int>(random_() % 12);
-    const std::uint64_t most = worker.store->result_most(worker.stage + 1);
-    const std::size_t length = hand.way < 8 ? most : 1 + random_() % most;
-    hand.result = made(hand.number, worker.stage + 1, length);
-    return true;
-  }
-  bool settle(Worker& worker, Hand& hand) {
-    if (worker.stage + 1 == ground_.shape.stages) {
-      REQUIRE(worker.store->complete(hand.lease));
-      ++ended_;
-      return true;
-    }
-    const auto next = static_cast<std::uint8_t>(worker.stage + 1);
-    if (hand.way == 8) {
-      moved_as_is_[hand.number] = true;
-      REQUIRE(worker.store->move_on(hand.lease, next));
-      return true;
-    }
-    if (hand.way == 9) {
-      REQUIRE(worker.store->reject(hand.lease, "no"));
-      ++ended_;
-      return true;
-    }
-    const Became became = become(*worker.store, hand.lease, hand.result, next);
-    if (became == Became::full_bytes) {
-      ++refused_;
-      return false;
-    }
-    REQUIRE(became == Became::yes);
-    moved_as_is_[hand.number] = false;
-    return true;
-  }
-
-  Ground& ground_;
-  std::mt19937 random_;
-  bool oldest_last_;
-  std::unique_ptr<JobStore> pusher_;
-  std::vector<Worker> all_;
-  std::vector<int> last_;
-  std::map<int, bool> moved_as_is_;
-  int pushed_ = 0;
-  int ended_ = 0;
-  int refused_ = 0;
-  bool in_order_ = true;
-  bool whole_ = true;
-};
-
-}  // namespace
-
-TEST_CASE("promise: work – no pipeline waits for itself, however full its memory is") {
-  int refused = 0;
-  for (const std::uint16_t ordered : {0U, 1U, 2U, 4U, 5U, 6U, 7U}) {
-    for (std::uint32_t seed = 1; seed <= static_cast<std::uint32_t>(rounds(12)); ++seed) {
-      const std::uint32_t workers = 1 + seed % 3;
-      const bool oldest_last = seed % 2 == 0;
-      CAPTURE(ordered);
-      CAPTURE(seed);
-      WorkShape shape = stages_of(4, 60 + seed, static_cast<std::uint16_t>(ordered));
-      shape.jobs = 24;
-      shape.dead = 3;
-      shape.dead_bytes = seed % 4 * 2048;
-      Ground ground(shape);
-      Mill mill(ground, seed, workers, oldest_last);
-      CHECK(mill.run(600));
-      CHECK(mill.in_order());
-      CHECK(mill.whole());
-      refused += mill.refused();
-      const auto store = ground.store(15);
-      const JobStore::Counts counts = store->counts();
-      CHECK(counts.free == shape.jobs);
-      (void)store->each_dead(
-          [&](std::uint32_t slot, std::uint64_t bits) { return store->purge(slot, bits); });
-      CHECK(store->granules_used() == 0);
-    }
-  }
-  CHECK(refused > 1000);  // it was full
 }
 
 }  // namespace millrace::test::work_results_test

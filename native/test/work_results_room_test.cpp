@@ -1,5 +1,7 @@
 // No pipeline waits for itself, however full its memory is; and workers at the same time take nothing from each other.
 #include <algorithm>
+#include <atomic>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <random>
@@ -193,6 +195,111 @@ TEST_CASE("promise: work – no pipeline waits for itself, however full its memo
     }
   }
   CHECK(refused > 1000);  // it was full
+}
+
+TEST_CASE("work results: many workers and burials at once: every job once, whole, and in order") {
+  constexpr int kJobs = rounds(6000);
+  constexpr std::uint32_t kStages = 4;
+  for (const std::uint16_t ordered : {std::uint16_t{0}, std::uint16_t{2}}) {
+    CAPTURE(ordered);
+    WorkShape shape = stages_of(kStages, 96, ordered);
+    shape.jobs = 24;
+    Ground ground(shape);
+    std::vector<std::atomic<int>> seen(kJobs);
+    std::atomic<int> left{kJobs};
+    std::atomic<int> wrong{0};
+    const auto payload_of_number = [](int number, std::uint32_t stage, std::size_t length) {
+      std::string all = text(std::max(length, sizeof number), static_cast<char>('A' + stage));
+      std::memcpy(all.data(), &number, sizeof number);
+      return all;
+    };
+    const auto work = [&](std::uint32_t stage, std::uint16_t seat) {
+      const auto store = ground.store(seat);
+      std::mt19937 random(seat);
+      struct Hand {
+        Lease lease;
+        int number = 0;
+        std::string result;
+      };
+      Hand hands[2];
+      int last = -1;
+      while (left.load() > 0) {
+        bool moved = false;
+        for (Hand& hand : hands) {
+          if (!hand.lease) {
+            if (&hand == &hands[0]) {
+              hand.lease = store->take(stage, true);
+            } else if (hands[0].lease) {
+              hand.lease = store->take_front(stage, true);
+            }
+            if (!hand.lease) continue;
+            JobFacts facts;
+            if (!store->facts(hand.lease.slot, facts)) {
+              ++wrong;
+              continue;
+            }
+            const std::string payload(
+                reinterpret_cast<const char*>(store->memory().data() + facts.at), facts.length);
+            std::memcpy(&hand.number, payload.data(), sizeof hand.number);
+            if (payload != payload_of_number(hand.number, stage, payload.size())) ++wrong;
+            if (ordered == 2 && stage == 2) {  // there is one worker for it
+              if (hand.number <= last) ++wrong;
+              last = hand.number;
+            }
+            const std::size_t most =
+                stage + 1 == kStages ? 1 : static_cast<std::size_t>(store->result_most(stage + 1));
+            hand.result = payload_of_number(hand.number, stage + 1,
+                                            random() % 2 == 0 ? most : 1 + random() % most);
+          }
+          moved = true;
+          if (stage + 1 == kStages) {
+            if (seen[static_cast<std::size_t>(hand.number)].fetch_add(1) != 0) ++wrong;
+            if (!store->complete(hand.lease)) ++wrong;
+            left.fetch_sub(1);
+          } else if (random() % 16 == 0 && stage != 2) {
+            if (!store->release(hand.lease, 0)) ++wrong;
+          } else {
+            const Became became =
+                become(*store, hand.lease, hand.result, static_cast<std::uint8_t>(stage + 1));
+            if (became != Became::yes && became != Became::full_bytes) ++wrong;
+            moved = became == Became::yes;
+          }
+        }
+        store->keep_order();
+        if (!moved) std::this_thread::yield();
+      }
+    };
+    std::vector<std::thread> threads;
+    threads.emplace_back([&] {
+      const auto store = ground.store(1);
+      for (int number = 0; number < kJobs; ++number) {
+        const std::string payload =
+            payload_of_number(number, 0, static_cast<std::size_t>(number % 5 * 300));
+        while (push(*store, payload) != Pushed::yes)
+          std::this_thread::yield();
+      }
+    });
+    threads.emplace_back([&] { work(0, 2); });
+    threads.emplace_back([&] { work(0, 3); });
+    threads.emplace_back([&] { work(1, 4); });
+    threads.emplace_back([&] { work(1, 5); });
+    threads.emplace_back([&] { work(2, 6); });
+    threads.emplace_back([&] { work(3, 7); });
+    // Somebody is buried all the time, who has nothing.
+    threads.emplace_back([&] {
+      const auto store = ground.store(8);
+      while (left.load() > 0) {
+        (void)store->repair(9);
+        std::this_thread::yield();
+      }
+    });
+    for (auto& thread : threads)
+      thread.join();
+    CHECK(wrong.load() == 0);
+    const auto store = ground.store(1);
+    CHECK(store->counts().free == shape.jobs);
+    CHECK(store->granules_used() == 0);
+  }
 }
 
 }  // namespace millrace::test::work_results_room_test

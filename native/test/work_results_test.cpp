@@ -366,4 +366,65 @@ TEST_CASE("work results: dead letters make room where nothing else will, and now
   }
 }
 
+TEST_CASE("work results: whatever stands in a slot, its repair touches nothing else") {
+  // A peer can write anything. Beside a job with a lying slot lie others, and the memory ends where it is mapped.
+  Random random(5);
+  for (int round = 0; round < rounds(400); ++round) {
+    CAPTURE(round);
+    Ground ground(stages_of(3, 64, static_cast<std::uint16_t>(random.below(4))));
+    const auto store = ground.store(1);
+    REQUIRE(push(*store, text(700, 'A')) == Pushed::yes);
+    REQUIRE(push(*store, text(700)) == Pushed::yes);
+    Lease innocent = store->take(0, true);
+    Lease lying = store->take(0, true);
+    REQUIRE(lying);
+    REQUIRE(payload_of(*store, innocent) == text(700, 'A'));
+    layout::Slot& slot = ground.memory.slot(lying.slot);
+    const auto any = [&]() -> std::uint64_t {
+      const std::uint64_t some[] = {0,  1,  3,           60,          63,
+                                    64, 65, 0x7FFF'FFFF, 0xFFFF'FFFF, random.below(70)};
+      return some[random.below(10)];
+    };
+    slot.forward = any() | any() << 32U;
+    slot.forward_queue = any() | any() << 32U;
+    if (random.chance(50)) slot.granule.store(static_cast<std::uint32_t>(any()));
+    if (random.chance(50)) slot.granules.store(static_cast<std::uint32_t>(any()));
+    if (random.chance(50)) slot.length = static_cast<std::uint32_t>(any());
+    if (random.chance(30)) slot.headers_length = static_cast<std::uint32_t>(any());
+    if (random.chance(30)) slot.group_length = static_cast<std::uint16_t>(any());
+    if (random.chance(30)) slot.stage.store(static_cast<std::uint8_t>(any()));
+    layout::Word word = layout::unpack(lying.word);
+    const bool dies = random.chance(70);
+    if (dies) {
+      word.state = layout::SlotState::moving;
+      word.seat = 2;
+      word.flags = random.chance(80) ? static_cast<std::uint8_t>(layout::MovingTo::become)
+                                     : static_cast<std::uint8_t>(random.below(8));
+      word.attempt = static_cast<std::uint8_t>(any());
+      slot.word.store(layout::pack(word));
+      (void)ground.store(3)->repair(2);
+    } else {
+      // Who has it in hand makes a result of it, of what the slot says.
+      (void)become(*store, lying, text(300), 1);
+    }
+    // It is somewhere, and can be taken and ended, or is a dead letter.
+    for (std::uint32_t stage = 0; stage < 3; ++stage) {
+      while (Lease lease = store->take(stage, true)) {
+        JobFacts facts;
+        if (store->facts(lease.slot, facts)) {
+          CHECK(facts.at + facts.length <= ground.shape.data_bytes());
+        }
+        Lease again = lease;
+        const Became became =
+            stage < 2 ? become(*store, again, text(200), static_cast<std::uint8_t>(stage + 1))
+                      : Became::too_large;
+        if (became != Became::yes) CHECK(store->complete(lease));
+      }
+    }
+    CHECK(store->holds(innocent));
+    CHECK(payload_of(*store, innocent) == text(700, 'A'));
+    CHECK(store->complete(innocent));
+  }
+}
+
 }  // namespace millrace::test::work_results_test

@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include <millrace/work/job_store.hpp>
+#include <millrace/work/work_queue.hpp>
 
 #include "work_results.hpp"
 
@@ -195,6 +195,98 @@ TEST_CASE("promise: work – no pipeline waits for itself, however full its memo
     }
   }
   CHECK(refused > 1000);  // it was full
+}
+
+TEST_CASE("work results: the job for which all others wait can be taken before all others") {
+  Ground ground(stages_of(3, 64, 0b010));
+  const auto store = ground.store(1);
+  Lease jobs[3];
+  for (const char* const payload : {"1", "2", "3"})
+    REQUIRE(push(*store, payload) == Pushed::yes);
+  for (Lease& lease : jobs)
+    lease = store->take(0, true);
+  CHECK_FALSE(store->take_front(0, true));
+  // It wakes who has his hands full, and the others do not.
+  (void)store->stirred();
+  CHECK(store->release(jobs[1], 0));
+  CHECK((store->stirred() & JobStore::kRoom) == 0);
+  CHECK_FALSE(store->take_front(0, true));
+  CHECK(store->release(jobs[0], 0));
+  CHECK((store->stirred() & JobStore::kRoom) != 0);
+  jobs[0] = store->take_front(0, true);
+  REQUIRE(jobs[0]);
+  CHECK(payload_of(*store, jobs[0]) == "1");
+  jobs[1] = store->take(0, true);
+  REQUIRE(payload_of(*store, jobs[1]) == "2");
+
+  REQUIRE(store->move_on(jobs[2], 1));
+  REQUIRE(store->move_on(jobs[1], 1));
+  CHECK_FALSE(store->take_front(1, true));
+  (void)store->stirred();
+  REQUIRE(store->move_on(jobs[0], 1));
+  CHECK((store->stirred() & JobStore::kRoom) != 0);
+  Lease front = store->take_front(1, true);
+  REQUIRE(front);
+  CHECK(payload_of(*store, front) == "1");
+  CHECK(facts_of(*store, front.slot).attempt == 1);
+  CHECK(facts_of(*store, front.slot).acquired ==
+        4);  // twice in the stage before it, and given back once
+  CHECK_FALSE(store->take_front(1, true));
+  CHECK_FALSE(store->take_front(2, true));
+  // With it the next one is the front.
+  REQUIRE(store->complete(front));
+  front = store->take_front(1, false);
+  REQUIRE(front);
+  CHECK(payload_of(*store, front) == "2");
+  CHECK(facts_of(*store, front.slot).attempt == 0);
+  CHECK(store->complete(front));
+  CHECK(take_all(*store, 1) == "3");
+}
+
+TEST_CASE_FIXTURE(Names, "work results: who waits for room for a result is woken by it") {
+  WorkSpec spec;
+  spec.place = name();
+  spec.stage_names = {"make", "use"};
+  spec.jobs = 8;
+  spec.dead = 0;
+  spec.bytes = 64 * 256;
+  spec.dead_bytes = 0;
+  const auto use = must(WorkQueue::open(spec, soon()));
+  const std::vector<std::byte> most(use->result_most(1));
+  REQUIRE(use->try_push(most, {}) == Pushed::yes);
+  Lease first = use->try_take();
+  REQUIRE(use->become(first, most, 1) == Became::yes);
+  REQUIRE(use->try_push(most, {}) == Pushed::yes);
+  Lease in_use = use->try_take(1);
+  REQUIRE(in_use);
+  std::atomic<bool> tried{false};
+  std::atomic<bool> done{false};
+  std::thread maker([&] {
+    const auto make = must(WorkQueue::open(spec, soon()));
+    Lease lease = make->try_take();
+    const os::Deadline deadline = soon();
+    Became became = Became::full_bytes;
+    while (became == Became::full_bytes && !deadline.passed()) {
+      (void)make->wait_for_room(0, kSecond, [&] {
+        became = make->become(lease, most, 1);
+        tried.store(true);
+        return became != Became::full_bytes;
+      });
+    }
+    done.store(became == Became::yes);
+  });
+  CHECK(eventually([&] { return tried.load(); }));
+  // Not at once: so that it perhaps sleeps.
+  os::sleep_ns(5 * kMillisecond);
+  CHECK_FALSE(done.load());
+  const std::uint64_t before = os::monotonic_ns();
+  CHECK(use->complete(in_use));
+  maker.join();
+  CHECK(done.load());
+  CHECK(os::monotonic_ns() - before < kSecond);
+  Lease second = use->try_take(1);
+  REQUIRE(second);
+  CHECK(use->complete(second));
 }
 
 TEST_CASE("work results: many workers and burials at once: every job once, whole, and in order") {

@@ -322,7 +322,16 @@ class JobSteps {
     if (!ready_.add(stage, level_of(word), index, word.token)) {
       (void)return_as(index, layout::pack(word), word);
     }
+    stir(index, stage);
+  }
+  // That job is ready in that stage. If others have wanted to leave a stage before it: who has his hands full of them takes it
+  // (JobResults::take_front), and waits for room. Either it is seen here that it is its turn, or whoever moves the watermark
+  // afterwards stirs, and its word says already that it is ready.
+  void stir(std::uint32_t index, std::uint32_t stage) noexcept {
     stirred_ |= 1U << stage;
+    if (!order_.on()) return;
+    const auto gate = order_.first_from(stage);
+    if (gate && order_.is_next(*gate, serial_of(index))) stirred_ |= kRoom;
   }
   // `bits` -> ready and returned. False: it is something else by now.
   bool return_as(std::uint32_t index, std::uint64_t bits, layout::Word word) noexcept {
@@ -332,7 +341,7 @@ class JobSteps {
     if (!step(index, bits, word, layout::MovingTo::ready)) return false;
     ready_.add_returned(stage, level_of(word), index);
     watch_expiry(index);
-    stirred_ |= 1U << stage;
+    stir(index, stage);
     return true;
   }
   // While a job is leased or waits for its turn nobody looks at its time to live.

@@ -169,6 +169,15 @@ class WorkQueue {
     tell();
     return lease;
   }
+  // The job for which all others wait, if it is ready in that stage: for a handle that waits for room for results of all that it
+  // has in hand (JobResults::take_front). It is told by room that there may be one.
+  [[nodiscard]] Lease try_take_front(std::uint32_t stage, bool start = true) {
+    const Lease lease = store_->take_front(stage, start);
+    if (lease && lookouts_.call(os::coarse_ms())) [[unlikely]]
+      (void)glance();
+    tell();
+    return lease;
+  }
   [[nodiscard]] bool start(Lease& lease) { return store_->start(lease); }
   [[nodiscard]] bool holds(const Lease& lease) const noexcept { return store_->holds(lease); }
   [[nodiscard]] bool complete(Lease& lease) { return told(store_->complete(lease)); }

@@ -8,6 +8,7 @@
 import { door } from './mutants/door.mjs'
 import { frames } from './mutants/frames.mjs'
 import { javascript } from './mutants/javascript.mjs'
+import { results } from './mutants/results.mjs'
 import { ring } from './mutants/ring.mjs'
 import { waits } from './mutants/waits.mjs'
 import { work } from './mutants/work.mjs'
@@ -16,4 +17,4 @@ import { work } from './mutants/work.mjs'
  * `name`; `file` and the `text` in it, which has to be there exactly once, and what is put there `instead`; what that
  * `breaks`; the `test` that has to fail (scripts/mutation-workshop.mjs); whether it is in the `short` form.
  */
-export const mutants = [...frames, ...door, ...ring, ...waits, ...work, ...javascript]
+export const mutants = [...frames, ...door, ...ring, ...waits, ...work, ...results, ...javascript]

@@ -276,7 +276,7 @@ enum class WorkCount : std::uint8_t {
   lost_leases,  // settles that came too late
   dead_lettered,
   expired,       // of these, because their time to live was over
-  dead_dropped,  // dead letters that made room for younger ones
+  dead_dropped,  // dead letters that made room, for younger ones or for results
   redriven,
   purged,
   duplicates,    // pushes whose id was known

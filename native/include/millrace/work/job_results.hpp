@@ -52,15 +52,16 @@ class JobResults : public JobStages {
     layout::Slot& slot = memory_.slot(index);
     const Spread old = spread(index);
     Place place = old.place;
-    const bool written = !is_beginning(old, result);
     const std::uint64_t all = with_tail(result.size(), old.tail);
-    const bool needs_room =
-        written && (old.place.granules == 0 || all > memory_.shape().inline_most());
+    // The bytes that belong to the slot, if nothing is in them: they cost no room, and free some.
+    const bool within_slot = old.place.granules != 0 && all <= memory_.shape().inline_most();
+    const bool written = within_slot || !is_beginning(old, result);
+    const bool needs_room = written && !within_slot;
     if (needs_room) {
       if (all > result_most(next) || result.size() > 0xFFFF'FFFFU) return Became::too_large;
       place.granules = granules_for(all);
-    } else if (written) {
-      place = Place{};  // the bytes that belong to the slot: nothing is in them
+    } else if (within_slot) {
+      place = Place{};
     }
     const Lease held = lease;
     layout::Word word = layout::unpack(lease.word);

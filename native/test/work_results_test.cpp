@@ -315,6 +315,14 @@ TEST_CASE("work results: the parts of the memory are apart, and are all of it") 
   }
 }
 
+TEST_CASE("work results: on disk, where there are none, what is pushed has all the memory") {
+  WorkShape shape = stages_of(3, 64);
+  shape.durability = layout::Durability::disk;
+  const Regions regions(shape);
+  CHECK(regions.pushed().granules() == 64);
+  CHECK(regions.part(2).granules() == 64);
+}
+
 TEST_CASE("work results: dead letters make room where nothing else will, and nowhere else") {
   for (const std::uint16_t ordered : {std::uint16_t{0}, std::uint16_t{1}}) {
     CAPTURE(ordered);

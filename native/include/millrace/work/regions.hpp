@@ -42,16 +42,16 @@ class Regions {
 
   Regions() = default;
   explicit Regions(const WorkShape& shape) noexcept
-      : later_stages_(shape.stages - 1),
+      : later_stages_(has_results(shape) ? shape.stages - 1 : 0),
         fronts_(static_cast<std::uint32_t>(std::bit_width(std::uint32_t{shape.ordered}))),
         share_(later_stages_ == 0 ? 0 : shape.granules() / 2 / later_stages_),
         pushed_(shape.granules() - share_ * later_stages_) {}
 
-  // What is pushed; without stages that is all.
+  // What is pushed; where there are no results that is all.
   [[nodiscard]] Part pushed() const noexcept { return {0, pushed_}; }
   // The part that becomes empty when all that has entered that stage and later ones has gone.
   [[nodiscard]] Part part(std::uint32_t stage) const noexcept {
-    if (stage == 0) return pushed();
+    if (stage == 0 || later_stages_ == 0) return pushed();
     const std::uint32_t before = std::min(stage, later_stages_) - 1;
     const std::uint32_t halves = std::min(before, fronts_);
     const std::uint32_t first = pushed_ + halves * shared() + (before - halves) * share_;
@@ -72,6 +72,10 @@ class Regions {
   }
 
  private:
+  // What is on disk stays as it was pushed.
+  static bool has_results(const WorkShape& shape) noexcept {
+    return shape.durability != layout::Durability::disk;
+  }
   [[nodiscard]] std::uint32_t shared() const noexcept { return share_ / 2; }
 
   std::uint32_t later_stages_ = 0;

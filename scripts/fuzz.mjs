@@ -38,7 +38,11 @@ const native = readdirSync(sources)
   .filter((name) => name.endsWith('.cpp'))
   .map((name) => basename(name, '.cpp'))
 /** Surfaces in JavaScript: programs that take the seconds they have and fail if they find something. */
-const scripts = { struct: 'struct-story.js', live: 'live.js' }
+const scripts = {
+  struct: ['struct-story.js'],
+  live: ['live.js'],
+  live_work: ['live.js', 'work'],
+}
 const all = [...native, ...Object.keys(scripts)]
 
 const chosen = options.only ?? all
@@ -91,12 +95,13 @@ async function logged(command, args, log) {
 
 async function fuzz(name) {
   const log = join(directoryOf('logs', ''), `${name}.log`)
+  const [program, ...rest] = scripts[name] ?? []
   const began = performance.now()
   const ending =
-    name in scripts
+    program !== undefined
       ? await logged(
           process.execPath,
-          ['--expose-gc', join(root, 'out', 'test', 'lies', scripts[name]), String(seconds)],
+          ['--expose-gc', join(root, 'out', 'test', 'lies', program), String(seconds), ...rest],
           log,
         )
       : await logged(

@@ -16,6 +16,7 @@ for (const [letter, attacked] of [
   ['f', 'frames'],
   ['c', 'cell'],
   ['x', 'mutex'],
+  ['j', 'work'],
 ] as const) {
   test.serial(
     `promise: lies – a liar that insists, on ${attacked}, stops nothing and reaches no other channel`,

@@ -1,7 +1,8 @@
 // Two programs that use all channels between them, and one that lies in all of their shared memory. Both
 // must go on or get typed errors: no signal, no error of another kind, no call that never ends.
 //
-// As a program (`npm run fuzz -- --only live`): live.js SECONDS [SEED]. As a function, for the test.
+// As a program (`npm run fuzz -- --only live`): live.js SECONDS [KIND] [SEED]; KIND of channel is the only one that is lied about.
+// As a function, for the test.
 
 import { fork, type ChildProcess } from 'node:child_process'
 import { readdirSync, rmSync } from 'node:fs'
@@ -17,6 +18,8 @@ export interface LiveOptions {
   readonly silenceMs: number
   /** Lies about objects with this letter only, each again and again; without it about all, once. */
   readonly insistsOn?: string
+  /** Lies at random are about objects of this kind of channel only: a name in survivor.ts. */
+  readonly about?: string
   /** Lying goes on, for half a minute more at most, until a lie about this kind of channel was noticed. */
   readonly untilNoticedBy?: string
 }
@@ -51,7 +54,7 @@ const program = (name: string) => fileURLToPath(new URL(`./fixtures/${name}.js`,
 
 export async function live(
   prefix: string,
-  { seconds, seed, silenceMs, insistsOn, untilNoticedBy }: LiveOptions,
+  { seconds, seed, silenceMs, insistsOn, about, untilNoticedBy }: LiveOptions,
 ): Promise<LiveReport> {
   const found: string[] = []
   const victims = ['a', 'b'].map((side) => start(prefix, side))
@@ -65,7 +68,8 @@ export async function live(
     }
     before = sums(victims).done
     const which = insistsOn === undefined ? 'liar' : 'insistent'
-    const args = [prefix, String(seed), ...(insistsOn === undefined ? [] : [insistsOn])]
+    const names = about === undefined ? prefix : `${prefix}-${about}`
+    const args = [names, String(seed), ...(insistsOn === undefined ? [] : [insistsOn])]
     liar = fork(program(which), args, { stdio: ['ignore', 2, 2, 'ipc'] })
     const end = performance.now() + seconds * 1000
     const isNoticed = () =>
@@ -174,11 +178,12 @@ function pause(milliseconds: number): Promise<void> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [, , seconds = '30', seed = String(Date.now() % 1_000_000)] = process.argv
+  const [, , seconds = '30', about, seed = String(Date.now() % 1_000_000)] = process.argv
   const report = await live(`live-${process.pid}`, {
     seconds: Number(seconds),
     seed: Number(seed),
     silenceMs: 5000,
+    ...(about === undefined || about === 'all' ? {} : { about }),
   })
   console.log(`seed ${seed}`, JSON.stringify({ done: report.done, errors: report.errors }))
   for (const one of report.found) console.log(`broken: ${one}`)

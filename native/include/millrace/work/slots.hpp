@@ -87,13 +87,22 @@ class FreeSlots {
     MILLRACE_CRASH_POINT("work.claim.word");
     return Claim{slot, next};
   }
+  // Goes on behind the slot that was claimed last. Jobs end about as they began, so the next one is the first that is free
+  // again, and whoever has the others in hand keeps his lines.
   std::optional<Claim> try_group(std::uint32_t group, layout::SlotState state,
-                                 std::uint16_t seat) const noexcept {
+                                 std::uint16_t seat) noexcept {
     const std::uint32_t first = group * 64;
-    const std::uint32_t end = std::min(first + 64, memory_->shape().slots());
-    for (std::uint32_t slot = first; slot < end; ++slot) {
-      if (auto got = try_slot(slot, state, seat)) return got;
+    const std::uint32_t count = std::min(memory_->shape().slots() - first, 64U);
+    std::uint32_t next = group == cursor_ && next_ < count ? next_ : 0;
+    for (std::uint32_t looks = 0; looks < count; ++looks) {
+      const std::uint32_t slot = first + next;
+      if (++next == count) next = 0;
+      if (auto got = try_slot(slot, state, seat)) {
+        next_ = next;
+        return got;
+      }
     }
+    const std::uint32_t end = first + count;
     (void)detail::clear_hint(
         memory_->free_groups()[group / 64], 1ULL << (group % 64),
         [&] {
@@ -109,7 +118,8 @@ class FreeSlots {
   }
 
   const WorkMemory* memory_ = nullptr;
-  std::uint32_t cursor_ = 0;
+  std::uint32_t cursor_ = 0;  // the group in which this handle found its last one
+  std::uint32_t next_ = 0;    // where it goes on in it
   std::uint32_t last_ =
       kNone;  // the slot that this handle freed last, most likely still in its cache
 };

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
 
 #include "../crash_point.hpp"
 #include "../os/clock.hpp"
@@ -37,18 +38,18 @@ class JobPushes : public JobTimes {
     layout::Slot& slot = memory_.slot(claim->slot);
     const std::uint32_t born = claim->word.token;
     // Before its birth: with it the number is its own (order.hpp).
-    slot.serial.store(0, std::memory_order_relaxed);
+    settle_on(slot.serial, 0);
     // release: who judges granules of this job (arena.hpp) sees it with them.
     slot.born.store(born, std::memory_order_release);
     slot.acquired = 0;
     slot.note = 0;
-    slot.group.store(0, std::memory_order_relaxed);
     slot.reason = 0;
     slot.granules.store(0, std::memory_order_relaxed);
-    slot.forward = 0;
-    slot.forward_queue = 0;
-    slot.key_home = 0;
-    slot.lease_end.store(0, std::memory_order_relaxed);
+    settle_on(slot.group, 0);
+    settle_on(slot.forward, 0);
+    settle_on(slot.forward_queue, 0);
+    settle_on(slot.key_home, 0);
+    settle_on(slot.lease_end, 0);
     loan = Loan{claim->slot, layout::pack(claim->word), 0, memory_.shape().inline_most(), 0, 0};
     if (all > memory_.shape().inline_most() || records_.on()) {
       const std::uint64_t head = memory_.shape().head_bytes();
@@ -118,6 +119,17 @@ class JobPushes : public JobTimes {
   }
 
  protected:
+  // Of what is the same for one job as for the next, which is the second line of most slots: who reads it need not fetch again
+  // what nobody has written. relaxed: of the holder of the slot.
+  template <typename T>
+  static void settle_on(std::atomic<T>& field, std::type_identity_t<T> value) noexcept {
+    if (field.load(std::memory_order_relaxed) != value)
+      field.store(value, std::memory_order_relaxed);
+  }
+  template <typename T>
+  static void settle_on(T& field, std::type_identity_t<T> value) noexcept {
+    if (field != value) field = value;
+  }
   // All that a job is but its state, from what has been written to its place. `word`: what its word will be. Anything but
   // `yes`: as of push().
   Pushed describe(Loan& loan, std::uint64_t length, const PushOptions& options,
@@ -136,8 +148,7 @@ class JobPushes : public JobTimes {
     slot.length = static_cast<std::uint32_t>(length);
     slot.stage.store(options.stage, std::memory_order_relaxed);
     slot.pushed_at = os::real_ns();
-    slot.expires.store(options.ttl_ns == 0 ? 0 : later(now, options.ttl_ns),
-                       std::memory_order_relaxed);
+    settle_on(slot.expires, options.ttl_ns == 0 ? 0 : later(now, options.ttl_ns));
     slot.due.store(options.delay_ns == 0 ? 0 : later(now, options.delay_ns),
                    std::memory_order_relaxed);
     const bool put_off = !options.group.empty() || options.delay_ns != 0 || records_.on();

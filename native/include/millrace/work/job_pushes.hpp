@@ -34,7 +34,8 @@ class JobPushes : public JobTimes {
     auto claim = free_.claim(layout::SlotState::writing, seat_);
     if (!claim && sweep(os::monotonic_ns()) != 0)
       claim = free_.claim(layout::SlotState::writing, seat_);
-    if (!claim) return Pushed::full;
+    if (!claim) return refused();
+    if (pressure_ != 0) --pressure_;
     layout::Slot& slot = memory_.slot(claim->slot);
     const std::uint32_t born = claim->word.token;
     // Before its birth: with it the number is its own (order.hpp).
@@ -204,6 +205,22 @@ class JobPushes : public JobTimes {
     append(options.headers.data(), options.headers.size());
   }
   Regions regions_{memory_.shape()};
+
+ private:
+  // So many pauses, about a microsecond: in which workers free several slots.
+  static constexpr std::uint32_t kPauses = 64;
+  static constexpr std::uint32_t kPressure = 64;
+
+  // There is no slot. Whoever asks again at once, and gets each one as it becomes free, looks through all that are around it
+  // for the next, and takes the lines of the jobs there away from the workers that come to them.
+  Pushed refused() noexcept {
+    for (std::uint32_t i = 0; pressure_ != 0 && i < kPauses; ++i)
+      os::spin_hint();
+    pressure_ = kPressure;
+    return Pushed::full;
+  }
+
+  std::uint32_t pressure_ = 0;  // 0: none of the last kPressure pushes was refused
 };
 
 }  // namespace millrace

@@ -225,7 +225,8 @@ export class Job {
   complete(forward: ForwardOptions): Promise<PushResult>
   complete(forward?: ForwardOptions): void | Promise<PushResult> {
     if (forward !== undefined) return this.#forward(forward)
-    this.settleBy((leases) => leases.complete(this), 'completed')
+    if (this.#settled !== undefined) throw this.#settledError()
+    this.#end(this.#leases.complete(this), 'completed')
   }
 
   /** "I cannot now": it goes back to its old place, and this attempt does not count. */
@@ -296,7 +297,7 @@ export class Job {
   }
 
   /** @internal The view that was made of it, which is watched instead: who has that and lost the job is still reading. */
-  get shown(): object | undefined {
+  get shown(): Bytes | undefined {
     return this.#bytes
   }
 

@@ -13,6 +13,7 @@ import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { isRefusal, MillraceError } from '../errors.js'
 import type { Forward } from './forward.js'
 import { wideAt, type Job, type Keeper, type LeaseOf } from './job.js'
+import { Views } from './views.js'
 
 /** Whose jobs they are. */
 export interface Holder {
@@ -21,7 +22,6 @@ export interface Holder {
   readonly title: string
   /** Does what is done here go on to somebody else? */
   readonly moves: boolean
-  isClosed(): boolean
   /** Turns an outcome below zero into an error; what is corrupt is closed. */
   fail(outcome: number): MillraceError
   /** Somebody may have been woken. */
@@ -64,12 +64,16 @@ export class Leases<J extends Job = Job> implements Keeper {
   readonly title: string
   readonly name: string
   readonly facts: Int32Array
+  /** Only written here. */
+  closed = false
   readonly #native: NativeWork
   readonly #holder: Holder
   readonly #job: JobClass<J>
   readonly #moves: boolean
   readonly #leaseMs: number
   #buffer: ArrayBuffer | undefined
+  /** Of jobs that are settled before another is taken. */
+  #views: Views | undefined
   #refused = false
   /** Whose signals were asked for. */
   readonly #signalled = new Set<Job>()
@@ -92,10 +96,6 @@ export class Leases<J extends Job = Job> implements Keeper {
     this.name = holder.name
     this.facts = native.facts
     this.#leaseMs = native.leaseMs
-  }
-
-  get closed(): boolean {
-    return this.#holder.isClosed()
   }
 
   get mayLose(): boolean {
@@ -223,6 +223,10 @@ export class Leases<J extends Job = Job> implements Keeper {
   }
 
   view(job: Job, offset: number, length: number): Bytes {
+    if (job === this.#newest) {
+      this.#views ??= new Views((this.#buffer ??= this.#native.buffer()))
+      return this.#views.of(offset, length)
+    }
     const bytes = new Uint8Array((this.#buffer ??= this.#native.buffer()), offset, length)
     if (this.#watched.has(job)) this.#keepWith(bytes, job)
     return bytes
@@ -280,7 +284,9 @@ export class Leases<J extends Job = Job> implements Keeper {
 
   /** All that were in hand went back, because the handle is closed. */
   close(): void {
+    this.closed = true
     this.#buffer = undefined
+    this.#views = undefined
     this.#newest = undefined
     this.#endTimer()
     if (this.#signalled.size === 0) return
@@ -350,7 +356,10 @@ export class Leases<J extends Job = Job> implements Keeper {
     })
     this.#registry.register(job, new Watched(job), job)
     this.#watched.add(job)
-    if (job.shown !== undefined) this.#keepWith(job.shown, job)
+    if (job.shown === undefined) return
+    // Who has that view has the job.
+    this.#views?.leave(job.shown)
+    this.#keepWith(job.shown, job)
   }
 
   #keepWith(view: object, job: Job): void {

@@ -88,7 +88,6 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
         name,
         title: post.source,
         moves: post.moves,
-        isClosed: () => super.closed,
         fail: (outcome) => this.fail(outcome),
         settled: () => {
           this.settled()

@@ -8,6 +8,7 @@
 import { door } from './mutants/door.mjs'
 import { frames } from './mutants/frames.mjs'
 import { javascript } from './mutants/javascript.mjs'
+import { order } from './mutants/order.mjs'
 import { results } from './mutants/results.mjs'
 import { ring } from './mutants/ring.mjs'
 import { waits } from './mutants/waits.mjs'
@@ -17,4 +18,13 @@ import { work } from './mutants/work.mjs'
  * `name`; `file` and the `text` in it, which has to be there exactly once, and what is put there `instead`; what that
  * `breaks`; the `test` that has to fail (scripts/mutation-workshop.mjs); whether it is in the `short` form.
  */
-export const mutants = [...frames, ...door, ...ring, ...waits, ...work, ...results, ...javascript]
+export const mutants = [
+  ...frames,
+  ...door,
+  ...ring,
+  ...waits,
+  ...work,
+  ...order,
+  ...results,
+  ...javascript,
+]

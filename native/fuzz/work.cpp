@@ -31,7 +31,12 @@ class Story {
     spec_.keys = 10;
     spec_.groups = 10;
     spec_.window_ms = 1000;
-    spec_.lease_ms = input.flag() ? 1 : 0;
+    const std::size_t kind = input.below(4);
+    spec_.lease_ms = kind % 2;
+    if (kind / 2 != 0) {
+      spec_.stage_names = {"first", "last"};
+      spec_.ordered = 1;
+    }
     spec_.attempts = 3;
     for (std::size_t i = 0; i < kHandles; ++i)
       open(i);
@@ -60,6 +65,10 @@ class Story {
          {shape.keys_at(), 64},
          {shape.groups_at(), 64},
          {shape.owners_at(), 18},
+         // Of a pipeline; of a plain queue what is in front of the payloads.
+         {shape.stage_names_at(), 16},
+         {shape.order_at(), 32},
+         {shape.order_ring_at(), 64},
          {shape.data_at(), 64}});
     std::optional<Storm> storm;
     weather(storm, liar, input_);
@@ -216,6 +225,8 @@ class Story {
   }
   static void look_on(WorkQueue& queue) {
     (void)queue.store().counts();
+    (void)queue.store().stage_counts(0);
+    (void)queue.store().is_next(0);
     (void)queue.store().dead_count();
     (void)queue.next_due();
   }

@@ -257,6 +257,41 @@ TEST_CASE("work order: what an ordered stage holds, a later ordered one waits fo
   CHECK(take_all(*row.one, 2) == "ac");
 }
 
+TEST_CASE(
+    "work order: nobody passes what an earlier stage holds because its order is in other hands") {
+  const Row row(ordered_shape(16, 0b011));
+  row.push_all("abcd");
+  std::vector<Lease> leases = row.take(4);
+  row.move(leases, 2);
+  row.move(leases, 3);
+  row.memory.order(0).lock.word.store(10);  // seat 9 has it
+  REQUIRE(row.one->complete(leases[0]));
+  REQUIRE(row.two->complete(leases[1]));
+  CHECK(row.held(0) == 2);
+  row.memory.order(0).lock.word.store(0);
+  row.two->keep_order();
+  std::vector<Lease> second = row.take(2, 1);
+  row.move(second, 1, 2);
+  CHECK(row.next(2) == "-");
+  row.move(second, 0, 2);
+  CHECK(take_all(*row.one, 2) == "cd");
+}
+
+TEST_CASE("work order: who is kept busy with lies goes on when it takes the next job") {
+  const Row row;
+  row.push_all("a");
+  // Numbers of jobs that there never were: more than anybody passes at a time.
+  const std::uint64_t many = 70 * std::uint64_t{row.shape.capacity()};
+  row.memory.control().serial.store(many);
+  layout::OrderControl& control = row.memory.order(0);
+  std::vector<Lease> leases = row.take(1);
+  for (std::uint32_t i = 0; i < row.shape.capacity(); ++i)
+    row.memory.order_ring()[i].store(0);
+  row.move(leases, 0);
+  CHECK(row.next() == "a");
+  CHECK(control.watermark.load() == many);
+}
+
 TEST_CASE("work order: an ordered stage behind one that is not restores the order of the pushes") {
   const Row row(ordered_shape(16, 0b010));
   row.push_all("abcd");

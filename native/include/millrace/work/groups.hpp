@@ -128,6 +128,8 @@ class Groups {
 
   // Has a group ended since the last call, here or by what another one left to us? Then there is room for another one.
   [[nodiscard]] bool made_room() noexcept { return std::exchange(made_room_, false); }
+  // Has enter() taken a number back since the last call (Serials::give())?
+  [[nodiscard]] bool renumbered() noexcept { return std::exchange(renumbered_, false); }
 
   // Groups that have jobs, about.
   [[nodiscard]] std::uint32_t count() const noexcept {
@@ -208,7 +210,7 @@ class Groups {
     const std::uint64_t mark = layout::job_mark(slot, born);
     its.group_next.store(0, std::memory_order_relaxed);
     // Under this lock: the order of the numbers is that of the jobs in the group.
-    serials_.give(slot, its);
+    renumbered_ = serials_.give(slot, its) || renumbered_;
     its.group.store(group_of(home, place), std::memory_order_relaxed);
     const std::uint64_t active = entry.active.load(std::memory_order_relaxed);
     if (active == mark) return Answer::active;
@@ -383,6 +385,7 @@ class Groups {
   Serials serials_;
   std::uint16_t seat_ = 0;
   bool made_room_ = false;
+  bool renumbered_ = false;
 };
 
 }  // namespace millrace

@@ -157,7 +157,7 @@ class JobPushes : public JobTimes {
       slot.position.store(ready_.end_of(options.stage, options.level), std::memory_order_relaxed);
     }
     // Where there is an order, jobs of a group are numbered when they come into it.
-    if (order_.on() ? options.group.empty() : put_off) order_.give_serial(loan.slot);
+    if (order_.on() ? options.group.empty() : put_off) give_serial(loan.slot);
     if (records_.on()) {
       layout::Word next = word;
       next.state = options.delay_ns != 0 ? layout::SlotState::delayed : layout::SlotState::ready;

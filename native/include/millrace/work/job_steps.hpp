@@ -182,6 +182,7 @@ class JobSteps {
         },
         [this](std::uint32_t next) { activate(next); });
     if (groups_.made_room()) stirred_ |= kRoom;  // left to us by others
+    if (groups_.renumbered()) advance_from(0);
     waits = entered.answer == Groups::Answer::queued;
     if (word.state == layout::SlotState::writing && entered.answer != Groups::Answer::active &&
         !waits) {
@@ -232,11 +233,16 @@ class JobSteps {
   void advance_from(std::uint32_t stage) noexcept {
     if (!order_.on()) return;
     detail::for_each_bit(order_.stages_from(stage), [this](std::uint32_t each) {
-      const bool moved = order_.advance(
+      const Order::Advanced done = order_.advance(
           each, [this](std::uint32_t index, std::uint64_t bits) { return let_go(index, bits); });
       // Results of jobs whose turn it is may have more of it (job_results.hpp).
-      if (moved) stirred_ |= kRoom;
+      if (done.moved) stirred_ |= kRoom;
+      owes_order_ = owes_order_ || !done.over;
     });
+  }
+  // A number for the job that is to be in that slot.
+  void give_serial(std::uint32_t index) noexcept {
+    if (order_.give_serial(index)) advance_from(0);
   }
   // The number of a job, while it cannot end: 0 if nobody can wait for it.
   [[nodiscard]] std::uint64_t serial_of(std::uint32_t index) const noexcept {
@@ -356,7 +362,9 @@ class JobSteps {
     const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
     const std::uint32_t group = slot.group.load(std::memory_order_relaxed);
     const std::uint32_t stage = stage_of(index);
-    const bool numbered = serial_of(index) != 0;
+    // Nobody waits for dead letters.
+    const bool numbered =
+        serial_of(index) != 0 && layout::unpack(bits).state != layout::SlotState::dead;
     layout::Word word;
     word.token = layout::unpack(bits).token;
     // Pairs with the acquire of who claims it: our reads of the payload come before its writes.
@@ -417,6 +425,7 @@ class JobSteps {
   std::uint32_t stirred_ = 0;
   std::array<std::uint32_t, kMostOwed> owed_groups_{};  // that somebody else is to see to
   std::uint32_t owed_ = 0;
+  bool owes_order_ = false;  // a stage was left in which jobs may wait for nobody
 };
 
 }  // namespace millrace

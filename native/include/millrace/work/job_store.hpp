@@ -96,7 +96,7 @@ class JobStore : public JobForwards {
         return false;
       }
     } else if (order_.on()) {
-      order_.give_serial(index);
+      give_serial(index);
     }
     if (!waits) {
       word.state = layout::SlotState::ready;

@@ -21,8 +21,10 @@ class JobTimes : public JobSteps {
     due_.sweep(now, [&](std::uint32_t slot) { return sweep_slot(slot, now, done); });
     return done;
   }
-  // Groups whose next job somebody else was to see to: now and then, and before taking.
+  // What somebody else was to see to, or we did not come to the end of: groups whose next job it is, stages. Now and then, and
+  // before taking.
   void catch_up() noexcept {
+    if (std::exchange(owes_order_, false)) keep_order();
     const std::uint32_t owed = std::exchange(owed_, 0);
     for (std::uint32_t i = 0; i < owed; ++i) {
       const std::uint32_t group = owed_groups_[i];

@@ -23,6 +23,7 @@
 //   - the front was seen to block: at that instant its word said so, and the change of it is yet to come;
 //   - the lock was seen to be taken: its holder unlocks after our mark, and finds it, or another one has cleared it, which does
 //     that after it has locked and before it looks: it finds our word as it is now.
+// Peers that lie could keep a holder busy for ever, so it stops after some rounds, and goes on when it takes the next job.
 // That a number is looked at before its job can be seen does not happen (serials.hpp). A front that is thought to be gone is
 // gone for ever: a slot is another job's, or its job has another number, only when the one meant has ended.
 //
@@ -32,7 +33,9 @@
 // dies in any of these is buried, and the undertaker calls advance().
 //
 // The ring of numbers (serials.hpp) forgets those that are `capacity` behind the last one. Then the front is searched for in
-// the slots, and remembered as a hint, so that the look without the lock finds it.
+// the slots, and remembered as a hint, so that the look without the lock finds it. A slot that is found so may only name the
+// number, which is another one's. So it may block, for as long as it names it: its pusher calls advance() afterwards. But when
+// it is gone that says nothing of the number, and the search begins anew.
 #pragma once
 
 #include <atomic>
@@ -105,24 +108,32 @@ class Order {
     if (slot && *slot >= memory_->shape().slots()) slot.reset();
     return slot;
   }
-  void give_serial(std::uint32_t index) const noexcept {
-    serials_.give(index, memory_->slot(index));
+  // True: advance() is to be called (Serials::give()).
+  [[nodiscard]] bool give_serial(std::uint32_t index) const noexcept {
+    return serials_.give(index, memory_->slot(index));
   }
 
+  struct Advanced {
+    bool moved = false;  // the watermark
+    bool over = true;    // else it is to be called again
+  };
   // Lets those go on whose turn it is, after something has changed that they may have waited for. let_go(slot, bits): the
-  // held job, whose word is `bits`, is published at its next stage; returns whether it was. Whether the watermark moved.
+  // held job, whose word is `bits`, is published at its next stage; returns whether it was.
   template <typename LetGo>
-  bool advance(std::uint32_t stage, LetGo&& let_go) noexcept {
-    if (blocked(stage)) return false;
+  Advanced advance(std::uint32_t stage, LetGo&& let_go) noexcept {
+    Advanced done;
+    if (blocked(stage)) return done;
     layout::OrderControl& control = memory_->order(stage);
-    bool moved = false;
-    do {
+    for (int round = 0; round < kRounds; ++round) {
       SeatLockHold held = lock_or_mark(control);
-      if (!held) return moved;
-      moved = pass_all(stage, let_go) || moved;
+      if (!held) return done;
+      pass_all(stage, let_go, done);
+      MILLRACE_CRASH_POINT("work.order.looked");
       held.unlock();
-    } while (control.dirty.load(std::memory_order_seq_cst) != 0);
-    return moved;
+      if (!done.over || control.dirty.load(std::memory_order_seq_cst) == 0) return done;
+    }
+    done.over = false;
+    return done;
   }
 
   // The holder of that seat died, perhaps with locks; what it was moving has been finished. To be followed by advance().
@@ -134,6 +145,8 @@ class Order {
   }
 
  private:
+  static constexpr int kRounds = 64;
+
   enum class Front : std::uint8_t { gone, held, blocks };
   struct Oldest {
     std::uint64_t serial = 0;
@@ -171,7 +184,8 @@ class Order {
       default:
         break;
     }
-    if (slot.serial.load(std::memory_order_relaxed) != serial) return Front::gone;
+    // After the birth: else it might be the predecessor's with the birth of this one. seq_cst: as give() takes one back.
+    if (slot.serial.load(std::memory_order_seq_cst) != serial) return Front::gone;
     const std::uint32_t its = stage_of(slot);
     if (its > stage) return Front::gone;
     return its == stage && word.state == layout::SlotState::held ? Front::held : Front::blocks;
@@ -199,22 +213,22 @@ class Order {
   }
 
   template <typename LetGo>
-  bool pass_all(std::uint32_t stage, LetGo&& let_go) noexcept {
+  void pass_all(std::uint32_t stage, LetGo&& let_go, Advanced& done) noexcept {
     layout::OrderControl& control = memory_->order(stage);
     control.dirty.store(0, std::memory_order_seq_cst);
     MILLRACE_CRASH_POINT("work.order.locked");
-    bool moved = false;
     const auto pass = [&](std::uint64_t serial) {
       control.watermark.store(serial, std::memory_order_seq_cst);
-      moved = true;
+      done.moved = true;
       MILLRACE_CRASH_POINT("work.order.passed");
     };
-    for (;;) {
+    for (std::uint64_t steps = 0; steps < kRounds * serials_.capacity(); ++steps) {
       std::uint64_t passed = watermark(stage);
       const std::uint64_t last = serials_.last();
-      if (is_past(last, passed)) return moved;
+      if (is_past(last, passed)) return;
       std::optional<std::uint32_t> slot = serials_.slot_of(passed + 1);
-      if (!slot) {
+      const bool searched = !slot;
+      if (searched) {
         const std::optional<Oldest> oldest = oldest_behind(stage, passed, last);
         if (!oldest) {
           pass(last);
@@ -224,19 +238,22 @@ class Order {
         passed = oldest->serial - 1;
         slot = oldest->slot;
         control.front.store(*slot + 1, std::memory_order_relaxed);
+        MILLRACE_CRASH_POINT("work.order.found");
       }
       std::uint64_t bits = 0;
       switch (judge(stage, passed + 1, *slot, bits)) {
         case Front::blocks:
-          return moved;
+          return;
         case Front::held:
           if (!let_go(*slot, bits)) continue;
           break;
         case Front::gone:
+          if (searched) continue;
           break;
       }
       pass(passed + 1);
     }
+    done.over = false;
   }
 
   // The smallest number between `passed` and `last` of a job that has not left that stage. All of these jobs can be seen; what

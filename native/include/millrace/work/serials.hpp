@@ -8,6 +8,9 @@
 // Memory order. Slot::serial (and all that the job was before) is written before its cell is filled (sequentially consistent,
 // so release). Who reads the cell, or a `last` that is not smaller (acquire), sees it: whoever raises `last` for another one
 // has read that one's cell.
+//
+// So a slot may name a number for a moment that another one gets. Who looks for a number in the slots, because its cell is
+// another one's by now, may find the wrong one, and wait for it: give() says so, and Order::advance() is to be called then.
 #pragma once
 
 #include <atomic>
@@ -35,15 +38,20 @@ class Serials {
   }
   [[nodiscard]] std::uint64_t capacity() const noexcept { return std::uint64_t{mask_} + 1; }
 
-  // Gives that slot the next number. Nobody else may write its `serial`.
-  void give(std::uint32_t index, layout::Slot& slot) const noexcept {
+  // Gives that slot the next number. Nobody else may write its `serial`. Returns whether it has named one before that it did not
+  // get.
+  bool give(std::uint32_t index, layout::Slot& slot) const noexcept {
+    const auto count = [&](std::memory_order order) {
+      slot.serial.store(last_->fetch_add(1, order) + 1, order);
+    };
     if (ring_ == nullptr) {
-      slot.serial.store(last_->fetch_add(1, std::memory_order_relaxed) + 1,
-                        std::memory_order_relaxed);
-      return;
+      count(std::memory_order_relaxed);
+      return false;
     }
+    bool named = false;
     std::uint64_t next = last() + 1;
-    for (;;) {
+    // Everybody who is quicker has pushed a job. More than that can only be lies.
+    for (std::uint64_t steps = 0; steps < 1024 * capacity(); ++steps) {
       std::atomic<std::uint64_t>& cell = ring_[next & mask_];
       std::uint64_t found = cell.load(std::memory_order_acquire);
       const std::int64_t ahead = ahead_of(found, next);
@@ -52,16 +60,20 @@ class Serials {
         next += static_cast<std::uint64_t>(ahead) + 1;
         continue;
       }
-      slot.serial.store(next, std::memory_order_relaxed);
+      // seq_cst, where the one that it named before is taken back: as every change that somebody may wait for.
+      slot.serial.store(next, named ? std::memory_order_seq_cst : std::memory_order_relaxed);
       MILLRACE_CRASH_POINT("work.serial.named");
       if (!cell.compare_exchange_strong(found, layout::order_cell(next, index),
                                         std::memory_order_seq_cst, std::memory_order_relaxed)) {
+        named = true;
         continue;
       }
       MILLRACE_CRASH_POINT("work.serial.given");
       raise(next);
-      return;
+      return named;
     }
+    count(std::memory_order_seq_cst);
+    return true;
   }
 
   // The slot of the job that has (or had) this number; nothing if the ring does not tell any more.

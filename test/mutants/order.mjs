@@ -31,8 +31,8 @@ export const order = [
   {
     name: 'order-mark-unlooked',
     file: 'native/include/millrace/work/order.hpp',
-    text: '} while (control.dirty.load(std::memory_order_seq_cst) != 0);',
-    instead: '} while (false);',
+    text: 'if (!done.over || control.dirty.load(std::memory_order_seq_cst) == 0) return done;',
+    instead: 'return done;',
     breaks: 'who finds the order in other hands, and leaves a mark there, waits for ever',
     test: orderMeetings,
     short: true,
@@ -61,7 +61,7 @@ export const order = [
     instead:
       'if (word.state == layout::SlotState::held) return its == stage ? Front::held : Front::gone;\n    return Front::blocks;',
     breaks: 'a later ordered stage does not wait for what an earlier one holds',
-    test: { native: 'work_order_test', only: 'work order: what an ordered stage holds*' },
+    test: { native: 'work_order_test', only: 'work order: nobody passes what an earlier stage*' },
   },
   {
     name: 'order-forgotten-is-gone',
@@ -135,5 +135,35 @@ export const order = [
     instead: 'return Front::gone;',
     breaks: 'a dead letter that is sent round again is overtaken by what is pushed later',
     test: orderMeetings,
+  },
+  {
+    name: 'order-number-lost-untold',
+    file: 'native/include/millrace/work/job_steps.hpp',
+    text: 'if (order_.give_serial(index)) advance_from(0);',
+    instead: '(void)order_.give_serial(index);',
+    breaks: 'who was taken for the oldest by mistake lets those wait who waited for it',
+    test: {
+      native: 'crash/work_order_deaths',
+      only: 'promise: work – a push that loses the number that it named lets*',
+    },
+  },
+  {
+    name: 'order-search-unrepeated',
+    file: 'native/include/millrace/work/order.hpp',
+    text: 'if (searched) continue;',
+    instead: '(void)searched;',
+    breaks: 'a job is overtaken whose number another slot named for a moment',
+    test: {
+      native: 'crash/work_order_deaths',
+      only: 'promise: work – a push that loses the number that it named hides*',
+    },
+  },
+  {
+    name: 'order-lies-owed-to-nobody',
+    file: 'native/include/millrace/work/job_times.hpp',
+    text: 'if (std::exchange(owes_order_, false)) keep_order();',
+    instead: '',
+    breaks: 'what was left because it was too much, or lies, is left for ever',
+    test: { native: 'work_order_test', only: 'work order: who is kept busy*' },
   },
 ]

@@ -4,11 +4,13 @@
 // Afterwards the test lets everything that is left be done from the last to the first, and looks in which order it arrives.
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include <millrace/work/job_store.hpp>
@@ -144,7 +146,27 @@ struct Doing {
   std::string ends;       // letters that it ends, or makes dead letters
   std::string begins;     // letters that it brings
   bool with_all = false;  // also with what the other party has in hand
+  std::function<void(Ground&)> before = nullptr;
 };
+
+// So many jobs come and end that the ring of numbers has forgotten those that were there.
+void go_round(Ground& ground) {
+  for (std::uint32_t i = 0; i < ground.shape.capacity() + 8; ++i) {
+    REQUIRE(ground.tester.push("t"));
+    Lease lease = ground.tester.store->take(0, true);
+    REQUIRE(lease);
+    REQUIRE(ground.tester.store->complete(lease));
+  }
+}
+// For what is not to be met in.
+template <typename Work>
+void with_nobody_there(Work&& work) {
+  const auto armed = crash::detail::armed.exchange(crash::detail::kNone);
+  crash::Log* const log = crash::detail::log.exchange(nullptr);
+  work();
+  crash::detail::log.store(log);
+  crash::detail::armed.store(armed);
+}
 
 void end_redriving(Ground& ground, Party& party) {
   CHECK(party.store->each_dead([&](std::uint32_t slot, std::uint64_t bits) {
@@ -199,6 +221,12 @@ std::vector<Doing> doings_of_one() {
        },
        "", "eh"},
       {"sends a dead letter round again", &end_redriving, "", "z"},
+      {"is done with both, the younger first, and the ring has forgotten them",
+       [](Ground&, Party& me) {
+         me.move("c");
+         me.move("a");
+       },
+       "", "", false, &go_round},
   };
 }
 // What party two does meanwhile, who has b and d.
@@ -353,12 +381,12 @@ void die_with_the_order_in_other_hands(Ground& ground, Party& me) {
 const bool listed = [] {
   explorers().emplace_back("WorkOrder", [](Passages& passages) {
     Shared<Numbers> n;
-    std::vector<Act> acts{&die_with_the_order_in_other_hands};
-    for (Doing& doing : doings_of_one())
-      acts.push_back(std::move(doing.act));
-    for (const Act& act : acts) {
+    std::vector<Doing> doings = doings_of_one();
+    doings.push_back({"", &die_with_the_order_in_other_hands, "", ""});
+    for (const Doing& doing : doings) {
       Ground ground;
-      (void)die_at(ground, *n, act, {}, 0);
+      if (doing.before) doing.before(ground);
+      (void)die_at(ground, *n, doing.act, {}, 0);
       add_passages(n->log, passages);
       (void)die_at(ground, *n, &bury, {}, 0);
       add_passages(n->log, passages);
@@ -366,6 +394,60 @@ const bool listed = [] {
   });
   return true;
 }();
+
+// A pusher whose slot names a number for a moment that another one gets, while the ring forgets it.
+struct Rival {
+  Ground ground;
+  std::unique_ptr<JobStore> store = ground.store(kStopped);
+  Party party{store.get(), {}};
+  std::atomic<bool> named{false};
+  std::atomic<bool> go{false};
+  std::thread thread;
+  Lease its;
+
+  Rival() {
+    for (const char* letter : {"b", "d"})
+      REQUIRE(ground.two.store->complete(*ground.two.holding(letter)));
+    REQUIRE(ground.one.store->complete(*ground.one.holding("c")));
+    REQUIRE(crash::arm("work.serial.named", 1, [this] {
+      named.store(true);
+      CHECK(eventually([this] { return go.load(); }));
+    }));
+    thread = std::thread([this] { CHECK(party.push("x")); });
+    REQUIRE(eventually([this] { return named.load(); }));
+    // The number is f's.
+    REQUIRE(ground.tester.push("f"));
+    its = ground.tester.store->take(0, true);
+    REQUIRE(ground.tester.letter_of(its) == "f");
+    REQUIRE(ground.tester.push("g"));
+    Lease behind = ground.tester.store->take(0, true);
+    REQUIRE(ground.tester.letter_of(behind) == "g");
+    REQUIRE(ground.tester.store->move_on(behind, 1));
+    go_round(ground);
+    // The search comes to the rival first.
+    std::uint32_t index = 0;
+    while (layout::unpack(ground.memory.slot(index).word.load()).state !=
+           layout::SlotState::writing) {
+      ++index;
+    }
+    REQUIRE(index < its.slot);
+    REQUIRE(ground.memory.slot(index).serial == ground.memory.slot(its.slot).serial);
+  }
+  ~Rival() { finish(); }
+  void finish() {
+    go.store(true);
+    if (thread.joinable()) thread.join();
+  }
+  void end_oldest() { REQUIRE(ground.one.store->complete(*ground.one.holding("a"))); }
+  [[nodiscard]] std::string arrived() const {
+    std::string order;
+    while (Lease lease = ground.tester.store->take(1, true)) {
+      order += ground.tester.letter_of(lease);
+      CHECK(ground.tester.store->complete(lease));
+    }
+    return order;
+  }
+};
 
 }  // namespace
 
@@ -378,16 +460,41 @@ TEST_CASE(
     for (const Doing& second : doings_of_two()) {
       CAPTURE(second.name);
       if (second.with_all && first.begins.empty()) continue;
-      meetings += every_meeting<Ground>([&](Ground& ground) { first.act(ground, ground.one); },
-                                        [&](Ground& ground) { second.act(ground, ground.two); },
-                                        [&](Ground& ground) {
-                                          judge(ground, first.ends + second.ends,
-                                                first.begins + second.begins, false);
-                                        });
+      meetings += every_meeting<Ground>(
+          [&](Ground& ground) {
+            if (first.before) with_nobody_there([&] { first.before(ground); });
+            first.act(ground, ground.one);
+          },
+          [&](Ground& ground) { second.act(ground, ground.two); },
+          [&](Ground& ground) {
+            judge(ground, first.ends + second.ends, first.begins + second.begins, false);
+          });
     }
   }
   CHECK(meetings > 300);
   MESSAGE("meetings: " << meetings);
+}
+
+TEST_CASE(
+    "promise: work – a push that loses the number that it named lets those go on that waited for "
+    "it") {
+  Rival rival;
+  REQUIRE(rival.ground.tester.store->move_on(rival.its, 1));
+  rival.end_oldest();
+  CHECK(rival.arrived().empty());
+  rival.finish();
+  CHECK(!rival.ground.forgotten());
+  CHECK(rival.arrived() == "fg");
+}
+
+TEST_CASE("promise: work – a push that loses the number that it named hides nobody who has it") {
+  Rival rival;
+  REQUIRE(crash::arm("work.order.found", 1, [&] { rival.finish(); }));
+  rival.end_oldest();
+  CHECK(!rival.thread.joinable());
+  CHECK(rival.arrived().empty());  // f is still at it
+  REQUIRE(rival.ground.tester.store->move_on(rival.its, 1));
+  CHECK(rival.arrived() == "fg");
 }
 
 TEST_CASE("promise: work – whoever dies anywhere in an ordered stage leaves the order as it was") {
@@ -395,9 +502,13 @@ TEST_CASE("promise: work – whoever dies anywhere in an ordered stage leaves th
   int deaths = 0;
   for (const Doing& doing : doings_of_one()) {
     CAPTURE(doing.name);
+    const auto prepare = [&](Ground& ground) {
+      if (doing.before) doing.before(ground);
+    };
     Passages passages;
     {
       Ground ground;
+      prepare(ground);
       REQUIRE(die_at(ground, *n, doing.act, {}, 0) == 0);
       add_passages(n->log, passages);
     }
@@ -409,6 +520,7 @@ TEST_CASE("promise: work – whoever dies anywhere in an ordered stage leaves th
         Passages burying;
         {
           Ground ground;
+          prepare(ground);
           REQUIRE(die_at(ground, *n, doing.act, point, passage) == -SIGKILL);
           ++deaths;
           REQUIRE(die_at(ground, *n, &bury, {}, 0) == 0);
@@ -419,6 +531,7 @@ TEST_CASE("promise: work – whoever dies anywhere in an ordered stage leaves th
           const std::string_view second = then;
           CAPTURE(second);
           Ground ground;
+          prepare(ground);
           REQUIRE(die_at(ground, *n, doing.act, point, passage) == -SIGKILL);
           REQUIRE(die_at(ground, *n, &bury, second, times) == -SIGKILL);
           ++deaths;

@@ -97,6 +97,7 @@ class JobStore : public JobForwards {
       }
     } else if (order_.on()) {
       give_serial(index);
+      MILLRACE_CRASH_POINT("work.redrive.numbered");
     }
     if (!waits) {
       word.state = layout::SlotState::ready;

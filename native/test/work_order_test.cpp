@@ -277,10 +277,9 @@ TEST_CASE(
   CHECK(take_all(*row.one, 2) == "cd");
 }
 
-TEST_CASE("work order: who is kept busy with lies goes on when it takes the next job") {
+TEST_CASE("work order: numbers of jobs that there never were are passed at once") {
   const Row row;
   row.push_all("a");
-  // Numbers of jobs that there never were: more than anybody passes at a time.
   const std::uint64_t many = 70 * std::uint64_t{row.shape.capacity()};
   row.memory.control().serial.store(many);
   layout::OrderControl& control = row.memory.order(0);

@@ -164,6 +164,9 @@ export const order = [
     text: 'if (std::exchange(owes_order_, false)) keep_order();',
     instead: '',
     breaks: 'what was left because it was too much, or lies, is left for ever',
-    test: { native: 'work_order_test', only: 'work order: who is kept busy*' },
+    test: {
+      native: 'crash/work_order_deaths',
+      only: 'promise: work – who is kept busy with lies*',
+    },
   },
 ]

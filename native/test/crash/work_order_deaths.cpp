@@ -497,6 +497,27 @@ TEST_CASE("promise: work – a push that loses the number that it named hides no
   CHECK(rival.arrived() == "fg");
 }
 
+TEST_CASE("promise: work – who is kept busy with lies goes on when it takes the next job") {
+  Ground ground;
+  layout::OrderControl& control = ground.memory.order(0);
+  int looks = 0;
+  std::function<void()> lie = [&] {
+    ++looks;
+    control.dirty.store(1);
+    // The last round: now it is true.
+    if (looks == 64) ground.two.move("b");
+    REQUIRE(crash::arm("work.order.looked", 1, lie));
+  };
+  REQUIRE(crash::arm("work.order.looked", 1, lie));
+  REQUIRE(ground.one.store->complete(*ground.one.holding("a")));
+  CHECK(looks == 64);
+  crash::disarm();
+  CHECK(ground.forgotten());
+  ground.one.take();
+  CHECK(!ground.forgotten());
+  judge(ground, "a", {}, false);
+}
+
 TEST_CASE("promise: work – whoever dies anywhere in an ordered stage leaves the order as it was") {
   Shared<Numbers> n;
   int deaths = 0;

@@ -23,7 +23,7 @@ export const order = [
   {
     name: 'order-number-of-predecessor',
     file: 'native/include/millrace/work/job_pushes.hpp',
-    text: 'slot.serial.store(0, std::memory_order_relaxed);',
+    text: 'settle_on(slot.serial, 0);',
     instead: '',
     breaks: 'a place in hand holds an ordered stage up, because its last job had a number',
     test: { native: 'work_order_test', only: 'work order: a place in hand*' },

@@ -8,7 +8,7 @@
  *   (F3) the result: promised -> ready
  *   (F4) the job: forwarded -> free
  *
- * The core (JobStore::forward() and settle_promise(), finish_forward() for the dead) takes one step more: it makes the job
+ * The core (begin_forward() and finish_forward() of JobForwards; settle_promise() and bury_forward() for the dead) takes one step more: it makes the job
  * `moving` first, in which nobody can take it away, so that `forward` needs no compare-and-swap, and writes it then. What the
  * model says of the protocol:
  *

@@ -66,7 +66,7 @@ export const muslCases = processors.flatMap(
     return [
       {
         name: `${processor}/load`,
-        what: 'module registered; lock, counter, semaphore, cell, memory, list',
+        what: 'module registered; lock, counter, semaphore, cell, memory, jobs, list',
         ...common,
         async run(site) {
           const name = newName()

@@ -231,6 +231,58 @@ static void consume(void) {
          woken > 0 ? "true" : "false");
 }
 
+// A work queue with two handles: what one pushes the other completes, tries again, gives up, and hands on.
+static void jobs(void) {
+  napi_value wanted = options();
+  engine_set(wanted, "jobs", engine_number(8));
+  engine_set(wanted, "attempts", engine_number(2));
+  napi_value pusher = open_with("Work", wanted, 7);
+  napi_value worker = open_with("Work", wanted, 8);
+  int32_t* facts = (int32_t*)engine_data(engine_get(worker, "facts"), NULL);
+  const char* const texts[] = {"completed", "tried", "given up", "handed on"};
+  for (int i = 0; i < 4; i++) {
+    napi_value bytes = engine_bytes(strlen(texts[i]));
+    memcpy(engine_data(bytes, NULL), texts[i], strlen(texts[i]));
+    if (call(pusher, "tryPush", 1, &bytes) != 0) fail("Work: push");
+  }
+  const uint8_t* payloads = engine_data(engine_call(worker, "buffer", 0, NULL), NULL);
+  napi_value reason = engine_string("never");
+  napi_value again[] = {engine_number(0), reason};
+  // lib/addon/work.ts says what lies where in the facts.
+  for (int i = 0; i < 4; i++) {
+    engine_call(worker, "take", 0, NULL);
+    if (facts[0] < 0 || facts[5] != (int32_t)strlen(texts[i])) fail("Work: take");
+    if (memcmp(payloads + facts[3], texts[i], strlen(texts[i])) != 0) fail("Work: other bytes");
+    if (i == 1) {
+      if (call(worker, "retry", 2, again) != 1) fail("Work: retry");
+      engine_call(worker, "take", 0, NULL);
+      if (facts[6] != 2) fail("Work: it is not the second time");
+    }
+    napi_value bytes = engine_bytes(7);
+    napi_value onward[] = {
+        bytes, pusher, engine_number(0), engine_number(0), engine_number(0), engine_string("")};
+    const double done = i == 2   ? call(worker, "reject", 1, &reason)
+                        : i == 3 ? call(worker, "forward", 6, onward)
+                                 : call(worker, "complete", 0, NULL);
+    if (done != 1) fail("Work: it cannot be settled");
+  }
+  engine_call(worker, "take", 0, NULL);
+  if (facts[0] < 0 || facts[5] != 7) fail("Work: the result");
+  engine_call(worker, "close", 0, NULL);
+  // Whoever takes it next has it in its place.
+  facts = (int32_t*)engine_data(engine_get(pusher, "facts"), NULL);
+  engine_call(pusher, "take", 0, NULL);
+  if (facts[0] < 0 || facts[6] != 2 || call(pusher, "complete", 0, NULL) != 1) {
+    fail("Work: what was in hand does not come back");
+  }
+  engine_call(pusher, "take", 0, NULL);
+  if (facts[0] != WOULD_BLOCK) fail("Work: a job too many");
+  engine_call(pusher, "flushNow", 0, NULL);
+  engine_call(pusher, "close", 0, NULL);
+  napi_value where[] = {engine_string("j"), engine_string(name)};
+  engine_call(exports, "unlinkChannel", 2, where);  // a dead letter is in it
+}
+
 static void everything_else(void) {
   napi_value bytes = engine_bytes(64);
   uint8_t* data = engine_data(bytes, NULL);
@@ -296,6 +348,8 @@ static void everything_else(void) {
   engine_data(buffer, &length);
   if (length != 0) fail("SharedMemory: the buffer is not detached");
   engine_call(exports, "unlinkMemory", 1, &title);
+
+  jobs();
 
   napi_value prefix = engine_string(name);
   engine_call(exports, "list", 1, &prefix);

@@ -31,42 +31,19 @@
 #include "seats.hpp"
 #include "shape.hpp"
 #include "sleepers.hpp"
+#include "spec.hpp"
 #include "stages.hpp"
 
 namespace millrace {
-
-// What is left out is whatever the queue has, or what WorkShape gives a new one.
-struct WorkSpec : SeatOptions {
-  std::optional<std::uint32_t> seats, levels, stages, jobs, dead, keys, groups;
-  std::optional<std::uint64_t> bytes, dead_bytes, window_ms, lease_ms;
-  std::optional<std::uint8_t> attempts;
-  std::optional<layout::Durability> durability;
-  // A pipeline: its stages, of which `ordered` (a bit each) are left in the order of the pushes. Without names it is a plain
-  // queue, and must be one.
-  std::vector<std::string> stage_names;
-  std::uint16_t ordered = 0;
-  bool as_found = false;  // without names: whatever is there, a plain queue or a pipeline
-};
 
 class WorkQueue {
  public:
   // no_lane: all seats are taken. geometry: there is one with other properties than those stated.
   static Result<std::unique_ptr<WorkQueue>> open(const WorkSpec& spec,
                                                  const os::Deadline& deadline) {
-    if (auto possible = check(spec); !possible.ok()) return possible.error();
-    const WorkShape wanted = wanted_by(spec);
-    if (!wanted.possible()) {
-      return make_error(Code::invalid_argument,
-                        "no work queue can be as '" + spec.place.title() +
-                            "' is to be: it has at least one job, stage, priority and seat, and " +
-                            "its numbers are within the limits of the guide");
-    }
-    if (wanted.durability != layout::Durability::memory && !spec.place.is_file()) {
-      return make_error(Code::invalid_argument,
-                        "work queue '" + spec.place.title() +
-                            "' cannot outlive the machine's memory: durability `file` and `disk` "
-                            "need a MappedFile in place of a name");
-    }
+    auto judged = detail::wanted_by(spec);
+    if (!judged.ok()) return judged.error();
+    const WorkShape wanted = judged.take();
     std::unique_ptr<WorkQueue> self(new WorkQueue);
     WorkQueue* const queue = self.get();
     SeatOptions options = spec;
@@ -76,10 +53,10 @@ class WorkQueue {
         options, layout::Kind::work, 'j', wanted,
         [&](const layout::Geometry& found) -> Result<WorkShape> {
           const WorkShape there = WorkShape::of(found);
-          others = !has_stages_of(spec, wanted, there);
+          others = !detail::has_stages_of(spec, wanted, there);
           // The text is made below: the names can be looked at when the lock of this look is free.
           if (others) return make_error(Code::geometry, "it has other stages");
-          return judge(spec, there);
+          return detail::judge_shape(spec, there);
         },
         [queue, &spec]() -> Result<void> {
           if (!queue->map()) return *queue->unmapped_;
@@ -93,14 +70,14 @@ class WorkQueue {
         });
     if (!entered.ok()) {
       if (!others || entered.error().code != Code::geometry) return entered.error();
-      return other_stages(spec, stages_at(spec.place));
+      return detail::other_stages(spec, detail::stages_at(spec.place));
     }
     if (!self->map()) return *self->unmapped_;
     self->store_ = self->store_of(static_cast<std::uint16_t>(self->seats_.seat()));
     self->stage_names_ = detail::read_stages(self->memory_);
     // What the geometry says of them is a hash.
     if (!spec.stage_names.empty() && self->stage_names_ != spec.stage_names) {
-      return other_stages(spec, Stages{self->seats_.shape(), self->stage_names_});
+      return detail::other_stages(spec, detail::Stages{self->seats_.shape(), self->stage_names_});
     }
     // relaxed: read by the last one to leave, and we are on it.
     if (spec.keep) self->seats_.control().kept.store(1, std::memory_order_relaxed);
@@ -427,133 +404,6 @@ class WorkQueue {
     if (due == DueTimes::kNever) return ~0ULL;
     const std::uint64_t now = os::monotonic_ns();
     return due > now ? due - now : 0;
-  }
-
-  static Result<void> check(const WorkSpec& spec) {
-    const std::string& title = spec.place.title();
-    if (spec.stage_names.empty()) {
-      if (spec.ordered == 0) return {};
-      return make_error(
-          Code::invalid_argument,
-          "work queue '" + title + "' has no names of stages, so none can be ordered");
-    }
-    if (spec.stages && *spec.stages != spec.stage_names.size()) {
-      return make_error(Code::invalid_argument,
-                        "pipeline '" + title + "' cannot have " + std::to_string(*spec.stages) +
-                            " stages and " + std::to_string(spec.stage_names.size()) + " names");
-    }
-    if (spec.durability == layout::Durability::disk) {
-      return make_error(
-          Code::invalid_argument,
-          "pipeline '" + title +
-              "' cannot be of durability `disk`: what each stage has made would have to be on the "
-              "disk before the job goes on; use `file`, or a WorkQueue of `disk` per stage");
-    }
-    return detail::check_stages(title, spec.stage_names, spec.ordered);
-  }
-  static WorkShape wanted_by(const WorkSpec& spec) {
-    WorkShape shape;
-    if (!spec.stage_names.empty()) {
-      shape.stages = static_cast<std::uint32_t>(spec.stage_names.size());
-      shape.levels = 1;  // what a stage has done goes on in order
-      shape.stages_print = detail::print_of_stages(spec.stage_names);
-      shape.ordered = spec.ordered;
-    }
-    shape.seats = spec.seats.value_or(shape.seats);
-    shape.levels = spec.levels.value_or(shape.levels);
-    shape.stages = spec.stages.value_or(shape.stages);  // as many as names, if there are any
-    shape.jobs = spec.jobs.value_or(shape.jobs);
-    shape.dead = spec.dead.value_or(shape.dead);
-    shape.keys = spec.keys.value_or(shape.keys);
-    shape.groups = spec.groups.value_or(shape.groups);
-    shape.bytes = spec.bytes.value_or(shape.bytes);
-    shape.dead_bytes = spec.dead_bytes.value_or(shape.dead_bytes);
-    shape.window_ms = spec.window_ms.value_or(shape.window_ms);
-    shape.lease_ms = spec.lease_ms.value_or(shape.lease_ms);
-    shape.attempts = spec.attempts.value_or(shape.attempts);
-    shape.durability = spec.durability.value_or(spec.place.is_file() ? layout::Durability::file
-                                                                     : layout::Durability::memory);
-    return shape;
-  }
-  static bool has_stages_of(const WorkSpec& spec, const WorkShape& wanted, const WorkShape& found) {
-    if (spec.as_found && spec.stage_names.empty()) return true;
-    if (found.stages_print != wanted.stages_print) return false;
-    return !found.is_pipeline() || found.ordered == wanted.ordered;
-  }
-  // An existing queue must be what this handle says, where it says something.
-  static Result<WorkShape> judge(const WorkSpec& spec, const WorkShape& found) {
-    const char* what = nullptr;
-    std::uint64_t has = 0;
-    std::uint64_t wants = 0;
-    const auto compare = [&](const char* name, const auto& stated, std::uint64_t there) {
-      if (what != nullptr || !stated || static_cast<std::uint64_t>(*stated) == there) return;
-      what = name;
-      has = there;
-      wants = static_cast<std::uint64_t>(*stated);
-    };
-    compare("seats", spec.seats, found.seats);
-    compare("priorities", spec.levels, found.levels);
-    compare("stages", spec.stages, found.stages);
-    compare("jobs", spec.jobs, found.jobs);
-    compare("dead letters", spec.dead, found.dead);
-    compare("remembered ids", spec.keys, found.keys);
-    compare("groups", spec.groups, found.groups);
-    compare("bytes", spec.bytes, found.bytes);
-    compare("bytes for dead letters", spec.dead_bytes, found.dead_bytes);
-    compare("milliseconds for which an id is remembered", spec.window_ms, found.window_ms);
-    compare("milliseconds of a lease", spec.lease_ms, found.lease_ms);
-    compare("attempts", spec.attempts, found.attempts);
-    compare("durability", spec.durability, static_cast<std::uint64_t>(found.durability));
-    if (what == nullptr) return found;
-    return make_error(Code::geometry, "work queue '" + spec.place.title() + "' exists with " +
-                                          std::to_string(has) + " " + what + ", not " +
-                                          std::to_string(wants) +
-                                          "; open it everywhere alike, leave the option out where "
-                                          "any will do, or unlink the queue first");
-  }
-
-  struct Stages {
-    WorkShape shape;
-    std::vector<std::string> names;
-  };
-  static std::optional<Stages> stages_at(const Place& place) {
-    std::optional<Stages> found;
-    (void)look_at_queue(
-        place, [](const layout::Header&, uid_t) { return true; },
-        [&](std::byte* base, const WorkShape& shape) {
-          found = Stages{shape, detail::read_stages(WorkMemory(base, nullptr, shape))};
-        });
-    return found;
-  }
-  static Error other_stages(const WorkSpec& spec, const std::optional<Stages>& found) {
-    const std::string title = "'" + spec.place.title() + "'";
-    const auto& wanted = spec.stage_names;
-    const bool is_pipeline = found && found->shape.is_pipeline();
-    const std::string there =
-        found ? "the stages " + detail::list_of_stages(found->names) : std::string("other stages");
-    if (wanted.empty()) {
-      return make_error(Code::geometry, title + " is a pipeline of " + there +
-                                            ", not a plain work queue: open it with "
-                                            "Pipeline.open() and these stages, or unlink it first");
-    }
-    if (found && !is_pipeline) {
-      return make_error(Code::geometry,
-                        title + " is a plain work queue, not a pipeline of the stages " +
-                            detail::list_of_stages(wanted) +
-                            ": open it with WorkQueue.open(), or unlink it first");
-    }
-    if (found && found->names == wanted) {
-      return make_error(
-          Code::geometry,
-          "pipeline " + title + " has the ordered stages " +
-              detail::list_of_stages(wanted, found->shape.ordered) + ", not " +
-              detail::list_of_stages(wanted, spec.ordered) +
-              "; give `ordered` to the same stages everywhere, or unlink the pipeline first");
-    }
-    return make_error(Code::geometry, "pipeline " + title + " has " + there + ", not " +
-                                          detail::list_of_stages(wanted) +
-                                          "; give the same stages in the same order everywhere, "
-                                          "or unlink the pipeline first");
   }
 
   // The payloads, mapped when they are first wanted: perhaps by whoever sets up or buries, before there is a seat.

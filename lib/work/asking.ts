@@ -4,8 +4,8 @@ import type { AsyncLocalStorage } from 'node:async_hooks'
 
 /** A handler that has a job in hand. */
 export interface Hand {
-  /** Does it wait until the others have finished? */
-  waits: boolean
+  /** For how many ends of others it waits. */
+  waits: number
 }
 
 /** Handlers that were begun within each other, of one queue or of several; the innermost first. */
@@ -23,8 +23,25 @@ export function byAsker<T>(hand: Hand, work: () => T): T {
   return askers.run({ hand, within: askers.getStore() }, work)
 }
 
-/** Those on whose behalf this is called. */
-export function asking(): Hand[] {
+/**
+ * On whose behalf is this called, if anybody's? Calls `wait` then, who count as waiting until what that returns has resolved.
+ * Otherwise undefined.
+ */
+export function waitingForOthers(wait: () => Promise<unknown>): Promise<void> | undefined {
+  const hands = asking()
+  return hands.length === 0 ? undefined : waiting(hands, wait)
+}
+
+async function waiting(hands: readonly Hand[], wait: () => Promise<unknown>): Promise<void> {
+  for (const hand of hands) hand.waits++
+  try {
+    await wait()
+  } finally {
+    for (const hand of hands) hand.waits--
+  }
+}
+
+function asking(): Hand[] {
   const found: Hand[] = []
   for (let asker = askers?.getStore(); asker !== undefined; asker = asker.within) {
     found.push(asker.hand)

@@ -395,7 +395,10 @@ export class Pipeline<Stages extends string = never> {
     this.close()
   }
 
-  /** What `await using` calls at the end of its block: `close()`, and waits for handlers that have time to finish. */
+  /**
+   * What `await using` calls at the end of its block: `close()`, and waits for handlers that have time to finish; called by a handler,
+   * for the others, as that of a `WorkQueue`.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
     await this.#handles.closing()

@@ -59,7 +59,7 @@ export class SingleCraft implements Craft<StageJob> {
   }
 
   take(wait: WaitOptions): Promise<StageJob> {
-    return this.#handle.takeOne(wait)
+    return this.#handle.takeAhead(wait)
   }
 
   takeNow(): StageJob | undefined {
@@ -67,6 +67,7 @@ export class SingleCraft implements Craft<StageJob> {
   }
 
   work(job: StageJob): unknown {
+    job.begin()
     return this.#handler(job)
   }
 

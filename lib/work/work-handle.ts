@@ -13,7 +13,7 @@ import { DeadLetters } from './dead-letters.js'
 import type { Job } from './job.js'
 import { Leases, type JobClass } from './leases.js'
 import type { Durability } from './options.js'
-import { asking } from './asking.js'
+import { waitingForOthers } from './asking.js'
 import { recheckSoon } from './rechecks.js'
 import { Seat } from './seat.js'
 import { countOf, statsOf, type WorkStats } from './stats.js'
@@ -223,16 +223,16 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
 
   /**
    * What `await using` calls at the end of its block: `close()`, and waits for handlers that have time to finish. A handler that
-   * calls it itself waits for the others only: the handle closes when this one has finished, too.
+   * calls it waits for those only that do not wait for others themselves: it would wait for itself. The handle closes when all have
+   * finished.
    */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
     if (this.#ending === undefined) return
-    const loops = [...this.running]
-    const own = asking().filter((hand) => loops.some((it) => it.has(hand)))
-    for (const hand of own) hand.waits = true
-    const enough = own.length === 0 ? [] : [Promise.all(loops.map((it) => it.othersDrained()))]
-    await Promise.race([this.#ending, ...enough])
+    const ending = this.#ending
+    const others = (): Promise<unknown> =>
+      Promise.race([ending, Promise.all([...this.running].map((loop) => loop.othersDrained()))])
+    await (waitingForOthers(others) ?? ending)
   }
 
   static {

@@ -137,9 +137,7 @@ export interface Loop {
   readonly isBusy: boolean
   /** When nobody has anything in hand any more, or the time that was allowed for it is over. */
   drained(): Promise<void>
-  /** Is this one of the handlers that are at work? */
-  has(hand: Hand): boolean
-  /** When only such handlers are at work as wait for this themselves: they would wait for each other. */
+  /** When only such handlers are at work as wait for others themselves: they would wait for each other. */
   othersDrained(): Promise<void>
 }
 
@@ -193,13 +191,9 @@ export class Working<Unit> implements Loop {
     })
   }
 
-  has(hand: Hand): boolean {
-    return this.#hands?.has(hand) === true
-  }
-
   othersDrained(): Promise<void> {
     return new Promise((resolve) => {
-      this.#when(() => [...(this.#hands ?? [])].every(({ waits }) => waits), resolve)
+      this.#when(() => [...(this.#hands ?? [])].every(({ waits }) => waits > 0), resolve)
       this.#changed()
     })
   }
@@ -284,7 +278,7 @@ export class Working<Unit> implements Loop {
 }
 
 function newHand(hands: Set<Hand>): Hand {
-  const hand = { waits: false }
+  const hand = { waits: 0 }
   hands.add(hand)
   return hand
 }

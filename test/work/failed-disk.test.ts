@@ -28,7 +28,7 @@ onLinux(
       await queue.push('certain')
       queue.tryPush('uncertain')
       const loan = await queue.loan(4)
-      process.env['SCARCE_DISK'] = '1'
+      process.env['SCARCE_DISK'] = path
       const said: Record<string, string> = {}
       const attempt = async (what: string, how: () => unknown) => {
         try {
@@ -95,7 +95,7 @@ onLinux('what waits for room when the disk fails is refused, too', async (t) => 
         () => 'done',
         (error: unknown) => (error as { code?: string }).code,
       )
-      process.env['SCARCE_DISK'] = '1'
+      process.env['SCARCE_DISK'] = path
       await queue.flush().catch(() => undefined)
       queue.tryTake()!.complete()
       return { waiting: await waiting, size: queue.size }

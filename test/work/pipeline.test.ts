@@ -295,6 +295,44 @@ test('close ends what is pending, and gives back what is in hand', async (t) => 
   t.is(again.tryTake('decode')!.attempt, 2)
 })
 
+test('a stage that closes before its handler has its job costs that no attempt', async (t) => {
+  const name = uniqueName(t)
+  const etl = two(t, name)
+  await etl.push('job')
+  const worker = Pipeline.open(name)
+    .stage('decode', () => {
+      t.fail()
+    })
+    .stage('load')
+  const working = worker.work('decode')
+  t.is(etl.stats().leased, 1)
+  worker.close()
+  await working
+  const job = etl.tryTake('decode')!
+  t.is(job.attempt, 1)
+  t.is(job.acquired, 2)
+  job.drop()
+})
+
+test('work: handlers of all stages that wait for the end of their pipeline do not wait for each other', async (t) => {
+  let asked = 0
+  const closes = async () => {
+    asked++
+    await until(() => asked === 2)
+    await etl[Symbol.asyncDispose]()
+  }
+  const etl = Pipeline.open(uniqueName(t))
+    .stage('decode', (job) => (text(job.bytes) === 'on' ? undefined : closes()))
+    .stage('load', closes)
+  clear(t, etl)
+  const done = etl.work({ drainOnClose: Infinity })
+  await etl.push('on')
+  await until(() => asked === 1)
+  await etl.push('stays')
+  await done
+  t.true(etl.closed)
+})
+
 test('a pipeline that was unlinked is not mixed with the next one of its name', async (t) => {
   const name = uniqueName(t)
   const etl = two(t, name)

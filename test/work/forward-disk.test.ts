@@ -238,7 +238,7 @@ onLinux(
       results: 2,
       left: 8,
     })
-      await other.leave()
+    await other.leave()
   },
 )
 

@@ -12,6 +12,7 @@ export type ObjectKind =
   | 'mutex'
   | 'rwlock'
   | 'work'
+  | 'pipeline'
   | 'semaphore'
   | 'doorbell'
   | 'unknown'

@@ -106,6 +106,8 @@ export interface NativeWork extends NativeWaiter {
   readonly stages?: readonly string[]
   readonly ordered?: number
   readonly instance?: string
+  /** The longest result that there can be of the jobs this handle takes. */
+  readonly resultMost?: number
   /** All payloads. */
   buffer(): ArrayBuffer
   /** Resolves when all that was done before is on the disk; at once where there is none. Rejects with `closed`, `system`. */

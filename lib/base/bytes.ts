@@ -70,11 +70,6 @@ function viewOf(buffer: ArrayBuffer, what: string): Uint8Array {
   }
 }
 
-/** While a call waits, its bytes may lose their memory. What is left must not be taken in their place. */
-export function assertUnchanged(bytes: Uint8Array, length: number, what = 'a payload'): void {
-  if (bytes.length !== length) throw goneError(what, undefined)
-}
-
 export function goneError(what: string, cause: unknown): Error {
   return invalidArgument(
     `${what} is a view of memory that is gone: its ArrayBuffer was transferred or shrunk; make a new view`,

@@ -19,7 +19,7 @@ Commands:
   recv NAME       write what 'millrace send NAME' sends to standard output
   ls [PREFIX]     list all objects, and who is on them
   sweep [PREFIX]  remove what no living process holds
-  work COMMAND    work queues: push, take, peek at jobs; send dead letters round again
+  work COMMAND    work queues, pipelines: push, take, peek at jobs; send dead letters round again
   build           compile the native part, where the package brings none for this machine
   help [COMMAND]  this text, or that of a command
 
@@ -80,12 +80,13 @@ Exit code: 1 if something could not be removed.
 `,
   work: `Usage: millrace work COMMAND [OPTIONS]
 
-Work queues, as programs open them by 'millrace/work'.
+Work queues and pipelines, as programs open them by 'millrace/work'.
 
 Commands:
-  ls [PREFIX]         the queues there are, and how many jobs each has
-  push NAME [TEXT]    push TEXT, or standard input, as a job; makes the queue if there is none
-  take NAME           wait for a job, write its payload and a newline; complete once written
+  ls [PREFIX]         the queues there are, and how many jobs each has; pipelines with their stages
+  push NAME [TEXT]    push TEXT, or standard input, as a job; makes a queue if there is none
+  take NAME           wait for a job, write its payload and a newline; complete once written: in a
+                      pipeline it goes on to the next stage then, and ends after the last
   peek NAME           the jobs that come next; has them in hand for a moment
   dead NAME           the dead letters, and why they are dead
   redrive NAME        send dead letters round again
@@ -101,6 +102,7 @@ Options of push:
 Options of others:
   --limit N      so many at most (default: take 1, peek 10, else all)
   --timeout MS   take, push: fail after so many milliseconds (default: wait for ever)
+  --stage NAME   of a pipeline. take, peek: from that stage (must be said); dead, redrive: only its own
   --reason WORD  redrive: only those dead for it: rejected, attempts, died, expired
   --json         as JSON
   -h, --help     this text

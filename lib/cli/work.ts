@@ -1,12 +1,22 @@
-// `millrace work COMMAND NAME`: work queues from the shell.
+// `millrace work COMMAND NAME`: work queues and pipelines from the shell.
 
-import { list, MillraceError } from '../index.js'
-import { WorkQueue, type DeadLetter, type DeadReason, type Job, type WorkStats } from '../work.js'
+import type { DeadLetter, DeadReason, Job } from '../work.js'
 import { formatColumns } from './columns.js'
 import { formatBytes, parseCount } from './quantities.js'
 import { parseCommand, UsageError } from './usage.js'
+import { jobsUnder, openJobs, type Jobs } from './jobs.js'
 
-const options = ['priority', 'delay', 'ttl', 'id', 'group', 'timeout', 'limit', 'reason'] as const
+const options = [
+  'priority',
+  'delay',
+  'ttl',
+  'id',
+  'group',
+  'timeout',
+  'limit',
+  'reason',
+  'stage',
+] as const
 const flags = ['json', 'lines'] as const
 
 type Values = Partial<
@@ -25,7 +35,7 @@ const verbs: Readonly<
     string,
     {
       readonly takes: readonly (keyof Values)[]
-      readonly run: (queue: WorkQueue, call: Call) => void | Promise<void>
+      readonly run: (jobs: Jobs, call: Call) => void | Promise<void>
     }
   >
 > = {
@@ -33,10 +43,10 @@ const verbs: Readonly<
     takes: ['priority', 'delay', 'ttl', 'id', 'group', 'timeout', 'lines', 'json'],
     run: push,
   },
-  take: { takes: ['limit', 'timeout', 'json'], run: take },
-  peek: { takes: ['limit', 'json'], run: peek },
-  dead: { takes: ['limit', 'json'], run: dead },
-  redrive: { takes: ['limit', 'reason', 'json'], run: redrive },
+  take: { takes: ['limit', 'timeout', 'stage', 'json'], run: take },
+  peek: { takes: ['limit', 'stage', 'json'], run: peek },
+  dead: { takes: ['limit', 'stage', 'json'], run: dead },
+  redrive: { takes: ['limit', 'reason', 'stage', 'json'], run: redrive },
 }
 
 /** A wide terminal shows no more of a payload or an error than a narrow one. */
@@ -64,8 +74,7 @@ export async function work(args: readonly string[], signal: AbortSignal): Promis
   if (rest.length > (verb === 'push' ? 1 : 0)) {
     throw new UsageError(`unexpected argument '${rest.at(-1)!}'`)
   }
-  if (verb !== 'push') assertThere(name)
-  using queue = WorkQueue.open(name)
+  using queue = openJobs(name, { make: verb === 'push', stage: values.stage })
   await found.run(queue, { rest, values, signal })
 }
 
@@ -75,27 +84,8 @@ function allow(verb: string, values: Values, known: readonly (keyof Values)[]): 
   }
 }
 
-/** Looking must not make what is looked for. */
-function assertThere(name: string): void {
-  if (queuesUnder(name).includes(name)) return
-  throw new MillraceError(
-    'ERR_MILLRACE_NOT_FOUND',
-    `there is no work queue '${name}': see 'millrace work ls', or push the first job`,
-  )
-}
-
-function queuesUnder(prefix: string): string[] {
-  return list({ prefix }).flatMap(({ kind, name, state }) =>
-    kind === 'work' && state !== 'corrupt' && state !== 'foreign' ? [name] : [],
-  )
-}
-
 function ls(prefix: string, { json }: Values): void {
-  const found = queuesUnder(prefix).map((name) => {
-    using queue = WorkQueue.open(name)
-    const { handles, ...stats } = queue.stats()
-    return { name, ...stats, handles: handles - 1 }
-  })
+  const found = jobsUnder(prefix)
   if (json === true) {
     print(found)
     return
@@ -104,16 +94,36 @@ function ls(prefix: string, { json }: Values): void {
     process.stdout.write('nothing there\n')
     return
   }
-  const columns = ['ready', 'leased', 'delayed', 'grouped', 'dead', 'handles'] as const
-  const row = (stats: Pick<WorkStats, (typeof columns)[number]> & { readonly name: string }) => [
-    ...columns.map((column) => String(stats[column])),
-    stats.name,
+  const isHeld = found.some(({ stages }) => stages !== undefined)
+  const columns = [
+    'ready',
+    'leased',
+    'delayed',
+    'grouped',
+    ...(isHeld ? (['held'] as const) : []),
+    'dead',
+    'handles',
+  ] as const
+  const row = (name: string, of: Readonly<Partial<Record<(typeof columns)[number], number>>>) => [
+    ...columns.map((column) => (of[column] === undefined ? '-' : String(of[column]))),
+    name,
   ]
   const heading = [...columns.map((column) => column.toUpperCase()), 'NAME']
-  process.stdout.write(formatColumns([heading, ...found.map(row)], [0, 1, 2, 3, 4, 5]))
+  const rows = found.flatMap(({ name, stages, ...stats }) => [
+    row(name, stats),
+    ...Object.entries(stages ?? {}).map(([stage, { inHand, ...its }]) =>
+      row(`  ${stage}`, { ...its, leased: inHand }),
+    ),
+  ])
+  process.stdout.write(
+    formatColumns(
+      [heading, ...rows],
+      columns.map((_, at) => at),
+    ),
+  )
 }
 
-async function push(queue: WorkQueue, { rest, values, signal }: Call): Promise<void> {
+async function push({ queue }: Jobs, { rest, values, signal }: Call): Promise<void> {
   const { id, group, lines } = values
   const given = {
     priority: number(values, 'priority', 0, 31),
@@ -136,7 +146,7 @@ async function push(queue: WorkQueue, { rest, values, signal }: Call): Promise<v
   if (values.json === true) print({ pushed, duplicates })
   else {
     const known = duplicates === 0 ? '' : `, ${String(duplicates)} known already`
-    process.stdout.write(`${jobs(pushed)} pushed${known}\n`)
+    process.stdout.write(`${counted(pushed)} pushed${known}\n`)
   }
 }
 
@@ -152,12 +162,12 @@ async function payloadsOf(text: string | undefined, lines: boolean): Promise<Buf
   return split.map((line) => Buffer.from(line, 'latin1'))
 }
 
-/** A job is complete when it is written: who dies before that has taken nothing. */
-async function take(queue: WorkQueue, { values, signal }: Call): Promise<void> {
+/** A job is complete, or goes on to the next stage, when it is written: who dies before that has taken nothing. */
+async function take(jobs: Jobs, { values, signal }: Call): Promise<void> {
   const limit = number(values, 'limit', 1, most) ?? 1
   const timeout = number(values, 'timeout', 0, 2 ** 31)
   for (let i = 0; i < limit; i++) {
-    const job = await queue.takeOne({ signal, timeout })
+    const job = await jobs.takeOne({ signal, timeout })
     await written(
       values.json === true
         ? `${JSON.stringify(factsOf(job))}\n`
@@ -168,13 +178,13 @@ async function take(queue: WorkQueue, { values, signal }: Call): Promise<void> {
 }
 
 /** Has them in hand for a moment, and gives them back to their places; no attempt counts. */
-async function peek(queue: WorkQueue, { values, signal }: Call): Promise<void> {
+async function peek(jobs: Jobs, { values, signal }: Call): Promise<void> {
   const limit = number(values, 'limit', 1, most) ?? 10
-  if (queue.size === 0) {
+  if (jobs.ready === 0) {
     process.stdout.write(values.json === true ? '[]\n' : 'nothing is ready\n')
     return
   }
-  const found = await queue.takeBatch(limit, { signal, timeout: 1000 })
+  const found = await jobs.takeBatch(limit, { signal, timeout: 1000 })
   const facts = found.map(factsOf)
   for (const job of found) job.release()
   if (values.json === true) {
@@ -192,8 +202,12 @@ async function peek(queue: WorkQueue, { values, signal }: Call): Promise<void> {
   table(['PRIORITY', 'TRIED', 'SIZE', 'ID', 'GROUP', 'PAYLOAD'], rows, [0, 1, 2])
 }
 
-function dead(queue: WorkQueue, { values }: Call): void {
-  const found = queue.dead.peek({ limit: number(values, 'limit', 1, most) })
+function dead({ queue, stages, stage }: Jobs, { values }: Call): void {
+  const limit = number(values, 'limit', 1, most)
+  const found = queue.dead
+    .peek(stage === undefined ? { limit } : undefined)
+    .filter((letter) => stage === undefined || letter.stage === stage)
+    .slice(0, limit)
   if (values.json === true) {
     print(found.map((letter) => ({ ...letter, ...payloadOf(letter.bytes) })))
     return
@@ -206,13 +220,15 @@ function dead(queue: WorkQueue, { values }: Call): void {
     letter.diedAt.toISOString().slice(0, 19),
     letter.reason,
     String(letter.attempts),
+    ...(stages === undefined ? [] : [letter.stage ?? '-']),
     letter.id ?? '-',
     letter.error ?? payloadOf(letter.bytes).text,
   ]
-  table(['DIED', 'REASON', 'TRIED', 'ID', 'ERROR'], found.map(row), [2])
+  const staged = stages === undefined ? [] : ['STAGE']
+  table(['DIED', 'REASON', 'TRIED', ...staged, 'ID', 'ERROR'], found.map(row), [2])
 }
 
-function redrive(queue: WorkQueue, { values }: Call): void {
+function redrive({ queue, stage }: Jobs, { values }: Call): void {
   const reasons: readonly DeadReason[] = ['rejected', 'attempts', 'died', 'expired']
   const { reason } = values
   if (reason !== undefined && !(reasons as readonly string[]).includes(reason)) {
@@ -220,10 +236,15 @@ function redrive(queue: WorkQueue, { values }: Call): void {
   }
   const redriven = queue.dead.redrive({
     limit: number(values, 'limit', 1, most),
-    filter: reason === undefined ? undefined : (letter) => letter.reason === reason,
+    filter:
+      reason === undefined && stage === undefined
+        ? undefined
+        : (letter) =>
+            (reason === undefined || letter.reason === reason) &&
+            (stage === undefined || letter.stage === stage),
   })
   if (values.json === true) print({ redriven })
-  else process.stdout.write(`${jobs(redriven)} sent round again\n`)
+  else process.stdout.write(`${counted(redriven)} sent round again\n`)
 }
 
 function factsOf(job: Job) {
@@ -273,7 +294,7 @@ function number(
   return text === undefined ? undefined : parseCount(`--${option}`, text, least, greatest)
 }
 
-function jobs(count: number): string {
+function counted(count: number): string {
   return `${String(count)} job${count === 1 ? '' : 's'}`
 }
 

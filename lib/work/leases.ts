@@ -8,11 +8,11 @@ import { Outcome } from '../addon/outcome.js'
 import { WorkFact, type NativeWork } from '../addon/work.js'
 import type { Wait } from '../base/options.js'
 import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
-import { assertUnchanged } from '../base/bytes.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { isRefusal, MillraceError } from '../errors.js'
 import type { Forward } from './forward.js'
 import { wideAt, type Job, type Keeper, type LeaseOf } from './job.js'
+import { assertUnchanged } from './options.js'
 import { Views } from './views.js'
 
 /** Whose jobs they are. */
@@ -172,7 +172,7 @@ export class Leases<J extends Job = Job> implements Keeper {
     const { length } = bytes
     const attempt = (): number => {
       this.assertOpen()
-      assertUnchanged(bytes, length)
+      assertUnchanged(bytes, length, 'the result of a job')
       job.put(this.facts)
       return this.#settle(this.#native.become(bytes))
     }

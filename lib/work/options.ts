@@ -2,6 +2,7 @@
 
 import { durabilities, type NativeWorkOptions } from '../addon/work.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
+import { goneError } from '../base/bytes.js'
 import {
   access,
   accessNames,
@@ -327,4 +328,9 @@ function text(options: object, key: string): string {
     throw invalidArgument(`${key} must have at most ${String(longestText)} bytes of UTF-8`)
   }
   return value
+}
+
+/** @internal While a call waits, its bytes may lose their memory. What is left must not be taken in their place. */
+export function assertUnchanged(bytes: Uint8Array, length: number, what = 'a payload'): void {
+  if (bytes.length !== length) throw goneError(what, undefined)
 }

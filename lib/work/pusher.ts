@@ -3,7 +3,7 @@
 import { Outcome } from '../addon/outcome.js'
 import type { NativeWork } from '../addon/work.js'
 import { block, blockingNames, readBlocking } from '../base/blocking.js'
-import { assertUnchanged, bytesOf, type ByteSource } from '../base/bytes.js'
+import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
 import { readWait, wholeNumber, type Tuning, type Wait, type WaitOptions } from '../base/options.js'
 import type { Attempt } from '../base/waiter.js'
@@ -13,6 +13,7 @@ import type { Job } from './job.js'
 import { duplicate, LoanWatch, pushed, WorkLoan, type Lender, type PushResult } from './loan.js'
 import {
   assertGiven,
+  assertUnchanged,
   checkJobOptions,
   readJob,
   readPush,
@@ -272,7 +273,9 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
       const outcome = attempt()
       if (outcome === Outcome.wouldBlock) return undefined
       if (outcome >= 0) return outcome
-      throw outcome === Outcome.tooLarge ? this.#resultTooLarge(length) : this.fail(outcome)
+      if (outcome === Outcome.tooLarge) throw this.#resultTooLarge(length)
+      if (outcome === Outcome.invalid) throw this.#noResult()
+      throw this.fail(outcome)
     }
     const outcome = now()
     if (outcome !== undefined) return outcome
@@ -337,8 +340,15 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
   #resultTooLarge(length: number): MillraceError {
     return new MillraceError(
       'ERR_MILLRACE_TOO_LARGE',
-      `a result of ${String(length)} bytes (with the id and group of its job) is too large for what comes after ${this.source}; ` +
-        'create the pipeline with more `bytes`, of which each stage has a share, or hand on where the bytes are',
+      `a result of ${String(length)} bytes (with the id and group of its job) is too large for what comes after ${this.source}, ` +
+        `whose limit is ${String(this.native.resultMost ?? 0)} bytes; create the pipeline with more \`bytes\`, of which each stage has a ` +
+        'share, or hand on where the bytes are',
+    )
+  }
+
+  #noResult(): MillraceError {
+    return invalidArgument(
+      `${this.source} is the last one, and nobody takes what a job becomes there: complete() it`,
     )
   }
 

@@ -13,10 +13,10 @@ export class StageJob extends Job {
   /**
    * The job is done at this stage, and goes on as `result`, in one step: a process that dies meanwhile has done that, or nothing. Waits
    * for room for the result; meanwhile the job is in hand, and nothing else can settle it. If it rejects, nothing was done, and the
-   * job can be settled otherwise. In the last stage the job ends, and `result` is not looked at.
+   * job can be settled otherwise.
    *
    * @throws MillraceError (as rejection) `TOO_LARGE` (the message tells what to do), `LEASE_LOST`, `RELEASED`, `CLOSED`, `TIMEOUT`, `ABORTED`,
-   *   `INVALID_ARGUMENT`, `CORRUPT`
+   *   `INVALID_ARGUMENT` (also in the last stage: `complete` the job there), `CORRUPT`
    */
   async become(result: ByteSource, options?: WaitOptions): Promise<void> {
     const wait = readWait(options)

@@ -110,6 +110,8 @@ void WorkObject::tell_shape() {
     names[names.Length()] = Napi::String::New(Env(), name);
   tell("stages", names);
   tell("ordered", std::uint32_t{shape.ordered});
+  const std::uint32_t next = stage_ + 1;
+  tell("resultMost", static_cast<double>(next < shape.stages ? core()->result_most(next) : 0));
   tell("instance", std::to_string(core()->parties().segment().instance()));
 }
 
@@ -121,6 +123,7 @@ Napi::Function WorkObject::define(Napi::Env env) {
                           method<&WorkObject::push_loan>("pushLoan"),
                           method<&WorkObject::cancel_loan>("cancelLoan"),
                           method<&WorkObject::take_ahead>("takeAhead"),
+                          method<&WorkObject::become>("become"),
                           method<&WorkObject::start>("start"),
                           method<&WorkObject::release>("release"),
                           method<&WorkObject::retry>("retry"),

@@ -86,6 +86,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   void wait_for_job(const Arguments<2>& given);
   std::int32_t complete();
   std::int32_t move_on();
+  std::int32_t become(const Arguments<1>& given);
   std::int32_t start();
   std::int32_t release(const Arguments<1>& given);
   std::int32_t retry(const Arguments<2>& given);

@@ -65,6 +65,29 @@ std::int32_t WorkObject::move_on() {
                                  : core()->complete(own);
   });
 }
+// become(bytes): the same, as these -> kWouldBlock (no room for them), kTooLarge, kInvalid (in the last stage), as well
+std::int32_t WorkObject::become(const Arguments<1>& given) {
+  if (core() == nullptr) return kClosed;
+  const std::uint32_t next = stage_ + 1;
+  const auto bytes = bytes_of(given.env, given[0]);
+  Lease own = lease();
+  if (!bytes || next >= shape().stages) return kInvalid;
+  if (!own) return 0;
+  const Became done =
+      core()->become(own, {bytes->data, bytes->size}, static_cast<std::uint8_t>(next));
+  note_woken();
+  switch (done) {
+    case Became::yes:
+      return 1;
+    case Became::lost:
+      return 0;
+    case Became::full_bytes:
+      return kWouldBlock;
+    case Became::too_large:
+      return kTooLarge;
+  }
+  return kInvalid;
+}
 // start(): leaves the word in `facts`
 std::int32_t WorkObject::start() {
   return settle([this](Lease& own) {

@@ -2,7 +2,7 @@
 
 import test from 'ava'
 import { list, sweep } from 'millrace'
-import { WorkQueue } from 'millrace/work'
+import { Pipeline, WorkQueue } from 'millrace/work'
 
 import { actor } from '../support/actor.js'
 import { uniqueName } from '../support/names.js'
@@ -131,4 +131,63 @@ test('promise: rubbish – a work queue that everybody died on keeps its jobs un
   t.deepEqual(sweep({ prefix: name }).removed, [])
   t.is((await millrace(['take', name])).out, 'left\n')
   t.deepEqual(list({ prefix: name }), [])
+})
+
+test('a pipeline: ls and dead tell its stages, take hands on from the one that was named', async (t) => {
+  const name = uniqueName(t)
+  {
+    using etl = Pipeline.open(name).stage('decode', { ordered: true }).stage('load')
+    etl.tryPush('first')
+    t.like(list({ prefix: name })[0], { kind: 'pipeline', name, state: 'in-use' })
+    t.is((await millrace(['push', name, 'second', '--id', 'x'])).out, '1 job pushed\n')
+    const listed = (await millrace(['ls', name])).out.trimEnd().split('\n')
+    t.deepEqual(listed, [
+      'READY  LEASED  DELAYED  GROUPED  HELD  DEAD  HANDLES  NAME',
+      `    2       0        0        0     -     0        1  ${name}`,
+      '    2       0        0        0     0     0        -    decode',
+      '    0       0        0        0     0     0        -    load',
+    ])
+  }
+  for (const verb of ['take', 'peek']) {
+    const { code, err } = await millrace([verb, name])
+    t.is(code, 2)
+    t.regex(err, /is a pipeline: say of which stage, --stage decode\|load/)
+  }
+  const wrong = await millrace(['take', name, '--stage', 'store'])
+  t.is(wrong.code, 2)
+  t.regex(wrong.err, /has no stage 'store'; it has: decode, load/)
+  t.is((await millrace(['take', name, '--stage', 'decode'])).out, 'first\n')
+  const [facts] = JSON.parse((await millrace(['ls', name, '--json'])).out) as object[]
+  t.like(facts, { name, stages: { decode: { ready: 1, inHand: 0 }, load: { ready: 1 } } })
+  t.regex((await millrace(['peek', name, '--stage', 'load'])).out, /first\n$/)
+  t.is((await millrace(['peek', name, '--stage', 'load', '--limit', '5', '--json'])).code, 0)
+
+  {
+    using etl = Pipeline.attach(name)
+    etl.tryTake('decode')!.reject('not this one')
+    etl.tryTake('load')!.reject('nor that one')
+  }
+  t.regex(
+    (await millrace(['dead', name])).out,
+    /^DIED +REASON +TRIED +STAGE +ID +ERROR\n.*rejected +1 +decode +x +not this one\n.*load +- +nor that one\n/,
+  )
+  const dead = (await millrace(['dead', name, '--stage', 'load', '--json'])).out
+  t.like(JSON.parse(dead) as unknown, [{ stage: 'load', text: 'first' }])
+  t.is((await millrace(['redrive', name, '--stage', 'load'])).out, '1 job sent round again\n')
+  t.is((await millrace(['take', name, '--stage', 'load'])).out, 'first\n')
+  t.is(
+    (await millrace(['redrive', name, '--reason', 'died', '--stage', 'decode'])).out,
+    '0 jobs sent round again\n',
+  )
+  t.is((await millrace(['redrive', name])).out, '1 job sent round again\n')
+  for (const stage of ['decode', 'load']) {
+    t.is((await millrace(['take', name, '--stage', stage])).out, 'second\n')
+  }
+  t.deepEqual(list({ prefix: name }), [])
+  const other = await millrace(['push', name, 'job'])
+  t.is(other.code, 0)
+  const staged = await millrace(['take', name, '--stage', 'decode'])
+  t.is(staged.code, 2)
+  t.regex(staged.err, /is a work queue, and has no stages/)
+  t.is((await millrace(['take', name])).out, 'job\n')
 })

@@ -201,6 +201,10 @@ class Inspection {
     report_.major = head().major;
     report_.minor = head().minor;
     report_.creator_pid = head().creator_pid;
+    if (letter_ == 'j' && report_.major == layout::kMajor &&
+        WorkShape::of(head().geometry).is_pipeline()) {
+      report_.kind = "pipeline";
+    }
     const auto end = std::find(head().name.begin(), head().name.end(), '\0');
     const std::string named(head().name.begin(), end);
     // Where names are shortened, the header has the whole one.

@@ -1,0 +1,106 @@
+// What `millrace work` has open: a work queue, or a pipeline, whose jobs are those of a stage.
+
+import { list, MillraceError } from '../index.js'
+import { Pipeline, WorkQueue, type Job, type PipelineStats, type WorkStats } from '../work.js'
+import { UsageError } from './usage.js'
+
+interface Wait {
+  readonly signal: AbortSignal
+  readonly timeout: number | undefined
+}
+
+export interface Jobs extends Disposable {
+  readonly queue: WorkQueue | Pipeline<string>
+  /** Of a pipeline. */
+  readonly stages: readonly string[] | undefined
+  /** The one that was asked for. */
+  readonly stage: string | undefined
+  /** Of the queue or the stage. */
+  readonly ready: number
+  takeOne(wait: Wait): Promise<Job>
+  takeBatch(most: number, wait: Wait): Promise<Job[]>
+}
+
+const kinds: readonly string[] = ['work', 'pipeline']
+
+function found(prefix: string) {
+  return list({ prefix }).filter(
+    ({ kind, state }) => kinds.includes(kind) && state !== 'corrupt' && state !== 'foreign',
+  )
+}
+
+/** What `ls` tells. */
+export function jobsUnder(
+  prefix: string,
+): ({ readonly name: string } & WorkStats & Partial<Pick<PipelineStats, 'stages'>>)[] {
+  return found(prefix).map(({ kind, name }) => {
+    using queue = kind === 'pipeline' ? Pipeline.attach(name) : WorkQueue.open(name)
+    const { handles, ...stats } = queue.stats()
+    return { name, ...stats, handles: handles - 1 }
+  })
+}
+
+/**
+ * Looking must not make what is looked for, unless it is to be made: then it is a work queue. `stage`: the one of a pipeline that is
+ * asked for.
+ */
+export function openJobs(
+  name: string,
+  { make, stage }: { readonly make: boolean; readonly stage: string | undefined },
+): Jobs {
+  const kind = found(name).find((one) => one.name === name)?.kind
+  if (kind === undefined && !make) {
+    throw new MillraceError(
+      'ERR_MILLRACE_NOT_FOUND',
+      `there is no work queue '${name}': see 'millrace work ls', or push the first job`,
+    )
+  }
+  if (kind === 'pipeline') return ofPipeline(Pipeline.attach(name), stage)
+  if (stage !== undefined) {
+    throw new UsageError(`'${name}' is a work queue, and has no stages: leave --stage out`)
+  }
+  return ofQueue(WorkQueue.open(name))
+}
+
+function ofQueue(queue: WorkQueue): Jobs {
+  return {
+    queue,
+    stages: undefined,
+    stage: undefined,
+    get ready() {
+      return queue.size
+    },
+    takeOne: (wait) => queue.takeOne(wait),
+    takeBatch: (most, wait) => queue.takeBatch(most, wait),
+    [Symbol.dispose]() {
+      queue.close()
+    },
+  }
+}
+
+function ofPipeline(pipeline: Pipeline<string>, stage: string | undefined): Jobs {
+  const { name, stages } = pipeline
+  const all = stages.join(', ')
+  if (stage !== undefined && !stages.includes(stage)) {
+    pipeline.close()
+    throw new UsageError(`pipeline '${name}' has no stage '${stage}'; it has: ${all}`)
+  }
+  /** Nobody is to take from the wrong one. */
+  const asked = (): string => {
+    if (stage !== undefined) return stage
+    throw new UsageError(`'${name}' is a pipeline: say of which stage, --stage ${stages.join('|')}`)
+  }
+  return {
+    queue: pipeline,
+    stages,
+    stage,
+    get ready() {
+      return pipeline.stats().stages[asked()]!.ready
+    },
+    takeOne: (wait) => pipeline.takeOne(asked(), wait),
+    takeBatch: (most, wait) => pipeline.takeBatch(asked(), most, wait),
+    [Symbol.dispose]() {
+      pipeline.close()
+    },
+  }
+}

@@ -1,0 +1,244 @@
+// What a stage makes of a job, where that is not what the job was.
+
+import test from 'ava'
+import { Pipeline, type StageResult } from 'millrace/work'
+
+import { uniqueName } from '../support/names.js'
+import { until } from '../support/until.js'
+import { text } from './open.js'
+import { clear, two } from './pipelines.js'
+
+const soon = { timeout: 15_000 }
+const aTurn = () => new Promise((resolve) => setImmediate(resolve))
+const KiB = 1024
+
+test('what a handler returns goes on: bytes in any container, text, part of what there was, nothing at all', async (t) => {
+  const name = uniqueName(t)
+  const results: Readonly<Record<string, (bytes: Uint8Array) => StageResult>> = {
+    text: () => 'grüße',
+    longer: () => Buffer.alloc(5000, 7),
+    array: () => new Uint16Array([1, 2]),
+    buffer: () => new ArrayBuffer(3),
+    empty: () => '',
+    part: (bytes) => bytes.subarray(0, 2),
+    middle: (bytes) => bytes.subarray(1, 3),
+    itself: (bytes) => bytes,
+    nothing: () => undefined,
+  }
+  const found = new Map<string, string>()
+  const etl = Pipeline.open(name)
+    .stage('decode', (job) => results[job.id!]!(job.bytes))
+    .stage('load', (job) => {
+      found.set(job.id!, text(job.bytes))
+    })
+  clear(t, etl)
+  const done = etl.work()
+  for (const size of [10, 1000]) {
+    for (const id of Object.keys(results))
+      await etl.push('abcdefgh'.padEnd(size, '.'), { id, group: id })
+    await etl.idle(soon)
+    t.deepEqual(Object.fromEntries(found), {
+      text: 'grüße',
+      longer: '\u0007'.repeat(5000),
+      array: '\u0001\0\u0002\0',
+      buffer: '\0\0\0',
+      empty: '',
+      part: 'ab',
+      middle: 'bc',
+      itself: 'abcdefgh'.padEnd(size, '.'),
+      nothing: 'abcdefgh'.padEnd(size, '.'),
+    })
+    found.clear()
+  }
+  etl.close()
+  await done
+  using again = Pipeline.attach(name)
+  t.like(again.stats(), { dead: 0, bytesUsed: 0 })
+})
+
+test('become: as that, when there is room, and settled by nothing else meanwhile', async (t) => {
+  const etl = two(t, uniqueName(t), { bytes: 8 * KiB, deadLetters: { bytes: 0 } })
+  await etl.pushBatch(['first', 'second'])
+  const first = etl.tryTake('decode')!
+  await first.become(Buffer.alloc(3 * KiB, 1))
+  t.is(first.settled, 'completed')
+  const second = etl.tryTake('decode')!
+  await t.throwsAsync(second.become(Buffer.alloc(3 * KiB, 2), { timeout: 5 }), {
+    code: 'ERR_MILLRACE_TIMEOUT',
+    message: /room for a result of stage 'decode' of pipeline/,
+  })
+  t.is(second.settled, undefined)
+  const stop = new AbortController()
+  const waits = t.throwsAsync(second.become(Buffer.alloc(3 * KiB, 2), { signal: stop.signal }), {
+    code: 'ERR_MILLRACE_ABORTED',
+  })
+  t.throws(
+    () => {
+      second.complete()
+    },
+    { code: 'ERR_MILLRACE_RELEASED' },
+  )
+  t.throws(
+    () => {
+      second.drop()
+    },
+    { code: 'ERR_MILLRACE_RELEASED' },
+  )
+  stop.abort()
+  await waits
+  t.is(text(second.bytes), 'second')
+  const becomes = second.become(Buffer.alloc(3 * KiB, 2), soon)
+  const loaded = etl.tryTake('load')!
+  t.is(loaded.bytes[3071], 1)
+  loaded.complete()
+  await becomes
+  const other = etl.tryTake('load')!
+  t.is(other.bytes[3071], 2)
+  await t.throwsAsync(other.become('more'), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    message: /last/,
+  })
+  other.complete()
+  t.is(etl.stats().bytesUsed, 0)
+})
+
+test('a small result does not wait behind a large one, nor results behind pushes', async (t) => {
+  const etl = two(t, uniqueName(t), { bytes: 8 * KiB, jobs: 3, deadLetters: { bytes: 0 } })
+  await etl.pushBatch(['a', 'b', 'c'])
+  const push = etl.push('waits for a place', soon)
+  const [a, b, c] = await etl.takeBatch('decode', 3)
+  await a!.become(Buffer.alloc(4 * KiB - 256))
+  const large = b!.become(Buffer.alloc(4 * KiB - 256), soon)
+  await c!.become('small', soon)
+  etl.tryTake('load')!.complete()
+  await large
+  await push
+  for (const length of [5, 4 * KiB - 256]) {
+    const job = etl.tryTake('load')!
+    t.is(job.length, length)
+    job.complete()
+  }
+})
+
+test('a result that could never fit, or is none, is a failed attempt that says so', async (t) => {
+  const name = uniqueName(t)
+  const etl = Pipeline.open(name, { maxAttempts: 2 })
+    .stage('decode', (job) => {
+      const what = text(job.bytes)
+      return what === 'large' ? Buffer.alloc(2 ** 20) : (Number(what) as never)
+    })
+    .stage('load')
+  clear(t, etl)
+  const done = etl.work()
+  await etl.pushBatch(['large', '5'])
+  await etl.idle(soon)
+  const errors = etl.dead
+    .peek()
+    .map(({ bytes, error, attempts }) => [text(bytes), error, attempts] as const)
+  t.is(errors.length, 2)
+  t.regex(
+    errors.find(([what]) => what === 'large')![1]!,
+    /1048576 bytes .* too large for what comes after stage 'decode'/,
+  )
+  t.regex(
+    errors.find(([what]) => what === '5')![1]!,
+    /stage 'decode' .* must return nothing, bytes or text/,
+  )
+  t.true(errors.every(([, , attempts]) => attempts === 2))
+  etl.close()
+  await done
+})
+
+test('batch: a result for each job, or what is wrong with the list is told to all of them', async (t) => {
+  const name = uniqueName(t)
+  const etl = Pipeline.open(name, { maxAttempts: 1 })
+    .stage(
+      'decode',
+      async (jobs) => {
+        await aTurn()
+        if (text(jobs[0]!.bytes) === 'few') return ['one']
+        return jobs.map((job) => {
+          const what = text(job.bytes)
+          if (what === 'dropped') return Pipeline.drop
+          if (what === 'own') job.reject('mine')
+          return what === 'kept' ? undefined : `${what}!`.repeat(100)
+        })
+      },
+      { batch: 10 },
+    )
+    .stage('load')
+  clear(t, etl)
+  await etl.pushBatch(['a', 'dropped', 'kept', 'own', 'b'])
+  const done = etl.work()
+  await until(() => etl.stats().stages.load.ready === 3)
+  const loaded = await etl.takeBatch('load', 10)
+  t.deepEqual(loaded.map((job) => text(job.bytes)).sort(), [
+    'a!'.repeat(100),
+    'b!'.repeat(100),
+    'kept',
+  ])
+  for (const job of loaded) job.complete()
+  await etl.pushBatch(['few', 'more'])
+  await etl.idle(soon)
+  const errors = etl.dead.peek().map(({ error }) => error)
+  t.is(errors.length, 3)
+  t.is(errors.filter((error) => (error!).includes('returned 1 results for a batch of 2 jobs')).length, 2)
+  etl.close()
+  await done
+})
+
+test('results that wait for room when the pipeline closes: the job goes back, or has the time to drain', async (t) => {
+  for (const drainOnClose of [0, 15_000]) {
+    const name = uniqueName(t)
+    const options = { bytes: 8 * KiB, deadLetters: { bytes: 0 } }
+    let called = 0
+    const etl = Pipeline.open(name, options)
+      .stage('decode', () => {
+        called++
+        return Buffer.alloc(3 * KiB)
+      })
+      .stage('load')
+    clear(t, etl)
+    const other = two(t, name)
+    await etl.pushBatch(['a', 'b'])
+    const done = etl.work({ drainOnClose })
+    await until(() => called === 2)
+    await aTurn()
+    const closing = etl[Symbol.asyncDispose]()
+    t.true(etl.closed)
+    await aTurn()
+    other.tryTake('load')!.complete()
+    await closing
+    await done
+    t.like(
+      other.stats().stages,
+      drainOnClose === 0
+        ? { decode: { ready: 1 }, load: { ready: 0 } }
+        : { decode: { ready: 0 }, load: { ready: 1 } },
+    )
+  }
+})
+
+test('ordered: who is done first waits for who came first, but not for one that ends', async (t) => {
+  const etl = Pipeline.open(uniqueName(t)).stage('decode', { ordered: true }).stage('load')
+  clear(t, etl)
+  await etl.pushBatch(['a', 'b', 'c', 'd'])
+  const jobs = await etl.takeBatch('decode', 4)
+  const loaded = () => {
+    const found: string[] = []
+    for (let job = etl.tryTake('load'); job !== undefined; job = etl.tryTake('load')) {
+      found.push(text(job.bytes))
+      job.complete()
+    }
+    return found
+  }
+  jobs[3]!.complete()
+  jobs[2]!.complete()
+  t.like(etl.stats().stages, { decode: { inHand: 2, held: 2 }, load: { ready: 0 } })
+  t.deepEqual(loaded(), [])
+  jobs[0]!.complete()
+  t.deepEqual(loaded(), ['a'])
+  jobs[1]!.reject('it ends here')
+  t.deepEqual(loaded(), ['c', 'd'])
+  etl.dead.purge()
+})

@@ -60,14 +60,14 @@ export function writableOf(
   )
 }
 
-/** The jobs of `handle`, each complete when the next one is asked for. */
+/** The jobs of `handle`, each complete when its chunk was read: then the stream asks for the next one. */
 export function readableOf(
   handle: StageHandle,
   options: { readonly signal?: AbortSignal | undefined } | undefined,
 ): Readable {
   const given = checkOptions(options, ['signal'])
   const { wait, bound, stop } = waitsOf(checkSignal(given.signal))
-  /** Whoever reads has it, or it is the only chunk of the stream. */
+  /** The only chunk that the stream has. */
   let inHand: StageJob | undefined
   const readable: Readable = new (streams().Readable)({
     objectMode: true,

@@ -327,9 +327,9 @@ export class Pipeline<Stages extends string = never> {
   }
 
   /**
-   * A `Readable` of Node's with the payloads of a stage, by default the last one, a chunk each. A job is complete when the next one is
-   * read; what was read last goes back if the stream is destroyed, or the process dies, before that. Ends when the pipeline closes.
-   * `to()` completes a job only when it was written.
+   * A `Readable` of Node's with the payloads of a stage, by default the last one, a chunk each. A job is complete when
+   * its chunk was read from the stream, which has one in hand at a time: that goes back if the stream is destroyed, or the process dies.
+   * Ends when the pipeline closes. `to()` completes a job only when it was written.
    */
   readable(stage?: Stages, options?: Pick<PipelineStreamOptions, 'signal'>): Readable {
     this.#seal()

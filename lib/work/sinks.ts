@@ -107,7 +107,9 @@ function nodeSink(sink: NodeSink, where: string, failed: (error: unknown) => voi
             resolve()
             return
           }
+          // Before it tells that it has closed over it.
           isOurs = false
+          failed(error)
           reject(error)
         })
       }),

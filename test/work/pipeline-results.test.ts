@@ -182,7 +182,10 @@ test('batch: a result for each job, or what is wrong with the list is told to al
   await etl.idle(soon)
   const errors = etl.dead.peek().map(({ error }) => error)
   t.is(errors.length, 3)
-  t.is(errors.filter((error) => (error!).includes('returned 1 results for a batch of 2 jobs')).length, 2)
+  t.is(
+    errors.filter((error) => error!.includes('returned 1 results for a batch of 2 jobs')).length,
+    2,
+  )
   etl.close()
   await done
 })

@@ -293,21 +293,23 @@ test('writable and readable: a pipeline between streams', async (t) => {
     found,
     letters.map((letter) => letter.toUpperCase()),
   )
-  using again = Pipeline.attach(name)
-  t.is(again.stats().stages['out']!.ready, 1, 'the last one, of which no next one was asked for')
+  t.throws(
+    () => Pipeline.attach(name),
+    { code: 'ERR_MILLRACE_NOT_FOUND' },
+    'nothing was left in it',
+  )
 })
 
-test('readable: a job is complete when the next one is read, and goes back if nobody reads on', async (t) => {
+test('readable: a job is complete when its chunk was read, and one that was not goes back', async (t) => {
   const etl = two(t, uniqueName(t))
-  await etl.pushBatch(['a', 'b', 'c'])
+  await etl.pushBatch(['a', 'b', 'c', 'd'])
   for await (const chunk of etl.readable('decode') as AsyncIterable<Buffer>) {
-    t.is(etl.stats().stages.decode.inHand, 1)
     if (text(chunk) === 'b') break
   }
   await until(() => etl.stats().stages.decode.inHand === 0)
-  t.like(etl.stats().stages, { decode: { ready: 2 }, load: { ready: 1 } })
+  t.like(etl.stats().stages, { decode: { ready: 2 }, load: { ready: 2 } })
   const again = await etl.takeOne('decode', soon)
-  t.is(text(again.bytes), 'b')
+  t.is(text(again.bytes), 'c')
   again.drop()
 })
 

@@ -278,7 +278,7 @@ export class Job {
 
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
-    return inspection('Job', how, () => ({
+    return inspection(this.shownAs(), how, () => ({
       queue: this.#leases.name,
       length: this.length,
       attempt: this.attempt,
@@ -287,6 +287,11 @@ export class Job {
       pushedAt: this.pushedAt.toISOString(),
       state: this.#settled ?? (this.#leases.closed ? 'void' : 'held'),
     }))
+  }
+
+  /** @internal What it is called there. */
+  protected shownAs(): string {
+    return 'Job'
   }
 
   /** @internal Into the facts, for a call about this job. */

@@ -24,6 +24,11 @@ export class StageJob extends Job {
     await this.settleWhenRoom((leases, waits) => leases.become(this, bytes, wait, waits))
   }
 
+  /** @internal */
+  protected override shownAs(): string {
+    return 'StageJob'
+  }
+
   /** The job ends here: no later stage gets it. Never blocks. */
   drop(): void {
     this.settleBy((leases) => leases.drop(this), 'dropped')

@@ -15,7 +15,7 @@ import {
 } from 'millrace'
 import { f64, struct } from 'millrace/struct'
 import { Barrier, Counter, Mutex, RwLock, Semaphore, SharedEvent } from 'millrace/sync'
-import { WorkQueue } from 'millrace/work'
+import { Pipeline, WorkQueue } from 'millrace/work'
 
 /** One of each, and what is not a handle but comes from one. */
 export async function openOneOfEach(t: ExecutionContext, name: string) {
@@ -35,6 +35,8 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
   t.teardown(() => semaphore.unlink())
   const jobs = WorkQueue.open(name)
   jobs.tryPush('12345')
+  const pipeline = Pipeline.open(`${name}.stages`).stage('first').stage('second')
+  pipeline.tryPush('12345')
   const handles = {
     QueueProducer: producer,
     QueueConsumer: consumer,
@@ -54,11 +56,13 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
     Barrier: Barrier.open(name, { parties: 2 }),
     Counter: Counter.open(name),
     WorkQueue: jobs,
+    Pipeline: pipeline,
   }
   t.teardown(() => {
     for (const handle of Object.values(handles)) handle.close()
     SpscQueue.unlink(name) // with the message that is held
     WorkQueue.unlink(name) // with the job that was in hand
+    Pipeline.unlink(pipeline.name)
   })
   const others = {
     LoanedFrame: writer.tryLoan()!,
@@ -70,6 +74,7 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
     Reservation: producer.reserve(8)!,
     Iteration: consumer.messages(),
     Job: jobs.tryTake()!,
+    StageJob: pipeline.tryTake('first')!,
     WorkLoan: jobs.tryLoan(8)!,
     DeadLetters: jobs.dead,
     FieldType: f64,

@@ -51,8 +51,8 @@ Options:
 `,
   ls: `Usage: millrace ls [PREFIX] [OPTIONS]
 
-Lists the objects that can be found by a name: queues, work queues, frame channels, shared memory, cells, locks
-and the like, semaphores, doorbells; all, or those whose names start with PREFIX. Disturbs nobody.
+Lists the objects that can be found by a name: queues, work queues, pipelines, frame channels, shared memory,
+cells, locks and the like, semaphores, doorbells; all, or those whose names start with PREFIX. Disturbs nobody.
 
 States:
   in use        a living process holds it

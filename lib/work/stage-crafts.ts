@@ -20,18 +20,20 @@ export async function workStages(
 ): Promise<void> {
   const stop = new Stop()
   stop.follow(signal)
+  /** The first one: those of others may follow from it. */
+  let failure: { readonly error: unknown } | undefined
   const loops = stages.map(async ([stage, handle]) => {
     try {
       await workStage(stage, handle, { concurrency: stage.workers, drainMs, signal: stop.asGiven })
     } catch (error) {
+      failure ??= { error }
       stop.abort(error)
-      throw error
     }
   })
-  const ended = await Promise.allSettled(loops)
+  await Promise.all(loops)
   stop.abort(undefined)
-  const failed = ended.find((one) => one.status === 'rejected')
-  if (failed !== undefined) throw failed.reason
+  const first = failure as { readonly error: unknown } | undefined
+  if (first !== undefined) throw first.error
 }
 
 function workStage(

@@ -2,12 +2,11 @@
 // does not take is not lost; and the next one is taken then, so that the sink sets the pace and the order is kept.
 
 import { Stop } from '../base/abort-signals.js'
-import { show, type WaitOptions } from '../base/options.js'
+import { show } from '../base/options.js'
 import { MillraceError, invalidArgument } from '../errors.js'
-import { SingleCraft } from './stage-crafts.js'
 import type { StageHandle } from './stage-handle.js'
 import type { StageJob } from './stage-job.js'
-import { isGone, release, settle, type Craft, type GivenWork } from './working.js'
+import { isGone, JobCraft, release, type GivenWork } from './working.js'
 
 /** A stream of Node's, as far as it is asked: a `Writable`. */
 export interface NodeSink {
@@ -42,10 +41,7 @@ export async function drain(
 ): Promise<void> {
   const concurrency = 1
   if (typeof sink === 'function') {
-    const handler = async (job: StageJob): Promise<void> => {
-      await sink(job)
-    }
-    await handle.work(new SingleCraft(handle, handler), { concurrency, drainMs, signal })
+    await handle.work(new JobCraft(handle, sink), { concurrency, drainMs, signal })
     return
   }
   const stop = new Stop()
@@ -90,27 +86,32 @@ function openSink(sink: unknown, where: string, failed: (error: unknown) => void
 
 function nodeSink(sink: NodeSink, where: string, failed: (error: unknown) => void): OpenSink {
   let isOurs = true
-  // Also when it is ours no more: what a write has failed with is told once more, and would end the process if nobody heard it.
+  /** Of the write under way, which a stream that is destroyed does not answer. */
+  let refuse: ((error: unknown) => void) | undefined
+  const end = (error: unknown): void => {
+    failed(error)
+    refuse?.(error)
+  }
   const onError = (error?: Error): void => {
-    if (isOurs) failed(error)
+    if (isOurs) end(error)
   }
   const onClose = (): void => {
-    failed(closedSink(where))
+    end(closedSink(where))
   }
   sink.on('error', onError)
   sink.on('close', onClose)
   return {
     write: (chunk) =>
       new Promise<void>((resolve, reject) => {
+        refuse = reject
         sink.write(chunk, (error) => {
           if (error === undefined || error === null) {
             resolve()
             return
           }
-          // Before it tells that it has closed over it.
+          // It tells so once more, which would end the process if nobody heard it; and then that it has closed over it.
           isOurs = false
-          failed(error)
-          reject(error)
+          end(error)
         })
       }),
     letGo() {
@@ -151,47 +152,18 @@ function closedSink(where: string): MillraceError {
 }
 
 /** Writes what it takes. */
-class SinkCraft implements Craft<StageJob> {
-  readonly #handle: StageHandle
-  readonly #sink: OpenSink
+class SinkCraft extends JobCraft<StageJob> {
   readonly #sinkFailed: (error: unknown) => void
 
   constructor(handle: StageHandle, sink: OpenSink, sinkFailed: (error: unknown) => void) {
-    this.#handle = handle
-    this.#sink = sink
+    // A copy: streams hand on what they were given, and nobody knows when that was read.
+    super(handle, (job) => sink.write(job.copy()))
     this.#sinkFailed = sinkFailed
   }
 
-  get closed(): boolean {
-    return this.#handle.closed
-  }
-
-  take(wait: WaitOptions): Promise<StageJob> {
-    return this.#handle.takeOne(wait)
-  }
-
-  takeNow(): StageJob | undefined {
-    return this.#handle.tryTake()
-  }
-
-  work(job: StageJob): Promise<unknown> {
-    // A copy: streams hand on what they were given, and nobody knows when that was read.
-    return this.#sink.write(job.copy())
-  }
-
-  succeeded(job: StageJob): void {
-    settle(job, () => {
-      job.complete()
-    })
-  }
-
-  /** It is not the job that is wrong. */
-  failed(job: StageJob, error: unknown): void {
+  /** It is not the job that is wrong. What is ours no more may have gone before it was written. */
+  override failed(job: StageJob, error: unknown): void {
     release(job)
     if (!isGone(error)) this.#sinkFailed(error)
-  }
-
-  giveBack(job: StageJob): void {
-    release(job)
   }
 }

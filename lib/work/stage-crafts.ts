@@ -8,7 +8,7 @@ import { hasCode, invalidArgument } from '../errors.js'
 import type { StageHandle } from './stage-handle.js'
 import type { StageJob } from './stage-job.js'
 import { drop, type BatchHandler, type Stage, type StageHandler } from './stages.js'
-import { fail, isGone, release, settle, type Craft, type GivenWork } from './working.js'
+import { fail, isGone, JobCraft, release, settle, type Craft, type GivenWork } from './working.js'
 
 /**
  * Works stages, each as it says, until their handles are closed. One that cannot go on ends the others, which finish what they have
@@ -46,43 +46,17 @@ function workStage(
     : handle.work(new BatchCraft(handle, handler as BatchHandler, batch), given)
 }
 
-/** One job at a time. */
-export class SingleCraft implements Craft<StageJob> {
+/** One job at a time, and what its handler makes of it. */
+class SingleCraft extends JobCraft<StageJob> {
   readonly #handle: StageHandle
-  readonly #handler: StageHandler
 
   constructor(handle: StageHandle, handler: StageHandler) {
+    super(handle, handler)
     this.#handle = handle
-    this.#handler = handler
   }
 
-  get closed(): boolean {
-    return this.#handle.closed
-  }
-
-  take(wait: WaitOptions): Promise<StageJob> {
-    return this.#handle.takeAhead(wait)
-  }
-
-  takeNow(): StageJob | undefined {
-    return this.#handle.tryTake()
-  }
-
-  work(job: StageJob): unknown {
-    job.begin()
-    return this.#handler(job)
-  }
-
-  succeeded(job: StageJob, result: unknown): Promise<void> | void {
+  override succeeded(job: StageJob, result: unknown): Promise<void> | void {
     return finish(this.#handle, job, result)
-  }
-
-  failed(job: StageJob, error: unknown): void {
-    fail(job, error)
-  }
-
-  giveBack(job: StageJob): void {
-    release(job)
   }
 }
 

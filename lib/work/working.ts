@@ -79,12 +79,12 @@ export interface Craft<Unit> {
 }
 
 /** @internal One job at a time. What its handler returns is of no interest. */
-export class JobCraft implements Craft<Job> {
-  readonly #place: Workplace
-  readonly #handler: JobHandler
+export class JobCraft<J extends Job = Job> implements Craft<J> {
+  readonly #place: Workplace<J>
+  readonly #handler: (job: J) => unknown
 
   /** @throws MillraceError `INVALID_ARGUMENT` */
-  constructor(place: Workplace, handler: JobHandler) {
+  constructor(place: Workplace<J>, handler: (job: J) => unknown) {
     checkFunction('the handler', handler)
     this.#place = place
     this.#handler = handler
@@ -94,40 +94,40 @@ export class JobCraft implements Craft<Job> {
     return this.#place.closed
   }
 
-  take(wait: WaitOptions): Promise<Job> {
+  take(wait: WaitOptions): Promise<J> {
     return this.#place.takeAhead(wait)
   }
 
-  takeNow(): Job | undefined {
+  takeNow(): J | undefined {
     return this.#place.tryTake()
   }
 
-  work(job: Job): unknown {
+  work(job: J): unknown {
     job.begin()
     return this.#handler(job)
   }
 
-  succeeded(job: Job): void {
+  succeeded(job: J, _result: unknown): Promise<void> | void {
     settle(job, () => {
       job.complete()
     })
   }
 
-  failed(job: Job, error: unknown): void {
+  failed(job: J, error: unknown): void {
     fail(job, error)
   }
 
-  giveBack(job: Job): void {
+  giveBack(job: J): void {
     release(job)
   }
 }
 
 /** @internal Whose jobs are worked on. */
-export interface Workplace {
+export interface Workplace<J extends Job> {
   readonly closed: boolean
   /** A job whose attempt begins with `begin()`: the handle may close before its handler has its turn. */
-  takeAhead(wait: WaitOptions): Promise<Job>
-  tryTake(): Job | undefined
+  takeAhead(wait: WaitOptions): Promise<J>
+  tryTake(): J | undefined
 }
 
 /** @internal What a handle that closes has to know of who works with it. */

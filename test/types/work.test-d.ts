@@ -79,7 +79,9 @@ expectType<void>(job.release({ delay: 1 }))
 expectType<void>(job.retry({ delay: 1, error: new Error('why') }))
 expectType<void>(job.reject('why'))
 expectType<void>(job.extend(1))
-expectType<'completed' | 'released' | 'retried' | 'rejected' | 'lost' | undefined>(job.settled)
+expectType<'completed' | 'released' | 'retried' | 'rejected' | 'dropped' | 'lost' | undefined>(
+  job.settled,
+)
 expectAssignable<Disposable>(job)
 expectError((job.settled = undefined))
 

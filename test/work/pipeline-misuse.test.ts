@@ -14,40 +14,47 @@ import { clear, two } from './pipelines.js'
 const soon = { timeout: 15_000 }
 const aTurn = () => new Promise((resolve) => setImmediate(resolve))
 
+/** With results in the second stage that leave no room for more. */
+async function full(etl: Pipeline<'decode' | 'load'>): Promise<void> {
+  await etl.pushBatch(['a', 'b'])
+  for (const job of await etl.takeBatch('decode', 2)) await job.become(Buffer.alloc(4096))
+}
+
 test('a result whose memory goes away while it waits for room is a failed attempt, not an empty result', async (t) => {
   const etl = two(t, uniqueName(t), { bytes: 8192, deadLetters: { bytes: 0 } })
-  await etl.pushBatch(['a', 'b'])
-  const [a, b] = await etl.takeBatch('decode', 2)
-  await a!.become(Buffer.alloc(3000))
+  await full(etl)
+  await etl.push('c')
+  const job = etl.tryTake('decode')!
   const bytes = Buffer.from(new ArrayBuffer(3000))
-  const waits = t.throwsAsync(b!.become(bytes, soon), {
+  const waits = t.throwsAsync(job.become(bytes, soon), {
     code: 'ERR_MILLRACE_INVALID_ARGUMENT',
     message: /the result of a job is .* gone/,
   })
   structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
   etl.tryTake('load')!.complete()
   await waits
-  t.is(b!.settled, undefined)
-  b!.drop()
+  t.is(job.settled, undefined)
+  job.drop()
 })
 
 test('a stage that loses its job while the result waits hands nothing on', async (t) => {
-  const name = uniqueName(t)
   const options = { bytes: 8192, deadLetters: { bytes: 0 }, leaseTimeout: 50 }
-  const etl = two(t, name, options)
-  const other = two(t, name)
-  await etl.pushBatch(['a', 'b'])
-  const [a, b] = await etl.takeBatch('decode', 2)
-  await a!.become(Buffer.alloc(3000))
-  const waits = t.throwsAsync(b!.become(Buffer.alloc(3000), soon), {
+  const etl = two(t, uniqueName(t), options)
+  const other = two(t, etl.name)
+  await full(etl)
+  await etl.push('c')
+  const job = etl.tryTake('decode')!
+  const waits = t.throwsAsync(job.become(Buffer.alloc(3000), soon), {
     code: 'ERR_MILLRACE_LEASE_LOST',
   })
   const taken = await other.takeOne('decode', soon)
-  t.is(text(taken.bytes), 'b')
+  taken.extend(60_000)
+  t.is(text(taken.bytes), 'c')
   const loaded = await other.takeOne('load', soon)
   loaded.complete()
   await waits
   taken.drop()
+  etl.tryTake('load')!.complete()
   t.is(etl.tryTake('load'), undefined)
 })
 

@@ -1,6 +1,6 @@
 // What a stage makes of a job, where that is not what the job was.
 
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { Pipeline, type StageResult } from 'millrace/work'
 
 import { uniqueName } from '../support/names.js'
@@ -10,7 +10,9 @@ import { clear, two } from './pipelines.js'
 
 const soon = { timeout: 15_000 }
 const aTurn = () => new Promise((resolve) => setImmediate(resolve))
-const KiB = 1024
+/** Of which two results are all that there is room for. */
+const half = 4096
+const tight = { bytes: 2 * half, deadLetters: { bytes: 0 }, jobs: 8 }
 
 test('what a handler returns goes on: bytes in any container, text, part of what there was, nothing at all', async (t) => {
   const name = uniqueName(t)
@@ -50,50 +52,52 @@ test('what a handler returns goes on: bytes in any container, text, part of what
     })
     found.clear()
   }
+  t.like(etl.stats(), { dead: 0, bytesUsed: 0 })
   etl.close()
   await done
-  using again = Pipeline.attach(name)
-  t.like(again.stats(), { dead: 0, bytesUsed: 0 })
 })
 
+/** Of two stages, with results in the second one that leave no room. */
+async function full(t: ExecutionContext, name: string) {
+  const etl = two(t, name, tight)
+  await etl.pushBatch(['a', 'b'])
+  for (const job of await etl.takeBatch('decode', 2)) await job.become(Buffer.alloc(half, 1))
+  return etl
+}
+
 test('become: as that, when there is room, and settled by nothing else meanwhile', async (t) => {
-  const etl = two(t, uniqueName(t), { bytes: 8 * KiB, deadLetters: { bytes: 0 } })
-  await etl.pushBatch(['first', 'second'])
-  const first = etl.tryTake('decode')!
-  await first.become(Buffer.alloc(3 * KiB, 1))
-  t.is(first.settled, 'completed')
-  const second = etl.tryTake('decode')!
-  await t.throwsAsync(second.become(Buffer.alloc(3 * KiB, 2), { timeout: 5 }), {
+  const etl = await full(t, uniqueName(t))
+  await etl.push('third')
+  const third = etl.tryTake('decode')!
+  await t.throwsAsync(third.become(Buffer.alloc(half, 2), { timeout: 5 }), {
     code: 'ERR_MILLRACE_TIMEOUT',
     message: /room for a result of stage 'decode' of pipeline/,
   })
-  t.is(second.settled, undefined)
+  t.is(third.settled, undefined)
   const stop = new AbortController()
-  const waits = t.throwsAsync(second.become(Buffer.alloc(3 * KiB, 2), { signal: stop.signal }), {
+  const waits = t.throwsAsync(third.become(Buffer.alloc(half, 2), { signal: stop.signal }), {
     code: 'ERR_MILLRACE_ABORTED',
   })
-  t.throws(
-    () => {
-      second.complete()
-    },
-    { code: 'ERR_MILLRACE_RELEASED' },
-  )
-  t.throws(
-    () => {
-      second.drop()
-    },
-    { code: 'ERR_MILLRACE_RELEASED' },
-  )
+  for (const settle of ['complete', 'drop'] as const) {
+    t.throws(
+      () => {
+        third[settle]()
+      },
+      { code: 'ERR_MILLRACE_RELEASED' },
+    )
+  }
   stop.abort()
   await waits
-  t.is(text(second.bytes), 'second')
-  const becomes = second.become(Buffer.alloc(3 * KiB, 2), soon)
+  t.is(text(third.bytes), 'third')
+  const becomes = third.become(Buffer.alloc(half, 2), soon)
   const loaded = etl.tryTake('load')!
-  t.is(loaded.bytes[3071], 1)
+  t.is(loaded.bytes[half - 1], 1)
   loaded.complete()
   await becomes
+  t.is(third.settled, 'completed')
+  etl.tryTake('load')!.complete()
   const other = etl.tryTake('load')!
-  t.is(other.bytes[3071], 2)
+  t.is(other.bytes[half - 1], 2)
   await t.throwsAsync(other.become('more'), {
     code: 'ERR_MILLRACE_INVALID_ARGUMENT',
     message: /last/,
@@ -103,21 +107,23 @@ test('become: as that, when there is room, and settled by nothing else meanwhile
 })
 
 test('a small result does not wait behind a large one, nor results behind pushes', async (t) => {
-  const etl = two(t, uniqueName(t), { bytes: 8 * KiB, jobs: 3, deadLetters: { bytes: 0 } })
-  await etl.pushBatch(['a', 'b', 'c'])
+  const etl = await full(t, uniqueName(t))
+  await etl.pushBatch(['c', 'd', 'e', 'f', 'g', 'h'])
+  t.is(etl.stats().free, 0)
   const push = etl.push('waits for a place', soon)
-  const [a, b, c] = await etl.takeBatch('decode', 3)
-  await a!.become(Buffer.alloc(4 * KiB - 256))
-  const large = b!.become(Buffer.alloc(4 * KiB - 256), soon)
-  await c!.become('small', soon)
-  etl.tryTake('load')!.complete()
-  await large
+  const [large, small] = await etl.takeBatch('decode', 2)
+  const becomes = large!.become(Buffer.alloc(half, 2), soon)
+  await small!.become('small', soon)
+  const last = await etl.takeBatch('load', 3, soon)
+  t.deepEqual(
+    last.map(({ length }) => length),
+    [half, half, 5],
+  )
+  last[2]!.complete()
   await push
-  for (const length of [5, 4 * KiB - 256]) {
-    const job = etl.tryTake('load')!
-    t.is(job.length, length)
-    job.complete()
-  }
+  last[0]!.complete()
+  await becomes
+  t.is(etl.tryTake('load')!.length, half)
 })
 
 test('a result that could never fit, or is none, is a failed attempt that says so', async (t) => {
@@ -190,22 +196,21 @@ test('batch: a result for each job, or what is wrong with the list is told to al
   await done
 })
 
-test('results that wait for room when the pipeline closes: the job goes back, or has the time to drain', async (t) => {
-  for (const drainOnClose of [0, 15_000]) {
+for (const drainOnClose of [0, 15_000]) {
+  const then = drainOnClose === 0 ? 'goes back' : 'has time to drain'
+  test(`a result that waits for room when the pipeline closes ${then}`, async (t) => {
     const name = uniqueName(t)
-    const options = { bytes: 8 * KiB, deadLetters: { bytes: 0 } }
+    const other = await full(t, name)
     let called = 0
-    const etl = Pipeline.open(name, options)
+    const etl = Pipeline.open(name, tight)
       .stage('decode', () => {
         called++
-        return Buffer.alloc(3 * KiB)
+        return Buffer.alloc(half)
       })
       .stage('load')
-    clear(t, etl)
-    const other = two(t, name)
-    await etl.pushBatch(['a', 'b'])
+    await other.push('third')
     const done = etl.work({ drainOnClose })
-    await until(() => called === 2)
+    await until(() => called === 1)
     await aTurn()
     const closing = etl[Symbol.asyncDispose]()
     t.true(etl.closed)
@@ -216,11 +221,11 @@ test('results that wait for room when the pipeline closes: the job goes back, or
     t.like(
       other.stats().stages,
       drainOnClose === 0
-        ? { decode: { ready: 1 }, load: { ready: 0 } }
-        : { decode: { ready: 0 }, load: { ready: 1 } },
+        ? { decode: { ready: 1 }, load: { ready: 1 } }
+        : { decode: { ready: 0 }, load: { ready: 2 } },
     )
-  }
-})
+  })
+}
 
 test('ordered: who is done first waits for who came first, but not for one that ends', async (t) => {
   const etl = Pipeline.open(uniqueName(t)).stage('decode', { ordered: true }).stage('load')

@@ -26,7 +26,7 @@ export type {
 export { Pipeline, type PipelineOptions, type StageWorkOptions } from './work/pipeline.js'
 export type { PipelineStreamOptions } from './work/pipeline-streams.js'
 export type { NodeSink, PipelineSink, WebSink } from './work/sinks.js'
-export type { PipelineSource, SourceOptions, WebSource } from './work/sources.js'
+export type { PipelineSource, SourceOptions, WebPiece, WebSource } from './work/sources.js'
 export { StageJob } from './work/stage-job.js'
 export type {
   BatchHandler,

@@ -10,8 +10,11 @@ import { isGone, JobCraft, release, type GivenWork } from './working.js'
 
 /** A stream of Node's, as far as it is asked: a `Writable`. */
 export interface NodeSink {
+  /** Calls `done` when it has taken the chunk. */
   write(chunk: Uint8Array, done: (error?: Error | null) => void): boolean
+  /** Its end is listened to. */
   on(event: 'error' | 'close', listener: (error?: Error) => void): unknown
+  /** Not any more. */
   off(event: 'error' | 'close', listener: (error?: Error) => void): unknown
 }
 
@@ -19,9 +22,13 @@ export interface NodeSink {
 export interface WebSink {
   /** As `WritableStream.getWriter`. */
   getWriter(): {
+    /** Resolves when it wants more. */
     readonly ready: Promise<unknown>
+    /** Resolves, or rejects, when it has ended. */
     readonly closed: Promise<unknown>
+    /** Resolves when it has taken the chunk. */
     write(chunk: Uint8Array): Promise<unknown>
+    /** Others may write to it again. */
     releaseLock(): void
   }
 }

@@ -7,12 +7,23 @@ import { isPromise } from '../base/promised.js'
 import { abortedError, invalidArgument } from '../errors.js'
 import type { JobOptions } from './options.js'
 
+/** What a web stream gives. */
+export interface WebPiece {
+  /** There is nothing more. */
+  readonly done: boolean
+  /** Otherwise the next piece. */
+  readonly value?: ByteSource | undefined
+}
+
 /** A web stream, as far as it is asked. */
 export interface WebSource {
   /** As `ReadableStream.getReader`. */
   getReader(): {
-    read(): Promise<{ readonly done: boolean; readonly value?: ByteSource | undefined }>
+    /** The next piece. */
+    read(): Promise<WebPiece>
+    /** Nobody wants the rest. */
     cancel(reason?: unknown): Promise<void>
+    /** Others may read it again. */
     releaseLock(): void
   }
 }

@@ -57,11 +57,11 @@ test('what a handler returns goes on: bytes in any container, text, part of what
   await done
 })
 
-/** Of two stages, with results in the second one that leave no room. */
-async function full(t: ExecutionContext, name: string) {
+/** Of two stages, with results in the second one that leave no room for another one as long. */
+async function full(t: ExecutionContext, name: string, length = half) {
   const etl = two(t, name, tight)
   await etl.pushBatch(['a', 'b'])
-  for (const job of await etl.takeBatch('decode', 2)) await job.become(Buffer.alloc(half, 1))
+  for (const job of await etl.takeBatch('decode', 2)) await job.become(Buffer.alloc(length, 1))
   return etl
 }
 
@@ -107,23 +107,24 @@ test('become: as that, when there is room, and settled by nothing else meanwhile
 })
 
 test('a small result does not wait behind a large one, nor results behind pushes', async (t) => {
-  const etl = await full(t, uniqueName(t))
+  const length = half - 512
+  const etl = await full(t, uniqueName(t), length)
   await etl.pushBatch(['c', 'd', 'e', 'f', 'g', 'h'])
   t.is(etl.stats().free, 0)
   const push = etl.push('waits for a place', soon)
   const [large, small] = await etl.takeBatch('decode', 2)
-  const becomes = large!.become(Buffer.alloc(half, 2), soon)
+  const becomes = large!.become(Buffer.alloc(length, 2), soon)
   await small!.become('small', soon)
   const last = await etl.takeBatch('load', 3, soon)
   t.deepEqual(
     last.map(({ length }) => length),
-    [half, half, 5],
+    [length, length, 5],
   )
   last[2]!.complete()
   await push
   last[0]!.complete()
   await becomes
-  t.is(etl.tryTake('load')!.length, half)
+  t.is(etl.tryTake('load')!.length, length)
 })
 
 test('a result that could never fit, or is none, is a failed attempt that says so', async (t) => {

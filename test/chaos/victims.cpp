@@ -10,406 +10,45 @@
 //     dead PID NS HOW            monotonic nanoseconds; a crash point, `killed`, or `exit CODE`
 //
 // What a victim does and has done is in the ledger, shared memory of that name; see ledger.ts.
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <cstdio>
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <iostream>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <millrace/crash_point.hpp>
 #include <millrace/millrace.hpp>
 
-#include "../../native/testing/random.hpp"
-#include "content.hpp"
+#include "channel_victims.hpp"
+#include "sync_victims.hpp"
+#include "victim.hpp"
 #include "work_victims.hpp"
 
 namespace {
 
-using namespace millrace;
+using namespace victims;
 
-constexpr std::uint64_t kMillisecond = 1'000'000;
-constexpr std::uint64_t kSecond = 1'000'000'000;
 // How long a victim may take to come to its crash point.
 constexpr std::uint64_t kPointPatience = 20'000'000;
 
-// The same as in ledger.ts.
-struct Ledger {
-  std::atomic<std::uint64_t> trying;  // number of the message (frame, value, step) in hand
-  std::atomic<std::uint64_t> done;    // of the last one that was finished
-  std::atomic<std::uint64_t> base;    // where the next one goes on
-  std::atomic<std::uint64_t> left;    // what a lock protects: equal unless somebody is inside
-  std::atomic<std::uint64_t> right;
-  std::atomic<std::uint64_t> holding;  // permits, while there is no doubt: 2 n; 2 n + 1: n or n + 1
-  std::atomic<std::uint64_t> turns;    // of anything, for the report
-};
-Ledger* ledger = nullptr;
-
-using testing::Random;
-using victims::fill;
-using victims::kWords;
-using victims::length_of;
-using victims::number_in;
-
-// What must not be: the victim ends with a message, and the run fails.
-#define EXPECT(...)                                                                        \
-  do {                                                                                     \
-    if (!(__VA_ARGS__)) {                                                                  \
-      (void)std::fprintf(stderr, "victim: %s:%d: %s\n", __FILE__, __LINE__, #__VA_ARGS__); \
-      ::_exit(3);                                                                          \
-    }                                                                                      \
-  } while (false)
-
-// Opened, or not to be had now: the place of the one before may not be free for an instant.
-template <typename Open>
-auto opened(Open&& open) {
-  for (;;) {
-    auto result = open();
-    if (result.ok()) return result.take();
-    const Code code = result.error().code;
-    if (code != Code::role_taken && code != Code::not_found && code != Code::exists &&
-        code != Code::no_lane && code != Code::timeout) {
-      (void)std::fprintf(stderr, "victim: %s\n", result.error().message.c_str());
-      ::_exit(4);
-    }
-    os::sleep_ns(200'000);
-  }
-}
-
-struct Part {
-  std::string side;
-  std::string name;
-  std::uint64_t bell = 0;  // 0: its death cannot be heard, only looked for
-  Random random{0};
-
-  [[nodiscard]] os::Deadline patience() const { return os::Deadline::after(10 * kSecond); }
-  [[nodiscard]] PartyOptions party() const {
-    PartyOptions options;
-    options.place = Place(name);
-    options.doorbell = bell;
-    return options;
-  }
-  void pause() { os::sleep_ns(random.below(4) == 0 ? random.below(300'000) : 0); }
-};
-
-QueueSpec queue_of(const Part& part) {
-  QueueSpec spec;
-  spec.place = Place(part.name);
-  spec.doorbell = part.bell;
-  return spec;
-}
-void produce(Part& part) {
-  auto producer = opened([&] { return QueueProducer::open(queue_of(part), part.patience()); });
-  std::uint64_t at = ledger->base.load();
-  for (int i = 0; i < 400; ++i) {
-    const std::uint32_t length = length_of(++at);
-    ledger->trying.store(at);
-    auto room = reserve_sync(*producer, length, {10 * kSecond, 0});
-    EXPECT(room.ok() || room.error().code == Code::peer_gone || room.error().code == Code::closed);
-    if (!room.ok()) return;
-    fill(room.value().data(), at, length);
-    producer->commit(length);
-    ledger->done.store(at);
-    ledger->base.store(at);
-    part.pause();
-  }
-  producer->close(false);
-}
-void consume(Part& part) {
-  auto consumer = opened([&] { return QueueConsumer::open(queue_of(part), part.patience()); });
-  bool begun = false;
-  for (int i = 0; i < 400; ++i) {
-    auto message = peek_sync(*consumer, {10 * kSecond, 0});
-    if (!message.ok() || !message.value()) {
-      EXPECT(message.ok() || message.error().code == Code::peer_gone);
-      os::sleep_ns(kMillisecond);
-      continue;
-    }
-    const std::uint64_t number = number_in(message.value()->data, message.value()->length);
-    const std::uint64_t last = ledger->trying.load();
-    EXPECT(number == last + 1 || (!begun && number == last));
-    begun = true;
-    ledger->trying.store(number);
-    consumer->release(*message.value());
-    ledger->done.store(number);
-    ledger->turns.fetch_add(1);
-    part.pause();
-  }
-  // With what is left in it, for the next one.
-  consumer->close(false);
-}
-
-// Both sides of a queue in one process, which die at once.
-void be_both(Part& part) {
-  QueueSpec spec = queue_of(part);
-  spec.keep = part.side == "keep";
-  auto producer = opened([&] { return QueueProducer::open(spec, part.patience()); });
-  auto consumer = opened([&] { return QueueConsumer::open(spec, part.patience()); });
-  std::uint64_t at = ledger->base.load();
-  for (;;) {
-    std::array<std::byte, std::size_t{8} * kWords> message{};
-    const std::uint32_t length = length_of(++at);
-    fill(message.data(), at, length);
-    ledger->trying.store(at);
-    if (producer->try_push(message.data(), length) == RingStatus::ok) {
-      ledger->done.store(at);
-    } else {
-      --at;
-    }
-    if (part.random.below(3) == 0) continue;
-    const Message first = consumer->peek();
-    if (first.status != RingStatus::ok) continue;
-    const std::uint64_t number = number_in(first.data, first.length);
-    EXPECT(number != 0);
-    ledger->left.store(number);  // the last one that was handled
-    consumer->release(first);
-    ledger->turns.fetch_add(1);
-    part.pause();
-  }
-}
-
-constexpr FramesGeometry kFrames{8 * kWords, 8, 6, 2, 64};
-void write_frames(Part& part) {
-  FrameWriterSpec spec;
-  spec.place = Place(part.name);
-  spec.geometry = kFrames;
-  spec.doorbell = part.bell;
-  auto writer = opened([&] { return FrameWriter::open(spec, part.patience()); });
-  std::uint64_t at = ledger->base.load();
-  for (int i = 0; i < 200; ++i) {
-    auto loan = loan_sync(*writer, {10 * kSecond, 0});
-    EXPECT(loan.ok());
-    ledger->trying.store(++at);
-    const std::uint32_t length = length_of(at);
-    fill(loan.value().payload().data(), at, length);
-    EXPECT(loan.value().publish(length) != 0);
-    ledger->done.store(at);
-    ledger->base.store(at);
-    part.pause();
-  }
-  writer->close();
-}
-void read_frames(Part& part, layout::Policy policy) {
-  FrameReaderSpec spec;
-  spec.place = Place(part.name);
-  spec.policy = policy;
-  spec.history = part.random.below(3) == 0 ? 2 : 0;
-  spec.doorbell = part.bell;
-  auto reader = opened([&] { return FrameReader::open(spec, part.patience()); });
-  std::uint64_t last = 0;
-  std::vector<HeldFrame> held;
-  for (int i = 0; i < 200; ++i) {
-    auto frame = receive_sync(*reader, {10 * kSecond, 0});
-    if (!frame.ok() || !frame.value()) {
-      EXPECT(frame.ok() || frame.error().code == Code::peer_gone);
-      return;
-    }
-    const auto payload = frame.value()->payload();
-    const std::uint64_t number = number_in(payload.data(), payload.size());
-    EXPECT(number > last);
-    EXPECT(policy != layout::Policy::wait || last == 0 || number == last + 1);
-    last = number;
-    held.push_back(std::move(*frame.value()));
-    if (held.size() > part.random.below(4)) held.clear();
-    ledger->turns.fetch_add(1);
-    part.pause();
-  }
-  held.clear();
-  reader->close();
-}
-
-void write_cell(Part& part) {
-  CellWriterSpec spec;
-  spec.place = Place(part.name);
-  spec.max_bytes = 8 * kWords;
-  spec.doorbell = part.bell;
-  auto writer = opened([&] { return CellWriter::open(spec, part.patience()); });
-  // Versions and numbers are the same.
-  std::array<std::byte, std::size_t{8} * kWords> value{};
-  for (int i = 0; i < 400; ++i) {
-    const std::uint64_t number = writer->version() + 1;
-    const std::uint32_t length = length_of(number);
-    fill(value.data(), number, length);
-    ledger->trying.store(number);
-    writer->write(value.data(), length);
-    ledger->done.store(number);
-    part.pause();
-  }
-  writer->close();
-}
-void read_cell(Part& part) {
-  CellReaderSpec spec;
-  spec.place = Place(part.name);
-  spec.doorbell = part.bell;
-  auto reader = opened([&] { return CellReader::open(spec, part.patience()); });
-  std::array<std::byte, std::size_t{8} * kWords> value{};
-  std::uint64_t last = 0;
-  for (int i = 0; i < 200; ++i) {
-    (void)reader->wait_change(last, 0, 20 * kMillisecond);
-    const CellRead read = reader->read(value.data(), value.size());
-    if (read.status == CellRead::Status::empty || read.status == CellRead::Status::torn) continue;
-    EXPECT(read.status == CellRead::Status::ok && read.version >= last);
-    EXPECT(number_in(value.data(), read.length) == read.version);
-    last = read.version;
-    ledger->turns.fetch_add(1);
-  }
-  reader->close();
-}
-
-void lock_and_unlock(Part& part, layout::Kind kind) {
-  detail::Lock lock;
-  (void)opened([&]() -> Result<int> {
-    auto done = lock.open(part.party(), kind, part.patience());
-    if (!done.ok()) return done.error();
-    return 0;
-  });
-  for (int i = 0; i < 100; ++i) {
-    const bool exclusive = kind == layout::Kind::mutex || part.random.below(2) == 0;
-    const LockStatus status = lock.lock(exclusive ? LockMode::exclusive : LockMode::shared, 5'000,
-                                        part.random.below(8) == 0 ? 100'000 : 10 * kSecond);
-    if (status == LockStatus::busy) continue;  // the time was over
-    EXPECT(status == LockStatus::held || status == LockStatus::abandoned);
-    const bool broken = ledger->left.load() != ledger->right.load();
-    EXPECT(!broken || status == LockStatus::abandoned);
-    if (exclusive) {
-      if (broken) ledger->right.store(ledger->left.load());
-      ledger->left.fetch_add(1);
-      part.pause();
-      ledger->right.fetch_add(1);
-    }
-    EXPECT(lock.unlock() == LockStatus::held);
-    ledger->turns.fetch_add(1);
-    part.pause();
-  }
-  lock.close();
-}
-
-void set_and_wait(Part& part) {
-  EventSpec spec;
-  static_cast<PartyOptions&>(spec) = part.party();
-  auto event = opened([&] { return Event::open(spec, part.patience()); });
-  for (int i = 0; i < 100; ++i) {
-    event->set();
-    part.pause();
-    if (event->wait(os::Deadline::after(part.random.below(2 * kMillisecond))))
-      ledger->turns.fetch_add(1);
-  }
-  event->close();
-}
-void arrive(Part& part) {
-  BarrierSpec spec;
-  static_cast<PartyOptions&>(spec) = part.party();
-  spec.parties = 3;
-  auto barrier = opened([&] { return Barrier::open(spec, part.patience()); });
-  for (int i = 0; i < 100; ++i) {
-    const BarrierTurn turn = barrier->wait(part.patience());
-    EXPECT(turn.status != BarrierTurn::Status::corrupt);
-    if (turn.status != BarrierTurn::Status::complete) {
-      os::sleep_ns(kMillisecond);
-      continue;
-    }
-    ledger->turns.fetch_add(1);
-    part.pause();
-  }
-  barrier->close();
-}
-void count(Part& part) {
-  CounterSpec spec;
-  spec.place = Place(part.name);
-  spec.initial = 1000;
-  auto counter = opened([&] { return Counter::open(spec, part.patience()); });
-  for (int i = 0; i < 1000; ++i) {
-    ledger->trying.fetch_add(1);
-    (void)counter->add(1);
-    ledger->done.fetch_add(1);
-    part.pause();
-  }
-  counter->close();
-}
-void take_permits(Part& part) {
-  SemaphoreSpec spec;
-  spec.name = part.name;
-  spec.initial = 4;
-  auto semaphore = opened([&] { return Semaphore::open(spec); });
-  for (int i = 0; i < 100; ++i) {
-    ledger->holding.store(1);
-    if (!semaphore->wait_for(0, kMillisecond)) {
-      ledger->holding.store(0);
-      continue;
-    }
-    ledger->holding.store(2);
-    part.pause();
-    ledger->holding.store(1);
-    EXPECT(semaphore->post().ok());
-    ledger->holding.store(0);
-    ledger->turns.fetch_add(1);
-  }
-}
-void make_memory(Part& part) {
-  MemorySpec spec;
-  spec.place = Place(part.name);
-  spec.size = 16384;
-  for (int i = 0; i < 40; ++i) {
-    auto memory = opened([&] { return SharedMemory::create(spec, part.patience()); });
-    std::memset(memory->memory()->data(), 0x5a, spec.size);
-    ledger->turns.fetch_add(1);
-    part.pause();
-    memory->close();
-  }
-}
-void open_memory(Part& part) {
-  MemorySpec spec;
-  spec.place = Place(part.name);
-  for (int i = 0; i < 200; ++i) {
-    const auto access = part.random.below(2) == 0 ? os::Access::read_only : os::Access::read_write;
-    auto memory = SharedMemory::open(spec, access, part.patience());
-    EXPECT(memory.ok() || memory.error().code == Code::not_found);
-    if (memory.ok()) ledger->turns.fetch_add(1);
-    part.pause();
-  }
-}
-void offer(Part& part) {
-  for (int i = 0; i < 20; ++i) {
-    auto memory = os::create_nameless(0600, false);  // who has the last one may be using it still
-    EXPECT(memory.ok());
-    const os::Descriptor fd = memory.take();
-    MemorySpec spec;
-    spec.place = Place::nameless(fd.get());
-    spec.size = 4096;
-    auto made = SharedMemory::create(spec, part.patience());
-    EXPECT(made.ok());
-    std::memset(made.value()->memory()->data(), 0x5a, spec.size);
-    std::vector<OfferedSegment> segments;
-    segments.push_back({"memory", os::Descriptor(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0))});
-    auto offered = Offer::open(part.name, 0600, {}, std::move(segments));
-    EXPECT(offered.ok() || offered.error().code == Code::exists);
-    const os::Deadline until = os::Deadline::after(5 * kMillisecond);
-    PeerIdentity peer;
-    while (offered.ok() && !until.passed()) {
-      if (offered.value()->serve(peer) == Served::served) ledger->turns.fetch_add(1);
-      os::sleep_ns(50'000);
-    }
-  }
-}
-
 // As leaseMsOf() in work-party.ts.
 void use_work_queue(Part& part, std::uint64_t lease_ns) {
-  auto queue = opened([&] { return WorkQueue::open(victims::work_of(part), part.patience()); });
+  auto queue = opened([&] { return WorkQueue::open(work_of(part), part.patience()); });
   // Each side has numbers of its own: those of survivors end in 3.
   const std::uint64_t side = part.side == "producer" ? 0 : part.side == "worker" ? 1 : 2;
   const std::uint64_t who = (ledger->base.fetch_add(1) + 1) * 4 + side;
   ledger->holding.store(who);
-  if (side == 0) return victims::push_jobs(part, *ledger, *queue, who);
-  victims::Taker<Part, Ledger>(part, *ledger, *queue, who, lease_ns).work(side == 1 ? 1 : 4);
+  if (side == 0) return push_jobs(part, *ledger, *queue, who);
+  Taker<Part, Ledger>(part, *ledger, *queue, who, lease_ns).work(side == 1 ? 1 : 4);
 }
 
 void work(const std::string& kind, Part& part) {

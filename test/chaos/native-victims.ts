@@ -56,6 +56,14 @@ export class NativeVictims {
     return await this.#death()
   }
 
+  /** One that lives as long as this process; resolves with how it ended nevertheless. */
+  async watch(kind: string, side: string, place: string): Promise<string> {
+    this.#tell(`kill ${kind} ${side} ${place} ${2 ** 40}`)
+    const { value } = await this.#lines.next()
+    expect(value !== undefined, 'the maker of victims has ended')
+    return value
+  }
+
   /** With the victim, which is killed as well. */
   async endNow(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return

@@ -7,7 +7,7 @@
 //     stop KIND SIDE NAME US     one that is stopped then; `go` lets it go on, and it is killed after that time
 //   and on standard output, a line for each:
 //     stopped PID
-//     dead PID NS HOW            monotonic nanoseconds; a crash point, `killed`, or `exit CODE`
+//     dead PID NS HOW            monotonic nanoseconds; a crash point, `killed`, or `exit CODE` (`exit by signal SIGNAL`)
 //
 // What a victim does and has done is in the ledger, shared memory of that name; see ledger.ts.
 #include <signal.h>
@@ -134,7 +134,7 @@ int main(int argc, char** argv) {
     int status = 0;
     bool ended = false;
     while (!ended && !end.passed()) {
-      os::sleep_ns(std::min<std::uint64_t>(end.left_ns(), at_point ? 100'000 : lives));
+      os::sleep_ns(std::min<std::uint64_t>(end.left_ns(), at_point ? 100'000 : 50 * kMillisecond));
       ended = ::waitpid(victim, &status, WNOHANG) == victim;
     }
     if (how == "stop") {
@@ -156,6 +156,8 @@ int main(int argc, char** argv) {
     std::cout << "dead " << victim << ' ' << died << ' ';
     if (WIFEXITED(status)) {
       std::cout << "exit " << WEXITSTATUS(status) << std::endl;
+    } else if (WTERMSIG(status) != SIGKILL) {
+      std::cout << "exit by signal " << WTERMSIG(status) << std::endl;
     } else {
       std::cout << (of_itself != 0 ? point : "killed") << std::endl;
     }

@@ -37,6 +37,7 @@ export class WorkArena extends Ground {
   #redelivered: number[] = []
   #unknown = 0
   #late = 0
+  #ended: string | undefined
   #expired = 0
   readonly #leaseMs: number
 
@@ -69,9 +70,13 @@ export class WorkArena extends Ground {
     for (const side of ['producer', 'worker']) {
       const bystander = await NativeVictims.start(this.#ledgerOfBystanders.name, this.#deaths)
       this.#bystanders.push(bystander)
-      const lasting = 2 ** 40
       // Until the arena closes.
-      bystander.kill('kill', this.kind, side, this.#name, lasting).catch(() => undefined)
+      bystander.watch(this.kind, side, this.#name).then(
+        (how) => {
+          if (!this.isOver) this.#ended ??= `a bystander ended: ${how}`
+        },
+        () => undefined, // closed with the arena
+      )
     }
   }
 
@@ -184,7 +189,7 @@ export class WorkArena extends Ground {
       expect(optionsOf(job).ttl !== undefined, `job ${job} has expired, and has no time to live`)
     }
     dead.purge()
-    await soon('a journal at rest', () => unfinished(this.#journal.read()) === 0)
+    await this.#journalAtRest()
     const verdict = this.#verdict()
     this.#late += verdict.late
     this.#redelivered.push(...verdict.redeliveries)
@@ -205,6 +210,17 @@ export class WorkArena extends Ground {
     this.#resting = resting
     this.#rested = false
     this.#ledgerOfBystanders.set('left', resting ? 1 : 0)
+  }
+
+  async #journalAtRest(): Promise<void> {
+    const end = performance.now() + hangMs
+    for (;;) {
+      expect(this.#ended === undefined, this.#ended!)
+      const left = unfinished(this.#journal.read())
+      if (left.length === 0) return
+      expect(performance.now() < end, `not finished by who lives (who and job): ${left.join(', ')}`)
+      await pause(2)
+    }
   }
 
   async #drained(): Promise<void> {

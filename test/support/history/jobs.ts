@@ -94,8 +94,8 @@ export function judgeJobs(events: readonly JobEvent[], lease = Infinity): JobsVe
   return new Judge(events, lease).judge()
 }
 
-/** Settles by living users that have not been told yet: the journal is not at rest. */
-export function unfinished(events: readonly JobEvent[]): number {
+/** Pushes and settles by living users that have not been told yet, as "who job": the journal is not at rest. */
+export function unfinished(events: readonly JobEvent[]): string[] {
   const open = new Set<string>()
   const killed = new Set<number>()
   for (const { event, who, job } of events) {
@@ -104,7 +104,7 @@ export function unfinished(events: readonly JobEvent[]): number {
       open.delete(`${who} ${job}`)
     if (event === 'killed') killed.add(who)
   }
-  return [...open].filter((key) => !killed.has(Number(key.split(' ')[0]))).length
+  return [...open].filter((key) => !killed.has(Number(key.split(' ')[0])))
 }
 
 class Judge {
@@ -120,6 +120,7 @@ class Judge {
   readonly #latest = new Map<string, number>()
   #redriveBegan = noLine
   #redriveEnded = noLine
+  #redrivenAt = -Infinity
   /** Of whoever takes ahead: it may die before the job tells that it was in hand. */
   #lastKill = noLine
   #taken = 0
@@ -166,8 +167,10 @@ class Judge {
 
   #read(line: number, event: JobEvent): void {
     if (event.event === 'killed') this.#lastKill = line
-    else if (event.event === 'redriving') this.#redriveBegan = line
-    else if (event.event === 'redriven') this.#redriveEnded = line
+    else if (event.event === 'redriving') {
+      this.#redriveBegan = line
+      this.#redrivenAt = event.at
+    } else if (event.event === 'redriven') this.#redriveEnded = line
     else if (event.event === 'pushing') this.#pushing(line, event)
     else {
       const story = this.#jobs.get(event.job)
@@ -241,7 +244,8 @@ class Judge {
     // One that was killed certainly had it as long as it told something.
     if (killedAt === undefined || this.#lastLine.get(holder)! > line) {
       this.#wrong(job, `was taken by ${who} while ${holder} had it`)
-    } else {
+    } else if (killedAt >= this.#redrivenAt) {
+      // What had expired by then was not taken again, but sent round.
       this.#redeliveries.push(Math.max(0, (at - killedAt) / 1e6))
     }
     story.holder = undefined

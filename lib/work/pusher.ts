@@ -5,7 +5,15 @@ import type { NativeWork } from '../addon/work.js'
 import { block, blockingNames, readBlocking } from '../base/blocking.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
-import { readWait, wholeNumber, type Tuning, type Wait, type WaitOptions } from '../base/options.js'
+import { eachAsBytes, refusedAt } from '../base/message-list.js'
+import {
+  readWait,
+  show,
+  wholeNumber,
+  type Tuning,
+  type Wait,
+  type WaitOptions,
+} from '../base/options.js'
 import type { Attempt } from '../base/waiter.js'
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { offer } from './forward.js'
@@ -111,6 +119,8 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
   /**
    * Pushes all of them in order, each as `push` does, with the same options (an `id` would make all but the first duplicates, so
    * there is none). Resolves with how many there are. If it is aborted or fails while it waits, the first part was pushed.
+   *
+   * @throws MillraceError (as rejection) as `push`; the message begins with the place of the one that was refused: `payloads[2]: …`
    */
   async pushBatch(
     payloads: readonly ByteSource[],
@@ -120,19 +130,25 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
     if (facts.id !== '') {
       throw invalidArgument('id: jobs of one batch cannot have the same one; push them one by one')
     }
-    if (!Array.isArray(payloads)) throw invalidArgument('payloads must be a list')
-    const all = (payloads as readonly ByteSource[]).map(asBytes)
+    if (!Array.isArray(payloads)) {
+      throw invalidArgument(`payloads must be an array of payloads, not ${show(payloads)}`)
+    }
+    const all = eachAsBytes(payloads as readonly ByteSource[], asBytes, 'payloads')
     const lengths = all.map(({ length }) => length)
-    for (const length of lengths) {
-      if (length > this.native.maxBytes) throw this.#tooLarge(length)
+    for (const [i, length] of lengths.entries()) {
+      if (length > this.native.maxBytes) throw refusedAt(i, this.#tooLarge(length), 'payloads')
     }
     this.assertOpen()
     let done = 0
     const some = (): number | undefined => {
       for (; done < all.length; done++) {
         const bytes = all[done]!
-        assertUnchanged(bytes, lengths[done]!)
-        if (this.#pushNow(bytes, facts) === undefined) break
+        try {
+          assertUnchanged(bytes, lengths[done]!)
+          if (this.#pushNow(bytes, facts) === undefined) break
+        } catch (error) {
+          throw refusedAt(done, error, 'payloads')
+        }
       }
       return done === all.length ? done : undefined
     }

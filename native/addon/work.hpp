@@ -114,7 +114,16 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   Napi::Value dead_letters(const Arguments<1>& given);
   std::int32_t redrive(const Arguments<1>& given);
   std::int32_t purge(const Arguments<1>& given);
-  Napi::Array letter_of(std::uint32_t slot, std::uint64_t word, const JobFacts& facts);
+  // A copy of a dead letter. The texts of `facts` are those of the slot.
+  struct Letter {
+    std::uint32_t slot;
+    std::uint64_t word;
+    JobFacts facts;
+    std::string id;
+    std::string group;
+    std::vector<std::byte> bytes;
+  };
+  Napi::Array object_of(const Letter& letter);
   template <typename Act>
   std::int32_t each_of(const Arguments<1>& given, Act&& act);
 

@@ -64,29 +64,38 @@ Napi::Value WorkObject::dead_letters(const Arguments<1>& given) {
   const Napi::Env env = Env();
   if (core() == nullptr) return Napi::Number::New(env, kClosed);
   const std::uint64_t limit = natural(env, given[0], ~std::uint64_t{0});
-  Napi::Array list = Napi::Array::New(env);
-  std::uint32_t length = 0;
+  // Copied first: whoever makes objects may be held up for long, by the garbage collector to begin with, and others need the
+  // dead letters.
+  std::vector<Letter> letters;
   const bool had =
       limit == 0 || core()->store().each_dead([&](std::uint32_t slot, std::uint64_t word) {
         JobFacts facts;
-        if (core()->facts(slot, facts)) list[length++] = letter_of(slot, word, facts);
-        return length < limit;
+        if (!core()->facts(slot, facts)) return true;
+        const std::byte* const bytes = core()->data()->data() + facts.at;
+        letters.push_back(Letter{slot, word, facts, std::string(facts.id), std::string(facts.group),
+                                 std::vector<std::byte>(bytes, bytes + facts.length)});
+        return letters.size() < limit;
       });
   if (!had) return Napi::Number::New(env, kBusy);
+  Napi::Array list = Napi::Array::New(env);
+  std::uint32_t length = 0;
+  for (const Letter& letter : letters)
+    list[length++] = object_of(letter);
   return list;
 }
-Napi::Array WorkObject::letter_of(std::uint32_t slot, std::uint64_t word, const JobFacts& facts) {
+Napi::Array WorkObject::object_of(const Letter& letter) {
   const Napi::Env env = Env();
-  Napi::Array letter = Napi::Array::New(env, 14);
+  const JobFacts& facts = letter.facts;
+  Napi::Array object = Napi::Array::New(env, 14);
   std::uint32_t at = 0;
-  const auto add = [&](auto value) { letter[at++] = to_js(env, value); };
+  const auto add = [&](auto value) { object[at++] = to_js(env, value); };
   const auto ms = [](std::uint64_t ns) {
     const std::uint64_t whole = ns / 1'000'000U;
     return static_cast<double>(whole);
   };
-  add(slot);
-  add(static_cast<std::uint32_t>(word));
-  add(static_cast<std::uint32_t>(word >> 32U));
+  add(letter.slot);
+  add(static_cast<std::uint32_t>(letter.word));
+  add(static_cast<std::uint32_t>(letter.word >> 32U));
   add(std::uint32_t{facts.attempt});
   add(facts.acquired);
   add(ms(facts.pushed_at));
@@ -95,12 +104,12 @@ Napi::Array WorkObject::letter_of(std::uint32_t slot, std::uint64_t word, const 
   add(std::uint32_t{facts.level});
   add(std::uint32_t{facts.stage});
   add(facts.error);
-  add(std::string(facts.id));
-  add(std::string(facts.group));
+  add(letter.id);
+  add(letter.group);
   napi_value bytes = nullptr;
-  napi_create_buffer_copy(env, facts.length, core()->data()->data() + facts.at, nullptr, &bytes);
+  napi_create_buffer_copy(env, letter.bytes.size(), letter.bytes.data(), nullptr, &bytes);
   add(bytes);
-  return letter;
+  return object;
 }
 // redrive(leases), purge(leases): three numbers each -> how many; or kBusy, kClosed, kInvalid
 std::int32_t WorkObject::redrive(const Arguments<1>& given) {

@@ -101,7 +101,7 @@ test('a queue in a file is of durability file unless it is said otherwise, and o
   file.flushSync()
   t.throws(() => WorkQueue.open(new MappedFile(path), { durability: 'disk' }), {
     code: 'ERR_MILLRACE_GEOMETRY',
-    message: /durability/,
+    message: /exists with durability 'file', not 'disk';/,
   })
   const name = uniqueName(t)
   for (const durability of ['file', 'disk'] as const) {

@@ -70,6 +70,15 @@ test('bytes in any container, from nothing to the limit', async (t) => {
   })
   await t.throwsAsync(queue.pushBatch(['fits', Buffer.alloc(queue.maxBytes + 1)]), {
     code: 'ERR_MILLRACE_TOO_LARGE',
+    message: /^payloads\[1\]: a job of \d+ bytes/,
+  })
+  await t.throwsAsync(queue.pushBatch(['fits', 'too', 3 as unknown as string]), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    message: /^payloads\[2\]: a payload must be a string, .* not 3/,
+  })
+  await t.throwsAsync(queue.pushBatch('fits' as unknown as string[]), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    message: /^payloads must be an array of payloads, not "fits"/,
   })
   t.is(queue.size, 0, 'a batch is judged before its first part is pushed')
 })
@@ -409,11 +418,32 @@ test('a push whose options are wrong, or whose signal is aborted, pushes nothing
 test('options that an existing queue does not have are refused, those that are left out are its own', (t) => {
   const name = uniqueName(t)
   open(t, name, { jobs: 10, maxAttempts: 3 })
-  for (const options of [{ jobs: 11 }, { maxAttempts: 4 }, { maxAttempts: Infinity }]) {
-    t.throws(() => WorkQueue.open(name, options), { code: 'ERR_MILLRACE_GEOMETRY' })
+  for (const [options, what] of [
+    [{ jobs: 11 }, /exists with jobs 10, not 11; open it everywhere alike, leave out/],
+    [{ maxAttempts: 4 }, /with maxAttempts 3, not 4;/],
+    [{ jobs: 10, maxAttempts: Infinity }, /with maxAttempts 3, not Infinity;/],
+    [
+      { seats: 9, deadLetters: { jobs: 1, bytes: 0 }, dedupWindow: 5, leaseTimeout: 7 },
+      /seats 512, not 9, and deadLetters\.jobs 128, not 1, and deadLetters\.bytes 65536, not 0, and dedupWindow 0, not 5, .*leaseTimeout 0, not 7;/,
+    ],
+  ] as const) {
+    t.throws(() => WorkQueue.open(name, options), {
+      code: 'ERR_MILLRACE_GEOMETRY',
+      message: what,
+    })
   }
   const same = open(t, name, { jobs: 10 })
   t.is(same.maxAttempts, 3)
+})
+
+test('a queue that there cannot be is refused by the names of its options', (t) => {
+  const name = uniqueName(t)
+  t.throws(() => WorkQueue.open(name, { bytes: 2 ** 36 }), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    message:
+      /`bytes` and `deadLetters\.bytes` together must be at most 68719476736 .*: take smaller ones/,
+  })
+  t.false(WorkQueue.unlink(name))
 })
 
 test('who comes when all seats are taken is told how many there are', (t) => {

@@ -188,19 +188,34 @@ struct WorkShape {
     return equal ? std::optional<WorkShape>(shape) : std::nullopt;
   }
   // Can there be such a queue? Nothing is computed from numbers that are too large for it.
-  [[nodiscard]] bool possible() const noexcept {
+  [[nodiscard]] bool possible() const noexcept { return impossible() == nullptr; }
+  // Why there cannot be one, by the names that its options have for users; nothing if there can.
+  [[nodiscard]] const char* impossible() const noexcept {
     constexpr std::uint64_t most_bytes = 1ULL << 40U;
     constexpr std::uint64_t most_granules = 1ULL << 28U;
-    return seats >= 1 && seats <= layout::kMaxWorkSeats && levels >= 1 &&
-           levels <= layout::kMaxLevels && stages >= 1 && stages <= layout::kMaxStages &&
-           jobs >= 1 && jobs <= layout::kMaxWorkSlots && dead <= layout::kMaxWorkSlots - jobs &&
-           bytes <= most_bytes && dead_bytes <= most_bytes &&
-           (bytes + dead_bytes) / layout::kGranuleBytes <= most_granules &&
-           keys <= layout::kMaxWorkSlots * 16 && groups <= layout::kMaxWorkSlots &&
-           window_ms <= kMostMs && lease_ms <= kMostMs && durability <= layout::Durability::disk &&
-           stages_print < 1ULL << 48U && ordered >> (stages - 1) == 0 &&
-           // The place in the order is not on disk.
-           (durability != layout::Durability::disk || (ordered == 0 && !is_pipeline()));
+    if (seats < 1 || seats > layout::kMaxWorkSeats) return "`seats` must be from 1 to 2048";
+    if (levels < 1 || levels > layout::kMaxLevels) return "`priorities` must be from 1 to 32";
+    if (stages < 1 || stages > layout::kMaxStages) return "it must have 1 to 16 stages";
+    if (jobs < 1 || jobs > layout::kMaxWorkSlots || dead > layout::kMaxWorkSlots - jobs) {
+      return "`jobs` must be 1 or more, and with `deadLetters.jobs` at most 1048576";
+    }
+    if (bytes > most_bytes || dead_bytes > most_bytes ||
+        (bytes + dead_bytes) / layout::kGranuleBytes > most_granules) {
+      return "`bytes` and `deadLetters.bytes` together must be at most 68719476736 (64 GiB): take "
+             "smaller ones, or keep large "
+             "payloads elsewhere and push where they are";
+    }
+    if (keys > layout::kMaxWorkSlots * 16) return "`dedupIds` must be at most 16777216";
+    if (groups > layout::kMaxWorkSlots) return "`groups` must be at most 1048576";
+    if (window_ms > kMostMs) return "`dedupWindow` is too long";
+    if (lease_ms > kMostMs) return "`leaseTimeout` is too long";
+    if (durability > layout::Durability::disk) return "there is no such `durability`";
+    if (stages_print >= 1ULL << 48U || ordered >> (stages - 1) != 0)
+      return "the stages named `ordered` must be there, and not be the last";
+    // The place in the order is not on disk.
+    if (durability == layout::Durability::disk && (ordered != 0 || is_pipeline()))
+      return "stages and durability `disk` do not go together: take `file`";
+    return nullptr;
   }
 
  private:

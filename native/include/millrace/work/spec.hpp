@@ -1,6 +1,8 @@
 // What a work queue is opened by: what there cannot be, what a new one is to be like, and whether one that is there is that.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -77,11 +79,9 @@ namespace detail {
   shape.attempts = spec.attempts.value_or(shape.attempts);
   shape.durability = spec.durability.value_or(spec.place.is_file() ? layout::Durability::file
                                                                    : layout::Durability::memory);
-  if (!shape.possible()) {
+  if (const char* const why = shape.impossible()) {
     return make_error(Code::invalid_argument,
-                      "no work queue can be as '" + spec.place.title() +
-                          "' is to be: it has at least one job, stage, priority and seat, and " +
-                          "its numbers are within the limits of the guide");
+                      "no work queue can be as '" + spec.place.title() + "' is to be: " + why);
   }
   if (shape.durability != layout::Durability::memory && !spec.place.is_file()) {
     return make_error(Code::invalid_argument,
@@ -99,34 +99,39 @@ namespace detail {
 }
 // An existing queue must be what this handle says, where it says something.
 [[nodiscard]] inline Result<WorkShape> judge_shape(const WorkSpec& spec, const WorkShape& found) {
-  const char* what = nullptr;
-  std::uint64_t has = 0;
-  std::uint64_t wants = 0;
-  const auto compare = [&](const char* name, const auto& stated, std::uint64_t there) {
-    if (what != nullptr || !stated || static_cast<std::uint64_t>(*stated) == there) return;
-    what = name;
-    has = there;
-    wants = static_cast<std::uint64_t>(*stated);
+  const auto number = [](std::uint64_t value) { return std::to_string(value); };
+  const auto attempts = [](std::uint64_t value) {
+    return value == 0 ? std::string("Infinity") : std::to_string(value);
   };
-  compare("seats", spec.seats, found.seats);
-  compare("priorities", spec.levels, found.levels);
-  compare("stages", spec.stages, found.stages);
-  compare("jobs", spec.jobs, found.jobs);
-  compare("dead letters", spec.dead, found.dead);
-  compare("remembered ids", spec.keys, found.keys);
-  compare("groups", spec.groups, found.groups);
-  compare("bytes", spec.bytes, found.bytes);
-  compare("bytes for dead letters", spec.dead_bytes, found.dead_bytes);
-  compare("milliseconds for which an id is remembered", spec.window_ms, found.window_ms);
-  compare("milliseconds of a lease", spec.lease_ms, found.lease_ms);
-  compare("attempts", spec.attempts, found.attempts);
-  compare("durability", spec.durability, static_cast<std::uint64_t>(found.durability));
-  if (what == nullptr) return found;
-  return make_error(Code::geometry, "work queue '" + spec.place.title() + "' exists with " +
-                                        std::to_string(has) + " " + what + ", not " +
-                                        std::to_string(wants) +
-                                        "; open it everywhere alike, leave the option out where "
-                                        "any will do, or unlink the queue first");
+  const auto durability = [](std::uint64_t value) {
+    constexpr std::array<const char*, 3> names{"'memory'", "'file'", "'disk'"};
+    return std::string(names[std::min<std::uint64_t>(value, 2)]);
+  };
+  // By the names that the options have for users.
+  std::string other;
+  const auto compare = [&](const char* name, const auto& stated, std::uint64_t there, auto&& text) {
+    if (!stated || static_cast<std::uint64_t>(*stated) == there) return;
+    if (!other.empty()) other += ", and ";
+    other += std::string(name) + ' ' + text(there) + ", not " +
+             text(static_cast<std::uint64_t>(*stated));
+  };
+  compare("jobs", spec.jobs, found.jobs, number);
+  compare("bytes", spec.bytes, found.bytes, number);
+  compare("priorities", spec.levels, found.levels, number);
+  compare("stages", spec.stages, found.stages, number);
+  compare("seats", spec.seats, found.seats, number);
+  compare("maxAttempts", spec.attempts, found.attempts, attempts);
+  compare("deadLetters.jobs", spec.dead, found.dead, number);
+  compare("deadLetters.bytes", spec.dead_bytes, found.dead_bytes, number);
+  compare("dedupWindow", spec.window_ms, found.window_ms, number);
+  compare("dedupIds", spec.keys, found.keys, number);
+  compare("groups", spec.groups, found.groups, number);
+  compare("leaseTimeout", spec.lease_ms, found.lease_ms, number);
+  compare("durability", spec.durability, static_cast<std::uint64_t>(found.durability), durability);
+  if (other.empty()) return found;
+  return make_error(Code::geometry, "work queue '" + spec.place.title() + "' exists with " + other +
+                                        "; open it everywhere alike, leave out what may be as it "
+                                        "is, or unlink the queue first");
 }
 
 // Those of a queue that is there.

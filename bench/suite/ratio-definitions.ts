@@ -333,6 +333,13 @@ const jobs: readonly RatioDefinition[] = [
     reach: { atLeast: 20 },
   },
   {
+    name: 'pipeline_hop_1mib',
+    means: 'a job of 1 MiB from stage to stage, in another process, p50 ÷ one of 64 B',
+    above: spun('pipeline: hop 1 MiB'),
+    below: spun('pipeline: hop 64 B'),
+    reach: { atMost: 1.5 },
+  },
+  {
     name: 'work_idle_cpu',
     means: '100 idle workers, CPU seconds per second',
     above: 'idle: 100 workers, waiting',

@@ -145,6 +145,16 @@ function toDisk(bytes: number): Row[] {
   ]
 }
 
+/** From stage to stage, in place. */
+function hop(bytes: number): Row {
+  return row(`pipeline: hop ${size(bytes)}`, ofCase('pipeline-hop', { bytes, jobs: 16 }), {
+    unit: 'job',
+    waiting: 'spinning',
+    cores: spinningCores,
+    confirms: ourConfirms,
+  })
+}
+
 const idle = row('idle: 100 workers, waiting', ofCase('work-idle', { many: 100 }), {
   unit: 'second',
   waiting: 'waiting',
@@ -183,6 +193,8 @@ export const work: readonly Row[] = [
   ...brokered(1024),
   ...many(),
   ...toDisk(64),
+  hop(64),
+  hop(1024 * 1024),
   idle,
   ...killed(2000),
 ]

@@ -5,7 +5,6 @@ import type { NativeWork } from '../addon/work.js'
 import { block, blockingNames, readBlocking } from '../base/blocking.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
-import { eachAsBytes, refusedAt } from '../base/message-list.js'
 import {
   readWait,
   show,
@@ -15,7 +14,7 @@ import {
   type WaitOptions,
 } from '../base/options.js'
 import type { Attempt } from '../base/waiter.js'
-import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
+import { hasCode, invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { offer } from './forward.js'
 import type { Job } from './job.js'
 import { duplicate, LoanWatch, pushed, WorkLoan, type Lender, type PushResult } from './loan.js'
@@ -133,22 +132,24 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
     if (!Array.isArray(payloads)) {
       throw invalidArgument(`payloads must be an array of payloads, not ${show(payloads)}`)
     }
-    const all = eachAsBytes(payloads as readonly ByteSource[], asBytes, 'payloads')
+    const all = (payloads as readonly ByteSource[]).map((payload, i) =>
+      ofPayload(i, () => {
+        const bytes = asBytes(payload)
+        if (bytes.length > this.native.maxBytes) throw this.#tooLarge(bytes.length)
+        return bytes
+      }),
+    )
     const lengths = all.map(({ length }) => length)
-    for (const [i, length] of lengths.entries()) {
-      if (length > this.native.maxBytes) throw refusedAt(i, this.#tooLarge(length), 'payloads')
-    }
     this.assertOpen()
     let done = 0
     const some = (): number | undefined => {
       for (; done < all.length; done++) {
         const bytes = all[done]!
-        try {
+        const result = ofPayload(done, () => {
           assertUnchanged(bytes, lengths[done]!)
-          if (this.#pushNow(bytes, facts) === undefined) break
-        } catch (error) {
-          throw refusedAt(done, error, 'payloads')
-        }
+          return this.#pushNow(bytes, facts)
+        })
+        if (result === undefined) break
       }
       return done === all.length ? done : undefined
     }
@@ -401,6 +402,22 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
 }
 
 const plain: JobFacts = { level: 0, delay: 0, ttl: 0, id: '', group: '' }
+
+/** Says of which payload of a batch an error is that is about it, and not about the queue. */
+function ofPayload<T>(index: number, act: () => T): T {
+  try {
+    return act()
+  } catch (error) {
+    if (
+      !hasCode(error, 'ERR_MILLRACE_INVALID_ARGUMENT') &&
+      !hasCode(error, 'ERR_MILLRACE_TOO_LARGE')
+    ) {
+      throw error
+    }
+    const { code, message } = error as MillraceError
+    throw new MillraceError(code, `payloads[${String(index)}]: ${message}`, { cause: error })
+  }
+}
 
 const asBytes = (payload: ByteSource): Uint8Array => bytesOf(payload, 'a payload')
 

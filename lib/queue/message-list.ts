@@ -1,6 +1,6 @@
 // What batches are made of, and which of them was refused.
 
-import { show } from './options.js'
+import { show } from '../base/options.js'
 import { invalidArgument, MillraceError, type ErrorCode } from '../errors.js'
 
 export function checkMessages(messages: readonly unknown[]): void {
@@ -16,9 +16,9 @@ const refusals: readonly ErrorCode[] = [
 ]
 
 /** The error of a batch for that of one of its messages; errors that are none of millrace's, of a getter for instance, as they are. */
-export function refusedAt(index: number, error: unknown, list = 'messages'): unknown {
+export function refusedAt(index: number, error: unknown): unknown {
   if (!(error instanceof MillraceError) || !refusals.includes(error.code)) return error
-  return new MillraceError(error.code, `${list}[${String(index)}]: ${error.message}`, {
+  return new MillraceError(error.code, `messages[${String(index)}]: ${error.message}`, {
     cause: error,
   })
 }
@@ -27,13 +27,12 @@ export function refusedAt(index: number, error: unknown, list = 'messages'): unk
 export function eachAsBytes<Message>(
   messages: readonly Message[],
   toBytes: (message: Message) => Uint8Array,
-  list = 'messages',
 ): Uint8Array[] {
   return messages.map((message, index) => {
     try {
       return toBytes(message)
     } catch (error) {
-      throw refusedAt(index, error, list)
+      throw refusedAt(index, error)
     }
   })
 }

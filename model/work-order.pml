@@ -383,42 +383,42 @@ inline advance() {
 #endif
 }
 
-/* FreeSlots::claim and what reserve() writes: `s`. A job of the last stage is done when its slot is wanted. */
+/* FreeSlots::claim and what reserve() writes: `x`. A job of the last stage is done when its slot is wanted. */
 inline claim() {
   atomic {
     if
-    :: is_claimable(0) -> s = 0
+    :: is_claimable(0) -> x = 0
 #if SLOTS > 1
-    :: !is_claimable(0) && is_claimable(1) -> s = 1
+    :: !is_claimable(0) && is_claimable(1) -> x = 1
 #endif
 #if SLOTS > 2
-    :: !is_claimable(0) && !is_claimable(1) && is_claimable(2) -> s = 2
+    :: !is_claimable(0) && !is_claimable(1) && is_claimable(2) -> x = 2
 #endif
-    :: else -> s = NONE
+    :: else -> x = NONE
     fi;
     if
-    :: s != NONE ->
+    :: x != NONE ->
        jobs++;
-       t = make(WRITING, me, token_of(word[s]) + 1);
-       word[s] = t;
-       job[s] = jobs;
+       t = make(WRITING, me, token_of(word[x]) + 1);
+       word[x] = t;
+       job[x] = jobs;
        mine = jobs;
        before[jobs] = pushed
     :: else -> break
     fi
   };
 #ifndef NUMBER_STAYS
-  serial[s] = 0;
+  serial[x] = 0;
 #endif
-  born[s] = token_of(t)
+  born[x] = token_of(t)
 }
 
 /* Serials::give. `again`: a number was named that it did not get, and a search may have found it there. */
 inline give() {
 #ifdef NUMBER_FIRST
   atomic { last++; n = last };
-  serial[s] = n;
-  cell[n % CAPACITY] = make_cell(n, s);
+  serial[x] = n;
+  cell[n % CAPACITY] = make_cell(n, x);
 #else
   n = last + 1;
   do
@@ -426,7 +426,7 @@ inline give() {
      if
      :: number_of(c) >= n -> n = number_of(c) + 1
      :: else ->
-        serial[s] = n;
+        serial[x] = n;
         atomic {
 #ifdef CELL_BY_STORE
           ok = true;
@@ -434,7 +434,7 @@ inline give() {
           ok = cell[n % CAPACITY] == c;
 #endif
           if
-          :: ok -> cell[n % CAPACITY] = make_cell(n, s)
+          :: ok -> cell[n % CAPACITY] = make_cell(n, x)
           :: else -> again = true
           fi };
         if
@@ -449,7 +449,7 @@ inline give() {
 }
 
 proctype Pusher(byte me; byte count) MORTAL {
-  byte s, n, m, o, f, i, c, v, l, mine;
+  byte s, x, n, m, o, f, i, c, v, l, mine;
   short w, t;
   bool ok, told, again;
   {
@@ -457,22 +457,22 @@ proctype Pusher(byte me; byte count) MORTAL {
     :: count > 0 ->
        claim();
 #ifndef STAGE_AFTER_NUMBER
-       stage[s] = 0;
+       stage[x] = 0;
 #endif
        give();
-#ifdef STAGE_AFTER_NUMBER
-       stage[s] = 0;
-#endif
-       word[s] = make(READY, me, token_of(t));
-       atomic { pushed = pushed | (1 << mine); s = 0; mine = 0; t = 0; count-- };
 #ifdef NAMED_UNSEEN
-       again = false
+       again = false;
 #else
        if
        :: again -> again = false; advance()
        :: else
-       fi
+       fi;
 #endif
+#ifdef STAGE_AFTER_NUMBER
+       stage[x] = 0;
+#endif
+       word[x] = make(READY, me, token_of(t));
+       atomic { pushed = pushed | (1 << mine); x = 0; mine = 0; t = 0; count-- }
     :: break
     od;
     atomic { home = home | (1 << me) }

@@ -42,6 +42,7 @@ const scripts = {
   struct: ['struct-story.js'],
   live: ['live.js'],
   live_work: ['live.js', 'work'],
+  live_pipeline: ['live.js', 'pipeline'],
 }
 const all = [...native, ...Object.keys(scripts)]
 

@@ -17,6 +17,7 @@ for (const [letter, attacked] of [
   ['c', 'cell'],
   ['x', 'mutex'],
   ['j', 'work'],
+  ['j', 'pipeline'],
 ] as const) {
   test.serial(
     `promise: lies – a liar that insists, on ${attacked}, stops nothing and reaches no other channel`,
@@ -28,6 +29,7 @@ for (const [letter, attacked] of [
         seed: 7,
         silenceMs: 20_000,
         insistsOn: letter,
+        about: attacked,
         untilNoticedBy: attacked,
       }
       const { found, doneMeanwhile, errorsOf } = await live(name, limits)

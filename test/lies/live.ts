@@ -18,7 +18,7 @@ export interface LiveOptions {
   readonly silenceMs: number
   /** Lies about objects with this letter only, each again and again; without it about all, once. */
   readonly insistsOn?: string
-  /** Lies at random are about objects of this kind of channel only: a name in survivor.ts. */
+  /** Lies are about objects of this kind of channel only: a name in survivor.ts. */
   readonly about?: string
   /** Lying goes on, for half a minute more at most, until a lie about this kind of channel was noticed. */
   readonly untilNoticedBy?: string

@@ -1,13 +1,18 @@
 import { readFileSync } from 'node:fs'
 
 import test from 'ava'
-import { WorkQueue } from 'millrace/work'
+import { Pipeline, WorkQueue } from 'millrace/work'
 
 import { uniqueName } from '../support/names.js'
-import { workParts } from './fixtures/places.js'
-import { workOptions } from './fixtures/work-life.js'
+import { pipelineParts, workParts } from './fixtures/places.js'
+import { pipelineOptions, pipelineStages, workOptions } from './fixtures/work-life.js'
 
 const ready = 3n
+type Part = readonly [from: number, bytes: number]
+const wordsOf = (memory: Buffer, [from, bytes]: Part): bigint[] =>
+  Array.from({ length: bytes / 8 }, (_, i) => memory.readBigUInt64LE(from + 8 * i))
+const filledOf = (memory: Buffer, part: Part): bigint[] =>
+  wordsOf(memory, part).filter((word) => word !== 0n)
 
 test('lies about a work queue are told where its words are', async (t) => {
   const name = uniqueName(t)
@@ -15,12 +20,10 @@ test('lies about a work queue are told where its words are', async (t) => {
   t.teardown(() => WorkQueue.unlink(name))
   await jobs.push(Buffer.alloc(300), { id: 'an id', group: 'a group' })
   const memory = readFileSync(`/dev/shm/millrace.j.${name}`)
-  const words = ([from, bytes]: readonly [number, number]) =>
-    Array.from({ length: bytes / 8 }, (_, i) => memory.readBigUInt64LE(from + 8 * i))
-  const filled = (part: readonly [number, number]) => words(part).filter((word) => word !== 0n)
+  const filled = (part: Part) => filledOf(memory, part)
 
   t.is(memory.readUInt32LE(workParts.roles[0] + 8), process.pid)
-  const slots = words(workParts.slots).filter((_, i) => i % 16 === 0)
+  const slots = wordsOf(memory, workParts.slots).filter((_, i) => i % 16 === 0)
   t.is(slots.filter((word) => (word & 15n) === ready).length, 1)
   t.is(filled(workParts.cells).length, 1, 'the hint of the job')
   t.is(filled(workParts.owners).length, 2, 'its payload, id and group are in two granules')
@@ -31,4 +34,25 @@ test('lies about a work queue are told where its words are', async (t) => {
   const [from, bytes] = workParts.owners
   const dataAt = Math.ceil((from + bytes) / 4096) * 4096
   t.deepEqual(memory.subarray(from + bytes, dataAt), Buffer.alloc(dataAt - from - bytes))
+})
+
+test('lies about a pipeline are told where its words are', async (t) => {
+  const name = uniqueName(t)
+  const [ordered, last] = pipelineStages
+  using pipeline = Pipeline.open(name, pipelineOptions)
+    .stage(ordered, { ordered: true })
+    .stage(last)
+  t.teardown(() => Pipeline.unlink(name))
+  await pipeline.push(Buffer.alloc(300))
+  const memory = readFileSync(`/dev/shm/millrace.j.${name}`)
+  const filled = (part: Part) => filledOf(memory, part)
+
+  const slots = wordsOf(memory, pipelineParts.slots).filter((_, i) => i % 16 === 0)
+  t.is(slots.filter((word) => (word & 15n) === ready).length, 1)
+  t.is(filled(pipelineParts.owners).length, 2)
+  const [names] = pipelineParts.stageNames
+  t.is(memory.toString('utf8', names + 1, names + 1 + memory[names]!), ordered)
+  t.is(memory.toString('utf8', names + 65, names + 65 + memory[names + 64]!), last)
+  t.is(filled(pipelineParts.order).length, 0, 'nobody has left yet')
+  t.is(filled(pipelineParts.orderRing).length, 1, 'where the job of the first number is')
 })

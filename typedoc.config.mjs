@@ -163,7 +163,7 @@ export default {
   ],
 
   // Details of definitions, for the compiler.
-  intentionallyNotExported: ['Of', 'Flat', 'Assignable', 'WithValues'],
+  intentionallyNotExported: ['Of', 'Flat', 'Assignable', 'WithValues', 'Later', 'drop'],
   validation: {
     notExported: true,
     invalidLink: true,

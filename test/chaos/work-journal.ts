@@ -1,6 +1,8 @@
 // What the users of a work queue write down, outside the queue: a file to which all append, one write(2) a line, so that what was
 // written before a death stays. The same lines as in work_victims.hpp:
-//   EVENT NANOSECONDS WHO JOB [MORE]
+//   EVENT NANOSECONDS WHO JOB [MORE] .
+// Whoever is killed in the write of a line that crosses a page leaves the part on the first one. So each begins on a new line, and counts
+// if it has its end.
 
 import {
   closeSync,
@@ -50,13 +52,12 @@ export class Journal {
   }
 
   tell(letter: Letter, who: number, job: number, more = '', at = monotonicNow()): void {
-    writeSync(this.#file, `${letter} ${at} ${who} ${job}${more === '' ? '' : ' '}${more}\n`)
+    writeSync(this.#file, `\n${letter} ${at} ${who} ${job}${more === '' ? '' : ' '}${more} .`)
   }
 
   read(): StageEvent[] {
     const lines = readFileSync(this.#path, 'latin1').split('\n')
-    // The last one is empty, or not written to its end.
-    return lines.slice(0, -1).map(parsed)
+    return lines.filter((line) => line.endsWith(' .')).map((line) => parsed(line.slice(0, -2)))
   }
 
   /** Everything was judged; nobody is writing. */

@@ -37,9 +37,9 @@ class Journal {
 
   void tell(char event, std::uint64_t number, const std::string& more = {},
             std::uint64_t at = os::monotonic_ns()) const {
-    const std::string line = std::string(1, event) + ' ' + std::to_string(at) + ' ' +
+    const std::string line = std::string("\n") + event + ' ' + std::to_string(at) + ' ' +
                              std::to_string(who_) + ' ' + std::to_string(number) +
-                             (more.empty() ? "" : " " + more) + '\n';
+                             (more.empty() ? "" : " " + more) + " .";
     if (::write(fd_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) ::_exit(5);
   }
 

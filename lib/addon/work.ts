@@ -141,6 +141,8 @@ export interface NativeWork extends NativeWaiter {
   readonly take: () => void
   /** The same, but it begins only with `start`. */
   takeAhead(): void
+  /** As `take`, but only the job for which all others of a pipeline wait, if it is ready in this stage (`WorkQueue::try_take_front`). */
+  takeFront(): void
 
   // Of the job that JavaScript puts into `facts`. 1, or 0 if the lease was lost.
   readonly complete: () => number

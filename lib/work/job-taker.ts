@@ -118,6 +118,12 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
     return this.#taken(false)
   }
 
+  /** @internal The job for which all others of a pipeline wait, if it is there. */
+  protected takeFront(): J | undefined {
+    this.native.takeFront()
+    return this.#taken(true)
+  }
+
   readonly #takeAheadAttempt: Attempt<J> = (thorough) => {
     if (thorough) this.look()
     return this.#takeOneAhead() as ReturnType<Attempt<J>>
@@ -176,8 +182,11 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
     )
 
   /** @internal Until this handle is closed. */
-  protected async workBy<Unit>(craft: Craft<Unit>, given: GivenWork): Promise<void> {
-    const working = new Working(craft, given)
+  protected async workBy<Unit>(
+    craft: Craft<Unit>,
+    given: GivenWork,
+    working = new Working(craft, given),
+  ): Promise<void> {
     this.assertOpen()
     this.running.add(working)
     try {

@@ -5,10 +5,10 @@ import { Stop } from '../base/abort-signals.js'
 import type { ByteSource } from '../base/bytes.js'
 import { show, type WaitOptions } from '../base/options.js'
 import { hasCode, invalidArgument } from '../errors.js'
-import type { StageHandle } from './stage-handle.js'
+import type { StageCraft, StageHandle } from './stage-handle.js'
 import type { StageJob } from './stage-job.js'
 import { drop, type BatchHandler, type Stage, type StageHandler } from './stages.js'
-import { fail, isGone, JobCraft, release, settle, type Craft, type GivenWork } from './working.js'
+import { fail, isGone, JobCraft, release, settle, type GivenWork } from './working.js'
 
 /**
  * Works stages, each as it says, until their handles are closed. One that cannot go on ends the others, which finish what they have
@@ -47,12 +47,16 @@ function workStage(
 }
 
 /** One job at a time, and what its handler makes of it. */
-class SingleCraft extends JobCraft<StageJob> {
+class SingleCraft extends JobCraft<StageJob> implements StageCraft<StageJob> {
   readonly #handle: StageHandle
 
   constructor(handle: StageHandle, handler: StageHandler) {
     super(handle, handler)
     this.#handle = handle
+  }
+
+  alone(job: StageJob): StageJob {
+    return job
   }
 
   override succeeded(job: StageJob, result: unknown): Promise<void> | void {
@@ -64,7 +68,7 @@ class SingleCraft extends JobCraft<StageJob> {
  * Several jobs at a time. One that has been tried before is a batch of its own: if it is what makes handlers fail, or kills their
  * workers, it costs those beside it one attempt, and not all that they have.
  */
-class BatchCraft implements Craft<StageJob[]> {
+class BatchCraft implements StageCraft<StageJob[]> {
   readonly #handle: StageHandle
   readonly #handler: BatchHandler
   readonly #most: number
@@ -90,6 +94,10 @@ class BatchCraft implements Craft<StageJob[]> {
     if (next !== undefined) return next
     const jobs = this.#handle.tryTakeBatch(this.#most)
     return jobs === undefined ? undefined : this.#first(jobs)
+  }
+
+  alone(job: StageJob): StageJob[] {
+    return [job]
   }
 
   work(jobs: StageJob[]): unknown {

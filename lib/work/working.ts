@@ -178,6 +178,15 @@ export class Working<Unit> implements Loop {
     if (failure !== undefined) throw failure.error
   }
 
+  /** One more than it is to have in hand. Resolves when it is done with. */
+  async beside(unit: Unit): Promise<void> {
+    try {
+      await this.#handle(unit)
+    } catch (error) {
+      this.#failure ??= { error }
+    }
+  }
+
   drained(): Promise<void> {
     return new Promise((resolve) => {
       const timer = startTimer(this.drainMs, resolve, { alive: true })
@@ -233,17 +242,20 @@ export class Working<Unit> implements Loop {
         craft.giveBack(unit)
         return
       }
-      this.#inHand++
-      const hand = this.#hands === undefined ? undefined : newHand(this.#hands)
-      try {
-        const working =
-          hand === undefined ? this.#work(unit) : byAsker(hand, () => this.#work(unit))
-        if (working !== undefined) await working
-      } finally {
-        this.#inHand--
-        if (hand !== undefined) this.#hands!.delete(hand)
-        if (this.#waiting.size > 0) this.#changed()
-      }
+      await this.#handle(unit)
+    }
+  }
+
+  async #handle(unit: Unit): Promise<void> {
+    this.#inHand++
+    const hand = this.#hands === undefined ? undefined : newHand(this.#hands)
+    try {
+      const working = hand === undefined ? this.#work(unit) : byAsker(hand, () => this.#work(unit))
+      if (working !== undefined) await working
+    } finally {
+      this.#inHand--
+      if (hand !== undefined) this.#hands!.delete(hand)
+      if (this.#waiting.size > 0) this.#changed()
     }
   }
 

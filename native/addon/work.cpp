@@ -123,6 +123,7 @@ Napi::Function WorkObject::define(Napi::Env env) {
                           method<&WorkObject::push_loan>("pushLoan"),
                           method<&WorkObject::cancel_loan>("cancelLoan"),
                           method<&WorkObject::take_ahead>("takeAhead"),
+                          method<&WorkObject::take_front>("takeFront"),
                           method<&WorkObject::become>("become"),
                           method<&WorkObject::start>("start"),
                           method<&WorkObject::release>("release"),

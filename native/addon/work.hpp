@@ -83,6 +83,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   // Taking and settling: work_jobs.cpp
   void take();
   void take_ahead();
+  void take_front();
   void wait_for_job(const Arguments<2>& given);
   std::int32_t complete();
   std::int32_t move_on();

@@ -12,6 +12,11 @@ void WorkObject::take() {
 void WorkObject::take_ahead() {
   take_now(false);
 }
+// takeFront(): as take(), but only the job for which all others of a pipeline wait
+void WorkObject::take_front() {
+  if (core() == nullptr) return facts_.set(kClosed);
+  hand_over(core()->try_take_front(stage_, true));
+}
 // Leaves the job in `facts`; or, as its slot, kWouldBlock, kClosed, kCorrupt
 void WorkObject::take_now(bool begins) {
   if (core() == nullptr) return facts_.set(kClosed);

@@ -10,6 +10,7 @@ export {
   toMessagePort,
   type ChannelPort,
   type PortEvents,
+  type PortListener,
   type PortOptions,
   type PortPair,
 } from './streams/message-port.js'

@@ -21,7 +21,9 @@ const { serialize, deserialize } = process.getBuiltinModule('node:v8')
 
 /** Both directions: what one side's producer sends, the other side's consumer receives. */
 export interface PortPair {
+  /** Sends what is posted. */
   readonly producer: QueueProducer
+  /** Receives what the other side posts. */
   readonly consumer: QueueConsumer
 }
 
@@ -46,7 +48,8 @@ export interface PortEvents {
   readonly close: [reason: MillraceError | undefined]
 }
 
-type Listener<Name extends keyof PortEvents> = (...args: PortEvents[Name]) => unknown
+/** What `on` takes for an event. */
+export type PortListener<Name extends keyof PortEvents> = (...args: PortEvents[Name]) => unknown
 
 /** What the first byte of a message of the queue says of the others. */
 const Kind = { whole: 0, piece: 1, last: 2 } as const
@@ -88,13 +91,13 @@ export class ChannelPort extends EventTarget {
   readonly #maxBytes: number
   readonly #maxBuffered: number
   readonly #stop = new AbortController()
-  readonly #listeners: { readonly [Name in keyof PortEvents]?: Set<Listener<Name>> } = {
+  readonly #listeners: { readonly [Name in keyof PortEvents]?: Set<PortListener<Name>> } = {
     message: new Set(),
     messageerror: new Set(),
     close: new Set(),
   }
   /** Wrapped listeners of `once`, by what the user knows. */
-  readonly #once = new WeakMap<object, Map<string, Listener<never>>>()
+  readonly #once = new WeakMap<object, Map<string, PortListener<never>>>()
   #onmessage: ((event: MessageEvent) => unknown) | null = null
   /** Has somebody asked for events as the web has them? To make one costs more than all the rest. */
   #hasTargets = false
@@ -186,7 +189,7 @@ export class ChannelPort extends EventTarget {
   }
 
   /** Adds a listener, once; it gets the value itself, as those of Node's ports do. */
-  on<Name extends keyof PortEvents>(name: Name, listener: Listener<Name>): this {
+  on<Name extends keyof PortEvents>(name: Name, listener: PortListener<Name>): this {
     checkFunction('the listener', listener)
     this.#setOf(name).add(listener)
     if (name === 'message') this.start()
@@ -194,34 +197,34 @@ export class ChannelPort extends EventTarget {
   }
 
   /** As `on`, for the next one only. */
-  once<Name extends keyof PortEvents>(name: Name, listener: Listener<Name>): this {
+  once<Name extends keyof PortEvents>(name: Name, listener: PortListener<Name>): this {
     checkFunction('the listener', listener)
-    const wrapped: Listener<Name> = (...args) => {
+    const wrapped: PortListener<Name> = (...args) => {
       this.off(name, listener)
       return listener(...args)
     }
-    const known = this.#once.get(listener) ?? new Map<string, Listener<never>>()
+    const known = this.#once.get(listener) ?? new Map<string, PortListener<never>>()
     known.set(name, wrapped)
     this.#once.set(listener, known)
     return this.on(name, wrapped)
   }
 
   /** Takes a listener of `on` or `once` away. */
-  off<Name extends keyof PortEvents>(name: Name, listener: Listener<Name>): this {
+  off<Name extends keyof PortEvents>(name: Name, listener: PortListener<Name>): this {
     const set = this.#setOf(name)
     set.delete(listener)
     const wrapped = this.#once.get(listener)?.get(name)
-    if (wrapped !== undefined) set.delete(wrapped as Listener<Name>)
+    if (wrapped !== undefined) set.delete(wrapped as PortListener<Name>)
     return this
   }
 
   /** As `on`. */
-  addListener<Name extends keyof PortEvents>(name: Name, listener: Listener<Name>): this {
+  addListener<Name extends keyof PortEvents>(name: Name, listener: PortListener<Name>): this {
     return this.on(name, listener)
   }
 
   /** As `off`. */
-  removeListener<Name extends keyof PortEvents>(name: Name, listener: Listener<Name>): this {
+  removeListener<Name extends keyof PortEvents>(name: Name, listener: PortListener<Name>): this {
     return this.off(name, listener)
   }
 
@@ -234,10 +237,11 @@ export class ChannelPort extends EventTarget {
     if (args[0] === 'message') this.start()
   }
 
-  /** A listener for `message`, as `addEventListener` takes. */
+  /** The listener for `message` that was set. */
   get onmessage(): ((event: MessageEvent) => unknown) | null {
     return this.#onmessage
   }
+  /** Sets a listener for `message`, as `addEventListener` takes it; null takes it away. */
   set onmessage(listener: ((event: MessageEvent) => unknown) | null) {
     if (this.#onmessage !== null) {
       this.removeEventListener('message', this.#onmessage as (event: Event) => void)
@@ -268,7 +272,7 @@ export class ChannelPort extends EventTarget {
     }))
   }
 
-  #setOf<Name extends keyof PortEvents>(name: Name): Set<Listener<Name>> {
+  #setOf<Name extends keyof PortEvents>(name: Name): Set<PortListener<Name>> {
     const listeners = this.#listeners
     // `events.once` and others ask for more events than there are: those never come.
     return listeners[name] ?? new Set()

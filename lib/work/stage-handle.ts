@@ -52,7 +52,10 @@ export class StageHandle extends JobTaker<StageJob> {
   async work<Unit>(craft: StageCraft<Unit>, given: GivenWork): Promise<void> {
     const working = new Working(craft, given)
     const alone = craft.alone?.bind(craft)
-    if (alone === undefined) return await this.workBy(craft, given, working)
+    if (alone === undefined) {
+      await this.workBy(craft, given, working)
+      return
+    }
     const beside = (job: StageJob): Promise<void> => working.beside(alone(job))
     this.#beside.add(beside)
     try {

@@ -31,7 +31,7 @@ for (const batch of [undefined, 4]) {
     const done = all.work('make')
     // Its results fill what there is for those who are not the first, and the others wait in hand.
     await until(() => {
-      const { held, inHand } = all.stats().stages['make']!
+      const { held, inHand } = all.stats().stages.make
       return held > 3 && inHand > 0
     })
     oldest.complete()

@@ -11,6 +11,7 @@ import { FramesArena } from './frames-arena.js'
 import { LockArena } from './lock-arena.js'
 import { HandOverArena, MemoryArena } from './memory-arena.js'
 import { NodeVictims } from './node-victims.js'
+import { PipelineArena } from './pipeline-arena.js'
 import { readPlan, UsageError, type Plan } from './plan.js'
 import { BothArena, QueueArena } from './queue-arena.js'
 import { Rubbish } from './rubbish.js'
@@ -39,6 +40,7 @@ const arenas: Readonly<Record<string, () => Arena>> = {
   'work-lease': () => new WorkArena(tag, 'work-lease'),
   'work-file': () => new WorkArena(tag, 'work-file'),
   'work-disk': () => new WorkArena(tag, 'work-disk'),
+  pipeline: () => new PipelineArena(tag),
 }
 
 async function run(plan: Plan): Promise<void> {

@@ -8,6 +8,7 @@ import { WorkQueue } from 'millrace/work'
 
 import { contentOf, mostBytes, numberIn } from './content.js'
 import { Ledger } from './ledger.js'
+import { openStages, StageParty, stageNames } from './pipeline-party.js'
 import { Journal } from './work-journal.js'
 import { jobsEach, leaseMsOf, optionsOf, WorkParty } from './work-party.js'
 
@@ -241,21 +242,21 @@ const parts: Record<string, (part: Part, ledger: Ledger) => Promise<void>> = {
     const who = ledger.get('base') * 4 + ['producer', 'worker', 'batcher'].indexOf(side)
     ledger.set('holding', who)
     const party = new WorkParty(queue, Journal.open(place), who, leaseMsOf(kind))
-    if (side === 'producer') {
-      const push = async (number: number) => {
-        ledger.set('trying', number)
-        await party.push(number)
-        ledger.set('done', number)
-      }
-      const unsure = ledger.get('trying')
-      const again = unsure !== ledger.get('done') && optionsOf(unsure).id !== undefined
-      if (again) await push(unsure)
-      for (let number = who * jobsEach; ; number++) await push(number)
-    }
+    if (side === 'producer') await pushAll(ledger, who, (number) => party.push(number))
     for (;;) {
       await party.work(side === 'worker' ? [await queue.takeOne()] : await queue.takeBatch(4))
       ledger.add('turns')
     }
+  },
+  pipeline: async ({ side, place }, ledger) => {
+    ledger.add('base')
+    const stage = stageNames.findIndex((name) => name === side)
+    const who = ledger.get('base') * 8 + (stage < 0 ? 3 : stage)
+    ledger.set('holding', who)
+    const party = new StageParty(Journal.open(place), who, Math.max(0, stage))
+    using etl = openStages(place, { [side]: party })
+    if (stage < 0) await pushAll(ledger, who, (number) => party.push(etl, number))
+    else await etl.work(side)
   },
   handover: async ({ place }) => {
     using segment = millrace.NamelessSegment.create()
@@ -265,6 +266,22 @@ const parts: Record<string, (part: Part, ledger: Ledger) => Promise<void>> = {
     await pause(1000)
     check(!offer.closed, 'the offer has ended')
   },
+}
+
+/** What the one before was in the middle of pushing when it died, if it has an id; then others, without end. */
+async function pushAll(
+  ledger: Ledger,
+  who: number,
+  push: (number: number) => Promise<void>,
+): Promise<void> {
+  const one = async (number: number) => {
+    ledger.set('trying', number)
+    await push(number)
+    ledger.set('done', number)
+  }
+  const unsure = ledger.get('trying')
+  if (unsure !== ledger.get('done') && optionsOf(unsure).id !== undefined) await one(unsure)
+  for (let number = who * jobsEach; ; number++) await one(number)
 }
 
 async function change(ledger: Ledger, guard: sync.LockGuard): Promise<void> {

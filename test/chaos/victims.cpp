@@ -29,6 +29,7 @@
 #include <millrace/millrace.hpp>
 
 #include "channel_victims.hpp"
+#include "pipeline_victims.hpp"
 #include "sync_victims.hpp"
 #include "victim.hpp"
 #include "work_victims.hpp"
@@ -49,6 +50,12 @@ void use_work_queue(Part& part, std::uint64_t lease_ns) {
   ledger->holding.store(who);
   if (side == 0) return push_jobs(part, *ledger, *queue, who);
   Taker<Part, Ledger>(part, *ledger, *queue, who, lease_ns).work(side == 1 ? 1 : 4);
+}
+
+void use_pipeline(Part& part) {
+  const WorkSpec spec = staged(work_of(part));
+  auto queue = opened([&] { return WorkQueue::open(spec, part.patience()); });
+  use_stage(part, *ledger, *queue);
 }
 
 void work(const std::string& kind, Part& part) {
@@ -73,6 +80,7 @@ void work(const std::string& kind, Part& part) {
   if (kind == "handover") return offer(part);
   if (kind.rfind("work", 0) == 0)
     return use_work_queue(part, kind == "work-lease" ? 50 * kMillisecond : 0);
+  if (kind == "pipeline") return use_pipeline(part);
   ::_exit(2);
 }
 

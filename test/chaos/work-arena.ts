@@ -11,6 +11,7 @@ import { judgeJobs, unfinished, type JobsVerdict } from '../support/history/jobs
 import { expect, Ground, hangMs, Pulse, soon } from './arena.js'
 import { Ledger } from './ledger.js'
 import { NativeVictims } from './native-victims.js'
+import { Redeliveries } from './redeliveries.js'
 import { Journal } from './work-journal.js'
 import { jobIn, jobsEach, leaseMsOf, optionsOf, WorkParty } from './work-party.js'
 
@@ -34,8 +35,7 @@ export class WorkArena extends Ground {
   #deaths = 0
   #resting = false
   #rested = false
-  #redelivered: number[] = []
-  #unknown = 0
+  readonly #redeliveries = new Redeliveries()
   #late = 0
   #ended: string | undefined
   #expired = 0
@@ -192,8 +192,7 @@ export class WorkArena extends Ground {
     await this.#journalAtRest()
     const verdict = this.#verdict()
     this.#late += verdict.late
-    this.#redelivered.push(...verdict.redeliveries)
-    this.#unknown += verdict.unknown
+    this.#redeliveries.add(verdict)
     const { free, bytesUsed, deadDropped, ...more } = queue!.stats()
     const left = JSON.stringify(more)
     expect(free === jobs, `${free} of ${jobs} places are free in an empty queue: ${left}`)
@@ -245,19 +244,9 @@ export class WorkArena extends Ground {
     return judgeJobs(this.#journal.read(), this.#leaseMs > 0 ? this.#leaseMs * 1e6 : Infinity)
   }
 
-  /** From the death of a holder to the next who has its job: p50, p99, longest, in milliseconds. */
   get figures(): Readonly<Record<string, number>> {
-    const sorted = this.#redelivered.toSorted((a, b) => a - b)
-    const at = (share: number) =>
-      Math.round(
-        (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0) * 10,
-      ) / 10
     return {
-      redelivered: sorted.length,
-      redeliveryP50: at(0.5),
-      redeliveryP99: at(0.99),
-      redeliveryMax: at(1),
-      unknown: this.#unknown,
+      ...this.#redeliveries.figures,
       expired: this.#expired,
       ...(this.#leaseMs > 0 && { late: this.#late }),
     }

@@ -28,9 +28,13 @@ export function optionsOf(number: number): PushOptions & { readonly priority: nu
   }
 }
 
-export function payloadOf(number: number): Buffer {
+/** Of 64 bits, in the payload of that job. */
+export function wordsOf(number: number): number {
   const nth = number % jobsEach
-  const words = nth % 16 === 3 ? 128 + (nth % 900) : 1 + (nth % 24)
+  return nth % 16 === 3 ? 128 + (nth % 900) : 1 + (nth % 24)
+}
+
+export function payloadOf(number: number, words = wordsOf(number)): Buffer {
   const payload = Buffer.allocUnsafe(8 * words)
   payload.writeBigUInt64LE(BigInt(number))
   for (let i = 1; i < words; i++) {

@@ -51,9 +51,10 @@ class Journal {
 // A job is a number: who pushed it, and its how many-th. All else follows from it, as in work-content.ts.
 constexpr std::uint64_t kEach = 1U << 16U;
 struct WorkJob {
-  explicit WorkJob(std::uint64_t which) : number(which), nth(which % kEach) {
+  explicit WorkJob(std::uint64_t which, std::uint8_t levels = 3)
+      : number(which), nth(which % kEach) {
     length = static_cast<std::uint32_t>(nth % 16 == 3 ? 128 + nth % 900 : 1 + nth % 24) * 8;
-    options.level = static_cast<std::uint8_t>(nth % 3);
+    options.level = static_cast<std::uint8_t>(nth % levels);
     if (nth % 7 == 2) options.delay_ns = nth % 10 * 1'000'000;
     if (nth % 5 == 1) group = "g" + std::to_string(nth % 4);
     if (nth % 5 == 3) options.ttl_ns = (1 + nth % 16) * 1'000'000;
@@ -85,9 +86,16 @@ WorkSpec work_of(const Part& part) {
   return spec;
 }
 
+// What there is to push: the priorities of the queue, and by how much the number in a payload is a multiple of the job's.
+struct Pushing {
+  std::uint8_t levels = 3;
+  std::uint64_t scale = 1;
+};
+
 // What the one before it was in the middle of pushing when it died is pushed again, if it has an id.
 template <typename Part, typename Ledger>
-void push_jobs(Part& part, Ledger& ledger, WorkQueue& queue, std::uint64_t who) {
+void push_jobs(Part& part, Ledger& ledger, WorkQueue& queue, std::uint64_t who,
+               Pushing pushing = {}) {
   const Journal journal(part.name, who);
   const std::uint64_t unsure = ledger.trying.load();
   bool again = unsure != ledger.done.load() && !WorkJob(unsure).id.empty();
@@ -98,11 +106,11 @@ void push_jobs(Part& part, Ledger& ledger, WorkQueue& queue, std::uint64_t who) 
       os::sleep_ns(1'000'000);
     }
     ledger.right.store(0);
-    const WorkJob job(again ? unsure : who * kEach + nth);
+    const WorkJob job(again ? unsure : who * kEach + nth, pushing.levels);
     if (!again) ++nth;
     again = false;
     std::vector<std::byte> payload(job.length);
-    fill(payload.data(), job.number, job.length);
+    fill(payload.data(), job.number * pushing.scale, job.length);
     ledger.trying.store(job.number);
     journal.tell('p', job.number, job.facts());
     Pushed done = Pushed::full;
@@ -120,19 +128,17 @@ void push_jobs(Part& part, Ledger& ledger, WorkQueue& queue, std::uint64_t who) 
   }
 }
 
+// It is not done: given back, or given up.
 template <typename Part>
-void settle_job(Part& part, WorkQueue& queue, Lease& lease, std::uint64_t number,
-                const Journal& journal) {
-  const std::uint64_t dice = part.random.below(100);
+void settle_otherwise(Part& part, WorkQueue& queue, Lease& lease, std::uint64_t number,
+                      const Journal& journal) {
+  const std::uint64_t dice = part.random.below(20);
   const std::uint64_t delay = part.random.below(2) * 1'000'000;
   bool done = false;
-  if (dice < 80) {
-    journal.tell('b', number, "complete");
-    done = queue.complete(lease);
-  } else if (dice < 91) {
+  if (dice < 11) {
     journal.tell('b', number, "release");
     done = queue.release(lease, delay);
-  } else if (dice < 99) {
+  } else if (dice < 19) {
     journal.tell('b', number, "retry");
     done = queue.retry(lease, delay, "it failed");
   } else {
@@ -140,6 +146,17 @@ void settle_job(Part& part, WorkQueue& queue, Lease& lease, std::uint64_t number
     done = queue.reject(lease, "it cannot be done");
   }
   journal.tell(done ? 'd' : 'l', number);
+}
+
+template <typename Part>
+void settle_job(Part& part, WorkQueue& queue, Lease& lease, std::uint64_t number,
+                const Journal& journal) {
+  if (part.random.below(100) >= 80) {
+    settle_otherwise(part, queue, lease, number, journal);
+    return;
+  }
+  journal.tell('b', number, "complete");
+  journal.tell(queue.complete(lease) ? 'd' : 'l', number);
 }
 
 // Takes up to `ahead` jobs at a time; with 1, each is begun when it is taken. `lease_ns`: 0, or some are slower than their lease,

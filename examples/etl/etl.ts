@@ -1,11 +1,11 @@
 // The pipeline, as all of its processes describe it: a line is made anonymous where it lies, becomes a record, and is loaded.
-import { Pipeline, type Job } from 'millrace/work'
+import { Pipeline, type StageJob } from 'millrace/work'
 import { BrokenLine, hideClient, recordOf } from './record.ts'
 
 /** What loads up to 64 records at a time; only one process has it. */
-export type Load = (records: Job[]) => Promise<void>
+export type Load = (records: StageJob[]) => Promise<void>
 
-export function openEtl(load?: Load): Pipeline {
+export function openEtl(load?: Load): Pipeline<'hide' | 'decode' | 'load'> {
   const etl = Pipeline.open('access-log', {
     deadLetters: { jobs: 4096, bytes: 2 ** 20 },
     // A line is broken, or not: a worker that is killed says nothing about the line that it had.
@@ -17,12 +17,12 @@ export function openEtl(load?: Load): Pipeline {
 }
 
 /** Returns nothing: the line moves on as it is now. */
-function hide(line: Job): void {
+function hide(line: StageJob): void {
   hideClient(line.bytes)
 }
 
 /** Returns what the line becomes; a broken one is a dead letter, and ends here. */
-function decode(line: Job): string | undefined {
+function decode(line: StageJob): string | undefined {
   try {
     return recordOf(line.copy().toString())
   } catch (error) {

@@ -8,7 +8,7 @@ import { WorkQueue } from 'millrace/work'
 
 import { contentOf, mostBytes, numberIn } from './content.js'
 import { Ledger } from './ledger.js'
-import { openStages, StageParty, stageNames } from './pipeline-party.js'
+import { openStages, StageParty, stageNames, type StageName } from './pipeline-party.js'
 import { Journal } from './work-journal.js'
 import { jobsEach, leaseMsOf, optionsOf, WorkParty } from './work-party.js'
 
@@ -256,7 +256,7 @@ const parts: Record<string, (part: Part, ledger: Ledger) => Promise<void>> = {
     const party = new StageParty(Journal.open(place), who, Math.max(0, stage))
     using etl = openStages(place, { [side]: party })
     if (stage < 0) await pushAll(ledger, who, (number) => party.push(etl, number))
-    else await etl.work(side)
+    else await etl.work(side as StageName)
   },
   handover: async ({ place }) => {
     using segment = millrace.NamelessSegment.create()

@@ -1,7 +1,7 @@
 // A pipeline of three stages whose pushers and workers die: in hand, while a job moves on, while others are held back behind it.
 
 import { setTimeout as pause } from 'node:timers/promises'
-import { WorkQueue, type Pipeline } from 'millrace/work'
+import { Pipeline } from 'millrace/work'
 
 import { unfinished } from '../support/history/jobs.js'
 import { judgeStages } from '../support/history/stages.js'
@@ -15,6 +15,7 @@ import {
   StageParty,
   stagedJobs,
   stageNames,
+  type StageName,
 } from './pipeline-party.js'
 import { Redeliveries } from './redeliveries.js'
 import { Journal } from './work-journal.js'
@@ -30,7 +31,7 @@ export class PipelineArena extends Ground {
   readonly #name: string
   readonly #journal: Journal
   /** That of the survivors, each of whom has what it does written down for itself. */
-  #etl!: Pipeline
+  #etl!: Pipeline<StageName>
   readonly #parties: StageParty[] = []
   readonly #ends = new Pulse()
   /** Native users that live as long as the arena. */
@@ -57,7 +58,7 @@ export class PipelineArena extends Ground {
 
   async open(): Promise<void> {
     const [first, middle, last] = [0, 1, 2].map((stage) => this.#party(8 * stage + 7, stage))
-    this.#etl = openStages(this.#name, { first: first!, middle: middle!, last: last! }, true)
+    this.#etl = openStages(this.#name, { first: first!, middle: middle!, last: last! }, 4)
     const pusher = this.#party(31, 0)
     this.survive(() => this.#push(pusher))
     for (const name of stageNames) this.survive(() => this.#work(name))
@@ -68,8 +69,8 @@ export class PipelineArena extends Ground {
       // Until the arena closes.
       bystander.kill('kill', this.kind, side, this.#name, lasting).catch(() => undefined)
     }
-    // Those of the pusher, of the stages that are worked here, and of the bystanders.
-    this.#handles = 1 + stageNames.length + this.#bystanders.length
+    // The first stage's is also the pusher's.
+    this.#handles = stageNames.length + this.#bystanders.length
   }
 
   #party(who: number, stage: number): StageParty {
@@ -96,7 +97,7 @@ export class PipelineArena extends Ground {
     }
   }
 
-  async #work(stage: string): Promise<void> {
+  async #work(stage: StageName): Promise<void> {
     await this.#etl.work(stage, { signal: this.over.signal })
   }
 
@@ -183,7 +184,7 @@ export class PipelineArena extends Ground {
       this.over.abort()
       for (const bystander of this.#bystanders) await bystander.endNow()
       this.#etl.close()
-      WorkQueue.unlink(this.#name)
+      Pipeline.unlink(this.#name)
       this.#ledgerOfBystanders.close()
       this.#journal.remove()
     }
@@ -199,7 +200,7 @@ export class PipelineArena extends Ground {
     this.#etl.close()
     // Whoever waits looks for the dead, now and then.
     const end = performance.now() + hangMs
-    while (etl.stats().handles > 2) {
+    while (etl.stats().handles > 1) {
       expect(performance.now() < end, 'killed bystanders are not buried')
       const wait = { signal: AbortSignal.timeout(100) }
       await nextOf(etl.take('first', wait)).catch(() => undefined)

@@ -1,7 +1,7 @@
 // Who works on the pipeline of `npm run chaos` in JavaScript: victims and survivors do the same. As in pipeline_victims.hpp.
 
 import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
-import { Pipeline, type Job } from 'millrace/work'
+import { Pipeline, type StageJob } from 'millrace/work'
 
 import { Random } from '../support/random.js'
 import { expect } from './arena.js'
@@ -66,12 +66,14 @@ export function jobInLetter(bytes: Uint8Array): number {
   return Math.floor(Number(Buffer.from(bytes).readBigUInt64LE()) / scale)
 }
 
+export type StageName = (typeof stageNames)[number]
+
 /** The pipeline with the handlers of these parties: one for each stage that is worked here. */
 export function openStages(
   name: string,
-  parties: Readonly<Partial<Record<(typeof stageNames)[number], StageParty>>> = {},
-  batch = false,
-): Pipeline {
+  parties: Readonly<Partial<Record<StageName, StageParty>>> = {},
+  batch = 1,
+): Pipeline<StageName> {
   const { first, middle, last } = parties
   const etl = Pipeline.open(name, {
     jobs: stagedJobs,
@@ -83,14 +85,19 @@ export function openStages(
     dedupWindow: 5000,
     dedupIds: 65_536,
   })
-  if (first === undefined) etl.stage('first')
-  else etl.stage('first', (job) => first.work(job), { workers: 3 })
-  if (middle === undefined) etl.stage('middle', { ordered: true })
-  else etl.stage('middle', (job) => middle.work(job), { ordered: true, workers: 3 })
-  if (last === undefined) etl.stage('last')
-  else if (batch) etl.stage('last', (jobs) => last.workAll(jobs), { batch: 4 })
-  else etl.stage('last', (job) => last.work(job))
-  return etl
+  const one =
+    first === undefined
+      ? etl.stage('first')
+      : etl.stage('first', (job) => first.work(job), { workers: 3 })
+  const ordered = { ordered: true, workers: 3 }
+  const two =
+    middle === undefined
+      ? one.stage('middle', ordered)
+      : one.stage('middle', (job) => middle.work(job), ordered)
+  if (last === undefined) return two.stage('last')
+  return batch === 1
+    ? two.stage('last', (job) => last.work(job))
+    : two.stage('last', (jobs) => last.workAll(jobs), { batch })
 }
 
 /** One that pushes, or works one stage. */
@@ -100,7 +107,7 @@ export class StageParty {
   readonly #stage: number
   readonly #random: Random
   /** Jobs whose handler has said that they move on: whether they have shows later. */
-  #moving: { readonly job: Job; readonly number: number }[] = []
+  #moving: { readonly job: StageJob; readonly number: number }[] = []
 
   readonly #onTaken: () => void
 
@@ -112,7 +119,7 @@ export class StageParty {
     this.#random = new Random(who)
   }
 
-  async push(etl: Pipeline, number: number, signal?: AbortSignal): Promise<void> {
+  async push(etl: Pipeline<StageName>, number: number, signal?: AbortSignal): Promise<void> {
     const { group = '-', delay = 0, id } = optionsOf(number)
     this.#journal.tell('p', this.#who, number, `0 ${group} ${delay}`)
     await etl.push(bytesOf(contentOf(number, 0)), {
@@ -125,12 +132,12 @@ export class StageParty {
   }
 
   /** The handler of the stage: returns what the job becomes. */
-  async work(job: Job): Promise<Buffer | Uint8Array | undefined> {
+  async work(job: StageJob): Promise<Buffer | Uint8Array | undefined> {
     this.tellMoved()
     return this.#end(job, this.#begin(job))
   }
 
-  async workAll(jobs: readonly Job[]): Promise<void> {
+  async workAll(jobs: readonly StageJob[]): Promise<void> {
     this.tellMoved()
     const held = jobs.map((job) => ({ job, number: this.#begin(job) }))
     for (const { job, number } of held) await this.#end(job, number)
@@ -145,7 +152,7 @@ export class StageParty {
     })
   }
 
-  #begin(job: Job): number {
+  #begin(job: StageJob): number {
     this.#onTaken()
     const { attempt, acquired } = job
     const number = jobInStage(job.bytes, this.#stage)
@@ -153,7 +160,7 @@ export class StageParty {
     return number
   }
 
-  async #end(job: Job, number: number): Promise<Buffer | Uint8Array | undefined> {
+  async #end(job: StageJob, number: number): Promise<Buffer | Uint8Array | undefined> {
     if (this.#random.below(8) === 0) await pause(this.#random.below(2))
     else await turn()
     const dice = this.#random.below(100)
@@ -167,7 +174,7 @@ export class StageParty {
     return step === 'half' ? job.bytes.subarray(0, 8 * next.words) : bytesOf(next)
   }
 
-  #settleOtherwise(job: Job, number: number): undefined {
+  #settleOtherwise(job: StageJob, number: number): undefined {
     const dice = this.#random.below(20)
     const delay = this.#random.below(2)
     const how = dice < 11 ? 'release' : dice < 19 ? 'retry' : 'reject'

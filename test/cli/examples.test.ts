@@ -64,3 +64,13 @@ test.serial(
     await until(() => objects('.j.thumbnails').length === 0, 'the queues are gone')
   },
 )
+
+test.serial('etl: the output is what one process makes, though workers are killed', async (t) => {
+  const { code, out, err } = await start(example('etl/start'), ['--kill']).ended
+  t.is(code, 0, err)
+  const text = out.toString()
+  t.regex(text, /^broken lines: 217, such as \d+: \S/m)
+  t.regex(text, /^as one process makes it$/m)
+  t.true(Number(/^workers killed: (\d+)$/m.exec(text)?.[1]) > 0, text)
+  t.deepEqual(objects('.access-log'), [])
+})

@@ -149,6 +149,21 @@ test.serial('durability.md', async (t) => {
   t.is(queue.tryReceive()?.toString(), '{"order":1}')
 })
 
+test.serial('pipeline.md', async (t) => {
+  const words = uniqueName(t)
+  const workers = [
+    await start(t, 'pipeline.md', 'worker.ts', { words }),
+    await start(t, 'pipeline.md', 'worker.ts', { words }),
+  ]
+  await endsWell(t, await start(t, 'pipeline.md', 'source.ts', { words }))
+  const said = () => workers.flatMap(({ lines }) => lines).sort()
+  await until(() => said().length === 3, patience)
+  t.deepEqual(said(), ['cat has 3 letters', 'horse has 5 letters', 'ox has 2 letters'])
+  for (const worker of workers) {
+    t.deepEqual(await worker.kill('SIGTERM'), { code: 0, signal: null }, worker.stderr)
+  }
+})
+
 test.serial('nameless-segments.md', async (t) => {
   await compileProgram(programOf(t, 'nameless-segments.md', 'child.ts', {}))
   const parent = await start(t, 'nameless-segments.md', 'parent.ts', {})

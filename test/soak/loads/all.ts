@@ -7,6 +7,7 @@ import { fairness } from './fairness.js'
 import { frames } from './frames.js'
 import { handOver } from './hand-over.js'
 import { overload } from './overload.js'
+import { pipeline } from './pipeline.js'
 import { queue } from './queue.js'
 import { sync } from './sync.js'
 import { visitors } from './visitors.js'
@@ -19,6 +20,7 @@ export const loads: Readonly<Record<string, Load>> = {
   cell,
   sync,
   work,
+  pipeline,
   churn,
   'hand-over': handOver,
   workers,

@@ -21,8 +21,16 @@ let ending = false
 function start(name: string, ...args: string[]): ChildProcess {
   const child = fork(program(name), args)
   children.add(child)
-  child.once('exit', () => children.delete(child))
+  child.once('exit', (code) => {
+    children.delete(child)
+    if (code !== null && code !== 0) giveUp() // it has said why
+  })
   return child
+}
+
+function giveUp(): void {
+  for (const child of children) child.kill('SIGKILL')
+  process.exit(1)
 }
 
 function startWorker(): void {
@@ -47,15 +55,14 @@ const killing = setInterval(() => {
   }
 }, 100)
 
-const source = start('source', log)
-const [code] = (await once(source, 'exit')) as [number | null]
-if (code === 0) await etl.idle()
+await once(start('source', log), 'exit')
+await etl.idle()
 
 clearInterval(killing)
 ending = true
 const told = once(loader, 'message')
 for (const child of children) child.kill('SIGTERM')
-const [byStatus] = code === 0 ? await told : []
+const [byStatus] = await told
 const dead = etl.dead.peek()
 etl.dead.purge()
 etl.close()

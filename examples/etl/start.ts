@@ -62,7 +62,7 @@ clearInterval(killing)
 ending = true
 const told = once(loader, 'message')
 for (const child of children) child.kill('SIGTERM')
-const [byStatus] = await told
+const [byStatus] = (await told) as [Record<string, number>]
 const dead = etl.dead.peek()
 etl.dead.purge()
 etl.close()

@@ -72,7 +72,7 @@ async function step(job: StageJob, stage: number, counts: Counts): Promise<Buffe
 
 async function push({ name, over }: Shift): Promise<Counts> {
   using etl = openPipeline(name('p'))
-  using ended = SharedEvent.open(name('p-end'))
+  using ended = SharedEvent.open(name('p-end'), { reset: 'manual' })
   let pushed = 0
   const ways: (() => Promise<unknown>)[] = [
     () => etl.push(payloadOf(pushed, 0), patience),
@@ -106,7 +106,7 @@ async function work({ name }: Shift, takesOut: boolean): Promise<Counts> {
     last = number
   }
   await using etl = openPipeline(name('p'), takesOut ? { counts, out } : { counts })
-  using ended = SharedEvent.open(name('p-end'))
+  using ended = SharedEvent.open(name('p-end'), { reset: 'manual' })
   const working = etl.work()
   await Promise.race([ended.wait(), working])
   etl.close()

@@ -52,61 +52,81 @@ inline WorkSpec staged(WorkSpec spec) {
   return spec;
 }
 
-// Takes it on, or out of the last stage. False: the lease was lost.
-inline bool step_on(WorkQueue& queue, Lease& lease, const JobFacts& facts, StagedContent content,
-                    std::uint8_t stage) {
-  using Step = StagedContent::Step;
-  if (stage == 2) return queue.complete(lease);
-  const auto next = static_cast<std::uint8_t>(stage + 1);
-  const Step step = content.step(stage);
-  if (step == Step::in_place) return queue.move_on(lease, next);
-  content.take(step, stage);
-  std::vector<std::byte> result(content.length());
-  std::span<const std::byte> bytes = result;
-  if (step == Step::half) {
-    bytes = {queue.data()->data() + facts.at, content.length()};
-  } else {
-    fill(result.data(), content.key(), content.length());
+// Works one stage, a job at a time.
+template <typename Part>
+class StageWorker {
+ public:
+  StageWorker(Part& part, WorkQueue& queue, std::uint64_t who, std::uint8_t stage)
+      : part_(&part), queue_(&queue), journal_(part.name, who), stage_(stage) {}
+
+  void work(Lease lease) {
+    JobFacts facts;
+    if (!queue_->facts(lease.slot, facts)) ::_exit(7);
+    const std::uint64_t key = number_in(queue_->data()->data() + facts.at, facts.length);
+    const StagedContent content(key / StagedContent::kScale, stage_);
+    if (key != content.key() || facts.length != content.length()) ::_exit(8);
+    journal_.tell('s', content.number,
+                  std::to_string(facts.attempt) + ' ' + std::to_string(facts.acquired) + ' ' +
+                      std::to_string(stage_));
+    part_->pause();
+    if (part_->random.below(100) >= 85) {
+      settle_otherwise(*part_, *queue_, lease, content.number, journal_);
+      return;
+    }
+    journal_.tell('b', content.number, "step");
+    journal_.tell(step_on(lease, facts, content) ? 'd' : 'l', content.number);
   }
-  for (;;) {
-    switch (queue.become(lease, bytes, next)) {
-      case Became::yes:
-        return true;
-      case Became::lost:
-        return false;
-      case Became::full_bytes:
-        os::sleep_ns(200'000);
-        break;
-      case Became::too_large:
-        ::_exit(6);
+
+ private:
+  // False: the lease was lost.
+  bool step_on(Lease& lease, const JobFacts& facts, StagedContent content) {
+    using Step = StagedContent::Step;
+    if (stage_ == 2) return queue_->complete(lease);
+    const auto next = static_cast<std::uint8_t>(stage_ + 1);
+    const Step step = content.step(stage_);
+    if (step == Step::in_place) return queue_->move_on(lease, next);
+    content.take(step, stage_);
+    std::vector<std::byte> result(content.length());
+    std::span<const std::byte> bytes = result;
+    if (step == Step::half) {
+      bytes = {queue_->data()->data() + facts.at, content.length()};
+    } else {
+      fill(result.data(), content.key(), content.length());
+    }
+    for (;;) {
+      switch (queue_->become(lease, bytes, next)) {
+        case Became::yes:
+          return true;
+        case Became::lost:
+          return false;
+        case Became::full_bytes:
+          // Perhaps all wait for one that nobody has in hand.
+          if (const Lease front = queue_->try_take_front(stage_)) {
+            work(front);
+          } else {
+            os::sleep_ns(200'000);
+          }
+          break;
+        case Became::too_large:
+          ::_exit(6);
+      }
     }
   }
-}
+
+  Part* part_;
+  WorkQueue* queue_;
+  Journal journal_;
+  std::uint8_t stage_;
+};
 
 template <typename Part, typename Ledger>
 void work_stage(Part& part, Ledger& ledger, WorkQueue& queue, std::uint64_t who,
                 std::uint8_t stage) {
-  const Journal journal(part.name, who);
+  StageWorker<Part> worker(part, queue, who, stage);
   for (int i = 0; i < 2000;) {
-    Lease lease = queue.wait_for_job(stage, true, 0, 20'000'000);
+    const Lease lease = queue.wait_for_job(stage, true, 0, 20'000'000);
     if (!lease) continue;
-    JobFacts facts;
-    if (!queue.facts(lease.slot, facts)) ::_exit(7);
-    const std::uint64_t key = number_in(queue.data()->data() + facts.at, facts.length);
-    const StagedContent content(key / StagedContent::kScale, stage);
-    if (key != content.key() || facts.length != content.length()) ::_exit(8);
-    journal.tell('s', content.number,
-                 std::to_string(facts.attempt) + ' ' + std::to_string(facts.acquired) + ' ' +
-                     std::to_string(stage));
-    part.pause();
-    const std::uint64_t dice = part.random.below(100);
-    if (dice >= 85) {
-      settle_otherwise(part, queue, lease, content.number, journal);
-    } else {
-      journal.tell('b', content.number, "step");
-      const bool done = step_on(queue, lease, facts, content, stage);
-      journal.tell(done ? 'd' : 'l', content.number);
-    }
+    worker.work(lease);
     ledger.turns.fetch_add(1);
     ++i;
   }

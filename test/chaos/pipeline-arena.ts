@@ -9,7 +9,7 @@ import { expect, Ground, hangMs, Pulse, soon } from './arena.js'
 import { Ledger } from './ledger.js'
 import { NativeVictims } from './native-victims.js'
 import {
-  jobInLetter,
+  jobInStage,
   openStages,
   orderedStage,
   StageParty,
@@ -126,7 +126,10 @@ export class PipelineArena extends Ground {
     })
     await this.#drained()
     const { dead } = this.#etl
-    for (const { bytes } of dead.peek()) this.#journal.tell('x', 0, jobInLetter(bytes))
+    for (const { bytes, stage } of dead.peek()) {
+      const at = stageNames.findIndex((name) => name === stage)
+      this.#journal.tell('x', 0, jobInStage(bytes, at), String(at))
+    }
     dead.purge()
     await soon('a journal at rest', () => {
       for (const party of this.#parties) party.tellMoved()

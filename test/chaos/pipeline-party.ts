@@ -61,11 +61,6 @@ export function jobInStage(bytes: Uint8Array, stage: number): number {
   return number
 }
 
-/** Of a dead letter, which was in some stage. */
-export function jobInLetter(bytes: Uint8Array): number {
-  return Math.floor(Number(Buffer.from(bytes).readBigUInt64LE()) / scale)
-}
-
 export type StageName = (typeof stageNames)[number]
 
 /** The pipeline with the handlers of these parties: one for each stage that is worked here. */
@@ -120,13 +115,14 @@ export class StageParty {
   }
 
   async push(etl: Pipeline<StageName>, number: number, signal?: AbortSignal): Promise<void> {
-    const { group = '-', delay = 0, id } = optionsOf(number)
-    this.#journal.tell('p', this.#who, number, `0 ${group} ${delay}`)
+    const { group = '-', delay = 0, ttl = 0, id } = optionsOf(number)
+    this.#journal.tell('p', this.#who, number, `0 ${group} ${delay + ttl}`)
     await etl.push(bytesOf(contentOf(number, 0)), {
       delay,
       signal,
       ...(group !== '-' && { group }),
       ...(id !== undefined && { id }),
+      ...(ttl > 0 && { ttl }),
     })
     this.#journal.tell('c', this.#who, number)
   }

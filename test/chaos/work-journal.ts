@@ -90,6 +90,7 @@ function parsed(line: string): StageEvent {
     const since = fourth === '' ? {} : { since: Number(fourth) }
     return { ...base, attempt: Number(first), acquired: Number(second), ...stage, ...since }
   }
+  if (event === 'buried' && first !== '') return { ...base, stage: Number(first) }
   if (event === 'extended') return { ...base, since: Number(first) }
   return event === 'settling' ? { ...base, how: first } : base
 }

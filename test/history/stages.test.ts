@@ -136,7 +136,7 @@ test('a dead letter ends where it was', (t) => {
     ['taken', carol, 10, { stage: 1 }],
     ...settled(carol, 10, 'reject'),
   ]
-  passes(t, ...lines, ['buried', 0, 10])
+  passes(t, ...lines, ['buried', 0, 10, { stage: 1 }])
   fails(t, /^job 10 in stage 1 is lost among the dead letters/, ...lines)
 })
 

@@ -3,7 +3,7 @@
 
 import { judgeJobs, type JobEvent, type JobsVerdict } from './jobs.js'
 
-/** As `JobEvent`; of `taken`: in which stage. Of `settling`, how `step`: it moves on, or ends. */
+/** As `JobEvent`; of `taken` and `buried`: in which stage. Of `settling`, how `step`: it moves on, or ends. */
 export interface StageEvent extends JobEvent {
   readonly stage?: number
 }
@@ -28,9 +28,8 @@ export function judgeStages(events: readonly StageEvent[], stages: Stages): Jobs
 class Unfolding {
   readonly events: JobEvent[] = []
   readonly #count: number
-  /** Where whoever had it last had it, and where it is. */
+  /** In which stage whoever had it last had it. */
   readonly #had = new Map<string, number>()
-  readonly #at = new Map<number, number>()
   /** The last line in which it was taken in that stage. */
   readonly #lastTaken = new Map<string, number>()
   /** Lines of settles whose end was told. */
@@ -56,11 +55,10 @@ class Unfolding {
         break
       case 'taken':
         this.#had.set(`${who} ${job}`, event.stage ?? 0)
-        this.#at.set(job, event.stage ?? 0)
         this.#tell(event, event.stage ?? 0)
         break
       case 'buried':
-        this.#tell(event, this.#at.get(job) ?? 0)
+        this.#tell(event, event.stage ?? 0)
         break
       case 'settling':
       case 'settled':

@@ -164,3 +164,10 @@ test('a job that comes back behind the ordered stage is no overtaker', (t) => {
   const again: Line[] = [['taken', dave, 10, { stage: 2, attempt: 2 }], ...settled(dave, 10)]
   passes(t, ...pushed(10), ...pushed(11), ...older, ...through(11), ...again)
 })
+
+test('a job that somebody died with who had not taken it yet is no overtaker', (t) => {
+  const both = [...pushed(10), ...pushed(11), ...stepped(bob, 10, 0), ...stepped(bob, 11, 0)]
+  const older = [...stepped(carol, 10, 1), ...stepped(dave, 10, 2)]
+  const younger = [...stepped(erin, 11, 1), ...stepped(dave, 11, 2)]
+  passes(t, ...both, ...younger, ['killed', 6, 0], ...older)
+})

@@ -87,20 +87,25 @@ class Unfolding {
   }
 }
 
-/** Whoever takes behind the ordered stage takes no job for the first time after one whose push began when that of the first had ended. */
+/**
+ * Whoever takes behind the ordered stage takes no job for the first time after one whose push began when that of the first had
+ * ended. One that somebody died with who had found it, and had not taken it yet, comes later: so nothing is said of a job if
+ * anybody died between its push and that time.
+ */
 function overtakings(events: readonly StageEvent[], { ordered }: Stages): string[] {
   const wrong: string[] = []
   const pushing = new Map<number, number>()
-  const confirmed = new Map<number, number>()
+  const confirmed = new Map<number, { readonly line: number; readonly at: number }>()
   const repeated = new Set<number>()
   const taken = new Set<string>()
   const latest = new Map<string, { readonly job: number; readonly pushing: number }>()
-  for (const [line, { event, job, who, stage = 0, attempt = 1 }] of events.entries()) {
+  const deaths = events.filter(({ event }) => event === 'killed').map(({ at }) => at)
+  for (const [line, { event, job, who, at, stage = 0, attempt = 1 }] of events.entries()) {
     if (event === 'pushing') {
       if (pushing.has(job)) repeated.add(job)
       else pushing.set(job, line)
     }
-    if (event === 'confirmed') confirmed.set(job, line)
+    if (event === 'confirmed') confirmed.set(job, { line, at })
     if (event !== 'taken' || stage <= ordered) continue
     // One that comes back has the place of its age, which is behind it; one that is pushed twice has two ages.
     const isFirst = attempt === 1 && !taken.has(`${job} ${stage}`) && !repeated.has(job)
@@ -108,8 +113,12 @@ function overtakings(events: readonly StageEvent[], { ordered }: Stages): string
     if (!isFirst) continue
     const taker = `${who} ${stage}`
     const before = latest.get(taker)
-    if (before !== undefined && before.pushing > (confirmed.get(job) ?? Infinity)) {
-      wrong.push(`job ${job} came to ${who} in stage ${stage} after ${before.job}, pushed later`)
+    const pushed = confirmed.get(job)
+    if (before !== undefined && pushed !== undefined && before.pushing > pushed.line) {
+      const isSure = !deaths.some((death) => death >= pushed.at && death <= at)
+      if (isSure) {
+        wrong.push(`job ${job} came to ${who} in stage ${stage} after ${before.job}, pushed later`)
+      }
     }
     const began = pushing.get(job) ?? 0
     if (before === undefined || before.pushing < began) latest.set(taker, { job, pushing: began })

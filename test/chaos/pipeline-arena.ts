@@ -37,6 +37,8 @@ export class PipelineArena extends Ground {
   /** Native users that live as long as the arena. */
   readonly #bystanders: NativeVictims[] = []
   readonly #ledgerOfBystanders: Ledger
+  /** How a bystander ended that was not to. */
+  #ended: string | undefined
   #deaths = 0
   #resting = false
   #rested = false
@@ -65,9 +67,13 @@ export class PipelineArena extends Ground {
     for (const side of ['producer', 'middle']) {
       const bystander = await NativeVictims.start(this.#ledgerOfBystanders.name, this.#deaths)
       this.#bystanders.push(bystander)
-      const lasting = 2 ** 40
       // Until the arena closes.
-      bystander.kill('kill', this.kind, side, this.#name, lasting).catch(() => undefined)
+      bystander.watch(this.kind, side, this.#name).then(
+        (how) => {
+          if (!this.isOver) this.#ended ??= `a bystander ended: ${how}`
+        },
+        () => undefined, // closed with the arena
+      )
     }
     // The first stage's is also the pusher's.
     this.#handles = stageNames.length + this.#bystanders.length
@@ -132,8 +138,9 @@ export class PipelineArena extends Ground {
     }
     dead.purge()
     await soon('a journal at rest', () => {
+      expect(this.#ended === undefined, this.#ended!)
       for (const party of this.#parties) party.tellMoved()
-      return unfinished(this.#journal.read()) === 0
+      return unfinished(this.#journal.read()).length === 0
     })
     const verdict = judgeStages(this.#journal.read(), stages)
     this.#redeliveries.add(verdict)

@@ -207,7 +207,9 @@ class TwoQueues {
         }
       }
     }
-    for (const auto& [number, times] : results_) {
+    for (const auto& result : results_) {
+      const auto number = result.first;
+      const auto times = result.second;
       CAPTURE(number);
       // Of those without an id each cut may have left the job behind.
       if (!id_of(number).empty()) CHECK(times == 1);

@@ -86,7 +86,7 @@ TEST_CASE_FIXTURE(Work,
   const auto refused = WorkQueue::open(wanted, soon());
   REQUIRE(!refused.ok());
   CHECK(refused.error().code == Code::geometry);
-  CHECK(refused.error().message.find("7 jobs, not 8") != std::string::npos);
+  CHECK(refused.error().message.find("jobs 7, not 8") != std::string::npos);
   wanted.jobs = 0;
   CHECK(WorkQueue::open(wanted, soon()).error().code == Code::invalid_argument);
 }

@@ -51,8 +51,11 @@ export interface PortEvents {
 /** What `on` takes for an event. */
 export type PortListener<Name extends keyof PortEvents> = (...args: PortEvents[Name]) => unknown
 
-/** What the first byte of a message of the queue says of the others. */
-const Kind = { whole: 0, piece: 1, last: 2 } as const
+/**
+ * What the first byte of a message of the queue says of the others. Where a value begins is told, so that the rest of one is never taken
+ * for a value: whoever has read the beginning may have died, or refused it.
+ */
+const Kind = { whole: 0, piece: 1, last: 2, first: 3 } as const
 
 /**
  * A pair of queues as a `MessagePort`: `postMessage`, `on('message')`, `addEventListener`, `start`, `close`. Values are cloned as
@@ -105,8 +108,11 @@ export class ChannelPort extends EventTarget {
   #closed = false
   #buffered = 0
   #lastPush: Promise<void> = Promise.resolve()
-  #pieces: Buffer[] = []
+  /** Of the value that has begun to come. */
+  #pieces: Buffer[] | undefined
   #pieceBytes = 0
+  /** Has it been told that the value is refused whose pieces come? */
+  #refusing = false
 
   /** @internal */
   constructor({ producer, consumer }: PortPair, options: PortOptions | undefined) {
@@ -199,11 +205,13 @@ export class ChannelPort extends EventTarget {
   /** As `on`, for the next one only. */
   once<Name extends keyof PortEvents>(name: Name, listener: PortListener<Name>): this {
     checkFunction('the listener', listener)
+    const known = this.#once.get(listener) ?? new Map<string, PortListener<never>>()
+    if (known.has(name)) return this
     const wrapped: PortListener<Name> = (...args) => {
-      this.off(name, listener)
+      known.delete(name)
+      this.#setOf(name).delete(wrapped)
       return listener(...args)
     }
-    const known = this.#once.get(listener) ?? new Map<string, PortListener<never>>()
     known.set(name, wrapped)
     this.#once.set(listener, known)
     return this.on(name, wrapped)
@@ -213,8 +221,12 @@ export class ChannelPort extends EventTarget {
   off<Name extends keyof PortEvents>(name: Name, listener: PortListener<Name>): this {
     const set = this.#setOf(name)
     set.delete(listener)
-    const wrapped = this.#once.get(listener)?.get(name)
-    if (wrapped !== undefined) set.delete(wrapped as PortListener<Name>)
+    const known = this.#once.get(listener)
+    const wrapped = known?.get(name)
+    if (wrapped !== undefined) {
+      set.delete(wrapped as PortListener<Name>)
+      known!.delete(name)
+    }
     return this
   }
 
@@ -286,7 +298,8 @@ export class ChannelPort extends EventTarget {
     }
     for (let at = 0; at < bytes.length; at += most) {
       const isLast = at + most >= bytes.length
-      this.#push(isLast ? Kind.last : Kind.piece, bytes.subarray(at, at + most))
+      const kind = at === 0 ? Kind.first : isLast ? Kind.last : Kind.piece
+      this.#push(kind, bytes.subarray(at, at + most))
     }
   }
 
@@ -332,29 +345,48 @@ export class ChannelPort extends EventTarget {
   #arrived(message: Buffer): void {
     const kind = message[0]
     const bytes = message.subarray(1)
-    if (kind === Kind.whole && this.#pieces.length === 0) {
-      this.#deliver(bytes)
+    if (kind === Kind.whole || kind === Kind.first) this.#begins()
+    else if (kind !== Kind.piece && kind !== Kind.last) {
+      this.#drop('what came was not sent by a port')
+      return
+    } else if (this.#pieces === undefined) {
+      if (!this.#refusing) {
+        this.#drop('the rest of a value came, whose beginning an earlier receiver has read')
+      }
+      this.#refusing = kind === Kind.piece
       return
     }
     this.#pieceBytes += bytes.length
-    if ((kind !== Kind.piece && kind !== Kind.last) || this.#pieceBytes > this.#maxBytes) {
-      this.#pieces = []
-      this.#pieceBytes = 0
-      this.#refuse(
-        new Error(
-          kind === Kind.piece || kind === Kind.last
-            ? `a value of more than ${String(this.#maxBytes)} bytes came: open the port with a larger maxBytes`
-            : 'what came was not sent by a port',
-        ),
+    if (this.#pieceBytes > this.#maxBytes) {
+      this.#refusing = kind === Kind.first || kind === Kind.piece
+      this.#drop(
+        `a value of more than ${String(this.#maxBytes)} bytes came: open the port with a larger maxBytes`,
       )
       return
     }
-    this.#pieces.push(bytes)
-    if (kind === Kind.piece) return
-    const whole = Buffer.concat(this.#pieces)
+    if (kind === Kind.whole) {
+      this.#pieces = undefined
+      this.#deliver(bytes)
+      return
+    }
+    this.#pieces!.push(bytes)
+    if (kind !== Kind.last) return
+    const whole = Buffer.concat(this.#pieces!)
+    this.#pieces = undefined
+    this.#deliver(whole)
+  }
+
+  #begins(): void {
+    if (this.#pieces !== undefined) this.#drop('a value broke off, and another one began')
+    this.#refusing = false
     this.#pieces = []
     this.#pieceBytes = 0
-    this.#deliver(whole)
+  }
+
+  /** What has come of a value is none. */
+  #drop(why: string): void {
+    this.#pieces = undefined
+    this.#refuse(new Error(why))
   }
 
   #deliver(bytes: Buffer): void {

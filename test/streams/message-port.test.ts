@@ -1,6 +1,7 @@
 // Two queues as a port: what values arrive as, what is refused, and how ends and deaths are told.
 
 import { once, type EventEmitter } from 'node:events'
+import { serialize } from 'node:v8'
 import test, { type ExecutionContext } from 'ava'
 import { SpscQueue, type QueueOptions } from 'millrace'
 import { toMessagePort, type ChannelPort, type PortOptions } from 'millrace/streams'
@@ -248,7 +249,7 @@ test('bytes that are no value are told as such, and the port goes on', async (t)
   port.on('message', (value) => {
     t.fail(String(value))
   })
-  for (const bytes of ['', '\x00no value', '\x07', '\x02', '\x01abc']) await producer.push(bytes)
+  for (const bytes of ['', '\x00no value', '\x07', '\x02', '\x03abc']) await producer.push(bytes)
   await until(() => errors.length === 4)
   await producer.push('\x09') // instead of the rest
   await until(() => errors.length === 5)
@@ -323,4 +324,70 @@ test('what is no pair, no listener and no event is refused', (t) => {
   t.throws(() => toMessagePort({} as never), { code })
   t.throws(() => here.on('message', 1 as never), { code })
   t.throws(() => toMessagePort({} as never, { maxBytes: -1 }), { code })
+})
+
+/** A port, and whoever speaks to it without being one. */
+function openLiar(t: ExecutionContext, options?: PortOptions) {
+  const [to, from] = [uniqueName(t), uniqueName(t)]
+  const queue = { capacity: onePage }
+  const liar = SpscQueue.producer(to, queue)
+  const consumer = SpscQueue.consumer(to, queue)
+  const answers = SpscQueue.producer(from, queue)
+  t.teardown(() => {
+    for (const side of [liar, consumer, answers]) side.close({ discard: true })
+  })
+  const port = toMessagePort({ producer: answers, consumer }, options)
+  const values: unknown[] = []
+  const errors: string[] = []
+  port.on('messageerror', ({ message }) => errors.push(message))
+  port.on('message', (value) => values.push(value))
+  const says = (kind: number, bytes: Uint8Array = Buffer.alloc(0)) =>
+    liar.push(Buffer.concat([Buffer.from([kind]), bytes]))
+  return { says, values, errors }
+}
+
+test('once is once, beside on and twice the same', async (t) => {
+  const { here, there } = openPorts(t)
+  const [found, all]: [unknown[], unknown[]] = [[], []]
+  const listener = (value: unknown) => found.push(value)
+  there.once('message', listener).once('message', listener)
+  there.on('message', (value) => all.push(value))
+  here.postMessage(1)
+  here.postMessage(2)
+  await until(() => all.length === 2)
+  t.deepEqual(found, [1])
+  there.on('message', listener).once('message', listener)
+  here.postMessage(3)
+  here.postMessage(4)
+  await until(() => all.length === 4)
+  t.deepEqual(found, [1, 3, 3, 4])
+  there.once('message', listener).off('message', listener)
+  here.postMessage(5)
+  await until(() => all.length === 5)
+  t.deepEqual(found, [1, 3, 3, 4])
+})
+
+test('of a value that is refused, or whose beginning nobody has here, the rest is never taken for one', async (t) => {
+  const hidden = serialize('never sent')
+  const { says, values, errors } = openLiar(t, { maxBytes: 100 })
+  await says(2, hidden)
+  await says(1, hidden.subarray(0, 4))
+  await says(2, hidden.subarray(4))
+  await says(3, Buffer.alloc(80))
+  await says(1, Buffer.alloc(80))
+  await says(1, Buffer.alloc(80))
+  await says(2, hidden)
+  await says(0, Buffer.alloc(101))
+  await says(3, hidden.subarray(0, 4))
+  await says(0, serialize('sent'))
+  await says(3, serialize('in pieces').subarray(0, 4))
+  await says(2, serialize('in pieces').subarray(4))
+  await says(9)
+  await says(0, serialize('the last'))
+  await until(() => values.at(-1) === 'the last')
+  t.deepEqual(values, ['sent', 'in pieces', 'the last'])
+  t.deepEqual(
+    errors.map((message) => /rest|more than|broke off|not sent/.exec(message)?.[0]),
+    ['rest', 'rest', 'more than', 'more than', 'broke off', 'not sent'],
+  )
 })

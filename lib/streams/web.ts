@@ -65,8 +65,17 @@ export function toWritableStream<Value = never>(
   const given = readOptions(options)
   return new WritableStream<ByteSource | Value>(new Sink(producer, given), {
     highWaterMark: given.highWaterMark,
-    size: given.objectMode ? () => 1 : (chunk) => bytesOf(chunk as ByteSource, 'the chunk').length,
+    size: given.objectMode ? () => 1 : sizeOf,
   })
+}
+
+/** In bytes. What has none is for `write` to refuse: of an error here the stream tells the sink nothing, nor that the consumer. */
+function sizeOf(chunk: unknown): number {
+  try {
+    return bytesOf(chunk as ByteSource, 'the chunk').length
+  } catch {
+    return 0
+  }
 }
 
 /** Ends a stream from outside. */
@@ -202,7 +211,7 @@ class Sink implements UnderlyingSink<unknown> {
     // A write that waits for room ends with it.
     const { signal } = controller as unknown as { readonly signal: AbortSignal }
     signal.addEventListener('abort', () => {
-      this.#stop.abort()
+      this.#stop.abort(signal.reason)
     })
     follow(this.#signal, (reason) => {
       controller.error(reason)
@@ -211,12 +220,15 @@ class Sink implements UnderlyingSink<unknown> {
   }
 
   async write(chunk: unknown): Promise<void> {
-    const messages = this.#objectMode
-      ? [chunk]
-      : [...piecesOf(this.#producer, bytesOf(chunk as ByteSource, 'the chunk'))]
+    const { signal } = this.#stop
     try {
-      await this.#producer.pushBatch(messages, { signal: this.#stop.signal })
+      const messages = this.#objectMode
+        ? [chunk]
+        : [...piecesOf(this.#producer, bytesOf(chunk as ByteSource, 'the chunk'))]
+      await this.#producer.pushBatch(messages, { signal })
     } catch (error) {
+      // Whoever aborts has a reason, which `abort` tells; that the wait for room has ended follows from it.
+      if (signal.aborted) throw signal.reason
       this.abort(error)
       throw error
     }
@@ -227,7 +239,7 @@ class Sink implements UnderlyingSink<unknown> {
   }
 
   abort(reason: unknown): void {
-    this.#stop.abort()
+    this.#stop.abort(reason)
     if (this.#autoClose) this.#producer.abort(reason ?? 'the stream was aborted before its end')
   }
 }

@@ -144,6 +144,27 @@ test('who cancels with a reason tells the producer; without, the consumer just c
   t.like(error, { code: 'ERR_MILLRACE_PEER_FAILED', cause: { message: 'the disk is full' } })
 })
 
+test('who aborts while a write waits for room tells the consumer why, and whoever wrote', async (t) => {
+  const { producer, consumer } = openPair(t, { capacity: onePage })
+  const writer = toWritableStream(producer).getWriter()
+  const writing = t.throwsAsync(writer.write(bytes(10 * onePage)), { message: 'the source broke' })
+  await within(patience, consumer.readable())
+  await within(patience, writer.abort(new Error('the source broke')))
+  await writing
+  t.is(await peerFailure(t, consumer), 'the source broke')
+})
+
+test('a chunk that is none is told to the consumer, which would wait for its end', async (t) => {
+  const gone = new Uint8Array(5)
+  structuredClone(gone.buffer, { transfer: [gone.buffer] })
+  for (const chunk of [5, gone]) {
+    const { producer, consumer } = openPair(t, { capacity: onePage })
+    const writer = toWritableStream(producer).getWriter()
+    await t.throwsAsync(writer.write(chunk as never), { code: 'ERR_MILLRACE_INVALID_ARGUMENT' })
+    t.regex(await within(patience, peerFailure(t, consumer)), /chunk/)
+  }
+})
+
 test('who aborts tells the consumer why', async (t) => {
   const { producer, consumer } = openPair(t)
   const writer = toWritableStream(producer).getWriter()

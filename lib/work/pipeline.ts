@@ -237,10 +237,10 @@ export class Pipeline<Stages extends string = never> {
     const stop = new Stop()
     stop.follow(readWait({ signal }).signal)
     const wait = { ...job, signal: stop.asGiven }
-    const entrance = this.#entrance
-    const steps = stepsOf(source)
-    this.#pouring.add(stop)
     try {
+      const entrance = this.#entrance
+      const steps = stepsOf(source)
+      this.#pouring.add(stop)
       return await pour(steps, (piece) => entrance.push(piece, wait), stop)
     } catch (error) {
       throw stop.reason === closing ? closedError(`pipeline '${this.name}'`) : error

@@ -58,8 +58,9 @@ export async function drain(
     failure ??= { error }
     stop.abort(error)
   }
-  const open = openSink(sink, handle.where, failed)
+  let open: OpenSink | undefined
   try {
+    open = openSink(sink, handle.where, failed)
     await handle.work(new SinkCraft(handle, open, failed), {
       concurrency,
       drainMs,
@@ -68,7 +69,7 @@ export async function drain(
   } catch (error) {
     failure ??= { error }
   } finally {
-    open.letGo()
+    open?.letGo()
     stop.abort(undefined)
   }
   const found = failure as { readonly error: unknown } | undefined

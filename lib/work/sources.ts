@@ -122,7 +122,7 @@ function webSteps(source: WebSource): Steps {
       reader.releaseLock()
     },
     stop(reason) {
-      reader.cancel(reason).catch(ignored)
+      quietly(() => reader.cancel(reason))
     },
   }
 }
@@ -136,15 +136,22 @@ function iteratorSteps(
     ended: () => undefined,
     stop() {
       // The iterator of a stream waits for its next piece before it returns.
-      const { destroy } = source as { readonly destroy?: unknown }
-      if (typeof destroy === 'function') destroy.call(source)
-      try {
-        const returned: unknown = iterator.return?.()
-        if (isPromise(returned)) returned.then(undefined, ignored)
-      } catch {
-        // What is wrong with it by now is not why we ended.
-      }
+      quietly(() => {
+        const { destroy } = source as { readonly destroy?: unknown }
+        if (typeof destroy === 'function') destroy.call(source)
+      })
+      quietly(() => iterator.return?.())
     },
+  }
+}
+
+/** What is wrong with a source by now is not why it ends. */
+function quietly(tell: () => unknown): void {
+  try {
+    const told = tell()
+    if (isPromise(told)) told.then(undefined, ignored)
+  } catch {
+    // The same.
   }
 }
 

@@ -113,7 +113,7 @@ class BatchCraft implements StageCraft<StageJob[]> {
         return
       }
     }
-    const all = Array.isArray(results) ? (results as unknown[]) : []
+    const all = Array.isArray(results) ? keptApart(jobs, results) : []
     // All at once: where one waits for room, others may have some.
     await Promise.all(jobs.map((job, at) => finish(this.#handle, job, all[at]) ?? done))
   }
@@ -168,6 +168,23 @@ function wrongResults(
   )
 }
 
+/** With copies of what lies in the memory of another job of the batch, which may be gone before this one has its result. */
+function keptApart(jobs: readonly StageJob[], results: readonly unknown[]): unknown[] {
+  const memory = jobs.find(({ shown }) => shown !== undefined)?.shown?.buffer
+  return jobs.map(({ shown }, at) => {
+    const result = results[at]
+    if (memory === undefined || !ArrayBuffer.isView(result) || result.buffer !== memory)
+      return result
+    if (shown !== undefined && isWithin(result, shown)) return result
+    return Buffer.from(new Uint8Array(result.buffer, result.byteOffset, result.byteLength))
+  })
+}
+
+function isWithin(part: ArrayBufferView, whole: ArrayBufferView): boolean {
+  const end = whole.byteOffset + whole.byteLength
+  return part.byteOffset >= whole.byteOffset && part.byteOffset + part.byteLength <= end
+}
+
 const done = Promise.resolve()
 
 /** The handler has ended with that result. */
@@ -201,8 +218,11 @@ async function become(handle: StageHandle, job: StageJob, result: unknown): Prom
   }
 }
 
+/** What only inherits from a view, as a Proxy of one does, has no memory. */
 function isBytes(result: unknown): result is ByteSource {
-  return typeof result === 'string' || (typeof result === 'object' && result !== null)
+  if (typeof result === 'string') return true
+  if (typeof result !== 'object' || result === null) return false
+  return ArrayBuffer.isView(result) || !(result instanceof Uint8Array)
 }
 
 /** Another attempt may have another one. */

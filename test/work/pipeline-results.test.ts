@@ -228,6 +228,48 @@ for (const drainOnClose of [0, 15_000]) {
   })
 }
 
+test('batch: a result that is the bytes of another job is what those were, though that one has gone on', async (t) => {
+  const long = (letter: string) => letter.repeat(1000)
+  const etl = Pipeline.open(uniqueName(t), tight)
+    .stage('decode', (jobs) => [undefined, long('y'), jobs[0]!.bytes, undefined], { batch: 4 })
+    .stage('load')
+  clear(t, etl)
+  await etl.push('in front')
+  await etl.tryTake('decode')!.become(Buffer.alloc(half))
+  const inFront = etl.tryTake('load')!
+  await etl.pushBatch(['a', 'b', 'c', 'd'].map(long))
+  const done = etl.work()
+  const [first, last] = [await etl.takeOne('load', soon), await etl.takeOne('load', soon)]
+  t.deepEqual([text(first.bytes), text(last.bytes)], [long('a'), long('d')])
+  // Where it was comes what the second one has become, and then there is room for the third.
+  first.complete()
+  t.is(text((await etl.takeOne('load', soon)).bytes), long('y'))
+  last.complete()
+  inFront.complete()
+  t.is(text((await etl.takeOne('load', soon)).bytes), long('a'))
+  etl.close()
+  await done
+})
+
+test('what pretends to be bytes is a failed attempt, and the next job is worked on', async (t) => {
+  const pretenders = [
+    new Proxy(new Uint8Array(3), {}),
+    Object.create(Uint8Array.prototype) as Uint8Array,
+  ]
+  const etl = Pipeline.open(uniqueName(t), { maxAttempts: 1 })
+    .stage('decode', () => pretenders.shift() ?? 'bytes')
+    .stage('load')
+  clear(t, etl)
+  await etl.pushBatch(['a', 'b', 'c'])
+  const done = etl.work()
+  const job = await etl.takeOne('load', soon)
+  t.is(text(job.bytes), 'bytes')
+  job.complete()
+  t.is(etl.stats().dead, 2)
+  etl.close()
+  await done
+})
+
 test('ordered: who is done first waits for who came first, but not for one that ends', async (t) => {
   const etl = Pipeline.open(uniqueName(t)).stage('decode', { ordered: true }).stage('load')
   clear(t, etl)

@@ -1,5 +1,6 @@
 // Where the jobs of a pipeline come from and go to: iterables, streams of Node's and of the web, functions.
 
+import { getEventListeners } from 'node:events'
 import { PassThrough, Readable, Writable } from 'node:stream'
 import { pipeline as connect } from 'node:stream/promises'
 import { ReadableStream, WritableStream } from 'node:stream/web'
@@ -123,6 +124,42 @@ test('from: what cannot be pushed ends the source', async (t) => {
     code: 'ERR_MILLRACE_INVALID_ARGUMENT',
   })
   t.deepEqual(taken(etl), ['fine', 'fine'])
+})
+
+test('from: the error that ends it is told, whatever a source answers to its end', async (t) => {
+  const etl = one(t, uniqueName(t))
+  const broken = () => {
+    throw new Error('not even that')
+  }
+  const next = () => {
+    throw new Error('the source broke')
+  }
+  const iterator = { next, return: broken }
+  const sources = [
+    { destroy: broken, [Symbol.iterator]: () => iterator },
+    { getReader: () => ({ read: next, cancel: broken, releaseLock: broken }) },
+    { getReader: () => ({ read: next, cancel: () => undefined, releaseLock: broken }) },
+  ]
+  for (const source of sources) {
+    await t.throwsAsync(etl.from(source as never), { message: 'the source broke' })
+  }
+})
+
+test('from and to: what is refused leaves nothing at its signal', async (t) => {
+  const etl = one(t, uniqueName(t))
+  const { signal } = new AbortController()
+  const [source, sink] = [new ReadableStream(), new WritableStream()]
+  source.getReader()
+  sink.getWriter()
+  for (const refused of [etl.from(source, { signal }), etl.from(5 as never, { signal })]) {
+    await t.throwsAsync(refused)
+  }
+  for (const refused of [etl.to(sink, { signal }), etl.to(5 as never, { signal })]) {
+    await t.throwsAsync(refused)
+  }
+  etl.close()
+  await t.throwsAsync(etl.from(letters, { signal }), { code: 'ERR_MILLRACE_CLOSED' })
+  t.is(getEventListeners(signal, 'abort').length, 0)
 })
 
 test('from: a signal, or close, ends it while a source has nothing to give, and tells the source', async (t) => {

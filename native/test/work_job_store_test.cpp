@@ -290,6 +290,36 @@ TEST_CASE("an id that was pushed lately is told so") {
   CHECK(counter(ground, layout::WorkCount::duplicates) == 2);
 }
 
+TEST_CASE("a job that was put off has its place, also behind jobs that have expired") {
+  for (const bool grouped : {false, true}) {
+    CAPTURE(grouped);
+    Ground ground(shape_of(8));
+    const auto store = ground.store(1);
+    PushOptions group;
+    group.group = "g";
+    Lease turn;
+    if (grouped) {
+      REQUIRE(push(*store, "first", group) == Pushed::yes);
+      turn = store->take(0, true);
+    }
+    PushOptions brief;
+    brief.ttl_ns = 1;
+    REQUIRE(push(*store, "x", brief) == Pushed::yes);
+    PushOptions later;
+    later.delay_ns = 100'000 * kMs;
+    REQUIRE(push(*store, "a", grouped ? group : later) == Pushed::yes);
+    REQUIRE(push(*store, "b") == Pushed::yes);
+    // Nobody has looked at the hint of what has expired when the job behind it becomes ready.
+    REQUIRE(store->sweep(os::monotonic_ns() + 1000) == 1);
+    if (grouped) {
+      REQUIRE(store->complete(turn));
+    } else {
+      REQUIRE(store->sweep(store->earliest() + 1000) == 1);
+    }
+    CHECK(take_all(*store) == "ab");
+  }
+}
+
 TEST_CASE("a ring that goes round many times keeps the order, also past jobs that are left lying") {
   Ground ground(shape_of(64));
   const auto store = ground.store(1);

@@ -7,9 +7,17 @@
 // to begin: they may lag, and never lead. (Vyukov's bounded queue keeps a sequence number in each cell as well; there a producer
 // that stops between taking its ticket and filling its cell blocks all behind it.)
 //
-// A hint is stale if the word of its slot does not say that this job is ready and not returned. Whoever takes a job first
-// makes the word its own, then clears the hint; a death in between leaves a stale hint, which the next one clears. The cell is
-// cleared by compare-and-swap: a late store would wipe out the next turn's hint.
+// A hint is stale if the word of its slot does not say that this job is ready. Whoever takes a job first makes the word its
+// own, then clears the hint; a death in between leaves a stale hint, which the next one clears. The cell is cleared by
+// compare-and-swap: a late store would wipe out the next turn's hint.
+//
+// Order. Of a level the job of the first cell that is not stale is taken, or a returned one whose place is before that. If
+// stale hints fill a ring, the job that they leave lying at its head is returned while it is ready (make_room()). It is found
+// all the same: it is a job to whoever finds its cell, whatever its flag says, and whoever clears the cell has set its bit and
+// mask before. So takers look at the ring first, and at the mask afterwards: either the cell of the job is found, or the mask
+// is. (All of these are sequentially consistent, and the head that lets takers begin behind a cell is released and acquired.)
+// One gap is left: whoever finds a mask, or the bit of a slot, set for nothing clears it, and sets it again if that was wrong
+// (hints.hpp). A job that was returned just before the clearing is not seen until then by others.
 //
 // Memory order. The word's `ready` (release) is before the filling of the cell (sequentially consistent, so release); who reads
 // the cell (acquire) sees the word, the slot and the payload. Cell and mask are a pair of hints as in hints.hpp: the filling
@@ -123,16 +131,13 @@ class ReadyLists {
   template <typename MakeOwn>
   Lease take(std::uint32_t stage, MakeOwn&& lease) noexcept {
     layout::WorkControl& control = memory_->control();
-    const std::uint32_t returned = control.returned_mask[stage].load(std::memory_order_acquire);
-    std::uint32_t levels = control.ring_mask[stage].load(std::memory_order_acquire) | returned;
+    std::uint32_t levels = control.ring_mask[stage].load(std::memory_order_acquire) |
+                           control.returned_mask[stage].load(std::memory_order_acquire);
     levels &= all_levels_;
     while (levels != 0) {
       const auto level = static_cast<std::uint8_t>(31 - std::countl_zero(levels));
       levels &= ~(1U << level);
-      if ((returned >> level & 1U) != 0) {
-        if (Lease got = take_returned(stage, level, lease)) return got;
-      }
-      if (Lease got = take_from_ring(stage, level, lease)) return got;
+      if (Lease got = take_level(stage, level, lease)) return got;
     }
     return {};
   }
@@ -178,12 +183,14 @@ class ReadyLists {
     return at + 1 + (turns > 1 ? (turns - 1) * capacity() : 0);
   }
 
+  // Returned or not: a job that comes back has another token, so this one lies here and is being returned by make_room().
   [[nodiscard]] bool is_job(std::uint64_t cell, const layout::Word& word) const noexcept {
-    return word.state == layout::SlotState::ready && (word.flags & layout::kReturned) == 0 &&
+    return word.state == layout::SlotState::ready &&
            (word.token & ((1U << layout::kTokenBits) - 1)) == layout::token_of_cell(cell);
   }
 
   // The cell of an earlier turn is in the way: a stale hint goes, a job is returned, which keeps its place before all others.
+  // The cell leads to it until bit and mask do: who finds that another one returns it sets them, too, before it clears the cell.
   void make_room(std::uint32_t stage, std::uint8_t level, std::atomic<std::uint64_t>& cell,
                  std::uint64_t found, std::uint64_t turn) noexcept {
     const std::uint32_t slot = layout::slot_of_cell(found);
@@ -192,9 +199,11 @@ class ReadyLists {
       std::uint64_t bits = its.load(std::memory_order_acquire);
       layout::Word word = layout::unpack(bits);
       if (is_job(found, word)) {
-        word.flags |= layout::kReturned;
-        if (!its.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst))
-          return;
+        if ((word.flags & layout::kReturned) == 0) {
+          word.flags |= layout::kReturned;
+          if (!its.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst))
+            return;
+        }
         add_returned(stage, level, slot);
       }
     }
@@ -211,7 +220,7 @@ class ReadyLists {
     const std::uint32_t lane = memory_->lane(stage, level);
     const layout::Cell* const cells = memory_->cells(lane);
     std::uint64_t at =
-        std::max(memory_->ring_ends(lane).head.load(std::memory_order_relaxed), seen_[lane].head);
+        std::max(memory_->ring_ends(lane).head.load(std::memory_order_acquire), seen_[lane].head);
     for (std::uint32_t steps = 0; steps < 4 * capacity() + 64; ++steps) {
       const std::uint64_t cell = cells[at & (capacity() - 1)].hint.load(std::memory_order_seq_cst);
       const std::uint64_t turn = turn_of(at);
@@ -224,11 +233,37 @@ class ReadyLists {
   }
 
   template <typename MakeOwn>
-  Lease take_from_ring(std::uint32_t stage, std::uint8_t level, MakeOwn&& lease) noexcept {
+  Lease take_level(std::uint32_t stage, std::uint8_t level, MakeOwn&& lease) noexcept {
     const std::uint32_t lane = memory_->lane(stage, level);
     layout::RingEnds& ends = memory_->ring_ends(lane);
-    for (std::uint32_t rounds = 0; rounds < 4 * capacity() + 64; ++rounds) {
+    const std::uint32_t most = 4 * capacity() + memory_->shape().slots() + 64;
+    for (std::uint32_t rounds = 0; rounds < most; ++rounds) {
       const std::optional<First> first = first_of(stage, level);
+      std::uint32_t slot = 0;
+      std::uint64_t word = 0;  // 0: no job there
+      if (first) {
+        slot = layout::slot_of_cell(first->cell);
+        // acquire: pairs with the release of who made it ready: the payload is seen.
+        if (slot < memory_->shape().slots())
+          word = memory_->slot(slot).word.load(std::memory_order_acquire);
+        if (!is_job(first->cell, layout::unpack(word))) {
+          clear_first(lane, ends, *first);
+          continue;
+        }
+      }
+      // After the look at the ring, as said above.
+      if ((memory_->control().returned_mask[stage].load(std::memory_order_seq_cst) >> level & 1U) !=
+          0) {
+        const Oldest oldest = oldest_returned(stage, level);
+        // A job that was put off when it was pushed has the place that it got then: those before it go first.
+        if (oldest.word != 0 && !(first && first->at < oldest.position)) {
+          const std::uint64_t mine = lease(oldest.slot, oldest.word);
+          if (mine == 0) continue;
+          MILLRACE_CRASH_POINT("work.take.returned");
+          clear_returned(oldest.slot);
+          return Lease{oldest.slot, mine};
+        }
+      }
       if (!first) {
         if (++empty_looks_ >= kEmptyLooks) {
           empty_looks_ = 0;
@@ -238,34 +273,29 @@ class ReadyLists {
         }
         return {};
       }
-      auto& cell = memory_->cells(lane)[first->at & (capacity() - 1)].hint;
-      const std::uint32_t slot = layout::slot_of_cell(first->cell);
-      std::uint64_t mine = 0;
-      if (slot < memory_->shape().slots()) {
-        // acquire: pairs with the release of who made it ready: the payload is seen.
-        const std::uint64_t word = memory_->slot(slot).word.load(std::memory_order_acquire);
-        if (is_job(first->cell, layout::unpack(word))) {
-          mine = lease(slot, word);
-          // Somebody was quicker, and will clear the hint; if not, the next look finds it stale.
-          if (mine == 0) {
-            os::spin_hint();
-            continue;
-          }
-        }
+      const std::uint64_t mine = lease(slot, word);
+      // Somebody was quicker, and will clear the hint; if not, the next look finds it stale.
+      if (mine == 0) {
+        os::spin_hint();
+        continue;
       }
-      MILLRACE_CRASH_POINT("work.take.leased");
-      std::uint64_t found = first->cell;
-      (void)cell.compare_exchange_strong(found, layout::empty_cell(turn_of(first->at) + 1),
-                                         std::memory_order_seq_cst, std::memory_order_relaxed);
-      seen_[lane].head = first->at + 1;
-      if (first->at % 8 == 7) ends.head.store(first->at + 1, std::memory_order_relaxed);
-      if (mine != 0) {
-        empty_looks_ = 0;
-        MILLRACE_CRASH_POINT("work.take.cleared");
-        return Lease{slot, mine};
-      }
+      clear_first(lane, ends, *first);
+      empty_looks_ = 0;
+      MILLRACE_CRASH_POINT("work.take.cleared");
+      return Lease{slot, mine};
     }
     return {};
+  }
+  // That hint is stale, or its job is ours.
+  void clear_first(std::uint32_t lane, layout::RingEnds& ends, const First& first) noexcept {
+    MILLRACE_CRASH_POINT("work.take.leased");
+    std::uint64_t found = first.cell;
+    (void)memory_->cells(lane)[first.at & (capacity() - 1)].hint.compare_exchange_strong(
+        found, layout::empty_cell(turn_of(first.at) + 1), std::memory_order_seq_cst,
+        std::memory_order_relaxed);
+    seen_[lane].head = first.at + 1;
+    // release: pairs with the acquire in first_of(): who begins behind these cells sees what was done before they were cleared.
+    if (first.at % 8 == 7) ends.head.store(first.at + 1, std::memory_order_release);
   }
 
   // relaxed: of the job that the word stands for, if that is unchanged afterwards.
@@ -294,54 +324,43 @@ class ReadyLists {
     return false;
   }
 
-  template <typename MakeOwn>
-  Lease take_returned(std::uint32_t stage, std::uint8_t level, MakeOwn&& lease) noexcept {
-    for (std::uint32_t rounds = 0; rounds < memory_->shape().slots() + 16; ++rounds) {
-      std::uint32_t oldest = 0;
-      std::uint64_t its_word = 0;
-      std::uint64_t its_position = 0;
-      std::uint64_t its_serial = 0;  // of those that were put off at the same end of the ring
-      for (std::uint32_t i = 0; i < memory_->shape().slot_words(); ++i) {
-        detail::for_each_bit(
-            memory_->returned()[i].load(std::memory_order_acquire), [&](std::uint32_t bit) {
-              const std::uint32_t slot = i * 64 + bit;
-              if (slot >= memory_->shape().slots()) return;
-              // acquire: as above.
-              const std::uint64_t found = memory_->slot(slot).word.load(std::memory_order_acquire);
-              const layout::Word word = layout::unpack(found);
-              if (!is_returned(slot, word)) {
-                clear_returned(slot);
-                return;
-              }
-              if (word.level != level || stage_of(slot) != stage) return;
-              const std::uint64_t position =
-                  memory_->slot(slot).position.load(std::memory_order_relaxed);
-              const std::uint64_t serial =
-                  memory_->slot(slot).serial.load(std::memory_order_relaxed);
-              if (its_word != 0 &&
-                  (position > its_position || (position == its_position && serial >= its_serial)))
-                return;
-              oldest = slot;
-              its_word = found;
-              its_position = position;
-              its_serial = serial;
-            });
-      }
-      if (its_word == 0) {
-        (void)detail::clear_hint(
-            memory_->control().returned_mask[stage], 1U << level,
-            [&] { return any_returned(stage, level); }, [] {});
-        return {};
-      }
-      // A job that was put off when it was pushed has the place that it got then: those before it go first.
-      if (const auto first = first_of(stage, level); first && first->at < its_position) return {};
-      if (const std::uint64_t mine = lease(oldest, its_word); mine != 0) {
-        MILLRACE_CRASH_POINT("work.take.returned");
-        clear_returned(oldest);
-        return Lease{oldest, mine};
-      }
+  // The returned job of that level that has the first place.
+  struct Oldest {
+    std::uint32_t slot = 0;
+    std::uint64_t word = 0;  // 0: none
+    std::uint64_t position = 0;
+    std::uint64_t serial = 0;  // of those that were put off at the same end of the ring
+  };
+  [[nodiscard]] Oldest oldest_returned(std::uint32_t stage, std::uint8_t level) const noexcept {
+    Oldest oldest;
+    for (std::uint32_t i = 0; i < memory_->shape().slot_words(); ++i) {
+      detail::for_each_bit(
+          memory_->returned()[i].load(std::memory_order_seq_cst), [&](std::uint32_t bit) {
+            const std::uint32_t slot = i * 64 + bit;
+            if (slot >= memory_->shape().slots()) return;
+            // acquire: as above.
+            const std::uint64_t found = memory_->slot(slot).word.load(std::memory_order_acquire);
+            const layout::Word word = layout::unpack(found);
+            if (!is_returned(slot, word)) {
+              clear_returned(slot);
+              return;
+            }
+            if (word.level != level || stage_of(slot) != stage) return;
+            const std::uint64_t position =
+                memory_->slot(slot).position.load(std::memory_order_relaxed);
+            const std::uint64_t serial = memory_->slot(slot).serial.load(std::memory_order_relaxed);
+            if (oldest.word != 0 && (position > oldest.position ||
+                                     (position == oldest.position && serial >= oldest.serial)))
+              return;
+            oldest = Oldest{slot, found, position, serial};
+          });
     }
-    return {};
+    if (oldest.word == 0) {
+      (void)detail::clear_hint(
+          memory_->control().returned_mask[stage], 1U << level,
+          [&] { return any_returned(stage, level); }, [] {});
+    }
+    return oldest;
   }
   void clear_returned(std::uint32_t slot) const noexcept {
     (void)detail::clear_hint(

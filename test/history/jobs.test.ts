@@ -219,6 +219,21 @@ test('who takes an older job for the first time has not taken a younger one befo
   passes(t, ...delayed, ...done(bob, 11), ...done(bob, 10))
 })
 
+test('whoever was killed may have found the older job, and told nobody', (t) => {
+  const dies = (at: number): Line => ['killed', carol, 0, { at }]
+  const before: Line[] = [...pushed(alice, 10), ...pushed(alice, 11), ...done(bob, 11)]
+  // The lines of the journal are a millisecond apart: the push of the older one is that of 0 to 1, its take that of 7.
+  passes(t, ...before, dies(6.5e6), ...done(bob, 10))
+  // The line of the death comes when all is over.
+  passes(t, ...before, ...done(bob, 10), dies(6.5e6))
+  // It found the job before its push was confirmed.
+  passes(t, ...before, ...done(bob, 10), dies(0.5e6))
+  // It died before there was the job, or after another one had it.
+  const overtaken = /10 was taken by 2 after one that was pushed later/
+  fails(t, overtaken, ...before, ...done(bob, 10), dies(-1))
+  fails(t, overtaken, ...before, ...done(bob, 10), dies(9.5e6))
+})
+
 test('of a group one job at a time, the older ones first', (t) => {
   const group: More = { group: 'g' }
   const both = [...pushed(alice, 10, group), ...pushed(alice, 11, group)]

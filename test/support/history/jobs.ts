@@ -116,13 +116,12 @@ class Judge {
   /** The line in which somebody told something last. */
   readonly #lastLine = new Map<number, number>()
   readonly #killedAt = new Map<number, number>()
+  readonly #deaths: readonly number[]
   /** For each user and level: the line of the latest push of those jobs that it took before anybody else. */
   readonly #latest = new Map<string, number>()
   #redriveBegan = noLine
   #redriveEnded = noLine
   #redrivenAt = -Infinity
-  /** Of whoever takes ahead: it may die before the job tells that it was in hand. */
-  #lastKill = noLine
   #taken = 0
   #late = 0
   readonly #lease: number
@@ -130,6 +129,7 @@ class Judge {
   constructor(events: readonly JobEvent[], lease: number) {
     this.#events = events
     this.#lease = lease
+    this.#deaths = events.filter(({ event }) => event === 'killed').map(({ at }) => at)
     for (const [line, { event, who, at }] of events.entries()) {
       if (event !== 'killed') this.#lastLine.set(who, line)
       else if (!this.#killedAt.has(who)) this.#killedAt.set(who, at)
@@ -166,8 +166,8 @@ class Judge {
   }
 
   #read(line: number, event: JobEvent): void {
-    if (event.event === 'killed') this.#lastKill = line
-    else if (event.event === 'redriving') {
+    if (event.event === 'killed') return
+    if (event.event === 'redriving') {
       this.#redriveBegan = line
       this.#redrivenAt = event.at
     } else if (event.event === 'redriven') this.#redriveEnded = line
@@ -268,15 +268,24 @@ class Judge {
   }
 
   /** Of one level, who takes an older job for the first time has not taken a younger one before. */
-  #inLine({ who, job, acquired = 1, attempt = 1 }: JobEvent, story: Story): void {
+  #inLine({ who, job, at, acquired = 1, attempt = 1 }: JobEvent, story: Story): void {
     if (!story.inLine || story.takes > 0 || acquired > 1 || attempt > 1) return
     const key = `${who} ${story.level}`
     const latest = this.#latest.get(key) ?? noLine
-    const sure = story.confirmed !== noLine && this.#lastKill < story.confirmed
-    if (sure && latest > story.confirmed) {
+    if (story.confirmed !== noLine && latest > story.confirmed && !this.#perhapsKept(story, at)) {
       this.#wrong(job, `was taken by ${who} after one that was pushed later`)
     }
     this.#latest.set(key, Math.max(latest, story.pushing))
+  }
+
+  /**
+   * Whoever dies between making a job its own and counting that leaves it to whoever buries it, and others take the next one
+   * meanwhile; it may have found the job before its push was confirmed. The times tell: the line of a death comes later than
+   * the death, and perhaps later than what others do after it.
+   */
+  #perhapsKept({ pushing }: Story, at: number): boolean {
+    const since = this.#events[pushing]!.at
+    return this.#deaths.some((death) => death >= since && death <= at)
   }
 
   #settle(line: number, event: JobEvent, story: Story): void {

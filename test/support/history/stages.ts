@@ -94,8 +94,8 @@ class Unfolding {
  */
 function overtakings(events: readonly StageEvent[], { ordered }: Stages): string[] {
   const wrong: string[] = []
-  const pushing = new Map<number, number>()
-  const confirmed = new Map<number, { readonly line: number; readonly at: number }>()
+  const pushing = new Map<number, { readonly line: number; readonly at: number }>()
+  const confirmed = new Map<number, number>()
   const repeated = new Set<number>()
   const taken = new Set<string>()
   const latest = new Map<string, { readonly job: number; readonly pushing: number }>()
@@ -103,9 +103,9 @@ function overtakings(events: readonly StageEvent[], { ordered }: Stages): string
   for (const [line, { event, job, who, at, stage = 0, attempt = 1 }] of events.entries()) {
     if (event === 'pushing') {
       if (pushing.has(job)) repeated.add(job)
-      else pushing.set(job, line)
+      else pushing.set(job, { line, at })
     }
-    if (event === 'confirmed') confirmed.set(job, { line, at })
+    if (event === 'confirmed') confirmed.set(job, line)
     if (event !== 'taken' || stage <= ordered) continue
     // One that comes back has the place of its age, which is behind it; one that is pushed twice has two ages.
     const isFirst = attempt === 1 && !taken.has(`${job} ${stage}`) && !repeated.has(job)
@@ -114,14 +114,15 @@ function overtakings(events: readonly StageEvent[], { ordered }: Stages): string
     const taker = `${who} ${stage}`
     const before = latest.get(taker)
     const pushed = confirmed.get(job)
-    if (before !== undefined && pushed !== undefined && before.pushing > pushed.line) {
-      const isSure = !deaths.some((death) => death >= pushed.at && death <= at)
+    const began = pushing.get(job) ?? { line: 0, at: 0 }
+    if (before !== undefined && pushed !== undefined && before.pushing > pushed) {
+      const isSure = !deaths.some((death) => death >= began.at && death <= at)
       if (isSure) {
         wrong.push(`job ${job} came to ${who} in stage ${stage} after ${before.job}, pushed later`)
       }
     }
-    const began = pushing.get(job) ?? 0
-    if (before === undefined || before.pushing < began) latest.set(taker, { job, pushing: began })
+    if (before === undefined || before.pushing < began.line)
+      latest.set(taker, { job, pushing: began.line })
   }
   return wrong.slice(0, 10)
 }

@@ -5,7 +5,7 @@
  *   native/include/millrace/work/hints.hpp      set_hint, clear_hint
  *   native/include/millrace/work/slots.hpp      FreeSlots::claim, try_slot, try_group, freed
  *   native/include/millrace/work/ready.hpp      ReadyLists::add, make_room, add_returned, hinted, take, any, first_of,
- *                                               take_from_ring, take_returned, clear_returned, any_returned
+ *                                               take_level, oldest_returned, clear_returned, any_returned
  *   native/include/millrace/work/job_store.hpp  publish, make_own, complete, release, repair_slot, end_lease
  *
  * The word of a slot is the truth. A ready job is led to by the cell of a ring and a bit of its level above it, or, if
@@ -29,6 +29,7 @@
  * run two-take         -DPUSHES=2 -DRETURNS=1
  * run worker-dies      -DPUSHES=1 -DTAKES=1 -DRETURNS=1 -DDEATHS=1
  * run pusher-dies      -DPUSHERS=2 -DPUSHES=1 -DTAKERS=1 -DTAKES=1 -DDEATHS=1
+ * run clearer-dies     -DSLOTS=1 -DPUSHES=2 -DTAKERS=1 -DDEATHS=1
  * run ring-turns       -DSLOTS=1 -DPUSHES=3 -DTAKES=2
  * run two-levels       -DLEVELS=2 -DPUSHES=2 -DRETURNS=1 -DTAKES=1
  * deep two-take        -DPUSHES=3 -DRETURNS=1
@@ -49,6 +50,7 @@
  * broken MASK_BEFORE_CELL      lost         | who pushes sets the level before the cell | -DPUSHES=1 -DTAKERS=1
  * broken RETURNED_UNREPAIRED   lost         | nobody puts the hints of a returned job right for the dead | -DPUSHES=1 -DTAKES=1 -DRETURNS=1 -DDEATHS=1
  * broken MASK_UNREPAIRED       lost         | nobody sets the level for a pusher that died after the cell | -DPUSHES=1 -DTAKERS=1 -DTAKES=1 -DDEATHS=1
+ * broken CLEARED_UNREPAIRED   lost         | nobody sets the level for a taker that died when it had cleared it | -DSLOTS=1 -DPUSHES=2 -DTAKERS=1 -DDEATHS=1
  * broken FREE_UNREPAIRED       unfindable   | nobody sets the bit of free slots for the dead | -DSLOTS=1 -DPUSHERS=2 -DPUSHES=1 -DTAKERS=1 -DTAKES=1 -DDEATHS=1
  * broken UNHINTED_RETURNED     out_of_order | a job without a hint is returned, and not undone | -DPUSHERS=2 -DPUSHES=1 -DTAKERS=1 -DTAKES=1 -DDEATHS=1
  * broken NO_TOKEN              lost         | a hint does not say of which job of its slot it is | -DPUSHES=3 -DTAKES=1 -DDEATHS=1
@@ -116,7 +118,7 @@ bool lost, twice, after_end, out_of_order, unfindable;
 #else
 #define same_token(c, w) (((c) >> 6) == token_of(w))
 #endif
-#define is_job(c, w) (state(w) == READY && !is_back(w) && same_token(c, w))
+#define is_job(c, w) (state(w) == READY && same_token(c, w))
 
 short word[SLOTS];
 byte position[SLOTS];
@@ -205,7 +207,7 @@ inline make_room() {
      atomic {
        ok = false;
        if
-       :: word[slot_of(c)] == v -> word[slot_of(c)] = v | 4; ok = true
+       :: word[slot_of(c)] == v -> word[slot_of(c)] = v | 4; ok = true   /* or it is being returned */
        :: else
        fi
      }
@@ -393,61 +395,47 @@ inline clear_returned(slot) {
   v = 0
 }
 
-/* ReadyLists::take_returned, of `lvl` */
-inline take_returned() {
+/* ReadyLists::oldest_returned, of `lvl`: `oldest` is its slot, or NONE. */
+inline oldest_returned() {
+  oldest = NONE;
+  s = 0;
   do
-  :: oldest = NONE;
-     s = 0;
-     do
-     :: atomic { s < SLOTS ->
-        ok = false;
+  :: atomic { s < SLOTS ->
+     ok = false;
+     if
+     :: returned[s] ->
+        w = word[s];
         if
-        :: returned[s] ->
-           w = word[s];
-           if
-           :: !is_returned(w) -> ok = true
-           :: is_returned(w) && level_of(w) == lvl && (oldest == NONE || position[s] < its_position) ->
-              oldest = s; its_word = w; its_position = position[s]
-           :: else
-           fi;
-           w = 0
-        :: else
-        fi }
-        if
-        :: ok -> clear_returned(s); ok = false
+        :: !is_returned(w) -> ok = true
+        :: is_returned(w) && level_of(w) == lvl && (oldest == NONE || position[s] < its_position) ->
+           oldest = s; its_word = w; its_position = position[s]
         :: else
         fi;
-        s++
-     :: atomic { else -> s = 0; break }
+        w = 0
+     :: else
+     fi }
+     if
+     :: ok -> clear_returned(s); ok = false
+     :: else
+     fi;
+     s++
+  :: atomic { else -> s = 0; break }
+  od;
+  if
+  :: oldest == NONE ->
+     returned_mask = returned_mask & ~(1 << lvl);
+     do
+     :: s < SLOTS && returned[s] && is_returned(word[s]) && level_of(word[s]) == lvl -> break
+     :: s < SLOTS && !(returned[s] && is_returned(word[s]) && level_of(word[s]) == lvl) -> s++
+     :: s == SLOTS -> break
      od;
      if
-     :: oldest == NONE ->
-        returned_mask = returned_mask & ~(1 << lvl);
-        do
-        :: s < SLOTS && returned[s] && is_returned(word[s]) && level_of(word[s]) == lvl -> break
-        :: s < SLOTS && !(returned[s] && is_returned(word[s]) && level_of(word[s]) == lvl) -> s++
-        :: s == SLOTS -> break
-        od;
-        if
-        :: s < SLOTS -> returned_mask = returned_mask | (1 << lvl)
-        :: else
-        fi;
-        break
-     :: else ->
-        first_of(lvl);
-        if
-        :: first != NONE && first < its_position -> break
-        :: else ->
-           s = oldest; w = its_word;
-           make_own();
-           if
-           :: ok -> clear_returned(s); break
-           :: else
-           fi
-        fi
-     fi
-  od;
-  atomic { oldest = 0; its_word = 0; its_position = 0; first = 0; c = 0; s = 0; w = 0; ok = false }
+     :: s < SLOTS -> returned_mask = returned_mask | (1 << lvl)
+     :: else
+     fi;
+     s = 0
+  :: else
+  fi
 }
 
 inline clear_cell() {
@@ -464,79 +452,97 @@ inline clear_cell() {
   }
 }
 
-/* ReadyLists::take_from_ring, of `lvl` */
-inline take_from_ring() {
+/* ReadyLists::take_level, of `lvl` */
+inline take_level() {
   do
   :: first_of(lvl);
+     atomic {
+       ok = true;
+       if
+       :: first != NONE -> first_word = word[slot_of(c)]; ok = is_job(c, first_word)
+       :: else
+       fi
+     }
      if
-     :: first == NONE ->
+     :: !ok -> clear_cell()
+     :: else ->
+        oldest = NONE;
         if
-        :: true ->
+        :: returned_mask & (1 << lvl) -> oldest_returned()
+        :: else
+        fi;
+        if
+        :: oldest != NONE && !(first != NONE && first < its_position) ->
+           s = oldest; w = its_word;
+           make_own();
+           if
+           :: ok -> clear_returned(s); break
+           :: else
+           fi
+        :: else ->
+           if
+           :: first == NONE ->
+              if
+              :: true ->
 #ifdef PLAIN_CLEAR
-           s = ring_mask;
-           ring_mask = s & ~(1 << lvl);
-           s = 0;
+                 s = ring_mask;
+                 ring_mask = s & ~(1 << lvl);
+                 s = 0;
 #else
-           ring_mask = ring_mask & ~(1 << lvl);
+                 ring_mask = ring_mask & ~(1 << lvl);
 #endif
 #ifndef NO_LOOK_AT_RING
-           first_of(lvl);
-           if
-           :: first != NONE -> ring_mask = ring_mask | (1 << lvl)
-           :: else
-           fi
+                 first_of(lvl);
+                 if
+                 :: first != NONE -> ring_mask = ring_mask | (1 << lvl)
+                 :: else
+                 fi
 #endif
-        :: true
-        fi;
-        break
-     :: else ->
-        atomic { s = slot_of(c); w = word[s] }
-        if
-        :: is_job(c, w) ->
-#ifdef HINT_BEFORE_LEASE
-           clear_cell();
-           make_own();
-           if
-           :: ok -> break
-           :: else
-           fi
-#else
-           make_own();
-           if
-           :: ok ->
-              clear_cell();
-              set_end(head[lvl], first + 1);
+              :: true
+              fi;
               break
-           :: else
-           fi
+           :: else ->
+              s = slot_of(c); w = first_word;
+#ifdef HINT_BEFORE_LEASE
+              clear_cell();
+              make_own();
+              if
+              :: ok -> break
+              :: else
+              fi
+#else
+              make_own();
+              if
+              :: ok ->
+                 clear_cell();
+                 set_end(head[lvl], first + 1);
+                 break
+              :: else
+              fi
 #endif
-        :: else -> clear_cell()
+           fi
         fi
      fi
   od;
-  atomic { first = 0; c = 0; s = 0; w = 0; ok = false }
+  atomic { oldest = 0; its_word = 0; its_position = 0; first = 0; first_word = 0; c = 0; s = 0; w = 0; ok = false }
 }
 
 /* ReadyLists::take: `got` is the slot, or NONE. */
 inline take() {
   got = NONE;
-  back = returned_mask;
-  levels = back | ring_mask;
+  levels = ring_mask;
+  levels = levels | returned_mask;
   lvl = LEVELS;
   do
   :: lvl > 0 && got == NONE ->
      lvl--;
      if
-     :: (levels & (1 << lvl)) && (back & (1 << lvl)) -> take_returned()
-     :: else
-     fi;
-     if
-     :: (levels & (1 << lvl)) && got == NONE -> take_from_ring()
+     :: levels & (1 << lvl) -> take_level()
      :: else
      fi
   :: else -> break
   od;
-  lvl = 0; back = 0; levels = 0
+  lvl = 0; levels = 0
 }
 
 /* ReadyLists::any: whoever finds nothing asks before it goes to sleep. */
@@ -591,8 +597,8 @@ inline settle() {
 }
 
 proctype Taker(byte me; byte takes) MORTAL {
-  byte n, lvl, got, s, at, first, oldest, its_position, back, levels;
-  short w, v, c, its_word;
+  byte n, lvl, got, s, at, first, oldest, its_position, levels;
+  short w, v, c, its_word, first_word;
   bool ok, more;
   {
     do
@@ -676,6 +682,13 @@ end:
 #endif
 #ifndef RETURNED_UNREPAIRED
         :: is_returned(w) -> add_returned(s, l)
+#endif
+#ifndef CLEARED_UNREPAIRED
+        :: state(w) == READY && !is_back(w) && seat_of(w) != seat ->
+           if
+           :: !(ring_mask & (1 << l)) -> ring_mask = ring_mask | (1 << l)
+           :: else
+           fi
 #endif
         :: state(w) == READY && !is_back(w) && seat_of(w) == seat ->
            hinted = cell[l * CAPACITY + position[s] % CAPACITY] ==

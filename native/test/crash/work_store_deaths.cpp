@@ -508,6 +508,22 @@ TEST_CASE("promise: work – who dies when it restores a hint leaves a job that 
 }
 
 TEST_CASE(
+    "promise: work – who dies when it clears the mask of a ring leaves a job that can be found") {
+  Ground ground;
+  JobStore store(ground.memory, kTester, ground.records->own[1]);
+  REQUIRE(push(store, 1, 64, {}) == Pushed::yes);
+  // It looked at the ring before that push, cleared the mask after it, and died before it looked again.
+  const std::uint32_t mask = ground.memory.control().ring_mask[0].exchange(0);
+  REQUIRE(mask != 0);
+  REQUIRE(!store.take(0, true));
+  (void)store.repair(kVictim);
+  CHECK(ground.memory.control().ring_mask[0].load() == mask);
+  Lease lease = store.take(0, true);
+  REQUIRE(lease);
+  CHECK(store.complete(lease));
+}
+
+TEST_CASE(
     "promise: work – who dies when it finds dead letters being counted takes no room with it") {
   Ground ground;
   REQUIRE(finds_the_dead_being_counted(ground) == -SIGKILL);

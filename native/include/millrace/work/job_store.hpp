@@ -260,10 +260,8 @@ class JobStore : public JobForwards {
           return false;
         }
         if (!its || ready_.hinted(stage, level_of(word), index, word.token)) {
-          // Perhaps it died before it looked at the mask.
-          if (its)
-            memory_.control().ring_mask[stage].fetch_or(1U << level_of(word),
-                                                        std::memory_order_seq_cst);
+          // Perhaps it died before it looked at the mask; or when it had found nothing and cleared it, and somebody pushed.
+          detail::set_hint(memory_.control().ring_mask[stage], 1U << level_of(word));
           stirred_ |= 1U << stage;
           return false;
         }

@@ -15,7 +15,7 @@
 // stale hints fill a ring, the job that they leave lying at its head is returned while it is ready (make_room()). It is found
 // all the same: it is a job to whoever finds its cell, whatever its flag says, and whoever clears the cell has set its bit and
 // mask before. So takers look at the ring first, and at the mask afterwards: either the cell of the job is found, or the mask
-// is. (All of these are sequentially consistent, and the head that lets takers begin behind a cell is released and acquired.)
+// is. (All of these are sequentially consistent; head and tail, which let others begin behind a cell, are released and acquired.)
 // One gap is left: whoever finds a mask, or the bit of a slot, set for nothing clears it, and sets it again if that was wrong
 // (hints.hpp). A job that was returned just before the clearing is not seen until then by others.
 //
@@ -62,7 +62,7 @@ class ReadyLists {
     const std::uint32_t lane = memory_->lane(stage, level);
     layout::RingEnds& ends = memory_->ring_ends(lane);
     layout::Cell* const cells = memory_->cells(lane);
-    const std::uint64_t tail = ends.tail.load(std::memory_order_relaxed);
+    const std::uint64_t tail = ends.tail.load(std::memory_order_acquire);
     std::uint64_t at = std::max(tail, seen_[lane].tail);
     for (std::uint32_t steps = 0; steps < 4 * capacity() + 64; ++steps) {
       auto& cell = cells[at & (capacity() - 1)].hint;
@@ -75,7 +75,7 @@ class ReadyLists {
                                          std::memory_order_seq_cst, std::memory_order_acquire)) {
           MILLRACE_CRASH_POINT("work.ready.hinted");
           // Lagging costs the next one a few looks, and storing always costs all a line that everybody writes.
-          if (at % 8 == 7) ends.tail.store(at + 1, std::memory_order_relaxed);
+          if (at % 8 == 7) ends.tail.store(at + 1, std::memory_order_release);
           seen_[lane].tail = at + 1;
           detail::set_hint(memory_->control().ring_mask[stage], 1U << level);
           return true;
@@ -108,7 +108,7 @@ class ReadyLists {
   [[nodiscard]] std::uint64_t end_of(std::uint32_t stage, std::uint8_t level) const noexcept {
     const std::uint32_t lane = memory_->lane(stage, level);
     const layout::Cell* const cells = memory_->cells(lane);
-    std::uint64_t at = memory_->ring_ends(lane).tail.load(std::memory_order_relaxed);
+    std::uint64_t at = memory_->ring_ends(lane).tail.load(std::memory_order_acquire);
     for (std::uint32_t steps = 0; steps < 4 * capacity() + 64; ++steps) {
       const std::uint64_t cell = cells[at & (capacity() - 1)].hint.load(std::memory_order_acquire);
       const std::uint64_t turn = turn_of(at);

@@ -53,7 +53,7 @@
  * broken CLEARED_UNREPAIRED   lost         | nobody sets the level for a taker that died when it had cleared it | -DSLOTS=1 -DPUSHES=2 -DTAKERS=1 -DDEATHS=1
  * broken FREE_UNREPAIRED       unfindable   | nobody sets the bit of free slots for the dead | -DSLOTS=1 -DPUSHERS=2 -DPUSHES=1 -DTAKERS=1 -DTAKES=1 -DDEATHS=1
  * broken UNHINTED_RETURNED     out_of_order | a job without a hint is returned, and not undone | -DPUSHERS=2 -DPUSHES=1 -DTAKERS=1 -DTAKES=1 -DDEATHS=1
- * broken NO_TOKEN              lost         | a hint does not say of which job of its slot it is | -DPUSHES=3 -DTAKES=1 -DDEATHS=1
+ * broken NO_TOKEN              out_of_order | a hint does not say of which job of its slot it is | -DPUSHES=3 -DTAKES=1 -DDEATHS=1
  * broken LEASED_UNCOMPARED    twice        | the word is leased without a compare | -DPUSHES=1
  */
 

@@ -85,4 +85,25 @@ export const work = [
     breaks: 'a queue that was recovered keeps what it promised for a job of before',
     test: { native: 'work_forward_power_test', only: 'a promise under the number of one*' },
   },
+  {
+    name: 'work-room-made-before-it-can-be-found',
+    file: 'native/include/millrace/work/ready.hpp',
+    text: `    return word.state == layout::SlotState::ready &&
+           (word.token`,
+    instead: `    return word.state == layout::SlotState::ready && (word.flags & layout::kReturned) == 0 &&
+           (word.token`,
+    breaks: 'a job that is being returned is overtaken by those behind it',
+    test: { native: 'crash/work_ring_meetings', only: 'meeting: a job that is in the way*' },
+    short: true,
+  },
+  {
+    name: 'work-cleared-mask-unrepaired',
+    file: 'native/include/millrace/work/job_store.hpp',
+    text: `          detail::set_hint(memory_.control().ring_mask[stage], 1U << level_of(word));
+`,
+    instead: `          if (its) detail::set_hint(memory_.control().ring_mask[stage], 1U << level_of(word));
+`,
+    breaks: 'who dies when it has cleared the mask of a ring leaves a job that nobody finds',
+    test: { native: 'crash/work_store_deaths', only: '*clears the mask of a ring*' },
+  },
 ]

@@ -51,7 +51,7 @@ const loads = [
     most: 118_000,
   },
   { how: "require('millrace/sync')", files: ['shared', 'sync'], most: 62_000 },
-  { how: "require('millrace/work')", files: ['shared', 'work'], most: 106_000 },
+  { how: "require('millrace/work')", files: ['shared', 'work'], most: 108_000 },
   { how: "require('millrace/struct')", files: ['shared', 'struct'], most: 73_000 },
 ]
 

@@ -132,7 +132,8 @@ export class Job {
   }
 
   /**
-   * The payload, where it lies: nothing was copied. Do not keep it beyond settling: views read whatever comes to lie there then.
+   * The payload, where it lies: nothing was copied. A plain Uint8Array, no Buffer: its `toString` lists numbers. Do not keep it
+   * beyond settling: views read whatever comes to lie there then.
    * A call that goes on in the background (`fs.write`, `zlib`, `crypto`) must have ended before, or be given a copy. When the
    * handle of the queue closes, all views become empty.
    *

@@ -383,7 +383,7 @@ export class Pipeline<Stages extends string = never> {
   /**
    * Closes it here; pending calls reject with `CLOSED`, `work` and `take` end. What is in hand goes back to its stage. Where `work` runs with
    * `drainOnClose`, that comes when the handlers have finished and what they made has found room, or their time is over; `await using`
-   * waits for it. The last one to close a pipeline without jobs removes it.
+   * waits for it. The last one to close a pipeline without jobs and dead letters removes it.
    */
   close(): void {
     this.#handles.close()

@@ -200,8 +200,8 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
   /**
    * Gives the seat back; pending waits reject with `CLOSED`. What is in hand goes back to its place; attempts that have begun count.
    * Where `work` runs with `drainOnClose`, nothing is taken any more, and that comes when the handlers have finished, or their time
-   * is over; `await using` waits for it. The last one to close removes the name, unless there are jobs: those wait for whoever opens
-   * it next.
+   * is over; `await using` waits for it. The last one to close removes the name, unless there are jobs or dead letters, or
+   * an `id` whose `dedupWindow` is not over: those wait for whoever opens it next.
    */
   override close(): void {
     if (this.closed) return

@@ -6,6 +6,7 @@
 //
 //   postMessage ─► serialize ─► pieces ─► push … push              readable ─► pop ─► pieces together ─► deserialize ─► listeners
 
+import { Stop } from '../base/abort-signals.js'
 import { turnIsDue } from '../base/fairness.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
@@ -87,13 +88,17 @@ export function toMessagePort(pair: PortPair, options?: PortOptions): ChannelPor
   return new ChannelPort(pair, options)
 }
 
+/** What contexts of node:vm may lack; a port does without, as long as nobody asks for events. */
+const { EventTarget: OfRuntime } = globalThis as { readonly EventTarget?: typeof EventTarget }
+const Target: typeof EventTarget = OfRuntime ?? withoutEvents()
+
 /** Made by {@link toMessagePort}. */
-export class ChannelPort extends EventTarget {
+export class ChannelPort extends Target {
   readonly #producer: QueueProducer
   readonly #consumer: QueueConsumer
   readonly #maxBytes: number
   readonly #maxBuffered: number
-  readonly #stop = new AbortController()
+  readonly #stop = new Stop()
   readonly #listeners: { readonly [Name in keyof PortEvents]?: Set<PortListener<Name>> } = {
     message: new Set(),
     messageerror: new Set(),
@@ -328,7 +333,7 @@ export class ChannelPort extends EventTarget {
   async #receive(): Promise<void> {
     const consumer = this.#consumer
     try {
-      while (await consumer.readable({ signal: this.#stop.signal })) {
+      while (await consumer.readable({ signal: this.#stop.asGiven })) {
         do {
           if (this.#closed) return
           const message = consumer.tryPop()
@@ -428,13 +433,27 @@ export class ChannelPort extends EventTarget {
   #end(reason: MillraceError | undefined): void {
     if (this.#closed) return
     this.#closed = true
-    this.#stop.abort()
+    this.#stop.abort(undefined)
     void this.#lastPush.then(() => {
       this.#producer.close()
       this.#consumer.close()
       this.#emit('close', reason)
       if (this.#hasTargets) this.dispatchEvent(new Event('close'))
     })
+  }
+}
+
+function withoutEvents(): typeof EventTarget {
+  const refuse = (): never => {
+    throw new MillraceError(
+      'ERR_MILLRACE_UNSUPPORTED_RUNTIME',
+      'this context has no EventTarget: listen by on(), or give the context the one of Node',
+    )
+  }
+  return class {
+    addEventListener = refuse
+    removeEventListener = refuse
+    dispatchEvent = refuse
   }
 }
 

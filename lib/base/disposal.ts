@@ -15,3 +15,17 @@ export function disposeInEveryContext(
   Object.defineProperty(prototype, Symbol.for(`Symbol.${which}`), method)
   if (own === undefined) Reflect.deleteProperty(prototype, name)
 }
+
+/** What `using` closes. Whoever has a method for `await using` beside it extends this: in such a context both would have one name. */
+export abstract class Closable {
+  abstract close(): void
+
+  /** What `using` calls at the end of its block: `close()`. */
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
+  }
+}

@@ -6,7 +6,7 @@
 import type { Readable, Writable } from 'node:stream'
 import { Stop } from '../base/abort-signals.js'
 import type { ByteSource } from '../base/bytes.js'
-import { disposeInEveryContext } from '../base/disposal.js'
+import { Closable, disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import type { Iteration, IterationOptions } from '../base/iteration.js'
 import { checkOptions, readWait, show, type WaitOptions } from '../base/options.js'
@@ -70,7 +70,7 @@ export type StageWorkOptions = Omit<WorkOptions, 'concurrency'>
  * await etl.work('decode') // in any process; work() does all stages that have a handler here
  * ```
  */
-export class Pipeline<Stages extends string = never> {
+export class Pipeline<Stages extends string = never> extends Closable {
   /** What a handler returns whose job is to end there: `return Pipeline.drop`. */
   static readonly drop: typeof drop = drop
 
@@ -85,6 +85,7 @@ export class Pipeline<Stages extends string = never> {
   readonly #pouring = new Set<Stop>()
 
   private constructor(place: Place, options: PipelineOptions | undefined) {
+    super()
     if ((options as WorkQueueOptions | undefined)?.durability === 'disk') {
       throw invalidArgument(
         'a pipeline has no durability `disk`, where what a stage has made would have to be on the disk before its job goes on: use ' +
@@ -385,14 +386,9 @@ export class Pipeline<Stages extends string = never> {
    * `drainOnClose`, that comes when the handlers have finished and what they made has found room, or their time is over; `await using`
    * waits for it. The last one to close a pipeline without jobs and dead letters removes it.
    */
-  close(): void {
+  override close(): void {
     this.#handles.close()
     for (const stop of [...this.#pouring]) stop.abort(closing)
-  }
-
-  /** What `using` calls at the end of its block: `close()`. */
-  [Symbol.dispose](): void {
-    this.close()
   }
 
   /**
@@ -405,7 +401,6 @@ export class Pipeline<Stages extends string = never> {
   }
 
   static {
-    disposeInEveryContext(this.prototype)
     disposeInEveryContext(this.prototype, 'asyncDispose')
   }
 

@@ -239,7 +239,8 @@ class TwoQueues {
     stories_[next_++].pushed = from_.ticket();
   }
   Forwarded begin(const Plan& plan, Lease& lease, Promise& promise) {
-    PushOptions options = plan_of(plan.number).options();
+    const Plan whole = plan_of(plan.number);  // its headers are of the options
+    PushOptions options = whole.options();
     const std::string id = id_of(plan.number);
     options.group = {};
     options.id = id;

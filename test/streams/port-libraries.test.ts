@@ -17,11 +17,12 @@ const patience = 15_000
 const fixture = new URL('fixtures/port-server.js', import.meta.url)
 
 async function portTo(t: ExecutionContext, library: string): Promise<ChannelPort> {
-  const name = uniqueName(t)
-  const server = run(t, fixture, [name, library])
+  // The server is ended with its queues open.
+  const [calls, answers] = [uniqueName(t, { mayLeave: true }), uniqueName(t, { mayLeave: true })]
+  const server = run(t, fixture, [calls, answers, library])
   const port = toMessagePort({
-    producer: SpscQueue.producer(`${name}-calls`),
-    consumer: SpscQueue.consumer(`${name}-answers`),
+    producer: SpscQueue.producer(calls),
+    consumer: SpscQueue.consumer(answers),
   })
   t.teardown(() => {
     port.close()

@@ -1,13 +1,13 @@
 // Queues as web streams: bytes, memory that the reader brings, values, and how either side's end is told to the other.
 
-import test, { type ExecutionContext } from 'ava'
-import { MillraceError, SpscQueue, type QueueConsumer } from 'millrace'
+import test from 'ava'
+import { SpscQueue } from 'millrace'
 import { struct, u32 } from 'millrace/struct'
 import { toReadableStream, toWritableStream } from 'millrace/streams'
 
 import { actor } from '../support/actor.js'
 import { uniqueName } from '../support/names.js'
-import { bytes, onePage, openPair } from '../support/queues.js'
+import { bytes, onePage, openPair, peerFailure } from '../support/queues.js'
 import { within } from '../support/until.js'
 
 const patience = 15_000
@@ -16,19 +16,6 @@ async function collect(stream: ReadableStream<Uint8Array>): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   for await (const chunk of stream) chunks.push(chunk)
   return Buffer.concat(chunks)
-}
-
-async function peerFailure(t: ExecutionContext, consumer: QueueConsumer): Promise<string> {
-  for (;;) {
-    try {
-      if ((await consumer.pop({ timeout: patience })) === undefined) return 'an orderly end'
-    } catch (error) {
-      t.true(error instanceof MillraceError)
-      const { code, cause } = error as MillraceError
-      t.is(code, 'ERR_MILLRACE_PEER_FAILED')
-      return (cause as Error).message
-    }
-  }
 }
 
 test('chunks of any length arrive whole, far longer ones than the ring as well', async (t) => {

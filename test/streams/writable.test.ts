@@ -4,14 +4,21 @@ import { once } from 'node:events'
 import { Duplex, PassThrough, Readable, Writable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
-import test, { type ExecutionContext } from 'ava'
-import { MillraceError, SpscQueue, type QueueConsumer } from 'millrace'
+import test from 'ava'
+import { SpscQueue, type QueueConsumer } from 'millrace'
 import { char, struct, u32 } from 'millrace/struct'
 import { toReadable, toWritable } from 'millrace/streams'
 
 import { actor } from '../support/actor.js'
 import { uniqueName } from '../support/names.js'
-import { bytes, onePage, openConsumer, openPair, openProducer } from '../support/queues.js'
+import {
+  bytes,
+  onePage,
+  openConsumer,
+  openPair,
+  openProducer,
+  peerFailure,
+} from '../support/queues.js'
 import { until, within } from '../support/until.js'
 
 const patience = 15_000
@@ -25,19 +32,6 @@ async function failure(stream: Writable): Promise<Error & { readonly code?: stri
 /** What a write calls back with. */
 function write(stream: Writable, chunk: unknown): Promise<Error | null | undefined> {
   return new Promise((resolve) => stream.write(chunk, resolve))
-}
-
-async function peerFailure(t: ExecutionContext, consumer: QueueConsumer): Promise<string> {
-  for (;;) {
-    try {
-      if ((await consumer.pop({ timeout: patience })) === undefined) return 'an orderly end'
-    } catch (error) {
-      t.true(error instanceof MillraceError)
-      const { code, cause } = error as MillraceError
-      t.is(code, 'ERR_MILLRACE_PEER_FAILED')
-      return (cause as Error).message
-    }
-  }
 }
 
 test('chunks of any length arrive whole, far longer ones than the ring as well', async (t) => {

@@ -1,7 +1,13 @@
 // Queues that are closed with their test, and messages whose bytes tell whether they arrived whole.
 
 import type { ExecutionContext } from 'ava'
-import { SpscQueue, type QueueConsumer, type QueueOptions, type QueueProducer } from 'millrace'
+import {
+  MillraceError,
+  SpscQueue,
+  type QueueConsumer,
+  type QueueOptions,
+  type QueueProducer,
+} from 'millrace'
 
 import { uniqueName } from './names.js'
 
@@ -44,6 +50,20 @@ export function openConsumer(
     consumer.close({ discard: true })
   })
   return consumer
+}
+
+/** Reads on to the end: why the producer gave up. */
+export async function peerFailure(t: ExecutionContext, consumer: QueueConsumer): Promise<string> {
+  for (;;) {
+    try {
+      if ((await consumer.pop({ timeout: 15_000 })) === undefined) return 'an orderly end'
+    } catch (error) {
+      t.true(error instanceof MillraceError)
+      const { code, cause } = error as MillraceError
+      t.is(code, 'ERR_MILLRACE_PEER_FAILED')
+      return (cause as Error).message
+    }
+  }
 }
 
 /** `length` bytes that depend on `seed` and on their place. */

@@ -1,32 +1,17 @@
 // What jobs outlive: queues in files.
 
 import { createHook } from 'node:async_hooks'
-import { copyFileSync, mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { MappedFile } from 'millrace'
 import { WorkQueue, type WorkQueueOptions } from 'millrace/work'
+import { ownDirectory } from '../support/directory.js'
 import { uniqueName } from '../support/names.js'
-import { open, text } from './open.js'
+import { open, openFile, text } from './open.js'
 
 const disk: WorkQueueOptions = { durability: 'disk', jobs: 400, bytes: 1 << 20 }
 
-/** A directory of the test's own, on whatever disk there is. */
-function directory(t: ExecutionContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'millrace-durability-'))
-  t.teardown(() => {
-    rmSync(path, { recursive: true })
-  })
-  return path
-}
-function openFile(t: ExecutionContext, path: string, options?: WorkQueueOptions): WorkQueue {
-  const queue = WorkQueue.open(new MappedFile(path), options)
-  t.teardown(() => {
-    queue.close()
-  })
-  return queue
-}
 /** A copy of the file as it is now, with its end cut off, so that nothing counts in it but records. */
 function cutCopy(path: string, copy: string): void {
   copyFileSync(path, copy)
@@ -34,7 +19,7 @@ function cutCopy(path: string, copy: string): void {
 }
 
 test('what a push has confirmed is found by its record alone', async (t) => {
-  const path = join(directory(t), 'jobs')
+  const path = join(ownDirectory(t), 'jobs')
   const queue = openFile(t, path, { ...disk, dedupWindow: 60_000 })
   t.is(queue.durability, 'disk')
   await queue.push('urgent', { priority: 9, id: 'u', group: 'g' })
@@ -77,7 +62,7 @@ test('what a push has confirmed is found by its record alone', async (t) => {
 })
 
 test('what waits for the disk when the handle is closed is confirmed, too', async (t) => {
-  const path = join(directory(t), 'jobs')
+  const path = join(ownDirectory(t), 'jobs')
   const queue = openFile(t, path, disk)
   const pushes = Array.from({ length: 50 }, (_, i) => queue.push(String(i)))
   queue.close()
@@ -93,7 +78,7 @@ test('what waits for the disk when the handle is closed is confirmed, too', asyn
 })
 
 test('a queue in a file is of durability file unless it is said otherwise, and one of a name has no disk', async (t) => {
-  const path = join(directory(t), 'jobs')
+  const path = join(ownDirectory(t), 'jobs')
   const file = openFile(t, path)
   t.is(file.durability, 'file')
   await file.push('x')
@@ -119,7 +104,7 @@ test('a queue in a file is of durability file unless it is said otherwise, and o
 test.serial(
   '256 pushes in flight share two syncs: the first one begins, the others wait for the next',
   async (t) => {
-    const queue = openFile(t, join(directory(t), 'jobs'), disk)
+    const queue = openFile(t, join(ownDirectory(t), 'jobs'), disk)
     let syncs = 0
     const hook = createHook({
       init: (_id, type) => {

@@ -1,34 +1,20 @@
 // Jobs that become jobs of another queue where one of the two is on disk, or both.
 
-import { copyFileSync, mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { MappedFile } from 'millrace'
-import { WorkQueue, type WorkQueueOptions } from 'millrace/work'
+import type { WorkQueue} from 'millrace/work';
+import { type WorkQueueOptions } from 'millrace/work'
 
 import { actor } from '../support/actor.js'
 import { compileCxx } from '../support/cxx.js'
+import { ownDirectory } from '../support/directory.js'
 import { uniqueName } from '../support/names.js'
 import { until } from '../support/until.js'
-import { open, text, texts } from './open.js'
+import { open, openFile, text, texts } from './open.js'
 
 const disk: WorkQueueOptions = { durability: 'disk', jobs: 64, dedupWindow: 600_000 }
 
-function directory(t: ExecutionContext): string {
-  const path = mkdtempSync(join(tmpdir(), 'millrace-forward-'))
-  t.teardown(() => {
-    rmSync(path, { recursive: true })
-  })
-  return path
-}
-function openFile(t: ExecutionContext, path: string, options?: WorkQueueOptions): WorkQueue {
-  const queue = WorkQueue.open(new MappedFile(path), options)
-  t.teardown(() => {
-    queue.close()
-  })
-  return queue
-}
 /** What a power cut would leave of that file now, if all that was written is on the disk: its records. */
 function recordsOf(t: ExecutionContext, path: string): WorkQueue {
   const copy = `${path}.${String(performance.now())}`
@@ -38,7 +24,7 @@ function recordsOf(t: ExecutionContext, path: string): WorkQueue {
 }
 
 test('from disk to disk: when it resolves the result is there by its record, and the job is not', async (t) => {
-  const path = directory(t)
+  const path = ownDirectory(t)
   const from = openFile(t, join(path, 'from'), disk)
   const to = openFile(t, join(path, 'to'), disk)
   await from.push('job', { id: 'a' })
@@ -61,7 +47,7 @@ test('from disk to disk: when it resolves the result is there by its record, and
 })
 
 test('between the promise and the end of the job a power cut would leave both', async (t) => {
-  const path = directory(t)
+  const path = ownDirectory(t)
   const from = openFile(t, join(path, 'from'), disk)
   const to = openFile(t, join(path, 'to'), disk)
   await from.push('job')
@@ -80,7 +66,7 @@ test('between the promise and the end of the job a power cut would leave both', 
 })
 
 test('one side on disk, or the same queue: each is as certain as its own durability', async (t) => {
-  const path = directory(t)
+  const path = ownDirectory(t)
   const certain = openFile(t, join(path, 'disk'), disk)
   const file = openFile(t, join(path, 'file'))
   const memory = open(t, uniqueName(t))
@@ -103,7 +89,7 @@ test('one side on disk, or the same queue: each is as certain as its own durabil
 })
 
 test('many at a time share syncs, wait for room, and none is missing or doubled', async (t) => {
-  const path = directory(t)
+  const path = ownDirectory(t)
   const from = openFile(t, join(path, 'from'), { ...disk, jobs: 256 })
   const to = openFile(t, join(path, 'to'), { ...disk, jobs: 8 })
   await from.pushBatch(Array.from({ length: 200 }, (_, i) => String(i)))
@@ -123,7 +109,7 @@ test('many at a time share syncs, wait for room, and none is missing or doubled'
 })
 
 test('a handle that closes while the disk is awaited leaves the job to somebody else, and no result', async (t) => {
-  const path = directory(t)
+  const path = ownDirectory(t)
   for (const which of ['from', 'to'] as const) {
     const from = openFile(t, join(path, `${which} from`), disk)
     const to = openFile(t, join(path, `${which} to`), disk)
@@ -153,7 +139,7 @@ test('a handle that closes while the disk is awaited leaves the job to somebody 
 })
 
 test('a lease that is lost while the disk is awaited has no result', async (t) => {
-  const path = directory(t)
+  const path = ownDirectory(t)
   const from = openFile(t, join(path, 'from'), { ...disk, leaseTimeout: 20 })
   const other = openFile(t, join(path, 'from'))
   const to = openFile(t, join(path, 'to'), disk)
@@ -187,7 +173,7 @@ const onLinux = process.platform === 'linux' ? test : test.skip
 onLinux(
   'a disk that fails: before the end of the job it stays in hand, after it the call says so',
   async (t) => {
-    const path = directory(t)
+    const path = ownDirectory(t)
     const preload = await compileCxx('test/waiting/fixtures/scarce.cpp', ['-shared', '-fPIC'])
     const other = actor(t, { env: { ...process.env, LD_PRELOAD: preload } })
     const told = await other.do(
@@ -243,7 +229,7 @@ onLinux(
 )
 
 test('workers on disk that are killed again and again forward each job once', async (t) => {
-  const path = directory(t)
+  const path = ownDirectory(t)
   const paths = [join(path, 'from'), join(path, 'to')] as const
   const from = openFile(t, paths[0], { ...disk, jobs: 512, maxAttempts: Infinity })
   const to = openFile(t, paths[1], { ...disk, jobs: 512 })

@@ -1,6 +1,7 @@
 // A work queue for one test.
 
 import type { ExecutionContext } from 'ava'
+import { MappedFile } from 'millrace'
 import { WorkQueue, type WorkQueueOptions } from 'millrace/work'
 
 /** Opens it until the test is over, and takes away what is left in it. */
@@ -11,6 +12,15 @@ export function open(t: ExecutionContext, name: string, options: WorkQueueOption
       texts(queue)
       queue.dead.purge()
     }
+    queue.close()
+  })
+  return queue
+}
+
+/** Opens it in a file, until the test is over. */
+export function openFile(t: ExecutionContext, path: string, options?: WorkQueueOptions): WorkQueue {
+  const queue = WorkQueue.open(new MappedFile(path), options)
+  t.teardown(() => {
     queue.close()
   })
   return queue

@@ -3,8 +3,7 @@
 import { copyFileSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import type { WorkQueue } from 'millrace/work'
-import { type WorkQueueOptions } from 'millrace/work'
+import type { WorkQueue, WorkQueueOptions } from 'millrace/work'
 
 import { actor } from '../support/actor.js'
 import { compileCxx } from '../support/cxx.js'

@@ -747,6 +747,8 @@ void kill_at_random(const std::string& name, int deaths, bool with_readers) {
         CHILD_EXPECT(has(lock->unlock()));
         ground->phase.store(0);
         ground->victim_turns.fetch_add(1);
+        // Now and then it wants nothing for a while: some are to die where nobody can be told.
+        if (luck.below(4) == 0) os::sleep_ns(luck.below(200'000));
       }
       return 0;
     });

@@ -665,6 +665,9 @@ TEST_CASE("mutex: waits that end in the instant of the grant never lose the lock
 
 namespace {
 
+// Where a victim is to wait for its end, so that some die there whatever the machine is like.
+enum class Halt : std::uint8_t { nowhere, inside, outside };
+
 // One kind of lock, hammered by survivors while victim after victim is killed at a random moment.
 struct KillGround {
   std::atomic<std::uint64_t> left;
@@ -677,7 +680,16 @@ struct KillGround {
   std::atomic<bool> writes;
   std::atomic<std::uint64_t> victim_turns;
   std::atomic<std::uint64_t> told;  // abandonments that somebody saw and mended
+  std::atomic<Halt> halt;
+  std::atomic<bool> halted;
 };
+
+void halt_at(KillGround& ground, Halt here) {
+  if (ground.halt.load() != here) return;
+  ground.halted.store(true);
+  for (;;)
+    os::sleep_ns(kSecond);
+}
 
 template <typename Primitive>
 LockStatus acquire(Primitive& lock, bool exclusive) {
@@ -742,19 +754,25 @@ void kill_at_random(const std::string& name, int deaths, bool with_readers) {
         if (writes) {
           if (status == LockStatus::abandoned) ground->told.fetch_add(1);
           write_once(*ground, status == LockStatus::abandoned, luck);
+          halt_at(*ground, Halt::inside);
         }
         ground->phase.store(3);
         CHILD_EXPECT(has(lock->unlock()));
         ground->phase.store(0);
         ground->victim_turns.fetch_add(1);
-        // Now and then it wants nothing for a while: some are to die where nobody can be told.
-        if (luck.below(4) == 0) os::sleep_ns(luck.below(200'000));
+        halt_at(*ground, Halt::outside);
       }
       return 0;
     });
     if (!eventually([&] { return ground->victim_turns.load() > turns; })) FAIL("no victim at work");
     os::sleep_ns(random.below(300'000));
+    if (death % 8 < 2) {
+      ground->halt.store(death % 8 == 0 ? Halt::inside : Halt::outside);
+      if (!eventually([&] { return ground->halted.load(); })) FAIL("the victim does not come by");
+    }
     victim.kill();
+    ground->halt.store(Halt::nowhere);
+    ground->halted.store(false);
     if (ground->writes.load()) {
       if (ground->phase.load() == 2) ++inside;
       if (ground->phase.load() != 0) ++near;

@@ -1,11 +1,13 @@
 /**
- * Queues as Node's streams: {@link toReadable} and {@link toWritable}, for `pipeline`, files, sockets, gzip and whatever
- * else takes a stream; `Readable.toWeb` and `Writable.toWeb` make web streams of them. Loads `node:stream`.
+ * Queues as streams: {@link toReadable}, {@link toWritable} and {@link toDuplex} for `pipeline`, files, sockets, gzip and whatever
+ * else takes a stream of Node's; {@link toReadableStream}, {@link toWritableStream} and {@link toStreamPair} for those of the web; and
+ * {@link toMessagePort} for what speaks by `postMessage`. Loads `node:stream`.
  *
  * @module millrace/streams
  */
 
-export type { StreamOptions } from './streams/options.js'
+export { toDuplex, type DuplexOptions } from './streams/duplex.js'
+export type { QueuePair, StreamOptions } from './streams/options.js'
 export {
   toMessagePort,
   type ChannelPort,
@@ -16,4 +18,4 @@ export {
 } from './streams/message-port.js'
 export { toReadable } from './streams/readable.js'
 export { toWritable } from './streams/writable.js'
-export { toReadableStream, toWritableStream } from './streams/web.js'
+export { toReadableStream, toStreamPair, toWritableStream, type StreamPair } from './streams/web.js'

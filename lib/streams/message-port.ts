@@ -16,7 +16,7 @@ import { hasCode, invalidArgument, MillraceError } from '../errors.js'
 import type { QueueConsumer } from '../queue/consumer.js'
 import type { QueueProducer } from '../queue/producer.js'
 import { longestPiece } from './chunks.js'
-import { checkSide } from './options.js'
+import { checkPair } from './options.js'
 
 const { serialize, deserialize } = process.getBuiltinModule('node:v8')
 
@@ -79,12 +79,7 @@ const Kind = { whole: 0, piece: 1, last: 2, first: 3 } as const
  * ```
  */
 export function toMessagePort(pair: PortPair, options?: PortOptions): ChannelPort {
-  const given: unknown = pair
-  if (typeof given !== 'object' || given === null) {
-    throw invalidArgument(`the pair must be { producer, consumer }, not ${show(given)}`)
-  }
-  checkSide(pair.producer, 'pair with a QueueProducer as producer', 'pushBatch')
-  checkSide(pair.consumer, 'pair with a QueueConsumer as consumer', 'tryPopPacked')
+  checkPair(pair)
   return new ChannelPort(pair, options)
 }
 

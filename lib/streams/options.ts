@@ -2,6 +2,15 @@
 
 import { invalidArgument } from '../errors.js'
 import { checkOptions, checkSignal, flag, show, wholeNumber } from '../base/options.js'
+import type { PlainBuffer } from '../base/view-constructor.js'
+import type { QueueConsumer } from '../queue/consumer.js'
+import type { QueueProducer } from '../queue/producer.js'
+
+/** Both directions: what one end's producer sends, the other end's consumer receives. */
+export interface QueuePair<Sent = never, Received = PlainBuffer> {
+  readonly producer: QueueProducer<Sent>
+  readonly consumer: QueueConsumer<Received, unknown>
+}
 
 /** Options of `toReadable` and `toWritable`. */
 export interface StreamOptions {
@@ -26,11 +35,16 @@ export interface GivenOptions {
   readonly signal: AbortSignal | undefined
 }
 
+export const streamNames = ['objectMode', 'highWaterMark', 'autoClose', 'signal'] as const
+
+/** Of a stream that buffers so much, where nothing else is said. */
+export const usualMark = (objectMode: boolean): number => (objectMode ? 16 : 65_536)
+
 /** @throws MillraceError `INVALID_ARGUMENT` */
 export function readOptions(given: StreamOptions | undefined): GivenOptions {
-  const options = checkOptions(given, ['objectMode', 'highWaterMark', 'autoClose', 'signal'])
+  const options = checkOptions(given, streamNames)
   const objectMode = flag(options, 'objectMode')
-  const usual = objectMode ? 16 : 65_536
+  const usual = usualMark(objectMode)
   return {
     objectMode,
     highWaterMark: wholeNumber(options, 'highWaterMark', usual, [0, Number.MAX_SAFE_INTEGER]),
@@ -44,7 +58,17 @@ export function readOptions(given: StreamOptions | undefined): GivenOptions {
  *
  * @throws MillraceError `INVALID_ARGUMENT`
  */
-export function checkSide(side: object, what: string, method: string): void {
+export function checkSide(side: object | undefined, what: string, method: string): void {
   if (typeof (side as Record<string, unknown> | undefined | null)?.[method] === 'function') return
   throw invalidArgument(`the first argument must be a ${what}, not ${show(side)}`)
+}
+
+/** @throws MillraceError `INVALID_ARGUMENT` */
+export function checkPair(pair: unknown): void {
+  if (typeof pair !== 'object' || pair === null) {
+    throw invalidArgument(`the pair must be { producer, consumer }, not ${show(pair)}`)
+  }
+  const { producer, consumer } = pair as Record<string, object>
+  checkSide(producer, 'pair with a QueueProducer as producer', 'pushBatch')
+  checkSide(consumer, 'pair with a QueueConsumer as consumer', 'tryPopPacked')
 }

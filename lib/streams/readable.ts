@@ -1,13 +1,8 @@
-// A consumer as a Readable. The stream asks, and only then is there somebody who waits for the queue: what nobody asks for
-// stays in the ring, whose producer waits. Whatever is asked for twice while one filling runs is pushed by that one.
-//
-//   _read() ──► readable() ──► take ──► push ──room in the stream, or asked again──► readable() …
-//                  │                     └──full──► idle, until _read()
-//                  └──the producer has closed──► push(null)
+// A consumer as a Readable: what fills it is in filling.ts.
 
 import type { Readable } from 'node:stream'
 import type { QueueConsumer } from '../queue/consumer.js'
-import { Gathering, isCancel } from './chunks.js'
+import { Filling } from './filling.js'
 import { checkSide, readOptions, type GivenOptions, type StreamOptions } from './options.js'
 
 const stream = process.getBuiltinModule('node:stream')
@@ -44,60 +39,22 @@ export function toReadable(
 }
 
 class QueueReadable extends stream.Readable {
-  readonly #consumer: QueueConsumer<unknown, unknown>
-  readonly #autoClose: boolean
-  readonly #gathering: Gathering
-  readonly #stop = new AbortController()
-  #filling = false
-  #askedAgain = false
+  readonly #filling: Filling
 
   constructor(consumer: QueueConsumer<unknown, unknown>, options: GivenOptions) {
-    const { objectMode, highWaterMark, autoClose, signal } = options
+    const { objectMode, highWaterMark, signal } = options
     super({ objectMode, highWaterMark })
-    this.#consumer = consumer
-    this.#autoClose = autoClose
-    this.#gathering = new Gathering(consumer, highWaterMark, { alone: false })
+    this.#filling = new Filling(this, consumer, options)
     // Not by the constructor of Node: an aborted one would destroy what is not made yet.
     if (signal !== undefined) stream.addAbortSignal(signal, this)
   }
 
   override _read(): void {
-    this.#askedAgain = true
-    if (!this.#filling) void this.#fill()
+    this.#filling.ask()
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#stop.abort()
-    if (this.#autoClose) {
-      // Of what its own end or failure brings about, a producer need not hear; its successor must not.
-      const tells = error !== null && !isCancel(error) && this.#consumer.peer === 'attached'
-      if (tells) this.#consumer.abort(error)
-      else this.#consumer.close()
-    }
+    this.#filling.leave(error)
     callback(error)
-  }
-
-  /** Pushes until that is enough. Between two chunks the event loop has its turns. */
-  async #fill(): Promise<void> {
-    this.#filling = true
-    try {
-      while (await this.#consumer.readable({ signal: this.#stop.signal })) {
-        if (this.destroyed) return
-        const chunk = this.readableObjectMode ? this.#consumer.tryPop() : this.#gathering.take()
-        if (chunk === undefined) continue
-        this.#askedAgain = false
-        if (!this.push(chunk) && !this.#wasAsked) return
-      }
-      this.push(null)
-    } catch (error) {
-      this.destroy(error as Error)
-    } finally {
-      this.#filling = false
-    }
-  }
-
-  /** By somebody who read what we were pushing. */
-  get #wasAsked(): boolean {
-    return this.#askedAgain
   }
 }

@@ -12,7 +12,14 @@ import type { QueueConsumer } from '../queue/consumer.js'
 import type { QueueProducer } from '../queue/producer.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { Gathering, isCancel, piecesOf } from './chunks.js'
-import { checkSide, readOptions, type GivenOptions, type StreamOptions } from './options.js'
+import {
+  checkPair,
+  checkSide,
+  readOptions,
+  type GivenOptions,
+  type QueuePair,
+  type StreamOptions,
+} from './options.js'
 
 /**
  * As `toReadable`, a `ReadableStream`: of bytes (`type: 'bytes'`, so `getReader({ mode: 'byob' })` reads into memory of its own),
@@ -67,6 +74,48 @@ export function toWritableStream<Value = never>(
     highWaterMark: given.highWaterMark,
     size: given.objectMode ? () => 1 : sizeOf,
   })
+}
+
+/** As `pipeThrough` takes it. */
+export interface StreamPair<Written, Read> {
+  readonly readable: ReadableStream<Read>
+  readonly writable: WritableStream<Written>
+}
+
+/**
+ * Two queues as a pair of web streams, as `pipeThrough` takes it and a transform stream has it: what is written is sent by
+ * `producer`, what is read was received by `consumer`. Each is what `toReadableStream` and `toWritableStream` make of it, and ends
+ * and fails for itself.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ *
+ * @example
+ * ```ts
+ * import { SpscQueue } from 'millrace'
+ * import { toStreamPair } from 'millrace/streams'
+ *
+ * const packer = toStreamPair({ producer: SpscQueue.producer('plain'), consumer: SpscQueue.consumer('packed') })
+ * const packed = new Blob(['hello']).stream().pipeThrough(packer) // done by another process
+ * ```
+ */
+export function toStreamPair<Sent = never>(
+  pair: QueuePair<Sent, unknown>,
+  options?: StreamOptions & { readonly objectMode?: false | undefined },
+): StreamPair<ByteSource | Sent, Uint8Array<ArrayBuffer>>
+export function toStreamPair<Sent, Received>(
+  pair: QueuePair<Sent, Received>,
+  options: StreamOptions & { readonly objectMode: true },
+): StreamPair<ByteSource | Sent, Received>
+export function toStreamPair(
+  pair: QueuePair<unknown, unknown>,
+  options?: StreamOptions,
+): StreamPair<unknown, unknown> {
+  checkPair(pair)
+  readOptions(options) // before anything is made of it
+  return {
+    readable: toReadableStream(pair.consumer, options as StreamOptions & { objectMode: true }),
+    writable: toWritableStream(pair.producer, options),
+  }
 }
 
 /** In bytes. What has none is for `write` to refuse: of an error here the stream tells the sink nothing, nor that the consumer. */

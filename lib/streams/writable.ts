@@ -1,18 +1,11 @@
-// A producer as a Writable. A chunk is done with when it lies in the ring, and the stream has finished when everything is read:
-// so back-pressure goes through, and `pipeline` resolves when nothing can be lost any more.
+// A producer as a Writable: what sends its chunks is in sending.ts.
 
 import type { Writable } from 'node:stream'
 import type { QueueProducer } from '../queue/producer.js'
-import { piecesOf } from './chunks.js'
 import { checkSide, readOptions, type GivenOptions, type StreamOptions } from './options.js'
+import { Sending, type Callback, type Written } from './sending.js'
 
 const stream = process.getBuiltinModule('node:stream')
-
-type Callback = (error?: Error | null) => void
-interface Written {
-  readonly chunk: unknown
-  readonly encoding: BufferEncoding
-}
 
 /**
  * A `Writable` whose chunks are sent by that producer, for which nobody else sends from now on. A chunk that is longer than a
@@ -45,64 +38,30 @@ export function toWritable<Value = never>(
 }
 
 class QueueWritable extends stream.Writable {
-  readonly #producer: QueueProducer<unknown>
-  readonly #autoClose: boolean
-  readonly #stop = new AbortController()
+  readonly #sending: Sending
 
   constructor(producer: QueueProducer<unknown>, options: GivenOptions) {
-    const { objectMode, highWaterMark, autoClose, signal } = options
+    const { objectMode, highWaterMark, signal } = options
     super({ objectMode, highWaterMark, decodeStrings: true })
-    this.#producer = producer
-    this.#autoClose = autoClose
+    this.#sending = new Sending(producer, options)
     // Not by the constructor of Node: an aborted one would destroy what is not made yet.
     if (signal !== undefined) stream.addAbortSignal(signal, this)
   }
 
   override _write(chunk: unknown, encoding: BufferEncoding, callback: Callback): void {
-    this.#send([{ chunk, encoding }], callback)
+    this.#sending.send([{ chunk, encoding }], callback)
   }
 
   override _writev(chunks: Written[], callback: Callback): void {
-    this.#send(chunks, callback)
+    this.#sending.send(chunks, callback)
   }
 
   override _final(callback: Callback): void {
-    if (this.#autoClose) settle(this.#producer.end(this.#wait), callback)
-    else callback()
+    this.#sending.end(callback)
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
-    this.#stop.abort()
-    // Closed already, if it has finished.
-    if (this.#autoClose) this.#producer.abort(error ?? 'the stream was destroyed before its end')
+    this.#sending.leave(error)
     callback(error)
   }
-
-  #send(chunks: readonly Written[], callback: Callback): void {
-    try {
-      settle(this.#producer.pushBatch(this.#messagesOf(chunks), this.#wait), callback)
-    } catch (error) {
-      callback(error as Error) // of a producer whose ring is gone
-    }
-  }
-
-  #messagesOf(chunks: readonly Written[]): unknown[] {
-    if (this.writableObjectMode) return chunks.map(messageOf)
-    return chunks.flatMap(({ chunk }) => [...piecesOf(this.#producer, chunk as Uint8Array)])
-  }
-
-  get #wait(): { readonly signal: AbortSignal } {
-    return { signal: this.#stop.signal }
-  }
-}
-
-/** Text in another encoding than a message's. */
-function messageOf({ chunk, encoding }: Written): unknown {
-  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk
-}
-
-function settle(done: Promise<void>, callback: Callback): void {
-  done.then(() => {
-    callback()
-  }, callback)
 }

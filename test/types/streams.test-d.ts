@@ -1,9 +1,16 @@
 // The streams as a user's compiler sees them.
-import type { Readable, Writable } from 'node:stream'
+import type { Duplex, Readable, Writable } from 'node:stream'
 import { expectAssignable, expectError, expectType } from 'tsd'
 import { SpscQueue } from 'millrace'
 import { struct, u32 } from 'millrace/struct'
-import { toReadable, toWritable, type StreamOptions } from 'millrace/streams'
+import {
+  toDuplex,
+  toReadable,
+  toStreamPair,
+  toWritable,
+  type DuplexOptions,
+  type StreamOptions,
+} from 'millrace/streams'
 
 const Tick = struct({ size: u32 })
 expectType<Readable>(toReadable(SpscQueue.consumer('name')))
@@ -20,3 +27,17 @@ expectError(toReadable(SpscQueue.producer('name')))
 expectError(toWritable(SpscQueue.consumer('name')))
 expectError(toReadable(SpscQueue.consumer('name'), { highWaterMark: '1' }))
 expectError(toWritable(SpscQueue.producer('name'), { end: true }))
+
+const plain = { producer: SpscQueue.producer('there'), consumer: SpscQueue.consumer('back') }
+const typed = {
+  producer: SpscQueue.producer('there', { schema: Tick }),
+  consumer: SpscQueue.consumer('back', { schema: Tick }),
+}
+expectType<Duplex>(toDuplex(plain))
+expectType<Duplex>(toDuplex(typed, { objectMode: true, allowHalfOpen: false }))
+expectAssignable<DuplexOptions>({ readableObjectMode: true, writableHighWaterMark: 1 })
+expectType<ReadableStream<Uint8Array<ArrayBuffer>>>(toStreamPair(plain).readable)
+expectType<ReadableStream<{ size: number }>>(toStreamPair(typed, { objectMode: true }).readable)
+expectError(toDuplex({ producer: plain.consumer, consumer: plain.producer }))
+expectError(toDuplex({ producer: plain.producer }))
+expectError(toStreamPair(plain, { allowHalfOpen: true }))

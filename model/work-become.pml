@@ -5,7 +5,7 @@
  *   native/include/millrace/work/job_results.hpp  become, take_place, sweep_results
  *   native/include/millrace/work/job_store.hpp    repair, repair_slot, move_for, is_orphan
  *   native/include/millrace/work/job_steps.hpp    end_word
- *   native/include/millrace/work/arena.hpp        take, give_back, sweep, sweep_strays
+ *   native/include/millrace/store/arena.hpp        take, give_back, sweep, sweep_strays
  *
  * A job has its payload in granules of memory, each of which says by a word whose it is: slot and birth. Its result, of
  * another size, is written to granules that are claimed for the same slot and birth:

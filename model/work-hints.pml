@@ -2,7 +2,7 @@
  * The hints of a work queue: is every job that is ready found by whoever looks?
  *
  * Mirrors, step by step,
- *   native/include/millrace/work/hints.hpp      set_hint, clear_hint
+ *   native/include/millrace/store/hints.hpp      set_hint, clear_hint
  *   native/include/millrace/work/slots.hpp      FreeSlots::claim, try_slot, try_group, freed
  *   native/include/millrace/work/ready.hpp      ReadyLists::add, make_room, add_returned, hinted, take, any, first_of,
  *                                               take_level, oldest_returned, clear_returned, any_returned

@@ -1,7 +1,7 @@
 // The tables of a work queue, on two seats, over slots, owners, entries and locks that lie.
 #include <memory>
 
-#include <millrace/work/arena.hpp>
+#include <millrace/store/arena.hpp>
 #include <millrace/work/groups.hpp>
 #include <millrace/work/keys.hpp>
 

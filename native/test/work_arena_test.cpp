@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include <millrace/work/arena.hpp>
+#include <millrace/store/arena.hpp>
 
 #include "fixture.hpp"
 

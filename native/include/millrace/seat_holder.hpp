@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "crash_point.hpp"
@@ -21,6 +22,16 @@
 #include "waiting.hpp"
 
 namespace millrace {
+
+// What the user of a handle chooses.
+struct SeatOptions {
+  Place place;
+  os::MemoryOptions memory;
+  mode_t mode = 0600;
+  std::optional<uid_t> owner;
+  std::uint64_t doorbell = 0;  // where this handle can be woken; 0: it only ever blocks or polls
+  bool keep = false;           // content outlives a crash of everybody
+};
 
 template <typename Self>
 class SeatHolder {

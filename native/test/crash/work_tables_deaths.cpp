@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include <millrace/work/arena.hpp>
+#include <millrace/store/arena.hpp>
 #include <millrace/work/groups.hpp>
 #include <millrace/work/keys.hpp>
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include <millrace/work/arena.hpp>
+#include <millrace/store/arena.hpp>
 #include <millrace/work/groups.hpp>
 
 #include "meeting.hpp"

@@ -27,6 +27,7 @@
 #include <cstdint>
 
 #include "header.hpp"
+#include "store.hpp"
 
 namespace millrace::layout {
 
@@ -50,7 +51,6 @@ inline constexpr std::uint32_t kMaxWorkSlots = 1U << 20U;
 inline constexpr std::uint32_t kMaxLevels = 32;
 inline constexpr std::uint32_t kMaxStages = 16;
 inline constexpr std::uint32_t kForRoom = kMaxStages;  // beside the stages, as a kind of waiting
-inline constexpr std::uint32_t kGranuleBytes = 256;
 inline constexpr std::uint32_t kInlineBytes = 128;
 
 enum class Durability : std::uint8_t { memory = 0, file = 1, disk = 2 };
@@ -240,14 +240,6 @@ struct alignas(kLine) RingEnds {
 };
 static_assert(sizeof(RingEnds) == 2 * kLine);
 
-// Of which job a granule is: {in use 1, unused 1, left 10 (granules behind it that are of the same job, as far as that can
-// be said), slot 20, born 32}; 0: of none. Orphaned if that slot is free, or has another `born`.
-[[nodiscard]] constexpr std::uint64_t granule_owner(std::uint32_t slot, std::uint32_t born,
-                                                    std::uint32_t left) noexcept {
-  return 1ULL | static_cast<std::uint64_t>(left > 1023 ? 1023 : left) << 2U |
-         static_cast<std::uint64_t>(slot) << 12U | static_cast<std::uint64_t>(born) << 32U;
-}
-
 // What the holder of a seat is in the middle of, and what it waits for.
 struct alignas(64) SeatRecord {
   std::atomic<std::uint64_t> waits_for;  // bits 0–15: jobs of that stage; bit 16: room
@@ -388,12 +380,6 @@ struct alignas(kLine) Note {
   std::array<char, 2 * kLine - 12> text;
 };
 static_assert(sizeof(Note) == 2 * kLine);
-
-// A lock that a death cannot leave behind: {seat + 1 in 16 bits, how often it was taken 48}. Whoever buries the seat repairs
-// what the lock guards, and frees it.
-struct SeatLock {
-  std::atomic<std::uint64_t> word;
-};
 
 // A job in a table: {in use 1, slot 20 from bit 12 on, born 32}, as a granule's owner without `left`. 0: none.
 [[nodiscard]] constexpr std::uint64_t job_mark(std::uint32_t slot, std::uint32_t born) noexcept {

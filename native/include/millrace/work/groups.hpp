@@ -30,8 +30,8 @@
 
 #include "../crash_point.hpp"
 #include "../layout/work.hpp"
-#include "id_hash.hpp"
-#include "seat_lock.hpp"
+#include "../store/id_hash.hpp"
+#include "../store/seat_lock.hpp"
 #include "serials.hpp"
 
 namespace millrace {

@@ -26,8 +26,8 @@
 
 #include "../crash_point.hpp"
 #include "../layout/work.hpp"
-#include "id_hash.hpp"
-#include "seat_lock.hpp"
+#include "../store/id_hash.hpp"
+#include "../store/seat_lock.hpp"
 
 namespace millrace {
 

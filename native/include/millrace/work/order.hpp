@@ -46,8 +46,8 @@
 #include "../bits.hpp"
 #include "../crash_point.hpp"
 #include "../layout/work.hpp"
+#include "../store/seat_lock.hpp"
 #include "memory.hpp"
-#include "seat_lock.hpp"
 #include "serials.hpp"
 
 namespace millrace {

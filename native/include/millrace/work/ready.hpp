@@ -33,7 +33,7 @@
 #include "../bits.hpp"
 #include "../crash_point.hpp"
 #include "../os/clock.hpp"
-#include "hints.hpp"
+#include "../store/hints.hpp"
 #include "memory.hpp"
 
 namespace millrace {

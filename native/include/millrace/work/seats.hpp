@@ -23,16 +23,6 @@
 
 namespace millrace {
 
-// What the user of a handle chooses.
-struct SeatOptions {
-  Place place;
-  os::MemoryOptions memory;
-  mode_t mode = 0600;
-  std::optional<uid_t> owner;
-  std::uint64_t doorbell = 0;  // where this handle can be woken; 0: it only ever blocks or polls
-  bool keep = false;           // content outlives a crash of everybody
-};
-
 class Seats : public SeatHolder<Seats> {
  public:
   // Judges the shape of what is there; Seats has seen to it that it is possible.

@@ -9,7 +9,7 @@
 
 #include "../bits.hpp"
 #include "../crash_point.hpp"
-#include "hints.hpp"
+#include "../store/hints.hpp"
 #include "memory.hpp"
 
 namespace millrace {

@@ -12,7 +12,7 @@
 #include "../failure.hpp"
 #include "../layout/work.hpp"
 #include "../result.hpp"
-#include "id_hash.hpp"
+#include "../store/id_hash.hpp"
 #include "memory.hpp"
 
 namespace millrace::detail {

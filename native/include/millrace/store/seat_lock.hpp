@@ -1,4 +1,4 @@
-// The lock of a small table in a work queue, taken for a fraction of a microsecond by whoever changes the table. Its word names
+// The lock of a small table, taken for a fraction of a microsecond by whoever changes the table. Its word names
 // the seat of its holder (layout::SeatLock), so that a death cannot leave it behind: whoever buries that seat repairs the table
 // and frees the lock.
 //
@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "../crash_point.hpp"
-#include "../layout/work.hpp"
+#include "../layout/store.hpp"
 #include "../os/clock.hpp"
 
 namespace millrace {

@@ -26,7 +26,7 @@
 #include <optional>
 
 #include "../crash_point.hpp"
-#include "../layout/work.hpp"
+#include "../layout/store.hpp"
 
 namespace millrace {
 

@@ -115,7 +115,14 @@ function countCodeAsText(markdown) {
 /** @type {Partial<import('typedoc').TypeDocOptions>} */
 export default {
   name: 'millrace',
-  entryPoints: ['lib/index.ts', 'lib/streams.ts', 'lib/struct.ts', 'lib/sync.ts', 'lib/work.ts'],
+  entryPoints: [
+    'lib/index.ts',
+    'lib/rpc.ts',
+    'lib/streams.ts',
+    'lib/struct.ts',
+    'lib/sync.ts',
+    'lib/work.ts',
+  ],
   tsconfig: 'tsconfig.json',
   readme: 'README.md',
   projectDocuments: documents.map(({ file }) => file),

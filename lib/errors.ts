@@ -18,6 +18,7 @@ export const errorCodes = [
   'ERR_MILLRACE_NO_LANE',
   'ERR_MILLRACE_PEER_GONE',
   'ERR_MILLRACE_PEER_FAILED',
+  'ERR_MILLRACE_NO_RESPONDER',
   'ERR_MILLRACE_CLOSED',
   'ERR_MILLRACE_BUSY',
   'ERR_MILLRACE_TOO_LARGE',
@@ -42,7 +43,11 @@ export interface SystemCallFacts {
   readonly errno?: number | undefined
   readonly path?: string | undefined
   readonly cause?: unknown
+  readonly executed?: Executed | undefined
 }
+
+/** May a call that failed have been executed? `no`: no handler has begun with it. `unknown`: one may have, wholly or in part. */
+export type Executed = 'no' | 'unknown'
 
 /** Every error this package throws or rejects with. */
 export class MillraceError extends Error {
@@ -54,6 +59,8 @@ export class MillraceError extends Error {
   declare readonly errno?: number
   /** The object it was about. */
   declare readonly path?: string
+  /** Of a call (`millrace/rpc`) that was sent and failed: may it have been executed? */
+  declare readonly executed?: Executed
 
   /** @internal */
   constructor(code: ErrorCode, message: string, facts: SystemCallFacts = {}) {
@@ -62,6 +69,7 @@ export class MillraceError extends Error {
     if (facts.syscall !== undefined) this.syscall = facts.syscall
     if (facts.errno !== undefined) this.errno = facts.errno
     if (facts.path !== undefined) this.path = facts.path
+    if (facts.executed !== undefined) this.executed = facts.executed
   }
 
   /** `AbortError` with the code `ERR_MILLRACE_ABORTED`, otherwise `MillraceError`. */

@@ -30,6 +30,14 @@ export function checkPlace(place: unknown): NativePlace {
   return checkName(place)
 }
 
+/** An address of this machine's memory; any other place is taken as it is. */
+const scheme = 'shm://'
+
+/** The place without the scheme of its address. */
+export function placeOf(place: Place): Place {
+  return typeof place === 'string' && place.startsWith(scheme) ? place.slice(scheme.length) : place
+}
+
 /** What messages call it. */
 export function nameOf(place: Place): string {
   if (typeof place === 'string') return place

@@ -23,7 +23,7 @@ import {
   type WaitOptions,
 } from '../base/options.js'
 import { abortedError, invalidArgument } from '../errors.js'
-import { checkPlace, type Place } from '../place/place.js'
+import { checkPlace, placeOf, type Place } from '../place/place.js'
 
 /**
  * What the jobs of a queue outlive: `memory` the processes, until the machine is started anew (a queue that nobody has open goes,
@@ -148,14 +148,6 @@ const mostBytes = 2 ** 40
 /** 100 days: longer ones are a mistake, and nanoseconds must not run over. */
 const longestMs = 8_640_000_000
 const longestText = 1024
-
-/** An address of this machine's memory; any other place is taken as it is. */
-const scheme = 'shm://'
-
-/** @internal The place without the scheme of its address. */
-export function placeOf(place: Place): Place {
-  return typeof place === 'string' && place.startsWith(scheme) ? place.slice(scheme.length) : place
-}
 
 /** @internal */
 export function readWorkOptions(

@@ -11,12 +11,11 @@ import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspecti
 import type { Iteration, IterationOptions } from '../base/iteration.js'
 import { checkOptions, readWait, show, type WaitOptions } from '../base/options.js'
 import { closedError, invalidArgument } from '../errors.js'
-import { nameOf, type Place } from '../place/place.js'
+import { nameOf, placeOf, type Place } from '../place/place.js'
 import type { DeadLetters } from './dead-letters.js'
 import { whenIdle } from './idle.js'
 import type { PushResult, WorkLoan } from './loan.js'
 import {
-  placeOf,
   readWorkOptions,
   type JobOptions,
   type PushOptions,

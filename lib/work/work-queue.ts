@@ -11,10 +11,10 @@ import { fairly } from '../base/fairness.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { checkName, readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
-import { nameOf, type Place } from '../place/place.js'
+import { nameOf, placeOf, type Place } from '../place/place.js'
 import { Job, wideAt } from './job.js'
 import { JobTaker } from './job-taker.js'
-import { placeOf, readWorkOptions, type WorkQueueOptions } from './options.js'
+import { readWorkOptions, type WorkQueueOptions } from './options.js'
 import { JobCraft, readWork, type JobHandler, type WorkOptions } from './working.js'
 
 /**

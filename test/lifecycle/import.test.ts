@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import * as millrace from 'millrace'
+import * as rpc from 'millrace/rpc'
 import * as streams from 'millrace/streams'
 import * as struct from 'millrace/struct'
 import * as sync from 'millrace/sync'
@@ -20,6 +21,7 @@ test('require gives a CommonJS program what import gives a module', (t) => {
   const require = createRequire(import.meta.url)
   const imports = {
     millrace,
+    'millrace/rpc': rpc,
     'millrace/streams': streams,
     'millrace/struct': struct,
     'millrace/sync': sync,

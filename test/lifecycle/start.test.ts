@@ -110,6 +110,7 @@ test('what is used brings the part that it needs', async (t) => {
   const others = [
     'ring-records',
     'index',
+    'rpc',
     'shared',
     'streams',
     'struct',

@@ -1,0 +1,206 @@
+// What calls are served, connected and made by: each part judged before anything is done.
+
+import type { MemoryOptions } from '../addon/memory-options.js'
+import type { NativeCallsOptions } from '../addon/calls.js'
+import {
+  access,
+  accessNames,
+  checkOptions,
+  checkSignal,
+  duration,
+  readMemory,
+  readTuning,
+  show,
+  tuningNames,
+  wholeNumber,
+  type AccessOptions,
+  type Tuning,
+  type TuningOptions,
+} from '../base/options.js'
+import { abortedError, invalidArgument } from '../errors.js'
+import { today } from './today.js'
+
+/**
+ * What describes the memory of calls; whoever comes first, server or client, decides it. What is left out is what is there; what is
+ * given must be that, or `ERR_MILLRACE_GEOMETRY`.
+ */
+export interface CallMemoryOptions extends AccessOptions, TuningOptions {
+  /** Calls there may be at a time, waiting and in hand, of all clients; one more is `ERR_MILLRACE_BUSY`. Default 256, at most 65 536. */
+  readonly calls?: number | undefined
+  /** Bytes for arguments and results longer than 128, in pieces of 256; shorter ones lie with their calls. Default 1 MiB. */
+  readonly bytes?: number | undefined
+  /** Servers and clients that may be there at a time, over all processes and Workers. Default 64, at most 2048. */
+  readonly seats?: number | undefined
+  /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
+  readonly memory?: MemoryOptions | undefined
+}
+
+/** How a server serves. */
+export interface ServeOptions extends CallMemoryOptions {
+  /** Handlers that may be at work at a time, here; default 16. What is more waits, or goes to another server. At most 65 536. */
+  readonly concurrency?: number | undefined
+  /**
+   * Milliseconds for which `close()` lets handlers finish; after that their signals abort, and their callers get
+   * `ERR_MILLRACE_PEER_GONE`. Infinity: for as long as they take. Default 0.
+   */
+  readonly drainOnClose?: number | undefined
+  /** Closes the server, as `close()` does. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** How a client connects. */
+export interface ConnectOptions extends CallMemoryOptions {
+  /**
+   * Milliseconds for which `connect`, and later each call, waits where nobody serves, before it is
+   * `ERR_MILLRACE_NO_RESPONDER`; Infinity: for ever. Default 0: `connect` waits for nobody, and calls fail at once.
+   */
+  readonly waitForServer?: number | undefined
+  /** Ends the wait of `connect` with `ERR_MILLRACE_ABORTED`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What a call may take. The context of a handler is one: a call that is made for it ends with it. */
+export interface CallOptions {
+  /** Milliseconds until `ERR_MILLRACE_TIMEOUT`; default: wait for ever. */
+  readonly timeout?: number | undefined
+  /** When that comes: a Date, or milliseconds since 1970. The earlier of both counts. Infinity: never. */
+  readonly deadline?: number | Date | undefined
+  /** Ends the call with `ERR_MILLRACE_ABORTED`; its handler's signal aborts. */
+  readonly signal?: AbortSignal | undefined
+  /** The call of a handler, for which this one is made: it ends no later than that, and with it. */
+  readonly within?: CallLimits | undefined
+}
+
+/** What limits a call: the context of a handler has it. */
+export interface CallLimits {
+  readonly signal?: AbortSignal | undefined
+  readonly deadline?: number | Date | undefined
+}
+
+const memoryNames = [...accessNames, ...tuningNames, 'calls', 'bytes', 'seats', 'memory'] as const
+const serveNames = [...memoryNames, 'concurrency', 'drainOnClose', 'signal'] as const
+const connectNames = [...memoryNames, 'waitForServer', 'signal'] as const
+const callNames = ['timeout', 'deadline', 'signal', 'within'] as const
+
+const mostCalls = 65_536
+const mostBytes = 2 ** 40
+
+/** @internal ServeOptions that were read. */
+export interface GivenServe {
+  readonly tuning: Tuning
+  readonly native: NativeMemoryPart
+  readonly concurrency: number
+  readonly drainMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** @internal ConnectOptions that were read. */
+export interface GivenConnect {
+  readonly tuning: Tuning
+  readonly native: NativeMemoryPart
+  readonly waitMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** @internal What options say of the memory. */
+export type NativeMemoryPart = Omit<NativeCallsOptions, 'place' | 'schema'>
+
+/** @internal */
+export function readServe(given: ServeOptions | undefined): GivenServe {
+  const options = checkOptions(given, serveNames)
+  return {
+    concurrency: wholeNumber(options, 'concurrency', 16, [1, 65_536]),
+    drainMs: duration(options, 'drainOnClose', 0),
+    ...readMemoryPart(options),
+    signal: readSignal(options.signal),
+  }
+}
+
+/** @internal */
+export function readConnect(given: ConnectOptions | undefined): GivenConnect {
+  const options = checkOptions(given, connectNames)
+  return {
+    waitMs: duration(options, 'waitForServer', 0),
+    ...readMemoryPart(options),
+    signal: readSignal(options.signal),
+  }
+}
+
+function readMemoryPart(options: CallMemoryOptions): {
+  readonly tuning: Tuning
+  readonly native: NativeMemoryPart
+} {
+  return {
+    tuning: readTuning(options),
+    native: {
+      memory: readMemory(options),
+      calls: numberIfAny(options, 'calls', [1, mostCalls]),
+      bytes: numberIfAny(options, 'bytes', [0, mostBytes]),
+      seats: numberIfAny(options, 'seats', [2, 2048]),
+      ...access(options),
+    },
+  }
+}
+
+function numberIfAny(
+  options: object,
+  key: string,
+  range: readonly [number, number],
+): number | undefined {
+  const value = (options as Readonly<Record<string, unknown>>)[key]
+  return value === undefined ? undefined : wholeNumber(options, key, 0, range)
+}
+
+function readSignal(given: unknown): AbortSignal | undefined {
+  const signal = checkSignal(given)
+  if (signal?.aborted === true) throw abortedError(signal)
+  return signal
+}
+
+/** @internal CallOptions that were read. */
+export interface Limits {
+  /** Milliseconds from now; Infinity: for ever. */
+  readonly timeout: number
+  readonly signal: AbortSignal | undefined
+  /** Of the call for which this one is made. */
+  readonly outer: AbortSignal | undefined
+}
+
+/** @internal */
+export const unlimited: Limits = { timeout: Infinity, signal: undefined, outer: undefined }
+
+/**
+ * @internal
+ * @throws MillraceError `INVALID_ARGUMENT`, `ABORTED`
+ */
+export function readLimits(given: CallOptions | undefined): Limits {
+  if (given === undefined) return unlimited
+  const options = checkOptions(given, callNames)
+  const { within } = options
+  if (within !== undefined && (typeof within !== 'object' || (within as unknown) === null)) {
+    throw invalidArgument(`within must be the context of a handler, not ${show(within)}`)
+  }
+  const timeout = Math.min(
+    duration(options, 'timeout', Infinity),
+    timeLeft(options.deadline, 'deadline'),
+    timeLeft(within?.deadline, 'within.deadline'),
+  )
+  return { timeout, signal: readSignal(options.signal), outer: readSignal(within?.signal) }
+}
+
+/** Milliseconds until then. The clock of the day may be set meanwhile: from here on it is not looked at any more. */
+function timeLeft(deadline: unknown, name: string): number {
+  if (deadline === undefined || deadline === Infinity) return Infinity
+  const at = isDate(deadline) ? deadline.getTime() : deadline
+  if (typeof at !== 'number' || Number.isNaN(at)) {
+    throw invalidArgument(
+      `${name} must be a Date, or milliseconds since 1970 as Date.now() tells them, not ${show(deadline)}`,
+    )
+  }
+  return Math.max(at - today(), 0)
+}
+
+/** Of another realm, too. */
+function isDate(value: unknown): value is Date {
+  return Object.prototype.toString.call(value) === '[object Date]'
+}

@@ -13,6 +13,7 @@ export type ObjectKind =
   | 'rwlock'
   | 'work'
   | 'pipeline'
+  | 'topics'
   | 'semaphore'
   | 'doorbell'
   | 'unknown'

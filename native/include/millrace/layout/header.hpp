@@ -52,6 +52,7 @@ enum class Kind : std::uint32_t {
   mutex = 8,    // x
   rwlock = 9,   // w
   work = 10,    // j
+  topics = 11,  // t
 };
 
 // RAW -> READY -> (unlinked). A segment that is not READY was left half-made by a dead creator; whoever

@@ -276,9 +276,10 @@ class Inspection {
       return "claims " + std::to_string(head().geometry.total_bytes) + " bytes but has " +
              std::to_string(size);
     }
-    if (head().kind == layout::Kind::work && !WorkShape::judged(head().geometry)) {
-      return "has an impossible geometry";
-    }
+    const bool possible =
+        (head().kind != layout::Kind::work || WorkShape::judged(head().geometry)) &&
+        (head().kind != layout::Kind::topics || TopicShape::judged(head().geometry));
+    if (!possible) return "has an impossible geometry";
     return {};
   }
   std::string reason_to_keep() {

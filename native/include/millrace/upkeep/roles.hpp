@@ -13,6 +13,7 @@
 #include "../layout/header.hpp"
 #include "../layout/parties.hpp"
 #include "../layout/queue.hpp"
+#include "../topics/shape.hpp"
 #include "../work/shape.hpp"
 
 namespace millrace::detail {
@@ -25,7 +26,7 @@ struct KindFacts {
   layout::Kind kind;
   const char* title;
 };
-inline constexpr std::array<KindFacts, 10> kKinds{{{'q', layout::Kind::queue, "queue"},
+inline constexpr std::array<KindFacts, 11> kKinds{{{'q', layout::Kind::queue, "queue"},
                                                    {'f', layout::Kind::frames, "frames"},
                                                    {'m', layout::Kind::memory, "memory"},
                                                    {'c', layout::Kind::cell, "cell"},
@@ -34,7 +35,8 @@ inline constexpr std::array<KindFacts, 10> kKinds{{{'q', layout::Kind::queue, "q
                                                    {'b', layout::Kind::barrier, "barrier"},
                                                    {'x', layout::Kind::mutex, "mutex"},
                                                    {'w', layout::Kind::rwlock, "rwlock"},
-                                                   {'j', layout::Kind::work, "work"}}};
+                                                   {'j', layout::Kind::work, "work"},
+                                                   {'t', layout::Kind::topics, "topics"}}};
 
 // The roles of a segment of this layout version: how many, what they are called, where their records are.
 class RoleMap {
@@ -62,6 +64,9 @@ class RoleMap {
       case layout::Kind::work:
         if (const auto shape = WorkShape::judged(geometry)) count_ = shape->seats;
         break;
+      case layout::Kind::topics:
+        if (const auto shape = TopicShape::judged(geometry)) count_ = shape->seats;
+        break;
       default:
         count_ = layout::kMaxParties;
     }
@@ -83,6 +88,7 @@ class RoleMap {
       case layout::Kind::counter:
         return "users";
       case layout::Kind::work:
+      case layout::Kind::topics:
         return "user";
       default:
         return "party";

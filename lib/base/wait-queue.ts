@@ -119,6 +119,15 @@ export class WaitQueue extends Looker implements Sleeper {
     return this.#enter(late, attempt, true, options, givenUp, spins)
   }
 
+  /**
+   * What a `wait` would begin with: attempts for as long as spinning may take, if it lately paid, and nobody waits. Whoever has many
+   * things to wait for at once, and no promise of its own to give for each, calls this before it waits.
+   */
+  spin<T>(attempt: Attempt<T>): ReturnType<Attempt<T>> {
+    if (this.#spinMs === 0 || !this.#isEmpty()) return undefined
+    return this.#spin(attempt, this.#spinMs)
+  }
+
   /** As `wait`, but neither waits for the others nor holds them up. */
   waitAside<T>(late: TooLate, attempt: Attempt<T>, options?: WaitOptions): Promise<T> {
     return this.#enter(late, attempt, false, options)

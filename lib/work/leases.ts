@@ -9,11 +9,11 @@ import { WorkFact, type NativeWork } from '../addon/work.js'
 import type { Wait } from '../base/options.js'
 import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
+import { Views } from '../base/views.js'
 import { isRefusal, MillraceError } from '../errors.js'
 import type { Forward } from './forward.js'
 import { wideAt, type Job, type Keeper, type LeaseOf } from './job.js'
 import { assertUnchanged } from './options.js'
-import { Views } from './views.js'
 
 /** Whose jobs they are. */
 export interface Holder {

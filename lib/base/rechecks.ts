@@ -1,8 +1,8 @@
-// Of those who sleep at a work queue one at a time is woken, and passes it on. Whoever woke one looks a little later whether it
-// came: one that was stopped, or is busy, must not hold up the others.
+// Of those who sleep at a queue that many share one at a time is woken, and passes it on. Whoever woke one looks a little later
+// whether it came: one that was stopped, or is busy, must not hold up the others.
 
-import { outsideOfAll } from '../base/outside.js'
-import { startTimer } from '../base/time.js'
+import { outsideOfAll } from './outside.js'
+import { startTimer } from './time.js'
 
 /** Milliseconds that a woken one has to come. */
 const patienceMs = 10

@@ -1,7 +1,7 @@
 // Views of payloads that lie beside their slots, each made once: the next job in a slot most often has the length of the one
 // before, and so nothing is left behind for the garbage collector that is as large as all the rest of a job.
 
-import type { Bytes } from '../base/view-constructor.js'
+import type { Bytes } from './view-constructor.js'
 
 /** See layout::kInlineBytes. Whatever lies further on than the first `places` of them gets a view of its own. */
 const inlineBytes = 128

@@ -1,0 +1,583 @@
+/*
+ * The log of a bus: does every subscriber see each message for it whole, in order and once, or count it as missed?
+ *
+ * Mirrors
+ *   native/include/millrace/topics/   publish, commit, evict, floor, the readers' positions, join and leave, the undertaker
+ *
+ * A message is committed by one compare-and-swap of a cell from empty(turn) to full(turn, slot, token); its turn is its index.
+ * The word of an entry {position, missed} is changed by compare-and-swap only: by its reader, which thereby finds out whether
+ * what it has copied was still there, and by whoever needs room and moves it. A cell is emptied when all positions are beyond
+ * it. The word of its slot says so first, so that it can be told, whoever is killed, what has gone and what was never there.
+ *
+ * Memory is sequentially consistent, but for the payloads: a reader copies while others may write. head, tail and floor are
+ * hints that lag: they are stored by whoever, in any order. How a free slot is found is work-hints.pml's, how a sleeper is woken
+ * work-wake.pml's: here who waits for room goes on when a position has changed.
+ *
+ * Properties: a message that is accepted is whole and the one of its index (torn), was not committed before subscribe() began
+ * (early), and is for the subscriber (uninvited); what was committed after subscribe() returned is seen or counted (lost), and
+ * nothing is counted that was committed before it began (overcounted); who is never woken keeps nobody from publishing, and
+ * nobody waits for the dead (invalid end state); no slot stays in nobody's hands (leaked).
+ *
+ * Bounds: PUBLISHERS publish MESSAGES each on SUBJECTS subjects (OTHERS, all but the first), CELLS cells and one slot more, READERS of SUBJECTS' bits READS; SLEEPERS
+ * are interested in nothing and do nothing; the first reader joins late (LATE), or leaves after a message and joins again in
+ * the same place (AGAIN); DEATHS are killed at any step. WAIT: readers have the policy 'wait'.
+ *
+ * run overwrite        -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED
+ * run wait             -DPUBLISHERS=2 -DMESSAGES=2 -DOTHERS=1 -DCELLS=1 -DWAIT
+ * run lagging          -DMESSAGES=4 -DLAG
+ * run uninterested     -DMESSAGES=4 -DSUBJECTS=2 -DREADS=1 -DSLEEPERS=1 -DWAIT
+ * run joins            -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED -DLATE -DSTRIDE=2
+ * run joins-lag        -DMESSAGES=4 -DLATE -DSTRIDE=2 -DLAG
+ * run joins-again      -DMESSAGES=4 -DSUBJECTS=2 -DREADS=1 -DAGAIN
+ * run publisher-dies   -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DDEATHS=1 -DVICTIMS=1
+ * run evictor-dies     -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED -DREADERS=0 -DSLEEPERS=1 -DDEATHS=1
+ * run reader-dies      -DMESSAGES=3 -DCELLS=1 -DWAIT -DDEATHS=1
+ * deep overwrite       -DPUBLISHERS=2 -DMESSAGES=2 -DCELLS=1
+ * deep joins           -DPUBLISHERS=2 -DMESSAGES=2 -DOTHERS=1 -DCELLS=1 -DLATE -DSTRIDE=2
+ * deep publisher-dies  -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED -DDEATHS=1 -DVICTIMS=2
+ * broken TAKEN_BY_STORE    lost        | a reader moves its position by a store: it does not notice that it was moved | -DMESSAGES=4
+ * broken NO_SECOND_LOOK    torn        | who has just joined does not look at the cell again when it has copied | -DMESSAGES=4 -DLATE -DSTRIDE=2 -DLAG
+ * broken MISSED_UNCOUNTED  lost        | who makes room does not count what a subscriber misses | -DMESSAGES=4
+ * broken MOVED_BY_STORE    overcounted | who makes room moves a position by a store | -DMESSAGES=4
+ * broken FLOOR_BEYOND_TAIL lost        | the floor may be beyond the end of the log that was known before the look at the entries | -DMESSAGES=5 -DSTRIDE=3
+ * broken JOINS_BY_HINT     early       | a new subscriber begins at the hint of the end | -DMESSAGES=4 -DLATE -DLAG
+ * broken COMMIT_BY_STORE   leaked      | a message is committed without a compare | -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1
+ * broken CELL_FIRST        leaked      | the cell is emptied before the word of its slot says so | -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED -DREADERS=0 -DSLEEPERS=1 -DDEATHS=1
+ * broken COMMITTED_FREED   torn        | the slot of a dead publisher is freed although its message is committed | -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DDEATHS=1 -DVICTIMS=1
+ * broken EVICTED_LEFT      leaked      | nobody frees what the dead was about to | -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED -DREADERS=0 -DSLEEPERS=1 -DDEATHS=1
+ * broken SLEEPERS_NOT_HELPED invalid end state | who is interested in nothing has to go on by itself | -DMESSAGES=4 -DSUBJECTS=2 -DREADS=1 -DSLEEPERS=1 -DWAIT
+ */
+
+#ifndef CELLS
+#define CELLS 2
+#endif
+#ifndef PUBLISHERS
+#define PUBLISHERS 1
+#endif
+#ifndef MESSAGES
+#define MESSAGES 2
+#endif
+#ifndef OTHERS
+#define OTHERS MESSAGES          /* of the publishers but the first */
+#endif
+#ifndef READERS
+#define READERS 1
+#endif
+#ifndef SLEEPERS
+#define SLEEPERS 0
+#endif
+#ifndef SUBJECTS
+#define SUBJECTS 1
+#endif
+#ifndef READS
+#define READS ((1 << SUBJECTS) - 1)
+#endif
+#ifndef STRIDE
+#define STRIDE 1
+#endif
+#ifndef DEATHS
+#define DEATHS 0
+#endif
+#ifndef VICTIMS
+#define VICTIMS SEATS            /* the first ones, which may be killed */
+#endif
+#define SLOTS (CELLS + 1)
+#define ENTRIES (READERS + SLEEPERS)
+#define SEATS (PUBLISHERS + READERS)
+#define ALL (MESSAGES + (PUBLISHERS - 1) * OTHERS)
+
+bool torn, early, uninvited, lost, overcounted, leaked;
+#define ensure(condition, otherwise) assert((condition) || otherwise)
+
+/* The word of a slot: state 2, seat 3, token. */
+#define FREE 0
+#define WRITING 1
+#define PUBLISHED 2
+#define EVICTED 3
+#define state(w) ((w) & 3)
+#define seat_of(w) (((w) >> 2) & 7)
+#define token_of(w) ((w) >> 5)
+#define make(s, seat, token) ((s) | (seat) << 2 | (token) << 5)
+#define same_but(w, s) (((w) & ~3) | (s))
+
+/* A cell: full 1, turn 4, slot 2, token; or empty: 0 1, turn 4. A turn is an index here. */
+#define full_cell(t, s, token) (1 | (t) << 1 | (s) << 5 | (token) << 7)
+#define empty_cell(t) ((t) << 1)
+#define is_full(c) ((c) & 1)
+#define turn_of(c) (((c) >> 1) & 15)
+#define slot_of(c) (((c) >> 5) & 3)
+#define cell_token(c) ((c) >> 7)
+#define at(t) cell[(t) % CELLS]
+
+/* The word of an entry: position 4, missed 4; or NOWHERE: it does not subscribe. */
+#define NOWHERE 255
+#define position(p) ((p) & 15)
+#define missed(p) ((p) >> 4)
+#define moved(p, by, more) ((p) + (by) + ((more) << 4))
+
+short word[SLOTS];
+byte tentative[SLOTS];           /* the index at which its publisher tries to commit it */
+byte first_half[SLOTS], other_half[SLOTS], subject[SLOTS];
+short cell[CELLS];
+byte head, tail, floor;
+byte entry[ENTRIES];
+byte interest[ENTRIES];          /* a bit for each subject */
+
+/* For the properties alone. */
+byte message_at[ALL + 1];          /* by index */
+byte messages, commits;
+bool subscribing[ENTRIES], joined[ENTRIES];
+byte began_at[ENTRIES];
+short owed[ENTRIES], meanwhile[ENTRIES];   /* a bit for each index */
+byte deaths, kill, dead, home;
+byte publishing = PUBLISHERS;
+
+#if DEATHS > 0
+#define MORTAL provided (kill == 0 || kill == _pid) /* which is `me`: they are run in this order */
+#define DIES unless { kill == me -> atomic { kill = 0; dead = dead | (1 << me); home = home | (1 << me) } }
+#define unburied dead
+#else
+#define MORTAL
+#define DIES
+#define unburied 0
+#endif
+
+/* `ok`: the compare-and-swap of `what` was as expected. */
+#define swap(what, expected, next) \
+  atomic { if \
+  :: what == (expected) -> what = (next); ok = true \
+  :: else -> ok = false \
+  fi }
+
+/* Moves one entry on to `goal`, unless it waits for something before it: then to there. `h` is to be evicted. */
+inline move_entry(e) {
+  do
+  :: p = entry[e];
+     if
+     :: p == NOWHERE || position(p) >= goal -> break
+     :: else
+     fi;
+     v = at(position(p));
+     if
+     :: turn_of(v) > position(p) ->
+        /* It has joined just now, and somebody who had not seen it took this one. */
+        swap(entry[e], p, moved(p, 1, 0))
+#ifdef FLOOR_BEYOND_TAIL
+     :: turn_of(v) < position(p) || v == empty_cell(position(p)) -> break
+#endif
+     :: else ->
+        s = subject[slot_of(v)];
+        if
+#ifndef SLEEPERS_NOT_HELPED
+        :: !(interest[e] & (1 << s)) -> swap(entry[e], p, moved(p, 1, 0))
+#endif
+        :: else ->
+#ifdef WAIT
+           goal = position(p); blocker = e; before = p; break
+#else
+#ifdef MISSED_UNCOUNTED
+           swap(entry[e], p, moved(p, 1, 0))
+#else
+#ifdef MOVED_BY_STORE
+           entry[e] = moved(p, 1, 1)
+#else
+           swap(entry[e], p, moved(p, 1, 1))
+#endif
+#endif
+#endif
+        fi
+     fi
+  od;
+  p = 0; v = 0; s = 0
+}
+
+/* Without LAG it lags where somebody slow stores it. */
+inline set_hint(hint, value) {
+#ifdef LAG
+  if
+  :: hint = value
+  :: true
+  fi
+#else
+  hint = value
+#endif
+}
+
+/* Empties cell `h`, which is `c`, as nobody needs it any more. */
+inline empty_first() {
+  s = slot_of(c);
+#ifdef CELL_FIRST
+  swap(at(h), c, empty_cell(h + CELLS));
+#else
+  mark_evicted();
+  swap(at(h), c, empty_cell(h + CELLS));
+#endif
+  if
+  :: ok ->
+     set_hint(head, h + 1);
+#ifdef CELL_FIRST
+     mark_evicted();
+#endif
+     w = make(EVICTED, 0, cell_token(c));
+     swap(word[s], w, make(FREE, 0, cell_token(c)))
+  :: else
+  fi;
+  ok = true;
+  w = 0; s = 0
+}
+
+/* Whether its publisher, or who came after it, has said `published` or not yet. */
+inline mark_evicted() {
+  do
+  :: w = word[s];
+     if
+     :: token_of(w) != cell_token(c) || (state(w) != WRITING && state(w) != PUBLISHED) -> break
+     :: else -> swap(word[s], w, make(EVICTED, 0, token_of(w)))
+     fi
+  od
+}
+
+/* Makes room at the old end of the log: `ok` tells whether there may be some now. */
+inline evict() {
+  h = head;
+  do
+  :: c = at(h);
+     if
+     :: turn_of(c) > h -> h++
+     :: else -> break
+     fi
+  od;
+  if
+  :: !is_full(c) -> ok = true
+  :: else ->
+     if
+     :: floor > h -> ok = true
+     :: else ->
+        goal = h + STRIDE;
+#ifndef FLOOR_BEYOND_TAIL
+        t = tail;
+        if
+        :: t <= h -> goal = h + 1
+        :: t > h && t < goal -> goal = t
+        :: else
+        fi;
+#endif
+        for (e : 0 .. ENTRIES - 1) {
+          move_entry(e)
+        }
+        ok = goal > h;
+        if
+        :: ok && floor < goal -> floor = goal
+        :: else
+        fi
+     fi;
+     if
+     :: ok -> empty_first()
+     :: else
+     fi
+  fi;
+  atomic { h = 0; c = 0; goal = 0; e = 0; t = 0; p = 0; v = 0; s = 0; w = 0 }
+}
+
+/* Room that a subscriber who waits is in the way of comes when it goes on, or goes. */
+inline wait_for_room() {
+  do
+  :: evict();
+     if
+     :: ok -> break
+       :: else -> atomic { entry[blocker] != before -> before = 0; blocker = 0 }
+     fi
+  od
+}
+
+proctype Publisher(byte me; byte count) MORTAL {
+  byte n, m, a, t, e, p, s, h, goal, mine, before, blocker;
+  short c, v, w, own;
+  bool ok;
+  {
+    do
+    :: n < count ->
+       n++;
+       atomic { m = messages; messages++ }
+       mine = NOWHERE;
+       do
+       :: atomic {
+            do
+            :: s < SLOTS && state(word[s]) == FREE ->
+               mine = s; own = make(WRITING, me, token_of(word[s]) + 1); word[s] = own;
+               first_half[mine] = m; break
+            :: s < SLOTS && state(word[s]) != FREE -> s++
+            :: s == SLOTS -> break
+            od;
+            s = 0
+          }
+          if
+          :: mine != NOWHERE -> break
+          :: else -> wait_for_room()
+          fi
+       od;
+       atomic {
+         if
+         :: subject[mine] = 0
+         :: SUBJECTS > 1 -> subject[mine] = SUBJECTS - 1
+         fi;
+         other_half[mine] = m
+       }
+       a = tail;
+       do
+       :: c = at(a);
+          if
+          :: c == empty_cell(a) ->
+             tentative[mine] = a;
+             atomic {
+#ifdef COMMIT_BY_STORE
+               if
+               :: true ->
+#else
+               if
+               :: at(a) == c ->
+#endif
+                  at(a) = full_cell(a, mine, token_of(own));
+                  message_at[a] = m;
+                  commits++;
+                  for (e : 0 .. ENTRIES - 1) {
+                    if
+                    :: interest[e] & (1 << subject[mine]) ->
+                       owed[e] = owed[e] | (joined[e] << a);
+                       meanwhile[e] = meanwhile[e] | ((subscribing[e] && !joined[e]) << a)
+                    :: else
+                    fi
+                  }
+                  e = 0; c = 0;
+                  break
+               :: else
+               fi
+             }
+          :: c != empty_cell(a) && turn_of(c) >= a -> a++
+          :: else -> wait_for_room()
+          fi
+       od;
+       set_hint(tail, a + 1);
+       swap(word[mine], own, same_but(own, PUBLISHED));
+       atomic { m = 0; a = 0; mine = 0; own = 0; ok = false; c = 0; before = 0; blocker = 0 }
+    :: else -> break
+    od;
+    atomic { publishing--; home = home | (1 << me) }
+  } DIES
+}
+
+/* Its position is the real end of the log, be the hint as it may. */
+inline join(e) {
+  atomic { subscribing[e] = true; began_at[e] = commits; owed[e] = 0; meanwhile[e] = 0; seen = 0 }
+  t = tail;
+#ifndef JOINS_BY_HINT
+  do
+  :: c = at(t);
+     if
+     :: c != empty_cell(t) && turn_of(c) >= t -> t++
+     :: else -> break
+     fi
+  od;
+#endif
+  entry[e] = t;
+  atomic { joined[e] = true; t = 0; c = 0 }
+}
+
+/* What was for it since it joined is seen or counted, and nothing from before it began to. */
+inline account(e) {
+  d_step {
+    seen = seen + missed(entry[e]);
+    one = 0; other = 0; t = 0;
+    do
+    :: t < position(entry[e]) ->
+       one = one + ((owed[e] >> t) & 1);
+       other = other + ((meanwhile[e] >> t) & 1);
+       t++
+    :: else -> break
+    od;
+    ensure(seen >= one, lost);
+    ensure(seen <= one + other, overcounted);
+    joined[e] = false; subscribing[e] = false; seen = 0; one = 0; other = 0; t = 0
+  }
+}
+
+proctype Reader(byte me; byte e) MORTAL {
+  byte t, p, seen, one, other, reads;
+  short c;
+  bool ok, last, same;
+  {
+#ifdef LATE
+    join(e);
+#endif
+    do
+    :: p = entry[e];
+       /* Judged before the look. */
+       last = publishing == 0 && unburied == 0;
+       c = at(position(p));
+       if
+       :: is_full(c) && turn_of(c) == position(p) ->
+          if
+          :: !(interest[e] & (1 << subject[slot_of(c)])) -> swap(entry[e], p, moved(p, 1, 0))
+          :: else ->
+             one = first_half[slot_of(c)];
+             other = other_half[slot_of(c)];
+             /* For who joined behind the back of somebody who makes room: then nobody moves it. */
+#ifndef NO_SECOND_LOOK
+             same = at(position(p)) == c;
+#else
+             same = true;
+#endif
+             atomic {
+               ok = false;
+               if
+               :: !same ->
+#ifdef TAKEN_BY_STORE
+               :: same ->
+#else
+               :: same && entry[e] == p ->
+#endif
+                  entry[e] = position(p) + 1;
+                  ensure(one == other && one == message_at[position(p)], torn);
+                  ensure(position(p) >= began_at[e], early);
+                  seen = seen + 1 + missed(p);
+                  ok = true;
+                  reads++
+               :: else
+               fi;
+               one = 0; other = 0
+             }
+#ifdef AGAIN
+             if
+             :: ok && reads == 1 ->
+                account(e);
+                entry[e] = NOWHERE;
+                interest[e] = (interest[e] == 1 -> 1 << (SUBJECTS - 1) : 1);
+                join(e)
+             :: else
+             fi
+#endif
+          fi
+       :: turn_of(c) > position(p) -> swap(entry[e], p, moved(p, 1, 0))
+       :: else ->
+          if
+          :: last -> break
+          :: else -> at(position(p)) != c || entry[e] != p || (publishing == 0 && unburied == 0)
+          fi
+       fi;
+       atomic { p = 0; c = 0; ok = false; last = false; same = false }
+    od;
+    atomic { home = home | (1 << me); p = 0; c = 0; ok = false; last = false; same = false };
+    account(e)
+  } DIES
+}
+
+proctype Undertaker() {
+  byte s, e, seat, a;
+  short w, c;
+  bool ok;
+end:
+  do
+  :: dead != 0 ->
+     seat = 1;
+     do
+     :: !(dead & (1 << seat)) -> seat++
+     :: else -> break
+     od;
+     s = 0;
+     do
+     :: s < SLOTS ->
+        w = word[s];
+        a = tentative[s];
+        c = at(a);
+        ok = true;
+        if
+        :: state(w) == WRITING && seat_of(w) == seat ->
+           if
+#ifdef COMMITTED_FREED
+           :: false
+#else
+           :: c == full_cell(a, s, token_of(w)) -> swap(word[s], w, same_but(w, PUBLISHED))
+#endif
+           :: else -> swap(word[s], w, make(FREE, 0, token_of(w)))
+           fi
+#ifndef EVICTED_LEFT
+        :: state(w) == EVICTED && c != full_cell(a, s, token_of(w)) ->
+           swap(word[s], w, make(FREE, 0, token_of(w)))
+#endif
+        :: else
+        fi;
+        s = s + ok
+     :: else -> break
+     od;
+     if
+     :: seat > PUBLISHERS -> entry[seat - PUBLISHERS - 1] = NOWHERE
+     :: else -> publishing--
+     fi;
+     atomic { dead = dead & ~(1 << seat); seat = 0; s = 0; a = 0; w = 0; c = 0; ok = false }
+  od
+}
+
+proctype Killer() {
+  byte who;
+end:
+  do
+  :: atomic { deaths < DEATHS && publishing > 0 && kill == 0 ->
+       select (who : 1 .. VICTIMS);
+       if
+       :: !(home & (1 << who)) -> deaths++; kill = who
+       :: else
+       fi;
+       who = 0
+     }
+  od
+}
+
+init {
+  byte i;
+  atomic {
+    for (i : 0 .. CELLS - 1) { cell[i] = empty_cell(i) }
+    for (i : 0 .. ENTRIES - 1) {
+      if
+      :: i < READERS -> interest[i] = READS
+      :: else
+      fi;
+#ifdef LATE
+      if
+      :: i == 0 -> entry[i] = NOWHERE
+      :: else -> joined[i] = true
+      fi
+#else
+      joined[i] = true
+#endif
+    }
+#ifdef PREPARED
+    cell[0] = full_cell(0, 0, 1);
+    word[0] = make(PUBLISHED, 0, 1);
+    first_half[0] = ALL;
+    other_half[0] = ALL;
+    message_at[0] = ALL;
+    tail = 1;
+    commits = 1;
+    for (i : 0 .. ENTRIES - 1) { owed[i] = joined[i] && (interest[i] & 1) }
+#endif
+    for (i : 1 .. PUBLISHERS) { run Publisher(i, (i == 1 -> MESSAGES : OTHERS)) }
+    for (i : PUBLISHERS + 1 .. SEATS) { run Reader(i, i - PUBLISHERS - 1) }
+    if
+    :: DEATHS > 0 -> run Undertaker(); run Killer()
+    :: else
+    fi
+  }
+  publishing == 0 && unburied == 0;
+  d_step {
+    i = 0;
+    do
+    :: i < SLOTS ->
+       ensure(state(word[i]) == FREE || state(word[i]) == EVICTED ||
+              at(tentative[i]) == full_cell(tentative[i], i, token_of(word[i])), leaked);
+       ensure(state(word[i]) != EVICTED ||
+              at(tentative[i]) == full_cell(tentative[i], i, token_of(word[i])), leaked);
+       i++
+    :: else -> break
+    od
+  }
+}

@@ -35,7 +35,7 @@
  * broken PINS_BEFORE_WORD   changed  | who makes room looks at the pins before the word says so | -DMESSAGES=3 -DTAKES=1
  * broken RELEASED_UNLOOKED  leaked   | who unpins does not look at the word | -DMESSAGES=3 -DTAKES=1
  * broken REPLACED_UNLOOKED  leaked   | who replaces the newest does not look at the old one | -DMESSAGES=3
- * broken NEWEST_UNHELPED    wrong    | who empties a cell does not see to the newest of its subject | -DPUBLISHERS=2 -DMESSAGES=2 -DREPLAYS=1
+ * broken NEWEST_UNHELPED    changed  | who empties a cell does not see to the newest of its subject | -DPUBLISHERS=2 -DMESSAGES=2 -DREPLAYS=1
  * broken NEWEST_BY_STORE    outdated | the newest is replaced by a store | -DPUBLISHERS=2 -DMESSAGES=1
  * broken PINS_LEFT          leaked   | nobody unpins for the dead | -DMESSAGES=2 -DTAKES=1 -DDEATHS=1
  * broken NEWEST_LEFT        outdated | nobody names the newest for a publisher that died when it had committed | -DPUBLISHERS=2 -DMESSAGES=1 -DDEATHS=1

@@ -22,6 +22,8 @@
 
 namespace millrace {
 
+class TopicSeats;
+
 class TopicBus {
  public:
   // no_lane: all seats are taken. geometry: there are topics with other properties than those stated.
@@ -77,8 +79,11 @@ class TopicBus {
   void park_on_futex(std::uint32_t kinds) noexcept;
   void unpark() noexcept;
   [[nodiscard]] bool parked() noexcept;
+  // After park_on_futex(): until it is woken, or so long.
+  void sleep(std::uint64_t timeout_ns) noexcept;
   // For a handle that has just parked: is it to look for the dead every 20 ms, by look(), and come here again?
   [[nodiscard]] bool keep_watch();
+  static constexpr std::uint64_t kLookMs = 20;
   // Buries who has died. Returns how many.
   std::uint32_t look();
 
@@ -88,6 +93,8 @@ class TopicBus {
   // What JavaScript sees of the segment: the messages.
   [[nodiscard]] const os::MappingPtr& data() const noexcept;
   [[nodiscard]] TopicFacts facts() const;
+  // Who is on the topics: the segment, the doorbell, the sleeper of this handle.
+  [[nodiscard]] TopicSeats& parties() noexcept;
   void close() noexcept;
   void abandon() noexcept { close(); }
 

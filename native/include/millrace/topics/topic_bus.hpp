@@ -71,6 +71,17 @@ class TopicBus {
   // The size of the next message of that entry, headers included, rounded up to 8; 0: there is none now.
   [[nodiscard]] std::uint64_t next_bytes(std::uint32_t entry) const;
 
+  // --- queue groups ---
+
+  // Begins to move the next messages of a group's entry elsewhere: as read(), copies alone, and they stay where they are until
+  // pump_end(). Whoever dies in between leaves them to the next one, who may find them moved already. kPumpBusy: another member is
+  // at it, and lives. Of 0 messages nothing is to be ended.
+  static constexpr std::uint32_t kPumpBusy = ~0U;
+  std::uint32_t pump_begin(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
+                           std::span<std::byte> target);
+  // The messages before `index` are elsewhere by now; the others are for the next one.
+  void pump_end(std::uint32_t entry, std::uint64_t index);
+
   // --- waiting ---
 
   // Waits for messages or room (kForMessages, kForTopicRoom). The caller looks once more before it sleeps, and ends with unpark().

@@ -1,0 +1,199 @@
+// Where subscriptions are in the log, and what may be evicted because none of them needs it.
+//
+// An entry's position is changed by compare-and-swap alone, by its reader and by whoever wants to evict:
+//   the reader       over what it has copied, or does not want
+//   who evicts       over what the entry is not interested in, so who sleeps is neither woken nor in the way
+//                    over what it is interested in, if its policy is to overwrite: these are counted in the same step
+// So each message that an entry is interested in is either read or counted, once. The word has a few bits of the entry's generation:
+// who judged an entry that has left does not move the next one in its place.
+//
+// The floor is an index that no live entry is before. Messages below it are evicted without a look at any entry. It is raised in
+// strides, so what an entry costs a publisher is one look at its position in an eighth of the log's capacity.
+//   (F1) read the floor  (F2) read which entries are live, and where they are, moving them  (F3) raise the floor from (F1)
+//   (J1) bits in the rows  (J2) fence  (J3) position  (J4) live  (J5) change the floor's word, and lower it to the position
+// (F1) … (J5) are sequentially consistent: if (F2) does not see (J4), then (J5) comes after (F1), and (F3) fails. What is evicted under
+// a new entry, between (J3) and (J5), was published before it had joined; its reader finds later cells there, and goes on behind
+// them. (J1) and (J2) against publish and look at the row: who publishes behind (J3) sees the bit.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "../bits.hpp"
+#include "../crash_point.hpp"
+#include "log.hpp"
+#include "memory.hpp"
+
+namespace millrace {
+
+class TopicEntries {
+ public:
+  TopicEntries() = default;
+  TopicEntries(const TopicMemory& memory, TopicLog& log) noexcept : memory_(&memory), log_(&log) {}
+
+  // --- where an entry is ---
+
+  // The index that a position means, near that of a message that is there.
+  [[nodiscard]] static std::uint64_t index_of(std::uint64_t position, std::uint64_t near) noexcept {
+    constexpr std::uint64_t mask = (1ULL << layout::kPositionBits) - 1;
+    const std::uint64_t behind = (near - position) & mask;
+    return behind <= mask / 2 ? near - behind : near + ((position - near) & mask);
+  }
+  // Is the entry interested in that subject?
+  [[nodiscard]] bool wants(std::uint32_t entry, std::uint32_t subject) const noexcept {
+    if (subject >= memory_->shape().subjects) return false;
+    // acquire: pairs with who set it.
+    return (memory_->row(subject)[entry / 64].load(std::memory_order_acquire) >> entry % 64 & 1U) !=
+           0;
+  }
+  [[nodiscard]] bool live(std::uint32_t entry) const noexcept {
+    return (memory_->control().live[entry / 64].load(std::memory_order_seq_cst) >> entry % 64 &
+            1U) != 0;
+  }
+
+  // --- joining and leaving, see above ---
+
+  // (J3) to (J5), by whoever has set the bits and fenced. `info` is that of the entry, whose generation it is not to share with its
+  // predecessor; `position` is log.tail(), or before that.
+  void admit(std::uint32_t entry, std::uint64_t position, layout::EntryInfo info) noexcept {
+    layout::Entry& its = memory_->entry(entry);
+    layout::Position word;
+    word.at = position & ((1ULL << layout::kPositionBits) - 1);
+    word.generation = info.generation & 15U;
+    its.position.store(pack(word), std::memory_order_seq_cst);
+    info.state = layout::EntryState::live;
+    its.info.store(pack(info), std::memory_order_seq_cst);
+    MILLRACE_CRASH_POINT("topics.join.placed");
+    memory_->control().live[entry / 64].fetch_or(1ULL << entry % 64, std::memory_order_seq_cst);
+    MILLRACE_CRASH_POINT("topics.join.live");
+    auto& floor = memory_->control().floor;
+    std::uint64_t found = floor.load(std::memory_order_seq_cst);
+    while (!floor.compare_exchange_weak(
+        found,
+        layout::floor_word(std::min(position, layout::index_of_floor(found)),
+                           layout::changes_of_floor(found) + 1),
+        std::memory_order_seq_cst, std::memory_order_seq_cst)) {
+    }
+    MILLRACE_CRASH_POINT("topics.join.floor");
+  }
+  // It counts no longer. Whoever waits for room is to be told.
+  void dismiss(std::uint32_t entry) noexcept {
+    memory_->control().live[entry / 64].fetch_and(~(1ULL << entry % 64), std::memory_order_seq_cst);
+    MILLRACE_CRASH_POINT("topics.leave.dead");
+  }
+
+  // --- room ---
+
+  // May the message of that index go? It is the oldest. Moves entries that are in the way, as far as that may be.
+  bool may_evict(std::uint64_t index) noexcept {
+    auto& floor = memory_->control().floor;
+    for (int tries = 0; tries < kTries; ++tries) {
+      std::uint64_t found = floor.load(std::memory_order_seq_cst);  // (F1)
+      if (layout::index_of_floor(found) > index) return true;
+      const std::uint64_t next = scan(index);  // (F2)
+      if (next <= index) return false;
+      MILLRACE_CRASH_POINT("topics.floor.scanned");
+      // (F3)
+      if (floor.compare_exchange_strong(found,
+                                        layout::floor_word(next, layout::changes_of_floor(found)),
+                                        std::memory_order_seq_cst, std::memory_order_relaxed)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+ private:
+  static constexpr int kTries = 64;
+  using Set = std::array<std::uint64_t, layout::kEntryWords>;
+
+  // Entries that want something in [from, to), the messages of which are there.
+  void union_of(std::uint64_t from, std::uint64_t to, Set& all) const noexcept {
+    const std::uint32_t words = memory_->shape().row_words();
+    std::uint32_t last = ~0U;
+    for (std::uint64_t at = from; at < to; ++at) {
+      const std::uint32_t subject = subject_at(at);
+      if (subject == last || subject >= memory_->shape().subjects) continue;
+      last = subject;
+      for (std::uint32_t word = 0; word < words; ++word)
+        all[word] |= memory_->row(subject)[word].load(std::memory_order_acquire);
+    }
+  }
+  // Of the message of that index; ~0 if it is not there.
+  [[nodiscard]] std::uint32_t subject_at(std::uint64_t index) const noexcept {
+    const std::uint64_t cell = log_->cell(index, std::memory_order_acquire);
+    if (log_->age_of(cell, index) != TopicLog::Age::full) return ~0U;
+    const std::uint32_t slot = layout::slot_of_topic_cell(cell);
+    if (slot >= memory_->shape().slots()) return ~0U;
+    const std::uint32_t subject = memory_->slot(slot).subject.load(std::memory_order_relaxed);
+    // Of this message only if it is still there: as in reading.hpp.
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return log_->cell(index, std::memory_order_relaxed) == cell ? subject : ~0U;
+  }
+
+  // Moves all entries as far as the floor is to be, and says how far that is.
+  std::uint64_t scan(std::uint64_t index) noexcept {
+    // Read before the entries are; the message of `index` is there.
+    const std::uint64_t tail = std::max(log_->hint_of_tail(), index + 1);
+    const std::uint64_t stride = std::max(log_->capacity() / kStrides, 1U);
+    const std::uint64_t goal = std::min(tail, index + stride);
+    Set wanted{};
+    union_of(index, goal, wanted);
+    std::uint64_t least = goal;
+    for (std::uint32_t word = 0; word < memory_->shape().row_words(); ++word) {
+      const std::uint64_t live = memory_->control().live[word].load(std::memory_order_seq_cst);
+      detail::for_each_bit(live, [&](std::uint32_t bit) {
+        const std::uint32_t entry = word * 64 + bit;
+        if (entry >= memory_->shape().subscriptions) return;
+        least = std::min(least, move(entry, index, goal, (wanted[word] >> bit & 1U) != 0));
+      });
+    }
+    return least;
+  }
+  // Moves one to `goal`, if it is before that, or as far as it may be moved. `some`: it may want something in [index, goal).
+  std::uint64_t move(std::uint32_t entry, std::uint64_t index, std::uint64_t goal,
+                     bool some) noexcept {
+    layout::Entry& its = memory_->entry(entry);
+    for (int tries = 0; tries < kTries; ++tries) {
+      std::uint64_t bits = its.position.load(std::memory_order_seq_cst);
+      layout::Position position = layout::unpack_position(bits);
+      const std::uint64_t from = index_of(position.at, index);
+      if (from >= goal) return goal;
+      std::uint64_t to = goal;
+      std::uint32_t lost = 0;
+      if (some) {
+        const auto policy = layout::unpack_entry(its.info.load(std::memory_order_acquire)).policy;
+        for (std::uint64_t at = std::max(from, index); at < goal; ++at) {
+          if (!wants(entry, subject_at(at))) continue;
+          if (policy == layout::TopicPolicy::overwrite) {
+            ++lost;
+            continue;
+          }
+          to = at;
+          break;
+        }
+      }
+      if (to <= from) return from;
+      position.at = to & ((1ULL << layout::kPositionBits) - 1);
+      position.missed = static_cast<std::uint32_t>(
+          std::min<std::uint64_t>(std::uint64_t{position.missed} + lost, layout::kMissedMost));
+      // From exactly what was judged. release: the floor is raised after it.
+      if (its.position.compare_exchange_strong(bits, pack(position), std::memory_order_seq_cst,
+                                               std::memory_order_relaxed)) {
+        MILLRACE_CRASH_POINT("topics.entry.moved");
+        return to;
+      }
+    }
+    return index;  // its reader is quicker, again and again: that is its progress, and no room yet
+  }
+
+  static constexpr std::uint32_t kStrides = 8;
+
+  const TopicMemory* memory_ = nullptr;
+  TopicLog* log_ = nullptr;
+};
+
+}  // namespace millrace

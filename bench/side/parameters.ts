@@ -1,5 +1,6 @@
 // What a case is told.
 
+import type { BusName } from './buses/bus.js'
 import type { EngineName } from './engines/engine.js'
 
 export interface Parameters {
@@ -79,4 +80,7 @@ export interface Parameters {
   readonly workUs?: number
   /** Milliseconds without a sign of life after which no more is expected. */
   readonly patience?: number
+
+  /** Topics: what carries the messages. */
+  readonly bus?: BusName
 }

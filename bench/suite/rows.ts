@@ -7,6 +7,7 @@ import { primitives } from './rows/primitives.js'
 import { roundTrips } from './rows/round-trips.js'
 import { scale } from './rows/scale.js'
 import { throughput } from './rows/throughput.js'
+import { topics } from './rows/topics.js'
 import { work } from './rows/work.js'
 
 export const rows: readonly Row[] = [
@@ -14,6 +15,7 @@ export const rows: readonly Row[] = [
   ...throughput,
   ...frames,
   ...work,
+  ...topics,
   ...files,
   ...scale,
   ...primitives,

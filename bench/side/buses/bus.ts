@@ -1,0 +1,34 @@
+// What carries messages from one publisher to several subscribers in other processes, all behind the same few calls.
+
+import type { Parameters } from '../parameters.js'
+import { nats } from './nats.js'
+import { zeromq } from './zeromq.js'
+
+export interface Publisher {
+  /** What is to be awaited, if anything. */
+  publish(message: Buffer): Promise<unknown> | undefined
+  /** Where nobody is told when a subscriber has joined: makes itself heard. */
+  hello?(): Promise<unknown>
+  close(): Promise<void>
+}
+
+export interface Subscribed {
+  close(): Promise<void>
+}
+
+export interface Bus {
+  publisher(parameters: Parameters): Promise<Publisher>
+  /** Resolves when it has joined: `handle` has every later message. */
+  subscribe(parameters: Parameters, handle: (message: Uint8Array) => void): Promise<Subscribed>
+}
+
+/** One that says hello to subscribers who join. */
+export const hello = Buffer.from('hello')
+
+const buses = { nats, zeromq } as const
+export type BusName = keyof typeof buses
+
+export function busOf({ bus }: Parameters): Bus {
+  if (bus === undefined) throw new Error('no bus was named')
+  return buses[bus]
+}

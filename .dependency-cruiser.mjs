@@ -13,7 +13,7 @@ const floors = [
   ['engines'],
   ['net'],
   ['streams/'],
-  ['queue', 'frames', 'cell', 'memory', 'sync/'],
+  ['queue', 'frames', 'cell', 'memory', 'sync/', 'select'],
   ['place', 'struct/', 'upkeep'],
   ['base'],
   ['addon'],

@@ -74,6 +74,8 @@ export interface NativeFrameReader extends NativeFramesSide {
   slotBuffer(slot: number): ArrayBuffer
   /** Received, lost, skipped, joined after, waiting, held. */
   counters(): Float64Array
+  /** Is there one to be received? Takes nothing. */
+  hasFrame(): boolean
   excluded(): boolean
   peer(): number
   peerPid(): number

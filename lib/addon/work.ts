@@ -197,6 +197,8 @@ export interface NativeWork extends NativeWaiter {
   keepWatch(): boolean
   /** For a handle that is parked: is there nothing to look for, and is it not its turn to look after the others? */
   still(): boolean
+  /** 1 if there is a job that `take` would find, 0 if not; takes nothing. */
+  any(): number
   /** Wakes the next one where who was woken did not come; the kinds that are to be looked at once more. */
   recheck(kinds: number): number
   // Block this thread for a slice of at most 20 ms.

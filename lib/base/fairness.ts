@@ -46,6 +46,12 @@ export function atTurn<T>(end: (value: T) => void, value: T): void {
   keptBack.push(end, value) // no closure: of a thousand waits a third may end here
 }
 
+/** Ends a wait: now, or after the turn that the event loop is due. */
+export function endFairly(end: (value: unknown) => void, value: unknown): void {
+  if (turnIsDue()) atTurn(end, value)
+  else end(value)
+}
+
 /** A promise of `value`, which is there already: resolved now, or after the turn that is due. */
 export function fairly<T>(value: T): Promise<T> {
   if (!turnIsDue()) return Promise.resolve(value)

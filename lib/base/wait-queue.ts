@@ -18,7 +18,7 @@ import { AdaptiveBackoff } from './adaptive-backoff.js'
 import { LinkedList } from './linked-list.js'
 import { Looker } from './looker.js'
 import { checkSignal, duration, sharesProcessor, type Tuning, type WaitOptions } from './options.js'
-import { atTurn, fairly, turnIsDue } from './fairness.js'
+import { endFairly, fairly } from './fairness.js'
 import { parkSoon } from './parking.js'
 import { lookNextTurn, pollers, stopLooking } from './polling.js'
 import { endSleep, watchSleep, type Sleeper } from './safety-look.js'
@@ -156,11 +156,31 @@ export class WaitQueue extends Looker implements Sleeper {
       const waiter = new Waiter(this, attempt, end, reject, givenUp)
       if (until !== Infinity) waiter.endAt(until, late, timeout)
       if (signal !== undefined) waiter.endWith(signal)
-      ;(inTurn ? this.#line : this.#aside).add(waiter)
       this.occupied ||= inTurn
-      this.#holdLoop()
-      if (this.#state === 'idle') this.#begin()
+      this.#add(waiter, inTurn ? this.#line : this.#aside)
     })
+  }
+
+  /**
+   * As `waitAside`, for who has the time and the signal in hand already: calls `told` with the first result of `attempt`, or `failed`
+   * with what it throws, perhaps before it returns; until the function that it returns is called.
+   */
+  watch(
+    attempt: Attempt<unknown>,
+    told: (found: unknown) => void,
+    failed: (error: unknown) => void,
+  ): () => void {
+    const waiter = new Waiter(this, attempt, told, failed, undefined)
+    this.#add(waiter, this.#aside)
+    return () => {
+      if (this.remove(waiter)) this.#settle()
+    }
+  }
+
+  #add(waiter: Waiter, list: LinkedList<Waiter>): void {
+    list.add(waiter)
+    this.#holdLoop()
+    if (this.#state === 'idle') this.#begin()
   }
 
   /**
@@ -443,13 +463,13 @@ export class WaitQueue extends Looker implements Sleeper {
       result = this.#attempt(waiter, thorough)
     } catch (error) {
       this.remove(waiter)
-      settle(waiter.reject, error)
+      endFairly(waiter.reject, error)
       if (this.#evictedBy !== undefined) this.#evictRest(error as Error)
       return true
     }
     if (result === undefined) return false
     this.remove(waiter)
-    settle(waiter.resolve, result ?? undefined)
+    endFairly(waiter.resolve, result ?? undefined)
     return true
   }
 
@@ -503,10 +523,4 @@ export class WaitQueue extends Looker implements Sleeper {
     this.#held = false
     letGo()
   }
-}
-
-/** Ends a wait: now, or after the turn that the event loop is due. */
-function settle(end: (value: unknown) => void, value: unknown): void {
-  if (turnIsDue()) atTurn(end, value)
-  else end(value)
 }

@@ -8,6 +8,7 @@ import { closedError, corruptError, MillraceError, timeoutError } from '../error
 import { Outcome } from '../addon/outcome.js'
 import type { NativeCellReader } from '../addon/cell.js'
 import type { Tuning, WaitOptions } from '../base/options.js'
+import { readinessOf, selectable, type Readiness } from '../base/selectable.js'
 import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { PeerHandle } from '../base/peer-handle.js'
@@ -178,6 +179,17 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
       (thorough) => (thorough && this.peer === 'attached' ? true : undefined),
       options,
     )
+  }
+
+  /** How `select` waits for it: is there a newer value than the one that was read last, or told of by `changed`? */
+  [selectable](): Readiness {
+    return readinessOf(this.waits, (thorough) => {
+      this.assertOpen()
+      const seen = this.#seen
+      const found = this.#newerThan(seen)(thorough)
+      this.#seen = seen // it is not read
+      return found === undefined ? undefined : found === true ? 'ready' : null
+    })
   }
 
   /** Why there was no newer value in time. */

@@ -40,6 +40,7 @@ import {
   tuningNames,
   waitNames,
 } from '../base/options.js'
+import { readinessOf, selectable, type Readiness } from '../base/selectable.js'
 import type { Bytes } from '../base/view-constructor.js'
 import { fairly } from '../base/fairness.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
@@ -311,6 +312,15 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
     return this.frames()
   }
 
+  /** How `select` waits for it. */
+  [selectable](): Readiness {
+    const found = (): 'ready' | undefined => (this.native.hasFrame() ? 'ready' : undefined)
+    return readinessOf(this.waits, (thorough) => {
+      this.assertOpen()
+      return this.#look(thorough, found)
+    })
+  }
+
   /** Leaves the channel: held and queued frames go back to the writer, their views become empty. */
   override close(): void {
     super.close()
@@ -352,7 +362,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
   }
 
   /** `look`, and if there is nothing, whether there ever will be; `null` if not. */
-  #look(thorough: boolean, look: () => Frame | undefined): Frame | null | undefined {
+  #look<T>(thorough: boolean, look: () => T | undefined): T | null | undefined {
     const found = look()
     if (found !== undefined || !thorough) return found
     if (this.native.excluded()) {

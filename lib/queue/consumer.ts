@@ -11,6 +11,7 @@ import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { readinessOf, selectable, type Readiness } from '../base/selectable.js'
 import type { Attempt } from '../base/waiter.js'
 import { popCopy, targetTooSmall } from './copying.js'
 import { checkDrain, refusePromise } from './drain-callback.js'
@@ -374,6 +375,14 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
   /** As `messages()`: `for await (const message of consumer)`. */
   [Symbol.asyncIterator](): Iteration<Value> {
     return this.messages()
+  }
+
+  /** How `select` waits for it. */
+  [selectable](): Readiness {
+    return readinessOf(this.waits, (thorough) => {
+      this.assertOpen()
+      return this.#lookAround(thorough, () => (this.#isReadable() ? 'ready' : undefined))
+    })
   }
 
   // Made once, so that a wait costs no closure.

@@ -6,6 +6,7 @@ import type { NativeEvent } from '../addon/event.js'
 import { native } from '../addon/native.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { checkName, flag, type Tuning, type WaitOptions, readWait, show } from '../base/options.js'
+import { readinessOf, selectable, type Readiness } from '../base/selectable.js'
 import { fairly } from '../base/fairness.js'
 import { inWords } from './others.js'
 import { Party, partyNames, readPartyOptions, type PartyOptions } from './party.js'
@@ -146,6 +147,31 @@ export class SharedEvent extends Party<NativeEvent> {
       this.block(this.#late, given, () => this.#passed(mark))
     } finally {
       this.#end()
+    }
+  }
+
+  /** How `select` waits for it: would a wait pass? With auto reset the signal stays for who calls `tryWait`. */
+  [selectable](): Readiness {
+    const pass = (passes: () => boolean) => (): 'ready' | undefined => {
+      this.assertOpen()
+      return passes() ? 'ready' : undefined
+    }
+    const isSet = pass(() => this.#answer(this.native.isSet()))
+    return {
+      look: isSet,
+      watch: (told, failed) => {
+        this.assertOpen()
+        const mark = this.#begin()
+        const isOver =
+          this.resetKind === 'auto'
+            ? isSet
+            : pass(() => this.#answer(this.native.tryWaitSince(mark)))
+        const stop = readinessOf(this.waits, isOver).watch(told, failed)
+        return () => {
+          stop()
+          this.#end()
+        }
+      },
     }
   }
 

@@ -6,6 +6,7 @@ import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { fairly } from '../base/fairness.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { readWait, wholeNumber, type Tuning, type WaitOptions } from '../base/options.js'
+import { readinessOf, selectable, type Readiness } from '../base/selectable.js'
 import type { Attempt } from '../base/waiter.js'
 import { timeoutError, type MillraceError } from '../errors.js'
 import type { Job } from './job.js'
@@ -137,6 +138,18 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
     if (slot >= 0) return this.leases.taken(begun)
     if (slot === Outcome.wouldBlock) return undefined
     throw this.fail(slot)
+  }
+
+  /** How `select` waits for it. */
+  [selectable](): Readiness {
+    return readinessOf(this.waits, (thorough) => {
+      this.assertOpen()
+      if (thorough) this.look()
+      const found = this.native.any()
+      this.settled()
+      if (found < 0) throw this.fail(found)
+      return found === 1 ? 'ready' : undefined
+    })
   }
 
   readonly #takeAttempt: Attempt<J> = (thorough) => {

@@ -211,6 +211,7 @@ class FrameReaderObject final : public FramesObject<FrameReaderObject, FrameRead
                             method<&FrameReaderObject::read_header>("readHeader"),
                             method<&FrameReaderObject::slot_buffer>("slotBuffer"),
                             method<&FrameReaderObject::counters>("counters"),
+                            method<&FrameReaderObject::has_frame>("hasFrame"),
                             method<&FrameReaderObject::excluded>("excluded"),
                             method<&FrameReaderObject::wait>("wait"),
                             method<&FrameReaderObject::peer>("peer"),
@@ -296,6 +297,8 @@ class FrameReaderObject final : public FramesObject<FrameReaderObject, FrameRead
     }
     return counted;
   }
+  // hasFrame() -> is there one that was not received? Takes nothing
+  bool has_frame() { return core() != nullptr && core()->has_frame(); }
   // Has the writer shut us out because our positions were impossible?
   bool excluded() { return core() != nullptr && core()->excluded(); }
   // wait(spinMs, timeoutMs) -> true if something stirred; blocks for 20 ms at most

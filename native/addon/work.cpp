@@ -124,6 +124,7 @@ Napi::Function WorkObject::define(Napi::Env env) {
                           method<&WorkObject::cancel_loan>("cancelLoan"),
                           method<&WorkObject::take_ahead>("takeAhead"),
                           method<&WorkObject::take_front>("takeFront"),
+                          method<&WorkObject::any>("any"),
                           method<&WorkObject::become>("become"),
                           method<&WorkObject::start>("start"),
                           method<&WorkObject::release>("release"),

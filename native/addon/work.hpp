@@ -84,6 +84,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   void take();
   void take_ahead();
   void take_front();
+  std::int32_t any();
   void wait_for_job(const Arguments<2>& given);
   std::int32_t complete();
   std::int32_t move_on();

@@ -17,6 +17,13 @@ void WorkObject::take_front() {
   if (core() == nullptr) return facts_.set(kClosed);
   hand_over(core()->try_take_front(stage_, true));
 }
+// any() -> 1 if there is a job that could be taken now, 0, or kClosed
+std::int32_t WorkObject::any() {
+  if (core() == nullptr) return kClosed;
+  const bool there = core()->has_job(stage_);
+  note_woken();
+  return there ? 1 : 0;
+}
 // Leaves the job in `facts`; or, as its slot, kWouldBlock, kClosed, kCorrupt
 void WorkObject::take_now(bool begins) {
   if (core() == nullptr) return facts_.set(kClosed);

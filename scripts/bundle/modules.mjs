@@ -12,7 +12,7 @@ export const entries = ['index', 'rpc', 'streams', 'struct', 'sync', 'work']
 const sharedFolders = ['addon', 'base', 'place']
 const sharedFiles = ['errors']
 /** Rooms that are parts of `index`: whoever sends messages does without them. */
-export const rooms = ['frames', 'cell']
+export const rooms = ['frames', 'cell', 'select']
 
 export const common = {
   absWorkingDir: root,

@@ -1,7 +1,7 @@
 // Two queues as one stream, of Node's and of the web's: both directions, each end, and how an end is told to the other process.
 
 import { once } from 'node:events'
-import type { Duplex} from 'node:stream';
+import type { Duplex } from 'node:stream'
 import { PassThrough, Readable } from 'node:stream'
 import { finished, pipeline } from 'node:stream/promises'
 import test, { type ExecutionContext } from 'ava'

@@ -4,10 +4,13 @@ import {
   errorCodes,
   MillraceError,
   monotonicNow,
+  select,
+  selectEach,
   SharedMemory,
   SpscQueue,
   type BlockingOptions,
   type ErrorCode,
+  type FrameReader,
   type HeldMessage,
   type MessageSource,
   type OpenMemoryOptions,
@@ -16,6 +19,8 @@ import {
   type QueueOptions,
   type QueueProducer,
   type Reservation,
+  type Selectable,
+  type Selected,
   type WaitOptions,
 } from 'millrace'
 import { Permit, Semaphore, type SemaphoreOptions } from 'millrace/sync'
@@ -166,3 +171,10 @@ expectError((semaphore.value = 1))
 expectError(semaphore.waitSync({ signal: new AbortController().signal }))
 
 expectType<bigint>(monotonicNow())
+
+declare const sources: readonly [QueueConsumer, FrameReader]
+expectType<Promise<Selected<QueueConsumer | FrameReader>>>(select(sources, { timeout: 1 }))
+expectAssignable<AsyncIterable<Selected<QueueConsumer>>>(selectEach([sources[0]]))
+expectAssignable<Selectable>(sources[1])
+expectError(select([7]))
+expectError(select(sources, { poll: 1 }))

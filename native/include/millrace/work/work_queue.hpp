@@ -146,6 +146,18 @@ class WorkQueue {
     tell();
     return lease;
   }
+  // Is there a job that try_take() would find, unless somebody is quicker? Takes nothing: whoever was woken for it passes that on
+  // when it waits no longer, unless it has taken the job by then.
+  [[nodiscard]] bool has_job(std::uint32_t stage = 0) {
+    bool there = false;
+    do {
+      if (store_->earliest() != DueTimes::kNever) (void)store_->sweep(os::monotonic_ns());
+      store_->catch_up();
+      there = store_->any(stage);
+    } while (!there && sleepers_.pass_by(stage));
+    tell();
+    return there;
+  }
   // The job for which all others wait, if it is ready in that stage: for a handle that waits for room for results of all that it
   // has in hand (JobResults::take_front). It is told by room that there may be one.
   [[nodiscard]] Lease try_take_front(std::uint32_t stage, bool start = true) {

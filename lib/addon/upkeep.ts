@@ -14,6 +14,7 @@ export type ObjectKind =
   | 'work'
   | 'pipeline'
   | 'topics'
+  | 'calls'
   | 'semaphore'
   | 'doorbell'
   | 'unknown'

@@ -8,6 +8,7 @@
 #include "hand_over.hpp"
 #include "queue.hpp"
 #include "queue_sync.hpp"
+#include "rpc/call_queue.hpp"
 #include "shared_memory.hpp"
 #include "sync/barrier.hpp"
 #include "sync/counter.hpp"

@@ -53,6 +53,7 @@ enum class Kind : std::uint32_t {
   rwlock = 9,   // w
   work = 10,    // j
   topics = 11,  // t
+  calls = 12,   // r
 };
 
 // RAW -> READY -> (unlinked). A segment that is not READY was left half-made by a dead creator; whoever

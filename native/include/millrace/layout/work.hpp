@@ -33,7 +33,7 @@ namespace millrace::layout {
 
 // Geometry::values of a work queue. Several are packed into one, the first named in the lowest bits.
 enum WorkValue : std::uint32_t {
-  // seats 16, levels 8, stages 8, durability 8, most attempts 8, the stages that jobs leave in order 16 (a bit each)
+  // seats 16, levels 8, stages 8, durability 7, jobs are answered 1 (calls.hpp), most attempts 8, the stages that jobs leave in order 16 (a bit each)
   kWorkSeats = 0,
   kWorkSlots = 1,      // jobs 32, dead letters 32
   kWorkBytes = 2,      // of payloads of jobs
@@ -80,6 +80,9 @@ enum class SlotState : std::uint8_t {
   forwarded = 9,  // settled: what it became is in the slot that it names
   held = 10,      // done in an ordered stage, and waits for older jobs; nobody's
   moving = 11,    // between two of these, in steps that whoever buries `seat` finishes
+  // Of calls alone (calls.hpp).
+  answered = 12,
+  cancelled = 13,
 };
 
 enum SlotFlag : std::uint8_t {
@@ -250,7 +253,8 @@ struct alignas(64) SeatRecord {
   std::atomic<std::uint64_t> completed;
   std::atomic<std::uint64_t> returned;  // released or retried
   std::atomic<std::uint64_t> rejected;
-  std::byte pad[8];
+  std::atomic<std::uint32_t> serves;  // of calls: 1 while it takes them
+  std::byte pad[4];
 };
 static_assert(sizeof(SeatRecord) == 64);
 

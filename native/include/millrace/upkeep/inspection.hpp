@@ -278,6 +278,7 @@ class Inspection {
     }
     const bool possible =
         (head().kind != layout::Kind::work || WorkShape::judged(head().geometry)) &&
+        (head().kind != layout::Kind::calls || WorkShape::judged(head().geometry, true)) &&
         (head().kind != layout::Kind::topics || TopicShape::judged(head().geometry));
     if (!possible) return "has an impossible geometry";
     return {};

@@ -26,7 +26,7 @@ struct KindFacts {
   layout::Kind kind;
   const char* title;
 };
-inline constexpr std::array<KindFacts, 11> kKinds{{{'q', layout::Kind::queue, "queue"},
+inline constexpr std::array<KindFacts, 12> kKinds{{{'q', layout::Kind::queue, "queue"},
                                                    {'f', layout::Kind::frames, "frames"},
                                                    {'m', layout::Kind::memory, "memory"},
                                                    {'c', layout::Kind::cell, "cell"},
@@ -36,7 +36,8 @@ inline constexpr std::array<KindFacts, 11> kKinds{{{'q', layout::Kind::queue, "q
                                                    {'x', layout::Kind::mutex, "mutex"},
                                                    {'w', layout::Kind::rwlock, "rwlock"},
                                                    {'j', layout::Kind::work, "work"},
-                                                   {'t', layout::Kind::topics, "topics"}}};
+                                                   {'t', layout::Kind::topics, "topics"},
+                                                   {'r', layout::Kind::calls, "calls"}}};
 
 // The roles of a segment of this layout version: how many, what they are called, where their records are.
 class RoleMap {
@@ -62,7 +63,9 @@ class RoleMap {
         count_ = 1;
         break;
       case layout::Kind::work:
-        if (const auto shape = WorkShape::judged(geometry)) count_ = shape->seats;
+      case layout::Kind::calls:
+        if (const auto shape = WorkShape::judged(geometry, kind == layout::Kind::calls))
+          count_ = shape->seats;
         break;
       case layout::Kind::topics:
         if (const auto shape = TopicShape::judged(geometry)) count_ = shape->seats;

@@ -44,6 +44,9 @@ class Seats : public SeatHolder<Seats> {
                      const os::Deadline& deadline, const Prepare& resume = {}) {
     SegmentSpec spec = spec_of(options, kind, letter);
     spec.geometry = wanted.geometry();
+    spec.schema = options.schema;
+    const bool answers = kind == layout::Kind::calls;
+    title_ = answers ? "calls" : "work queue";
     spec.durable = wanted.durability == layout::Durability::disk;
     spec.mendable = [](const layout::Geometry& found) {
       return WorkShape::of(found).durability == layout::Durability::disk;
@@ -52,9 +55,9 @@ class Seats : public SeatHolder<Seats> {
     auto entered = Segment::enter(
         spec, Entry::attach_or_create, deadline,
         [&](const layout::Geometry& found) -> Result<std::uint64_t> {
-          const auto shape = WorkShape::judged(found);
+          const auto shape = WorkShape::judged(found, answers);
           if (!shape) {
-            return make_error(Code::corrupt, "work queue '" + options.place.title() +
+            return make_error(Code::corrupt, std::string(title_) + " '" + options.place.title() +
                                                  "' has an impossible geometry; remove it");
           }
           auto judged = judge(found);
@@ -188,7 +191,7 @@ class Seats : public SeatHolder<Seats> {
     const bool begun = control().begun.load(std::memory_order_relaxed) != 0;
     if (!begun && !alone) {
       return make_error(Code::corrupt,
-                        "work queue '" + segment_.name() +
+                        std::string(title_) + " '" + segment_.name() +
                             "' is in use and was never set up; end the processes that use it and "
                             "remove it",
                         segment_.path());
@@ -210,13 +213,13 @@ class Seats : public SeatHolder<Seats> {
     for (const bool in_use : {false, true}) {
       for (std::uint32_t seat = 0; seat < shape_.seats; ++seat) {
         if (present(seat) != in_use) continue;
-        auto taken = try_seat(seat, options.doorbell, "work queue");
+        auto taken = try_seat(seat, options.doorbell, title_);
         if (!taken.ok()) return taken.error();
         if (taken.value()) return {};
       }
     }
     return make_error(Code::no_lane,
-                      "all " + std::to_string(shape_.seats) + " seats of work queue '" +
+                      "all " + std::to_string(shape_.seats) + " seats of " + title_ + " '" +
                           options.place.title() +
                           "' are taken: no more handles can be open at a time; close some, share "
                           "one per process, or let its creator state more `seats`",
@@ -259,6 +262,7 @@ class Seats : public SeatHolder<Seats> {
   }
 
   WorkShape shape_;
+  const char* title_ = "work queue";  // for messages
 };
 
 }  // namespace millrace

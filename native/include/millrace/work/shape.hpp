@@ -32,6 +32,7 @@ struct WorkShape {
   std::uint64_t stages_print =
       0;  // of a pipeline: what the names of its stages are known by (stages.hpp)
   std::uint16_t ordered = 0;  // stages that jobs leave in order, a bit each; never the last one
+  bool answers = false;       // they are calls, which get answers (rpc/)
 
   friend bool operator==(const WorkShape&, const WorkShape&) = default;
 
@@ -44,7 +45,8 @@ struct WorkShape {
   }
   [[nodiscard]] std::uint32_t seat_words() const noexcept { return (seats + 63) / 64; }
   [[nodiscard]] std::uint32_t slot_words() const noexcept { return (slots() + 63) / 64; }
-  [[nodiscard]] std::uint32_t notes() const noexcept { return dead + 64; }
+  [[nodiscard]] std::uint32_t links() const noexcept { return answers ? 0 : layout::kWorkLinks; }
+  [[nodiscard]] std::uint32_t notes() const noexcept { return answers ? 0 : dead + 64; }
   [[nodiscard]] std::uint32_t granules() const noexcept {
     return static_cast<std::uint32_t>((bytes + dead_bytes) / layout::kGranuleBytes);
   }
@@ -98,7 +100,7 @@ struct WorkShape {
     return lines(cells_at() + std::uint64_t{lanes()} * capacity() * sizeof(layout::Cell));
   }
   [[nodiscard]] std::uint64_t slots_at() const noexcept {
-    return links_at() + layout::kWorkLinks * sizeof(layout::WorkLink);
+    return links_at() + std::uint64_t{links()} * sizeof(layout::WorkLink);
   }
   [[nodiscard]] std::uint64_t notes_at() const noexcept {
     return slots_at() + std::uint64_t{slots()} * sizeof(layout::Slot);
@@ -135,8 +137,20 @@ struct WorkShape {
     return os::round_up(inline_bytes(), layout::kGranuleBytes);
   }
   [[nodiscard]] std::uint64_t data_bytes() const noexcept {
-    return os::round_up(granules_at() + std::uint64_t{granules()} * layout::kGranuleBytes,
+    return os::round_up(answered_at() + (answers ? std::uint64_t{seats} * answered_words() * 8 : 0),
                         os::page_size());
+  }
+  // Of calls: as many bytes for the answer of each slot as for what is asked, and behind them
+  [[nodiscard]] std::uint64_t answers_at() const noexcept {
+    return granules_at() + std::uint64_t{granules()} * layout::kGranuleBytes;
+  }
+  // of each seat a bit for each slot: something has become of it that the seat is to know.
+  [[nodiscard]] std::uint64_t answered_at() const noexcept {
+    return answers_at() + (answers ? inline_bytes() : 0);
+  }
+  [[nodiscard]] std::uint32_t answered_words() const noexcept {
+    constexpr std::uint32_t words_of_line = layout::kLine / 8;
+    return (slot_words() + words_of_line - 1) / words_of_line * words_of_line;
   }
   [[nodiscard]] std::uint64_t total_bytes() const noexcept { return data_at() + data_bytes(); }
 
@@ -144,10 +158,10 @@ struct WorkShape {
     layout::Geometry geometry{};
     geometry.total_bytes = total_bytes();
     auto* const value = geometry.values;
-    value[layout::kWorkSeats] = seats | std::uint64_t{levels} << 16U |
-                                std::uint64_t{stages} << 24U |
-                                static_cast<std::uint64_t>(durability) << 32U |
-                                std::uint64_t{attempts} << 40U | std::uint64_t{ordered} << 48U;
+    value[layout::kWorkSeats] =
+        seats | std::uint64_t{levels} << 16U | std::uint64_t{stages} << 24U |
+        static_cast<std::uint64_t>(durability) << 32U | (answers ? 1ULL : 0) << 39U |
+        std::uint64_t{attempts} << 40U | std::uint64_t{ordered} << 48U;
     value[layout::kWorkSlots] = jobs | std::uint64_t{dead} << 32U;
     value[layout::kWorkBytes] = bytes;
     value[layout::kWorkDeadBytes] = dead_bytes;
@@ -162,7 +176,8 @@ struct WorkShape {
     shape.seats = static_cast<std::uint32_t>(value[layout::kWorkSeats] & 0xFFFFU);
     shape.levels = static_cast<std::uint32_t>(value[layout::kWorkSeats] >> 16U & 0xFFU);
     shape.stages = static_cast<std::uint32_t>(value[layout::kWorkSeats] >> 24U & 0xFFU);
-    shape.durability = static_cast<layout::Durability>(value[layout::kWorkSeats] >> 32U & 0xFFU);
+    shape.durability = static_cast<layout::Durability>(value[layout::kWorkSeats] >> 32U & 0x7FU);
+    shape.answers = (value[layout::kWorkSeats] >> 39U & 1U) != 0;
     shape.attempts = static_cast<std::uint8_t>(value[layout::kWorkSeats] >> 40U);
     shape.jobs = static_cast<std::uint32_t>(value[layout::kWorkSlots]);
     shape.dead = static_cast<std::uint32_t>(value[layout::kWorkSlots] >> 32U);
@@ -177,10 +192,12 @@ struct WorkShape {
     shape.ordered = static_cast<std::uint16_t>(value[layout::kWorkSeats] >> 48U);
     return shape;
   }
-  // What a geometry says that somebody else wrote; nothing if no work queue has it.
-  static std::optional<WorkShape> judged(const layout::Geometry& geometry) noexcept {
+  // What a geometry says that somebody else wrote; nothing if no work queue has it (no calls, if they are
+  // what has answers).
+  static std::optional<WorkShape> judged(const layout::Geometry& geometry,
+                                         bool answers = false) noexcept {
     const WorkShape shape = of(geometry);
-    if (!shape.possible()) return std::nullopt;
+    if (!shape.possible() || shape.answers != answers) return std::nullopt;
     const layout::Geometry same = shape.geometry();
     const bool equal =
         same.total_bytes == geometry.total_bytes &&

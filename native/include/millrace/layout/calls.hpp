@@ -1,0 +1,63 @@
+// The bytes of calls: those of a work queue (work.hpp) whose jobs are answered. One stage, one priority, nothing delayed, no
+// ids, groups or dead letters. A slot belongs to its caller from when it is claimed until the caller has had the outcome:
+//
+//            ask                     take                answer              release
+//   free ──────────► writing ─► ready ─────► leased ────────────► answered ────────────► free
+//                                 │ ▲          │ │                   ▲
+//                                 │ └──────────┘ └─► cancelled ─►free│       withdrawn, or the caller died: the server frees it
+//                                 │   the server died                │
+//                                 ├──────────────────────────────────┘       nobody serves; its deadline is over
+//                                 └─► free                                   withdrawn, or the caller died
+//
+// `seat` of a word: the caller in writing, ready and answered; the server in leased and cancelled. `attempt`: how often a
+// handler has begun, ever; so a call that is ready with one may have been executed in part. `level` of answered: what became of
+// it, CallEnd, or below kFirstCallEnd the status that the server gave.
+//
+// Behind the granules there are
+//   answers[slots]    kInlineBytes each, for small answers
+//   bits[seats]       of each seat a bit for each slot: the slot has become answered (for the caller) or cancelled (for the
+//                     server). A hint: it is set after the word and cleared before the word is looked at.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "work.hpp"
+
+namespace millrace::layout {
+
+// As kinds of waiting, and as stages: a call is never in the second one.
+inline constexpr std::uint32_t kForCalls = 0;
+inline constexpr std::uint32_t kForAnswers = 1;
+inline constexpr std::uint32_t kCallStages = 2;
+
+inline constexpr std::uint8_t kFirstCallEnd = 16;
+enum class CallEnd : std::uint8_t {
+  died = kFirstCallEnd,  // its server, after the handler had begun
+  expired = 17,          // its deadline was over before a handler began
+  unserved = 18,         // nobody was left who takes calls
+};
+
+// What the fields of a slot mean that have other names for jobs. Written by the caller before `ready`.
+[[nodiscard]] inline std::atomic<std::uint32_t>& caller_of(Slot& slot) noexcept {
+  return slot.group_next;
+}
+[[nodiscard]] inline std::uint32_t& method_of(Slot& slot) noexcept {
+  return slot.headers_length;
+}
+[[nodiscard]] inline std::uint16_t& call_flags_of(Slot& slot) noexcept {
+  return slot.id_length;
+}
+// 1: it may be executed more than once.
+[[nodiscard]] inline std::atomic<std::uint32_t>& idempotent_of(Slot& slot) noexcept {
+  return slot.group;
+}
+// Of the answer, written by the server before `answered`: {first granule 32, granules 32}, and its length.
+[[nodiscard]] inline std::uint64_t& answer_place_of(Slot& slot) noexcept {
+  return slot.forward;
+}
+[[nodiscard]] inline std::uint64_t& answer_length_of(Slot& slot) noexcept {
+  return slot.forward_queue;
+}
+
+}  // namespace millrace::layout

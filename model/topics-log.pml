@@ -2,14 +2,17 @@
  * The log of a bus: does every subscriber see each message for it whole, in order and once, or count it as missed?
  *
  * Mirrors
- *   native/include/millrace/topics/   publish, commit, evict, floor, the readers' positions, join and leave, the undertaker
+ *   native/include/millrace/topics/log.hpp      tail, head, commit, evict
+ *   native/include/millrace/topics/entries.hpp  may_evict, scan, move, admit, dismiss
+ *   native/include/millrace/topics/reading.hpp  read, step
+ *   native/include/millrace/topics/slots.hpp    what the undertaker does with slots
  *
  * A message is committed by one compare-and-swap of a cell from empty(turn) to full(turn, slot, token); its turn is its index.
  * The word of an entry {position, missed} is changed by compare-and-swap only: by its reader, which thereby finds out whether
  * what it has copied was still there, and by whoever needs room and moves it. A cell is emptied when all positions are beyond
  * it. The word of its slot says so first, so that it can be told, whoever is killed, what has gone and what was never there.
  *
- * Memory is sequentially consistent, but for the payloads: a reader copies while others may write. head, tail and floor are
+ * Memory is sequentially consistent, but for the payloads: a reader copies while others may write. head and tail are
  * hints that lag: they are stored by whoever, in any order. How a free slot is found is work-hints.pml's, how a sleeper is woken
  * work-wake.pml's: here who waits for room goes on when a position has changed.
  *
@@ -20,7 +23,7 @@
  *
  * Bounds: PUBLISHERS publish MESSAGES each on SUBJECTS subjects (OTHERS, all but the first), CELLS cells and one slot more, READERS of SUBJECTS' bits READS; SLEEPERS
  * are interested in nothing and do nothing; the first reader joins late (LATE), or leaves after a message and joins again in
- * the same place (AGAIN); DEATHS are killed at any step. WAIT: readers have the policy 'wait'.
+ * the same place (AGAIN), and then begins REPLAY messages before the end; DEATHS are killed at any step. WAIT: readers have the policy 'wait'.
  *
  * run overwrite        -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED
  * run wait             -DPUBLISHERS=2 -DMESSAGES=2 -DOTHERS=1 -DCELLS=1 -DWAIT
@@ -28,6 +31,7 @@
  * run uninterested     -DMESSAGES=4 -DSUBJECTS=2 -DREADS=1 -DSLEEPERS=1 -DWAIT
  * run joins            -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED -DLATE -DSTRIDE=2
  * run joins-lag        -DMESSAGES=4 -DLATE -DSTRIDE=2 -DLAG
+ * run replays          -DMESSAGES=4 -DLATE -DSTRIDE=2 -DREPLAY=1
  * run joins-again      -DMESSAGES=4 -DSUBJECTS=2 -DREADS=1 -DAGAIN
  * run publisher-dies   -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DDEATHS=1 -DVICTIMS=1
  * run evictor-dies     -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED -DREADERS=0 -DSLEEPERS=1 -DDEATHS=1
@@ -36,7 +40,7 @@
  * deep joins           -DPUBLISHERS=2 -DMESSAGES=2 -DOTHERS=1 -DCELLS=1 -DLATE -DSTRIDE=2
  * deep publisher-dies  -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED -DDEATHS=1 -DVICTIMS=2
  * broken TAKEN_BY_STORE    lost        | a reader moves its position by a store: it does not notice that it was moved | -DMESSAGES=4
- * broken NO_SECOND_LOOK    torn        | who has just joined does not look at the cell again when it has copied | -DMESSAGES=4 -DLATE -DSTRIDE=2 -DLAG
+ * broken NO_SECOND_LOOK    torn        | a reader does not look at the cell again when it has copied | -DMESSAGES=4 -DLATE -DSTRIDE=2 -DREPLAY=1
  * broken MISSED_UNCOUNTED  lost        | who makes room does not count what a subscriber misses | -DMESSAGES=4
  * broken MOVED_BY_STORE    overcounted | who makes room moves a position by a store | -DMESSAGES=4
  * broken FLOOR_BEYOND_TAIL lost        | the floor may be beyond the end of the log that was known before the look at the entries | -DMESSAGES=5 -DSTRIDE=3
@@ -81,6 +85,11 @@
 #ifndef VICTIMS
 #define VICTIMS SEATS            /* the first ones, which may be killed */
 #endif
+#ifdef REPLAY
+#define REPLAYED REPLAY
+#else
+#define REPLAYED 0
+#endif
 #define SLOTS (CELLS + 1)
 #define ENTRIES (READERS + SLEEPERS)
 #define SEATS (PUBLISHERS + READERS)
@@ -89,16 +98,14 @@
 bool torn, early, uninvited, lost, overcounted, leaked;
 #define ensure(condition, otherwise) assert((condition) || otherwise)
 
-/* The word of a slot: state 2, seat 3, token. */
+/* The word of a slot: state 2, seat 3 (0: nobody's), token. */
 #define FREE 0
-#define WRITING 1
-#define PUBLISHED 2
-#define EVICTED 3
+#define HELD 1
+#define EVICTED 2
 #define state(w) ((w) & 3)
 #define seat_of(w) (((w) >> 2) & 7)
 #define token_of(w) ((w) >> 5)
 #define make(s, seat, token) ((s) | (seat) << 2 | (token) << 5)
-#define same_but(w, s) (((w) & ~3) | (s))
 
 /* A cell: full 1, turn 4, slot 2, token; or empty: 0 1, turn 4. A turn is an index here. */
 #define full_cell(t, s, token) (1 | (t) << 1 | (s) << 5 | (token) << 7)
@@ -113,13 +120,17 @@ bool torn, early, uninvited, lost, overcounted, leaked;
 #define NOWHERE 255
 #define position(p) ((p) & 15)
 #define missed(p) ((p) >> 4)
+#define floor_of(f) ((f) & 15)
+#define changes_of(f) ((f) >> 4)
+#define floor_word(at, changes) ((at) | (changes) << 4)
 #define moved(p, by, more) ((p) + (by) + ((more) << 4))
 
 short word[SLOTS];
 byte tentative[SLOTS];           /* the index at which its publisher tries to commit it */
 byte first_half[SLOTS], other_half[SLOTS], subject[SLOTS];
 short cell[CELLS];
-byte head, tail, floor;
+byte head, tail;
+short floor;                     /* {index 4, changes} */
 byte entry[ENTRIES];
 byte interest[ENTRIES];          /* a bit for each subject */
 
@@ -226,12 +237,11 @@ inline empty_first() {
   w = 0; s = 0
 }
 
-/* Whether its publisher, or who came after it, has said `published` or not yet. */
 inline mark_evicted() {
   do
   :: w = word[s];
      if
-     :: token_of(w) != cell_token(c) || (state(w) != WRITING && state(w) != PUBLISHED) -> break
+     :: token_of(w) != cell_token(c) || state(w) != HELD -> break
      :: else -> swap(word[s], w, make(EVICTED, 0, token_of(w)))
      fi
   od
@@ -250,9 +260,12 @@ inline evict() {
   if
   :: !is_full(c) -> ok = true
   :: else ->
-     if
-     :: floor > h -> ok = true
-     :: else ->
+     do
+     :: f = floor;
+        if
+        :: floor_of(f) > h -> ok = true; break
+        :: else
+        fi;
         goal = h + STRIDE;
 #ifndef FLOOR_BEYOND_TAIL
         t = tail;
@@ -265,18 +278,22 @@ inline evict() {
         for (e : 0 .. ENTRIES - 1) {
           move_entry(e)
         }
-        ok = goal > h;
         if
-        :: ok && floor < goal -> floor = goal
+        :: goal <= h -> ok = false; break
+        :: else
+        fi;
+        swap(floor, f, floor_word(goal, changes_of(f)));
+        if
+        :: ok -> break
         :: else
         fi
-     fi;
+     od;
      if
      :: ok -> empty_first()
      :: else
      fi
   fi;
-  atomic { h = 0; c = 0; goal = 0; e = 0; t = 0; p = 0; v = 0; s = 0; w = 0 }
+  atomic { h = 0; c = 0; goal = 0; e = 0; t = 0; p = 0; v = 0; s = 0; w = 0; f = 0 }
 }
 
 /* Room that a subscriber who waits is in the way of comes when it goes on, or goes. */
@@ -292,7 +309,7 @@ inline wait_for_room() {
 
 proctype Publisher(byte me; byte count) MORTAL {
   byte n, m, a, t, e, p, s, h, goal, mine, before, blocker;
-  short c, v, w, own;
+  short c, v, w, own, f;
   bool ok;
   {
     do
@@ -304,7 +321,7 @@ proctype Publisher(byte me; byte count) MORTAL {
        :: atomic {
             do
             :: s < SLOTS && state(word[s]) == FREE ->
-               mine = s; own = make(WRITING, me, token_of(word[s]) + 1); word[s] = own;
+               mine = s; own = make(HELD, me, token_of(word[s]) + 1); word[s] = own;
                first_half[mine] = m; break
             :: s < SLOTS && state(word[s]) != FREE -> s++
             :: s == SLOTS -> break
@@ -358,7 +375,6 @@ proctype Publisher(byte me; byte count) MORTAL {
           fi
        od;
        set_hint(tail, a + 1);
-       swap(word[mine], own, same_but(own, PUBLISHED));
        atomic { m = 0; a = 0; mine = 0; own = 0; ok = false; c = 0; before = 0; blocker = 0 }
     :: else -> break
     od;
@@ -379,8 +395,19 @@ inline join(e) {
      fi
   od;
 #endif
+#ifdef REPLAY
+  t = (t > REPLAY -> t - REPLAY : 0);
+#endif
   entry[e] = t;
-  atomic { joined[e] = true; t = 0; c = 0 }
+  do
+  :: f = floor;
+     swap(floor, f, floor_word((t < floor_of(f) -> t : floor_of(f)), changes_of(f) + 1));
+     if
+     :: ok -> break
+     :: else
+     fi
+  od;
+  atomic { f = 0; joined[e] = true; t = 0; c = 0 }
 }
 
 /* What was for it since it joined is seen or counted, and nothing from before it began to. */
@@ -396,14 +423,14 @@ inline account(e) {
     :: else -> break
     od;
     ensure(seen >= one, lost);
-    ensure(seen <= one + other, overcounted);
+    ensure(seen <= one + other + REPLAYED, overcounted);
     joined[e] = false; subscribing[e] = false; seen = 0; one = 0; other = 0; t = 0
   }
 }
 
 proctype Reader(byte me; byte e) MORTAL {
   byte t, p, seen, one, other, reads;
-  short c;
+  short c, f;
   bool ok, last, same;
   {
 #ifdef LATE
@@ -438,7 +465,7 @@ proctype Reader(byte me; byte e) MORTAL {
 #endif
                   entry[e] = position(p) + 1;
                   ensure(one == other && one == message_at[position(p)], torn);
-                  ensure(position(p) >= began_at[e], early);
+                  ensure(position(p) + REPLAYED >= began_at[e], early);
                   seen = seen + 1 + missed(p);
                   ok = true;
                   reads++
@@ -491,12 +518,12 @@ end:
         c = at(a);
         ok = true;
         if
-        :: state(w) == WRITING && seat_of(w) == seat ->
+        :: state(w) == HELD && seat_of(w) == seat ->
            if
 #ifdef COMMITTED_FREED
            :: false
 #else
-           :: c == full_cell(a, s, token_of(w)) -> swap(word[s], w, same_but(w, PUBLISHED))
+           :: c == full_cell(a, s, token_of(w)) -> swap(word[s], w, make(HELD, 0, token_of(w)))
 #endif
            :: else -> swap(word[s], w, make(FREE, 0, token_of(w)))
            fi
@@ -552,7 +579,7 @@ init {
     }
 #ifdef PREPARED
     cell[0] = full_cell(0, 0, 1);
-    word[0] = make(PUBLISHED, 0, 1);
+    word[0] = make(HELD, 0, 1);
     first_half[0] = ALL;
     other_half[0] = ALL;
     message_at[0] = ALL;

@@ -2,7 +2,9 @@
  * The slots of a bus: is a slot kept for as long as somebody reads it or it is the newest of its subject, and no longer?
  *
  * Mirrors
- *   native/include/millrace/topics/   publish, evict, the newest of a subject, pin, release, the undertaker
+ *   native/include/millrace/topics/keeping.hpp  try_free, make_last, help_last, drop_retained, pin, unpin, bury
+ *   native/include/millrace/topics/log.hpp      evict
+ *   native/include/millrace/topics/reading.hpp  step
  *
  * Three things keep a slot: its cell in the log, pins of those who read it in place, and that it is the newest of its
  * subject. Whoever ends one of them does so first and looks at the other two then, so that the last one sees that it is. Who pins
@@ -30,7 +32,7 @@
  * run replayer-dies    -DMESSAGES=2 -DREPLAYS=1 -DDEATHS=1
  * deep both            -DPUBLISHERS=2 -DMESSAGES=2 -DTAKES=1 -DREPLAYS=1 -DSLOTS=4
  * deep dies            -DPUBLISHERS=2 -DMESSAGES=1 -DTAKES=1 -DDEATHS=1
- * broken PIN_UNCHECKED      changed  | who pins does not look at the word again | -DMESSAGES=3 -DTAKES=1 -DLATE
+ * broken PIN_UNCHECKED      changed  | who pins does not look at the cell again | -DMESSAGES=3 -DTAKES=1 -DLATE
  * broken NEWEST_UNCHECKED   changed  | who pins the newest does not look whether it still is | -DMESSAGES=3 -DREPLAYS=1
  * broken PINS_BEFORE_WORD   changed  | who makes room looks at the pins before the word says so | -DMESSAGES=3 -DTAKES=1
  * broken RELEASED_UNLOOKED  leaked   | who unpins does not look at the word | -DMESSAGES=3 -DTAKES=1
@@ -66,16 +68,14 @@
 bool changed, wrong, outdated, leaked;
 #define ensure(condition, otherwise) assert((condition) || otherwise)
 
-/* A word: state 2, seat 3, token. */
+/* A word: state 2, seat 3 (0: nobody's), token. */
 #define FREE 0
-#define WRITING 1
-#define PUBLISHED 2
-#define EVICTED 3
+#define HELD 1
+#define EVICTED 2
 #define state(w) ((w) & 3)
 #define seat_of(w) (((w) >> 2) & 7)
 #define token_of(w) ((w) >> 5)
 #define make(s, seat, token) ((s) | (seat) << 2 | (token) << 5)
-#define same_but(w, s) (((w) & ~3) | (s))
 
 /* The cell, the newest, a pin: something 1, slot 2, index 4, token. The cell: empty but for the index of the next one. */
 #define naming(s, t, token) (1 | (s) << 1 | (t) << 3 | (token) << 7)
@@ -122,7 +122,7 @@ inline free_if_unused(r) {
   v = word[slot_in(r)];
   if
   :: state(v) == EVICTED && token_of(v) == token_in(r) ->
-     ok = !(names(newest) && slot_in(newest) == slot_in(r) && token_in(newest) == token_in(r));
+     ok = !(cell == r) && !(names(newest) && slot_in(newest) == slot_in(r) && token_in(newest) == token_in(r));
      i = 1;
      do
      :: i <= SEATS && ok ->
@@ -198,7 +198,7 @@ inline evict() {
   do
   :: w = word[slot_in(c)];
      if
-     :: token_of(w) == token_in(c) && (state(w) == WRITING || state(w) == PUBLISHED) ->
+     :: token_of(w) == token_in(c) && state(w) == HELD ->
         swap(word[slot_in(c)], w, make(EVICTED, 0, token_of(w)))
      :: else -> break
      fi
@@ -230,7 +230,7 @@ proctype Publisher(byte me) MORTAL {
             :: s < SLOTS && state(word[s]) == FREE ->
                messages++;
                m = messages;
-               mine = s; own = make(WRITING, me, token_of(word[s]) + 1); word[s] = own; break
+               mine = s; own = make(HELD, me, token_of(word[s]) + 1); word[s] = own; break
             :: s < SLOTS && state(word[s]) != FREE -> s++
             :: s == SLOTS -> break
             od;
@@ -290,7 +290,6 @@ proctype Publisher(byte me) MORTAL {
           fi
        od;
        c = naming(mine, index_in(c), token_of(own));
-       swap(word[mine], own, same_but(own, PUBLISHED));
        make_newest(c);
        atomic { c = 0; own = 0; mine = 0; m = 0; ok = false }
     :: else -> break
@@ -314,7 +313,7 @@ inline look_at_it() {
 
 proctype Reader(byte me) MORTAL {
   byte takes, i;
-  short c, w, v;
+  short c, v;
   bool ok, last;
   {
     do
@@ -327,8 +326,7 @@ proctype Reader(byte me) MORTAL {
 #ifdef PIN_UNCHECKED
           ok = true;
 #else
-          w = word[slot_in(c)];
-          ok = token_of(w) == token_in(c) && (state(w) == WRITING || state(w) == PUBLISHED);
+          ok = cell == c;
 #endif
           if
           :: ok -> swap(position, index_in(c), index_in(c) + 1)
@@ -346,7 +344,7 @@ proctype Reader(byte me) MORTAL {
           :: else -> cell != c || (publishing == 0 && unburied == 0)
           fi
        fi;
-       atomic { c = 0; w = 0; ok = false; last = false }
+       atomic { c = 0; ok = false; last = false }
     :: else -> break
     od;
     atomic { home = home | (1 << me); last = false; c = 0 }
@@ -408,9 +406,9 @@ end:
         w = word[s];
         c = naming(s, tentative[s], token_of(w));
         if
-        :: state(w) == WRITING && seat_of(w) == seat ->
+        :: state(w) == HELD && seat_of(w) == seat ->
            if
-           :: cell == c -> swap(word[s], w, same_but(w, PUBLISHED))
+           :: cell == c -> swap(word[s], w, make(HELD, 0, token_of(w)))
            :: else -> swap(word[s], w, make(FREE, 0, token_of(w)))
            fi
         :: state(w) == EVICTED && cell != c -> free_if_unused(c); ok = true

@@ -2,12 +2,16 @@
  * Calls: does every call have one outcome, and is it the truth?
  *
  * Mirrors
- *   native/include/millrace/rpc/   a caller's try_call, poll, release, withdraw, cancel; a server's serve, try_take, start, answer; the undertaker
+ *   native/include/millrace/rpc/call_store.hpp   ask, poll, release, withdraw, take, start, answer
+ *   native/include/millrace/rpc/call_steps.hpp   end_unserved, tell, resolve, end_as, cancel, return_to_caller
+ *   native/include/millrace/rpc/call_queue.hpp   try_call, serve
+ *   native/include/millrace/rpc/call_burial.hpp  repair, repair_slot, end_lease, unwant
  *
  * The word of a slot is the truth: who changes it from exactly what it was decides. Answer and cancellation exclude each
  * other so; what is answered is the caller's, who is told by a bit for the slot and a wake-up of its own. That a call has started
- * is written before its handler begins, and stays when the call goes to another server. Whether anybody serves is looked at
- * before a call is made and again by whoever lies down.
+ * is in the word before its handler begins, and that it has been tried stays when the call goes to another server. Whether
+ * anybody serves is looked at before a call is made and again when it can be found; the last one that serves, or whoever buries
+ * it, ends what is left.
  *
  * Memory is sequentially consistent: bits, words, `serves` and `parked` are changed and looked at so.
  *
@@ -32,15 +36,16 @@
  * deep another-calls   -DCALLERS=2 -DDEATHS=1 -DCANCELS=1
  * broken ANSWERED_UNCOMPARED  leaked            | an answer is written whatever the word says | -DCALLERS=2 -DCANCELS=1
  * broken CANCELLED_BESIDE     leaked            | a caller cancels beside the word | -DCANCELS=1
- * broken STARTED_AFTERWARDS   twice             | that a call has started is written when its handler has run | -DSERVERS=2 -DDEATHS=1 -DFIRST_VICTIM=2 -DLAST_VICTIM=2
+ * broken STARTED_AFTERWARDS   twice             | that a call has started is said when its handler has run | -DSERVERS=2 -DDEATHS=1 -DFIRST_VICTIM=2 -DLAST_VICTIM=2
  * broken RETURNED_ANYHOW      twice             | what a dead server had started goes to another one | -DSERVERS=2 -DDEATHS=1 -DFIRST_VICTIM=2 -DLAST_VICTIM=2
- * broken STARTED_FORGOTTEN    untrue            | what went back to its place counts as never started | -DDEATHS=1 -DIDEMPOTENT
+ * broken STARTED_FORGOTTEN    untrue            | what went back to its place, and finds no other server, counts as never started | -DDEATHS=1 -DIDEMPOTENT
  * broken WORD_BEFORE_BIT      invalid end state | the word is looked at before the bit is cleared | -DCALLS=2 -DSERVERS=2 -DDEATHS=1 -DFIRST_VICTIM=2 -DLAST_VICTIM=2
  * broken BIT_BEFORE_ANSWER    invalid end state | the bit is set before the word says that it is answered | -DCALLS=1
  * broken NO_LOOK_WHEN_PARKED  invalid end state | a caller lies down without another look | -DCALLS=1
- * broken SERVERS_LOOKED_AT_ONCE invalid end state | who lies down does not look whether anybody still serves | -DSTOPS=1
- * broken LEFT_UNTOLD          invalid end state | the last server leaves and tells nobody | -DSTOPS=1
- * broken RETURNED_UNTOLD      invalid end state | nobody is woken for a call that went back to its place | -DDEATHS=1
+ * broken SERVERS_LOOKED_AT_ONCE invalid end state | who has made a call does not look once more whether anybody serves | -DSTOPS=1
+ * broken LEFT_UNTOLD          invalid end state | the last server leaves and ends nothing | -DSTOPS=1
+ * broken RETURNED_UNTOLD      invalid end state | nobody is woken for a call that went back to its place | -DSERVERS=2 -DDEATHS=1 -DFIRST_VICTIM=2 -DLAST_VICTIM=2
+ * broken UNSERVED_LEFT        invalid end state | who buries the last server does not end what it leaves | -DDEATHS=1
  * broken ANSWERED_UNTOLD      invalid end state | nobody tells of an answer whose server died before it had told | -DDEATHS=1
  */
 
@@ -80,7 +85,7 @@
 bool wrong, untrue, twice, leaked;
 #define ensure(condition, otherwise) assert((condition) || otherwise)
 
-/* A word: state 3, seat 3, died 1, token. */
+/* A word: state 3, seat 3 (of whoever it is with), end 2, started 1, tried 1, token. */
 #define FREE 0
 #define WRITING 1
 #define READY 2
@@ -89,13 +94,19 @@ bool wrong, untrue, twice, leaked;
 #define ANSWERED 5
 #define state(w) ((w) & 7)
 #define seat_of(w) (((w) >> 3) & 7)
-#define has_died(w) (((w) >> 6) & 1)
-#define token_of(w) ((w) >> 7)
-#define make(s, seat, died, token) ((s) | (seat) << 3 | (died) << 6 | (token) << 7)
+#define end_of(w) (((w) >> 6) & 3)
+#define has_started(w) (((w) >> 8) & 1)
+#define was_tried(w) (((w) >> 9) & 1)
+#define token_of(w) ((w) >> 10)
+#define make(s, seat, e, token) ((s) | (seat) << 3 | (e) << 6 | (token) << 10)
+#define tried(w) ((w) & (1 << 9))
+#define begun (3 << 8)
+#define BY_HANDLER 0
+#define DIED 1
+#define UNSERVED 2
 
-short word[SLOTS];
+int word[SLOTS];
 byte caller_of[SLOTS], request[SLOTS], reply[SLOTS];
-bool started[SLOTS];             /* survives its server */
 #ifdef CANCELLED_BESIDE
 bool beside[SLOTS];
 #endif
@@ -145,15 +156,6 @@ inline wake_a_server() {
   i = 0
 }
 
-inline wake_all(first, final) {
-  i = first;
-  do
-  :: i <= final -> parked[i] = false; i++
-  :: else -> break
-  od;
-  i = 0
-}
-
 /* The one outcome of call `n`. */
 inline outcome(whose, was_executed) {
   d_step {
@@ -163,25 +165,49 @@ inline outcome(whose, was_executed) {
   }
 }
 
+inline tell(slot, who) {
+  atomic { bits[who] = bits[who] | (1 << (slot)) };
+  parked[who] = false
+}
+
+/* Nobody serves: what waits has its end. */
+inline end_unserved() {
+  j = 0;
+  do
+  :: j < SLOTS ->
+     w = word[j];
+     if
+     :: state(w) == READY ->
+        k = seat_of(w);
+#ifdef STARTED_FORGOTTEN
+        swap(word[j], w, make(ANSWERED, k, UNSERVED, token_of(w)));
+#else
+        swap(word[j], w, make(ANSWERED, k, (was_tried(w) -> DIED : UNSERVED), token_of(w)));
+#endif
+        if
+        :: ok -> tell(j, k)
+        :: else
+        fi
+     :: else
+     fi;
+     j++
+  :: else -> break
+  od;
+  atomic { j = 0; k = 0; w = 0; ok = false }
+}
+
 /* Takes the call back, for whatever reason. n == 0: it had its outcome. */
-inline withdraw(although_it_runs) {
+inline withdraw() {
   do
   :: w = word[mine];
      if
      :: state(w) == READY ->
-        began = started[mine];
         swap(word[mine], w, make(FREE, 0, 0, token_of(w)));
         if
-        :: ok ->
-#ifdef STARTED_FORGOTTEN
-           outcome(n, false);
-#else
-           outcome(n, began);
-#endif
-           break
+        :: ok -> outcome(n, was_tried(w)); break
         :: else
         fi
-     :: state(w) == LEASED && although_it_runs ->
+     :: state(w) == LEASED ->
 #ifdef CANCELLED_BESIDE
         beside[mine] = true; outcome(n, true); break
 #else
@@ -194,7 +220,7 @@ inline withdraw(although_it_runs) {
      :: else -> break   /* answered */
      fi
   od;
-  atomic { w = 0; began = false; ok = false }
+  atomic { w = 0; ok = false }
 }
 
 /* Takes an answer, if there is one. */
@@ -211,7 +237,8 @@ inline poll() {
      if
      :: state(w) == ANSWERED && seat_of(w) == me ->
         if
-        :: has_died(w) -> outcome(n, true)
+        :: end_of(w) == DIED -> outcome(n, true)
+        :: end_of(w) == UNSERVED -> outcome(n, false)
         :: else -> outcome(reply[mine], true)
         fi;
         swap(word[mine], w, make(FREE, 0, 0, token_of(w)))
@@ -223,9 +250,9 @@ inline poll() {
 }
 
 proctype Caller(byte me) MORTAL {
-  byte made, n, mine, s, i;
-  short w;
-  bool ok, began;
+  byte made, n, mine, s, i, j, k;
+  int w;
+  bool ok;
   {
     do
     :: made < CALLS ->
@@ -254,52 +281,35 @@ proctype Caller(byte me) MORTAL {
             calls++;
             n = calls;
             caller_of[mine] = me;
-            request[mine] = n;
-            started[mine] = false
+            request[mine] = n
           }
           w = word[mine];
           word[mine] = make(READY, me, 0, token_of(w));
           w = 0;
           wake_a_server();
+#ifndef SERVERS_LOOKED_AT_ONCE
+          if
+          :: !is_served -> end_unserved()
+          :: else
+          fi;
+#endif
           do
           :: n != 0 ->
              poll();
              if
-             :: n != 0 && cancels < CANCELS -> cancels++; withdraw(true)
-             :: n != 0 && !is_served -> withdraw(false)
-             :: else
+             :: n != 0 && cancels < CANCELS -> cancels++; withdraw()
+             :: true
              fi;
-#ifdef NO_LOOK_WHEN_PARKED
-             if
-             :: n != 0 && is_served -> parked[me] = true
-             :: else
-             fi;
-#else
              if
              :: n != 0 ->
                 parked[me] = true;
+#ifndef NO_LOOK_WHEN_PARKED
                 if
                 :: bits[me] & (1 << mine) -> parked[me] = false
-#ifndef SERVERS_LOOKED_AT_ONCE
-                :: !(bits[me] & (1 << mine)) ->
-                   if
-                   :: !is_served -> w = word[mine]
-                   :: else
-                   fi;
-                   if
-                   :: state(w) == READY -> parked[me] = false
-                   :: else
-                   fi;
-                   w = 0
-#else
                 :: else
+                fi;
 #endif
-                fi
-             :: else
-             fi;
-#endif
-             if
-             :: n != 0 -> !parked[me]
+                !parked[me]
              :: else
              fi
           :: else -> break
@@ -321,7 +331,7 @@ inline take() {
      w = word[s];
      if
      :: state(w) == READY ->
-        v = make(LEASED, me, 0, token_of(w) + 1);
+        v = make(LEASED, me, 0, token_of(w) + 1) | tried(w);
         swap(word[s], w, v);
         if
         :: ok -> mine = s; w = v
@@ -387,8 +397,8 @@ inline answer() {
 }
 
 proctype Server(byte me) MORTAL {
-  byte mine, s, i, n;
-  short w, v;
+  byte mine, s, i, n, j, k;
+  int w, v;
   bool ok, stopping;
   {
     serves[me] = true;
@@ -397,17 +407,19 @@ proctype Server(byte me) MORTAL {
        take();
        if
        :: mine != NONE ->
-          if
-          :: state(word[mine]) == CANCELLED
-          :: state(word[mine]) != CANCELLED ->
 #ifdef STARTED_AFTERWARDS
-             run_handler();
-             started[mine] = true
+          run_handler();
+          ok = false;
+          swap(word[mine], w, w | begun);
+          w = (ok -> w | begun : w);
+          ok = true;
 #else
-             started[mine] = true;
-             run_handler()
-#endif
+          swap(word[mine], w, w | begun);
+          if
+          :: ok -> w = w | begun; run_handler()
+          :: else
           fi;
+#endif
           answer()
        :: else ->
           parked[me] = true;
@@ -436,15 +448,13 @@ proctype Server(byte me) MORTAL {
     serves[me] = false;
     wake_a_server();
 #ifndef LEFT_UNTOLD
-    wake_all(1, CALLERS);
+    if
+    :: !is_served -> end_unserved()
+    :: else
+    fi;
 #endif
     atomic { home = home | (1 << me); i = 0; ok = false }
   } DIES
-}
-
-inline tell(caller) {
-  atomic { bits[caller] = bits[caller] | (1 << s) };
-  parked[caller] = false
 }
 
 /* Of the dead `seat` in slot `s`. */
@@ -453,23 +463,23 @@ inline bury_in_slot() {
   ok = true;
   if
   :: state(w) == WRITING && seat_of(w) == seat -> swap(word[s], w, make(FREE, 0, 0, token_of(w)))
-  :: state(w) == READY && caller_of[s] == seat -> swap(word[s], w, make(FREE, 0, 0, token_of(w)))
+  :: state(w) == READY && seat_of(w) == seat -> swap(word[s], w, make(FREE, 0, 0, token_of(w)))
   :: state(w) == LEASED && seat_of(w) == seat ->
 #ifdef IDEMPOTENT
-     swap(word[s], w, make(READY, caller_of[s], 0, token_of(w)))
+     swap(word[s], w, make(READY, caller_of[s], 0, token_of(w)) | tried(w))
 #else
      if
 #ifndef RETURNED_ANYHOW
-     :: started[s] ->
+     :: has_started(w) ->
         n = caller_of[s];
-        swap(word[s], w, make(ANSWERED, n, 1, token_of(w)));
+        swap(word[s], w, make(ANSWERED, n, DIED, token_of(w)));
         if
-        :: ok -> tell(n)
+        :: ok -> tell(s, n)
         :: else
         fi;
         n = 0
 #endif
-     :: else -> swap(word[s], w, make(READY, caller_of[s], 0, token_of(w)))
+     :: else -> swap(word[s], w, make(READY, caller_of[s], 0, token_of(w)) | tried(w))
      fi
 #endif
   :: state(w) == LEASED && seat_of(w) != seat && caller_of[s] == seat ->
@@ -477,15 +487,15 @@ inline bury_in_slot() {
   :: state(w) == CANCELLED && seat_of(w) == seat -> swap(word[s], w, make(FREE, 0, 0, token_of(w)))
   :: state(w) == ANSWERED && seat_of(w) == seat -> swap(word[s], w, make(FREE, 0, 0, token_of(w)))
 #ifndef ANSWERED_UNTOLD
-  :: state(w) == ANSWERED && seat_of(w) != seat -> n = seat_of(w); tell(n); n = 0
+  :: state(w) == ANSWERED && seat_of(w) != seat -> n = seat_of(w); tell(s, n); n = 0
 #endif
   :: else
   fi
 }
 
 proctype Undertaker() {
-  byte s, i, n, seat;
-  short w;
+  byte s, i, j, k, n, seat;
+  int w;
   bool ok;
 end:
   do
@@ -511,7 +521,13 @@ end:
      :: else -> break
      od;
 #ifndef RETURNED_UNTOLD
-     wake_all(1, SEATS);
+     wake_a_server();
+#endif
+#ifndef UNSERVED_LEFT
+     if
+     :: !is_served -> end_unserved()
+     :: else
+     fi;
 #endif
      if
      :: seat <= CALLERS -> calling--

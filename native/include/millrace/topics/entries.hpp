@@ -54,6 +54,18 @@ class TopicEntries {
             1U) != 0;
   }
 
+  // Of the message of that index; ~0 if it is not there.
+  [[nodiscard]] std::uint32_t subject_at(std::uint64_t index) const noexcept {
+    const std::uint64_t cell = log_->cell(index, std::memory_order_acquire);
+    if (log_->age_of(cell, index) != TopicLog::Age::full) return ~0U;
+    const std::uint32_t slot = layout::slot_of_topic_cell(cell);
+    if (slot >= memory_->shape().slots()) return ~0U;
+    const std::uint32_t subject = memory_->slot(slot).subject.load(std::memory_order_relaxed);
+    // Of this message only if it is still there: as in reading.hpp.
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return log_->cell(index, std::memory_order_relaxed) == cell ? subject : ~0U;
+  }
+
   // --- joining and leaving, see above ---
 
   // (J3) to (J5), by whoever has set the bits and fenced. `info` is that of the entry, whose generation it is not to share with its
@@ -122,18 +134,6 @@ class TopicEntries {
         all[word] |= memory_->row(subject)[word].load(std::memory_order_acquire);
     }
   }
-  // Of the message of that index; ~0 if it is not there.
-  [[nodiscard]] std::uint32_t subject_at(std::uint64_t index) const noexcept {
-    const std::uint64_t cell = log_->cell(index, std::memory_order_acquire);
-    if (log_->age_of(cell, index) != TopicLog::Age::full) return ~0U;
-    const std::uint32_t slot = layout::slot_of_topic_cell(cell);
-    if (slot >= memory_->shape().slots()) return ~0U;
-    const std::uint32_t subject = memory_->slot(slot).subject.load(std::memory_order_relaxed);
-    // Of this message only if it is still there: as in reading.hpp.
-    std::atomic_thread_fence(std::memory_order_acquire);
-    return log_->cell(index, std::memory_order_relaxed) == cell ? subject : ~0U;
-  }
-
   // Moves all entries as far as the floor is to be, and says how far that is.
   std::uint64_t scan(std::uint64_t index) noexcept {
     // Read before the entries are; the message of `index` is there.

@@ -75,7 +75,7 @@ class TopicKeeping {
     }
     if (is_pinned(slot, word.token)) return false;
     if (!become_free(its, bits, word)) return false;
-    if (granules != 0) arena_.give_back(slot, word.token, granule, granules);
+    give_back(slot, word.token, granule, granules);
     slots_.freed(slot);
     return true;
   }
@@ -85,10 +85,13 @@ class TopicKeeping {
     const layout::TopicWord word = layout::unpack_topic(bits);
     if (word.state != layout::TopicSlotState::held || !become_free(memory_->slot(slot), bits, word))
       return false;
-    if (granules != 0) arena_.give_back(slot, word.token, granule, granules);
+    give_back(slot, word.token, granule, granules);
     slots_.freed(slot);
     return true;
   }
+
+  // By this handle, so far.
+  [[nodiscard]] std::uint64_t freed_granules() const noexcept { return freed_granules_; }
 
   // --- the last message of a subject ---
 
@@ -195,6 +198,12 @@ class TopicKeeping {
   }
 
  private:
+  void give_back(std::uint32_t slot, std::uint32_t token, std::uint32_t granule,
+                 std::uint32_t granules) noexcept {
+    if (granules == 0) return;
+    arena_.give_back(slot, token, granule, granules);
+    freed_granules_ += granules;
+  }
   bool become_free(layout::TopicSlot& its, std::uint64_t bits, layout::TopicWord word) noexcept {
     word.state = layout::TopicSlotState::free;
     word.seat = layout::kNobodysTopic;
@@ -267,6 +276,7 @@ class TopicKeeping {
   std::uint16_t seat_ = 0;
   unsigned shift_ = 0;
   std::uint32_t used_ = 0;  // our pins, a bit each
+  std::uint64_t freed_granules_ = 0;
   TopicSlots slots_;
   Arena arena_;
 };

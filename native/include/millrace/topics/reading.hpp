@@ -83,6 +83,44 @@ class TopicReading {
     }
     return {};
   }
+  // The next messages of an entry, copied, without moving its position: that is for finish() to do.
+  std::uint32_t peek(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
+                     std::span<std::byte> target) noexcept {
+    layout::Entry& its = memory_->entry(entry);
+    for (int tries = 0; tries < kTries; ++tries) {
+      // acquire: pairs with who moved it.
+      const std::uint64_t bits = its.position.load(std::memory_order_acquire);
+      const std::uint64_t from =
+          TopicEntries::index_of(layout::unpack_position(bits).at, log_->hint_of_tail());
+      Walk walk{from, 0, 0, false};
+      const std::uint64_t limit = from + kMostLooks;
+      while (walk.count < most && walk.at < limit && step(entry, to, target, false, walk)) {
+      }
+      if (walk.count != 0) return walk.count;
+      if (walk.at != from && !finish(entry, walk.at)) continue;
+      if (!walk.again && walk.at < limit) return 0;
+    }
+    return 0;
+  }
+  // All before that index has been dealt with. False: somebody has moved the entry meanwhile.
+  bool finish(std::uint32_t entry, std::uint64_t index) noexcept {
+    layout::Entry& its = memory_->entry(entry);
+    std::uint64_t bits = its.position.load(std::memory_order_acquire);
+    layout::Position position = layout::unpack_position(bits);
+    if (TopicEntries::index_of(position.at, index) >= index) return true;
+    const std::uint64_t missed = position.missed;
+    position.at = index & ((1ULL << layout::kPositionBits) - 1);
+    position.missed = 0;
+    // As in read().
+    if (!its.position.compare_exchange_strong(bits, pack(position), std::memory_order_seq_cst,
+                                              std::memory_order_relaxed)) {
+      return false;
+    }
+    MILLRACE_CRASH_POINT("topics.pump.moved");
+    its.missed.store(its.missed.load(std::memory_order_relaxed) + missed,
+                     std::memory_order_relaxed);
+    return true;
+  }
   // Is there a message of that entry? If so, how many bytes does it have, headers included? A hint.
   [[nodiscard]] bool next(std::uint32_t entry, std::uint64_t& bytes) const noexcept {
     const layout::Position position =

@@ -1,75 +1,165 @@
 // Topics: many processes publish messages under subjects, and many subscribe to some of them. One handle: its seat, its sleep, what
-// it publishes and what it reads. The log is in log.hpp, slots and what keeps them in slots.hpp, positions in entries.hpp, subjects
-// in subjects.hpp, who wants which of them in interest.hpp, who is on the topics in seats.hpp.
+// it publishes and what it reads. The log is in log.hpp, what keeps a slot in keeping.hpp, positions in entries.hpp, subjects in
+// subjects.hpp, who wants which of them in interest.hpp, who is on the topics in seats.hpp, who sleeps in sleepers.hpp.
 //
 // A handle is used by one thread at a time.
 #pragma once
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "../bits.hpp"
+#include "../crash_point.hpp"
 #include "../os/clock.hpp"
 #include "../os/mapping.hpp"
 #include "../result.hpp"
+#include "../segment.hpp"
+#include "../store/seat_lock.hpp"
 #include "../waiting.hpp"
+#include "../words.hpp"
+#include "entries.hpp"
 #include "facts.hpp"
+#include "interest.hpp"
+#include "keeping.hpp"
+#include "log.hpp"
+#include "lookouts.hpp"
 #include "memory.hpp"
+#include "publishing.hpp"
+#include "reading.hpp"
+#include "seats.hpp"
 #include "shape.hpp"
+#include "sleepers.hpp"
+#include "spec.hpp"
+#include "subjects.hpp"
 
 namespace millrace {
-
-class TopicSeats;
 
 class TopicBus {
  public:
   // no_lane: all seats are taken. geometry: there are topics with other properties than those stated.
   static Result<std::unique_ptr<TopicBus>> open(const TopicSpec& spec,
-                                                const os::Deadline& deadline);
+                                                const os::Deadline& deadline) {
+    auto judged = detail::wanted_topics(spec);
+    if (!judged.ok()) return judged.error();
+    const TopicShape wanted = judged.take();
+    std::unique_ptr<TopicBus> self(new TopicBus);
+    TopicBus* const bus = self.get();
+    auto entered = self->seats_.enter(
+        spec, wanted,
+        [&](const TopicShape& found) -> Result<TopicShape> {
+          return detail::judge_topics(spec, found);
+        },
+        [bus]() -> Result<void> {
+          if (!bus->map()) return *bus->unmapped_;
+          TopicSlots(bus->memory_, 0).mark_all();
+          return {};
+        },
+        deadline);
+    if (!entered.ok()) return entered.error();
+    if (!self->map()) return *self->unmapped_;
+    self->begin();
+    return self;
+  }
   TopicBus(const TopicBus&) = delete;
   TopicBus& operator=(const TopicBus&) = delete;
-  ~TopicBus();
+  ~TopicBus() { close(); }
 
   // --- subjects ---
 
   // Its number, for as long as there are these topics. It is made if it is not known. no_lane: there are as many as there may be;
   // invalid_argument: that is no subject; timeout: somebody is in the middle of making one, try again.
-  Result<std::uint32_t> subject(std::string_view text);
+  Result<std::uint32_t> subject(std::string_view text) { return subjects_->intern(text); }
   // Of a number that was got from here; empty if there is none.
-  [[nodiscard]] std::string subject_text(std::uint32_t subject) const;
+  [[nodiscard]] std::string subject_text(std::uint32_t subject) const {
+    return subjects_->text(subject);
+  }
 
   // --- publish ---
 
   // `matched`: the number of subscribers that it was for.
   [[nodiscard]] Published try_publish(std::uint32_t subject, std::span<const std::byte> payload,
-                                      std::span<const std::byte> headers, std::uint32_t& matched);
+                                      std::span<const std::byte> headers, std::uint32_t& matched) {
+    // Who does not get a place need not copy first.
+    if (!publishing_.make_place()) return Published::full;
+    TopicLoan loan;
+    Published done = publishing_.reserve(subject, payload.size(), headers.size(), loan);
+    if (done != Published::yes) return done;
+    copy_to_shared(memory_.words_at(loan.at), payload.data(), payload.size());
+    done = publish(loan, payload.size(), headers, matched);
+    cancel(loan);
+    return done;
+  }
   // A place to write in, for a payload of so many bytes and so many of headers.
   [[nodiscard]] Published reserve(std::uint32_t subject, std::uint64_t bytes, std::uint64_t headers,
-                                  TopicLoan& loan);
+                                  TopicLoan& loan) {
+    return publishing_.reserve(subject, bytes, headers, loan);
+  }
   // What was written there becomes a message of so many bytes. Unless the answer is `yes` the place is still the caller's.
   [[nodiscard]] Published publish(TopicLoan& loan, std::uint64_t length,
-                                  std::span<const std::byte> headers, std::uint32_t& matched);
-  void cancel(TopicLoan& loan);
+                                  std::span<const std::byte> headers, std::uint32_t& matched) {
+    const std::uint32_t subject = loan.subject;
+    std::uint64_t index = 0;
+    const Published done = publishing_.publish(loan, length, headers, index);
+    if (done == Published::yes) matched = announce(subject);
+    return done;
+  }
+  void cancel(TopicLoan& loan) {
+    if (publishing_.cancel(loan)) sleepers_.tell_room();
+  }
 
   // --- subscriptions ---
 
   // The number of its entry. no_lane: there are as many as there may be; invalid_argument: no such filter.
   Result<std::uint32_t> subscribe(std::span<const std::string_view> filters,
-                                  const SubscribeOptions& options);
-  void unsubscribe(std::uint32_t entry);
+                                  const SubscribeOptions& options) {
+    auto joined = interest_->join(filters, options);
+    if (!joined.ok()) return joined;
+    owed_[joined.value()] = 0;
+    mine_[joined.value()] = true;
+    return joined;
+  }
+  void unsubscribe(std::uint32_t entry) {
+    if (!is_mine(entry)) return;
+    mine_[entry] = false;
+    pumping_[entry].reset();
+    interest_->leave(entry);
+    sleepers_.tell_room();
+  }
 
   // The next messages of that entry, `most` at most. Small ones are copied to `target` as long as there is room in it. With
   // `in_place` those that lie in granules are pinned instead, as long as there are pins, and to be released. Returns how many.
   std::uint32_t read(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
-                     std::span<std::byte> target, bool in_place);
-  void release(std::uint32_t pin);
+                     std::span<std::byte> target, bool in_place) {
+    if (!is_mine(entry) || is_group(entry) || most == 0) return 0;
+    const auto done = reading_.read(entry, to, most, target, in_place, owed_[entry]);
+    if (done.moved) sleepers_.tell_room();
+    return done.count;
+  }
+  void release(std::uint32_t pin) {
+    if (keeping_.unpin(pin)) sleepers_.tell_room();
+  }
   // May there be a message for that entry?
-  [[nodiscard]] bool ready(std::uint32_t entry) const;
+  [[nodiscard]] bool ready(std::uint32_t entry) const {
+    std::uint64_t bytes = 0;
+    return is_mine(entry) && reading_.next(entry, bytes);
+  }
   // The size of the next message of that entry, headers included, rounded up to 8; 0: there is none now.
-  [[nodiscard]] std::uint64_t next_bytes(std::uint32_t entry) const;
+  [[nodiscard]] std::uint64_t next_bytes(std::uint32_t entry) const {
+    std::uint64_t bytes = 0;
+    if (!is_mine(entry) || !reading_.next(entry, bytes)) return 0;
+    return std::max<std::uint64_t>(TopicPublishing::padded(bytes), 8);
+  }
 
   // --- queue groups ---
 
@@ -78,39 +168,250 @@ class TopicBus {
   // at it, and lives. Of 0 messages nothing is to be ended.
   static constexpr std::uint32_t kPumpBusy = ~0U;
   std::uint32_t pump_begin(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
-                           std::span<std::byte> target);
+                           std::span<std::byte> target) {
+    if (!is_mine(entry) || !is_group(entry) || most == 0) return 0;
+    SeatLockHold held = SeatLockHold::try_lock(memory_.entry(entry).pump,
+                                               static_cast<std::uint16_t>(seats_.seat()));
+    if (!held) return kPumpBusy;
+    const std::uint32_t count = reading_.peek(entry, to, most, target);
+    if (count != 0) pumping_[entry].emplace(std::move(held));
+    return count;
+  }
   // The messages before `index` are elsewhere by now; the others are for the next one.
-  void pump_end(std::uint32_t entry, std::uint64_t index);
+  void pump_end(std::uint32_t entry, std::uint64_t index) {
+    if (entry >= pumping_.size() || !pumping_[entry]) return;
+    (void)reading_.finish(entry, index);
+    pumping_[entry].reset();
+    sleepers_.tell_room();
+  }
 
   // --- waiting ---
 
   // Waits for messages or room (kForMessages, kForTopicRoom). The caller looks once more before it sleeps, and ends with unpark().
   // To be called again after each wake-up that brought nothing.
-  void park_on_bell(std::uint32_t kinds, const WakeAddress& address) noexcept;
-  void park_on_futex(std::uint32_t kinds) noexcept;
-  void unpark() noexcept;
-  [[nodiscard]] bool parked() noexcept;
-  // After park_on_futex(): until it is woken, or so long.
-  void sleep(std::uint64_t timeout_ns) noexcept;
-  // For a handle that has just parked: is it to look for the dead every 20 ms, by look(), and come here again?
-  [[nodiscard]] bool keep_watch();
-  static constexpr std::uint64_t kLookMs = 20;
+  void park_on_bell(std::uint32_t kinds, const WakeAddress& address) noexcept {
+    keeping_.rest();
+    if ((kinds & ~sleepers_.kinds() & kForTopicRoom) != 0) count(layout::TopicCount::waits, 1);
+    sleepers_.park_on_bell(kinds, address);
+  }
+  void park_on_futex(std::uint32_t kinds) noexcept {
+    keeping_.rest();
+    if ((kinds & ~sleepers_.kinds() & kForTopicRoom) != 0) count(layout::TopicCount::waits, 1);
+    sleepers_.park_on_futex(kinds);
+  }
+  // After park_on_futex() and a look: until it is woken, or so long.
+  void sleep(std::uint64_t timeout_ns) noexcept { seats_.sleeper().sleep(timeout_ns); }
+  void unpark() noexcept {
+    if (std::exchange(watching_, false)) lookouts_.leave(seats_.seat());
+    sleepers_.unpark();
+  }
+  [[nodiscard]] bool parked() noexcept { return sleepers_.parked(); }
+  [[nodiscard]] std::uint32_t kinds() const noexcept { return sleepers_.kinds(); }
+  // For a handle that has just parked: is it to look for the dead every kLookMs, by look(), and come here again?
+  // Whoever waits for room is: it may be kept by one that died.
+  static constexpr std::uint64_t kLookMs = TopicLookouts::kLookMs;
+  [[nodiscard]] bool keep_watch() {
+    watching_ = lookouts_.keep_watch(os::coarse_ms(), log_.tail());
+    return watching_ || (sleepers_.kinds() & kForTopicRoom) != 0;
+  }
+  // Blocks this thread until `ready` says so, for a slice at most (waiting.hpp).
+  template <typename Ready>
+  [[nodiscard]] bool wait(std::uint32_t kinds, std::uint64_t spin_ns, std::uint64_t timeout_ns,
+                          Ready&& ready) {
+    const bool done = sleepers_.wait_slice(kinds, spin_ns, timeout_ns, std::forward<Ready>(ready));
+    if (!done) (void)look();
+    return done;
+  }
   // Buries who has died. Returns how many.
-  std::uint32_t look();
+  std::uint32_t look() {
+    const std::uint64_t now = os::coarse_ms();
+    const bool all = now - asked_all_at_ >= kAskAllMs;
+    if (all) asked_all_at_ = now;
+    return all ? seats_.bury_all_dead() : seats_.bury_dead_processes();
+  }
 
   // --- the rest ---
 
-  [[nodiscard]] const TopicShape& shape() const noexcept;
+  [[nodiscard]] const TopicShape& shape() const noexcept { return seats_.shape(); }
   // What JavaScript sees of the segment: the messages.
-  [[nodiscard]] const os::MappingPtr& data() const noexcept;
-  [[nodiscard]] TopicFacts facts() const;
-  // Who is on the topics: the segment, the doorbell, the sleeper of this handle.
-  [[nodiscard]] TopicSeats& parties() noexcept;
-  void close() noexcept;
+  [[nodiscard]] const os::MappingPtr& data() const noexcept { return data_; }
+  [[nodiscard]] const TopicMemory& memory() const noexcept { return memory_; }
+  [[nodiscard]] TopicSeats& parties() noexcept { return seats_; }
+  [[nodiscard]] const TopicSeats& parties() const noexcept { return seats_; }
+  [[nodiscard]] TopicLog& log() noexcept { return log_; }
+  [[nodiscard]] TopicKeeping& keeping() noexcept { return keeping_; }
+  [[nodiscard]] TopicFacts facts() {
+    TopicFacts facts;
+    facts.subjects = memory_.subject_count();
+    facts.seats = seats_.present();
+    for (std::uint32_t word = 0; word < shape().row_words(); ++word) {
+      const std::uint64_t live = memory_.control().live[word].load(std::memory_order_relaxed);
+      facts.entries += static_cast<std::uint32_t>(std::popcount(live));
+    }
+    facts.index = log_.tail();
+    const std::uint64_t head = log_.head();
+    facts.messages = facts.index > head ? facts.index - head : 0;
+    facts.granules = keeping_.arena().used();
+    for (std::size_t i = 0; i < facts.counts.size(); ++i) {
+      facts.counts[i] = memory_.control().counters[i].load(std::memory_order_relaxed);
+      seats_.for_each_present([&](std::uint32_t seat) {
+        facts.counts[i] += memory_.seat(seat).counters[i].load(std::memory_order_relaxed);
+      });
+    }
+    return facts;
+  }
+
+  // In good order: its subscriptions end, and what it has pinned or reserved is given back.
+  void close() noexcept {
+    if (!seats_.open()) return;
+    if (seats_.segment().intact() && begun_) {
+      unpark();
+      for (std::uint32_t entry = 0; entry < mine_.size(); ++entry)
+        unsubscribe(entry);
+      (void)interest_->bury(seats_.seat());
+      (void)keeping_.bury(seats_.seat());
+      hand_over_counts(seats_.seat());
+      sleepers_.tell_room();
+    }
+    seats_.leave([] { return false; });
+  }
   void abandon() noexcept { close(); }
 
  private:
-  TopicBus();
+  TopicBus()
+      : seats_([this](std::uint32_t seat) { return repair(seat); }),
+        sleepers_(seats_),
+        lookouts_(seats_) {}
+
+  static constexpr std::uint64_t kAskAllMs = 1000;
+
+  // The messages, mapped when they are first wanted: perhaps by whoever sets up or buries, before there is a seat.
+  bool map() {
+    if (data_) return true;
+    const TopicShape& shape = seats_.shape();
+    auto mapped = seats_.segment().map_shared(shape.data_at(), shape.data_bytes());
+    if (!mapped.ok()) {
+      unmapped_ = mapped.error();
+      return false;
+    }
+    data_ = mapped.take();
+    memory_ = TopicMemory(seats_.segment().at<std::byte>(0), data_->data(), shape,
+                          seats_.segment().instance());
+    return true;
+  }
+  void begin() {
+    const auto seat = static_cast<std::uint16_t>(seats_.seat());
+    keeping_ = TopicKeeping(memory_, seat);
+    log_ = TopicLog(memory_, keeping_);
+    entries_ = TopicEntries(memory_, log_);
+    publishing_ = TopicPublishing(memory_, seat, static_cast<std::uint32_t>(::getpid()), keeping_,
+                                  log_, entries_);
+    reading_ = TopicReading(memory_, keeping_, log_, entries_);
+    subjects_.emplace(memory_, seat);
+    interest_.emplace(memory_, seat, log_, entries_, sleepers_);
+    owed_.resize(shape().subscriptions);
+    mine_.resize(shape().subscriptions);
+    pumping_ = std::vector<std::optional<SeatLockHold>>(shape().subscriptions);
+    begun_ = true;
+  }
+  // Whatever the holder of that seat left, as SeatHolder wants it done.
+  bool repair(std::uint32_t seat) {
+    if (!map()) return false;
+    TopicKeeping keeping(memory_, static_cast<std::uint16_t>(seat));
+    TopicLog log(memory_, keeping);
+    TopicEntries entries(memory_, log);
+    Interest interest(memory_, static_cast<std::uint16_t>(seat), log, entries, sleepers_);
+    if (!interest.bury(seat)) return false;
+    lookouts_.leave(seat);
+    if (!seats_.attached(seat)) return true;
+    const std::uint32_t begun = keeping.bury(seat);
+    auto& counters = memory_.control().counters;
+    counters[static_cast<std::size_t>(layout::TopicCount::unfinished)].fetch_add(
+        begun, std::memory_order_relaxed);
+    counters[static_cast<std::size_t>(layout::TopicCount::deaths)].fetch_add(
+        1, std::memory_order_relaxed);
+    hand_over_counts(seat);
+    sleepers_.bury(seat);
+    sleepers_.tell_room();
+    return true;
+  }
+  // Whoever dies in it has counted something twice at most.
+  void hand_over_counts(std::uint32_t seat) noexcept {
+    auto& own = memory_.seat(seat).counters;
+    for (std::size_t i = 0; i < layout::kTopicCounts; ++i) {
+      const std::uint64_t more = own[i].load(std::memory_order_relaxed);
+      if (more == 0) continue;
+      memory_.control().counters[i].fetch_add(more, std::memory_order_relaxed);
+      own[i].store(0, std::memory_order_relaxed);
+    }
+  }
+  void count(layout::TopicCount what, std::uint64_t more) const noexcept {
+    auto& counter = memory_.seat(seats_.seat()).counters[static_cast<std::size_t>(what)];
+    counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+  }
+  [[nodiscard]] bool is_group(std::uint32_t entry) const noexcept {
+    return memory_.control().entry_seats[entry].load(std::memory_order_relaxed) ==
+           layout::kGroupsTopic;
+  }
+  [[nodiscard]] bool is_mine(std::uint32_t entry) const noexcept {
+    return entry < mine_.size() && mine_[entry];
+  }
+
+  // A message of that subject is in the log: wakes who is interested in it and asleep. Returns how many are interested.
+  std::uint32_t announce(std::uint32_t subject) {
+    sleepers_.fence();
+    const layout::TopicControl& control = memory_.control();
+    const std::atomic<std::uint64_t>* const row = memory_.row(subject);
+    std::uint32_t matched = 0;
+    for (std::uint32_t word = 0; word < shape().row_words(); ++word) {
+      // relaxed, both: after the commit and the fence; against (J1) and (J2) in entries.hpp.
+      const std::uint64_t bits = row[word].load(std::memory_order_relaxed) &
+                                 control.live[word].load(std::memory_order_relaxed);
+      matched += static_cast<std::uint32_t>(std::popcount(bits));
+      detail::for_each_bit(bits, [&](std::uint32_t bit) {
+        const std::uint32_t entry = word * 64 + bit;
+        const std::uint16_t seat = control.entry_seats[entry].load(std::memory_order_relaxed);
+        if (seat == layout::kGroupsTopic) [[unlikely]]
+          wake_members(entry);
+        else
+          sleepers_.wake(seat);
+      });
+    }
+    count(layout::TopicCount::published, 1);
+    count(layout::TopicCount::matched, matched);
+    if (sleepers_.has_found_dead()) [[unlikely]] {
+      const auto dead = sleepers_.found_dead();
+      (void)seats_.bury({&*dead, 1});
+    }
+    return matched;
+  }
+  void wake_members(std::uint32_t entry) noexcept {
+    for (std::uint32_t word = 0; word < shape().seat_words(); ++word) {
+      const std::uint64_t bits = memory_.entry(entry).members[word].load(std::memory_order_relaxed);
+      detail::for_each_bit(bits, [&](std::uint32_t bit) { sleepers_.wake(word * 64 + bit); });
+    }
+  }
+
+  TopicSeats seats_;
+  TopicSleepers sleepers_;
+  TopicLookouts lookouts_;
+  std::optional<Error> unmapped_;
+  os::MappingPtr data_;
+  TopicMemory memory_;
+  TopicKeeping keeping_;
+  TopicLog log_;
+  TopicEntries entries_;
+  TopicPublishing publishing_;
+  TopicReading reading_;
+  std::optional<Subjects> subjects_;
+  std::optional<Interest> interest_;
+  std::vector<std::uint64_t>
+      owed_;  // of each entry: what its reader has not been told yet of what was missed
+  std::vector<bool> mine_;
+  std::vector<std::optional<SeatLockHold>> pumping_;
+  std::uint64_t asked_all_at_ = 0;
+  bool watching_ = false;
+  bool begun_ = false;
 };
 
 }  // namespace millrace

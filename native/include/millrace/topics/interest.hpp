@@ -154,13 +154,8 @@ class Interest {
       return make_error(Code::invalid_argument, "a subscription must have 1 to 16 filters");
     }
     for (const std::string_view filter : filters) {
-      if (!is_filter(filter)) {
-        return make_error(Code::invalid_argument,
-                          "'" + std::string(filter) +
-                              "' is no filter: it is to be words with dots between them, of at "
-                              "most 255 bytes in all, without spaces; '*' instead of a word stands "
-                              "for any word, and '>' instead of the last for one or more");
-      }
+      if (const auto flaw = flaw_of_filter(filter))
+        return make_error(Code::invalid_argument, why_no_text("filter", filter, *flaw));
       texts.append(filter);
       texts.push_back('\0');
     }

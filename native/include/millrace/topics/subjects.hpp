@@ -91,12 +91,8 @@ class Subjects {
   Result<std::uint32_t> intern(std::string_view text) {
     known_text_.assign(text);
     if (const auto known = known_.find(known_text_); known != known_.end()) return known->second;
-    if (!is_subject(text)) {
-      return make_error(Code::invalid_argument,
-                        "'" + known_text_ +
-                            "' is no subject: it is to be words with dots between them, of at most "
-                            "255 bytes in all, without spaces, '*' and '>'");
-    }
+    if (const auto flaw = flaw_of_subject(text))
+      return make_error(Code::invalid_argument, why_no_text("subject", text, *flaw));
     const IdHash hash = id_hash(text, memory_->seed(), kUse);
     std::uint32_t subject = find(hash);
     if (subject == kNone) {

@@ -68,7 +68,10 @@ export default defineConfig(
     // What not every program uses is loaded where it is used: see `parts` in scripts/bundle/modules.mjs.
     files: ['lib/**/*.ts'],
     rules: {
-      '@typescript-eslint/no-require-imports': ['error', { allow: ['^\\./[a-z-]+\\.js$'] }],
+      '@typescript-eslint/no-require-imports': [
+        'error',
+        { allow: ['^\\./[a-z-]+\\.js$', '^\\.\\./base/[a-z-]+\\.js$'] },
+      ],
     },
   },
 

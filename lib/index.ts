@@ -20,8 +20,13 @@ export { Frame, LoanedFrame, userHeaderBytes, type PublishOptions } from './fram
 export { FrameReader, type FrameReaderOptions, type Policy } from './frames/frame-reader.js'
 export type { FramePosition } from './frames/position.js'
 export type { FrameReaderStats } from './frames/reader-stats.js'
-export type { FillOptions, FrameSource } from './frames/fill.js'
-export { FrameWriter, type FrameWriterOptions } from './frames/frame-writer.js'
+export type { FillSource } from './base/fill.js'
+export {
+  FrameWriter,
+  type FillOptions,
+  type FrameSource,
+  type FrameWriterOptions,
+} from './frames/frame-writer.js'
 export type {
   AccessOptions,
   ReaderMemoryOptions,
@@ -36,6 +41,7 @@ export type { PeerState } from './addon/peer.js'
 export type { MemoryOptions, NumaOptions } from './addon/memory-options.js'
 export { QueueConsumer } from './queue/consumer.js'
 export { HeldMessage } from './queue/held-message.js'
+export type { FillFromOptions } from './queue/fill-from.js'
 export { QueueProducer, type MessageSource } from './queue/producer.js'
 export { RecordConsumer } from './queue/record-consumer.js'
 export { RecordProducer, type RecordsInput } from './queue/record-producer.js'

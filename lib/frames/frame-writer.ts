@@ -2,7 +2,7 @@
 
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import type { LoanedFrame } from './frame.js'
-import type { Filled, FillOptions, FrameSource } from './fill.js'
+import type { Filled, FillSource } from '../base/fill.js'
 import { WrittenFrames } from './loans.js'
 import { channelIdOf } from './position.js'
 import { native } from '../addon/native.js'
@@ -11,6 +11,7 @@ import {
   access,
   checkName,
   checkOptions,
+  checkSignal,
   duration,
   fingerprint,
   flag,
@@ -34,6 +35,17 @@ import { Handle } from '../base/handle.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { now } from '../base/time.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
+
+/** As {@link FillSource}: what frames are made of. */
+export type FrameSource = FillSource
+
+/** Options of `FrameWriter.fill`. */
+export interface FillOptions {
+  /** Bytes of a frame; default `slotBytes`. */
+  readonly frameBytes?: number | undefined
+  /** Ends it with `ERR_MILLRACE_ABORTED`. */
+  readonly signal?: AbortSignal | undefined
+}
 
 export interface FrameWriterOptions
   extends Pick<AccessOptions, 'mode'>, SchemaOptions, TuningOptions {
@@ -262,15 +274,34 @@ export class FrameWriter extends Handle<NativeFrameWriter> {
    */
   async fill(source: FrameSource, options?: FillOptions): Promise<number> {
     this.assertOpen()
-    const filled: Filled = {
+    const given = checkOptions(options, ['frameBytes', 'signal'])
+    const frameBytes = wholeNumber(given, 'frameBytes', this.slotBytes, [1, this.slotBytes])
+    const filled: Filled<LoanedFrame> = {
       title: this.title,
-      slotBytes: this.slotBytes,
-      tryLoan: () => this.tryLoan(),
-      loan: (wait) => this.loan(wait),
+      pieceBytes: frameBytes,
+      whole: true,
+      tryRoom: () => this.tryLoan(),
+      room: (wait) => this.loan(wait),
+      bytesOf: (frame) => frame.bytes,
+      write: (frame, part, at) => {
+        frame.write(part, at)
+      },
+      send: (frame, length) => {
+        frame.publish({ byteLength: length })
+      },
+      discard: (frame) => {
+        frame.discard()
+      },
+      incomplete: (frames, missing) =>
+        new MillraceError(
+          'ERR_MILLRACE_INCOMPLETE',
+          `the source ended in the middle of frame ${String(frames + 1)}: ${String(missing)} of its ` +
+            `${String(frameBytes)} bytes are missing; the ${String(frames)} before it are published`,
+        ),
       onClose: (callback) => this.#owner.onClose(callback),
     }
-    const { fill } = require('./fill.js') as typeof import('./fill.js')
-    return await fill(filled, source, options)
+    const { fill } = require('../base/fill.js') as typeof import('../base/fill.js')
+    return (await fill(filled, source, checkSignal(given.signal))).pieces
   }
 
   /**

@@ -5,9 +5,11 @@ import { bytesOf, type ByteSource } from '../base/bytes.js'
 import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
+import type { FillSource } from '../base/fill.js'
 import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
+import type { FillFromOptions } from './fill-from.js'
 import { checkMessages, eachAsBytes, refusedAt } from './message-list.js'
 import { readPacking } from './packed.js'
 import { recordBytes } from './record-bytes.js'
@@ -26,6 +28,8 @@ export type MessageSource = ByteSource
  * value: others are refused with `ERR_MILLRACE_SCHEMA`, by every call that sends.
  */
 export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer, RingWriter> {
+  /** To be called before the memory goes. */
+  #onClose: Set<() => void> | undefined
   /** @internal Whoever has room for a message that is not yet sent: an open reservation. Nobody else sends meanwhile. */
   protected holder: object | undefined
 
@@ -206,6 +210,57 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
       },
       wait,
     )
+  }
+
+  /**
+   * Sends what comes from `source` until that ends, and resolves with the number of bytes. Waits for room where `push` would, and
+   * lets the source wait meanwhile. Nobody else sends until then (`BUSY`), and the producer stays open: `end()` follows.
+   *
+   * The descriptor of a pipe or a socket is read straight into a reservation: nothing is copied by this process. Each read is
+   * a message, of whatever length, up to 65 536 bytes or a quarter of the ring; with `messageBytes` all messages are as long, however
+   * the bytes come. Chunks of streams, and files, are copied into the ring. The source is closed at the end, also when it fails.
+   *
+   * @throws MillraceError (as rejection) `INCOMPLETE` (with `messageBytes`: it ended in the middle of a message), `CLOSED`,
+   *   `PEER_FAILED`, `PEER_GONE` (as `push`), `ABORTED`, `BUSY`, `TOO_LARGE` (`messageBytes`), `SCHEMA`, `INVALID_ARGUMENT`,
+   *   `UNSUPPORTED_RUNTIME`; whatever the source fails with
+   *
+   * @example
+   * ```ts
+   * // tar c folder | node sends.js
+   * import { SpscQueue } from 'millrace'
+   *
+   * const producer = SpscQueue.producer('upload', { fresh: true })
+   * await producer.fillFrom(0) // descriptor 0: standard input
+   * await producer.end()
+   * ```
+   */
+  async fillFrom(source: FillSource, options?: FillFromOptions): Promise<number> {
+    this.assertOpen()
+    const { fillFrom } = require('./fill-from.js') as typeof import('./fill-from.js')
+    return await fillFrom(
+      this,
+      {
+        title: this.title,
+        judge: (length) => {
+          this.assertFree()
+          this.judgeLength(length)
+          if (length > this.maxMessage) throw this.fail(Outcome.tooLarge, length)
+        },
+        onClose: (callback) => {
+          const callbacks = (this.#onClose ??= new Set())
+          callbacks.add(callback)
+          return () => callbacks.delete(callback)
+        },
+      },
+      source,
+      options,
+    )
+  }
+
+  /** @internal What reads into the ring stops first. */
+  protected override closeNative(): void {
+    for (const callback of [...(this.#onClose ?? [])]) callback()
+    super.closeNative()
   }
 
   /**

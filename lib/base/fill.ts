@@ -1,59 +1,66 @@
-// Frames out of a stream of bytes: a pipe is read straight into the slots, other sources are copied there.
+// Frames, and messages, out of a stream of bytes: a pipe is read straight into the slots or the ring, other sources are copied there.
 //
-// The system reads into the slot that was shown to the socket last, whatever has become of it. So the socket is shown
-// the next place before the frame that it has filled is anybody else's business, and it is destroyed before the memory goes
-// away: a writer that is closed ends what fills it first.
+// The system reads into the place that was shown to the socket last, whatever has become of it. So the socket is shown
+// the next place before the one that it has filled is anybody else's business, and it is destroyed before the memory goes
+// away: whoever is closed ends what fills it first. That is why files are copied: a thread of Node's pool reads them, and nobody could
+// take the memory out of its hands.
 
-import { abortedError, closedError, invalidArgument, isRefusal, MillraceError } from '../errors.js'
+import type { MillraceError } from '../errors.js'
+import { abortedError, closedError, invalidArgument, isRefusal } from '../errors.js'
 import { runsOnNode } from '../addon/runtime.js'
-import { checkOptions, checkSignal, show, wholeNumber } from '../base/options.js'
-import { checkView } from '../base/bytes.js'
-import type { LoanedFrame } from './frame.js'
+import { checkView } from './bytes.js'
+import { show } from './options.js'
 
 /**
  * Where bytes come from: the descriptor of a pipe, a socket or a file; a `Readable`, a web `ReadableStream`, or whatever else
  * gives chunks of bytes to `for await`.
  */
-export type FrameSource = number | AsyncIterable<Uint8Array>
+export type FillSource = number | AsyncIterable<Uint8Array>
 
-/** Options of `FrameWriter.fill`. */
-export interface FillOptions {
-  /** Bytes of a frame; default `slotBytes`. */
-  readonly frameBytes?: number | undefined
-  /** Ends it with `ERR_MILLRACE_ABORTED`. */
-  readonly signal?: AbortSignal | undefined
-}
-
-/** @internal What is filled. */
-export interface Filled {
+/** @internal What is filled, in pieces that there is room for one after the other. */
+export interface Filled<Room> {
   readonly title: string
-  readonly slotBytes: number
-  tryLoan(): LoanedFrame | undefined
-  loan(options: { readonly signal: AbortSignal | undefined }): Promise<LoanedFrame>
-  /** Calls back when the writer closes, before its memory goes; until the function that is returned is called. */
-  onClose(callback: () => void): () => void
+  /** The longest piece. */
+  readonly pieceBytes: number
+  /** Is every piece as long? Else each is sent with whatever has come. */
+  readonly whole: boolean
+  tryRoom(): Room | undefined
+  room(wait: { readonly signal: AbortSignal | undefined }): Promise<Room>
+  /** The place itself. Throws where memory cannot be borrowed. */
+  bytesOf(room: Room): Uint8Array
+  write(room: Room, part: Uint8Array, at: number): void
+  /** Sends the first so many bytes. */
+  send(room: Room, length: number): void
+  discard(room: Room): void
+  /** The source ended when so many bytes of a piece were missing, after so many whole ones. */
+  incomplete(pieces: number, missing: number): MillraceError
+  /** Calls back when its owner closes, before its memory goes; until the function that is returned is called. */
+  readonly onClose: (callback: () => void) => () => void
 }
 
-/** @internal */
-export async function fill(
-  writer: Filled,
-  source: FrameSource,
-  options: FillOptions | undefined,
-): Promise<number> {
-  const given = checkOptions(options, ['frameBytes', 'signal'])
-  const { slotBytes } = writer
-  const frameBytes = wholeNumber(given, 'frameBytes', slotBytes, [1, slotBytes])
-  const signal = checkSignal(given.signal)
+/** @internal What came. */
+export interface FillResult {
+  readonly pieces: number
+  readonly bytes: number
+}
+
+/** @internal Until the source ends. */
+export async function fill<Room>(
+  filled: Filled<Room>,
+  source: FillSource,
+  signal: AbortSignal | undefined,
+): Promise<FillResult> {
   checkSource(source)
   if (signal?.aborted === true) throw abortedError(signal)
-  if (typeof source !== 'number') return new ChunkFilling(writer, frameBytes, signal).run(source)
-  if (!isPipe(source)) return new ChunkFilling(writer, frameBytes, signal).run(streamOf(source))
-  const first = await writer.loan({ signal })
-  if (!canBorrow(first)) {
-    first.discard()
-    return new ChunkFilling(writer, frameBytes, signal).run(streamOf(source))
+  const chunks = (): ChunkFilling<Room> => new ChunkFilling(filled, signal)
+  if (typeof source !== 'number') return chunks().run(source)
+  if (!isPipe(source)) return chunks().run(streamOf(source))
+  const first = await filled.room({ signal })
+  if (!canBorrow(filled, first)) {
+    filled.discard(first)
+    return chunks().run(streamOf(source))
   }
-  return new PipeFilling(writer, frameBytes, signal).run(source, first)
+  return new PipeFilling(filled, signal).run(source, first)
 }
 
 function checkSource(source: unknown): void {
@@ -79,33 +86,33 @@ function streamOf(fd: number): AsyncIterable<Uint8Array> {
   return process.getBuiltinModule('node:fs').createReadStream('', { fd, highWaterMark: 2 ** 20 })
 }
 
-function canBorrow(frame: LoanedFrame): boolean {
+function canBorrow<Room>(filled: Filled<Room>, room: Room): boolean {
   try {
-    return frame.bytes.length > 0
+    return filled.bytesOf(room).length > 0
   } catch (error) {
     if (isRefusal(error)) return false
     throw error
   }
 }
 
-/** The frame in hand, and what can end it all from outside. */
-abstract class Filling {
-  protected frame: LoanedFrame | undefined
-  /** Bytes of the frame that are there. */
+/** The room in hand, and what can end it all from outside. */
+abstract class Filling<Room> {
+  protected hand: Room | undefined
+  /** Bytes of the piece that are there. */
   protected at = 0
-  protected frames = 0
+  #pieces = 0
+  #bytes = 0
   readonly #stopListening: () => void
 
   constructor(
-    protected readonly writer: Filled,
-    protected readonly frameBytes: number,
+    protected readonly filled: Filled<Room>,
     protected readonly signal: AbortSignal | undefined,
   ) {
     const onAbort = () => {
       this.fail(abortedError(signal!))
     }
-    const onClose = writer.onClose(() => {
-      this.fail(closedError(writer.title))
+    const onClose = filled.onClose(() => {
+      this.fail(closedError(filled.title))
     })
     signal?.addEventListener('abort', onAbort, { once: true })
     this.#stopListening = () => {
@@ -118,37 +125,34 @@ abstract class Filling {
 
   protected leave(): void {
     this.#stopListening()
-    this.frame?.discard()
-    this.frame = undefined
+    if (this.hand !== undefined) this.filled.discard(this.hand)
+    this.hand = undefined
   }
 
-  /** So many more bytes of the frame are there. Publishes it if it is whole; then there is no frame in hand. */
+  /** So many more bytes of the piece are there. Sends it if that is enough; then there is no room in hand. */
   protected advance(bytes: number): void {
     this.at += bytes
-    if (this.at < this.frameBytes) return
-    this.frame!.publish({ byteLength: this.frameBytes })
-    this.frame = undefined
+    if (this.filled.whole && this.at < this.filled.pieceBytes) return
+    this.filled.send(this.hand!, this.at)
+    this.#pieces++
+    this.#bytes += this.at
+    this.hand = undefined
     this.at = 0
-    this.frames++
   }
 
-  /** The source has ended: how many frames it gave, or why that is not all. */
-  protected count(): number {
-    if (this.at === 0) return this.frames
-    throw new MillraceError(
-      'ERR_MILLRACE_INCOMPLETE',
-      `the source ended in the middle of frame ${String(this.frames + 1)}: ${String(this.frameBytes - this.at)} of its ` +
-        `${String(this.frameBytes)} bytes are missing; the ${String(this.frames)} before it are published`,
-    )
+  /** The source has ended: what it gave, or why that is not all. */
+  protected result(): FillResult {
+    if (this.at === 0) return { pieces: this.#pieces, bytes: this.#bytes }
+    throw this.filled.incomplete(this.#pieces, this.filled.pieceBytes - this.at)
   }
 }
 
-/** Copies chunks of any length into frames. */
-class ChunkFilling extends Filling {
+/** Copies chunks of any length. */
+class ChunkFilling<Room> extends Filling<Room> {
   #interrupt: ((error: Error) => void) | undefined
   #error: Error | undefined
 
-  async run(source: AsyncIterable<Uint8Array>): Promise<number> {
+  async run(source: AsyncIterable<Uint8Array>): Promise<FillResult> {
     const chunks = source[Symbol.asyncIterator]()
     let ended = false
     try {
@@ -156,7 +160,7 @@ class ChunkFilling extends Filling {
         const next = await this.#next(chunks)
         if (next.done === true) {
           ended = true
-          return this.count()
+          return this.result()
         }
         await this.#take(next.value)
       }
@@ -179,12 +183,20 @@ class ChunkFilling extends Filling {
     checkView(chunk, 'a chunk of the source')
     const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     for (let from = 0; from < bytes.length;) {
-      this.frame ??= this.writer.tryLoan() ?? (await this.writer.loan({ signal: this.signal }))
-      const part = bytes.subarray(from, from + this.frameBytes - this.at)
-      this.frame.write(part, this.at)
+      this.hand ??= this.filled.tryRoom() ?? (await this.#room())
+      const part = bytes.subarray(from, from + this.filled.pieceBytes - this.at)
+      this.filled.write(this.hand, part, this.at)
       from += part.length
       this.advance(part.length)
     }
+  }
+
+  /** Unless it was closed or aborted while there was none, and then somebody had it on the way. */
+  async #room(): Promise<Room> {
+    const room = await this.filled.room({ signal: this.signal })
+    if (this.#error === undefined) return room
+    this.filled.discard(room)
+    throw this.#error
   }
 
   protected fail(error: Error): void {
@@ -203,25 +215,25 @@ function abandon(
 }
 
 interface Settle {
-  readonly resolve: (frames: number) => void
+  readonly resolve: (result: FillResult) => void
   readonly reject: (error: Error) => void
 }
 
 /** What is read before there is a slot for it, after a pause, is copied. */
 const scratchBytes = 65_536
 
-/** Lets the system read a pipe into the frames. */
-class PipeFilling extends Filling {
+/** Lets the system read a pipe into the room. */
+class PipeFilling<Room> extends Filling<Room> {
   #scratch: Uint8Array | undefined
   #place: Uint8Array = new Uint8Array()
   #socket: { destroy(): void; resume(): void } | undefined
   #settle: Settle | undefined
 
-  run(fd: number, first: LoanedFrame): Promise<number> {
+  run(fd: number, first: Room): Promise<FillResult> {
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
-      this.frame = first
-      this.#place = first.bytes.subarray(0, this.frameBytes)
+      this.hand = first
+      this.#place = this.#rest(first)
       try {
         this.#read(fd)
       } catch (error) {
@@ -255,29 +267,34 @@ class PipeFilling extends Filling {
   #onRead(bytes: number): boolean {
     try {
       if (this.#place === this.#scratch)
-        this.frame!.write(this.#scratch.subarray(0, bytes), this.at)
+        this.filled.write(this.hand!, this.#scratch.subarray(0, bytes), this.at)
       this.advance(bytes)
-      this.frame ??= this.writer.tryLoan()
-      if (this.frame !== undefined) {
-        this.#place = this.frame.bytes.subarray(this.at, this.frameBytes)
+      this.hand ??= this.filled.tryRoom()
+      if (this.hand !== undefined) {
+        this.#place = this.#rest(this.hand)
         return true
       }
-      this.#place = this.#scratch ??= new Uint8Array(Math.min(this.frameBytes, scratchBytes))
-      void this.#goOnWithSlot()
+      this.#place = this.#scratch ??= new Uint8Array(Math.min(this.filled.pieceBytes, scratchBytes))
+      void this.#goOnWithRoom()
     } catch (error) {
       this.fail(error as Error)
     }
     return false
   }
 
-  async #goOnWithSlot(): Promise<void> {
+  /** Where the piece goes on. */
+  #rest(room: Room): Uint8Array {
+    return this.filled.bytesOf(room).subarray(this.at, this.filled.pieceBytes)
+  }
+
+  async #goOnWithRoom(): Promise<void> {
     try {
-      const frame = await this.writer.loan({ signal: this.signal })
+      const room = await this.filled.room({ signal: this.signal })
       if (this.#settle === undefined) {
-        frame.discard()
+        this.filled.discard(room)
         return
       }
-      this.frame = frame
+      this.hand = room
       this.#socket!.resume()
     } catch (error) {
       this.fail(error as Error)
@@ -286,8 +303,8 @@ class PipeFilling extends Filling {
 
   #end(): void {
     try {
-      const frames = this.count()
-      this.#leave()?.resolve(frames)
+      const result = this.result()
+      this.#leave()?.resolve(result)
     } catch (error) {
       this.#leave()?.reject(error as Error)
     }

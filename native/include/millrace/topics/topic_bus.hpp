@@ -154,6 +154,13 @@ class TopicBus {
     std::uint64_t bytes = 0;
     return is_mine(entry) && reading_.next(entry, bytes);
   }
+  // What that entry has missed so far. The last of it may not have been told yet with a message, as none has come since.
+  [[nodiscard]] std::uint64_t missed(std::uint32_t entry) const noexcept {
+    if (!is_mine(entry)) return 0;
+    const layout::Entry& its = memory_.entry(entry);
+    return its.missed.load(std::memory_order_relaxed) +
+           layout::unpack_position(its.position.load(std::memory_order_acquire)).missed;
+  }
   // The size of the next message of that entry, headers included, rounded up to 8; 0: there is none now.
   [[nodiscard]] std::uint64_t next_bytes(std::uint32_t entry) const {
     std::uint64_t bytes = 0;

@@ -160,6 +160,7 @@ class CallQueue {
     tell();
     return done;
   }
+  [[nodiscard]] bool holds(const Lease& lease) const noexcept { return store_->holds(lease); }
   // Does its caller not want that call any more?
   [[nodiscard]] bool cancelled(const Lease& lease) const noexcept {
     return store_->unwanted(lease);

@@ -17,7 +17,7 @@
 
 namespace millrace::test::calls {
 
-inline constexpr std::uint32_t kMostCalls = 1U << 16U;
+inline constexpr std::uint32_t kMostCalls = 1U << 19U;
 
 struct CallEntry {
   std::atomic<std::uint32_t> begun;     // handlers
@@ -69,8 +69,9 @@ class Actor {
   // False: the ledger is full.
   bool call() {
     if (flying_.size() >= most_flying) return true;
-    const std::uint32_t number = ledger_->next.fetch_add(1);
+    const std::uint32_t number = refused_ != kMostCalls ? refused_ : ledger_->next.fetch_add(1);
     if (number >= kMostCalls) return false;
+    refused_ = kMostCalls;
     CallEntry& entry = ledger_->of[number];
     CallOptions options;
     options.idempotent = random_.below(3) == 0;
@@ -78,6 +79,7 @@ class Actor {
     if (random_.below(16) == 0) options.deadline_ns = os::monotonic_ns() + random_.below(200'000);
     entry.idempotent = options.idempotent ? 1 : 0;
     entry.by = me_;
+    entry.says_no = 0;
     entry.asked = 1;
     Ticket ticket;
     const Asked asked = ask(*queue_, number, ticket, options, length());
@@ -87,7 +89,8 @@ class Actor {
     } else {
       if (asked == Asked::too_large) ++ledger_->strange;
       entry.asked = 3;
-      entry.says_no = 1;
+      says_no(entry);
+      refused_ = number;
     }
     return true;
   }
@@ -235,6 +238,7 @@ class Actor {
   std::uint32_t me_;
   Random random_;
   std::map<std::uint32_t, Flying> flying_;
+  std::uint32_t refused_ = kMostCalls;  // the number of a call that was not made
   std::deque<Lease> in_hand_;
 };
 

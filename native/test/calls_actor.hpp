@@ -257,7 +257,8 @@ void judge(const CallLedger& ledger, Alive&& alive) {
   std::uint32_t too_often = 0;
   for (std::uint32_t number = 0; number < calls; ++number) {
     const CallEntry& entry = ledger.of[number];
-    const std::uint32_t wanted = entry.asked == 3 ? 0 : 1;
+    // 0: who took the number died before it had asked.
+    const std::uint32_t wanted = entry.asked == 0 || entry.asked == 3 ? 0 : 1;
     if (entry.outcomes > wanted) ++twice;
     if (alive(entry.by.load()) && entry.outcomes < wanted) ++silent;
     if (entry.says_no != 0 && entry.begun != 0) ++untrue;

@@ -14,7 +14,7 @@ const floors = [
   ['net'],
   ['streams/'],
   ['queue', 'frames', 'cell', 'memory', 'sync/', 'select'],
-  ['place', 'struct/', 'upkeep'],
+  ['place', 'struct/', 'upkeep', 'codec'],
   ['base'],
   ['addon'],
   ['errors'],

@@ -4,6 +4,45 @@
  * @module millrace/rpc
  */
 
+export {
+  contract,
+  type Client,
+  type Contract,
+  type ContractOptions,
+  type HandlerContext,
+  type Handlers,
+  type Items,
+  type Methods,
+} from './rpc/contract.js'
+export {
+  call,
+  duplex,
+  stream,
+  upload,
+  type Describe,
+  type Method,
+  type MethodKind,
+  type MethodOptions,
+  type MethodTypes,
+  type PlainTypes,
+  type Received,
+  type SchemaTypes,
+  type Sent,
+  type ValueType,
+} from './rpc/methods.js'
+export type { StandardIssue, StandardResult, StandardSchema } from './rpc/schema.js'
+export {
+  bytesCodec,
+  json,
+  msgpack,
+  structCodec,
+  structured,
+  type Codec,
+  type CodecName,
+  type CodecStruct,
+  type StructIn,
+  type StructOut,
+} from './codec/codec.js'
 export type {
   CallLimits,
   CallMemoryOptions,

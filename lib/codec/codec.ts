@@ -27,9 +27,9 @@ export type CodecName = keyof typeof codecs
  *
  * @throws MillraceError `INVALID_ARGUMENT`
  */
-export function codecOf(given: unknown, what = 'codec'): Codec<unknown> {
+export function codecOf(given: unknown, what = 'codec'): Codec {
   if (typeof given === 'string' && Object.hasOwn(codecs, given)) {
-    return codecs[given as CodecName] as Codec<unknown>
+    return codecs[given as CodecName]
   }
   if (isCodec(given)) return given
   throw invalidArgument(
@@ -38,7 +38,7 @@ export function codecOf(given: unknown, what = 'codec'): Codec<unknown> {
 }
 
 /** Has it what a codec has? */
-export function isCodec(given: unknown): given is Codec<unknown> {
+export function isCodec(given: unknown): given is Codec {
   if (typeof given !== 'object' || given === null || isBytes(given)) return false
   const { name, encode, decode, encodeInto } = given as Partial<Codec>
   return (

@@ -50,7 +50,7 @@ function textOf(value: unknown): string {
   if (value === undefined) return ''
   let text: string | undefined
   try {
-    text = JSON.stringify(value) as string | undefined
+    text = JSON.stringify(value)
   } catch (error) {
     throw notEncoded('json', whyNot(error), error)
   }

@@ -15,25 +15,25 @@ interface Packr {
 }
 
 /**
- * Values as MessagePack, which is smaller than JSON and carries bytes, Dates and 64-bit BigInts; for other languages, too. A Map arrives
+ * Values as MessagePack, which is smaller than JSON and carries bytes, Dates, Sets and BigInts; for other languages, too. A Map arrives
  * as an object. Needs the package `msgpackr` (`npm install msgpackr`): without it every call throws `ERR_MILLRACE_NOT_FOUND`.
  *
- * Throws `INVALID_ARGUMENT` for what it cannot carry: a cycle, a symbol, a function, a BigInt of more than 64 bits.
+ * Throws `INVALID_ARGUMENT` for what it cannot carry: a cycle, a symbol, a function.
  */
 export const msgpack: Codec = {
   name: 'msgpack',
   encode(value) {
-    const { pack } = packr()
+    const own = packr()
     try {
-      return pack(value)
+      return own.pack(value)
     } catch (error) {
       throw notEncoded('msgpack', whyNot(error), error)
     }
   },
   decode(bytes) {
-    const { unpack } = packr()
+    const own = packr()
     try {
-      return unpack(bytes)
+      return own.unpack(bytes)
     } catch (error) {
       throw notDecoded('msgpack', error)
     }
@@ -61,7 +61,7 @@ function load(): Packr {
     )
   }
   // Records are taught on the way: whoever did not hear the beginning understands nothing. Bytes are copied out of the input.
-  const own = new msgpackr.Packr({
+  return new msgpackr.Packr({
     useRecords: false,
     copyBuffers: true,
     moreTypes: true,
@@ -70,7 +70,6 @@ function load(): Packr {
       throw new TypeError('a function has no value')
     },
   })
-  return { pack: (value) => own.pack(value), unpack: (bytes) => own.unpack(bytes) }
 }
 
 function whyNot(error: unknown): string {

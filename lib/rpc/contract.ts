@@ -18,7 +18,7 @@ export interface ContractOptions {
    * `json` (default), `msgpack` (needs the package `msgpackr`), `structured` (V8's own), `bytes`, or one of your own. A value whose
    * type is a `struct()` travels as that.
    */
-  readonly codec?: CodecName | Codec<never> | Codec | undefined
+  readonly codec?: CodecName | Codec<never, unknown> | undefined
 }
 
 /** What a server and its clients agree on, made by {@link contract}. */
@@ -38,11 +38,7 @@ type TypesOf<Of> = Of extends Method<infer _Kind, infer Types> ? Types : MethodT
 type KindOf<Of> = Of extends Method<infer Kind> ? Kind : never
 
 /** `undefined` can be left out. */
-type Argument<T> = [T] extends [undefined] | [void]
-  ? [input?: T]
-  : undefined extends T
-    ? [input?: T]
-    : [input: T]
+type Argument<T> = undefined extends T ? [input?: T] : [input: T]
 
 /** What a handler is told beside its argument. It can be given as the options of another call, which ends with this one then. */
 export interface HandlerContext {

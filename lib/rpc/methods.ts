@@ -59,14 +59,14 @@ export type Sent<Type> = Type extends StandardSchema
   ? NonNullable<Type['~standard']['types']>['input']
   : Type extends CodecStruct<infer Input, infer _Value>
     ? Input
-    : void
+    : undefined
 
 /** What a schema or a struct makes of that, for who receives it. */
 export type Received<Type> = Type extends StandardSchema
   ? NonNullable<Type['~standard']['types']>['output']
   : Type extends CodecStruct<infer _Input, infer Value>
     ? Value
-    : void
+    : undefined
 
 /** By schemas. */
 export interface SchemaTypes<In, Out> extends MethodTypes {
@@ -136,7 +136,7 @@ export type Check = (value: unknown) => unknown
 
 /** How the values of one direction travel. */
 export interface ValuePlan {
-  readonly codec: Codec<unknown>
+  readonly codec: Codec
   /** What the side that receives them judges them by, once: the server the input, the client the output. */
   readonly check: Check | undefined
 }
@@ -156,7 +156,7 @@ export function planOf(
   name: string,
   number: number,
   { kind, idempotent, input, output }: Method,
-  codec: Codec<unknown>,
+  codec: Codec,
 ): MethodPlan {
   return {
     name,
@@ -168,7 +168,7 @@ export function planOf(
   }
 }
 
-function valuePlan(type: ValueType, codec: Codec<unknown>, what: string): ValuePlan {
+function valuePlan(type: ValueType, codec: Codec, what: string): ValuePlan {
   if (type === undefined) return { codec, check: undefined }
   if (isStandardSchema(type)) return { codec, check: (value) => validate(type, value, what) }
   return { codec: codecOf(structCodec(type)), check: undefined }

@@ -71,7 +71,9 @@ function headOf(file, isLoaded, code) {
     isLoaded || file === 'shared' ? '' : 'const __shared=require("./shared.js");',
     file === 'shared'
       ? 'const addon=__dirname.slice(0,__dirname.lastIndexOf("/"))+"/addon",url=__filename;'
-      : '',
+      : code.includes('(url)')
+        ? 'const url=__filename;'
+        : '',
     used.length === 0
       ? ''
       : `const __part=load=>{let part;return()=>part??=load()(${given})}${loaders.join('')};`,

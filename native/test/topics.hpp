@@ -109,4 +109,29 @@ inline std::uint32_t slots_in_use(const TopicBus& bus) {
   return used;
 }
 
+// Nobody else is at work. Is each slot free, or kept for a reason, and each granule of a message that is kept? Says what is wrong.
+inline std::string unaccounted(TopicBus& bus) {
+  const TopicMemory& memory = bus.memory();
+  std::uint32_t granules = 0;
+  for (std::uint32_t slot = 0; slot < bus.shape().slots(); ++slot) {
+    const layout::TopicSlot& its = memory.slot(slot);
+    const auto word = layout::unpack_topic(its.word.load());
+    const std::uint64_t index = its.index.load();
+    const std::uint32_t subject = its.subject.load();
+    const bool in_log =
+        memory.cell(index).load() == bus.keeping().full_cell(index, slot, word.token);
+    const bool last = subject < memory.subject_count() &&
+                      memory.subject(subject).last.load() == layout::last_message(index, slot);
+    const bool is_free = word.state == layout::TopicSlotState::free;
+    if (!is_free) granules += its.granules.load();
+    if (is_free && (in_log || last)) return "a free slot is used: " + std::to_string(slot);
+    if (!is_free && !in_log && !last) return "a slot is kept for nothing: " + std::to_string(slot);
+    // Who evicts may die between the two steps. That is the next one to go.
+    if (in_log && word.state != layout::TopicSlotState::held && index != bus.log().head())
+      return "a message in the log is said to be evicted: " + std::to_string(slot);
+  }
+  if (granules != bus.facts().granules) return "granules belong to nothing";
+  return {};
+}
+
 }  // namespace millrace::test::topics

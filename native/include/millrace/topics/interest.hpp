@@ -101,7 +101,7 @@ class Interest {
       set_member(entry, seat_, false);
       MILLRACE_CRASH_POINT("topics.leave.group");
       const SeatLockHold held = SeatLockHold::lock(memory_->control().subjects_lock, seat_);
-      if (held) end_if_empty(entry);  // else whoever has the lock next does
+      if (held) clear_what_ended();  // else whoever has the lock next does, or tidy()
       return;
     }
     entries_->dismiss(entry);
@@ -129,23 +129,31 @@ class Interest {
         (void)SeatLockHold::inherit(its.pump, static_cast<std::uint16_t>(seat));
         set_member(entry, seat, false);
         MILLRACE_CRASH_POINT("topics.bury.group");
-        if (held) end_if_empty(entry);
-        // Who made it may have died before it was a member. Not now: whoever has the lock next does it.
-        continue;
+      } else if (info.seat == seat) {
+        entries_->dismiss(entry);
+        info.state = layout::EntryState::leaving;
+        its.info.store(pack(info), std::memory_order_seq_cst);
+        MILLRACE_CRASH_POINT("topics.bury.entry");
       }
-      if (info.seat != seat) continue;
-      entries_->dismiss(entry);
-      info.state = layout::EntryState::leaving;
-      its.info.store(pack(info), std::memory_order_seq_cst);
-      MILLRACE_CRASH_POINT("topics.bury.entry");
-      if (held) {
-        clear(entry);
-        continue;
-      }
-      const SeatLockHold taken = SeatLockHold::lock(lock, static_cast<std::uint16_t>(seat));
-      if (taken) clear(entry);
     }
+    if (held) {
+      clear_what_ended();
+      return true;
+    }
+    const SeatLockHold taken = SeatLockHold::lock(lock, static_cast<std::uint16_t>(seat));
+    if (taken) clear_what_ended();  // else whoever has the lock next does, or tidy()
     return true;
+  }
+  // For who looks after the others: clears what could not be cleared when it ended. A queue group that has no member left would
+  // keep its messages for nobody. True: that made room.
+  bool tidy() noexcept {
+    bool some = false;
+    for (std::uint32_t entry = 0; entry < memory_->shape().subscriptions; ++entry)
+      some = some || has_ended(entry);
+    if (!some) return false;
+    const SeatLockHold held = SeatLockHold::lock_soon(memory_->control().subjects_lock, seat_);
+    if (held) clear_what_ended();
+    return static_cast<bool>(held);
   }
 
  private:
@@ -167,15 +175,30 @@ class Interest {
   }
   // The rest is done under the lock.
   std::optional<std::uint32_t> find_free() noexcept {
+    clear_what_ended();
     for (std::uint32_t entry = 0; entry < memory_->shape().subscriptions; ++entry) {
-      end_if_empty(entry);
       const auto info =
           layout::unpack_entry(memory_->entry(entry).info.load(std::memory_order_relaxed));
-      if (info.state == layout::EntryState::leaving) clear(entry);
-      if (info.state == layout::EntryState::free || info.state == layout::EntryState::leaving)
-        return entry;
+      if (info.state == layout::EntryState::free) return entry;
     }
     return std::nullopt;
+  }
+  // Nobody has it any more, and it has not been cleared.
+  [[nodiscard]] bool has_ended(std::uint32_t entry) const noexcept {
+    const layout::Entry& its = memory_->entry(entry);
+    const auto info = layout::unpack_entry(its.info.load(std::memory_order_acquire));
+    if (info.state == layout::EntryState::leaving) return true;
+    if (!info.group || info.state == layout::EntryState::free) return false;
+    for (const auto& word : its.members)
+      if (word.load(std::memory_order_seq_cst) != 0) return false;
+    return true;
+  }
+  void clear_what_ended() noexcept {
+    for (std::uint32_t entry = 0; entry < memory_->shape().subscriptions; ++entry) {
+      if (!has_ended(entry)) continue;
+      entries_->dismiss(entry);
+      clear(entry);
+    }
   }
   // --- queue groups ---
 
@@ -223,16 +246,6 @@ class Interest {
     else
       word.fetch_and(~(1ULL << seat % 64), std::memory_order_seq_cst);
   }
-  void end_if_empty(std::uint32_t entry) noexcept {
-    const layout::Entry& its = memory_->entry(entry);
-    const auto info = layout::unpack_entry(its.info.load(std::memory_order_relaxed));
-    if (!info.group || info.state == layout::EntryState::free) return;
-    for (const auto& word : its.members)
-      if (word.load(std::memory_order_seq_cst) != 0) return;
-    entries_->dismiss(entry);
-    clear(entry);
-  }
-
   void set_bit(std::uint32_t subject, std::uint32_t entry, bool wanted) const noexcept {
     auto& word = memory_->row(subject)[entry / 64];
     const std::uint64_t bit = 1ULL << entry % 64;

@@ -234,7 +234,9 @@ class TopicBus {
     const std::uint64_t now = os::coarse_ms();
     const bool all = now - asked_all_at_ >= kAskAllMs;
     if (all) asked_all_at_ = now;
-    return all ? seats_.bury_all_dead() : seats_.bury_dead_processes();
+    const std::uint32_t buried = all ? seats_.bury_all_dead() : seats_.bury_dead_processes();
+    if (interest_->tidy()) sleepers_.tell_room();
+    return buried;
   }
 
   // --- the rest ---

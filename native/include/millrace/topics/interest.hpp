@@ -1,13 +1,18 @@
-// Who is interested in what: subscriptions join and leave, and the rows of all subjects say so. Under TopicControl::subjects_lock, as
-// subjects are made: who joins finds all subjects there are, and who makes one all entries that are live.
+// Who is interested in what: subscriptions join and leave, and the rows of all subjects say so.
 //
-//   join    filters ─► `joining` ─► bits in all rows ─► fence, position, live (entries.hpp)
+//   join    `joining`, and its filters ─► bits in the rows of all subjects ─► fence, position, live (entries.hpp)
 //   leave   no longer live ─► `leaving` ─► bits in all rows cleared ─► `free`
 //
-// A queue group has an entry of its own, which is the group's and not a seat's: it lives as long as some seat is a member.
+// Under TopicControl::subjects_lock, as subjects are made, an entry begins to join, and its bits are cleared. So who makes a subject
+// either has counted it before an entry begins to join, which then sets its bit, or finds the entry and sets the bit itself; and no
+// bit is set any more when those of an entry have been cleared: the next one in its place inherits none. The bits of a `joining` entry
+// are set without the lock, however many subjects there are: nobody but its owner changes such an entry.
 //
-// An entry that is `leaving`, or `joining` and of nobody who has the lock, is cleared by whoever has the lock next: its owner died, or
-// could not get the lock.
+// A queue group has an entry of its own, which is the group's and not a seat's: it lives as long as some seat is a member. Its first
+// member keeps the lock until it is live, so that whoever comes second finds it either whole or not at all.
+//
+// An entry that is `leaving`, or a group's without members, is cleared by whoever has the lock next and looks (tidy()): who should have
+// done it died, or did not get the lock.
 #pragma once
 
 #include <algorithm>
@@ -42,16 +47,16 @@ class Interest {
            TopicSleepers& sleepers) noexcept
       : memory_(&memory), seat_(seat), log_(&log), entries_(&entries), sleepers_(&sleepers) {}
 
-  // no_lane: there are as many as there may be; invalid_argument: no such filter; timeout: somebody else joins or leaves.
-  Result<std::uint32_t> join(std::span<const std::string_view> filters,
-                             const SubscribeOptions& options) {
+  struct Joined {
+    std::uint32_t entry = 0;
+    std::uint64_t position = 0;  // where it began
+  };
+  // no_lane: there are as many as there may be; invalid_argument: no such filter; geometry: the group has other filters; timeout:
+  // somebody else joins or leaves.
+  Result<Joined> join(std::span<const std::string_view> filters, const SubscribeOptions& options) {
     std::string texts;
-    if (auto judged = judge(filters, texts); !judged.ok()) return judged.error();
-    if (options.group.size() > layout::kGroupNameMost) {
-      return make_error(Code::invalid_argument,
-                        "the name of a queue group must have at most 63 bytes");
-    }
-    const SeatLockHold held = SeatLockHold::lock(memory_->control().subjects_lock, seat_);
+    if (auto judged = judge(filters, options, texts); !judged.ok()) return judged.error();
+    SeatLockHold held = SeatLockHold::lock(memory_->control().subjects_lock, seat_);
     if (!held) {
       return make_error(Code::timeout, "somebody else is in the middle of subscribing: try again");
     }
@@ -87,12 +92,17 @@ class Interest {
                                                  std::memory_order_relaxed);
     const detail::FilterTexts wanted(*memory_, *entry);
     const std::uint32_t subjects = memory_->subject_count();
-    for (std::uint32_t subject = 0; subject < subjects; ++subject)
-      if (wanted.match(detail::text_of_subject(*memory_, subject))) set_bit(subject, *entry, true);
+    if (!group) held.unlock();
+    MILLRACE_CRASH_POINT("topics.join.listed");
+    for (std::uint32_t subject = 0; subject < subjects; ++subject) {
+      if (wanted.match(detail::TextOfSubject(*memory_, subject).view()))
+        set_bit(subject, *entry, true);
+    }
     MILLRACE_CRASH_POINT("topics.join.rows");
     sleepers_->heavy_fence();  // (J2)
-    entries_->admit(*entry, begin_of(*entry, options.replay), info);
-    return *entry;
+    const std::uint64_t position = begin_of(*entry, options.replay);
+    entries_->admit(*entry, position, info);
+    return Joined{*entry, position};
   }
   void leave(std::uint32_t entry) noexcept {
     layout::Entry& its = memory_->entry(entry);
@@ -100,64 +110,70 @@ class Interest {
     if (info.group) {
       set_member(entry, seat_, false);
       MILLRACE_CRASH_POINT("topics.leave.group");
-      const SeatLockHold held = SeatLockHold::lock(memory_->control().subjects_lock, seat_);
-      if (held) clear_what_ended();  // else whoever has the lock next does, or tidy()
-      return;
+    } else {
+      say_leaving(entry, info);
+      MILLRACE_CRASH_POINT("topics.leave.said");
     }
-    entries_->dismiss(entry);
-    info.state = layout::EntryState::leaving;
-    its.info.store(pack(info), std::memory_order_seq_cst);
-    MILLRACE_CRASH_POINT("topics.leave.said");
     const SeatLockHold held = SeatLockHold::lock(memory_->control().subjects_lock, seat_);
-    if (held) clear(entry);  // else whoever has the lock next does
+    if (held) (void)end_if_over(entry);  // else it is for tidy()
+  }
+  // Clears what was left because somebody had the lock. True: something was, so there may be room.
+  bool tidy() noexcept {
+    bool some = false;
+    for (std::uint32_t entry = 0; entry < memory_->shape().subscriptions && !some; ++entry)
+      some = is_over(entry);
+    if (!some) return false;
+    const SeatLockHold held = SeatLockHold::lock_soon(memory_->control().subjects_lock, seat_);
+    return held && end_all_over();
   }
 
-  // Part of the repair of a seat: its subscriptions end, and what it left locked is put in order. False: not now.
-  [[nodiscard]] bool bury(std::uint32_t seat) noexcept {
+  // Part of the repair of a seat: its subscriptions end, and what it left locked is put in order.
+  void bury(std::uint32_t seat) noexcept {
     auto& lock = memory_->control().subjects_lock;
-    const SeatLockHold held = SeatLockHold::inherit(lock, static_cast<std::uint16_t>(seat));
-    if (held) {
+    const auto dead = static_cast<std::uint16_t>(seat);
+    const SeatLockHold inherited = SeatLockHold::inherit(lock, dead);
+    if (inherited) {
       const std::uint32_t subjects = memory_->subject_count();
       if (subjects != 0) detail::link_subject(*memory_, subjects - 1);
       MILLRACE_CRASH_POINT("topics.bury.linked");
     }
+    bool over = false;
     for (std::uint32_t entry = 0; entry < memory_->shape().subscriptions; ++entry) {
       layout::Entry& its = memory_->entry(entry);
-      layout::EntryInfo info = layout::unpack_entry(its.info.load(std::memory_order_relaxed));
+      const auto info = layout::unpack_entry(its.info.load(std::memory_order_relaxed));
       if (info.state == layout::EntryState::free) continue;
       if (info.group) {
-        (void)SeatLockHold::inherit(its.pump, static_cast<std::uint16_t>(seat));
+        (void)SeatLockHold::inherit(its.pump, dead);
         set_member(entry, seat, false);
         MILLRACE_CRASH_POINT("topics.bury.group");
       } else if (info.seat == seat) {
-        entries_->dismiss(entry);
-        info.state = layout::EntryState::leaving;
-        its.info.store(pack(info), std::memory_order_seq_cst);
+        say_leaving(entry, info);
         MILLRACE_CRASH_POINT("topics.bury.entry");
       }
+      over = over || is_over(entry);
     }
-    if (held) {
-      clear_what_ended();
-      return true;
+    if (!over) return;
+    if (inherited) {
+      (void)end_all_over();
+      return;
     }
-    const SeatLockHold taken = SeatLockHold::lock(lock, static_cast<std::uint16_t>(seat));
-    if (taken) clear_what_ended();  // else whoever has the lock next does, or tidy()
-    return true;
-  }
-  // For who looks after the others: clears what could not be cleared when it ended. A queue group that has no member left would
-  // keep its messages for nobody. True: that made room.
-  bool tidy() noexcept {
-    bool some = false;
-    for (std::uint32_t entry = 0; entry < memory_->shape().subscriptions; ++entry)
-      some = some || has_ended(entry);
-    if (!some) return false;
-    const SeatLockHold held = SeatLockHold::lock_soon(memory_->control().subjects_lock, seat_);
-    if (held) clear_what_ended();
-    return static_cast<bool>(held);
+    const SeatLockHold taken = SeatLockHold::lock(lock, dead);
+    if (taken) (void)end_all_over();  // else it is for tidy()
   }
 
  private:
-  static Result<void> judge(std::span<const std::string_view> filters, std::string& texts) {
+  static Result<void> judge(std::span<const std::string_view> filters,
+                            const SubscribeOptions& options, std::string& texts) {
+    if (options.group.size() > layout::kGroupNameMost) {
+      return make_error(Code::invalid_argument,
+                        "the name of a queue group must have at most 63 bytes");
+    }
+    if (!options.group.empty() && options.replay.last) {
+      return make_error(Code::invalid_argument,
+                        "a queue group cannot begin with the last message of each subject, which "
+                        "would be lost with the member that has them; it can begin with some of "
+                        "the newest messages");
+    }
     if (filters.empty() || filters.size() > layout::kFiltersMost) {
       return make_error(Code::invalid_argument, "a subscription must have 1 to 16 filters");
     }
@@ -175,30 +191,13 @@ class Interest {
   }
   // The rest is done under the lock.
   std::optional<std::uint32_t> find_free() noexcept {
-    clear_what_ended();
+    (void)end_all_over();
     for (std::uint32_t entry = 0; entry < memory_->shape().subscriptions; ++entry) {
       const auto info =
           layout::unpack_entry(memory_->entry(entry).info.load(std::memory_order_relaxed));
       if (info.state == layout::EntryState::free) return entry;
     }
     return std::nullopt;
-  }
-  // Nobody has it any more, and it has not been cleared.
-  [[nodiscard]] bool has_ended(std::uint32_t entry) const noexcept {
-    const layout::Entry& its = memory_->entry(entry);
-    const auto info = layout::unpack_entry(its.info.load(std::memory_order_acquire));
-    if (info.state == layout::EntryState::leaving) return true;
-    if (!info.group || info.state == layout::EntryState::free) return false;
-    for (const auto& word : its.members)
-      if (word.load(std::memory_order_seq_cst) != 0) return false;
-    return true;
-  }
-  void clear_what_ended() noexcept {
-    for (std::uint32_t entry = 0; entry < memory_->shape().subscriptions; ++entry) {
-      if (!has_ended(entry)) continue;
-      entries_->dismiss(entry);
-      clear(entry);
-    }
   }
   // --- queue groups ---
 
@@ -214,8 +213,8 @@ class Interest {
     }
     return std::nullopt;
   }
-  Result<std::uint32_t> join_group(std::uint32_t entry, std::span<const std::string_view> filters,
-                                   const std::string& texts) {
+  Result<Joined> join_group(std::uint32_t entry, std::span<const std::string_view> filters,
+                            const std::string& texts) {
     const layout::Entry& its = memory_->entry(entry);
     std::string there(
         std::min(its.filter_bytes.load(std::memory_order_relaxed), layout::kFilterMost), '\0');
@@ -228,7 +227,7 @@ class Interest {
     }
     set_member(entry, seat_, true);
     MILLRACE_CRASH_POINT("topics.join.member");
-    return entry;
+    return Joined{entry, 0};
   }
   void name(std::uint32_t entry, std::string_view group) const noexcept {
     layout::Entry& its = memory_->entry(entry);
@@ -245,6 +244,36 @@ class Interest {
       word.fetch_or(1ULL << seat % 64, std::memory_order_seq_cst);
     else
       word.fetch_and(~(1ULL << seat % 64), std::memory_order_seq_cst);
+  }
+  // --- ending ---
+
+  void say_leaving(std::uint32_t entry, layout::EntryInfo info) noexcept {
+    entries_->dismiss(entry);
+    info.state = layout::EntryState::leaving;
+    memory_->entry(entry).info.store(pack(info), std::memory_order_seq_cst);
+  }
+  // Only a hint without the lock.
+  [[nodiscard]] bool is_over(std::uint32_t entry) const noexcept {
+    const layout::Entry& its = memory_->entry(entry);
+    const auto info = layout::unpack_entry(its.info.load(std::memory_order_relaxed));
+    if (!info.group) return info.state == layout::EntryState::leaving;
+    if (info.state == layout::EntryState::free) return false;
+    return std::all_of(std::begin(its.members), std::end(its.members), [](const auto& word) {
+      // seq_cst: after our own bit was cleared, or others' were.
+      return word.load(std::memory_order_seq_cst) == 0;
+    });
+  }
+  bool end_if_over(std::uint32_t entry) noexcept {
+    if (!is_over(entry)) return false;
+    entries_->dismiss(entry);
+    clear(entry);
+    return true;
+  }
+  bool end_all_over() noexcept {
+    bool some = false;
+    for (std::uint32_t entry = 0; entry < memory_->shape().subscriptions; ++entry)
+      some = end_if_over(entry) || some;
+    return some;
   }
   void set_bit(std::uint32_t subject, std::uint32_t entry, bool wanted) const noexcept {
     auto& word = memory_->row(subject)[entry / 64];

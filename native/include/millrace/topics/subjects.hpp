@@ -3,8 +3,11 @@
 //
 //   record, text and row of the next number ─► counted ─► in its bucket
 //
-// The row has a bit for each entry whose filters match. As entries join and leave under the same lock, none is forgotten. Whoever dies
-// before the subject is counted has made none; after that its undertaker puts it into its bucket.
+// The row has a bit for each entry whose filters match. As entries begin to join, and leave, under the same lock, none is forgotten: who
+// joins sees to the subjects that were counted before (interest.hpp). Whoever dies before the subject is counted has made none; after
+// that its undertaker puts it into its bucket.
+//
+// A subject is known by a hash of 128 bits with a key of the segment's own (store/id_hash.hpp); nothing else of it is compared.
 #pragma once
 
 #include <array>
@@ -33,36 +36,52 @@ class FilterTexts {
  public:
   FilterTexts(const TopicMemory& memory, std::uint32_t entry) noexcept {
     const layout::Entry& its = memory.entry(entry);
-    count_ = its.filters.load(std::memory_order_relaxed);
-    bytes_ = its.filter_bytes.load(std::memory_order_relaxed);
-    if (bytes_ > layout::kFilterMost) bytes_ = 0;
+    const std::uint32_t count = its.filters.load(std::memory_order_relaxed);
+    const std::uint32_t bytes = its.filter_bytes.load(std::memory_order_relaxed);
+    if (bytes > layout::kFilterMost) return;
     copy_from_shared(reinterpret_cast<std::byte*>(text_.data()), memory.filters(entry).words,
-                     bytes_);
-  }
-  [[nodiscard]] bool match(std::string_view subject) const noexcept {
-    std::string_view left(text_.data(), bytes_);
-    for (std::uint32_t i = 0; i < count_ && i < layout::kFiltersMost; ++i) {
+                     bytes);
+    std::string_view left(text_.data(), bytes);
+    while (count_ < count && count_ < layout::kFiltersMost) {
       const std::size_t end = left.find('\0');
-      if (end == std::string_view::npos) return false;
-      if (matches(left.substr(0, end), subject)) return true;
+      if (end == std::string_view::npos) return;
+      filters_[count_++] = left.substr(0, end);
       left.remove_prefix(end + 1);
     }
+  }
+  FilterTexts(const FilterTexts&) = delete;
+  FilterTexts& operator=(const FilterTexts&) = delete;
+
+  [[nodiscard]] bool match(std::string_view subject) const noexcept {
+    for (std::uint32_t i = 0; i < count_; ++i)
+      if (matches(filters_[i], subject)) return true;
     return false;
   }
 
  private:
   std::uint32_t count_ = 0;
-  std::uint32_t bytes_ = 0;
-  std::array<char, layout::kFilterMost> text_{};
+  std::array<std::string_view, layout::kFiltersMost> filters_;
+  // Not set up: who makes a subject copies those of all entries, and most are short.
+  std::array<char, layout::kFilterMost> text_;  // NOLINT(cppcoreguidelines-pro-type-member-init)
 };
 
-[[nodiscard]] inline std::string text_of_subject(const TopicMemory& memory, std::uint32_t subject) {
-  std::uint32_t length = memory.subject(subject).length.load(std::memory_order_relaxed);
-  if (length > layout::kSubjectMost) length = 0;
-  std::string text(length, '\0');
-  copy_from_shared(reinterpret_cast<std::byte*>(text.data()), memory.text(subject).words, length);
-  return text;
-}
+// The text of a subject, whose length is judged.
+class TextOfSubject {
+ public:
+  TextOfSubject(const TopicMemory& memory, std::uint32_t subject) noexcept {
+    const std::uint32_t length = memory.subject(subject).length.load(std::memory_order_relaxed);
+    if (length > layout::kSubjectMost) return;
+    length_ = length;
+    copy_from_shared(reinterpret_cast<std::byte*>(text_.data()), memory.text(subject).words,
+                     length);
+  }
+  [[nodiscard]] std::string_view view() const noexcept { return {text_.data(), length_}; }
+
+ private:
+  std::uint32_t length_ = 0;
+  std::array<char, layout::kSubjectMost + 1>
+      text_;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+};
 
 // Puts a subject into its bucket, unless it is there. Under the lock.
 inline void link_subject(const TopicMemory& memory, std::uint32_t subject) noexcept {
@@ -104,8 +123,9 @@ class Subjects {
     return subject;
   }
   [[nodiscard]] std::string text(std::uint32_t subject) const {
-    return subject < memory_->subject_count() ? detail::text_of_subject(*memory_, subject)
-                                              : std::string();
+    return subject < memory_->subject_count()
+               ? std::string(detail::TextOfSubject(*memory_, subject).view())
+               : std::string();
   }
 
  private:
@@ -166,7 +186,8 @@ class Subjects {
       if (entry >= memory_->shape().subscriptions) break;
       const auto info =
           layout::unpack_entry(memory_->entry(entry).info.load(std::memory_order_relaxed));
-      if (info.state != layout::EntryState::live) continue;
+      if (info.state != layout::EntryState::live && info.state != layout::EntryState::joining)
+        continue;
       if (detail::FilterTexts(*memory_, entry).match(text)) bits |= 1ULL << bit;
     }
     return bits;

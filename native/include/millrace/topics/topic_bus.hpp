@@ -16,6 +16,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -37,6 +38,7 @@
 #include "memory.hpp"
 #include "publishing.hpp"
 #include "reading.hpp"
+#include "retained.hpp"
 #include "seats.hpp"
 #include "shape.hpp"
 #include "sleepers.hpp"
@@ -79,7 +81,9 @@ class TopicBus {
 
   // Its number, for as long as there are these topics. It is made if it is not known. no_lane: there are as many as there may be;
   // invalid_argument: that is no subject; timeout: somebody is in the middle of making one, try again.
-  Result<std::uint32_t> subject(std::string_view text) { return subjects_->intern(text); }
+  Result<std::uint32_t> subject(std::string_view text) {
+    return with_table([&] { return subjects_->intern(text); });
+  }
   // Of a number that was got from here; empty if there is none.
   [[nodiscard]] std::string subject_text(std::uint32_t subject) const {
     return subjects_->text(subject);
@@ -120,18 +124,26 @@ class TopicBus {
 
   // --- subscriptions ---
 
-  // The number of its entry. no_lane: there are as many as there may be; invalid_argument: no such filter.
+  // The number of its entry. no_lane: there are as many as there may be; invalid_argument: no such filter; geometry: the queue group
+  // is there with other filters; timeout: somebody is stopped in the middle of subscribing.
   Result<std::uint32_t> subscribe(std::span<const std::string_view> filters,
                                   const SubscribeOptions& options) {
-    auto joined = interest_->join(filters, options);
-    if (!joined.ok()) return joined;
-    owed_[joined.value()] = 0;
-    mine_[joined.value()] = true;
-    return joined;
+    const auto joined = with_table([&] { return interest_->join(filters, options); });
+    if (!joined.ok()) return joined.error();
+    const std::uint32_t entry = joined.value().entry;
+    owed_[entry] = 0;
+    ++mine_[entry];
+    if (options.replay.last) {
+      retained_[entry].collect(memory_, entry, joined.value().position, keeping_, log_, entries_,
+                               reading_);
+    }
+    return entry;
   }
+  // As often as the entry was got by subscribe(): of a queue group a handle can be a member several times.
   void unsubscribe(std::uint32_t entry) {
     if (!is_mine(entry)) return;
-    mine_[entry] = false;
+    if (--mine_[entry] != 0) return;
+    retained_[entry].drop();
     pumping_[entry].reset();
     interest_->leave(entry);
     sleepers_.tell_room();
@@ -142,6 +154,12 @@ class TopicBus {
   std::uint32_t read(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
                      std::span<std::byte> target, bool in_place) {
     if (!is_mine(entry) || is_group(entry) || most == 0) return 0;
+    if (!retained_[entry].empty()) [[unlikely]] {
+      const std::uint32_t count = retained_[entry].read(to, most, target);
+      auto& received = memory_.entry(entry).received;
+      received.store(received.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
+      return count;
+    }
     const auto done = reading_.read(entry, to, most, target, in_place, owed_[entry]);
     if (done.moved) sleepers_.tell_room();
     return done.count;
@@ -152,7 +170,7 @@ class TopicBus {
   // May there be a message for that entry?
   [[nodiscard]] bool ready(std::uint32_t entry) const {
     std::uint64_t bytes = 0;
-    return is_mine(entry) && reading_.next(entry, bytes);
+    return is_mine(entry) && (!retained_[entry].empty() || reading_.next(entry, bytes));
   }
   // What that entry has missed so far. The last of it may not have been told yet with a message, as none has come since.
   [[nodiscard]] std::uint64_t missed(std::uint32_t entry) const noexcept {
@@ -164,7 +182,11 @@ class TopicBus {
   // The size of the next message of that entry, headers included, rounded up to 8; 0: there is none now.
   [[nodiscard]] std::uint64_t next_bytes(std::uint32_t entry) const {
     std::uint64_t bytes = 0;
-    if (!is_mine(entry) || !reading_.next(entry, bytes)) return 0;
+    if (!is_mine(entry)) return 0;
+    if (!retained_[entry].empty())
+      bytes = retained_[entry].next_bytes();
+    else if (!reading_.next(entry, bytes))
+      return 0;
     return std::max<std::uint64_t>(TopicPublishing::padded(bytes), 8);
   }
 
@@ -177,12 +199,12 @@ class TopicBus {
   std::uint32_t pump_begin(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
                            std::span<std::byte> target) {
     if (!is_mine(entry) || !is_group(entry) || most == 0) return 0;
-    SeatLockHold held = SeatLockHold::try_lock(memory_.entry(entry).pump,
-                                               static_cast<std::uint16_t>(seats_.seat()));
-    if (!held) return kPumpBusy;
-    const std::uint32_t count = reading_.peek(entry, to, most, target);
-    if (count != 0) pumping_[entry].emplace(std::move(held));
-    return count;
+    auto& pump = memory_.entry(entry).pump;
+    const auto seat = static_cast<std::uint16_t>(seats_.seat());
+    const std::uint32_t count =
+        pump_with(SeatLockHold::try_lock(pump, seat), entry, to, most, target);
+    if (count != kPumpBusy || !bury_holder(pump)) return count;
+    return pump_with(SeatLockHold::try_lock(pump, seat), entry, to, most, target);
   }
   // The messages before `index` are elsewhere by now; the others are for the next one.
   void pump_end(std::uint32_t entry, std::uint64_t index) {
@@ -276,8 +298,9 @@ class TopicBus {
     if (seats_.segment().intact() && begun_) {
       unpark();
       for (std::uint32_t entry = 0; entry < mine_.size(); ++entry)
-        unsubscribe(entry);
-      (void)interest_->bury(seats_.seat());
+        while (is_mine(entry))
+          unsubscribe(entry);
+      interest_->bury(seats_.seat());
       (void)keeping_.bury(seats_.seat());
       hand_over_counts(seats_.seat());
       sleepers_.tell_room();
@@ -293,6 +316,33 @@ class TopicBus {
         lookouts_(seats_) {}
 
   static constexpr std::uint64_t kAskAllMs = 1000;
+  // For a lock whose holder has lost its core. One that is stopped is not waited for.
+  static constexpr std::uint64_t kTablePatienceNs = 50'000'000;
+
+  // What needs the lock of subjects and subscriptions, tried until its holder has done, or was buried.
+  template <typename Try>
+  std::invoke_result_t<Try&> with_table(Try&& attempt) {
+    const os::Deadline deadline = os::Deadline::after(kTablePatienceNs);
+    for (;;) {
+      auto done = attempt();
+      if (done.ok() || done.error().code != Code::timeout || deadline.passed()) return done;
+      (void)bury_holder(memory_.control().subjects_lock);
+    }
+  }
+  std::uint32_t pump_with(SeatLockHold held, std::uint32_t entry, TopicMessage* to,
+                          std::uint32_t most, std::span<std::byte> target) {
+    if (!held) return kPumpBusy;
+    const std::uint32_t count = reading_.peek(entry, to, most, target);
+    if (count != 0) pumping_[entry].emplace(std::move(held));
+    return count;
+  }
+  // Whoever has that lock, if it died.
+  bool bury_holder(const layout::SeatLock& lock) {
+    const auto holder = SeatLockHold::holder(lock);
+    if (!holder || *holder >= shape().seats || !seats_.vacant(*holder)) return false;
+    const std::uint32_t seat = *holder;
+    return seats_.bury({&seat, 1}) != 0;
+  }
 
   // The messages, mapped when they are first wanted: perhaps by whoever sets up or buries, before there is a seat.
   bool map() {
@@ -320,6 +370,7 @@ class TopicBus {
     interest_.emplace(memory_, seat, log_, entries_, sleepers_);
     owed_.resize(shape().subscriptions);
     mine_.resize(shape().subscriptions);
+    retained_.resize(shape().subscriptions);
     pumping_ = std::vector<std::optional<SeatLockHold>>(shape().subscriptions);
     begun_ = true;
   }
@@ -330,7 +381,7 @@ class TopicBus {
     TopicLog log(memory_, keeping);
     TopicEntries entries(memory_, log);
     Interest interest(memory_, static_cast<std::uint16_t>(seat), log, entries, sleepers_);
-    if (!interest.bury(seat)) return false;
+    interest.bury(seat);
     lookouts_.leave(seat);
     if (!seats_.attached(seat)) return true;
     const std::uint32_t begun = keeping.bury(seat);
@@ -363,7 +414,7 @@ class TopicBus {
            layout::kGroupsTopic;
   }
   [[nodiscard]] bool is_mine(std::uint32_t entry) const noexcept {
-    return entry < mine_.size() && mine_[entry];
+    return entry < mine_.size() && mine_[entry] != 0;
   }
 
   // A message of that subject is in the log: wakes who is interested in it and asleep. Returns how many are interested.
@@ -416,7 +467,8 @@ class TopicBus {
   std::optional<Interest> interest_;
   std::vector<std::uint64_t>
       owed_;  // of each entry: what its reader has not been told yet of what was missed
-  std::vector<bool> mine_;
+  std::vector<std::uint32_t> mine_;  // of each entry: how often this handle has it
+  std::vector<TopicRetained> retained_;
   std::vector<std::optional<SeatLockHold>> pumping_;
   std::uint64_t asked_all_at_ = 0;
   bool watching_ = false;

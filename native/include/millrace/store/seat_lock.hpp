@@ -41,6 +41,9 @@ class SeatLockHold {
     MILLRACE_CRASH_POINT("seat.lock.freed");
   }
 
+  // It stays locked, in the name of its seat, and inherit() takes it up again: for what takes longer than a call.
+  void stay_locked() noexcept { lock_ = nullptr; }
+
   // Once.
   [[nodiscard]] static SeatLockHold try_lock(layout::SeatLock& lock, std::uint16_t seat) noexcept {
     // seq_cst: who finds it taken may have left word for the holder before (Groups::leave()), who looks after unlock().

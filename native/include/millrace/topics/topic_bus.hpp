@@ -144,7 +144,7 @@ class TopicBus {
     if (!is_mine(entry)) return;
     if (--mine_[entry] != 0) return;
     retained_[entry].drop();
-    pumping_[entry].reset();
+    stop_pumping(entry);
     interest_->leave(entry);
     sleepers_.tell_room();
   }
@@ -210,7 +210,7 @@ class TopicBus {
   void pump_end(std::uint32_t entry, std::uint64_t index) {
     if (entry >= pumping_.size() || !pumping_[entry]) return;
     (void)reading_.finish(entry, index);
-    pumping_[entry].reset();
+    stop_pumping(entry);
     sleepers_.tell_room();
   }
 
@@ -333,8 +333,16 @@ class TopicBus {
                           std::uint32_t most, std::span<std::byte> target) {
     if (!held) return kPumpBusy;
     const std::uint32_t count = reading_.peek(entry, to, most, target);
-    if (count != 0) pumping_[entry].emplace(std::move(held));
+    if (count == 0) return 0;
+    held.stay_locked();
+    pumping_[entry] = true;
     return count;
+  }
+  void stop_pumping(std::uint32_t entry) noexcept {
+    if (!pumping_[entry]) return;
+    pumping_[entry] = false;
+    (void)SeatLockHold::inherit(memory_.entry(entry).pump,
+                                static_cast<std::uint16_t>(seats_.seat()));
   }
   // Whoever has that lock, if it died.
   bool bury_holder(const layout::SeatLock& lock) {
@@ -371,7 +379,7 @@ class TopicBus {
     owed_.resize(shape().subscriptions);
     mine_.resize(shape().subscriptions);
     retained_.resize(shape().subscriptions);
-    pumping_ = std::vector<std::optional<SeatLockHold>>(shape().subscriptions);
+    pumping_.resize(shape().subscriptions);
     begun_ = true;
   }
   // Whatever the holder of that seat left, as SeatHolder wants it done.
@@ -469,7 +477,8 @@ class TopicBus {
       owed_;  // of each entry: what its reader has not been told yet of what was missed
   std::vector<std::uint32_t> mine_;  // of each entry: how often this handle has it
   std::vector<TopicRetained> retained_;
-  std::vector<std::optional<SeatLockHold>> pumping_;
+  std::vector<bool>
+      pumping_;  // of each entry: this handle has its lock, between pump_begin() and pump_end()
   std::uint64_t asked_all_at_ = 0;
   bool watching_ = false;
   bool begun_ = false;

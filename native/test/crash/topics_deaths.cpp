@@ -47,6 +47,10 @@ class OnTopics : public Scene {
     group_ = join(*survivor_, {"group.*"}, group);
     lazy_ = join(*survivor_, {"large.*"}, overwriting());
     asleep_ = join(*survivor_, {"never.published"});
+    REQUIRE(publish(*survivor_, "large.x", std::string(1000, 's')) == 2);
+    const auto first = read(*survivor_, entry_);
+    REQUIRE(first);
+    last_[first->subject] = first->index;
   }
   void read_some(std::uint64_t timeout_ns) {
     std::optional<Got> got;
@@ -124,7 +128,9 @@ class TopicUserDies : public OnTopics {
     const Bus bus = opened.take();
     n->bell_in.store(1);
     std::string_view filter = "large.*";
-    auto some = bus->subscribe({&filter, 1}, overwriting());
+    SubscribeOptions late = overwriting();
+    late.replay.last = true;
+    auto some = bus->subscribe({&filter, 1}, late);
     CHILD_EXPECT(some.ok());
     SubscribeOptions options;
     options.group = "group";

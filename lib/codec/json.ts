@@ -46,11 +46,14 @@ function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength)
 }
 
+/** As it is: its declaration knows no `undefined`. */
+const stringify: (value: unknown) => string | undefined = JSON.stringify
+
 function textOf(value: unknown): string {
   if (value === undefined) return ''
   let text: string | undefined
   try {
-    text = JSON.stringify(value)
+    text = stringify(value)
   } catch (error) {
     throw notEncoded('json', whyNot(error), error)
   }

@@ -38,6 +38,47 @@ enum class CallEnd : std::uint8_t {
   unserved = 18,         // nobody was left who takes calls
 };
 
+// Parts of a word (pack()), and a word with another part: in the way of every call, where one that is taken apart whole costs as much
+// as a step.
+inline constexpr std::uint64_t kTokenAndAttempt = ~0ULL << 24U;
+inline constexpr std::uint64_t kTokenAlone = ~0ULL << 32U;
+[[nodiscard]] constexpr SlotState state_in(std::uint64_t bits) noexcept {
+  return static_cast<SlotState>(bits & 15U);
+}
+[[nodiscard]] constexpr std::uint8_t level_in(std::uint64_t bits) noexcept {
+  return static_cast<std::uint8_t>(bits >> 4U & 31U);
+}
+[[nodiscard]] constexpr std::uint32_t seat_in(std::uint64_t bits) noexcept {
+  return static_cast<std::uint32_t>(bits >> 12U & 0xFFFU);
+}
+[[nodiscard]] constexpr std::uint8_t attempt_in(std::uint64_t bits) noexcept {
+  return static_cast<std::uint8_t>(bits >> 24U);
+}
+[[nodiscard]] constexpr std::uint64_t with_state(std::uint64_t bits, SlotState state) noexcept {
+  return (bits & ~15ULL) | static_cast<std::uint64_t>(state);
+}
+// Answered to that caller.
+[[nodiscard]] constexpr std::uint64_t answered_word(std::uint64_t bits, std::uint32_t caller,
+                                                    std::uint8_t level) noexcept {
+  return (bits & kTokenAndAttempt) | static_cast<std::uint64_t>(SlotState::answered) |
+         std::uint64_t{level} << 4U | std::uint64_t{caller & 0xFFFU} << 12U;
+}
+// Taken by that server. Attempts are counted up to 255.
+[[nodiscard]] constexpr std::uint64_t leased_word(std::uint64_t bits, std::uint32_t server,
+                                                  bool start) noexcept {
+  const std::uint64_t begun = start && attempt_in(bits) != 0xFF ? 1ULL << 24U : 0;
+  return (bits & kTokenAndAttempt) + (1ULL << 32U) + begun +
+         (static_cast<std::uint64_t>(SlotState::leased) |
+          (start ? std::uint64_t{kStarted} << 9U : 0) | std::uint64_t{server & 0xFFFU} << 12U);
+}
+static_assert(level_in(pack({SlotState::answered, 17, 0, 5, 6, 7})) == 17);
+static_assert(answered_word(pack({SlotState::leased, 0, kStarted, 9, 3, 4}), 5, 17) ==
+              pack({SlotState::answered, 17, 0, 5, 3, 4}));
+static_assert(leased_word(pack({SlotState::ready, 0, kReturned, 9, 3, 4}), 5, true) ==
+              pack({SlotState::leased, 0, kStarted, 5, 4, 5}));
+static_assert(leased_word(pack({SlotState::ready, 0, 0, 9, 255, 4}), 5, true) ==
+              pack({SlotState::leased, 0, kStarted, 5, 255, 5}));
+
 // What the fields of a slot mean that have other names for jobs. Written by the caller before `ready`.
 [[nodiscard]] inline std::atomic<std::uint32_t>& caller_of(Slot& slot) noexcept {
   return slot.group_next;

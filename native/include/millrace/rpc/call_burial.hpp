@@ -25,7 +25,7 @@ class CallBurial : public CallStore {
     MILLRACE_CRASH_POINT("calls.repair.slots");
     (void)arena_.sweep(
         [this](std::uint32_t slot, std::uint32_t born) { return is_orphan(slot, born); });
-    for (std::uint32_t word = 0; word < memory_.shape().slot_words(); ++word)
+    for (std::uint32_t word = 0; word < words_; ++word)
       bits_of(seat)[word].store(0, std::memory_order_seq_cst);
     MILLRACE_CRASH_POINT("calls.repair.swept");
     hand_over_counts(memory_.control(), *own_);
@@ -123,7 +123,7 @@ class CallBurial : public CallStore {
     const bool started = (word.flags & layout::kStarted) != 0;
     if (!started || (is_idempotent(index) && word.attempt < kMostAttempts))
       return return_to_caller(index, bits, word);
-    return end_as(index, bits, word, layout::CallEnd::died, caller);
+    return end_as(index, bits, layout::CallEnd::died, caller);
   }
   // Another one has it in hand. If it is the dead one's call nobody wants it any more.
   bool unwant(std::uint32_t index, std::uint64_t bits, const layout::Word& word,

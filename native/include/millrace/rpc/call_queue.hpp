@@ -393,6 +393,9 @@ class CallQueue {
 
   // Wakes whoever waits for what has come.
   void tell() noexcept {
+    if (stirred_ != 0 || !store_->quiet()) tell_all();
+  }
+  [[gnu::noinline]] void tell_all() noexcept {
     store_->told([this](std::uint32_t seat) {
       if (seat == seats_.seat()) return;
       sleepers_.fence();

@@ -35,9 +35,13 @@ class CallSteps {
         ready_(memory_),
         arena_(memory.owners(), memory.shape().granules(),
                seat * 97U % std::max(memory.shape().granules(), 1U)),
-        answers_(memory.data() + memory.shape().answers_at()),
+        words_(memory.shape().slot_words()),
+        for_requests_((memory.shape().granules() + 1) / 2),
+        answers_at_(memory.shape().answers_at()),
+        stride_(memory.shape().answered_words()),
         bits_(reinterpret_cast<std::atomic<std::uint64_t>*>(memory.data() +
-                                                            memory.shape().answered_at())) {}
+                                                            memory.shape().answered_at())),
+        own_bits_(bits_of(seat)) {}
   // Its parts point to memory_.
   CallSteps(const CallSteps&) = delete;
   CallSteps& operator=(const CallSteps&) = delete;
@@ -55,6 +59,8 @@ class CallSteps {
   [[nodiscard]] const WorkMemory& memory() const noexcept { return memory_; }
   // What others may wait for and has come since the last call: calls to be taken, room.
   [[nodiscard]] std::uint32_t stirred() noexcept { return std::exchange(stirred_, 0); }
+  // Is there nothing of that, nor of told()?
+  [[nodiscard]] bool quiet() const noexcept { return stirred_ == 0 && !any_told_; }
   // Calls each(seat) for those who have a bit since the last time.
   template <typename Each>
   void told(Each&& each) noexcept {
@@ -67,12 +73,12 @@ class CallSteps {
   }
   // The largest there can be.
   [[nodiscard]] std::uint64_t largest_request() const noexcept {
-    return std::max<std::uint64_t>(std::uint64_t{for_requests()} * layout::kGranuleBytes,
+    return std::max<std::uint64_t>(std::uint64_t{for_requests_} * layout::kGranuleBytes,
                                    layout::kInlineBytes);
   }
   [[nodiscard]] std::uint64_t largest_answer() const noexcept {
     return std::max<std::uint64_t>(
-        std::uint64_t{memory_.shape().granules() - for_requests()} * layout::kGranuleBytes,
+        std::uint64_t{memory_.shape().granules() - for_requests_} * layout::kGranuleBytes,
         layout::kInlineBytes);
   }
 
@@ -80,7 +86,8 @@ class CallSteps {
   // False: they are impossible. Who the caller is, the seats say.
   [[nodiscard]] bool facts(std::uint32_t index, CallFacts& facts) const noexcept {
     layout::Slot& slot = memory_.slot(index);
-    const layout::Word word = layout::unpack(slot.word.load(std::memory_order_acquire));
+    // acquire: pairs with the release of who made it ready.
+    const std::uint64_t bits = slot.word.load(std::memory_order_acquire);
     const Place place = place_of(index);
     const std::uint64_t room = place.granules == 0
                                    ? layout::kInlineBytes
@@ -91,7 +98,7 @@ class CallSteps {
     facts.method = layout::method_of(slot);
     facts.flags = layout::call_flags_of(slot);
     facts.idempotent = is_idempotent(index);
-    facts.attempt = word.attempt;
+    facts.attempt = layout::attempt_in(bits);
     facts.deadline_ns = slot.expires.load(std::memory_order_relaxed);
     facts.caller = caller_of(index);
     facts.ticket = Ticket{index, slot.born.load(std::memory_order_relaxed)};
@@ -102,11 +109,10 @@ class CallSteps {
   void end_unserved() noexcept {
     for (std::uint32_t index = 0; index < memory_.shape().slots(); ++index) {
       const std::uint64_t bits = memory_.slot(index).word.load(std::memory_order_seq_cst);
-      layout::Word word = layout::unpack(bits);
-      if (word.state != layout::SlotState::ready) continue;
-      (void)end_as(index, bits, word,
-                   word.attempt != 0 ? layout::CallEnd::died : layout::CallEnd::unserved,
-                   word.seat);
+      if (layout::state_in(bits) != layout::SlotState::ready) continue;
+      const bool begun = layout::attempt_in(bits) != 0;
+      (void)end_as(index, bits, begun ? layout::CallEnd::died : layout::CallEnd::unserved,
+                   layout::seat_in(bits));
     }
   }
   // May there be room for a call, or an answer?
@@ -175,9 +181,6 @@ class CallSteps {
   static std::uint32_t granules_for(std::uint64_t bytes) noexcept {
     return static_cast<std::uint32_t>((bytes + layout::kGranuleBytes - 1) / layout::kGranuleBytes);
   }
-  [[nodiscard]] std::uint32_t for_requests() const noexcept {
-    return (memory_.shape().granules() + 1) / 2;
-  }
   // Of a counter that only its owner changes.
   static void count(std::atomic<std::uint64_t>& counter) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -202,6 +205,7 @@ class CallSteps {
     return layout::idempotent_of(memory_.slot(index)).load(std::memory_order_relaxed) == 1;
   }
   [[nodiscard]] Place judged(Place place) const noexcept {
+    if (place.granules == 0) return Place{};
     const std::uint32_t count = memory_.shape().granules();
     if (place.granule >= count || place.granules > count - place.granule) return Place{};
     return place;
@@ -213,15 +217,15 @@ class CallSteps {
   }
   // Only an answer of a server has one.
   [[nodiscard]] Place answer_place_of(std::uint32_t index, std::uint64_t bits) const noexcept {
-    const layout::Word word = layout::unpack(bits);
-    if (word.state != layout::SlotState::answered || word.level >= layout::kFirstCallEnd) return {};
+    if (layout::state_in(bits) != layout::SlotState::answered ||
+        layout::level_in(bits) >= layout::kFirstCallEnd)
+      return {};
     const std::uint64_t place = layout::answer_place_of(memory_.slot(index));
     return judged({static_cast<std::uint32_t>(place), static_cast<std::uint32_t>(place >> 32U)});
   }
   [[nodiscard]] std::atomic<std::uint64_t>* bits_of(std::uint32_t seat) const noexcept {
-    return bits_ + std::uint64_t{seat} * memory_.shape().answered_words();
+    return bits_ + std::uint64_t{seat} * stride_;
   }
-  [[nodiscard]] std::atomic<std::uint64_t>* own_bits() const noexcept { return bits_of(seat_); }
 
   // --- steps ---
 
@@ -234,24 +238,21 @@ class CallSteps {
     told_[seat / 64] |= 1ULL << seat % 64;
     any_told_ = true;
   }
-  // `bits` -> answered, as `word` says but for state and seat. False: it is something else by now.
-  bool resolve(std::uint32_t index, std::uint64_t bits, layout::Word word,
-               std::uint32_t caller) noexcept {
-    word.state = layout::SlotState::answered;
-    word.flags = 0;
-    word.seat = static_cast<std::uint16_t>(caller);
+  // `bits` -> answered, with what became of it. False: it is something else by now.
+  bool resolve(std::uint32_t index, std::uint64_t bits, std::uint32_t caller,
+               std::uint8_t level) noexcept {
     // release: pairs with the acquire of the caller, who then sees the answer.
     if (!memory_.slot(index).word.compare_exchange_strong(
-            bits, layout::pack(word), std::memory_order_seq_cst, std::memory_order_relaxed)) {
+            bits, layout::answered_word(bits, caller, level), std::memory_order_seq_cst,
+            std::memory_order_relaxed)) {
       return false;
     }
     tell(caller, index);
     return true;
   }
-  bool end_as(std::uint32_t index, std::uint64_t bits, layout::Word word, layout::CallEnd how,
+  bool end_as(std::uint32_t index, std::uint64_t bits, layout::CallEnd how,
               std::uint32_t caller) noexcept {
-    word.level = static_cast<std::uint8_t>(how);
-    if (!resolve(index, bits, word, caller)) return false;
+    if (!resolve(index, bits, caller, static_cast<std::uint8_t>(how))) return false;
     add(how == layout::CallEnd::expired ? layout::WorkCount::expired : layout::WorkCount::rejected);
     return true;
   }
@@ -271,11 +272,9 @@ class CallSteps {
            const Place& answer) noexcept {
     layout::Slot& slot = memory_.slot(index);
     const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
-    layout::Word word;
-    word.token = layout::unpack(bits).token;
     // Pairs with the acquire of who claims it: our reads of what lies there come before its writes.
-    if (!slot.word.compare_exchange_strong(bits, layout::pack(word), std::memory_order_seq_cst,
-                                           std::memory_order_relaxed)) {
+    if (!slot.word.compare_exchange_strong(bits, bits & layout::kTokenAlone,
+                                           std::memory_order_seq_cst, std::memory_order_relaxed)) {
       return false;
     }
     MILLRACE_CRASH_POINT("calls.end.word");
@@ -311,8 +310,13 @@ class CallSteps {
   FreeSlots free_;
   ReadyLists ready_;
   Arena arena_;
-  std::byte* answers_;
+  // What follows from the shape, and is asked for with every call.
+  std::uint32_t words_;         // of 64 slots
+  std::uint32_t for_requests_;  // granules
+  std::uint64_t answers_at_;    // from the beginning of the data
+  std::uint32_t stride_;        // words of bits of a seat
   std::atomic<std::uint64_t>* bits_;
+  std::atomic<std::uint64_t>* own_bits_;
   std::uint32_t stirred_ = 0;
 
  private:

@@ -55,17 +55,17 @@ class CallStore : public CallSteps {
     const auto claim = free_.claim(layout::SlotState::writing, seat_);
     if (!claim) return Asked::busy;
     layout::Slot& slot = memory_.slot(claim->slot);
-    layout::Word word = claim->word;
+    const std::uint64_t writing = layout::pack(claim->word);
+    const std::uint32_t born = claim->word.token;
     // release: who judges granules of this call sees it with them.
-    slot.born.store(word.token, std::memory_order_release);
+    slot.born.store(born, std::memory_order_release);
     Place place;
     if (request.size() > layout::kInlineBytes) {
       place.granules = granules_for(request.size());
-      const auto first =
-          arena_.claim(claim->slot, word.token, place.granules, {0, 0, for_requests()});
+      const auto first = arena_.claim(claim->slot, born, place.granules, {0, 0, for_requests_});
       if (arena_.disturbed()) stirred_ |= kRoom;
       if (!first) {
-        (void)end(claim->slot, layout::pack(word), Place{}, Place{});
+        (void)end(claim->slot, writing, Place{}, Place{});
         return Asked::busy;
       }
       place.granule = *first;
@@ -84,15 +84,15 @@ class CallStore : public CallSteps {
       std::memcpy(memory_.data() + memory_.payload_at(claim->slot, place.granules, place.granule),
                   request.data(), request.size());
     }
-    ticket = Ticket{claim->slot, word.token};
+    ticket = Ticket{claim->slot, born};
     ++flying_;
     MILLRACE_CRASH_POINT("calls.ask.written");
-    word.state = layout::SlotState::ready;
+    const std::uint64_t ready = layout::with_state(writing, layout::SlotState::ready);
     // release: pairs with the acquire of who takes it: slot and request are seen.
-    slot.word.store(layout::pack(word), std::memory_order_release);
+    slot.word.store(ready, std::memory_order_release);
     MILLRACE_CRASH_POINT("calls.ask.ready");
-    if (!ready_.add(layout::kForCalls, 0, claim->slot, word.token))
-      (void)return_as(claim->slot, layout::pack(word), word);
+    if (!ready_.add(layout::kForCalls, 0, claim->slot, born)) [[unlikely]]
+      (void)return_as(claim->slot, ready, layout::unpack(ready));
     stirred_ |= kCalls;
     count(own_->pushed);
     return Asked::yes;
@@ -101,20 +101,21 @@ class CallStore : public CallSteps {
   [[nodiscard]] std::uint32_t flying() const noexcept { return flying_; }
   // May something have become of a call that this seat made, or has taken?
   [[nodiscard]] bool any_told() const noexcept {
-    for (std::uint32_t word = 0; word < memory_.shape().slot_words(); ++word) {
+    for (std::uint32_t word = 0; word < words_; ++word) {
       // seq_cst: the look of who lies down, as everywhere.
-      if (own_bits()[word].load(std::memory_order_seq_cst) != 0) return true;
+      if (own_bits_[word].load(std::memory_order_seq_cst) != 0) return true;
     }
     return false;
   }
   // The next outcome, or none.
   [[nodiscard]] Outcome poll(Answer& answer) noexcept {
-    const std::uint32_t words = memory_.shape().slot_words();
-    // Goes on behind the last one, so that none waits for ever: the first word comes last again, for what is before that.
-    std::uint64_t mask = ~0ULL << looked_ % 64 << 1U;
-    for (std::uint32_t i = 0; i <= words; ++i, mask = ~0ULL) {
-      const std::uint32_t at = (looked_ / 64 + i) % words;
-      auto& word = own_bits()[at];
+    // Looks first where the last one was, whose slot has the next call most likely; but every few times behind that, so that
+    // none waits for ever. The first word comes last again, for what is before that.
+    std::uint64_t mask = ~0ULL << looked_ % 64;
+    if (looks_++ % kInPlace == 0) mask &= mask - 1;
+    std::uint32_t at = looked_ / 64;
+    for (std::uint32_t i = 0; i <= words_; ++i, mask = ~0ULL, at = at + 1 < words_ ? at + 1 : 0) {
+      auto& word = own_bits_[at];
       std::uint64_t bits = word.load(std::memory_order_acquire) & mask;
       while (bits != 0) {
         const auto bit = static_cast<std::uint32_t>(std::countr_zero(bits));
@@ -198,7 +199,7 @@ class CallStore : public CallSteps {
     layout::Slot& slot = memory_.slot(index);
     const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
     Place place;
-    std::byte* to = answers_ + std::uint64_t{index} * layout::kInlineBytes;
+    std::byte* to = memory_.data() + answers_at_ + std::uint64_t{index} * layout::kInlineBytes;
     if (bytes.size() > layout::kInlineBytes) [[unlikely]] {
       if (bytes.size() > largest_answer()) return Answered::too_large;
       if (!holds(lease)) {
@@ -207,7 +208,7 @@ class CallStore : public CallSteps {
       }
       place.granules = granules_for(bytes.size());
       // Rather where no requests lie.
-      const auto first = arena_.claim(index, born, place.granules, {0, for_requests(), ~0U});
+      const auto first = arena_.claim(index, born, place.granules, {0, for_requests_, ~0U});
       if (arena_.disturbed()) stirred_ |= kRoom;
       if (!first) return Answered::no_room;
       place.granule = *first;
@@ -218,11 +219,8 @@ class CallStore : public CallSteps {
     layout::answer_place_of(slot) = packed(place);
     layout::answer_length_of(slot) = bytes.size();
     MILLRACE_CRASH_POINT("calls.answer.written");
-    layout::Word word = layout::unpack(lease.word);
-    word.level = std::min(status, kMostStatus);
     // An answer is one also where nothing was started.
-    const std::uint32_t caller = caller_of(index);
-    if (!resolve(index, lease.word, word, caller)) {
+    if (!resolve(index, lease.word, caller_of(index), std::min(status, kMostStatus))) [[unlikely]] {
       if (place.granules != 0) {
         arena_.give_back(index, born, place.granule, place.granules);
         stirred_ |= kRoom;
@@ -252,7 +250,7 @@ class CallStore : public CallSteps {
   // The slot of a call that this handle has taken, and that is not wanted any more: each once, as poll() has found them.
   [[nodiscard]] bool next_unwanted(std::uint32_t& slot) noexcept {
     if (!any_cancelled_) return false;
-    for (std::uint32_t at = 0; at < memory_.shape().slot_words(); ++at) {
+    for (std::uint32_t at = 0; at < words_; ++at) {
       if (cancelled_[at] == 0) continue;
       const auto bit = static_cast<std::uint32_t>(std::countr_zero(cancelled_[at]));
       cancelled_[at] &= cancelled_[at] - 1;
@@ -264,6 +262,7 @@ class CallStore : public CallSteps {
   }
 
  private:
+  static constexpr std::uint32_t kInPlace = 8;
   static void begin(layout::Word& word) noexcept {
     word.flags |= layout::kStarted;
     if (word.attempt != 0xFF) ++word.attempt;
@@ -271,18 +270,12 @@ class CallStore : public CallSteps {
   // Of a ready call: makes it the caller's of this. One that comes too late has that as its outcome.
   std::uint64_t make_own(std::uint32_t index, std::uint64_t bits, bool start) noexcept {
     layout::Slot& slot = memory_.slot(index);
-    layout::Word word = layout::unpack(bits);
     const std::uint64_t expires = slot.expires.load(std::memory_order_relaxed);
-    if (expires != 0 && expires <= os::monotonic_ns()) {
-      (void)end_as(index, bits, word, layout::CallEnd::expired, word.seat);
+    if (expires != 0 && expires <= os::monotonic_ns()) [[unlikely]] {
+      (void)end_as(index, bits, layout::CallEnd::expired, layout::seat_in(bits));
       return 0;
     }
-    word.state = layout::SlotState::leased;
-    word.flags = 0;
-    word.seat = seat_;
-    if (start) begin(word);
-    ++word.token;
-    const std::uint64_t mine = layout::pack(word);
+    const std::uint64_t mine = layout::leased_word(bits, seat_, start);
     // acquire: pairs with the release of who made it ready.
     if (!slot.word.compare_exchange_strong(bits, mine, std::memory_order_seq_cst,
                                            std::memory_order_relaxed)) {
@@ -304,36 +297,36 @@ class CallStore : public CallSteps {
     layout::Slot& slot = memory_.slot(index);
     // acquire: pairs with the release in resolve(). seq_cst: after the clearing of the bit.
     const std::uint64_t bits = slot.word.load(std::memory_order_seq_cst);
-    const layout::Word word = layout::unpack(bits);
     const std::uint64_t mark = 1ULL << index % 64;
-    if (word.seat != seat_) return false;
-    if (word.state == layout::SlotState::cancelled) {
+    const layout::SlotState state = layout::state_in(bits);
+    if (layout::seat_in(bits) != seat_) return false;
+    if (state == layout::SlotState::cancelled) {
       cancelled_[index / 64] |= mark;
       any_cancelled_ = true;
       return false;
     }
     // One that it has in hand is told again by whoever buries somebody.
-    if (word.state != layout::SlotState::answered || (held_[index / 64] & mark) != 0) return false;
+    if (state != layout::SlotState::answered || (held_[index / 64] & mark) != 0) return false;
     held_[index / 64] |= mark;
     landed();
     answer = Answer{};
     answer.ticket = Ticket{index, slot.born.load(std::memory_order_relaxed)};
     answer.word = bits;
-    answer.executed = word.attempt != 0 ? Executed::unknown : Executed::no;
-    if (word.level >= layout::kFirstCallEnd) {
-      answer.outcome = outcome_of(static_cast<layout::CallEnd>(word.level));
+    answer.executed = layout::attempt_in(bits) != 0 ? Executed::unknown : Executed::no;
+    const std::uint8_t level = layout::level_in(bits);
+    if (level >= layout::kFirstCallEnd) {
+      answer.outcome = outcome_of(static_cast<layout::CallEnd>(level));
       return true;
     }
     answer.outcome = Outcome::answered;
     answer.executed = Executed::yes;
-    answer.status = word.level;
+    answer.status = level;
     const Place place = answer_place_of(index, bits);
     const std::uint64_t room = place.granules == 0
                                    ? layout::kInlineBytes
                                    : std::uint64_t{place.granules} * layout::kGranuleBytes;
-    answer.at = place.granules == 0
-                    ? memory_.shape().answers_at() + std::uint64_t{index} * layout::kInlineBytes
-                    : memory_.payload_at(index, place.granules, place.granule);
+    answer.at = place.granules == 0 ? answers_at_ + std::uint64_t{index} * layout::kInlineBytes
+                                    : memory_.payload_at(index, place.granules, place.granule);
     answer.length = static_cast<std::uint32_t>(std::min(layout::answer_length_of(slot), room));
     return true;
   }
@@ -367,6 +360,7 @@ class CallStore : public CallSteps {
 
   std::uint32_t flying_ = 0;
   std::uint32_t looked_ = 0;  // the slot whose outcome poll() gave last
+  std::uint32_t looks_ = 0;
   // Of this handle, a bit for each slot: outcomes that poll() has given and that are not released; calls it has taken that are
   // not wanted any more.
   std::vector<std::uint64_t> held_;

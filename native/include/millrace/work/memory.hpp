@@ -16,6 +16,7 @@ class WorkMemory {
   // `base`: the segment's first byte, mapped as far as shape.data_at(); `data`: the rest.
   WorkMemory(std::byte* base, std::byte* data, const WorkShape& shape) noexcept
       : shape_(shape),
+        capacity_(shape.capacity()),
         data_(data),
         control_(at<layout::WorkControl>(base, shape.control_at())),
         returned_(at<std::atomic<std::uint64_t>>(base, shape.returned_at())),
@@ -42,7 +43,7 @@ class WorkMemory {
     return ring_ends_[lane];
   }
   [[nodiscard]] layout::Cell* cells(std::uint32_t lane) const noexcept {
-    return cells_ + std::uint64_t{lane} * shape_.capacity();
+    return cells_ + std::uint64_t{lane} * capacity_;
   }
   [[nodiscard]] layout::WorkLink* links() const noexcept { return links_; }
   [[nodiscard]] layout::Slot& slot(std::uint32_t index) const noexcept { return slots_[index]; }
@@ -79,6 +80,7 @@ class WorkMemory {
   }
 
   WorkShape shape_;
+  std::uint32_t capacity_ = 0;  // of each ring
   std::byte* data_ = nullptr;
   layout::WorkControl* control_ = nullptr;
   std::atomic<std::uint64_t>* returned_ = nullptr;

@@ -67,6 +67,9 @@ class Seats : public SeatHolder<Seats> {
     if (!entered.ok()) return entered.error();
     segment_ = entered.take();
     shape_ = WorkShape::of(segment_.geometry());
+    control_ = segment_.at<layout::WorkControl>(shape_.control_at());
+    records_ = segment_.at<layout::SeatRecord>(shape_.seat_records_at());
+    lines_ = segment_.at<layout::WaitLine>(shape_.wait_lines_at());
     os::register_light_fence();
     MILLRACE_CRASH_POINT("seats.enter.attached");
     auto done = prepare(set_up, resume);
@@ -86,15 +89,11 @@ class Seats : public SeatHolder<Seats> {
 
   [[nodiscard]] const WorkShape& shape() const noexcept { return shape_; }
 
-  [[nodiscard]] layout::WorkControl& control() const noexcept {
-    return *segment_.at<layout::WorkControl>(shape_.control_at());
-  }
+  [[nodiscard]] layout::WorkControl& control() const noexcept { return *control_; }
   [[nodiscard]] layout::SeatRecord& seat_record(std::uint32_t seat) const noexcept {
-    return segment_.at<layout::SeatRecord>(shape_.seat_records_at())[seat];
+    return records_[seat];
   }
-  [[nodiscard]] layout::WaitLine& line(std::uint32_t seat) const noexcept {
-    return segment_.at<layout::WaitLine>(shape_.wait_lines_at())[seat];
-  }
+  [[nodiscard]] layout::WaitLine& line(std::uint32_t seat) const noexcept { return lines_[seat]; }
   // Of each stage, and of room: who sleeps for it, a bit each.
   [[nodiscard]] std::atomic<std::uint64_t>* sleeper_sets() const noexcept {
     return segment_.at<std::atomic<std::uint64_t>>(shape_.sleepers_at());
@@ -262,6 +261,10 @@ class Seats : public SeatHolder<Seats> {
   }
 
   WorkShape shape_;
+  // Where these are in the segment.
+  layout::WorkControl* control_ = nullptr;
+  layout::SeatRecord* records_ = nullptr;
+  layout::WaitLine* lines_ = nullptr;
   const char* title_ = "work queue";  // for messages
 };
 

@@ -1,5 +1,5 @@
 // Fails if the C++ core executes more instructions than it did: for a message pushed and taken, for a frame published
-// and received. Counted under callgrind, so that it does not matter what else the machine does.
+// and received, for a call that is answered. Counted under callgrind, so that it does not matter what else the machine does.
 //
 //   npm run check:instructions [-- --write]        judges by bench/instructions.json, or makes it anew
 //
@@ -14,18 +14,20 @@ import { build, buildDirectory, configure, root } from './native-build.mjs'
 
 const file = join(root, 'bench', 'instructions.json')
 const variant = { name: 'bench', sanitize: '', tests: false }
-const target = 'millrace_bench_instructions'
+const targetOf = (what) => `millrace_bench_${what === 'call' ? 'call_' : ''}instructions`
 
 const counted = [
   ['message of 64 B, pushed and taken', ['message', '64']],
   ['message of 1 KiB, pushed and taken', ['message', '1024']],
   ['frame, published and received', ['frame', '1']],
   ['frame, published and received by 4', ['frame', '4']],
+  ['call of 64 B, answered with as much', ['call', '64']],
+  ['call of 1 KiB, answered with as much', ['call', '1024']],
 ]
 const times = [1000, 3000]
 
 await configure(variant)
-await build(variant, [target])
+await build(variant, [targetOf('message'), targetOf('call')])
 const scratch = mkdtempSync(join(tmpdir(), 'millrace-instructions-'))
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
 
@@ -47,7 +49,7 @@ function instructions(args) {
 
 function total(args) {
   const out = join(scratch, 'out')
-  const program = join(buildDirectory(variant), target)
+  const program = join(buildDirectory(variant), targetOf(args[0]))
   const options = ['--tool=callgrind', `--callgrind-out-file=${out}`, '--quiet']
   execFileSync('valgrind', [...options, program, ...args], {
     stdio: ['ignore', 'ignore', 'inherit'],

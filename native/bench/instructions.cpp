@@ -3,7 +3,6 @@
 //
 //   millrace_bench_instructions message BYTES TIMES     push, peek, copy, release
 //   millrace_bench_instructions frame READERS TIMES     loan, publish; each reader receives and releases
-//   millrace_bench_instructions call BYTES TIMES        ask, take, answer with as many bytes, hear, release
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -68,33 +67,10 @@ void frames(const std::string& name, std::size_t readers, std::uint64_t times) {
   }
 }
 
-void calls(const std::string& name, std::size_t bytes, std::uint64_t times) {
-  CallSpec spec;
-  spec.place = name;
-  auto caller = open<CallQueue>(spec);
-  auto server = open<CallQueue>(spec);
-  server->serve(true);
-  const std::vector<std::byte> message(bytes);
-  std::vector<std::byte> into(bytes);
-  for (std::uint64_t i = 0; i < times; ++i) {
-    Ticket ticket;
-    if (caller->try_call(message, {}, ticket) != Asked::yes) fail("no call");
-    Lease lease = server->try_take();
-    CallFacts facts;
-    if (!lease || !server->facts(lease, facts)) fail("nothing to take");
-    std::memcpy(into.data(), server->data()->data() + facts.at, facts.length);
-    if (server->answer(lease, 0, into) != Answered::yes) fail("not answered");
-    Answer answer;
-    if (caller->poll(answer) != Outcome::answered) fail("no outcome");
-    std::memcpy(into.data(), caller->data()->data() + answer.at, answer.length);
-    caller->release(answer);
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) fail("usage: message|frame|call BYTES|READERS TIMES");
+  if (argc != 4) fail("usage: message|frame BYTES|READERS TIMES");
   const std::string_view what = argv[1];
   const auto size = static_cast<std::size_t>(std::strtoull(argv[2], nullptr, 10));
   const std::uint64_t times = std::strtoull(argv[3], nullptr, 10);
@@ -103,8 +79,6 @@ int main(int argc, char** argv) {
     messages(name, size, times);
   } else if (what == "frame") {
     frames(name, size, times);
-  } else if (what == "call") {
-    calls(name, size, times);
   } else {
     fail("unknown benchmark");
   }

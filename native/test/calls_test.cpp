@@ -566,7 +566,7 @@ TEST_CASE_FIXTURE(Pair, "calls: nobody waits for ever for an outcome behind othe
     REQUIRE(server->answer(lease, 0, {}) == Answered::yes);
   Answer answer;
   std::vector<Ticket> seen;
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 8 * 101; ++i) {
     REQUIRE(caller->poll(answer) == Outcome::answered);
     seen.push_back(answer.ticket);
     caller->release(answer);

@@ -15,6 +15,7 @@
 #include "addon/upkeep.cpp"
 #include "addon/watcher_thread.cpp"
 #include "addon/watcher_uv.cpp"
+#include "addon/calls.cpp"
 #include "addon/work.cpp"
 #include "addon/work_jobs.cpp"
 #include "addon/work_push.cpp"

@@ -8,6 +8,7 @@ import type {
   NativeCellWriter,
   NativeCellWriterOptions,
 } from './cell.js'
+import type { NativeCalls, NativeCallsOptions } from './calls.js'
 import type { NativeCounter, NativeCounterOptions } from './counter.js'
 import type { NativeEvent, NativeEventOptions } from './event.js'
 import type {
@@ -108,5 +109,6 @@ export interface Addon {
   readonly Semaphore: new (options: NativeSemaphoreOptions) => NativeSemaphore
   readonly Event: new (options: NativeEventOptions) => NativeEvent
   readonly Barrier: new (options: NativeBarrierOptions) => NativeBarrier
+  readonly Calls: new (options: NativeCallsOptions) => NativeCalls
   readonly Work: new (options: NativeWorkOptions) => NativeWork
 }

@@ -150,6 +150,7 @@ std::array offered_classes = {
     OfferedClass{"Event", define_event},
     OfferedClass{"Barrier", define_barrier},
     OfferedClass{"Work", define_work},
+    OfferedClass{"Calls", define_calls},
 };
 
 napi_value class_of(napi_env env, napi_callback_info info) {

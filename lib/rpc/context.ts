@@ -1,0 +1,84 @@
+// What a handler is told beside its argument. Made for each call, so all that not every handler looks at is made when it does.
+
+import { CallFact } from '../addon/calls.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { now } from '../base/time.js'
+import { wideAt } from './call-handle.js'
+import { today } from './today.js'
+
+/** Who calls. */
+export interface CallerFacts {
+  /** Its process. */
+  readonly pid: number
+}
+
+/**
+ * The call that a handler is at work for. It can be given as the options of another call: that one ends with it, and no later than
+ * its deadline (`client.load(id, context)`, or `{ within: context, timeout: 50 }`).
+ */
+export class CallContext {
+  /** The name of the method. */
+  readonly method: string
+  readonly #caller: number
+  readonly #until: number
+  #control: AbortController | undefined
+  #reason: unknown
+  #over = false
+
+  /** @internal Of the call that `take` has left in the facts. */
+  constructor(method: string, facts: Int32Array) {
+    this.method = method
+    this.#caller = facts[CallFact.caller]!
+    this.#until =
+      facts[CallFact.left + 1] === -1 ? Infinity : now() + wideAt(facts, CallFact.left) / 1e6
+  }
+
+  /**
+   * Aborts when nobody waits for the answer any more: the caller has aborted the call, its time is over, it has died or closed; or
+   * the server closes, and its time to finish is over. The reason is a `MillraceError` that says which.
+   */
+  get signal(): AbortSignal {
+    if (this.#control === undefined) {
+      this.#control = new AbortController()
+      if (this.#over) this.#control.abort(this.#reason)
+    }
+    return this.#control.signal
+  }
+
+  /** Milliseconds until its caller gives it up, with fractions, 0 if that is over; Infinity: it waits for as long as it takes. */
+  get remaining(): number {
+    return Math.max(this.#until - now(), 0)
+  }
+
+  /** When its caller gives it up, in milliseconds since 1970 by the clock of this process; Infinity: never. */
+  get deadline(): number {
+    return this.#until === Infinity ? Infinity : today() + this.remaining
+  }
+
+  /** Who calls. */
+  get caller(): CallerFacts {
+    return { pid: this.#caller }
+  }
+
+  /** @internal Nobody waits for the answer. */
+  cancel(reason: unknown): void {
+    if (this.#over) return
+    this.#over = true
+    this.#reason = reason
+    this.#control?.abort(reason)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('CallContext', how, () => ({
+      method: this.method,
+      remaining: this.remaining,
+      caller: this.caller,
+    }))
+  }
+}

@@ -1,0 +1,323 @@
+// Calls as a JavaScript object: see calls.hpp.
+#include "calls.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "addon.hpp"
+#include "millrace/work/counts.hpp"
+
+namespace millrace::addon {
+
+namespace {
+
+std::optional<std::uint32_t> number_if_any(const Options& options, const char* key) {
+  const auto number = options.number_if_any(key);
+  if (!number) return std::nullopt;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(*number, 0xFFFF'FFFFU));
+}
+
+}  // namespace
+
+// new Calls({ place, memory, mode, owner?, schema, seats?, calls?, bytes? }): what is left out is whatever is there, or the default
+CallsObject::CallsObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
+  const Options options(info[0]);
+  const bool opened = open<CallSpec>(options, [&](CallSpec& spec) {
+    spec.seats = number_if_any(options, "seats");
+    spec.calls = number_if_any(options, "calls");
+    spec.bytes = options.number_if_any("bytes");
+    return CallQueue::open(spec, soon());
+  });
+  if (!opened) return;
+  born_.resize(shape().slots());
+  tell_shape();
+  facts_.give(Value());
+  outbox_.give(Value(), "outbox");
+  inbox_.give(Value(), "inbox");
+  define_hot<&CallsObject::call>("call");
+  define_hot<&CallsObject::poll>("poll");
+  define_hot<&CallsObject::take>("take");
+  define_hot<&CallsObject::answer>("answer");
+}
+void CallsObject::tell_shape() {
+  tell("seats", shape().seats);
+  tell("calls", shape().jobs);
+  tell("bytes", static_cast<double>(shape().bytes));
+  tell("lookMs", static_cast<double>(Lookouts::kLookMs));
+  tell("maxBytes", static_cast<double>(core()->largest_request()));
+  tell("maxAnswer", static_cast<double>(core()->largest_answer()));
+}
+
+Napi::Function CallsObject::define(Napi::Env env) {
+  return define_class(env, "Calls",
+                      {
+                          method<&CallsObject::buffer>("buffer"),
+                          method<&CallsObject::news>("news"),
+                          method<&CallsObject::call_with>("callWith"),
+                          method<&CallsObject::release>("release"),
+                          method<&CallsObject::withdraw>("withdraw"),
+                          method<&CallsObject::served>("served"),
+                          method<&CallsObject::serve>("serve"),
+                          method<&CallsObject::answer_with>("answerWith"),
+                          method<&CallsObject::next_cancelled>("nextCancelled"),
+                          method<&CallsObject::copy_out>("copyOut"),
+                          method<&CallsObject::look>("look"),
+                          method<&CallsObject::keep_watch>("keepWatch"),
+                          method<&CallsObject::still>("still"),
+                          method<&CallsObject::recheck>("recheck"),
+                          method<&CallsObject::counts>("counts"),
+                      });
+}
+
+// --- the caller ---
+
+// call(): what is in the outbox, as `facts` say -> its slot; or kWouldBlock (no room), kTooLarge, kNoResponder, kClosed
+std::int32_t CallsObject::call() {
+  return core() == nullptr ? std::int32_t{kClosed} : ask(sent());
+}
+// callWith(bytes): the same, with these
+std::int32_t CallsObject::call_with(const Arguments<1>& given) {
+  if (core() == nullptr) return kClosed;
+  const auto bytes = bytes_of(given.env, given[0]);
+  return bytes ? ask({bytes->data, bytes->size}) : std::int32_t{kInvalid};
+}
+std::int32_t CallsObject::ask(std::span<const std::byte> request) {
+  constexpr std::uint32_t idempotent = 1U << 16U;
+  constexpr std::uint64_t for_ever = ~std::uint64_t{0};
+  CallOptions options;
+  options.method = facts_.get(CallsFacts::kMethod);
+  const std::uint32_t flags = facts_.get(CallsFacts::kFlags);
+  options.flags = static_cast<std::uint16_t>(flags);
+  options.idempotent = (flags & idempotent) != 0;
+  if (const std::uint64_t left = facts_.get_wide(CallsFacts::kLeft); left != for_ever) {
+    options.deadline_ns = os::monotonic_ns() + std::min<std::uint64_t>(left, 1ULL << 62U);
+  }
+  Ticket ticket;
+  const Asked asked = core()->try_call(request, options, ticket);
+  note_woken();
+  switch (asked) {
+    case Asked::yes:
+      born_[ticket.slot] = ticket.born;
+      return static_cast<std::int32_t>(ticket.slot);
+    case Asked::busy:
+      return kWouldBlock;
+    case Asked::too_large:
+      return kTooLarge;
+    case Asked::no_responder:
+      return kNoResponder;
+  }
+  return kInvalid;
+}
+// poll(): leaves the next outcome in `facts`, as its slot kWouldBlock, kClosed. What is not small is to be released.
+void CallsObject::poll() {
+  if (core() == nullptr) return facts_.set(kClosed);
+  Answer answer;
+  const millrace::Outcome outcome = core()->poll(answer);
+  if (outcome == millrace::Outcome::none) {
+    note_woken();
+    return facts_.set(kWouldBlock);
+  }
+  const std::uint64_t size = core()->data()->size();
+  if (answer.at > size || answer.length > size - answer.at) return facts_.set(kCorrupt);
+  facts_.set(CallsFacts::kSlot, answer.ticket.slot);
+  facts_.set(CallsFacts::kStatus, answer.status);
+  facts_.set(CallsFacts::kEnd, static_cast<std::uint32_t>(outcome) |
+                                   (answer.executed == Executed::no ? 0 : kTouched));
+  show(answer.at, answer.length);
+  if (facts_.get(CallsFacts::kSmall) != 0) {
+    core()->release(answer);
+  } else {
+    held_.push_back(answer);
+  }
+  note_woken();
+}
+void CallsObject::show(std::uint64_t at, std::uint32_t length) {
+  facts_.set(CallsFacts::kLength, length);
+  facts_.set(CallsFacts::kSmall, length <= Box::kBytes ? 1 : 0);
+  if (length <= Box::kBytes) {
+    if (length != 0) std::memcpy(inbox_.data(), core()->data()->data() + at, length);
+  } else {
+    facts_.set_wide(CallsFacts::kOffset, at);
+  }
+}
+// release(slot): an answer whose bytes lay where they were
+void CallsObject::release(const Arguments<1>& given) {
+  if (core() == nullptr) return;
+  const std::uint32_t slot = small_natural(given.env, given[0], ~0U);
+  const auto found = std::find_if(held_.begin(), held_.end(), [slot](const Answer& answer) {
+    return answer.ticket.slot == slot;
+  });
+  if (found == held_.end()) return;
+  core()->release(*found);
+  held_.erase(found);
+  note_woken();
+}
+// withdraw(slot) -> see Withdrawn in lib/addon/calls.ts
+std::int32_t CallsObject::withdraw(const Arguments<1>& given) {
+  if (core() == nullptr) return kClosed;
+  const std::uint32_t slot = small_natural(given.env, given[0], ~0U);
+  if (slot >= born_.size()) return kInvalid;
+  const Withdrawn found = core()->withdraw(Ticket{slot, born_[slot]});
+  note_woken();
+  return static_cast<std::int32_t>(found);
+}
+bool CallsObject::served() {
+  return core() != nullptr && core()->served();
+}
+
+// --- the server ---
+
+// serve(yes)
+void CallsObject::serve(const Arguments<1>& given) {
+  if (core() == nullptr) return;
+  core()->serve(truth(given.env, given[0]));
+  note_woken();
+}
+// take(): the next call, which begins, in `facts`; as its slot kWouldBlock, kClosed, kCorrupt
+void CallsObject::take() {
+  if (core() == nullptr) return facts_.set(kClosed);
+  const Lease lease = core()->try_take();
+  note_woken();
+  if (!lease) return facts_.set(kWouldBlock);
+  CallFacts call;
+  if (!core()->facts(lease, call)) return facts_.set(kCorrupt);
+  facts_.set(CallsFacts::kSlot, lease.slot);
+  facts_.set_wide(CallsFacts::kWord, lease.word);
+  facts_.set(CallsFacts::kMethod, call.method);
+  facts_.set(CallsFacts::kFlags, call.flags);
+  facts_.set(CallsFacts::kCaller, call.caller_pid);
+  std::uint64_t left = ~std::uint64_t{0};
+  if (call.deadline_ns != 0) {
+    const std::uint64_t now = os::monotonic_ns();
+    left = call.deadline_ns > now ? call.deadline_ns - now : 0;
+  }
+  facts_.set_wide(CallsFacts::kLeft, left);
+  show(call.at, call.length);
+}
+// answer(): the call in `facts`, with what is in the outbox -> 1; 0: nobody wants to know; kWouldBlock (no room), kTooLarge, kClosed
+std::int32_t CallsObject::answer() {
+  return core() == nullptr ? std::int32_t{kClosed} : answer_as(sent());
+}
+// answerWith(bytes): the same, with these
+std::int32_t CallsObject::answer_with(const Arguments<1>& given) {
+  if (core() == nullptr) return kClosed;
+  const auto bytes = bytes_of(given.env, given[0]);
+  return bytes ? answer_as({bytes->data, bytes->size}) : std::int32_t{kInvalid};
+}
+std::int32_t CallsObject::answer_as(std::span<const std::byte> bytes) {
+  const std::uint32_t slot = facts_.get(CallsFacts::kSlot);
+  const std::uint32_t status = facts_.get(CallsFacts::kStatus);
+  if (slot >= shape().slots() || status > kMostStatus) return kInvalid;
+  Lease lease{slot, facts_.get_wide(CallsFacts::kWord)};
+  const Answered answered = core()->answer(lease, static_cast<std::uint8_t>(status), bytes);
+  note_woken();
+  switch (answered) {
+    case Answered::yes:
+      return 1;
+    case Answered::unwanted:
+      return 0;
+    case Answered::no_room:
+      return kWouldBlock;
+    case Answered::too_large:
+      return kTooLarge;
+  }
+  return kInvalid;
+}
+// nextCancelled() -> the slot of a call in hand that nobody wants an answer of; kWouldBlock: no more
+std::int32_t CallsObject::next_cancelled() {
+  if (core() == nullptr) return kClosed;
+  // It comes across them on its way to outcomes, of which a server has none.
+  Answer answer;
+  if (core()->poll(answer) != millrace::Outcome::none) core()->release(answer);
+  std::uint32_t slot = 0;
+  return core()->next_cancelled(slot) ? static_cast<std::int32_t>(slot) : std::int32_t{kWouldBlock};
+}
+
+// --- both ---
+
+// copyOut(target): from the offset in `facts` on, as much as it takes -> bytes; or kClosed, kInvalid
+double CallsObject::copy_out(const Arguments<1>& given) {
+  if (core() == nullptr) return kClosed;
+  const auto target = bytes_of(given.env, given[0]);
+  const std::uint64_t at = facts_.get_wide(CallsFacts::kOffset);
+  const std::uint64_t all = core()->data()->size();
+  if (!target || at > all || target->size > all - at) return kInvalid;
+  std::copy_n(core()->data()->data() + at, target->size, target->data);
+  return static_cast<double>(target->size);
+}
+// park(): for the kinds in `facts`, and whatever is for this handle alone
+void CallsObject::park() {
+  constexpr std::uint32_t kinds = (1U << layout::kForCalls) | (1U << layout::kForAnswers);
+  if (const auto address = wake_address()) {
+    core()->sleepers().park_on_bell(facts_.get(CallsFacts::kKinds) & kinds, *address);
+  }
+}
+void CallsObject::unpark() noexcept {
+  if (core() != nullptr) core()->unpark();
+}
+// All arguments and results; undefined once closed.
+Napi::Value CallsObject::buffer() {
+  return core() == nullptr ? Env().Undefined() : payloads_.get(Env(), core()->data());
+}
+// news(): a bit for each slot of which there is something for this handle
+Napi::Value CallsObject::news() {
+  if (core() == nullptr) return Env().Undefined();
+  const std::uint64_t bytes = std::uint64_t{shape().answered_words()} * 8;
+  return news_.get(Env(), core()->data(), core()->answered_at(), bytes);
+}
+void CallsObject::detach_buffers() {
+  WaitingObject::detach_buffers();
+  payloads_.detach();
+  news_.detach();
+}
+std::uint32_t CallsObject::look() {
+  if (core() == nullptr) return 0;
+  const std::uint32_t found = core()->glance();
+  note_woken();
+  return found;
+}
+bool CallsObject::keep_watch() {
+  return core() != nullptr && core()->keep_watch();
+}
+bool CallsObject::still() {
+  return core() != nullptr && core()->still();
+}
+// recheck() -> is it to be looked at once more?
+bool CallsObject::recheck() {
+  if (core() == nullptr) return false;
+  std::uint32_t again = 0;
+  millrace::detail::for_each_bit(kinds_woken_, [&](std::uint32_t kind) {
+    if (core()->recheck(kind)) again |= 1U << kind;
+  });
+  kinds_woken_ = again;
+  return again != 0;
+}
+// counts() -> in the order of lib/rpc/stats.ts
+Napi::Value CallsObject::counts() {
+  constexpr std::size_t states = 5;
+  constexpr std::size_t counters = static_cast<std::size_t>(layout::WorkCount::torn) + 1;
+  auto counted = Napi::Float64Array::New(Env(), states + counters);
+  if (core() == nullptr) return counted;
+  const auto counts = core()->store().counts();
+  std::uint32_t handles = 0;
+  core()->parties().for_each_present([&handles](std::uint32_t) { ++handles; });
+  const std::array<double, states> found{
+      static_cast<double>(counts.ready), static_cast<double>(counts.leased),
+      static_cast<double>(counts.answered),
+      static_cast<double>(core()->store().granules_used()) * layout::kGranuleBytes,
+      static_cast<double>(handles)};
+  std::copy(found.begin(), found.end(), counted.Data());
+  for (std::size_t i = 0; i < counters; ++i) {
+    counted.Data()[states + i] = static_cast<double>(
+        millrace::counted(core()->store().memory().control(), core()->parties(),
+                          static_cast<layout::WorkCount>(i)));
+  }
+  return counted;
+}
+
+Napi::Function define_calls(Napi::Env env) {
+  return CallsObject::define(env);
+}
+
+}  // namespace millrace::addon

@@ -1,0 +1,148 @@
+// Calls as a JavaScript object: a client that makes some, or a server that answers them. One addon call a step; what goes with it
+// is in `facts`, and small arguments and results go through two boxes in JavaScript's own memory, so that nothing has to be made
+// for them.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "facts.hpp"
+#include "handle.hpp"
+#include "millrace/rpc/call_queue.hpp"
+
+namespace millrace::addon {
+
+// What goes with a step, in either direction.
+class CallsFacts : private Facts<Napi::Int32Array> {
+ public:
+  // In the order of CallFact in lib/addon/calls.ts. What has 64 bits is there as its two halves.
+  enum Fact : std::uint8_t {
+    kSlot = 0,
+    kWord = 1,
+    kOffset = 3,
+    kLength = 5,
+    kMethod = 6,
+    kFlags = 7,
+    kStatus = 8,
+    kLeft = 9,
+    kCaller = 11,
+    kEnd = 12,
+    kSmall = 13,
+    kKinds = 14,
+    kWoke = 15,
+    kCount = 16,
+  };
+
+  void give(Napi::Object object) { Facts::give(object, kCount); }
+  void set(std::size_t at, std::uint32_t value) noexcept {
+    (*this)[at] = static_cast<std::int32_t>(value);
+  }
+  void set_wide(std::size_t at, std::uint64_t value) noexcept {
+    set(at, static_cast<std::uint32_t>(value));
+    set(at + 1, static_cast<std::uint32_t>(value >> 32U));
+  }
+  void set(Outcome outcome) noexcept { (*this)[kSlot] = outcome; }
+  [[nodiscard]] std::uint32_t get(std::size_t at) const noexcept {
+    return static_cast<std::uint32_t>((*this)[at]);
+  }
+  [[nodiscard]] std::uint64_t get_wide(std::size_t at) const noexcept {
+    return get(at) | std::uint64_t{get(at + 1)} << 32U;
+  }
+};
+
+// Bytes in JavaScript's memory that both languages know, as a property of the object.
+class Box {
+ public:
+  static constexpr std::size_t kBytes = 4096;
+
+  void give(Napi::Object object, const char* name) {
+    auto array = Napi::Uint8Array::New(object.Env(), kBytes);
+    if (array.IsEmpty()) {  // a worker that is being terminated: nobody will look at them
+      unseen_.resize(kBytes);
+      bytes_ = unseen_.data();
+      return;
+    }
+    array_ = Napi::Persistent(array);
+    bytes_ = reinterpret_cast<std::byte*>(array.Data());
+    object.Set(name, array);
+  }
+  [[nodiscard]] std::byte* data() const noexcept { return bytes_; }
+
+ private:
+  Napi::Reference<Napi::Uint8Array> array_;
+  std::vector<std::byte> unseen_;
+  std::byte* bytes_ = nullptr;
+};
+
+class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
+ public:
+  explicit CallsObject(const Napi::CallbackInfo& info);
+  static Napi::Function define(Napi::Env env);
+
+  // Those of all classes that calls have their own of: see handle.hpp.
+  void park();
+  void unpark() noexcept;
+  Napi::Value buffer();
+  void detach_buffers();
+
+ private:
+  // Shared with lib/addon/calls.ts, below the outcomes of all.
+  static constexpr std::int32_t kNoResponder = -9;
+  // Of kEnd: a handler may have begun.
+  static constexpr std::uint32_t kTouched = 16;
+
+  // The caller
+  std::int32_t call();
+  std::int32_t call_with(const Arguments<1>& given);
+  std::int32_t ask(std::span<const std::byte> request);
+  void poll();
+  void release(const Arguments<1>& given);
+  std::int32_t withdraw(const Arguments<1>& given);
+  bool served();
+
+  // The server
+  void serve(const Arguments<1>& given);
+  void take();
+  std::int32_t answer();
+  std::int32_t answer_with(const Arguments<1>& given);
+  std::int32_t answer_as(std::span<const std::byte> bytes);
+  std::int32_t next_cancelled();
+
+  // Both
+  double copy_out(const Arguments<1>& given);
+  Napi::Value news();
+  std::uint32_t look();
+  bool keep_watch();
+  bool still();
+  bool recheck();
+  Napi::Value counts();
+
+  void tell_shape();
+  // What lies there, into the inbox if it is small enough.
+  void show(std::uint64_t at, std::uint32_t length);
+  [[nodiscard]] std::span<const std::byte> sent() const noexcept {
+    return {outbox_.data(), std::min<std::size_t>(facts_.get(CallsFacts::kLength), Box::kBytes)};
+  }
+  // What JavaScript is to see to: it was woken, and may not come.
+  void note_woken() {
+    if (const std::uint32_t woken = core()->woke(); woken != 0) [[unlikely]] {
+      kinds_woken_ |= woken;
+      facts_.set(CallsFacts::kWoke, 1);
+    }
+  }
+  [[nodiscard]] const WorkShape& shape() const { return core()->parties().shape(); }
+
+  CallsFacts facts_;
+  Box outbox_;
+  Box inbox_;
+  SharedBuffer payloads_;
+  SharedBuffer news_;
+  std::vector<std::uint32_t> born_;  // of the calls of this handle, by their slots
+  std::vector<Answer> held_;         // whose bytes are looked at where they lie
+  std::uint32_t kinds_woken_ = 0;
+};
+
+}  // namespace millrace::addon

@@ -4,6 +4,7 @@
  * @module millrace/rpc
  */
 
+export { CallClient } from './rpc/client.js'
 export {
   contract,
   type Client,
@@ -50,3 +51,6 @@ export type {
   ConnectOptions,
   ServeOptions,
 } from './rpc/options.js'
+export { connect, serve, type Connected } from './rpc/serve.js'
+export type { CallStats } from './rpc/stats.js'
+export { CallServer } from './rpc/server.js'

@@ -53,7 +53,8 @@ export function isNotFound(error: unknown): error is MillraceError {
   return hasCode(error, 'ERR_MILLRACE_NOT_FOUND')
 }
 
-function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+/** Resolves after that time; rejects with `ABORTED`. */
+export function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = () => {
       stopTimer(timer)

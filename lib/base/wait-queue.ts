@@ -121,11 +121,12 @@ export class WaitQueue extends Looker implements Sleeper {
 
   /**
    * What a `wait` would begin with: attempts for as long as spinning may take, if it lately paid, and nobody waits. Whoever has many
-   * things to wait for at once, and no promise of its own to give for each, calls this before it waits.
+   * things to wait for at once, and no promise of its own to give for each, calls this before it waits. `looks`: what an attempt
+   * costs, where it is more than a look into memory.
    */
-  spin<T>(attempt: Attempt<T>): ReturnType<Attempt<T>> {
+  spin<T>(attempt: Attempt<T>, looks = 1): ReturnType<Attempt<T>> {
     if (this.#spinMs === 0 || !this.#isEmpty()) return undefined
-    return this.#spin(attempt, this.#spinMs)
+    return this.#spin(attempt, this.#spinMs, looks)
   }
 
   /** As `wait`, but neither waits for the others nor holds them up. */
@@ -250,14 +251,14 @@ export class WaitQueue extends Looker implements Sleeper {
   }
 
   /** Attempts again and again for a few microseconds, if that lately paid. */
-  #spin<T>(attempt: Attempt<T>, milliseconds: number): ReturnType<Attempt<T>> {
+  #spin<T>(attempt: Attempt<T>, milliseconds: number, looks = 1): ReturnType<Attempt<T>> {
     const adaptive = this.#spinning
     // In company others may have what we wait for.
     const mayNot =
       adaptive !== undefined && (pollers() >= company || !(adaptive.try() && maySpin()))
     if (mayNot) return undefined
     let began = 0
-    let burst = firstBurst
+    let burst = firstBurst / looks
     let time = 0
     for (let bursts = milliseconds * mostBurstsPerMs + 1; bursts > 0; bursts--) {
       for (let i = 0; i < burst; i++) {
@@ -269,7 +270,7 @@ export class WaitQueue extends Looker implements Sleeper {
         }
         return found
       }
-      burst = laterBursts
+      burst = laterBursts / looks
       time = now()
       if (began === 0) began = time
       else if (time - began >= milliseconds) break

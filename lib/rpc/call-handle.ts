@@ -12,6 +12,7 @@ import { now } from '../base/time.js'
 import type { Bytes } from '../base/view-constructor.js'
 import { Views } from '../base/views.js'
 import { closedError, corruptError, type MillraceError } from '../errors.js'
+import { statsOf, type CallStats } from './stats.js'
 
 /** Dead ones are looked for at most once in so many milliseconds: half of what a lookout lets pass. */
 const lookMs = 10
@@ -39,21 +40,11 @@ export abstract class CallHandle extends Handle<NativeCalls> {
     this.#memory = new Memory(native)
   }
 
-  /** Calls there may be at a time, waiting and in hand, of all clients. */
-  get calls(): number {
-    return this.native.calls
-  }
-  /** Bytes for arguments and results that have no room in their slots. */
-  get bytes(): number {
-    return this.native.bytes
-  }
-  /** Servers and clients that may be there at a time. */
-  get seats(): number {
-    return this.native.seats
-  }
-  /** The longest argument or result that there can be, in bytes as they are encoded. */
-  get maxBytes(): number {
-    return this.native.maxBytes
+  /** What there is now, and what was counted, of all servers and clients. Errors as `CLOSED`, `CORRUPT`. */
+  stats(): CallStats {
+    this.assertOpen()
+    this.assertWhole()
+    return statsOf(this.native)
   }
 
   /** @internal Of what `poll` or `take` has left in the facts: good until the next of these, or until it is given back. */
@@ -143,7 +134,7 @@ class SeatWaiter implements NativeWaiter {
   }
 
   still(): boolean {
-    return this.#native.still!()
+    return this.#native.still()
   }
 
   whole(): boolean {

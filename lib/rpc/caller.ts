@@ -15,6 +15,7 @@ import {
 } from '../addon/calls.js'
 import { Outcome } from '../addon/outcome.js'
 import { atTurn, turnIsDue } from '../base/fairness.js'
+import { pause } from '../base/opening.js'
 import type { Tuning } from '../base/options.js'
 import { afterAllElse, now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import type { Attempt } from '../base/waiter.js'
@@ -28,6 +29,9 @@ const lookForServersMs = 5
 
 /** Words of 32 bits. */
 const mostWords = 32
+
+/** An attempt looks at several words. */
+const looksForNews = 4
 
 /** One that waits until somebody serves. */
 interface Held {
@@ -49,7 +53,7 @@ export abstract class Caller extends CallHandle implements Waits {
 
   /** @internal */
   protected constructor(name: string, native: NativeCalls, tuning: Tuning, waitMs: number) {
-    super(name, `client of calls '${name}'`, native, tuning, () => CallKind.answers)
+    super(name, `the client of '${name}'`, native, tuning, () => CallKind.answers)
     this.#waitMs = waitMs
     this.#news = newsOf(native)
   }
@@ -90,6 +94,24 @@ export abstract class Caller extends CallHandle implements Waits {
     })
   }
 
+  /** @internal When somebody serves, or the time that calls wait for that is over. */
+  async untilServed(signal: AbortSignal | undefined): Promise<void> {
+    const until = now() + this.#waitMs
+    while (!this.native.served()) {
+      if (now() >= until) throw this.#refused(noResponder, 'connect()')
+      await pause(Math.min(lookForServersMs, until - now()), signal)
+      this.assertOpen()
+      this.assertWhole()
+    }
+  }
+
+  /** @internal Sends these bytes, or so many of the outbox, as the facts say. */
+  protected send(bytes: number | Uint8Array): number {
+    if (typeof bytes !== 'number') return this.native.callWith(bytes)
+    this.facts[CallFact.length] = bytes
+    return this.native.call()
+  }
+
   #sent(call: PendingCall, slot: number): void {
     call.slot = slot
     this.#pending[slot] = call
@@ -107,7 +129,7 @@ export abstract class Caller extends CallHandle implements Waits {
   readonly #tick = (): void => {
     this.#ticking = false
     if (this.#inFlight === 0 || this.closed) return
-    if (this.waits.spin(this.#attempt) === undefined) this.#wait()
+    if (this.waits.spin(this.#attempt, looksForNews) === undefined) this.#wait()
     else if (this.#inFlight > 0) this.#tickSoon()
   }
 
@@ -196,7 +218,7 @@ export abstract class Caller extends CallHandle implements Waits {
     if (how === CallEnd.expired) return this.#late(call, call.timeout, executed)
     return new MillraceError(
       'ERR_MILLRACE_PEER_GONE',
-      `${call.what} of ${this.title}: its server died or closed before it had answered` +
+      `${call.what} at '${this.name}': its server died or closed before it had answered` +
         (executed === 'no'
           ? ', and had not begun with it; call again'
           : '; what it has done of it is not known, and it is not repeated by itself, for the contract does not say that it is idempotent'),
@@ -226,7 +248,7 @@ export abstract class Caller extends CallHandle implements Waits {
   #late(call: PendingCall, timeout: number, executed: Executed): MillraceError {
     return new MillraceError(
       'ERR_MILLRACE_TIMEOUT',
-      `${call.what} of ${this.title} was not answered within ${String(timeout)} ms: ${this.#whyLate(call, executed)}`,
+      `${call.what} at '${this.name}' was not answered within ${String(timeout)} ms: ${this.#whyLate(call, executed)}`,
       { executed },
     )
   }
@@ -261,7 +283,7 @@ export abstract class Caller extends CallHandle implements Waits {
   // Nobody serves
 
   #hold(call: PendingCall, send: () => number): void {
-    if (this.#held.length >= this.calls) {
+    if (this.#held.length >= this.native.calls) {
       call.stop()
       call.reject(this.#refused(Outcome.wouldBlock, call.what))
       return
@@ -314,7 +336,7 @@ export abstract class Caller extends CallHandle implements Waits {
   }
 
   #refused(outcome: number, what: string): MillraceError {
-    const call = `${what} of ${this.title}`
+    const call = `${what} at '${this.name}'`
     switch (outcome) {
       case noResponder:
         return new MillraceError(
@@ -333,7 +355,7 @@ export abstract class Caller extends CallHandle implements Waits {
       case Outcome.tooLarge:
         return new MillraceError(
           'ERR_MILLRACE_TOO_LARGE',
-          `${call}: its argument is longer than ${String(this.maxBytes)} bytes, the most there can be; open it with more bytes`,
+          `${call}: its argument is longer than ${String(this.native.maxBytes)} bytes, the most there can be; open it with more bytes`,
           { executed: 'no' },
         )
       default:
@@ -369,7 +391,7 @@ export abstract class Caller extends CallHandle implements Waits {
   #cutOff(why: Error, { slot, what }: PendingCall): Error {
     if (!hasCode(why, 'ERR_MILLRACE_CLOSED')) return why
     const { message } = closedError(this.title)
-    return new MillraceError('ERR_MILLRACE_CLOSED', `${what}: ${message}`, {
+    return new MillraceError('ERR_MILLRACE_CLOSED', `${what} at '${this.name}': ${message}`, {
       executed: slot < 0 ? 'no' : 'unknown',
     })
   }

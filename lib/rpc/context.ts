@@ -4,19 +4,14 @@ import { CallFact } from '../addon/calls.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { now } from '../base/time.js'
 import { wideAt } from './call-handle.js'
+import type { HandlerContext } from './contract.js'
 import { today } from './today.js'
-
-/** Who calls. */
-export interface CallerFacts {
-  /** Its process. */
-  readonly pid: number
-}
 
 /**
  * The call that a handler is at work for. It can be given as the options of another call: that one ends with it, and no later than
  * its deadline (`client.load(id, context)`, or `{ within: context, timeout: 50 }`).
  */
-export class CallContext {
+export class CallContext implements HandlerContext {
   /** The name of the method. */
   readonly method: string
   readonly #caller: number
@@ -56,7 +51,7 @@ export class CallContext {
   }
 
   /** Who calls. */
-  get caller(): CallerFacts {
+  get caller(): HandlerContext['caller'] {
     return { pid: this.#caller }
   }
 

@@ -57,8 +57,8 @@ export class PendingCall implements Abortable {
     }
     this.#signal = signal
     this.#outer = outer
-    if (signal !== undefined) whenAborted(signal as Signal, this)
-    if (outer !== undefined && outer !== signal) whenAborted(outer as Signal, this)
+    if (signal !== undefined) whenAborted(signal, this)
+    if (outer !== undefined && outer !== signal) whenAborted(outer, this)
   }
 
   aborted(): void {
@@ -69,7 +69,7 @@ export class PendingCall implements Abortable {
   /** It is over, whatever it was that ended it. */
   stop(): void {
     if (this.#timer !== undefined) stopTimer(this.#timer)
-    if (this.#signal !== undefined) forgetAbort(this.#signal as Signal, this)
-    if (this.#outer !== undefined) forgetAbort(this.#outer as Signal, this)
+    if (this.#signal !== undefined) forgetAbort(this.#signal, this)
+    if (this.#outer !== undefined) forgetAbort(this.#outer, this)
   }
 }

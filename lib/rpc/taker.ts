@@ -19,6 +19,9 @@ import { CallHandle } from './call-handle.js'
 import type { CallContext } from './context.js'
 import type { GivenServe } from './options.js'
 
+/** An attempt to take a call is an addon call. */
+const looksOfTake = 16
+
 /** How long an answer that has no room waits until it is tried again. */
 const noRoomMs = 1
 
@@ -59,7 +62,7 @@ export abstract class Taker extends CallHandle implements Abortable {
 
   /** @internal */
   protected constructor(name: string, native: NativeCalls, given: GivenServe) {
-    super(name, `server of calls '${name}'`, native, given.tuning, () => this.#kinds())
+    super(name, `the server of '${name}'`, native, given.tuning, () => this.#kinds())
     this.concurrency = given.concurrency
     this.#drainMs = given.drainMs
     this.#signal = given.signal
@@ -79,7 +82,7 @@ export abstract class Taker extends CallHandle implements Abortable {
   protected begin(): void {
     this.native.serve(true)
     this.told()
-    if (this.#signal !== undefined) whenAborted(this.#signal as Signal, this)
+    if (this.#signal !== undefined) whenAborted(this.#signal, this)
     // Handlers belong to nobody who happens to serve.
     outsideOfAll((tick) => {
       this.#ticking = true
@@ -135,7 +138,12 @@ export abstract class Taker extends CallHandle implements Abortable {
   /** @internal Begins with a call that is in the facts: its bytes are good until this returns. Answers it, now or later. */
   protected abstract handle(call: TakenCall, method: number, bytes: Bytes): void
   /** @internal */
-  protected abstract contextOf(facts: Int32Array): CallContext
+  protected abstract contextOf(facts: Int32Array, method: number): CallContext
+
+  /** @internal Is its answer still of interest to anybody? */
+  protected holds(call: TakenCall): boolean {
+    return this.#inHand[call.slot] === call
+  }
 
   /** @internal Sends what `put` puts into the outbox, or what it returns; see `NativeCalls.answer`. */
   protected answer(call: TakenCall, status: number, bytes: Uint8Array | number): void {
@@ -163,14 +171,14 @@ export abstract class Taker extends CallHandle implements Abortable {
         { alive: true },
       )
     } else if (outcome === Outcome.tooLarge) {
-      this.tooLarge(call, typeof bytes === 'number' ? bytes : bytes.length)
+      this.tooLarge(call, status, typeof bytes === 'number' ? bytes : bytes.length)
     } else {
       this.fail(outcome)
     }
   }
 
   /** @internal A result for which there can be no room. */
-  protected abstract tooLarge(call: TakenCall, length: number): void
+  protected abstract tooLarge(call: TakenCall, status: number, length: number): void
 
   #ended(call: TakenCall): void {
     this.#inHand[call.slot] = undefined
@@ -180,6 +188,11 @@ export abstract class Taker extends CallHandle implements Abortable {
     } else if (wasFull && this.#waiting) {
       this.waits.lookAgain()
     }
+  }
+
+  /** Has the handle been given back? Then the memory is not ours any more. */
+  #isGone(): boolean {
+    return super.closed
   }
 
   #kinds(): number {
@@ -200,8 +213,8 @@ export abstract class Taker extends CallHandle implements Abortable {
   readonly #tick = (): void => {
     this.#ticking = false
     for (;;) {
-      if (super.closed || this.#waiting) return
-      if (!this.#mayTake() || this.waits.spin(this.#attempt) === undefined) break
+      if (this.#isGone() || this.#waiting) return
+      if (!this.#mayTake() || this.waits.spin(this.#attempt, looksOfTake) === undefined) break
       if (this.#atWork > 0) {
         this.#tickSoon() // they may have ended by then
         return
@@ -211,7 +224,7 @@ export abstract class Taker extends CallHandle implements Abortable {
         return
       }
     }
-    if (!super.closed) this.#wait()
+    if (!this.#isGone()) this.#wait()
   }
 
   readonly #tickAtTurn = (): void => {
@@ -252,10 +265,11 @@ export abstract class Taker extends CallHandle implements Abortable {
       if (slot === Outcome.wouldBlock) return false
       throw this.fail(slot)
     }
-    const call = new TakenCall(facts, this.contextOf(facts))
+    const method = facts[CallFact.method]!
+    const call = new TakenCall(facts, this.contextOf(facts, method))
     this.#inHand[slot] = call
     this.#atWork++
-    this.handle(call, facts[CallFact.method]!, this.given())
+    this.handle(call, method, this.given())
     return true
   }
 
@@ -275,7 +289,7 @@ export abstract class Taker extends CallHandle implements Abortable {
   /** @internal */
   protected override leave(reason: Error | (() => Error)): void {
     if (super.closed) return
-    if (this.#signal !== undefined) forgetAbort(this.#signal as Signal, this)
+    if (this.#signal !== undefined) forgetAbort(this.#signal, this)
     const inHand = this.#inHand.filter((call) => call !== undefined)
     this.#inHand.length = 0
     this.#atWork = 0

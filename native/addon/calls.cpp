@@ -295,7 +295,7 @@ bool CallsObject::recheck() {
 }
 // counts() -> in the order of lib/rpc/stats.ts
 Napi::Value CallsObject::counts() {
-  constexpr std::size_t states = 5;
+  constexpr std::size_t states = 6;
   constexpr std::size_t counters = static_cast<std::size_t>(layout::WorkCount::torn) + 1;
   auto counted = Napi::Float64Array::New(Env(), states + counters);
   if (core() == nullptr) return counted;
@@ -306,7 +306,7 @@ Napi::Value CallsObject::counts() {
       static_cast<double>(counts.ready), static_cast<double>(counts.leased),
       static_cast<double>(counts.answered),
       static_cast<double>(core()->store().granules_used()) * layout::kGranuleBytes,
-      static_cast<double>(handles)};
+      static_cast<double>(handles), static_cast<double>(core()->servers())};
   std::copy(found.begin(), found.end(), counted.Data());
   for (std::size_t i = 0; i < counters; ++i) {
     counted.Data()[states + i] = static_cast<double>(

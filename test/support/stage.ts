@@ -1,6 +1,7 @@
 // Where an actor plays: the program of the forked process. See actor.ts.
 
 import * as millrace from 'millrace'
+import * as rpc from 'millrace/rpc'
 import * as streams from 'millrace/streams'
 import * as structs from 'millrace/struct'
 import * as sync from 'millrace/sync'
@@ -9,6 +10,7 @@ import type { Answer, Failure } from './actor.js'
 
 /** What a scene finds when it is run: the library, and a place to keep things between scenes. */
 export type Stage = typeof millrace &
+  typeof rpc &
   typeof streams &
   typeof structs &
   typeof sync &
@@ -38,7 +40,7 @@ interface Order {
   readonly leave?: boolean
 }
 
-const stage = { ...millrace, ...streams, ...structs, ...sync, ...work, own: {} as Own } as Stage
+const stage = { ...millrace, ...rpc, ...streams, ...structs, ...sync, ...work, own: {} as Own } as Stage
 
 if (process.send !== undefined) process.on('message', (order: Order) => void perform(order))
 

@@ -1,0 +1,157 @@
+// The client of a contract: a method of its own for each of the contract.
+
+import type { NativeCalls } from '../addon/calls.js'
+import { disposeInEveryContext } from '../base/disposal.js'
+import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { now } from '../base/time.js'
+import { Caller } from './caller.js'
+import { decodeError } from './thrown.js'
+import { readLimits, type CallOptions, type GivenConnect } from './options.js'
+import type { Receive } from './pending.js'
+import { Outbox, Status } from './outbox.js'
+import type { CallStats } from './stats.js'
+import type { MethodPlan } from './methods.js'
+
+/** A function of a client. */
+type Function = (input: unknown, options?: CallOptions) => Promise<unknown>
+
+/** The handle behind a client, whose names are its own. */
+class ClientHandle extends Caller {
+  readonly #outbox: Outbox
+
+  constructor(name: string, native: NativeCalls, { tuning, waitMs }: GivenConnect) {
+    super(name, native, tuning, waitMs)
+    this.#outbox = new Outbox(native)
+  }
+
+  functionOf(plan: MethodPlan): Function {
+    const { codec, check } = plan.output
+    const what = `${plan.name}()`
+    const receive: Receive = (status, bytes) => {
+      if (status === Status.value) return codec.decode(bytes)
+      throw decodeError(bytes)
+    }
+    const call = (input: unknown, options?: CallOptions): Promise<unknown> => {
+      try {
+        const limits = options === undefined ? undefined : readLimits(options)
+        this.assertOpen()
+        if (limits === undefined || limits.timeout === Infinity) {
+          return this.dispatch(what, () => this.#ask(plan, input, Infinity), receive, limits)
+        }
+        const until = now() + limits.timeout
+        const send = (): number => this.#ask(plan, input, Math.max(until - now(), 0))
+        return this.dispatch(what, send, receive, limits)
+      } catch (error) {
+        return Promise.reject(error)
+      }
+    }
+    if (check === undefined) return call
+    return (input, options) => call(input, options).then(check)
+  }
+
+  #ask(plan: MethodPlan, value: unknown, timeout: number): number {
+    const outbox = this.#outbox
+    const bytes = outbox.encode(plan.input.codec, value)
+    outbox.address(plan, timeout)
+    return this.send(bytes)
+  }
+
+  [inspected](...how: Inspecting): string {
+    return inspection('CallClient', how, () =>
+      factsOf(this, ['name', 'path'], ['pending', 'served'], this.isWhole()),
+    )
+  }
+}
+
+/**
+ * Calls what a contract names: beside what is here, it has a function for each of the contract. Made by `connect`. Calls that are on
+ * their way keep the process alive, unless `unref()` says otherwise.
+ */
+export class CallClient {
+  /** The name that it is connected to. */
+  readonly name: string
+  /** The path of its memory, as `list` tells it. */
+  readonly path: string
+  readonly #handle: ClientHandle
+
+  /** @internal */
+  constructor(
+    name: string,
+    native: NativeCalls,
+    given: GivenConnect,
+    plans: readonly MethodPlan[],
+  ) {
+    this.#handle = new ClientHandle(name, native, given)
+    this.name = name
+    this.path = native.path
+    for (const plan of plans) {
+      const value = this.#handle.functionOf(plan)
+      Object.defineProperty(this, plan.name, { value, enumerable: true })
+    }
+  }
+
+  /** Calls of this client on their way, and those that wait for a server. */
+  get pending(): number {
+    return this.#handle.pending
+  }
+
+  /**
+   * Does anybody serve at this instant? Of a server that was just killed it is known within 100 ms.
+   *
+   * @throws MillraceError `CLOSED`
+   */
+  get served(): boolean {
+    return this.#handle.served
+  }
+
+  /** Was it closed, by `close()` or because of a corrupt peer? */
+  get closed(): boolean {
+    return this.#handle.closed
+  }
+
+  /** What there is now, and what was counted, of all servers and clients. Errors as `served`, and `CORRUPT`. */
+  stats(): CallStats {
+    return this.#handle.stats()
+  }
+
+  /** Lets calls on their way keep the process alive (the default). */
+  ref(): this {
+    this.#handle.ref()
+    return this
+  }
+
+  /** Lets the process end although calls are on their way. */
+  unref(): this {
+    this.#handle.unref()
+    return this
+  }
+
+  /** Gives the seat back. Calls on their way reject with `CLOSED`, and the signals of their handlers abort. */
+  close(): void {
+    this.#handle.close()
+  }
+
+  /** What `using` calls at the end of its block: `close()`. */
+  [Symbol.dispose](): void {
+    this.#handle.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
+  }
+
+  /** @internal When somebody serves. */
+  static untilServed(client: CallClient, signal: AbortSignal | undefined): Promise<void> {
+    return client.#handle.untilServed(signal)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this.#handle)
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return this.#handle[inspected](...how)
+  }
+}

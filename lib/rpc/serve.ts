@@ -1,0 +1,133 @@
+// How a contract is served, and how it is called: what is given is judged, and then the memory opened.
+
+import { native } from '../addon/native.js'
+import type { NativeCalls } from '../addon/calls.js'
+import { show } from '../base/options.js'
+import { invalidArgument } from '../errors.js'
+import { nameAt } from './address.js'
+import { CallClient } from './client.js'
+import { checkContract, type Client, type Contract, type Handlers } from './contract.js'
+import {
+  readConnect,
+  readServe,
+  type ConnectOptions,
+  type NativeMemoryPart,
+  type ServeOptions,
+} from './options.js'
+import { CallServer, type AnyHandler, type Served } from './server.js'
+
+/** A client: the functions of a contract, and what all clients have. */
+export type Connected<C extends Contract> = CallClient & Client<C>
+
+/**
+ * Serves a contract at an address: `shm://calc`, or `calc` alone. Any number of processes and Workers may serve the same one; a call
+ * is taken by whoever is idle. The server keeps its process alive until it is closed, unless `unref()` says otherwise.
+ *
+ * Blocks for microseconds; at most 2 s if another process is stopped in the middle of creating or leaving the same memory.
+ *
+ * @throws MillraceError (as rejection) `SCHEMA` (another contract is at that address), `GEOMETRY` (the memory was created with other
+ *   options), `NO_LANE` (all seats are taken), `INVALID_ARGUMENT`, `INVALID_NAME`, `NAME_TOO_LONG`, `NOT_OURS`, `PERMISSION`,
+ *   `LAYOUT`, `CORRUPT`, `NO_SPACE`, `TIMEOUT`, `ABORTED`
+ */
+export function serve<C extends Contract>(
+  address: string,
+  contract: C,
+  handlers: Handlers<C>,
+  options?: ServeOptions,
+): Promise<CallServer> {
+  return promised(() => {
+    const name = nameAt(address)
+    checkContract(contract)
+    checkNames(contract)
+    const methods = servedBy(contract, handlers)
+    const given = readServe(options)
+    return new CallServer(name, open(name, contract, given.native), given, methods)
+  })
+}
+
+/**
+ * Connects to whoever serves a contract at an address, now or later. With `waitForServer` it waits until somebody does.
+ *
+ * Blocks as `serve` does.
+ *
+ * @throws MillraceError (as rejection) `NO_RESPONDER` (nobody has served it in that time), and what `serve` throws
+ */
+export function connect<C extends Contract>(
+  address: string,
+  contract: C,
+  options?: ConnectOptions,
+): Promise<Connected<C>> {
+  return promised(() => {
+    const name = nameAt(address)
+    checkContract(contract)
+    checkNames(contract)
+    const given = readConnect(options)
+    const handle = open(name, contract, given.native)
+    const client = new CallClient(name, handle, given, contract.plans) as Connected<C>
+    return given.waitMs === 0 ? client : served(client, given.signal)
+  })
+}
+
+async function served<C extends CallClient>(
+  client: C,
+  signal: AbortSignal | undefined,
+): Promise<C> {
+  try {
+    await CallClient.untilServed(client, signal)
+  } catch (error) {
+    client.close()
+    throw error
+  }
+  return client
+}
+
+function open(name: string, contract: Contract, part: NativeMemoryPart): NativeCalls {
+  return new native.Calls({ ...part, place: name, schema: contract.fingerprint })
+}
+
+/** What is thrown becomes a rejection. */
+function promised<T>(act: () => T | Promise<T>): Promise<T> {
+  return new Promise((resolve) => {
+    resolve(act())
+  })
+}
+
+function servedBy(contract: Contract, handlers: unknown): Served[] {
+  if (typeof handlers !== 'object' || handlers === null) {
+    throw invalidArgument(
+      `handlers must be an object with a function for each of the contract, not ${show(handlers)}`,
+    )
+  }
+  const given = handlers as Readonly<Record<string, unknown>>
+  for (const name in given) {
+    if (Object.hasOwn(contract.methods, name) || given[name] === undefined) continue
+    throw invalidArgument(
+      `there is no '${name}' in the contract '${contract.name}'; there are: ${Object.keys(contract.methods).join(', ')}`,
+    )
+  }
+  return contract.plans.map((plan) => {
+    const handler = given[plan.name]
+    if (typeof handler !== 'function') {
+      throw invalidArgument(
+        `the handler of '${plan.name}' must be a function, not ${show(handler)}`,
+      )
+    }
+    return { plan, handler: (handler as AnyHandler).bind(handlers) }
+  })
+}
+
+/** What a client has of its own. */
+const own: ReadonlySet<string> = new Set([
+  ...Object.getOwnPropertyNames(CallClient.prototype),
+  ...['name', 'path'],
+])
+
+/** Both sides say so: neither is to find out by the other. */
+function checkNames(contract: Contract): void {
+  for (const { name } of contract.plans) {
+    if (!own.has(name)) continue
+    throw invalidArgument(
+      `a client has a '${name}' of its own; call that function of the contract '${contract.name}' otherwise`,
+    )
+  }
+}

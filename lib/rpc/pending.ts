@@ -1,6 +1,6 @@
 // A call on its way: whom its answer is for, and what may end it before that.
 
-import { forgetAbort, whenAborted, type Abortable, type Signal } from '../base/abort-signals.js'
+import { forgetAbort, whenAborted, type Abortable } from '../base/abort-signals.js'
 import { startTimer, stopTimer, type Timer } from '../base/time.js'
 import type { Bytes } from '../base/view-constructor.js'
 import type { Limits } from './options.js'

@@ -7,7 +7,7 @@
 
 import { CallFact, CallKind, type NativeCalls } from '../addon/calls.js'
 import { Outcome } from '../addon/outcome.js'
-import { forgetAbort, whenAborted, type Abortable, type Signal } from '../base/abort-signals.js'
+import { forgetAbort, whenAborted, type Abortable } from '../base/abort-signals.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { atTurn, turnIsDue } from '../base/fairness.js'
 import { outsideOfAll } from '../base/outside.js'

@@ -303,15 +303,16 @@ Napi::Value CallsObject::counts() {
   std::uint32_t handles = 0;
   core()->parties().for_each_present([&handles](std::uint32_t) { ++handles; });
   const std::array<double, states> found{
-      static_cast<double>(counts.ready), static_cast<double>(counts.leased),
+      static_cast<double>(counts.ready),
+      static_cast<double>(counts.leased),
       static_cast<double>(counts.answered),
       static_cast<double>(core()->store().granules_used()) * layout::kGranuleBytes,
-      static_cast<double>(handles), static_cast<double>(core()->servers())};
+      static_cast<double>(handles),
+      static_cast<double>(core()->servers())};
   std::copy(found.begin(), found.end(), counted.Data());
   for (std::size_t i = 0; i < counters; ++i) {
-    counted.Data()[states + i] = static_cast<double>(
-        millrace::counted(core()->store().memory().control(), core()->parties(),
-                          static_cast<layout::WorkCount>(i)));
+    counted.Data()[states + i] = static_cast<double>(millrace::counted(
+        core()->store().memory().control(), core()->parties(), static_cast<layout::WorkCount>(i)));
   }
   return counted;
 }

@@ -116,6 +116,15 @@ TEST_CASE("topics: who waits keeps its messages, and a publisher finds no room u
   CHECK_FALSE(read(*reader, entry));
   for (std::uint64_t i = 0; i < 8; ++i)
     REQUIRE(publish(*bus, "x", i) == 1);
+  // Who lets itself be overwritten misses nothing as long as another one has to be waited for.
+  const std::uint32_t newest = join(*reader, {"x"}, overwriting());
+  CHECK(read(*reader, entry)->number() == 0);
+  REQUIRE(publish(*bus, "x", 8) == 2);
+  for (int i = 0; i < 10; ++i)
+    CHECK_FALSE(publish(*bus, "x", 9).has_value());
+  CHECK(reader->missed(newest) == 0);
+  CHECK(read(*reader, newest)->number() == 8);
+  reader->unsubscribe(newest);
   reader->unsubscribe(entry);
   CHECK(publish(*bus, "x", 9) == 0);
 }
@@ -171,6 +180,32 @@ TEST_CASE(
   CHECK(more == 31);
   for (const std::uint32_t entry : sleepers)
     CHECK(payloads(read_all(*bus, entry)).size() == 8);
+}
+
+TEST_CASE(
+    "topics: a subscription of limited depth holds up publishers earlier, or misses earlier") {
+  const Names names;
+  const Bus bus = open(spec_of(names.name(), 32));
+  SubscribeOptions options;
+  options.depth = 3;
+  const std::uint32_t waits = join(*bus, {"x"}, options);
+  options.policy = layout::TopicPolicy::overwrite;
+  options.depth = 2;
+  const std::uint32_t newest = join(*bus, {"x"}, options);
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    REQUIRE(publish(*bus, "x", i) == 2);
+    REQUIRE(publish(*bus, "y", i) == 0);
+  }
+  CHECK_FALSE(publish(*bus, "x", 3).has_value());
+  CHECK(publish(*bus, "y", 3) == 0);  // it does not want that one
+  CHECK(read(*bus, waits)->number() == 0);
+  CHECK(publish(*bus, "x", 3) == 2);
+  CHECK_FALSE(publish(*bus, "x", 4).has_value());
+  const std::vector<Got> got = read_all(*bus, newest);
+  REQUIRE(got.size() == 2);
+  CHECK(got[0].number() == 2);
+  CHECK(got[0].missed == 2);
+  CHECK(got[1].number() == 3);
 }
 
 TEST_CASE("topics: messages read in place stay as they were until they are released") {

@@ -320,7 +320,8 @@ struct alignas(kLine) TopicControl {
   std::byte pad3[kLine - 8];
   // offset 768: joining and making subjects, one at a time
   SeatLock subjects_lock;
-  std::byte pad4[kLine - 8];
+  std::atomic<std::uint64_t> shallow[kEntryWords];  // entries that may lag behind less than the log
+  std::byte pad4[kLine - 8 - std::size_t{8} * kEntryWords];
   // offset 896
   std::atomic<std::uint64_t> counters[kTopicCounts];  // by TopicCount: of seats that are free again
   std::byte pad5[kLine - std::size_t{8} * kTopicCounts];

@@ -78,6 +78,11 @@ class TopicEntries {
     its.position.store(pack(word), std::memory_order_seq_cst);
     info.state = layout::EntryState::live;
     its.info.store(pack(info), std::memory_order_seq_cst);
+    auto& shallow = memory_->control().shallow[entry / 64];
+    if (info.depth != 0)
+      shallow.fetch_or(1ULL << entry % 64, std::memory_order_relaxed);
+    else
+      shallow.fetch_and(~(1ULL << entry % 64), std::memory_order_relaxed);
     MILLRACE_CRASH_POINT("topics.join.placed");
     memory_->control().live[entry / 64].fetch_or(1ULL << entry % 64, std::memory_order_seq_cst);
     MILLRACE_CRASH_POINT("topics.join.live");
@@ -118,6 +123,17 @@ class TopicEntries {
     return false;
   }
 
+  // May one more message of that subject come, for all that entries of limited depth have not read? Drops the oldest of those that
+  // let themselves be overwritten. Publishers that come at the same time may each find the last place.
+  bool has_depth(std::uint32_t subject) noexcept {
+    for (std::uint32_t word = 0; word < memory_->shape().row_words(); ++word) {
+      // relaxed: of an entry that joins meanwhile nothing is unread.
+      if (memory_->control().shallow[word].load(std::memory_order_relaxed) != 0) [[unlikely]]
+        return keep_depths(subject);
+    }
+    return true;
+  }
+
  private:
   static constexpr int kTries = 64;
   using Set = std::array<std::uint64_t, layout::kEntryWords>;
@@ -143,29 +159,28 @@ class TopicEntries {
     Set wanted{};
     union_of(index, goal, wanted);
     std::uint64_t least = goal;
-    for (std::uint32_t word = 0; word < memory_->shape().row_words(); ++word) {
-      const std::uint64_t live = memory_->control().live[word].load(std::memory_order_seq_cst);
-      detail::for_each_bit(live, [&](std::uint32_t bit) {
-        const std::uint32_t entry = word * 64 + bit;
-        if (entry >= memory_->shape().subscriptions) return;
-        least = std::min(least, move(entry, index, goal, (wanted[word] >> bit & 1U) != 0));
+    // Those that let themselves be overwritten last, and no further than the others allow: they are to miss nothing in vain.
+    for (const auto policy : {layout::TopicPolicy::wait, layout::TopicPolicy::overwrite}) {
+      for_each_live(policy, [&](std::uint32_t entry) {
+        const bool some = (wanted[entry / 64] >> entry % 64 & 1U) != 0;
+        least = std::min(least, move(entry, policy, index, least, some));
       });
+      if (least <= index) break;
     }
     return least;
   }
   // Moves one to `goal`, if it is before that, or as far as it may be moved. `some`: it may want something in [index, goal).
-  std::uint64_t move(std::uint32_t entry, std::uint64_t index, std::uint64_t goal,
-                     bool some) noexcept {
+  std::uint64_t move(std::uint32_t entry, layout::TopicPolicy policy, std::uint64_t index,
+                     std::uint64_t goal, bool some) noexcept {
     layout::Entry& its = memory_->entry(entry);
     for (int tries = 0; tries < kTries; ++tries) {
-      std::uint64_t bits = its.position.load(std::memory_order_seq_cst);
-      layout::Position position = layout::unpack_position(bits);
+      const std::uint64_t bits = its.position.load(std::memory_order_seq_cst);
+      const layout::Position position = layout::unpack_position(bits);
       const std::uint64_t from = index_of(position.at, index);
       if (from >= goal) return goal;
       std::uint64_t to = goal;
       std::uint32_t lost = 0;
       if (some) {
-        const auto policy = layout::unpack_entry(its.info.load(std::memory_order_acquire)).policy;
         for (std::uint64_t at = std::max(from, index); at < goal; ++at) {
           if (!wants(entry, subject_at(at))) continue;
           if (policy == layout::TopicPolicy::overwrite) {
@@ -177,17 +192,73 @@ class TopicEntries {
         }
       }
       if (to <= from) return from;
-      position.at = to & ((1ULL << layout::kPositionBits) - 1);
-      position.missed = static_cast<std::uint32_t>(
-          std::min<std::uint64_t>(std::uint64_t{position.missed} + lost, layout::kMissedMost));
-      // From exactly what was judged. release: the floor is raised after it.
-      if (its.position.compare_exchange_strong(bits, pack(position), std::memory_order_seq_cst,
-                                               std::memory_order_relaxed)) {
-        MILLRACE_CRASH_POINT("topics.entry.moved");
-        return to;
-      }
+      if (move_to(its, bits, position, to, lost)) return to;
     }
     return index;  // its reader is quicker, again and again: that is its progress, and no room yet
+  }
+
+  // Calls each(entry) for the live ones of that policy.
+  template <typename Each>
+  void for_each_live(layout::TopicPolicy policy, Each&& each) noexcept {
+    for (std::uint32_t word = 0; word < memory_->shape().row_words(); ++word) {
+      const std::uint64_t live = memory_->control().live[word].load(std::memory_order_seq_cst);
+      detail::for_each_bit(live, [&](std::uint32_t bit) {
+        const std::uint32_t entry = word * 64 + bit;
+        if (entry >= memory_->shape().subscriptions) return;
+        const auto info =
+            layout::unpack_entry(memory_->entry(entry).info.load(std::memory_order_acquire));
+        const bool overwrites = info.policy == layout::TopicPolicy::overwrite;
+        if (overwrites == (policy == layout::TopicPolicy::overwrite)) each(entry);
+      });
+    }
+  }
+  [[gnu::noinline]] bool keep_depths(std::uint32_t subject) noexcept {
+    bool all = true;
+    for (const auto policy : {layout::TopicPolicy::wait, layout::TopicPolicy::overwrite}) {
+      for_each_live(policy, [&](std::uint32_t entry) {
+        const std::uint64_t shallow =
+            memory_->control().shallow[entry / 64].load(std::memory_order_relaxed);
+        if ((shallow >> entry % 64 & 1U) != 0 && wants(entry, subject))
+          all = keep_depth(entry) && all;
+      });
+      if (!all) return false;
+    }
+    return true;
+  }
+  bool keep_depth(std::uint32_t entry) noexcept {
+    layout::Entry& its = memory_->entry(entry);
+    const auto info = layout::unpack_entry(its.info.load(std::memory_order_acquire));
+    const std::uint64_t tail = log_->tail();
+    for (int tries = 0; tries < kTries; ++tries) {
+      const std::uint64_t bits = its.position.load(std::memory_order_acquire);
+      const layout::Position position = layout::unpack_position(bits);
+      const std::uint64_t from = index_of(position.at, tail);
+      if (from >= tail || tail - from < info.depth) return true;
+      if (tail - from > 2 * std::uint64_t{log_->capacity()}) return true;  // somebody lied
+      std::uint64_t unread = 0;
+      for (std::uint64_t at = from; at < tail; ++at)
+        unread += wants(entry, subject_at(at)) ? 1 : 0;
+      if (unread < info.depth) return true;
+      if (info.policy != layout::TopicPolicy::overwrite) return false;
+      std::uint64_t to = from;
+      std::uint32_t lost = 0;
+      for (; lost < unread - info.depth + 1 && to < tail; ++to)
+        lost += wants(entry, subject_at(to)) ? 1 : 0;
+      if (move_to(its, bits, position, to, lost)) return true;
+    }
+    return true;  // its reader is quicker
+  }
+  // From exactly what was judged.
+  static bool move_to(layout::Entry& its, std::uint64_t bits, layout::Position position,
+                      std::uint64_t to, std::uint32_t lost) noexcept {
+    position.at = to & ((1ULL << layout::kPositionBits) - 1);
+    position.missed = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(std::uint64_t{position.missed} + lost, layout::kMissedMost));
+    // seq_cst: before the floor is raised.
+    const bool moved = its.position.compare_exchange_strong(
+        bits, pack(position), std::memory_order_seq_cst, std::memory_order_relaxed);
+    if (moved) MILLRACE_CRASH_POINT("topics.entry.moved");
+    return moved;
   }
 
   static constexpr std::uint32_t kStrides = 8;

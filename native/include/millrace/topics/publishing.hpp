@@ -110,6 +110,7 @@ class TopicPublishing {
     if (!headers.empty())
       copy_to_shared(memory_->words_at(loan.at + padded(length)), headers.data(), headers.size());
     const std::uint32_t token = layout::unpack_topic(loan.word).token;
+    if (!entries_->has_depth(loan.subject)) return Published::full;
     for (std::uint32_t tries = 0; tries < kTries; ++tries) {
       switch (log_->commit(loan.slot, token, index)) {
         case TopicLog::Commit::yes:
@@ -127,7 +128,8 @@ class TopicPublishing {
     return Published::full;
   }
   // Is there a place in the log for one more, or can one be made? For who does not want to copy in vain.
-  [[nodiscard]] bool make_place() noexcept {
+  [[nodiscard]] bool make_place(std::uint32_t subject) noexcept {
+    if (subject < memory_->subject_count() && !entries_->has_depth(subject)) return false;
     const std::uint64_t tail = log_->tail();
     const std::uint64_t found = log_->cell(tail, std::memory_order_acquire);
     if (log_->age_of(found, tail) != TopicLog::Age::earlier) return true;

@@ -95,7 +95,7 @@ class TopicBus {
   [[nodiscard]] Published try_publish(std::uint32_t subject, std::span<const std::byte> payload,
                                       std::span<const std::byte> headers, std::uint32_t& matched) {
     // Who does not get a place need not copy first.
-    if (!publishing_.make_place()) return Published::full;
+    if (!publishing_.make_place(subject)) return Published::full;
     TopicLoan loan;
     Published done = publishing_.reserve(subject, payload.size(), headers.size(), loan);
     if (done != Published::yes) return done;

@@ -233,6 +233,14 @@ const required: readonly RatioDefinition[] = [
     reach: { atLeast: 1.3 },
   },
   {
+    name: 'stream_vs_uds',
+    means:
+      "bytes a second of pipeline() in chunks of 64 KiB, through a queue's streams ÷ through a Unix socket",
+    above: 'pipeline() of 1 GiB in chunks of 64 KiB: Unix socket',
+    below: 'pipeline() of 1 GiB in chunks of 64 KiB: millrace',
+    reach: { atLeast: 1.5 },
+  },
+  {
     name: 'send_recv_vs_pipe',
     means: 'time of 1 GB through millrace send and millrace recv ÷ through cat | cat',
     above: 'file of 1 GB: millrace send | millrace recv',

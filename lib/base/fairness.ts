@@ -47,7 +47,7 @@ export function atTurn<T>(end: (value: T) => void, value: T): void {
 }
 
 /** Ends a wait: now, or after the turn that the event loop is due. */
-export function endFairly(end: (value: unknown) => void, value: unknown): void {
+export function endFairly<T>(end: (value: T) => void, value: T): void {
   if (turnIsDue()) atTurn(end, value)
   else end(value)
 }

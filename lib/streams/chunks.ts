@@ -2,7 +2,7 @@
 
 import { hasCode } from '../errors.js'
 import type { QueueConsumer } from '../queue/consumer.js'
-import type { MessageSource, QueueProducer } from '../queue/producer.js'
+import type { QueueProducer } from '../queue/producer.js'
 
 /** Most bytes of short messages that become one chunk. */
 const mostGathered = 65_536
@@ -18,9 +18,11 @@ export class Gathering {
   readonly #consumer: QueueConsumer<unknown, unknown>
   readonly #most: number
   readonly #alone: boolean
-  /** Where short messages are gathered, and their lengths. */
+  /** Where messages are gathered, and their lengths. */
   #scratch: Buffer<ArrayBuffer> | undefined
   #lengths: Uint32Array | undefined
+  /** Was the last message longer than those that are gathered? As a rule so is the next one. */
+  #isLong = false
 
   /** `alone`: no chunk shares its memory with another one, so that each can be transferred. */
   constructor(
@@ -33,14 +35,24 @@ export class Gathering {
     this.#most = Math.min(highWaterMark, mostGathered)
   }
 
-  /** A long message, or all short ones that are there; `undefined` if there are only empty ones. */
+  /** A long message, or all shorter ones that are there; `undefined` if there are none, or only empty ones. */
   take(): Buffer<ArrayBuffer> | undefined {
-    const next = this.#consumer.nextLength
-    if (next > this.#most / 2) return this.#takeOne(next)
+    if (this.#isLong) {
+      const next = this.#consumer.nextLength
+      this.#isLong = next > this.#most
+      if (this.#isLong) return this.#takeOne(next)
+    }
     const scratch = (this.#scratch ??= Buffer.allocUnsafeSlow(this.#most))
     const bytes = this.takeInto(scratch)
-    if (bytes < 0) return this.#takeOne(next)
-    return bytes > 0 ? this.#copyOf(scratch.subarray(0, bytes)) : undefined
+    if (bytes < 0) {
+      const next = this.#consumer.nextLength
+      this.#isLong = next > this.#most
+      return this.#takeOne(next)
+    }
+    if (bytes === 0) return undefined
+    if (bytes <= this.#most / 2) return this.#copyOf(scratch.subarray(0, bytes))
+    this.#scratch = undefined // it goes with the chunk
+    return bytes === scratch.length ? scratch : scratch.subarray(0, bytes)
   }
 
   /**
@@ -80,13 +92,23 @@ export function longestPiece({ capacity }: QueueProducer<unknown>): number {
   return capacity > 0 ? capacity / pieces - recordHeaderBytes : Infinity
 }
 
-/** A chunk as messages. */
-export function* piecesOf(
-  producer: QueueProducer<unknown>,
+/**
+ * A chunk as messages, added to `messages`: pieces of about the same length, so that none is much shorter than it need be, and not longer
+ * than what a stream at the other side reads at once.
+ */
+export function addPieces(
+  messages: Uint8Array[],
   chunk: Uint8Array,
-): Generator<MessageSource> {
-  const most = longestPiece(producer)
-  for (let at = 0; at < chunk.length; at += most) yield chunk.subarray(at, at + most)
+  producer: QueueProducer<unknown>,
+): void {
+  const most = Math.min(longestPiece(producer), mostGathered)
+  const { length } = chunk
+  if (length <= most) {
+    if (length > 0) messages.push(chunk)
+    return
+  }
+  const piece = Math.ceil(length / Math.ceil(length / most) / 8) * 8
+  for (let at = 0; at < length; at += piece) messages.push(chunk.subarray(at, at + piece))
 }
 
 /** By a signal, and by who leaves a loop. */

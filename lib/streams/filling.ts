@@ -2,11 +2,13 @@
 // there somebody who waits for the queue: what nobody asks for stays in the ring, whose producer waits. Whatever is asked for twice
 // while one filling runs is pushed by that one.
 //
-//   _read() ──► readable() ──► take ──► push ──room in the stream, or asked again──► readable() …
-//                  │                     └──full──► idle, until _read()
-//                  └──the producer has closed──► push(null)
+//   _read() ──► take ──► push ──room in the stream, or asked again──► take …
+//                │         └──full──► idle, until _read()
+//                └──nothing there──► readable() ──► take …
+//                                        └──the producer has closed──► push(null)
 
 import type { Readable } from 'node:stream'
+import { atTurn, endFairly, turnIsDue } from '../base/fairness.js'
 import type { QueueConsumer } from '../queue/consumer.js'
 import { Gathering, isCancel } from './chunks.js'
 import type { GivenOptions } from './options.js'
@@ -33,10 +35,12 @@ export class Filling {
     this.#gathering = new Gathering(consumer, highWaterMark, { alone: false })
   }
 
-  /** For `_read`. */
+  /** For `_read`. What is there goes at once, unless the event loop is due its turn. */
   ask(): void {
     this.#askedAgain = true
-    if (!this.#filling) void this.#fill()
+    if (this.#filling) return
+    this.#filling = true
+    endFairly(this.#fill, undefined)
   }
 
   /** For `_destroy`. */
@@ -52,24 +56,40 @@ export class Filling {
     return !this.#consumer.closed && this.#consumer.peer === 'attached'
   }
 
-  /** Pushes until that is enough. Between two chunks the event loop has its turns. */
-  async #fill(): Promise<void> {
+  /** Pushes until that is enough, or there is nothing more now. */
+  readonly #fill = (): void => {
     const stream = this.#stream
-    this.#filling = true
     try {
-      while (await this.#consumer.readable(this.#wait)) {
-        if (stream.destroyed) return
+      while (!stream.destroyed) {
         const chunk = stream.readableObjectMode ? this.#consumer.tryPop() : this.#gathering.take()
-        if (chunk === undefined) continue
+        if (chunk === undefined) {
+          void this.#waitForMore()
+          return
+        }
         this.#askedAgain = false
-        if (!stream.push(chunk) && !this.#wasAsked) return
+        if (!stream.push(chunk) && !this.#wasAsked) break
+        if (turnIsDue()) {
+          atTurn(this.#fill, undefined)
+          return
+        }
       }
-      stream.push(null)
     } catch (error) {
       stream.destroy(error as Error)
-    } finally {
-      this.#filling = false
     }
+    this.#filling = false
+  }
+
+  async #waitForMore(): Promise<void> {
+    try {
+      if (await this.#consumer.readable(this.#wait)) {
+        this.#fill()
+        return
+      }
+      this.#stream.push(null)
+    } catch (error) {
+      this.#stream.destroy(error as Error)
+    }
+    this.#filling = false
   }
 
   /** By somebody who read what we were pushing. */

@@ -2,8 +2,9 @@
 // when it lies in the ring, and the stream has finished when everything is read: so back-pressure goes through, and `pipeline` resolves
 // when nothing can be lost any more.
 
+import { endFairly } from '../base/fairness.js'
 import type { QueueProducer } from '../queue/producer.js'
-import { piecesOf } from './chunks.js'
+import { addPieces } from './chunks.js'
 import type { GivenOptions } from './options.js'
 
 export type Callback = (error?: Error | null) => void
@@ -36,7 +37,10 @@ export class Sending {
   /** For `_write` and `_writev`. */
   send(chunks: readonly Written[], callback: Callback): void {
     try {
-      this.#settle(this.#producer.pushBatch(this.#messagesOf(chunks), this.#wait), callback)
+      const messages = this.#messagesOf(chunks)
+      const sent = this.#producer.tryPushBatch(messages)
+      if (sent === messages.length) endFairly(callback, undefined)
+      else this.#settle(this.#producer.pushBatch(messages.slice(sent), this.#wait), callback)
     } catch (error) {
       callback(error as Error) // of a producer whose ring is gone
     }
@@ -70,7 +74,9 @@ export class Sending {
 
   #messagesOf(chunks: readonly Written[]): unknown[] {
     if (this.#objectMode) return chunks.map(messageOf)
-    return chunks.flatMap(({ chunk }) => [...piecesOf(this.#producer, chunk as Uint8Array)])
+    const messages: Uint8Array[] = []
+    for (const { chunk } of chunks) addPieces(messages, chunk as Uint8Array, this.#producer)
+    return messages
   }
 }
 

@@ -11,7 +11,7 @@ import type {
 import type { QueueConsumer } from '../queue/consumer.js'
 import type { QueueProducer } from '../queue/producer.js'
 import { bytesOf, type ByteSource } from '../base/bytes.js'
-import { Gathering, isCancel, piecesOf } from './chunks.js'
+import { addPieces, Gathering, isCancel } from './chunks.js'
 import {
   checkPair,
   checkSide,
@@ -273,7 +273,7 @@ class Sink implements UnderlyingSink<unknown> {
     try {
       const messages = this.#objectMode
         ? [chunk]
-        : [...piecesOf(this.#producer, bytesOf(chunk as ByteSource, 'the chunk'))]
+        : this.#piecesOf(bytesOf(chunk as ByteSource, 'the chunk'))
       await this.#producer.pushBatch(messages, { signal })
     } catch (error) {
       // Whoever aborts has a reason, which `abort` tells; that the wait for room has ended follows from it.
@@ -281,6 +281,12 @@ class Sink implements UnderlyingSink<unknown> {
       this.abort(error)
       throw error
     }
+  }
+
+  #piecesOf(chunk: Uint8Array): Uint8Array[] {
+    const messages: Uint8Array[] = []
+    addPieces(messages, chunk, this.#producer)
+    return messages
   }
 
   async close(): Promise<void> {

@@ -1,9 +1,10 @@
-// Files from process to process: as the demonstration sends them, and through the command line.
+// Files and streams from process to process: as the demonstration sends them, by pipeline(), and through the command line.
 
 import type { CaseWork, Row } from '../row.js'
 import { ofCase, row } from './making.js'
 
 const megabyte = 1_000_000
+const gibibyte = 1024 ** 3
 const facts = { unit: 'transfer', waiting: 'waiting' } as const
 
 export const files: readonly Row[] = [
@@ -14,6 +15,10 @@ export const files: readonly Row[] = [
   ...besideSocket(
     'file of 100 MB, four times',
     ofCase('file-transfer', { bytes: 400 * megabyte, count: 3 }),
+  ),
+  ...besideSocket(
+    'pipeline() of 1 GiB in chunks of 64 KiB',
+    ofCase('stream-pipeline', { bytes: gibibyte, block: 65_536, count: 3 }),
   ),
   ...besidePipe(ofCase('send-recv', { bytes: 1000 * megabyte, count: 2 })),
 ]

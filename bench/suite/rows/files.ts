@@ -17,8 +17,12 @@ export const files: readonly Row[] = [
     ofCase('file-transfer', { bytes: 400 * megabyte, count: 3 }),
   ),
   ...besideSocket(
-    'pipeline() of 1 GiB in chunks of 64 KiB',
-    ofCase('stream-pipeline', { bytes: gibibyte, block: 65_536, count: 3 }),
+    'pipeline() of 1 GiB in chunks of 64 KiB, a ring of 4 MiB',
+    ofCase('stream-pipeline', { bytes: gibibyte, count: 3, capacity: 4 * 1024 * 1024 }),
+  ),
+  ...besideSocket(
+    'pipeline() of 1 GiB in chunks of 64 KiB, the usual ring',
+    ofCase('stream-pipeline', { bytes: gibibyte, count: 3 }),
   ),
   ...besidePipe(ofCase('send-recv', { bytes: 1000 * megabyte, count: 2 })),
 ]

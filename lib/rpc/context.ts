@@ -12,8 +12,8 @@ import { today } from './today.js'
  * its deadline (`client.load(id, context)`, or `{ within: context, timeout: 50 }`).
  */
 export class CallContext implements HandlerContext {
-  /** The name of the method. */
-  readonly method: string
+  // Nothing of its own is to be seen by who takes it for options.
+  readonly #method: string
   readonly #caller: number
   readonly #until: number
   #control: AbortController | undefined
@@ -22,10 +22,15 @@ export class CallContext implements HandlerContext {
 
   /** @internal Of the call that `take` has left in the facts. */
   constructor(method: string, facts: Int32Array) {
-    this.method = method
+    this.#method = method
     this.#caller = facts[CallFact.caller]!
     this.#until =
       facts[CallFact.left + 1] === -1 ? Infinity : now() + wideAt(facts, CallFact.left) / 1e6
+  }
+
+  /** The name of the method. */
+  get method(): string {
+    return this.#method
   }
 
   /**

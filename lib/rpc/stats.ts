@@ -42,8 +42,8 @@ export interface CallStats {
   readonly unwanted: number
   /** Servers and clients that died. */
   readonly deaths: number
-  /** Calls that were given to another server, because theirs died. */
-  readonly givenAgain: number
+  /** Calls that the dead had in hand, or had made: they were given to another server, or ended. */
+  readonly orphaned: number
 }
 
 /** In the order of `counts`: what there is, then the counters by `layout::WorkCount`. */
@@ -55,7 +55,7 @@ const counters = {
   withdrawn: 3,
   unanswered: 4,
   deaths: 5,
-  givenAgain: 6,
+  orphaned: 6,
   unwanted: 9,
   expired: 11,
 } as const

@@ -40,7 +40,15 @@ interface Order {
   readonly leave?: boolean
 }
 
-const stage = { ...millrace, ...rpc, ...streams, ...structs, ...sync, ...work, own: {} as Own } as Stage
+const stage = {
+  ...millrace,
+  ...rpc,
+  ...streams,
+  ...structs,
+  ...sync,
+  ...work,
+  own: {} as Own,
+} as Stage
 
 if (process.send !== undefined) process.on('message', (order: Order) => void perform(order))
 

@@ -148,6 +148,7 @@ class CallStore : public CallSteps {
       std::uint64_t bits = slot.word.load(std::memory_order_acquire);
       layout::Word word = layout::unpack(bits);
       if (slot.born.load(std::memory_order_relaxed) != ticket.born) break;
+      MILLRACE_CRASH_POINT("calls.withdraw.found");
       if (word.state == layout::SlotState::ready && word.seat == seat_) {
         if (!end(ticket.slot, bits, place_of(ticket.slot), Place{})) continue;
         return withdrawn(word);
@@ -276,6 +277,7 @@ class CallStore : public CallSteps {
       return 0;
     }
     const std::uint64_t mine = layout::leased_word(bits, seat_, start);
+    MILLRACE_CRASH_POINT("calls.take.found");
     // acquire: pairs with the release of who made it ready.
     if (!slot.word.compare_exchange_strong(bits, mine, std::memory_order_seq_cst,
                                            std::memory_order_relaxed)) {

@@ -5,6 +5,7 @@
 // instruction on x86, and a missing fence shows once in millions. For those there are the argument beside the line,
 // ThreadSanitizer and the models.
 
+import { calls } from './mutants/calls.mjs'
 import { door } from './mutants/door.mjs'
 import { frames } from './mutants/frames.mjs'
 import { javascript } from './mutants/javascript.mjs'
@@ -26,5 +27,6 @@ export const mutants = [
   ...work,
   ...order,
   ...results,
+  ...calls,
   ...javascript,
 ]

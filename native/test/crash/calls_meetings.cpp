@@ -111,6 +111,8 @@ struct Table : Calls {
     CHECK(other->look() == 1);
   }
   void judge() {
+    // Nobody is left who would take it.
+    if (caller->servers() == 0) CHECK(caller->store().counts().ready == 0);
     other->serve(true);
     for (int round = 0; round < 8; ++round) {
       while (take(*other, of_other)) {

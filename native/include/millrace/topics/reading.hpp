@@ -41,6 +41,8 @@ class TopicReading {
   Outcome read(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
                std::span<std::byte> target, bool in_place, std::uint64_t& owed) noexcept {
     layout::Entry& its = memory_->entry(entry);
+    // All of the log, however often it is looked at anew; a position that somebody made up leads no further.
+    std::uint64_t left = 4 * std::uint64_t{log_->capacity()} + kMostLooks;
     for (int tries = 0; tries < kTries; ++tries) {
       // acquire: pairs with who moved it.
       std::uint64_t bits = its.position.load(std::memory_order_acquire);
@@ -72,7 +74,8 @@ class TopicReading {
                                std::memory_order_relaxed);
           }
           // So many in a row that it does not want: not all of the log at a time.
-          if (walk.count != 0 || walk.at < limit) return {walk.count, true};
+          if (walk.count != 0 || walk.at < limit || left < kMostLooks) return {walk.count, true};
+          left -= kMostLooks;
           tries = 0;
           continue;
         }
@@ -87,7 +90,8 @@ class TopicReading {
   std::uint32_t peek(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
                      std::span<std::byte> target) noexcept {
     layout::Entry& its = memory_->entry(entry);
-    for (int tries = 0; tries < kTries; ++tries) {
+    const std::uint64_t most_looks = 4 * std::uint64_t{log_->capacity()} + kMostLooks;
+    for (std::uint64_t looks = 0; looks < most_looks; looks += kMostLooks / kTries) {
       // acquire: pairs with who moved it.
       const std::uint64_t bits = its.position.load(std::memory_order_acquire);
       const std::uint64_t from =

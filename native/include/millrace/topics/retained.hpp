@@ -41,7 +41,9 @@ class TopicRetained {
                TopicKeeping& keeping, TopicLog& log, const TopicEntries& entries,
                const TopicReading& reading) {
     drop();
-    for (std::uint64_t at = log.head(); at < position; ++at) {
+    // No more than there can be, whatever the segment says.
+    const std::uint64_t first = position - std::min<std::uint64_t>(position, log.capacity());
+    for (std::uint64_t at = std::max(log.head(), first); at < position; ++at) {
       const std::uint64_t cell = log.cell(at, std::memory_order_seq_cst);
       if (log.age_of(cell, at) != TopicLog::Age::full) continue;
       const std::uint32_t slot = layout::slot_of_topic_cell(cell);

@@ -230,6 +230,7 @@ class CallQueue {
   // The same for an outcome.
   [[nodiscard]] Outcome wait_for_answer(std::uint64_t spin_ns, std::uint64_t timeout_ns,
                                         Answer& answer) {
+    answer = Answer{};
     (void)sleepers_.wait_slice(1U << layout::kForAnswers, spin_ns, timeout_ns,
                                [&] { return poll(answer) != Outcome::none; });
     if (answer.outcome == Outcome::none) (void)glance();
@@ -397,7 +398,6 @@ class CallQueue {
   }
   [[gnu::noinline]] void tell_all() noexcept {
     store_->told([this](std::uint32_t seat) {
-      if (seat == seats_.seat()) return;
       sleepers_.fence();
       wake(seat);
     });
@@ -415,14 +415,14 @@ class CallQueue {
   void note_wake(std::uint32_t kind, bool somebody) noexcept {
     if (somebody || sleepers_.has_found_dead()) woke_ |= 1U << kind;
   }
-  // If it sleeps: the caller has fenced.
+  // If it sleeps: the caller has fenced. This handle, too: in an event loop it goes on while it is parked.
   void wake(std::uint32_t seat) noexcept {
     if (seats_.line(seat).parked.load(std::memory_order_relaxed) == 0) return;
     if (seats_.wake(seat) == Woken::owed) owe(seat);
   }
   void nudge(std::uint32_t seat) noexcept {
-    if (seat == seats_.seat()) return;
-    if (seats_.wake(seat) != Woken::yes && seats_.nudge(seat) == Woken::owed) owe(seat);
+    const bool rung = seats_.wake(seat) == Woken::yes;
+    if (!rung && seat != seats_.seat() && seats_.nudge(seat) == Woken::owed) owe(seat);
   }
   // It could not be rung now.
   void owe(std::uint32_t seat) noexcept {

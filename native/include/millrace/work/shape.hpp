@@ -229,6 +229,11 @@ struct WorkShape {
     if (durability > layout::Durability::disk) return "there is no such `durability`";
     if (stages_print >= 1ULL << 48U || ordered >> (stages - 1) != 0)
       return "the stages named `ordered` must be there, and not be the last";
+    // Calls have a shape of fewer properties (rpc/call_spec.hpp).
+    if (answers && (levels != 1 || stages != 2 || dead != 0 || dead_bytes != 0 || keys != 0 ||
+                    groups != 0 || window_ms != 0 || lease_ms != 0 || attempts != 0 ||
+                    durability != layout::Durability::memory || stages_print != 0 || ordered != 0))
+      return "calls have none of what only jobs have";
     // The place in the order is not on disk.
     if (durability == layout::Durability::disk && (ordered != 0 || is_pipeline()))
       return "stages and durability `disk` do not go together: take `file`";

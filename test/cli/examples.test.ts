@@ -1,8 +1,11 @@
 // The examples of the README, run as it says: two processes each.
 
+import { spawnSync } from 'node:child_process'
 import test from 'ava'
 import sharp from 'sharp'
 import { example, objects, start, until } from './run.js'
+
+const hasFfmpeg = spawnSync('ffmpeg', ['-version']).status === 0
 
 test.serial('messages', async (t) => {
   const consumer = start(example('messages/consumer'), [])
@@ -74,3 +77,28 @@ test.serial('etl: the output is what one process makes, though workers are kille
   t.true(Number(/^workers killed: (\d+)$/m.exec(text)?.[1]) > 0, text)
   await until(() => objects('.access-log').length === 0, 'the pipeline is gone')
 })
+
+for (const [how, args] of [
+  ['with ffmpeg where there is one', []],
+  ['with the generator', ['--generator']],
+] as const) {
+  test.serial(`video: the recording is the picture, ${how}`, async (t) => {
+    const { code, out, err } = await start(example('video/start'), args).ended
+    const text = out.toString()
+    t.is(code, 0, text + err)
+    t.regex(text, /^camera: 100 frames$/m)
+    t.regex(text, /^recorder: 100 frames$/m)
+    t.regex(
+      text,
+      /^analyser: 100 frames 320 wide, brightness 12\d\.\d, \d+ % of the pixels moved$/m,
+    )
+    const [, shown, of] = /^viewer: showed (\d+) of (\d+) frames, the last one was 100$/m.exec(
+      text,
+    )!
+    t.is(of, '100')
+    t.true(Number(shown) > 0 && Number(shown) < 100, text)
+    t.regex(text, /^the recording is the picture$/m)
+    t.is(text.includes('source: ffmpeg'), args.length === 0 && hasFfmpeg)
+    t.deepEqual(objects('.f.video'), [])
+  })
+}

@@ -6,10 +6,11 @@
 /** A floor is a list of rooms; a room is a folder of lib/, or a file of it. */
 const floors = [
   ['cli', 'dashboard'],
-  ['index', 'rpc.ts', 'streams.ts', 'struct.ts', 'sync.ts', 'work.ts'],
+  ['index', 'rpc.ts', 'streams.ts', 'struct.ts', 'sync.ts', 'topics.ts', 'work.ts'],
   ['gateway', 'record'],
   ['telemetry', 'resilience'],
-  ['rpc/', 'topics', 'work/'],
+  ['rpc/', 'topics/'],
+  ['work/'],
   ['engines'],
   ['net'],
   ['streams/'],

@@ -121,6 +121,7 @@ export default {
     'lib/streams.ts',
     'lib/struct.ts',
     'lib/sync.ts',
+    'lib/topics.ts',
     'lib/work.ts',
   ],
   tsconfig: 'tsconfig.json',

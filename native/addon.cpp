@@ -12,6 +12,7 @@
 #include "addon/queue.cpp"
 #include "addon/semaphore.cpp"
 #include "addon/shared_memory.cpp"
+#include "addon/topics.cpp"
 #include "addon/upkeep.cpp"
 #include "addon/watcher_thread.cpp"
 #include "addon/watcher_uv.cpp"

@@ -28,10 +28,11 @@ import type { NativeQueueConsumer, NativeQueueOptions, NativeQueueProducer } fro
 import type { NativeSemaphore, NativeSemaphoreOptions } from './semaphore.js'
 import type { NativeMemory, NativeMemoryOptions } from './shared-memory.js'
 import type { ObjectEntry, SweepResult } from './upkeep.js'
+import type { NativeTopics, NativeTopicsOptions } from './topics.js'
 import type { NativeWork, NativeWorkOptions } from './work.js'
 
 /** Of the object millrace.LETTER.NAME, by kind; see native/include/millrace/layout/header.hpp. */
-type ChannelLetter = 'q' | 'f' | 'c' | 'n' | 'e' | 'b' | 'x' | 'w' | 'j'
+type ChannelLetter = 'q' | 'f' | 'c' | 'n' | 'e' | 'b' | 'x' | 'w' | 'j' | 't'
 
 export interface Addon {
   configure(services: {
@@ -110,5 +111,6 @@ export interface Addon {
   readonly Event: new (options: NativeEventOptions) => NativeEvent
   readonly Barrier: new (options: NativeBarrierOptions) => NativeBarrier
   readonly Calls: new (options: NativeCallsOptions) => NativeCalls
+  readonly Topics: new (options: NativeTopicsOptions) => NativeTopics
   readonly Work: new (options: NativeWorkOptions) => NativeWork
 }

@@ -414,7 +414,8 @@ export class WaitQueue extends Looker implements Sleeper {
 
   /** @internal Nobody has woken us for a while. */
   safetyLook(): void {
-    if (this.#state === 'parked' && this.#native.still?.() !== true) this.#park(true)
+    if (this.#state !== 'parked' || this.damage() !== undefined) return
+    if (this.#native.still?.() !== true) this.#park(true)
   }
 
   #rest(): void {

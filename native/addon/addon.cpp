@@ -149,6 +149,7 @@ std::array offered_classes = {
     OfferedClass{"Semaphore", define_semaphore},
     OfferedClass{"Event", define_event},
     OfferedClass{"Barrier", define_barrier},
+    OfferedClass{"Topics", define_topics},
     OfferedClass{"Work", define_work},
     OfferedClass{"Calls", define_calls},
 };

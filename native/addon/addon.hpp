@@ -20,6 +20,7 @@ Napi::Function define_counter(Napi::Env env);
 Napi::Function define_semaphore(Napi::Env env);
 Napi::Function define_event(Napi::Env env);
 Napi::Function define_barrier(Napi::Env env);
+Napi::Function define_topics(Napi::Env env);
 Napi::Function define_work(Napi::Env env);
 Napi::Function define_calls(Napi::Env env);
 void define_upkeep(Napi::Env env, Napi::Object exports);

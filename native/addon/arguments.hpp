@@ -181,6 +181,13 @@ class Options {
     const std::uint64_t value = number(key, none);
     return value == none ? std::nullopt : std::optional(value);
   }
+  [[nodiscard]] std::optional<std::uint32_t> small_if_any(const char* key) const {
+    const auto number = number_if_any(key);
+    if (!number) return std::nullopt;
+    return *number > std::numeric_limits<std::uint32_t>::max()
+               ? std::numeric_limits<std::uint32_t>::max()
+               : static_cast<std::uint32_t>(*number);
+  }
   [[nodiscard]] bool flag(const char* key) const {
     const Napi::Value value = get(key);
     return value.IsBoolean() && value.As<Napi::Boolean>().Value();

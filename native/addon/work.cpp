@@ -39,27 +39,21 @@ class Sync final : public Napi::AsyncWorker {
   Result<void> done_;
 };
 
-std::optional<std::uint32_t> small_if_any(const Options& options, const char* key) {
-  const auto number = options.number_if_any(key);
-  if (!number) return std::nullopt;
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(*number, 0xFFFF'FFFFU));
-}
-
 void read_shape(const Options& options, WorkSpec& spec) {
-  spec.seats = small_if_any(options, "seats");
-  spec.levels = small_if_any(options, "levels");
-  spec.jobs = small_if_any(options, "jobs");
+  spec.seats = options.small_if_any("seats");
+  spec.levels = options.small_if_any("levels");
+  spec.jobs = options.small_if_any("jobs");
   spec.bytes = options.number_if_any("bytes");
-  spec.dead = small_if_any(options, "dead");
+  spec.dead = options.small_if_any("dead");
   spec.dead_bytes = options.number_if_any("deadBytes");
-  spec.keys = small_if_any(options, "keys");
-  spec.groups = small_if_any(options, "groups");
+  spec.keys = options.small_if_any("keys");
+  spec.groups = options.small_if_any("groups");
   spec.window_ms = options.number_if_any("windowMs");
   spec.lease_ms = options.number_if_any("leaseMs");
-  if (const auto attempts = small_if_any(options, "attempts")) {
+  if (const auto attempts = options.small_if_any("attempts")) {
     spec.attempts = static_cast<std::uint8_t>(std::min(*attempts, 255U));
   }
-  if (const auto durability = small_if_any(options, "durability")) {
+  if (const auto durability = options.small_if_any("durability")) {
     spec.durability = static_cast<layout::Durability>(std::min(*durability, 2U));
   }
   spec.stage_names = options.text_list("stages");

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 
-import { isPart, loaderOf, parts, rooms } from './modules.mjs'
+import { inEntries, isPart, loaderOf, parts, rooms } from './modules.mjs'
 
 export const strict = '"use strict";'
 
@@ -65,6 +65,9 @@ function headOf(file, isLoaded, code) {
   const loaders = used.map(
     (part) => `,${loaderOf(part)}=__part(()=>require("./${basename(part, '.js')}.js"))`,
   )
+  const entries = [...inEntries]
+    .filter(([path]) => code.includes(loaderOf(path)))
+    .map(([path, entry]) => `const ${loaderOf(path)}=()=>require("./${entry}.js");`)
   return [
     // In brackets: V8 would only skim it otherwise, and read it again when it is called.
     isLoaded ? 'module.exports=(function(__shared,__index){' : '',
@@ -74,6 +77,7 @@ function headOf(file, isLoaded, code) {
       : code.includes('(url)')
         ? 'const url=__filename;'
         : '',
+    ...entries,
     used.length === 0
       ? ''
       : `const __part=load=>{let part;return()=>part??=load()(${given})}${loaders.join('')};`,

@@ -7,7 +7,7 @@ import { build } from 'esbuild'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 export const dist = `${root}dist`
-export const entries = ['index', 'rpc', 'streams', 'struct', 'sync', 'work']
+export const entries = ['index', 'rpc', 'streams', 'struct', 'sync', 'topics', 'work']
 /** What the entry points share: the floors below them. */
 const sharedFolders = ['addon', 'base', 'place']
 const sharedFiles = ['errors']
@@ -31,8 +31,15 @@ export const required = /\brequire\('(\.[^']+\.js)'\)/g
 
 /** The compiler's modules: the text of each by its path. */
 export const modules = readModules()
+const loaded = requiredModules()
 /** The paths of the parts. */
-export const parts = requiredModules()
+export const parts = new Set(
+  loaded.flatMap(({ entry, path }) => (entry === undefined ? [path] : [])),
+)
+/** Modules that a function loads with all of another entry point: by their paths, which one it is. */
+export const inEntries = new Map(
+  loaded.flatMap(({ entry, path }) => (entry === undefined ? [] : [[path, entry]])),
+)
 /** Of each entry point, what it exports. */
 export const names = await exportedNames()
 
@@ -72,10 +79,14 @@ function readModules() {
 }
 
 function requiredModules() {
-  const found = [...modules].flatMap(([file, text]) =>
-    Array.from(text.matchAll(required), ([, path]) => resolve(dirname(file), path)),
+  return [...modules].flatMap(([file, text]) =>
+    Array.from(text.matchAll(required), ([, target]) => {
+      const path = resolve(dirname(file), target)
+      const room = basename(dirname(path))
+      const isOther = dirname(path) !== dirname(file) && entries.includes(room)
+      return { path, entry: isOther ? room : undefined }
+    }),
   )
-  return new Set(found)
 }
 
 async function exportedNames() {

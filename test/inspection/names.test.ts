@@ -11,6 +11,7 @@ const entries = [
   'millrace/streams',
   'millrace/sync',
   'millrace/struct',
+  'millrace/topics',
   'millrace/work',
 ]
 const loads: Readonly<Record<string, (entry: string) => unknown>> = {

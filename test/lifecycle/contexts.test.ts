@@ -16,6 +16,7 @@ const entries = [
   'millrace/streams',
   'millrace/sync',
   'millrace/struct',
+  'millrace/topics',
   'millrace/work',
 ].map((entry) => require.resolve(entry))
 

@@ -11,6 +11,7 @@ import * as rpc from 'millrace/rpc'
 import * as streams from 'millrace/streams'
 import * as struct from 'millrace/struct'
 import * as sync from 'millrace/sync'
+import * as topics from 'millrace/topics'
 import * as work from 'millrace/work'
 import { uniqueName } from '../support/names.js'
 import { run } from '../support/process.js'
@@ -25,6 +26,7 @@ test('require gives a CommonJS program what import gives a module', (t) => {
     'millrace/streams': streams,
     'millrace/struct': struct,
     'millrace/sync': sync,
+    'millrace/topics': topics,
     'millrace/work': work,
   }
   for (const [entry, imported] of Object.entries(imports)) {

@@ -51,6 +51,7 @@ const loads = [
     most: 124_000,
   },
   { how: "require('millrace/sync')", files: ['shared', 'sync'], most: 64_000 },
+  { how: "require('millrace/topics')", files: ['shared', 'topics'], most: 100_000 },
   { how: "require('millrace/work')", files: ['shared', 'work'], most: 109_000 },
   { how: "require('millrace/struct')", files: ['shared', 'struct'], most: 75_000 },
 ]
@@ -117,6 +118,7 @@ test('what is used brings the part that it needs', async (t) => {
     'streams',
     'struct',
     'sync',
+    'topics',
     'work',
     'search',
     'load-failure',

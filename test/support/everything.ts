@@ -2,6 +2,7 @@
 
 import { Cell, FrameReader, FrameWriter, SharedMemory, SpscQueue } from 'millrace'
 import { Barrier, Counter, Mutex, RwLock, Semaphore, SharedEvent } from 'millrace/sync'
+import { Topics } from 'millrace/topics'
 import { WorkQueue } from 'millrace/work'
 
 export interface Closable {
@@ -61,5 +62,6 @@ export const everything: readonly Everything[] = [
   party('rwlock', 'w', (name) => RwLock.open(name)),
   party('event', 'e', (name) => SharedEvent.open(name)),
   party('barrier', 'b', (name) => Barrier.open(name, { parties: 2 })),
+  party('topics', 't', (name) => Topics.open(name, { messages: 16 })),
   party('work', 'j', (name) => WorkQueue.open(name, { jobs: 10 })),
 ]

@@ -15,6 +15,7 @@ import {
 } from 'millrace'
 import { f64, struct } from 'millrace/struct'
 import { Barrier, Counter, Mutex, RwLock, Semaphore, SharedEvent } from 'millrace/sync'
+import { Topics } from 'millrace/topics'
 import { Pipeline, WorkQueue } from 'millrace/work'
 
 /** One of each, and what is not a handle but comes from one. */
@@ -37,6 +38,9 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
   jobs.tryPush('12345')
   const pipeline = Pipeline.open(`${name}.stages`).stage('first').stage('second')
   pipeline.tryPush('12345')
+  const bus = Topics.open(name)
+  const subscription = await bus.subscribe('>')
+  bus.tryPublish('a', '12345')
   const handles = {
     QueueProducer: producer,
     QueueConsumer: consumer,
@@ -57,6 +61,7 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
     Counter: Counter.open(name),
     WorkQueue: jobs,
     Pipeline: pipeline,
+    Topics: bus,
   }
   t.teardown(() => {
     for (const handle of Object.values(handles)) handle.close()
@@ -76,6 +81,9 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
     Job: jobs.tryTake()!,
     StageJob: pipeline.tryTake('first')!,
     WorkLoan: jobs.tryLoan(8)!,
+    Subscription: subscription,
+    TopicMessage: subscription.tryReceive()!,
+    TopicLoan: bus.tryLoan('a', 8)!,
     DeadLetters: jobs.dead,
     FieldType: f64,
     Struct: record,

@@ -5,6 +5,7 @@ import * as rpc from 'millrace/rpc'
 import * as streams from 'millrace/streams'
 import * as structs from 'millrace/struct'
 import * as sync from 'millrace/sync'
+import * as topics from 'millrace/topics'
 import * as work from 'millrace/work'
 import type { Answer, Failure } from './actor.js'
 
@@ -14,6 +15,7 @@ export type Stage = typeof millrace &
   typeof streams &
   typeof structs &
   typeof sync &
+  typeof topics &
   typeof work & { readonly own: Own }
 
 /** Named as the scenes need them; a scene knows what the one before it put there. */
@@ -28,6 +30,8 @@ export interface Own {
   mutex: sync.Mutex
   lock: sync.RwLock
   guard: sync.LockGuard
+  bus: topics.Topics
+  subscription: topics.Subscription
   jobs: work.WorkQueue
   pending: Promise<unknown>
   [name: string]: unknown
@@ -46,6 +50,7 @@ const stage = {
   ...streams,
   ...structs,
   ...sync,
+  ...topics,
   ...work,
   own: {} as Own,
 } as Stage

@@ -1,0 +1,38 @@
+/**
+ * Publish and subscribe: {@link Topics}, messages from many to many by subjects, in one order, with memory for those who come
+ * late; {@link topics}, the same with types and codecs.
+ *
+ * @module millrace/topics
+ */
+
+export type { GroupSubscription } from './topics/group.js'
+export type { TopicJob } from './topics/group-job.js'
+export type { Headers } from './topics/headers.js'
+export { TopicLoan } from './topics/loan.js'
+export { TopicMessage } from './topics/message.js'
+export type {
+  GroupOptions,
+  MessageOptions,
+  Policy,
+  PublishOptions,
+  PublishSyncOptions,
+  SubscribeOptions,
+  TopicsOptions,
+} from './topics/options.js'
+export type { TopicsStats } from './topics/stats.js'
+export { Subscription } from './topics/subscription.js'
+export { Topics } from './topics/topics.js'
+export {
+  topics,
+  TypedSubscription,
+  TypedTopics,
+  type KeyOf,
+  type PublishedOf,
+  type ReceivedOf,
+  type SubjectsOf,
+  type TopicCodec,
+  type TopicStruct,
+  type TopicTypes,
+  type TypedMessage,
+  type TypedOptions,
+} from './topics/typed.js'

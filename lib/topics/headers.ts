@@ -1,0 +1,70 @@
+// Small texts that go with a message: `traceparent` and the like. Of each, one behind the other: the bytes of its name (one),
+// those of its value (two), and both in UTF-8.
+
+import { show } from '../base/options.js'
+import { invalidArgument } from '../errors.js'
+
+/** Short texts by their names, in the order in which they were given. */
+export type Headers = Readonly<Record<string, string>>
+
+/** Of all headers of a message, with three bytes for each. */
+export const mostHeaderBytes = 1024
+const longestName = 255
+
+export const noHeaders = new Uint8Array(0)
+
+/** @throws MillraceError `INVALID_ARGUMENT` */
+export function encodeHeaders(headers: Headers | undefined): Uint8Array {
+  if (headers === undefined) return noHeaders
+  if (typeof headers !== 'object' || (headers as unknown) === null || Array.isArray(headers)) {
+    throw invalidArgument(`headers must be an object of texts, not ${show(headers)}`)
+  }
+  const parts: Buffer[] = []
+  for (const [name, value] of Object.entries(headers)) {
+    // As elsewhere: an option that is undefined was not given.
+    if ((value as unknown) === undefined) continue
+    if (typeof value !== 'string') {
+      throw invalidArgument(`headers.${name} must be text, not ${show(value)}`)
+    }
+    const key = Buffer.from(name)
+    if (key.length === 0 || key.length > longestName) {
+      throw invalidArgument(
+        `the name of a header has 1 to ${String(longestName)} bytes of UTF-8; not ${show(name)}`,
+      )
+    }
+    const text = Buffer.from(value)
+    parts.push(Buffer.from([key.length, text.length & 0xff, text.length >>> 8]), key, text)
+  }
+  const length = parts.reduce((sum, part) => sum + part.length, 0)
+  if (length > mostHeaderBytes) {
+    throw invalidArgument(
+      `headers take up at most ${String(mostHeaderBytes)} bytes of UTF-8, and 3 for each; these take ${String(length)}: ` +
+        'put what is larger into the payload',
+    )
+  }
+  return Buffer.concat(parts, length)
+}
+
+/** Undefined: a publisher that lies has written something else. */
+export function decodeHeaders(bytes: Uint8Array): Headers | undefined {
+  const headers: Record<string, string> = {}
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  let at = 0
+  while (at < text.length) {
+    if (at + 3 > text.length) return undefined
+    const nameAt = at + 3
+    const valueAt = nameAt + text[at]!
+    const end = valueAt + (text[at + 1]! | (text[at + 2]! << 8))
+    if (end > text.length) return undefined
+    const name = text.toString('utf8', nameAt, valueAt)
+    // A header of that name is one of many, and no prototype.
+    Object.defineProperty(headers, name, {
+      value: text.toString('utf8', valueAt, end),
+      enumerable: true,
+      writable: true,
+      configurable: true,
+    })
+    at = end
+  }
+  return headers
+}

@@ -1,0 +1,139 @@
+// A bus that any number of processes publish to and subscribe to.
+//
+// One handle is one seat. Its publishes wait in one line for room; each of its subscriptions has a line of its own. Every step
+// (publish, read) is one native call, which answers with a number.
+
+import { native } from '../addon/native.js'
+import { policies, type NativeTopics } from '../addon/topics.js'
+import { checkName, type Tuning } from '../base/options.js'
+import { invalidArgument } from '../errors.js'
+import { nameOf, placeOf, type Place } from '../place/place.js'
+import type { GroupSubscription } from './group.js'
+import {
+  readSubscribe,
+  readTopicsOptions,
+  type GroupOptions,
+  type SubscribeOptions,
+  type TopicsOptions,
+  type Wanted,
+} from './options.js'
+import { TopicPublisher } from './publisher.js'
+import { Subscription } from './subscription.js'
+
+/**
+ * Messages from any number of publishers to any number of subscribers, in any processes and Workers, by subjects: `line1.temp` goes
+ * to whoever has subscribed to `line1.temp`, `line1.*`, `*.temp` or `>`. All messages of a bus have one order, the same for
+ * everybody.
+ *
+ * Bounded in messages and bytes: `publish` waits for subscribers with the policy `wait`, and for no others. All calls but those
+ * ending in `Sync` leave the event loop alone; calls of one handle that wait are served in order.
+ *
+ * @example
+ * ```ts
+ * using bus = Topics.open('plant')
+ * const subscription = await bus.subscribe('line1.*') // in any process
+ * await bus.publish('line1.temp', '21.5') // in any other
+ * for await (using message of subscription) console.log(message.subject, message.text())
+ * ```
+ */
+export class Topics extends TopicPublisher {
+  readonly #named: boolean
+  /** What the work queue of a group is opened with, too. */
+  readonly #opening: Pick<TopicsOptions, 'mode' | 'owner' | 'poll' | 'spin'>
+
+  private constructor(
+    place: Place,
+    handle: NativeTopics,
+    tuning: Tuning,
+    { mode, owner, poll, spin }: TopicsOptions = {},
+  ) {
+    super(nameOf(placeOf(place)), handle, tuning)
+    this.#named = typeof place === 'string'
+    this.#opening = { mode, owner, poll, spin }
+  }
+
+  /**
+   * Opens the bus; creates it if it does not exist. `place` may be an address as well: `shm://plant` is `plant`.
+   *
+   * Blocks for microseconds; at most 2 s if another process is stopped in the middle of creating or leaving the same bus.
+   *
+   * @throws MillraceError `GEOMETRY` (it was created with other options), `NO_LANE` (all seats are taken: the message says how
+   *   many there are), `INVALID_ARGUMENT`, `INVALID_NAME`, `NAME_TOO_LONG`, `NOT_OURS`, `PERMISSION`, `LAYOUT`, `CORRUPT`,
+   *   `NO_SPACE`, `TIMEOUT`
+   */
+  static open(place: Place, options?: TopicsOptions): Topics {
+    const wanted = readTopicsOptions(place, options)
+    const handle = new native.Topics(wanted.native)
+    return new Topics(place, handle, wanted.tuning, options)
+  }
+
+  /**
+   * Removes the name. Who has the bus open goes on with it; new ones get a new bus. Returns whether there was one.
+   *
+   * @throws MillraceError `INVALID_NAME`, `NAME_TOO_LONG`, `PERMISSION`, `TIMEOUT` (a process is stopped in the middle of
+   *   opening or closing it)
+   */
+  static unlink(name: string): boolean {
+    return native.unlinkChannel('t', placeOf(checkName(name)) as string)
+  }
+
+  /**
+   * Subscribes to one filter or several. When it resolves it has joined: whatever is published from then on is received, or counted
+   * as missed. A message that matches several of the filters comes once.
+   *
+   * With `queue` it joins a group, of which one member gets each message, as a job that is settled: see {@link GroupSubscription}.
+   * Its jobs are in the work queue `BUS.GROUP`, which is opened with it; so the bus must have a name.
+   *
+   * @throws MillraceError (as rejection) `INVALID_ARGUMENT`, `NO_LANE` (there can be no more subscriptions), `CLOSED`, `ABORTED`,
+   *   `TIMEOUT` (a process is stopped in the middle of subscribing), `CORRUPT`; of a group, `GEOMETRY` (its first member has
+   *   other filters), and what `WorkQueue.open` throws
+   */
+  subscribe(filter: string | readonly string[], options: GroupOptions): Promise<GroupSubscription>
+  subscribe(filter: string | readonly string[], options?: SubscribeOptions): Promise<Subscription>
+  // eslint-disable-next-line @typescript-eslint/require-await -- what is wrong is a rejection
+  async subscribe(
+    filter: string | readonly string[],
+    options?: SubscribeOptions | GroupOptions,
+  ): Promise<Subscription | GroupSubscription> {
+    const wanted = readSubscribe(filter, options, this.messages)
+    this.assertOpen()
+    this.assertWhole()
+    const subscription =
+      wanted.queue === ''
+        ? new Subscription(this.bus, this.#join(wanted), wanted)
+        : this.#joinGroup(wanted)
+    this.subscriptionsOpen.add(subscription)
+    return subscription
+  }
+
+  #join({ filters, policy, replay, depth, queue }: Wanted): number {
+    const last = replay === 'last'
+    const entry = this.native.subscribe(
+      filters,
+      policies.indexOf(policy),
+      last,
+      last ? 0 : replay,
+      depth,
+      queue,
+    )
+    if (entry < 0) throw this.fail(entry)
+    return entry
+  }
+
+  #joinGroup(wanted: Wanted): GroupSubscription {
+    const { GroupSubscription, openQueue } = require('./group.js') as typeof import('./group.js')
+    if (!this.#named) {
+      throw invalidArgument(
+        'a queue group wants a bus that has a name: its work queue has one, too',
+      )
+    }
+    const { name, maxBytes } = this
+    const queue = openQueue({ name, maxBytes, options: this.#opening }, wanted.queue)
+    try {
+      return new GroupSubscription(this.bus, this.#join(wanted), wanted, queue)
+    } catch (error) {
+      queue.close()
+      throw error
+    }
+  }
+}

@@ -1,0 +1,318 @@
+// Values in the place of bytes: each subject has a struct or a codec, found by a pattern.
+
+import type { WaitOptions } from '../base/options.js'
+import { show } from '../base/options.js'
+import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
+import type { BlockingOptions } from '../base/blocking.js'
+import { disposeInEveryContext } from '../base/disposal.js'
+import { invalidArgument } from '../errors.js'
+import type { TopicMessage } from './message.js'
+import type {
+  MessageOptions,
+  PublishOptions,
+  PublishSyncOptions,
+  SubscribeOptions,
+} from './options.js'
+import { checkFilters, matches } from './subjects.js'
+import type { Subscription } from './subscription.js'
+import type { Topics } from './topics.js'
+
+/** How values become bytes, and bytes values. What `decode` returns must not point into the bytes it was given. */
+export interface TopicCodec<Value = unknown> {
+  /** For messages. */
+  readonly name?: string
+  encode(value: Value): Uint8Array
+  decode(bytes: Uint8Array): Value
+}
+
+/** What a struct has, as `struct()` of `millrace/struct` makes it. */
+export interface TopicStruct<Input = never, Value = unknown> {
+  readonly size: number
+  readonly name?: string | undefined
+  write(memory: Uint8Array, value: Input, offset?: number): void
+  read(memory: Uint8Array, offset?: number): Value
+}
+
+/** By subjects and filters (`line1.temp`, `line1.*`, `orders.>`): the codec or the struct of what is published there. */
+export type TopicTypes = Readonly<Record<string, unknown>>
+
+/** What is received of whatever stands in a type or a map of types: of a struct its values, of a codec too. */
+export type ReceivedOf<Type> =
+  Type extends TopicStruct<infer _Input, infer Value>
+    ? Value
+    : Type extends TopicCodec<infer Value>
+      ? Value
+      : Type
+
+/** What can be published of it. */
+export type PublishedOf<Type> =
+  Type extends TopicStruct<infer Input, infer _Value>
+    ? Input
+    : Type extends TopicCodec<infer Value>
+      ? Value
+      : Type
+
+/** The subjects that a filter has, as far as types can say: `*` and `>` are any text. */
+export type SubjectsOf<Filter extends string> = Filter extends '>'
+  ? string
+  : Filter extends `${infer Before}*${infer After}`
+    ? `${Before}${string}${SubjectsOf<After>}`
+    : Filter extends `${infer Before}.>`
+      ? `${Before}.${string}`
+      : Filter
+
+/** Which of the types a subject has, or a filter may have. */
+export type KeyOf<Types, Subject extends string> = Subject extends keyof Types
+  ? Subject
+  : {
+      [Key in keyof Types & string]: Subject extends SubjectsOf<Key>
+        ? Key
+        : Key extends SubjectsOf<Subject>
+          ? Key
+          : never
+    }[keyof Types & string]
+
+/** What is known of the types. */
+export interface TypedOptions<Types extends TopicTypes> {
+  /** A struct or a codec for each subject or filter; of several that match a subject the first one counts. */
+  readonly subjects?: Types | undefined
+  /** For all subjects that `subjects` says nothing of. */
+  readonly codec?: TopicCodec<never> | TopicCodec | undefined
+}
+
+/** A message whose payload is a value. */
+export interface TypedMessage<Value> {
+  readonly subject: string
+  /** What was published, without memory of the bus behind it. */
+  readonly value: Value
+  readonly index: number
+  readonly missed: number
+  /** Milliseconds since 1970. */
+  readonly publishedAt: number
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/**
+ * A bus whose messages are values: by structs, or by a codec.
+ *
+ * ```ts
+ * const plant = topics(bus, { subjects: { 'line1.temp': Temp, 'orders.>': orders } })
+ * await plant.publish('line1.temp', { celsius: 21.5 })
+ * for await (const { value } of await plant.subscribe('line1.temp')) console.log(value.celsius)
+ * ```
+ *
+ * With one codec for all, types alone are enough: `topics<{ 'orders.>': Order }>(bus, { codec })`.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ */
+export function topics<const Types extends TopicTypes>(
+  bus: Topics,
+  options: TypedOptions<Types>,
+): TypedTopics<Types> {
+  return new TypedTopics<Types>(bus, new Codecs(options))
+}
+
+/** A {@link Topics} whose messages are values; made by {@link topics}. It has no handle of its own: closing the bus closes it. */
+export class TypedTopics<Types extends TopicTypes> {
+  /** Where its messages go. */
+  readonly bus: Topics
+  readonly #codecs: Codecs
+
+  /** @internal */
+  constructor(bus: Topics, codecs: Codecs) {
+    this.bus = bus
+    this.#codecs = codecs
+  }
+
+  /** As `Topics.publish`. Rejects with what the codec throws, too. */
+  async publish<Subject extends string>(
+    subject: Subject,
+    value: PublishedOf<Types[KeyOf<Types, Subject>]>,
+    options?: PublishOptions,
+  ): Promise<number> {
+    return await this.bus.publish(subject, this.#codecs.encode(subject, value), options)
+  }
+
+  /** As `Topics.tryPublish`. */
+  tryPublish<Subject extends string>(
+    subject: Subject,
+    value: PublishedOf<Types[KeyOf<Types, Subject>]>,
+    options?: MessageOptions,
+  ): number | undefined {
+    return this.bus.tryPublish(subject, this.#codecs.encode(subject, value), options)
+  }
+
+  /** As `Topics.publishSync`. */
+  publishSync<Subject extends string>(
+    subject: Subject,
+    value: PublishedOf<Types[KeyOf<Types, Subject>]>,
+    options?: PublishSyncOptions,
+  ): number {
+    return this.bus.publishSync(subject, this.#codecs.encode(subject, value), options)
+  }
+
+  /** As `Topics.subscribe`. */
+  async subscribe<Filter extends string>(
+    filter: Filter | readonly Filter[],
+    options?: SubscribeOptions,
+  ): Promise<TypedSubscription<ReceivedOf<Types[KeyOf<Types, Filter>]>>> {
+    const subscription = await this.bus.subscribe(filter, options)
+    return new TypedSubscription(subscription, this.#codecs)
+  }
+}
+
+/**
+ * A {@link Subscription} whose messages are values. Whatever receives throws what the codec throws: the message is gone then, and the
+ * next one can be received.
+ */
+export class TypedSubscription<Value> implements AsyncIterable<TypedMessage<Value>> {
+  /** What its messages come from. */
+  readonly subscription: Subscription
+  readonly #codecs: Codecs
+
+  /** @internal */
+  constructor(subscription: Subscription, codecs: Codecs) {
+    this.subscription = subscription
+    this.#codecs = codecs
+  }
+
+  /** As `Subscription.receive`. */
+  async receive(options?: WaitOptions): Promise<TypedMessage<Value>> {
+    return this.#typed(await this.subscription.receive(options))
+  }
+
+  /** As `Subscription.tryReceive`. */
+  tryReceive(): TypedMessage<Value> | undefined {
+    const message = this.subscription.tryReceive()
+    return message === undefined ? undefined : this.#typed(message)
+  }
+
+  /** As `Subscription.receiveSync`. */
+  receiveSync(options?: BlockingOptions): TypedMessage<Value> {
+    return this.#typed(this.subscription.receiveSync(options))
+  }
+
+  /** As `Subscription.messages`. */
+  messages(options?: IterationOptions): Iteration<TypedMessage<Value>> {
+    return iterate(
+      {
+        take: (wait) => this.receive(wait),
+        takeNow: () => this.tryReceive(),
+        handle: this.subscription,
+      },
+      options,
+    )
+  }
+
+  /** As `messages`. */
+  [Symbol.asyncIterator](): Iteration<TypedMessage<Value>> {
+    return this.messages()
+  }
+
+  /** As `Subscription.close`. */
+  close(): void {
+    this.subscription.close()
+  }
+
+  /** What `using` calls at the end of its block: `close()`. */
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
+  }
+
+  #typed(message: TopicMessage): TypedMessage<Value> {
+    try {
+      const { subject, index, missed, publishedAt, headers } = message
+      const value = this.#codecs.decode(subject, message.bytes) as Value
+      return { subject, value, index, missed, publishedAt, headers }
+    } finally {
+      message.release()
+    }
+  }
+}
+
+/** How the values of one subject are written and read. */
+interface Craft {
+  encode(value: unknown): Uint8Array
+  decode(bytes: Uint8Array): unknown
+}
+
+/** Which subject has which codec. Asked for every message: what was found is kept. */
+export class Codecs {
+  readonly #patterns: readonly (readonly [pattern: string, craft: Craft])[]
+  readonly #otherwise: Craft | undefined
+  readonly #found = new Map<string, Craft>()
+
+  constructor(options: TypedOptions<TopicTypes>) {
+    if (typeof options !== 'object' || (options as unknown) === null) {
+      throw invalidArgument(`options must be an object, not ${show(options)}`)
+    }
+    const { subjects = {}, codec } = options
+    this.#patterns = Object.entries(subjects).map(([pattern, type]) => {
+      checkFilters(pattern)
+      return [pattern, craftOf(type, `subjects['${pattern}']`)]
+    })
+    this.#otherwise = codec === undefined ? undefined : craftOf(codec, 'codec')
+    if (this.#patterns.length === 0 && codec === undefined) {
+      throw invalidArgument('topics() wants subjects, with a struct or a codec each, or a codec')
+    }
+  }
+
+  encode(subject: string, value: unknown): Uint8Array {
+    return this.#of(subject).encode(value)
+  }
+
+  decode(subject: string, bytes: Uint8Array): unknown {
+    return this.#of(subject).decode(bytes)
+  }
+
+  #of(subject: string): Craft {
+    const known = this.#found.get(subject)
+    if (known !== undefined) return known
+    const pattern = this.#patterns.find(([pattern]) => matches(pattern, subject))
+    const craft = pattern?.[1] ?? this.#otherwise
+    if (craft === undefined) {
+      throw invalidArgument(
+        `nothing is said of the subject ${show(subject)}: name it in subjects, or give a codec for all others`,
+      )
+    }
+    this.#found.set(subject, craft)
+    return craft
+  }
+}
+
+function craftOf(type: unknown, what: string): Craft {
+  const has = (...methods: string[]): boolean =>
+    (typeof type === 'object' || typeof type === 'function') &&
+    type !== null &&
+    methods.every(
+      (method) => typeof (type as Readonly<Record<string, unknown>>)[method] === 'function',
+    )
+  if (has('encode', 'decode')) return type as Craft
+  if (has('read', 'write')) return byStruct(type as TopicStruct<unknown>)
+  throw invalidArgument(
+    `${what} must be a struct(), or a codec with encode and decode, not ${show(type)}`,
+  )
+}
+
+function byStruct(type: TopicStruct<unknown>): Craft {
+  const { size, name = 'a struct' } = type
+  return {
+    encode(value) {
+      const bytes = new Uint8Array(size)
+      type.write(bytes, value)
+      return bytes
+    },
+    decode(bytes) {
+      if (bytes.length !== size) {
+        throw invalidArgument(
+          `a message of ${String(bytes.length)} bytes is no ${name}, which has ${String(size)}: see who publishes it`,
+        )
+      }
+      return type.read(bytes)
+    },
+  }
+}

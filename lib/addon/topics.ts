@@ -10,7 +10,6 @@ export interface NativeTopicsOptions {
   readonly memory: MemoryOptions
   readonly mode: number
   readonly owner: number | undefined
-  readonly keep: boolean
   readonly seats: number | undefined
   readonly subscriptions: number | undefined
   readonly subjects: number | undefined

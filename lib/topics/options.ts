@@ -9,7 +9,6 @@ import {
   checkOptions,
   checkSignal,
   duration,
-  flag,
   readMemory,
   readTuning,
   show,
@@ -28,7 +27,7 @@ import { encodeHeaders, type Headers } from './headers.js'
 import { checkFilters } from './subjects.js'
 
 /**
- * All that describes the bus (everything but `keep`, `mode`, `owner`, `memory`, `spin` and `poll`) is decided by whoever creates it.
+ * All that describes the bus (everything but `mode`, `owner`, `memory`, `spin` and `poll`) is decided by whoever creates it.
  * What is left out is what the bus has; what is given must be that, or `ERR_MILLRACE_GEOMETRY`.
  */
 export interface TopicsOptions extends AccessOptions, TuningOptions {
@@ -45,8 +44,6 @@ export interface TopicsOptions extends AccessOptions, TuningOptions {
   readonly subscriptions?: number | undefined
   /** Handles that may have it open at a time, over all processes and Workers; default 64, at most 512. */
   readonly seats?: number | undefined
-  /** The bus stays, with its messages, when nobody has it open, also after a crash of all. Default false. A file always stays. */
-  readonly keep?: boolean | undefined
   /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
   readonly memory?: MemoryOptions | undefined
 }
@@ -99,7 +96,6 @@ const topicsNames = [
   'subjects',
   'subscriptions',
   'seats',
-  'keep',
   'memory',
   ...accessNames,
   ...tuningNames,
@@ -123,7 +119,6 @@ export function readTopicsOptions(
     tuning: readTuning(options),
     native: {
       memory: readMemory(options),
-      keep: flag(options, 'keep'),
       messages: numberIfAny(options, 'messages', [1, mostMessages]),
       bytes: numberIfAny(options, 'bytes', [0, mostBytes]),
       subjects: numberIfAny(options, 'subjects', [1, 65_536]),

@@ -12,7 +12,7 @@
 
 namespace millrace::addon {
 
-// new Topics({ place, memory, mode, owner?, keep, seats?, subscriptions?, subjects?, messages?, bytes? }): what is left out is
+// new Topics({ place, memory, mode, owner?, seats?, subscriptions?, subjects?, messages?, bytes? }): what is left out is
 // whatever an existing bus has, or the default
 TopicsObject::TopicsObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
   const Options options(info[0]);

@@ -168,5 +168,10 @@ test('members killed at random: every message is done, twice only if its worker 
   for (const line of done()) counts.set(line, (counts.get(line) ?? 0) + 1)
   const twice = [...counts.values()].filter((times) => times > 1).length
   t.true(twice <= killed, `${twice} were done twice, and ${killed} killed`)
-  for (const one of members) await one.leave()
+  for (const one of members) {
+    await one.do(({ own }) => {
+      own.bus.close()
+    })
+    await one.leave()
+  }
 })

@@ -73,6 +73,7 @@ for (const umask of [0o000, 0o777]) {
             rest.RwLock.open(name),
             rest.SharedEvent.open(name),
             rest.Barrier.open(name, { parties: 2 }),
+            rest.Topics.open(name, { messages: 16 }),
             rest.WorkQueue.open(name, { jobs: 10 }),
           ]
           own.semaphore = rest.Semaphore.create(name, 1)

@@ -4,11 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { inspect } from 'node:util'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import {
-  Topics,
-  type SubscribeOptions,
-  type TopicsOptions,
-} from 'millrace/topics'
+import { Topics, type SubscribeOptions, type TopicsOptions } from 'millrace/topics'
 
 import { uniqueName } from '../support/names.js'
 import { until } from '../support/until.js'

@@ -83,4 +83,11 @@ export interface Parameters {
 
   /** Topics: what carries the messages. */
   readonly bus?: BusName
+  /** Subjects that are published on in turn; default 1. */
+  readonly subjects?: number
+  /** Subscriptions that are interested in none of them. */
+  readonly others?: number
+
+  /** Calls: how arguments and results become bytes. */
+  readonly codec?: 'json' | 'bytes'
 }

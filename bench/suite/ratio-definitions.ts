@@ -359,6 +359,39 @@ const jobs: readonly RatioDefinition[] = [
   },
 ]
 
+const ofCalls = (what: string) => `calls of 50 µs: ${what}`
+
+const messaging: readonly RatioDefinition[] = [
+  {
+    name: 'call_vs_uds',
+    means: 'unary call, JSON of 64 B, two event loops, p50 ÷ a raw round trip over a Unix socket',
+    above: rtt('call, json'),
+    below: rtt('Unix socket'),
+    reach: { atMost: 0.15 },
+  },
+  {
+    name: 'call_vs_grpc',
+    means: 'the same ÷ a unary call of grpc-js over a Unix socket',
+    above: rtt('call, json'),
+    below: rtt('grpc-js'),
+    reach: { atMost: 0.03 },
+  },
+  {
+    name: 'call_vs_ring',
+    means: 'call with the bytes codec, p50 ÷ a round trip over two queues',
+    above: rtt('call, bytes'),
+    below: rtt('millrace'),
+    reach: { atMost: 3 },
+  },
+  {
+    name: 'call_servers',
+    means: 'calls a second that each work 50 µs, 4 serving processes ÷ 1',
+    above: ofCalls('1 server'),
+    below: ofCalls('4 servers'),
+    reach: { atLeast: 1.7 },
+  },
+]
+
 /** Beside what a C program would use, and further topologies. */
 const further: readonly RatioDefinition[] = [
   plain(
@@ -435,4 +468,4 @@ function plain(
   return { name, above, below, means, ...(reach === undefined ? {} : { reach }) }
 }
 
-export const ratios: readonly RatioDefinition[] = [...required, ...jobs, ...further]
+export const ratios: readonly RatioDefinition[] = [...required, ...jobs, ...messaging, ...further]

@@ -1,6 +1,7 @@
 // All rows, in the order in which they are printed.
 
 import type { Row } from './row.js'
+import { calls } from './rows/calls.js'
 import { files } from './rows/files.js'
 import { frames } from './rows/frames.js'
 import { primitives } from './rows/primitives.js'
@@ -16,6 +17,7 @@ export const rows: readonly Row[] = [
   ...frames,
   ...work,
   ...topics,
+  ...calls,
   ...files,
   ...scale,
   ...primitives,

@@ -14,6 +14,7 @@ import { NodeVictims } from './node-victims.js'
 import { PipelineArena } from './pipeline-arena.js'
 import { readPlan, UsageError, type Plan } from './plan.js'
 import { BothArena, QueueArena } from './queue-arena.js'
+import { RpcArena } from './rpc-arena.js'
 import { Rubbish } from './rubbish.js'
 import { Chaos, describe, Progress } from './run.js'
 import { BarrierArena, CounterArena, EventArena, SemaphoreArena } from './sync-arena.js'
@@ -41,6 +42,7 @@ const arenas: Readonly<Record<string, () => Arena>> = {
   'work-file': () => new WorkArena(tag, 'work-file'),
   'work-disk': () => new WorkArena(tag, 'work-disk'),
   pipeline: () => new PipelineArena(tag),
+  rpc: () => new RpcArena(tag),
 }
 
 async function run(plan: Plan): Promise<void> {
@@ -96,7 +98,10 @@ async function main(): Promise<void> {
   process.once('SIGINT', () => process.exit(130))
   process.once('SIGTERM', () => process.exit(143))
   const plan = readPlan(Object.keys(arenas))
-  if (plan !== undefined) await run(plan)
+  if (plan === undefined) return
+  await run(plan)
+  // Where something went wrong, survivors may still wait.
+  if (process.exitCode !== 0) process.exit()
 }
 
 main().catch((error: unknown) => {

@@ -3,12 +3,14 @@
 
 import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
 import * as millrace from 'millrace'
+import { connect, serve } from 'millrace/rpc'
 import * as sync from 'millrace/sync'
 import { WorkQueue } from 'millrace/work'
 
 import { contentOf, mostBytes, numberIn } from './content.js'
 import { Ledger } from './ledger.js'
 import { openStages, StageParty, stageNames, type StageName } from './pipeline-party.js'
+import { chaos, firstOf, handlersOf, isOnce, Runs } from './rpc-party.js'
 import { Journal } from './work-journal.js'
 import { jobsEach, leaseMsOf, optionsOf, WorkParty } from './work-party.js'
 
@@ -257,6 +259,20 @@ const parts: Record<string, (part: Part, ledger: Ledger) => Promise<void>> = {
     using etl = openStages(place, { [side]: party })
     if (stage < 0) await pushAll(ledger, who, (number) => party.push(etl, number))
     else await etl.work(side as StageName)
+  },
+  rpc: async ({ side, place }, ledger) => {
+    const runs = Runs.open(place)
+    if (side === 'server') {
+      using server = await serve(place, chaos, handlersOf(runs, turn))
+      for (; !server.closed; await pause(5)) ledger.add('turns')
+    }
+    using client = await connect(place, chaos)
+    ledger.add('base')
+    for (let number = firstOf(ledger.get('base')); ; number++) {
+      const answer = client[isOnce(number) ? 'once' : 'again'](contentOf(number))
+      check(numberIn(await answer) === number + 1, `call ${number} was answered wrongly`)
+      ledger.add('turns')
+    }
   },
   handover: async ({ place }) => {
     using segment = millrace.NamelessSegment.create()

@@ -30,7 +30,9 @@
 
 #include "channel_victims.hpp"
 #include "pipeline_victims.hpp"
+#include "rpc_victims.hpp"
 #include "sync_victims.hpp"
+#include "topics_victims.hpp"
 #include "victim.hpp"
 #include "work_victims.hpp"
 
@@ -81,6 +83,12 @@ void work(const std::string& kind, Part& part) {
   if (kind.rfind("work", 0) == 0)
     return use_work_queue(part, kind == "work-lease" ? 50 * kMillisecond : 0);
   if (kind == "pipeline") return use_pipeline(part);
+  if (kind == "topics") {
+    if (part.side == "publisher") return publish_numbers(part);
+    return follow_numbers(part, part.side == "subscriber-wait" ? layout::TopicPolicy::wait
+                                                               : layout::TopicPolicy::overwrite);
+  }
+  if (kind == "rpc") return part.side == "server" ? answer_calls(part) : make_calls(part);
   ::_exit(2);
 }
 

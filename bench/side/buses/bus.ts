@@ -16,10 +16,12 @@ export interface Subscribed {
   close(): Promise<void>
 }
 
+export type Handle = (message: Uint8Array) => void
+
 export interface Bus {
   publisher(parameters: Parameters): Promise<Publisher>
   /** Resolves when it has joined: `handle` has every later message. */
-  subscribe(parameters: Parameters, handle: (message: Uint8Array) => void): Promise<Subscribed>
+  subscribe(parameters: Parameters, handle: Handle): Promise<Subscribed>
 }
 
 /** One that says hello to subscribers who join. */

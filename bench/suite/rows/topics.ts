@@ -16,7 +16,7 @@ interface Peer {
   readonly peers: readonly string[]
   readonly server?: ServerName
 }
-const peers: readonly Peer[] = [
+const carriers: readonly Peer[] = [
   { what: 'zeromq PUB and SUB', bus: 'zeromq', peers: ['zeromq'] },
   { what: 'NATS', bus: 'nats', peers: ['@nats-io/transport-node'], server: 'nats' },
 ]
@@ -24,16 +24,18 @@ const peers: readonly Peer[] = [
 function fanOut(): Row[] {
   const name = (what: string) => `topic ${size(bytes)} to ${String(many)} subscribers: ${what}`
   const facts = { unit: 'message', waiting: 'waiting' } as const
-  return peers.map(({ what, bus, peers: packages, server }) =>
-    row(
+  const parameters = { bytes, many, block: 1024 }
+  return carriers.map(({ what, bus, peers, server }) => {
+    const limited = peers.length === 0 ? parameters : { ...parameters, window }
+    return row(
       name(what),
       {
-        ...ofCase('topic-fanout', { bytes, many, bus, window, block: 1024 }, ...packages),
+        ...ofCase('topic-fanout', { ...limited, bus }, ...peers),
         ...(server === undefined ? {} : { server }),
       },
       facts,
-    ),
-  )
+    )
+  })
 }
 
 export const topics: readonly Row[] = fanOut()

@@ -41,7 +41,7 @@ export interface ServeOptions extends CallMemoryOptions {
   readonly concurrency?: number | undefined
   /**
    * Milliseconds for which `close()` lets handlers finish; after that their signals abort, and their callers get
-   * `ERR_MILLRACE_PEER_GONE`. Infinity: for as long as they take. Default 0.
+   * `ERR_MILLRACE_PEER_GONE`. Infinity: for as long as they take. Default 5000.
    */
   readonly drainOnClose?: number | undefined
   /** Closes the server, as `close()` does. */
@@ -110,7 +110,7 @@ export function readServe(given: ServeOptions | undefined): GivenServe {
   const options = checkOptions(given, serveNames)
   return {
     concurrency: wholeNumber(options, 'concurrency', 16, [1, 65_536]),
-    drainMs: duration(options, 'drainOnClose', 0),
+    drainMs: duration(options, 'drainOnClose', 5000),
     ...readMemoryPart(options),
     signal: readSignal(options.signal),
   }

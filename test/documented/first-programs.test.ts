@@ -53,6 +53,16 @@ test.serial('ports.md', async (t) => {
   t.is(caller.lines.at(-1), '3')
 })
 
+test.serial('calls.md', async (t) => {
+  const calc = uniqueName(t)
+  const server = await start(t, 'calls.md', 'server.ts', { calc })
+  const client = await start(t, 'calls.md', 'client.ts', { calc })
+  await endsWell(t, client)
+  t.deepEqual(client.lines, ['3', 'hello, world'])
+  server.signal('SIGTERM')
+  await endsWell(t, server)
+})
+
 test.serial('frames.md', async (t) => {
   const camera = uniqueName(t)
   const analyser = await start(t, 'frames.md', 'analyser.ts', { camera })

@@ -107,7 +107,12 @@ test('an aborted call rejects at once with AbortError and the reason, and its ha
 
 test('a thousand aborted calls leave no listener, no slot and no wait', async (t) => {
   const name = uniqueName(t)
-  await serving(t, name, { echo: () => new Promise<never>(() => undefined) }, { concurrency: 4 })
+  await serving(
+    t,
+    name,
+    { echo: () => new Promise<never>(() => undefined) },
+    { concurrency: 4, drainOnClose: 0 },
+  )
   const client = await connected(t, name)
   for (let round = 0; round < 10; round++) {
     const control = new AbortController()

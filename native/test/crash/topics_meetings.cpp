@@ -1,0 +1,209 @@
+// Two who meet on topics: one stands still at a point in the middle of a step while the other plays its whole part, and goes on.
+#include <poll.h>
+
+#include <string>
+#include <vector>
+
+#include <millrace/topics/topic_bus.hpp>
+
+#include "../topics.hpp"
+#include "scene.hpp"
+
+// The tests are compiled together, some files at a time.
+namespace millrace::test::topics_meetings {
+
+using namespace millrace::test::topics;
+
+namespace {
+
+struct Meeting : Names {
+  Meeting() {
+    for (Bus* bus : {&one, &other})
+      *bus = open(spec_of(name(), 8));
+  }
+  ~Meeting() { crash::disarm(); }
+  Meeting(const Meeting&) = delete;
+  Meeting& operator=(const Meeting&) = delete;
+
+  // Whoever comes there next lets the other one publish so many numbers first.
+  void at(const char* point, std::uint64_t count, const char* subject = "x") {
+    REQUIRE(crash::arm(point, 1, [this, count, subject] {
+      for (std::uint64_t i = 0; i < count; ++i)
+        (void)publish(*other, subject, next++);
+      met = true;
+    }));
+  }
+
+  Bus one;
+  Bus other;
+  std::uint64_t next = 0;
+  bool met = false;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Meeting,
+                  "promise: topics – who is overwritten while it copies delivers nothing of it") {
+  const std::uint32_t entry = join(*one, {"x"}, overwriting());
+  for (int i = 0; i < 4; ++i)
+    REQUIRE(publish(*other, "x", next++) == 1);
+  at("topics.read.copied", 20);
+  std::uint64_t seen = 0;
+  std::uint64_t missed = 0;
+  while (const auto got = read(*one, entry)) {
+    missed += got->missed;
+    CHECK(got->number() == seen + missed);
+    ++seen;
+  }
+  CHECK(met);
+  CHECK(missed >= 12);
+  CHECK(seen + missed == 24);
+}
+
+TEST_CASE_FIXTURE(Meeting,
+                  "promise: topics – who is overwritten while it pins holds nothing, and delivers "
+                  "nothing of it") {
+  const std::uint32_t entry = join(*one, {"x"}, overwriting());
+  const std::string large(1000, 'L');
+  REQUIRE(publish(*other, "x", large) == 1);
+  at("topics.pin.stored", 20);
+  TopicMessage message;
+  std::vector<std::byte> target(4096);
+  REQUIRE(one->read(entry, &message, 1, target, true) == 1);
+  CHECK(met);
+  CHECK(message.pin == TopicMessage::kCopied);
+  CHECK(message.missed + 8 == 21);
+  CHECK(unaccounted(*one) == "");
+}
+
+TEST_CASE_FIXTURE(
+    Meeting,
+    "promise: topics – a publisher that stands before its commit holds up nobody, and comes last") {
+  const std::uint32_t entry = join(*one, {"x", "late"}, overwriting());
+  at("topics.commit.indexed", 30);
+  REQUIRE(publish(*one, "late", "late") == 1);
+  CHECK(met);
+  const std::vector<Got> got = read_all(*one, entry);
+  REQUIRE(!got.empty());
+  CHECK(got.back().payload == "late");
+  CHECK(got.back().index == 30);
+  CHECK(got[0].missed + got.size() == 31);
+  CHECK(unaccounted(*one) == "");
+}
+
+TEST_CASE_FIXTURE(
+    Meeting,
+    "promise: topics – who comes late with the last message of a subject changes nothing") {
+  at("topics.commit.done", 30);
+  REQUIRE(publish(*one, "x", 99) == 0);
+  CHECK(met);
+  const std::uint64_t last = one->memory().subject(must(one->subject("x"))).last.load();
+  CHECK(layout::number_of_last(last) == 31);
+  CHECK(unaccounted(*one) == "");
+}
+
+TEST_CASE_FIXTURE(Meeting,
+                  "promise: topics – an evictor that stands between its steps holds up nobody, and "
+                  "breaks nothing") {
+  for (const char* const point :
+       {"topics.evict.said", "topics.evict.emptied", "topics.last.replaced", "topics.slot.free"}) {
+    CAPTURE(point);
+    for (int i = 0; i < 8; ++i)
+      REQUIRE(publish(*one, "x", next++));
+    met = false;
+    at(point, 30);
+    REQUIRE(publish(*one, "x", next++));
+    CHECK(met);
+    CHECK(unaccounted(*one) == "");
+  }
+}
+
+TEST_CASE_FIXTURE(Meeting,
+                  "promise: topics – who joins with what is there loses nothing of it to one who "
+                  "has looked before") {
+  for (int i = 0; i < 8; ++i)
+    REQUIRE(publish(*one, "x", next++) == 0);
+  std::uint32_t entry = 0;
+  REQUIRE(crash::arm("topics.floor.scanned", 1, [&] {
+    SubscribeOptions options;
+    options.replay.newest = 8;
+    entry = join(*other, {"x"}, options);
+    met = true;
+  }));
+  CHECK_FALSE(publish(*one, "x", next).has_value());
+  REQUIRE(met);
+  const std::vector<Got> got = read_all(*other, entry);
+  REQUIRE(got.size() == 8);
+  for (std::uint64_t i = 0; i < 8; ++i)
+    CHECK(got[i].number() == i);
+  CHECK(publish(*one, "x", next) == 1);
+}
+
+TEST_CASE_FIXTURE(
+    Meeting,
+    "promise: topics – who joins while the log goes round gets all that comes afterwards") {
+  for (const char* const point : {"topics.join.rows", "topics.join.placed", "topics.join.live"}) {
+    CAPTURE(point);
+    met = false;
+    at(point, 30);
+    const std::uint32_t entry = join(*one, {"x"});
+    CHECK(met);
+    while (read(*one, entry)) {
+    }
+    for (std::uint64_t i = 0; i < 100; ++i) {
+      REQUIRE(publish(*other, "x", next) == 1);
+      const auto got = read(*one, entry);
+      REQUIRE(got);
+      CHECK(got->number() == next++);
+      CHECK(got->missed == 0);
+    }
+    one->unsubscribe(entry);
+  }
+}
+
+TEST_CASE(
+    "promise: topics – who sleeps learns soon of a message whose publisher died before it woke "
+    "anybody") {
+  const Names names;
+  const os::Doorbell bell = names.bell();
+  TopicSpec spec = spec_of(names.name(), 8);
+  spec.doorbell = bell.id();
+  const Bus sleeper = open(spec);
+  const std::uint32_t entry = join(*sleeper, {"x"});
+  for (const char* const point :
+       {"topics.commit.done", "topics.publish.last", "topics.wake.found", "waiting.wake.owed"}) {
+    CAPTURE(point);
+    // As JavaScript sleeps: parked, and a look every 20 ms as long as it is a lookout.
+    sleeper->park_on_bell(kForMessages, WakeAddress{bell.id(), 7});
+    REQUIRE_FALSE(sleeper->ready(entry));
+    (void)sleeper->keep_watch();
+    Child victim([&] {
+      auto opened = TopicBus::open(spec_of(names.name(), 8), soon());
+      CHILD_EXPECT(opened.ok());
+      CHILD_EXPECT(crash::arm(point, 1));
+      (void)publish(*opened.value(), "x", "last words");
+      return 1;
+    });
+    REQUIRE(victim.wait() == -SIGKILL);
+    const std::uint64_t died = os::monotonic_ns();
+    pollfd waits{bell.fd(), POLLIN, 0};
+    const os::Deadline deadline = os::Deadline::after(kPatienceNs);
+    bool rung = false;
+    while (!rung && !deadline.passed()) {
+      const bool watches = sleeper->keep_watch();
+      rung = ::poll(&waits, 1, watches ? static_cast<int>(TopicBus::kLookMs) : 100) == 1;
+      if (!rung && watches) (void)sleeper->look();
+      // Who buries the dead looks itself.
+      rung = rung || sleeper->facts().seats == 1;
+    }
+    CHECK(rung);
+    CHECK(os::monotonic_ns() - died < kPatienceNs);
+    sleeper->unpark();
+    CHECK(read(*sleeper, entry)->payload == "last words");
+    std::array<char, 4096> bytes{};
+    while (::poll(&waits, 1, 0) == 1 && ::read(bell.fd(), bytes.data(), bytes.size()) > 0) {
+    }
+  }
+}
+
+}  // namespace millrace::test::topics_meetings

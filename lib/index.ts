@@ -69,7 +69,13 @@ export { MappedFile } from './place/mapped-file.js'
 export { NamelessSegment, type NamelessOptions } from './place/nameless-segment.js'
 export type { Place } from './place/place.js'
 export { selectable, type Readiness, type Selectable } from './base/selectable.js'
-export { select, selectEach, type Selected } from './select/select.js'
+export {
+  select,
+  selectEach,
+  type Selected,
+  type SelectedFailure,
+  type SelectedState,
+} from './select/select.js'
 export { SpscQueue, type QueueOptions } from './queue/spsc-queue.js'
 export { list, type ListOptions } from './upkeep/list.js'
 export type {

@@ -17,24 +17,30 @@ import { Waiter } from '../base/waiter.js'
 import { invalidArgument, timeoutError, type MillraceError } from '../errors.js'
 
 /** What `select` tells of: one of its sources, and how it stands with it. */
-export type Selected<Source> = SelectedSource<Source> &
-  (
-    | {
-        /** `ready`: something can be taken. `ended`: the other side has closed, and everything is taken. */
-        readonly state: 'ready' | 'ended'
-        readonly error: undefined
-      }
-    | {
-        /** A call that takes would reject with this: the other side has died or given up, or this one is closed. */
-        readonly state: 'failed'
-        readonly error: unknown
-      }
-  )
+export type Selected<Source> = SelectedState<Source> | SelectedFailure<Source>
 
-interface SelectedSource<Source> {
+/** One that has something, or will never have anything. */
+export interface SelectedState<Source> {
+  /** Which. */
   readonly source: Source
   /** Its place in the list. */
   readonly index: number
+  /** `ready`: something can be taken. `ended`: the other side has closed, and everything is taken. */
+  readonly state: 'ready' | 'ended'
+  /** None. */
+  readonly error: undefined
+}
+
+/** One that has failed: the other side has died or given up, or this one is closed. */
+export interface SelectedFailure<Source> {
+  /** Which. */
+  readonly source: Source
+  /** Its place in the list. */
+  readonly index: number
+  /** A call that takes would reject. */
+  readonly state: 'failed'
+  /** What a call that takes would reject with. */
+  readonly error: unknown
 }
 
 /** What is known of a source from one call to the next. */
@@ -47,7 +53,9 @@ interface Known {
 }
 
 /** One place of a list. */
-interface Entry<Source> extends SelectedSource<Source> {
+interface Entry<Source> {
+  readonly source: Source
+  readonly index: number
   readonly known: Known
 }
 
@@ -177,16 +185,13 @@ function lookAt<Source>(entry: Entry<Source>, time: number): Selected<Source> | 
 }
 
 function tidings<Source>(
-  { source, index }: SelectedSource<Source>,
+  { source, index }: Entry<Source>,
   state: 'ready' | 'ended',
 ): Selected<Source> {
   return { source, index, state, error: undefined }
 }
 
-function failure<Source>(
-  { source, index }: SelectedSource<Source>,
-  error: unknown,
-): Selected<Source> {
+function failure<Source>({ source, index }: Entry<Source>, error: unknown): Selected<Source> {
   return { source, index, state: 'failed', error }
 }
 

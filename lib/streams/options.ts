@@ -8,7 +8,9 @@ import type { QueueProducer } from '../queue/producer.js'
 
 /** Both directions: what one end's producer sends, the other end's consumer receives. */
 export interface QueuePair<Sent = never, Received = PlainBuffer> {
+  /** Sends what is written. */
   readonly producer: QueueProducer<Sent>
+  /** Receives what is read. */
   readonly consumer: QueueConsumer<Received, unknown>
 }
 

@@ -78,7 +78,9 @@ export function toWritableStream<Value = never>(
 
 /** As `pipeThrough` takes it. */
 export interface StreamPair<Written, Read> {
+  /** What was received. */
   readonly readable: ReadableStream<Read>
+  /** What is to be sent. */
   readonly writable: WritableStream<Written>
 }
 

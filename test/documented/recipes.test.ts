@@ -168,8 +168,8 @@ test.serial('streams: a file, through a queue and gzip', async (t) => {
   const [from, to] = [join(directory, 'from'), join(directory, 'to.gz')]
   const content = randomBytes(3_000_001)
   writeFileSync(from, content)
-  const receiver = await startNode(t, programOf(t, 'recipes.md', 'receiver.ts', names), [to])
-  const sender = await startNode(t, programOf(t, 'recipes.md', 'sender.ts', names), [from])
+  const receiver = await startNode(t, programOf(t, 'streams.md', 'receiver.ts', names), [to])
+  const sender = await startNode(t, programOf(t, 'streams.md', 'sender.ts', names), [from])
   t.deepEqual(await sender.ended(patience), { code: 0, signal: null }, sender.stderr)
   t.deepEqual(await receiver.ended(patience), { code: 0, signal: null }, receiver.stderr)
   t.true(gunzipSync(readFileSync(to)).equals(content))
@@ -179,12 +179,12 @@ test.serial('streams: a sender that gives up is noticed', async (t) => {
   const name = uniqueName(t)
   const names = { upload: name }
   const directory = ownDirectory(t)
-  const receiver = await startNode(t, programOf(t, 'recipes.md', 'receiver.ts', names), [
+  const receiver = await startNode(t, programOf(t, 'streams.md', 'receiver.ts', names), [
     join(directory, 'to.gz'),
   ])
   const missing = join(directory, 'missing')
   await until(() => objectsOf(name).length > 0, patience) // a receiver that comes later waits for the next sender
-  const sender = await startNode(t, programOf(t, 'recipes.md', 'sender.ts', names), [missing])
+  const sender = await startNode(t, programOf(t, 'streams.md', 'sender.ts', names), [missing])
   t.is((await sender.ended(patience)).code, 1)
   t.is((await receiver.ended(patience)).code, 1)
   t.regex(receiver.stderr, /the producer of queue '.*' \(pid \d+\) failed: ENOENT: no such file/)

@@ -1,10 +1,9 @@
-// Calls within one process, and between processes that behave or die at a place of their choice.
+// Calls between handles of one process: what is asked and answered, how many there may be, who serves.
 #include <algorithm>
 #include <memory>
-#include <string>
 #include <vector>
 
-#include "calls.hpp"
+#include "calls_pair.hpp"
 
 // The tests are compiled together, some files at a time.
 namespace millrace::test::calls_test {
@@ -12,50 +11,6 @@ namespace millrace::test::calls_test {
 using namespace millrace;
 using namespace millrace::test;
 using namespace millrace::test::calls;
-
-namespace {
-
-struct Pair : Calls {
-  std::unique_ptr<CallQueue> caller = open();
-  std::unique_ptr<CallQueue> server = open();
-  Pair() { server->serve(true); }
-
-  Ticket called(std::uint64_t number, const CallOptions& options = {}, std::size_t length = 8) {
-    Ticket ticket;
-    REQUIRE(ask(*caller, number, ticket, options, length) == Asked::yes);
-    return ticket;
-  }
-  Lease taken(bool start = true) {
-    Lease lease = server->try_take(start);
-    REQUIRE(lease);
-    return lease;
-  }
-  Answer outcome(Outcome wanted) {
-    Answer answer;
-    REQUIRE(caller->poll(answer) == wanted);
-    return answer;
-  }
-  // A server in a process of its own, which takes one call, does `then` with it, and dies.
-  template <typename Then>
-  void dying_server(Then&& then) {
-    Shared<std::atomic<std::uint32_t>> ready;
-    Child child([&] {
-      auto mine = CallQueue::open(spec(), soon());
-      CHILD_EXPECT(mine.ok());
-      mine.value()->serve(true);
-      ready->store(1);
-      Lease lease = wait_for_call(*mine.value(), false);
-      CHILD_EXPECT(lease);
-      then(*mine.value(), lease);
-      ::kill(::getpid(), SIGKILL);
-      return 0;
-    });
-    REQUIRE(eventually([&] { return ready->load() == 1; }));
-    CHECK(child.wait() == -SIGKILL);
-  }
-};
-
-}  // namespace
 
 TEST_CASE_FIXTURE(Pair, "calls: asked, answered, released") {
   for (const std::size_t length : {8, 64, 128, 129, 256, 1000, 100'000}) {
@@ -326,211 +281,23 @@ TEST_CASE_FIXTURE(Pair, "calls: a server that closes ends the calls that it has 
   CHECK(is_empty(*caller));
 }
 
-TEST_CASE_FIXTURE(Pair, "calls: withdrawn before anybody took it, it was not executed") {
-  const Ticket ticket = called(1, {}, 1000);
-  CHECK(caller->withdraw(ticket) == Withdrawn::not_started);
-  CHECK(caller->in_flight() == 0);
-  CHECK(caller->withdraw(ticket) == Withdrawn::no_longer);
-  CHECK(!server->try_take());
-  Answer answer;
-  CHECK(caller->poll(answer) == Outcome::none);
-  CHECK(is_empty(*caller));
-}
-
-TEST_CASE_FIXTURE(Pair, "calls: withdrawn after it was taken ahead, its handler never begins") {
-  const Ticket ticket = called(1, {}, 1000);
-  Lease lease = taken(false);
-  CHECK(caller->withdraw(ticket) == Withdrawn::not_started);
-  CHECK(server->cancelled(lease));
-  CHECK(!server->start(lease));
-  CHECK(!lease);
-  CHECK(is_empty(*caller));
-  // The same when it is given back.
-  const Ticket next = called(2);
-  lease = taken(false);
-  CHECK(caller->withdraw(next) == Withdrawn::not_started);
-  CHECK(!server->give_back(lease));
-  CHECK(is_empty(*caller));
-}
-
-TEST_CASE_FIXTURE(
-    Pair,
-    "calls: withdrawn while its handler runs, its server is told, and its answer is nobody's") {
-  for (const std::size_t length : {8, 1000}) {
-    CAPTURE(length);
-    const Ticket ticket = called(1, {}, 1000);
-    Lease lease = taken();
-    CHECK(!server->cancelled(lease));
-    CHECK(caller->withdraw(ticket) == Withdrawn::running);
-    CHECK(server->cancelled(lease));
-    Answer none;
-    CHECK(server->poll(none) == Outcome::none);
-    std::uint32_t slot = ~0U;
-    REQUIRE(server->next_cancelled(slot));
-    CHECK(slot == lease.slot);
-    CHECK(!server->next_cancelled(slot));
-    CHECK(server->answer(lease, 0, content(1, length)) == Answered::unwanted);
-    CHECK(!lease);
-    CHECK(caller->poll(none) == Outcome::none);
-    CHECK(is_empty(*caller));
-  }
-}
-
-TEST_CASE_FIXTURE(Pair, "calls: withdrawn after it was answered, the answer is there") {
-  const Ticket ticket = called(1);
+TEST_CASE_FIXTURE(Pair, "calls: a lease that is over is nobody's, and what it writes nowhere") {
+  called(1);
   Lease lease = taken();
-  REQUIRE(server->answer(lease, 0, {}) == Answered::yes);
-  CHECK(caller->withdraw(ticket) == Withdrawn::no_longer);
+  Lease old = lease;
+  REQUIRE(server->answer(lease, 0, content(5, 64)) == Answered::yes);
+  for (const std::size_t length : {64, 700}) {
+    Lease again = old;
+    CHECK(server->answer(again, 0, content(6, length)) == Answered::unwanted);
+    again = old;
+    CHECK(!server->start(again));
+    again = old;
+    CHECK(!server->give_back(again));
+  }
   Answer answer = outcome(Outcome::answered);
-  CHECK(caller->withdraw(ticket) == Withdrawn::no_longer);
+  CHECK(number_of(*caller, answer.at, answer.length) == 5);
+  CHECK(is_content(*caller, answer.at, answer.length));
   caller->release(answer);
-  CHECK(caller->withdraw(ticket) == Withdrawn::no_longer);
-  // Nor does an old ticket withdraw the next call in its slot.
-  const Ticket next = called(2);
-  REQUIRE(next.slot == ticket.slot);
-  CHECK(caller->withdraw(ticket) == Withdrawn::no_longer);
-  CHECK(caller->withdraw(Ticket{~0U, 1}) == Withdrawn::no_longer);
-  CHECK(caller->withdraw(next) == Withdrawn::not_started);
-}
-
-TEST_CASE_FIXTURE(Pair, "calls: what comes too late is never begun") {
-  CallOptions options;
-  options.deadline_ns = os::monotonic_ns() + kMillisecond;
-  called(1, options);
-  options.deadline_ns = os::monotonic_ns() + 60 * kSecond;
-  called(2, options);
-  os::sleep_ns(2 * kMillisecond);
-  Lease lease = taken();
-  CHECK(number_of(*server, lease) == 2);
-  CallFacts facts;
-  REQUIRE(server->facts(lease, facts));
-  CHECK(facts.deadline_ns == options.deadline_ns);
-  Answer answer = outcome(Outcome::expired);
-  CHECK(answer.executed == Executed::no);
-  caller->release(answer);
-  CHECK(caller->counted(layout::WorkCount::expired) == 1);
-  REQUIRE(server->answer(lease, 0, {}) == Answered::yes);
-  answer = outcome(Outcome::answered);
-  caller->release(answer);
-  CHECK(is_empty(*caller));
-}
-
-TEST_CASE_FIXTURE(Pair,
-                  "promise: calls – a server's death before the handler begins costs nothing") {
-  called(1, {}, 3000);
-  dying_server([](CallQueue&, Lease&) {});
-  CHECK(caller->look() == 1);
-  Lease lease = taken();
-  CallFacts facts;
-  REQUIRE(server->facts(lease, facts));
-  CHECK(facts.attempt == 1);
-  CHECK(is_content(*server, facts.at, facts.length));
-  REQUIRE(server->answer(lease, 0, {}) == Answered::yes);
-  Answer answer = outcome(Outcome::answered);
-  caller->release(answer);
-  CHECK(is_empty(*caller));
-}
-
-TEST_CASE_FIXTURE(
-    Pair, "promise: calls – a server's death in its handler is told, and nobody begins it again") {
-  called(1, {}, 3000);
-  dying_server([](CallQueue& mine, Lease& lease) { CHILD_EXPECT(mine.start(lease)); });
-  CHECK(caller->look() == 1);
-  CHECK(!server->try_take());
-  Answer answer = outcome(Outcome::died);
-  CHECK(answer.executed == Executed::unknown);
-  CHECK(answer.length == 0);
-  caller->release(answer);
-  CHECK(is_empty(*caller));
-}
-
-TEST_CASE_FIXTURE(Pair, "promise: calls – an idempotent call is begun three times at most") {
-  CallOptions options;
-  options.idempotent = true;
-  const Ticket ticket = called(1, options, 3000);
-  server->serve(false);
-  server->serve(true);
-  Answer answer = outcome(Outcome::no_responder);
-  CHECK(answer.ticket == ticket);
-  CHECK(answer.executed == Executed::no);
-  caller->release(answer);
-  called(1, options, 3000);
-  for (int i = 1; i <= 3; ++i) {
-    dying_server([](CallQueue& mine, Lease& lease) {
-      CHILD_EXPECT(mine.start(lease));
-      CallFacts facts;
-      CHILD_EXPECT(mine.facts(lease, facts));
-      CHILD_EXPECT(is_content(mine, facts.at, facts.length));
-    });
-    CHECK(caller->look() == 1);
-  }
-  CHECK(!server->try_take());
-  answer = outcome(Outcome::died);
-  CHECK(answer.executed == Executed::unknown);
-  caller->release(answer);
-  CHECK(is_empty(*caller));
-}
-
-TEST_CASE_FIXTURE(Pair, "promise: calls – what was begun once is never called not executed") {
-  CallOptions options;
-  options.idempotent = true;
-  for (const int way : {0, 1, 2}) {
-    CAPTURE(way);
-    options.deadline_ns = way == 2 ? os::monotonic_ns() + 200 * kMillisecond : 0;
-    const Ticket ticket = called(1, options);
-    dying_server([](CallQueue& mine, Lease& lease) { CHILD_EXPECT(mine.start(lease)); });
-    CHECK(caller->look() == 1);
-    if (way == 0) {
-      CHECK(caller->withdraw(ticket) == Withdrawn::running);
-    } else if (way == 1) {
-      server->serve(false);
-      Answer answer = outcome(Outcome::died);
-      CHECK(answer.executed == Executed::unknown);
-      caller->release(answer);
-      server->serve(true);
-    } else {
-      REQUIRE(eventually([&] { return os::monotonic_ns() > options.deadline_ns; }));
-      CHECK(!server->try_take());
-      Answer answer = outcome(Outcome::expired);
-      CHECK(answer.executed == Executed::unknown);
-      caller->release(answer);
-    }
-    CHECK(is_empty(*caller));
-  }
-}
-
-TEST_CASE_FIXTURE(
-    Pair, "promise: calls – a caller's death ends its calls, and tells who has one in hand") {
-  Shared<std::atomic<std::uint32_t>> step;
-  Child child([&] {
-    auto mine = CallQueue::open(spec(), soon());
-    CHILD_EXPECT(mine.ok());
-    Ticket ticket;
-    for (std::uint64_t i = 0; i < 4; ++i)
-      CHILD_EXPECT(ask(*mine.value(), i, ticket, {}, 1000) == Asked::yes);
-    step->store(1);
-    return linger();
-  });
-  REQUIRE(eventually([&] { return step->load() == 1; }));
-  Lease answered = taken();
-  REQUIRE(server->answer(answered, 0, content(1, 1000)) == Answered::yes);
-  Lease running = taken();
-  Lease ahead = taken(false);
-  child.kill();
-  CHECK(server->look() == 1);
-  CHECK(!server->try_take());
-  CHECK(server->cancelled(running));
-  Answer none;
-  CHECK(server->poll(none) == Outcome::none);
-  std::uint32_t slot = 0;
-  int told = 0;
-  while (server->next_cancelled(slot)) {
-    CHECK((slot == running.slot || slot == ahead.slot));
-    ++told;
-  }
-  CHECK(told == 2);
-  CHECK(server->answer(running, 0, content(2, 500)) == Answered::unwanted);
-  CHECK(!server->start(ahead));
   CHECK(is_empty(*caller));
 }
 

@@ -4,6 +4,7 @@ const header = (name) => `native/include/millrace/rpc/${name}.hpp`
 const deaths = { native: 'crash/calls_deaths' }
 const meetings = { native: 'crash/calls_meetings' }
 const handles = { native: 'calls_test' }
+const ends = { native: 'calls_ends_test' }
 
 export const calls = [
   {
@@ -35,7 +36,7 @@ export const calls = [
     text: 'return word.attempt != 0 ? Withdrawn::running : Withdrawn::not_started;',
     instead: 'return Withdrawn::not_started;',
     breaks: 'the same of one that is withdrawn',
-    test: handles,
+    test: ends,
   },
   {
     name: 'calls-begun-again',
@@ -72,7 +73,7 @@ export const calls = [
     text: 'return caller_of(index) != seat || cancel(index, bits, word);',
     instead: 'return true;',
     breaks: 'a server is not told that its caller died, and answers whoever has the seat',
-    test: handles,
+    test: ends,
   },
   {
     name: 'calls-own-call-kept',
@@ -114,6 +115,6 @@ export const calls = [
     text: 'if (expires != 0 && expires <= os::monotonic_ns())',
     instead: 'if (false)',
     breaks: 'a handler begins after the deadline of its call',
-    test: handles,
+    test: ends,
   },
 ]

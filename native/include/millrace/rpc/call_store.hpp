@@ -195,7 +195,11 @@ class CallStore : public CallSteps {
   // `status` is kMostStatus at most. After `yes` and `unwanted` the lease is over.
   [[nodiscard]] Answered answer(Lease& lease, std::uint8_t status,
                                 std::span<const std::byte> bytes) noexcept {
-    if (!lease) return Answered::unwanted;
+    // What belongs to the answer is not this handle's to write once the lease is over.
+    if (!holds(lease)) [[unlikely]] {
+      (void)drop_unwanted(lease);
+      return Answered::unwanted;
+    }
     const std::uint32_t index = lease.slot;
     layout::Slot& slot = memory_.slot(index);
     const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
@@ -203,10 +207,6 @@ class CallStore : public CallSteps {
     std::byte* to = memory_.data() + answers_at_ + std::uint64_t{index} * layout::kInlineBytes;
     if (bytes.size() > layout::kInlineBytes) [[unlikely]] {
       if (bytes.size() > largest_answer()) return Answered::too_large;
-      if (!holds(lease)) {
-        (void)drop_unwanted(lease);
-        return Answered::unwanted;
-      }
       place.granules = granules_for(bytes.size());
       // Rather where no requests lie.
       const auto first = arena_.claim(index, born, place.granules, {0, for_requests_, ~0U});

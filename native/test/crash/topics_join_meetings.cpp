@@ -1,0 +1,210 @@
+// Topics: one handle joins, leaves or makes a subject, and at every point that it passes another one makes its whole move.
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "../topics_rows.hpp"
+#include "meeting.hpp"
+
+// The tests are compiled together, some files at a time.
+namespace millrace::test::topics_join_meetings {
+
+using namespace millrace::test::topics;
+
+namespace {
+
+SubscribeOptions with_last() {
+  SubscribeOptions options;
+  options.replay.last = true;
+  return options;
+}
+SubscribeOptions in_group() {
+  SubscribeOptions options;
+  options.group = "group";
+  return options;
+}
+
+struct Ground : Names {
+  Ground() : one(open(spec_of(name(), 8))), other(open(spec_of(name(), 8))) {
+    for (const char* const payload : {"1", "2"})
+      for (const char* const subject : {"a.x", "a.y", "b.x"})
+        REQUIRE(publish(*one, subject, payload) == 0);
+  }
+
+  // What was moved by the second party; nothing: the first one was in its way, and it was told so.
+  std::optional<std::uint32_t> moved;
+  std::optional<std::uint32_t> mine;  // what the first one has joined
+  Bus one;
+  Bus other;
+
+  void join_first(std::string_view filter, const SubscribeOptions& options) {
+    const auto joined = one->subscribe({&filter, 1}, options);
+    CHECK(joined.ok());
+    if (joined.ok()) mine = joined.value();
+  }
+  void other_joins(std::string_view filter, const SubscribeOptions& options = {}) {
+    const auto joined = other->subscribe({&filter, 1}, options);
+    if (joined.ok())
+      moved = joined.value();
+    else
+      CHECK(joined.error().code == Code::timeout);
+  }
+  // Once nobody is in the way any more.
+  void make_up_for(std::string_view filter, const SubscribeOptions& options = {}) {
+    if (!moved) other_joins(filter, options);
+    REQUIRE(moved);
+  }
+};
+
+// Of the messages of one subject those that follow the first one that is seen, without a gap and to the last.
+void check_run(const std::string& seen, const std::string& all, bool some) {
+  CAPTURE(seen);
+  CHECK((seen.size() <= all.size() && all.substr(all.size() - seen.size()) == seen));
+  if (some) CHECK_FALSE(seen.empty());
+}
+std::string of_subject(TopicBus& bus, const std::vector<Got>& all, std::string_view subject) {
+  std::string payloads;
+  for (const Got& got : all)
+    if (bus.subject_text(got.subject) == subject) payloads += got.payload;
+  return payloads;
+}
+
+}  // namespace
+
+TEST_CASE("topics meetings: a subject is made while somebody joins, and what it has comes there") {
+  const int meetings = every_meeting<Ground>(
+      [](Ground& ground) { ground.join_first("a.*", with_last()); },
+      [](Ground& ground) {
+        if (publish(*ground.other, "a.new", "3")) ground.moved = 0;
+      },
+      [](Ground& ground) {
+        REQUIRE(ground.mine);
+        const auto got = read_all(*ground.one, *ground.mine);
+        CHECK(of_subject(*ground.one, got, "a.x") == "2");
+        CHECK(of_subject(*ground.one, got, "a.y") == "2");
+        CHECK(of_subject(*ground.one, got, "a.new") == (ground.moved ? "3" : ""));
+        CHECK(rows_wrong(*ground.one) == "");
+        CHECK(publish(*ground.other, "a.new", "4") == 1);
+        CHECK(payloads(read_all(*ground.one, *ground.mine)) == "4");
+      });
+  MESSAGE("meetings: " << meetings);
+  CHECK(meetings > 8);
+}
+
+TEST_CASE("topics meetings: somebody publishes while another joins, and nothing between is lost") {
+  for (const int count : {1, 3, 20}) {
+    CAPTURE(count);
+    std::string more;
+    for (int i = 0; i < count; ++i)
+      more += static_cast<char>('a' + i);
+    const int meetings = every_meeting<Ground>(
+        [](Ground& ground) { ground.join_first("a.*", with_last()); },
+        [&](Ground& ground) {
+          // As far as there is room: it may be in the middle of joining, or have joined.
+          ground.moved = 0;
+          for (const char payload : more)
+            if (publish(*ground.other, "a.x", std::string(1, payload))) ++*ground.moved;
+        },
+        [&](Ground& ground) {
+          REQUIRE(ground.mine);
+          const auto got = read_all(*ground.one, *ground.mine);
+          const std::string expected = "12" + more.substr(0, ground.moved.value_or(0));
+          check_run(of_subject(*ground.one, got, "a.x"), expected, true);
+          check_run(of_subject(*ground.one, got, "a.y"), "12", true);
+          for (std::size_t i = 1; i < got.size(); ++i)
+            CHECK(got[i].index > got[i - 1].index);
+          CHECK(unaccounted(*ground.one) == "");
+        });
+    CHECK(meetings > 8);
+  }
+}
+
+TEST_CASE("topics meetings: who comes while another leaves gets a place of its own") {
+  const int meetings = every_meeting<Ground>(
+      [](Ground& ground) {
+        ground.join_first("a.*", {});
+        const std::uint32_t entry = *ground.mine;
+        ground.one->unsubscribe(entry);
+      },
+      [](Ground& ground) { ground.other_joins("b.*"); },
+      [](Ground& ground) {
+        ground.make_up_for("b.*");
+        CHECK(rows_wrong(*ground.one) == "");
+        CHECK(ground.one->facts().entries == 1);
+        CHECK(publish(*ground.one, "a.x", "3") == 0);
+        CHECK(publish(*ground.one, "b.x", "4") == 1);
+        CHECK(publish(*ground.one, "b.new", "5") == 1);
+        CHECK(payloads(read_all(*ground.other, *ground.moved)) == "45");
+      });
+  CHECK(meetings > 8);
+}
+
+TEST_CASE("topics meetings: who joins a group while its last member leaves is its member") {
+  const int meetings = every_meeting<Ground>(
+      [](Ground& ground) {
+        ground.join_first("a.*", in_group());
+        ground.one->unsubscribe(*ground.mine);
+      },
+      [](Ground& ground) { ground.other_joins("a.*", in_group()); },
+      [](Ground& ground) {
+        ground.make_up_for("a.*", in_group());
+        CHECK(rows_wrong(*ground.one) == "");
+        CHECK(ground.one->facts().entries == 1);
+        REQUIRE(publish(*ground.one, "a.x", "3") == 1);
+        TopicMessage message;
+        std::vector<std::byte> target(64);
+        CHECK(ground.other->pump_begin(*ground.moved, &message, 1, target) == 1);
+        ground.other->pump_end(*ground.moved, message.index + 1);
+        ground.other->unsubscribe(*ground.moved);
+        CHECK(ground.one->facts().entries == 0);
+      });
+  CHECK(meetings > 8);
+}
+
+TEST_CASE("topics meetings: somebody joins or leaves while a subject is made") {
+  const int meetings = every_meeting<Ground>(
+      [](Ground& ground) {
+        ground.mine = join(*ground.other, {"*.new"});
+        CHECK(publish(*ground.one, "a.new", "3").has_value());
+      },
+      [](Ground& ground) {
+        if (ground.mine) ground.other->unsubscribe(*ground.mine);
+        ground.other_joins("a.*");
+      },
+      [](Ground& ground) {
+        ground.make_up_for("a.*");
+        // What the lock kept from being cleared.
+        (void)ground.one->look();
+        CHECK(rows_wrong(*ground.one) == "");
+        CHECK(publish(*ground.one, "a.new", "4").value_or(0) >= 1);
+        const auto got = read_all(*ground.other, *ground.moved);
+        check_run(of_subject(*ground.one, got, "a.new"), "34", true);
+      });
+  CHECK(meetings > 4);
+}
+
+TEST_CASE("topics meetings: of two who make a subject each gets the same one") {
+  const int meetings = every_meeting<Ground>(
+      [](Ground& ground) {
+        ground.mine = must(ground.one->subject("a.new"));
+        (void)must(ground.one->subject("a.newer"));
+      },
+      [](Ground& ground) {
+        const auto made = ground.other->subject("a.new");
+        if (made.ok())
+          ground.moved = made.value();
+        else
+          CHECK(made.error().code == Code::timeout);
+      },
+      [](Ground& ground) {
+        CHECK(must(ground.other->subject("a.new")) == *ground.mine);
+        if (ground.moved) CHECK(*ground.moved == *ground.mine);
+        CHECK(ground.one->facts().subjects == 5);
+        CHECK(rows_wrong(*ground.one) == "");
+      });
+  CHECK(meetings > 4);
+}
+
+}  // namespace millrace::test::topics_join_meetings

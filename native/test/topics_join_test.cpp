@@ -225,6 +225,22 @@ TEST_CASE("topics join: who comes into the place of one that left inherits nothi
   CHECK(bus->facts().entries == 0);
 }
 
+TEST_CASE("topics join: whoever judged an entry that has left does not move the next one there") {
+  const Names names;
+  const Bus bus = open(spec_of(names.name()));
+  REQUIRE(publish(*bus, "a", "1") == 0);
+  std::uint64_t before = ~0ULL;
+  for (int i = 0; i < 20; ++i) {
+    const std::uint32_t entry = join(*bus, {"a"});
+    // At the same place in the log, and another word.
+    const std::uint64_t position = bus->memory().entry(entry).position.load();
+    CHECK(layout::unpack_position(position).at == 1);
+    CHECK(position != before);
+    before = position;
+    bus->unsubscribe(entry);
+  }
+}
+
 TEST_CASE("topics join: a lock whose holder died keeps nobody waiting") {
   const Names names;
   const Bus bus = open(spec_of(names.name()));

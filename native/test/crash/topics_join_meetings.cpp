@@ -71,6 +71,19 @@ std::string of_subject(TopicBus& bus, const std::vector<Got>& all, std::string_v
   return payloads;
 }
 
+// Each message tells its index, and they are of many lengths.
+void publish_some(TopicBus& bus, int count) {
+  for (int i = 0; i < count; ++i) {
+    const std::uint64_t index = bus.log().tail();
+    std::string payload = std::to_string(index);
+    payload.append(index % 9 * 100, '.');
+    CHECK(publish(bus, i % 2 == 0 ? "a.x" : "a.y", payload).has_value());
+  }
+}
+struct LateGround : Ground {
+  LateGround() { publish_some(*one, 30); }
+};
+
 }  // namespace
 
 TEST_CASE("topics meetings: a subject is made while somebody joins, and what it has comes there") {
@@ -119,6 +132,30 @@ TEST_CASE("topics meetings: somebody publishes while another joins, and nothing 
         });
     CHECK(meetings > 8);
   }
+}
+
+TEST_CASE("topics meetings: slots of last messages are used again while they are copied") {
+  const int meetings = every_meeting<LateGround>(
+      [](LateGround& ground) {
+        SubscribeOptions options = overwriting();
+        options.replay.last = true;
+        ground.join_first("a.*", options);
+      },
+      // Every slot comes round again.
+      [](LateGround& ground) { publish_some(*ground.other, 200); },
+      [](LateGround& ground) {
+        REQUIRE(ground.mine);
+        const auto got = read_all(*ground.one, *ground.mine);
+        CHECK_FALSE(got.empty());
+        for (std::size_t i = 0; i < got.size(); ++i) {
+          std::string expected = std::to_string(got[i].index);
+          expected.append(got[i].index % 9 * 100, '.');
+          CHECK(got[i].payload == expected);
+          CHECK((i == 0 || got[i].index > got[i - 1].index));
+        }
+        CHECK(unaccounted(*ground.one) == "");
+      });
+  CHECK(meetings > 8);
 }
 
 TEST_CASE("topics meetings: who comes while another leaves gets a place of its own") {

@@ -100,12 +100,12 @@ class TopicRetained {
       const std::uint32_t slot = layout::slot_of_last(found);
       if (number == 0 || number > position || slot >= memory.shape().slots()) return;
       const TopicReading::Facts facts = reading.facts_of(slot);
+      MILLRACE_CRASH_POINT("topics.retained.found");
       bytes_.resize(begin);
       if (facts.valid && facts.subject == subject) {
         bytes_.resize(begin + facts.bytes());
         copy_from_shared(bytes_.data() + begin, memory.words_at(facts.at), facts.bytes());
       }
-      MILLRACE_CRASH_POINT("topics.retained.copied");
       // (P4) Pairs with the fence of who claims the slot next (slots.hpp).
       std::atomic_thread_fence(std::memory_order_acquire);
       if (last.load(std::memory_order_relaxed) != found) continue;

@@ -148,6 +148,7 @@ class Subjects {
     return kNone;
   }
   Result<std::uint32_t> make(std::string_view text, const IdHash& hash) {
+    MILLRACE_CRASH_POINT("topics.subject.unknown");
     const SeatLockHold held = SeatLockHold::lock(memory_->control().subjects_lock, seat_);
     if (!held) {
       return make_error(Code::timeout,

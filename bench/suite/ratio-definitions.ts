@@ -359,6 +359,9 @@ const jobs: readonly RatioDefinition[] = [
   },
 ]
 
+const topic = (what: string) => `topic 64 B to 4 subscribers: ${what}`
+const publish = (what: string) => spun(`topic publish 64 B: ${what}`)
+const ourTopics = [topic('millrace'), topic('millrace, batches')]
 const ofCalls = (what: string) => `calls of 50 µs: ${what}`
 
 const messaging: readonly RatioDefinition[] = [
@@ -389,6 +392,42 @@ const messaging: readonly RatioDefinition[] = [
     above: ofCalls('1 server'),
     below: ofCalls('4 servers'),
     reach: { atLeast: 1.7 },
+  },
+  {
+    name: 'topic_one_vs_frames',
+    means: 'publish to one subscriber ÷ a frame to one reader, 64 B',
+    above: publish('1 subscriber'),
+    below: spun('publish 64 B: 1 reader'),
+    reach: { atMost: 2 },
+  },
+  {
+    name: 'topic_uninterested',
+    means: 'publish with 8 subscribers of other subjects ÷ with none',
+    above: publish('8 subscribers of others'),
+    below: publish('no subscriber'),
+    reach: { atMost: 1.25 },
+  },
+  {
+    name: 'topic_vs_zeromq',
+    means: 'messages a second to 4 subscribers ÷ through zeromq PUB and SUB over ipc',
+    above: topic('zeromq PUB and SUB'),
+    below: ourTopics,
+    reach: { atLeast: 10 },
+  },
+  {
+    name: 'topic_vs_nats',
+    means: 'the same ÷ through NATS on the loopback',
+    above: topic('NATS'),
+    below: ourTopics,
+    reach: { atLeast: 10 },
+  },
+  {
+    name: 'topic_many_subjects',
+    means:
+      'publish on 10,000 subjects to 100 subscribers with filters of their own ÷ on one to one',
+    above: publish('100 subscribers of 10,000 subjects'),
+    below: publish('1 subscriber'),
+    reach: { atMost: 1.3 },
   },
 ]
 

@@ -19,6 +19,7 @@ import { Rubbish } from './rubbish.js'
 import { Chaos, describe, Progress } from './run.js'
 import { BarrierArena, CounterArena, EventArena, SemaphoreArena } from './sync-arena.js'
 import type { KindReport } from './tally.js'
+import { TopicsArena } from './topics-arena.js'
 import { WorkArena } from './work-arena.js'
 
 /** In the name of everything that this run makes. */
@@ -42,6 +43,7 @@ const arenas: Readonly<Record<string, () => Arena>> = {
   'work-file': () => new WorkArena(tag, 'work-file'),
   'work-disk': () => new WorkArena(tag, 'work-disk'),
   pipeline: () => new PipelineArena(tag),
+  topics: () => new TopicsArena(tag),
   rpc: () => new RpcArena(tag),
 }
 

@@ -5,6 +5,7 @@ import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
 import * as millrace from 'millrace'
 import { connect, serve } from 'millrace/rpc'
 import * as sync from 'millrace/sync'
+import { Topics } from 'millrace/topics'
 import { WorkQueue } from 'millrace/work'
 
 import { contentOf, mostBytes, numberIn } from './content.js'
@@ -259,6 +260,32 @@ const parts: Record<string, (part: Part, ledger: Ledger) => Promise<void>> = {
     using etl = openStages(place, { [side]: party })
     if (stage < 0) await pushAll(ledger, who, (number) => party.push(etl, number))
     else await etl.work(side as StageName)
+  },
+  topics: async ({ side, place }, ledger) => {
+    using bus = Topics.open(place)
+    if (side === 'publisher') {
+      for (;;) {
+        const number = ledger.get('base') + 1
+        ledger.set('trying', number)
+        await bus.publish('victim.numbers', contentOf(number))
+        ledger.set('done', number)
+        ledger.set('base', number)
+      }
+    }
+    const policy = side === 'subscriber-wait' ? 'wait' : 'overwrite-oldest'
+    const subscription = await bus.subscribe('survivor.*', { policy, replay: 'last' })
+    ledger.set('holding', policy === 'wait' ? 1 : 0)
+    let last = 0
+    for await (const message of subscription) {
+      const number = numberIn(message.bytes)
+      const { missed } = message
+      message.release()
+      check(number !== 0, 'a message is not whole')
+      check(last === 0 || number === last + 1 + missed, `${number} came after ${last}, ${missed}`)
+      check(policy !== 'wait' || missed === 0, `${missed} were missed`)
+      last = number
+      ledger.add('turns')
+    }
   },
   rpc: async ({ side, place }, ledger) => {
     const runs = Runs.open(place)

@@ -102,3 +102,22 @@ for (const [how, args] of [
     t.deepEqual(objects('.f.video'), [])
   })
 }
+
+test.serial('prices: a strategy is killed, and every price is accounted for', async (t) => {
+  const { code, out, err } = await start(example('prices/start'), []).ended
+  t.is(code, 0, err)
+  const text = out.toString()
+  const ledger = (name: string) => {
+    const found = new RegExp(`^${name}: seen (\\d+), missed (\\d+), while it was down (\\d+)$`, 'm')
+    const [, seen, missed, down] = found.exec(text)!.map(Number)
+    return { seen: seen!, missed: missed!, down: down! }
+  }
+  // The one that was killed was down for a while; the slow one missed some, and knows; the other two have missed none.
+  const [trend, hedge, report] = [ledger('trend'), ledger('hedge'), ledger('report')]
+  t.true(trend.seen > 0 && trend.down > 0 && trend.missed === 0, text)
+  t.true(hedge.seen > 0 && hedge.down === 0 && hedge.missed === 0, text)
+  t.true(report.seen > 0 && report.down === 0 && report.missed > 0, text)
+  t.is(trend.seen + trend.down, report.seen + report.missed)
+  t.regex(text, /^every price is accounted for$/m)
+  await until(() => objects('market').length === 0, 'the bus and the ledgers are gone')
+})

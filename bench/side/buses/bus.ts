@@ -1,6 +1,7 @@
 // What carries messages from one publisher to several subscribers in other processes, all behind the same few calls.
 
 import type { Parameters } from '../parameters.js'
+import { millrace, millraceBatches } from './millrace.js'
 import { nats } from './nats.js'
 import { zeromq } from './zeromq.js'
 
@@ -27,7 +28,7 @@ export interface Bus {
 /** One that says hello to subscribers who join. */
 export const hello = Buffer.from('hello')
 
-const buses = { nats, zeromq } as const
+const buses = { millrace, millraceBatches, nats, zeromq } as const
 export type BusName = keyof typeof buses
 
 export function busOf({ bus }: Parameters): Bus {

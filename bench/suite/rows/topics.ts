@@ -1,7 +1,9 @@
 // Messages that go to every subscriber, by what carries them.
 
 import type { BusName } from '../../side/buses/bus.js'
+import type { Parameters } from '../../side/parameters.js'
 import type { Row } from '../row.js'
+import { spinningCores } from '../pinning.js'
 import type { ServerName } from '../servers/servers.js'
 import { ofCase, row, size } from './making.js'
 
@@ -17,6 +19,8 @@ interface Peer {
   readonly server?: ServerName
 }
 const carriers: readonly Peer[] = [
+  { what: 'millrace', bus: 'millrace', peers: [] },
+  { what: 'millrace, batches', bus: 'millraceBatches', peers: [] },
   { what: 'zeromq PUB and SUB', bus: 'zeromq', peers: ['zeromq'] },
   { what: 'NATS', bus: 'nats', peers: ['@nats-io/transport-node'], server: 'nats' },
 ]
@@ -38,4 +42,26 @@ function fanOut(): Row[] {
   })
 }
 
-export const topics: readonly Row[] = fanOut()
+/** What a publisher pays for who is there. */
+function publishing(): Row[] {
+  const facts = { unit: 'message', waiting: 'spinning', cores: spinningCores } as const
+  const name = (what: string) => `topic publish ${size(bytes)}: ${what}`
+  const ofPublish = (parameters: Partial<Parameters>) =>
+    ofCase('topic-publish', { bytes, ...parameters })
+  return [
+    row(name('no subscriber'), ofPublish({ many: 0 }), facts),
+    row(name('8 subscribers of others'), ofPublish({ many: 0, others: 8 }), facts),
+    row(name('1 subscriber'), ofPublish({ many: 1 }), facts),
+    row(
+      name('100 subscribers of 10,000 subjects'),
+      ofPublish({ many: 100, subjects: 10_000 }),
+      facts,
+    ),
+    row(`publish ${size(bytes)}: 1 reader`, ofCase('frame-fanout', { bytes, many: 1 }), {
+      ...facts,
+      unit: 'frame',
+    }),
+  ]
+}
+
+export const topics: readonly Row[] = [...fanOut(), ...publishing()]

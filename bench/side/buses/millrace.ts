@@ -1,0 +1,61 @@
+// millrace's own bus, whose subscribers hold the publisher back, each by itself. Messages are taken one by one, or in
+// batches.
+
+import { Topics, type Subscription } from 'millrace/topics'
+
+import type { Parameters } from '../parameters.js'
+import type { Bus, Handle } from './bus.js'
+
+const subject = 'prices.euro'
+const open = ({ name }: Parameters) => Topics.open(name)
+
+function busOf(take: (subscription: Subscription, handle: Handle) => Promise<void>): Bus {
+  return {
+    publisher(parameters) {
+      const bus = open(parameters)
+      return Promise.resolve({
+        publish: (message) =>
+          bus.tryPublish(subject, message) === undefined
+            ? bus.publish(subject, message)
+            : undefined,
+        close() {
+          bus.close()
+          return Promise.resolve()
+        },
+      })
+    },
+
+    async subscribe(parameters, handle) {
+      const bus = open(parameters)
+      const subscription = await bus.subscribe('prices.*')
+      const ended = take(subscription, handle)
+      return {
+        async close() {
+          subscription.close()
+          await ended
+          bus.close()
+        },
+      }
+    },
+  }
+}
+
+export const millrace: Bus = busOf(async (subscription, handle) => {
+  for await (const message of subscription) {
+    handle(message.bytes)
+    message.release()
+  }
+})
+
+export const millraceBatches: Bus = busOf(async (subscription, handle) => {
+  try {
+    for (;;) {
+      for (const message of await subscription.receiveBatch(64)) {
+        handle(message.bytes)
+        message.release()
+      }
+    }
+  } catch (error) {
+    if (!subscription.closed) throw error
+  }
+})

@@ -1,0 +1,49 @@
+// Follows the prices of a kind, until the market closes: strategy.ts NAME KIND [--slow]. It may be killed at any time and started
+// again, and then knows what it did not get: the bus tells what it was too slow for, and the numbers of the prices tell what was
+// published while it was not there. It stops where something is missing that neither explains.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Ledger } from './ledger.ts'
+import { openMarket, type Kind } from './market.ts'
+
+const [name, kind, how] = process.argv.slice(2) as [string, Kind, string?]
+const slow = how === '--slow'
+
+const ledger = new Ledger(name)
+const market = openMarket()
+const subscription = await market.subscribe(['close', `price.${kind}.*`], {
+  policy: slow ? 'overwrite-oldest' : 'wait', // who is slow must not hold up the others
+  replay: 'last', // there is a price of everything at once
+})
+process.send?.('subscribed')
+
+const newest = new Map<string, number>()
+let first = true
+
+/** Price number `number` is here, and so many before it were missed. */
+function account(number: number, missed: number): void {
+  const gap = number - 1 - ledger.known
+  if (gap < 0) return // it was dealt with before the kill
+  if (!first && gap !== missed) {
+    throw new Error(
+      `${name}: ${gap} prices before number ${number} are not here, ${missed} were missed`,
+    )
+  }
+  ledger.missed.add(missed)
+  ledger.down.add(gap - missed)
+  first = false
+}
+
+for await (const { subject, value, missed } of subscription) {
+  if ('number' in value) {
+    account(value.number, missed)
+    newest.set(subject, value.value)
+    if (slow) await sleep(1) // thinks about it
+    if (value.number > ledger.known) ledger.seen.add(1)
+  } else {
+    account(value[kind] + 1, missed)
+    break
+  }
+}
+subscription.close()
+market.bus.close()
+process.disconnect()

@@ -22,6 +22,9 @@ import type { GivenServe } from './options.js'
 /** An attempt to take a call is an addon call. */
 const looksOfTake = 16
 
+/** How often a server that drains looks whether streams have ended. */
+const drainLookMs = 5
+
 /** How long an answer that has no room waits until it is tried again. */
 const noRoomMs = 1
 
@@ -102,7 +105,7 @@ export abstract class Taker extends CallHandle implements Abortable {
    */
   override close(): void {
     if (this.closed) return
-    if (this.#atWork === 0 || this.#drainMs === 0) {
+    if ((this.#atWork === 0 && !this.isBusyElsewhere()) || this.#drainMs === 0) {
       super.close()
       return
     }
@@ -116,7 +119,13 @@ export abstract class Taker extends CallHandle implements Abortable {
         resolve()
       }
       const timer = startTimer(this.#drainMs, end, { alive: true })
-      this.#drained = end
+      const look = (): void => {
+        if (this.#drained === undefined || this.#atWork > 0) return
+        if (this.isBusyElsewhere()) startTimer(drainLookMs, look)
+        else end()
+      }
+      this.#drained = look
+      look()
     })
     // What it waits for now is that calls in hand are cancelled.
     this.waits.lookAgain()
@@ -175,6 +184,11 @@ export abstract class Taker extends CallHandle implements Abortable {
     } else {
       this.fail(outcome)
     }
+  }
+
+  /** @internal Are handlers at work for what does not come as a call? */
+  protected isBusyElsewhere(): boolean {
+    return false
   }
 
   /** @internal A result for which there can be no room. */

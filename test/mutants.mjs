@@ -12,6 +12,7 @@ import { javascript } from './mutants/javascript.mjs'
 import { order } from './mutants/order.mjs'
 import { results } from './mutants/results.mjs'
 import { ring } from './mutants/ring.mjs'
+import { topics } from './mutants/topics.mjs'
 import { waits } from './mutants/waits.mjs'
 import { work } from './mutants/work.mjs'
 
@@ -27,6 +28,7 @@ export const mutants = [
   ...work,
   ...order,
   ...results,
+  ...topics,
   ...calls,
   ...javascript,
 ]

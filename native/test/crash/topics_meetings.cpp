@@ -1,7 +1,11 @@
 // Two who meet on topics: one stands still at a point in the middle of a step while the other plays its whole part, and goes on.
 #include <poll.h>
 
+#include <array>
+#include <atomic>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include <millrace/topics/topic_bus.hpp>
@@ -100,6 +104,67 @@ TEST_CASE_FIXTURE(
   const std::uint64_t last = one->memory().subject(must(one->subject("x"))).last.load();
   CHECK(layout::number_of_last(last) == 31);
   CHECK(unaccounted(*one) == "");
+}
+
+TEST_CASE_FIXTURE(Meeting,
+                  "promise: topics – a message that goes before its publisher has said so is the "
+                  "last of its subject") {
+  at("topics.commit.done", 30, "y");
+  REQUIRE(publish(*one, "x", 99) == 0);
+  CHECK(met);
+  const std::uint64_t last = one->memory().subject(must(one->subject("x"))).last.load();
+  CHECK(layout::number_of_last(last) == 1);
+  CHECK(unaccounted(*one) == "");
+}
+
+// An evictor has been allowed to take a message, and stands. A subscription joins that is to get it, and while it reads the evictor
+// goes on. It does not move the subscription, which was not there when it looked.
+TEST_CASE_FIXTURE(Meeting,
+                  "promise: topics – what goes under a subscription that joined meanwhile is not "
+                  "mistaken for another message") {
+  for (const char* const point : {"topics.read.found", "topics.pin.stored"}) {
+    CAPTURE(point);
+    const bool in_place = std::string_view(point) == "topics.pin.stored";
+    const std::size_t size = in_place ? 1000 : 64;
+    for (int i = 0; i < 8; ++i)
+      REQUIRE(publish(*other, "x", std::string(size, static_cast<char>('0' + i))) == 0);
+    std::atomic<bool> stands{false};
+    std::atomic<bool> go{false};
+    REQUIRE(crash::arm("topics.evict.said", 1, [&] {
+      stands.store(true);
+      while (!go.load())
+        os::sleep_ns(100'000);
+    }));
+    std::thread evictor([&] { (void)publish(*other, "y", std::string(size, 'y')); });
+    CHECK(eventually([&] { return stands.load(); }));
+    SubscribeOptions options;
+    options.replay.newest = 8;
+    const std::uint32_t entry = join(*one, {"x"}, options);
+    CHECK(crash::arm(point, 1, [&] {
+      go.store(true);
+      evictor.join();
+      met = true;
+    }));
+    std::vector<std::byte> target(4096);
+    TopicMessage message;
+    CHECK(one->read(entry, &message, 1, target, in_place) == 1);
+    CHECK(met);
+    if (!met) {
+      go.store(true);
+      evictor.join();
+    }
+    met = false;
+    const std::byte* const at = message.pin == TopicMessage::kCopied
+                                    ? target.data() + message.at
+                                    : one->data()->data() + message.at;
+    CHECK(static_cast<char>(*at) == '1');  // the first that is still there
+    CHECK(message.missed == 0);
+    one->release(message.pin);
+    one->unsubscribe(entry);
+    while (counted(*one, layout::TopicCount::published) % 8 != 0)
+      REQUIRE(publish(*other, "x", "x") == 0);
+    CHECK(unaccounted(*one) == "");
+  }
 }
 
 TEST_CASE_FIXTURE(Meeting,

@@ -232,6 +232,7 @@ class TopicReading {
     message.length = facts.length;
     message.headers_length = facts.headers_length;
     message.published_at = facts.published_at;
+    MILLRACE_CRASH_POINT("topics.read.found");
     if (in_place && facts.granules != 0) {
       const auto pin = keeping_->pin(
           slot,

@@ -1,0 +1,92 @@
+// Topics: the log, what keeps a slot, and where subscriptions are.
+
+const header = (name) => `native/include/millrace/topics/${name}.hpp`
+const life = { native: 'topics_life_test' }
+const meetings = { native: 'crash/topics_meetings' }
+const deaths = { native: 'crash/topics_deaths' }
+
+export const topics = [
+  {
+    name: 'topics-evict-unlooked',
+    file: header('publishing'),
+    text: '    if (!entries_->may_evict(index)) return false;\n',
+    instead: '',
+    breaks: 'what a subscriber waits for is evicted before it has read that',
+    test: { ...life, only: 'topics: who waits keeps its messages*' },
+    short: true,
+  },
+  {
+    name: 'topics-missed-uncounted',
+    file: header('entries'),
+    text: '            ++lost;\n',
+    instead: '',
+    breaks: 'messages are overwritten that nobody counts',
+    test: { ...life, only: 'topics: who lets itself be overwritten*' },
+  },
+  {
+    name: 'topics-uninterested-unmoved',
+    file: header('entries'),
+    text: '      std::uint64_t to = goal;\n',
+    instead: '      std::uint64_t to = some ? goal : from;\n',
+    breaks: 'a subscriber that is not interested holds up everybody',
+    test: { ...life, only: 'topics: a subscriber that is not interested*' },
+  },
+  {
+    name: 'topics-copy-unlooked',
+    file: header('reading'),
+    text: '        if (its.position.compare_exchange_strong(bits, pack(position), std::memory_order_seq_cst,\n                                                 std::memory_order_relaxed)) {\n',
+    instead:
+      '        its.position.store(pack(position), std::memory_order_seq_cst);\n        if (bits != pack(position)) {\n',
+    breaks: 'a reader delivers what was overwritten, and counted, while it copied',
+    test: { ...meetings, only: 'promise: topics – who is overwritten while it copies*' },
+    short: true,
+  },
+  {
+    name: 'topics-pin-unlooked',
+    file: header('reading'),
+    text: '      if (log_->cell(walk.at, std::memory_order_seq_cst) != cell) {\n',
+    instead: '      if (false) {\n',
+    breaks: 'a pin is left on a message that went before it was pinned',
+    test: { ...meetings, only: 'promise: topics – what goes under a subscription*' },
+  },
+  {
+    name: 'topics-copy-believed',
+    file: header('reading'),
+    text: '    if (log_->cell(walk.at, std::memory_order_relaxed) == cell) return true;\n',
+    instead: '    if (cell != 0) return true;\n',
+    breaks: 'a reader takes another message for one that went under it as it joined',
+    test: { ...meetings, only: 'promise: topics – what goes under a subscription*' },
+  },
+  {
+    name: 'topics-last-unhelped',
+    file: header('log'),
+    text: '        keeping_->help_last(slot, index, found);\n',
+    instead: '',
+    breaks: 'a late publisher names a slot that was freed as the last message of its subject',
+    test: meetings,
+  },
+  {
+    name: 'topics-pins-unlooked',
+    file: header('keeping'),
+    text: '    if (is_pinned(slot, word.token)) return false;\n',
+    instead: '',
+    breaks: 'what is read in place is overwritten',
+    test: { ...life, only: 'topics: messages read in place*' },
+  },
+  {
+    name: 'topics-floor-raised-blindly',
+    file: header('entries'),
+    text: 'layout::changes_of_floor(found) + 1),',
+    instead: 'layout::changes_of_floor(found)),',
+    breaks: 'who has looked before a subscription joined evicts what that was to get',
+    test: { ...meetings, only: 'promise: topics – who joins with what is there*' },
+  },
+  {
+    name: 'topics-begun-unburied',
+    file: header('keeping'),
+    text: '    return cancel(slot, bits, 0, 0);\n',
+    instead: '    return false;\n',
+    breaks: 'a slot is lost with each publisher that dies in a message',
+    test: { ...deaths, only: '*a user of topics dies anywhere*' },
+  },
+]

@@ -130,6 +130,16 @@ inline std::string unaccounted(TopicBus& bus) {
     if (in_log && word.state != layout::TopicSlotState::held && index != bus.log().head())
       return "a message in the log is said to be evicted: " + std::to_string(slot);
   }
+  for (std::uint32_t subject = 0; subject < memory.subject_count(); ++subject) {
+    const std::uint64_t last = memory.subject(subject).last.load();
+    const std::uint32_t slot = layout::slot_of_last(last);
+    if (slot == layout::kNoTopicSlot) continue;
+    const layout::TopicSlot& its = memory.slot(slot);
+    if (layout::unpack_topic(its.word.load()).state == layout::TopicSlotState::free ||
+        its.index.load() + 1 != layout::number_of_last(last) || its.subject.load() != subject) {
+      return "the last message of a subject is another one: " + std::to_string(subject);
+    }
+  }
   if (granules != bus.facts().granules) return "granules belong to nothing";
   return {};
 }

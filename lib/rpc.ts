@@ -31,6 +31,11 @@ export {
   type Sent,
   type ValueType,
 } from './rpc/methods.js'
+export { connectOver, serveOver } from './rpc/over.js'
+export { channelPair, queueChannel, type FrameChannel } from './rpc/streams/channel.js'
+export type { StreamClient } from './rpc/streams/client.js'
+export type { ConnectionOptions } from './rpc/streams/options.js'
+export type { StreamServer } from './rpc/streams/server.js'
 export type { StandardIssue, StandardResult, StandardSchema } from './rpc/schema.js'
 export {
   bytesCodec,

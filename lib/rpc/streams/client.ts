@@ -1,0 +1,367 @@
+// The end of a connection that calls.
+
+import { forgetAbort, whenAborted, type Abortable } from '../../base/abort-signals.js'
+import { disposeInEveryContext } from '../../base/disposal.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
+import { startTimer, stopTimer, type Timer } from '../../base/time.js'
+import { invalidArgument, MillraceError } from '../../errors.js'
+import { show } from '../../base/options.js'
+import type { Items } from '../contract.js'
+import { decodeError, encodeError } from '../errors.js'
+import type { MethodPlan } from '../methods.js'
+import { readLimits, type CallOptions, type Limits } from '../options.js'
+import type { FrameChannel } from './channel.js'
+import { Connection, type GivenStreams, type Stream } from './connection.js'
+import {
+  frameOf,
+  Kind,
+  lastStream,
+  liesError,
+  openBytes,
+  openingOf,
+  readAmount,
+  signalOf,
+  amountOf,
+  type Window,
+  checkWindow,
+} from './frames.js'
+import { Incoming, type Upstream } from './incoming.js'
+import { tooLongError, type Link } from './link.js'
+import { isItems, Outgoing } from './outgoing.js'
+
+/** Made by `connectOver`. */
+export class StreamClient extends Connection<Asked> {
+  readonly #given: GivenStreams
+
+  /** @internal */
+  constructor(channel: FrameChannel, given: GivenStreams) {
+    super('the connection', channel, given)
+    this.#given = given
+    channel.hold?.(false)
+  }
+
+  /** What `using` calls at the end of its block: `close()`. */
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype)
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('StreamClient', how, () => ({
+      closed: this.closed,
+      pending: this.streams.size,
+    }))
+  }
+
+  /** @internal What a method of that plan does. */
+  methodOf(plan: MethodPlan): (input: unknown, options?: CallOptions) => unknown {
+    switch (plan.kind) {
+      case 'call':
+        return (input, options) => this.#answer(plan, input, undefined, options)
+      case 'upload':
+        return (items, options) => this.#answer(plan, undefined, items, options)
+      case 'stream':
+        return (input, options) => this.#items(plan, input, undefined, options)
+      case 'duplex':
+        return (items, options) => this.#items(plan, undefined, items, options)
+    }
+  }
+
+  async #answer(
+    plan: MethodPlan,
+    input: unknown,
+    items: unknown,
+    options: CallOptions | undefined,
+  ): Promise<unknown> {
+    const limits = readLimits(options)
+    if (plan.kind === 'upload') checkItems(plan, items)
+    const value = await new Promise((resolve, reject) => {
+      const asked = new Asked(plan, this.link, this.#given, { resolve, reject })
+      this.#begin(asked, input, items as Items<unknown>, limits)
+    })
+    return plan.output.check === undefined ? value : await plan.output.check(value)
+  }
+
+  /** Nothing is sent before somebody asks for the first item: what nobody iterates over costs nothing. */
+  #items(
+    plan: MethodPlan,
+    input: unknown,
+    items: unknown,
+    options: CallOptions | undefined,
+  ): Incoming {
+    const limits = readLimits(options)
+    if (plan.kind === 'duplex') checkItems(plan, items)
+    const asked = new Asked(plan, this.link, this.#given, undefined)
+    asked.onBegin = () => {
+      try {
+        this.#begin(asked, input, items as Items<unknown>, limits)
+      } catch (error) {
+        asked.settle(error)
+      }
+    }
+    return asked.incoming!
+  }
+
+  #begin(asked: Asked, input: unknown, items: Items<unknown>, limits: Limits): void {
+    const { whyOver, link } = this
+    const { plan } = asked
+    if (whyOver !== undefined) {
+      const facts = { cause: whyOver, executed: 'no' } as const
+      throw new MillraceError(
+        whyOver.code,
+        'the connection has ended; open another one to go on',
+        facts,
+      )
+    }
+    if (this.streams.size >= this.#given.maxStreams || this.last === lastStream) {
+      throw new MillraceError(
+        'ERR_MILLRACE_BUSY',
+        `${String(this.streams.size)} calls and streams are on their way over this connection, which is all it takes (maxStreams): ` +
+          'wait for some of them',
+        { executed: 'no' },
+      )
+    }
+    const takesItems = plan.kind === 'upload' || plan.kind === 'duplex'
+    const bytes = takesItems ? undefined : link.encode(plan.input.codec, input)
+    const { maxBytes, window } = this.#given
+    if (bytes !== undefined && bytes.length > maxBytes) {
+      throw tooLongError(`the input of ${plan.name}()`, bytes.length, maxBytes)
+    }
+    const id = ++this.last
+    this.streams.set(id, asked)
+    if (this.streams.size === 1) this.channel.hold?.(true)
+    asked.started(id, () => {
+      this.forget(id)
+      if (this.streams.size === 0 && !this.closed) this.channel.hold?.(false)
+    })
+    const fits = bytes !== undefined && bytes.length + openBytes <= link.longest
+    const { timeout } = limits
+    const opening = { method: plan.number, left: timeout, window, input: fits ? bytes : undefined }
+    link.urgent(openingOf(id, opening)) // the bytes are where they were
+    asked.limit(limits)
+    if (bytes !== undefined && !fits) {
+      link.value(id, Kind.input, bytes, asked)?.catch(() => undefined) // the end of the connection tells
+    }
+    if (takesItems) void asked.sendAll(items)
+  }
+
+  /** @internal */
+  protected override opened(): void {
+    throw liesError('opened a stream, which only clients do')
+  }
+}
+
+function checkItems(plan: MethodPlan, items: unknown): void {
+  if (isItems(items)) return
+  throw invalidArgument(
+    `${plan.name}() takes many values: an array, a generator, or what for await goes over, not ${show(items)}`,
+  )
+}
+
+interface Settling {
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** One call or stream, at the client. */
+class Asked implements Stream, Abortable, Upstream {
+  readonly plan: MethodPlan
+  readonly incoming: Incoming | undefined
+  onBegin: (() => void) | undefined
+  readonly #link: Link
+  readonly #settling: Settling | undefined
+  readonly #given: GivenStreams
+  #outgoing: Outgoing | undefined
+  #id = 0
+  #forget: (() => void) | undefined
+  #timer: Timer | undefined
+  #signals: AbortSignal[] = []
+  /** Settled: nothing that comes counts any more. */
+  stopped = false
+  /** Whoever is settled is forgotten, too. */
+  readonly ignores = false
+
+  constructor(plan: MethodPlan, link: Link, given: GivenStreams, settling: Settling | undefined) {
+    this.plan = plan
+    this.#link = link
+    this.#given = given
+    this.#settling = settling
+    if (settling === undefined) {
+      this.incoming = new Incoming(given.window, plan.output.check, this)
+    }
+  }
+
+  started(id: number, forget: () => void): void {
+    this.#id = id
+    this.#forget = forget
+  }
+
+  limit({ timeout, signal, outer }: Limits): void {
+    if (timeout !== Infinity) {
+      this.#timer = startTimer(timeout, () => {
+        this.#giveUp(
+          new MillraceError(
+            'ERR_MILLRACE_TIMEOUT',
+            `${this.plan.name}() had not ended within ${String(timeout)} ms: its handler is still at work, and its signal aborts; ` +
+              'find out why, or allow more time',
+            { executed: 'unknown' },
+          ),
+        )
+      })
+    }
+    for (const one of [signal, outer]) {
+      if (one === undefined) continue
+      this.#signals.push(one)
+      whenAborted(one, this)
+    }
+  }
+
+  async sendAll(items: Items<unknown>): Promise<void> {
+    const { plan } = this
+    const outgoing = new Outgoing(
+      this.#link,
+      this.#id,
+      plan.input.codec,
+      this.#given.maxBytes,
+      `${plan.name}()`,
+    )
+    this.#outgoing = outgoing
+    try {
+      await outgoing.all(items)
+      if (!this.stopped) this.#link.urgent(signalOf(this.#id, Kind.end))
+    } catch (error) {
+      if (this.stopped) return
+      // The handler learns why there will be no more items, and whoever called has the error itself.
+      this.#link.urgent(frameOf(this.#id, Kind.error, encodeError(error)))
+      this.settle(error)
+    }
+  }
+
+  /** Some signal of it. */
+  aborted(): void {
+    const signal = this.#signals.find((one) => one.aborted)
+    this.#giveUp(
+      new MillraceError('ERR_MILLRACE_ABORTED', `${this.plan.name}() was aborted`, {
+        cause: signal?.reason as unknown,
+        executed: 'unknown',
+      }),
+    )
+  }
+
+  judge(bytes: number): void {
+    this.incoming?.judge(bytes)
+  }
+
+  arrived(kind: number, rest: Uint8Array): void {
+    const { incoming, plan } = this
+    switch (kind) {
+      case Kind.item:
+        if (incoming === undefined) break
+        this.#decoded(rest, (value) => {
+          incoming.push(value, rest.length)
+        })
+        return
+      case Kind.result:
+        if (incoming !== undefined) break
+        this.#decoded(rest, (value) => {
+          this.#end()
+          this.#settling!.resolve(value)
+        })
+        return
+      case Kind.end:
+        if (incoming === undefined) break
+        this.#end()
+        incoming.end()
+        return
+      case Kind.error:
+        this.settle(decodeError(rest))
+        return
+      case Kind.window:
+        this.#uploading().open(checkWindow(readAmount(rest)))
+        return
+      case Kind.credit:
+        this.#uploading().credit(readAmount(rest))
+        return
+      case Kind.cancel:
+        this.#uploading().stop()
+        return
+    }
+    throw liesError(`answered ${plan.name}() as no ${plan.kind} is answered`)
+  }
+
+  over(error: MillraceError): void {
+    this.settle(error)
+  }
+
+  /** It has failed: what has come can be taken first. */
+  settle(error: unknown): void {
+    if (this.stopped) return
+    this.#end()
+    if (this.incoming !== undefined) this.incoming.fail(error)
+    else this.#settling!.reject(error)
+  }
+
+  // What the iteration tells
+
+  begin(): void {
+    this.onBegin?.()
+    this.onBegin = undefined
+  }
+
+  credit(amount: Window): void {
+    if (!this.stopped) this.#link.urgent(amountOf(this.#id, Kind.credit, amount))
+  }
+
+  cancel(): void {
+    if (this.stopped) return
+    this.#tellCancel()
+    this.#end()
+  }
+
+  #uploading(): Outgoing {
+    if (this.#outgoing !== undefined) return this.#outgoing
+    throw liesError(`asked for items of ${this.plan.name}(), which has none`)
+  }
+
+  #decoded(bytes: Uint8Array, take: (value: unknown) => void): void {
+    let value: unknown
+    try {
+      value = this.plan.output.codec.decode(bytes)
+    } catch (error) {
+      this.#tellCancel()
+      this.settle(error)
+      return
+    }
+    take(value)
+  }
+
+  #giveUp(error: MillraceError): void {
+    if (this.stopped) return
+    this.#tellCancel()
+    this.#end()
+    if (this.incoming !== undefined) this.incoming.abort(error)
+    else this.#settling!.reject(error)
+  }
+
+  #tellCancel(): void {
+    if (this.#id !== 0) this.#link.urgent(signalOf(this.#id, Kind.cancel))
+  }
+
+  #end(): void {
+    this.stopped = true
+    stopTimer(this.#timer)
+    for (const signal of this.#signals) forgetAbort(signal, this)
+    this.#signals = []
+    this.#outgoing?.stop()
+    this.#forget?.()
+  }
+}

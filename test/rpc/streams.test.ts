@@ -109,10 +109,10 @@ const ways: Readonly<Record<string, Open>> = {
   },
 }
 
-function join<H extends Partial<Handlers<typeof calc>>>(
+function join(
   t: ExecutionContext,
   open: Open,
-  own?: H,
+  own?: Partial<Handlers<typeof calc>>,
   options?: { readonly server?: ConnectionOptions; readonly client?: ConnectionOptions },
 ) {
   const [here, there] = open(t)

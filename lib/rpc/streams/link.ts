@@ -31,6 +31,7 @@ export class Link {
   readonly #scratch: Buffer
   readonly #most: number
   #running = false
+  #inUse = false
   #failure: Error | undefined
   #inPieces = 0
   readonly #forPieces: (() => void)[] = []
@@ -50,9 +51,16 @@ export class Link {
 
   /** The bytes of a value: those that are returned are good until the next call. Throws what the codec throws. */
   encode(codec: Codec, value: unknown): Uint8Array {
-    const room = this.#scratch.subarray(headerBytes)
-    const length = codec.encodeInto?.(value, room)
-    return length === undefined ? codec.encode(value) : room.subarray(0, length)
+    // A value can have code of its own, which sends something itself.
+    if (this.#inUse || codec.encodeInto === undefined) return codec.encode(value)
+    this.#inUse = true
+    try {
+      const room = this.#scratch.subarray(headerBytes)
+      const length = codec.encodeInto(value, room)
+      return length === undefined ? codec.encode(value) : room.subarray(0, length)
+    } finally {
+      this.#inUse = false
+    }
   }
 
   /** Sends a frame before those of values. */

@@ -12,6 +12,7 @@ import { javascript } from './mutants/javascript.mjs'
 import { order } from './mutants/order.mjs'
 import { results } from './mutants/results.mjs'
 import { ring } from './mutants/ring.mjs'
+import { topicJoins } from './mutants/topic-joins.mjs'
 import { topics } from './mutants/topics.mjs'
 import { waits } from './mutants/waits.mjs'
 import { work } from './mutants/work.mjs'
@@ -29,6 +30,7 @@ export const mutants = [
   ...order,
   ...results,
   ...topics,
+  ...topicJoins,
   ...calls,
   ...javascript,
 ]

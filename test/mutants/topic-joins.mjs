@@ -1,0 +1,125 @@
+// Topics: subjects, filters, who joins and who leaves.
+
+const header = (name) => `native/include/millrace/topics/${name}.hpp`
+const meetings = { native: 'crash/topics_join_meetings' }
+const joins = { native: 'topics_join_test' }
+const filters = { native: 'topics_filters_test' }
+const subjects = { native: 'topics_subjects_test' }
+
+export const topicJoins = [
+  {
+    name: 'topic-joins-overlooked',
+    file: header('subjects'),
+    text: ' && info.state != layout::EntryState::joining)',
+    instead: ')',
+    breaks: 'a subject that is made while somebody joins is not for who joins',
+    test: meetings,
+    short: true,
+  },
+  {
+    name: 'topic-subjects-twice',
+    file: header('subjects'),
+    text: '    if (const std::uint32_t subject = find(hash); subject != kNone) return subject;\n',
+    instead: '',
+    breaks: 'of two who make the same subject each has one of its own',
+    test: meetings,
+  },
+  {
+    name: 'topic-texts-unjudged',
+    file: header('subjects'),
+    text: '    if (length > layout::kSubjectMost) return;\n',
+    instead: '',
+    breaks: 'a subject that lies about its length is copied over the end',
+    test: subjects,
+  },
+  {
+    name: 'topic-filters-unjudged',
+    file: header('subjects'),
+    text: '    if (bytes > layout::kFilterMost) return;\n',
+    instead: '',
+    breaks: 'the same of filters',
+    test: subjects,
+  },
+  {
+    name: 'topic-retained-not-helped',
+    file: header('retained'),
+    text: ') keeping.help_last(slot, at, cell);',
+    instead: ') (void)keeping;',
+    breaks: 'who joins gets an older message than the last, and never the last',
+    test: joins,
+    short: true,
+  },
+  {
+    name: 'topic-retained-torn',
+    file: header('retained'),
+    text: '      if (last.load(std::memory_order_relaxed) != found) continue;\n',
+    instead: '',
+    breaks: 'a last message is delivered with the bytes of another one',
+    test: meetings,
+  },
+  {
+    name: 'topic-retained-twice',
+    file: header('retained'),
+    text: 'number > position ||',
+    instead: 'number > position + 1 ||',
+    breaks: 'a message comes as the last one, and again from the log',
+    test: meetings,
+  },
+  {
+    name: 'topic-leaves-for-another',
+    file: header('interest'),
+    text: 'if (held) (void)end_if_over(entry);',
+    instead: 'if (held) clear(entry);',
+    breaks: 'who leaves late ends the subscription that has its place by now',
+    test: meetings,
+    short: true,
+  },
+  {
+    name: 'topic-leaves-bits',
+    file: header('interest'),
+    text: 'set_bit(subject, entry, false);',
+    instead: '(void)subject;',
+    breaks: 'a subscription inherits what another one was interested in',
+    test: joins,
+  },
+  {
+    name: 'topic-leaves-nothing-free',
+    file: header('interest'),
+    text: '    (void)end_all_over();\n    for (std::uint32_t entry',
+    instead: '    for (std::uint32_t entry',
+    breaks: 'the place of one that left while somebody had the lock is lost',
+    test: joins,
+  },
+  {
+    name: 'topic-generation-kept',
+    file: header('interest'),
+    text: '    info.generation = (info.generation + 1U) & 0x7FU;\n',
+    instead: '',
+    breaks: 'who judged a subscription that has left moves the next one in its place',
+    test: joins,
+  },
+  {
+    name: 'topic-groups-outlive-members',
+    file: header('topic_bus'),
+    text: '    if (interest_->tidy()) sleepers_.tell_room();\n',
+    instead: '',
+    breaks: 'a queue group without members keeps its messages for nobody',
+    test: joins,
+  },
+  {
+    name: 'topic-filters-prefix',
+    file: header('filters'),
+    text: 'return filter_ends && subject_ends;',
+    instead: 'return filter_ends;',
+    breaks: 'a filter means what is below its subjects, too',
+    test: filters,
+  },
+  {
+    name: 'topic-filters-tail-anywhere',
+    file: header('subject_text'),
+    text: 'return last ? nullptr : "is \'>\', which only the last one may be";',
+    instead: 'return last || !last ? nullptr : "";',
+    breaks: 'a filter may have what follows `>`',
+    test: filters,
+  },
+]

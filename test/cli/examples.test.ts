@@ -121,3 +121,15 @@ test.serial('prices: a strategy is killed, and every price is accounted for', as
   t.regex(text, /^every price is accounted for$/m)
   await until(() => objects('market').length === 0, 'the bus and the ledgers are gone')
 })
+
+test.serial('calculator: every call has one outcome, though servers are killed', async (t) => {
+  const { code, out, err } = await start(example('calculator/start'), ['--kill']).ended
+  t.is(code, 0, err)
+  const text = out.toString()
+  t.true(Number(/^divided: (\d+),/m.exec(text)?.[1]) > 100, text)
+  t.true(Number(/^tickets: (\d+) answered/m.exec(text)?.[1]) > 100, text)
+  t.regex(text, /^1 \/ 0: RangeError: 1 \/ 0$/m)
+  t.true(Number(/^servers killed: (\d+)$/m.exec(text)?.[1]) > 0, text)
+  t.regex(text, /^every call had one outcome$/m)
+  await until(() => objects('calculator').length === 0, 'the calls are gone')
+})

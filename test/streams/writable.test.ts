@@ -266,6 +266,31 @@ test('it becomes a web stream: to close that waits for the consumer, to abort it
   t.is(await peerFailure(t, part.consumer), 'changed my mind')
 })
 
+test.serial('a queue that never fills leaves the event loop its turns', async (t) => {
+  const { producer, consumer } = openPair(t)
+  const stream = toWritable(producer)
+  let chunks = 0
+  const began = performance.now()
+  const turn = new Promise<number>((resolve) => {
+    setTimeout(() => {
+      resolve(performance.now() - began)
+    }, 200)
+  })
+  const write = () => {
+    chunks++
+    if (stream.destroyed || performance.now() - began > 5000) return // the turn does not come
+    stream.write('another one', () => {
+      if (!consumer.closed) consumer.tryPop()
+      write()
+    })
+  }
+  write()
+  const waited = await within(patience, turn)
+  stream.destroy()
+  t.true(waited < 2000, `${waited} ms`)
+  t.true(chunks > 100, `${chunks}`)
+})
+
 test('two queues make a Duplex', async (t) => {
   const there = openPair(t)
   const back = openPair(t)

@@ -22,6 +22,9 @@ const limit = 600_000
 /** musl's CMSG_NXTHDR compares a signed number with an unsigned one. */
 const muslFlags = ['-Wno-sign-compare']
 
+/** Zig's driver drops -mthumb; with it the code is a quarter smaller. Every ARMv7 has it. */
+const thumbFlags = ['-Xclang', '-target-feature', '-Xclang', '+thumb-mode']
+
 /** The names of files are those that node-gyp-build looks for. */
 export const targets = [
   { name: 'linux-x64-glibc', zig: 'x86_64-linux-gnu.2.17', file: 'linux-x64/millrace.glibc.node' },
@@ -46,6 +49,7 @@ export const targets = [
     name: 'linux-arm-glibc',
     zig: 'arm-linux-gnueabihf.2.17',
     file: 'linux-arm/millrace.armv7.glibc.node',
+    flags: thumbFlags,
   },
   { name: 'darwin-x64', zig: 'x86_64-macos.11.0', file: 'darwin-x64/millrace.node' },
   { name: 'darwin-arm64', zig: 'aarch64-macos.11.0', file: 'darwin-arm64/millrace.node' },
@@ -76,6 +80,8 @@ const linkFlags = {
   elf: ['-flto', '-Wl,--gc-sections', '-Wl,-z,nodelete', '-ldl', '-lrt'],
   // Node supplies the symbols of Node-API when it loads the addon.
   'mach-o': [
+    // Without link-time optimisation, which the linker for this format does not have, code is a tenth larger.
+    ...['-mllvm', '-enable-machine-outliner=always'],
     '-Wl,-install_name,@rpath/millrace.node',
     '-Wl,-dead_strip',
     '-Wl,-x',

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "millrace/compact_sort.hpp"
 #include "millrace/work/counts.hpp"
 #include "work.hpp"
 
@@ -133,7 +134,7 @@ std::int32_t WorkObject::each_of(const Arguments<1>& given, Act&& act) {
   for (std::size_t i = 0; i < numbers.size(); i += 3) {
     wanted.emplace_back(numbers[i], numbers[i + 1] | std::uint64_t{numbers[i + 2]} << 32U);
   }
-  std::sort(wanted.begin(), wanted.end());
+  compact_sort(wanted);
   std::int32_t done = 0;
   const bool had = core()->change_dead([&](std::uint32_t slot, std::uint64_t word) {
     if (std::binary_search(wanted.begin(), wanted.end(), std::pair(slot, word))) {

@@ -24,7 +24,7 @@ namespace detail {
 inline constexpr std::uint32_t kCastagnoli = 0x82F6'3B78;  // bits reversed
 
 struct CrcTables {
-  constexpr CrcTables() noexcept {
+  CrcTables() noexcept {
     for (std::uint32_t byte = 0; byte < 256; ++byte) {
       std::uint32_t crc = byte;
       for (int bit = 0; bit < 8; ++bit)
@@ -38,12 +38,16 @@ struct CrcTables {
   }
   std::array<std::array<std::uint32_t, 256>, 8> of{};
 };
-inline constexpr CrcTables kCrcTables;
+// Made when they are first needed: few processors need them, and 8 KiB in every binary are many.
+[[nodiscard]] inline const CrcTables& crc_tables() noexcept {
+  static const CrcTables tables;
+  return tables;
+}
 
 // All of these take and give the state, which is inverted at both ends by crc32c().
 [[nodiscard]] inline std::uint32_t crc_by_tables(std::uint32_t crc, const std::byte* at,
                                                  std::size_t bytes) noexcept {
-  const auto& table = kCrcTables.of;
+  const auto& table = crc_tables().of;
   if constexpr (std::endian::native == std::endian::little) {
     for (; bytes >= 8; at += 8, bytes -= 8) {
       std::uint32_t low = 0;

@@ -18,6 +18,7 @@
 #include <span>
 #include <vector>
 
+#include "../compact_sort.hpp"
 #include "../crash_point.hpp"
 #include "../words.hpp"
 #include "entries.hpp"
@@ -53,9 +54,9 @@ class TopicRetained {
     const std::uint32_t subjects = memory.subject_count();
     for (std::uint32_t subject = 0; subject < subjects; ++subject)
       if (entries.wants(entry, subject)) copy(memory, subject, position, reading);
-    std::sort(
-        messages_.begin(), messages_.end(),
-        [](const TopicMessage& one, const TopicMessage& other) { return one.index < other.index; });
+    compact_sort(messages_, [](const TopicMessage& one, const TopicMessage& other) {
+      return one.index < other.index;
+    });
   }
   // The next ones, `most` at most, as far as there is room for them.
   std::uint32_t read(TopicMessage* to, std::uint32_t most, std::span<std::byte> target) noexcept {

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "../compact_sort.hpp"
 #include "../crash_point.hpp"
 #include "memory.hpp"
 
@@ -52,13 +53,7 @@ class DeadLetters {
   template <typename Each>
   [[nodiscard]] bool in_order(Each&& each) {
     if (!lock()) return false;
-    std::vector<Found> all;
-    for (std::uint32_t slot = 0; slot < memory_->shape().slots(); ++slot) {
-      if (const Found found = dead_in(slot); found.bits != 0) all.push_back(found);
-    }
-    std::sort(all.begin(), all.end(), [](const Found& a, const Found& b) {
-      return std::pair(a.dead_at, a.slot) < std::pair(b.dead_at, b.slot);
-    });
+    const std::vector<Found> all = all_in_order();
     for (const Found& next : all) {
       if (!each(next.slot, next.bits)) break;
     }
@@ -88,6 +83,16 @@ class DeadLetters {
     std::uint64_t dead_at = 0;
   };
 
+  [[nodiscard]] std::vector<Found> all_in_order() const {
+    std::vector<Found> all;
+    for (std::uint32_t slot = 0; slot < memory_->shape().slots(); ++slot) {
+      if (const Found found = dead_in(slot); found.bits != 0) all.push_back(found);
+    }
+    compact_sort(all, [](const Found& a, const Found& b) {
+      return std::pair(a.dead_at, a.slot) < std::pair(b.dead_at, b.slot);
+    });
+    return all;
+  }
   [[nodiscard]] layout::SlotState state_of(std::uint32_t slot) const noexcept {
     return layout::unpack(memory_->slot(slot).word.load(std::memory_order_acquire)).state;
   }

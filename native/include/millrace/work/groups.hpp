@@ -28,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "../compact_sort.hpp"
 #include "../crash_point.hpp"
 #include "../layout/work.hpp"
 #include "../store/id_hash.hpp"
@@ -359,7 +360,7 @@ class Groups {
       if (entry.active.load(std::memory_order_relaxed) == mark) continue;  // settle() sees to it
       waiting.push_back({index, slot, slots_[slot].serial.load(std::memory_order_relaxed)});
     }
-    std::sort(waiting.begin(), waiting.end(), [](const Waiting& one, const Waiting& other) {
+    compact_sort(waiting, [](const Waiting& one, const Waiting& other) {
       if (one.index != other.index) return one.index < other.index;
       if (one.serial != other.serial) return one.serial < other.serial;
       return one.slot < other.slot;

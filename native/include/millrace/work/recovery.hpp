@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "../compact_sort.hpp"
 #include "../crash_point.hpp"
 #include "../os/clock.hpp"
 #include "../os/identity.hpp"
@@ -186,7 +187,7 @@ class Recovery {
   [[nodiscard]] std::uint64_t drop_surplus(std::vector<Record>& found) const {
     std::uint64_t dropped = 0;
     if (found.size() > memory_->shape().slots()) {
-      std::sort(found.begin(), found.end(), [](const Record& one, const Record& other) {
+      compact_sort(found, [](const Record& one, const Record& other) {
         return one.generation != other.generation ? one.generation < other.generation
                                                   : one.serial < other.serial;
       });
@@ -194,8 +195,8 @@ class Recovery {
         records_->wipe_at(found[i].granule);
       found.resize(memory_->shape().slots());
     }
-    std::sort(found.begin(), found.end(),
-              [](const Record& one, const Record& other) { return one.serial < other.serial; });
+    compact_sort(found,
+                 [](const Record& one, const Record& other) { return one.serial < other.serial; });
     return dropped;
   }
   // As it was when the segment was made, roles and seats included: nobody of that boot lives.

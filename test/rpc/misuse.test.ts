@@ -52,7 +52,10 @@ test('a function of a contract cannot have the name of one that every client has
     await t.throwsAsync(connect(name, bad), invalid(new RegExp(`'${taken}' of its own`)))
     await t.throwsAsync(serve(name, bad, as({ [taken]: () => 0 })), invalid(/of its own/))
   }
-  const good = contract('good', { fail: call<undefined, number>(), send: call<undefined, number>() })
+  const good = contract('good', {
+    fail: call<undefined, number>(),
+    send: call<undefined, number>(),
+  })
   const server = await serve(name, good, { fail: () => 1, send: () => 2 })
   const client = await connect(name, good)
   t.deepEqual([await client.fail(), await client.send()], [1, 2])

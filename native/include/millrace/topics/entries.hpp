@@ -150,6 +150,33 @@ class TopicEntries {
         all[word] |= memory_->row(subject)[word].load(std::memory_order_acquire);
     }
   }
+  // What entries that let themselves be overwritten lose in [from, to): counted message by message, for all of them at once. An entry
+  // by entry count would look at each message as often as there are entries that want some.
+  struct Losses {
+    std::uint64_t to = 0;
+    Set counted{};                                              // these
+    std::array<std::uint64_t, layout::kMaxSubscriptions> seen;  // their positions before that
+    std::array<std::uint32_t, layout::kMaxSubscriptions> lost;
+  };
+  void count_losses(std::uint64_t from, std::uint64_t to, Losses& losses) noexcept {
+    losses.to = to;
+    losses.lost.fill(0);
+    const std::uint32_t words = memory_->shape().row_words();
+    for_each_live(layout::TopicPolicy::overwrite, [&](std::uint32_t entry) {
+      losses.counted[entry / 64] |= 1ULL << entry % 64;
+      // Before the messages: whoever evicts one of them meanwhile moves the entry first, and an entry in its place has another word.
+      losses.seen[entry] = memory_->entry(entry).position.load(std::memory_order_seq_cst);
+    });
+    for (std::uint64_t at = from; at < to; ++at) {
+      const std::uint32_t subject = subject_at(at);
+      if (subject >= memory_->shape().subjects) continue;
+      for (std::uint32_t word = 0; word < words; ++word) {
+        const std::uint64_t row = memory_->row(subject)[word].load(std::memory_order_acquire);
+        detail::for_each_bit(row & losses.counted[word],
+                             [&](std::uint32_t bit) { ++losses.lost[word * 64 + bit]; });
+      }
+    }
+  }
   // Moves all entries as far as the floor is to be, and says how far that is.
   std::uint64_t scan(std::uint64_t index) noexcept {
     // Read before the entries are; the message of `index` is there.
@@ -160,18 +187,27 @@ class TopicEntries {
     union_of(index, goal, wanted);
     std::uint64_t least = goal;
     // Those that let themselves be overwritten last, and no further than the others allow: they are to miss nothing in vain.
-    for (const auto policy : {layout::TopicPolicy::wait, layout::TopicPolicy::overwrite}) {
-      for_each_live(policy, [&](std::uint32_t entry) {
-        const bool some = (wanted[entry / 64] >> entry % 64 & 1U) != 0;
-        least = std::min(least, move(entry, policy, index, least, some));
-      });
-      if (least <= index) break;
-    }
+    const auto wants_some = [&](std::uint32_t entry) {
+      return (wanted[entry / 64] >> entry % 64 & 1U) != 0;
+    };
+    for_each_live(layout::TopicPolicy::wait, [&](std::uint32_t entry) {
+      least = std::min(least, move(entry, index, least, wants_some(entry), nullptr));
+    });
+    if (least <= index) return least;
+    std::uint32_t losers = 0;
+    for_each_live(layout::TopicPolicy::overwrite,
+                  [&](std::uint32_t entry) { losers += wants_some(entry) ? 1 : 0; });
+    Losses losses;
+    if (losers > 1) count_losses(index, least, losses);
+    for_each_live(layout::TopicPolicy::overwrite, [&](std::uint32_t entry) {
+      least = std::min(least, move(entry, index, least, wants_some(entry), &losses));
+    });
     return least;
   }
-  // Moves one to `goal`, if it is before that, or as far as it may be moved. `some`: it may want something in [index, goal).
-  std::uint64_t move(std::uint32_t entry, layout::TopicPolicy policy, std::uint64_t index,
-                     std::uint64_t goal, bool some) noexcept {
+  // Moves one to `goal`, if it is before that, or as far as it may be moved. `some`: it may want something in [index, goal). `losses`: it
+  // lets itself be overwritten.
+  std::uint64_t move(std::uint32_t entry, std::uint64_t index, std::uint64_t goal, bool some,
+                     const Losses* losses) noexcept {
     layout::Entry& its = memory_->entry(entry);
     for (int tries = 0; tries < kTries; ++tries) {
       const std::uint64_t bits = its.position.load(std::memory_order_seq_cst);
@@ -180,10 +216,13 @@ class TopicEntries {
       if (from >= goal) return goal;
       std::uint64_t to = goal;
       std::uint32_t lost = 0;
-      if (some) {
+      if (some && losses != nullptr && losses->to == goal && from <= index &&
+          (losses->counted[entry / 64] >> entry % 64 & 1U) != 0 && losses->seen[entry] == bits) {
+        lost = losses->lost[entry];
+      } else if (some) {
         for (std::uint64_t at = std::max(from, index); at < goal; ++at) {
           if (!wants(entry, subject_at(at))) continue;
-          if (policy == layout::TopicPolicy::overwrite) {
+          if (losses != nullptr) {
             ++lost;
             continue;
           }

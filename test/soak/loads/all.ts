@@ -9,7 +9,9 @@ import { handOver } from './hand-over.js'
 import { overload } from './overload.js'
 import { pipeline } from './pipeline.js'
 import { queue } from './queue.js'
+import { rpc } from './rpc.js'
 import { sync } from './sync.js'
+import { topics } from './topics.js'
 import { visitors } from './visitors.js'
 import { work } from './work.js'
 import { workers } from './workers.js'
@@ -21,6 +23,8 @@ export const loads: Readonly<Record<string, Load>> = {
   sync,
   work,
   pipeline,
+  topics,
+  rpc,
   churn,
   'hand-over': handOver,
   workers,

@@ -6,7 +6,7 @@ import { connect, contract, serve, stream } from 'millrace/rpc'
 import { uniqueName } from '../support/names.js'
 
 test('a contract with streams is refused at an address, by both sides', async (t) => {
-  const clock = contract('clock', { ticks: stream<void, number>() })
+  const clock = contract('clock', { ticks: stream<undefined, number>() })
   const name = uniqueName(t)
   const refused = {
     code: 'ERR_MILLRACE_INVALID_ARGUMENT',

@@ -140,9 +140,9 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
    */
   close(): void {
     if (this.#closed) return
-    const gone = this.#bus.closed || this.#waits.damage() !== undefined
+    const isWhole = this.#bus.whole()
     this.#bus.left(this)
-    if (!gone) {
+    if (isWhole) {
       this.#bus.native.unsubscribe(this.#entry)
     }
     this.end(() => closedError(this.#title))

@@ -28,6 +28,8 @@ export interface Bus {
   readonly closed: boolean
   /** Looks for dead handles. */
   look(): void
+  /** May its memory be touched? If it was shortened, the bus is closed. A system call. */
+  whole(): boolean
   /** Something was read: is there one of our own who waits for room? */
   read(): void
   leave(reason: MillraceError): void
@@ -210,9 +212,9 @@ export class Subscription implements AsyncIterable<TopicMessage> {
   /** Ends it: pending waits reject with `CLOSED`, loops end, and nothing is published to it any more. */
   close(): void {
     if (this.#closed) return
-    const gone = this.#bus.closed || this.#waits.damage() !== undefined
+    const isWhole = this.#bus.whole()
     this.#bus.left(this)
-    if (!gone) {
+    if (isWhole) {
       this.#intake.close()
       this.#bus.native.unsubscribe(this.#entry)
     }

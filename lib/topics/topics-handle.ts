@@ -55,6 +55,12 @@ export abstract class TopicsHandle extends Handle<NativeTopics> {
       look: () => {
         this.look()
       },
+      whole: () => {
+        if (this.closed) return false
+        const damage = this.native.damage?.()
+        if (damage !== undefined) this.leave(damage)
+        return damage === undefined
+      },
       read: () => {
         this.roomMade()
       },

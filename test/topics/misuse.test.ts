@@ -1,10 +1,12 @@
 // What programs do that nobody should: every wrong option, subject and filter is refused by name before anything is done.
 
+import { truncateSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { inspect } from 'node:util'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { Topics, type SubscribeOptions, type TopicsOptions } from 'millrace/topics'
+import { Topics, type SubscribeOptions, type Subscription, type TopicsOptions } from 'millrace/topics'
 
 import { uniqueName } from '../support/names.js'
 import { until } from '../support/until.js'
@@ -204,6 +206,30 @@ test('a payload whose memory goes away while its publish waits is refused, not p
     await refused
     t.deepEqual(texts(subscription), [])
   }
+})
+
+test('memory that was shortened ends the bus with an error, and no process', async (t) => {
+  const corrupt = { code: 'ERR_MILLRACE_CORRUPT' }
+  const shortened = async (act: (own: Topics, subscription: Subscription) => unknown) => {
+    const name = uniqueName(t, { mayLeave: true })
+    const bus = open(t, name)
+    const own = open(t, name, { poll: 0, spin: 0 })
+    const subscription = await own.subscribe('a')
+    // Asleep, and nobody wakes it. What was found whole is taken to be so for a millisecond.
+    const refused = t.throwsAsync(subscription.receive(), corrupt)
+    await pause(20)
+    truncateSync(own.path, 4096)
+    act(own, subscription)
+    await refused
+    t.true(own.closed)
+    t.true(subscription.closed)
+    t.throws(() => bus.stats(), corrupt)
+  }
+  await shortened(() => undefined)
+  await shortened((own) => t.throws(() => own.stats(), corrupt))
+  await shortened((_, subscription) => {
+    subscription.close()
+  })
 })
 
 test('loans and messages that the program lost give their memory back, with a warning', async (t) => {

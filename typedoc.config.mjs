@@ -32,7 +32,7 @@ const navigation = {
     'ports',
     'after-a-restart',
   ],
-  Work: ['work-queue', 'message-queue'],
+  Work: ['work-queue', 'message-queue', 'topics'],
   Primitives: ['counter', 'mutex', 'rw-lock', 'semaphore', 'event', 'barrier', 'struct'],
   Memory: ['nameless-segments', 'mapped-files', 'memory-options', 'interoperation'],
   Running: ['overload', 'performance', 'operations', 'list-and-sweep', 'crash-safety', 'security'],

@@ -51,7 +51,7 @@ Options:
 `,
   ls: `Usage: millrace ls [PREFIX] [OPTIONS]
 
-Lists the objects that can be found by a name: queues, work queues, pipelines, frame channels, shared memory,
+Lists the objects that can be found by a name: queues, work queues, pipelines, topics, frame channels, shared memory,
 cells, locks and the like, semaphores, doorbells; all, or those whose names start with PREFIX. Disturbs nobody.
 
 States:

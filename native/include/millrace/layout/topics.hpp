@@ -43,6 +43,8 @@ inline constexpr std::uint32_t kMaxSubscriptions = 512;
 inline constexpr std::uint32_t kMaxSubjects = 1U << 16U;
 inline constexpr std::uint32_t kMaxMessages = 1U << 19U;
 inline constexpr std::uint32_t kTopicInlineBytes = 128;
+// Longer ones are read in place by whoever wants that: to pin one costs more than to copy so much.
+inline constexpr std::uint32_t kTopicCopyMost = 512;
 inline constexpr std::uint32_t kSubjectMost = 255;  // bytes of a subject's text
 inline constexpr std::uint32_t kFilterMost =
     1024;  // bytes of all filters of an entry, each ended by a zero

@@ -233,7 +233,7 @@ class TopicReading {
     message.headers_length = facts.headers_length;
     message.published_at = facts.published_at;
     MILLRACE_CRASH_POINT("topics.read.found");
-    if (in_place && facts.granules != 0) {
+    if (in_place && facts.length > layout::kTopicCopyMost) {
       const auto pin = keeping_->pin(
           slot,
           layout::unpack_topic(memory_->slot(slot).word.load(std::memory_order_relaxed)).token);

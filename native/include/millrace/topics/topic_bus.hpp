@@ -150,7 +150,7 @@ class TopicBus {
   }
 
   // The next messages of that entry, `most` at most. Small ones are copied to `target` as long as there is room in it. With
-  // `in_place` those that lie in granules are pinned instead, as long as there are pins, and to be released. Returns how many.
+  // `in_place` those longer than kTopicCopyMost are pinned instead, as long as there are pins, and to be released. Returns how many.
   std::uint32_t read(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
                      std::span<std::byte> target, bool in_place) {
     if (!is_mine(entry) || is_group(entry) || most == 0) return 0;

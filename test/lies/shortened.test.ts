@@ -108,7 +108,7 @@ test('promise: lies – looking at what was shortened is an error or says so, an
     if (title !== 'SharedMemory') t.regex(result, /damaged"?: ?true/, `${title} as ${how}`)
   }
   t.deepEqual(refused.sort(), guarded.toSorted())
-  t.is(lines.filter(([, how]) => how === 'inspect').length, 13)
+  t.is(lines.filter(([, how]) => how === 'inspect').length, 14)
 })
 
 test('promise: lies – nameless memory cannot be shortened', (t) => {

@@ -6,7 +6,12 @@ import { setFlagsFromString } from 'node:v8'
 import { inspect } from 'node:util'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { Topics, type SubscribeOptions, type Subscription, type TopicsOptions } from 'millrace/topics'
+import {
+  Topics,
+  type SubscribeOptions,
+  type Subscription,
+  type TopicsOptions,
+} from 'millrace/topics'
 
 import { uniqueName } from '../support/names.js'
 import { until } from '../support/until.js'

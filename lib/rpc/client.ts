@@ -5,26 +5,32 @@ import { disposeInEveryContext } from '../base/disposal.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { now } from '../base/time.js'
 import { Caller } from './caller.js'
+import { closedError } from '../errors.js'
 import { decodeError } from './errors.js'
-import { readLimits, type CallOptions, type GivenConnect } from './options.js'
+import { readLimits, type CallOptions, type GivenConnect, type Limits } from './options.js'
 import type { Receive } from './pending.js'
 import { Outbox, Status } from './outbox.js'
+import { openStreams, readAddress } from './stream-address.js'
+import { Streams } from './stream-client.js'
 import type { CallStats } from './stats.js'
 import type { MethodPlan } from './methods.js'
 
 /** A function of a client. */
-type Function = (input: unknown, options?: CallOptions) => Promise<unknown>
+type Function = (input: unknown, options?: CallOptions) => unknown
 
 /** The handle behind a client, whose names are its own. */
 class ClientHandle extends Caller {
   readonly #outbox: Outbox
+  readonly #streams: Streams
 
   constructor(name: string, native: NativeCalls, { tuning, waitMs }: GivenConnect) {
     super(name, native, tuning, waitMs)
     this.#outbox = new Outbox(native)
+    this.#streams = new Streams((limits) => this.#askForStreams(limits))
   }
 
   functionOf(plan: MethodPlan): Function {
+    if (plan.kind !== 'call') return this.#streaming(plan)
     const { codec, check } = plan.output
     const what = `${plan.name}()`
     const receive: Receive = (status, bytes) => {
@@ -47,6 +53,45 @@ class ClientHandle extends Caller {
     }
     if (check === undefined) return call
     return (input, options) => call(input, options).then(check)
+  }
+
+  #streaming(plan: MethodPlan): Function {
+    const stream = this.#streams.functionOf(plan)
+    return (input, options) => {
+      if (!this.closed) return stream(input, options)
+      const error = closedError(this.title)
+      if (plan.kind === 'upload') return Promise.reject(error)
+      throw error
+    }
+  }
+
+  /** The address of two queues that a server has made for us. */
+  async #askForStreams(limits: Limits): Promise<string> {
+    this.assertOpen()
+    const send = (): number => {
+      this.#outbox.address({ number: openStreams, idempotent: false }, limits.timeout)
+      return this.send(0)
+    }
+    const receive: Receive = (status, bytes) => {
+      if (status === Status.stream) return readAddress(this.name, bytes)
+      throw decodeError(bytes)
+    }
+    return (await this.dispatch('a connection for streams', send, receive, limits)) as string
+  }
+
+  override ref(): this {
+    this.#streams.hold(true)
+    return super.ref()
+  }
+
+  override unref(): this {
+    this.#streams.hold(false)
+    return super.unref()
+  }
+
+  protected override closeNative(): void {
+    super.closeNative()
+    this.#streams.close()
   }
 
   #ask(plan: MethodPlan, value: unknown, timeout: number): number {

@@ -45,7 +45,10 @@ export class Outbox {
   }
 
   /** What goes with a call. `timeout`: milliseconds that it has; Infinity: for ever. */
-  address({ number, idempotent }: MethodPlan, timeout: number): void {
+  address(
+    { number, idempotent }: Pick<MethodPlan, 'number' | 'idempotent'>,
+    timeout: number,
+  ): void {
     const facts = this.#facts
     facts[CallFact.method] = number
     facts[CallFact.flags] = idempotent ? idempotentFlag : 0

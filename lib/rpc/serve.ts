@@ -14,7 +14,8 @@ import {
   type NativeMemoryPart,
   type ServeOptions,
 } from './options.js'
-import { CallServer, type AnyHandler, type Served } from './server.js'
+import { CallServer } from './server.js'
+import type { AnyHandler, ServedMethod } from './streams/server.js'
 
 /** A client: the functions of a contract, and what all clients have. */
 export type Connected<C extends Contract> = CallClient & Client<C>
@@ -92,7 +93,7 @@ function promised<T>(act: () => T | Promise<T>): Promise<T> {
   })
 }
 
-function servedBy(contract: Contract, handlers: unknown): Served[] {
+function servedBy(contract: Contract, handlers: unknown): ServedMethod[] {
   if (typeof handlers !== 'object' || handlers === null) {
     throw invalidArgument(
       `handlers must be an object with a function for each of the contract, not ${show(handlers)}`,

@@ -9,34 +9,29 @@ import { CallContext } from './context.js'
 import { encodeError } from './errors.js'
 import type { GivenServe } from './options.js'
 import { Outbox, Status } from './outbox.js'
-import type { MethodPlan } from './methods.js'
+import { openStreams } from './stream-address.js'
+import { Connections } from './stream-server.js'
+import type { ServedMethod } from './streams/server.js'
 import { Taker, type TakenCall } from './taker.js'
-
-/** What is done for a call. */
-export type AnyHandler = (input: unknown, context: CallContext) => unknown
-
-/** A method, and what is done for it. */
-export interface Served {
-  readonly plan: MethodPlan
-  readonly handler: AnyHandler
-}
 
 /** Serves what a contract names. Made by `serve`. */
 export class CallServer extends Taker {
   readonly #outbox: Outbox
+  readonly #connections: Connections
   /** By their numbers. */
-  readonly #methods: readonly (Served | undefined)[]
+  readonly #methods: readonly ServedMethod[]
 
   /** @internal */
   constructor(
     name: string,
     native: NativeCalls,
     given: GivenServe,
-    methods: readonly (Served | undefined)[],
+    methods: readonly ServedMethod[],
   ) {
     super(name, native, given)
     this.#outbox = new Outbox(native)
     this.#methods = methods
+    this.#connections = new Connections(name, methods)
     this.begin()
   }
 
@@ -47,8 +42,12 @@ export class CallServer extends Taker {
 
   /** @internal */
   protected override handle(call: TakenCall, method: number, bytes: Bytes): void {
+    if (method === openStreams) {
+      this.#openStreams(call)
+      return
+    }
     const served = this.#methods[method]
-    if (served === undefined) {
+    if (served?.plan.kind !== 'call') {
       this.#fail(call, invalidArgument(`there is no method ${String(method)} in this contract`))
       return
     }
@@ -73,7 +72,7 @@ export class CallServer extends Taker {
     }
   }
 
-  #send(call: TakenCall, { plan }: Served, value: unknown): void {
+  #send(call: TakenCall, { plan }: ServedMethod, value: unknown): void {
     if (!this.holds(call)) return
     let bytes: number | Uint8Array
     try {
@@ -83,6 +82,26 @@ export class CallServer extends Taker {
       return
     }
     this.answer(call, Status.value, bytes)
+  }
+
+  /** A client wants to go on over a connection of its own. */
+  #openStreams(call: TakenCall): void {
+    try {
+      this.answer(call, Status.stream, this.#outbox.put(Buffer.from(this.#connections.open())))
+    } catch (error) {
+      this.#fail(call, error)
+    }
+  }
+
+  /** @internal */
+  protected override isBusyElsewhere(): boolean {
+    return this.#connections.atWork > 0
+  }
+
+  /** @internal */
+  protected override closeNative(): void {
+    super.closeNative()
+    this.#connections.close()
   }
 
   #fail(call: TakenCall, error: unknown): void {
@@ -113,7 +132,7 @@ export class CallServer extends Taker {
 }
 
 /** What the handler makes of the call: a value, or a promise of one. */
-function run({ plan, handler }: Served, bytes: Bytes, context: CallContext): unknown {
+function run({ plan, handler }: ServedMethod, bytes: Bytes, context: CallContext): unknown {
   const { codec, check } = plan.input
   const value = codec.decode(bytes)
   if (check === undefined) return handler(value, context)

@@ -118,16 +118,25 @@ interface Surroundings {
 
 /** What a handler is told. */
 class Context implements HandlerContext {
-  readonly method: string
-  readonly caller: { readonly pid: number }
+  // Nothing of its own is to be seen by who takes it for options.
+  readonly #method: string
+  readonly #pid: number
   readonly #until: number
   #control: AbortController | undefined
   #cancelled: { readonly reason: unknown } | undefined
 
   constructor(method: string, pid: number, left: number) {
-    this.method = method
-    this.caller = { pid }
+    this.#method = method
+    this.#pid = pid
     this.#until = now() + left
+  }
+
+  get method(): string {
+    return this.#method
+  }
+
+  get caller(): { readonly pid: number } {
+    return { pid: this.#pid }
   }
 
   get signal(): AbortSignal {

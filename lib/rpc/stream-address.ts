@@ -1,0 +1,30 @@
+// Where the streams of a client and a server go: two queues, which the server makes when the client asks for them, by a call that no
+// contract has.
+
+import { invalidArgument } from '../errors.js'
+
+/** The number of that call: more than a contract may have functions. */
+export const openStreams = 0xffff
+
+const suffixBytes = 6
+
+/** A name that nobody else has. */
+export function newAddress(name: string): string {
+  const { randomBytes } = process.getBuiltinModule('node:crypto')
+  return `${name}.${randomBytes(suffixBytes).toString('hex')}`
+}
+
+/** What the client sends through, and what the server does. */
+export const queuesOf = (address: string): { readonly up: string; readonly down: string } => ({
+  up: `${address}.u`,
+  down: `${address}.d`,
+})
+
+/** What the server has answered: an address of ours, and nothing else. */
+export function readAddress(name: string, bytes: Uint8Array): string {
+  const address = Buffer.from(bytes).toString()
+  if (address.startsWith(`${name}.`) && /^[0-9a-f]{12}$/.test(address.slice(name.length + 1))) {
+    return address
+  }
+  throw invalidArgument('the server has answered with no address of streams')
+}

@@ -70,7 +70,7 @@ export default defineConfig(
     rules: {
       '@typescript-eslint/no-require-imports': [
         'error',
-        { allow: ['^\\./[a-z-]+\\.js$', '^\\.\\./(?:base|work)/[a-z-]+\\.js$'] },
+        { allow: ['^\\./[a-z-]+\\.js$', '^\\.\\./(?:base|queue|work)/[a-z-]+\\.js$'] },
       ],
     },
   },

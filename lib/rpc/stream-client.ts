@@ -4,13 +4,13 @@
 import { disposeInEveryContext } from '../base/disposal.js'
 import type { Iteration } from '../base/iteration.js'
 import { now } from '../base/time.js'
-import { SpscQueue } from '../queue/spsc-queue.js'
 import { queueChannel } from './streams/channel.js'
 import { StreamClient } from './streams/client.js'
 import { readConnection } from './streams/options.js'
 import type { MethodPlan } from './methods.js'
 import { readLimits, type CallOptions, type Limits } from './options.js'
 import { queuesOf } from './stream-address.js'
+import { openQueues } from './stream-queues.js'
 
 /** Asks a server for two queues: their address. Ends as `limits` say. */
 export type Ask = (limits: Limits) => Promise<string>
@@ -58,7 +58,7 @@ export class Streams {
     const limits = readLimits(options)
     const until = now() + limits.timeout
     const client = this.#open() ?? (await this.#opened(limits))
-    return await (client.methodOf(plan)(items, leftOf(options, until)))
+    return await client.methodOf(plan)(items, leftOf(options, until))
   }
 
   #iterate(plan: MethodPlan, input: unknown, options?: CallOptions): Items {
@@ -94,24 +94,17 @@ export class Streams {
 
   async #connect(limits: Limits): Promise<StreamClient> {
     const { up, down } = queuesOf(await this.#ask(limits))
-    const producer = SpscQueue.producer(up)
-    try {
-      const consumer = SpscQueue.consumer(down)
-      const channel = queueChannel({ producer, consumer })
-      const hold = channel.hold!.bind(channel)
-      this.#channel = { hold }
-      channel.hold = (held) => {
-        this.#held = held
-        hold(held && this.#alive)
-      }
-      const client = new StreamClient(channel, readConnection({}))
-      if (this.#closed) client.close()
-      this.#client = client
-      return client
-    } catch (error) {
-      producer.close()
-      throw error
+    const channel = queueChannel(openQueues(up, down))
+    const hold = channel.hold!.bind(channel)
+    this.#channel = { hold }
+    channel.hold = (held) => {
+      this.#held = held
+      hold(held && this.#alive)
     }
+    const client = new StreamClient(channel, readConnection({}))
+    if (this.#closed) client.close()
+    this.#client = client
+    return client
   }
 }
 

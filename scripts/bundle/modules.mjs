@@ -83,8 +83,9 @@ function requiredModules() {
     Array.from(text.matchAll(required), ([, target]) => {
       const path = resolve(dirname(file), target)
       const room = basename(dirname(path))
-      const isOther = dirname(path) !== dirname(file) && entries.includes(room)
-      return { path, entry: isOther ? room : undefined }
+      const entry = room === 'queue' ? 'index' : room
+      const isOther = dirname(path) !== dirname(file) && entries.includes(entry)
+      return { path, entry: isOther ? entry : undefined }
     }),
   )
 }

@@ -109,6 +109,7 @@ export abstract class Taker extends CallHandle implements Abortable {
       super.close()
       return
     }
+    if (this.waits.damage() !== undefined) return // closed by that
     this.native.serve(false)
     this.told()
     this.#ending = new Promise((resolve) => {

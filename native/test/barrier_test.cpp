@@ -7,6 +7,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::barrier_test {
+
 using namespace millrace;
 using namespace millrace::test;
 using Turn = BarrierTurn::Status;
@@ -302,3 +304,5 @@ TEST_CASE_FIXTURE(Barriers, "of parties killed at any instant the others are tol
   for (Child& survivor : survivors)
     CHECK(survivor.wait() == 0);
 }
+
+}  // namespace millrace::test::barrier_test

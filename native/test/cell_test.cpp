@@ -10,6 +10,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::cell_test {
+
 using namespace millrace;
 using namespace millrace::test;
 using Read = CellRead::Status;
@@ -505,3 +507,5 @@ TEST_CASE_FIXTURE(
   write(*out, 2);  // to lanes of the dead, which must not matter
   CHECK(take(*in).seed == 2);
 }
+
+}  // namespace millrace::test::cell_test

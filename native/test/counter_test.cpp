@@ -7,6 +7,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::counter_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -132,3 +134,5 @@ TEST_CASE_FIXTURE(Counters,
   }
   CHECK(must(unlink_channel('n', name())));
 }
+
+}  // namespace millrace::test::counter_test

@@ -11,6 +11,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::doorbell_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -338,3 +340,5 @@ TEST_CASE_FIXTURE(Names, "a ringer keeps a bounded number of descriptors for any
   }
   CHECK(open_descriptors() == before);
 }
+
+}  // namespace millrace::test::doorbell_test

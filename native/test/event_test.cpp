@@ -7,6 +7,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::event_test {
+
 using namespace millrace;
 using namespace millrace::test;
 using layout::Reset;
@@ -303,3 +305,5 @@ TEST_CASE_FIXTURE(Events,
   for (Child& child : children)
     CHECK(child.wait() == 0);
 }
+
+}  // namespace millrace::test::event_test

@@ -13,6 +13,8 @@
 #include "frames.hpp"
 #include "queues.hpp"
 
+namespace millrace::test::failure_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -290,3 +292,5 @@ TEST_CASE_FIXTURE(
     CHECK(is_one_line(in->writer_reason()));
   }
 }
+
+}  // namespace millrace::test::failure_test

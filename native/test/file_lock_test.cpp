@@ -3,6 +3,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::file_lock_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -92,3 +94,5 @@ TEST_CASE_FIXTURE(LockedObject, "an unlinked object is told from one that has it
   os::FileLock::remove_file(name());
   CHECK(a.lock.unlinked());
 }
+
+}  // namespace millrace::test::file_lock_test

@@ -2,6 +2,8 @@
 
 #include "frames.hpp"
 
+namespace millrace::test::frame_reader_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -680,3 +682,5 @@ TEST_CASE_FIXTURE(Frames, "readers killed at any instant leave no slot behind") 
   CHECK(loanable(*out) == 6);
   CHECK(out->readers() <= 1);
 }
+
+}  // namespace millrace::test::frame_reader_test

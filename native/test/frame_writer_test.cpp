@@ -3,6 +3,8 @@
 
 #include "frames.hpp"
 
+namespace millrace::test::frame_writer_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -574,3 +576,5 @@ TEST_CASE_FIXTURE(Frames, "parking: refused while a slot is free, rung when one 
   CHECK(rings() == 1);
   CHECK(loanable(*out) == 8);
 }
+
+}  // namespace millrace::test::frame_writer_test

@@ -10,6 +10,8 @@
 #include "blocking.hpp"
 #include "frames.hpp"
 
+namespace millrace::test::frames_sync_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -160,3 +162,5 @@ TEST_CASE_FIXTURE(Frames, "a reader dies while the writer waits for a slot") {
   CHECK(loan_sync(*out, at_most_a_minute).ok());
   CHECK(killer.wait() == 0);
 }
+
+}  // namespace millrace::test::frames_sync_test

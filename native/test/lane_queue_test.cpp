@@ -6,6 +6,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::lane_queue_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -229,3 +231,5 @@ TEST_CASE_FIXTURE(OneLane, "of two threads exactly one gets each descriptor") {
   CHECK(taken.size() + evicted.size() == count);
   CHECK(shared->ledger.load() == 0);
 }
+
+}  // namespace millrace::test::lane_queue_test

@@ -14,6 +14,8 @@
 
 #include "frames.hpp"
 
+namespace millrace::test::lies_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -257,3 +259,5 @@ TEST_CASE(
   CHECK(map->data()[0] == std::byte{0});
 }
 #endif
+
+}  // namespace millrace::test::lies_test

@@ -465,3 +465,5 @@ TEST_CASE("lock model: nor long random walks") {
 }
 
 #endif
+
+namespace millrace::test::lock_model_test {}  // namespace millrace::test::lock_model_test

@@ -9,6 +9,8 @@
 #include "millrace/sync/mutex.hpp"
 #include "millrace/sync/rw_lock.hpp"
 
+namespace millrace::test::lock_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -850,3 +852,5 @@ TEST_CASE("lock: those who wait are killed, too, and nobody else notices") {
   }
   CHECK(has(holder->lock(kPatience)));
 }
+
+}  // namespace millrace::test::lock_test

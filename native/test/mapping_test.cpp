@@ -5,6 +5,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::mapping_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -78,3 +80,5 @@ TEST_CASE_FIXTURE(Object, "a map that cannot be had is an error that names the o
   REQUIRE_FALSE(failed.ok());
   CHECK(failed.error().path == os::object_path("nothing"));
 }
+
+}  // namespace millrace::test::mapping_test

@@ -9,6 +9,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::object_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -71,3 +73,5 @@ TEST_CASE_FIXTURE(Names, "a symbolic link in our way is refused") {
   ::unlink(path.c_str());
 }
 #endif
+
+}  // namespace millrace::test::object_test

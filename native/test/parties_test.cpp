@@ -5,6 +5,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::parties_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -324,3 +326,5 @@ TEST_CASE("parties: a crowd that comes and goes and dies leaves nothing") {
     CHECK(last->parties.present() == last->parties.bit());
   }
 }
+
+}  // namespace millrace::test::parties_test

@@ -8,6 +8,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::permit_taker_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -260,3 +262,5 @@ TEST_CASE_FIXTURE(Taking,
   CHECK(stage->given_up.load() > 0);
   CHECK(shared->value() == initial + stage->posted.load() - stage->taken.load());
 }
+
+}  // namespace millrace::test::permit_taker_test

@@ -14,6 +14,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::place_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -395,3 +397,5 @@ TEST_CASE_FIXTURE(Places, "frames on every place, and one channel replaced by an
     if (!replaced.ok()) CHECK(replaced.error().code == Code::geometry);
   }
 }
+
+}  // namespace millrace::test::place_test

@@ -10,6 +10,8 @@
 
 #include "queues.hpp"
 
+namespace millrace::test::queue_capacity_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -185,3 +187,5 @@ TEST_CASE_FIXTURE(OpenQueues, "lies: a capacity that cannot be is not mapped") {
     CHECK(out->peek().status == RingStatus::empty);
   }
 }
+
+}  // namespace millrace::test::queue_capacity_test

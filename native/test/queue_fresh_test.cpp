@@ -7,6 +7,8 @@
 
 #include "queues.hpp"
 
+namespace millrace::test::queue_fresh_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -168,3 +170,5 @@ TEST_CASE_FIXTURE(FreshQueues,
     CHECK(out->peek().status == RingStatus::empty);
   }
 }
+
+}  // namespace millrace::test::queue_fresh_test

@@ -10,6 +10,8 @@
 #include "blocking.hpp"
 #include "queues.hpp"
 
+namespace millrace::test::queue_sync_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -167,3 +169,5 @@ TEST_CASE_FIXTURE(SmallQueues, "what a producer published before it died is read
   CHECK(text(must(peek_sync(*out, at_most_a_minute))->bytes()) == "a successor");
   out->close(true);
 }
+
+}  // namespace millrace::test::queue_sync_test

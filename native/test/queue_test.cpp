@@ -10,6 +10,8 @@
 
 #include "queues.hpp"
 
+namespace millrace::test::queue_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -403,3 +405,5 @@ TEST_CASE_FIXTURE(Queues, "two peers stream millions of messages, whole and in o
   CHECK(good);
   CHECK(sent.load());
 }
+
+}  // namespace millrace::test::queue_test

@@ -7,6 +7,8 @@
 
 #include <millrace/result.hpp>
 
+namespace millrace::test::result_test {
+
 using namespace millrace;
 
 TEST_CASE("every code has a name of its own") {
@@ -45,3 +47,5 @@ TEST_CASE("a result holds a value or an error, and moves what cannot be copied")
   CHECK(Result<void>().ok());
   CHECK_FALSE(Result<void>(make_error(Code::busy, "no")).ok());
 }
+
+}  // namespace millrace::test::result_test

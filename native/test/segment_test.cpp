@@ -10,6 +10,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::segment_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -644,3 +646,5 @@ TEST_CASE_FIXTURE(Door, "whoever states a schema must state the one that was sta
     leave(heir, 0);
   }
 }
+
+}  // namespace millrace::test::segment_test

@@ -12,6 +12,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::semaphore_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -338,3 +340,5 @@ TEST_CASE_FIXTURE(Sems, "no permit is lost or invented by many processes") {
   CHECK(stage->taken.load() > 0);
   CHECK(mine->value() == permits);
 }
+
+}  // namespace millrace::test::semaphore_test

@@ -10,6 +10,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::shared_memory_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -305,3 +307,5 @@ TEST_CASE_FIXTURE(Memory, "openers that state another schema than the creator ar
     CHECK_FALSE(open_as(0xabcd, os::Access::read_write).ok());
   }
 }
+
+}  // namespace millrace::test::shared_memory_test

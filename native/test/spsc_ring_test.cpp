@@ -11,6 +11,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::spsc_ring_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -526,3 +528,5 @@ TEST_CASE_FIXTURE(Ring, "two threads exchange whole messages through the same me
   thread.join();
   CHECK(sent);
 }
+
+}  // namespace millrace::test::spsc_ring_test

@@ -18,6 +18,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::upkeep_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -514,3 +516,5 @@ TEST_CASE("promise: strangers - only names of doorbells are taken for doorbells"
     CHECK_FALSE(os::parse_bell_name(other).has_value());
   }
 }
+
+}  // namespace millrace::test::upkeep_test

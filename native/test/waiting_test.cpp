@@ -15,6 +15,8 @@
 
 #include "fixture.hpp"
 
+namespace millrace::test::waiting_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -243,3 +245,5 @@ TEST_CASE_FIXTURE(
   CHECK(child.wait() == 0);
 }
 #endif
+
+}  // namespace millrace::test::waiting_test

@@ -18,6 +18,8 @@
 
 #include "work_power.hpp"
 
+namespace millrace::test::work_disk_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -490,3 +492,5 @@ TEST_CASE_FIXTURE(OnDisk, "sync: writes what was written through maps, by any pr
   CHECK(dirty_kilobytes(path) <= 8);  // what flush() itself has written since
 }
 #endif
+
+}  // namespace millrace::test::work_disk_test

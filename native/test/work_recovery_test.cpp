@@ -8,6 +8,8 @@
 
 #include "work_power.hpp"
 
+namespace millrace::test::work_recovery_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -334,3 +336,5 @@ TEST_CASE_FIXTURE(Names, "times of another boot are those of this boot's clock")
   CHECK(open.store->sweep(before + 60 * kSecond) == 0);
   CHECK(open.store->sweep(before + 80 * kSecond) == 1);
 }
+
+}  // namespace millrace::test::work_recovery_test

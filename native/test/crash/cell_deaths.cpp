@@ -5,6 +5,8 @@
 
 #include "scene.hpp"
 
+namespace millrace::test::cell_deaths {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -196,3 +198,5 @@ struct CounterUserDies : Scene {
 EVERY_DEATH(CellWriterDies, "the writer of a cell dies anywhere: the newest whole value stays")
 EVERY_DEATH(CellReaderDies, "a reader of a cell dies anywhere: nobody notices")
 EVERY_DEATH(CounterUserDies, "a user of a counter dies anywhere: each step is made or not")
+
+}  // namespace millrace::test::cell_deaths

@@ -4,6 +4,8 @@
 
 #include <millrace/unlink.hpp>
 
+namespace millrace::test::door_meetings {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -42,3 +44,5 @@ TEST_CASE_FIXTURE(DoorMeeting,
   REQUIRE(publish(*out));
   CHECK(in->receive().sequence == 1);
 }
+
+}  // namespace millrace::test::door_meetings

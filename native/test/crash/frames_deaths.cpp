@@ -5,6 +5,8 @@
 
 #include <millrace/frames_sync.hpp>
 
+namespace millrace::test::frames_deaths {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -435,3 +437,5 @@ EVERY_DEATH(FinishingWriterDies, "a writer dies while it ends what a dead writer
 EVERY_DEATH(StrayPinClearerDies,
             "a writer dies while it clears stray pins: the next one has all slots")
 EVERY_DEATH(ReplacingWriterDies, "a writer dies while it replaces a channel: the name is usable")
+
+}  // namespace millrace::test::frames_deaths

@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+namespace millrace::test::frames_meetings {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -232,3 +234,5 @@ TEST_CASE_FIXTURE(FrameMeeting,
   CHECK(in->release(held.slot, held.sequence));
   CHECK(drain(*in) == Sequences{7, 8});
 }
+
+}  // namespace millrace::test::frames_meetings

@@ -11,6 +11,8 @@
 #include "../queues.hpp"
 #include "meeting.hpp"
 
+namespace millrace::test::leaving_meetings {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -79,3 +81,5 @@ TEST_CASE_FIXTURE(FrameLeaving, "meeting: a frame that its writer leaves behind 
   }
   CHECK_FALSE(must(receive_sync(*in, at_most_a_minute)));
 }
+
+}  // namespace millrace::test::leaving_meetings

@@ -6,6 +6,8 @@
 
 #include "scene.hpp"
 
+namespace millrace::test::memory_deaths {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -222,3 +224,5 @@ TEST_CASE("promise: death – no crash point is without a scene in which somebod
   CHECK(crash::points().size() <= crash::kMaxPoints);
   MESSAGE(crash::points().size() << " points, " << explorers().size() << " scenes");
 }
+
+}  // namespace millrace::test::memory_deaths

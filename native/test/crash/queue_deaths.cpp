@@ -3,6 +3,8 @@
 
 #include "scene.hpp"
 
+namespace millrace::test::queue_deaths {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -468,3 +470,5 @@ EVERY_DEATH(FreshProducerComes,
             "a fresh producer dies anywhere: all that was left is there, or nothing")
 EVERY_DEATH(FreshConsumerComes,
             "a fresh consumer dies anywhere: all that was left is there, or nothing")
+
+}  // namespace millrace::test::queue_deaths

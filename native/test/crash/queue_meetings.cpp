@@ -8,6 +8,8 @@
 #include "../queues.hpp"
 #include "meeting.hpp"
 
+namespace millrace::test::queue_meetings {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -50,3 +52,5 @@ TEST_CASE_FIXTURE(OpenQueue,
   CHECK(message.length == 5);
   out->release(message);
 }
+
+}  // namespace millrace::test::queue_meetings

@@ -1,6 +1,8 @@
 // Deaths of parties: of locks, events and barriers; and of semaphores' users.
 #include "scene.hpp"
 
+namespace millrace::test::sync_deaths {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -302,3 +304,5 @@ EVERY_DEATH(ManualEventUserDies, "a party of a manual event dies anywhere: the o
 EVERY_DEATH(BarrierPartyDies, "a party of a barrier dies anywhere: the others are told")
 EVERY_DEATH(BarrierUndertakerDies, "whoever buries a party of a barrier may die, too")
 EVERY_DEATH(SemaphoreUserDies, "a user of a semaphore dies anywhere: the semaphore goes on")
+
+}  // namespace millrace::test::sync_deaths

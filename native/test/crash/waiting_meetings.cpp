@@ -5,6 +5,8 @@
 
 #include "meeting.hpp"
 
+namespace millrace::test::waiting_meetings {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -19,3 +21,5 @@ TEST_CASE_FIXTURE(Names, "meeting: who lies down on a futex looks once more befo
   CHECK(wait_blocking(sleeper, 0, kLong, [&] { return there.load(); }));
   CHECK(os::monotonic_ns() - begun < kLong / 2);
 }
+
+}  // namespace millrace::test::waiting_meetings

@@ -9,6 +9,8 @@
 
 #include "scene.hpp"
 
+namespace millrace::test::work_recovery_deaths {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -165,3 +167,5 @@ TEST_CASE_FIXTURE(RecoveryScene, "whoever dies anywhere in a recovery leaves it 
     MESSAGE("deaths: " << deaths << ", in the recovery: " << in_recovery);
   }
 }
+
+}  // namespace millrace::test::work_recovery_deaths

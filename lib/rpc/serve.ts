@@ -125,13 +125,7 @@ const own: ReadonlySet<string> = new Set([
 
 /** Both sides say so: neither is to find out by the other. */
 function checkNames(contract: Contract): void {
-  for (const { name, kind } of contract.plans) {
-    if (kind !== 'call') {
-      throw invalidArgument(
-        `'${name}' is a ${kind}, and what is served at an address answers calls alone: serve streams over a connection, by ` +
-          'serveOver() and connectOver()',
-      )
-    }
+  for (const { name } of contract.plans) {
     if (!own.has(name)) continue
     throw invalidArgument(
       `a client has a '${name}' of its own; call that function of the contract '${contract.name}' otherwise`,

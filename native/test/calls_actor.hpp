@@ -191,6 +191,7 @@ class Actor {
     }
     return true;
   }
+  [[nodiscard]] bool holds_any() const { return !in_hand_.empty(); }
   [[nodiscard]] bool idle() const { return flying_.empty() && in_hand_.empty(); }
   [[nodiscard]] std::size_t flying() const { return flying_.size(); }
   [[nodiscard]] CallQueue& queue() { return *queue_; }

@@ -19,6 +19,8 @@
 
 #include "millrace/sync/lock_algorithm.hpp"
 
+namespace millrace::test::lock_model_test {
+
 using namespace millrace;
 using namespace millrace::test;
 
@@ -464,6 +466,6 @@ TEST_CASE("lock model: nor long random walks") {
   wander({busy_writer, busy_writer, busy_reader}, 20'000);
 }
 
-#endif
+}  // namespace millrace::test::lock_model_test
 
-namespace millrace::test::lock_model_test {}  // namespace millrace::test::lock_model_test
+#endif

@@ -46,6 +46,12 @@ struct CallsDie : Scene {
       Actor doomed(*queue.value(), *ledger, kVictims + 1, 5);
       for (int i = 0; i < 40; ++i)
         doomed.step();
+      // It has one in hand, whatever came before.
+      for (int i = 0; i < 1000 && !doomed.holds_any(); ++i) {
+        (void)doomed.call();
+        (void)doomed.take();
+        doomed.step();
+      }
       die();
     });
     (void)undertaker.look();

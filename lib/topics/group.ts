@@ -103,7 +103,8 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
   /**
    * The next message, as a job that is this process's until it is settled.
    *
-   * @throws MillraceError (as rejection) as `WorkQueue.takeOne`
+   * @throws MillraceError (as rejection) as `WorkQueue.takeOne`; `CORRUPT` once for a job that is no message of a bus, which is a dead
+   *   letter then
    */
   async receive(options?: WaitOptions): Promise<TopicJob> {
     this.#pump()
@@ -199,8 +200,14 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
     return `the group ${this.group} of ${this.#bus.title}`
   }
 
+  /** One that is no message, which somebody else has pushed, becomes a dead letter: whoever gets the error could not settle it. */
   #job(job: Job): TopicJob {
-    return new TopicJob(job, this.#title)
+    try {
+      return new TopicJob(job, this.#title)
+    } catch (error) {
+      if (hasCode(error, 'ERR_MILLRACE_CORRUPT') && !this.queue.closed) job.reject(error)
+      throw error
+    }
   }
 
   /** Looks for as long as it is a member: nothing that comes ends this wait. */
@@ -211,14 +218,20 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
 
   /** Moves what there is to the work queue. All of it is done in this turn: a member that is busy holds nobody up. */
   #pump(): void {
-    if (this.#pumps || this.#closed || this.#bus.closed || this.queue.closed) return
+    if (this.#pumps || this.#closed || this.#bus.closed) return
+    // Whoever closed its queue has nowhere to move messages to, and publishers would wait for it.
+    if (this.queue.closed) {
+      this.close()
+      return
+    }
     this.#pumps = true
     try {
       while (this.#moveSome()) {
         // There may be more.
       }
-    } catch (error) {
-      this.#fail(error)
+    } catch {
+      // What is broken has told those who wait for jobs. Messages are for members that can do better.
+      this.close()
     } finally {
       this.#pumps = false
     }
@@ -258,13 +271,6 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
     }
     this.#bus.read()
     return true
-  }
-
-  /** The messages stay where they are, for members that can do better. */
-  #fail(error: unknown): void {
-    if (hasCode(error, 'ERR_MILLRACE_CLOSED')) return
-    this.#bus.left(this)
-    this.end(error as Error)
   }
 
   #lookLater(milliseconds: number): void {

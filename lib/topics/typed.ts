@@ -8,6 +8,7 @@ import { disposeInEveryContext } from '../base/disposal.js'
 import { invalidArgument } from '../errors.js'
 import type { TopicMessage } from './message.js'
 import type {
+  GroupOptions,
   MessageOptions,
   PublishOptions,
   PublishSyncOptions,
@@ -151,11 +152,17 @@ export class TypedTopics<Types extends TopicTypes> {
     return this.bus.publishSync(subject, this.#codecs.encode(subject, value), options)
   }
 
-  /** As `Topics.subscribe`. */
+  /** As `Topics.subscribe`, without `queue`: the jobs of a group are taken by `bus.subscribe`. */
   async subscribe<Filter extends string>(
     filter: Filter | readonly Filter[],
     options?: SubscribeOptions,
   ): Promise<TypedSubscription<ReceivedOf<Types[KeyOf<Types, Filter>]>>> {
+    // Types do not allow it. Its jobs would have to be settled, which values cannot be.
+    if ((options as Partial<GroupOptions> | null | undefined)?.queue !== undefined) {
+      throw invalidArgument(
+        'values are for subscriptions of their own: a queue group has jobs; take them by `typed.bus.subscribe(filter, { queue })`',
+      )
+    }
     const subscription = await this.bus.subscribe(filter, options)
     return new TypedSubscription(subscription, this.#codecs)
   }

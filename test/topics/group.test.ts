@@ -1,5 +1,6 @@
 // Queue groups: one of a group gets each message, as a job.
 
+import { truncateSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { Topics } from 'millrace/topics'
@@ -112,6 +113,59 @@ test('large messages, and more than the work queue has room for, go to the group
   }
   await published
 })
+
+test('a job that is no message becomes a dead letter, and is told once', async (t) => {
+  const name = busWithGroup(t)
+  const bus = open(t, name)
+  const member = await bus.subscribe('a', { queue: 'g' })
+  const corrupt = { code: 'ERR_MILLRACE_CORRUPT' }
+  member.queue.tryPush(Buffer.from('no message'))
+  await t.throwsAsync(member.receive(soon), corrupt)
+  member.queue.tryPush(Buffer.from('no message'))
+  t.throws(() => member.tryReceive(), corrupt)
+  t.is(member.queue.stats().leased, 0)
+  t.is(member.queue.dead.peek().length, 2)
+  member.queue.dead.purge()
+  await bus.publish('a', 'x')
+  const job = await member.receive(soon)
+  t.is(job.text(), 'x')
+  job.complete()
+})
+
+for (const [how, end, code] of [
+  [
+    'closed',
+    (queue: WorkQueue) => {
+      queue.close()
+    },
+    'ERR_MILLRACE_CLOSED',
+  ],
+  [
+    'shortened',
+    (queue: WorkQueue) => {
+      truncateSync(queue.path, 4096)
+    },
+    'ERR_MILLRACE_CORRUPT',
+  ],
+] as const) {
+  test(`a member whose work queue was ${how} leaves the group, and no publisher waits for it`, async (t) => {
+    const name = busWithGroup(t)
+    const bus = open(t, name, { messages: 8 })
+    // Asleep: memory that was shortened is not for who polls.
+    const own = open(t, name, { poll: 0, spin: 0 })
+    const member = await own.subscribe('a', { queue: 'g' })
+    const refused = t.throwsAsync(member.receive(), { code })
+    await pause(20)
+    end(member.queue)
+    await refused
+    for (let i = 0; i < 20; i++) await bus.publish('a', 'x', soon)
+    t.is(await bus.publish('a', 'x', soon), 0)
+    t.true(member.closed)
+    t.false(own.closed)
+    t.is(bus.stats().subscriptions, 0)
+    await t.throwsAsync(member.receive(), { code: 'ERR_MILLRACE_CLOSED' })
+  })
+}
 
 test('a group wants a bus that has a name', async (t) => {
   const { NamelessSegment } = await import('millrace')

@@ -111,3 +111,13 @@ test('what is no value, or no type, is refused by name', async (t) => {
   await t.throwsAsync(subscription.receive(soon), { ...invalid, message: /is no Temp/ })
   t.is((await subscription.receive(soon)).value.sensor, 2, 'the next one can be received')
 })
+
+test('jobs are no values: a queue group is refused', async (t) => {
+  const bus = open(t, uniqueName(t))
+  const plant = topics(bus, { codec: json<Order>() })
+  await t.throwsAsync(plant.subscribe('orders.*', { queue: 'g' } as object), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    message: /a queue group has jobs/,
+  })
+  t.is(bus.stats().subscriptions, 0)
+})

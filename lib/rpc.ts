@@ -7,13 +7,18 @@
 export { CallClient } from './rpc/client.js'
 export {
   contract,
+  type Argument,
+  type CallForms,
   type Client,
   type Contract,
   type ContractOptions,
   type HandlerContext,
+  type HandlerForms,
   type Handlers,
   type Items,
+  type KindOf,
   type Methods,
+  type TypesOf,
 } from './rpc/contract.js'
 export {
   call,
@@ -36,7 +41,7 @@ export { channelPair, queueChannel, type FrameChannel } from './rpc/streams/chan
 export type { StreamClient } from './rpc/streams/client.js'
 export type { ConnectionOptions } from './rpc/streams/options.js'
 export type { StreamServer } from './rpc/streams/server.js'
-export type { StandardIssue, StandardResult, StandardSchema } from './rpc/schema.js'
+export type { StandardIssue, StandardResult, StandardSchema, StandardStep } from './rpc/schema.js'
 export {
   bytesCodec,
   json,

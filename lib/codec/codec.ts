@@ -17,10 +17,13 @@ export { structured } from './structured.js'
 export type { Codec } from './types.js'
 
 /** The codecs that have a name of their own. */
-export const codecs = { bytes: bytesCodec, json, msgpack, structured } as const
+export const codecs = { bytes: bytesCodec, json, msgpack, structured } as const satisfies Record<
+  CodecName,
+  unknown
+>
 
 /** One of the names that options take for a codec. */
-export type CodecName = keyof typeof codecs
+export type CodecName = 'bytes' | 'json' | 'msgpack' | 'structured'
 
 /**
  * The codec that was named, or is given.

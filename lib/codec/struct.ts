@@ -6,10 +6,15 @@ import type { Codec } from './types.js'
 
 /** What a codec needs of a `struct()`. */
 export interface CodecStruct<Input = never, Value = unknown> {
+  /** Bytes of a value. */
   readonly size: number
+  /** Differs where the layout differs. */
   readonly fingerprint: bigint
+  /** For messages. */
   readonly name?: string | undefined
+  /** Writes a value at `offset`, 0 by default. */
   write(memory: Uint8Array, value: Input, offset?: number): void
+  /** The value at `offset`, 0 by default, as a plain object. */
   read(memory: Uint8Array, offset?: number): Value
 }
 

@@ -13,6 +13,7 @@
  * ```
  */
 export interface Codec<In = unknown, Out = In> {
+  /** Compared by both ends. */
   readonly name: string
   /** The bytes of a value: good until they were copied, which whoever called it does before anything else. Throws what cannot be encoded. */
   encode(value: In): Uint8Array

@@ -27,6 +27,7 @@ export interface Contract<M extends Methods = Methods> {
   readonly name: string
   /** The name of the codec. */
   readonly codec: string
+  /** The functions, by their names. */
   readonly methods: M
   /** Differs when the name, the codec, or the name, kind or struct of a function differs: such sides do not come together. */
   readonly fingerprint: bigint
@@ -34,11 +35,13 @@ export interface Contract<M extends Methods = Methods> {
   readonly plans: readonly MethodPlan[]
 }
 
-type TypesOf<Of> = Of extends Method<infer _Kind, infer Types> ? Types : MethodTypes
-type KindOf<Of> = Of extends Method<infer Kind> ? Kind : never
+/** The types of a function of a contract. */
+export type TypesOf<Of> = Of extends Method<infer _Kind, infer Types> ? Types : MethodTypes
+/** The kind of a function of a contract. */
+export type KindOf<Of> = Of extends Method<infer Kind> ? Kind : never
 
 /** `undefined` can be left out. */
-type Argument<T> = undefined extends T ? [input?: T] : [input: T]
+export type Argument<T> = undefined extends T ? [input?: T] : [input: T]
 
 /** What a handler is told beside its argument. It can be given as the options of another call, which ends with this one then. */
 export interface HandlerContext {
@@ -51,26 +54,39 @@ export interface HandlerContext {
   /** When that is, in milliseconds since 1970; Infinity: never. */
   readonly deadline: number
   /** Who calls. */
-  readonly caller: { readonly pid: number }
+  readonly caller: {
+    /** Its process. */
+    readonly pid: number
+  }
 }
 
 /** Many values, whichever way they come. */
 export type Items<T> = AsyncIterable<T> | Iterable<T>
 
-interface CallForms<T extends MethodTypes> {
+/** How a client calls a function, by its kind. */
+export interface CallForms<T extends MethodTypes> {
+  /** One value, one answer. */
   call: (...args: [...Argument<T['send']>, options?: CallOptions]) => Promise<T['result']>
+  /** One value, many answers. */
   stream: (...args: [...Argument<T['send']>, options?: CallOptions]) => Iteration<T['result']>
+  /** Many values, one answer. */
   upload: (items: Items<T['send']>, options?: CallOptions) => Promise<T['result']>
+  /** Many values in both directions. */
   duplex: (items: Items<T['send']>, options?: CallOptions) => Iteration<T['result']>
 }
 
-interface HandlerForms<T extends MethodTypes> {
+/** How a server writes a function, by its kind. */
+export interface HandlerForms<T extends MethodTypes> {
+  /** Its result, or what it throws, is the answer. */
   call: (input: T['receive'], context: HandlerContext) => T['reply'] | Promise<T['reply']>
+  /** A generator, or whatever else is iterable. */
   stream: (input: T['receive'], context: HandlerContext) => Items<T['reply']>
+  /** Takes the values as they come; leaving the loop ends the caller's source. */
   upload: (
     items: Iteration<T['receive']>,
     context: HandlerContext,
   ) => T['reply'] | Promise<T['reply']>
+  /** Both at once. */
   duplex: (items: Iteration<T['receive']>, context: HandlerContext) => Items<T['reply']>
 }
 

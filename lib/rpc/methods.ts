@@ -27,9 +27,13 @@ export interface MethodOptions {
 
 /** The types of a function: of its input as it is sent and as it arrives, and of its output likewise. */
 export interface MethodTypes {
+  /** What the caller gives. */
   readonly send: unknown
+  /** What the handler gets. */
   readonly receive: unknown
+  /** What the handler returns, or yields. */
   readonly reply: unknown
+  /** What the caller gets. */
   readonly result: unknown
 }
 
@@ -38,9 +42,13 @@ export interface Method<
   Kind extends MethodKind = MethodKind,
   Types extends MethodTypes = MethodTypes,
 > {
+  /** One value or many, in either direction. */
   readonly kind: Kind
+  /** What describes the input. */
   readonly input: ValueType
+  /** What describes the output. */
   readonly output: ValueType
+  /** May it be done twice? */
   readonly idempotent: boolean
   /** For the compiler alone: there is no such property. */
   readonly types?: Types | undefined
@@ -48,9 +56,13 @@ export interface Method<
 
 /** Types alone: what is sent is what arrives. */
 export interface PlainTypes<In, Out> extends MethodTypes {
+  /** What the caller gives. */
   readonly send: In
+  /** What the handler gets. */
   readonly receive: In
+  /** What the handler returns, or yields. */
   readonly reply: Out
+  /** What the caller gets. */
   readonly result: Out
 }
 
@@ -70,9 +82,13 @@ export type Received<Type> = Type extends StandardSchema
 
 /** By schemas. */
 export interface SchemaTypes<In, Out> extends MethodTypes {
+  /** What the caller gives. */
   readonly send: Sent<In>
+  /** What the handler gets: what the schema made of it. */
   readonly receive: Received<In>
+  /** What the handler returns, or yields. */
   readonly reply: Sent<Out>
+  /** What the caller gets: what the schema made of it. */
   readonly result: Received<Out>
 }
 

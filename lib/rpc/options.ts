@@ -73,7 +73,9 @@ export interface CallOptions {
 
 /** What limits a call: the context of a handler has it. */
 export interface CallLimits {
+  /** Aborts when nobody waits for it any more. */
   readonly signal?: AbortSignal | undefined
+  /** When its caller gives it up: milliseconds since 1970, or a Date; Infinity: never. */
   readonly deadline?: number | Date | undefined
 }
 

@@ -6,23 +6,50 @@ import { isPromise } from '../base/promised.js'
 
 /** What a library says of a value that is none of its schema's. */
 export interface StandardIssue {
+  /** What is wrong, in words. */
   readonly message: string
   /** Where in the value: keys, or objects with one. */
-  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
+  readonly path?: readonly (PropertyKey | StandardStep)[] | undefined
+}
+
+/** A step of a path. */
+export interface StandardStep {
+  /** The key there. */
+  readonly key: PropertyKey
 }
 
 /** What a schema finds: a value, which may be another than it was given, or what is wrong with it. */
 export type StandardResult<Output> =
-  | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly StandardIssue[] }
+  | {
+      /** What the schema makes of it. */
+      readonly value: Output
+      /** Nothing is wrong. */
+      readonly issues?: undefined
+    }
+  | {
+      /** What is wrong. */
+      readonly issues: readonly StandardIssue[]
+    }
 
 /** A schema of Zod, Valibot, ArkType, or whoever has `~standard`. `Input` is what it takes, `Output` what it makes of that. */
 export interface StandardSchema<Input = unknown, Output = Input> {
+  /** As the interface asks for it. */
   readonly '~standard': {
+    /** Of the interface. */
     readonly version: 1
+    /** The name of the library. */
     readonly vendor: string
+    /** Judges a value, at once or in its time. */
     readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>
-    readonly types?: { readonly input: Input; readonly output: Output } | undefined
+    /** For the compiler alone. */
+    readonly types?:
+      | {
+          /** What it takes. */
+          readonly input: Input
+          /** What it makes of that. */
+          readonly output: Output
+        }
+      | undefined
   }
 }
 

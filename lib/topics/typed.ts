@@ -22,15 +22,21 @@ import type { Topics } from './topics.js'
 export interface TopicCodec<Value = unknown> {
   /** For messages. */
   readonly name?: string
+  /** The bytes of a value. */
   encode(value: Value): Uint8Array
+  /** The value of these bytes. */
   decode(bytes: Uint8Array): Value
 }
 
 /** What a struct has, as `struct()` of `millrace/struct` makes it. */
 export interface TopicStruct<Input = never, Value = unknown> {
+  /** Bytes of a value. */
   readonly size: number
+  /** For messages. */
   readonly name?: string | undefined
+  /** Writes a value at `offset`, 0 by default. */
   write(memory: Uint8Array, value: Input, offset?: number): void
+  /** The value at `offset`, 0 by default, as a plain object. */
   read(memory: Uint8Array, offset?: number): Value
 }
 
@@ -83,13 +89,17 @@ export interface TypedOptions<Types extends TopicTypes> {
 
 /** A message whose payload is a value. */
 export interface TypedMessage<Value> {
+  /** Under which it was published. */
   readonly subject: string
   /** What was published, without memory of the bus behind it. */
   readonly value: Value
+  /** Its place in the one order of the bus. */
   readonly index: number
+  /** Messages for this subscription that were overwritten since the one before. */
   readonly missed: number
   /** Milliseconds since 1970. */
   readonly publishedAt: number
+  /** What was published beside the value. */
   readonly headers: Readonly<Record<string, string>>
 }
 

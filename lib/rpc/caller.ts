@@ -69,6 +69,11 @@ export abstract class Caller extends CallHandle implements Waits {
     return this.native.served()
   }
 
+  /** @internal May calls be sent later, when a server comes, or once more? */
+  protected get mayHold(): boolean {
+    return this.#waitMs > 0
+  }
+
   /**
    * @internal Sends by `send`, which returns a slot or an outcome of the addon, and may be called again; what comes of the answer is
    * for `receive`.
@@ -241,7 +246,13 @@ export abstract class Caller extends CallHandle implements Waits {
   /** @internal */
   late(call: PendingCall, timeout: number): void {
     // Its answer may have come while this thread did other things.
-    if (call.slot >= 0 && !this.closed && this.waits.damage() === undefined) this.#receive()
+    if (call.slot >= 0 && !this.closed && this.waits.damage() === undefined) {
+      try {
+        this.#receive()
+      } catch {
+        return // the memory is corrupt, which all calls were told
+      }
+    }
     this.#giveUp(call, (executed) => this.#late(call, timeout, executed))
   }
 

@@ -41,11 +41,13 @@ class ClientHandle extends Caller {
       try {
         const limits = options === undefined ? undefined : readLimits(options)
         this.assertOpen()
+        // What may wait for a server is encoded once, and now.
+        const kept = this.mayHold ? this.#outbox.copy(plan.input.codec, input) : undefined
         if (limits === undefined || limits.timeout === Infinity) {
-          return this.dispatch(what, () => this.#ask(plan, input, Infinity), receive, limits)
+          return this.dispatch(what, () => this.#ask(plan, input, kept, Infinity), receive, limits)
         }
         const until = now() + limits.timeout
-        const send = (): number => this.#ask(plan, input, Math.max(until - now(), 0))
+        const send = (): number => this.#ask(plan, input, kept, Math.max(until - now(), 0))
         return this.dispatch(what, send, receive, limits)
       } catch (error) {
         return Promise.reject(error)
@@ -94,9 +96,9 @@ class ClientHandle extends Caller {
     this.#streams.close()
   }
 
-  #ask(plan: MethodPlan, value: unknown, timeout: number): number {
+  #ask(plan: MethodPlan, value: unknown, kept: Uint8Array | undefined, timeout: number): number {
     const outbox = this.#outbox
-    const bytes = outbox.encode(plan.input.codec, value)
+    const bytes = kept === undefined ? outbox.encode(plan.input.codec, value) : outbox.put(kept)
     outbox.address(plan, timeout)
     return this.send(bytes)
   }

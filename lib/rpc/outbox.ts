@@ -37,6 +37,11 @@ export class Outbox {
     }
   }
 
+  /** What is sent later, or more than once: as the value is now, whatever becomes of it. */
+  copy(codec: Codec, value: unknown): Uint8Array {
+    return Uint8Array.prototype.slice.call(codec.encode(value))
+  }
+
   /** The same of bytes. */
   put(bytes: Uint8Array): number | Uint8Array {
     if (this.#inUse || bytes.length > this.#box.length) return bytes

@@ -54,22 +54,23 @@ export class CallServer extends Taker {
     let result: unknown
     try {
       result = run(served, bytes, call.context)
+      // A `then` is code of the handler's, too.
+      if (isPromise(result)) {
+        result.then(
+          (value) => {
+            this.#send(call, served, value)
+          },
+          (error: unknown) => {
+            this.#fail(call, error)
+          },
+        )
+        return
+      }
     } catch (error) {
       this.#fail(call, error)
       return
     }
-    if (isPromise(result)) {
-      result.then(
-        (value) => {
-          this.#send(call, served, value)
-        },
-        (error: unknown) => {
-          this.#fail(call, error)
-        },
-      )
-    } else {
-      this.#send(call, served, result)
-    }
+    this.#send(call, served, result)
   }
 
   #send(call: TakenCall, { plan }: ServedMethod, value: unknown): void {

@@ -1,9 +1,11 @@
 // The streams of a client: they share one connection to one server, which is opened with the first of them, and anew when it has
 // ended.
 
+import { forgetAbort, whenAborted, type Abortable } from '../base/abort-signals.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import type { Iteration } from '../base/iteration.js'
-import { now } from '../base/time.js'
+import { now, startTimer, stopTimer } from '../base/time.js'
+import { abortedError, MillraceError } from '../errors.js'
 import { queueChannel } from './streams/channel.js'
 import { StreamClient } from './streams/client.js'
 import { readConnection } from './streams/options.js'
@@ -57,7 +59,7 @@ export class Streams {
   async #upload(plan: MethodPlan, items: unknown, options?: CallOptions): Promise<unknown> {
     const limits = readLimits(options)
     const until = now() + limits.timeout
-    const client = this.#open() ?? (await this.#opened(limits))
+    const client = this.#open() ?? (await this.#opened(limits, until))
     return await client.methodOf(plan)(items, leftOf(options, until))
   }
 
@@ -67,7 +69,7 @@ export class Streams {
     const limits = readLimits(options)
     const until = now() + limits.timeout
     return new Later(async () => {
-      const opened = this.#open() ?? (await this.#opened(limits))
+      const opened = this.#open() ?? (await this.#opened(limits, until))
       return opened.methodOf(plan)(input, leftOf(options, until)) as Items
     })
   }
@@ -76,25 +78,25 @@ export class Streams {
     return this.#client?.closed === false ? this.#client : undefined
   }
 
-  /** The connection that is being opened; who comes later has a try of its own if that fails. */
-  async #opened(limits: Limits): Promise<StreamClient> {
+  /** The connection that is being opened; who comes later has a try of its own if that fails, and its own time. */
+  async #opened(limits: Limits, until: number): Promise<StreamClient> {
     for (;;) {
       const open = this.#open()
       if (open !== undefined) return open
       if (this.#opening === undefined) {
-        const opening = this.#connect(limits).finally(() => {
+        const opening = this.#connect(limits, until).finally(() => {
           this.#opening = undefined
         })
         this.#opening = opening
         return await opening
       }
-      await this.#opening.catch(() => undefined)
+      const over = this.#opening.catch(() => undefined)
+      await new Patience(limits, until).endsWith(over)
     }
   }
 
-  async #connect(limits: Limits): Promise<StreamClient> {
-    const { up, down } = queuesOf(await this.#ask(limits))
-    const channel = queueChannel(openQueues(up, down))
+  async #connect(limits: Limits, until: number): Promise<StreamClient> {
+    const channel = queueChannel(await this.#queues(limits, until))
     const hold = channel.hold!.bind(channel)
     this.#channel = { hold }
     channel.hold = (held) => {
@@ -106,38 +108,123 @@ export class Streams {
     this.#client = client
     return client
   }
+
+  /** The queues that a server has made; it is there already, or it has left since, and another one is asked. */
+  async #queues(limits: Limits, until: number): Promise<ReturnType<typeof openQueues>> {
+    for (let tries = 0; tries < mostTries; tries++) {
+      const { up, down } = queuesOf(await this.#ask({ ...limits, timeout: leftUntil(until) }))
+      const queues = openQueues(up, down)
+      if (queues.producer.peer !== 'absent' && queues.consumer.peer !== 'absent') return queues
+      queues.producer.close()
+      queues.consumer.close()
+    }
+    throw new MillraceError(
+      'ERR_MILLRACE_PEER_GONE',
+      `${String(mostTries)} servers have closed before a connection to them for streams was open; call again`,
+      { executed: 'no' },
+    )
+  }
+}
+
+/** Servers that are asked for one connection. */
+const mostTries = 3
+
+function leftUntil(until: number): number {
+  return Math.max(until - now(), 0)
 }
 
 /** The same, with what is left of its time. */
 function leftOf(options: CallOptions | undefined, until: number): CallOptions | undefined {
   if (until === Infinity) return options
-  return { signal: options?.signal, within: options?.within, timeout: Math.max(until - now(), 0) }
+  return { signal: options?.signal, within: options?.within, timeout: leftUntil(until) }
+}
+
+/** One that waits for what others have begun, as long as its own limits allow. */
+class Patience implements Abortable {
+  readonly #limits: Limits
+  readonly #until: number
+  #reject: (error: Error) => void = () => undefined
+
+  constructor(limits: Limits, until: number) {
+    this.#limits = limits
+    this.#until = until
+  }
+
+  async endsWith(other: Promise<unknown>): Promise<void> {
+    const { signal, outer, timeout } = this.#limits
+    const given = [signal, outer].filter((one) => one !== undefined)
+    const over = new Promise<never>((_, reject) => {
+      this.#reject = reject
+    })
+    const late = (): void => {
+      this.#reject(
+        new MillraceError(
+          'ERR_MILLRACE_TIMEOUT',
+          `no connection for streams was open within ${String(timeout)} ms; start a server, or allow more time`,
+          { executed: 'no' },
+        ),
+      )
+    }
+    const timer = timeout === Infinity ? undefined : startTimer(leftUntil(this.#until), late)
+    for (const one of given) whenAborted(one, this)
+    try {
+      await Promise.race([other, over])
+    } finally {
+      stopTimer(timer)
+      for (const one of given) forgetAbort(one, this)
+    }
+  }
+
+  aborted(): void {
+    const { signal, outer } = this.#limits
+    this.#reject(abortedError(signal?.aborted === true ? signal : outer!))
+  }
 }
 
 const done: IteratorResult<unknown, undefined> = { value: undefined, done: true }
 
+type Result = IteratorResult<unknown, undefined>
+
+interface Asking {
+  readonly resolve: (result: Result | Promise<Result>) => void
+  readonly reject: (error: unknown) => void
+}
+
 /** An iteration over what is opened when its first item is asked for. */
 class Later implements Items {
   #begin: (() => Promise<Items>) | undefined
-  #items: Promise<Items> | undefined
+  #items: Items | undefined
+  readonly #asking: Asking[] = []
   #over = false
 
   constructor(begin: () => Promise<Items>) {
     this.#begin = begin
   }
 
-  async next(): Promise<IteratorResult<unknown, undefined>> {
-    if (this.#over) return done
-    this.#items ??= this.#begin!()
+  next(): Promise<Result> {
+    if (this.#items !== undefined) return this.#items.next()
+    if (this.#over) return Promise.resolve(done)
+    const begin = this.#begin
     this.#begin = undefined
-    const items = await this.#items
-    return await items.next()
+    begin?.().then(
+      (items) => {
+        this.#opened(items)
+      },
+      (error: unknown) => {
+        this.#failed(error)
+      },
+    )
+    return new Promise((resolve, reject) => {
+      this.#asking.push({ resolve, reject })
+    })
   }
 
-  async return(): Promise<IteratorResult<unknown, undefined>> {
+  /** Who leaves waits for nothing: what is being opened is for others then. */
+  return(): Promise<Result> {
+    if (this.#items !== undefined) return this.#items.return()
     this.#over = true
-    const items = await this.#items?.catch(() => undefined)
-    return (await items?.return()) ?? done
+    for (const { resolve } of this.#asking.splice(0)) resolve(done)
+    return Promise.resolve(done)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -150,5 +237,19 @@ class Later implements Items {
 
   [Symbol.asyncIterator](): Items {
     return this
+  }
+
+  #opened(items: Items): void {
+    if (this.#over) return // nothing was sent for it
+    this.#items = items
+    for (const { resolve } of this.#asking.splice(0)) resolve(items.next())
+  }
+
+  /** An error is told once; then it is over. */
+  #failed(error: unknown): void {
+    this.#over = true
+    const [first, ...others] = this.#asking.splice(0)
+    first?.reject(error)
+    for (const { resolve } of others) resolve(done)
   }
 }

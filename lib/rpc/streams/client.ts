@@ -4,7 +4,7 @@ import { forgetAbort, whenAborted, type Abortable } from '../../base/abort-signa
 import { disposeInEveryContext } from '../../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
 import { startTimer, stopTimer, type Timer } from '../../base/time.js'
-import { invalidArgument, MillraceError } from '../../errors.js'
+import { abortedError, invalidArgument, MillraceError } from '../../errors.js'
 import { show } from '../../base/options.js'
 import type { Items } from '../contract.js'
 import { decodeError, encodeError } from '../errors.js'
@@ -136,6 +136,8 @@ export class StreamClient extends Connection<Asked> {
     if (bytes !== undefined && bytes.length > maxBytes) {
       throw tooLongError(`the input of ${plan.name}()`, bytes.length, maxBytes)
     }
+    const aborted = [limits.signal, limits.outer].find((signal) => signal?.aborted === true)
+    if (aborted !== undefined) throw abortedError(aborted) // after it was given
     const id = ++this.last
     this.streams.set(id, asked)
     if (this.streams.size === 1) this.channel.hold?.(true)

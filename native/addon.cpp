@@ -2,6 +2,7 @@
 // all of it. A test holds this list against the folder.
 #include "addon/addon.cpp"
 #include "addon/barrier.cpp"
+#include "addon/calls.cpp"
 #include "addon/cell.cpp"
 #include "addon/counter.cpp"
 #include "addon/environment.cpp"
@@ -16,7 +17,6 @@
 #include "addon/upkeep.cpp"
 #include "addon/watcher_thread.cpp"
 #include "addon/watcher_uv.cpp"
-#include "addon/calls.cpp"
 #include "addon/work.cpp"
 #include "addon/work_jobs.cpp"
 #include "addon/work_push.cpp"

@@ -88,6 +88,8 @@ export interface GroupOptions extends SubscribeOptions {
    * others of these options are those of the member that came first.
    */
   readonly queue: string
+  /** So many of the newest messages that match, for the member that comes first. A group cannot begin with `last`. Default 0. */
+  readonly replay?: number | undefined
 }
 
 const topicsNames = [
@@ -185,20 +187,24 @@ export function readSubscribe(
   messages: number,
 ): Wanted {
   const texts = checkFilters(filters)
-  const options = checkOptions<Partial<GroupOptions>>(given, subscribeNames)
+  const options = checkOptions<SubscribeOptions & { readonly queue?: string | undefined }>(
+    given,
+    subscribeNames,
+  )
+  const queue = groupOf(options)
   const signal = checkSignal(options.signal)
   if (signal?.aborted === true) throw abortedError(signal)
   return {
     filters: texts,
     policy: policyOf(options),
-    replay: options.replay === 'last' ? 'last' : replayOf(options, messages),
+    replay: replayOf(options, queue, messages),
     depth: wholeNumber(options, 'depth', messages, [1, messages]),
     signal,
-    queue: groupOf(options),
+    queue,
   }
 }
 
-function groupOf({ queue }: Partial<GroupOptions>): string {
+function groupOf({ queue }: { readonly queue?: string | undefined }): string {
   if (queue === undefined) return ''
   if (typeof queue !== 'string' || queue === '' || Buffer.byteLength(queue) > longestGroup) {
     throw invalidArgument(
@@ -213,11 +219,19 @@ function policyOf({ policy = 'wait' }: SubscribeOptions): Policy {
   throw invalidArgument(`policy must be one of ${policies.join(', ')}, not ${show(policy)}`)
 }
 
-function replayOf({ replay = 0 }: SubscribeOptions, messages: number): number {
+/** Of a group the last messages would be lost with the member that has them. */
+function replayOf(
+  { replay = 0 }: SubscribeOptions,
+  queue: string,
+  messages: number,
+): 'last' | number {
+  const isGroup = queue !== ''
+  if (replay === 'last' && !isGroup) return replay
   if (typeof replay === 'number' && Number.isInteger(replay) && replay >= 0 && replay <= messages) {
     return replay
   }
   throw invalidArgument(
-    `replay must be 'last' or a whole number from 0 to ${String(messages)}, which are as many as the bus keeps; not ${show(replay)}`,
+    `replay must be ${isGroup ? '' : "'last' or "}a whole number from 0 to ${String(messages)}, which are as many as the bus keeps` +
+      `${isGroup ? "; a queue group cannot begin with the 'last' message of each subject" : ''}; not ${show(replay)}`,
   )
 }

@@ -123,6 +123,11 @@ const badSubscriptions: readonly (readonly [object, RegExp])[] = [
   [{ queue: '' }, /queue must be/],
   [{ queue: 7 }, /queue must be/],
   [{ queue: 'x'.repeat(64) }, /queue must be/],
+  [
+    { queue: 'q', replay: 'last' },
+    /replay must be a whole number .* a queue group cannot begin with/,
+  ],
+  [{ queue: 'q', replay: 1025 }, /replay must be .* 1024/],
   [{ timeout: 7 }, /no option 'timeout'/],
 ]
 for (const [options, message] of badSubscriptions) {

@@ -5,6 +5,17 @@
  * @module millrace/topics
  */
 
+export {
+  bytesCodec,
+  json,
+  msgpack,
+  structCodec,
+  structured,
+  type Codec,
+  type CodecStruct,
+  type StructIn,
+  type StructOut,
+} from './codec/codec.js'
 export type { GroupSubscription } from './topics/group.js'
 export type { TopicJob } from './topics/group-job.js'
 export type { Headers } from './topics/headers.js'

@@ -57,16 +57,8 @@ export type Signal = AbortSignal | OwnSignal
 /** The waits of each signal that is none of ours, in the order in which they came. */
 const waits = new WeakMap<AbortSignal, Set<Abortable>>()
 
-/**
- * Has `wait` told when the signal is aborted, until {@link forgetAbort}. It was not aborted when it was given; if code of a value has
- * aborted it since, `wait` is told as soon as whoever begins it has done so.
- */
+/** Has `wait` told when the signal is aborted, until {@link forgetAbort}. The signal is not aborted yet. */
 export function whenAborted(signal: Signal, wait: Abortable): void {
-  if (signal.aborted) {
-    void Promise.resolve().then(() => {
-      if (forgetAbort(signal, wait)) wait.aborted()
-    })
-  }
   if (signal instanceof OwnSignal) {
     signal.waits.add(wait)
     return
@@ -80,16 +72,16 @@ export function whenAborted(signal: Signal, wait: Abortable): void {
   if (all.size === 1) signal.addEventListener('abort', abortAll)
 }
 
-/** Was it there? */
-export function forgetAbort(signal: Signal, wait: Abortable): boolean {
-  if (signal instanceof OwnSignal) return signal.waits.delete(wait)
+export function forgetAbort(signal: Signal, wait: Abortable): void {
+  if (signal instanceof OwnSignal) {
+    signal.waits.delete(wait)
+    return
+  }
   const all = waits.get(signal)
-  if (all?.delete(wait) !== true) return false
-  if (all.size === 0) {
+  if (all?.delete(wait) === true && all.size === 0) {
     signal.removeEventListener('abort', abortAll)
     waits.delete(signal)
   }
-  return true
 }
 
 function abortAll(this: AbortSignal): void {

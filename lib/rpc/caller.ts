@@ -96,6 +96,8 @@ export abstract class Caller extends CallHandle implements Waits {
       if (this.#waitMs > 0) call.send = send
       if (slot < 0) this.#hold(call, send)
       else this.#sent(call, slot)
+      // Before it was sent, but after it was given: by code of its value, or while a stream waited for its first reader.
+      if (limits?.signal?.aborted === true || limits?.outer?.aborted === true) call.aborted()
     })
   }
 

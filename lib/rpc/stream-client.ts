@@ -166,7 +166,10 @@ class Patience implements Abortable {
       )
     }
     const timer = timeout === Infinity ? undefined : startTimer(leftUntil(this.#until), late)
-    for (const one of given) whenAborted(one, this)
+    for (const one of given) {
+      if (one.aborted) this.aborted() // since it was given
+      else whenAborted(one, this)
+    }
     try {
       await Promise.race([other, over])
     } finally {

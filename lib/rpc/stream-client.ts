@@ -167,7 +167,8 @@ class Patience implements Abortable {
     }
     const timer = timeout === Infinity ? undefined : startTimer(leftUntil(this.#until), late)
     for (const one of given) {
-      if (one.aborted) this.aborted() // since it was given
+      if (one.aborted)
+        this.aborted() // since it was given
       else whenAborted(one, this)
     }
     try {

@@ -1,15 +1,7 @@
 // The codecs of the package carry what is published, and what arrives points to nothing of the bus.
 
 import test from 'ava'
-import {
-  bytesCodec,
-  json,
-  msgpack,
-  structured,
-  topics,
-  type Codec,
-  type TopicCodec,
-} from 'millrace/topics'
+import { bytesCodec, json, msgpack, structured, topics, type Codec } from 'millrace/topics'
 
 import { uniqueName } from '../support/names.js'
 import { open } from './open.js'
@@ -25,7 +17,7 @@ const cases: readonly (readonly [Codec<never, unknown>, unknown])[] = [
 for (const [codec, value] of cases) {
   test(`the codec ${codec.name} carries messages`, async (t) => {
     const bus = open(t, uniqueName(t))
-    const plant = topics(bus, { codec: codec as TopicCodec })
+    const plant = topics(bus, { codec })
     const orders = await plant.subscribe('orders.>')
     await plant.publish('orders.eu', value)
     await plant.publish('orders.eu', value)

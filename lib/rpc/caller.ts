@@ -136,8 +136,12 @@ export abstract class Caller extends CallHandle implements Waits {
   readonly #tick = (): void => {
     this.#ticking = false
     if (this.#inFlight === 0 || this.closed) return
-    if (this.waits.spin(this.#attempt, looksForNews) === undefined) this.#wait()
-    else if (this.#inFlight > 0) this.#tickSoon()
+    try {
+      if (this.waits.spin(this.#attempt, looksForNews) === undefined) this.#wait()
+      else if (this.#inFlight > 0) this.#tickSoon()
+    } catch (error) {
+      if (!this.closed) throw error // else the memory is corrupt, which all calls were told
+    }
   }
 
   #wait(): void {

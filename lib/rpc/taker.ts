@@ -227,6 +227,14 @@ export abstract class Taker extends CallHandle implements Abortable {
   /** All that could run has run: looks for calls. */
   readonly #tick = (): void => {
     this.#ticking = false
+    try {
+      this.#takeAll()
+    } catch (error) {
+      if (!this.#isGone()) throw error // else the memory is corrupt, and it was closed
+    }
+  }
+
+  #takeAll(): void {
     for (;;) {
       if (this.#isGone() || this.#waiting) return
       if (!this.#mayTake() || this.waits.spin(this.#attempt, looksOfTake) === undefined) break

@@ -135,13 +135,17 @@ export abstract class Caller extends CallHandle implements Waits {
   /** All that could run has run: looks for answers. */
   readonly #tick = (): void => {
     this.#ticking = false
-    if (this.#inFlight === 0 || this.closed) return
     try {
-      if (this.waits.spin(this.#attempt, looksForNews) === undefined) this.#wait()
-      else if (this.#inFlight > 0) this.#tickSoon()
+      this.#receiveAll()
     } catch (error) {
       if (!this.closed) throw error // else the memory is corrupt, which all calls were told
     }
+  }
+
+  #receiveAll(): void {
+    if (this.#inFlight === 0 || this.closed) return
+    if (this.waits.spin(this.#attempt, looksForNews) === undefined) this.#wait()
+    else if (this.#inFlight > 0) this.#tickSoon()
   }
 
   #wait(): void {

@@ -25,7 +25,8 @@ export const rpc: Load = {
 }
 
 const memory = { calls: 64, bytes: 2 ** 17, seats: 8 }
-const waiting = { waitForServer: patience.timeout }
+// Whoever comes first makes the memory.
+const waiting = { ...memory, waitForServer: patience.timeout }
 
 /** Until both kinds of clients have left. */
 async function answer({ name }: Shift): Promise<Counts> {

@@ -208,6 +208,29 @@ TEST_CASE(
   CHECK(got[1].number() == 3);
 }
 
+TEST_CASE("topics: a depth of the whole log is none, and costs publishers no look at anybody") {
+  const Names names;
+  const Bus bus = open(spec_of(names.name(), 32));
+  const auto shallow = [&] { return bus->memory().control().shallow[0].load(); };
+  SubscribeOptions options;
+  for (const std::uint32_t depth : {32U, 33U, ~0U}) {
+    options.depth = depth;
+    const std::uint32_t entry = join(*bus, {"x"}, options);
+    CHECK(shallow() == 0);
+    // It holds publishers up when the log is full of what it wants, as any other does.
+    for (std::uint64_t i = 0; i < 32; ++i)
+      REQUIRE(publish(*bus, "x", i) == 1);
+    CHECK_FALSE(publish(*bus, "x", 32).has_value());
+    bus->unsubscribe(entry);
+  }
+  options.depth = 31;
+  const std::uint32_t entry = join(*bus, {"x"}, options);
+  CHECK(shallow() == 1ULL << entry);
+  for (std::uint64_t i = 0; i < 31; ++i)
+    REQUIRE(publish(*bus, "x", i) == 1);
+  CHECK_FALSE(publish(*bus, "x", 31).has_value());
+}
+
 TEST_CASE("topics: messages read in place stay as they were until they are released") {
   const Names names;
   const Bus bus = open(spec_of(names.name(), 8));

@@ -89,4 +89,13 @@ export const topics = [
     breaks: 'a slot is lost with each publisher that dies in a message',
     test: { ...deaths, only: '*a user of topics dies anywhere*' },
   },
+  {
+    name: 'topics-full-depth-looked-at',
+    file: header('interest'),
+    text: 'options.depth < log_->capacity() ? options.depth : 0',
+    instead: 'options.depth',
+    breaks:
+      'each publish looks at every subscription, though none can lag behind by more than the log',
+    test: { ...life, only: 'topics: a depth of the whole log is none*' },
+  },
 ]

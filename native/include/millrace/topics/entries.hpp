@@ -128,7 +128,12 @@ class TopicEntries {
   bool has_depth(std::uint32_t subject) noexcept {
     for (std::uint32_t word = 0; word < memory_->shape().row_words(); ++word) {
       // relaxed: of an entry that joins meanwhile nothing is unread.
-      if (memory_->control().shallow[word].load(std::memory_order_relaxed) != 0) [[unlikely]]
+      const std::uint64_t shallow =
+          memory_->control().shallow[word].load(std::memory_order_relaxed);
+      if (shallow == 0) [[likely]]
+        continue;
+      // Those that want something else are not looked at.
+      if ((shallow & memory_->row(subject)[word].load(std::memory_order_relaxed)) != 0)
         return keep_depths(subject);
     }
     return true;

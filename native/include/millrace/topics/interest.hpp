@@ -78,7 +78,8 @@ class Interest {
     info.policy = options.policy;
     info.group = group;
     info.seat = group ? layout::kNobodysTopic : seat_;
-    info.depth = options.depth;
+    // Nobody can lag behind by more than the log: such a depth costs publishers nothing then (entries.hpp).
+    info.depth = options.depth < log_->capacity() ? options.depth : 0;
     its.info.store(pack(info), std::memory_order_seq_cst);
     MILLRACE_CRASH_POINT("topics.join.begun");
     its.received.store(0, std::memory_order_relaxed);

@@ -156,8 +156,9 @@ export abstract class Caller extends CallHandle implements Waits {
         this.#waiting = false
         if (this.#inFlight > 0 && !this.#ticking) this.#tickSoon()
       },
-      () => {
-        this.#waiting = false // closed, and all that was pending was told
+      (error: unknown) => {
+        this.#waiting = false
+        if (!this.closed) throw error // else all that was pending was told
       },
     )
   }

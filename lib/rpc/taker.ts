@@ -59,6 +59,8 @@ export abstract class Taker extends CallHandle implements Abortable {
   #atWork = 0
   #ticking = false
   #waiting = false
+  /** An attempt is at work: whatever ends meanwhile, it goes on with the next call itself. */
+  #taking = false
   /** `close()` was called, and handlers finish what they have in hand. */
   #ending: Promise<void> | undefined
   #drained: (() => void) | undefined
@@ -200,7 +202,8 @@ export abstract class Taker extends CallHandle implements Abortable {
     const wasFull = this.#atWork-- === this.concurrency
     if (this.#ending !== undefined) {
       if (this.#atWork === 0) this.#drained?.()
-    } else if (wasFull && this.#waiting) {
+    } else if (wasFull && this.#waiting && !this.#taking) {
+      // From an attempt it would be one inside the other, as deep as there are calls.
       this.waits.lookAgain()
     }
   }
@@ -261,22 +264,30 @@ export abstract class Taker extends CallHandle implements Abortable {
         this.#waiting = false
         this.#tickSoon()
       },
-      () => {
-        this.#waiting = false // closed
+      (error: unknown) => {
+        this.#waiting = false
+        // Nobody is there to be told of anything else, and no call would be taken any more.
+        if (!this.#isGone()) throw error
       },
     )
   }
 
   readonly #attempt: Attempt<true> = (thorough) => {
-    if (thorough) this.look()
-    if (this.#atWork > 0) this.#tellCancelled()
-    let some: true | undefined
-    while (this.#mayTake()) {
-      if (!this.#takeOne()) break
-      some = true
-      if (super.closed || turnIsDue()) break
+    if (this.#taking) return undefined // a handler that closes something looks, too
+    this.#taking = true
+    try {
+      if (thorough) this.look()
+      if (this.#atWork > 0) this.#tellCancelled()
+      let some: true | undefined
+      while (this.#mayTake()) {
+        if (!this.#takeOne()) break
+        some = true
+        if (super.closed || turnIsDue()) break
+      }
+      return some
+    } finally {
+      this.#taking = false
     }
-    return some
   }
 
   #takeOne(): boolean {

@@ -75,8 +75,8 @@ export interface Addon {
   /** Lets another thread that could run do so. */
   yieldProcessor(): void
   readonly pageBytes: number
-  /** Has this process only one processor to run on? */
-  readonly sharesProcessor: boolean
+  /** On how many may this process run? */
+  readonly processors: number
   readonly maxPermits: number
   readonly asymmetricFence: boolean
   readonly QueueProducer: new (options: NativeQueueOptions) => NativeQueueProducer

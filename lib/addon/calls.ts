@@ -98,6 +98,8 @@ export interface NativeCalls extends NativeWaiter {
   withdraw(slot: number): number
   /** Does anybody serve? */
   served(): boolean
+  /** How many do? */
+  servers(): number
 
   // Of a server.
   /** Does it take calls? */

@@ -29,6 +29,8 @@ export interface NativeWaiter extends Partial<NativeSegment> {
   announce?(): void
   heard?(): unknown
   unpark(): void
+  /** Do those who are waited for want every processor there is? Then whoever looks for them takes theirs away. */
+  crowded?(): boolean
   /**
    * Has nothing changed since this was asked last, and does the peer still know that we are parked? Costs a
    * tenth of parking again.

@@ -106,7 +106,7 @@ const longestSpinMs = 60_000
  * Where the peer can only run when we do not, looking without giving way is in vain. (To ask node:os would take a
  * process 0.2 ms.)
  */
-export const { sharesProcessor } = native
+export const sharesProcessor = native.processors === 1
 
 /** To be read before anything is opened: a refused option must not leave a side open. */
 export function readTuning(options: TuningOptions): Tuning {

@@ -126,7 +126,17 @@ export class WaitQueue extends Looker implements Sleeper {
    */
   spin<T>(attempt: Attempt<T>, looks = 1): ReturnType<Attempt<T>> {
     if (this.#spinMs === 0 || !this.#isEmpty()) return undefined
-    return this.#spin(attempt, this.#spinMs, looks)
+    if (!this.#isCrowded()) return this.#spin(attempt, this.#spinMs, looks)
+    const found = attempt(false)
+    if (found !== undefined) return found
+    // What has come when we have our turn again is taken all at once.
+    native.yieldProcessor()
+    return attempt(false)
+  }
+
+  /** Would looking take the time of those whom we wait for? */
+  #isCrowded(): boolean {
+    return this.#spinning !== undefined && this.#native.crowded?.() === true
   }
 
   /** As `wait`, but neither waits for the others nor holds them up. */
@@ -289,6 +299,7 @@ export class WaitQueue extends Looker implements Sleeper {
     if (
       this.#pollMs > 0 &&
       this.#refed &&
+      !this.#isCrowded() &&
       (pollers() >= company || this.#polling?.try() !== false)
     ) {
       this.#state = 'polling'

@@ -25,15 +25,16 @@ export abstract class CallHandle extends Handle<NativeCalls> {
   readonly #memory: Memory
   #lookedAt = -Infinity
 
-  /** @internal `kinds`: what it waits for. */
+  /** @internal `kinds`: what it waits for. `crowded`: see `NativeWaiter`. */
   protected constructor(
     name: string,
     title: string,
     native: NativeCalls,
     tuning: Tuning,
     kinds: () => number,
+    crowded: () => boolean = () => false,
   ) {
-    const seat = new SeatWaiter(native, kinds)
+    const seat = new SeatWaiter(native, kinds, crowded)
     super(name, title, native, () => !seat.isLookout, tuning, seat)
     this.path = native.path
     this.facts = native.facts
@@ -108,10 +109,12 @@ class SeatWaiter implements NativeWaiter {
   readonly lookMs: number
   readonly #native: NativeCalls
   readonly #kinds: () => number
+  readonly crowded: () => boolean
   /** Is it for this one, while it is parked, to find dead holders? */
   isLookout = false
 
-  constructor(native: NativeCalls, kinds: () => number) {
+  constructor(native: NativeCalls, kinds: () => number, crowded: () => boolean) {
+    this.crowded = crowded
     this.#native = native
     this.#kinds = kinds
     this.lookMs = native.lookMs

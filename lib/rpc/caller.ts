@@ -13,6 +13,7 @@ import {
   Withdrawn,
   type NativeCalls,
 } from '../addon/calls.js'
+import { native } from '../addon/native.js'
 import { Outcome } from '../addon/outcome.js'
 import { atTurn, turnIsDue } from '../base/fairness.js'
 import { pause } from '../base/opening.js'
@@ -30,6 +31,9 @@ const lookForServersMs = 5
 /** Words of 32 bits. */
 const mostWords = 32
 
+/** How long a number of servers is taken to be true. */
+const countServersMs = 1
+
 /** An attempt looks at several words. */
 const looksForNews = 4
 
@@ -40,6 +44,8 @@ interface Held {
   readonly until: number
 }
 
+const { processors } = native
+
 export abstract class Caller extends CallHandle implements Waits {
   readonly #waitMs: number
   readonly #pending: (PendingCall | undefined)[] = []
@@ -48,12 +54,21 @@ export abstract class Caller extends CallHandle implements Waits {
   readonly #news: Int32Array | undefined
   #ticking = false
   #waiting = false
+  #servers = 0
+  #countedAt = -Infinity
   #held: Held[] = []
   #timer: Timer | undefined
 
   /** @internal */
   protected constructor(name: string, native: NativeCalls, tuning: Tuning, waitMs: number) {
-    super(name, `the client of '${name}'`, native, tuning, () => CallKind.answers)
+    super(
+      name,
+      `the client of '${name}'`,
+      native,
+      tuning,
+      () => CallKind.answers,
+      () => this.#isCrowded(),
+    )
     this.#waitMs = waitMs
     this.#news = newsOf(native)
   }
@@ -140,6 +155,17 @@ export abstract class Caller extends CallHandle implements Waits {
     } catch (error) {
       if (!this.closed) throw error // else the memory is corrupt, which all calls were told
     }
+  }
+
+  /** Are there as many servers at work for us as there are processors? Then each answer comes the later the more we look for it. */
+  #isCrowded(): boolean {
+    if (this.#inFlight < processors || this.closed) return false
+    const time = now()
+    if (time - this.#countedAt >= countServersMs) {
+      this.#countedAt = time
+      this.#servers = this.native.servers()
+    }
+    return this.#servers >= processors
   }
 
   #receiveAll(): void {

@@ -207,7 +207,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   set_plain("lightFence", light_fence);
   set_plain("sleeperFence", sleeper_fence_);
   exports.Set("pageBytes", Napi::Number::New(env, static_cast<double>(os::page_size())));
-  exports.Set("sharesProcessor", Napi::Boolean::New(env, os::has_one_processor()));
+  exports.Set("processors", Napi::Number::New(env, os::processors()));
   exports.Set("maxPermits", Napi::Number::New(env, os::kSemaphoreMax));
   exports.Set("asymmetricFence", Napi::Boolean::New(env, os::asymmetric_fence_available()));
   offer_classes(env, exports);

@@ -58,6 +58,7 @@ Napi::Function CallsObject::define(Napi::Env env) {
                           method<&CallsObject::release>("release"),
                           method<&CallsObject::withdraw>("withdraw"),
                           method<&CallsObject::served>("served"),
+                          method<&CallsObject::servers>("servers"),
                           method<&CallsObject::serve>("serve"),
                           method<&CallsObject::answer_with>("answerWith"),
                           method<&CallsObject::next_cancelled>("nextCancelled"),
@@ -164,6 +165,10 @@ std::int32_t CallsObject::withdraw(const Arguments<1>& given) {
 }
 bool CallsObject::served() {
   return core() != nullptr && core()->served();
+}
+// servers() -> how many there are
+double CallsObject::servers() {
+  return core() == nullptr ? 0 : core()->servers();
 }
 
 // --- the server ---

@@ -102,6 +102,7 @@ class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
   void release(const Arguments<1>& given);
   std::int32_t withdraw(const Arguments<1>& given);
   bool served();
+  double servers();
 
   // The server
   void serve(const Arguments<1>& given);

@@ -1,5 +1,8 @@
 // Calls within one process and between two: what goes, what comes back, and what goes wrong.
 
+import { availableParallelism } from 'node:os'
+import { setImmediate as turn } from 'node:timers/promises'
+
 import test from 'ava'
 import { call, connect, contract, serve } from 'millrace/rpc'
 
@@ -9,6 +12,9 @@ import { until } from '../support/until.js'
 import { calc, connected, gate, handlers, serving } from './open.js'
 
 const code = (name: string) => ({ code: `ERR_MILLRACE_${name}` })
+const turns = async (count: number) => {
+  for (let i = 0; i < count; i++) await turn()
+}
 
 test('a call has the value that its handler returns, or resolves with', async (t) => {
   const name = uniqueName(t)
@@ -176,6 +182,36 @@ test('no more handlers are at work than may be, and no fewer', async (t) => {
   const client = await connected(t, name)
   await Promise.all(Array.from({ length: 50 }, () => client.echo(0)))
   t.is(most, 3)
+})
+
+test('a server whose handlers answer at once takes thousands of calls one after another', async (t) => {
+  const name = uniqueName(t)
+  const options = { calls: 65_536 }
+  await serving(t, name, {}, { ...options, concurrency: 1 })
+  const client = await connected(t, name, options)
+  // It waits by now, and all of them are there when it looks.
+  await turns(200)
+  const calls = Array.from({ length: 50_000 }, (_, i) => client.add([i, 1]))
+  let sum = 0
+  for (const result of await Promise.all(calls)) sum += result
+  t.is(sum, (50_000 * 50_001) / 2)
+  t.is(await client.echo('still there'), 'still there')
+})
+
+test('many calls to as many servers as there are processors, and more: each has its answer', async (t) => {
+  const name = uniqueName(t)
+  const many = availableParallelism() + 2
+  for (let i = 0; i < many; i++)
+    await serving(t, name, { add: async ([a, b]) => await Promise.resolve(a + b) })
+  const client = await connected(t, name)
+  for (let round = 0; round < 50; round++) {
+    const calls = Array.from({ length: 16 * many }, (_, i) => client.add([i, round]))
+    t.deepEqual(
+      await Promise.all(calls),
+      Array.from({ length: 16 * many }, (_, i) => i + round),
+    )
+    await turns(round % 3)
+  }
 })
 
 test('a second contract at the same address is refused, by server and client', async (t) => {

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -18,9 +19,9 @@ namespace millrace::os {
   return value;
 }
 
-// Has this process only one processor to run on?
-[[nodiscard]] inline bool has_one_processor() noexcept {
-  return ::sysconf(_SC_NPROCESSORS_ONLN) == 1;
+// On how many may this process run?
+[[nodiscard]] inline std::uint32_t processors() noexcept {
+  return static_cast<std::uint32_t>(std::max(::sysconf(_SC_NPROCESSORS_ONLN), 1L));
 }
 
 // Start time of this process in microseconds since 1970, 0 if unknown.

@@ -46,12 +46,13 @@ namespace detail {
   return value ^ (value >> 31U);
 }
 
-// Has this process only one processor to run on?
-[[nodiscard]] inline bool has_one_processor() noexcept {
+// On how many may this process run?
+[[nodiscard]] inline std::uint32_t processors() noexcept {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   // Fails where there are more than such a set has room for.
-  return ::sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) == 1;
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return CPU_SETSIZE;
+  return static_cast<std::uint32_t>(CPU_COUNT(&allowed));
 }
 
 // Start time of this process in clock ticks since boot (field 22 of /proc/self/stat), 0 if unknown.

@@ -98,4 +98,41 @@ export const topics = [
       'each publish looks at every subscription, though none can lag behind by more than the log',
     test: { ...life, only: 'topics: a depth of the whole log is none*' },
   },
+  {
+    name: 'topics-room-untold',
+    file: header('topic_bus'),
+    text: 'if (done.from > head && rooms_owed_[entry] == 0) return;',
+    instead: 'if (done.from >= head && rooms_owed_[entry] == 0) return;',
+    breaks: 'who waits for room is not woken by whoever has made some',
+    test: { native: 'topics_waiting_test' },
+    short: true,
+  },
+  {
+    name: 'topics-room-owed-for-good',
+    file: header('topic_bus'),
+    text: '    if (done.moved || rooms_owed_[entry] != 0) tell_room_of(entry, done);\n',
+    instead: '    if (done.count != 0) tell_room_of(entry, done);\n',
+    breaks:
+      'room that a subscriber has made and told nobody of is told of no more once it finds nothing',
+    test: {
+      native: 'topics_waiting_test',
+      only: 'topics: who waits for room is woken by whoever*',
+    },
+  },
+  {
+    name: 'topics-room-of-all-told',
+    file: header('topic_bus'),
+    text: '      if (done.from > head && rooms_owed_[entry] == 0) return;\n',
+    instead: '',
+    breaks: 'who waits for room is woken by each reader, also those that made none',
+    test: { native: 'topics_waiting_test', only: 'topics: who waits for room is woken when*' },
+  },
+  {
+    name: 'topics-room-of-depth-untold',
+    file: header('topic_bus'),
+    text: '    if (!shallow && done.moved',
+    instead: '    if (done.moved',
+    breaks: 'who waits for room behind a subscription of limited depth is not woken',
+    test: { native: 'topics_waiting_test', only: 'topics: one of limited depth*' },
+  },
 ]

@@ -35,7 +35,9 @@ class TopicReading {
 
   struct Outcome {
     std::uint32_t count = 0;
-    bool moved = false;  // the position: there may be room now
+    bool moved = false;  // the position, from and to these
+    std::uint64_t from = 0;
+    std::uint64_t to = 0;
   };
   // `owed`: what the reader of this entry has not been told yet of what was missed; this call takes from it, or adds to it.
   Outcome read(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
@@ -43,6 +45,7 @@ class TopicReading {
     layout::Entry& its = memory_->entry(entry);
     // All of the log, however often it is looked at anew; a position that somebody made up leads no further.
     std::uint64_t left = 4 * std::uint64_t{log_->capacity()} + kMostLooks;
+    Outcome outcome;
     for (int tries = 0; tries < kTries; ++tries) {
       // acquire: pairs with who moved it.
       std::uint64_t bits = its.position.load(std::memory_order_acquire);
@@ -73,8 +76,9 @@ class TopicReading {
             its.received.store(its.received.load(std::memory_order_relaxed) + walk.count,
                                std::memory_order_relaxed);
           }
+          outcome = {walk.count, true, outcome.moved ? outcome.from : from, walk.at};
           // So many in a row that it does not want: not all of the log at a time.
-          if (walk.count != 0 || walk.at < limit || left < kMostLooks) return {walk.count, true};
+          if (walk.count != 0 || walk.at < limit || left < kMostLooks) return outcome;
           left -= kMostLooks;
           tries = 0;
           continue;
@@ -82,9 +86,9 @@ class TopicReading {
       }
       for (std::uint32_t i = 0; i < walk.count; ++i)
         if (to[i].pin != TopicMessage::kCopied) (void)keeping_->unpin(to[i].pin);
-      if (walk.at == from && !walk.again) return {};
+      if (walk.at == from && !walk.again) return outcome;
     }
-    return {};
+    return outcome;
   }
   // The next messages of an entry, copied, without moving its position: that is for finish() to do.
   std::uint32_t peek(std::uint32_t entry, TopicMessage* to, std::uint32_t most,

@@ -97,6 +97,12 @@ class TopicSleepers {
       return;
     wake_parked(seat);
   }
+  // Does anybody wait for room? After whatever made some, and a fence.
+  [[nodiscard]] bool anybody_waits_for_room() const noexcept {
+    for (std::uint32_t word = 0; word < seats_->shape().seat_words(); ++word)
+      if (seats_->control().room_waiters[word].load(std::memory_order_relaxed) != 0) return true;
+    return false;
+  }
   // Something has made room.
   void tell_room() noexcept {
     fence();

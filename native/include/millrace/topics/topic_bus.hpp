@@ -161,7 +161,7 @@ class TopicBus {
       return count;
     }
     const auto done = reading_.read(entry, to, most, target, in_place, owed_[entry]);
-    if (done.moved) sleepers_.tell_room();
+    if (done.moved || rooms_owed_[entry] != 0) tell_room_of(entry, done);
     return done.count;
   }
   void release(std::uint32_t pin) {
@@ -316,6 +316,8 @@ class TopicBus {
         lookouts_(seats_) {}
 
   static constexpr std::uint64_t kAskAllMs = 1000;
+  // Part of the log that is told of as room.
+  static constexpr std::uint32_t kRoomsTold = 8;
   // For a lock whose holder has lost its core. One that is stopped is not waited for.
   static constexpr std::uint64_t kTablePatienceNs = 50'000'000;
 
@@ -379,6 +381,7 @@ class TopicBus {
     owed_.resize(shape().subscriptions);
     mine_.resize(shape().subscriptions);
     retained_.resize(shape().subscriptions);
+    rooms_owed_.resize(shape().subscriptions);
     pumping_.resize(shape().subscriptions);
     begun_ = true;
   }
@@ -423,6 +426,36 @@ class TopicBus {
   }
   [[nodiscard]] bool is_mine(std::uint32_t entry) const noexcept {
     return entry < mine_.size() && mine_[entry] != 0;
+  }
+
+  // That entry has moved, or there is nothing for it. Who waits for room is woken only by what made some, and not for every few
+  // messages: it would publish as few, and sleep again.
+  //
+  // Who waits for room has found the log full up to `head`, and an entry that is not beyond it. Each of its later looks, and what it
+  // found before, is before (S1) in sleepers.hpp, or after the move: so whoever moves an entry over that index, and sees it wait, sees
+  // that head as well, or a later one, and had the entry before it. Who has moved an entry that was beyond it has made no room.
+  //
+  // What was made is owed until it is an eighth of the log, or the reader finds nothing more. One that reads no more for a while
+  // leaves it owed: who waits for room looks every kLookMs. So it does if the reader dies, or ends, which tell of room in any case.
+  void tell_room_of(std::uint32_t entry, const TopicReading::Outcome& done) noexcept {
+    sleepers_.fence();
+    if (!sleepers_.anybody_waits_for_room()) [[likely]] {
+      rooms_owed_[entry] = 0;  // who comes to wait looks after that
+      return;
+    }
+    const bool shallow =
+        (memory_.control().shallow[entry / 64].load(std::memory_order_relaxed) >> entry % 64 &
+         1U) != 0;
+    if (!shallow && done.moved && done.count != 0) {
+      const std::uint64_t head = log_.head();
+      if (done.from > head && rooms_owed_[entry] == 0) return;
+      if (done.to < head + log_.capacity() / kRoomsTold) {
+        rooms_owed_[entry] = 1;
+        return;
+      }
+    }
+    rooms_owed_[entry] = 0;
+    sleepers_.tell_room();
   }
 
   // A message of that subject is in the log: wakes who is interested in it and asleep. Returns how many are interested.
@@ -477,6 +510,7 @@ class TopicBus {
       owed_;  // of each entry: what its reader has not been told yet of what was missed
   std::vector<std::uint32_t> mine_;  // of each entry: how often this handle has it
   std::vector<TopicRetained> retained_;
+  std::vector<std::uint8_t> rooms_owed_;  // of each entry: it has made room, and told nobody
   std::vector<bool>
       pumping_;  // of each entry: this handle has its lock, between pump_begin() and pump_end()
   std::uint64_t asked_all_at_ = 0;

@@ -6,13 +6,14 @@
 /** A floor is a list of rooms; a room is a folder of lib/, or a file of it. */
 const floors = [
   ['cli', 'dashboard'],
-  ['index', 'rpc.ts', 'streams.ts', 'struct.ts', 'sync.ts', 'topics.ts', 'work.ts'],
+  ['index', 'net.ts', 'remote.ts', 'rpc.ts', 'streams.ts', 'struct.ts', 'sync.ts', 'topics.ts', 'work.ts'],
   ['gateway', 'record'],
+  ['remote/'],
   ['telemetry', 'resilience'],
   ['rpc/', 'topics/'],
   ['work/'],
   ['engines'],
-  ['net'],
+  ['net/'],
   ['streams/'],
   ['queue', 'frames', 'cell', 'memory', 'sync/', 'select'],
   ['place', 'struct/', 'upkeep', 'codec'],

@@ -38,3 +38,4 @@ export type {
 export type { PipelineStats, StageStats, WorkStats } from './work/stats.js'
 export { WorkQueue } from './work/work-queue.js'
 export type { JobHandler, WorkOptions } from './work/working.js'
+export type { WorkTraits } from './work/traits.js'

@@ -51,6 +51,8 @@ export interface Addon {
   closeAll(failure?: string): void
   /** Should the environment end without `closeAll`, it is because of that. */
   failAtEnd(failure: string): void
+  /** Who is at the other side of a connected Unix socket: uid, gid, pid. */
+  socketPeer(fd: number): readonly [uid: number, gid: number, pid: number]
   unlinkChannel(letter: ChannelLetter, name: string): boolean
   unlinkMemory(name: string): boolean
   unlinkSemaphore(name: string): boolean

@@ -18,6 +18,7 @@ import { waitingForOthers } from './asking.js'
 import { Seat } from './seat.js'
 import { countOf, statsOf, type WorkStats } from './stats.js'
 import { Syncer } from './syncer.js'
+import type { WorkTraits } from './traits.js'
 import type { Loop } from './working.js'
 
 /**
@@ -143,6 +144,18 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
   /** What jobs outlive. */
   get durability(): Durability {
     return durabilities[this.native.durability] ?? 'memory'
+  }
+
+  /** What the queue can do where it is: here, all of it. */
+  get traits(): WorkTraits {
+    return Object.freeze({
+      local: true,
+      inPlace: true,
+      immediate: true,
+      leases: 'process',
+      death: 'exact',
+      dedups: this.native.windowMs > 0,
+    })
   }
 
   /**

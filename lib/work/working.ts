@@ -289,6 +289,22 @@ export class Working<Unit> implements Loop {
   }
 }
 
+/** @internal The loop of a handle whose jobs come from elsewhere, among those that `running` tells of. */
+export async function workAt(
+  place: Workplace<Job>,
+  handler: JobHandler,
+  given: GivenWork,
+  running: Set<Loop>,
+): Promise<void> {
+  const working = new Working(new JobCraft(place, handler), given)
+  running.add(working)
+  try {
+    await working.run()
+  } finally {
+    running.delete(working)
+  }
+}
+
 function newHand(hands: Set<Hand>): Hand {
   const hand = { waits: 0 }
   hands.add(hand)

@@ -9,6 +9,7 @@
 #include "arguments.hpp"
 #include "environment.hpp"
 #include "method.hpp"
+#include "millrace/hand_over.hpp"
 #include "millrace/os/clock.hpp"
 #include "millrace/os/fence.hpp"
 #include "millrace/os/identity.hpp"
@@ -81,6 +82,20 @@ Napi::Value unlink_semaphore(const Napi::CallbackInfo& info) {
 // unlinkFile(path) -> was there one?
 Napi::Value unlink_file(const Napi::CallbackInfo& info) {
   return answer(info, os::unlink_file(text_of(info[0])));
+}
+
+// socketPeer(fd) -> [uid, gid, pid] of who is at the other side of a connected Unix socket.
+Napi::Value socket_peer_(const Napi::CallbackInfo& info) {
+  const auto peer = socket_peer(info[0].IsNumber() ? info[0].As<Napi::Number>().Int32Value() : -1);
+  if (!peer.ok()) {
+    Environment::of(info.Env()).raise(peer.error());
+    return info.Env().Undefined();
+  }
+  Napi::Array ids = Napi::Array::New(info.Env(), 3);
+  ids.Set(0U, to_js(info.Env(), static_cast<double>(peer.value().uid)));
+  ids.Set(1U, to_js(info.Env(), static_cast<double>(peer.value().gid)));
+  ids.Set(2U, to_js(info.Env(), static_cast<double>(peer.value().pid)));
+  return ids;
 }
 
 // detach(buffer): views of it become empty.
@@ -194,6 +209,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("unlinkMemory", Napi::Function::New<unlink_memory>(env, "unlinkMemory"));
   exports.Set("unlinkSemaphore", Napi::Function::New<unlink_semaphore>(env, "unlinkSemaphore"));
   exports.Set("unlinkFile", Napi::Function::New<unlink_file>(env, "unlinkFile"));
+  exports.Set("socketPeer", Napi::Function::New<socket_peer_>(env, "socketPeer"));
   exports.Set("detach", Napi::Function::New<detach>(env, "detach"));
   exports.Set("monotonicNs", Napi::Function::New<monotonic>(env, "monotonicNs"));
   // Called in loops: without what wraps them.

@@ -1,6 +1,11 @@
 // macOS has no nameless segments, so there is nothing to hand over.
 #pragma once
 
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,5 +42,16 @@ class Receipt {
   [[nodiscard]] PeerIdentity peer() const noexcept { return {}; }
   Result<std::optional<std::vector<OfferedSegment>>> take() { return os::no_nameless_memory(); }
 };
+
+// Who is at the other side of a connected Unix socket.
+inline Result<PeerIdentity> socket_peer(int socket) {
+  PeerIdentity peer;
+  if (::getpeereid(socket, &peer.uid, &peer.gid) != 0) {
+    return system_error("getpeereid", errno, "a socket");
+  }
+  socklen_t size = sizeof peer.pid;
+  if (::getsockopt(socket, SOL_LOCAL, LOCAL_PEERPID, &peer.pid, &size) != 0) peer.pid = 0;
+  return peer;
+}
 
 }  // namespace millrace

@@ -375,4 +375,7 @@ class Receipt {
   PeerIdentity peer_;
 };
 
+// Who is at the other side of a connected Unix socket.
+inline Result<PeerIdentity> socket_peer(int socket) { return detail::peer_of(socket, "a socket"); }
+
 }  // namespace millrace

@@ -1,0 +1,34 @@
+/**
+ * Connections: {@link connect} and {@link listen}, messages of bytes both ways over shared memory, Unix sockets, TCP, TLS and whatever
+ * else a transport is registered for; the address decides.
+ *
+ * @module millrace/net
+ */
+
+import { knowTransport } from './net/transport.js'
+import { tcp } from './net/transports/tcp.js'
+import { tls } from './net/transports/tls.js'
+import { unix } from './net/transports/unix.js'
+
+knowTransport('unix', () => unix)
+knowTransport('tcp', () => tcp)
+knowTransport('tls', () => tls)
+
+export type { Channel, Listener, Peer, PeerCertificate, Traits } from './net/channel.js'
+export { connect, listen } from './net/connect.js'
+export { ChannelFrames } from './net/frame-channel.js'
+export type {
+  ConnectionOptions,
+  ConnectOptions,
+  ListenOptions,
+  PeerAllow,
+} from './net/options.js'
+export {
+  registerTransport,
+  type Arrivals,
+  type Connection,
+  type Listening,
+  type Transport,
+} from './net/transport.js'
+export type { Address } from './place/address.js'
+export { setResolve, type Resolve, type Resolver } from './place/elsewhere.js'

@@ -1,0 +1,125 @@
+// `connect` and `listen`: the address is taken apart, all is judged, and then its transport does it.
+
+import { forgetAbort, whenAborted } from '../base/abort-signals.js'
+import { now, startTimer, stopTimer } from '../base/time.js'
+import { abortedError, MillraceError, timeoutError } from '../errors.js'
+import { parseAddress, schemeOf } from '../place/address.js'
+import { addressElsewhere } from '../place/elsewhere.js'
+import type { Channel, Listener } from './channel.js'
+import { ChannelListener } from './listener.js'
+import { readConnect, readListen, type ConnectOptions, type ListenOptions } from './options.js'
+import { StreamChannel } from './stream-channel.js'
+import { transportOf } from './transport.js'
+import { leftOf } from './waits.js'
+
+/**
+ * Connects to whoever listens at an address, and resolves when both sides know each other.
+ *
+ * @throws MillraceError (as rejection) `NOT_FOUND` (there is nothing at that path or name), `UNREACHABLE` (nobody listens there, or there is
+ *   no way to it; `cause` is Node's error), `PERMISSION` (the other side is not allowed, or does not allow us), `PROTOCOL` (something else
+ *   than millrace listens there), `PEER_GONE`, `TIMEOUT`, `ABORTED`, `INVALID_ARGUMENT`
+ */
+export async function connect(address: string, options?: ConnectOptions): Promise<Channel> {
+  const given = readConnect(options)
+  const parsed = parseAddress(addressElsewhere(address) ?? named(address))
+  const transport = transportOf(parsed)
+  transport.check(parsed, given)
+  const { signal, timeout } = given
+  const end = timeout === Infinity ? Infinity : now() + timeout
+  const control = new AbortController()
+  let why: Error | undefined
+  const giveUp = (error: Error): void => {
+    why ??= error
+    control.abort(error)
+  }
+  const timer =
+    timeout === Infinity
+      ? undefined
+      : startTimer(
+          timeout,
+          () => {
+            giveUp(late(parsed.text, timeout))
+          },
+          { alive: true },
+        )
+  const onAbort = {
+    aborted: (): void => {
+      giveUp(abortedError(signal!))
+    },
+  }
+  if (signal !== undefined) whenAborted(signal, onAbort)
+  try {
+    const connection = await transport.connect(parsed, given, control.signal)
+    if (connection.channel !== undefined) return connection.channel
+    const { traits, heartbeat = 0 } = transport
+    const facts = { address: parsed.text, peer: connection.peer, traits, heartbeat }
+    const channel = new StreamChannel(connection.stream, facts, given)
+    try {
+      await channel.greeted({ timeout: Math.min(leftOf(end), given.helloMs), signal })
+    } catch (error) {
+      channel.destroy(error as Error)
+      throw error
+    }
+    return channel
+  } catch (error) {
+    throw why ?? asOurs(error, parsed.text)
+  } finally {
+    stopTimer(timer)
+    if (signal !== undefined) forgetAbort(signal, onAbort)
+  }
+}
+
+/**
+ * Listens at an address, and resolves when others can connect.
+ *
+ * @throws MillraceError (as rejection) `EXISTS` (somebody listens there already), `PERMISSION`, `UNREACHABLE` (this machine has no such
+ *   address), `ABORTED`, `INVALID_ARGUMENT`
+ */
+export async function listen(address: string, options?: ListenOptions): Promise<Listener> {
+  const given = readListen(options)
+  const parsed = parseAddress(addressElsewhere(address) ?? named(address))
+  const transport = transportOf(parsed)
+  transport.check(parsed, given)
+  const listener = new ChannelListener(parsed.text, transport, given)
+  try {
+    listener.began(await transport.listen(parsed, given, listener))
+  } catch (error) {
+    throw asOurs(error, parsed.text)
+  }
+  return listener
+}
+
+/** A name alone is one of this machine's memory. */
+function named(address: unknown): unknown {
+  return typeof address === 'string' && schemeOf(address) === undefined ? `shm://${address}` : address
+}
+
+function late(address: string, timeout: number): Error {
+  return timeoutError(
+    `a connection to '${address}'`,
+    timeout,
+    'see that the process that listens there runs and is not stopped, or allow more time',
+  )
+}
+
+/** What Node says, as this package says it. */
+function asOurs(error: unknown, address: string): unknown {
+  if (error instanceof MillraceError || !(error instanceof Error)) return error
+  const { code, syscall, errno } = error as NodeJS.ErrnoException
+  const facts = { cause: error, syscall, errno: errno === undefined ? undefined : Math.abs(errno), path: address }
+  switch (code) {
+    case 'ENOENT':
+      return new MillraceError('ERR_MILLRACE_NOT_FOUND', `there is nothing at '${address}': start who listens there, or see that the path is right`, facts)
+    case 'EACCES':
+    case 'EPERM':
+      return new MillraceError('ERR_MILLRACE_PERMISSION', `this process may not use '${address}': see who owns it, and its rights`, facts)
+    case 'EADDRINUSE':
+      return new MillraceError('ERR_MILLRACE_EXISTS', `somebody listens at '${address}' already: end that, or take another address`, facts)
+    default:
+      return new MillraceError(
+        'ERR_MILLRACE_UNREACHABLE',
+        `there is no way to '${address}' (${error.message}): see that somebody listens there, and that the address is right`,
+        facts,
+      )
+  }
+}

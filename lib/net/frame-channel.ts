@@ -1,0 +1,58 @@
+// A channel as calls and streams go over it.
+
+import { turnIsDue } from '../base/fairness.js'
+import { startTurn } from '../base/time.js'
+import type { Channel } from './channel.js'
+
+/** What the multiplexer of calls asks of a connection: see `FrameChannel` of `millrace/rpc`. */
+export class ChannelFrames {
+  readonly maxFrame: number
+  readonly #channel: Channel
+
+  /** `most`: frames are no longer than that, so that a long message holds up nobody else's. */
+  constructor(channel: Channel, most = 65_536) {
+    this.#channel = channel
+    this.maxFrame = Math.min(channel.traits.maxBytes, most)
+  }
+
+  get peerPid(): number | undefined {
+    return this.#channel.peer.pid
+  }
+
+  trySend(frame: Uint8Array): boolean {
+    return this.#channel.trySend(frame)
+  }
+
+  send(frame: Uint8Array): Promise<void> {
+    return this.#channel.send(frame)
+  }
+
+  async receive(arrived: (frame: Uint8Array) => void): Promise<void> {
+    const channel = this.#channel
+    for (;;) {
+      const frame = await channel.receive()
+      if (frame === undefined) return
+      arrived(frame)
+      for (;;) {
+        const next = turnIsDue() ? undefined : channel.tryReceive()
+        if (next === undefined) break
+        arrived(next)
+      }
+      if (channel.closed) return
+      if (turnIsDue()) {
+        await new Promise<void>((resolve) => {
+          startTurn(resolve)
+        })
+      }
+    }
+  }
+
+  close(): void {
+    void this.#channel.close()
+  }
+
+  hold(alive: boolean): void {
+    if (alive) this.#channel.ref()
+    else this.#channel.unref()
+  }
+}

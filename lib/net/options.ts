@@ -1,0 +1,184 @@
+// What connections are opened with: judged before anything is done.
+
+import type { TlsOptions } from 'node:tls'
+
+import {
+  checkOptions,
+  checkSignal,
+  duration,
+  flag,
+  show,
+  waitNames,
+  wholeNumber,
+  wholeNumbers,
+  type WaitOptions,
+} from '../base/options.js'
+import { abortedError, invalidArgument } from '../errors.js'
+import { longestMessage } from './framing.js'
+
+/** Whom the kernel may say the other side to be. */
+export interface PeerAllow {
+  /** Users. */
+  readonly uids?: readonly number[] | undefined
+  /** Groups. */
+  readonly gids?: readonly number[] | undefined
+  /** Processes: narrows that further. */
+  readonly pids?: readonly number[] | undefined
+}
+
+/** What either side of a connection can say. */
+export interface ConnectionOptions {
+  /** The longest message that this side takes, in bytes; default 67 108 864, at most 268 435 455. A longer one ends the connection. */
+  readonly maxBytes?: number | undefined
+  /**
+   * Bytes that may wait to be sent, or to be received, at this side; default 1 048 576. With more to send `send` waits, and with more to be
+   * received nothing is read: so the other side waits, too.
+   */
+  readonly highWaterMark?: number | undefined
+  /**
+   * Milliseconds without a word from the other side after which it is taken for dead, where the system does not tell at once (`tcp://`,
+   * `tls://`); default 10 000, 0: never. Both sides send signs of life as often as the other one wants them.
+   */
+  readonly heartbeat?: number | undefined
+  /** Milliseconds that the other side has to say who it is; default 5000. */
+  readonly helloTimeout?: number | undefined
+  /** Messages a second that are taken; with more nothing is read for a while. Default Infinity. */
+  readonly maxRate?: number | undefined
+  /** `unix://`, `shm://`: who may be at the other side. Default: this process's own user. */
+  readonly allow?: PeerAllow | undefined
+  /** `tls://`: as `node:tls` takes it. A listener needs `key` and `cert`, and with `ca` and `requestCert` wants certificates of clients. */
+  readonly tls?: TlsOptions | undefined
+  /** Lets `tcp://` leave this machine, where everybody on the way can read and change what goes over it. Default false. */
+  readonly insecure?: boolean | undefined
+}
+
+/** How a connection is made. */
+export interface ConnectOptions extends ConnectionOptions, WaitOptions {
+  /** Milliseconds until `ERR_MILLRACE_TIMEOUT`; default 5000. */
+  readonly timeout?: number | undefined
+}
+
+/** How connections are waited for. */
+export interface ListenOptions extends ConnectionOptions {
+  /** Channels of it that may be open at a time; more are turned away. Default 1024. */
+  readonly maxConnections?: number | undefined
+  /** Connections that may not have said who they are yet; more are turned away. Default 64. */
+  readonly maxPending?: number | undefined
+  /** `unix://`: rights of the socket; default `0o600`. */
+  readonly mode?: number | undefined
+  /** Closes it. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** @internal What both have, read. */
+export interface GivenConnection {
+  readonly maxBytes: number
+  readonly highWaterMark: number
+  /** Undefined: as the transport wants it. */
+  readonly heartbeat: number | undefined
+  readonly helloMs: number
+  readonly maxRate: number
+  readonly allow: PeerAllow | undefined
+  readonly tls: TlsOptions | undefined
+  readonly insecure: boolean
+}
+
+/** @internal */
+export interface GivenConnect extends GivenConnection {
+  readonly signal: AbortSignal | undefined
+  readonly timeout: number
+}
+
+/** @internal */
+export interface GivenListen extends GivenConnection {
+  readonly maxConnections: number
+  readonly maxPending: number
+  readonly mode: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** @internal */
+export const connectionNames = [
+  'maxBytes',
+  'highWaterMark',
+  'heartbeat',
+  'helloTimeout',
+  'maxRate',
+  'allow',
+  'tls',
+  'insecure',
+] as const
+/** @internal */
+export const connectNames = [...connectionNames, ...waitNames] as const
+/** @internal */
+export const listenNames = [
+  ...connectionNames,
+  'maxConnections',
+  'maxPending',
+  'mode',
+  'signal',
+] as const
+
+/** @throws MillraceError `INVALID_ARGUMENT`, `ABORTED` */
+export function readConnect(given: ConnectOptions | undefined): GivenConnect {
+  const options = checkOptions(given, connectNames)
+  return {
+    ...readConnection(options),
+    timeout: duration(options, 'timeout', 5000),
+    signal: readSignal(options.signal),
+  }
+}
+
+/** @throws MillraceError `INVALID_ARGUMENT`, `ABORTED` */
+export function readListen(given: ListenOptions | undefined): GivenListen {
+  const options = checkOptions(given, listenNames)
+  const mode = wholeNumber(options, 'mode', 0o600, [0, 0o777])
+  if ((mode & 0o007) !== 0) {
+    throw invalidArgument(`mode 0o${mode.toString(8)} would let everybody in: take 0o600 or 0o660`)
+  }
+  return {
+    ...readConnection(options),
+    maxConnections: wholeNumber(options, 'maxConnections', 1024, [1, 1_048_576]),
+    maxPending: wholeNumber(options, 'maxPending', 64, [1, 65_536]),
+    mode,
+    signal: readSignal(options.signal),
+  }
+}
+
+function readConnection(options: ConnectionOptions): GivenConnection {
+  const maxRate = options.maxRate ?? Infinity
+  if (typeof maxRate !== 'number' || !(maxRate > 0)) {
+    throw invalidArgument(`maxRate must be a number of messages a second, not ${show(maxRate)}`)
+  }
+  return {
+    maxBytes: wholeNumber(options, 'maxBytes', 2 ** 26, [1, longestMessage]),
+    highWaterMark: wholeNumber(options, 'highWaterMark', 2 ** 20, [1024, 2 ** 30]),
+    heartbeat:
+      options.heartbeat === undefined
+        ? undefined
+        : wholeNumber(options, 'heartbeat', 0, [0, 2 ** 31 - 1]),
+    helloMs: duration(options, 'helloTimeout', 5000),
+    maxRate,
+    allow: readAllow(options.allow),
+    tls: readTls(options.tls),
+    insecure: flag(options, 'insecure'),
+  }
+}
+
+function readAllow(given: PeerAllow | undefined): PeerAllow | undefined {
+  if (given === undefined) return undefined
+  const allow = checkOptions(given, ['uids', 'gids', 'pids'])
+  const ids = (key: keyof PeerAllow) => wholeNumbers(allow, key, [0, 0xffff_ffff])
+  return { uids: ids('uids'), gids: ids('gids'), pids: ids('pids') }
+}
+
+function readTls(given: TlsOptions | undefined): TlsOptions | undefined {
+  if (given === undefined || (typeof given === 'object' && (given as unknown) !== null)) return given
+  throw invalidArgument(`tls must be an object of options of node:tls, not ${show(given)}`)
+}
+
+function readSignal(given: unknown): AbortSignal | undefined {
+  const signal = checkSignal(given)
+  if (signal?.aborted === true) throw abortedError(signal)
+  return signal
+}

@@ -1,0 +1,93 @@
+// unix:///run/app/sock and unix://@name: sockets of this machine, whose other side the kernel knows.
+
+import { MillraceError } from '../../errors.js'
+import { socketPath } from '../address.js'
+import type { Transport } from '../transport.js'
+import { allows, assertAllowed, peerOfSocket } from './credentials.js'
+import { connected, listening, net } from './sockets.js'
+
+export const unix: Transport = {
+  scheme: 'unix',
+  traits: { zeroCopy: false, reliable: true, ordered: true, death: 'exact', directions: 'both' },
+
+  check(address) {
+    socketPath(address)
+  },
+
+  async connect(address, { allow }, signal) {
+    const path = socketPath(address)
+    const stream = await connected(net().connect({ path, allowHalfOpen: true }), signal)
+    try {
+      const peer = peerOfSocket(stream)
+      assertAllowed(allow, peer, address.text)
+      return { stream, peer }
+    } catch (error) {
+      stream.destroy()
+      throw error
+    }
+  },
+
+  async listen(address, { allow, mode }, arrivals) {
+    const path = socketPath(address)
+    const isAbstract = path.startsWith('\0')
+    if (!isAbstract) await removeStale(path, address.text)
+    const server = net().createServer({ allowHalfOpen: true, pauseOnConnect: true }, (stream) => {
+      stream.on('error', () => undefined)
+      const peer = peerOfSocket(stream)
+      if (!arrivals.hasRoom() || !allows(allow, peer)) {
+        arrivals.turnedAway()
+        stream.destroy()
+        return
+      }
+      arrivals.arrived({ stream, peer })
+    })
+    return await listening(
+      server,
+      arrivals,
+      () => {
+        // The socket has its rights from the moment when it has its name.
+        const before = isAbstract ? undefined : process.umask(0o777 & ~mode)
+        try {
+          server.listen({ path })
+        } finally {
+          if (before !== undefined) process.umask(before)
+        }
+      },
+      () => address.text,
+    )
+  },
+}
+
+/** A socket that nobody listens at any more refuses connections; one at which somebody listens does not. */
+async function removeStale(path: string, address: string): Promise<void> {
+  const fs = process.getBuiltinModule('node:fs')
+  const found = fs.lstatSync(path, { throwIfNoEntry: false })
+  if (found === undefined) return
+  if (!found.isSocket()) {
+    throw new MillraceError(
+      'ERR_MILLRACE_EXISTS',
+      `at '${address}' is a file that is no socket: remove it, or take another path`,
+      { path },
+    )
+  }
+  const isStale = await new Promise<boolean>((resolve) => {
+    const probe = net().connect({ path })
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve(false)
+    })
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code === 'ECONNREFUSED')
+    })
+  })
+  if (!isStale) {
+    throw new MillraceError(
+      'ERR_MILLRACE_EXISTS',
+      `somebody listens at '${address}' already: end that, or take another address`,
+      { path },
+    )
+  }
+  const now = fs.lstatSync(path, { throwIfNoEntry: false })
+  // Somebody else may have been quicker.
+  if (now?.ino === found.ino) fs.rmSync(path, { force: true })
+}

@@ -1,0 +1,263 @@
+// The connection of a handle whose memory is elsewhere. It is made anew when it breaks, for as long as the handle is open; calls wait
+// for it meanwhile, each with its own time and signal, and nothing is kept for later but those calls.
+//
+//   connecting ──dialled, greeted──► open ──broke──► waiting ──time──► connecting
+//        └──────failed for now────► waiting            │
+//        └──────failed for good───► closed ◄──close()──┘
+
+import { forgetAbort, whenAborted, type Abortable } from '../base/abort-signals.js'
+import { hold, letGo } from '../addon/keep-alive.js'
+import { onLeaving } from '../addon/leaving.js'
+import type { Wait } from '../base/options.js'
+import { outsideOfAll } from '../base/outside.js'
+import { startTimer, stopTimer, type Timer } from '../base/time.js'
+import { abortedError, closedError, MillraceError, timeoutError, type ErrorCode } from '../errors.js'
+import { waitAfter, type Backoff } from './backoff.js'
+
+/** How a connection stands. */
+export type ConnectionState = 'connecting' | 'open' | 'waiting' | 'closed'
+
+/** One connection that was made. */
+export interface Line {
+  /** Resolves when it has ended, with why if nobody closed it. */
+  readonly ended: Promise<Error | undefined>
+  close(): void
+}
+
+/** @internal */
+export interface SessionOptions<L extends Line> {
+  /** For messages: "work queue 'tcp://…'". */
+  readonly title: string
+  readonly address: string
+  /** Undefined: it is not made anew. */
+  readonly backoff: Backoff | undefined
+  /** Makes a connection, and sees that it is one to the right thing. */
+  readonly dial: (signal: AbortSignal) => Promise<L>
+  /** It is there, before anybody who waits for it goes on. */
+  readonly opened: (line: L) => void
+  /** It is not there any more; `reason`: why. */
+  readonly lost: (reason: Error) => void
+  /** There will be none any more. */
+  readonly failed: (reason: Error) => void
+}
+
+/** What will be no better the next time. */
+const forGood: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'ERR_MILLRACE_INVALID_ARGUMENT',
+  'ERR_MILLRACE_INVALID_NAME',
+  'ERR_MILLRACE_PERMISSION',
+  'ERR_MILLRACE_NOT_OURS',
+  'ERR_MILLRACE_SCHEMA',
+  'ERR_MILLRACE_LAYOUT',
+  'ERR_MILLRACE_CORRUPT',
+  'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
+  'ERR_MILLRACE_UNSUPPORTED_RUNTIME',
+])
+
+interface Closes {
+  close(): void
+}
+
+class Waiting<L> implements Abortable {
+  readonly resolve: (line: L) => void
+  readonly reject: (error: unknown) => void
+  readonly #wait: Wait
+  readonly #end: (waiting: Waiting<L>, error: Error) => void
+  #timer: Timer | undefined
+
+  constructor(
+    wait: Wait,
+    resolve: (line: L) => void,
+    reject: (error: unknown) => void,
+    end: (waiting: Waiting<L>, error: Error) => void,
+  ) {
+    this.#wait = wait
+    this.resolve = resolve
+    this.reject = reject
+    this.#end = end
+  }
+
+  begin(late: (timeout: number) => Error): void {
+    const { signal, timeout = Infinity } = this.#wait
+    if (signal !== undefined) whenAborted(signal, this)
+    if (timeout === Infinity) return
+    this.#timer = startTimer(timeout, () => {
+      this.#end(this, late(timeout))
+    })
+  }
+
+  aborted(): void {
+    this.#end(this, abortedError(this.#wait.signal!))
+  }
+
+  stop(): void {
+    stopTimer(this.#timer)
+    if (this.#wait.signal !== undefined) forgetAbort(this.#wait.signal, this)
+  }
+}
+
+export class Session<L extends Line> {
+  readonly #options: SessionOptions<L>
+  readonly #waiting = new Set<Waiting<L>>()
+  readonly #control = new AbortController()
+  readonly #unknow: () => void
+  #state: ConnectionState = 'connecting'
+  #line: L | undefined
+  #failures = 0
+  #lastError: Error | undefined
+  #retry: Timer | undefined
+  #why: Error | undefined
+  #alive = true
+  #holding = false
+
+  constructor(options: SessionOptions<L>) {
+    this.#options = options
+    this.#unknow = onLeaving<Closes>(this, Session.#left)
+    outsideOfAll(
+      (start) => {
+        start()
+      },
+      () => void this.#connect(),
+    )
+  }
+
+  static readonly #left = (session: Closes): void => {
+    session.close()
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  get line(): L | undefined {
+    return this.#line
+  }
+
+  /** Failures since it was open the last time. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  /** Why it is not open, or was not before. */
+  get lastError(): Error | undefined {
+    return this.#lastError
+  }
+
+  /** The connection, as soon as it is there. */
+  ready(wait: Wait): Promise<L> {
+    if (this.#line !== undefined) return Promise.resolve(this.#line)
+    if (this.#why !== undefined) return Promise.reject(this.#why)
+    return new Promise((resolve, reject) => {
+      const waiting = new Waiting<L>(wait, resolve, reject, (one, error) => {
+        this.#forget(one)
+        one.reject(error)
+      })
+      this.#waiting.add(waiting)
+      waiting.begin((timeout) => this.#late(timeout))
+      this.#holdLoop()
+    })
+  }
+
+  /** Do those who wait for the connection keep the process alive? */
+  keepAlive(alive: boolean): void {
+    this.#alive = alive
+    this.#holdLoop()
+  }
+
+  close(reason?: Error): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#unknow()
+    this.#why = reason ?? closedError(this.#options.title)
+    stopTimer(this.#retry)
+    const line = this.#line
+    this.#line = undefined
+    this.#control.abort(this.#why)
+    line?.close()
+    this.#rejectAll(this.#why)
+  }
+
+  async #connect(): Promise<void> {
+    this.#state = 'connecting'
+    let line: L
+    try {
+      line = await this.#options.dial(this.#control.signal)
+    } catch (error) {
+      if (!this.#isClosed()) this.#failed(error as Error)
+      return
+    }
+    if (this.#isClosed()) {
+      line.close()
+      return
+    }
+    this.#line = line
+    this.#state = 'open'
+    this.#failures = 0
+    this.#options.opened(line)
+    for (const waiting of [...this.#waiting]) {
+      this.#forget(waiting)
+      waiting.resolve(line)
+    }
+    const why = await line.ended
+    if (this.#isClosed()) return
+    this.#line = undefined
+    const reason =
+      why ??
+      new MillraceError(
+        'ERR_MILLRACE_PEER_GONE',
+        `whoever shares ${this.#options.title} has closed the connection`,
+      )
+    this.#options.lost(reason)
+    this.#failed(reason)
+  }
+
+  #failed(error: Error): void {
+    if (this.#isClosed()) return // by whoever was told
+    this.#lastError = error
+    this.#failures++
+    const { backoff, failed } = this.#options
+    if (backoff === undefined || (error instanceof MillraceError && forGood.has(error.code))) {
+      this.close(error)
+      failed(error)
+      return
+    }
+    this.#state = 'waiting'
+    this.#retry = startTimer(waitAfter(backoff, this.#failures, Math.random()), () => {
+      void this.#connect()
+    })
+  }
+
+  #isClosed(): boolean {
+    return this.#state === 'closed' // by what was awaited
+  }
+
+  #forget(waiting: Waiting<L>): void {
+    waiting.stop()
+    this.#waiting.delete(waiting)
+    this.#holdLoop()
+  }
+
+  #rejectAll(error: Error): void {
+    for (const waiting of [...this.#waiting]) {
+      this.#forget(waiting)
+      waiting.reject(error)
+    }
+  }
+
+  #holdLoop(): void {
+    const holds = this.#alive && this.#waiting.size > 0
+    if (holds === this.#holding) return
+    this.#holding = holds
+    if (holds) hold()
+    else letGo()
+  }
+
+  #late(timeout: number): Error {
+    const last = this.#lastError === undefined ? '' : ` (the last attempt: ${this.#lastError.message})`
+    return timeoutError(
+      `a connection to ${this.#options.title}`,
+      timeout,
+      `see that the process that shares it runs${last}, or allow more time`,
+    )
+  }
+}

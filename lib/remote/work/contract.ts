@@ -1,0 +1,90 @@
+// What a client of a shared work queue asks of the process that has it. One connection is one client: its leases end with it.
+//
+// A `take` has a number, its ticket. A client that gives up a take says so by that number (`leave`), and what the take has brought
+// meanwhile goes back: what comes over a connection comes in order, so either the server finds the ticket waiting, or its job in the
+// client's hands. No job is lost between a client that left and a server that had answered already.
+
+import { contract, type Client } from '../../rpc/contract.js'
+import { call, stream } from '../../rpc/methods.js'
+import type { StreamClient } from '../../rpc/streams/client.js'
+import type { Durability } from '../../work/options.js'
+import { headed, type Headed } from '../headed.js'
+
+/** What a client has to know of the queue. */
+export interface QueueFacts {
+  readonly name: string
+  readonly jobs: number
+  readonly bytes: number
+  readonly maxBytes: number
+  readonly priorities: number
+  readonly seats: number
+  /** 0: there is no limit. */
+  readonly maxAttempts: number
+  readonly durability: Durability
+  /** Are ids remembered, so that a push with one may be repeated? */
+  readonly dedups: boolean
+}
+
+/** What goes with a job that is pushed; what is left out is the default. */
+export interface PushFacts {
+  readonly priority?: number | undefined
+  readonly delay?: number | undefined
+  readonly ttl?: number | undefined
+  readonly id?: string | undefined
+  readonly group?: string | undefined
+}
+
+/** A job as it comes: its lease is a number of this connection. */
+export interface JobFacts {
+  readonly lease: number
+  readonly attempt: number
+  readonly acquired: number
+  readonly priority: number
+  /** Decimal. */
+  readonly token: string
+  /** Milliseconds since 1970. */
+  readonly pushedAt: number
+  readonly id?: string | undefined
+  readonly group?: string | undefined
+}
+
+/** How a job is settled, or its lease made longer. */
+export type SettleFacts = { readonly lease: number } & (
+  | { readonly how: 'complete' | 'begin' }
+  | { readonly how: 'release'; readonly delay: number }
+  | { readonly how: 'retry'; readonly delay: number; readonly error: string }
+  | { readonly how: 'reject'; readonly error: string }
+  | { readonly how: 'extend'; readonly milliseconds: number }
+)
+
+interface None {
+  readonly [key: string]: never
+}
+
+/** The functions of the process that has the queue. */
+export const workContract = contract(
+  'millrace.work.1',
+  {
+    /** What the queue is. */
+    about: call<Headed<None>, Headed<QueueFacts>>(),
+    /** Pushes a job, as soon as there is room. */
+    push: call<Headed<PushFacts>, Headed<{ readonly duplicate: boolean }>>(),
+    /** Jobs that are there now, up to `most`; the first is waited for. Their bytes stand one behind the other. */
+    take: call<
+      Headed<{ readonly ticket: number; readonly most: number }>,
+      Headed<{ readonly jobs: readonly (JobFacts & { readonly length: number })[] }>
+    >(),
+    /** Nobody waits for what that ticket brings. */
+    leave: call<Headed<{ readonly ticket: number }>, Headed<None>>(),
+    /** Settles a job. */
+    settle: call<Headed<SettleFacts>, Headed<None>>(),
+    /** When all that was done until now is on the disk. */
+    flush: call<Headed<None>, Headed<None>>(),
+    /** Leases that were lost while the connection stood: the queue has a `leaseTimeout`. */
+    losses: stream<Headed<None>, Headed<{ readonly lease: number }>>(),
+  },
+  { codec: headed },
+)
+
+/** One connection, as its client sees it. */
+export type WorkLine = Client<typeof workContract> & StreamClient

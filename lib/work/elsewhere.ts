@@ -1,0 +1,30 @@
+// Queues whose memory is elsewhere. What opens them stands on a floor above, and is loaded when the first one is opened; the entry
+// point says from where.
+
+import type { Share, ShareOptions } from '../net/share.js'
+import type { WorkQueueOptions } from './options.js'
+import type { WorkQueue } from './work-queue.js'
+import type { readWork, workAt } from './working.js'
+
+/** What a queue elsewhere needs of the classes of this room. */
+export interface WorkParts {
+  readonly readWork: typeof readWork
+  readonly workAt: typeof workAt
+}
+
+/** What the floor above can do. */
+export interface Elsewhere {
+  openWork(address: string, options: WorkQueueOptions | undefined, parts: WorkParts): WorkQueue
+  shareWork(queue: WorkQueue, address: string, options: ShareOptions | undefined): Promise<Share>
+}
+
+let load: (() => Elsewhere) | undefined
+
+/** @internal Once, by the entry point. */
+export function workElsewhere(loader: () => Elsewhere): void {
+  load = loader
+}
+
+export function elsewhere(): Elsewhere {
+  return load!()
+}

@@ -17,14 +17,12 @@ knowTransport('tls', () => tls)
 export type { Channel, Listener, Peer, PeerCertificate, Traits } from './net/channel.js'
 export { connect, listen } from './net/connect.js'
 export { ChannelFrames } from './net/frame-channel.js'
-export type {
-  ConnectionOptions,
-  ConnectOptions,
-  ListenOptions,
-  PeerAllow,
-} from './net/options.js'
+export type { ConnectionOptions, ConnectOptions, ListenOptions, PeerAllow } from './net/options.js'
+export type { ReconnectOptions, RemoteOptions, Share, ShareOptions } from './net/share.js'
+export { readConnect } from './net/options.js'
 export {
   registerTransport,
+  transportOf,
   type Arrivals,
   type Connection,
   type Listening,

@@ -5,6 +5,4 @@
  * @module
  */
 
-export { workLine } from './remote/work/line.js'
-export { RemoteWorkQueue } from './remote/work/queue.js'
-export { serveWork } from './remote/work/serve.js'
+export { openWork, shareWork } from './remote/open.js'

@@ -5,6 +5,11 @@
  * @module millrace/work
  */
 
+import { workElsewhere } from './work/elsewhere.js'
+
+workElsewhere(() => require('./remote/open.js') as typeof import('./remote/open.js'))
+
+export type { RemoteOptions, ReconnectOptions, Share, ShareOptions } from './net/share.js'
 export {
   DeadLetters,
   type DeadLetter,

@@ -42,7 +42,9 @@ export function isLoopback(host: string): boolean {
 export function socketPath({ text, rest }: Address): string {
   const path = rest.startsWith('@') ? `\0${rest.slice(1)}` : rest
   if (path === '\0' || path === '') {
-    throw invalidArgument(`the address ${show(text)} must name a path, as in 'unix:///run/app/sock'`)
+    throw invalidArgument(
+      `the address ${show(text)} must name a path, as in 'unix:///run/app/sock'`,
+    )
   }
   if (path.startsWith('\0')) {
     if (process.platform === 'linux') return checkLength(path, text)

@@ -91,7 +91,9 @@ export async function listen(address: string, options?: ListenOptions): Promise<
 
 /** A name alone is one of this machine's memory. */
 function named(address: unknown): unknown {
-  return typeof address === 'string' && schemeOf(address) === undefined ? `shm://${address}` : address
+  return typeof address === 'string' && schemeOf(address) === undefined
+    ? `shm://${address}`
+    : address
 }
 
 function late(address: string, timeout: number): Error {
@@ -106,15 +108,32 @@ function late(address: string, timeout: number): Error {
 function asOurs(error: unknown, address: string): unknown {
   if (error instanceof MillraceError || !(error instanceof Error)) return error
   const { code, syscall, errno } = error as NodeJS.ErrnoException
-  const facts = { cause: error, syscall, errno: errno === undefined ? undefined : Math.abs(errno), path: address }
+  const facts = {
+    cause: error,
+    syscall,
+    errno: errno === undefined ? undefined : Math.abs(errno),
+    path: address,
+  }
   switch (code) {
     case 'ENOENT':
-      return new MillraceError('ERR_MILLRACE_NOT_FOUND', `there is nothing at '${address}': start who listens there, or see that the path is right`, facts)
+      return new MillraceError(
+        'ERR_MILLRACE_NOT_FOUND',
+        `there is nothing at '${address}': start who listens there, or see that the path is right`,
+        facts,
+      )
     case 'EACCES':
     case 'EPERM':
-      return new MillraceError('ERR_MILLRACE_PERMISSION', `this process may not use '${address}': see who owns it, and its rights`, facts)
+      return new MillraceError(
+        'ERR_MILLRACE_PERMISSION',
+        `this process may not use '${address}': see who owns it, and its rights`,
+        facts,
+      )
     case 'EADDRINUSE':
-      return new MillraceError('ERR_MILLRACE_EXISTS', `somebody listens at '${address}' already: end that, or take another address`, facts)
+      return new MillraceError(
+        'ERR_MILLRACE_EXISTS',
+        `somebody listens at '${address}' already: end that, or take another address`,
+        facts,
+      )
     default:
       return new MillraceError(
         'ERR_MILLRACE_UNREACHABLE',

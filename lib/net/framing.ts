@@ -55,7 +55,8 @@ export function readHello(bytes: Buffer): Hello {
     )
   }
   const maxBytes = bytes.readUInt32LE(8)
-  if (maxBytes > longestMessage) throw protocolError('has said that it takes longer messages than there are')
+  if (maxBytes > longestMessage)
+    throw protocolError('has said that it takes longer messages than there are')
   return { maxBytes, heartbeat: bytes.readUInt32LE(12) }
 }
 
@@ -70,7 +71,10 @@ export function frameOf(kind: number): Buffer {
 }
 
 export function protocolError(what: string): MillraceError {
-  return new MillraceError('ERR_MILLRACE_PROTOCOL', `the other side ${what}; the connection has been closed`)
+  return new MillraceError(
+    'ERR_MILLRACE_PROTOCOL',
+    `the other side ${what}; the connection has been closed`,
+  )
 }
 
 /** Who hears what a decoder finds. */
@@ -158,7 +162,8 @@ export class Decoder {
     const kind = head >>> 28
     const length = head & longestMessage
     if (kind !== Kind.message) {
-      if (kind > Kind.pong || length !== 0) throw protocolError('has sent a frame of a kind that there is not')
+      if (kind > Kind.pong || length !== 0)
+        throw protocolError('has sent a frame of a kind that there is not')
       this.#sink.signal(kind)
       return at
     }
@@ -186,7 +191,9 @@ export class Decoder {
     let body = this.#body!
     const needed = this.#filled + piece.length
     if (needed > body.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.min(this.#length, Math.max(body.length * 2, needed)))
+      const larger = Buffer.allocUnsafeSlow(
+        Math.min(this.#length, Math.max(body.length * 2, needed)),
+      )
       larger.set(body.subarray(0, this.#filled))
       this.#body = body = larger
     }

@@ -173,7 +173,8 @@ function readAllow(given: PeerAllow | undefined): PeerAllow | undefined {
 }
 
 function readTls(given: TlsOptions | undefined): TlsOptions | undefined {
-  if (given === undefined || (typeof given === 'object' && (given as unknown) !== null)) return given
+  if (given === undefined || (typeof given === 'object' && (given as unknown) !== null))
+    return given
   throw invalidArgument(`tls must be an object of options of node:tls, not ${show(given)}`)
 }
 

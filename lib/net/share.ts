@@ -1,9 +1,25 @@
-// What a process has of something that it shares with others by an address.
+// What a process shares with others by an address, and what others open by it.
 
-/** How something is shared. */
-export interface ShareOptions {
-  /** Ends it. */
-  readonly signal?: AbortSignal | undefined
+import type { ConnectionOptions, ListenOptions } from './options.js'
+
+/** How something of this process is shared. */
+export type ShareOptions = ListenOptions
+
+/** How something elsewhere is reached. */
+export interface RemoteOptions extends ConnectionOptions {
+  /**
+   * Whether the connection is made anew when it breaks, and how long is waited between two attempts: a random part of a span that
+   * doubles from `base` (default 50 ms) to `cap` (default 5000 ms). Default true.
+   */
+  readonly reconnect?: boolean | ReconnectOptions | undefined
+}
+
+/** How a client comes back after its connection broke. */
+export interface ReconnectOptions {
+  /** Milliseconds: the span of the first wait, a random part of which is waited. Default 50. */
+  readonly base?: number | undefined
+  /** Milliseconds: the longest span. Default 5000. */
+  readonly cap?: number | undefined
 }
 
 /** Something of this process that others reach by an address, until this is closed. */
@@ -12,8 +28,16 @@ export interface Share {
   readonly address: string
   /** Clients at this moment. */
   readonly connections: number
+  /** Clients that were turned away. */
+  readonly refused: number
   /** Was it closed? */
   readonly closed: boolean
   /** Takes no more clients, and ends the connections of those that are there. Resolves when they have ended. */
   close(): Promise<void>
+  /** Keeps the process alive (the default). */
+  ref(): this
+  /** Lets the process end. */
+  unref(): this
+  /** What `await using` calls at the end of its block: `close()`. */
+  [Symbol.asyncDispose](): Promise<void>
 }

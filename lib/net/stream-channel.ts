@@ -16,14 +16,31 @@ import { disposeInEveryContext } from '../base/disposal.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
-import { checkOptions, checkSignal, duration, readWait, waitNames, type WaitOptions } from '../base/options.js'
+import {
+  checkOptions,
+  checkSignal,
+  duration,
+  readWait,
+  waitNames,
+  type WaitOptions,
+} from '../base/options.js'
 import { outsideOfAll } from '../base/outside.js'
 import { selectable, type Readiness } from '../base/selectable.js'
 import { afterAllElse, now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
 import { closedError, invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import type { Channel, Peer, Traits } from './channel.js'
-import { Decoder, frameOf, headerBytes, headerOf, helloOf, Kind, protocolError, type Hello, type Sink } from './framing.js'
+import {
+  Decoder,
+  frameOf,
+  headerBytes,
+  headerOf,
+  helloOf,
+  Kind,
+  protocolError,
+  type Hello,
+  type Sink,
+} from './framing.js'
 import type { GivenConnection } from './options.js'
 import { Line, type Limits } from './waits.js'
 
@@ -157,7 +174,9 @@ export class StreamChannel implements Channel {
       const bytes = message instanceof Uint8Array ? message : bytesOf(message, 'the message')
       this.#assertSends(bytes.length)
       if (this.#senders.size === 0 && this.#hasRoom()) {
-        return bytes.length <= mostCopied ? this.#sendSmall(bytes) : this.#sendLong(bytes, wait ?? {})
+        return bytes.length <= mostCopied
+          ? this.#sendSmall(bytes)
+          : this.#sendLong(bytes, wait ?? {})
       }
       return this.#sendLater(bytes, wait ?? {})
     } catch (error) {
@@ -179,13 +198,15 @@ export class StreamChannel implements Channel {
     const { length } = bytes
     await this.#senders.wait(limits)
     this.#assertSends(length)
-    if (bytes.length !== length) throw invalidArgument('the message lost its memory while it waited to be sent')
+    if (bytes.length !== length)
+      throw invalidArgument('the message lost its memory while it waited to be sent')
     await (length <= mostCopied ? this.#sendSmall(bytes) : this.#sendLong(bytes, limits))
   }
 
   #sendSmall(bytes: Uint8Array): Promise<void> {
     const { length } = bytes
-    if (this.#batch !== undefined && this.#batchUsed + headerBytes + length > batchBytes) this.#flush()
+    if (this.#batch !== undefined && this.#batchUsed + headerBytes + length > batchBytes)
+      this.#flush()
     let batch = this.#batch
     if (batch === undefined) {
       batch = this.#batch = this.#spare ?? Buffer.allocUnsafeSlow(batchBytes)
@@ -273,7 +294,10 @@ export class StreamChannel implements Channel {
     const first = this.#senders.first
     if (first === undefined) return
     first.resolve()
-    if (this.#senders.size > 0) afterAllElse(() => { this.#serveSenders() })
+    if (this.#senders.size > 0)
+      afterAllElse(() => {
+        this.#serveSenders()
+      })
   }
 
   #assertSends(length: number): void {
@@ -615,7 +639,10 @@ export class StreamChannel implements Channel {
   #judgeRate(): void {
     const { maxRate } = this.#given
     const time = now()
-    this.#allowance = Math.min(maxRate, this.#allowance + ((time - this.#allowanceAt) * maxRate) / 1000)
+    this.#allowance = Math.min(
+      maxRate,
+      this.#allowance + ((time - this.#allowanceAt) * maxRate) / 1000,
+    )
     this.#allowanceAt = time
     if (this.#allowance >= 0 || this.#rateTimer !== undefined) return
     this.#pause()

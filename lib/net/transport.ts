@@ -74,7 +74,9 @@ export function registerTransport(transport: Transport): void {
   }
   const { scheme } = transport
   if (typeof scheme !== 'string' || !/^[a-z][a-z0-9+.-]*$/.test(scheme)) {
-    throw invalidArgument(`a transport must have a scheme in lower case, like 'ws', not ${show(scheme)}`)
+    throw invalidArgument(
+      `a transport must have a scheme in lower case, like 'ws', not ${show(scheme)}`,
+    )
   }
   for (const method of ['check', 'connect', 'listen'] as const) {
     if (typeof transport[method] === 'function') continue

@@ -71,7 +71,9 @@ function fromFile(path: string): ReadonlyMap<string, string> {
     )
   }
   if (typeof found !== 'object' || found === null || Array.isArray(found)) {
-    throw invalidArgument(`the file of addresses '${path}' must have an object of addresses by names`)
+    throw invalidArgument(
+      `the file of addresses '${path}' must have an object of addresses by names`,
+    )
   }
   return fromObject(found as Record<string, unknown>, path)
 }

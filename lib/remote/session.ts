@@ -11,7 +11,13 @@ import { onLeaving } from '../addon/leaving.js'
 import type { Wait } from '../base/options.js'
 import { outsideOfAll } from '../base/outside.js'
 import { startTimer, stopTimer, type Timer } from '../base/time.js'
-import { abortedError, closedError, MillraceError, timeoutError, type ErrorCode } from '../errors.js'
+import {
+  abortedError,
+  closedError,
+  MillraceError,
+  timeoutError,
+  type ErrorCode,
+} from '../errors.js'
 import { waitAfter, type Backoff } from './backoff.js'
 
 /** How a connection stands. */
@@ -47,6 +53,8 @@ const forGood: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_MILLRACE_INVALID_NAME',
   'ERR_MILLRACE_PERMISSION',
   'ERR_MILLRACE_NOT_OURS',
+  'ERR_MILLRACE_GEOMETRY',
+  'ERR_MILLRACE_PROTOCOL',
   'ERR_MILLRACE_SCHEMA',
   'ERR_MILLRACE_LAYOUT',
   'ERR_MILLRACE_CORRUPT',
@@ -253,7 +261,8 @@ export class Session<L extends Line> {
   }
 
   #late(timeout: number): Error {
-    const last = this.#lastError === undefined ? '' : ` (the last attempt: ${this.#lastError.message})`
+    const last =
+      this.#lastError === undefined ? '' : ` (the last attempt: ${this.#lastError.message})`
     return timeoutError(
       `a connection to ${this.#options.title}`,
       timeout,

@@ -1,8 +1,7 @@
 // Queues whose memory is elsewhere. What opens them stands on a floor above, and is loaded when the first one is opened; the entry
 // point says from where.
 
-import type { Share, ShareOptions } from '../net/share.js'
-import type { WorkQueueOptions } from './options.js'
+import type { RemoteOptions, Share, ShareOptions } from '../net/share.js'
 import type { WorkQueue } from './work-queue.js'
 import type { readWork, workAt } from './working.js'
 
@@ -12,9 +11,25 @@ export interface WorkParts {
   readonly workAt: typeof workAt
 }
 
+/** What the program says of the queue: it must be so. */
+export interface WorkWanted {
+  readonly jobs: number | undefined
+  readonly bytes: number | undefined
+  readonly levels: number | undefined
+  readonly seats: number | undefined
+  /** 0: Infinity. */
+  readonly attempts: number | undefined
+  readonly durability: number | undefined
+}
+
 /** What the floor above can do. */
 export interface Elsewhere {
-  openWork(address: string, options: WorkQueueOptions | undefined, parts: WorkParts): WorkQueue
+  openWork(
+    address: string,
+    wanted: WorkWanted,
+    connection: RemoteOptions | undefined,
+    parts: WorkParts,
+  ): WorkQueue
   shareWork(queue: WorkQueue, address: string, options: ShareOptions | undefined): Promise<Share>
 }
 

@@ -23,6 +23,7 @@ import {
   type WaitOptions,
 } from '../base/options.js'
 import { abortedError, invalidArgument } from '../errors.js'
+import type { RemoteOptions } from '../net/share.js'
 import { checkPlace, placeOf, type Place } from '../place/place.js'
 
 /**
@@ -84,6 +85,8 @@ export interface WorkQueueOptions extends AccessOptions, TuningOptions {
   readonly keep?: boolean | undefined
   /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
   readonly memory?: MemoryOptions | undefined
+  /** How it is reached, if its address is not this machine's memory. */
+  readonly connection?: RemoteOptions | undefined
 }
 
 /** What goes with a job. */
@@ -141,6 +144,7 @@ const workNames = [
   'durability',
   'keep',
   'memory',
+  'connection',
 ] as const
 
 const mostJobs = 2 ** 20

@@ -11,11 +11,17 @@ import { fairly } from '../base/fairness.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { checkName, readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
+import type { Share, ShareOptions } from '../net/share.js'
+import { addressElsewhere } from '../place/elsewhere.js'
 import { nameOf, placeOf, type Place } from '../place/place.js'
+import { elsewhere } from './elsewhere.js'
 import { Job, wideAt } from './job.js'
 import { JobTaker } from './job-taker.js'
 import { readWorkOptions, type WorkQueueOptions } from './options.js'
-import { JobCraft, readWork, type JobHandler, type WorkOptions } from './working.js'
+import { JobCraft, readWork, workAt, type JobHandler, type WorkOptions } from './working.js'
+
+/** @internal What every work queue has, wherever its memory is. */
+export const isQueue = Symbol.for('millrace.work-queue')
 
 /**
  * Jobs that any number of processes and Workers push, and any number of them take: each is worked on by one of them at a time,
@@ -34,6 +40,7 @@ import { JobCraft, readWork, type JobHandler, type WorkOptions } from './working
  */
 export class WorkQueue extends JobTaker {
   readonly #facts: Int32Array
+  readonly #shares = new Set<Share>()
 
   private constructor(name: string, handle: NativeWork, tuning: Tuning) {
     const title = `work queue '${name}'`
@@ -51,6 +58,10 @@ export class WorkQueue extends JobTaker {
   /**
    * Opens the queue; creates it if it does not exist. `place` may be an address as well: `shm://thumbnails` is `thumbnails`.
    *
+   * Of any other address (`unix:///run/jobs`, `tcp://127.0.0.1:7000`, `tls://…`) it is the queue that another process has and `share`s
+   * there: the same calls, over a connection that is made in the background, and made anew when it breaks. `traits` says what a
+   * connection cannot carry. `setResolve` and the variable `MILLRACE_ADDRESSES` put such an address in the place of a name.
+   *
    * Blocks for microseconds; at most 2 s if another process is stopped in the middle of creating or leaving the same queue.
    *
    * @throws MillraceError `GEOMETRY` (it was created with other options), `NO_LANE` (all seats are taken: the message says how
@@ -58,9 +69,47 @@ export class WorkQueue extends JobTaker {
    *   `NO_SPACE`, `TIMEOUT`
    */
   static open(place: Place, options?: WorkQueueOptions): WorkQueue {
+    const address = addressElsewhere(place)
+    if (address !== undefined) {
+      // The options are the same, and judged alike.
+      const { native: wanted } = readWorkOptions('elsewhere', options)
+      return elsewhere().openWork(address, wanted, options?.connection, { readWork, workAt })
+    }
     const wanted = readWorkOptions(place, options)
     const handle = new native.Work(wanted.native)
     return new WorkQueue(nameOf(placeOf(place)), handle, wanted.tuning)
+  }
+
+  /**
+   * Shares the queue with others by an address, until it is closed, or what is returned is: `WorkQueue.open(address)` is the other side.
+   * What a client has in hand goes back when its connection ends, at once where the system tells (`unix://`), after its silence
+   * otherwise (`tcp://`, `tls://`: 10 s, option `heartbeat`).
+   *
+   * @throws MillraceError (as rejection) `EXISTS` (somebody listens there already), `UNREACHABLE`, `PERMISSION`, `CLOSED`, `ABORTED`,
+   *   `INVALID_ARGUMENT`
+   */
+  async share(address: string, options?: ShareOptions): Promise<Share> {
+    this.assertOpen()
+    const share = await elsewhere().shareWork(this, address, options)
+    this.#shares.add(share)
+    if (this.closed) await share.close()
+    return share
+  }
+
+  /** @internal Closes what is shared with it: nobody else would. */
+  override close(): void {
+    for (const share of this.#shares) void share.close()
+    this.#shares.clear()
+    super.close()
+  }
+
+  static {
+    // One whose memory is elsewhere is one, too.
+    Object.defineProperty(this, Symbol.hasInstance, {
+      value: (given: unknown): boolean =>
+        typeof given === 'object' && given !== null && isQueue in given,
+    })
+    Object.defineProperty(this.prototype, isQueue, { value: true })
   }
 
   /**

@@ -29,7 +29,14 @@ export const tls: Transport = {
   async connect(address, { tls: given }, signal) {
     const { host, port } = hostAndPort(address)
     const servername = net().isIP(host) === 0 ? { servername: host } : {}
-    const options = { ...servername, ...given, host, port, rejectUnauthorized: true, allowHalfOpen: true }
+    const options = {
+      ...servername,
+      ...given,
+      host,
+      port,
+      rejectUnauthorized: true,
+      allowHalfOpen: true,
+    }
     const socket = tlsOfNode().connect(options as ConnectionOptions)
     socket.setNoDelay(true)
     const stream = await connected(socket, signal, 'secureConnect')

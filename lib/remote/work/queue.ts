@@ -5,19 +5,40 @@ import { bytesOf, type ByteSource } from '../../base/bytes.js'
 import { disposeInEveryContext } from '../../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
 import { iterate, type Iteration, type IterationOptions } from '../../base/iteration.js'
-import { checkFunction, readWait, show, wholeNumber, type Wait, type WaitOptions } from '../../base/options.js'
+import {
+  checkFunction,
+  readWait,
+  show,
+  wholeNumber,
+  type Wait,
+  type WaitOptions,
+} from '../../base/options.js'
 import { selectable, type Readiness } from '../../base/selectable.js'
 import { now, startTimer, stopTimer } from '../../base/time.js'
 import type { PlainBuffer } from '../../base/view-constructor.js'
-import { abortedError, closedError, hasCode, invalidArgument, MillraceError, timeoutError } from '../../errors.js'
+import {
+  abortedError,
+  closedError,
+  hasCode,
+  invalidArgument,
+  MillraceError,
+  timeoutError,
+} from '../../errors.js'
 import type { DeadLetters } from '../../work/dead-letters.js'
 import type { Job } from '../../work/job.js'
 import type { PushResult, WorkLoan } from '../../work/loan.js'
-import { assertGiven, readPush, type Durability, type JobFacts, type PushOptions } from '../../work/options.js'
+import {
+  assertGiven,
+  readPush,
+  type Durability,
+  type JobFacts,
+  type PushOptions,
+} from '../../work/options.js'
 import type { WorkStats } from '../../work/stats.js'
 import type { WorkTraits } from '../../work/traits.js'
 import type { WorkQueue } from '../../work/work-queue.js'
-import type { WorkParts } from '../../work/elsewhere.js'
+import { durabilities } from '../../addon/work.js'
+import type { WorkParts, WorkWanted } from '../../work/elsewhere.js'
 import type { JobHandler, Loop, WorkOptions } from '../../work/working.js'
 import type { Backoff } from '../backoff.js'
 import { nothing } from '../headed.js'
@@ -31,10 +52,11 @@ import { RemoteLoan } from './loan.js'
 export interface RemoteWorkOptions {
   readonly address: string
   readonly backoff: Backoff | undefined
-  /** How the death of the other side is noticed there. */
-  readonly death: 'exact' | 'timeout'
-  /** Makes a connection to who shares it. */
-  readonly dial: (signal: AbortSignal) => Promise<WorkLine>
+  /** Makes a connection to who shares it. `death`: how that of the other side is noticed. */
+  readonly dial: (
+    signal: AbortSignal,
+  ) => Promise<{ readonly line: WorkLine; readonly death: 'exact' | 'timeout' }>
+  readonly wanted: WorkWanted
   readonly parts: WorkParts
 }
 
@@ -51,7 +73,7 @@ export class RemoteWorkQueue implements Face {
   readonly name: string
   readonly path: string
   readonly #title: string
-  readonly #death: 'exact' | 'timeout'
+  #death: 'exact' | 'timeout' = 'exact'
   readonly #parts: WorkParts
   readonly #session: Session<WorkLine>
   readonly #jobs = new Map<number, RemoteJob>()
@@ -65,21 +87,22 @@ export class RemoteWorkQueue implements Face {
   #closed = false
   #ending: Promise<void> | undefined
 
-  constructor({ address, backoff, death, dial, parts }: RemoteWorkOptions) {
+  constructor({ address, backoff, dial, wanted, parts }: RemoteWorkOptions) {
     this.#parts = parts
     this.name = address
     this.path = address
     this.#title = `work queue '${address}'`
-    this.#death = death
     this.#session = new Session<WorkLine>({
       title: this.#title,
       address,
       backoff,
       dial: async (signal) => {
-        const line = await dial(signal)
+        const { line, death } = await dial(signal)
         try {
           const { facts } = await line.about(none, { signal })
+          this.#judge(facts, wanted)
           this.#facts = facts
+          this.#death = death
         } catch (error) {
           line.close()
           throw error
@@ -95,6 +118,10 @@ export class RemoteWorkQueue implements Face {
       },
     })
     this.#keeper = this.#keeperOf()
+  }
+
+  static {
+    Object.defineProperty(this.prototype, Symbol.for('millrace.work-queue'), { value: true })
   }
 
   // What the queue is
@@ -306,6 +333,10 @@ export class RemoteWorkQueue implements Face {
     throw this.#immediate('flushSync()', 'flush()')
   }
 
+  share(): never {
+    throw unsupported(`share() of ${this.#title}`, 'share the queue where it is')
+  }
+
   [selectable](): Readiness {
     throw this.#immediate('select()', 'takeOne()')
   }
@@ -470,7 +501,7 @@ export class RemoteWorkQueue implements Face {
     })
   }
 
-  #taken(facts: readonly (JobOfTake)[], bytes: Uint8Array): RemoteJob[] {
+  #taken(facts: readonly JobOfTake[], bytes: Uint8Array): RemoteJob[] {
     let at = 0
     const jobs = facts.map((one) => {
       // Memory of its own: it may be kept, and transferred.
@@ -568,6 +599,25 @@ export class RemoteWorkQueue implements Face {
     for (const job of this.#jobs.values()) job.lose(error)
     this.#jobs.clear()
     this.#session.close(error)
+  }
+
+  /** What the program says of the queue must be so, as it must where the queue is. */
+  #judge(facts: QueueFacts, wanted: WorkWanted): void {
+    const differences = [
+      ['jobs', facts.jobs, wanted.jobs],
+      ['bytes', facts.bytes, wanted.bytes],
+      ['priorities', facts.priorities, wanted.levels],
+      ['seats', facts.seats, wanted.seats],
+      ['maxAttempts', facts.maxAttempts, wanted.attempts],
+      ['durability', durabilities.indexOf(facts.durability), wanted.durability],
+    ] as const
+    const wrong = differences.filter(([, is, said]) => said !== undefined && said !== is)
+    if (wrong.length === 0) return
+    throw new MillraceError(
+      'ERR_MILLRACE_GEOMETRY',
+      `${this.#title} was created with other options: ${wrong.map(([what, is, said]) => `${what} ${String(is)}, not ${String(said)}`).join('; ')}: ` +
+        'leave them out, or say what it has',
+    )
   }
 
   #known(what: string): QueueFacts {

@@ -1,0 +1,62 @@
+// What the entry points of the patterns load when an address is not this machine's memory.
+
+import { parseAddress } from '../place/address.js'
+import type { RemoteOptions, Share, ShareOptions } from '../net/share.js'
+import type { WorkParts, WorkWanted } from '../work/elsewhere.js'
+import type { WorkQueue } from '../work/work-queue.js'
+import { readReconnect } from './backoff.js'
+import { dial } from './dial.js'
+import { share } from './sharing.js'
+import { workContract } from './work/contract.js'
+import { workLine } from './work/line.js'
+import { RemoteWorkQueue } from './work/queue.js'
+import { serveWork } from './work/serve.js'
+
+/** @throws MillraceError `INVALID_ARGUMENT` */
+export function openWork(
+  address: string,
+  wanted: WorkWanted,
+  connection: RemoteOptions | undefined,
+  parts: WorkParts,
+): WorkQueue {
+  const backoff = readReconnect(connection?.reconnect)
+  judge(address, connection)
+  return new RemoteWorkQueue({
+    address,
+    backoff,
+    parts,
+    wanted,
+    dial: async (signal) => {
+      const { frames, channel } = await dial(
+        address,
+        connection ?? {},
+        'work',
+        workContract.fingerprint,
+        signal,
+      )
+      return { line: workLine(frames), death: channel.traits.death }
+    },
+  }) as unknown as WorkQueue
+}
+
+/** @throws MillraceError as `listen` */
+export function shareWork(
+  queue: WorkQueue,
+  address: string,
+  options: ShareOptions | undefined,
+): Promise<Share> {
+  return share(address, options, {
+    kind: 'work',
+    fingerprint: workContract.fingerprint,
+    serve: (frames) => serveWork(frames, queue),
+  })
+}
+
+/** Now, and not when the first connection is made. */
+function judge(address: string, connection: RemoteOptions | undefined): void {
+  const { transportOf } = require('../net/transport.js') as typeof import('../net/transport.js')
+  const { readConnect } = require('../net/options.js') as typeof import('../net/options.js')
+  const { reconnect: _reconnect, ...options } = connection ?? {}
+  const parsed = parseAddress(address)
+  transportOf(parsed).check(parsed, readConnect(options))
+}

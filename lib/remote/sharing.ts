@@ -1,0 +1,130 @@
+// Something of this process, for whoever connects to an address.
+
+import { disposeInEveryContext } from '../base/disposal.js'
+import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import type { Channel, Listener } from '../net/channel.js'
+import type { Share, ShareOptions } from '../net/share.js'
+import type { FrameChannel } from '../rpc/streams/channel.js'
+import { welcome, type Kind } from './greeting.js'
+
+/** One client that is served. */
+export interface Serving {
+  readonly ended: Promise<unknown>
+  close(): void
+}
+
+/** What is shared. */
+export interface Shared {
+  readonly kind: Kind
+  readonly fingerprint: bigint
+  serve(frames: FrameChannel, channel: Channel): Serving
+}
+
+const welcomeMs = 5000
+
+/** @throws MillraceError as `listen` */
+export async function share(
+  address: string,
+  options: ShareOptions | undefined,
+  shared: Shared,
+): Promise<Share> {
+  const { listen } = require('../net/connect.js') as typeof import('../net/connect.js')
+  return new Sharing(await listen(address, options), shared)
+}
+
+class Sharing implements Share {
+  readonly #listener: Listener
+  readonly #shared: Shared
+  readonly #clients = new Set<Serving>()
+  readonly #serving: Promise<void>
+
+  constructor(listener: Listener, shared: Shared) {
+    this.#listener = listener
+    this.#shared = shared
+    this.#serving = this.#serveAll()
+  }
+
+  get address(): string {
+    return this.#listener.address
+  }
+  get connections(): number {
+    return this.#listener.connections
+  }
+  get refused(): number {
+    return this.#listener.refused
+  }
+  get closed(): boolean {
+    return this.#listener.closed
+  }
+
+  async close(): Promise<void> {
+    await this.#listener.close()
+    for (const client of this.#clients) client.close()
+    await this.#serving
+    await Promise.all([...this.#clients].map(({ ended }) => ended))
+  }
+
+  ref(): this {
+    this.#listener.ref()
+    return this
+  }
+
+  unref(): this {
+    this.#listener.unref()
+    return this
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  static {
+    disposeInEveryContext(this.prototype, 'asyncDispose')
+  }
+
+  /** For `JSON.stringify`: what `console.log` shows. Never throws. */
+  toJSON(): object {
+    return jsonOf(this)
+  }
+
+  /** @internal What `console.log` shows. */
+  [inspected](...how: Inspecting): string {
+    return inspection('Share', how, () => ({
+      kind: this.#shared.kind,
+      address: this.address,
+      connections: this.connections,
+      refused: this.refused,
+      closed: this.closed,
+    }))
+  }
+
+  async #serveAll(): Promise<void> {
+    for (;;) {
+      const channel = await this.#listener.accept()
+      if (channel === undefined) return
+      void this.#serve(channel)
+    }
+  }
+
+  async #serve(channel: Channel): Promise<void> {
+    const { ChannelFrames } =
+      require('../net/frame-channel.js') as typeof import('../net/frame-channel.js')
+    const { kind, fingerprint } = this.#shared
+    // Clients do not keep a process alive that would end otherwise: the listener does.
+    channel.unref()
+    try {
+      await welcome(channel, kind, fingerprint, { timeout: welcomeMs })
+    } catch {
+      await channel.close()
+      return
+    }
+    if (this.closed) {
+      await channel.close()
+      return
+    }
+    const client = this.#shared.serve(new ChannelFrames(channel), channel)
+    this.#clients.add(client)
+    await client.ended
+    this.#clients.delete(client)
+  }
+}

@@ -70,7 +70,12 @@ export default defineConfig(
     rules: {
       '@typescript-eslint/no-require-imports': [
         'error',
-        { allow: ['^\\./[a-z-]+\\.js$', '^\\.\\./(?:base|queue|work)/[a-z-]+\\.js$'] },
+        {
+          allow: [
+            '^\\./[a-z-]+\\.js$',
+            '^(?:\\./|(?:\\.\\./){1,2})(?:base|net|queue|remote|rpc|work)/[a-z-]+\\.js$',
+          ],
+        },
       ],
     },
   },

@@ -28,5 +28,5 @@ export {
   type Listening,
   type Transport,
 } from './net/transport.js'
-export type { Address } from './place/address.js'
-export { setResolve, type Resolve, type Resolver } from './place/elsewhere.js'
+export type { Address, Resolve, Resolver } from './place/address.js'
+export { setResolve } from './place/elsewhere.js'

@@ -169,7 +169,7 @@ export class ChannelListener implements Listener, Arrivals {
     for (;;) {
       const channel = this.#ready.shift()
       // It may have gone while nobody asked.
-      if (channel === undefined || !channel.closed) return channel
+      if (channel?.closed !== true) return channel
     }
   }
 

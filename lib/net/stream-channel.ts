@@ -357,7 +357,10 @@ export class StreamChannel implements Channel {
           room.set(message)
           return message.length
         }
-        if (this.#isAtEnd()) return (await this.#end()) as undefined
+        if (this.#isAtEnd()) {
+          await this.#end()
+          return undefined
+        }
       }
       const found = await this.#ask(limits, into)
       if (typeof found === 'number') {

@@ -46,3 +46,9 @@ export function parseAddress(given: unknown): Address {
     query: new Map(at < 0 ? [] : new URLSearchParams(whole.slice(at + 1))),
   }
 }
+
+/** Tells where a name is; `undefined`: nothing is said. */
+export type Resolver = (name: string) => string | undefined
+
+/** Where names are: a function, or an object by names. */
+export type Resolve = Resolver | Readonly<Record<string, string>>

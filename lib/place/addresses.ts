@@ -2,8 +2,7 @@
 
 import { show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
-import { parseAddress } from './address.js'
-import type { Resolve, Resolver } from './elsewhere.js'
+import { parseAddress, type Resolve, type Resolver } from './address.js'
 
 const variable = 'MILLRACE_ADDRESSES'
 
@@ -33,7 +32,7 @@ export function resolverOf(resolve: Resolve | string): Resolver {
     typeof resolve === 'string'
       ? fromFile(resolve)
       : typeof resolve === 'object' && (resolve as unknown) !== null
-        ? fromObject(resolve as Readonly<Record<string, unknown>>, 'resolve')
+        ? fromObject(resolve, 'resolve')
         : undefined
   if (entries !== undefined) return (name) => entries.get(name)
   throw invalidArgument(

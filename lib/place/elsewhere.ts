@@ -1,12 +1,6 @@
 // Where a name is, said outside of the program: `thumbnails` is this machine's memory, unless somebody says that it is elsewhere.
 
-import { schemeOf } from './address.js'
-
-/** Tells where a name is; `undefined`: nothing is said. */
-export type Resolver = (name: string) => string | undefined
-
-/** Where names are: a function, or an object by names. */
-export type Resolve = Resolver | Readonly<Record<string, string>>
+import { schemeOf, type Resolve, type Resolver } from './address.js'
 
 let own: Resolver | undefined
 

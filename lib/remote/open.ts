@@ -18,7 +18,7 @@ export function openWork(
   wanted: WorkWanted,
   connection: RemoteOptions | undefined,
   parts: WorkParts,
-): WorkQueue {
+): RemoteWorkQueue {
   const backoff = readReconnect(connection?.reconnect)
   judge(address, connection)
   return new RemoteWorkQueue({
@@ -36,19 +36,19 @@ export function openWork(
       )
       return { line: workLine(frames), death: channel.traits.death }
     },
-  }) as unknown as WorkQueue
+  })
 }
 
 /** @throws MillraceError as `listen` */
 export function shareWork(
-  queue: WorkQueue,
+  queue: object,
   address: string,
   options: ShareOptions | undefined,
 ): Promise<Share> {
   return share(address, options, {
     kind: 'work',
     fingerprint: workContract.fingerprint,
-    serve: (frames) => serveWork(frames, queue),
+    serve: (frames) => serveWork(frames, queue as WorkQueue),
   })
 }
 

@@ -2,7 +2,6 @@
 // point says from where.
 
 import type { RemoteOptions, Share, ShareOptions } from '../net/share.js'
-import type { WorkQueue } from './work-queue.js'
 import type { readWork, workAt } from './working.js'
 
 /** What a queue elsewhere needs of the classes of this room. */
@@ -24,13 +23,15 @@ export interface WorkWanted {
 
 /** What the floor above can do. */
 export interface Elsewhere {
+  /** A queue, as its user sees it. */
   openWork(
     address: string,
     wanted: WorkWanted,
     connection: RemoteOptions | undefined,
     parts: WorkParts,
-  ): WorkQueue
-  shareWork(queue: WorkQueue, address: string, options: ShareOptions | undefined): Promise<Share>
+  ): object
+  /** Of a queue of this machine's memory. */
+  shareWork(queue: object, address: string, options: ShareOptions | undefined): Promise<Share>
 }
 
 let load: (() => Elsewhere) | undefined

@@ -73,7 +73,8 @@ export class WorkQueue extends JobTaker {
     if (address !== undefined) {
       // The options are the same, and judged alike.
       const { native: wanted } = readWorkOptions('elsewhere', options)
-      return elsewhere().openWork(address, wanted, options?.connection, { readWork, workAt })
+      const parts = { readWork, workAt }
+      return elsewhere().openWork(address, wanted, options?.connection, parts) as WorkQueue
     }
     const wanted = readWorkOptions(place, options)
     const handle = new native.Work(wanted.native)

@@ -7,7 +7,17 @@ import { build } from 'esbuild'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 export const dist = `${root}dist`
-export const entries = ['index', 'net', 'remote', 'rpc', 'streams', 'struct', 'sync', 'topics', 'work']
+export const entries = [
+  'index',
+  'net',
+  'remote',
+  'rpc',
+  'streams',
+  'struct',
+  'sync',
+  'topics',
+  'work',
+]
 /** What the entry points share: the floors below them. */
 const sharedFolders = ['addon', 'base', 'place']
 const sharedFiles = ['errors']

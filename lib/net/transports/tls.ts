@@ -1,6 +1,6 @@
 // tls://host:port: the network, encrypted; each side knows the other by its certificate, as far as it wants to.
 
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
 
 import { invalidArgument } from '../../errors.js'
@@ -19,7 +19,7 @@ export const tls: Transport = {
 
   check(address, { tls: given }) {
     hostAndPort(address)
-    if (given !== undefined && given.rejectUnauthorized === false && given.requestCert !== true) {
+    if (given?.rejectUnauthorized === false && given.requestCert !== true) {
       throw invalidArgument(
         'tls.rejectUnauthorized: false would take anybody for the other side: give the certificate of its authority as tls.ca instead',
       )
@@ -72,7 +72,7 @@ export const tls: Transport = {
       socket.destroy()
     })
     // Before the handshake, too, connections are bounded.
-    server.prependListener('connection', (socket) => {
+    server.prependListener('connection', (socket: Socket) => {
       if (arrivals.hasRoom()) return
       arrivals.turnedAway()
       socket.destroy()

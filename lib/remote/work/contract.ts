@@ -57,9 +57,7 @@ export type SettleFacts = { readonly lease: number } & (
   | { readonly how: 'extend'; readonly milliseconds: number }
 )
 
-interface None {
-  readonly [key: string]: never
-}
+type None = Readonly<Record<string, never>>
 
 /** The functions of the process that has the queue. */
 export const workContract = contract(

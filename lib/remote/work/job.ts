@@ -30,7 +30,7 @@ export interface RemoteKeeper {
  * A {@link Job} whose queue is elsewhere. What settles it returns a promise, which resolves when the queue has it so; a program that is
  * to run anywhere awaits it.
  */
-export class RemoteJob implements Pick<Job, PublicOfJob> {
+export class RemoteJob {
   readonly length: number
   readonly acquired: number
   readonly attempt: number
@@ -205,3 +205,8 @@ export type PublicOfJob = Exclude<
   keyof Job,
   'put' | 'shown' | 'abort' | 'giveBack' | 'begin' | typeof inspected
 >
+
+/** What a program sees of one is what it sees of the other. */
+export function asJob(job: RemoteJob): Pick<Job, PublicOfJob> {
+  return job
+}

@@ -45,7 +45,7 @@ import { nothing } from '../headed.js'
 import { Session, type ConnectionState } from '../session.js'
 import { unsupported } from '../unsupported.js'
 import type { QueueFacts, SettleFacts, WorkLine, JobFacts as JobOfLine } from './contract.js'
-import { RemoteJob, type RemoteKeeper } from './job.js'
+import { asJob, RemoteJob, type RemoteKeeper } from './job.js'
 import { RemoteLoan } from './loan.js'
 
 /** How a queue elsewhere is reached. */
@@ -305,7 +305,7 @@ export class RemoteWorkQueue implements Face {
       const job = await this.takeOne(wait)
       const message = job.copy()
       try {
-        await job.complete()
+        await (job as unknown as RemoteJob).complete()
         return message
       } catch (error) {
         // Somebody else's by now: it will be received there, or come again.
@@ -444,7 +444,7 @@ export class RemoteWorkQueue implements Face {
       const line = await this.#session.ready({ signal, timeout: left })
       try {
         const answer = await this.#answered(line, ticket, most, signal, end, timeout)
-        return answer as unknown as Job[]
+        return answer.map((job) => asJob(job) as Job)
       } catch (error) {
         if (!isBroken(error, line)) throw error
         if (this.#closed) throw closedError(this.#title)
@@ -495,7 +495,7 @@ export class RemoteWorkQueue implements Face {
         (error: unknown) => {
           // An answer that could not be sent has left jobs in our hands.
           if (!line.closed) line.leave({ facts: { ticket }, bytes: nothing }).catch(() => undefined)
-          if (over()) reject(error as Error)
+          if (over()) reject(error)
         },
       )
     })

@@ -43,6 +43,8 @@ const scripts = {
   live: ['live.js'],
   live_work: ['live.js', 'work'],
   live_pipeline: ['live.js', 'pipeline'],
+  live_topics: ['live.js', 'topics'],
+  live_rpc: ['live.js', 'rpc'],
 }
 const all = [...native, ...Object.keys(scripts)]
 

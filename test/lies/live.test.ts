@@ -18,6 +18,8 @@ for (const [letter, attacked] of [
   ['x', 'mutex'],
   ['j', 'work'],
   ['j', 'pipeline'],
+  ['t', 'topics'],
+  ['r', 'rpc'],
 ] as const) {
   test.serial(
     `promise: lies – a liar that insists, on ${attacked}, stops nothing and reaches no other channel`,

@@ -3,18 +3,24 @@
  *
  * Mirrors
  *   native/include/millrace/topics/log.hpp      tail, head, commit, evict
- *   native/include/millrace/topics/entries.hpp  may_evict, scan, move, admit, dismiss
+ *   native/include/millrace/topics/entries.hpp  may_evict, union_of, count_losses, scan, move, admit, dismiss
  *   native/include/millrace/topics/reading.hpp  read, step
  *   native/include/millrace/topics/slots.hpp    what the undertaker does with slots
  *
  * A message is committed by one compare-and-swap of a cell from empty(turn) to full(turn, slot, token); its turn is its index.
  * The word of an entry {position, missed} is changed by compare-and-swap only: by its reader, which thereby finds out whether
- * what it has copied was still there, and by whoever needs room and moves it. A cell is emptied when all positions are beyond
- * it. The word of its slot says so first, so that it can be told, whoever is killed, what has gone and what was never there.
+ * what it has copied was still there, and by whoever needs room and moves it: over all that the floor is to pass, in one step.
+ * What an entry loses by that is counted before the step, from exactly the word that it starts from; with COUNTED for all
+ * entries at once, before any of them is moved, as the code does where more than one loses something. A cell is emptied when
+ * all positions are beyond it. The word of its slot says so first, so that it can be told, whoever is killed, what has gone and
+ * what was never there.
  *
  * Memory is sequentially consistent, but for the payloads: a reader copies while others may write. head and tail are
- * hints that lag: they are stored by whoever, in any order. How a free slot is found is work-hints.pml's, how a sleeper is woken
- * work-wake.pml's: here who waits for room goes on when a position has changed.
+ * hints that lag: they are stored by whoever, in any order. What subject a cell has is read in one step: the code looks at the
+ * cell again, which never comes back to what it was. The generation in the word of an entry is left out: without it who has
+ * judged one that has left may move the next one in its place, but over nothing except what is replayed to that. How a free
+ * slot is found is work-hints.pml's, how a sleeper is woken work-wake.pml's: here who waits for room goes on when a position
+ * has changed.
  *
  * Properties: a message that is accepted is whole and the one of its index (torn), was not committed before subscribe() began
  * (early), and is for the subscriber (uninvited); what was committed after subscribe() returned is seen or counted (lost), and
@@ -33,16 +39,22 @@
  * run joins-lag        -DMESSAGES=4 -DLATE -DSTRIDE=2 -DLAG
  * run replays          -DMESSAGES=4 -DLATE -DSTRIDE=2 -DREPLAY=1
  * run joins-again      -DMESSAGES=4 -DSUBJECTS=2 -DREADS=1 -DAGAIN
+ * run counted          -DMESSAGES=4 -DSTRIDE=2 -DCOUNTED
+ * run counted-joins    -DMESSAGES=4 -DLATE -DSTRIDE=2 -DREPLAY=1 -DCOUNTED
+ * run counted-again    -DMESSAGES=4 -DSUBJECTS=2 -DREADS=1 -DAGAIN -DSTRIDE=2 -DCOUNTED
  * run publisher-dies   -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DDEATHS=1 -DVICTIMS=1
  * run evictor-dies     -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED -DREADERS=0 -DSLEEPERS=1 -DDEATHS=1
  * run reader-dies      -DMESSAGES=3 -DCELLS=1 -DWAIT -DDEATHS=1
  * deep overwrite       -DPUBLISHERS=2 -DMESSAGES=2 -DCELLS=1
+ * deep counted         -DPUBLISHERS=2 -DMESSAGES=2 -DOTHERS=1 -DSTRIDE=2 -DCOUNTED
+ * deep counted-two     -DMESSAGES=4 -DREADERS=2 -DSTRIDE=2 -DCOUNTED
  * deep joins           -DPUBLISHERS=2 -DMESSAGES=2 -DOTHERS=1 -DCELLS=1 -DLATE -DSTRIDE=2
  * deep publisher-dies  -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1 -DPREPARED -DDEATHS=1 -DVICTIMS=2
  * broken TAKEN_BY_STORE    lost        | a reader moves its position by a store: it does not notice that it was moved | -DMESSAGES=4
  * broken NO_SECOND_LOOK    torn        | a reader does not look at the cell again when it has copied | -DMESSAGES=4 -DLATE -DSTRIDE=2 -DREPLAY=1
  * broken MISSED_UNCOUNTED  lost        | who makes room does not count what a subscriber misses | -DMESSAGES=4
  * broken MOVED_BY_STORE    overcounted | who makes room moves a position by a store | -DMESSAGES=4
+ * broken LOSSES_BELIEVED   overcounted | what was counted for all is added also where the reader has gone on meanwhile | -DMESSAGES=4 -DSTRIDE=2 -DCOUNTED
  * broken FLOOR_BEYOND_TAIL lost        | the floor may be beyond the end of the log that was known before the look at the entries | -DMESSAGES=5 -DSTRIDE=3
  * broken JOINS_BY_HINT     early       | a new subscriber begins at the hint of the end | -DMESSAGES=4 -DLATE -DLAG
  * broken COMMIT_BY_STORE   leaked      | a message is committed without a compare | -DPUBLISHERS=2 -DMESSAGES=1 -DCELLS=1
@@ -160,7 +172,77 @@ byte publishing = PUBLISHERS;
   :: else -> ok = false \
   fi }
 
-/* Moves one entry on to `goal`, unless it waits for something before it: then to there. `h` is to be evicted. */
+/* Of the message at `i`, if it is there: `each(s)` with its subject. */
+#define of_message(i, each) \
+  atomic { \
+    v = at(i); \
+    if \
+    :: is_full(v) && turn_of(v) == i -> s = subject[slot_of(v)]; each \
+    :: else \
+    fi; \
+    v = 0; s = 0 \
+  }
+inline want_it() {
+  for (e : 0 .. ENTRIES - 1) { wanted = wanted | (((interest[e] >> s) & 1) << e) }
+  e = 0
+}
+inline lose_it() {
+  for (e : 0 .. ENTRIES - 1) { losing[e] = losing[e] + ((interest[e] >> s) & 1) }
+  e = 0
+}
+inline stop_or_lose() {
+  if
+  :: !(interest[e] & (1 << s))
+  :: else ->
+#ifdef WAIT
+     if
+     :: to > i -> to = i
+     :: else
+     fi
+#else
+     more++
+#endif
+  fi
+}
+
+/* Who wants something in [h, goal). */
+inline union_of() {
+  i = h;
+  do
+  :: i < goal -> of_message(i, want_it()); i++
+  :: else -> break
+  od;
+  i = 0
+}
+
+/* What each loses in [h, goal), and where it was before. */
+inline count_losses() {
+  atomic {
+    counted_to = goal;
+    for (e : 0 .. ENTRIES - 1) { losing[e] = 0 }
+    e = 0
+  }
+  do
+  :: e < ENTRIES -> found[e] = entry[e]; e++
+  :: else -> e = 0; break
+  od;
+  i = h;
+  do
+  :: i < goal -> of_message(i, lose_it()); i++
+  :: else -> break
+  od;
+  i = 0
+}
+#ifdef COUNTED
+#ifdef LOSSES_BELIEVED
+#define is_counted(e, p) (counted_to == goal)
+#else
+#define is_counted(e, p) (counted_to == goal && position(p) <= h && found[e] == p)
+#endif
+#endif
+
+/* Moves one entry to `goal` in one step, unless it waits for something before
+ * that: then to there, which is as far as the others are moved. */
 inline move_entry(e) {
   do
   :: p = entry[e];
@@ -168,38 +250,44 @@ inline move_entry(e) {
      :: p == NOWHERE || position(p) >= goal -> break
      :: else
      fi;
-     v = at(position(p));
+     to = goal;
+     more = 0;
      if
-     :: turn_of(v) > position(p) ->
-        /* It has joined just now, and somebody who had not seen it took this one. */
-        swap(entry[e], p, moved(p, 1, 0))
-#ifdef FLOOR_BEYOND_TAIL
-     :: turn_of(v) < position(p) || v == empty_cell(position(p)) -> break
+     :: !(wanted & (1 << e))
+#ifdef COUNTED
+     :: (wanted & (1 << e)) && is_counted(e, p) -> more = losing[e]
 #endif
      :: else ->
-        s = subject[slot_of(v)];
-        if
-#ifndef SLEEPERS_NOT_HELPED
-        :: !(interest[e] & (1 << s)) -> swap(entry[e], p, moved(p, 1, 0))
+        i = (position(p) > h -> position(p) : h);
+        do
+        :: i < goal && i < to -> of_message(i, stop_or_lose()); i++
+        :: else -> break
+        od
+     fi;
+#ifdef SLEEPERS_NOT_HELPED
+     if
+     :: !interest[e] -> to = position(p)
+     :: else
+     fi;
 #endif
-        :: else ->
-#ifdef WAIT
-           goal = position(p); blocker = e; before = p; break
-#else
+     if
+     :: to <= position(p) -> goal = position(p); blocker = e; before = p; break
+     :: else
+     fi;
 #ifdef MISSED_UNCOUNTED
-           swap(entry[e], p, moved(p, 1, 0))
-#else
+     more = 0;
+#endif
 #ifdef MOVED_BY_STORE
-           entry[e] = moved(p, 1, 1)
+     entry[e] = moved(p, to - position(p), more); ok = true;
 #else
-           swap(entry[e], p, moved(p, 1, 1))
+     swap(entry[e], p, moved(p, to - position(p), more));
 #endif
-#endif
-#endif
-        fi
+     if
+     :: ok -> goal = to; break
+     :: else
      fi
   od;
-  p = 0; v = 0; s = 0
+  atomic { p = 0; i = 0; to = 0; more = 0 }
 }
 
 /* Without LAG it lags where somebody slow stores it. */
@@ -275,9 +363,15 @@ inline evict() {
         :: else
         fi;
 #endif
-        for (e : 0 .. ENTRIES - 1) {
-          move_entry(e)
-        }
+        union_of();
+#ifdef COUNTED
+        count_losses();
+#endif
+        do
+        :: e < ENTRIES && goal > h -> move_entry(e); e++
+        :: else -> e = 0; break
+        od;
+        wanted = 0;
         if
         :: goal <= h -> ok = false; break
         :: else
@@ -308,8 +402,11 @@ inline wait_for_room() {
 }
 
 proctype Publisher(byte me; byte count) MORTAL {
-  byte n, m, a, t, e, p, s, h, goal, mine, before, blocker;
+  byte n, m, a, t, e, p, s, h, i, to, more, wanted, goal, mine, before, blocker;
   short c, v, w, own, f;
+#ifdef COUNTED
+  byte found[ENTRIES], losing[ENTRIES], counted_to;
+#endif
   bool ok;
   {
     do

@@ -31,12 +31,15 @@ if (what === undefined) throw new Error('name a commit, or a directory with a bu
 const given = existsSync(join(what, 'dist/index.js')) ? resolve(what) : undefined
 const directory = given ?? build(what)
 try {
-  const { SpscQueue, FrameReader, FrameWriter } = await import(
-    pathToFileURL(join(directory, 'dist/index.js')).href
-  )
+  const load = (entry) => import(pathToFileURL(join(directory, `dist/${entry}.js`)).href)
+  const has = (entry) => existsSync(join(directory, `dist/${entry}.js`))
+  const { SpscQueue, FrameReader, FrameWriter } = await load('index')
   mkdirSync(target, { recursive: true })
   dumpQueue(SpscQueue)
   await dumpFrames(FrameWriter, FrameReader)
+  if (has('work')) await dumpWork((await load('work')).WorkQueue)
+  if (has('topics')) await dumpTopics((await load('topics')).Topics)
+  if (has('rpc')) await dumpCalls(await load('rpc'))
 } finally {
   if (given === undefined) rmSync(directory, { recursive: true })
 }
@@ -83,6 +86,40 @@ async function dumpFrames(FrameWriter, FrameReader) {
   held.release()
   reader.close()
   writer.close()
+}
+
+/** As if the holder of seat 0 had died now: two jobs of a group, one of them outside its slot. */
+async function dumpWork(WorkQueue) {
+  const name = `layout-fixture-${process.pid}`
+  const jobs = WorkQueue.open(name, { jobs: 8, groups: 8 })
+  await jobs.push('first', { group: 'a' })
+  await jobs.push('z'.repeat(300), { group: 'a' })
+  save('work', `millrace.j.${name}`)
+  WorkQueue.unlink(name)
+  jobs.close()
+}
+
+/** Likewise: a subscription that has two messages unread, which are the last ones of their subjects. */
+async function dumpTopics(Topics) {
+  const name = `layout-fixture-${process.pid}`
+  const bus = Topics.open(name, { messages: 8, subjects: 8 })
+  await bus.subscribe('>')
+  await bus.publish('line1.temp', '21.5', { headers: { a: 'b' } })
+  await bus.publish('line2.temp', 'z'.repeat(700))
+  save('topics', `millrace.t.${name}`)
+  bus.close()
+}
+
+/** Likewise: a server, and a client that has had an answer. */
+async function dumpCalls({ call, connect, contract, serve }) {
+  const name = `layout-fixture-${process.pid}`
+  const echo = contract('echo', { echo: call() })
+  const server = await serve(name, echo, { echo: (text) => text }, { calls: 8 })
+  const client = await connect(name, echo)
+  await client.echo('before')
+  save('calls', `millrace.r.${name}`)
+  client.close()
+  server.close()
 }
 
 function save(kind, object) {

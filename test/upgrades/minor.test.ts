@@ -5,19 +5,11 @@ import test from 'ava'
 import { FrameReader, FrameWriter, SpscQueue } from 'millrace'
 import { readFileSync } from 'node:fs'
 
-import { occupy, offsets, plant } from './segments.js'
+import { fromTheFuture, occupy, offsets, plant } from './segments.js'
 
 const soon = { timeout: 15_000 }
 const frameRoles = { writer: 0 }
 const schema = { fingerprint: 0xfeedn }
-
-/** The bytes after the name that no version has used yet, and those beside the fingerprint. */
-function fromTheFuture(bytes: Buffer): void {
-  bytes.writeUInt16LE(99, offsets.minor)
-  bytes.fill(0xa5, 32, 64)
-  bytes.fill(0xa5, 112, 128)
-  bytes.fill(0xa5, 456, 512)
-}
 
 for (const [version, what, change] of [
   ['1.0', 'a queue of layout 1.0', undefined],

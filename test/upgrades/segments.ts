@@ -27,14 +27,31 @@ export function plant(
   kind: Kind,
   change?: (bytes: Buffer) => void,
 ): Planted {
-  const name = uniqueName(t, { mayLeave: change !== undefined })
   const fixture = new URL(`../../../test/fixtures/layout/${version}-${kind}.gz`, import.meta.url)
-  const bytes = gunzipSync(readFileSync(fixture))
+  return plantBytes(t, letters[kind], gunzipSync(readFileSync(fixture)), change)
+}
+
+/** The same with the bytes of a segment of that letter. */
+export function plantBytes(
+  t: ExecutionContext,
+  letter: string,
+  bytes: Buffer,
+  change?: (bytes: Buffer) => void,
+): Planted {
+  const name = uniqueName(t, { mayLeave: change !== undefined })
   bytes.fill(0, offsets.name, offsets.nameEnd).write(name, offsets.name)
   change?.(bytes)
-  const path = `/dev/shm/millrace.${letters[kind]}.${name}`
+  const path = `/dev/shm/millrace.${letter}.${name}`
   writeFileSync(path, bytes, { mode: 0o600 })
   return { name, path }
+}
+
+/** The bytes after the name that no version has used yet, and those beside the fingerprint. */
+export function fromTheFuture(bytes: Buffer): void {
+  bytes.writeUInt16LE(99, offsets.minor)
+  bytes.fill(0xa5, 32, 64)
+  bytes.fill(0xa5, 112, 128)
+  bytes.fill(0xa5, 456, 512)
 }
 
 /**

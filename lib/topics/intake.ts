@@ -13,12 +13,20 @@ const leastLeft = 2048
 
 /** Messages keep what they were copied to; nothing is written there twice. */
 let slab = new Uint8Array(0)
+/** Its memory. To ask an array for that takes longer than to make a view of it. */
+let slabMemory = slab.buffer
 let used = 0
 
 function newSlab(): void {
-  const buffer = Buffer.allocUnsafeSlow(slabBytes)
-  slab = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length)
+  slab = memoryOf(slabBytes)
+  slabMemory = slab.buffer
   used = 0
+}
+
+/** Of no pool, and not set to zero. */
+function memoryOf(length: number): Uint8Array<ArrayBuffer> {
+  const { buffer } = Buffer.allocUnsafeSlow(length)
+  return new Uint8Array(buffer as ArrayBuffer, 0, length)
 }
 
 /** What all subscriptions of a handle take from. */
@@ -125,7 +133,7 @@ export class Intake {
   readonly #entry: number
   readonly #most: number
   #facts: Float64Array | undefined
-  #copied: Uint8Array | undefined
+  #copied: ArrayBuffer | undefined
   #at = 0
   #end = 0
   /** Missed by those that were handed out. */
@@ -151,20 +159,20 @@ export class Intake {
     const source = this.#source
     if (slab.length - used < leastLeft) newSlab()
     const { native } = source
-    let copied = slab
-    let count = native.read(this.#entry, this.#most, copied, used, source.inPlace)
+    let copied: ArrayBuffer = slabMemory
+    let count = native.read(this.#entry, this.#most, slab, used, source.inPlace)
     if (count === 0) {
       const needed = native.facts[TopicFact.needed]!
       if (needed === 0) return undefined
       // One that no slab has room for, and that cannot be pinned.
-      const own = Buffer.allocUnsafeSlow(needed)
-      copied = new Uint8Array(own.buffer, own.byteOffset, own.length)
-      count = native.read(this.#entry, 1, copied, 0, false)
+      const own = memoryOf(needed)
+      copied = own.buffer
+      count = native.read(this.#entry, 1, own, 0, false)
       if (count === 0) return undefined
     }
     if (count < 0) throw source.fail(count)
     const { facts } = source
-    if (copied === slab) used = endOf(facts, count, used)
+    if (copied === slabMemory) used = endOf(facts, count, used)
     if (count > 1) {
       this.#facts ??= new Float64Array(placeOf(mostTaken))
       this.#facts.set(facts.subarray(0, placeOf(count)))
@@ -183,7 +191,7 @@ export class Intake {
     }
   }
 
-  #made(facts: Float64Array, at: number, copied: Uint8Array | undefined): TopicMessage {
+  #made(facts: Float64Array, at: number, copied: ArrayBuffer | undefined): TopicMessage {
     const source = this.#source
     const pin = facts[at + IntakeFact.pin]!
     const missed = facts[at + IntakeFact.missed]!

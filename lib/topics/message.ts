@@ -39,7 +39,7 @@ export class TopicMessage {
   readonly #publishedAt: number
   readonly #offset: number
   /** What it was copied to; undefined: it lies in the bus. */
-  readonly #copied: Uint8Array | undefined
+  readonly #copied: ArrayBuffer | undefined
   readonly #headersLength: number
   /** -1: none, or given back. */
   #pin: number
@@ -56,7 +56,7 @@ export class TopicMessage {
     missed: number,
     publishedAt: number,
     offset: number,
-    copied: Uint8Array | undefined,
+    copied: ArrayBuffer | undefined,
     headersLength: number,
     pin: number,
   ) {
@@ -90,7 +90,7 @@ export class TopicMessage {
       this.#bytes =
         this.#copied === undefined
           ? this.#store.view(this, this.#offset, this.length)
-          : new Uint8Array(this.#copied.buffer as ArrayBuffer, this.#offset, this.length)
+          : new Uint8Array(this.#copied, this.#offset, this.length)
     } else if (this.#pin >= 0 || this.#released) {
       this.#assertHeld()
     }
@@ -127,7 +127,7 @@ export class TopicMessage {
       bytes = Buffer.allocUnsafeSlow(this.#headersLength)
       this.#store.copyOut(at, bytes)
     } else {
-      bytes = new Uint8Array(this.#copied.buffer, at, this.#headersLength)
+      bytes = new Uint8Array(this.#copied, at, this.#headersLength)
     }
     return (this.#headers = this.#store.headers(bytes))
   }

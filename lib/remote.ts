@@ -5,4 +5,4 @@
  * @module
  */
 
-export { openWork, shareWork } from './remote/open.js'
+export { connectCalls, openWork, serveCalls, shareWork } from './remote/open.js'

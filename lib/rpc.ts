@@ -4,6 +4,11 @@
  * @module millrace/rpc
  */
 
+import { callsElsewhere } from './rpc/elsewhere.js'
+
+callsElsewhere(() => require('./remote/open.js') as typeof import('./remote/open.js'))
+
+export type { ReconnectOptions, RemoteOptions, ShareOptions } from './net/share.js'
 export { CallClient } from './rpc/client.js'
 export {
   contract,

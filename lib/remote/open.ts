@@ -4,6 +4,8 @@ import { parseAddress } from '../place/address.js'
 import type { RemoteOptions, Share, ShareOptions } from '../net/share.js'
 import type { WorkParts, WorkWanted } from '../work/elsewhere.js'
 import type { WorkQueue } from '../work/work-queue.js'
+import { connectCalls } from './rpc/client.js'
+import { serveCalls } from './rpc/server.js'
 import { readReconnect } from './backoff.js'
 import { dial } from './dial.js'
 import { share } from './sharing.js'
@@ -60,3 +62,5 @@ function judge(address: string, connection: RemoteOptions | undefined): void {
   const parsed = parseAddress(address)
   transportOf(parsed).check(parsed, readConnect(options))
 }
+
+export { connectCalls, serveCalls }

@@ -107,6 +107,7 @@ class Waiting<L> implements Abortable {
 export class Session<L extends Line> {
   readonly #options: SessionOptions<L>
   readonly #waiting = new Set<Waiting<L>>()
+  readonly #attempting = new Set<Waiting<void>>()
   readonly #control = new AbortController()
   readonly #unknow: () => void
   #state: ConnectionState = 'connecting'
@@ -166,6 +167,22 @@ export class Session<L extends Line> {
     })
   }
 
+  /** When the attempt that runs has ended, however it did. */
+  async attempt({ signal, timeout }: Wait): Promise<void> {
+    if (this.#state !== 'connecting') return
+    await new Promise<void>((resolve, reject) => {
+      const waiting = new Waiting<void>({ signal, timeout }, resolve, reject, (one, error) => {
+        one.stop()
+        this.#attempting.delete(one)
+        this.#holdLoop()
+        reject(error)
+      })
+      this.#attempting.add(waiting)
+      waiting.begin((ms) => this.#late(ms))
+      this.#holdLoop()
+    })
+  }
+
   /** Do those who wait for the connection keep the process alive? */
   keepAlive(alive: boolean): void {
     this.#alive = alive
@@ -182,7 +199,17 @@ export class Session<L extends Line> {
     this.#line = undefined
     this.#control.abort(this.#why)
     line?.close()
+    this.#attempted()
     this.#rejectAll(this.#why)
+  }
+
+  #attempted(): void {
+    for (const waiting of [...this.#attempting]) {
+      waiting.stop()
+      this.#attempting.delete(waiting)
+      waiting.resolve()
+    }
+    this.#holdLoop()
   }
 
   async #connect(): Promise<void> {
@@ -200,6 +227,7 @@ export class Session<L extends Line> {
     }
     this.#line = line
     this.#state = 'open'
+    this.#attempted()
     this.#failures = 0
     this.#options.opened(line)
     for (const waiting of [...this.#waiting]) {
@@ -230,6 +258,7 @@ export class Session<L extends Line> {
       return
     }
     this.#state = 'waiting'
+    this.#attempted()
     this.#retry = startTimer(waitAfter(backoff, this.#failures, Math.random()), () => {
       void this.#connect()
     })
@@ -253,7 +282,7 @@ export class Session<L extends Line> {
   }
 
   #holdLoop(): void {
-    const holds = this.#alive && this.#waiting.size > 0
+    const holds = this.#alive && this.#waiting.size + this.#attempting.size > 0
     if (holds === this.#holding) return
     this.#holding = holds
     if (holds) hold()

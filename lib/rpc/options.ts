@@ -18,6 +18,7 @@ import {
   type TuningOptions,
 } from '../base/options.js'
 import { abortedError, invalidArgument } from '../errors.js'
+import type { RemoteOptions, ShareOptions } from '../net/share.js'
 import { today } from './today.js'
 
 /**
@@ -44,6 +45,8 @@ export interface ServeOptions extends CallMemoryOptions {
    * `ERR_MILLRACE_PEER_GONE`. Infinity: for as long as they take. Default 5000.
    */
   readonly drainOnClose?: number | undefined
+  /** How it is listened for, if the address is not this machine's memory. */
+  readonly connection?: ShareOptions | undefined
   /** Closes the server, as `close()` does. */
   readonly signal?: AbortSignal | undefined
 }
@@ -55,6 +58,8 @@ export interface ConnectOptions extends CallMemoryOptions {
    * `ERR_MILLRACE_NO_RESPONDER`; Infinity: for ever. Default 0: `connect` waits for nobody, and calls fail at once.
    */
   readonly waitForServer?: number | undefined
+  /** How it is reached, if the address is not this machine's memory. */
+  readonly connection?: RemoteOptions | undefined
   /** Ends the wait of `connect` with `ERR_MILLRACE_ABORTED`. */
   readonly signal?: AbortSignal | undefined
 }
@@ -80,8 +85,8 @@ export interface CallLimits {
 }
 
 const memoryNames = [...accessNames, ...tuningNames, 'calls', 'bytes', 'seats', 'memory'] as const
-const serveNames = [...memoryNames, 'concurrency', 'drainOnClose', 'signal'] as const
-const connectNames = [...memoryNames, 'waitForServer', 'signal'] as const
+const serveNames = [...memoryNames, 'concurrency', 'drainOnClose', 'connection', 'signal'] as const
+const connectNames = [...memoryNames, 'waitForServer', 'connection', 'signal'] as const
 const callNames = ['timeout', 'deadline', 'signal', 'within'] as const
 
 const mostCalls = 65_536

@@ -4,6 +4,7 @@ import { native } from '../addon/native.js'
 import type { NativeCalls } from '../addon/calls.js'
 import { show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
+import { addressElsewhere } from '../place/elsewhere.js'
 import { nameAt } from './address.js'
 import { CallClient } from './client.js'
 import { checkContract, type Client, type Contract, type Handlers } from './contract.js'
@@ -14,6 +15,7 @@ import {
   type NativeMemoryPart,
   type ServeOptions,
 } from './options.js'
+import { elsewhere } from './elsewhere.js'
 import { CallServer } from './server.js'
 import type { AnyHandler, ServedMethod } from './streams/server.js'
 
@@ -21,7 +23,8 @@ import type { AnyHandler, ServedMethod } from './streams/server.js'
 export type Connected<C extends Contract> = CallClient & Client<C>
 
 /**
- * Serves a contract at an address: `shm://calc`, or `calc` alone. Any number of processes and Workers may serve the same one; a call
+ * Serves a contract at an address: `shm://calc`, or `calc` alone; or `unix://…`, `tcp://…`, `tls://…`, where this process alone serves,
+ * over a connection for each client. Any number of processes and Workers may serve the same one; a call
  * is taken by whoever is idle. The server keeps its process alive until it is closed, unless `unref()` says otherwise.
  *
  * Blocks for microseconds; at most 2 s if another process is stopped in the middle of creating or leaving the same memory.
@@ -37,11 +40,16 @@ export function serve<C extends Contract>(
   options?: ServeOptions,
 ): Promise<CallServer> {
   return promised(() => {
-    const name = nameAt(address)
+    const there = addressElsewhere(address)
+    const name = there ?? nameAt(address)
     checkContract(contract)
     checkNames(contract)
     const methods = servedBy(contract, handlers)
     const given = readServe(options)
+    if (there !== undefined) {
+      const served = { ...given, connection: options?.connection }
+      return elsewhere().serveCalls(there, contract, methods, served) as Promise<CallServer>
+    }
     return new CallServer(name, open(name, contract, given.native), given, methods)
   })
 }
@@ -59,10 +67,15 @@ export function connect<C extends Contract>(
   options?: ConnectOptions,
 ): Promise<Connected<C>> {
   return promised(() => {
-    const name = nameAt(address)
+    const there = addressElsewhere(address)
+    const name = there ?? nameAt(address)
     checkContract(contract)
     checkNames(contract)
     const given = readConnect(options)
+    if (there !== undefined) {
+      const connected = { ...given, connection: options?.connection }
+      return elsewhere().connectCalls(there, contract, connected) as Promise<Connected<C>>
+    }
     const handle = open(name, contract, given.native)
     const client = new CallClient(name, handle, given, contract.plans) as Connected<C>
     return given.waitMs === 0 ? client : served(client, given.signal)

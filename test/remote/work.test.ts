@@ -2,7 +2,6 @@
    a job returns a promise */
 // A work queue by an address: the promises that a connection can carry, and how each ends when the connection does.
 
-import { createServer, connect as connectTo, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -13,6 +12,7 @@ import { WorkQueue, type Job, type WorkQueueOptions } from 'millrace/work'
 import { uniqueName } from '../support/names.js'
 import { until, within } from '../support/until.js'
 import { open, texts } from '../work/open.js'
+import { Proxy } from './proxy.js'
 
 const patience = 15_000
 
@@ -202,46 +202,6 @@ test('a lease that runs out elsewhere aborts the signal, and a late settle is re
   t.throws(() => void job.complete(), { code: 'ERR_MILLRACE_LEASE_LOST' })
   other.complete()
 })
-
-/** Between a client and a share, where the way can be cut. */
-class Proxy {
-  readonly server: Server
-  readonly sockets = new Set<Socket>()
-  refuses = false
-
-  constructor(target: string) {
-    const [host, port] = target.slice('tcp://'.length).split(':')
-    this.server = createServer((near) => {
-      if (this.refuses) {
-        near.destroy()
-        return
-      }
-      const far = connectTo(Number(port), host)
-      for (const socket of [near, far]) {
-        this.sockets.add(socket)
-        socket.on('error', () => undefined)
-        socket.on('close', () => this.sockets.delete(socket))
-      }
-      near.pipe(far).pipe(near)
-      near.on('close', () => far.destroy())
-      far.on('close', () => near.destroy())
-    })
-  }
-
-  async listen(t: ExecutionContext): Promise<string> {
-    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve))
-    t.teardown(() => {
-      this.server.close()
-      this.cut()
-    })
-    const { port } = this.server.address() as { readonly port: number }
-    return `tcp://127.0.0.1:${String(port)}`
-  }
-
-  cut(): void {
-    for (const socket of this.sockets) socket.destroy()
-  }
-}
 
 test('a cut connection is made anew: waiting takes go on, jobs in hand are lost, ids make a push safe', async (t) => {
   const { near, address } = await pair(t, { dedupWindow: 60_000 })

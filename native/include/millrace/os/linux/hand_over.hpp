@@ -376,6 +376,8 @@ class Receipt {
 };
 
 // Who is at the other side of a connected Unix socket.
-inline Result<PeerIdentity> socket_peer(int socket) { return detail::peer_of(socket, "a socket"); }
+inline Result<PeerIdentity> socket_peer(int socket) {
+  return detail::peer_of(socket, "a socket");
+}
 
 }  // namespace millrace

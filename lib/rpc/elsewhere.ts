@@ -1,0 +1,45 @@
+// Calls that do not go through this machine's memory. What makes them stands on a floor above, and is loaded when the first such
+// address is named; the entry point says from where.
+
+import type { RemoteOptions, ShareOptions } from '../net/share.js'
+import type { Contract } from './contract.js'
+import type { ServedMethod } from './streams/server.js'
+
+/** How a contract is served there. */
+export interface ServedElsewhere {
+  readonly concurrency: number
+  readonly drainMs: number
+  readonly signal: AbortSignal | undefined
+  readonly connection: ShareOptions | undefined
+}
+
+/** How it is called there. */
+export interface ConnectedElsewhere {
+  readonly waitMs: number
+  readonly signal: AbortSignal | undefined
+  readonly connection: RemoteOptions | undefined
+}
+
+/** What the floor above can do. */
+export interface Elsewhere {
+  /** A server, as its user sees it. */
+  serveCalls(
+    address: string,
+    contract: Contract,
+    methods: readonly ServedMethod[],
+    given: ServedElsewhere,
+  ): Promise<object>
+  /** A client, as its user sees it. */
+  connectCalls(address: string, contract: Contract, given: ConnectedElsewhere): Promise<object>
+}
+
+let load: (() => Elsewhere) | undefined
+
+/** @internal Once, by the entry point. */
+export function callsElsewhere(loader: () => Elsewhere): void {
+  load = loader
+}
+
+export function elsewhere(): Elsewhere {
+  return load!()
+}

@@ -127,13 +127,13 @@ export class RemoteClient {
   }
 
   /** Why it cannot be used, if so; waits for a server as long as that. */
-  async tried(waitMs: number, signal: AbortSignal | undefined): Promise<unknown> {
+  async tried(waitMs: number, signal: AbortSignal | undefined): Promise<Error | undefined> {
     try {
       await this.#line({ signal, timeout: Infinity }, waitMs)
       return undefined
     } catch (error) {
       const isNobody = error instanceof MillraceError && error.code === 'ERR_MILLRACE_NO_RESPONDER'
-      return isNobody && waitMs === 0 && !this.closed ? undefined : error
+      return isNobody && waitMs === 0 && !this.closed ? undefined : (error as Error)
     }
   }
 
@@ -186,11 +186,11 @@ export class RemoteClient {
     waitMs: number,
   ): Promise<Line> {
     const session = this.#session
-    if (session.line !== undefined) return session.line
+    const { line } = session
+    if (line !== undefined) return line
     const end = now() + waitMs
     // An attempt that runs is waited for: it may just be the first one.
     while (session.state === 'connecting') await session.attempt({ signal, timeout })
-    if (session.line !== undefined) return session.line
     const left = end - now()
     if (session.state === 'waiting' && left <= 0) throw this.#nobody(session.lastError)
     try {

@@ -174,7 +174,7 @@ export class RemoteServer {
   }
 
   /** A stream is at work until its last item. */
-  async *#items(items: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  async *#items(items: AsyncIterable<unknown>): AsyncGenerator {
     try {
       yield* items
     } finally {

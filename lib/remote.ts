@@ -5,4 +5,4 @@
  * @module
  */
 
-export { connectCalls, openWork, serveCalls, shareWork } from './remote/open.js'
+export { connectCalls, openTopics, openWork, serveCalls, shareTopics, shareWork } from './remote/open.js'

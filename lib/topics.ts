@@ -5,6 +5,12 @@
  * @module millrace/topics
  */
 
+import { topicsElsewhere } from './topics/elsewhere.js'
+
+topicsElsewhere(() => require('./remote/open.js') as typeof import('./remote/open.js'))
+
+export type { ReconnectOptions, RemoteOptions, Share, ShareOptions } from './net/share.js'
+export type { TopicsTraits } from './topics/traits.js'
 export {
   bytesCodec,
   json,

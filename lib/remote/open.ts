@@ -9,6 +9,12 @@ import { serveCalls } from './rpc/server.js'
 import { readReconnect } from './backoff.js'
 import { dial } from './dial.js'
 import { share } from './sharing.js'
+import type { TopicsWanted } from '../topics/elsewhere.js'
+import type { Topics } from '../topics/topics.js'
+import { RemoteTopics } from './topics/bus.js'
+import { topicsContract } from './topics/contract.js'
+import { topicsLine } from './topics/line.js'
+import { serveTopics } from './topics/serve.js'
 import { workContract } from './work/contract.js'
 import { workLine } from './work/line.js'
 import { RemoteWorkQueue } from './work/queue.js'
@@ -51,6 +57,38 @@ export function shareWork(
     kind: 'work',
     fingerprint: workContract.fingerprint,
     serve: (frames) => serveWork(frames, queue as WorkQueue),
+  })
+}
+
+/** @throws MillraceError `INVALID_ARGUMENT` */
+export function openTopics(
+  address: string,
+  wanted: TopicsWanted,
+  connection: RemoteOptions | undefined,
+): RemoteTopics {
+  const backoff = readReconnect(connection?.reconnect)
+  judge(address, connection)
+  const { fingerprint } = topicsContract
+  return new RemoteTopics({
+    address,
+    backoff,
+    wanted,
+    dial: async (signal) =>
+      topicsLine((await dial(address, connection ?? {}, 'topics', fingerprint, signal)).frames),
+  })
+}
+
+/** @throws MillraceError as `listen` */
+export function shareTopics(
+  bus: object,
+  address: string,
+  options: ShareOptions | undefined,
+): Promise<Share> {
+  const epoch = process.getBuiltinModule('node:crypto').randomUUID()
+  return share(address, options, {
+    kind: 'topics',
+    fingerprint: topicsContract.fingerprint,
+    serve: (frames) => serveTopics(frames, bus as Topics, epoch),
   })
 }
 

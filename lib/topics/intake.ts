@@ -26,7 +26,7 @@ function newSlab(): void {
 /** Of no pool, and not set to zero. */
 function memoryOf(length: number): Uint8Array<ArrayBuffer> {
   const { buffer } = Buffer.allocUnsafeSlow(length)
-  return new Uint8Array(buffer as ArrayBuffer, 0, length)
+  return new Uint8Array(buffer, 0, length)
 }
 
 /** What all subscriptions of a handle take from. */

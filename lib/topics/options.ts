@@ -22,6 +22,7 @@ import {
   type WaitOptions,
 } from '../base/options.js'
 import { abortedError, invalidArgument } from '../errors.js'
+import type { RemoteOptions } from '../net/share.js'
 import { checkPlace, placeOf, type Place } from '../place/place.js'
 import { encodeHeaders, type Headers } from './headers.js'
 import { checkFilters } from './subjects.js'
@@ -46,6 +47,8 @@ export interface TopicsOptions extends AccessOptions, TuningOptions {
   readonly seats?: number | undefined
   /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
   readonly memory?: MemoryOptions | undefined
+  /** How it is reached, if its address is not this machine's memory. */
+  readonly connection?: RemoteOptions | undefined
 }
 
 /** What goes with a message. */
@@ -99,6 +102,7 @@ const topicsNames = [
   'subscriptions',
   'seats',
   'memory',
+  'connection',
   ...accessNames,
   ...tuningNames,
 ] as const

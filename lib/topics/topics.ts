@@ -7,7 +7,10 @@ import { native } from '../addon/native.js'
 import { policies, type NativeTopics } from '../addon/topics.js'
 import { checkName, type Tuning } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
+import type { Share, ShareOptions } from '../net/share.js'
+import { addressElsewhere } from '../place/elsewhere.js'
 import { nameOf, placeOf, type Place } from '../place/place.js'
+import { elsewhere } from './elsewhere.js'
 import type { GroupSubscription } from './group.js'
 import {
   readSubscribe,
@@ -19,6 +22,17 @@ import {
 } from './options.js'
 import { TopicPublisher } from './publisher.js'
 import { Subscription } from './subscription.js'
+import type { TopicsTraits } from './traits.js'
+
+const isBus = Symbol.for('millrace.topics')
+
+const hereTraits: TopicsTraits = Object.freeze({
+  local: true,
+  inPlace: true,
+  immediate: true,
+  groups: true,
+  exactMissed: true,
+})
 
 /**
  * Messages from any number of publishers to any number of subscribers, in any processes and Workers, by subjects: `line1.temp` goes
@@ -38,6 +52,7 @@ import { Subscription } from './subscription.js'
  */
 export class Topics extends TopicPublisher {
   readonly #named: boolean
+  readonly #shares = new Set<Share>()
   /** What the work queue of a group is opened with, too. */
   readonly #opening: Pick<TopicsOptions, 'mode' | 'owner' | 'poll' | 'spin'>
 
@@ -55,6 +70,10 @@ export class Topics extends TopicPublisher {
   /**
    * Opens the bus; creates it if it does not exist. `place` may be an address as well: `shm://plant` is `plant`.
    *
+   * Of any other address (`unix:///run/plant`, `tcp://127.0.0.1:7000`, `tls://…`) it is the bus that another process has and `share`s
+   * there: the same calls, over a connection that is made in the background, and made anew when it breaks. `traits` says what a
+   * connection cannot carry. `setResolve` and the variable `MILLRACE_ADDRESSES` put such an address in the place of a name.
+   *
    * Blocks for microseconds; at most 2 s if another process is stopped in the middle of creating or leaving the same bus.
    *
    * @throws MillraceError `GEOMETRY` (it was created with other options), `NO_LANE` (all seats are taken: the message says how
@@ -62,6 +81,11 @@ export class Topics extends TopicPublisher {
    *   `NO_SPACE`, `TIMEOUT`
    */
   static open(place: Place, options?: TopicsOptions): Topics {
+    const address = addressElsewhere(place)
+    if (address !== undefined) {
+      const { native: wanted } = readTopicsOptions('elsewhere', options)
+      return elsewhere().openTopics(address, wanted, options?.connection) as Topics
+    }
     const wanted = readTopicsOptions(place, options)
     const handle = new native.Topics(wanted.native)
     return new Topics(place, handle, wanted.tuning, options)
@@ -104,6 +128,41 @@ export class Topics extends TopicPublisher {
         : this.#joinGroup(wanted)
     this.subscriptionsOpen.add(subscription)
     return subscription
+  }
+
+  /** What the bus can do where it is: here, all of it. */
+  get traits(): TopicsTraits {
+    return hereTraits
+  }
+
+  /**
+   * Shares the bus with others by an address, until it is closed, or what is returned is: `Topics.open(address)` is the other side.
+   *
+   * @throws MillraceError (as rejection) `EXISTS` (somebody listens there already), `UNREACHABLE`, `PERMISSION`, `CLOSED`, `ABORTED`,
+   *   `INVALID_ARGUMENT`
+   */
+  async share(address: string, options?: ShareOptions): Promise<Share> {
+    this.assertOpen()
+    const share = await elsewhere().shareTopics(this, address, options)
+    this.#shares.add(share)
+    if (this.closed) await share.close()
+    return share
+  }
+
+  /** Gives the seat back, and ends its subscriptions and what is shared of it; pending waits reject with `CLOSED`. */
+  override close(): void {
+    for (const share of this.#shares) void share.close()
+    this.#shares.clear()
+    super.close()
+  }
+
+  static {
+    // One whose memory is elsewhere is one, too.
+    Object.defineProperty(this, Symbol.hasInstance, {
+      value: (given: unknown): boolean =>
+        typeof given === 'object' && given !== null && isBus in given,
+    })
+    Object.defineProperty(this.prototype, isBus, { value: true })
   }
 
   #join({ filters, policy, replay, depth, queue }: Wanted): number {

@@ -2,6 +2,7 @@
 // all of it. A test holds this list against the folder.
 #include "addon/addon.cpp"
 #include "addon/barrier.cpp"
+#include "addon/breaker.cpp"
 #include "addon/calls.cpp"
 #include "addon/cell.cpp"
 #include "addon/counter.cpp"
@@ -11,6 +12,7 @@
 #include "addon/lock.cpp"
 #include "addon/nameless.cpp"
 #include "addon/queue.cpp"
+#include "addon/rate_limiter.cpp"
 #include "addon/semaphore.cpp"
 #include "addon/shared_memory.cpp"
 #include "addon/topics.cpp"

@@ -164,6 +164,8 @@ std::array offered_classes = {
     OfferedClass{"Semaphore", define_semaphore},
     OfferedClass{"Event", define_event},
     OfferedClass{"Barrier", define_barrier},
+    OfferedClass{"RateLimiter", define_rate_limiter},
+    OfferedClass{"Breaker", define_breaker},
     OfferedClass{"Topics", define_topics},
     OfferedClass{"Work", define_work},
     OfferedClass{"Calls", define_calls},

@@ -7,6 +7,7 @@ namespace millrace::addon {
 
 Napi::Function define_queue_producer(Napi::Env env);
 Napi::Function define_queue_consumer(Napi::Env env);
+Napi::Function define_rate_limiter(Napi::Env env);
 Napi::Function define_frame_writer(Napi::Env env);
 Napi::Function define_frame_reader(Napi::Env env);
 Napi::Function define_shared_memory(Napi::Env env);
@@ -20,6 +21,7 @@ Napi::Function define_counter(Napi::Env env);
 Napi::Function define_semaphore(Napi::Env env);
 Napi::Function define_event(Napi::Env env);
 Napi::Function define_barrier(Napi::Env env);
+Napi::Function define_breaker(Napi::Env env);
 Napi::Function define_topics(Napi::Env env);
 Napi::Function define_work(Napi::Env env);
 Napi::Function define_calls(Napi::Env env);

@@ -54,6 +54,8 @@ enum class Kind : std::uint32_t {
   work = 10,    // j
   topics = 11,  // t
   calls = 12,   // r
+  rate_limiter = 13,  // g
+  breaker = 14,       // k
 };
 
 // RAW -> READY -> (unlinked). A segment that is not READY was left half-made by a dead creator; whoever

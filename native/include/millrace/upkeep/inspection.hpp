@@ -18,8 +18,10 @@
 #include <utility>
 #include <vector>
 
+#include "../layout/breaker.hpp"
 #include "../layout/header.hpp"
 #include "../layout/lock.hpp"
+#include "../layout/rate_limiter.hpp"
 #include "../layout/work.hpp"
 #include "../memory_companion.hpp"
 #include "../os/birth.hpp"
@@ -28,6 +30,7 @@
 #include "../os/exclusive_lease.hpp"
 #include "../os/file.hpp"
 #include "../os/file_lock.hpp"
+#include "../os/host_clock.hpp"
 #include "../os/inventory.hpp"
 #include "../os/object.hpp"
 #include "../place.hpp"
@@ -290,6 +293,8 @@ class Inspection {
     if ((flags & layout::kLingering) != 0) return "messages wait for the next consumer";
     if ((flags & layout::kKeep) == 0) return {};
     if (letter_ == 'j') return reason_to_keep_work();
+    if (letter_ == 'g') return reason_to_keep_limiter();
+    if (letter_ == 'k') return reason_to_keep_breaker();
     if (letter_ != 'x' && letter_ != 'w') return "to be kept, as was asked for";
     // Locks are always marked, for the case that an owner died inside.
     if (head().major == layout::kMajor) {
@@ -299,6 +304,24 @@ class Inspection {
       if ((word.load(std::memory_order_relaxed) & cut_short) == 0) return {};
     }
     return "an owner died inside, and the next one is to be told";
+  }
+
+  // These two are always marked: what they remember outlives who made them remember it.
+  std::string reason_to_keep_limiter() {
+    if (head().major == layout::kMajor) {
+      const auto& word = read<std::atomic<std::uint64_t>>(layout::kRateLimiterOffset);
+      const std::uint64_t now = os::host_ns() * layout::kTicksPerNs;
+      if (word.load(std::memory_order_relaxed) <= now) return {};
+    }
+    return "it has let through what its rate has not allowed for yet";
+  }
+  std::string reason_to_keep_breaker() {
+    if (head().major == layout::kMajor) {
+      const auto& word = read<std::atomic<std::uint64_t>>(layout::kSharedOffset);
+      const auto view = layout::BreakerView::of(word.load(std::memory_order_relaxed));
+      if (view.phase == layout::BreakerPhase::closed) return {};
+    }
+    return "it is open, and whoever comes next is not to call at once";
   }
 
   // Work queues are always marked, for the case that everybody dies while there are jobs.

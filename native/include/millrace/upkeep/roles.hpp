@@ -26,18 +26,21 @@ struct KindFacts {
   layout::Kind kind;
   const char* title;
 };
-inline constexpr std::array<KindFacts, 12> kKinds{{{'q', layout::Kind::queue, "queue"},
-                                                   {'f', layout::Kind::frames, "frames"},
-                                                   {'m', layout::Kind::memory, "memory"},
-                                                   {'c', layout::Kind::cell, "cell"},
-                                                   {'n', layout::Kind::counter, "counter"},
-                                                   {'e', layout::Kind::event, "event"},
-                                                   {'b', layout::Kind::barrier, "barrier"},
-                                                   {'x', layout::Kind::mutex, "mutex"},
-                                                   {'w', layout::Kind::rwlock, "rwlock"},
-                                                   {'j', layout::Kind::work, "work"},
-                                                   {'t', layout::Kind::topics, "topics"},
-                                                   {'r', layout::Kind::calls, "calls"}}};
+inline constexpr std::array<KindFacts, 14> kKinds{
+    {{'q', layout::Kind::queue, "queue"},
+     {'f', layout::Kind::frames, "frames"},
+     {'m', layout::Kind::memory, "memory"},
+     {'c', layout::Kind::cell, "cell"},
+     {'n', layout::Kind::counter, "counter"},
+     {'e', layout::Kind::event, "event"},
+     {'b', layout::Kind::barrier, "barrier"},
+     {'x', layout::Kind::mutex, "mutex"},
+     {'w', layout::Kind::rwlock, "rwlock"},
+     {'j', layout::Kind::work, "work"},
+     {'t', layout::Kind::topics, "topics"},
+     {'r', layout::Kind::calls, "calls"},
+     {'g', layout::Kind::rate_limiter, "rate-limiter"},
+     {'k', layout::Kind::breaker, "breaker"}}};
 
 // The roles of a segment of this layout version: how many, what they are called, where their records are.
 class RoleMap {
@@ -60,6 +63,7 @@ class RoleMap {
         count_ = layout::kFirstCellLaneRole + layout::kCellLanes;
         break;
       case layout::Kind::counter:
+      case layout::Kind::rate_limiter:
         count_ = 1;
         break;
       case layout::Kind::work:
@@ -89,6 +93,7 @@ class RoleMap {
         if (first) return "writer";
         return role == layout::kCellReadersRole ? "readers" : "waiting reader";
       case layout::Kind::counter:
+      case layout::Kind::rate_limiter:
         return "users";
       case layout::Kind::work:
       case layout::Kind::topics:
@@ -113,6 +118,7 @@ class RoleMap {
         return layout::kCellLanesOffset +
                sizeof(layout::CellLane) * (role - layout::kFirstCellLaneRole);
       case layout::Kind::counter:
+      case layout::Kind::rate_limiter:
         return std::nullopt;
       default:
         return in_a_row;

@@ -6,10 +6,21 @@
 /** A floor is a list of rooms; a room is a folder of lib/, or a file of it. */
 const floors = [
   ['cli', 'dashboard'],
-  ['index', 'net.ts', 'remote.ts', 'rpc.ts', 'streams.ts', 'struct.ts', 'sync.ts', 'topics.ts', 'work.ts'],
+  [
+    'index',
+    'net.ts',
+    'remote.ts',
+    'resilience.ts',
+    'rpc.ts',
+    'streams.ts',
+    'struct.ts',
+    'sync.ts',
+    'topics.ts',
+    'work.ts',
+  ],
   ['gateway', 'record'],
   ['remote/'],
-  ['telemetry', 'resilience'],
+  ['telemetry', 'resilience/'],
   ['rpc/', 'topics/'],
   ['work/'],
   ['engines'],

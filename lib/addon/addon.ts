@@ -2,6 +2,7 @@
 
 import type { MillraceError } from '../errors.js'
 import type { NativeBarrier, NativeBarrierOptions } from './barrier.js'
+import type { NativeBreaker, NativeBreakerOptions } from './breaker.js'
 import type {
   NativeCellReader,
   NativeCellReaderOptions,
@@ -25,6 +26,7 @@ import type {
   NativeSegmentReceipt,
 } from './nameless.js'
 import type { NativeQueueConsumer, NativeQueueOptions, NativeQueueProducer } from './queue.js'
+import type { NativeRateLimiter, NativeRateLimiterOptions } from './rate-limiter.js'
 import type { NativeSemaphore, NativeSemaphoreOptions } from './semaphore.js'
 import type { NativeMemory, NativeMemoryOptions } from './shared-memory.js'
 import type { ObjectEntry, SweepResult } from './upkeep.js'
@@ -32,7 +34,7 @@ import type { NativeTopics, NativeTopicsOptions } from './topics.js'
 import type { NativeWork, NativeWorkOptions } from './work.js'
 
 /** Of the object millrace.LETTER.NAME, by kind; see native/include/millrace/layout/header.hpp. */
-type ChannelLetter = 'q' | 'f' | 'c' | 'n' | 'e' | 'b' | 'x' | 'w' | 'j' | 't'
+type ChannelLetter = 'q' | 'f' | 'c' | 'n' | 'e' | 'b' | 'x' | 'w' | 'j' | 't' | 'g' | 'k'
 
 export interface Addon {
   configure(services: {
@@ -112,6 +114,8 @@ export interface Addon {
   readonly Semaphore: new (options: NativeSemaphoreOptions) => NativeSemaphore
   readonly Event: new (options: NativeEventOptions) => NativeEvent
   readonly Barrier: new (options: NativeBarrierOptions) => NativeBarrier
+  readonly RateLimiter: new (options: NativeRateLimiterOptions) => NativeRateLimiter
+  readonly Breaker: new (options: NativeBreakerOptions) => NativeBreaker
   readonly Calls: new (options: NativeCallsOptions) => NativeCalls
   readonly Topics: new (options: NativeTopicsOptions) => NativeTopics
   readonly Work: new (options: NativeWorkOptions) => NativeWork

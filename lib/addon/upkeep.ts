@@ -15,6 +15,8 @@ export type ObjectKind =
   | 'pipeline'
   | 'topics'
   | 'calls'
+  | 'rate-limiter'
+  | 'breaker'
   | 'semaphore'
   | 'doorbell'
   | 'unknown'
@@ -27,7 +29,8 @@ export type ObjectKind =
  * - `half-created`: its creator died before it was finished
  * - `corrupt`: made by millrace, damaged, and held by nobody
  * - `kept`: held by nobody, and waiting for whoever comes next: `keep` was asked for, messages are unread, jobs are
- *   left in a work queue, an owner of a lock died inside, or it is a semaphore
+ *   left in a work queue, an owner of a lock died inside, a rate limiter has not caught up yet, a breaker is open, or it
+ *   is a semaphore
  * - `foreign`: not made by millrace, or another user's; never removed
  * - `unknown`: cannot be told; never removed
  */

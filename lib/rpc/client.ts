@@ -1,6 +1,7 @@
 // The client of a contract: a method of its own for each of the contract.
 
 import type { NativeCalls } from '../addon/calls.js'
+import { describe } from '../base/described.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { now } from '../base/time.js'
@@ -132,7 +133,8 @@ export class CallClient {
     this.name = name
     this.path = native.path
     for (const plan of plans) {
-      const value = this.#handle.functionOf(plan)
+      const { kind, idempotent } = plan
+      const value = describe(this.#handle.functionOf(plan), { once: kind === 'call', idempotent })
       Object.defineProperty(this, plan.name, { value, enumerable: true })
     }
   }

@@ -2,6 +2,7 @@
 // business outside of the process; never more than so many bytes; and to write it down does not fail.
 
 import { errorCodes, MillraceError, type ErrorCode, type Executed } from '../errors.js'
+import { asAnswer } from '../base/described.js'
 import { show } from '../base/options.js'
 
 /** UTF-16 units of a message, of names and codes, of all data together, and causes of causes. What is more is cut off. */
@@ -39,10 +40,14 @@ export function encodeError(error: unknown): Uint8Array {
 
 /** The error of such bytes. Never throws. */
 export function decodeError(bytes: Uint8Array): Error {
-  if (bytes.length === 0) return new Error('the handler failed; there was no room to say why')
+  if (bytes.length === 0) {
+    return asAnswer(new Error('the handler failed; there was no room to say why'))
+  }
   try {
     const { buffer, byteOffset, byteLength } = bytes
-    return read(JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString()), mostCauses)
+    return asAnswer(
+      read(JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString()), mostCauses),
+    )
   } catch (cause) {
     return new MillraceError(
       'ERR_MILLRACE_CORRUPT',

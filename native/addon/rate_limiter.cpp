@@ -73,7 +73,7 @@ class RateLimiterObject final : public HandleObject<RateLimiterObject, RateLimit
                                      ? layout::kFarthestTicks
                                      : within * layout::kTicksPerNs);
     if (turn.status == RateTurn::Status::corrupt) return kCorrupt;
-    return turn.status == RateTurn::Status::taken ? ms(core()->left()) : kWouldBlock;
+    return turn.status == RateTurn::Status::taken ? ms(core()->left()) : double{kWouldBlock};
   }
   // left() -> ms until the turn that was reserved
   double left() { return core() == nullptr ? 0 : ms(core()->left()); }
@@ -87,7 +87,7 @@ class RateLimiterObject final : public HandleObject<RateLimiterObject, RateLimit
   void finish() {
     if (core() != nullptr) core()->finish();
   }
-  // giveBack() -> was it the last one taken? If not, it is lost.
+  // giveBack() -> was it the last one taken? If not, it is still ours, to be used or let pass by finish().
   bool give_back() { return core() != nullptr && core()->give_back(); }
 
   // look(cost) -> ms until so many can be had; or kClosed, kInvalid, kCorrupt
@@ -102,9 +102,9 @@ class RateLimiterObject final : public HandleObject<RateLimiterObject, RateLimit
   }
   // remaining() -> permits that could be had now; debt() -> ms until all of the burst could; or kClosed
   double remaining() {
-    return core() == nullptr ? kClosed : static_cast<double>(core()->remaining());
+    return core() == nullptr ? double{kClosed} : static_cast<double>(core()->remaining());
   }
-  double debt() { return core() == nullptr ? kClosed : ms(core()->debt()); }
+  double debt() { return core() == nullptr ? double{kClosed} : ms(core()->debt()); }
 };
 
 }  // namespace

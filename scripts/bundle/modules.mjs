@@ -11,6 +11,7 @@ export const entries = [
   'index',
   'net',
   'remote',
+  'resilience',
   'rpc',
   'streams',
   'struct',

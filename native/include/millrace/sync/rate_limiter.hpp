@@ -84,8 +84,7 @@ class RateLimiter {
     MILLRACE_CRASH_POINT("rate.take.taken");
     return turn;
   }
-  // The next turn for `cost` permits, if that is within so many ticks. It is used up by letting it pass (`finish`), or given
-  // back.
+  // The next turn for `cost` permits, if that is within so many ticks. It is used or let pass by `finish`, or given back.
   [[nodiscard]] RateTurn reserve(std::uint64_t cost, std::uint64_t within) noexcept {
     const std::uint64_t time = now();
     const std::uint64_t latest = time + std::min(within, layout::kFarthestTicks);
@@ -100,13 +99,13 @@ class RateLimiter {
     return turn_ && turn_->at > time ? turn_->at - time : 0;
   }
   void finish() noexcept { turn_.reset(); }
-  // False: others have taken turns after it, so that it is lost.
+  // False: others have taken turns after it. It is still ours then, to be used or let pass.
   bool give_back() noexcept {
     if (!turn_) return true;
-    const bool last = gcra().give_back(*turn_);
+    if (!gcra().give_back(*turn_)) return false;
     MILLRACE_CRASH_POINT("rate.reserve.given_back");
     turn_.reset();
-    return last;
+    return true;
   }
 
   [[nodiscard]] RateTurn look(std::uint64_t cost) const noexcept {

@@ -144,6 +144,8 @@ export class SharedBreaker extends Handle<NativeBreaker> {
    */
   async enter(options?: WaitOptions): Promise<BreakerPass> {
     const wait = readWait(options)
+    this.assertOpen()
+    this.assertWhole()
     const pass = this.tryEnter()
     if (pass !== undefined) return await fairly(pass)
     return await this.waits.wait(this.#late, () => this.#attempt(), wait)

@@ -13,8 +13,8 @@ export type Judgement = 'success' | 'failure' | 'nothing'
  */
 type Verdict = 'transient' | 'interrupted' | 'broken' | 'refused'
 
-/** All codes of this package; a test holds this table against them. */
-export const verdicts: Readonly<Record<string, Verdict>> = {
+/** All codes of this package, and those that are to come; a test holds it against them. */
+const verdicts: Readonly<Record<string, Verdict>> = {
   ERR_MILLRACE_INVALID_ARGUMENT: 'refused',
   ERR_MILLRACE_INVALID_NAME: 'refused',
   ERR_MILLRACE_NAME_TOO_LONG: 'refused',

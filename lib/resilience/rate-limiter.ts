@@ -167,11 +167,11 @@ export class SharedRateLimiter {
     const { cost, ...rest } = checkOptions(options, ['signal', 'timeout', 'cost'])
     const wait = readWait(rest)
     const permits = this.#judge(cost)
+    this.#assertWhole()
     if (!this.#line.occupied && this.tryTake(permits)) {
       await fairly(undefined)
       return
     }
-    this.#assertWhole()
     await this.#line.take(permits, wait)
   }
 

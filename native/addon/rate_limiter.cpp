@@ -1,6 +1,8 @@
 // A rate limiter as a JavaScript object. Times are milliseconds, costs whole numbers from 1 to the burst.
 #include "millrace/sync/rate_limiter.hpp"
 
+#include <cmath>
+
 #include "addon.hpp"
 #include "handle.hpp"
 
@@ -49,8 +51,11 @@ class RateLimiterObject final : public HandleObject<RateLimiterObject, RateLimit
   }
   // 0: it is none.
   [[nodiscard]] std::uint64_t cost(napi_env env, napi_value value) const noexcept {
-    const std::uint64_t cost = natural(env, value, 0);
-    return cost > core()->rate().burst ? 0 : cost;
+    double number = 0;
+    if (napi_get_value_double(env, value, &number) != napi_ok) return 0;
+    const auto burst = static_cast<double>(core()->rate().burst);
+    if (!(number >= 1 && number <= burst) || number != std::floor(number)) return 0;
+    return static_cast<std::uint64_t>(number);
   }
 
   // tryTake(cost) -> 1, 0: not now, or kClosed, kInvalid, kCorrupt
@@ -96,7 +101,7 @@ class RateLimiterObject final : public HandleObject<RateLimiterObject, RateLimit
     const std::uint64_t permits = cost(given.env, given[0]);
     if (permits == 0) return kInvalid;
     const std::uint64_t now = RateLimiter::now();
-    const RateTurn turn = core()->look(permits);
+    const RateTurn turn = core()->look(now, permits);
     if (turn.status == RateTurn::Status::corrupt) return kCorrupt;
     return turn.at > now ? ms(turn.at - now) : 0;
   }

@@ -12,6 +12,7 @@ import {
   type FrameWriterOptions,
   type QueueOptions,
 } from 'millrace'
+import { SharedBreaker, SharedRateLimiter } from 'millrace/resilience'
 import { Barrier, Counter, Mutex, RwLock, Semaphore, SharedEvent } from 'millrace/sync'
 import { WorkQueue } from 'millrace/work'
 
@@ -88,6 +89,8 @@ const kinds: [string, (name: string, options?: object) => Closable][] = [
   ['rwlock', (name, options) => RwLock.open(name, options)],
   ['counter', (name, options) => Counter.open(name, options)],
   ['event', (name, options) => SharedEvent.open(name, options)],
+  ['rate limiter', (name, options) => SharedRateLimiter.open(name, { rate: 10, ...options })],
+  ['breaker', (name, options) => SharedBreaker.open(name, options)],
   ['barrier', (name, options) => Barrier.open(name, { parties: 2, ...options })],
   ['work queue', (name, options) => WorkQueue.open(name, options)],
   ['semaphore', (name, options) => semaphore(name, 1, options)],
@@ -269,6 +272,37 @@ const rows: Row[] = [
     what: 'barrier, two numbers of parties',
     one: (name) => Barrier.open(name, { parties: 2 }),
     other: (name) => Barrier.open(name, { parties: 3 }),
+    outcome: 'GEOMETRY',
+  },
+  {
+    what: 'rate limiter, two rates',
+    one: (name) => SharedRateLimiter.open(name, { rate: 10 }),
+    other: (name) => SharedRateLimiter.open(name, { rate: 11 }),
+    outcome: 'GEOMETRY',
+  },
+  {
+    what: 'rate limiter, two bursts',
+    one: (name) => SharedRateLimiter.open(name, { rate: 10, burst: 10 }),
+    other: (name) => SharedRateLimiter.open(name, { rate: 10, burst: 11 }),
+    outcome: 'GEOMETRY',
+  },
+  {
+    what: 'rate limiter, the rate said at one side (which must come first)',
+    one: (name) => SharedRateLimiter.open(name, { rate: 10 }),
+    other: (name) => SharedRateLimiter.open(name),
+    outcome: 'works',
+    turned: 'NOT_FOUND',
+  },
+  {
+    what: 'breaker, the default rules said at one side',
+    one: (name) => SharedBreaker.open(name, { failures: 5 }),
+    other: (name) => SharedBreaker.open(name),
+    outcome: 'works',
+  },
+  {
+    what: 'breaker, two rules',
+    one: (name) => SharedBreaker.open(name, { failures: 5 }),
+    other: (name) => SharedBreaker.open(name, { failures: 5, window: 1000 }),
     outcome: 'GEOMETRY',
   },
   {

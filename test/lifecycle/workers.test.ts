@@ -106,6 +106,8 @@ for (const what of [
   'value',
   'memory',
   'counter',
+  'limiter',
+  'breaker',
   'mutex',
   'semaphore',
   'event',

@@ -1,6 +1,7 @@
 // Every kind of object that lies under a name, made and opened with as few options as it takes.
 
 import { Cell, FrameReader, FrameWriter, SharedMemory, SpscQueue } from 'millrace'
+import { SharedBreaker, SharedRateLimiter } from 'millrace/resilience'
 import { Barrier, Counter, Mutex, RwLock, Semaphore, SharedEvent } from 'millrace/sync'
 import { Topics } from 'millrace/topics'
 import { WorkQueue } from 'millrace/work'
@@ -62,6 +63,8 @@ export const everything: readonly Everything[] = [
   party('rwlock', 'w', (name) => RwLock.open(name)),
   party('event', 'e', (name) => SharedEvent.open(name)),
   party('barrier', 'b', (name) => Barrier.open(name, { parties: 2 })),
+  party('rate-limiter', 'g', (name) => SharedRateLimiter.open(name, { rate: 10 })),
+  party('breaker', 'k', (name) => SharedBreaker.open(name)),
   party('topics', 't', (name) => Topics.open(name, { messages: 16 })),
   party('work', 'j', (name) => WorkQueue.open(name, { jobs: 10 })),
 ]

@@ -13,6 +13,7 @@ import {
   SharedMemory,
   SpscQueue,
 } from 'millrace'
+import { SharedBreaker, SharedRateLimiter } from 'millrace/resilience'
 import { f64, struct } from 'millrace/struct'
 import { Barrier, Counter, Mutex, RwLock, Semaphore, SharedEvent } from 'millrace/sync'
 import { Topics } from 'millrace/topics'
@@ -41,6 +42,7 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
   const bus = Topics.open(name)
   const subscription = await bus.subscribe('>')
   bus.tryPublish('a', '12345')
+  const breaker = SharedBreaker.open(name)
   const handles = {
     QueueProducer: producer,
     QueueConsumer: consumer,
@@ -59,6 +61,8 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
     SharedEvent: SharedEvent.open(name),
     Barrier: Barrier.open(name, { parties: 2 }),
     Counter: Counter.open(name),
+    SharedRateLimiter: SharedRateLimiter.open(name, { rate: 10 }),
+    SharedBreaker: breaker,
     WorkQueue: jobs,
     Pipeline: pipeline,
     Topics: bus,
@@ -75,6 +79,7 @@ export async function openOneOfEach(t: ExecutionContext, name: string) {
     CellValue: cellReader.read()!,
     LockGuard: mutex.tryLock()!,
     Permit: semaphore.tryAcquire()!,
+    BreakerPass: breaker.tryEnter()!,
     HeldMessage: consumer.tryTake()!,
     Reservation: producer.reserve(8)!,
     Iteration: consumer.messages(),

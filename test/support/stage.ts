@@ -1,6 +1,7 @@
 // Where an actor plays: the program of the forked process. See actor.ts.
 
 import * as millrace from 'millrace'
+import * as resilience from 'millrace/resilience'
 import * as rpc from 'millrace/rpc'
 import * as streams from 'millrace/streams'
 import * as structs from 'millrace/struct'
@@ -11,6 +12,7 @@ import type { Answer, Failure } from './actor.js'
 
 /** What a scene finds when it is run: the library, and a place to keep things between scenes. */
 export type Stage = typeof millrace &
+  typeof resilience &
   typeof rpc &
   typeof streams &
   typeof structs &
@@ -46,6 +48,7 @@ interface Order {
 
 const stage = {
   ...millrace,
+  ...resilience,
   ...rpc,
   ...streams,
   ...structs,

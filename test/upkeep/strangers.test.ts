@@ -205,6 +205,8 @@ asTwoUsers('promise: strangers – who may not even open it is told whose it is'
       event: () => stage.SharedEvent.open(name),
       barrier: () => stage.Barrier.open(name, { parties: 2 }),
       work: () => stage.WorkQueue.open(name, { jobs: 10 }),
+      limiter: () => stage.SharedRateLimiter.open(name, { rate: 1 }),
+      breaker: () => stage.SharedBreaker.open(name),
     }
     const answers: string[] = []
     for (const [who, enter] of Object.entries(ways)) {
@@ -217,7 +219,7 @@ asTwoUsers('promise: strangers – who may not even open it is told whose it is'
     }
     return answers
   }, name)
-  t.is(refused.length, 17)
+  t.is(refused.length, 19)
   const answer = new RegExp(`^ERR_MILLRACE_NOT_OURS: .*belongs to user 0, not to ${stranger}`)
   for (const error of refused) t.regex(error, answer)
   await other.kill()

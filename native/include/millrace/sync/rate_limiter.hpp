@@ -108,8 +108,9 @@ class RateLimiter {
     return true;
   }
 
-  [[nodiscard]] RateTurn look(std::uint64_t cost) const noexcept {
-    return gcra().look(now(), cost);
+  // When so many could be had, as seen at `time`; nothing is taken.
+  [[nodiscard]] RateTurn look(std::uint64_t time, std::uint64_t cost) const noexcept {
+    return gcra().look(time, cost);
   }
   // Permits that could be had now, and ticks until all of the burst could.
   [[nodiscard]] std::uint64_t remaining() const noexcept {

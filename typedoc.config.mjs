@@ -33,6 +33,7 @@ const navigation = {
     'after-a-restart',
   ],
   Work: ['work-queue', 'message-queue', 'topics'],
+  Resilience: ['resilience'],
   Primitives: ['counter', 'mutex', 'rw-lock', 'semaphore', 'event', 'barrier', 'struct'],
   Memory: ['nameless-segments', 'mapped-files', 'memory-options', 'interoperation'],
   Running: ['overload', 'performance', 'operations', 'list-and-sweep', 'crash-safety', 'security'],
@@ -127,6 +128,7 @@ export default {
   name: 'millrace',
   entryPoints: [
     'lib/index.ts',
+    'lib/resilience.ts',
     'lib/rpc.ts',
     'lib/streams.ts',
     'lib/struct.ts',

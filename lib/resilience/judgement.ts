@@ -1,7 +1,7 @@
 // What an error says: whether to try again, and whether what was called is at fault. One table for all codes of this package, one for
 // those of the system.
 
-import { isAnswer } from '../base/described.js'
+import { isAnswer } from '../rpc/described.js'
 import { MillraceError } from '../errors.js'
 
 /** What the end of a call says about what was called. */

@@ -1,6 +1,6 @@
 // An object whose functions are called under policies.
 
-import { descriptionOf } from '../base/described.js'
+import { descriptionOf } from '../rpc/described.js'
 import { checkOptions, flag, show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import type { ExecuteOptions } from './options.js'

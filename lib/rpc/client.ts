@@ -1,7 +1,7 @@
 // The client of a contract: a method of its own for each of the contract.
 
 import type { NativeCalls } from '../addon/calls.js'
-import { describe } from '../base/described.js'
+import { describe } from './described.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { now } from '../base/time.js'

@@ -2,7 +2,7 @@
 // business outside of the process; never more than so many bytes; and to write it down does not fail.
 
 import { errorCodes, MillraceError, type ErrorCode, type Executed } from '../errors.js'
-import { asAnswer } from '../base/described.js'
+import { asAnswer } from './described.js'
 import { show } from '../base/options.js'
 
 /** UTF-16 units of a message, of names and codes, of all data together, and causes of causes. What is more is cut off. */

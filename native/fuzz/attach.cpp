@@ -8,9 +8,11 @@
 #include <millrace/queue.hpp>
 #include <millrace/shared_memory.hpp>
 #include <millrace/sync/barrier.hpp>
+#include <millrace/sync/breaker.hpp>
 #include <millrace/sync/counter.hpp>
 #include <millrace/sync/event.hpp>
 #include <millrace/sync/mutex.hpp>
+#include <millrace/sync/rate_limiter.hpp>
 #include <millrace/sync/rw_lock.hpp>
 #include <millrace/work/work_queue.hpp>
 
@@ -172,10 +174,32 @@ void visit_work(const Place& place, std::uint64_t /*schema*/) {
   (void)queue.look();
 }
 
-const std::array<Visit, 13> kVisits{
-    visit_producer,    visit_consumer, visit_writer, visit_reader,  visit_cell_writer,
-    visit_cell_reader, visit_counter,  visit_event,  visit_barrier, visit_mutex,
-    visit_rwlock,      visit_memory,   visit_work,
+void visit_rate_limiter(const Place& place, std::uint64_t /*schema*/) {
+  RateLimiterSpec spec;
+  spec.place = place;
+  spec.rate = Rate{1000, 5};
+  auto opened = RateLimiter::open(spec, kNow);
+  if (!opened.ok()) return;
+  (void)opened.value()->try_take(1);
+  if (opened.value()->reserve(5, 1000).status == RateTurn::Status::taken)
+    opened.value()->give_back();
+  insist(opened.value()->remaining() <= 5, "no more remains than there can be");
+}
+void visit_breaker(const Place& place, std::uint64_t /*schema*/) {
+  BreakerSpec spec;
+  spec.place = place;
+  auto opened = Breaker::open(spec, kNow);
+  if (!opened.ok()) return;
+  const BreakerEntry entry = opened.value()->try_enter();
+  insist(entry.left_ms <= opened.value()->rules().open_ms, "nobody waits longer than it is open");
+  opened.value()->fail(entry.generation);
+  opened.value()->trip();
+}
+
+const std::array<Visit, 15> kVisits{
+    visit_producer,    visit_consumer, visit_writer, visit_reader,       visit_cell_writer,
+    visit_cell_reader, visit_counter,  visit_event,  visit_barrier,      visit_mutex,
+    visit_rwlock,      visit_memory,   visit_work,   visit_rate_limiter, visit_breaker,
 };
 
 // The bytes of an honest segment as each of those visits leaves it (or, with two sides, the first).

@@ -1,7 +1,9 @@
-// Events, barriers, counters and semaphores whose words, seats and losses lie.
+// Events, barriers, counters, semaphores, rate limiters and breakers whose words, seats and losses lie.
 #include <millrace/sync/barrier.hpp>
+#include <millrace/sync/breaker.hpp>
 #include <millrace/sync/counter.hpp>
 #include <millrace/sync/event.hpp>
+#include <millrace/sync/rate_limiter.hpp>
 #include <millrace/sync/semaphore.hpp>
 
 #include "fuzz.hpp"
@@ -121,6 +123,81 @@ void tell_of_counter(Input& input) {
   }
 }
 
+void tell_of_rate_limiter(Input& input) {
+  Memory memory;
+  RateLimiterSpec spec;
+  spec.place = memory.place();
+  spec.rate = Rate{1 + input.word() % (1ULL << 50U), 1 + input.below(1000)};
+  auto opened = RateLimiter::open(spec, os::Deadline::after(0));
+  insist(opened.ok(), "an honest rate limiter opens");
+  auto limiter = opened.take();
+  const std::uint64_t burst = spec.rate->burst;
+  Liar& liar = memory.liar({{layout::kRateLimiterOffset, 3}, {448, 1}});
+  std::optional<Storm> storm;
+  weather(storm, liar, input);
+  while (!input.over()) {
+    liar.lie(input);
+    const std::uint64_t cost = 1 + input.word() % burst;
+    (void)limiter->try_take(cost);
+    const RateTurn turn = limiter->reserve(cost, input.word());
+    if (turn.status == RateTurn::Status::taken) {
+      insist(limiter->left() <= 2 * layout::kFarthestTicks, "no turn is farther away than any");
+      if (input.flag()) (void)limiter->give_back();
+      limiter->finish();
+    }
+    insist(limiter->remaining() <= burst, "no more remains than there can be");
+    (void)limiter->look(RateLimiter::now(), cost);
+    (void)limiter->debt();
+    if (input.byte() == 0) {
+      limiter->close();
+      spec.rate.reset();
+      auto again = RateLimiter::open(spec, os::Deadline::after(0));
+      if (!again.ok()) return;
+      limiter = again.take();
+      if (limiter->rate().burst != burst) return;
+    }
+  }
+}
+
+void tell_of_breaker(Input& input) {
+  Memory memory;
+  BreakerSpec spec;
+  spec.place = memory.place();
+  spec.rules =
+      BreakerRules{1 + static_cast<std::uint32_t>(input.below(5)), input.below(3), input.below(3)};
+  std::array<std::unique_ptr<Breaker>, 3> breakers;
+  const auto open = [&](std::unique_ptr<Breaker>& breaker) {
+    breaker.reset();
+    auto opened = Breaker::open(spec, os::Deadline::after(0));
+    if (opened.ok()) breaker = opened.take();
+  };
+  for (auto& breaker : breakers)
+    open(breaker);
+  insist(breakers[0] != nullptr, "an honest breaker opens");
+  Liar& liar = memory.liar(party_targets());
+  std::optional<Storm> storm;
+  weather(storm, liar, input);
+  while (!input.over()) {
+    auto& breaker = breakers[input.below(breakers.size())];
+    const std::size_t what = input.below(8);
+    if (what < 3) {
+      liar.lie(input);
+    } else if (what == 3 || !breaker) {
+      open(breaker);
+    } else if (what == 4) {
+      input.flag() ? breaker->trip() : breaker->reset();
+    } else {
+      const BreakerEntry entry = breaker->try_enter();
+      insist(entry.left_ms <= spec.rules->open_ms, "nobody waits longer than it is open");
+      if (what == 5) breaker->succeed(entry.generation);
+      if (what == 6) breaker->fail(entry.generation);
+      if (what == 7) breaker->release(entry.generation);
+      insist(breaker->left_ms() <= spec.rules->open_ms, "nor is told so");
+      (void)breaker->wait_slice(entry.generation, 0, 0);
+    }
+  }
+}
+
 // The C library's bytes. What lies in its first word, the permits and who waits for one, may be anything.
 // The word behind it (in glibc: which futex operations to use) is beyond us: the C library ends a process
 // that finds nonsense there. Whoever can write to a semaphore is trusted with that much.
@@ -159,7 +236,7 @@ void tell_of_semaphore(Input& input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input input(data, size);
-  switch (input.below(4)) {
+  switch (input.below(6)) {
     case 0:
       tell_of_event(input);
       break;
@@ -168,6 +245,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 2:
       tell_of_counter(input);
+      break;
+    case 3:
+      tell_of_rate_limiter(input);
+      break;
+    case 4:
+      tell_of_breaker(input);
       break;
     default:
       tell_of_semaphore(input);

@@ -4,6 +4,7 @@
 import { readFileSync, rmSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 import { MappedFile, SpscQueue } from 'millrace'
+import { SharedRateLimiter } from 'millrace/resilience'
 import { Counter } from 'millrace/sync'
 import { WorkQueue } from 'millrace/work'
 
@@ -115,6 +116,14 @@ test.serial('counter.md', async (t) => {
     await endsWell(t, request)
     t.deepEqual(request.lines, [`request ${id} of all that ever were`])
   }
+})
+
+test.serial('resilience.md', async (t) => {
+  const weather = uniqueName(t)
+  t.teardown(() => SharedRateLimiter.unlink(weather))
+  const fetcher = await start(t, 'resilience.md', 'fetcher.ts', { weather })
+  await endsWell(t, fetcher)
+  t.deepEqual(fetcher.lines, ['sunny after 3 attempts'])
 })
 
 test.serial('rw-lock.md', async (t) => {

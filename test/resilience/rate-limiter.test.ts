@@ -84,17 +84,20 @@ test.serial('takes wait for their turn, in order, and are not early', async (t) 
   for (const [index, time] of times.entries()) t.true(time >= index * 10 - 0.1, times.join())
 })
 
-test.serial('nobody overtakes a large cost that waits: neither here nor in another handle', async (t) => {
-  const name = named(t)
-  const one = open(t, name, { rate: 100, burst: 10 })
-  const other = open(t, name)
-  t.true(one.tryTake(10))
-  const large = one.take({ cost: 10 })
-  await new Promise((resolve) => setTimeout(resolve, 30)) // three permits have come back
-  t.false(one.tryTake(), 'this handle has one that waits')
-  t.false(other.tryTake(), 'and the permits are spoken for')
-  await large
-})
+test.serial(
+  'nobody overtakes a large cost that waits: neither here nor in another handle',
+  async (t) => {
+    const name = named(t)
+    const one = open(t, name, { rate: 100, burst: 10 })
+    const other = open(t, name)
+    t.true(one.tryTake(10))
+    const large = one.take({ cost: 10 })
+    await new Promise((resolve) => setTimeout(resolve, 30)) // three permits have come back
+    t.false(one.tryTake(), 'this handle has one that waits')
+    t.false(other.tryTake(), 'and the permits are spoken for')
+    await large
+  },
+)
 
 test.serial('a turn that would come too late is refused at once, and takes nothing', async (t) => {
   const limiter = open(t, named(t), { ...slow, burst: 3 })
@@ -112,42 +115,48 @@ test.serial('a turn that would come too late is refused at once, and takes nothi
   t.true(limiter.tryTake())
 })
 
-test.serial('a wait that gives up gives its turn back; behind the first one it has none', async (t) => {
-  const name = named(t)
-  const limiter = open(t, name, { ...slow, burst: 2 })
-  const other = open(t, name)
-  t.true(limiter.tryTake(2))
-  const before = other.peek(1).waitMs
-  const aborts = [new AbortController(), new AbortController(), new AbortController()] as const
-  const waits = aborts.map(({ signal }) => limiter.take({ signal, cost: 1 }))
-  t.true(other.peek().waitMs > before + 3_000_000, 'one turn is taken')
-  t.true(other.peek().waitMs < before + 4_000_000, 'and one alone')
-  aborts[1].abort(new Error('never mind'))
-  const error = await t.throwsAsync(waits[1]!, code('ABORTED'))
-  t.is((error?.cause as Error).message, 'never mind')
-  aborts[0].abort()
-  await t.throwsAsync(waits[0]!, code('ABORTED'))
-  t.true(other.peek().waitMs > before + 3_000_000, 'the third one has the turn now')
-  aborts[2].abort()
-  await t.throwsAsync(waits[2]!, code('ABORTED'))
-  t.true(other.peek().waitMs <= before, 'it is as if nobody had waited')
-})
+test.serial(
+  'a wait that gives up gives its turn back; behind the first one it has none',
+  async (t) => {
+    const name = named(t)
+    const limiter = open(t, name, { ...slow, burst: 2 })
+    const other = open(t, name)
+    t.true(limiter.tryTake(2))
+    const before = other.peek(1).waitMs
+    const aborts = [new AbortController(), new AbortController(), new AbortController()] as const
+    const waits = aborts.map(({ signal }) => limiter.take({ signal, cost: 1 }))
+    t.true(other.peek().waitMs > before + 3_000_000, 'one turn is taken')
+    t.true(other.peek().waitMs < before + 4_000_000, 'and one alone')
+    aborts[1].abort(new Error('never mind'))
+    const error = await t.throwsAsync(waits[1]!, code('ABORTED'))
+    t.is((error?.cause as Error).message, 'never mind')
+    aborts[0].abort()
+    await t.throwsAsync(waits[0]!, code('ABORTED'))
+    t.true(other.peek().waitMs > before + 3_000_000, 'the third one has the turn now')
+    aborts[2].abort()
+    await t.throwsAsync(waits[2]!, code('ABORTED'))
+    t.true(other.peek().waitMs <= before, 'it is as if nobody had waited')
+  },
+)
 
-test.serial('a turn that somebody stands behind is lost with who gives it up, and no other', async (t) => {
-  const name = named(t)
-  const limiter = open(t, name, { ...slow, burst: 1 })
-  const other = open(t, name)
-  t.true(limiter.tryTake())
-  const abort = new AbortController()
-  const lost = limiter.take({ signal: abort.signal })
-  const behind = other.take()
-  const before = limiter.peek().waitMs
-  abort.abort()
-  await t.throwsAsync(lost, code('ABORTED'))
-  t.true(limiter.peek().waitMs <= before && limiter.peek().waitMs > before - 1_000_000)
-  other.close()
-  await t.throwsAsync(behind, code('CLOSED'))
-})
+test.serial(
+  'a turn that somebody stands behind is lost with who gives it up, and no other',
+  async (t) => {
+    const name = named(t)
+    const limiter = open(t, name, { ...slow, burst: 1 })
+    const other = open(t, name)
+    t.true(limiter.tryTake())
+    const abort = new AbortController()
+    const lost = limiter.take({ signal: abort.signal })
+    const behind = other.take()
+    const before = limiter.peek().waitMs
+    abort.abort()
+    await t.throwsAsync(lost, code('ABORTED'))
+    t.true(limiter.peek().waitMs <= before && limiter.peek().waitMs > before - 1_000_000)
+    other.close()
+    await t.throwsAsync(behind, code('CLOSED'))
+  },
+)
 
 test.serial('takeSync blocks until the turn; while somebody waits it is busy', async (t) => {
   const limiter = open(t, named(t), { rate: 50, burst: 2 })
@@ -236,21 +245,24 @@ test.serial('it is removed with its last user once it has nothing to remember', 
   t.is(sweep({ prefix: name, kept: true }).removed.length, 1)
 })
 
-test.serial('a process that is killed while it waits takes one turn with it, and holds nobody up', async (t) => {
-  const name = named(t)
-  const other = actor(t)
-  const limiter = open(t, name, { rate: 20, burst: 1 }) // one in 50 ms
-  t.true(limiter.tryTake())
-  await other.do(({ SharedRateLimiter, own }, name) => {
-    const limiter = (own['limiter'] = SharedRateLimiter.open(name))
-    own['takes'] = [limiter.take(), limiter.take(), limiter.take({ cost: 1 })]
-  }, name)
-  await other.kill()
-  const begun = performance.now()
-  await limiter.take()
-  t.true(performance.now() - begun < 5000)
-  t.true(limiter.peek().waitMs <= 50)
-})
+test.serial(
+  'a process that is killed while it waits takes one turn with it, and holds nobody up',
+  async (t) => {
+    const name = named(t)
+    const other = actor(t)
+    const limiter = open(t, name, { rate: 20, burst: 1 }) // one in 50 ms
+    t.true(limiter.tryTake())
+    await other.do(({ SharedRateLimiter, own }, name) => {
+      const limiter = (own['limiter'] = SharedRateLimiter.open(name))
+      own['takes'] = [limiter.take(), limiter.take(), limiter.take({ cost: 1 })]
+    }, name)
+    await other.kill()
+    const begun = performance.now()
+    await limiter.take()
+    t.true(performance.now() - begun < 5000)
+    t.true(limiter.peek().waitMs <= 50)
+  },
+)
 
 // The instants of all that processes were let through, while some of them are killed: no window has too many of them.
 test.serial('promise: a rate is kept by processes that are killed at any time', async (t) => {
@@ -295,20 +307,23 @@ test.serial('promise: a rate is kept by processes that are killed at any time', 
   t.true(worst <= burst + 0.001, `${worst} at once`)
 })
 
-test.serial('threads of one process share it as processes do; one that is terminated gives its turn back', async (t) => {
-  const name = named(t)
-  const limiter = open(t, name, { ...slow, burst: 1 })
-  t.true(limiter.tryTake())
-  const before = limiter.peek().waitMs
-  const worker = thread(t, new URL('./fixtures/take-in-worker.js', import.meta.url), {
-    workerData: { name },
-  })
-  t.is(await worker.next(), 'waits')
-  await until(() => limiter.peek().waitMs > before)
-  await worker.terminate()
-  await until(() => limiter.peek().waitMs <= before)
-  t.pass()
-})
+test.serial(
+  'threads of one process share it as processes do; one that is terminated gives its turn back',
+  async (t) => {
+    const name = named(t)
+    const limiter = open(t, name, { ...slow, burst: 1 })
+    t.true(limiter.tryTake())
+    const before = limiter.peek().waitMs
+    const worker = thread(t, new URL('./fixtures/take-in-worker.js', import.meta.url), {
+      workerData: { name },
+    })
+    t.is(await worker.next(), 'waits')
+    await until(() => limiter.peek().waitMs > before)
+    await worker.terminate()
+    await until(() => limiter.peek().waitMs <= before)
+    t.pass()
+  },
+)
 
 test.serial('corrupt memory is noticed, and closes the handle', async (t) => {
   const name = named(t)

@@ -75,6 +75,8 @@ for (const umask of [0o000, 0o777]) {
             rest.Barrier.open(name, { parties: 2 }),
             rest.Topics.open(name, { messages: 16 }),
             rest.WorkQueue.open(name, { jobs: 10 }),
+            rest.SharedRateLimiter.open(name, { rate: 1 }),
+            rest.SharedBreaker.open(name),
           ]
           own.semaphore = rest.Semaphore.create(name, 1)
           return process.pid

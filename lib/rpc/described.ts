@@ -1,5 +1,6 @@
-// What is known of a function of a client, and of what it rejects with, beside their types. It knows no class: whoever makes such a
-// function or error says it here, and whoever wraps the function asks here.
+// What is known of a function of a client, and of what it rejects with, beside their types. Whoever wraps such functions
+// (`millrace/resilience`) does not load this entry point for it, and may be another copy of the package: so it stands under symbols that
+// all copies share, and nobody else sees.
 
 /** What a function of a client does when it is called. */
 export interface Described {
@@ -9,26 +10,23 @@ export interface Described {
   readonly idempotent: boolean
 }
 
-const known = new WeakMap<object, Described>()
+const described = Symbol.for('millrace.described')
+const answer = Symbol.for('millrace.answer')
 
 /** Returns the function. */
 export function describe<F extends object>(made: F, facts: Described): F {
-  known.set(made, facts)
-  return made
+  return Object.defineProperty(made, described, { value: facts })
 }
 
 export function descriptionOf(made: object): Described | undefined {
-  return known.get(made)
+  return (made as { readonly [described]?: Described })[described]
 }
-
-const answers = new WeakSet<Error>()
 
 /** The error is a handler's answer: what was called works, and has run. Returns it. */
 export function asAnswer(error: Error): Error {
-  answers.add(error)
-  return error
+  return Object.defineProperty(error, answer, { value: true })
 }
 
 export function isAnswer(error: unknown): boolean {
-  return error instanceof Error && answers.has(error)
+  return error instanceof Error && answer in error
 }

@@ -15,6 +15,7 @@ export {
 export type { Policy } from './resilience/cockatiel.js'
 export { judgementOf, worthRetrying, type Judgement } from './resilience/judgement.js'
 export type {
+  AttemptContext,
   BreakerOptions,
   BulkheadOptions,
   ExecuteOptions,
@@ -29,5 +30,5 @@ export {
   type TakeOptions,
   type TakeSyncOptions,
 } from './resilience/rate-limiter.js'
-export { resilient, type AttemptContext, type Resilient } from './resilience/resilient.js'
+export { resilient, type Resilient } from './resilience/resilient.js'
 export type { WrapOptions } from './resilience/wrap.js'

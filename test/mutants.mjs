@@ -10,6 +10,7 @@ import { door } from './mutants/door.mjs'
 import { frames } from './mutants/frames.mjs'
 import { javascript } from './mutants/javascript.mjs'
 import { order } from './mutants/order.mjs'
+import { resilience } from './mutants/resilience.mjs'
 import { results } from './mutants/results.mjs'
 import { ring } from './mutants/ring.mjs'
 import { topicJoins } from './mutants/topic-joins.mjs'
@@ -28,6 +29,7 @@ export const mutants = [
   ...waits,
   ...work,
   ...order,
+  ...resilience,
   ...results,
   ...topics,
   ...topicJoins,

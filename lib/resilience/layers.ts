@@ -3,7 +3,7 @@
 
 import { now } from '../base/time.js'
 import { MillraceError } from '../errors.js'
-import { SharedBreaker } from './breaker.js'
+import type { SharedBreaker } from './breaker.js'
 import {
   CircuitState,
   isFromCockatiel,

@@ -42,9 +42,10 @@ export class OneCall implements Abortable {
       this.#reject = reject
       for (const signal of this.#given.signals) whenAborted(signal, this)
       if (this.until !== Infinity) {
-        this.#end = startTimer(Math.max(this.until - now(), 0), () => this.#giveUp(this.#late()), {
-          alive: true,
-        })
+        const onEnd = () => {
+          this.#giveUp(this.#late())
+        }
+        this.#end = startTimer(Math.max(this.until - now(), 0), onEnd, { alive: true })
       }
       void work()
         .then(resolve, reject)

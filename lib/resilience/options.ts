@@ -93,6 +93,16 @@ export interface ExecuteOptions {
   readonly idempotent?: boolean | undefined
 }
 
+/** What an attempt is told. It can be given to a call of `millrace/rpc` as `within`. */
+export interface AttemptContext {
+  /** Aborts when nobody waits for this attempt any more. */
+  readonly signal: AbortSignal
+  /** When the call is over, in milliseconds since 1970; Infinity: never. */
+  readonly deadline: number
+  /** 0 for the first one. */
+  readonly attempt: number
+}
+
 /** @internal */
 export interface GivenRetry {
   readonly attempts: number
@@ -169,7 +179,7 @@ function part<T, Made>(
   if (given === false) return undefined
   if (isPolicy(given)) return { made: given }
   if (given === null) throw invalidArgument(`${what} must be options, false or a policy, not null`)
-  return { of: read(given as T | undefined) }
+  return { of: read(given) }
 }
 
 function isPolicy(given: unknown): given is Policy {

@@ -77,7 +77,7 @@ const mostBurst = 1e9
  * ```ts
  * using limiter = SharedRateLimiter.open('mail', { rate: 10 }) // ten a second, whoever sends
  * await limiter.take()
- * if (!limiter.tryTake(5)) return 'later'
+ * if (!limiter.tryTake(5)) console.log('later')
  * ```
  */
 export class SharedRateLimiter {

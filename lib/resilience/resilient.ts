@@ -7,21 +7,12 @@ import { OneCall } from './one-call.js'
 import {
   readCall,
   readResilience,
+  type AttemptContext,
   type ExecuteOptions,
   type Given,
   type ResilienceOptions,
 } from './options.js'
 import { wrapped, type WrapOptions } from './wrap.js'
-
-/** What an attempt is told. It can be given to a call of `millrace/rpc` as `within`. */
-export interface AttemptContext {
-  /** Aborts when nobody waits for this attempt any more. */
-  readonly signal: AbortSignal
-  /** When the call is over, in milliseconds since 1970; Infinity: never. */
-  readonly deadline: number
-  /** 0 for the first one. */
-  readonly attempt: number
-}
 
 /** Policies around calls, made by {@link resilient}. */
 export interface Resilient {
@@ -50,9 +41,10 @@ export interface Resilient {
  *
  * @example
  * ```ts
- * const policies = resilient({ retry: { attempts: 5 }, breaker: SharedBreaker.open('db'), timeout: 500 })
- * await policies.execute(({ signal }) => query(signal))
- * const client = policies.wrap(await connect('calc', calc))
+ * import { resilient, SharedBreaker } from 'millrace/resilience'
+ *
+ * const policies = resilient({ retry: { attempts: 5 }, breaker: SharedBreaker.open('site'), timeout: 500 })
+ * const answer = await policies.execute(({ signal }) => fetch('http://127.0.0.1:8080/', { signal }))
  * ```
  *
  * @throws MillraceError `INVALID_ARGUMENT`

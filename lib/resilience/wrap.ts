@@ -3,8 +3,7 @@
 import { descriptionOf } from '../rpc/described.js'
 import { checkOptions, flag, show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
-import type { ExecuteOptions } from './options.js'
-import type { AttemptContext } from './resilient.js'
+import type { AttemptContext, ExecuteOptions } from './options.js'
 
 /** Which functions of an object, and how. */
 export interface WrapOptions {
@@ -54,7 +53,8 @@ export function wrapped<T extends object>(target: T, execute: Execute, given?: W
     return by
   }
   // Not a proxy of the object itself, which would have to show properties that cannot be changed as they are.
-  return new Proxy(Object.create(Reflect.getPrototypeOf(target)) as T, {
+  const shadow = Object.create(Reflect.getPrototypeOf(target)) as T
+  return new Proxy<T>(shadow, {
     get: (_, name) =>
       name === 'constructor' ? target.constructor : shown(name, Reflect.get(target, name, target)),
     set: (_, name, value) => Reflect.set(target, name, value, target),

@@ -58,7 +58,7 @@ test('failures in a row, of whichever process, open it for all', async (t) => {
     other.execute(() => (called = true)),
     code('CIRCUIT_OPEN'),
   )
-  t.regex(error!.message, /is open for 3\d{6} ms more: what it guards has failed/)
+  t.regex(error.message, /is open for 3\d{6} ms more: what it guards has failed/)
   t.is((error as { executed?: string }).executed, 'no')
   t.false(called)
   t.true(one.retryAfter > 3_500_000)
@@ -300,7 +300,7 @@ test('counts says what an error means; by default refusals say nothing', async (
     Object.assign(new Error('gone'), { name: 'AbortError' }),
     await t.throwsAsync(breaker.enter({ timeout: -1 })),
   ]) {
-    await t.throwsAsync(breaker.execute(() => Promise.reject(error as Error)))
+    await t.throwsAsync(breaker.execute(() => Promise.reject(error)))
   }
   t.is(breaker.failures, 0)
   await failing(t, breaker)

@@ -129,7 +129,7 @@ test.serial(
     t.true(other.peek().waitMs < before + 4_000_000, 'and one alone')
     aborts[1].abort(new Error('never mind'))
     const error = await t.throwsAsync(waits[1]!, code('ABORTED'))
-    t.is((error?.cause as Error).message, 'never mind')
+    t.is((error.cause as Error).message, 'never mind')
     aborts[0].abort()
     await t.throwsAsync(waits[0]!, code('ABORTED'))
     t.true(other.peek().waitMs > before + 3_000_000, 'the third one has the turn now')

@@ -1,4 +1,4 @@
-// Semaphores, locks, cells, events, barriers, counters, beside what a C program would use.
+// Semaphores, locks, cells, events, barriers, counters, rate limiters, beside what a C program would use.
 
 import type { Row } from '../row.js'
 import { ofCase, ofCount, row } from './making.js'
@@ -80,6 +80,7 @@ function others(): Row[] {
     row('counter: C', native('atomic-add', calls), call),
     row('counter: C++ core', native('counter-add', calls), call),
     row('counter: millrace', ofCase('counter-add', {}), call),
+    row('rate limiter: millrace', ofCase('rate-take', {}), call),
     row('event: C condition', native('cond-rtt', count), blocking),
     row('event: C++ core', native('event-rtt', count), blocking),
     row('event: millrace', ofCase('event-rtt', { count }), waiting),

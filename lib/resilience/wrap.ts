@@ -43,11 +43,12 @@ export function wrapped<T extends object>(target: T, execute: Execute, given?: W
     let by = made.get(value)
     if (by === undefined) {
       const known = value as Anything
+      // Fields of the object's are private: its methods are called on itself.
+      const bound: Anything = (...args) => known.apply(target, [...args])
       by =
         typeof name === 'string' && isWrapped(name, known)
           ? underPolicies(target, known, execute, isIdempotent(name, known))
-          : // Fields of the object's are private: its methods are called on itself.
-            (known.bind(target) as Anything)
+          : bound
       made.set(value, by)
     }
     return by

@@ -61,6 +61,7 @@ class TopicSlots {
   // After the word of that slot has become free, by a sequentially consistent operation.
   void freed(std::uint32_t slot) noexcept {
     last_ = slot;
+    memory_->expect_bytes(slot);
     MILLRACE_CRASH_POINT("topics.slot.free");
     mark(slot);
   }

@@ -12,6 +12,7 @@ import { featuresTitle, tellFeatures } from './features.mjs'
 import { lifecycleTitle, tellLifecycles } from './lifecycle.mjs'
 import { muslArm64IsHere, muslCases } from './musl.mjs'
 import { installerCases } from './installers.mjs'
+import { messagesTitle, tellMessages } from './messages.mjs'
 import { succeed } from './process.mjs'
 import { host, runtimes } from './site.mjs'
 import { translatedCases } from './translated.mjs'
@@ -171,6 +172,15 @@ const storyCases = told.flatMap(
         return { runtime: title(), platform }
       },
     },
+    {
+      name: `${name}/messages`,
+      what: messagesTitle,
+      ...rest,
+      async run({ app }) {
+        await tellMessages(command, { cwd: app, env, seconds })
+        return { runtime: title(), platform }
+      },
+    },
     ...(types
       ? [
           {
@@ -246,33 +256,44 @@ const meetings = [
   }
 })
 
-/** The queue in one runtime, its workers in another. */
-const workMeetings = [
-  ['node24', 'bun'],
-  ['deno', 'node22'],
-  ['bun', 'arm64'],
-].map(([keeper, worker]) => {
-  const [one, other] = [keeper, worker].map((name) => told.find((runtime) => runtime.name === name))
-  return {
-    name: `meet/work-${keeper}-${worker}`,
-    what: workTitle,
-    host: 'linux-x64',
-    binary: other.binary,
-    needs: [...(one.needs ?? []), ...(other.needs ?? [])],
-    async run({ app }) {
-      const env = { ...one.env, ...other.env }
-      await tellWork(one.command, { other: other.command, cwd: app, env, seconds: 300 })
-      const platform = [...new Set([one.platform, other.platform])].join(', ')
-      return { runtime: `${one.title()}, ${other.title()}`, platform }
-    },
-  }
-})
+/** One process in one runtime, the others in another. */
+const meetingsOf = (story, what, tell, pairs) =>
+  pairs.map(([keeper, worker]) => {
+    const [one, other] = [keeper, worker].map((name) =>
+      told.find((runtime) => runtime.name === name),
+    )
+    return {
+      name: `meet/${story}-${keeper}-${worker}`,
+      what,
+      host: 'linux-x64',
+      binary: other.binary,
+      needs: [...(one.needs ?? []), ...(other.needs ?? [])],
+      async run({ app }) {
+        const env = { ...one.env, ...other.env }
+        await tell(one.command, { other: other.command, cwd: app, env, seconds: 300 })
+        const platform = [...new Set([one.platform, other.platform])].join(', ')
+        return { runtime: `${one.title()}, ${other.title()}`, platform }
+      },
+    }
+  })
+const storyMeetings = [
+  ...meetingsOf('work', workTitle, tellWork, [
+    ['node24', 'bun'],
+    ['deno', 'node22'],
+    ['bun', 'arm64'],
+  ]),
+  ...meetingsOf('messages', messagesTitle, tellMessages, [
+    ['node24', 'bun'],
+    ['deno', 'node22'],
+    ['node20', 'arm64'],
+  ]),
+]
 
 export const cases = [
   ...storyCases,
   permissionCase,
   ...meetings,
-  ...workMeetings,
+  ...storyMeetings,
   ...installerCases,
   ...copyCases,
   ...typeCases,

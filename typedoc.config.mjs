@@ -32,7 +32,7 @@ const navigation = {
     'ports',
     'after-a-restart',
   ],
-  Work: ['work-queue', 'message-queue', 'topics'],
+  Work: ['work-queue', 'message-queue', 'topics', 'addresses'],
   Resilience: ['resilience'],
   Primitives: ['counter', 'mutex', 'rw-lock', 'semaphore', 'event', 'barrier', 'struct'],
   Memory: ['nameless-segments', 'mapped-files', 'memory-options', 'interoperation'],
@@ -128,6 +128,7 @@ export default {
   name: 'millrace',
   entryPoints: [
     'lib/index.ts',
+    'lib/net.ts',
     'lib/resilience.ts',
     'lib/rpc.ts',
     'lib/streams.ts',

@@ -17,12 +17,22 @@ knowTransport('tls', () => tls)
 export type { Channel, Listener, Peer, PeerCertificate, Traits } from './net/channel.js'
 export { connect, listen } from './net/connect.js'
 export { ChannelFrames } from './net/frame-channel.js'
-export type { ConnectionOptions, ConnectOptions, ListenOptions, PeerAllow } from './net/options.js'
+export type {
+  ConnectionOptions,
+  ConnectOptions,
+  GivenConnect,
+  GivenConnection,
+  GivenListen,
+  ListenOptions,
+  PeerAllow,
+} from './net/options.js'
 export type { ReconnectOptions, RemoteOptions, Share, ShareOptions } from './net/share.js'
+/** @internal */
 export { readConnect } from './net/options.js'
+/** @internal */
+export { transportOf } from './net/transport.js'
 export {
   registerTransport,
-  transportOf,
   type Arrivals,
   type Connection,
   type Listening,

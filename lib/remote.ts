@@ -5,4 +5,11 @@
  * @module
  */
 
-export { connectCalls, openTopics, openWork, serveCalls, shareTopics, shareWork } from './remote/open.js'
+export {
+  connectCalls,
+  openTopics,
+  openWork,
+  serveCalls,
+  shareTopics,
+  shareWork,
+} from './remote/open.js'

@@ -4,8 +4,9 @@ import { turnIsDue } from '../base/fairness.js'
 import { startTurn } from '../base/time.js'
 import type { Channel } from './channel.js'
 
-/** What the multiplexer of calls asks of a connection: see `FrameChannel` of `millrace/rpc`. */
+/** A channel as `connectOver` and `serveOver` of `millrace/rpc` take it: their `FrameChannel`. It closes with them. */
 export class ChannelFrames {
+  /** The longest frame that can be sent, in bytes. */
   readonly maxFrame: number
   readonly #channel: Channel
 
@@ -15,18 +16,22 @@ export class ChannelFrames {
     this.maxFrame = Math.min(channel.traits.maxBytes, most)
   }
 
+  /** The process at the other side, if it is known. */
   get peerPid(): number | undefined {
     return this.#channel.peer.pid
   }
 
+  /** As `Channel.trySend`. */
   trySend(frame: Uint8Array): boolean {
     return this.#channel.trySend(frame)
   }
 
+  /** As `Channel.send`. */
   send(frame: Uint8Array): Promise<void> {
     return this.#channel.send(frame)
   }
 
+  /** Calls `arrived` for each frame, until the other side closes. */
   async receive(arrived: (frame: Uint8Array) => void): Promise<void> {
     const channel = this.#channel
     for (;;) {
@@ -47,10 +52,12 @@ export class ChannelFrames {
     }
   }
 
+  /** Closes the channel. */
   close(): void {
     void this.#channel.close()
   }
 
+  /** Keeps the process alive, or lets it end. */
   hold(alive: boolean): void {
     if (alive) this.#channel.ref()
     else this.#channel.unref()

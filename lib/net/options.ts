@@ -70,30 +70,43 @@ export interface ListenOptions extends ConnectionOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** @internal What both have, read. */
+/** What both have, as it was read and judged. */
 export interface GivenConnection {
+  /** As {@link ConnectionOptions}, with their defaults. */
   readonly maxBytes: number
+  /** Likewise. */
   readonly highWaterMark: number
   /** Undefined: as the transport wants it. */
   readonly heartbeat: number | undefined
+  /** Likewise: `helloTimeout`. */
   readonly helloMs: number
+  /** Likewise. */
   readonly maxRate: number
+  /** Likewise. */
   readonly allow: PeerAllow | undefined
+  /** Likewise. */
   readonly tls: TlsOptions | undefined
+  /** Likewise. */
   readonly insecure: boolean
 }
 
-/** @internal */
+/** {@link ConnectOptions} that were read and judged. */
 export interface GivenConnect extends GivenConnection {
+  /** As {@link ConnectOptions}. */
   readonly signal: AbortSignal | undefined
+  /** Likewise. */
   readonly timeout: number
 }
 
-/** @internal */
+/** {@link ListenOptions} that were read and judged. */
 export interface GivenListen extends GivenConnection {
+  /** As {@link ListenOptions}. */
   readonly maxConnections: number
+  /** Likewise. */
   readonly maxPending: number
+  /** Likewise. */
   readonly mode: number
+  /** Likewise. */
   readonly signal: AbortSignal | undefined
 }
 

@@ -10,9 +10,24 @@ import type { Channel, Peer, Traits } from './channel.js'
 import type { GivenConnect, GivenListen } from './options.js'
 
 /** A connection, as a transport hands it over: a stream of bytes, or a whole channel of its own. */
-export type Connection = { readonly peer: Peer } & (
-  | { readonly stream: Duplex; readonly channel?: undefined }
-  | { readonly channel: Channel; readonly gone: Promise<void>; readonly stream?: undefined }
+export type Connection = {
+  /** Who is at the other side, as far as the transport knows. */
+  readonly peer: Peer
+} & (
+  | {
+      /** Bytes, in both directions; closed by who gets it. */
+      readonly stream: Duplex
+      /** It has none. */
+      readonly channel?: undefined
+    }
+  | {
+      /** A channel of its own. */
+      readonly channel: Channel
+      /** Resolves when nothing of it is left. */
+      readonly gone: Promise<void>
+      /** It has none. */
+      readonly stream?: undefined
+    }
 )
 
 /** Where a transport listens. */

@@ -133,3 +133,15 @@ test.serial('calculator: every call has one outcome, though servers are killed',
   t.regex(text, /^every call had one outcome$/m)
   await until(() => objects('calculator').length === 0, 'the calls are gone')
 })
+
+test.serial('migration: one process, several, two hosts, and no line changed', async (t) => {
+  const { code, out, err } = await start(example('migration/start'), []).ended
+  t.is(code, 0, err)
+  const text = out.toString()
+  const sum = /^in one process: (.+)$/m.exec(text)![1]!
+  t.regex(sum, /^200 orders, \d+ in all$/)
+  t.true(text.includes(`in several: ${sum}\n`), text)
+  t.regex(text, /^on two hosts \(.+\): 200 orders/m)
+  t.regex(text, /^the same, with no line changed$/m)
+  await until(() => objects('shop').length === 0, 'the queue and the bus are gone')
+})

@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { invalidArgument, MillraceError } from '../../errors.js'
 import type { Address } from '../../place/address.js'
 import { hostAndPort, isLoopback } from '../address.js'
+import type { GivenConnection } from '../options.js'
 import type { Transport } from '../transport.js'
 import { connected, listening, net } from './sockets.js'
 
@@ -17,20 +18,20 @@ export const tcp: Transport = {
   traits: { zeroCopy: false, reliable: true, ordered: true, death: 'timeout', directions: 'both' },
   heartbeat: silenceMs,
 
-  check(address, { insecure }) {
+  check(address, given) {
     const { host } = hostAndPort(address)
-    if (insecure || isLoopback(host)) return
+    if (mayLeave(address, given) || isLoopback(host)) return
     throw invalidArgument(
       `'${address.text}' leaves this machine, and everybody on the way can read and change what goes over tcp://: take tls://, or say ` +
-        'insecure: true if the network itself is trusted',
+        'insecure: true, or end the address with ?insecure, if the network itself is trusted',
     )
   },
 
-  async connect(address, { insecure }, signal) {
+  async connect(address, given, signal) {
     const { host, port } = hostAndPort(address)
     const socket = net().connect({ host, port, allowHalfOpen: true, noDelay: true })
     const stream = await connected(socket, signal)
-    if (!insecure && !isLoopback(stream.remoteAddress ?? '')) {
+    if (!mayLeave(address, given) && !isLoopback(stream.remoteAddress ?? '')) {
       stream.destroy()
       throw new MillraceError(
         'ERR_MILLRACE_PERMISSION',
@@ -40,13 +41,13 @@ export const tcp: Transport = {
     return { stream, peer: { address: remoteOf(stream) } }
   },
 
-  async listen(address, { insecure }, arrivals) {
+  async listen(address, given, arrivals) {
     const { host, port } = hostAndPort(address)
     const server = net().createServer(
       { allowHalfOpen: true, noDelay: true, pauseOnConnect: true },
       (stream) => {
         stream.on('error', () => undefined)
-        const isAllowed = insecure || isLoopback(stream.remoteAddress ?? '')
+        const isAllowed = mayLeave(address, given) || isLoopback(stream.remoteAddress ?? '')
         if (!arrivals.hasRoom() || !isAllowed) {
           arrivals.turnedAway()
           stream.destroy()
@@ -62,6 +63,11 @@ export const tcp: Transport = {
       () => boundAddress(address, server.address() as AddressInfo),
     )
   },
+}
+
+/** Does the program say, or who has set the address, that the network is trusted? */
+function mayLeave({ query }: Address, { insecure }: GivenConnection): boolean {
+  return insecure || query.has('insecure')
 }
 
 /** `host:port`, with brackets where they are needed. */

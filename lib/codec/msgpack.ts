@@ -16,7 +16,7 @@ interface Packr {
 
 /**
  * Values as MessagePack, which is smaller than JSON and carries bytes, Dates, Sets and BigInts; for other languages, too. A Map arrives
- * as an object. Needs the package `msgpackr` (`npm install msgpackr`): without it every call throws `ERR_MILLRACE_NOT_FOUND`.
+ * as an object. Needs the package `msgpackr` (`npm install msgpackr`): without it every call throws `ERR_MILLRACE_MISSING_PEER`.
  *
  * Throws `INVALID_ARGUMENT` for what it cannot carry: a cycle, a symbol, a function.
  */
@@ -55,7 +55,7 @@ function load(): Packr {
     msgpackr = createRequire(import.meta.url)(name) as Msgpackr
   } catch (cause) {
     throw new MillraceError(
-      'ERR_MILLRACE_NOT_FOUND',
+      'ERR_MILLRACE_MISSING_PEER',
       "the codec 'msgpack' needs the package msgpackr, which could not be loaded: npm install msgpackr",
       { cause },
     )

@@ -47,7 +47,8 @@ export class OneCall implements Abortable {
         }
         this.#end = startTimer(Math.max(this.until - now(), 0), onEnd, { alive: true })
       }
-      void work()
+      // A policy of somebody's own may throw before it returns a promise.
+      void (async () => await work())()
         .then(resolve, reject)
         .finally(() => {
           this.#forget()

@@ -203,7 +203,7 @@ test('without msgpackr the codec says what to install, and nothing else fails', 
     }),
   )
   const error = [
-    'ERR_MILLRACE_NOT_FOUND',
+    'ERR_MILLRACE_MISSING_PEER',
     "the codec 'msgpack' needs the package msgpackr, which could not be loaded: npm install msgpackr",
     'not there',
   ]

@@ -82,6 +82,9 @@ const guarded = [
   'RwLock.readers',
   'SharedEvent.isSet',
   'Barrier.arrived',
+  'SharedBreaker.failures',
+  'SharedBreaker.retryAfter',
+  'SharedBreaker.state',
   'WorkQueue.size',
 ]
 
@@ -108,7 +111,7 @@ test('promise: lies – looking at what was shortened is an error or says so, an
     if (title !== 'SharedMemory') t.regex(result, /damaged"?: ?true/, `${title} as ${how}`)
   }
   t.deepEqual(refused.sort(), guarded.toSorted())
-  t.is(lines.filter(([, how]) => how === 'inspect').length, 14)
+  t.is(lines.filter(([, how]) => how === 'inspect').length, 16)
 })
 
 test('promise: lies – nameless memory cannot be shortened', (t) => {

@@ -1,8 +1,6 @@
 // A rate limiter as a JavaScript object. Times are milliseconds, costs whole numbers from 1 to the burst.
 #include "millrace/sync/rate_limiter.hpp"
 
-#include <cmath>
-
 #include "addon.hpp"
 #include "handle.hpp"
 
@@ -54,8 +52,9 @@ class RateLimiterObject final : public HandleObject<RateLimiterObject, RateLimit
     double number = 0;
     if (napi_get_value_double(env, value, &number) != napi_ok) return 0;
     const auto burst = static_cast<double>(core()->rate().burst);
-    if (!(number >= 1 && number <= burst) || number != std::floor(number)) return 0;
-    return static_cast<std::uint64_t>(number);
+    if (!(number >= 1 && number <= burst)) return 0;
+    const auto whole = static_cast<std::uint64_t>(number);
+    return static_cast<double>(whole) == number ? whole : 0;
   }
 
   // tryTake(cost) -> 1, 0: not now, or kClosed, kInvalid, kCorrupt

@@ -138,8 +138,8 @@ export class SharedRateLimiter {
   }
 
   /**
-   * Takes `cost` permits if they can be had now, and no earlier `take` of this handle is waiting. Never blocks; about as quick as
-   * adding to a `Counter`.
+   * Takes `cost` permits if they can be had now, and no earlier `take` of this handle is waiting. Never blocks, and
+   * costs three times what adding to a `Counter` does.
    *
    * @throws MillraceError `TOO_LARGE` (more than the burst, which can never be had at once), `INVALID_ARGUMENT`, `CLOSED`, `CORRUPT`
    */

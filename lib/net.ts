@@ -6,6 +6,7 @@
  */
 
 import { knowTransport } from './net/transport.js'
+import { fd } from './net/transports/fd.js'
 import { tcp } from './net/transports/tcp.js'
 import { tls } from './net/transports/tls.js'
 import { unix } from './net/transports/unix.js'
@@ -13,6 +14,7 @@ import { unix } from './net/transports/unix.js'
 knowTransport('unix', () => unix)
 knowTransport('tcp', () => tcp)
 knowTransport('tls', () => tls)
+knowTransport('fd', () => fd)
 
 export type { Channel, Listener, Peer, PeerCertificate, Traits } from './net/channel.js'
 export { connect, listen } from './net/connect.js'

@@ -147,4 +147,6 @@ export interface Listener extends AsyncIterable<Channel> {
   [Symbol.asyncDispose](): Promise<void>
   /** The channels: `for await (const channel of listener)`. Leaving the loop closes nothing. */
   [Symbol.asyncIterator](): Iteration<Channel>
+  /** How `select` waits for connections. */
+  [selectable](): Readiness
 }

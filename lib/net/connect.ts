@@ -1,7 +1,7 @@
 // `connect` and `listen`: the address is taken apart, all is judged, and then its transport does it.
 
 import { forgetAbort, whenAborted } from '../base/abort-signals.js'
-import { now, startTimer, stopTimer } from '../base/time.js'
+import { startTimer, stopTimer } from '../base/time.js'
 import { abortedError, MillraceError, timeoutError } from '../errors.js'
 import { parseAddress, schemeOf } from '../place/address.js'
 import { addressElsewhere } from '../place/elsewhere.js'
@@ -10,7 +10,6 @@ import { ChannelListener } from './listener.js'
 import { readConnect, readListen, type ConnectOptions, type ListenOptions } from './options.js'
 import { StreamChannel } from './stream-channel.js'
 import { transportOf } from './transport.js'
-import { leftOf } from './waits.js'
 
 /**
  * Connects to whoever listens at an address, and resolves when both sides know each other.
@@ -25,7 +24,6 @@ export async function connect(address: string, options?: ConnectOptions): Promis
   const transport = transportOf(parsed)
   transport.check(parsed, given)
   const { signal, timeout } = given
-  const end = timeout === Infinity ? Infinity : now() + timeout
   const control = new AbortController()
   let why: Error | undefined
   const giveUp = (error: Error): void => {
@@ -55,7 +53,7 @@ export async function connect(address: string, options?: ConnectOptions): Promis
     const facts = { address: parsed.text, peer: connection.peer, traits, heartbeat }
     const channel = new StreamChannel(connection.stream, facts, given)
     try {
-      await channel.greeted({ timeout: Math.min(leftOf(end), given.helloMs), signal })
+      await channel.greeted({ timeout: given.helloMs, signal: control.signal })
     } catch (error) {
       channel.destroy(error as Error)
       throw error

@@ -10,8 +10,8 @@
 //   ping     say that you live
 //   pong     I live
 //
-// Both sides send their hello at once. A length is judged before there is memory for it; beyond a mebibyte memory grows with what
-// has come, so that a length alone costs nobody any.
+// Both sides send their hello at once. A length is judged before there is memory for it, and memory grows with what has come, so that
+// a length alone costs nobody any.
 
 import { MillraceError } from '../errors.js'
 
@@ -32,7 +32,9 @@ export const headerBytes = 4
 export const longestMessage = 2 ** 28 - 1
 const version = 1
 const magic = Buffer.from('MLRC')
-const atOnce = 1_048_576
+/** What a message that is not whole has room for: so many times what came of it. */
+const growth = 8
+const leastRoom = 4096
 
 export function helloOf({ maxBytes, heartbeat }: Hello): Buffer {
   const bytes = Buffer.alloc(helloBytes)
@@ -179,7 +181,7 @@ export class Decoder {
     }
     const given = this.#sink.room(length)
     this.#isGiven = given !== undefined
-    this.#body = given ?? Buffer.allocUnsafeSlow(Math.min(length, atOnce))
+    this.#body = given ?? Buffer.allocUnsafeSlow(roomFor(length, chunk.length - at))
     this.#length = length
     this.#filled = 0
     return this.#more(chunk, at)
@@ -191,9 +193,7 @@ export class Decoder {
     let body = this.#body!
     const needed = this.#filled + piece.length
     if (needed > body.length) {
-      const larger = Buffer.allocUnsafeSlow(
-        Math.min(this.#length, Math.max(body.length * 2, needed)),
-      )
+      const larger = Buffer.allocUnsafeSlow(roomFor(this.#length, needed))
       larger.set(body.subarray(0, this.#filled))
       this.#body = body = larger
     }
@@ -206,4 +206,9 @@ export class Decoder {
     }
     return end
   }
+}
+
+/** For a message of that length, of which so much has come. */
+function roomFor(length: number, came: number): number {
+  return Math.min(length, Math.max(came * growth, leastRoom))
 }

@@ -5,6 +5,7 @@ import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspecti
 import { iterate, type Iteration } from '../base/iteration.js'
 import { readWait, type WaitOptions } from '../base/options.js'
 import { timeoutError } from '../errors.js'
+import { selectable, type Readiness } from '../base/selectable.js'
 import type { Channel, Listener } from './channel.js'
 import type { GivenListen } from './options.js'
 import { StreamChannel } from './stream-channel.js'
@@ -17,6 +18,7 @@ export class ChannelListener implements Listener, Arrivals {
   readonly #ready: Channel[] = []
   readonly #accepting = new Line<Channel | undefined>((ms) => this.#late(ms))
   readonly #pending = new Set<Channel>()
+  readonly #watchers = new Set<() => void>()
   readonly #signal: AbortSignal | undefined
   readonly #onAbort = (): void => void this.close()
   #address: string
@@ -72,6 +74,41 @@ export class ChannelListener implements Listener, Arrivals {
 
   [Symbol.asyncIterator](): Iteration<Channel> {
     return iterate({ take: (wait) => this.accept(wait), handle: this })
+  }
+
+  [selectable](): Readiness {
+    const look = (): 'ready' | 'ended' | undefined => {
+      if (this.#ready.some(({ closed }) => !closed)) return 'ready'
+      if (this.#failure !== undefined) throw this.#failure
+      return this.#closed ? 'ended' : undefined
+    }
+    return {
+      look,
+      watch: (told, failed) => {
+        const end = (): void => {
+          this.#watchers.delete(watcher)
+        }
+        const watcher = (): void => {
+          try {
+            const state = look()
+            if (state === undefined) return
+            end()
+            told(state)
+          } catch (error) {
+            end()
+            failed(error)
+          }
+        }
+        this.#watchers.add(watcher)
+        watcher()
+        return end
+      },
+    }
+  }
+
+  /** Something is to be seen by who selects. */
+  #stirred(): void {
+    for (const watcher of [...this.#watchers]) watcher()
   }
 
   close(): Promise<void> {
@@ -179,14 +216,19 @@ export class ChannelListener implements Listener, Arrivals {
       return
     }
     const first = this.#accepting.first
-    if (first === undefined) this.#ready.push(channel)
-    else first.resolve(channel)
+    if (first !== undefined) {
+      first.resolve(channel)
+      return
+    }
+    this.#ready.push(channel)
+    this.#stirred()
   }
 
   async #close(): Promise<void> {
     this.#closed = true
     this.#signal?.removeEventListener('abort', this.#onAbort)
     this.#accepting.resolveAll(undefined)
+    this.#stirred()
     for (const channel of [...this.#ready.splice(0), ...this.#pending]) channel.destroy()
     await this.#listening?.close()
   }

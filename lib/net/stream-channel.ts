@@ -48,6 +48,10 @@ import { Line, type Limits } from './waits.js'
 const mostCopied = 4096
 const batchBytes = 65_536
 const defaultCloseMs = 5000
+/** What a message that waits here costs beside its bytes, about. */
+const messageCost = 64
+/** The other side may want signs of life, but not so many that they are work. */
+const leastBeatMs = 100
 
 /** What the transport says of a stream. */
 export interface StreamFacts {
@@ -101,6 +105,8 @@ export class StreamChannel implements Channel {
   #alive = true
   #holding = false
   readonly #beat: { timer: Timer | undefined; heardAt: number; silence: number; answered: boolean }
+  /** A pong is on its way. */
+  #answering = false
   #rateTimer: Timer | undefined
   #allowance: number
   #allowanceAt = now()
@@ -197,7 +203,9 @@ export class StreamChannel implements Channel {
   async #sendLater(bytes: Uint8Array, limits: Limits): Promise<void> {
     const { length } = bytes
     await this.#senders.wait(limits)
-    this.#assertSends(length)
+    // Whoever closed meanwhile was behind this one, and waits for it.
+    if (this.#over !== undefined) throw this.#over
+    if (this.#sentEnd) throw closedError(this.#title)
     if (bytes.length !== length)
       throw invalidArgument('the message lost its memory while it waited to be sent')
     await (length <= mostCopied ? this.#sendSmall(bytes) : this.#sendLong(bytes, limits))
@@ -460,7 +468,7 @@ export class StreamChannel implements Channel {
       this.#arrived.splice(0, this.#arrivedAt)
       this.#arrivedAt = 0
     }
-    this.#arrivedBytes -= message.length + headerBytes
+    this.#arrivedBytes -= message.length + messageCost
     if (this.#paused && this.#arrivedBytes <= this.#given.highWaterMark / 2) this.#resume()
     return message
   }
@@ -468,7 +476,7 @@ export class StreamChannel implements Channel {
   #putBack(message: PlainBuffer): void {
     if (this.#arrivedAt > 0) this.#arrived[--this.#arrivedAt] = message
     else this.#arrived.unshift(message)
-    this.#arrivedBytes += message.length + headerBytes
+    this.#arrivedBytes += message.length + messageCost
   }
 
   /** Is nothing there, and nothing to come? */
@@ -489,7 +497,8 @@ export class StreamChannel implements Channel {
     this.#peerMaxBytes = maxBytes
     const own = this.#given.heartbeat ?? this.#facts.heartbeat
     this.#beat.silence = own
-    const every = Math.min(...[own, heartbeat].filter((ms) => ms > 0)) / 2
+    const wanted = heartbeat > 0 ? Math.max(heartbeat, leastBeatMs) : 0
+    const every = Math.min(...[own, wanted].filter((ms) => ms > 0)) / 2
     if (every !== Infinity) this.#beatEvery(Math.max(every, 1))
     this.#greeted.resolveAll()
     this.#holdLoop()
@@ -536,7 +545,7 @@ export class StreamChannel implements Channel {
       return
     }
     this.#arrived.push(message)
-    this.#arrivedBytes += message.length + headerBytes
+    this.#arrivedBytes += message.length + messageCost
     for (const watcher of [...this.#watchers]) watcher()
   }
 
@@ -550,10 +559,19 @@ export class StreamChannel implements Channel {
         this.#byeCame()
         return
       case Kind.ping:
-        if (this.#over === undefined && !this.#stream.writableEnded) this.#put(frameOf(Kind.pong))
+        this.#answer()
         return
       default: // a pong says that it lives, as all that comes does
     }
+  }
+
+  /** One answer at a time: whoever asks a thousand times and reads nothing must not have a thousand of them kept. */
+  #answer(): void {
+    if (this.#answering || this.#over !== undefined || this.#stream.writableEnded) return
+    this.#answering = true
+    this.#put(frameOf(Kind.pong), () => {
+      this.#answering = false
+    })
   }
 
   #noMore(): void {
@@ -610,7 +628,7 @@ export class StreamChannel implements Channel {
     try {
       this.#decoder.push(chunk)
     } catch (error) {
-      this.destroy(error as Error)
+      this.#breakOff(error as Error)
       return
     }
     if (this.#arrivedBytes >= this.#given.highWaterMark && !this.#paused) this.#pause()
@@ -661,7 +679,7 @@ export class StreamChannel implements Channel {
       if (this.#sentEnd) this.#stream.end()
       return
     }
-    this.#fail(this.#peerGone(undefined))
+    this.#fail(this.#whyOver(undefined))
     this.#stream.destroy()
   }
 
@@ -669,8 +687,14 @@ export class StreamChannel implements Channel {
     stopTimer(this.#beat.timer)
     stopTimer(this.#rateTimer)
     this.#beat.timer = undefined
-    this.#fail(this.#peerGone(cause))
+    this.#fail(this.#whyOver(cause))
     this.#holdLoop()
+  }
+
+  /** Of a channel that this side has closed it is no news that the stream ends, unless something was still to be sent. */
+  #whyOver(cause: Error | undefined): Error {
+    const isDone = this.#closed && this.#written === 0 && this.#senders.size === 0
+    return isDone ? closedError(this.#title) : this.#peerGone(cause)
   }
 
   /** Nothing is sent any more; what has come can be received, and then this is thrown. */
@@ -693,7 +717,7 @@ export class StreamChannel implements Channel {
       if (!this.#paused) {
         const quiet = now() - heardAt
         if (silence > 0 && quiet >= silence && !this.#beat.answered) {
-          this.destroy(this.#silentError(silence))
+          this.#breakOff(this.#silentError(silence))
           return
         }
         if (quiet >= milliseconds) this.#beat.answered = false
@@ -764,6 +788,16 @@ export class StreamChannel implements Channel {
     this.#fail(error)
     this.#receivers.rejectAll(this.#over ?? error)
     this.#arrived.length = this.#arrivedAt = this.#arrivedBytes = 0
+    this.#batch = undefined
+    stopTimer(this.#beat.timer)
+    stopTimer(this.#rateTimer)
+    this.#stream.destroy()
+    this.#holdLoop()
+  }
+
+  /** The other side is not to be talked to any more. What came of it before is still received. */
+  #breakOff(error: Error): void {
+    this.#fail(error)
     this.#batch = undefined
     stopTimer(this.#beat.timer)
     stopTimer(this.#rateTimer)

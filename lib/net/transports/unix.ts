@@ -61,7 +61,7 @@ export const unix: Transport = {
 /** A socket that nobody listens at any more refuses connections; one at which somebody listens does not. */
 async function removeStale(path: string, address: string): Promise<void> {
   const fs = process.getBuiltinModule('node:fs')
-  const found = fs.lstatSync(path, { throwIfNoEntry: false })
+  const found = fs.lstatSync(path, { throwIfNoEntry: false, bigint: true })
   if (found === undefined) return
   if (!found.isSocket()) {
     throw new MillraceError(
@@ -87,7 +87,22 @@ async function removeStale(path: string, address: string): Promise<void> {
       { path },
     )
   }
-  const now = fs.lstatSync(path, { throwIfNoEntry: false })
-  // Somebody else may have been quicker.
-  if (now?.ino === found.ino) fs.rmSync(path, { force: true })
+  // Somebody else may have been quicker: what lies there by now is taken aside, looked at, and put back if it is another one.
+  const aside = `${path}.stale-${String(process.pid)}`
+  try {
+    fs.renameSync(path, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  const taken = fs.lstatSync(aside, { bigint: true })
+  // Numbers of files are used again; the time of birth tells them apart.
+  if (taken.ino !== found.ino || taken.birthtimeNs !== found.birthtimeNs) {
+    try {
+      fs.linkSync(aside, path)
+    } catch {
+      // There is yet another one, which is as good.
+    }
+  }
+  fs.rmSync(aside, { force: true })
 }

@@ -74,6 +74,8 @@ export interface Parameters {
   readonly ahead?: number
   /** An engine without a limit of its own: so many jobs that are not done are the most. */
   readonly window?: number
+  /** Messages that the log of a bus keeps for those who have not read them. */
+  readonly log?: number
   /** Of this process among its like. */
   readonly index?: number
   /** Microseconds of work that each job is; default 0. */

@@ -7,7 +7,10 @@ import type { Parameters } from '../parameters.js'
 import type { Bus, Handle } from './bus.js'
 
 const subject = 'prices.euro'
-const open = ({ name }: Parameters) => Topics.open(name)
+/** As a feed would: of a batch so much is handed over at a time. */
+const batch = 256
+const open = ({ name, log }: Parameters) =>
+  Topics.open(name, log === undefined ? {} : { messages: log })
 
 function busOf(take: (subscription: Subscription, handle: Handle) => Promise<void>): Bus {
   return {
@@ -50,7 +53,7 @@ export const millrace: Bus = busOf(async (subscription, handle) => {
 export const millraceBatches: Bus = busOf(async (subscription, handle) => {
   try {
     for (;;) {
-      for (const message of await subscription.receiveBatch(64)) {
+      for (const message of await subscription.receiveBatch(batch)) {
         handle(message.bytes)
         message.release()
       }

@@ -9,8 +9,10 @@ import { ofCase, row, size } from './making.js'
 
 const bytes = 64
 const many = 4
-/** Where nothing else holds the publisher back, it is so many messages ahead at most. */
+/** So many messages the publisher is ahead at most: millrace's log holds that many; where nothing does, the publisher waits. */
 const window = 4096
+/** Timed together: many times what fits into the log, or the publisher's pace would be taken for that of all. */
+const block = 4 * window
 
 interface Peer {
   readonly what: string
@@ -28,9 +30,9 @@ const carriers: readonly Peer[] = [
 function fanOut(): Row[] {
   const name = (what: string) => `topic ${size(bytes)} to ${String(many)} subscribers: ${what}`
   const facts = { unit: 'message', waiting: 'waiting' } as const
-  const parameters = { bytes, many, block: 1024 }
+  const parameters = { bytes, many, block }
   return carriers.map(({ what, bus, peers, server }) => {
-    const limited = peers.length === 0 ? parameters : { ...parameters, window }
+    const limited = { ...parameters, ...(peers.length === 0 ? { log: window } : { window }) }
     return row(
       name(what),
       {

@@ -64,6 +64,41 @@ TEST_CASE_FIXTURE(Meeting,
   CHECK(seen + missed == 24);
 }
 
+// In a log that is evicted from by fours, so that one can have read a part of what goes.
+TEST_CASE_FIXTURE(Names,
+                  "promise: topics – what was counted for all is not added for who has read on "
+                  "meanwhile") {
+  const TopicSpec spec = spec_of(name(), 32);
+  const Bus one = open(spec);
+  const Bus other = open(spec);
+  const std::uint32_t reads = join(*one, {"x"}, overwriting());
+  const std::uint32_t sleeps = join(*one, {">"}, overwriting());
+  std::uint64_t next = 0;
+  while (next < 32)
+    REQUIRE(publish(*other, "x", next++) == 2);
+  bool met = false;
+  REQUIRE(crash::arm("topics.losses.counted", 1, [&] {
+    const auto got = read(*one, reads);
+    met = got && got->number() == 0 && got->missed == 0;
+  }));
+  REQUIRE(publish(*other, "x", next++) == 2);
+  crash::disarm();
+  CHECK(met);
+  std::uint64_t seen = 1;
+  std::uint64_t missed = 0;
+  while (const auto got = read(*one, reads)) {
+    missed += got->missed;
+    CHECK(got->number() == seen + missed);
+    ++seen;
+  }
+  CHECK(missed == 3);
+  CHECK(seen + missed == 33);
+  const std::vector<Got> all = read_all(*one, sleeps);
+  REQUIRE(!all.empty());
+  CHECK(all[0].missed == 4);
+  CHECK(all.size() == 29);
+}
+
 TEST_CASE_FIXTURE(Meeting,
                   "promise: topics – who is overwritten while it pins holds nothing, and delivers "
                   "nothing of it") {

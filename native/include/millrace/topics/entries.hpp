@@ -203,7 +203,10 @@ class TopicEntries {
     for_each_live(layout::TopicPolicy::overwrite,
                   [&](std::uint32_t entry) { losers += wants_some(entry) ? 1 : 0; });
     Losses losses;
-    if (losers > 1) count_losses(index, least, losses);
+    if (losers > 1) {
+      count_losses(index, least, losses);
+      MILLRACE_CRASH_POINT("topics.losses.counted");
+    }
     for_each_live(layout::TopicPolicy::overwrite, [&](std::uint32_t entry) {
       least = std::min(least, move(entry, index, least, wants_some(entry), &losses));
     });

@@ -56,9 +56,11 @@ function handlers() {
         })
         return 'waited'
       },
-      again: async (id: string) => {
+      again: async (id: string, { signal }: { readonly signal: AbortSignal }) => {
         seen.push(id)
-        await new Promise((resolve) => setTimeout(resolve, 50))
+        // The first one does not come to an end.
+        if (seen.length === 1)
+          await new Promise((resolve) => signal.addEventListener('abort', resolve))
         return seen.length
       },
       async *ticks(count: number) {

@@ -65,6 +65,7 @@ export type {
   CallOptions,
   ConnectOptions,
   ServeOptions,
+  StreamServeOptions,
 } from './rpc/options.js'
 export { connect, serve, type Connected } from './rpc/serve.js'
 export type { CallStats } from './rpc/stats.js'

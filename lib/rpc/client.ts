@@ -24,10 +24,10 @@ class ClientHandle extends Caller {
   readonly #outbox: Outbox
   readonly #streams: Streams
 
-  constructor(name: string, native: NativeCalls, { tuning, waitMs }: GivenConnect) {
+  constructor(name: string, native: NativeCalls, { tuning, waitMs, streams }: GivenConnect) {
     super(name, native, tuning, waitMs)
     this.#outbox = new Outbox(native)
-    this.#streams = new Streams((limits) => this.#askForStreams(limits))
+    this.#streams = new Streams((limits) => this.#askForStreams(limits), streams)
   }
 
   functionOf(plan: MethodPlan): Function {

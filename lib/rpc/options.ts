@@ -19,6 +19,8 @@ import {
 } from '../base/options.js'
 import { abortedError, invalidArgument } from '../errors.js'
 import type { RemoteOptions, ShareOptions } from '../net/share.js'
+import type { GivenStreams } from './streams/connection.js'
+import { connectionNames, readConnection, type ConnectionOptions } from './streams/options.js'
 import { today } from './today.js'
 
 /**
@@ -36,6 +38,15 @@ export interface CallMemoryOptions extends AccessOptions, TuningOptions {
   readonly memory?: MemoryOptions | undefined
 }
 
+/** How a server serves functions of many values. */
+export interface StreamServeOptions extends ConnectionOptions {
+  /**
+   * Bytes of each of the two queues between a client and the server, rounded up to a power of two; longer items go in pieces.
+   * Default 65 536, at least 4096.
+   */
+  readonly capacity?: number | undefined
+}
+
 /** How a server serves. */
 export interface ServeOptions extends CallMemoryOptions {
   /** Handlers that may be at work at a time, here; default 16. What is more waits, or goes to another server. At most 65 536. */
@@ -47,6 +58,8 @@ export interface ServeOptions extends CallMemoryOptions {
   readonly drainOnClose?: number | undefined
   /** How it is listened for, if the address is not this machine's memory. */
   readonly connection?: ShareOptions | undefined
+  /** Of streams: how much of each this server has room for, and the queues they go through. */
+  readonly streams?: StreamServeOptions | undefined
   /** Closes the server, as `close()` does. */
   readonly signal?: AbortSignal | undefined
 }
@@ -60,6 +73,8 @@ export interface ConnectOptions extends CallMemoryOptions {
   readonly waitForServer?: number | undefined
   /** How it is reached, if the address is not this machine's memory. */
   readonly connection?: RemoteOptions | undefined
+  /** Of streams: how much of each this client has room for. */
+  readonly streams?: ConnectionOptions | undefined
   /** Ends the wait of `connect` with `ERR_MILLRACE_ABORTED`. */
   readonly signal?: AbortSignal | undefined
 }
@@ -85,8 +100,15 @@ export interface CallLimits {
 }
 
 const memoryNames = [...accessNames, ...tuningNames, 'calls', 'bytes', 'seats', 'memory'] as const
-const serveNames = [...memoryNames, 'concurrency', 'drainOnClose', 'connection', 'signal'] as const
-const connectNames = [...memoryNames, 'waitForServer', 'connection', 'signal'] as const
+const serveNames = [
+  ...memoryNames,
+  'concurrency',
+  'drainOnClose',
+  'connection',
+  'streams',
+  'signal',
+] as const
+const connectNames = [...memoryNames, 'waitForServer', 'connection', 'streams', 'signal'] as const
 const callNames = ['timeout', 'deadline', 'signal', 'within'] as const
 
 const mostCalls = 65_536
@@ -98,6 +120,7 @@ export interface GivenServe {
   readonly native: NativeMemoryPart
   readonly concurrency: number
   readonly drainMs: number
+  readonly streams: GivenStreamServer
   readonly signal: AbortSignal | undefined
 }
 
@@ -106,7 +129,14 @@ export interface GivenConnect {
   readonly tuning: Tuning
   readonly native: NativeMemoryPart
   readonly waitMs: number
+  readonly streams: GivenStreams
   readonly signal: AbortSignal | undefined
+}
+
+/** @internal StreamServeOptions that were read. */
+export interface GivenStreamServer {
+  readonly connection: GivenStreams
+  readonly capacity: number | undefined
 }
 
 /** @internal What options say of the memory. */
@@ -118,6 +148,7 @@ export function readServe(given: ServeOptions | undefined): GivenServe {
   return {
     concurrency: wholeNumber(options, 'concurrency', 16, [1, 65_536]),
     drainMs: duration(options, 'drainOnClose', 5000),
+    streams: readStreamServer(options.streams),
     ...readMemoryPart(options),
     signal: readSignal(options.signal),
   }
@@ -128,8 +159,20 @@ export function readConnect(given: ConnectOptions | undefined): GivenConnect {
   const options = checkOptions(given, connectNames)
   return {
     waitMs: duration(options, 'waitForServer', 0),
+    streams: readConnection(options.streams),
     ...readMemoryPart(options),
     signal: readSignal(options.signal),
+  }
+}
+
+function readStreamServer(given: StreamServeOptions | undefined): GivenStreamServer {
+  const { capacity, ...connection } = checkOptions(given, [...connectionNames, 'capacity'])
+  return {
+    connection: readConnection(connection),
+    capacity:
+      capacity === undefined
+        ? undefined
+        : wholeNumber({ capacity }, 'capacity', 65_536, [4096, 2 ** 30]),
   }
 }
 

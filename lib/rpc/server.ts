@@ -31,7 +31,7 @@ export class CallServer extends Taker {
     super(name, native, given)
     this.#outbox = new Outbox(native)
     this.#methods = methods
-    this.#connections = new Connections(name, methods)
+    this.#connections = new Connections(name, methods, given.streams)
     this.begin()
   }
 
@@ -97,6 +97,11 @@ export class CallServer extends Taker {
   /** @internal */
   protected override isBusyElsewhere(): boolean {
     return this.#connections.atWork > 0
+  }
+
+  /** @internal */
+  protected override leaveElsewhere(): void {
+    this.#connections.leave()
   }
 
   /** @internal */

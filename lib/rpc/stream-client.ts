@@ -8,7 +8,7 @@ import { now, startTimer, stopTimer } from '../base/time.js'
 import { abortedError, MillraceError } from '../errors.js'
 import { queueChannel } from './streams/channel.js'
 import { StreamClient } from './streams/client.js'
-import { readConnection } from './streams/options.js'
+import type { GivenStreams } from './streams/connection.js'
 import type { MethodPlan } from './methods.js'
 import { readLimits, type CallOptions, type Limits } from './options.js'
 import { queuesOf } from './stream-address.js'
@@ -19,22 +19,27 @@ export type Ask = (limits: Limits) => Promise<string>
 
 type Items = Iteration<unknown>
 
-interface Held {
+/** A connection, until it has ended: of those whose servers leave there can be several, beside one that takes streams. */
+interface Connected {
+  readonly client: StreamClient
+  /** Are there streams on their way? */
+  held: boolean
   readonly hold: (alive: boolean) => void
 }
 
 export class Streams {
   readonly #ask: Ask
+  readonly #given: GivenStreams
+  readonly #all = new Set<Connected>()
+  /** The newest of them. */
   #client: StreamClient | undefined
   #opening: Promise<StreamClient> | undefined
   #alive = true
-  #channel: Held | undefined
-  /** Are there streams on their way? */
-  #held = false
   #closed = false
 
-  constructor(ask: Ask) {
+  constructor(ask: Ask, given: GivenStreams) {
     this.#ask = ask
+    this.#given = given
   }
 
   /** What the client's function of that name does. */
@@ -47,12 +52,12 @@ export class Streams {
   /** Streams on their way keep the process alive, or do not. */
   hold(alive: boolean): void {
     this.#alive = alive
-    this.#channel?.hold(this.#held && alive)
+    for (const { held, hold } of this.#all) hold(held && alive)
   }
 
   close(): void {
     this.#closed = true
-    this.#client?.close()
+    for (const { client } of [...this.#all]) client.close()
     this.#client = undefined
   }
 
@@ -75,7 +80,8 @@ export class Streams {
   }
 
   #open(): StreamClient | undefined {
-    return this.#client?.closed === false ? this.#client : undefined
+    const client = this.#client
+    return client?.closed === false && !StreamClient.isLeft(client) ? client : undefined
   }
 
   /** The connection that is being opened; who comes later has a try of its own if that fails, and its own time. */
@@ -98,12 +104,16 @@ export class Streams {
   async #connect(limits: Limits, until: number): Promise<StreamClient> {
     const channel = queueChannel(await this.#queues(limits, until))
     const hold = channel.hold!.bind(channel)
-    this.#channel = { hold }
+    let connected: Connected | undefined
     channel.hold = (held) => {
-      this.#held = held
+      if (connected !== undefined) connected.held = held
       hold(held && this.#alive)
     }
-    const client = new StreamClient(channel, readConnection({}))
+    const client = new StreamClient(channel, this.#given)
+    connected = { client, hold, held: false }
+    const one = connected
+    this.#all.add(one)
+    void client.ended.then(() => this.#all.delete(one))
     if (this.#closed) client.close()
     this.#client = client
     return client

@@ -3,15 +3,16 @@
 import type { QueueConsumer } from '../queue/consumer.js'
 import type { QueueProducer } from '../queue/producer.js'
 
-/** The sending side of a queue, and the receiving side of another one. */
+/** The sending side of a queue, and the receiving side of another one. Without a `capacity` they have what the other side says. */
 export function openQueues(
   sends: string,
   receives: string,
+  capacity?: number,
 ): { readonly producer: QueueProducer; readonly consumer: QueueConsumer } {
   const { SpscQueue } = require('../queue/spsc-queue.js') as typeof import('../queue/spsc-queue.js')
-  const producer = SpscQueue.producer(sends)
+  const producer = SpscQueue.producer(sends, { capacity })
   try {
-    return { producer, consumer: SpscQueue.consumer(receives) }
+    return { producer, consumer: SpscQueue.consumer(receives, { capacity }) }
   } catch (error) {
     producer.close()
     throw error

@@ -2,7 +2,7 @@
 
 import { startTimer, stopTimer } from '../base/time.js'
 import { queueChannel } from './streams/channel.js'
-import { readConnection } from './streams/options.js'
+import type { GivenStreamServer } from './options.js'
 import { StreamServer, type ServedMethod } from './streams/server.js'
 import { newAddress, queuesOf } from './stream-address.js'
 import { openQueues } from './stream-queues.js'
@@ -13,11 +13,13 @@ const patienceMs = 5000
 export class Connections {
   readonly #name: string
   readonly #methods: readonly ServedMethod[]
+  readonly #given: GivenStreamServer
   readonly #all = new Set<StreamServer>()
 
-  constructor(name: string, methods: readonly ServedMethod[]) {
+  constructor(name: string, methods: readonly ServedMethod[], given: GivenStreamServer) {
     this.#name = name
     this.#methods = methods
+    this.#given = given
   }
 
   /** Handlers at work, over all connections. */
@@ -31,12 +33,12 @@ export class Connections {
   open(): string {
     const address = newAddress(this.#name)
     const { up, down } = queuesOf(address)
-    const { producer, consumer } = openQueues(down, up)
+    const { producer, consumer } = openQueues(down, up, this.#given.capacity)
     // What waits for clients keeps nothing alive: the server does.
     consumer.unref()
     producer.unref()
     const channel = queueChannel({ producer, consumer })
-    const connection = new StreamServer(channel, readConnection({}), this.#methods)
+    const connection = new StreamServer(channel, this.#given.connection, this.#methods)
     const timer = startTimer(patienceMs, () => {
       if (!consumer.closed && consumer.peer === 'absent') connection.close()
     })
@@ -46,6 +48,11 @@ export class Connections {
       this.#all.delete(connection)
     })
     return address
+  }
+
+  /** No stream is begun any more; those that have begun go on. */
+  leave(): void {
+    for (const connection of this.#all) StreamServer.leave(connection)
   }
 
   close(): void {

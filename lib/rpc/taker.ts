@@ -114,6 +114,7 @@ export abstract class Taker extends CallHandle implements Abortable {
     if (this.waits.damage() !== undefined) return // closed by that
     this.native.serve(false)
     this.told()
+    this.leaveElsewhere()
     this.#ending = new Promise((resolve) => {
       const end = (): void => {
         stopTimer(timer)
@@ -193,6 +194,9 @@ export abstract class Taker extends CallHandle implements Abortable {
   protected isBusyElsewhere(): boolean {
     return false
   }
+
+  /** @internal Nothing is begun any more. */
+  protected leaveElsewhere(): void {}
 
   /** @internal A result for which there can be no room. */
   protected abstract tooLarge(call: TakenCall, status: number, length: number): void

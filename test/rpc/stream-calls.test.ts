@@ -6,6 +6,7 @@ import { connect, contract, call, duplex, serve, stream, upload, type Handlers }
 import { actor } from '../support/actor.js'
 import { objectsOf, uniqueName } from '../support/names.js'
 import { until } from '../support/until.js'
+import { gate } from './open.js'
 
 const flow = contract('flow', {
   add: call<readonly [number, number], number>(),
@@ -140,4 +141,105 @@ test('a server is killed: its streams end with PEER_GONE, and the next one goes 
   t.deepEqual(await all(client.ticks(2)), [0, 1])
   client.close()
   server.close()
+})
+
+test('a server that drains begins no more streams: those that there are end well, and others go to another server', async (t) => {
+  const name = uniqueName(t)
+  const leaving = await serve(name, flow, handlers)
+  const client = await connect(name, flow)
+  const ticks = client.ticks(100)
+  t.deepEqual(await ticks.next(), { value: 0, done: false })
+  const staying = await serve(name, flow, { ...handlers, sum: () => -1 })
+  leaving.close()
+  // Sent before anybody has said that it leaves.
+  const refused = await t.throwsAsync(client.sum([1]), { code: 'ERR_MILLRACE_PEER_GONE' })
+  t.is((refused as { executed?: string }).executed, 'no')
+  t.regex(refused.message, /begins nothing more/)
+  t.is(await client.sum([1]), -1)
+  t.deepEqual(await all(client.ticks(3)), [0, 1, 2])
+  t.deepEqual(
+    await all(ticks),
+    Array.from({ length: 99 }, (_, i) => i + 1),
+  )
+  await leaving[Symbol.asyncDispose]()
+  t.is(await client.sum([2]), -1)
+  client.close()
+  staying.close()
+  t.deepEqual(objectsOf(name), [])
+})
+
+test('a client with connections to several servers closes all of them', async (t) => {
+  const name = uniqueName(t)
+  let aborted = 0
+  const waiting: Handlers<typeof flow> = {
+    ...handlers,
+    async *ticks(_, { signal }) {
+      signal.addEventListener('abort', () => aborted++)
+      yield 1
+      await new Promise(() => undefined)
+    },
+  }
+  const first = await serve(name, flow, waiting)
+  const client = await connect(name, flow)
+  const some = [client.ticks(1)]
+  await some[0]!.next()
+  const second = await serve(name, flow, waiting)
+  first.close()
+  await t.throwsAsync(client.sum([1]), { code: 'ERR_MILLRACE_PEER_GONE' })
+  some.push(client.ticks(1))
+  await some[1]!.next()
+  const ends = some.map((one) => t.throwsAsync(one.next(), { code: 'ERR_MILLRACE_CLOSED' }))
+  client.close()
+  await Promise.all(ends)
+  await until(() => aborted === 2)
+  await Promise.all([first, second].map((server) => server[Symbol.asyncDispose]()))
+  t.deepEqual(objectsOf(name), [])
+})
+
+test('how much of a stream either side has room for is said where it serves and connects', async (t) => {
+  const name = uniqueName(t)
+  let yielded = 0
+  const long = 'x'.repeat(20_000)
+  const server = await serve(
+    name,
+    flow,
+    {
+      ...handlers,
+      *ticks(n) {
+        for (; yielded < n; yielded++) yield yielded
+      },
+    },
+    { streams: { maxStreams: 2, maxBytes: 30_000, capacity: 8192 } },
+  )
+  const client = await connect(name, flow, { streams: { windowItems: 3 } })
+  // Longer than the queues are, so it goes in pieces.
+  t.deepEqual(await all(client.chat([long])), [long.toUpperCase()])
+  const ticks = client.ticks(1000)
+  await ticks.next()
+  await client.sum([1]) // what was to come has come by then
+  t.true(yielded <= 1 + 2 * 3, String(yielded))
+  const { opened, open } = gate()
+  const chat = client.chat(
+    (async function* () {
+      yield 'a'
+      await opened
+    })(),
+  )
+  await chat.next()
+  const busy = await t.throwsAsync(client.sum([1]), { code: 'ERR_MILLRACE_BUSY' })
+  t.is((busy as { executed?: string }).executed, 'no')
+  open()
+  await ticks.return()
+  await chat.return()
+  client.close()
+  await server[Symbol.asyncDispose]()
+
+  const invalid = { code: 'ERR_MILLRACE_INVALID_ARGUMENT' }
+  for (const streams of [{ window: 1 }, { windowItems: 0 }, { capacity: 100 }, 3]) {
+    await t.throwsAsync(serve(name, flow, handlers, { streams: streams as never }), invalid)
+    if (streams === 3 || 'capacity' in Object(streams)) continue
+    await t.throwsAsync(connect(name, flow, { streams: streams as never }), invalid)
+  }
+  await t.throwsAsync(connect(name, flow, { streams: { capacity: 8192 } as never }), invalid)
+  t.deepEqual(objectsOf(name), [])
 })

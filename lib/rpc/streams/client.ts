@@ -32,6 +32,7 @@ import { isItems, Outgoing } from './outgoing.js'
 /** Made by `connectOver`. */
 export class StreamClient extends Connection<Asked> {
   readonly #given: GivenStreams
+  #leaving = false
 
   /** @internal */
   constructor(channel: FrameChannel, given: GivenStreams) {
@@ -157,6 +158,16 @@ export class StreamClient extends Connection<Asked> {
   }
 
   /** @internal */
+  protected override peerLeaves(): void {
+    this.#leaving = true
+  }
+
+  /** @internal Does the server begin nothing more? */
+  static isLeft(client: StreamClient): boolean {
+    return client.#leaving
+  }
+
+  /** @internal */
   protected override opened(): void {
     throw liesError('opened a stream, which only clients do')
   }
@@ -167,6 +178,12 @@ function checkItems(plan: MethodPlan, items: unknown): void {
   throw invalidArgument(
     `${plan.name}() takes many values: an array, a generator, or what for await goes over, not ${show(items)}`,
   )
+}
+
+/** Of a stream that the server has not begun with. */
+function refusal(error: Error): Error {
+  if (!(error instanceof MillraceError)) return error
+  return new MillraceError(error.code, error.message, { cause: error.cause, executed: 'no' })
 }
 
 interface Settling {
@@ -286,6 +303,9 @@ class Asked implements Stream, Abortable, Upstream {
         return
       case Kind.error:
         this.settle(decodeError(rest))
+        return
+      case Kind.refused:
+        this.settle(refusal(decodeError(rest)))
         return
       case Kind.window:
         this.#uploading().open(checkWindow(readAmount(rest)))

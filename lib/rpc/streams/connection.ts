@@ -108,6 +108,11 @@ export abstract class Connection<S extends Stream> {
   /** @internal A stream that is opened by the other side. */
   protected abstract opened(id: number, rest: Uint8Array): void
 
+  /** @internal The other side begins nothing more. */
+  protected peerLeaves(): void {
+    throw liesError('said that it begins nothing more, which only servers do')
+  }
+
   async #receive(): Promise<void> {
     await Promise.resolve() // whoever is being made must be there first
     try {
@@ -129,6 +134,10 @@ export abstract class Connection<S extends Stream> {
     const rest = frame.subarray(headerBytes)
     if (kind === Kind.open) {
       this.opened(id, rest)
+      return
+    }
+    if (kind === Kind.leaving) {
+      this.peerLeaves()
       return
     }
     const stream = this.streams.get(id)

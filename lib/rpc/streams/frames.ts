@@ -12,6 +12,8 @@
 //   end     both there will be no more items
 //   result  s→c  the answer, or the last piece of it; it ends the stream
 //   error   both an error; of a server it ends the stream
+//   refused s→c  an error: the stream was not begun with
+//   leaving s→c  of no stream (0): the server closes when the streams that there are have ended, and begins nothing more
 //   cancel  c→s  nobody waits for the answer any more; s→c nobody takes the items any more
 
 import { MillraceError } from '../../errors.js'
@@ -27,6 +29,8 @@ export const Kind = {
   result: 8,
   error: 9,
   cancel: 10,
+  refused: 11,
+  leaving: 12,
 } as const
 
 /** What goes before everything. */

@@ -17,12 +17,15 @@ export interface ConnectionOptions {
   readonly maxStreams?: number | undefined
 }
 
+/** @internal */
+export const connectionNames = ['windowItems', 'windowBytes', 'maxBytes', 'maxStreams'] as const
+
 /**
  * @internal
  * @throws MillraceError `INVALID_ARGUMENT`
  */
 export function readConnection(given: ConnectionOptions | undefined): GivenStreams {
-  const options = checkOptions(given, ['windowItems', 'windowBytes', 'maxBytes', 'maxStreams'])
+  const options = checkOptions(given, connectionNames)
   return {
     window: {
       items: wholeNumber(options, 'windowItems', 16, [1, 65_536]),

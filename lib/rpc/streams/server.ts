@@ -41,6 +41,7 @@ export class StreamServer extends Connection<Served> {
   readonly #given: GivenStreams
   /** By their numbers. */
   readonly #methods: readonly ServedMethod[]
+  #leaving = false
 
   /** @internal */
   constructor(channel: FrameChannel, given: GivenStreams, methods: readonly ServedMethod[]) {
@@ -52,6 +53,13 @@ export class StreamServer extends Connection<Served> {
   /** Handlers at work. */
   get atWork(): number {
     return this.streams.size
+  }
+
+  /** @internal Begins nothing more; what has begun goes on. */
+  static leave(server: StreamServer): void {
+    if (server.#leaving || server.closed) return
+    server.#leaving = true
+    server.link.urgent(signalOf(0, Kind.leaving))
   }
 
   /** What `using` calls at the end of its block: `close()`. */
@@ -83,13 +91,21 @@ export class StreamServer extends Connection<Served> {
     if (opening.input !== undefined && opening.input.length > this.#given.maxBytes) {
       throw liesError('sent an input that is longer than this side takes (maxBytes)')
     }
+    if (this.#leaving) {
+      const gone = new MillraceError(
+        'ERR_MILLRACE_PEER_GONE',
+        'the server closes, and begins nothing more; nothing was done: call again, and another one answers',
+      )
+      this.link.urgent(frameOf(id, Kind.refused, encodeError(gone)))
+      return
+    }
     if (this.streams.size >= this.#given.maxStreams) {
       const busy = new MillraceError(
         'ERR_MILLRACE_BUSY',
         `the server has ${String(this.streams.size)} calls and streams of this connection in hand, which is all it takes (maxStreams): ` +
           'call again when some of them have ended',
       )
-      this.link.urgent(frameOf(id, Kind.error, encodeError(busy)))
+      this.link.urgent(frameOf(id, Kind.refused, encodeError(busy)))
       return
     }
     const served = new Served(id, method, opening, {

@@ -18,6 +18,16 @@ const server = await serve('calculator', calculator, {
     await sleep(1)
     return number
   },
+
+  *primes({ above, below = Infinity }) {
+    for (let n = above + 1; n < below; n++) if (isPrime(n)) yield n
+  },
+
+  async sum(numbers) {
+    let sum = 0
+    for await (const number of numbers) sum += number
+    return sum
+  },
 })
 process.once('SIGTERM', () => {
   server.close()
@@ -25,3 +35,8 @@ process.once('SIGTERM', () => {
   process.disconnect()
 })
 process.send?.('serving')
+
+function isPrime(n: number): boolean {
+  for (let divisor = 2; divisor * divisor <= n; divisor++) if (n % divisor === 0) return false
+  return n > 1
+}

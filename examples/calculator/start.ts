@@ -2,6 +2,7 @@
 // five times a second, and replaced. At the end the calls are compared with what was done: each had one outcome, and it was true.
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'millrace/rpc'
 import { Counter } from 'millrace/sync'
 import { calculator } from './calculator.ts'
@@ -70,7 +71,37 @@ async function takeTickets(): Promise<void> {
   }
 }
 
-await Promise.all([...Array.from({ length: 4 }, divide), ...Array.from({ length: 4 }, takeTickets)])
+/** No other server goes on with a stream: whoever reads it begins again, if it likes. */
+async function again<T>(read: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await read()
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'ERR_MILLRACE_PEER_GONE') throw error
+      await sleep(10)
+    }
+  }
+}
+
+async function countPrimes(): Promise<number> {
+  let count = 0
+  for await (const prime of client.primes({ above: 0, below: 10_000 })) if (prime > 0) count++
+  return count
+}
+
+async function firstPrime(above: number): Promise<number | undefined> {
+  for await (const prime of client.primes({ above })) return prime // its server stops
+  return undefined
+}
+
+const upTo1000 = Array.from({ length: 1000 }, (_, i) => i + 1)
+const [primes, first, sum] = await Promise.all([
+  again(countPrimes),
+  again(() => firstPrime(1000)),
+  again(() => client.sum(upTo1000)),
+  ...Array.from({ length: 4 }, divide),
+  ...Array.from({ length: 4 }, takeTickets),
+])
 const refused = (await client.divide([1, 0]).catch((error: unknown) => error)) as Error
 
 clearInterval(killing)
@@ -91,7 +122,8 @@ console.log(`divided: ${divided}, every one answered`)
 console.log(
   `tickets: ${answered} answered, ${unknown} perhaps taken, ${no} not; ${given} were given out`,
 )
-console.log(`1 / 0: ${String(refused)}`)
+console.log(`primes below 10,000: ${primes}; the first above 1000: ${first}`)
+console.log(`1 + 2 + … + 1000 = ${sum}; 1 / 0: ${String(refused)}`)
 console.log(`servers killed: ${killed}`)
 console.log(right ? 'every call had one outcome' : 'NOT every call had one outcome')
 process.exitCode = right ? 0 : 1

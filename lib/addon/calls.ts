@@ -98,6 +98,8 @@ export interface NativeCalls extends NativeWaiter {
   withdraw(slot: number): number
   /** Does anybody serve? */
   served(): boolean
+  /** False: somebody has written over a call of this handle, which will have no answer. */
+  allThere(): boolean
   /** How many do? */
   servers(): number
 

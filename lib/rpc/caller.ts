@@ -34,6 +34,9 @@ const mostWords = 32
 /** How long a number of servers is taken to be true. */
 const countServersMs = 1
 
+/** How often a client that sleeps looks whether its calls are where they were: whoever writes over one rings nobody. */
+const checkMs = 40
+
 /** An attempt looks at several words. */
 const looksForNews = 4
 
@@ -54,6 +57,7 @@ export abstract class Caller extends CallHandle implements Waits {
   readonly #news: Int32Array | undefined
   #ticking = false
   #waiting = false
+  #check: Timer | undefined
   #servers = 0
   #countedAt = -Infinity
   #held: Held[] = []
@@ -177,6 +181,7 @@ export abstract class Caller extends CallHandle implements Waits {
   #wait(): void {
     if (this.#waiting) return
     this.#waiting = true
+    this.#check ??= startTimer(checkMs, this.#checkCalls)
     this.waits.wait(never, this.#attempt, undefined, undefined, false).then(
       () => {
         this.#waiting = false
@@ -187,6 +192,17 @@ export abstract class Caller extends CallHandle implements Waits {
         if (!this.closed) throw error // else all that was pending was told
       },
     )
+  }
+
+  readonly #checkCalls = (): void => {
+    this.#check = undefined
+    if (this.closed || this.#inFlight === 0 || this.waits.damage() !== undefined) return
+    if (!this.native.allThere()) {
+      this.fail(Outcome.corrupt)
+      return
+    }
+    this.waits.lookAgain() // an answer may have been there, and its sign not
+    if (this.#inFlight > 0) this.#check ??= startTimer(checkMs, this.#checkCalls)
   }
 
   readonly #attempt: Attempt<true> = (thorough) => {
@@ -414,7 +430,8 @@ export abstract class Caller extends CallHandle implements Waits {
   /** @internal */
   protected override closeNative(): void {
     stopTimer(this.#timer)
-    this.#timer = undefined
+    stopTimer(this.#check)
+    this.#timer = this.#check = undefined
     super.closeNative()
   }
 

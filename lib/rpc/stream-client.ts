@@ -21,7 +21,7 @@ type Items = Iteration<unknown>
 
 /** A connection, until it has ended: of those whose servers leave there can be several, beside one that takes streams. */
 interface Connected {
-  readonly client: StreamClient
+  client: StreamClient | undefined
   /** Are there streams on their way? */
   held: boolean
   readonly hold: (alive: boolean) => void
@@ -57,7 +57,7 @@ export class Streams {
 
   close(): void {
     this.#closed = true
-    for (const { client } of [...this.#all]) client.close()
+    for (const { client } of [...this.#all]) client?.close()
     this.#client = undefined
   }
 
@@ -104,14 +104,13 @@ export class Streams {
   async #connect(limits: Limits, until: number): Promise<StreamClient> {
     const channel = queueChannel(await this.#queues(limits, until))
     const hold = channel.hold!.bind(channel)
-    let connected: Connected | undefined
+    const one: Connected = { client: undefined, hold, held: false }
     channel.hold = (held) => {
-      if (connected !== undefined) connected.held = held
+      one.held = held
       hold(held && this.#alive)
     }
     const client = new StreamClient(channel, this.#given)
-    connected = { client, hold, held: false }
-    const one = connected
+    one.client = client
     this.#all.add(one)
     void client.ended.then(() => this.#all.delete(one))
     if (this.#closed) client.close()

@@ -196,7 +196,7 @@ export abstract class Taker extends CallHandle implements Abortable {
   }
 
   /** @internal Nothing is begun any more. */
-  protected leaveElsewhere(): void {}
+  protected abstract leaveElsewhere(): void
 
   /** @internal A result for which there can be no room. */
   protected abstract tooLarge(call: TakenCall, status: number, length: number): void

@@ -31,6 +31,7 @@ CallsObject::CallsObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
   });
   if (!opened) return;
   born_.resize(shape().slots());
+  asked_.resize(shape().slots());
   tell_shape();
   facts_.give(Value());
   outbox_.give(Value(), "outbox");
@@ -59,6 +60,7 @@ Napi::Function CallsObject::define(Napi::Env env) {
                           method<&CallsObject::withdraw>("withdraw"),
                           method<&CallsObject::served>("served"),
                           method<&CallsObject::servers>("servers"),
+                          method<&CallsObject::all_there>("allThere"),
                           method<&CallsObject::serve>("serve"),
                           method<&CallsObject::answer_with>("answerWith"),
                           method<&CallsObject::next_cancelled>("nextCancelled"),
@@ -100,6 +102,7 @@ std::int32_t CallsObject::ask(std::span<const std::byte> request) {
   switch (asked) {
     case Asked::yes:
       born_[ticket.slot] = ticket.born;
+      asked_[ticket.slot] = true;
       return static_cast<std::int32_t>(ticket.slot);
     case Asked::busy:
       return kWouldBlock;
@@ -121,6 +124,7 @@ void CallsObject::poll() {
   }
   const std::uint64_t size = core()->data()->size();
   if (answer.at > size || answer.length > size - answer.at) return facts_.set(kCorrupt);
+  asked_[answer.ticket.slot] = false;
   facts_.set(CallsFacts::kSlot, answer.ticket.slot);
   facts_.set(CallsFacts::kStatus, answer.status);
   facts_.set(CallsFacts::kEnd, static_cast<std::uint32_t>(outcome) |
@@ -160,11 +164,20 @@ std::int32_t CallsObject::withdraw(const Arguments<1>& given) {
   const std::uint32_t slot = small_natural(given.env, given[0], ~0U);
   if (slot >= born_.size()) return kInvalid;
   const Withdrawn found = core()->withdraw(Ticket{slot, born_[slot]});
+  if (found != Withdrawn::no_longer) asked_[slot] = false;
   note_woken();
   return static_cast<std::int32_t>(found);
 }
 bool CallsObject::served() {
   return core() != nullptr && core()->served();
+}
+// allThere() -> false: a call of this handle has been written over
+bool CallsObject::all_there() {
+  if (core() == nullptr) return true;
+  for (std::uint32_t slot = 0; slot < asked_.size(); ++slot) {
+    if (asked_[slot] && core()->lost(Ticket{slot, born_[slot]})) return false;
+  }
+  return true;
 }
 // servers() -> how many there are
 double CallsObject::servers() {

@@ -102,6 +102,7 @@ class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
   void release(const Arguments<1>& given);
   std::int32_t withdraw(const Arguments<1>& given);
   bool served();
+  bool all_there();
   double servers();
 
   // The server
@@ -142,6 +143,7 @@ class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
   SharedBuffer payloads_;
   SharedBuffer news_;
   std::vector<std::uint32_t> born_;  // of the calls of this handle, by their slots
+  std::vector<bool> asked_;          // those that have had no outcome
   std::vector<Answer> held_;         // whose bytes are looked at where they lie
   std::uint32_t kinds_woken_ = 0;
 };

@@ -126,6 +126,7 @@ class Believer {
       }
       case 9:
         if (tickets_.empty()) break;
+        (void)queue_->lost(tickets_[random_->below(tickets_.size())]);
         (void)queue_->withdraw(tickets_[random_->below(tickets_.size())]);
         if (random_->below(4) == 0) tickets_.clear();
         break;

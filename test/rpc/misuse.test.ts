@@ -1,18 +1,21 @@
 // What programs do that nobody should: options that are none, handlers that are missing, names that are taken, values that cannot be
 // sent, memory that was cut off. Each is an error that says what is wrong, before anything is done, and nothing hangs.
 
-import { truncateSync } from 'node:fs'
+import { readFileSync, truncateSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import { call, connect, contract, serve } from 'millrace/rpc'
 
 import { actor } from '../support/actor.js'
 import { objectsOf, uniqueName } from '../support/names.js'
+import { pokeWord } from '../support/segments.js'
 import { until } from '../support/until.js'
-import { calc, connected, handlers, serving } from './open.js'
+import { calc, connected, gate, handlers, serving } from './open.js'
 
 const invalid = (message: RegExp) => ({ code: 'ERR_MILLRACE_INVALID_ARGUMENT', message })
 const as = (value: unknown) => value as never
+/** `layout::SlotState::leased` */
+const leased = 4
 
 test('options, addresses, contracts and handlers that are none leave nothing behind', async (t) => {
   const name = uniqueName(t)
@@ -163,4 +166,76 @@ test('a process ends while its server waits, if that is not to keep it alive; an
   const error = await t.throwsAsync(client.echo(0), { code: 'ERR_MILLRACE_PEER_GONE' })
   t.is((error as { executed?: string }).executed, 'unknown')
   t.deepEqual(await other.run.ended(), { code: 3, signal: null })
+})
+
+test('what is thrown that is no error arrives as one', async (t) => {
+  const name = uniqueName(t)
+  await serving(t, name, {
+    echo: (value) => {
+      // eslint-disable-next-line @typescript-eslint/only-throw-error -- as programs do
+      throw value
+    },
+    fail: (message) => {
+      throw Object.assign(new RangeError(message), { code: 'E_OWN', data: { at: 3 } })
+    },
+  })
+  const client = await connected(t, name)
+  await t.throwsAsync(client.echo('text'), { message: 'text' })
+  await t.throwsAsync(client.echo(null))
+  const error = await t.throwsAsync(client.fail('too far'), {
+    instanceOf: RangeError,
+    message: 'too far',
+    code: 'E_OWN',
+  })
+  t.deepEqual((error as { data?: unknown }).data, { at: 3 })
+  t.notRegex(error.stack ?? '', /misuse\.test.*serving/)
+})
+
+/** What somebody else makes of the word of a call that a server has in hand. */
+const lies: Readonly<Record<string, (word: bigint) => bigint>> = {
+  'that there is none': (word) => (word >> 32n) << 32n,
+  'what means nothing': () => 0xffff_ffff_ffff_ffffn,
+  'that a server has it which is not there': (word) => (word & ~0xff_f000n) | (40n << 12n),
+}
+for (const [what, lie] of Object.entries(lies)) {
+  test(`memory says of a call ${what}: its caller is told soon, without a timeout`, async (t) => {
+    const name = uniqueName(t, { mayLeave: true })
+    const { opened, open } = gate()
+    const server = await serving(t, name, { echo: () => opened }, { calls: 1 })
+    const client = await connected(t, name, { poll: 0 })
+    const words = () => new BigUint64Array(Uint8Array.from(readFileSync(server.path)).buffer)
+    const before = words()
+    const pending = client.echo(0)
+    await until(() => server.atWork === 1)
+    const after = words()
+    // Free before, and now taken, for the first time.
+    const isTaken = (at: number) =>
+      (before[at]! & 0xffff_ffffn) === 0n &&
+      (after[at]! & 0xffn) === BigInt(leased) &&
+      ((after[at]! >> 24n) & 0xffn) === 1n &&
+      after[at]! >> 32n > before[at]! >> 32n
+    const found = [...after.keys()].filter(isTaken)
+    t.is(found.length, 1)
+    const start = performance.now()
+    pokeWord('r', name, found[0]! * 8, lie(after[found[0]!]!))
+    await t.throwsAsync(pending, { code: 'ERR_MILLRACE_CORRUPT' })
+    const ms = performance.now() - start
+    t.log(`${ms.toFixed(0)} ms`)
+    t.true(ms < 1000, String(ms)) // 100 where a processor is free
+    t.throws(() => client.served, { code: 'ERR_MILLRACE_CLOSED' })
+    open()
+  })
+}
+
+test('a call that takes its time is looked at meanwhile, and is none that was written over', async (t) => {
+  const name = uniqueName(t)
+  const { opened, open } = gate()
+  const server = await serving(t, name, { echo: () => opened }, { calls: 1 })
+  const client = await connected(t, name, { poll: 0 })
+  const pending = client.echo(0)
+  await until(() => server.atWork === 1)
+  for (let i = 0; i < 3; i++) await pause(60) // it looks at its call meanwhile, which is as it should be
+  t.is(client.pending, 1)
+  open()
+  t.is(await pending, undefined)
 })

@@ -107,6 +107,15 @@ class CallQueue {
     tell();
     return done;
   }
+  // Has somebody written over a call that has had no outcome, so that it will have none? One that a server has which is not there
+  // is such. To be asked now and then by who waits: a liar rings nobody.
+  [[nodiscard]] bool lost(const Ticket& ticket) noexcept {
+    const std::uint32_t seat = store_->whereabouts(ticket);
+    if (seat == CallStore::kLost) return true;
+    if (seat >= seats_.shape().seats || seats_.attached(seat)) return false;
+    // Perhaps it has left, or was buried, since: then the call is somewhere else.
+    return store_->whereabouts(ticket) == seat && !seats_.attached(seat);
+  }
   // Calls of this handle that have had no outcome yet.
   [[nodiscard]] std::uint32_t in_flight() const noexcept { return store_->flying(); }
   // Does anybody take calls? Of the dead it is known when they are buried.

@@ -162,6 +162,33 @@ class CallStore : public CallSteps {
     }
     return Withdrawn::no_longer;
   }
+  // Of a call that has had no outcome: who has it in hand; kReady or kAnswered where nobody has; kLost if somebody has written over
+  // it, so that it will never have one. What was answered is found by poll() from now on.
+  static constexpr std::uint32_t kReady = 0xFFFF'FFFD;
+  static constexpr std::uint32_t kAnswered = 0xFFFF'FFFE;
+  static constexpr std::uint32_t kLost = 0xFFFF'FFFF;
+  [[nodiscard]] std::uint32_t whereabouts(const Ticket& ticket) noexcept {
+    if (ticket.slot >= memory_.shape().slots()) return kLost;
+    layout::Slot& slot = memory_.slot(ticket.slot);
+    // acquire: pairs with the release of whoever took or answered it.
+    const std::uint64_t bits = slot.word.load(std::memory_order_acquire);
+    // relaxed: these do not change before the outcome was released.
+    if (slot.born.load(std::memory_order_relaxed) != ticket.born || caller_of(ticket.slot) != seat_)
+      return kLost;
+    const std::uint32_t seat = layout::seat_in(bits);
+    switch (layout::state_in(bits)) {
+      case layout::SlotState::ready:
+        return seat == seat_ ? kReady : kLost;
+      case layout::SlotState::leased:
+        return seat < memory_.shape().seats ? seat : kLost;
+      case layout::SlotState::answered:
+        if (seat != seat_) return kLost;
+        own_bits_[ticket.slot / 64].fetch_or(1ULL << ticket.slot % 64, std::memory_order_seq_cst);
+        return kAnswered;
+      default:
+        return kLost;
+    }
+  }
 
   // --- the server ---
 

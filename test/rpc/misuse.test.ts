@@ -172,7 +172,6 @@ test('what is thrown that is no error arrives as one', async (t) => {
   const name = uniqueName(t)
   await serving(t, name, {
     echo: (value) => {
-      // eslint-disable-next-line @typescript-eslint/only-throw-error -- as programs do
       throw value
     },
     fail: (message) => {

@@ -10,6 +10,8 @@ export interface NativeCallsOptions {
   readonly memory: MemoryOptions
   readonly mode: number
   readonly owner: number | undefined
+  /** Makes nothing: `NOT_FOUND`. */
+  readonly attachOnly: boolean
   readonly schema: bigint
   readonly seats: number | undefined
   readonly calls: number | undefined

@@ -121,14 +121,17 @@ export abstract class Caller extends CallHandle implements Waits {
   }
 
   /** @internal When somebody serves, or the time that calls wait for that is over. */
-  async untilServed(signal: AbortSignal | undefined): Promise<void> {
-    const until = now() + this.#waitMs
-    while (!this.native.served()) {
-      if (now() >= until) throw this.#refused(noResponder, 'connect()')
-      await pause(Math.min(lookForServersMs, until - now()), signal)
-      this.assertOpen()
-      this.assertWhole()
-    }
+  async untilServed(signal: AbortSignal | undefined, until: number): Promise<void> {
+    await untilSo(
+      () => {
+        this.assertOpen()
+        this.assertWhole()
+        return this.native.served()
+      },
+      signal,
+      until,
+      () => this.#refused(noResponder, 'connect()'),
+    )
   }
 
   /** @internal Sends these bytes, or so many of the outbox, as the facts say. */
@@ -403,13 +406,7 @@ export abstract class Caller extends CallHandle implements Waits {
     const call = `${what} at '${this.name}'`
     switch (outcome) {
       case noResponder:
-        return new MillraceError(
-          'ERR_MILLRACE_NO_RESPONDER',
-          this.#waitMs > 0
-            ? `${call}: nobody has served it within ${String(this.#waitMs)} ms; start a server, or allow more time`
-            : `${call}: nobody serves it; start a server, or connect with waitForServer`,
-          { executed: 'no' },
-        )
+        return nobodyServes(this.name, what, this.#waitMs)
       case Outcome.wouldBlock:
         return new MillraceError(
           'ERR_MILLRACE_BUSY',
@@ -478,4 +475,28 @@ function isAnySet(words: Int32Array): boolean {
   if (length > mostWords) return true
   for (let i = 0; i < length; i++) if (Atomics.load(words, i) !== 0) return true
   return false
+}
+
+/** Nobody serves, or has within the time that calls wait for that. */
+export function nobodyServes(name: string, what: string, waitMs: number): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_NO_RESPONDER',
+    waitMs > 0
+      ? `${what} at '${name}': nobody has served it within ${String(waitMs)} ms; start a server, or allow more time`
+      : `${what} at '${name}': nobody serves it; start a server, or connect with waitForServer`,
+    { executed: 'no' },
+  )
+}
+
+/** When it is so, which is looked at from time to time; `late` is what it rejects with when that takes too long. */
+export async function untilSo(
+  isSo: () => boolean,
+  signal: AbortSignal | undefined,
+  until: number,
+  late: () => Error,
+): Promise<void> {
+  while (!isSo()) {
+    if (now() >= until) throw late()
+    await pause(Math.min(lookForServersMs, until - now()), signal)
+  }
 }

@@ -5,15 +5,16 @@ import { describe } from './described.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { now } from '../base/time.js'
-import { Caller } from './caller.js'
+import { isNotFound } from '../base/opening.js'
+import { Caller, nobodyServes, untilSo } from './caller.js'
 import { closedError } from '../errors.js'
 import { decodeError } from './errors.js'
 import { readLimits, type CallOptions, type GivenConnect, type Limits } from './options.js'
 import type { Receive } from './pending.js'
 import { Outbox, Status } from './outbox.js'
 import { openStreams, readAddress } from './stream-address.js'
-import { Streams } from './stream-client.js'
-import type { CallStats } from './stats.js'
+import { Later, Streams } from './stream-client.js'
+import { statsOf, type CallStats } from './stats.js'
 import type { MethodPlan } from './methods.js'
 
 /** A function of a client. */
@@ -120,28 +121,92 @@ export class CallClient {
   readonly name: string
   /** The path of its memory, as `list` tells it. */
   readonly path: string
-  readonly #handle: ClientHandle
+  readonly #open: () => NativeCalls
+  readonly #given: GivenConnect
+  readonly #plans: readonly MethodPlan[]
+  #alive = true
+  /** Once there is memory. */
+  #handle: ClientHandle | undefined
+  #functions: readonly Function[] | undefined
+  #isClosed = false
 
-  /** @internal */
+  /** @internal `open` throws `NOT_FOUND` as long as no server has made the memory. */
   constructor(
     name: string,
-    native: NativeCalls,
+    open: () => NativeCalls,
     given: GivenConnect,
     plans: readonly MethodPlan[],
   ) {
-    this.#handle = new ClientHandle(name, native, given)
     this.name = name
-    this.path = native.path
+    this.#open = open
+    this.#given = given
+    this.#plans = plans
+    this.path = this.#attach() ?? this.#handle!.path
     for (const plan of plans) {
       const { kind, idempotent } = plan
-      const value = describe(this.#handle.functionOf(plan), { once: kind === 'call', idempotent })
+      const value = describe(this.#functionOf(plan), { once: kind === 'call', idempotent })
       Object.defineProperty(this, plan.name, { value, enumerable: true })
     }
   }
 
+  #functionOf(plan: MethodPlan): Function {
+    const { number } = plan
+    return (input, options) => {
+      const functions = this.#functions
+      return functions === undefined
+        ? this.#firstCall(plan, input, options)
+        : functions[number]!(input, options)
+    }
+  }
+
+  /** There was no memory when it was looked for last. */
+  #firstCall(plan: MethodPlan, input: unknown, options: CallOptions | undefined): unknown {
+    const begin = (): unknown => {
+      const functions = this.#look()
+      if (functions !== undefined) return functions[plan.number]!(input, options)
+      this.#assertOpen()
+      throw nobodyServes(this.name, `${plan.name}()`, 0)
+    }
+    if (plan.kind === 'call' || plan.kind === 'upload') return promised(begin)
+    if (this.#look() !== undefined) return begin()
+    this.#assertOpen()
+    readLimits(options) // what is wrong is told now
+    return new Later(() => promised(begin) as never)
+  }
+
+  /** What there is once there is memory; throws why it cannot be opened. */
+  #look(): readonly Function[] | undefined {
+    if (this.#functions === undefined && !this.#isClosed) this.#attach()
+    return this.#functions
+  }
+
+  /** Where it would be, if it is not there. */
+  #attach(): string | undefined {
+    let memory: NativeCalls
+    try {
+      memory = this.#open()
+    } catch (error) {
+      if (!isNotFound(error)) throw error
+      return error.path ?? ''
+    }
+    const handle = new ClientHandle(this.name, memory, this.#given)
+    if (!this.#alive) handle.unref()
+    this.#handle = handle
+    this.#functions = this.#plans.map((plan) => handle.functionOf(plan))
+    return undefined
+  }
+
+  #title(): string {
+    return `the client of '${this.name}'`
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw closedError(this.#title())
+  }
+
   /** Calls of this client on their way, and those that wait for a server. */
   get pending(): number {
-    return this.#handle.pending
+    return this.#handle?.pending ?? 0
   }
 
   /**
@@ -150,39 +215,51 @@ export class CallClient {
    * @throws MillraceError `CLOSED`
    */
   get served(): boolean {
-    return this.#handle.served
+    this.#look()
+    if (this.#handle !== undefined) return this.#handle.served
+    this.#assertOpen()
+    return false
   }
 
   /** Was it closed, by `close()` or because of a corrupt peer? */
   get closed(): boolean {
-    return this.#handle.closed
+    return this.#handle?.closed ?? this.#isClosed
   }
 
-  /** What there is now, and what was counted, of all servers and clients. Errors as `served`, and `CORRUPT`. */
+  /**
+   * What there is now, and what was counted, of all servers and clients; nothing at all before the first server has come. Errors as
+   * `served`, and `CORRUPT`.
+   */
   stats(): CallStats {
-    return this.#handle.stats()
+    this.#look()
+    if (this.#handle !== undefined) return this.#handle.stats()
+    this.#assertOpen()
+    return statsOf()
   }
 
   /** Lets calls on their way keep the process alive (the default). */
   ref(): this {
-    this.#handle.ref()
+    this.#alive = true
+    this.#handle?.ref()
     return this
   }
 
   /** Lets the process end although calls are on their way. */
   unref(): this {
-    this.#handle.unref()
+    this.#alive = false
+    this.#handle?.unref()
     return this
   }
 
   /** Gives the seat back. Calls on their way reject with `CLOSED`, and the signals of their handlers abort. */
   close(): void {
-    this.#handle.close()
+    this.#isClosed = true
+    this.#handle?.close()
   }
 
   /** What `using` calls at the end of its block: `close()`. */
   [Symbol.dispose](): void {
-    this.#handle.close()
+    this.close()
   }
 
   static {
@@ -191,16 +268,39 @@ export class CallClient {
 
   /** @internal When somebody serves. */
   static untilServed(client: CallClient, signal: AbortSignal | undefined): Promise<void> {
-    return client.#handle.untilServed(signal)
+    return client.#untilServed(signal)
+  }
+
+  async #untilServed(signal: AbortSignal | undefined): Promise<void> {
+    const { waitMs } = this.#given
+    const until = now() + waitMs
+    await untilSo(
+      () => this.#look() !== undefined,
+      signal,
+      until,
+      () => nobodyServes(this.name, 'connect()', waitMs),
+    )
+    await this.#handle!.untilServed(signal, until)
   }
 
   /** For `JSON.stringify`: what `console.log` shows. Never throws. */
   toJSON(): object {
-    return jsonOf(this.#handle)
+    return jsonOf(this)
   }
 
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
-    return this.#handle[inspected](...how)
+    if (this.#handle !== undefined) return this.#handle[inspected](...how)
+    const { name, path, pending, closed } = this
+    return inspection('CallClient', how, () =>
+      closed ? { name, path, closed } : { name, path, pending, served: false },
+    )
   }
+}
+
+/** What is thrown becomes a rejection. */
+function promised(begin: () => unknown): Promise<unknown> {
+  return new Promise((resolve) => {
+    resolve(begin())
+  })
 }

@@ -24,7 +24,7 @@ import { connectionNames, readConnection, type ConnectionOptions } from './strea
 import { today } from './today.js'
 
 /**
- * What describes the memory of calls; whoever comes first, server or client, decides it. What is left out is what is there; what is
+ * What describes the memory of calls; the first server decides it. What is left out is what is there; what is
  * given must be that, or `ERR_MILLRACE_GEOMETRY`.
  */
 export interface CallMemoryOptions extends AccessOptions, TuningOptions {
@@ -140,7 +140,7 @@ export interface GivenStreamServer {
 }
 
 /** @internal What options say of the memory. */
-export type NativeMemoryPart = Omit<NativeCallsOptions, 'place' | 'schema'>
+export type NativeMemoryPart = Omit<NativeCallsOptions, 'place' | 'schema' | 'attachOnly'>
 
 /** @internal */
 export function readServe(given: ServeOptions | undefined): GivenServe {

@@ -50,12 +50,13 @@ export function serve<C extends Contract>(
       const served = { ...given, connection: options?.connection }
       return elsewhere().serveCalls(there, contract, methods, served) as Promise<CallServer>
     }
-    return new CallServer(name, open(name, contract, given.native), given, methods)
+    return new CallServer(name, open(name, contract, given.native, false), given, methods)
   })
 }
 
 /**
- * Connects to whoever serves a contract at an address, now or later. With `waitForServer` it waits until somebody does.
+ * Connects to whoever serves a contract at an address, now or later. With `waitForServer` it waits until somebody does. A client makes
+ * nothing: what the memory is like the first server says.
  *
  * Blocks as `serve` does.
  *
@@ -76,8 +77,8 @@ export function connect<C extends Contract>(
       const connected = { ...given, connection: options?.connection }
       return elsewhere().connectCalls(there, contract, connected) as Promise<Connected<C>>
     }
-    const handle = open(name, contract, given.native)
-    const client = new CallClient(name, handle, given, contract.plans) as Connected<C>
+    const attach = (): NativeCalls => open(name, contract, given.native, true)
+    const client = new CallClient(name, attach, given, contract.plans) as Connected<C>
     return given.waitMs === 0 ? client : served(client, given.signal)
   })
 }
@@ -95,8 +96,13 @@ async function served<C extends CallClient>(
   return client
 }
 
-function open(name: string, contract: Contract, part: NativeMemoryPart): NativeCalls {
-  return new native.Calls({ ...part, place: name, schema: contract.fingerprint })
+function open(
+  name: string,
+  contract: Contract,
+  part: NativeMemoryPart,
+  attachOnly: boolean,
+): NativeCalls {
+  return new native.Calls({ ...part, place: name, attachOnly, schema: contract.fingerprint })
 }
 
 /** What is thrown becomes a rejection. */

@@ -60,7 +60,15 @@ const counters = {
   expired: 11,
 } as const
 
-export function statsOf(native: NativeCalls): CallStats {
+type Counted = Pick<NativeCalls, 'counts' | 'calls' | 'bytes' | 'seats' | 'maxBytes' | 'maxAnswer'>
+
+/** Where there is no memory yet. */
+const nothing: Counted = {
+  counts: () => new Float64Array(),
+  ...{ calls: 0, bytes: 0, seats: 0, maxBytes: 0, maxAnswer: 0 },
+}
+
+export function statsOf(native: Counted = nothing): CallStats {
   const counts = native.counts()
   const at = (index: number): number => counts[index] ?? 0
   return {

@@ -204,7 +204,7 @@ interface Asking {
 }
 
 /** An iteration over what is opened when its first item is asked for. */
-class Later implements Items {
+export class Later implements Items {
   #begin: (() => Promise<Items>) | undefined
   #items: Items | undefined
   readonly #asking: Asking[] = []

@@ -20,10 +20,11 @@ std::optional<std::uint32_t> number_if_any(const Options& options, const char* k
 
 }  // namespace
 
-// new Calls({ place, memory, mode, owner?, schema, seats?, calls?, bytes? }): what is left out is whatever is there, or the default
+// new Calls({ place, memory, mode, owner?, attachOnly, schema, seats?, calls?, bytes? }): what is left out is whatever is there, or the default
 CallsObject::CallsObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
   const Options options(info[0]);
   const bool opened = open<CallSpec>(options, [&](CallSpec& spec) {
+    spec.attach_only = options.flag("attachOnly");
     spec.seats = number_if_any(options, "seats");
     spec.calls = number_if_any(options, "calls");
     spec.bytes = options.number_if_any("bytes");

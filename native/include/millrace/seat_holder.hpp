@@ -31,6 +31,7 @@ struct SeatOptions {
   std::optional<uid_t> owner;
   std::uint64_t doorbell = 0;  // where this handle can be woken; 0: it only ever blocks or polls
   bool keep = false;           // content outlives a crash of everybody
+  bool attach_only = false;    // makes nothing: not_found
   std::uint64_t schema = 0;    // what payloads mean; 0: this handle does not say
 };
 

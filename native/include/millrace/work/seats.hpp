@@ -53,7 +53,7 @@ class Seats : public SeatHolder<Seats> {
     };
     spec.bury = &Seats::bury_stale;
     auto entered = Segment::enter(
-        spec, Entry::attach_or_create, deadline,
+        spec, options.attach_only ? Entry::attach_only : Entry::attach_or_create, deadline,
         [&](const layout::Geometry& found) -> Result<std::uint64_t> {
           const auto shape = WorkShape::judged(found, answers);
           if (!shape) {

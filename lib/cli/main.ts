@@ -14,6 +14,8 @@ const commands: Record<string, () => Promise<Command>> = {
   ls: async () => (await import('./ls.js')).ls,
   sweep: async () => (await import('./sweep.js')).sweep,
   work: async () => (await import('./work.js')).work,
+  pub: async () => (await import('./topics.js')).pub,
+  sub: async () => (await import('./topics.js')).sub,
   build: async () => (await import('./build.js')).build,
 }
 

@@ -20,6 +20,8 @@ Commands:
   ls [PREFIX]     list all objects, and who is on them
   sweep [PREFIX]  remove what no living process holds
   work COMMAND    work queues, pipelines: push, take, peek at jobs; send dead letters round again
+  pub ADDRESS SUBJECT    publish to a bus, by a name or an address
+  sub ADDRESS FILTER...  write what is published to it
   build           compile the native part, where the package brings none for this machine
   help [COMMAND]  this text, or that of a command
 
@@ -106,6 +108,29 @@ Options of others:
   --reason WORD  redrive: only those dead for it: rejected, attempts, died, expired
   --json         as JSON
   -h, --help     this text
+`,
+  pub: `Usage: millrace pub ADDRESS SUBJECT [TEXT] [OPTIONS]
+
+Publishes TEXT, or standard input, to the bus at ADDRESS: a name, or 'tcp://HOST:PORT' and the like, where a
+program shares one. Says how many subscribers it was for.
+
+Options:
+  --lines        each line of standard input is a message
+  --timeout MS   fail after so many milliseconds without room, or without a connection
+  -h, --help     this text
+`,
+  sub: `Usage: millrace sub ADDRESS FILTER... [OPTIONS]
+
+Writes what is published to the bus at ADDRESS under a subject that matches: the subject, a tab, the text. '*' is
+one token, '>' all that follow.
+
+Options:
+  --limit N        end after so many messages
+  --replay last|N  first the newest of each subject, or so many of before
+  --policy WORD    wait (default): publishers wait for this one; overwrite-oldest: it misses some instead
+  --timeout MS     fail after so many milliseconds without a message
+  --json           as JSON, one object a line
+  -h, --help       this text
 `,
   demo: `Usage: millrace demo [OPTIONS] [FILE]
 

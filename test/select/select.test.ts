@@ -232,11 +232,15 @@ test('one that is flooded keeps no other waiting, whatever lists they are in', a
   for (let i = 0; i < 100; i++) {
     seldom.producer.tryPush('y')
     third.producer.tryPush('z')
-    const first = [flooded, seldom, third]
-    const orders = [first, [seldom, flooded, third], [third, flooded, seldom]]
+    const orders = [
+      [flooded, seldom, third],
+      [seldom, flooded, third],
+      [flooded, third, seldom],
+      [third, flooded, seldom],
+    ]
     const seen: unknown[] = []
     for (let turn = 0; turn < 3; turn++) {
-      const found = await within(patience, select(consumersOf(orders[turn]!)))
+      const found = await within(patience, select(consumersOf(orders[(i + turn) % 4]!)))
       found.source.tryPop()
       seen.push(found.source)
     }

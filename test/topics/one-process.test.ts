@@ -101,6 +101,16 @@ test('a handle that is closed while everything waits ends all of it with CLOSED,
   t.is(await bus.publish('a', Buffer.alloc(bus.maxBytes), soon), 0)
 })
 
+test('a subscription that is closed gives back what it has read in place and not handed out', async (t) => {
+  const opening = { bus: { messages: 64, bytes: 16_384 } }
+  const { bus, own, subscription } = await subscribed(t, uniqueName(t), 'a', opening)
+  for (let i = 0; i < 10; i++) bus.tryPublish('a', Buffer.alloc(1000, i))
+  subscription.tryReceive()!.release()
+  subscription.close()
+  t.false(own.closed)
+  t.is(await bus.publish('a', Buffer.alloc(bus.maxBytes), soon), 0)
+})
+
 test('a task closes the handle in the middle of what a message is used for, and the loop ends', async (t) => {
   const { bus, own, subscription } = await subscribed(t, uniqueName(t))
   for (let i = 0; i < 10; i++) bus.tryPublish('a', Buffer.alloc(600, i))

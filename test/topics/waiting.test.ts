@@ -116,6 +116,26 @@ for (const [how, tuning] of Object.entries({ asleep: { poll: 0, spin: 0 }, polli
   })
 }
 
+test('nobody overtakes a publish that waits, although there is room for what is smaller', async (t) => {
+  const name = uniqueName(t)
+  const bus = open(t, name, { messages: 64, bytes: 4096 })
+  const slow = await open(t, name).subscribe('a')
+  const large = Buffer.alloc(1000, 'l')
+  while (bus.tryPublish('a', large) !== undefined);
+  t.is(bus.tryPublish('a', 'before'), 1, 'there is room for that')
+  const waits = [bus.publish('a', large, soon), bus.publish('a', 'behind', soon)]
+  t.is(bus.tryPublish('a', 'x'), undefined)
+  t.is(bus.tryLoan('a', 10), undefined)
+  t.throws(() => bus.publishSync('a', 'x', { timeout: 0 }), { code: 'ERR_MILLRACE_BUSY' })
+  const found: string[] = []
+  while (found.at(-1) !== 'behind') {
+    using message = await slow.receive(soon)
+    found.push(message.length === large.length ? 'large' : message.text())
+  }
+  t.deepEqual(await Promise.all(waits), [1, 1])
+  t.deepEqual(found.slice(-3), ['before', 'large', 'behind'])
+})
+
 test('waits end by time, by signal and by close, each with its code, and take nothing', async (t) => {
   const { bus, own, subscription } = await subscribed(t, uniqueName(t))
   await t.throwsAsync(subscription.receive({ timeout: 5 }), {

@@ -9,6 +9,7 @@ import { calls } from './mutants/calls.mjs'
 import { door } from './mutants/door.mjs'
 import { frames } from './mutants/frames.mjs'
 import { javascript } from './mutants/javascript.mjs'
+import { messaging } from './mutants/messaging.mjs'
 import { order } from './mutants/order.mjs'
 import { resilience } from './mutants/resilience.mjs'
 import { results } from './mutants/results.mjs'
@@ -35,4 +36,5 @@ export const mutants = [
   ...topicJoins,
   ...calls,
   ...javascript,
+  ...messaging,
 ]

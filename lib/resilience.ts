@@ -22,6 +22,7 @@ export type {
   ResilienceOptions,
   RetryFacts,
   RetryOptions,
+  WithinLimits,
 } from './resilience/options.js'
 export {
   SharedRateLimiter,

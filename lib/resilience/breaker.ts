@@ -46,7 +46,9 @@ export type BreakerState = 'closed' | 'open' | 'half-open'
 export interface CockatielBreaker {
   /** For cockatiel's own use; what is shared is not in it. */
   state: unknown
+  /** A call has succeeded, in that state of the policy. */
   success(state: number): void
+  /** A call has failed. Is the policy to open? */
   failure(state: number): boolean
 }
 

@@ -17,6 +17,7 @@ export interface Backoff {
 
 /** A policy of cockatiel, or whatever else calls a function under conditions of its own. */
 export interface Policy {
+  /** Calls `work`, or does not; resolves and rejects as it does, or as the policy has it. */
   execute<T>(
     work: (context: { readonly signal: AbortSignal }) => T | PromiseLike<T>,
     signal?: AbortSignal,

@@ -77,6 +77,14 @@ export interface ResilienceOptions {
   readonly total?: number | undefined
 }
 
+/** What limits the call for which another one is made. The context of a handler has it. */
+export interface WithinLimits {
+  /** Aborts when nobody waits for it any more. */
+  readonly signal?: AbortSignal | undefined
+  /** When its caller gives it up: milliseconds since 1970, or a Date; Infinity: never. */
+  readonly deadline?: number | Date | undefined
+}
+
 /** What one call may take. */
 export interface ExecuteOptions {
   /** Ends it with `ERR_MILLRACE_ABORTED`, whatever it is at. */
@@ -86,9 +94,7 @@ export interface ExecuteOptions {
   /** When that is over: a Date, or milliseconds since 1970; Infinity: never. */
   readonly deadline?: number | Date | undefined
   /** The call of a handler of `millrace/rpc`, for which this one is made: it ends no later than that, and with it. */
-  readonly within?:
-    | { readonly signal?: AbortSignal | undefined; readonly deadline?: number | Date | undefined }
-    | undefined
+  readonly within?: WithinLimits | undefined
   /** May it be made twice? Default: what `resilient` was told. */
   readonly idempotent?: boolean | undefined
 }

@@ -30,6 +30,7 @@ const navigation = {
     'shared-memory',
     'streams',
     'ports',
+    'net',
     'after-a-restart',
   ],
   Work: ['work-queue', 'message-queue', 'topics', 'addresses'],

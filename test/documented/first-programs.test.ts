@@ -1,7 +1,7 @@
 // The programs that a guide shows before it explains: taken from the page, and run as a newcomer does. Those of the README, of
 // recipes and of restarts have tests of their own.
 
-import { readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 import { MappedFile, SpscQueue } from 'millrace'
 import { SharedRateLimiter } from 'millrace/resilience'
@@ -52,6 +52,20 @@ test.serial('ports.md', async (t) => {
   const caller = await start(t, 'ports.md', 'calls.ts', { calls, answers })
   await endsWell(t, caller, server)
   t.is(caller.lines.at(-1), '3')
+})
+
+test.serial('net.md', async (t) => {
+  const echo = uniqueName(t)
+  const path = `/tmp/${echo}.sock`
+  t.teardown(() => {
+    rmSync(path, { force: true })
+  })
+  const server = await start(t, 'net.md', 'server.ts', { echo })
+  await until(() => existsSync(path), patience)
+  const client = await start(t, 'net.md', 'client.ts', { echo })
+  await endsWell(t, client)
+  t.deepEqual(client.lines, ['hello'])
+  await server.kill()
 })
 
 test.serial('calls.md', async (t) => {

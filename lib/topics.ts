@@ -18,13 +18,14 @@ export {
   structCodec,
   structured,
   type Codec,
+  type CodecName,
   type CodecStruct,
   type StructIn,
   type StructOut,
 } from './codec/codec.js'
 export type { GroupSubscription } from './topics/group.js'
 export type { TopicJob } from './topics/group-job.js'
-export type { Headers } from './topics/headers.js'
+export type { GivenHeaders, Headers } from './topics/headers.js'
 export { TopicLoan } from './topics/loan.js'
 export { TopicMessage } from './topics/message.js'
 export type {
@@ -44,11 +45,10 @@ export {
   TypedSubscription,
   TypedTopics,
   type KeyOf,
+  type NamedTypes,
   type PublishedOf,
   type ReceivedOf,
   type SubjectsOf,
-  type TopicCodec,
-  type TopicStruct,
   type TopicTypes,
   type TypedMessage,
   type TypedOptions,

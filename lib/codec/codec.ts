@@ -26,17 +26,17 @@ export const codecs = { bytes: bytesCodec, json, msgpack, structured } as const 
 export type CodecName = 'bytes' | 'json' | 'msgpack' | 'structured'
 
 /**
- * The codec that was named, or is given.
+ * The codec that was named, or is given. `otherwise`: what else it might be, for the message.
  *
  * @throws MillraceError `INVALID_ARGUMENT`
  */
-export function codecOf(given: unknown, what = 'codec'): Codec {
+export function codecOf(given: unknown, what = 'codec', otherwise = ''): Codec {
   if (typeof given === 'string' && Object.hasOwn(codecs, given)) {
     return codecs[given as CodecName]
   }
   if (isCodec(given)) return given
   throw invalidArgument(
-    `${what} must be one of ${Object.keys(codecs).join(', ')}, or an object with name, encode and decode, not ${show(given)}`,
+    `${what} must be ${otherwise}one of ${Object.keys(codecs).join(', ')}, or an object with name, encode and decode, not ${show(given)}`,
   )
 }
 

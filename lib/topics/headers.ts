@@ -7,6 +7,10 @@ import { invalidArgument } from '../errors.js'
 /** Short texts by their names, in the order in which they were given. */
 export type Headers = Readonly<Record<string, string>>
 
+/** What takes their place where they are given: an object, or pairs, as of a `Map`, the `Headers` of `fetch`, or an array. */
+export type GivenHeaders =
+  Readonly<Record<string, string | undefined>> | Iterable<readonly [name: string, value: string]>
+
 /** Of all headers of a message, with three bytes for each. */
 export const mostHeaderBytes = 1024
 const longestName = 255
@@ -14,15 +18,12 @@ const longestName = 255
 export const noHeaders = new Uint8Array(0)
 
 /** @throws MillraceError `INVALID_ARGUMENT` */
-export function encodeHeaders(headers: Headers | undefined): Uint8Array {
+export function encodeHeaders(headers: GivenHeaders | undefined): Uint8Array {
   if (headers === undefined) return noHeaders
-  if (typeof headers !== 'object' || (headers as unknown) === null || Array.isArray(headers)) {
-    throw invalidArgument(`headers must be an object of texts, not ${show(headers)}`)
-  }
   const parts: Buffer[] = []
-  for (const [name, value] of Object.entries(headers)) {
+  for (const [name, value] of pairsOf(headers)) {
     // As elsewhere: an option that is undefined was not given.
-    if ((value as unknown) === undefined) continue
+    if (value === undefined) continue
     if (typeof value !== 'string') {
       throw invalidArgument(`headers.${name} must be text, not ${show(value)}`)
     }
@@ -43,6 +44,55 @@ export function encodeHeaders(headers: Headers | undefined): Uint8Array {
     )
   }
   return Buffer.concat(parts, length)
+}
+
+/**
+ * What was given as an object, for what takes nothing else.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ */
+export function plainHeaders(headers: GivenHeaders | undefined): Headers | undefined {
+  // Of a source that can be read once this is the only reading.
+  return headers === undefined ? undefined : decodeHeaders(encodeHeaders(headers))
+}
+
+/**
+ * Names and values, which were not looked at. What has neither pairs nor properties of its own (a class that keeps them elsewhere)
+ * must not be taken for none.
+ */
+function pairsOf(headers: unknown): Iterable<readonly [name: string, value: unknown]> {
+  if (typeof headers === 'object' && headers !== null) {
+    if (Symbol.iterator in headers) return pairsIn(headers as Iterable<unknown>)
+    if (isPlain(headers)) return Object.entries(headers)
+  }
+  throw invalidArgument(
+    `headers must be an object of texts, or pairs as of a Map, not ${show(headers)}`,
+  )
+}
+
+function* pairsIn(headers: Iterable<unknown>): Generator<readonly [name: string, value: unknown]> {
+  const seen = new Set<string>()
+  for (const pair of headers) {
+    if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== 'string') {
+      throw invalidArgument(
+        `headers must be an object of texts, or pairs as of a Map; ${show(pair)} is no pair of a name and a text`,
+      )
+    }
+    const [name, value] = pair as [string, unknown]
+    if (seen.has(name)) {
+      throw invalidArgument(`each header has a name of its own; there are two of ${show(name)}`)
+    }
+    seen.add(name)
+    yield [name, value]
+  }
+}
+
+/** Of this or another realm, or without a prototype. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return (
+    prototype === null || Object.getPrototypeOf(prototype) === null || Object.keys(value).length > 0
+  )
 }
 
 /** Undefined: a publisher that lies has written something else. */

@@ -24,7 +24,7 @@ import {
 import { abortedError, invalidArgument } from '../errors.js'
 import type { RemoteOptions } from '../net/share.js'
 import { checkPlace, placeOf, type Place } from '../place/place.js'
-import { encodeHeaders, type Headers } from './headers.js'
+import { encodeHeaders, type GivenHeaders } from './headers.js'
 import { checkFilters } from './subjects.js'
 
 /**
@@ -54,7 +54,7 @@ export interface TopicsOptions extends AccessOptions, TuningOptions {
 /** What goes with a message. */
 export interface MessageOptions {
   /** Small texts, such as `traceparent`: at most 1024 bytes of UTF-8 in all, and 3 of those for each. */
-  readonly headers?: Headers | undefined
+  readonly headers?: GivenHeaders | undefined
 }
 
 /** Options of a publish that waits for room. */
@@ -78,7 +78,10 @@ export interface SubscribeOptions {
    * that match, as far as the bus still has them. Default 0: none.
    */
   readonly replay?: 'last' | number | undefined
-  /** Messages of the bus by which this subscription may lag behind, at most and by default as many as the bus keeps. */
+  /**
+   * Messages for this subscription that may be unread, at most and by default as many as the bus keeps. Of k handles that publish in
+   * the same instant each may look before the others have published: then there are up to k - 1 more.
+   */
   readonly depth?: number | undefined
   /** Rejects with `ERR_MILLRACE_ABORTED`, and afterwards ends the subscription, as `close` does. */
   readonly signal?: AbortSignal | undefined

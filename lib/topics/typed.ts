@@ -5,6 +5,8 @@ import { show } from '../base/options.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import type { BlockingOptions } from '../base/blocking.js'
 import { disposeInEveryContext } from '../base/disposal.js'
+import { codecOf, codecs, type Codec, type CodecName } from '../codec/codec.js'
+import { isStruct, structCodec, type CodecStruct } from '../codec/struct.js'
 import { invalidArgument } from '../errors.js'
 import type { TopicMessage } from './message.js'
 import type {
@@ -18,45 +20,33 @@ import { checkFilters, matches } from './subjects.js'
 import type { Subscription } from './subscription.js'
 import type { Topics } from './topics.js'
 
-/** How values become bytes, and bytes values. What `decode` returns must not point into the bytes it was given. */
-export interface TopicCodec<Value = unknown> {
-  /** For messages. */
-  readonly name?: string
-  /** The bytes of a value. */
-  encode(value: Value): Uint8Array
-  /** The value of these bytes. */
-  decode(bytes: Uint8Array): Value
-}
-
-/** What a struct has, as `struct()` of `millrace/struct` makes it. */
-export interface TopicStruct<Input = never, Value = unknown> {
-  /** Bytes of a value. */
-  readonly size: number
-  /** For messages. */
-  readonly name?: string | undefined
-  /** Writes a value at `offset`, 0 by default. */
-  write(memory: Uint8Array, value: Input, offset?: number): void
-  /** The value at `offset`, 0 by default, as a plain object. */
-  read(memory: Uint8Array, offset?: number): Value
-}
-
-/** By subjects and filters (`line1.temp`, `line1.*`, `orders.>`): the codec or the struct of what is published there. */
+/**
+ * By subjects and filters (`line1.temp`, `line1.*`, `orders.>`): the struct, the codec or the codec's name (`'json'`) of what is
+ * published there.
+ */
 export type TopicTypes = Readonly<Record<string, unknown>>
+
+/** The same, with codecs in the place of their names. */
+export type NamedTypes<Types extends TopicTypes> = {
+  readonly [Key in keyof Types]: Types[Key] extends CodecName
+    ? (typeof codecs)[Types[Key]]
+    : Types[Key]
+}
 
 /** What is received of whatever stands in a type or a map of types: of a struct its values, of a codec too. */
 export type ReceivedOf<Type> =
-  Type extends TopicStruct<infer _Input, infer Value>
+  Type extends CodecStruct<infer _Input, infer Value>
     ? Value
-    : Type extends TopicCodec<infer Value>
+    : Type extends Codec<infer _Input, infer Value>
       ? Value
       : Type
 
 /** What can be published of it. */
 export type PublishedOf<Type> =
-  Type extends TopicStruct<infer Input, infer _Value>
+  Type extends CodecStruct<infer Input, infer _Value>
     ? Input
-    : Type extends TopicCodec<infer Value>
-      ? Value
+    : Type extends Codec<infer Input, infer _Value>
+      ? Input
       : Type
 
 /** The subjects that a filter has, as far as types can say: `*` and `>` are any text. */
@@ -81,10 +71,13 @@ export type KeyOf<Types, Subject extends string> = Subject extends keyof Types
 
 /** What is known of the types. */
 export interface TypedOptions<Types extends TopicTypes> {
-  /** A struct or a codec for each subject or filter; of several that match a subject the first one counts. */
+  /**
+   * A struct, a codec or the name of one (`'json'`, `'msgpack'`, `'structured'`, `'bytes'`) for each subject or filter; of several
+   * that match a subject the first one counts.
+   */
   readonly subjects?: Types | undefined
   /** For all subjects that `subjects` says nothing of. */
-  readonly codec?: TopicCodec<never> | TopicCodec | undefined
+  readonly codec?: CodecName | Codec<never, unknown> | undefined
 }
 
 /** A message whose payload is a value. */
@@ -112,10 +105,18 @@ export interface TypedMessage<Value> {
  * for await (const { value } of await plant.subscribe('line1.temp')) console.log(value.celsius)
  * ```
  *
- * With one codec for all, types alone are enough: `topics<{ 'orders.>': Order }>(bus, { codec })`.
+ * With one codec for all, types alone are enough: `topics<{ 'orders.>': Order }>(bus, { codec: 'json' })`.
  *
  * @throws MillraceError `INVALID_ARGUMENT`
  */
+export function topics<const Types extends TopicTypes>(
+  bus: Topics,
+  options: TypedOptions<Types> & { readonly subjects: Types },
+): TypedTopics<NamedTypes<Types>>
+export function topics<const Types extends TopicTypes>(
+  bus: Topics,
+  options: TypedOptions<Types>,
+): TypedTopics<Types>
 export function topics<const Types extends TopicTypes>(
   bus: Topics,
   options: TypedOptions<Types>,
@@ -141,7 +142,7 @@ export class TypedTopics<Types extends TopicTypes> {
     value: PublishedOf<Types[KeyOf<Types, Subject>]>,
     options?: PublishOptions,
   ): Promise<number> {
-    return await this.bus.publish(subject, this.#codecs.encode(subject, value), options)
+    return await this.bus.publish(subject, this.#codecs.encodeToKeep(subject, value), options)
   }
 
   /** As `Topics.tryPublish`. */
@@ -251,17 +252,11 @@ export class TypedSubscription<Value> implements AsyncIterable<TypedMessage<Valu
   }
 }
 
-/** How the values of one subject are written and read. */
-interface Craft {
-  encode(value: unknown): Uint8Array
-  decode(bytes: Uint8Array): unknown
-}
-
 /** Which subject has which codec. Asked for every message: what was found is kept. */
 export class Codecs {
-  readonly #patterns: readonly (readonly [pattern: string, craft: Craft])[]
-  readonly #otherwise: Craft | undefined
-  readonly #found = new Map<string, Craft>()
+  readonly #patterns: readonly (readonly [pattern: string, codec: Codec])[]
+  readonly #otherwise: Codec | undefined
+  readonly #found = new Map<string, Codec>()
 
   constructor(options: TypedOptions<TopicTypes>) {
     if (typeof options !== 'object' || (options as unknown) === null) {
@@ -270,9 +265,9 @@ export class Codecs {
     const { subjects = {}, codec } = options
     this.#patterns = Object.entries(subjects).map(([pattern, type]) => {
       checkFilters(pattern)
-      return [pattern, craftOf(type, `subjects['${pattern}']`)]
+      return [pattern, codecFor(type, `subjects['${pattern}']`)]
     })
-    this.#otherwise = codec === undefined ? undefined : craftOf(codec, 'codec')
+    this.#otherwise = codec === undefined ? undefined : codecFor(codec, 'codec')
     if (this.#patterns.length === 0 && codec === undefined) {
       throw invalidArgument('topics() wants subjects, with a struct or a codec each, or a codec')
     }
@@ -282,54 +277,41 @@ export class Codecs {
     return this.#of(subject).encode(value)
   }
 
+  /**
+   * As `encode`, for whoever waits before the bytes are copied: those of a codec of the program's are good only until it encodes the
+   * next value.
+   */
+  encodeToKeep(subject: string, value: unknown): Uint8Array {
+    const codec = this.#of(subject)
+    const bytes = codec.encode(value)
+    return ours.has(codec) ? bytes : Uint8Array.prototype.slice.call(bytes)
+  }
+
   decode(subject: string, bytes: Uint8Array): unknown {
     return this.#of(subject).decode(bytes)
   }
 
-  #of(subject: string): Craft {
+  #of(subject: string): Codec {
     const known = this.#found.get(subject)
     if (known !== undefined) return known
     const pattern = this.#patterns.find(([pattern]) => matches(pattern, subject))
-    const craft = pattern?.[1] ?? this.#otherwise
-    if (craft === undefined) {
+    const codec = pattern?.[1] ?? this.#otherwise
+    if (codec === undefined) {
       throw invalidArgument(
         `nothing is said of the subject ${show(subject)}: name it in subjects, or give a codec for all others`,
       )
     }
-    this.#found.set(subject, craft)
-    return craft
+    this.#found.set(subject, codec)
+    return codec
   }
 }
 
-function craftOf(type: unknown, what: string): Craft {
-  const has = (...methods: string[]): boolean =>
-    (typeof type === 'object' || typeof type === 'function') &&
-    type !== null &&
-    methods.every(
-      (method) => typeof (type as Readonly<Record<string, unknown>>)[method] === 'function',
-    )
-  if (has('encode', 'decode')) return type as Craft
-  if (has('read', 'write')) return byStruct(type as TopicStruct<unknown>)
-  throw invalidArgument(
-    `${what} must be a struct(), or a codec with encode and decode, not ${show(type)}`,
-  )
-}
+/** The bytes of each value are its own, or the caller's. */
+const ours = new WeakSet<object>(Object.values(codecs))
 
-function byStruct(type: TopicStruct<unknown>): Craft {
-  const { size, name = 'a struct' } = type
-  return {
-    encode(value) {
-      const bytes = new Uint8Array(size)
-      type.write(bytes, value)
-      return bytes
-    },
-    decode(bytes) {
-      if (bytes.length !== size) {
-        throw invalidArgument(
-          `a message of ${String(bytes.length)} bytes is no ${name}, which has ${String(size)}: see who publishes it`,
-        )
-      }
-      return type.read(bytes)
-    },
-  }
+function codecFor(type: unknown, what: string): Codec {
+  if (!isStruct(type)) return codecOf(type, what, 'a struct(), ')
+  const codec = codecOf(structCodec(type))
+  ours.add(codec)
+  return codec
 }

@@ -1,6 +1,9 @@
 // The programs of the README, taken from it and run.
 
-import { statSync } from 'node:fs'
+import { readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import test from 'ava'
 import { SpscQueue, type QueueConsumer } from 'millrace'
 
@@ -64,6 +67,40 @@ test.serial(
     await collector.kill()
   },
 )
+
+test.serial('topics', async (t) => {
+  const plant = uniqueName(t)
+  const subscriber = await startNode(t, programOf(t, readme, 'subscriber.ts', { plant }))
+  await until(() => objectsOf(plant).length > 0, patience)
+  const publisher = await startNode(t, programOf(t, readme, 'publisher.ts', { plant }))
+  t.deepEqual(await publisher.ended(patience), { code: 0, signal: null }, publisher.stderr)
+  t.regex(publisher.lines.join(), /^for [01] subscribers$/)
+  await until(() => subscriber.lines.length === 1, patience)
+  t.deepEqual(subscriber.lines, ['line1.temp 21.5'])
+  await subscriber.kill()
+})
+
+test.serial('calls', async (t) => {
+  const calc = uniqueName(t)
+  const client = await startNode(t, programOf(t, readme, 'client.ts', { calc }))
+  const server = await startNode(t, programOf(t, readme, 'server.ts', { calc }))
+  t.deepEqual(await client.ended(patience), { code: 0, signal: null }, client.stderr)
+  t.deepEqual(client.lines, ['3'])
+  await server.kill()
+})
+
+test.serial('streams', async (t) => {
+  const file = uniqueName(t)
+  const packed = join(tmpdir(), `${file}.gz`)
+  t.teardown(() => {
+    rmSync(packed, { force: true })
+  })
+  const receiver = await startNode(t, programOf(t, readme, 'receiver.ts', { file }), [packed])
+  const sender = await startNode(t, programOf(t, readme, 'sender.ts', { file }), ['package.json'])
+  t.deepEqual(await sender.ended(patience), { code: 0, signal: null }, sender.stderr)
+  t.deepEqual(await receiver.ended(patience), { code: 0, signal: null }, receiver.stderr)
+  t.deepEqual(gunzipSync(readFileSync(packed)), readFileSync('package.json'))
+})
 
 test.serial('a consumer that outlives its producers, however these end', async (t) => {
   const ticks = uniqueName(t, { mayLeave: true })

@@ -3,15 +3,17 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import { MappedFile, NamelessSegment, select } from 'millrace'
-import { Topics } from 'millrace/topics'
+import { Topics, type GivenHeaders } from 'millrace/topics'
 
 import { actor } from '../support/actor.js'
 import { objectsOf, uniqueName } from '../support/names.js'
 import { messages, open, subscribed, texts } from './open.js'
 
 const soon = { timeout: 15_000 }
+const someHeaders = { traceparent: '00-4bf92f-01', zone: 'eu' }
 
 test('what one publishes all receive who have asked for it, with all that goes with it', async (t) => {
   const name = uniqueName(t)
@@ -59,6 +61,36 @@ const filters: readonly (readonly [filter: string, matching: string, others: str
   ['é.ß', 'é.ß', 'e.ss é'],
 ]
 for (const [filter, matching, others] of filters) {
+  const severalHeaders: readonly (readonly [string, () => GivenHeaders])[] = [
+    ['a Map', () => new Map(Object.entries(someHeaders))],
+    ['Headers of fetch', () => new Headers(someHeaders)],
+    ['pairs', () => Object.entries(someHeaders)],
+    ['an iterator', () => Object.entries(someHeaders).values()],
+    [
+      'an object without prototype',
+      () => Object.assign(Object.create(null), someHeaders) as object,
+    ],
+    [
+      'an object of another realm',
+      () => runInNewContext(`(${JSON.stringify(someHeaders)})`) as object,
+    ],
+    ['a value that is undefined', () => ({ ...someHeaders, tracestate: undefined })],
+  ]
+  for (const [what, make] of severalHeaders) {
+    test(`headers are given as ${what}`, async (t) => {
+      const { bus, subscription } = await subscribed(t, uniqueName(t))
+      await bus.publish('a', '1', { headers: make() })
+      t.is(bus.tryPublish('a', '2', { headers: make() }), 1)
+      bus.publishSync('a', '3', { headers: make() })
+      await bus.publishBatch('a', ['4', '5'], { headers: make() })
+      using loan = await bus.loan('a', 0, { headers: make() })
+      await loan.publish()
+      const found = messages(subscription)
+      t.is(found.length, 6)
+      for (const message of found) t.deepEqual(message.headers, someHeaders)
+    })
+  }
+
   test(`${filter} asks for ${matching}, not for ${others || 'anything else'}`, async (t) => {
     const { bus, subscription } = await subscribed(t, uniqueName(t), filter)
     // Some subjects are there before the filter, some come after it.

@@ -140,7 +140,15 @@ for (const [options, message] of badSubscriptions) {
 
 const badMessages: readonly (readonly [object, RegExp])[] = [
   [{ headers: 'a' }, /headers must be an object/],
-  [{ headers: ['a'] }, /headers must be an object/],
+  [{ headers: ['a'] }, /headers must be an object .* is no pair/],
+  [{ headers: [['a', 7]] }, /headers\.a must be text/],
+  [{ headers: [['a']] }, /is no pair of a name and a text/],
+  [{ headers: new Set(['ab']) }, /is no pair of a name and a text/],
+  [{ headers: [['a', '1'], ['a', '2']] }, /there are two of "a"/], // prettier-ignore
+  [{ headers: new WeakMap() }, /headers must be an object/],
+  [{ headers: new Date(5) }, /headers must be an object/],
+  [{ headers: Promise.resolve({ a: 'b' }) }, /headers must be an object/],
+  [{ headers: null }, /headers must be an object/],
   [{ headers: { a: 7 } }, /headers\.a must be text/],
   [{ headers: { '': 'a' } }, /the name of a header/],
   [{ headers: { ['x'.repeat(256)]: 'a' } }, /the name of a header/],
@@ -149,7 +157,7 @@ const badMessages: readonly (readonly [object, RegExp])[] = [
   [7 as unknown as object, /options must be an object/],
 ]
 for (const [options, message] of badMessages) {
-  test(`nothing is published with ${JSON.stringify(options).slice(0, 60)}`, async (t) => {
+  test(`nothing is published with ${escape(options).slice(0, 60)}`, async (t) => {
     const { bus, subscription } = await subscribed(t, uniqueName(t))
     const refused = { code: invalid, message }
     await t.throwsAsync(bus.publish('a', 'x', options), refused)

@@ -2,7 +2,7 @@
 
 import test from 'ava'
 import { array, f64, struct, u32 } from 'millrace/struct'
-import { topics, type TopicCodec } from 'millrace/topics'
+import { topics, type Codec } from 'millrace/topics'
 
 import { uniqueName } from '../support/names.js'
 import { open } from './open.js'
@@ -15,7 +15,7 @@ interface Order {
   readonly count: number
 }
 
-function json<Value>(): TopicCodec<Value> {
+function json<Value>(): Codec<Value> {
   return {
     name: 'json',
     encode: (value) => Buffer.from(JSON.stringify(value)),
@@ -65,7 +65,8 @@ test('one codec for all subjects, by types alone', async (t) => {
 
 test('the first pattern that matches counts, and a codec is for the others', async (t) => {
   const bus = open(t, uniqueName(t))
-  const upper: TopicCodec<string> = {
+  const upper: Codec<string> = {
+    name: 'upper',
     encode: (value) => Buffer.from(value.toUpperCase()),
     decode: (bytes) => Buffer.from(bytes).toString(),
   }
@@ -76,6 +77,51 @@ test('the first pattern that matches counts, and a codec is for the others', asy
   await bus.publish('other', '[1]')
   const values = [all.tryReceive(), all.tryReceive(), all.tryReceive()].map((one) => one!.value)
   t.deepEqual(values as unknown[], ['X', 7, [1]])
+})
+
+test('codecs have names, for one subject or for all', async (t) => {
+  const bus = open(t, uniqueName(t))
+  const named = topics(bus, {
+    subjects: { 'a.json': 'json', 'a.pack': 'msgpack', 'a.clone': 'structured', 'a.raw': 'bytes' },
+  })
+  const all = await named.subscribe('>')
+  const raw = await named.subscribe('a.raw')
+  await named.publish('a.json', { at: 1 })
+  await named.publish('a.pack', new Date(5))
+  named.tryPublish('a.clone', new Map([[1, 2n]]))
+  named.publishSync('a.raw', 'text')
+  const values: unknown[] = []
+  for await (const { value } of all) if (values.push(value) === 4) break
+  t.deepEqual(values, [{ at: 1 }, new Date(5), new Map([[1, 2n]]), Buffer.from('text')])
+  const text: string = raw.tryReceive()!.value.toString('utf8')
+  t.is(text, 'text')
+
+  const shop = topics<{ 'orders.>': Order }>(bus, { codec: 'json' })
+  using orders = await shop.subscribe('orders.*')
+  await shop.publish('orders.eu', { item: 'bolt', count: 7 })
+  const order: Order = (await orders.receive(soon)).value
+  t.deepEqual(order, { item: 'bolt', count: 7 })
+})
+
+test('a codec that writes every value to the same memory loses none while publishers wait', async (t) => {
+  const bus = open(t, uniqueName(t), { messages: 4 })
+  const scratch = new Uint8Array(1)
+  const one: Codec<number> = {
+    name: 'one',
+    encode(value) {
+      scratch[0] = value
+      return scratch
+    },
+    decode: (bytes) => bytes[0]!,
+  }
+  const typed = topics(bus, { subjects: { n: one } })
+  using subscription = await typed.subscribe('n')
+  const numbers = Array.from({ length: 12 }, (_, i) => i)
+  const published = Promise.all(numbers.map((number) => typed.publish('n', number, soon)))
+  const found: number[] = []
+  for await (const { value } of subscription) if (found.push(value) === numbers.length) break
+  await published
+  t.deepEqual(found, numbers)
 })
 
 test('what comes out of a codec does not point into the bus', async (t) => {
@@ -98,7 +144,12 @@ test('what is no value, or no type, is refused by name', async (t) => {
   t.throws(() => topics(bus, null as unknown as object), invalid)
   t.throws(() => topics(bus, { subjects: { a: 7 } }), { ...invalid, message: /subjects\['a'\]/ })
   t.throws(() => topics(bus, { subjects: { 'a..b': Temp } }), { ...invalid, message: /a filter/ })
-  t.throws(() => topics(bus, { codec: {} as never }), { ...invalid, message: /codec must be/ })
+  for (const codec of [{}, 'yaml', { encode: String, decode: String }, null]) {
+    t.throws(() => topics(bus, { codec: codec as never }), {
+      ...invalid,
+      message: /codec must be a struct\(\), one of bytes, json, msgpack, structured, or an object/,
+    })
+  }
   const typed = topics(bus, { subjects: { temp: Temp } })
   await t.throwsAsync(typed.publish('other' as 'temp', { celsius: 1, sensor: 1 }), {
     ...invalid,
@@ -108,7 +159,10 @@ test('what is no value, or no type, is refused by name', async (t) => {
   using subscription = await typed.subscribe('temp')
   await bus.publish('temp', 'not a struct')
   await typed.publish('temp', { celsius: 1, sensor: 2 })
-  await t.throwsAsync(subscription.receive(soon), { ...invalid, message: /is no Temp/ })
+  await t.throwsAsync(subscription.receive(soon), {
+    code: 'ERR_MILLRACE_SCHEMA',
+    message: /has 12 bytes, and Temp has 16/,
+  })
   t.is((await subscription.receive(soon)).value.sensor, 2, 'the next one can be received')
 })
 

@@ -16,7 +16,7 @@ import {
 import { now } from '../../base/time.js'
 import { abortedError, closedError, invalidArgument, MillraceError } from '../../errors.js'
 import type { TopicsWanted } from '../../topics/elsewhere.js'
-import { encodeHeaders, type Headers } from '../../topics/headers.js'
+import { plainHeaders, type Headers } from '../../topics/headers.js'
 import type { TopicLoan } from '../../topics/loan.js'
 import {
   readSubscribe,
@@ -342,11 +342,11 @@ interface GivenPublish {
   readonly timeout: number
 }
 
-/** The headers as they are: they are encoded where the bus is. */
+/** The headers are judged here, and go as an object: they are encoded where the bus is. */
 function readPublish(given: PublishOptions | undefined): GivenPublish {
   const options = checkOptions(given, ['headers', ...waitNames])
-  encodeHeaders(options.headers) // judged here
+  const headers = plainHeaders(options.headers)
   const signal = checkSignal(options.signal)
   if (signal?.aborted === true) throw abortedError(signal)
-  return { headers: options.headers, signal, timeout: duration(options, 'timeout', Infinity) }
+  return { headers, signal, timeout: duration(options, 'timeout', Infinity) }
 }

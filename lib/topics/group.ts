@@ -15,6 +15,7 @@ import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import type { WaitOptions } from '../base/options.js'
+import { selectable, type Readiness } from '../base/selectable.js'
 import { startTimer, stopTimer, type Timer } from '../base/time.js'
 import { WaitQueue } from '../base/wait-queue.js'
 import { closedError, hasCode, timeoutError } from '../errors.js'
@@ -133,6 +134,19 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
   /** As `messages`. */
   [Symbol.asyncIterator](): Iteration<TopicJob> {
     return this.messages()
+  }
+
+  /** What `select` asks. */
+  [selectable](): Readiness {
+    const { look, watch } = this.queue[selectable]()
+    return {
+      look: (thorough) => {
+        this.#pump()
+        return look(thorough)
+      },
+      // What comes to the bus is moved by whoever is awake, and wakes those who wait for jobs.
+      watch,
+    }
   }
 
   /**

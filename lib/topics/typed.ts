@@ -5,6 +5,7 @@ import { show } from '../base/options.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import type { BlockingOptions } from '../base/blocking.js'
 import { disposeInEveryContext } from '../base/disposal.js'
+import { selectable, type Readiness } from '../base/selectable.js'
 import { codecOf, codecs, type Codec, type CodecName } from '../codec/codec.js'
 import { isStruct, structCodec, type CodecStruct } from '../codec/struct.js'
 import { invalidArgument } from '../errors.js'
@@ -225,6 +226,11 @@ export class TypedSubscription<Value> implements AsyncIterable<TypedMessage<Valu
   /** As `messages`. */
   [Symbol.asyncIterator](): Iteration<TypedMessage<Value>> {
     return this.messages()
+  }
+
+  /** What `select` asks. */
+  [selectable](): Readiness {
+    return this.subscription[selectable]()
   }
 
   /** As `Subscription.close`. */

@@ -3,6 +3,7 @@
 import { truncateSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
+import { select } from 'millrace'
 import { Topics } from 'millrace/topics'
 import { WorkQueue } from 'millrace/work'
 
@@ -51,6 +52,27 @@ test('each message goes to one of the group, and to all others', async (t) => {
   )
   t.is(members[0]!.tryReceive(), undefined)
   t.is(texts(all).length, 30)
+})
+
+test('select waits for members of a group', async (t) => {
+  const name = busWithGroup(t)
+  const publisher = open(t, name)
+  const bus = open(t, name)
+  const member = await bus.subscribe('a', { queue: 'g' })
+  const other = await bus.subscribe('b')
+  await t.throwsAsync(select([other, member], { timeout: 1 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  for (const text of ['while it waits', 'before']) {
+    const early = text === 'before' ? await publisher.publish('a', text) : 0
+    const selected = select([other, member], soon)
+    if (early === 0) await publisher.publish('a', text)
+    const { source, state } = await selected
+    t.deepEqual([source === member, state], [true, 'ready'])
+    const job = member.tryReceive()!
+    t.is(job.text(), text)
+    job.complete()
+  }
+  bus.close()
+  t.is((await select([member])).state, 'failed')
 })
 
 test('a message that nobody settles comes again; one that is rejected is a dead letter', async (t) => {

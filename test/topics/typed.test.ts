@@ -1,6 +1,7 @@
 // Values in the place of bytes.
 
 import test from 'ava'
+import { select } from 'millrace'
 import { array, f64, struct, u32 } from 'millrace/struct'
 import { topics, type Codec } from 'millrace/topics'
 
@@ -122,6 +123,20 @@ test('a codec that writes every value to the same memory loses none while publis
   for await (const { value } of subscription) if (found.push(value) === numbers.length) break
   await published
   t.deepEqual(found, numbers)
+})
+
+test('select waits for subscriptions with types', async (t) => {
+  const bus = open(t, uniqueName(t))
+  const typed = topics<{ a: number; b: number }>(bus, { codec: 'json' })
+  const sources = [await typed.subscribe('a'), await typed.subscribe('b')] as const
+  const selected = select(sources, soon)
+  await typed.publish('b', 7)
+  const { source, state } = await selected
+  t.deepEqual([source === sources[1], state], [true, 'ready'])
+  t.is(source.tryReceive()!.value, 7)
+  await t.throwsAsync(select(sources, { timeout: 1 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  bus.close()
+  t.is((await select(sources)).state, 'failed')
 })
 
 test('what comes out of a codec does not point into the bus', async (t) => {

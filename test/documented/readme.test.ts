@@ -69,7 +69,7 @@ test.serial(
 )
 
 test.serial('topics', async (t) => {
-  const plant = uniqueName(t)
+  const plant = uniqueName(t, { mayLeave: true })
   const subscriber = await startNode(t, programOf(t, readme, 'subscriber.ts', { plant }))
   await until(() => objectsOf(plant).length > 0, patience)
   const publisher = await startNode(t, programOf(t, readme, 'publisher.ts', { plant }))
@@ -81,7 +81,7 @@ test.serial('topics', async (t) => {
 })
 
 test.serial('calls', async (t) => {
-  const calc = uniqueName(t)
+  const calc = uniqueName(t, { mayLeave: true })
   const client = await startNode(t, programOf(t, readme, 'client.ts', { calc }))
   const server = await startNode(t, programOf(t, readme, 'server.ts', { calc }))
   t.deepEqual(await client.ended(patience), { code: 0, signal: null }, client.stderr)

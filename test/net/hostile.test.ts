@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import test, { type ExecutionContext } from 'ava'
 import { connect, listen, type Channel, type Listener, type ListenOptions } from 'millrace/net'
 
+import { Random } from '../support/random.js'
 import { until, within } from '../support/until.js'
 
 const patience = 20_000
@@ -327,4 +328,58 @@ test('who wants a sign of life every millisecond does not get it', async (t) => 
   await accepted(listener)
   await new Promise((resolve) => setTimeout(resolve, 600))
   t.true(bytes - 24 <= 4 * 20, String(bytes))
+})
+
+test('whatever comes, each connection ends in order or with a code, and others are served', async (t) => {
+  const listener = await target(t, { maxBytes: 4096, highWaterMark: 4096 })
+  const known = ['ERR_MILLRACE_PEER_GONE', 'ERR_MILLRACE_PROTOCOL']
+  const served = new Set<Promise<void>>()
+  const ends = { end: 0, broken: 0 }
+  const accepting = (async () => {
+    for await (const channel of listener) {
+      const serving = (async () => {
+        try {
+          for await (const one of channel) t.true(one.length <= 4096)
+          ends.end++
+          await channel.close({ timeout: 500 })
+        } catch (error) {
+          t.true(known.includes((error as { code?: string }).code!), String(error))
+          ends.broken++
+        }
+      })()
+      served.add(serving)
+    }
+  })()
+  const rounds = 400
+  for (let seed = 1; seed <= rounds; seed++) {
+    const random = new Random(seed)
+    const below = (bound: number) => random.below(bound)
+    const parts = [hello({ maxBytes: below(3) === 0 ? below(2 ** 31) : 65_536 })]
+    for (let i = below(12); i > 0; i--) {
+      if (below(3) === 0) parts.push(frame(below(16), below(3) === 0 ? below(9) : 0))
+      else parts.push(message('x'.repeat(below(5000))))
+    }
+    if (below(3) === 0) parts.push(frame(below(2) === 0 ? kinds.end : kinds.bye, 0))
+    const bytes = Buffer.concat(parts)
+    for (let i = below(4); i > 0; i--) bytes[below(bytes.length)] = below(256)
+    const socket = await attacker(t, listener)
+    socket.resume().setNoDelay(true)
+    const closed = new Promise((resolve) => socket.once('close', resolve)) // also after an error
+    for (let at = 0; at < bytes.length;) {
+      const to = at + 1 + below(bytes.length)
+      socket.write(bytes.subarray(at, to))
+      at = to
+      if (below(2) === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+    }
+    socket.end()
+    await within(patience, closed)
+  }
+  await until(() => listener.connections === 0, patience)
+  await serves(t, await target(t))
+  await listener.close()
+  await accepting
+  await within(patience, Promise.all(served))
+  t.true(ends.end > 20, String(ends.end))
+  t.true(ends.broken > 20, String(ends.broken))
+  t.true(listener.refused > 5, String(listener.refused))
 })

@@ -1,8 +1,20 @@
-// What JavaScript does by itself in streams and topics.
+// What JavaScript does by itself in select, streams and topics.
 
 const title = (ava, only) => ({ ava, only })
 
 export const messaging = [
+  {
+    name: 'select-first-in-the-list',
+    file: 'lib/select/select.ts',
+    text: 'if (chosen !== undefined && entry.known.toldAt >= chosen.known.toldAt) continue',
+    instead: 'if (chosen !== undefined) continue',
+    breaks: 'one that always has something is told of alone',
+    test: title(
+      'select/select',
+      'one that is flooded keeps no other waiting, whatever lists they are in',
+    ),
+    short: true,
+  },
   {
     name: 'streams-finish-unread',
     file: 'lib/streams/sending.ts',

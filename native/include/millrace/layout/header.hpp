@@ -42,18 +42,18 @@ inline constexpr std::size_t kNameMax = 240;
 
 // What a segment is. Its object is named millrace.<letter>.<name>.
 enum class Kind : std::uint32_t {
-  queue = 1,    // q
-  frames = 2,   // f
-  memory = 3,   // m, the companion of a raw object
-  cell = 4,     // c
-  counter = 5,  // n
-  event = 6,    // e
-  barrier = 7,  // b
-  mutex = 8,    // x
-  rwlock = 9,   // w
-  work = 10,    // j
-  topics = 11,  // t
-  calls = 12,   // r
+  queue = 1,          // q
+  frames = 2,         // f
+  memory = 3,         // m, the companion of a raw object
+  cell = 4,           // c
+  counter = 5,        // n
+  event = 6,          // e
+  barrier = 7,        // b
+  mutex = 8,          // x
+  rwlock = 9,         // w
+  work = 10,          // j
+  topics = 11,        // t
+  calls = 12,         // r
   rate_limiter = 13,  // g
   breaker = 14,       // k
 };

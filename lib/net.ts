@@ -7,10 +7,12 @@
 
 import { knowTransport } from './net/transport.js'
 import { fd } from './net/transports/fd.js'
+import { shm } from './net/transports/shm.js'
 import { tcp } from './net/transports/tcp.js'
 import { tls } from './net/transports/tls.js'
 import { unix } from './net/transports/unix.js'
 
+knowTransport('shm', () => shm)
 knowTransport('unix', () => unix)
 knowTransport('tcp', () => tcp)
 knowTransport('tls', () => tls)

@@ -97,9 +97,11 @@ export interface Addon {
     options: NativeAllow & {
       readonly path: string
       readonly mode: number
-      readonly names: readonly string[]
-      readonly fds: readonly number[]
-    },
+    } & (
+        | { readonly names: readonly string[]; readonly fds: readonly number[] }
+        /** Each peer gets what `give` is called with. */
+        | { readonly each: true }
+      ),
     onPeer: (outcome: number, uid: number, gid: number, pid: number) => void,
   ) => NativeSegmentOffer
   readonly SegmentReceipt: new (

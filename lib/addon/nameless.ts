@@ -13,6 +13,10 @@ export interface NativeAllow {
 }
 
 export interface NativeSegmentOffer {
+  /** With `each`, inside of `onPeer`: hands these to the peer. Did it get them? */
+  give(segments: { readonly names: readonly string[]; readonly fds: readonly number[] }): boolean
+  /** Whether who comes has to wait. */
+  pause(wanted: boolean): void
   /** Whether it keeps the event loop alive. */
   hold(alive: boolean): void
   close(): void
@@ -21,5 +25,7 @@ export interface NativeSegmentOffer {
 export interface NativeSegmentReceipt {
   /** Name, descriptor, name, descriptor, …; undefined: no answer yet. */
   take(): readonly (string | number)[] | undefined
+  /** Who offers. */
+  peer(): readonly [uid: number, gid: number, pid: number]
   close(): void
 }

@@ -197,7 +197,7 @@ export async function receiveSegments(
   const wanted = { path: checkPath(socketPath), ...readAllow(given.allow) }
   for (;;) {
     try {
-      return await receiveOnce(wanted, timeout, end, signal)
+      return (await receiveOnce(wanted, timeout, end, signal)).segments
     } catch (error) {
       // Closed before it came to us: the next offer may be there soon.
       if (!isNotFound(error) || now() >= end) throw error
@@ -205,13 +205,32 @@ export async function receiveSegments(
   }
 }
 
+/** Segments, and who gave them. */
+export interface Received {
+  readonly segments: Record<string, NamelessSegment>
+  readonly peer: PeerCredentials
+}
+
+/** @internal As `receiveSegments`, of whoever offers now; options are judged. */
+export function receiveNow(
+  path: string,
+  { uids, gids, pids }: Allow,
+  { timeout, signal }: { timeout: number; signal: AbortSignal },
+): Promise<Received> {
+  return receiveOnce({ path, uids, gids, pids } as Wanted, timeout, now() + timeout, signal, now())
+}
+
+type Wanted = ConstructorParameters<typeof native.SegmentReceipt>[0]
+
 /** What the next offer hands out. */
 async function receiveOnce(
-  wanted: ConstructorParameters<typeof native.SegmentReceipt>[0],
+  wanted: Wanted,
   timeout: number,
   end: number,
   signal: AbortSignal | undefined,
-): Promise<Record<string, NamelessSegment>> {
+  /** How long somebody is waited for who offers. */
+  endOfSearch = end,
+): Promise<Received> {
   let look = (): void => undefined
   const receipt = await openWhenThere(
     () =>
@@ -224,17 +243,19 @@ async function receiveOnce(
       missing: `nobody offered segments at '${wanted.path}'`,
       cure: 'start the process that offers them',
     },
-    end,
+    endOfSearch,
   )
   let timer: Timer | undefined
   let onAbort: (() => void) | undefined
   try {
-    return await new Promise<Record<string, NamelessSegment>>((resolve, reject) => {
+    return await new Promise<Received>((resolve, reject) => {
       look = () => {
         try {
           const taken = receipt.take()
           // Here, where nobody can come in between: a descriptor belongs to somebody from the start.
-          if (taken !== undefined) resolve(record(taken))
+          if (taken === undefined) return
+          const [uid, gid, pid] = receipt.peer()
+          resolve({ segments: record(taken), peer: { uid, gid, pid } })
         } catch (error) {
           reject(error)
         }
@@ -253,7 +274,7 @@ async function receiveOnce(
           ),
         )
       }
-      timer = startTimer(Math.max(end - now(), 1), onTime, { alive: true })
+      if (end !== Infinity) timer = startTimer(Math.max(end - now(), 1), onTime, { alive: true })
       look() // it may have come before we watched
     })
   } finally {

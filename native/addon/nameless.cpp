@@ -94,7 +94,8 @@ class Watched {
 
 class OfferObject final : public Napi::ObjectWrap<OfferObject>, public Closable {
  public:
-  // new SegmentOffer({ path, mode, names, fds, uids, gids, pids }, onPeer(outcome, uid, gid, pid))
+  // new SegmentOffer({ path, mode, names, fds, uids, gids, pids }, onPeer(outcome, uid, gid, pid)). Without names the peer gets
+  // what give() hands to it, which onPeer calls; or nothing.
   explicit OfferObject(const Napi::CallbackInfo& info)
       : Napi::ObjectWrap<OfferObject>(info),
         environment_(Environment::of(info.Env())),
@@ -115,6 +116,8 @@ class OfferObject final : public Napi::ObjectWrap<OfferObject>, public Closable 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "SegmentOffer",
                        {
+                           method_of<OfferObject, &OfferObject::give>("give"),
+                           method_of<OfferObject, &OfferObject::pause>("pause"),
                            method_of<OfferObject, &OfferObject::hold>("hold"),
                            method_of<OfferObject, &OfferObject::close>("close"),
                        });
@@ -126,6 +129,19 @@ class OfferObject final : public Napi::ObjectWrap<OfferObject>, public Closable 
   Result<void> open(const Options& options) {
     auto mode = options.mode();
     if (!mode.ok()) return mode.error();
+    each_ = options.flag("each");
+    auto opened = each_ ? Offer::open(options.text("path"), mode.value(), allow_list(options))
+                        : open_all(options, mode.value());
+    if (!opened.ok()) return opened.error();
+    offer_ = opened.take();
+    return watch();
+  }
+  static Result<std::unique_ptr<Offer>> open_all(const Options& options, mode_t mode) {
+    auto segments = segments_of(options);
+    if (!segments.ok()) return segments.error();
+    return Offer::open(options.text("path"), mode, allow_list(options), segments.take());
+  }
+  static Result<std::vector<OfferedSegment>> segments_of(const Options& options) {
     const std::vector<std::string> names = options.text_list("names");
     const std::vector<std::uint32_t> fds = options.small_list("fds");
     if (names.size() != fds.size()) return make_error(Code::invalid_argument, "names without fds");
@@ -135,29 +151,52 @@ class OfferObject final : public Napi::ObjectWrap<OfferObject>, public Closable 
       if (!same) return system_error("fcntl", errno);
       segments.push_back({names[i], std::move(same)});
     }
-    auto opened =
-        Offer::open(options.text("path"), mode.value(), allow_list(options), std::move(segments));
-    if (!opened.ok()) return opened.error();
-    offer_ = opened.take();
+    return segments;
+  }
+  Result<void> watch() {
     return watched_.start(offer_->fd(), [this] { on_readable(); });
   }
   void on_readable() {
-    for (int i = 0; i < kServedAtOnce && offer_; ++i) {
+    for (int i = 0; i < kServedAtOnce && offer_ && !paused_; ++i) {
       PeerIdentity peer;
-      const Served served = offer_->serve(peer);
+      const Served served = each_ ? offer_->greet(peer, line_) : offer_->serve(peer);
       if (served == Served::nobody) return;
       const Napi::HandleScope scope(Env());
       const auto number = [this](double value) { return Napi::Number::New(Env(), value); };
       environment_.notify(on_peer_, {number(static_cast<double>(served)), number(peer.uid),
                                      number(peer.gid), number(peer.pid)});
+      line_.reset();
     }
   }
-  void hold(const Arguments<1>& given) { watched_.hold(truth(given.env, given[0])); }
+  // give({ names, fds }) -> did the peer get them? Inside of onPeer; the descriptors stay the caller's.
+  Napi::Value give(const Arguments<1>& given) {
+    auto segments = segments_of(Options(Napi::Value(given.env, given[0])));
+    const bool done = line_ && segments.ok() && Offer::give(line_.get(), segments.take());
+    return Napi::Boolean::New(given.env, done);
+  }
+  // pause(true): who comes waits to be served, until pause(false)
+  void pause(const Arguments<1>& given) {
+    const bool wanted = truth(given.env, given[0]);
+    if (!offer_ || wanted == paused_) return;
+    paused_ = wanted;
+    if (paused_) {
+      watched_.stop();
+    } else if (auto watched = watch(); !watched.ok()) {
+      environment_.raise(watched.error());
+    } else {
+      watched_.hold(held_);
+    }
+  }
+  void hold(const Arguments<1>& given) {
+    held_ = truth(given.env, given[0]);
+    watched_.hold(held_);
+  }
   void close() { leave(); }
   void leave() noexcept {
     if (!offer_) return;
     environment_.remove(this);
     watched_.stop();
+    line_.reset();
     offer_.reset();
     on_peer_.Reset();  // it leads back to this object: nobody else will break the circle
   }
@@ -165,6 +204,10 @@ class OfferObject final : public Napi::ObjectWrap<OfferObject>, public Closable 
   Environment& environment_;
   Watched watched_;
   std::unique_ptr<Offer> offer_;
+  os::Descriptor line_;  // to the peer that onPeer is told of
+  bool each_ = false;
+  bool paused_ = false;
+  bool held_ = false;
   Napi::FunctionReference on_peer_;
 };
 
@@ -203,6 +246,7 @@ class ReceiptObject final : public Napi::ObjectWrap<ReceiptObject>, public Closa
     return DefineClass(env, "SegmentReceipt",
                        {
                            method_of<ReceiptObject, &ReceiptObject::take>("take"),
+                           method_of<ReceiptObject, &ReceiptObject::peer>("peer"),
                            method_of<ReceiptObject, &ReceiptObject::close>("close"),
                        });
   }
@@ -221,6 +265,15 @@ class ReceiptObject final : public Napi::ObjectWrap<ReceiptObject>, public Closa
     for (OfferedSegment& segment : *taken.value()) {
       list.Set(list.Length(), segment.name);
       list.Set(list.Length(), to_js(Env(), segment.fd.release()));
+    }
+    return list;
+  }
+  // peer() -> [uid, gid, pid] of who offers
+  Napi::Value peer() {
+    const PeerIdentity peer = receipt_ ? receipt_->peer() : PeerIdentity{};
+    Napi::Array list = Napi::Array::New(Env());
+    for (const double id : {double(peer.uid), double(peer.gid), double(peer.pid)}) {
+      list.Set(list.Length(), Napi::Number::New(Env(), id));
     }
     return list;
   }

@@ -28,8 +28,14 @@ class Offer {
                                              std::vector<OfferedSegment> /*segments*/) {
     return os::no_nameless_memory();
   }
+  static Result<std::unique_ptr<Offer>> open(const std::string& /*path*/, mode_t /*mode*/,
+                                             AllowList /*allow*/) {
+    return os::no_nameless_memory();
+  }
   [[nodiscard]] int fd() const noexcept { return -1; }
   Served serve(PeerIdentity& /*peer*/) { return Served::nobody; }
+  Served greet(PeerIdentity& /*peer*/, os::Descriptor& /*line*/) { return Served::nobody; }
+  static bool give(int /*line*/, const std::vector<OfferedSegment>& /*segments*/) { return false; }
 };
 
 class Receipt {

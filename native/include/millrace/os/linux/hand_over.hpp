@@ -92,9 +92,16 @@ class Offer {
  public:
   static Result<std::unique_ptr<Offer>> open(const std::string& path, mode_t mode, AllowList allow,
                                              std::vector<OfferedSegment> segments) {
+    if (auto fit = check(segments); !fit.ok()) return fit.error();
+    auto opened = open(path, mode, std::move(allow));
+    if (opened.ok()) opened.value()->compose(std::move(segments));
+    return opened;
+  }
+  // For segments that are made for each peer: see greet().
+  static Result<std::unique_ptr<Offer>> open(const std::string& path, mode_t mode,
+                                             AllowList allow) {
     auto address = detail::address_of(path);
     if (!address.ok()) return address.error();
-    if (auto fit = check(segments); !fit.ok()) return fit.error();
     std::unique_ptr<Offer> self(new Offer);
     self->path_ = path;
     auto owned = os::OwnedPath::take(path, address.value());
@@ -114,7 +121,6 @@ class Offer {
     MILLRACE_CRASH_POINT("offer.open.moded");
     if (::listen(self->socket_.get(), SOMAXCONN) != 0) return system_error("listen", errno, path);
     self->allow_ = std::move(allow);
-    self->compose(std::move(segments));
     return self;
   }
   Offer(const Offer&) = delete;
@@ -126,7 +132,15 @@ class Offer {
 
   // Serves one peer that waits. Never blocks. `peer` tells who it was.
   Served serve(PeerIdentity& peer) {
-    os::Descriptor line = accept();
+    os::Descriptor line;
+    const Served greeted = greet(peer, line);
+    if (greeted != Served::served) return greeted;
+    return send_all(line.get(), message_, fds_) ? Served::served : Served::failed;
+  }
+
+  // One peer that waits, judged: who is not allowed was told so; `line` leads to who is. Never blocks.
+  Served greet(PeerIdentity& peer, os::Descriptor& line) {
+    line = accept();
     if (!line && (errno == EMFILE || errno == ENFILE)) {
       // Out of descriptors: turn it away with the one in reserve, or it would keep us busy for ever.
       spare_.reset();
@@ -146,7 +160,15 @@ class Offer {
       return Served::refused;
     }
     MILLRACE_CRASH_POINT("offer.serve.known");
-    return send_all(line.get()) ? Served::served : Served::failed;
+    return Served::served;
+  }
+  // Hands segments to somebody who was greeted. False: it has left, or the system had no room for them.
+  static bool give(int line, std::vector<OfferedSegment> segments) {
+    if (!check(segments).ok()) return false;
+    std::string message;
+    std::vector<int> fds;
+    lay_out(segments, message, fds);
+    return send_all(line, message, fds);
   }
 
  private:
@@ -171,21 +193,25 @@ class Offer {
     return os::Descriptor(os::retry_eintr(
         [&] { return ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK); }));
   }
-  void compose(std::vector<OfferedSegment> segments) {
+  static void lay_out(const std::vector<OfferedSegment>& segments, std::string& text,
+                      std::vector<int>& fds) {
     detail::OfferHead head;
     head.count = static_cast<std::uint32_t>(segments.size());
-    message_.assign(reinterpret_cast<const char*>(&head), sizeof head);
-    for (OfferedSegment& segment : segments) {
-      message_ += static_cast<char>(segment.name.size());
-      message_ += segment.name;
-      fds_.push_back(segment.fd.get());
+    text.assign(reinterpret_cast<const char*>(&head), sizeof head);
+    for (const OfferedSegment& segment : segments) {
+      text += static_cast<char>(segment.name.size());
+      text += segment.name;
+      fds.push_back(segment.fd.get());
     }
+  }
+  void compose(std::vector<OfferedSegment> segments) {
+    lay_out(segments, message_, fds_);
     segments_ = std::move(segments);
   }
-  bool send_all(int line) {
-    const std::size_t bytes = fds_.size() * sizeof(int);
+  static bool send_all(int line, std::string& words, const std::vector<int>& fds) {
+    const std::size_t bytes = fds.size() * sizeof(int);
     std::vector<char> room(CMSG_SPACE(bytes));
-    iovec text{message_.data(), message_.size()};
+    iovec text{words.data(), words.size()};
     msghdr message{};
     message.msg_iov = &text;
     message.msg_iovlen = 1;
@@ -195,10 +221,10 @@ class Offer {
     rights->cmsg_level = SOL_SOCKET;
     rights->cmsg_type = SCM_RIGHTS;
     rights->cmsg_len = CMSG_LEN(bytes);
-    std::memcpy(CMSG_DATA(rights), fds_.data(), bytes);
+    std::memcpy(CMSG_DATA(rights), fds.data(), bytes);
     const ssize_t sent =
         os::retry_eintr([&] { return ::sendmsg(line, &message, MSG_NOSIGNAL | MSG_DONTWAIT); });
-    return sent == static_cast<ssize_t>(message_.size());
+    return sent == static_cast<ssize_t>(words.size());
   }
 
   std::string path_;

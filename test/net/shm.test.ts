@@ -137,19 +137,21 @@ onLinux('a target takes a long message, and one that is too small leaves it', as
   })
 })
 
-onLinux('a receiver that stands still lets the sender wait; what waited in vain is not sent', async (t) => {
-  const { near, far } = await ends(t, { highWaterMark: 8192 })
-  let sent = 0
-  while (near.trySend(Buffer.alloc(1000))) sent++
-  t.true(sent < 9)
-  await t.throwsAsync(near.send('no', { timeout: 20 }), { code: 'ERR_MILLRACE_TIMEOUT' })
-  await t.throwsAsync(near.send(Buffer.alloc(100_000), { timeout: 20 }), {
-    code: 'ERR_MILLRACE_TIMEOUT',
-  })
-  for (let i = 0; i < sent; i++) t.is((await far.receive())!.length, 1000)
-  await near.send('yes')
-  t.is(String(await far.receive()), 'yes')
-})
+onLinux(
+  'a receiver that stands still lets the sender wait; what waited in vain is not sent',
+  async (t) => {
+    const { near, far } = await ends(t, { highWaterMark: 8192 })
+    let sent = 0
+    while (near.trySend(Buffer.alloc(1000))) sent++
+    t.true(sent < 9)
+    await t.throwsAsync(near.send(Buffer.alloc(1000), { timeout: 20 }), {
+      code: 'ERR_MILLRACE_TIMEOUT',
+    })
+    for (let i = 0; i < sent; i++) t.is((await far.receive())!.length, 1000)
+    await near.send('yes')
+    t.is(String(await far.receive()), 'yes')
+  },
+)
 
 onLinux('end() and close(): what was sent arrives, and then loops end', async (t) => {
   const { near, far } = await ends(t)
@@ -218,9 +220,10 @@ onLinux('a listener that is killed leaves a socket that the next one takes over'
     channel.destroy()
   })
   await t.throwsAsync(listen(address), { code: 'ERR_MILLRACE_EXISTS' })
+  const ended = once(child, 'exit')
   child.kill('SIGKILL')
   await t.throwsAsync(within(patience, channel.receive()), { code: 'ERR_MILLRACE_PEER_GONE' })
-  await once(child, 'exit').catch(() => undefined)
+  await ended
   await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_NOT_FOUND' })
   const listener = await listen(address)
   t.teardown(() => listener.close())
@@ -229,21 +232,24 @@ onLinux('a listener that is killed leaves a socket that the next one takes over'
   await far!.close()
 })
 
-onLinux('what was sent before process.exit() arrives, and the socket goes with the process', async (t) => {
-  const address = ownAddress(t)
-  const child = start(
-    t,
-    `const l = await listen('${address}'); console.log('listens'); const c = await l.accept();
+onLinux(
+  'what was sent before process.exit() arrives, and the socket goes with the process',
+  async (t) => {
+    const address = ownAddress(t)
+    const child = start(
+      t,
+      `const l = await listen('${address}'); console.log('listens'); const c = await l.accept();
      for (let i = 0; i < 100; i++) await c.send('m' + i); await c.close(); process.exit(0)`,
-  )
-  await said(child)
-  const channel = await within(patience, connect(address))
-  const got: string[] = []
-  for await (const message of channel) got.push(String(message))
-  t.is(got.length, 100)
-  await channel.close()
-  await until(() => !existsSync(`/dev/shm/millrace.l.${address.slice(6)}~`))
-})
+    )
+    await said(child)
+    const channel = await within(patience, connect(address))
+    const got: string[] = []
+    for await (const message of channel) got.push(String(message))
+    t.is(got.length, 100)
+    await channel.close()
+    await until(() => !existsSync(`/dev/shm/millrace.l.${address.slice(6)}~`))
+  },
+)
 
 onLinux('nobody, somebody who is not allowed, and names that cannot be', async (t) => {
   const address = ownAddress(t)

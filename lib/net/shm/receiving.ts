@@ -150,10 +150,7 @@ export class Receiving {
 
   #isFree(): boolean {
     return (
-      !this.#busy &&
-      this.#line.size === 0 &&
-      this.#long === undefined &&
-      this.#kept === undefined
+      !this.#busy && this.#line.size === 0 && this.#long === undefined && this.#kept === undefined
     )
   }
 

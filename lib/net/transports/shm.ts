@@ -20,7 +20,6 @@ import type { Received } from '../../place/hand-over.js'
 import { NamelessSegment } from '../../place/nameless-segment.js'
 import type { QueueConsumer } from '../../queue/consumer.js'
 import type { QueueProducer } from '../../queue/producer.js'
-import { SpscQueue } from '../../queue/spsc-queue.js'
 import type { Peer } from '../channel.js'
 import { longestMessage, protocolError } from '../framing.js'
 import type { GivenConnection, GivenListen, PeerAllow } from '../options.js'
@@ -76,8 +75,15 @@ export const shm: Transport = {
 
 /** @throws MillraceError `INVALID_ARGUMENT`, `INVALID_NAME`, `NAME_TOO_LONG` */
 function socketOf({ text, rest, query }: Address): string {
-  if (query.size > 0) throw invalidArgument(`the address '${text}' can have nothing behind its name`)
+  if (query.size > 0)
+    throw invalidArgument(`the address '${text}' can have nothing behind its name`)
   const name = checkName(rest)
+  if (!/^[\w-][\w.-]*$/.test(name)) {
+    throw new MillraceError(
+      'ERR_MILLRACE_INVALID_NAME',
+      `the name of '${text}' must be of A-Z a-z 0-9 . _ - and not begin with a dot`,
+    )
+  }
   if (name.length > mostName) {
     throw new MillraceError(
       'ERR_MILLRACE_NAME_TOO_LONG',
@@ -86,6 +92,9 @@ function socketOf({ text, rest, query }: Address): string {
   }
   return `${directory}millrace.l.${name}~`
 }
+
+const queues = () =>
+  (require('../../queue/spsc-queue.js') as typeof import('../../queue/spsc-queue.js')).SpscQueue
 
 interface Ends {
   readonly producer: QueueProducer
@@ -103,9 +112,9 @@ function openEnds(
     if (sends === undefined || receives === undefined || all.length !== segmentNames.length) {
       throw protocolError('does not offer a connection: see what listens there')
     }
-    const producer = SpscQueue.producer(sends, { capacity })
+    const producer = queues().producer(sends, { capacity })
     try {
-      return { producer, consumer: SpscQueue.consumer(receives, { capacity }) }
+      return { producer, consumer: queues().consumer(receives, { capacity }) }
     } catch (error) {
       producer.close()
       throw error
@@ -204,7 +213,14 @@ class Door implements Listening {
     this.#arrivals = arrivals
     this.#capacity = 2 ** Math.ceil(Math.log2(Math.max(given.highWaterMark, 4096)))
     const { uids, gids, pids } = given.allow ?? {}
-    const options = { path: socketOf(address), mode: given.mode, uids, gids, pids, each: true } as const
+    const options = {
+      path: socketOf(address),
+      mode: given.mode,
+      uids,
+      gids,
+      pids,
+      each: true,
+    } as const
     try {
       this.#native = new native.SegmentOffer(options, (outcome, uid, gid, pid) => {
         if (outcome === served) this.#serve(peerOf(uid, gid, pid))
@@ -260,11 +276,11 @@ class Door implements Listening {
     try {
       for (const _ of segmentNames) segments.push(NamelessSegment.create())
       const [toListener, fromListener] = segments
-      const producer = SpscQueue.producer(fromListener!, { capacity: this.#capacity })
+      const producer = queues().producer(fromListener!, { capacity: this.#capacity })
       try {
         ends = {
           producer,
-          consumer: SpscQueue.consumer(toListener!, { capacity: this.#capacity }),
+          consumer: queues().consumer(toListener!, { capacity: this.#capacity }),
         }
       } catch (error) {
         producer.close()

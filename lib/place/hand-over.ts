@@ -217,7 +217,7 @@ export function receiveNow(
   { uids, gids, pids }: Allow,
   { timeout, signal }: { timeout: number; signal: AbortSignal },
 ): Promise<Received> {
-  return receiveOnce({ path, uids, gids, pids } as Wanted, timeout, now() + timeout, signal, now())
+  return receiveOnce({ path, uids, gids, pids }, timeout, now() + timeout, signal, now())
 }
 
 type Wanted = ConstructorParameters<typeof native.SegmentReceipt>[0]

@@ -78,11 +78,11 @@ export class Receiving {
       if (this.#kept !== undefined) return this.#takeKept()
       if (this.#long === undefined) {
         const message = this.#consumer.tryPop()
-        if (message === undefined) return this.#nothing()
+        if (message === undefined) { this.#nothing(); return; }
         if (!isMark(message)) return message
         this.#begin(message)
       }
-      return this.#gather() ? (this.#takeLong() as PlainBuffer) : this.#nothing()
+      this.#gather() ? (this.#takeLong() as PlainBuffer) : this.#nothing(); return;
     } catch (error) {
       throw this.#asOurs(error, undefined)
     }

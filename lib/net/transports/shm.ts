@@ -93,6 +93,9 @@ function socketOf({ text, rest, query }: Address): string {
   return `${directory}millrace.l.${name}~`
 }
 
+const handOver = () =>
+  require('../../place/hand-over.js') as typeof import('../../place/hand-over.js')
+
 const queues = () =>
   (require('../../queue/spsc-queue.js') as typeof import('../../queue/spsc-queue.js')).SpscQueue
 
@@ -163,9 +166,7 @@ async function receive(
   const path = socketOf(address)
   for (;;) {
     try {
-      const { receiveNow } =
-        require('../../place/hand-over.js') as typeof import('../../place/hand-over.js')
-      return await receiveNow(path, allow ?? {}, { timeout: leftOf(end), signal })
+      return await handOver().receiveNow(path, allow ?? {}, { timeout: leftOf(end), signal })
     } catch (error) {
       if (hasCode(error, 'ERR_MILLRACE_NOT_OURS')) {
         throw new MillraceError('ERR_MILLRACE_PERMISSION', (error as Error).message, {

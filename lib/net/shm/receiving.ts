@@ -78,11 +78,16 @@ export class Receiving {
       if (this.#kept !== undefined) return this.#takeKept()
       if (this.#long === undefined) {
         const message = this.#consumer.tryPop()
-        if (message === undefined) { this.#nothing(); return; }
+        if (message === undefined) {
+          this.#judgeEnd()
+          return undefined
+        }
         if (!isMark(message)) return message
         this.#begin(message)
       }
-      this.#gather() ? (this.#takeLong() as PlainBuffer) : this.#nothing(); return;
+      if (this.#gather()) return this.#takeLong() as PlainBuffer
+      this.#judgeEnd()
+      return undefined
     } catch (error) {
       throw this.#asOurs(error, undefined)
     }
@@ -293,10 +298,9 @@ export class Receiving {
   }
 
   /** There is nothing now; will there be? */
-  #nothing(): undefined {
+  #judgeEnd(): void {
     const over = this.#closed ?? this.#whole.over()
     if (over !== undefined && this.#consumer.peer !== 'closed') throw over
-    return undefined
   }
 
   #asOurs(error: unknown, limits: Limits | undefined): unknown {

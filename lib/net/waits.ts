@@ -1,7 +1,7 @@
 // Tasks that wait for something that happens in this thread: in the order in which they came, each with its own time and signal.
 
 import { forgetAbort, whenAborted, type Abortable } from '../base/abort-signals.js'
-import { startTimer, stopTimer, type Timer } from '../base/time.js'
+import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import { abortedError } from '../errors.js'
 
 /** A signal and a time that were read. */
@@ -117,4 +117,9 @@ export class Line<T> {
   changed(): void {
     this.#changed()
   }
+}
+
+/** What is left of a time that ends then, by the clock of `now`; Infinity: it never does. */
+export function leftOf(end: number): number {
+  return end === Infinity ? Infinity : Math.max(end - now(), 0)
 }

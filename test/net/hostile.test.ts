@@ -354,7 +354,7 @@ test('whatever comes, each connection ends in order or with a code, and others a
   for (let seed = 1; seed <= rounds; seed++) {
     const random = new Random(seed)
     const below = (bound: number) => random.below(bound)
-    const parts = [hello({ maxBytes: below(3) === 0 ? below(2 ** 31) : 65_536 })]
+    const parts: Buffer[] = [hello({ maxBytes: below(3) === 0 ? below(2 ** 31) : 65_536 })]
     for (let i = below(12); i > 0; i--) {
       if (below(3) === 0) parts.push(frame(below(16), below(3) === 0 ? below(9) : 0))
       else parts.push(message('x'.repeat(below(5000))))

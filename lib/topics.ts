@@ -45,6 +45,7 @@ export {
   TypedSubscription,
   TypedTopics,
   type KeyOf,
+  type NamedCodecs,
   type NamedTypes,
   type PublishedOf,
   type ReceivedOf,

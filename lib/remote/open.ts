@@ -1,6 +1,7 @@
 // What the entry points of the patterns load when an address is not this machine's memory.
 
 import { parseAddress } from '../place/address.js'
+import type { Channel } from '../net/channel.js'
 import type { RemoteOptions, Share, ShareOptions } from '../net/share.js'
 import type { WorkParts, WorkWanted } from '../work/elsewhere.js'
 import type { WorkQueue } from '../work/work-queue.js'
@@ -8,6 +9,7 @@ import { connectCalls } from './rpc/client.js'
 import { serveCalls } from './rpc/server.js'
 import { readReconnect } from './backoff.js'
 import { dial } from './dial.js'
+import { unheld } from './liveness.js'
 import { share } from './sharing.js'
 import type { TopicsWanted } from '../topics/elsewhere.js'
 import type { Topics } from '../topics/topics.js'
@@ -35,14 +37,9 @@ export function openWork(
     parts,
     wanted,
     dial: async (signal) => {
-      const { frames, channel } = await dial(
-        address,
-        connection ?? {},
-        'work',
-        workContract.fingerprint,
-        signal,
-      )
-      return { line: workLine(frames), death: channel.traits.death }
+      const { fingerprint } = workContract
+      const { frames, channel } = await dial(address, connection ?? {}, 'work', fingerprint, signal)
+      return { line: workLine(unheld(frames)), death: channel.traits.death, hold: holdOf(channel) }
     },
   })
 }
@@ -73,8 +70,16 @@ export function openTopics(
     address,
     backoff,
     wanted,
-    dial: async (signal) =>
-      topicsLine((await dial(address, connection ?? {}, 'topics', fingerprint, signal)).frames),
+    dial: async (signal) => {
+      const { frames, channel } = await dial(
+        address,
+        connection ?? {},
+        'topics',
+        fingerprint,
+        signal,
+      )
+      return { line: topicsLine(unheld(frames)), hold: holdOf(channel) }
+    },
   })
 }
 
@@ -90,6 +95,13 @@ export function shareTopics(
     fingerprint: topicsContract.fingerprint,
     serve: (frames) => serveTopics(frames, bus as Topics, epoch),
   })
+}
+
+function holdOf(channel: Channel): (alive: boolean) => void {
+  return (alive) => {
+    if (alive) channel.ref()
+    else channel.unref()
+  }
 }
 
 /** Now, and not when the first connection is made. */

@@ -138,14 +138,14 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
 
   /** What `select` asks. */
   [selectable](): Readiness {
-    const { look, watch } = this.queue[selectable]()
+    const jobs = this.queue[selectable]()
     return {
       look: (thorough) => {
         this.#pump()
-        return look(thorough)
+        return jobs.look(thorough)
       },
       // What comes to the bus is moved by whoever is awake, and wakes those who wait for jobs.
-      watch,
+      watch: (told, failed) => jobs.watch(told, failed),
     }
   }
 

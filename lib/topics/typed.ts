@@ -6,7 +6,15 @@ import { iterate, type Iteration, type IterationOptions } from '../base/iteratio
 import type { BlockingOptions } from '../base/blocking.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { selectable, type Readiness } from '../base/selectable.js'
-import { codecOf, codecs, type Codec, type CodecName } from '../codec/codec.js'
+import {
+  codecOf,
+  type bytesCodec,
+  type Codec,
+  type CodecName,
+  type json,
+  type msgpack,
+  type structured,
+} from '../codec/codec.js'
 import { isStruct, structCodec, type CodecStruct } from '../codec/struct.js'
 import { invalidArgument } from '../errors.js'
 import type { TopicMessage } from './message.js'
@@ -27,11 +35,21 @@ import type { Topics } from './topics.js'
  */
 export type TopicTypes = Readonly<Record<string, unknown>>
 
+/** The codecs that have names. */
+export interface NamedCodecs {
+  /** Bytes as they are. */
+  readonly bytes: typeof bytesCodec
+  /** JSON. */
+  readonly json: typeof json
+  /** MessagePack, by the package `msgpackr`. */
+  readonly msgpack: typeof msgpack
+  /** V8's own. */
+  readonly structured: typeof structured
+}
+
 /** The same, with codecs in the place of their names. */
 export type NamedTypes<Types extends TopicTypes> = {
-  readonly [Key in keyof Types]: Types[Key] extends CodecName
-    ? (typeof codecs)[Types[Key]]
-    : Types[Key]
+  readonly [Key in keyof Types]: Types[Key] extends CodecName ? NamedCodecs[Types[Key]] : Types[Key]
 }
 
 /** What is received of whatever stands in a type or a map of types: of a struct its values, of a codec too. */

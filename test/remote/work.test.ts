@@ -2,6 +2,8 @@
    a job returns a promise */
 // A work queue by an address: the promises that a connection can carry, and how each ends when the connection does.
 
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -293,6 +295,31 @@ test('the address is judged at once, and what is there at the first connection',
   })
   nobody.close()
   await t.throwsAsync(nobody.push('x'), { code: 'ERR_MILLRACE_CLOSED' })
+})
+
+test('an idle queue elsewhere lets its process end, a call that waits does not', async (t) => {
+  const { near, address } = await pair(t)
+  const run = async (program: string): Promise<number | null> => {
+    const text = `import { WorkQueue } from 'millrace/work'
+      import { Topics } from 'millrace/topics'
+      const queue = WorkQueue.open('${address}')
+      ${program}`
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', text], {
+      cwd: new URL('../../../', import.meta.url),
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
+    t.teardown(() => child.kill('SIGKILL'))
+    const [code] = (await within(patience, once(child, 'exit'))) as [number | null]
+    return code
+  }
+  t.is(await run(`await queue.push('x')`), 0)
+  t.deepEqual(texts(near), ['x'])
+  const waiting = run(`const job = await queue.takeOne(); await job.complete()`)
+  await until(() => near.stats().handles > 0)
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  await near.push('late')
+  t.is(await waiting, 0)
+  t.is(near.stats().completed, 2)
 })
 
 test.serial('a name is elsewhere if the environment, or the program, says so', async (t) => {

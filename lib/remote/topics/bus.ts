@@ -30,6 +30,7 @@ import type { Topics } from '../../topics/topics.js'
 import type { TopicsTraits } from '../../topics/traits.js'
 import type { Backoff } from '../backoff.js'
 import { nothing } from '../headed.js'
+import { Liveness } from '../liveness.js'
 import { Session, type ConnectionState } from '../session.js'
 import { unsupported } from '../unsupported.js'
 import type { BusFacts, TopicsLine } from './contract.js'
@@ -40,7 +41,9 @@ import { RemoteSubscription, type RemoteBus } from './subscription.js'
 export interface RemoteTopicsOptions {
   readonly address: string
   readonly backoff: Backoff | undefined
-  readonly dial: (signal: AbortSignal) => Promise<TopicsLine>
+  readonly dial: (
+    signal: AbortSignal,
+  ) => Promise<{ readonly line: TopicsLine; readonly hold: (alive: boolean) => void }>
   readonly wanted: TopicsWanted
 }
 
@@ -63,6 +66,7 @@ export class RemoteTopics implements Face {
   readonly #session: Session<TopicsLine>
   readonly #subscriptions = new Set<RemoteSubscription>()
   readonly #bus: RemoteBus
+  readonly #liveness = new Liveness()
   #facts: BusFacts | undefined
   #closed = false
 
@@ -74,11 +78,12 @@ export class RemoteTopics implements Face {
       address,
       backoff,
       dial: async (signal) => {
-        const line = await dial(signal)
+        const { line, hold } = await dial(signal)
         try {
           const { facts } = await line.about(none, { signal })
           this.#judge(facts, wanted)
           this.#facts = facts
+          this.#liveness.attach(hold)
         } catch (error) {
           line.close()
           throw error
@@ -93,6 +98,7 @@ export class RemoteTopics implements Face {
     this.#bus = {
       title: this.#title,
       session: this.#session,
+      liveness: this.#liveness,
       get closed() {
         return isClosed()
       },
@@ -238,11 +244,13 @@ export class RemoteTopics implements Face {
 
   ref(): this {
     this.#session.keepAlive(true)
+    this.#liveness.keepAlive(true)
     return this
   }
 
   unref(): this {
     this.#session.keepAlive(false)
+    this.#liveness.keepAlive(false)
     return this
   }
 
@@ -289,6 +297,7 @@ export class RemoteTopics implements Face {
     for (;;) {
       const left = timeout === Infinity ? Infinity : Math.max(end - now(), 0)
       const line = await this.#session.ready({ signal, timeout: left })
+      this.#liveness.begun()
       try {
         const { facts: result } = await line.publish(
           { facts, bytes },
@@ -299,6 +308,8 @@ export class RemoteTopics implements Face {
         const isBroken = line.closed && error instanceof MillraceError && !this.#closed
         if (!isBroken || error.executed !== 'no') throw error
         await line.ended
+      } finally {
+        this.#liveness.ended()
       }
     }
   }

@@ -13,6 +13,7 @@ import type { TopicMessage } from '../../topics/message.js'
 import type { Policy, Wanted } from '../../topics/options.js'
 import type { Subscription } from '../../topics/subscription.js'
 import { nothing } from '../headed.js'
+import type { Liveness } from '../liveness.js'
 import type { Session } from '../session.js'
 import { unsupported } from '../unsupported.js'
 import { Line } from '../waiting.js'
@@ -30,6 +31,7 @@ const allThereIs = 2 ** 19
 export interface RemoteBus {
   readonly title: string
   readonly session: Session<TopicsLine>
+  readonly liveness: Liveness
   readonly closed: boolean
   left(subscription: RemoteSubscription): void
 }
@@ -41,7 +43,12 @@ export class RemoteSubscription implements Face {
   readonly #wanted: Wanted
   readonly #title: string
   readonly #arrived: RemoteMessage[] = []
-  readonly #receivers = new Line<RemoteMessage>((ms) => this.#late(ms))
+  readonly #receivers = new Line<RemoteMessage>(
+    (ms) => this.#late(ms),
+    () => {
+      this.#hold()
+    },
+  )
   readonly #watchers = new Set<() => void>()
   readonly #onAbort = {
     aborted: (): void => {
@@ -55,6 +62,8 @@ export class RemoteSubscription implements Face {
   #epoch: string | undefined
   #items: AsyncIterator<unknown> | undefined
   #roomCame: (() => void) | undefined
+  #alive = true
+  #holding = false
   #closed = false
   #failure: Error | undefined
 
@@ -150,19 +159,25 @@ export class RemoteSubscription implements Face {
           told('ready')
         }
         this.#watchers.add(watcher)
+        this.#hold()
         watcher()
         return () => {
           this.#watchers.delete(watcher)
+          this.#hold()
         }
       },
     }
   }
 
   ref(): this {
+    this.#alive = true
+    this.#hold()
     return this
   }
 
   unref(): this {
+    this.#alive = false
+    this.#hold()
     return this
   }
 
@@ -208,6 +223,7 @@ export class RemoteSubscription implements Face {
     for (const watcher of [...this.#watchers]) watcher()
     this.#roomCame?.()
     void this.#items?.return?.()
+    this.#hold()
   }
 
   /** One connection after the other, for as long as it is open. */
@@ -290,6 +306,7 @@ export class RemoteSubscription implements Face {
     const first = this.#arrived.length === 0 ? this.#receivers.first : undefined
     if (first !== undefined) {
       first.resolve(message)
+      this.#hold()
       return
     }
     this.#arrived.push(message)
@@ -307,6 +324,15 @@ export class RemoteSubscription implements Face {
       this.#roomCame = came
     })
     this.#roomCame = undefined
+  }
+
+  /** Who waits for a message keeps the process alive; a subscription alone does not. */
+  #hold(): void {
+    const holds = this.#alive && !this.#closed && this.#receivers.size + this.#watchers.size > 0
+    if (holds === this.#holding) return
+    this.#holding = holds
+    if (holds) this.#bus.liveness.begun()
+    else this.#bus.liveness.ended()
   }
 
   #isClosed(): boolean {

@@ -42,6 +42,7 @@ import type { WorkParts, WorkWanted } from '../../work/elsewhere.js'
 import type { JobHandler, Loop, WorkOptions } from '../../work/working.js'
 import type { Backoff } from '../backoff.js'
 import { nothing } from '../headed.js'
+import { Liveness } from '../liveness.js'
 import { Session, type ConnectionState } from '../session.js'
 import { unsupported } from '../unsupported.js'
 import type { QueueFacts, SettleFacts, WorkLine, JobFacts as JobOfLine } from './contract.js'
@@ -53,9 +54,11 @@ export interface RemoteWorkOptions {
   readonly address: string
   readonly backoff: Backoff | undefined
   /** Makes a connection to who shares it. `death`: how that of the other side is noticed. */
-  readonly dial: (
-    signal: AbortSignal,
-  ) => Promise<{ readonly line: WorkLine; readonly death: 'exact' | 'timeout' }>
+  readonly dial: (signal: AbortSignal) => Promise<{
+    readonly line: WorkLine
+    readonly death: 'exact' | 'timeout'
+    readonly hold: (alive: boolean) => void
+  }>
   readonly wanted: WorkWanted
   readonly parts: WorkParts
 }
@@ -78,6 +81,7 @@ export class RemoteWorkQueue implements Face {
   readonly #session: Session<WorkLine>
   readonly #jobs = new Map<number, RemoteJob>()
   readonly #keeper: RemoteKeeper
+  readonly #liveness = new Liveness()
   readonly #running = new Set<Loop>()
   /** What was settled, and is not confirmed yet. */
   readonly #unconfirmed = new Set<Promise<unknown>>()
@@ -97,12 +101,13 @@ export class RemoteWorkQueue implements Face {
       address,
       backoff,
       dial: async (signal) => {
-        const { line, death } = await dial(signal)
+        const { line, death, hold } = await dial(signal)
         try {
           const { facts } = await line.about(none, { signal })
           this.#judge(facts, wanted)
           this.#facts = facts
           this.#death = death
+          this.#liveness.attach(hold)
         } catch (error) {
           line.close()
           throw error
@@ -345,11 +350,13 @@ export class RemoteWorkQueue implements Face {
 
   ref(): this {
     this.#session.keepAlive(true)
+    this.#liveness.keepAlive(true)
     return this
   }
 
   unref(): this {
     this.#session.keepAlive(false)
+    this.#liveness.keepAlive(false)
     return this
   }
 
@@ -403,6 +410,7 @@ export class RemoteWorkQueue implements Face {
     for (;;) {
       const left = timeout === Infinity ? Infinity : Math.max(end - now(), 0)
       const line = await this.#session.ready({ signal, timeout: left })
+      this.#liveness.begun()
       try {
         return await ask(line, timeout === Infinity ? Infinity : Math.max(end - now(), 0))
       } catch (error) {
@@ -411,6 +419,8 @@ export class RemoteWorkQueue implements Face {
         if (error.executed !== 'no' && !mayRepeat) throw error
         // The session may not have heard of it yet.
         await line.ended
+      } finally {
+        this.#liveness.ended()
       }
     }
   }
@@ -442,6 +452,7 @@ export class RemoteWorkQueue implements Face {
     for (;;) {
       const left = timeout === Infinity ? Infinity : Math.max(end - now(), 0)
       const line = await this.#session.ready({ signal, timeout: left })
+      this.#liveness.begun()
       try {
         const answer = await this.#answered(line, ticket, most, signal, end, timeout)
         return answer.map((job) => asJob(job) as Job)
@@ -449,6 +460,8 @@ export class RemoteWorkQueue implements Face {
         if (!isBroken(error, line)) throw error
         if (this.#closed) throw closedError(this.#title)
         await line.ended // and what it was to bring is back in the queue
+      } finally {
+        this.#liveness.ended()
       }
     }
   }
@@ -554,8 +567,10 @@ export class RemoteWorkQueue implements Face {
       },
     )
     this.#unconfirmed.add(told)
+    this.#liveness.begun()
     const confirmed = (): void => {
       this.#unconfirmed.delete(told)
+      this.#liveness.ended()
     }
     told.then(confirmed, confirmed)
     return told

@@ -8,6 +8,7 @@ import { disposeInEveryContext } from '../base/disposal.js'
 import { selectable, type Readiness } from '../base/selectable.js'
 import {
   codecOf,
+  codecs,
   type bytesCodec,
   type Codec,
   type CodecName,

@@ -121,9 +121,38 @@ struct BreakerPartyDies : Scene {
   void end() override { mine.reset(); }
 };
 
+// One that makes a breaker dies anywhere: whoever comes next has one that works, open or not.
+struct BreakerMakerDies : Scene {
+  ~BreakerMakerDies() override { (void)unlink_channel('k', name()); }
+  [[nodiscard]] BreakerSpec spec() const {
+    BreakerSpec wanted;
+    wanted.place = name();
+    wanted.rules = BreakerRules{2, 0, 0};
+    return wanted;
+  }
+  void act() override {
+    auto opened = Breaker::open(spec(), soon());
+    CHILD_EXPECT(opened.ok());
+    opened.value()->trip();
+    opened.value()->reset();
+    opened.value()->close();
+  }
+  void meanwhile() override { os::sleep_ns(20'000); }
+  void after() override {
+    auto opened = Breaker::open(spec(), soon());
+    REQUIRE(opened.ok());
+    opened.value()->trip();
+    const BreakerEntry entry = opened.value()->try_enter();
+    CHECK(entry.status == BreakerEntry::Status::trial);
+    opened.value()->succeed(entry.generation);
+    CHECK(opened.value()->view().phase == layout::BreakerPhase::closed);
+  }
+};
+
 }  // namespace
 
 EVERY_DEATH(RateTakerDies, "a user of a rate limiter dies anywhere: nothing is let through twice")
+EVERY_DEATH(BreakerMakerDies, "who makes a breaker dies anywhere: the next one has one that works")
 EVERY_DEATH(BreakerPartyDies, "a party of a breaker dies anywhere: the others try, and go on")
 
 }  // namespace millrace::test::resilience_deaths

@@ -163,7 +163,7 @@ class Offer {
     return Served::served;
   }
   // Hands segments to somebody who was greeted. False: it has left, or the system had no room for them.
-  static bool give(int line, std::vector<OfferedSegment> segments) {
+  static bool give(int line, const std::vector<OfferedSegment>& segments) {
     if (!check(segments).ok()) return false;
     std::string message;
     std::vector<int> fds;

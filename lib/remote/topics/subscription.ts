@@ -79,9 +79,15 @@ export class RemoteSubscription implements Face {
 
   /** @internal Resolves when it has joined. */
   async joined(): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      void this.#run(resolve, reject)
-    })
+    const { liveness } = this.#bus
+    liveness.begun()
+    try {
+      await new Promise<void>((resolve, reject) => {
+        void this.#run(resolve, reject)
+      })
+    } finally {
+      liveness.ended()
+    }
   }
 
   get depth(): number {

@@ -59,7 +59,7 @@ export interface Channel extends AsyncIterable<PlainBuffer> {
   readonly traits: Traits
   /** Who is at the other side. */
   readonly peer: Peer
-  /** Was it closed, by `close`, `destroy`, or because it broke? */
+  /** Was it closed, by `close` or `destroy`? Of one that broke its calls tell. */
   readonly closed: boolean
 
   /**

@@ -188,6 +188,18 @@ test('a cut connection is subscribed anew from where it was; what the bus has no
   t.is((await within(patience, here.receive())).missed, 0)
 })
 
+test('who subscribes where nobody shares is let go by its signal, and by the end of the bus', async (t) => {
+  const far = Topics.open('tcp://127.0.0.1:1')
+  const control = new AbortController()
+  const aborted = far.subscribe('a', { signal: control.signal })
+  const closed = far.subscribe('b')
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  control.abort()
+  await t.throwsAsync(within(patience, aborted), { code: 'ERR_MILLRACE_ABORTED' })
+  far.close()
+  await t.throwsAsync(within(patience, closed), { code: 'ERR_MILLRACE_CLOSED' })
+})
+
 test('the end of either side ends its subscriptions', async (t) => {
   const { near, far } = await pair(t)
   const here = await far.subscribe('a')

@@ -8,7 +8,13 @@ import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspe
 import { iterate, type Iteration, type IterationOptions } from '../../base/iteration.js'
 import { readWait, wholeNumber, type WaitOptions } from '../../base/options.js'
 import { selectable, type Readiness } from '../../base/selectable.js'
-import { closedError, invalidArgument, MillraceError, timeoutError } from '../../errors.js'
+import {
+  abortedError,
+  closedError,
+  invalidArgument,
+  MillraceError,
+  timeoutError,
+} from '../../errors.js'
 import type { TopicMessage } from '../../topics/message.js'
 import type { Policy, Wanted } from '../../topics/options.js'
 import type { Subscription } from '../../topics/subscription.js'
@@ -52,9 +58,16 @@ export class RemoteSubscription implements Face {
   readonly #watchers = new Set<() => void>()
   readonly #onAbort = {
     aborted: (): void => {
-      this.close()
+      this.#bus.left(this)
+      this.end(
+        this.#notJoined === undefined
+          ? closedError(this.#title)
+          : abortedError(this.#wanted.signal!),
+      )
     },
   }
+  /** Ends the wait of who subscribes. */
+  #notJoined: ((reason: unknown) => void) | undefined
   #depth: number
   #missed = 0
   /** Of the last message that has come. */
@@ -83,7 +96,11 @@ export class RemoteSubscription implements Face {
     liveness.begun()
     try {
       await new Promise<void>((resolve, reject) => {
-        void this.#run(resolve, reject)
+        this.#notJoined = reject
+        void this.#run(() => {
+          this.#notJoined = undefined
+          resolve()
+        }, reject)
       })
     } finally {
       liveness.ended()
@@ -222,6 +239,7 @@ export class RemoteSubscription implements Face {
     if (this.#closed) return
     this.#closed = true
     this.#failure = reason
+    this.#notJoined?.(reason)
     const { signal } = this.#wanted
     if (signal !== undefined) forgetAbort(signal, this.#onAbort)
     this.#arrived.length = 0

@@ -35,6 +35,8 @@ export type { ReconnectOptions, RemoteOptions, Share, ShareOptions } from './net
 export { readConnect } from './net/options.js'
 /** @internal */
 export { transportOf } from './net/transport.js'
+/** @internal */
+export { Line } from './net/waits.js'
 export {
   registerTransport,
   type Arrivals,

@@ -15,6 +15,7 @@ import {
   MillraceError,
   timeoutError,
 } from '../../errors.js'
+import type { Line } from '../../net/waits.js'
 import type { TopicMessage } from '../../topics/message.js'
 import type { Policy, Wanted } from '../../topics/options.js'
 import type { Subscription } from '../../topics/subscription.js'
@@ -22,7 +23,6 @@ import { nothing } from '../headed.js'
 import type { Liveness } from '../liveness.js'
 import type { Session } from '../session.js'
 import { unsupported } from '../unsupported.js'
-import { Line } from '../waiting.js'
 import type { TopicsLine } from './contract.js'
 import { RemoteMessage } from './message.js'
 
@@ -32,6 +32,12 @@ type Face = Omit<Pick<Subscription, keyof Subscription>, 'ref' | 'unref' | 'end'
 const mostAhead = 128
 /** As much as the bus keeps. */
 const allThereIs = 2 ** 19
+
+/** Whoever has a bus elsewhere has loaded what connections go by. */
+function newLine(late: (timeout: number) => Error, changed: () => void): Line<RemoteMessage> {
+  const waits = require('../../net/waits.js') as typeof import('../../net/waits.js')
+  return new waits.Line(late, changed)
+}
 
 /** @internal Whose it is. */
 export interface RemoteBus {
@@ -49,7 +55,7 @@ export class RemoteSubscription implements Face {
   readonly #wanted: Wanted
   readonly #title: string
   readonly #arrived: RemoteMessage[] = []
-  readonly #receivers = new Line<RemoteMessage>(
+  readonly #receivers = newLine(
     (ms) => this.#late(ms),
     () => {
       this.#hold()

@@ -66,7 +66,7 @@ export class Pending<T> implements Abortable {
   }
 }
 
-/** Those who wait for the same thing. */
+/** @internal Those who wait for the same thing. */
 export class Line<T> {
   readonly #pending = new Set<Pending<T>>()
   readonly #late: (timeout: number) => Error

@@ -50,6 +50,23 @@ export const topicJoins = [
     short: true,
   },
   {
+    name: 'topic-retained-gone-meanwhile',
+    file: header('interest'),
+    text: '    const std::uint64_t kept = entries_->admit(*entry, begin, info);\n',
+    instead:
+      '    (void)entries_->admit(*entry, begin, info);\n    const std::uint64_t kept = begin;\n',
+    breaks: 'a message that comes while somebody joins, and is evicted again, is lost',
+    test: meetings,
+  },
+  {
+    name: 'topic-places-taken-as-before',
+    file: header('entries'),
+    text: '      if (!is_of(entry, position, losses != nullptr))\n',
+    instead: '      if (false)\n',
+    breaks: 'who waits is overwritten like the subscription that had its place before',
+    test: meetings,
+  },
+  {
     name: 'topic-retained-torn',
     file: header('retained'),
     text: '      if (last.load(std::memory_order_relaxed) != found) continue;\n',

@@ -134,6 +134,30 @@ TEST_CASE("topics meetings: somebody publishes while another joins, and nothing 
   }
 }
 
+TEST_CASE(
+    "topics meetings: a message that comes while another joins, and leaves the log again, is the "
+    "last of its subject") {
+  const int meetings = every_meeting<Ground>(
+      [](Ground& ground) { ground.join_first("a.x", with_last()); },
+      [](Ground& ground) {
+        if (publish(*ground.other, "a.x", "3")) ground.moved = 0;
+        for (int i = 0; i < 20; ++i)
+          (void)publish(*ground.other, "b.x", "-");
+      },
+      [](Ground& ground) {
+        REQUIRE(ground.mine);
+        const std::string seen = payloads(read_all(*ground.one, *ground.mine));
+        check_run(seen, ground.moved ? "123" : "12", true);
+        CHECK(publish(*ground.other, "a.x", "4") == 1);
+        const auto got = read_all(*ground.one, *ground.mine);
+        CHECK(payloads(got) == "4");
+        CHECK((got.empty() || got[0].missed == 0));
+        CHECK(unaccounted(*ground.one) == "");
+      });
+  MESSAGE("meetings: " << meetings);
+  CHECK(meetings > 8);
+}
+
 TEST_CASE("topics meetings: slots of last messages are used again while they are copied") {
   const int meetings = every_meeting<LateGround>(
       [](LateGround& ground) {
@@ -176,6 +200,39 @@ TEST_CASE("topics meetings: who comes while another leaves gets a place of its o
         CHECK(payloads(read_all(*ground.other, *ground.moved)) == "45");
       });
   CHECK(meetings > 8);
+}
+
+TEST_CASE(
+    "topics meetings: who takes the place of one that lets itself be overwritten, while somebody "
+    "looks at it, is not overwritten") {
+  struct Full : Ground {
+    std::uint32_t first;
+    bool published = false;
+    Full() : first(join(*other, {"a.x"}, overwriting())) {
+      for (const char* const payload : {"3", "4", "5", "6", "7", "8", "9", "0"})
+        REQUIRE(publish(*one, "a.x", payload) == 1);
+    }
+  };
+  const int meetings = every_meeting<Full>(
+      [](Full& ground) { ground.published = publish(*ground.one, "a.x", "!").has_value(); },
+      [](Full& ground) {
+        ground.other->unsubscribe(ground.first);
+        SubscribeOptions options;
+        options.replay.newest = 8;
+        ground.other_joins("a.x", options);
+      },
+      [](Full& ground) {
+        if (!ground.moved) return;
+        CHECK(*ground.moved == ground.first);
+        const auto got = read_all(*ground.other, *ground.moved);
+        REQUIRE_FALSE(got.empty());
+        check_run(payloads(got), ground.published ? "34567890!" : "34567890", false);
+        for (const Got& each : got)
+          CHECK(each.missed == 0);
+        CHECK(ground.other->missed(*ground.moved) == 0);
+      });
+  MESSAGE("meetings: " << meetings);
+  CHECK(meetings > 3);
 }
 
 TEST_CASE("topics meetings: who joins a group while its last member leaves is its member") {

@@ -14,6 +14,13 @@
 // (F1) … (J5) are sequentially consistent: if (F2) does not see (J4), then (J5) comes after (F1), and (F3) fails. What is evicted under
 // a new entry, between (J3) and (J5), was published before it had joined; its reader finds later cells there, and goes on behind
 // them. (J1) and (J2) against publish and look at the row: who publishes behind (J3) sees the bit.
+// What is at or above both the position and the floor that (J5) found stays: who evicts it raises the floor first, and that comes
+// after (J5), so its (F2) sees the entry.
+//
+// An entry may leave, and another one join in its place, between a look at its policy and a look at its position. So whoever moves an
+// entry reads the position first (P), and then `info` with the policy. Both have the generation, and `info` of a generation is stored
+// before its position. If they are the same, the policy is that of (P), or (P) is there no longer and the compare-and-swap fails; if
+// not, the entry of (P) has left.
 #pragma once
 
 #include <algorithm>
@@ -69,8 +76,10 @@ class TopicEntries {
   // --- joining and leaving, see above ---
 
   // (J3) to (J5), by whoever has set the bits and fenced. `info` is that of the entry, whose generation it is not to share with its
-  // predecessor; `position` is log.tail(), or before that.
-  void admit(std::uint32_t entry, std::uint64_t position, layout::EntryInfo info) noexcept {
+  // predecessor; `position` is log.tail(), or before that. Returns the index from which on nothing goes before the entry has read it:
+  // what is between there and `position` was published while it joined.
+  std::uint64_t admit(std::uint32_t entry, std::uint64_t position,
+                      layout::EntryInfo info) noexcept {
     layout::Entry& its = memory_->entry(entry);
     layout::Position word;
     word.at = position & ((1ULL << layout::kPositionBits) - 1);
@@ -95,6 +104,19 @@ class TopicEntries {
         std::memory_order_seq_cst, std::memory_order_seq_cst)) {
     }
     MILLRACE_CRASH_POINT("topics.join.floor");
+    // No further than there is something: somebody may have lied about the floor.
+    return std::max(position, std::min(layout::index_of_floor(found), log_->tail()));
+  }
+  // Its reader begins there instead, if it is not as far yet.
+  void begin_at(std::uint32_t entry, std::uint64_t index) noexcept {
+    layout::Entry& its = memory_->entry(entry);
+    for (int tries = 0; tries < kTries; ++tries) {
+      const std::uint64_t bits = its.position.load(std::memory_order_acquire);
+      layout::Position position = layout::unpack_position(bits);
+      if (index_of(position.at, index) >= index) return;
+      position.missed = 0;
+      if (move_to(its, bits, position, index, 0)) return;
+    }
   }
   // It counts no longer. Whoever waits for room is to be told.
   void dismiss(std::uint32_t entry) noexcept {
@@ -217,11 +239,14 @@ class TopicEntries {
   std::uint64_t move(std::uint32_t entry, std::uint64_t index, std::uint64_t goal, bool some,
                      const Losses* losses) noexcept {
     layout::Entry& its = memory_->entry(entry);
+    MILLRACE_CRASH_POINT("topics.entry.looked");
     for (int tries = 0; tries < kTries; ++tries) {
       const std::uint64_t bits = its.position.load(std::memory_order_seq_cst);
       const layout::Position position = layout::unpack_position(bits);
       const std::uint64_t from = index_of(position.at, index);
       if (from >= goal) return goal;
+      if (!is_of(entry, position, losses != nullptr))
+        return goal;  // it has left, or just comes: (J5)
       std::uint64_t to = goal;
       std::uint32_t lost = 0;
       if (some && losses != nullptr && losses->to == goal && from <= index &&
@@ -244,7 +269,16 @@ class TopicEntries {
     return index;  // its reader is quicker, again and again: that is its progress, and no room yet
   }
 
-  // Calls each(entry) for the live ones of that policy.
+  // Has the entry with that position this policy? See above.
+  [[nodiscard]] bool is_of(std::uint32_t entry, layout::Position position,
+                           bool overwrites) const noexcept {
+    // acquire: pairs with (J4), after which the entry may be found live.
+    const auto info =
+        layout::unpack_entry(memory_->entry(entry).info.load(std::memory_order_acquire));
+    return (info.generation & 15U) == position.generation &&
+           (info.policy == layout::TopicPolicy::overwrite) == overwrites;
+  }
+  // Calls each(entry) for the live ones of that policy, as of now.
   template <typename Each>
   void for_each_live(layout::TopicPolicy policy, Each&& each) noexcept {
     for (std::uint32_t word = 0; word < memory_->shape().row_words(); ++word) {
@@ -274,11 +308,13 @@ class TopicEntries {
   }
   bool keep_depth(std::uint32_t entry) noexcept {
     layout::Entry& its = memory_->entry(entry);
-    const auto info = layout::unpack_entry(its.info.load(std::memory_order_acquire));
     const std::uint64_t tail = log_->tail();
     for (int tries = 0; tries < kTries; ++tries) {
       const std::uint64_t bits = its.position.load(std::memory_order_acquire);
       const layout::Position position = layout::unpack_position(bits);
+      // acquire: after the position, see above.
+      const auto info = layout::unpack_entry(its.info.load(std::memory_order_acquire));
+      if ((info.generation & 15U) != position.generation || info.depth == 0) return true;
       const std::uint64_t from = index_of(position.at, tail);
       if (from >= tail || tail - from < info.depth) return true;
       if (tail - from > 2 * std::uint64_t{log_->capacity()}) return true;  // somebody lied

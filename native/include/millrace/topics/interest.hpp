@@ -101,9 +101,12 @@ class Interest {
     }
     MILLRACE_CRASH_POINT("topics.join.rows");
     sleepers_->heavy_fence();  // (J2)
-    const std::uint64_t position = begin_of(*entry, options.replay);
-    entries_->admit(*entry, position, info);
-    return Joined{*entry, position};
+    const std::uint64_t begin = begin_of(*entry, options.replay);
+    const std::uint64_t kept = entries_->admit(*entry, begin, info);
+    if (!options.replay.last) return Joined{*entry, begin};
+    // What came meanwhile may have gone again: with what was there before, it is for retained.hpp.
+    entries_->begin_at(*entry, kept);
+    return Joined{*entry, kept};
   }
   void leave(std::uint32_t entry) noexcept {
     layout::Entry& its = memory_->entry(entry);

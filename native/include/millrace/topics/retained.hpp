@@ -1,7 +1,8 @@
 // What a new subscription gets of what was there: the last message of each subject that it is interested in, as of its join. They are
 // copied while it joins, into memory of its own, so nobody's room is kept by who is slow to read them.
 //
-//   (P1) the position is the log's tail: what is behind it is read there
+//   (P1) the position is the log's tail, or the floor if that was raised further while the subscription joined: what is behind it
+//        stays until it is read there (entries.hpp)
 //   (P2) for each message before it that is in the log: the last message of its subject, as who evicts does (keeping.hpp)
 //   (P3) each subject's last message: copied  (P4) acquire fence, the last message once more
 //

@@ -136,6 +136,7 @@ class TopicBus {
     if (options.replay.last) {
       retained_[entry].collect(memory_, entry, joined.value().position, keeping_, log_, entries_,
                                reading_);
+      sleepers_.tell_room();  // where it began may have been in somebody's way
     }
     return entry;
   }

@@ -1,4 +1,4 @@
-// Unary calls of one client to one server, each in its event loop, with default options. As JSON, the argument is a string that has so
+// Unary calls of one client to one server, each in its event loop, with default options: in memory, or by an address. As JSON, the argument is a string that has so
 // many bytes with its quotes; the handler gives back what it got.
 
 import type { ChildProcess } from 'node:child_process'
@@ -9,6 +9,7 @@ import { call, connect, contract, serve } from 'millrace/rpc'
 import { Content, payload } from '../side/content.js'
 import type { Measured } from '../side/measured.js'
 import { trips } from '../side/measuring.js'
+import { addressOf } from '../side/meeting.js'
 import type { Parameters } from '../side/parameters.js'
 
 const json = contract('bench', { echo: call<string, string>() })
@@ -17,10 +18,10 @@ const quotes = 2
 const digits = 10
 
 export async function lead(parameters: Parameters, follower: ChildProcess): Promise<Measured> {
-  const { name, bytes, codec } = parameters
-  await once(follower, 'message')
+  const { bytes, codec } = parameters
+  const [name] = (await once(follower, 'message')) as [string]
   const measured =
-    codec === 'bytes' ? await bytesTrips(parameters, follower) : await jsonTrips(name, bytes)
+    codec === 'bytes' ? await bytesTrips(name, parameters, follower) : await jsonTrips(name, bytes)
   follower.send('end')
   return measured
 
@@ -35,8 +36,12 @@ export async function lead(parameters: Parameters, follower: ChildProcess): Prom
   }
 }
 
-async function bytesTrips(parameters: Parameters, follower: ChildProcess): Promise<Measured> {
-  using client = await connect(parameters.name, raw)
+async function bytesTrips(
+  name: string,
+  parameters: Parameters,
+  follower: ChildProcess,
+): Promise<Measured> {
+  using client = await connect(name, raw)
   const content = new Content(parameters)
   const message = payload(parameters.bytes)
   return await trips(parameters, follower.pid!, async (i) => {
@@ -45,12 +50,13 @@ async function bytesTrips(parameters: Parameters, follower: ChildProcess): Promi
   })
 }
 
-export async function follow({ name, codec }: Parameters): Promise<void> {
+export async function follow(parameters: Parameters): Promise<void> {
+  const name = parameters.transport === undefined ? parameters.name : addressOf(parameters)
   const server =
-    codec === 'bytes'
+    parameters.codec === 'bytes'
       ? await serve(name, raw, { echo: (bytes) => bytes })
       : await serve(name, json, { echo: (text) => text })
-  process.send?.('ready')
+  process.send?.(server.name)
   await once(process, 'message')
   server.close()
 }

@@ -1,4 +1,4 @@
-// Unary calls of @grpc/grpc-js over a Unix socket; the bytes are the message, with no further serialization.
+// Unary calls of @grpc/grpc-js over a Unix socket, or the loopback of TCP; the bytes are the message, with no further serialization.
 
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,7 +11,8 @@ import type { Parameters } from '../side/parameters.js'
 import { peer, type Grpc } from '../side/peer.js'
 
 const grpc = peer('@grpc/grpc-js') as Grpc
-const address = ({ name }: Parameters) => `unix://${tmpdir()}/${name}.grpc`
+const address = ({ name, transport }: Parameters) =>
+  transport === 'tcp' ? '127.0.0.1:0' : `unix://${tmpdir()}/${name}.grpc`
 
 const asItIs = (bytes: Buffer) => bytes
 const definition = {
@@ -27,9 +28,9 @@ const definition = {
 }
 
 export async function lead(parameters: Parameters, follower: ChildProcess): Promise<Measured> {
-  await once(follower, 'message')
+  const [place] = (await once(follower, 'message')) as [string]
   const Client = grpc.makeGenericClientConstructor(definition, 'Bench')
-  const client = new Client(address(parameters), grpc.credentials.createInsecure())
+  const client = new Client(place, grpc.credentials.createInsecure())
   const content = new Content(parameters)
   const message = payload(parameters.bytes)
   const call = () =>
@@ -59,13 +60,13 @@ export async function follow(parameters: Parameters): Promise<void> {
     },
   })
   const credentials = grpc.ServerCredentials.createInsecure()
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(address(parameters), credentials, (error) => {
-      if (error === null) resolve()
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address(parameters), credentials, (error, bound) => {
+      if (error === null) resolve(bound)
       else reject(error)
     })
   })
-  process.send?.('ready')
+  process.send?.(parameters.transport === 'tcp' ? `127.0.0.1:${String(port)}` : address(parameters))
   await once(process, 'message')
   server.forceShutdown()
 }

@@ -48,8 +48,8 @@ export interface Parameters {
   /** Streams whose blocks are long: so many are measured, after so many, whatever time they take. */
   readonly blocks?: readonly [warmUp: number, measured: number]
   readonly serialization?: 'json' | 'advanced'
-  /** Sockets: the Unix kind (default) or the loopback of TCP. */
-  readonly transport?: 'unix' | 'tcp'
+  /** Sockets, and what goes by address: the Unix kind (default), the loopback of TCP, or memory, where a case can do with that. */
+  readonly transport?: 'unix' | 'tcp' | 'shm'
   /** postMessage: whether the buffer is copied or changes hands. */
   readonly transfer?: boolean
   /** Word rings: what memory they lie in. */

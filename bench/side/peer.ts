@@ -50,7 +50,11 @@ type Callback = (error: Error | null, answer: Buffer) => void
 export interface Grpc {
   readonly Server: new () => {
     addService(definition: object, handlers: object): void
-    bindAsync(address: string, credentials: unknown, done: (error: Error | null) => void): void
+    bindAsync(
+      address: string,
+      credentials: unknown,
+      done: (error: Error | null, port: number) => void,
+    ): void
     forceShutdown(): void
   }
   readonly ServerCredentials: { createInsecure(): unknown }

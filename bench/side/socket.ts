@@ -2,7 +2,7 @@
 // an allocation per chunk where Node offers it (the connecting side).
 
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, createServer, type NetConnectOpts, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -39,11 +39,8 @@ export async function connected(
   staticBytes: number,
   onBytes: (bytes: Buffer, length: number) => void,
 ): Promise<Socket> {
-  using ready = SpscQueue.consumer(parameters.name)
-  const place = JSON.parse((await ready.pop())!.toString()) as number | string
   const socket = connect({
-    ...(typeof place === 'number' ? { host: '127.0.0.1', port: place } : { path: place }),
-    noDelay: true,
+    ...(await placeOf(parameters)),
     onread: {
       buffer: Buffer.allocUnsafeSlow(staticBytes),
       callback(length, bytes) {
@@ -54,6 +51,20 @@ export async function connected(
   })
   await once(socket, 'connect')
   return socket
+}
+
+/** The following side, with pieces as `data` brings them. */
+export async function called(parameters: Parameters): Promise<Socket> {
+  const socket = connect(await placeOf(parameters))
+  await once(socket, 'connect')
+  return socket
+}
+
+async function placeOf({ name }: Parameters): Promise<NetConnectOpts> {
+  using ready = SpscQueue.consumer(name)
+  const place = JSON.parse((await ready.pop())!.toString()) as number | string
+  const where = typeof place === 'number' ? { host: '127.0.0.1', port: place } : { path: place }
+  return { ...where, noDelay: true }
 }
 
 /** Cuts pieces into messages of up to `bytes`; only one that two pieces share is copied together. */

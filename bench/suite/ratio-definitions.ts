@@ -431,6 +431,46 @@ const messaging: readonly RatioDefinition[] = [
   },
 ]
 
+const byAddress: readonly RatioDefinition[] = [
+  {
+    name: 'net_shm_vs_queue',
+    means: 'round trip over a channel by shm://, 64 B, p50 ÷ over two queues',
+    above: rtt('channel, shm://'),
+    below: rtt('millrace'),
+    reach: { atMost: 1.3 },
+  },
+  {
+    name: 'net_unix_vs_raw',
+    means: 'round trip over a channel by unix://, 64 B, p50 ÷ over a Unix socket framed by hand',
+    above: rtt('channel, unix://'),
+    below: rtt('Unix socket, framed by hand'),
+    reach: { atMost: 1.1 },
+  },
+  {
+    name: 'net_unix_tput_vs_raw',
+    means:
+      'messages of 64 B a second over a channel by unix:// ÷ over a Unix socket framed by hand',
+    above: small('Unix socket, framed by hand'),
+    below: small('channel, unix://'),
+    reach: { atLeast: 0.95 },
+  },
+  {
+    name: 'net_tcp_vs_zeromq',
+    means:
+      'messages of 64 B a second over a channel by tcp:// ÷ through zeromq PUSH and PULL over TCP',
+    above: small('zeromq PUSH and PULL, TCP'),
+    below: small('channel, tcp://'),
+    reach: { atLeast: 1.5 },
+  },
+  {
+    name: 'call_tcp_vs_grpc',
+    means: 'unary call by tcp://, JSON of 64 B, p50 ÷ a unary call of grpc-js over TCP',
+    above: rtt('call, json, tcp://'),
+    below: rtt('grpc-js, TCP'),
+    reach: { atMost: 0.5 },
+  },
+]
+
 /** Beside what a C program would use, and further topologies. */
 const further: readonly RatioDefinition[] = [
   plain(
@@ -507,4 +547,10 @@ function plain(
   return { name, above, below, means, ...(reach === undefined ? {} : { reach }) }
 }
 
-export const ratios: readonly RatioDefinition[] = [...required, ...jobs, ...messaging, ...further]
+export const ratios: readonly RatioDefinition[] = [
+  ...required,
+  ...jobs,
+  ...messaging,
+  ...byAddress,
+  ...further,
+]

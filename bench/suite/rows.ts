@@ -2,6 +2,7 @@
 
 import type { Row } from './row.js'
 import { calls } from './rows/calls.js'
+import { connections } from './rows/connections.js'
 import { files } from './rows/files.js'
 import { frames } from './rows/frames.js'
 import { primitives } from './rows/primitives.js'
@@ -18,6 +19,7 @@ export const rows: readonly Row[] = [
   ...work,
   ...topics,
   ...calls,
+  ...connections,
   ...files,
   ...scale,
   ...primitives,

@@ -18,6 +18,7 @@ export type ObjectKind =
   | 'rate-limiter'
   | 'breaker'
   | 'semaphore'
+  | 'listener'
   | 'doorbell'
   | 'unknown'
 

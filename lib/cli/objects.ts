@@ -18,12 +18,17 @@ function row(entry: ObjectEntry, now: number): string[] {
     entry.kind,
     entry.name,
     entry.state.replace('-', ' '),
-    entry.kind === 'doorbell' ? '-' : formatBytes(entry.size),
+    hasNoSize(entry) ? '-' : formatBytes(entry.size),
     entry.layout ?? '-',
     entry.created === undefined ? '-' : formatAge(now - entry.created.getTime()),
     entry.creator === undefined ? '-' : String(entry.creator),
     [formatHolders(entry.holders), entry.detail].filter((part) => part !== '').join('; '),
   ]
+}
+
+/** Nothing is in it: it only lies there. */
+function hasNoSize({ kind }: ObjectEntry): boolean {
+  return kind === 'doorbell' || kind === 'listener'
 }
 
 /** `producer 123, consumer 124 (dead) 125 (dead)`; processes of one role together. */

@@ -54,7 +54,7 @@ Options:
   ls: `Usage: millrace ls [PREFIX] [OPTIONS]
 
 Lists the objects that can be found by a name: queues, work queues, pipelines, topics, frame channels, shared memory,
-cells, locks and the like, semaphores, doorbells; all, or those whose names start with PREFIX. Disturbs nobody.
+cells, locks and the like, semaphores, listeners, doorbells; all, or those whose names start with PREFIX. Disturbs nobody.
 
 States:
   in use        a living process holds it

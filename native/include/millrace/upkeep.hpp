@@ -33,6 +33,9 @@
 // gets it without a name, and an open() of ours then starts again (ValidatedSemaphore::still_there). A foreign
 // program in the middle of sem_open does not: that is why semaphores are swept only when asked for.
 //
+// A listener (shm://NAME) is a socket and a lock file. They are removed as the next listener would do it, under that lock:
+// see os/linux/owned_path.hpp.
+//
 // Layout versions: what is looked at here is frozen for ever, see layout/header.hpp. Roles are named only
 // for this version.
 #pragma once
@@ -43,6 +46,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -59,6 +63,7 @@
 #include "os/semaphore.hpp"
 #include "upkeep/doorbells.hpp"
 #include "upkeep/inspection.hpp"
+#include "upkeep/listeners.hpp"
 #include "upkeep/report.hpp"
 #include "upkeep/semaphores.hpp"
 
@@ -108,8 +113,14 @@ inline std::vector<Swept> inspect_all(const std::string& prefix, const SweepSpec
   std::vector<Swept> all;
   std::vector<os::BellName> bells;
   std::map<std::uint64_t, std::uint32_t> bell_owners;
+  std::set<std::string> listeners;
   for (const std::string& object : os::object_names()) {
     if (const auto bell = os::parse_bell_name(object)) bells.push_back(*bell);
+    if (const std::string listener = listener_name(object); !listener.empty()) {
+      // The socket and its lock file are one thing.
+      if (listener.starts_with(prefix)) listeners.insert(listener);
+      continue;
+    }
     if (!is_segment_name(object)) continue;
     // Only where names are not shortened do they tell before the object is read.
     if (!os::kLongNamesAreHashed && object.compare(kPrefixLength, prefix.size(), prefix) != 0) {
@@ -121,6 +132,9 @@ inline std::vector<Swept> inspect_all(const std::string& prefix, const SweepSpec
       if (holder.doorbell != 0) bell_owners[holder.doorbell] = holder.pid;
     }
     all.push_back(std::move(*found));
+  }
+  for (const std::string& name : listeners) {
+    if (auto found = inspect_listener(name, sweep)) all.push_back(std::move(*found));
   }
   if (prefix.empty()) {
     for (const os::BellName& bell : bells) {

@@ -28,28 +28,69 @@
 
 #include "../../crash_point.hpp"
 #include "../../result.hpp"
+#include "../clock.hpp"
+#include "../directory.hpp"
 #include "../file.hpp"
 #include "../file_lock.hpp"
 
 namespace millrace::os {
 
+// What a path and its lock file look like from outside.
+enum class PathState {
+  gone,     // there is neither
+  owned,    // somebody who lives holds the lock
+  young,    // the lock file was just made, and nobody has its lock yet
+  left,     // by a dead owner
+  unbound,  // likewise, and it died before the socket had its name, or after it was removed
+  foreign,  // something else lies there
+};
+
 class OwnedPath {
  public:
+  // A hint, and out of date at once: no lock is taken. `status` is that of the socket, or of the lock file if there is
+  // none.
+  static PathState look_at(const std::string& path, struct stat& status) noexcept {
+    const Descriptor lock_file(retry_eintr([&] {
+      return ::open((path + ".lock").c_str(),
+                    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    }));
+    const bool is_unlocked = !lock_file && errno == ENOENT;
+    const bool is_there = ::lstat(path.c_str(), &status) == 0;
+    if (is_unlocked) return is_there ? PathState::foreign : PathState::gone;
+    if (!lock_file) {
+      const bool known = is_there || ::lstat((path + ".lock").c_str(), &status) == 0;
+      return known ? PathState::foreign : PathState::gone;
+    }
+    struct stat of_lock {};
+    (void)::fstat(lock_file.get(), &of_lock);
+    if (!is_there) status = of_lock;
+    const auto named = read(lock_file.get());
+    if (!named) return PathState::foreign;
+    auto lock = FileLock::within(lock_file.get());
+    if (!lock.ok() || lock.value().held_by_other(0, 1)) return PathState::owned;
+    if (is_there) {
+      const bool is_ours = S_ISSOCK(status.st_mode) && status.st_uid == ::geteuid() &&
+                           (*named == Socket{} || *named == socket_of(status));
+      return is_ours ? PathState::left : PathState::foreign;
+    }
+    return is_older_than_a_moment(of_lock) ? PathState::unbound : PathState::young;
+  }
+
   // Fails with exists if somebody owns it or something lies there that is not ours, with not_ours if the
   // file that lies in the place of the lock is not.
   static Result<OwnedPath> take(const std::string& path, const sockaddr_un& address) {
     OwnedPath self;
-    self.path_ = path;
-    const std::size_t slash = path.rfind('/');
-    self.file_ = slash == std::string::npos ? path : path.substr(slash + 1);
-    const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-    self.directory_ = Descriptor(
-        retry_eintr([&] { return ::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
-    if (!self.directory_) return system_error("open", errno, directory);
-    if (auto locked = self.lock(); !locked.ok()) return locked.error();
+    if (auto found = self.find_directory(path); !found.ok()) return found.error();
+    if (auto locked = self.lock(Missing::make); !locked.ok()) return locked.error();
     if (auto cleared = self.clear(address); !cleared.ok()) return cleared.error();
     if (!self.write({})) return system_error("write", errno, self.lock_path());
     return self;
+  }
+  // Removes what a dead owner left. False: somebody owns it again, or it is not ours.
+  static bool sweep(const std::string& path, const sockaddr_un& address) {
+    OwnedPath self;  // which removes the lock file in the end
+    return self.find_directory(path).ok() && self.lock(Missing::leave).ok() &&
+           self.clear(address).ok();
   }
 
   OwnedPath() = default;
@@ -83,6 +124,7 @@ class OwnedPath {
  private:
   static constexpr std::string_view kWords = "millrace offer\n";
   static constexpr std::size_t kMostBytes = 96;
+  static constexpr std::uint64_t kPatienceNs = 5'000'000;
 
   struct Socket {
     std::uint64_t device = 0;
@@ -93,6 +135,19 @@ class OwnedPath {
     return {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino)};
   }
 
+  // What becomes of a lock file that is not there.
+  enum class Missing { make, leave };
+
+  Result<void> find_directory(const std::string& path) {
+    path_ = path;
+    const std::size_t slash = path.rfind('/');
+    file_ = slash == std::string::npos ? path : path.substr(slash + 1);
+    const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    directory_ = Descriptor(
+        retry_eintr([&] { return ::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
+    if (!directory_) return system_error("open", errno, directory);
+    return {};
+  }
   [[nodiscard]] std::string lock_path() const { return path_ + ".lock"; }
   [[nodiscard]] std::string lock_name() const { return file_ + ".lock"; }
   // What lies under that name of the directory.
@@ -147,7 +202,9 @@ class OwnedPath {
                           "choose another path, or remove it if nobody needs it",
                       lock_path());
   }
-  Result<void> lock() {
+  Result<void> lock(Missing missing) {
+    Socket made;  // the lock file that this made
+    const Deadline patience = Deadline::after(kPatienceNs);
     for (;;) {
       Descriptor file(retry_eintr([&] {
         return ::openat(directory_.get(), lock_name().c_str(),
@@ -157,16 +214,22 @@ class OwnedPath {
         if (errno == ELOOP || errno == EISDIR || errno == ENXIO || errno == EACCES) {
           return not_ours();
         }
-        if (errno != ENOENT) return system_error("open", errno, lock_path());
-        auto made = make_lock_file();
-        if (!made.ok() && made.error().code != Code::exists) return made;
-        found_ = !made.ok();
+        if (errno != ENOENT || missing == Missing::leave)
+          return system_error("open", errno, lock_path());
+        auto fresh = make_lock_file();
+        if (fresh.ok()) made = fresh.value();
+        if (!fresh.ok() && fresh.error().code != Code::exists) return fresh.error();
         continue;
       }
       if (!read(file.get())) return not_ours();
       auto lock = FileLock::within(file.get());
       if (!lock.ok()) return lock.error();
       if (!lock.value().try_exclusive(0)) {
+        // Whoever sweeps has it for microseconds.
+        if (!patience.passed()) {
+          sleep_ns(50'000);
+          continue;
+        }
         return make_error(
             Code::exists,
             "another process offers segments at '" + path_ + "'; choose another path, or end it",
@@ -177,16 +240,16 @@ class OwnedPath {
       const auto there = look(lock_name());
       struct stat mine {};
       if (!there || ::fstat(file.get(), &mine) != 0 || socket_of(*there) != socket_of(mine)) {
-        found_ = true;
         continue;
       }
+      found_ = socket_of(mine) != made;
       lock_ = lock.take();
       lock_file_ = std::move(file);
       return {};
     }
   }
   // It is ours from the instant it can be seen.
-  [[nodiscard]] Result<void> make_lock_file() const {
+  [[nodiscard]] Result<Socket> make_lock_file() const {
     auto fresh = create_fresh_file(lock_path(), 0600);
     if (!fresh.ok()) return fresh.error();
     const FreshFile file = fresh.take();
@@ -195,15 +258,19 @@ class OwnedPath {
       if (!file.temporary.empty()) (void)::unlink(file.temporary.c_str());
       return system_error("write", number, lock_path());
     }
-    return name_fresh_file(file.fd.get(), file.temporary, lock_path());
+    struct stat status {};
+    if (::fstat(file.fd.get(), &status) != 0) return system_error("fstat", errno, lock_path());
+    auto named = name_fresh_file(file.fd.get(), file.temporary, lock_path());
+    if (!named.ok()) return named.error();
+    return socket_of(status);
   }
 
   // Under the lock. Removes the socket that a dead owner left.
   Result<void> clear(const sockaddr_un& address) {
     const auto there = look(file_);
     if (!there) return {};
-    const auto named = found_ ? read(lock_file_.get()) : std::nullopt;
-    const bool left = named && (*named == Socket{} || *named == socket_of(*there)) &&
+    const auto named = read(lock_file_.get());
+    const bool left = named && ((found_ && *named == Socket{}) || *named == socket_of(*there)) &&
                       S_ISSOCK(there->st_mode) && there->st_uid == ::geteuid() &&
                       nobody_listens(address);
     if (!left) {

@@ -8,7 +8,7 @@ import { addressElsewhere } from '../place/elsewhere.js'
 import type { Channel, Listener } from './channel.js'
 import { ChannelListener } from './listener.js'
 import { readConnect, readListen, type ConnectOptions, type ListenOptions } from './options.js'
-import { StreamChannel } from './stream-channel.js'
+import { StreamChannel } from './stream/channel.js'
 import { transportOf } from './transport.js'
 
 /**

@@ -8,7 +8,7 @@ import { timeoutError } from '../errors.js'
 import { selectable, type Readiness } from '../base/selectable.js'
 import type { Channel, Listener } from './channel.js'
 import type { GivenListen } from './options.js'
-import { StreamChannel } from './stream-channel.js'
+import { StreamChannel } from './stream/channel.js'
 import type { Arrivals, Connection, Listening, Transport } from './transport.js'
 import { Line } from './waits.js'
 

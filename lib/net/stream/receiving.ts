@@ -1,0 +1,300 @@
+// The receiving half of a channel over a stream: what has come and was not asked for, and those who asked and have nothing yet. One
+// of the two is empty.
+
+import { targetOf } from '../../base/bytes.js'
+import { fairly } from '../../base/fairness.js'
+import { readWait, type WaitOptions } from '../../base/options.js'
+import type { Readiness } from '../../base/selectable.js'
+import type { PlainBuffer } from '../../base/view-constructor.js'
+import { timeoutError } from '../../errors.js'
+import { Line, type Limits } from '../waits.js'
+import { noRoomError, oneWayError } from './errors.js'
+import type { Whole } from './whole.js'
+
+/** What a message that waits here costs beside its bytes, about. */
+const messageCost = 64
+
+type Filling = (length: number) => Uint8Array | undefined
+
+interface Asking {
+  readonly into: Filling | undefined
+}
+
+/** Whom this half tells. */
+export interface Steering {
+  /** There is room again. */
+  roomy(): void
+  /** Whoever gave room for the message that is coming does not want it any more. */
+  leaveRoom(): void
+  /** Somebody watches, or does not any more. */
+  watched(): void
+}
+
+export class Receiving {
+  readonly #whole: Whole
+  readonly #steering: Steering
+  readonly #arrived: (PlainBuffer | undefined)[] = []
+  #arrivedAt = 0
+  #arrivedBytes = 0
+  readonly #receivers = new Line<PlainBuffer | number | undefined>((ms) => this.#late(ms))
+  readonly #asking = new Map<object, Asking>()
+  #filling: object | undefined
+  readonly #watchers = new Set<() => void>()
+  /** The other side has said that there is no more. */
+  #peerEnded = false
+
+  constructor(whole: Whole, steering: Steering) {
+    this.#whole = whole
+    this.#steering = steering
+  }
+
+  get peerEnded(): boolean {
+    return this.#peerEnded
+  }
+  /** Bytes that nobody has asked for. */
+  get arrivedBytes(): number {
+    return this.#arrivedBytes
+  }
+  /** May more of them come? */
+  get isRoomy(): boolean {
+    return this.#arrivedBytes <= this.#whole.highWaterMark / 2
+  }
+
+  receive(options: WaitOptions | undefined): Promise<PlainBuffer | undefined> {
+    try {
+      const wait = options === undefined ? undefined : readWait(options)
+      if (this.#receivers.size === 0) {
+        const message = this.#next()
+        if (message !== undefined) return fairly(message)
+        if (this.#isAtEnd()) return this.#end()
+      }
+      return this.#ask(wait ?? {}, undefined) as Promise<PlainBuffer | undefined>
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  tryReceive(): PlainBuffer | undefined {
+    if (this.#receivers.size > 0) return undefined
+    const message = this.#next()
+    const { over } = this.#whole
+    if (message === undefined && over !== undefined && !this.#peerEnded) throw over
+    return message
+  }
+
+  async receiveInto(
+    target: ArrayBufferView | ((length: number) => ArrayBufferView),
+    options: WaitOptions | undefined,
+  ): Promise<number | undefined> {
+    const wait = readWait(options)
+    const whole = typeof target === 'function' ? undefined : targetOf(target)
+    const into: Filling = (length) => {
+      const room = whole ?? targetOf((target as (length: number) => ArrayBufferView)(length))
+      return room.length < length ? undefined : room.subarray(0, length)
+    }
+    const limits = { signal: wait.signal, timeout: wait.timeout }
+    for (;;) {
+      if (this.#receivers.size === 0) {
+        const message = this.#peek()
+        if (message !== undefined) {
+          const room = into(message.length)
+          if (room === undefined) throw noRoomError(this.#whole.title, message.length)
+          this.#next()
+          room.set(message)
+          return message.length
+        }
+        if (this.#isAtEnd()) {
+          await this.#end()
+          return undefined
+        }
+      }
+      const found = await this.#ask(limits, into)
+      if (typeof found === 'number') {
+        if (found >= 0) return found
+        continue // there is one, and this is the first who asks
+      }
+      if (found === undefined) return undefined
+      const room = into(found.length)
+      if (room !== undefined) {
+        room.set(found)
+        return found.length
+      }
+      this.#putBack(found)
+      throw noRoomError(this.#whole.title, found.length)
+    }
+  }
+
+  readiness(): Readiness {
+    const look = (): 'ready' | 'ended' | undefined => {
+      if (this.#peek() !== undefined) return 'ready'
+      if (this.#peerEnded) return 'ended'
+      if (this.#whole.over !== undefined) throw this.#whole.over
+      return undefined
+    }
+    return {
+      look,
+      watch: (told, failed) => {
+        const watcher = (): void => {
+          let state
+          try {
+            state = look()
+          } catch (error) {
+            end()
+            failed(error)
+            return
+          }
+          if (state === undefined) return
+          end()
+          told(state)
+        }
+        const end = (): void => {
+          this.#watchers.delete(watcher)
+          this.#steering.watched()
+        }
+        this.#watchers.add(watcher)
+        this.#steering.watched()
+        watcher()
+        return end
+      },
+    }
+  }
+
+  // What the decoder finds
+
+  room(length: number): Uint8Array | undefined {
+    const first = this.#receivers.first
+    if (first === undefined || this.#peek() !== undefined) return undefined
+    const into = this.#asking.get(first)?.into
+    if (into === undefined) return undefined
+    let room: Uint8Array | undefined
+    try {
+      room = into(length)
+    } catch (error) {
+      this.#asking.delete(first)
+      first.reject(error)
+      return undefined
+    }
+    if (room === undefined) return undefined
+    this.#filling = first
+    return room
+  }
+
+  filled(length: number): void {
+    const first = this.#receivers.first
+    if (first !== undefined && this.#filling === first) {
+      this.#filling = undefined
+      this.#asking.delete(first)
+      first.resolve(length)
+    }
+  }
+
+  message(bytes: Uint8Array, isOwn: boolean): void {
+    let message = bytes as PlainBuffer
+    if (!isOwn) {
+      message = Buffer.allocUnsafeSlow(bytes.length)
+      message.set(bytes)
+    }
+    const first = this.#peek() === undefined ? this.#receivers.first : undefined
+    if (first !== undefined) {
+      this.#asking.delete(first)
+      first.resolve(message)
+      return
+    }
+    this.#arrived.push(message)
+    this.#arrivedBytes += message.length + messageCost
+    this.tellWatchers()
+  }
+
+  noMore(): void {
+    this.#peerEnded = true
+    if (this.#peek() === undefined) this.#receivers.resolveAll(undefined)
+    this.tellWatchers()
+  }
+
+  // Its end
+
+  /** There will be nothing more; what has come can be received. */
+  fail(error: Error): void {
+    if (!this.#peerEnded && this.#peek() === undefined) this.#receivers.rejectAll(error)
+    this.tellWatchers()
+  }
+
+  /** Nobody receives any more. */
+  close(error: Error): void {
+    this.#receivers.rejectAll(error)
+    this.drop()
+  }
+
+  /** What has come is nobody's. */
+  drop(): void {
+    this.#arrived.length = this.#arrivedAt = this.#arrivedBytes = 0
+  }
+
+  tellWatchers(): void {
+    for (const watcher of [...this.#watchers]) watcher()
+  }
+
+  #ask(limits: Limits, into: Filling | undefined): Promise<PlainBuffer | number | undefined> {
+    let key: object | undefined
+    const left = (): void => {
+      if (key !== undefined) this.#asking.delete(key)
+      if (this.#filling === undefined || this.#filling !== key) return
+      this.#filling = undefined
+      this.#steering.leaveRoom()
+    }
+    return this.#receivers.wait(
+      limits,
+      (pending) => {
+        key = pending
+        if (into !== undefined) this.#asking.set(pending, { into })
+      },
+      left,
+    )
+  }
+
+  #peek(): PlainBuffer | undefined {
+    return this.#arrived[this.#arrivedAt]
+  }
+
+  #next(): PlainBuffer | undefined {
+    const message = this.#arrived[this.#arrivedAt]
+    if (message === undefined) return undefined
+    this.#arrived[this.#arrivedAt++] = undefined
+    if (this.#arrivedAt === this.#arrived.length) {
+      this.#arrived.length = this.#arrivedAt = 0
+    } else if (this.#arrivedAt > 1024 && this.#arrivedAt * 2 > this.#arrived.length) {
+      this.#arrived.splice(0, this.#arrivedAt)
+      this.#arrivedAt = 0
+    }
+    this.#arrivedBytes -= message.length + messageCost
+    if (this.isRoomy) this.#steering.roomy()
+    return message
+  }
+
+  #putBack(message: PlainBuffer): void {
+    if (this.#arrivedAt > 0) this.#arrived[--this.#arrivedAt] = message
+    else this.#arrived.unshift(message)
+    this.#arrivedBytes += message.length + messageCost
+  }
+
+  /** Is nothing there, and nothing to come? */
+  #isAtEnd(): boolean {
+    return this.#peek() === undefined && (this.#peerEnded || this.#whole.over !== undefined)
+  }
+
+  #end(): Promise<undefined> {
+    const { directions, closed, over, title } = this.#whole
+    if (directions === 'send') return Promise.reject(oneWayError(title, 'sends'))
+    if (closed && over !== undefined) return Promise.reject(over)
+    if (this.#peerEnded) return fairly(undefined)
+    return Promise.reject(over!)
+  }
+
+  #late(ms: number): Error {
+    return timeoutError(
+      `a message of ${this.#whole.title}`,
+      ms,
+      'the other side has sent none: see whether it is at work, or allow more time',
+    )
+  }
+}

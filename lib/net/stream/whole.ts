@@ -1,0 +1,19 @@
+// What the two halves of a channel over a stream know of the whole.
+
+import type { Duplex } from 'node:stream'
+
+import type { Traits } from '../channel.js'
+
+/** What the halves ask of the channel. */
+export interface Whole {
+  /** As errors name it. */
+  readonly title: string
+  readonly stream: Duplex
+  readonly directions: Traits['directions']
+  /** Bytes that wait at each side, at most. */
+  readonly highWaterMark: number
+  /** Closed by this side. */
+  readonly closed: boolean
+  /** Why there is nothing more, if it is over. */
+  readonly over: Error | undefined
+}

@@ -165,7 +165,7 @@ for (const [kind, addressOf] of kinds) {
     void near.send('first')
     void near.send(large)
     void near.send('last')
-    const closed = near.close()
+    const closed = near.close({ timeout: patience })
     t.is(String(await far.receive()), 'first')
     t.true((await within(patience, far.receive()))!.equals(large))
     t.is(String(await far.receive()), 'last')

@@ -7,6 +7,7 @@
 
 import { knowTransport } from './net/transport.js'
 import { fd } from './net/transports/fd.js'
+import { pipe } from './net/transports/pipe.js'
 import { shm } from './net/transports/shm.js'
 import { tcp } from './net/transports/tcp.js'
 import { tls } from './net/transports/tls.js'
@@ -17,6 +18,7 @@ knowTransport('unix', () => unix)
 knowTransport('tcp', () => tcp)
 knowTransport('tls', () => tls)
 knowTransport('fd', () => fd)
+knowTransport('pipe', () => pipe)
 
 export type { Channel, Listener, Peer, PeerCertificate, Traits } from './net/channel.js'
 export { connect, listen } from './net/connect.js'

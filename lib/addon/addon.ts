@@ -55,6 +55,13 @@ export interface Addon {
   failAtEnd(failure: string): void
   /** Who is at the other side of a connected Unix socket: uid, gid, pid. */
   socketPeer(fd: number): readonly [uid: number, gid: number, pid: number]
+  /** mkfifo: 0, or the number of the error. */
+  makePipe(path: string, mode: number): number
+  /**
+   * 0, or the number of the error, EAGAIN if another description has it. How: 0 takes the first byte for whoever writes, 1 only looks
+   * whether another one has that, 2 takes the whole for whoever listens, which the first byte does not touch. Until the descriptor is closed.
+   */
+  lockFile(fd: number, how: 0 | 1 | 2): number
   unlinkChannel(letter: ChannelLetter, name: string): boolean
   unlinkMemory(name: string): boolean
   unlinkSemaphore(name: string): boolean

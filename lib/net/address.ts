@@ -59,6 +59,19 @@ export function socketPath({ text, rest }: Address): string {
   )
 }
 
+/**
+ * The absolute path of `pipe:///run/app/pipe` or `file:///var/lib/app/log`.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ */
+export function filePath({ text, scheme, rest }: Address): string {
+  if (/^\/.*[^/]$/s.test(rest)) return rest
+  throw invalidArgument(
+    `the address ${show(text)} must name an absolute path, with three slashes, as in '${scheme}:///run/app/it': what a relative one ` +
+      'means depends on who reads it',
+  )
+}
+
 /** What the system has room for, with the byte that ends it; libuv cuts longer ones off without a word. */
 const mostPath = process.platform === 'linux' ? 107 : 103
 

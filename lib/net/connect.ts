@@ -9,6 +9,7 @@ import type { Channel, Listener } from './channel.js'
 import { ChannelListener } from './listener.js'
 import { readConnect, readListen, type ConnectOptions, type ListenOptions } from './options.js'
 import { StreamChannel } from './stream/channel.js'
+import { factsOf } from './stream/facts.js'
 import { transportOf } from './transport.js'
 
 /**
@@ -49,8 +50,7 @@ export async function connect(address: string, options?: ConnectOptions): Promis
   try {
     const connection = await transport.connect(parsed, given, control.signal)
     if (connection.channel !== undefined) return connection.channel
-    const { traits, heartbeat = 0 } = transport
-    const facts = { address: parsed.text, peer: connection.peer, traits, heartbeat }
+    const facts = factsOf(connection, parsed.text, transport)
     const channel = new StreamChannel(connection.stream, facts, given)
     try {
       await channel.greeted({ timeout: given.helloMs, signal: control.signal })

@@ -9,6 +9,7 @@ import { selectable, type Readiness } from '../base/selectable.js'
 import type { Channel, Listener } from './channel.js'
 import type { GivenListen } from './options.js'
 import { StreamChannel } from './stream/channel.js'
+import { factsOf } from './stream/facts.js'
 import type { Arrivals, Connection, Listening, Transport } from './transport.js'
 import { Line } from './waits.js'
 
@@ -161,7 +162,6 @@ export class ChannelListener implements Listener, Arrivals {
 
   /** @internal */
   arrived(connection: Connection): void {
-    const { peer } = connection
     this.#connections++
     if (connection.channel !== undefined) {
       void connection.gone.then(() => {
@@ -170,8 +170,7 @@ export class ChannelListener implements Listener, Arrivals {
       this.#offer(connection.channel)
       return
     }
-    const { traits, heartbeat = 0 } = this.#transport
-    const facts = { address: this.#address, peer, traits, heartbeat }
+    const facts = factsOf(connection, this.#address, this.#transport)
     const channel = new StreamChannel(connection.stream, facts, this.#given)
     this.#pending.add(channel)
     void channel.gone.then(() => {

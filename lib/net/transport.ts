@@ -15,8 +15,14 @@ export type Connection = {
   readonly peer: Peer
 } & (
   | {
-      /** Bytes, in both directions; closed by who gets it. */
+      /** Bytes; closed by who gets it. */
       readonly stream: Duplex
+      /** Which ways they go, if that is not as the traits of the transport say. One way has no hello from who only receives. */
+      readonly directions?: Traits['directions'] | undefined
+      /** Is what was sent only safe when it is written? Then `send` waits for that. */
+      readonly confirms?: boolean | undefined
+      /** Why the stream has ended, if it is not that the other side is gone. */
+      readonly why?: (() => Error | undefined) | undefined
       /** It has none. */
       readonly channel?: undefined
     }

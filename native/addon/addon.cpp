@@ -3,8 +3,11 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 #include <array>
+#include <cerrno>
 
 #include "arguments.hpp"
 #include "environment.hpp"
@@ -12,6 +15,7 @@
 #include "millrace/hand_over.hpp"
 #include "millrace/os/clock.hpp"
 #include "millrace/os/fence.hpp"
+#include "millrace/os/file_lock.hpp"
 #include "millrace/os/identity.hpp"
 #include "millrace/queue.hpp"
 #include "millrace/shared_memory.hpp"
@@ -96,6 +100,32 @@ Napi::Value socket_peer_(const Napi::CallbackInfo& info) {
   ids.Set(1U, to_js(info.Env(), static_cast<double>(peer.value().gid)));
   ids.Set(2U, to_js(info.Env(), static_cast<double>(peer.value().pid)));
   return ids;
+}
+
+// makePipe(path, mode) -> 0, or the number of the error.
+Napi::Value make_pipe(const Napi::CallbackInfo& info) {
+  const std::string path = text_of(info[0]);
+  const auto mode = static_cast<mode_t>(info[1].ToNumber().Int32Value());
+  const bool made = ::mkfifo(path.c_str(), mode) == 0;
+  return Napi::Number::New(info.Env(), made ? 0 : errno);
+}
+
+// lockFile(fd, how) -> 0, or the number of the error, EAGAIN if another description has it. How: 0 takes the first byte for whoever
+// writes; 1 only looks whether another one has that; 2 takes the whole for whoever listens, which the first byte does not touch.
+Napi::Value lock_file(const Napi::CallbackInfo& info) {
+  const int fd = info[0].ToNumber().Int32Value();
+  const int how = info[1].ToNumber().Int32Value();
+  errno = 0;
+  bool done = false;
+  if (how == 2) {
+    done = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+  } else {
+    const auto lock = os::FileLock::within(fd);
+    done =
+        lock.ok() && (how == 0 ? lock.value().try_exclusive(0) : !lock.value().held_by_other(0, 1));
+  }
+  const int why = errno == 0 ? EAGAIN : errno;
+  return Napi::Number::New(info.Env(), done ? 0 : why);
 }
 
 // detach(buffer): views of it become empty.
@@ -212,6 +242,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("unlinkSemaphore", Napi::Function::New<unlink_semaphore>(env, "unlinkSemaphore"));
   exports.Set("unlinkFile", Napi::Function::New<unlink_file>(env, "unlinkFile"));
   exports.Set("socketPeer", Napi::Function::New<socket_peer_>(env, "socketPeer"));
+  exports.Set("makePipe", Napi::Function::New<make_pipe>(env, "makePipe"));
+  exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
   exports.Set("detach", Napi::Function::New<detach>(env, "detach"));
   exports.Set("monotonicNs", Napi::Function::New<monotonic>(env, "monotonicNs"));
   // Called in loops: without what wraps them.

@@ -5,10 +5,11 @@
 // of it was taken.
 //
 // Ends. `end` says that there is no more, `bye` that nothing is taken either. A stream that ends without either is a death.
+//
+// One way. Who sends says hello and is told nothing; who receives says nothing, and closes by leaving.
 
 import type { Duplex } from 'node:stream'
 
-import { hold, letGo } from '../../addon/keep-alive.js'
 import type { ByteSource } from '../../base/bytes.js'
 import { disposeInEveryContext } from '../../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
@@ -25,7 +26,7 @@ import { outsideOfAll } from '../../base/outside.js'
 import { selectable, type Readiness } from '../../base/selectable.js'
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import type { PlainBuffer } from '../../base/view-constructor.js'
-import { closedError } from '../../errors.js'
+import { closedError, MillraceError } from '../../errors.js'
 import type { Channel, Peer, Traits } from '../channel.js'
 import {
   Decoder,
@@ -36,24 +37,17 @@ import {
   type Hello,
   type Sink,
 } from '../framing.js'
+import { Holding } from '../holding.js'
 import type { GivenConnection } from '../options.js'
 import { Line, type Limits } from '../waits.js'
 import { Beat } from './beat.js'
-import { peerClosedError, peerGoneError, silentError } from './errors.js'
+import { oneWayError, peerClosedError, peerGoneError, silentError } from './errors.js'
+import type { StreamFacts } from './facts.js'
 import { Receiving } from './receiving.js'
 import { Sending } from './sending.js'
 import type { Whole } from './whole.js'
 
 const defaultCloseMs = 5000
-
-/** What the transport says of a stream. */
-export interface StreamFacts {
-  readonly address: string
-  readonly peer: Peer
-  readonly traits: Omit<Traits, 'maxBytes'>
-  /** Milliseconds of silence, if the program does not say; 0: death is told. */
-  readonly heartbeat: number
-}
 
 export class StreamChannel implements Channel, Whole, Sink {
   /** @internal */
@@ -77,7 +71,7 @@ export class StreamChannel implements Channel, Whole, Sink {
   readonly #gone: Promise<void>
   #tellGone!: () => void
   #alive = true
-  #holding = false
+  readonly #holding = new Holding()
 
   constructor(stream: Duplex, facts: StreamFacts, given: GivenConnection) {
     this.stream = stream
@@ -131,6 +125,13 @@ export class StreamChannel implements Channel, Whole, Sink {
   /** @internal */
   get directions(): Traits['directions'] {
     return this.#facts.traits.directions
+  }
+  get #onlyReceives(): boolean {
+    return this.directions === 'receive'
+  }
+  /** @internal */
+  get confirms(): boolean {
+    return this.#facts.confirms
   }
   /** @internal */
   get highWaterMark(): number {
@@ -196,7 +197,8 @@ export class StreamChannel implements Channel, Whole, Sink {
   /** @internal */
   hello({ maxBytes, heartbeat }: Hello): void {
     this.#sending.peerMaxBytes = maxBytes
-    this.#beat.start(this.#heartbeat, heartbeat)
+    // Nobody asks who cannot answer.
+    if (!this.#onlyReceives) this.#beat.start(this.#heartbeat, heartbeat)
     this.#greeted.resolveAll()
     this.#holdLoop()
   }
@@ -243,7 +245,7 @@ export class StreamChannel implements Channel, Whole, Sink {
   /** Nobody takes what we send any more. */
   #byeCame(): void {
     if (this.#over === undefined && !this.#closed) this.#fail(peerClosedError(this.title))
-    this.stream.end()
+    if (!this.#onlyReceives) this.stream.end()
   }
 
   // The stream
@@ -268,7 +270,14 @@ export class StreamChannel implements Channel, Whole, Sink {
       this.#tellGone()
     })
     stream.resume() // where it came paused, so that nobody read before it was known who writes
-    this.#sending.put(helloOf({ maxBytes: this.#given.maxBytes, heartbeat: this.#heartbeat }))
+    const { maxBytes } = this.#given
+    if (this.directions === 'send') {
+      // Nobody says what he takes: what this side may send is its own matter.
+      this.#sending.peerMaxBytes = maxBytes
+      this.#sending.put(helloOf({ maxBytes, heartbeat: 0 }))
+    } else if (this.directions === 'both') {
+      this.#sending.put(helloOf({ maxBytes, heartbeat: this.#heartbeat }))
+    }
     this.#holdLoop()
   }
 
@@ -345,7 +354,14 @@ export class StreamChannel implements Channel, Whole, Sink {
   /** Of a channel that this side has closed it is no news that the stream ends, unless something was still to be sent. */
   #whyOver(cause: Error | undefined): Error {
     const isDone = this.#closed && this.#sending.isDone
-    return isDone ? closedError(this.title) : peerGoneError(this.title, cause)
+    if (isDone) return closedError(this.title)
+    if (cause instanceof MillraceError) return cause
+    return this.#facts.why?.() ?? peerGoneError(this.title, cause)
+  }
+
+  /** @internal */
+  failed(error: Error): void {
+    this.#fail(this.#whyOver(error))
   }
 
   /** Nothing is sent any more; what has come can be received, and then this is thrown. */
@@ -385,6 +401,7 @@ export class StreamChannel implements Channel, Whole, Sink {
     const wait = readWait(options)
     if (this.#over !== undefined) throw this.#over
     if (this.#closed) throw closedError(this.title)
+    if (this.#onlyReceives) throw oneWayError(this.title, 'receives')
     if (!this.#sending.saidEnd) {
       await this.#sending.allSent(wait)
       this.#sending.sayEnd(Kind.end)
@@ -405,7 +422,7 @@ export class StreamChannel implements Channel, Whole, Sink {
     this.#closed = true
     this.#receiving.close(closedError(this.title))
     this.#receiving.tellWatchers()
-    if (this.#over === undefined) {
+    if (this.#over === undefined && !this.#onlyReceives) {
       const waiting = new Line<void>((ms) => this.#sending.late(ms))
       const inTime = waiting.wait(limits)
       inTime.catch(() => undefined)
@@ -493,12 +510,9 @@ export class StreamChannel implements Channel, Whole, Sink {
 
   /** A socket keeps the process alive by itself; other streams do not, and who waits does. */
   #holdLoop(): void {
-    const open = this.#over === undefined && !this.stream.destroyed
-    const holds = this.#alive && open && !('ref' in this.stream)
-    if (holds === this.#holding) return
-    this.#holding = holds
-    if (holds) hold()
-    else letGo()
+    const isAtEnd = this.#onlyReceives && this.#receiving.peerEnded
+    const open = this.#over === undefined && !this.stream.destroyed && !isAtEnd
+    this.#holding.hold(this.#alive && open && !('ref' in this.stream))
   }
 }
 

@@ -63,6 +63,7 @@ export class Receiving {
   receive(options: WaitOptions | undefined): Promise<PlainBuffer | undefined> {
     try {
       const wait = options === undefined ? undefined : readWait(options)
+      this.#assertReceives()
       if (this.#receivers.size === 0) {
         const message = this.#next()
         if (message !== undefined) return fairly(message)
@@ -75,6 +76,7 @@ export class Receiving {
   }
 
   tryReceive(): PlainBuffer | undefined {
+    this.#assertReceives()
     if (this.#receivers.size > 0) return undefined
     const message = this.#next()
     const { over } = this.#whole
@@ -87,6 +89,7 @@ export class Receiving {
     options: WaitOptions | undefined,
   ): Promise<number | undefined> {
     const wait = readWait(options)
+    this.#assertReceives()
     const whole = typeof target === 'function' ? undefined : targetOf(target)
     const into: Filling = (length) => {
       const room = whole ?? targetOf((target as (length: number) => ArrayBufferView)(length))
@@ -126,6 +129,7 @@ export class Receiving {
 
   readiness(): Readiness {
     const look = (): 'ready' | 'ended' | undefined => {
+      this.#assertReceives()
       if (this.#peek() !== undefined) return 'ready'
       if (this.#peerEnded) return 'ended'
       if (this.#whole.over !== undefined) throw this.#whole.over
@@ -277,14 +281,18 @@ export class Receiving {
     this.#arrivedBytes += message.length + messageCost
   }
 
+  #assertReceives(): void {
+    const { directions, title } = this.#whole
+    if (directions === 'send') throw oneWayError(title, 'sends')
+  }
+
   /** Is nothing there, and nothing to come? */
   #isAtEnd(): boolean {
     return this.#peek() === undefined && (this.#peerEnded || this.#whole.over !== undefined)
   }
 
   #end(): Promise<undefined> {
-    const { directions, closed, over, title } = this.#whole
-    if (directions === 'send') return Promise.reject(oneWayError(title, 'sends'))
+    const { closed, over } = this.#whole
     if (closed && over !== undefined) return Promise.reject(over)
     if (this.#peerEnded) return fairly(undefined)
     return Promise.reject(over!)

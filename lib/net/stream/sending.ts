@@ -24,6 +24,9 @@ export class Sending {
   #batchUsed = 0
   #spare: Buffer | undefined
   #flushDue = false
+  /** What those wait for whose messages are in the batch, if they wait until it is written. */
+  #confirmation: Promise<void> | undefined
+  #confirm: (() => void) | undefined
   /** Bytes that the stream has and the system has not. */
   #written = 0
   /** The longest message that the other side takes; 0: it has not said yet. */
@@ -75,7 +78,9 @@ export class Sending {
   put(bytes: Uint8Array, written?: () => void): void {
     const { length } = bytes
     this.#written += length
-    this.#whole.stream.write(bytes, () => {
+    this.#whole.stream.write(bytes, (error) => {
+      // Told here first: those who wait for it must not take it for written.
+      if (error) this.#whole.failed(error)
       this.#written -= length
       written?.()
       if (this.#written === 0 && this.#batch === undefined) this.#flushed.resolveAll()
@@ -85,8 +90,9 @@ export class Sending {
 
   /** One answer at a time: whoever asks a thousand times and reads nothing must not have a thousand of them kept. */
   answer(): void {
-    const { over, stream } = this.#whole
-    if (this.#answering || over !== undefined || stream.writableEnded) return
+    const { over, stream, directions } = this.#whole
+    if (this.#answering || directions === 'receive' || over !== undefined || stream.writableEnded)
+      return
     this.#answering = true
     this.put(frameOf(Kind.pong), () => {
       this.#answering = false
@@ -120,6 +126,8 @@ export class Sending {
   /** What was not handed to the stream yet goes nowhere. */
   drop(): void {
     this.#batch = undefined
+    this.#confirm?.()
+    this.#confirm = this.#confirmation = undefined
   }
 
   late(ms: number): Error {
@@ -143,7 +151,17 @@ export class Sending {
 
   #sendSmall(bytes: Uint8Array): Promise<void> {
     this.#batchUp(bytes)
-    return fairly(undefined)
+    return this.#whole.confirms ? (this.#confirmation ??= this.#whenWritten()) : fairly(undefined)
+  }
+
+  /** All that is in the batch now, or comes to it before it leaves. */
+  #whenWritten(): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      this.#confirm = () => {
+        if (this.#whole.over === undefined) resolve()
+        else reject(this.#whole.over)
+      }
+    })
   }
 
   #batchUp(bytes: Uint8Array): void {
@@ -209,9 +227,15 @@ export class Sending {
     this.#batch = undefined
     const used = this.#batchUsed
     this.#batchUsed = 0
-    if (this.#whole.over !== undefined) return
+    const confirm = this.#confirm
+    this.#confirm = this.#confirmation = undefined
+    if (this.#whole.over !== undefined) {
+      confirm?.()
+      return
+    }
     this.put(used === batchBytes ? batch : batch.subarray(0, used), () => {
       this.#spare = batch
+      confirm?.()
     })
   }
 

@@ -16,4 +16,8 @@ export interface Whole {
   readonly closed: boolean
   /** Why there is nothing more, if it is over. */
   readonly over: Error | undefined
+  /** Does `send` wait until it is written? */
+  readonly confirms: boolean
+  /** The stream could not be written to. */
+  failed(error: Error): void
 }

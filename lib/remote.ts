@@ -7,6 +7,7 @@
 
 export {
   connectCalls,
+  describeCalls,
   openTopics,
   openWork,
   serveCalls,

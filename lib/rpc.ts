@@ -64,9 +64,10 @@ export type {
   CallMemoryOptions,
   CallOptions,
   ConnectOptions,
+  ContractAtOptions,
   ServeOptions,
   StreamServeOptions,
 } from './rpc/options.js'
-export { connect, serve, type Connected } from './rpc/serve.js'
+export { connect, contractAt, serve, type Connected } from './rpc/serve.js'
 export type { CallStats } from './rpc/stats.js'
 export { CallServer } from './rpc/server.js'

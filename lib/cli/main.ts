@@ -16,6 +16,7 @@ const commands: Record<string, () => Promise<Command>> = {
   work: async () => (await import('./work.js')).work,
   pub: async () => (await import('./topics.js')).pub,
   sub: async () => (await import('./topics.js')).sub,
+  call: async () => (await import('./call.js')).call,
   build: async () => (await import('./build.js')).build,
 }
 

@@ -22,6 +22,7 @@ Commands:
   work COMMAND    work queues, pipelines: push, take, peek at jobs; send dead letters round again
   pub ADDRESS SUBJECT    publish to a bus, by a name or an address
   sub ADDRESS FILTER...  write what is published to it
+  call ADDRESS METHOD    call a function that is served there
   build           compile the native part, where the package brings none for this machine
   help [COMMAND]  this text, or that of a command
 
@@ -130,6 +131,18 @@ Options:
   --policy WORD    wait (default): publishers wait for this one; overwrite-oldest: it misses some instead
   --timeout MS     fail after so many milliseconds without a message
   --json           as JSON, one object a line
+  -h, --help       this text
+`,
+  call: `Usage: millrace call ADDRESS [METHOD [JSON]] [OPTIONS]
+
+Calls METHOD of whoever serves at ADDRESS, with JSON as its argument, and writes the result as JSON; of a stream, an
+item a line. Where METHOD takes many values, each line of standard input is one. Without METHOD: what there is.
+
+Options:
+  --contract FILE  a module that exports the contract, or FILE#EXPORT. Needed for shared memory, which does not say
+                   what is served there, and for values by a codec or a struct of the contract's own
+  --wait MS        wait so long for a server (default: fail at once)
+  --timeout MS     give the call up after so many milliseconds (default: wait for ever)
   -h, --help       this text
 `,
   demo: `Usage: millrace demo [OPTIONS] [FILE]

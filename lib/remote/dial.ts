@@ -1,10 +1,12 @@
 // A connection to something that is shared: made, greeted, and as frames.
 
+import type { WaitOptions } from '../base/options.js'
 import { now } from '../base/time.js'
 import type { Channel } from '../net/channel.js'
+import type { ConnectionOptions } from '../net/options.js'
 import type { RemoteOptions } from '../net/share.js'
 import type { FrameChannel } from '../rpc/streams/channel.js'
-import { greet, type Kind } from './greeting.js'
+import { ask, greet, type Kind } from './greeting.js'
 
 /** Milliseconds for one attempt: who waits for the connection waits for several. */
 const attemptMs = 5000
@@ -29,4 +31,25 @@ export async function dial(
     throw error
   }
   return { frames: new ChannelFrames(channel), channel }
+}
+
+/**
+ * What is shared there, as whoever shares it describes it.
+ *
+ * @throws MillraceError (as rejection) as `connect` and `ask`
+ */
+export async function dialToAsk(
+  address: string,
+  connection: ConnectionOptions | undefined,
+  kind: Kind,
+  { signal, timeout = attemptMs }: WaitOptions,
+): Promise<unknown> {
+  const { connect } = require('../net/connect.js') as typeof import('../net/connect.js')
+  const end = now() + timeout
+  const channel = await connect(address, { ...connection, signal, timeout })
+  try {
+    return await ask(channel, kind, { signal, timeout: Math.max(end - now(), 0) })
+  } finally {
+    channel.destroy()
+  }
 }

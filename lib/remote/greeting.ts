@@ -8,6 +8,8 @@ import type { Channel } from '../net/channel.js'
 export type Kind = 'work' | 'topics' | 'calls'
 
 const longest = 4096
+/** What describes a contract of very many functions. */
+const longestDescription = 4 * 2 ** 20
 const refusals: readonly ErrorCode[] = ['ERR_MILLRACE_SCHEMA', 'ERR_MILLRACE_PROTOCOL']
 
 interface Words {
@@ -15,6 +17,16 @@ interface Words {
   readonly fingerprint?: unknown
   readonly refusal?: unknown
   readonly message?: unknown
+  /** Asks what is shared, instead of using it; or the answer to that. */
+  readonly description?: unknown
+}
+
+/** What is shared, as far as the first words are about it. */
+export interface Greeted {
+  readonly kind: Kind
+  readonly fingerprint: bigint
+  /** For who asks what is shared: what JSON can say of it. */
+  readonly describe?: (() => object) | undefined
 }
 
 /** @throws MillraceError (as rejection) `SCHEMA` (something else is shared there), `PROTOCOL`, `PEER_GONE`, `TIMEOUT`, `ABORTED` */
@@ -25,7 +37,22 @@ export async function greet(
   wait: WaitOptions,
 ): Promise<void> {
   await channel.send(wordsOf({ kind, fingerprint: String(fingerprint) }), wait)
-  const { refusal, message } = read(await channel.receive(wait), channel)
+  throwRefusal(read(await channel.receive(wait), channel))
+}
+
+/**
+ * What is shared, as whoever shares it describes it.
+ *
+ * @throws MillraceError (as rejection) as `greet`
+ */
+export async function ask(channel: Channel, kind: Kind, wait: WaitOptions): Promise<unknown> {
+  await channel.send(wordsOf({ kind, description: true }), wait)
+  const words = read(await channel.receive(wait), channel, longestDescription)
+  throwRefusal(words)
+  return words.description
+}
+
+function throwRefusal({ refusal, message }: Words): void {
   if (refusal === undefined) return
   const code = refusals.find((one) => one === refusal) ?? 'ERR_MILLRACE_PROTOCOL'
   throw new MillraceError(
@@ -34,17 +61,24 @@ export async function greet(
   )
 }
 
-/** @throws MillraceError (as rejection) as `greet`; the other side is told. */
+/**
+ * Is it somebody who wants to use what is shared? If not, it has only asked, and was told.
+ *
+ * @throws MillraceError (as rejection) as `greet`; the other side is told.
+ */
 export async function welcome(
   channel: Channel,
-  kind: Kind,
-  fingerprint: bigint,
+  { kind, fingerprint, describe }: Greeted,
   wait: WaitOptions,
-): Promise<void> {
+): Promise<boolean> {
   const words = read(await channel.receive(wait), channel)
   if (words.kind === kind && words.fingerprint === String(fingerprint)) {
     await channel.send(wordsOf({ kind }), wait)
-    return
+    return true
+  }
+  if (words.kind === kind && words.description === true && describe !== undefined) {
+    await channel.send(wordsOf({ kind, description: describe() }), wait)
+    return false
   }
   const message =
     words.kind === kind
@@ -59,8 +93,8 @@ function wordsOf(words: Words): Buffer {
   return Buffer.from(JSON.stringify(words))
 }
 
-function read(bytes: Buffer | undefined, channel: Channel): Words {
-  if (bytes !== undefined && bytes.length <= longest) {
+function read(bytes: Buffer | undefined, channel: Channel, most = longest): Words {
+  if (bytes !== undefined && bytes.length <= most) {
     try {
       const words: unknown = JSON.parse(bytes.toString())
       if (typeof words === 'object' && words !== null) return words

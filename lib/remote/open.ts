@@ -5,10 +5,11 @@ import type { Channel } from '../net/channel.js'
 import type { RemoteOptions, Share, ShareOptions } from '../net/share.js'
 import type { WorkParts, WorkWanted } from '../work/elsewhere.js'
 import type { WorkQueue } from '../work/work-queue.js'
+import type { AskedElsewhere } from '../rpc/elsewhere.js'
 import { connectCalls } from './rpc/client.js'
 import { serveCalls } from './rpc/server.js'
 import { readReconnect } from './backoff.js'
-import { dial } from './dial.js'
+import { dial, dialToAsk } from './dial.js'
 import { unheld } from './liveness.js'
 import { share } from './sharing.js'
 import type { TopicsWanted } from '../topics/elsewhere.js'
@@ -95,6 +96,14 @@ export function shareTopics(
     fingerprint: topicsContract.fingerprint,
     serve: (frames) => serveTopics(frames, bus as Topics, epoch),
   })
+}
+
+/** @throws MillraceError (as rejection) as `connect` of `millrace/net`, and `SCHEMA` (something else is shared there) */
+export function describeCalls(
+  address: string,
+  { wait, connection }: AskedElsewhere,
+): Promise<unknown> {
+  return dialToAsk(address, connection, 'calls', wait)
 }
 
 function holdOf(channel: Channel): (alive: boolean) => void {

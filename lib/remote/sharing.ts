@@ -5,7 +5,7 @@ import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspecti
 import type { Channel, Listener } from '../net/channel.js'
 import type { Share, ShareOptions } from '../net/share.js'
 import type { FrameChannel } from '../rpc/streams/channel.js'
-import { welcome, type Kind } from './greeting.js'
+import { welcome, type Greeted } from './greeting.js'
 
 /** One client that is served. */
 export interface Serving {
@@ -14,9 +14,7 @@ export interface Serving {
 }
 
 /** What is shared. */
-export interface Shared {
-  readonly kind: Kind
-  readonly fingerprint: bigint
+export interface Shared extends Greeted {
   serve(frames: FrameChannel, channel: Channel): Serving
 }
 
@@ -109,16 +107,10 @@ class Sharing implements Share {
   async #serve(channel: Channel): Promise<void> {
     const { ChannelFrames } =
       require('../net/frame-channel.js') as typeof import('../net/frame-channel.js')
-    const { kind, fingerprint } = this.#shared
     // Clients do not keep a process alive that would end otherwise: the listener does.
     channel.unref()
-    try {
-      await welcome(channel, kind, fingerprint, { timeout: welcomeMs })
-    } catch {
-      await channel.close()
-      return
-    }
-    if (this.closed) {
+    const isClient = await welcome(channel, this.#shared, { timeout: welcomeMs }).catch(() => false)
+    if (!isClient || this.closed) {
       await channel.close()
       return
     }

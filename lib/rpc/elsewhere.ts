@@ -1,6 +1,8 @@
 // Calls that do not go through this machine's memory. What makes them stands on a floor above, and is loaded when the first such
 // address is named; the entry point says from where.
 
+import type { WaitOptions } from '../base/options.js'
+import type { ConnectionOptions } from '../net/options.js'
 import type { RemoteOptions, ShareOptions } from '../net/share.js'
 import type { Contract } from './contract.js'
 import type { ServedMethod } from './streams/server.js'
@@ -11,6 +13,8 @@ export interface ServedElsewhere {
   readonly drainMs: number
   readonly signal: AbortSignal | undefined
   readonly connection: ShareOptions | undefined
+  /** What is told of the contract to who asks. */
+  readonly describe: () => object
 }
 
 /** How it is called there. */
@@ -18,6 +22,12 @@ export interface ConnectedElsewhere {
   readonly waitMs: number
   readonly signal: AbortSignal | undefined
   readonly connection: RemoteOptions | undefined
+}
+
+/** How it is asked for what it is. */
+export interface AskedElsewhere {
+  readonly wait: WaitOptions
+  readonly connection: ConnectionOptions | undefined
 }
 
 /** What the floor above can do. */
@@ -31,6 +41,8 @@ export interface Elsewhere {
   ): Promise<object>
   /** A client, as its user sees it. */
   connectCalls(address: string, contract: Contract, given: ConnectedElsewhere): Promise<object>
+  /** What `describe` tells of the contract that is served there. */
+  describeCalls(address: string, given: AskedElsewhere): Promise<unknown>
 }
 
 let load: (() => Elsewhere) | undefined

@@ -16,8 +16,10 @@ import {
   type AccessOptions,
   type Tuning,
   type TuningOptions,
+  type WaitOptions,
 } from '../base/options.js'
 import { abortedError, invalidArgument } from '../errors.js'
+import type { ConnectionOptions as NetConnectionOptions } from '../net/options.js'
 import type { RemoteOptions, ShareOptions } from '../net/share.js'
 import type { GivenStreams } from './streams/connection.js'
 import { connectionNames, readConnection, type ConnectionOptions } from './streams/options.js'
@@ -77,6 +79,12 @@ export interface ConnectOptions extends CallMemoryOptions {
   readonly streams?: ConnectionOptions | undefined
   /** Ends the wait of `connect` with `ERR_MILLRACE_ABORTED`. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** How a server is asked for its contract. */
+export interface ContractAtOptions extends WaitOptions {
+  /** How it is reached. */
+  readonly connection?: NetConnectionOptions | undefined
 }
 
 /** What a call may take. The context of a handler is one: a call that is made for it ends with it. */

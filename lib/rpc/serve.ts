@@ -2,16 +2,18 @@
 
 import { native } from '../addon/native.js'
 import type { NativeCalls } from '../addon/calls.js'
-import { show } from '../base/options.js'
-import { invalidArgument } from '../errors.js'
+import { checkOptions, readWait, show } from '../base/options.js'
+import { invalidArgument, MillraceError } from '../errors.js'
 import { addressElsewhere } from '../place/elsewhere.js'
 import { nameAt } from './address.js'
 import { CallClient } from './client.js'
 import { checkContract, type Client, type Contract, type Handlers } from './contract.js'
+import { contractOf, descriptionOf } from './description.js'
 import {
   readConnect,
   readServe,
   type ConnectOptions,
+  type ContractAtOptions,
   type NativeMemoryPart,
   type ServeOptions,
 } from './options.js'
@@ -47,7 +49,8 @@ export function serve<C extends Contract>(
     const methods = servedBy(contract, handlers)
     const given = readServe(options)
     if (there !== undefined) {
-      const served = { ...given, connection: options?.connection }
+      const { connection } = options ?? {}
+      const served = { ...given, connection, describe: () => descriptionOf(contract) }
       return elsewhere().serveCalls(there, contract, methods, served) as Promise<CallServer>
     }
     return new CallServer(name, open(name, contract, given.native, false), given, methods)
@@ -80,6 +83,29 @@ export function connect<C extends Contract>(
     const attach = (): NativeCalls => open(name, contract, given.native, true)
     const client = new CallClient(name, attach, given, contract.plans) as Connected<C>
     return given.waitMs === 0 ? client : served(client, given.signal)
+  })
+}
+
+/**
+ * The contract that is served at an address, as its server describes it: for tools that have not its program. It has no types, and no
+ * schema judges what comes; functions whose values travel by a codec that the program brings, or a `struct()`, cannot be called by it.
+ * Waits for 5 s, unless `timeout` says otherwise.
+ *
+ * @throws MillraceError (as rejection) `UNSUPPORTED` (shared memory does not say what is served there: a name alone will not do), what
+ *   `connect` of `millrace/net` throws, `SCHEMA` (something else is shared there), `PROTOCOL`
+ */
+export function contractAt(address: string, options?: ContractAtOptions): Promise<Contract> {
+  return promised(async () => {
+    const there = addressElsewhere(address)
+    if (there === undefined) {
+      throw new MillraceError(
+        'ERR_MILLRACE_UNSUPPORTED',
+        `'${nameAt(address)}' does not say what is served there: calls through shared memory need the contract itself`,
+      )
+    }
+    const { connection, ...rest } = checkOptions(options, ['connection', 'signal', 'timeout'])
+    const wait = readWait({ ...rest, timeout: rest.timeout ?? 5000 })
+    return contractOf(await elsewhere().describeCalls(there, { wait, connection }), there)
   })
 }
 

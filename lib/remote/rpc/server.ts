@@ -56,6 +56,7 @@ export class RemoteServer {
     this.#share = await share(address, this.#given.connection, {
       kind: 'calls',
       fingerprint,
+      describe: this.#given.describe,
       serve: (frames) => this.#serve(frames),
     })
     const { signal } = this.#given

@@ -48,3 +48,5 @@ export {
 } from './net/transport.js'
 export type { Address, Resolve, Resolver } from './place/address.js'
 export { setResolve } from './place/elsewhere.js'
+/** @internal */
+export { addressElsewhere } from './place/elsewhere.js'

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connect, contractAt, type CallOptions, type Contract } from '../rpc.js'
 import { parseCount } from './quantities.js'
+import { reached } from './reaching.js'
 import { parseCommand, UsageError } from './usage.js'
 
 type Plan = Contract['plans'][number]
@@ -13,7 +14,7 @@ type Client = Disposable &
 /** What is awaited for the server to appear, and for the whole call. */
 interface Limits {
   readonly waitForServer: number
-  readonly options: CallOptions
+  readonly options: CallOptions & { readonly signal: AbortSignal }
 }
 
 export async function call(args: readonly string[], signal: AbortSignal): Promise<void> {
@@ -49,24 +50,16 @@ export async function call(args: readonly string[], signal: AbortSignal): Promis
   else for await (const item of result as AsyncIterable<unknown>) await write(plan, item)
 }
 
-/** Tried until a server is there, or the time for that is over. */
+/** What a server says that it serves. */
 async function asked(address: string, { waitForServer, options }: Limits): Promise<Contract> {
-  const end = performance.now() + waitForServer
-  for (;;) {
-    try {
-      return await contractAt(address, { signal: options.signal })
-    } catch (error) {
-      const { code } = error as { readonly code?: string }
-      if (code === 'ERR_MILLRACE_UNSUPPORTED') {
-        throw new UsageError(
-          `'${address}' is shared memory, which does not say what is served there: name a module that has the contract, by --contract FILE`,
-        )
-      }
-      const isNobody = code === 'ERR_MILLRACE_NOT_FOUND' || code === 'ERR_MILLRACE_UNREACHABLE'
-      if (!isNobody || performance.now() >= end) throw error
-    }
-    await new Promise((done) => setTimeout(done, 50))
-    options.signal?.throwIfAborted()
+  const { signal } = options
+  try {
+    return await reached(() => contractAt(address, { signal }), waitForServer, signal)
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code !== 'ERR_MILLRACE_UNSUPPORTED') throw error
+    throw new UsageError(
+      `'${address}' is shared memory, which does not say what is served there: name a module that has the contract, by --contract FILE`,
+    )
   }
 }
 

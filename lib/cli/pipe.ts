@@ -41,6 +41,13 @@ export function parsePipeArguments(
   }
 }
 
+/** The address, if it is not this machine's memory. What connections need is not loaded for names. */
+export async function elsewhere(name: string): Promise<string | undefined> {
+  if (!name.includes('://') && (process.env['MILLRACE_ADDRESSES'] ?? '') === '') return undefined
+  const { addressElsewhere } = await import('../net.js')
+  return addressElsewhere(name)
+}
+
 /** Opens a side with the capacity asked for; without one, any capacity will do. */
 export function openSide<Side extends QueueProducer | QueueConsumer>(
   open: (name: string, options: QueueOptions) => Side,

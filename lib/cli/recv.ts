@@ -1,8 +1,8 @@
-// `millrace recv NAME`: a queue to standard output.
+// `millrace recv NAME`: a queue to standard output, or a connection.
 
 import { MillraceError, type QueueConsumer, SpscQueue } from '../index.js'
 import { isStream, writeAll } from './files.js'
-import { openSide, parsePipeArguments } from './pipe.js'
+import { elsewhere, openSide, parsePipeArguments } from './pipe.js'
 
 const stdout = 1
 
@@ -12,6 +12,11 @@ const togetherBytes = 65_536
 export async function recv(args: readonly string[], signal: AbortSignal): Promise<void> {
   const pipe = parsePipeArguments('recv', args)
   if (pipe === undefined) return
+  const address = await elsewhere(pipe.name)
+  if (address !== undefined) {
+    await (await import('./pipe-over.js')).recvOver(address, pipe, signal)
+    return
+  }
   const consumer = openSide((name, options) => SpscQueue.consumer(name, options), pipe)
   try {
     await waitForSender(consumer, pipe.timeout, signal)

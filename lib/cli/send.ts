@@ -1,9 +1,9 @@
-// `millrace send NAME`: standard input into a queue.
+// `millrace send NAME`: standard input into a queue, or over a connection.
 
 import { isatty } from 'node:tty'
 import { MillraceError, type QueueProducer, SpscQueue } from '../index.js'
 import { isStream, readInto } from './files.js'
-import { openSide, parsePipeArguments } from './pipe.js'
+import { elsewhere, openSide, parsePipeArguments } from './pipe.js'
 import { dieIfInterrupted } from './process-end.js'
 
 const stdin = 0
@@ -11,6 +11,11 @@ const stdin = 0
 export async function send(args: readonly string[], signal: AbortSignal): Promise<void> {
   const pipe = parsePipeArguments('send', args)
   if (pipe === undefined) return
+  const address = await elsewhere(pipe.name)
+  if (address !== undefined) {
+    await (await import('./pipe-over.js')).sendOver(address, pipe, signal)
+    return
+  }
   const producer = openSide((name, options) => SpscQueue.producer(name, options), pipe)
   try {
     if (isatty(stdin)) announce(producer)

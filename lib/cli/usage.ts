@@ -15,7 +15,7 @@ Shared-memory IPC for Node.js, from the command line.
 
 Commands:
   demo [FILE]     stream a file and video frames between processes, and measure it
-  send NAME       send standard input to 'millrace recv NAME'
+  send NAME       send standard input to 'millrace recv NAME'; a NAME, or an address
   recv NAME       write what 'millrace send NAME' sends to standard output
   ls [PREFIX]     list all objects, and who is on them
   sweep [PREFIX]  remove what no living process holds
@@ -37,8 +37,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
 Sends standard input through shared memory to 'millrace recv NAME'. Either may start first. Waits until
 everything is received. Fails if the receiver leaves or dies before that.
 
+NAME may be an address, like 'unix:///tmp/backup.sock' or 'tcp://127.0.0.1:7000': the receiver listens there.
+
 Options:
-  --capacity BYTES  size of the ring, e.g. 64K or 4M (default: what the queue has, or 1M for a new one)
+  --capacity BYTES  size of the ring, e.g. 64K or 4M (default: what the queue has, or 1M for a new one);
+                    of an address: what may wait on this side
   --timeout MS      fail if no receiver appears within so many milliseconds (default: wait for ever)
   -h, --help        this text
 `,
@@ -47,8 +50,11 @@ Options:
 Writes what 'millrace send NAME', or any other producer, sends to standard output. Either may start
 first. Ends when the sender closes; fails if it dies or is interrupted, after writing what it sent.
 
+NAME may be an address, like 'unix:///tmp/backup.sock' or 'tcp://127.0.0.1:7000': it listens there, for one sender.
+
 Options:
-  --capacity BYTES  size of the ring, e.g. 64K or 4M (default: what the queue has, or 1M for a new one)
+  --capacity BYTES  size of the ring, e.g. 64K or 4M (default: what the queue has, or 1M for a new one);
+                    of an address: what may wait on this side
   --timeout MS      fail if no sender appears within so many milliseconds (default: wait for ever)
   -h, --help        this text
 `,

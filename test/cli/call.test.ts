@@ -151,7 +151,9 @@ test('a program asks, too: what it gets can be called', async (t) => {
   t.is(found.fingerprint, calc.fingerprint)
   t.deepEqual(Object.keys(found.methods).sort(), Object.keys(calc.methods).sort())
   using client = await connect(address, found)
-  const { add } = client as unknown as { add(pair: readonly number[]): Promise<number> }
+  const { add } = client as unknown as {
+    readonly add: (pair: readonly number[]) => Promise<number>
+  }
   t.is(await add([4, 5]), 9)
 })
 
@@ -198,6 +200,6 @@ test('a codec of the contract’s own is named, and called by nobody who has not
   const found = await contractAt(server.name)
   t.is(found.codec, 'own')
   using client = await connect(server.name, found)
-  const { get } = client as unknown as { get(): Promise<unknown> }
+  const { get } = client as unknown as { readonly get: () => Promise<unknown> }
   await t.throwsAsync(async () => get(), { code: 'ERR_MILLRACE_UNSUPPORTED', message: /'own'/ })
 })

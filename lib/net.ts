@@ -7,6 +7,7 @@
 
 import { knowTransport } from './net/transport.js'
 import { fd } from './net/transports/fd.js'
+import { file } from './net/transports/file.js'
 import { pipe } from './net/transports/pipe.js'
 import { shm } from './net/transports/shm.js'
 import { tcp } from './net/transports/tcp.js'
@@ -19,6 +20,7 @@ knowTransport('tcp', () => tcp)
 knowTransport('tls', () => tls)
 knowTransport('fd', () => fd)
 knowTransport('pipe', () => pipe)
+knowTransport('file', () => file)
 
 export type { Channel, Listener, Peer, PeerCertificate, Traits } from './net/channel.js'
 export { connect, listen } from './net/connect.js'

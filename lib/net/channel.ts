@@ -16,8 +16,8 @@ export interface Traits {
   readonly ordered: boolean
   /** The longest message that can be sent, in bytes. */
   readonly maxBytes: number
-  /** How the death of the other side is noticed: at once, by the kernel; or by its silence. */
-  readonly death: 'exact' | 'timeout'
+  /** How the death of the other side is noticed: at once, by the kernel; by its silence; or not at all, as what is sent outlives it. */
+  readonly death: 'exact' | 'timeout' | 'none'
   /** Which ways messages go. */
   readonly directions: 'both' | 'send' | 'receive'
 }

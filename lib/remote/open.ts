@@ -1,5 +1,7 @@
 // What the entry points of the patterns load when an address is not this machine's memory.
 
+import { show } from '../base/options.js'
+import { invalidArgument } from '../errors.js'
 import { parseAddress } from '../place/address.js'
 import type { Channel } from '../net/channel.js'
 import type { RemoteOptions, Share, ShareOptions } from '../net/share.js'
@@ -40,7 +42,8 @@ export function openWork(
     dial: async (signal) => {
       const { fingerprint } = workContract
       const { frames, channel } = await dial(address, connection ?? {}, 'work', fingerprint, signal)
-      return { line: workLine(unheld(frames)), death: channel.traits.death, hold: holdOf(channel) }
+      const death = channel.traits.death === 'exact' ? 'exact' : 'timeout'
+      return { line: workLine(unheld(frames)), death, hold: holdOf(channel) }
     },
   })
 }
@@ -119,7 +122,12 @@ function judge(address: string, connection: RemoteOptions | undefined): void {
   const { readConnect } = require('../net/options.js') as typeof import('../net/options.js')
   const { reconnect: _reconnect, ...options } = connection ?? {}
   const parsed = parseAddress(address)
-  transportOf(parsed).check(parsed, readConnect(options))
+  const transport = transportOf(parsed)
+  transport.check(parsed, readConnect(options))
+  if (transport.traits.directions === 'both') return
+  throw invalidArgument(
+    `${show(address)} goes one way, and this needs both: take unix://, tcp:// or tls://`,
+  )
 }
 
 export { connectCalls, serveCalls }

@@ -6,8 +6,7 @@ import { Stop } from './abort-signals.js'
 import { disposeInEveryContext } from './disposal.js'
 import { fairly } from './fairness.js'
 import { inspected, inspection, jsonOf, type Inspecting } from './inspection.js'
-import type { WaitOptions } from './options.js'
-import { checkOptions, checkSignal } from './options.js'
+import { checkOptions, checkSignal, KnownWait, type WaitOptions } from './options.js'
 
 /** What iterations take. */
 export interface IterationOptions {
@@ -57,7 +56,7 @@ class Steps<T> implements Iteration<T> {
 
   constructor(source: Source<T>, signal: AbortSignal | undefined) {
     this.#source = source
-    this.#wait = { signal: this.#stop.asGiven }
+    this.#wait = new KnownWait(this.#stop.asGiven)
     this.#stop.follow(signal)
   }
 
@@ -71,18 +70,24 @@ class Steps<T> implements Iteration<T> {
     }
   }
 
-  async #next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#ended) return done
+  #next(): Promise<IteratorResult<T, undefined>> {
+    if (this.#ended) return Promise.resolve(done)
     try {
-      const value = await this.#source.take(this.#wait)
-      // Taken before return() was called: it belongs to whoever asked.
-      if (value !== undefined) return { done: false, value }
+      return this.#source.take(this.#wait).then(this.#taken, this.#notTaken)
     } catch (error) {
       return this.#failed(error)
     }
+  }
+
+  // Made once, so that a message that is waited for costs no closure, and no promise more than it must.
+  readonly #taken = (value: T | undefined): IteratorResult<T, undefined> => {
+    // Taken before return() was called: it belongs to whoever asked.
+    if (value !== undefined) return { done: false, value }
     this.#end()
     return done
   }
+  readonly #notTaken = (error: unknown): Promise<IteratorResult<T, undefined>> =>
+    this.#failed(error)
 
   #failed(error: unknown): Promise<IteratorResult<T, undefined>> {
     const isOwnEnd = this.#stopped || (hasCode(error, 'ERR_MILLRACE_CLOSED') && this.#closed)

@@ -84,8 +84,10 @@ export interface Sink {
   hello(hello: Hello): void
   /** Room for a message of that length, whose first bytes have come; undefined: the decoder makes some. */
   room(length: number): Uint8Array | undefined
-  /** A message. `isOwn`: nobody else has these bytes; otherwise they are good during the call. */
-  message(bytes: Uint8Array, isOwn: boolean): void
+  /** A message, in bytes that nobody else has. */
+  message(bytes: Uint8Array): void
+  /** A message that lies in a piece of the stream, which is good during the call. */
+  within(piece: Buffer, at: number, end: number): void
   /** A message is whole in the room that was given for it. */
   filled(length: number): void
   signal(kind: number): void
@@ -176,7 +178,7 @@ export class Decoder {
     }
     const end = at + length
     if (end <= chunk.length) {
-      this.#sink.message(chunk.subarray(at, end), false)
+      this.#sink.within(chunk, at, end)
       return end
     }
     const given = this.#sink.room(length)
@@ -202,7 +204,7 @@ export class Decoder {
     if (needed === this.#length) {
       this.#body = undefined
       if (this.#isGiven) this.#sink.filled(needed)
-      else this.#sink.message(body.length === needed ? body : body.subarray(0, needed), true)
+      else this.#sink.message(body.length === needed ? body : body.subarray(0, needed))
     }
     return end
   }

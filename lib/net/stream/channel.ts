@@ -38,6 +38,7 @@ import {
   type Sink,
 } from '../framing.js'
 import { Holding } from '../holding.js'
+import { Inflow } from '../inflow.js'
 import type { GivenConnection } from '../options.js'
 import { Line, type Limits } from '../waits.js'
 import { Beat } from './beat.js'
@@ -82,7 +83,7 @@ export class StreamChannel implements Channel, Whole, Sink {
     this.#sending = new Sending(this)
     this.#receiving = new Receiving(this, {
       roomy: () => {
-        if (this.#paused) this.#resume()
+        this.#resume()
       },
       leaveRoom: () => {
         this.#decoder.leaveRoom()
@@ -117,6 +118,10 @@ export class StreamChannel implements Channel, Whole, Sink {
   }
   get closed(): boolean {
     return this.#closed
+  }
+  /** @internal */
+  get paused(): boolean {
+    return this.#paused
   }
   /** @internal */
   get over(): Error | undefined {
@@ -214,9 +219,15 @@ export class StreamChannel implements Channel, Whole, Sink {
   }
 
   /** @internal */
-  message(bytes: Uint8Array, isOwn: boolean): void {
+  message(bytes: Uint8Array): void {
     this.#allowance--
-    this.#receiving.message(bytes, isOwn)
+    this.#receiving.message(bytes as PlainBuffer)
+  }
+
+  /** @internal */
+  within(piece: Buffer, at: number, end: number): void {
+    this.#allowance--
+    this.#receiving.message(copyOf(piece, at, end))
   }
 
   /** @internal */
@@ -256,9 +267,6 @@ export class StreamChannel implements Channel, Whole, Sink {
 
   #begin(): void {
     const { stream } = this
-    stream.on('data', (chunk: Buffer) => {
-      this.#data(chunk)
-    })
     stream.on('end', () => {
       this.#ended()
     })
@@ -269,7 +277,7 @@ export class StreamChannel implements Channel, Whole, Sink {
       this.#broke(undefined)
       this.#tellGone()
     })
-    stream.resume() // where it came paused, so that nobody read before it was known who writes
+    // Before what has come is looked at: it may want an answer.
     const { maxBytes } = this.#given
     if (this.directions === 'send') {
       // Nobody says what he takes: what this side may send is its own matter.
@@ -278,6 +286,10 @@ export class StreamChannel implements Channel, Whole, Sink {
     } else if (this.directions === 'both') {
       this.#sending.put(helloOf({ maxBytes, heartbeat: this.#heartbeat }))
     }
+    Inflow.begin(stream, (piece) => {
+      this.#data(piece)
+    })
+    if (!this.#paused) stream.resume() // where it came paused, so that nobody read before it was known who writes
     this.#holdLoop()
   }
 
@@ -514,6 +526,13 @@ export class StreamChannel implements Channel, Whole, Sink {
     const open = this.#over === undefined && !this.stream.destroyed && !isAtEnd
     this.#holding.hold(this.#alive && open && !('ref' in this.stream))
   }
+}
+
+/** As a Buffer of its own. A view of a plain kind takes half the time of one that is a Buffer. */
+function copyOf(piece: Buffer, at: number, end: number): PlainBuffer {
+  const copy = Buffer.allocUnsafeSlow(end - at)
+  copy.set(new Uint8Array(piece.buffer, piece.byteOffset + at, end - at))
+  return copy
 }
 
 function refStream(stream: Duplex, alive: boolean): void {

@@ -6,8 +6,8 @@ import { fairly } from '../../base/fairness.js'
 import { readWait, type WaitOptions } from '../../base/options.js'
 import type { Readiness } from '../../base/selectable.js'
 import type { PlainBuffer } from '../../base/view-constructor.js'
-import { timeoutError } from '../../errors.js'
-import { Line, type Limits } from '../waits.js'
+import { abortedError, timeoutError } from '../../errors.js'
+import { Line, Pending, type Limits } from '../waits.js'
 import { noRoomError, oneWayError } from './errors.js'
 import type { Whole } from './whole.js'
 
@@ -15,10 +15,7 @@ import type { Whole } from './whole.js'
 const messageCost = 64
 
 type Filling = (length: number) => Uint8Array | undefined
-
-interface Asking {
-  readonly into: Filling | undefined
-}
+type Found = PlainBuffer | number | undefined
 
 /** Whom this half tells. */
 export interface Steering {
@@ -30,15 +27,33 @@ export interface Steering {
   watched(): void
 }
 
+/** One who asks for a message. */
+class Asking extends Pending<Found> {
+  readonly into: Filling | undefined
+  readonly #receiving: Receiving
+
+  constructor(receiving: Receiving, line: Line<Found>, limits: Limits, into: Filling | undefined) {
+    super(line, limits)
+    this.#receiving = receiving
+    this.into = into
+  }
+
+  protected override left(): void {
+    this.#receiving.left(this)
+  }
+}
+
+const forEver: Limits = {}
+
 export class Receiving {
   readonly #whole: Whole
   readonly #steering: Steering
   readonly #arrived: (PlainBuffer | undefined)[] = []
   #arrivedAt = 0
   #arrivedBytes = 0
-  readonly #receivers = new Line<PlainBuffer | number | undefined>((ms) => this.#late(ms))
-  readonly #asking = new Map<object, Asking>()
-  #filling: object | undefined
+  readonly #receivers = new Line<Found>((ms) => this.#late(ms))
+  /** Whose room the message that is coming is written to. */
+  #filling: Pending<Found> | undefined
   readonly #watchers = new Set<() => void>()
   /** The other side has said that there is no more. */
   #peerEnded = false
@@ -69,7 +84,7 @@ export class Receiving {
         if (message !== undefined) return fairly(message)
         if (this.#isAtEnd()) return this.#end()
       }
-      return this.#ask(wait ?? {}, undefined) as Promise<PlainBuffer | undefined>
+      return this.#ask(wait ?? forEver, undefined) as Promise<PlainBuffer | undefined>
     } catch (error) {
       return Promise.reject(error)
     }
@@ -166,15 +181,12 @@ export class Receiving {
   // What the decoder finds
 
   room(length: number): Uint8Array | undefined {
-    const first = this.#receivers.first
-    if (first === undefined || this.#peek() !== undefined) return undefined
-    const into = this.#asking.get(first)?.into
-    if (into === undefined) return undefined
+    const first = this.#receivers.first as Asking | undefined
+    if (first?.into === undefined || this.#peek() !== undefined) return undefined
     let room: Uint8Array | undefined
     try {
-      room = into(length)
+      room = first.into(length)
     } catch (error) {
-      this.#asking.delete(first)
       first.reject(error)
       return undefined
     }
@@ -187,26 +199,19 @@ export class Receiving {
     const first = this.#receivers.first
     if (first !== undefined && this.#filling === first) {
       this.#filling = undefined
-      this.#asking.delete(first)
       first.resolve(length)
     }
   }
 
-  message(bytes: Uint8Array, isOwn: boolean): void {
-    let message = bytes as PlainBuffer
-    if (!isOwn) {
-      message = Buffer.allocUnsafeSlow(bytes.length)
-      message.set(bytes)
-    }
-    const first = this.#peek() === undefined ? this.#receivers.first : undefined
-    if (first !== undefined) {
-      this.#asking.delete(first)
+  message(message: PlainBuffer): void {
+    const { first } = this.#receivers
+    if (first !== undefined && this.#peek() === undefined) {
       first.resolve(message)
       return
     }
     this.#arrived.push(message)
     this.#arrivedBytes += message.length + messageCost
-    this.tellWatchers()
+    if (this.#watchers.size > 0) this.tellWatchers()
   }
 
   noMore(): void {
@@ -238,22 +243,17 @@ export class Receiving {
     for (const watcher of [...this.#watchers]) watcher()
   }
 
-  #ask(limits: Limits, into: Filling | undefined): Promise<PlainBuffer | number | undefined> {
-    let key: object | undefined
-    const left = (): void => {
-      if (key !== undefined) this.#asking.delete(key)
-      if (this.#filling === undefined || this.#filling !== key) return
-      this.#filling = undefined
-      this.#steering.leaveRoom()
-    }
-    return this.#receivers.wait(
-      limits,
-      (pending) => {
-        key = pending
-        if (into !== undefined) this.#asking.set(pending, { into })
-      },
-      left,
-    )
+  /** @internal Somebody does not wait any more. */
+  left(asking: Asking): void {
+    if (this.#filling !== asking) return
+    this.#filling = undefined
+    this.#steering.leaveRoom()
+  }
+
+  #ask(limits: Limits, into: Filling | undefined): Promise<Found> {
+    const { signal } = limits
+    if (signal?.aborted === true) return Promise.reject(abortedError(signal))
+    return this.#receivers.stand(new Asking(this, this.#receivers, limits, into))
   }
 
   #peek(): PlainBuffer | undefined {
@@ -271,7 +271,7 @@ export class Receiving {
       this.#arrivedAt = 0
     }
     this.#arrivedBytes -= message.length + messageCost
-    if (this.isRoomy) this.#steering.roomy()
+    if (this.#whole.paused && this.isRoomy) this.#steering.roomy()
     return message
   }
 

@@ -186,16 +186,14 @@ export class Sending {
 
   /** Resolves when the system has it: until then the bytes are not to be changed. */
   #sendLong(bytes: Uint8Array, limits: Limits): Promise<void> {
-    let tell: (() => void) | undefined
     const line = new Line<void>((ms) => this.late(ms))
     // What has begun goes whole: an abort cannot take it back, and only ends the wait for it.
-    const done = line.wait({ timeout: limits.timeout }, (pending) => {
-      tell = () => {
-        if (this.#whole.over === undefined) pending.resolve()
-        else pending.reject(this.#whole.over)
-      }
+    const done = line.wait({ timeout: limits.timeout })
+    const { first } = line
+    this.#write(bytes, () => {
+      if (this.#whole.over === undefined) first?.resolve()
+      else first?.reject(this.#whole.over)
     })
-    this.#write(bytes, () => tell?.())
     return done
   }
 

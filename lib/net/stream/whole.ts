@@ -12,6 +12,8 @@ export interface Whole {
   readonly directions: Traits['directions']
   /** Bytes that wait at each side, at most. */
   readonly highWaterMark: number
+  /** Is nothing read at the moment? */
+  readonly paused: boolean
   /** Closed by this side. */
   readonly closed: boolean
   /** Why there is nothing more, if it is over. */

@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { invalidArgument, MillraceError } from '../../errors.js'
 import type { Address } from '../../place/address.js'
 import { hostAndPort, isLoopback } from '../address.js'
+import { Inflow } from '../inflow.js'
 import type { GivenConnection } from '../options.js'
 import type { Transport } from '../transport.js'
 import { connected, listening, net } from './sockets.js'
@@ -29,7 +30,9 @@ export const tcp: Transport = {
 
   async connect(address, given, signal) {
     const { host, port } = hostAndPort(address)
-    const socket = net().connect({ host, port, allowHalfOpen: true, noDelay: true })
+    const socket = Inflow.connect((reading) =>
+      net().connect({ host, port, allowHalfOpen: true, noDelay: true, ...reading }),
+    )
     const stream = await connected(socket, signal)
     if (!mayLeave(address, given) && !isLoopback(stream.remoteAddress ?? '')) {
       stream.destroy()

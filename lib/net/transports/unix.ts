@@ -2,6 +2,7 @@
 
 import { MillraceError } from '../../errors.js'
 import { socketPath } from '../address.js'
+import { Inflow } from '../inflow.js'
 import type { Transport } from '../transport.js'
 import { allows, assertAllowed, peerOfSocket } from './credentials.js'
 import { connected, listening, net } from './sockets.js'
@@ -16,7 +17,10 @@ export const unix: Transport = {
 
   async connect(address, { allow }, signal) {
     const path = socketPath(address)
-    const stream = await connected(net().connect({ path, allowHalfOpen: true }), signal)
+    const socket = Inflow.connect((reading) =>
+      net().connect({ path, allowHalfOpen: true, ...reading }),
+    )
+    const stream = await connected(socket, signal)
     try {
       const peer = peerOfSocket(stream)
       assertAllowed(allow, peer, address.text)

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { Cell, FrameReader, FrameWriter, NamelessSegment, SpscQueue } from 'millrace'
 import { Barrier, Mutex, SharedEvent } from 'millrace/sync'
 
+import { cut } from '../support/cut.js'
 import { objectsOf, uniqueName } from '../support/names.js'
 
 /** Waits sleep at once; what polls meanwhile touches the memory. */
@@ -15,7 +16,7 @@ const asleep = { poll: 0, spin: 0 }
 const corrupt = { code: 'ERR_MILLRACE_CORRUPT', message: /shortened/ }
 
 function shorten(letter: string, name: string): void {
-  truncateSync(`/dev/shm/millrace.${letter}.${name}`, 0)
+  cut(`/dev/shm/millrace.${letter}.${name}`)
 }
 
 test('promise: lies – who opens a segment that is shorter than it should be is told', (t) => {

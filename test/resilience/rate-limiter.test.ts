@@ -58,14 +58,12 @@ test.serial('permits come back at the rate that was said', async (t) => {
   const name = named(t)
   const limiter = open(t, name, { rate: 200, burst: 2 }) // one in 5 ms
   const begun = performance.now()
-  let taken = 0
-  while (performance.now() - begun < 100) {
+  // It is no dam: with time all come.
+  for (let taken = 0; taken < 22; ) {
     if (limiter.tryTake()) taken++
     else await new Promise((resolve) => setTimeout(resolve, 1))
   }
-  const most = 2 + (performance.now() - begun) / 5
-  t.true(taken <= most, `${taken} of ${most}`)
-  t.true(taken >= 5, 'it is no dam')
+  t.true(performance.now() - begun >= 99)
 })
 
 test.serial('takes wait for their turn, in order, and are not early', async (t) => {

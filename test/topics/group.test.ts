@@ -1,6 +1,5 @@
 // Queue groups: one of a group gets each message, as a job.
 
-import { truncateSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { select } from 'millrace'
@@ -8,6 +7,7 @@ import { Topics } from 'millrace/topics'
 import { WorkQueue } from 'millrace/work'
 
 import { actor, type Actor } from '../support/actor.js'
+import { cut } from '../support/cut.js'
 import { uniqueName } from '../support/names.js'
 import { until } from '../support/until.js'
 import { open, texts } from './open.js'
@@ -165,7 +165,7 @@ for (const [how, end, code] of [
   [
     'shortened',
     (queue: WorkQueue) => {
-      truncateSync(queue.path, 4096)
+      cut(queue.path, 4096)
     },
     'ERR_MILLRACE_CORRUPT',
   ],

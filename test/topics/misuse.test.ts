@@ -1,6 +1,5 @@
 // What programs do that nobody should: every wrong option, subject and filter is refused by name before anything is done.
 
-import { truncateSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { inspect } from 'node:util'
@@ -13,6 +12,7 @@ import {
   type TopicsOptions,
 } from 'millrace/topics'
 
+import { cut } from '../support/cut.js'
 import { uniqueName } from '../support/names.js'
 import { until } from '../support/until.js'
 import { warningsOf } from '../work/open.js'
@@ -233,10 +233,10 @@ test('memory that was shortened ends the bus with an error, and no process', asy
     const bus = open(t, name)
     const own = open(t, name, { poll: 0, spin: 0 })
     const subscription = await own.subscribe('a')
-    // Asleep, and nobody wakes it. What was found whole is taken to be so for a millisecond.
+    // Asleep, and nobody wakes it.
     const refused = t.throwsAsync(subscription.receive(), corrupt)
     await pause(20)
-    truncateSync(own.path, 4096)
+    cut(own.path, 4096)
     act(own, subscription)
     await refused
     t.true(own.closed)

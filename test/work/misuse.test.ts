@@ -1,12 +1,12 @@
 // What programs do that nobody should: read jobs that they have lost, take the memory of a payload away, leave arguments out, cut
 // memory off. None of it gives one the bytes of another, loses a job, calls a handler for nothing, or hangs.
 
-import { truncateSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import type { Job, WorkQueue } from 'millrace/work'
 
+import { cut } from '../support/cut.js'
 import { uniqueName } from '../support/names.js'
 import { until } from '../support/until.js'
 import { open, text, texts, warningsOf } from './open.js'
@@ -157,7 +157,7 @@ test('a timer that looks after leases finds that the memory was cut off, and no 
   const queue = open(t, uniqueName(t), { leaseTimeout: 50 })
   queue.tryPush('job')
   const { signal } = queue.tryTake()!
-  truncateSync(queue.path, 0)
+  cut(queue.path)
   // Its timer keeps no process alive; looking for the end does.
   await until(() => signal.aborted)
   t.true(queue.closed)

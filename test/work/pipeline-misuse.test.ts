@@ -1,11 +1,11 @@
 // Pipelines in programs that do what nobody should, or that do very much at once.
 
 import { once } from 'node:events'
-import { truncateSync } from 'node:fs'
 import test from 'ava'
 import { Pipeline } from 'millrace/work'
 
 import { actor } from '../support/actor.js'
+import { cut } from '../support/cut.js'
 import { uniqueName } from '../support/names.js'
 import { until } from '../support/until.js'
 import { text, warningsOf } from './open.js'
@@ -170,7 +170,7 @@ test('memory that was cut off is found by whoever looks, and closes the pipeline
   etl.tryPush('job')
   const job = etl.tryTake('decode')!
   const aborted = once(job.signal, 'abort')
-  truncateSync(etl.path, 0)
+  cut(etl.path)
   t.throws(() => etl.stats(), { code: 'ERR_MILLRACE_CORRUPT' })
   await aborted
   t.true(etl.closed)

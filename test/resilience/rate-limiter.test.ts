@@ -59,7 +59,7 @@ test.serial('permits come back at the rate that was said', async (t) => {
   const limiter = open(t, name, { rate: 200, burst: 2 }) // one in 5 ms
   const begun = performance.now()
   // It is no dam: with time all come.
-  for (let taken = 0; taken < 22; ) {
+  for (let taken = 0; taken < 22;) {
     if (limiter.tryTake()) taken++
     else await new Promise((resolve) => setTimeout(resolve, 1))
   }

@@ -40,6 +40,9 @@ export class Appender {
         filled: nothing,
         signal: nothing,
         // They lie in what is written, which is nobody else's until that is done.
+        within: (piece, at, end) => {
+          this.#messages.push(piece.subarray(at, end))
+        },
         message: (bytes) => {
           this.#messages.push(bytes)
         },

@@ -6,7 +6,8 @@ import { Stop } from './abort-signals.js'
 import { disposeInEveryContext } from './disposal.js'
 import { fairly } from './fairness.js'
 import { inspected, inspection, jsonOf, type Inspecting } from './inspection.js'
-import { checkOptions, checkSignal, KnownWait, type WaitOptions } from './options.js'
+import type { WaitOptions } from './options.js'
+import { checkOptions, checkSignal } from './options.js'
 
 /** What iterations take. */
 export interface IterationOptions {
@@ -56,7 +57,7 @@ class Steps<T> implements Iteration<T> {
 
   constructor(source: Source<T>, signal: AbortSignal | undefined) {
     this.#source = source
-    this.#wait = new KnownWait(this.#stop.asGiven)
+    this.#wait = { signal: this.#stop.asGiven }
     this.#stop.follow(signal)
   }
 
@@ -70,24 +71,18 @@ class Steps<T> implements Iteration<T> {
     }
   }
 
-  #next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#ended) return Promise.resolve(done)
+  async #next(): Promise<IteratorResult<T, undefined>> {
+    if (this.#ended) return done
     try {
-      return this.#source.take(this.#wait).then(this.#taken, this.#notTaken)
+      const value = await this.#source.take(this.#wait)
+      // Taken before return() was called: it belongs to whoever asked.
+      if (value !== undefined) return { done: false, value }
     } catch (error) {
       return this.#failed(error)
     }
-  }
-
-  // Made once, so that a message that is waited for costs no closure, and no promise more than it must.
-  readonly #taken = (value: T | undefined): IteratorResult<T, undefined> => {
-    // Taken before return() was called: it belongs to whoever asked.
-    if (value !== undefined) return { done: false, value }
     this.#end()
     return done
   }
-  readonly #notTaken = (error: unknown): Promise<IteratorResult<T, undefined>> =>
-    this.#failed(error)
 
   #failed(error: unknown): Promise<IteratorResult<T, undefined>> {
     const isOwnEnd = this.#stopped || (hasCode(error, 'ERR_MILLRACE_CLOSED') && this.#closed)

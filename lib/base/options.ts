@@ -22,16 +22,6 @@ export const schemaNames = ['schema'] as const
 /** WaitOptions that were read. */
 export type Wait = Pick<Required<WaitOptions>, 'signal' | 'timeout'>
 
-/** One that the library itself made: it was read. */
-export class KnownWait implements Wait {
-  readonly signal: AbortSignal | undefined
-  readonly timeout = Infinity
-
-  constructor(signal: AbortSignal | undefined) {
-    this.signal = signal
-  }
-}
-
 const forEver: Wait = { signal: undefined, timeout: Infinity }
 
 /**
@@ -42,10 +32,6 @@ const forEver: Wait = { signal: undefined, timeout: Infinity }
  */
 export function readWait(given: WaitOptions | undefined): Wait {
   if (given === undefined) return forEver
-  if (given instanceof KnownWait) {
-    if (given.signal?.aborted === true) throw abortedError(given.signal)
-    return given
-  }
   const options = checkOptions(given, waitNames)
   const timeout = duration(options, 'timeout', Infinity)
   const signal = checkSignal(options.signal)

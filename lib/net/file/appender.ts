@@ -46,6 +46,9 @@ export class Appender {
         message: (bytes) => {
           this.#messages.push(bytes)
         },
+        within: (piece, at, end) => {
+          this.#messages.push(piece.subarray(at, end))
+        },
       },
       limits.maxBytes,
     )

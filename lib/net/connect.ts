@@ -3,6 +3,7 @@
 import { forgetAbort, whenAborted } from '../base/abort-signals.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import { abortedError, MillraceError, timeoutError } from '../errors.js'
+import { nobody } from './nobody.js'
 import { parseAddress, schemeOf } from '../place/address.js'
 import { addressElsewhere } from '../place/elsewhere.js'
 import type { Channel, Listener } from './channel.js'
@@ -15,8 +16,8 @@ import { transportOf } from './transport.js'
 /**
  * Connects to whoever listens at an address, and resolves when both sides know each other.
  *
- * @throws MillraceError (as rejection) `NOT_FOUND` (there is nothing at that path or name), `UNREACHABLE` (nobody listens there, or there is
- *   no way to it; `cause` is Node's error), `PERMISSION` (the other side is not allowed, or does not allow us), `PROTOCOL` (something else
+ * @throws MillraceError (as rejection) `UNREACHABLE` (nobody listens there, or there is no way to it; `cause` is what the system said),
+ *   `PERMISSION` (the other side is not allowed, or does not allow us), `PROTOCOL` (something else
  *   than millrace listens there), `PEER_GONE`, `TIMEOUT`, `ABORTED`, `INVALID_ARGUMENT`
  */
 export async function connect(address: string, options?: ConnectOptions): Promise<Channel> {
@@ -60,7 +61,7 @@ export async function connect(address: string, options?: ConnectOptions): Promis
     }
     return channel
   } catch (error) {
-    throw why ?? asOurs(error, parsed.text)
+    throw why ?? asOurs(isNobody(error) ? nobody(parsed.text, error) : error, parsed.text)
   } finally {
     stopTimer(timer)
     if (signal !== undefined) forgetAbort(signal, onAbort)
@@ -102,6 +103,13 @@ function late(address: string, timeout: number): Error {
   )
 }
 
+/** A path without a socket, a socket or a port without a listener. */
+function isNobody(error: unknown): boolean {
+  if (error instanceof MillraceError) return false
+  const { code } = (error ?? {}) as NodeJS.ErrnoException
+  return code === 'ENOENT' || code === 'ECONNREFUSED'
+}
+
 /** What Node says, as this package says it. */
 function asOurs(error: unknown, address: string): unknown {
   if (error instanceof MillraceError || !(error instanceof Error)) return error
@@ -116,7 +124,14 @@ function asOurs(error: unknown, address: string): unknown {
     case 'ENOENT':
       return new MillraceError(
         'ERR_MILLRACE_NOT_FOUND',
-        `there is nothing at '${address}': start who listens there, or see that the path is right`,
+        `there is no directory for '${address}': make it, or see that the path is right`,
+        facts,
+      )
+    case 'EMFILE':
+    case 'ENFILE':
+      return new MillraceError(
+        'ERR_MILLRACE_SYSTEM',
+        `there is no descriptor left for '${address}': close channels you no longer use, or raise the limit of open files (ulimit -n)`,
         facts,
       )
     case 'EACCES':

@@ -224,7 +224,7 @@ onLinux('a listener that is killed leaves a socket that the next one takes over'
   child.kill('SIGKILL')
   await t.throwsAsync(within(patience, channel.receive()), { code: 'ERR_MILLRACE_PEER_GONE' })
   await ended
-  await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_NOT_FOUND' })
+  await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_UNREACHABLE' })
   const listener = await listen(address)
   t.teardown(() => listener.close())
   const [near, far] = await within(patience, Promise.all([connect(address), listener.accept()]))
@@ -253,7 +253,7 @@ onLinux(
 
 onLinux('nobody, somebody who is not allowed, and names that cannot be', async (t) => {
   const address = ownAddress(t)
-  await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_NOT_FOUND' })
+  await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_UNREACHABLE' })
   const listener = await listen(address, { allow: { uids: [process.getuid!() + 1] } })
   t.teardown(() => listener.close())
   await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_PERMISSION' })

@@ -22,6 +22,7 @@ import type { QueueConsumer } from '../../queue/consumer.js'
 import type { QueueProducer } from '../../queue/producer.js'
 import type { Peer } from '../channel.js'
 import { longestMessage, protocolError } from '../framing.js'
+import { nobody } from '../nobody.js'
 import type { GivenConnection, GivenListen, PeerAllow } from '../options.js'
 import { MemoryChannel } from '../shm/channel.js'
 import { isMark, Mark, markOf, readMark } from '../shm/marks.js'
@@ -187,14 +188,6 @@ const { ENOENT, ECONNREFUSED } = process.getBuiltinModule('node:os').constants.e
 function isNobody({ cause }: MillraceError): boolean {
   const { errno } = (cause ?? {}) as NodeJS.ErrnoException
   return errno === ENOENT || errno === ECONNREFUSED
-}
-
-function nobody(address: string, cause: unknown): Error {
-  return new MillraceError(
-    'ERR_MILLRACE_NOT_FOUND',
-    `nobody listens at '${address}': start who does`,
-    { cause, path: address },
-  )
 }
 
 class Door implements Listening {

@@ -303,6 +303,12 @@ class Receipt {
     }
     std::vector<os::Descriptor> fds = descriptors_in(message);
     if (got == 0) return withdrawn();
+    if ((message.msg_flags & MSG_CTRUNC) != 0) {
+      // With those that came still open: is it for want of descriptors?
+      const os::Descriptor one_more(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+      if (!one_more && (errno == EMFILE || errno == ENFILE))
+        return system_error("recvmsg", errno, path_);
+    }
     if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
       return broken("sent more than can be received (or this process has too many open files)");
     }

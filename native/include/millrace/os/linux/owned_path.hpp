@@ -124,7 +124,11 @@ class OwnedPath {
  private:
   static constexpr std::string_view kWords = "millrace offer\n";
   static constexpr std::size_t kMostBytes = 96;
-  static constexpr std::uint64_t kPatienceNs = 5'000'000;
+  // Of the lock file: the owner has byte 0; a sweep has that for a moment, and says so with this one.
+  static constexpr off_t kSweptByte = 1;
+  static constexpr std::uint64_t kPatienceNs = 1'000'000'000;
+  // A sweep may end between the two looks: so often nobody swept, and the owner was there.
+  static constexpr int kRefusals = 40;
 
   struct Socket {
     std::uint64_t device = 0;
@@ -205,6 +209,7 @@ class OwnedPath {
   Result<void> lock(Missing missing) {
     Socket made;  // the lock file that this made
     const Deadline patience = Deadline::after(kPatienceNs);
+    int refusals = 0;
     for (;;) {
       Descriptor file(retry_eintr([&] {
         return ::openat(directory_.get(), lock_name().c_str(),
@@ -224,9 +229,11 @@ class OwnedPath {
       if (!read(file.get())) return not_ours();
       auto lock = FileLock::within(file.get());
       if (!lock.ok()) return lock.error();
+      if (missing == Missing::leave) (void)lock.value().try_shared(kSweptByte);
       if (!lock.value().try_exclusive(0)) {
-        // Whoever sweeps has it for microseconds.
-        if (!patience.passed()) {
+        // Whoever sweeps has it for microseconds, or as long as the system lets it stand.
+        const bool is_swept = lock.value().held_by_other(kSweptByte, 1);
+        if (is_swept ? !patience.passed() : ++refusals < kRefusals) {
           sleep_ns(50'000);
           continue;
         }

@@ -4,7 +4,7 @@ import { forgetAbort, whenAborted } from '../base/abort-signals.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import { abortedError, MillraceError, timeoutError } from '../errors.js'
 import { nobody } from './nobody.js'
-import { parseAddress, schemeOf } from '../place/address.js'
+import { parseAddress, schemeOf, type Address } from '../place/address.js'
 import { addressElsewhere } from '../place/elsewhere.js'
 import type { Channel, Listener } from './channel.js'
 import { ChannelListener } from './listener.js'
@@ -61,7 +61,7 @@ export async function connect(address: string, options?: ConnectOptions): Promis
     }
     return channel
   } catch (error) {
-    throw why ?? asOurs(isNobody(error) ? nobody(parsed.text, error) : error, parsed.text)
+    throw why ?? asOurs(isNobody(error, parsed) ? nobody(parsed.text, error) : error, parsed.text)
   } finally {
     stopTimer(timer)
     if (signal !== undefined) forgetAbort(signal, onAbort)
@@ -103,9 +103,9 @@ function late(address: string, timeout: number): Error {
   )
 }
 
-/** A path without a socket, a socket or a port without a listener. */
-function isNobody(error: unknown): boolean {
-  if (error instanceof MillraceError) return false
+/** A path without a socket, a socket or a port without a listener. Nobody is expected to listen at a file. */
+function isNobody(error: unknown, { scheme }: Address): boolean {
+  if (error instanceof MillraceError || scheme === 'file') return false
   const { code } = (error ?? {}) as NodeJS.ErrnoException
   return code === 'ENOENT' || code === 'ECONNREFUSED'
 }
@@ -124,7 +124,7 @@ function asOurs(error: unknown, address: string): unknown {
     case 'ENOENT':
       return new MillraceError(
         'ERR_MILLRACE_NOT_FOUND',
-        `there is no directory for '${address}': make it, or see that the path is right`,
+        `there is nothing at '${address}': make what it is to be in, or see that the path is right`,
         facts,
       )
     case 'EMFILE':

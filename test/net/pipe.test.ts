@@ -234,7 +234,7 @@ test('there is one who listens', async (t) => {
 
 test('nobody who listens, nothing there, a file of another kind, a path that is none', async (t) => {
   const { path, address } = pipeAt(t)
-  await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_NOT_FOUND' })
+  await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_UNREACHABLE' })
   mkfifo(path)
   await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_UNREACHABLE' })
   rmSync(path)

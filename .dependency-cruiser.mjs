@@ -9,6 +9,7 @@ const floors = [
   [
     'index',
     'net.ts',
+    'net-conformance.ts',
     'remote.ts',
     'resilience.ts',
     'rpc.ts',
@@ -23,7 +24,7 @@ const floors = [
   ['telemetry', 'resilience/'],
   ['rpc/', 'topics/'],
   ['work/'],
-  ['engines'],
+  ['engines', 'conformance/'],
   ['net/'],
   ['streams/'],
   ['queue', 'frames', 'cell', 'memory', 'sync/', 'select'],

@@ -130,6 +130,7 @@ export default {
   entryPoints: [
     'lib/index.ts',
     'lib/net.ts',
+    'lib/net-conformance.ts',
     'lib/resilience.ts',
     'lib/rpc.ts',
     'lib/streams.ts',

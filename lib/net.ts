@@ -25,6 +25,7 @@ knowTransport('file', () => file)
 export type { Channel, Listener, Peer, PeerCertificate, Traits } from './net/channel.js'
 export { connect, listen } from './net/connect.js'
 export { ChannelFrames } from './net/frame-channel.js'
+export type { LinkEvents, MessageLink } from './net/link.js'
 export type {
   ConnectionOptions,
   ConnectOptions,

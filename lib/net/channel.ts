@@ -98,7 +98,8 @@ export interface Channel extends AsyncIterable<PlainBuffer> {
    * There will be no more messages from this side: what was sent arrives, and then the loops of the other side end. Receiving goes on.
    * Resolves when the system has all of it.
    *
-   * @throws MillraceError (as rejection) `PEER_GONE`, `CLOSED`, `ABORTED`, `TIMEOUT`, `INVALID_ARGUMENT`
+   * @throws MillraceError (as rejection) `PEER_GONE`, `CLOSED`, `ABORTED`, `TIMEOUT`, `INVALID_ARGUMENT`, `UNSUPPORTED` (the transport
+   *   cannot end one way alone)
    */
   end(options?: WaitOptions): Promise<void>
   /**

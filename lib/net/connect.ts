@@ -9,8 +9,7 @@ import { addressElsewhere } from '../place/elsewhere.js'
 import type { Channel, Listener } from './channel.js'
 import { ChannelListener } from './listener.js'
 import { readConnect, readListen, type ConnectOptions, type ListenOptions } from './options.js'
-import { StreamChannel } from './stream/channel.js'
-import { factsOf } from './stream/facts.js'
+import { channelOver } from './stream/over.js'
 import { transportOf } from './transport.js'
 
 /**
@@ -51,8 +50,7 @@ export async function connect(address: string, options?: ConnectOptions): Promis
   try {
     const connection = await transport.connect(parsed, given, control.signal)
     if (connection.channel !== undefined) return connection.channel
-    const facts = factsOf(connection, parsed.text, transport)
-    const channel = new StreamChannel(connection.stream, facts, given)
+    const channel = channelOver(connection, parsed.text, transport, given)
     try {
       await channel.greeted({ timeout: given.helloMs, signal: control.signal })
     } catch (error) {

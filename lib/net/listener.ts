@@ -8,8 +8,7 @@ import { timeoutError } from '../errors.js'
 import { selectable, type Readiness } from '../base/selectable.js'
 import type { Channel, Listener } from './channel.js'
 import type { GivenListen } from './options.js'
-import { StreamChannel } from './stream/channel.js'
-import { factsOf } from './stream/facts.js'
+import { channelOver } from './stream/over.js'
 import type { Arrivals, Connection, Listening, Transport } from './transport.js'
 import { Line } from './waits.js'
 
@@ -170,8 +169,7 @@ export class ChannelListener implements Listener, Arrivals {
       this.#offer(connection.channel)
       return
     }
-    const facts = factsOf(connection, this.#address, this.#transport)
-    const channel = new StreamChannel(connection.stream, facts, this.#given)
+    const channel = channelOver(connection, this.#address, this.#transport, this.#given)
     this.#pending.add(channel)
     void channel.gone.then(() => {
       this.#connections--

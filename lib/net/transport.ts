@@ -7,9 +7,10 @@ import { show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import type { Address } from '../place/address.js'
 import type { Channel, Peer, Traits } from './channel.js'
+import type { MessageLink } from './link.js'
 import type { GivenConnect, GivenListen } from './options.js'
 
-/** A connection, as a transport hands it over: a stream of bytes, or a whole channel of its own. */
+/** A connection, as a transport hands it over: a stream of bytes, a link that carries whole messages, or a channel of its own. */
 export type Connection = {
   /** Who is at the other side, as far as the transport knows. */
   readonly peer: Peer
@@ -24,6 +25,16 @@ export type Connection = {
       /** Why the stream has ended, if it is not that the other side is gone. */
       readonly why?: (() => Error | undefined) | undefined
       /** It has none. */
+      readonly link?: undefined
+      /** It has none. */
+      readonly channel?: undefined
+    }
+  | {
+      /** Whole messages, in both directions; closed by who gets it. */
+      readonly link: MessageLink
+      /** It has none. */
+      readonly stream?: undefined
+      /** It has none. */
       readonly channel?: undefined
     }
   | {
@@ -33,6 +44,8 @@ export type Connection = {
       readonly gone: Promise<void>
       /** It has none. */
       readonly stream?: undefined
+      /** It has none. */
+      readonly link?: undefined
     }
 )
 

@@ -10,6 +10,7 @@ export const dist = `${root}dist`
 export const entries = [
   'index',
   'net',
+  'net-conformance',
   'remote',
   'resilience',
   'rpc',

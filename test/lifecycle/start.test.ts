@@ -115,6 +115,7 @@ test('what is used brings the part that it needs', async (t) => {
     'addresses',
     'group',
     'net',
+    'net-conformance',
     'remote',
     'ring-records',
     'index',

@@ -42,7 +42,7 @@ import { Inflow } from '../inflow.js'
 import type { GivenConnection } from '../options.js'
 import { Line, type Limits } from '../waits.js'
 import { Beat } from './beat.js'
-import { oneWayError, peerClosedError, peerGoneError, silentError } from './errors.js'
+import { noEndError, oneWayError, peerClosedError, peerGoneError, silentError } from './errors.js'
 import type { StreamFacts } from './facts.js'
 import { Receiving } from './receiving.js'
 import { Sending } from './sending.js'
@@ -414,6 +414,7 @@ export class StreamChannel implements Channel, Whole, Sink {
     if (this.#over !== undefined) throw this.#over
     if (this.#closed) throw closedError(this.title)
     if (this.#onlyReceives) throw oneWayError(this.title, 'receives')
+    if (this.#facts.halfCloses === false) throw noEndError(this.title)
     if (!this.#sending.saidEnd) {
       await this.#sending.allSent(wait)
       this.#sending.sayEnd(Kind.end)

@@ -39,3 +39,10 @@ export function noRoomError(title: string, length: number): MillraceError {
     `the next message of ${title} has ${String(length)} bytes, more than the target: it stays the next one; give a larger target`,
   )
 }
+
+export function noEndError(title: string): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_UNSUPPORTED',
+    `${title} cannot end one way alone: say the end in a message, or close both ways by close()`,
+  )
+}

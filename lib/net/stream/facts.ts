@@ -11,6 +11,8 @@ export interface StreamFacts {
   readonly heartbeat: number
   /** Does `send` wait until it is written? */
   readonly confirms: boolean
+  /** Default true: `end()` can be told to the other side. */
+  readonly halfCloses?: boolean
   /** Why the stream has ended, if it is not that the other side is gone. */
   readonly why: (() => Error | undefined) | undefined
 }
@@ -21,7 +23,7 @@ export function factsOf(
     directions,
     confirms = false,
     why,
-  }: Extract<Connection, { readonly channel?: undefined }>,
+  }: Extract<Connection, { readonly channel?: undefined; readonly link?: undefined }>,
   address: string,
   { traits, heartbeat = 0 }: Transport,
 ): StreamFacts {

@@ -94,9 +94,10 @@ export class Receiving {
     this.#assertReceives()
     if (this.#receivers.size > 0) return undefined
     const message = this.#next()
-    const { over } = this.#whole
-    if (message === undefined && over !== undefined && !this.#peerEnded) throw over
-    return message
+    const { over, closed } = this.#whole
+    if (message !== undefined || over === undefined) return message
+    if (this.#peerEnded && !closed) return undefined
+    throw over
   }
 
   async receiveInto(

@@ -184,11 +184,18 @@ export class Sending {
     this.#flushSoon()
   }
 
-  /** Resolves when the system has it: until then the bytes are not to be changed. */
-  #sendLong(bytes: Uint8Array, limits: Limits): Promise<void> {
+  /**
+   * Resolves when the system has it: until then the bytes are not to be changed. What has begun goes whole, and cannot be taken back: so
+   * of whoever waits for some time alone the message is copied, and that was the wait for room.
+   */
+  #sendLong(bytes: Uint8Array, { signal, timeout = Infinity }: Limits): Promise<void> {
+    const waitsLong = signal === undefined && timeout === Infinity
+    if (!waitsLong && !this.#whole.confirms) {
+      this.#write(Buffer.from(bytes))
+      return fairly(undefined)
+    }
     const line = new Line<void>((ms) => this.late(ms))
-    // What has begun goes whole: an abort cannot take it back, and only ends the wait for it.
-    const done = line.wait({ timeout: limits.timeout })
+    const done = line.wait({ timeout })
     const { first } = line
     this.#write(bytes, () => {
       if (this.#whole.over === undefined) first?.resolve()

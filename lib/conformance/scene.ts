@@ -1,0 +1,265 @@
+// What a behaviour is judged in: two ends of a channel, which are gone afterwards whatever came of it.
+
+import { selectable, type Readiness } from '../base/selectable.js'
+import { now, startTimer, stopTimer } from '../base/time.js'
+import type { ErrorCode } from '../errors.js'
+import type { Channel, Listener } from '../net/channel.js'
+import type { ConnectOptions, ListenOptions } from '../net/options.js'
+
+/** Both sides of one channel, in this process. */
+export interface ConformanceEnds {
+  /** Who has connected. */
+  readonly near: Channel
+  /** Who has listened. */
+  readonly far: Channel
+}
+
+/** Two ends, and who listens. */
+export interface Ends extends ConformanceEnds {
+  /** Undefined: ends are made in pairs. */
+  readonly listener: Listener | undefined
+}
+
+/** One way that messages go. */
+export interface Way {
+  readonly from: Channel
+  readonly to: Channel
+}
+
+/** How ends come to be. */
+export interface Making {
+  readonly address: () => string | Promise<string>
+  readonly connect: (address: string, options: ConnectOptions) => Promise<Channel>
+  readonly listen: (address: string, options: ListenOptions) => Promise<Listener>
+  readonly pair: ((options: ConnectOptions) => Promise<ConformanceEnds>) | undefined
+  readonly connecting: ConnectOptions
+  readonly listening: ListenOptions
+  readonly wrong: readonly string[] | undefined
+}
+
+/** What both sides are told. */
+export interface Said {
+  readonly maxBytes?: number
+  readonly highWaterMark?: number
+}
+
+export const assert: typeof import('node:assert/strict') =
+  process.getBuiltinModule('node:assert/strict')
+
+/** What is thrown by a behaviour that the transport does not claim. */
+export class NotClaimed {
+  readonly why: string
+
+  constructor(why: string) {
+    this.why = why
+  }
+}
+
+/** The place where one behaviour is judged. */
+export class Scene {
+  readonly making: Making
+  readonly #destroyed: (() => unknown)[] = []
+
+  constructor(making: Making) {
+    this.making = making
+  }
+
+  /** Two ends that nobody has used. */
+  async open(said: Said = {}): Promise<Ends> {
+    const { pair } = this.making
+    if (pair === undefined) {
+      const listener = await this.listen(said)
+      return { ...(await this.join(listener, said)), listener }
+    }
+    const ends = await pair({ ...said, ...this.making.connecting })
+    this.track(ends.near, ends.far)
+    return { near: ends.near, far: ends.far, listener: undefined }
+  }
+
+  async listen(said: Said = {}): Promise<Listener> {
+    const { listen, address, pair } = this.making
+    if (pair !== undefined) throw new NotClaimed('its ends are made in pairs')
+    const listener = await listen(await address(), { ...said, ...this.making.listening })
+    this.#destroyed.push(() => listener.close())
+    return listener
+  }
+
+  /** One more channel of that listener. */
+  async join(listener: Listener, said: Said = {}): Promise<ConformanceEnds> {
+    const connecting = this.connect(listener.address, said)
+    const [near, far] = await Promise.all([connecting, listener.accept()])
+    assert.ok(far !== undefined, 'accept() gave a channel')
+    this.track(far)
+    return { near, far }
+  }
+
+  async connect(address: string, options: ConnectOptions = {}): Promise<Channel> {
+    const channel = await this.making.connect(address, { ...options, ...this.making.connecting })
+    this.track(channel)
+    return channel
+  }
+
+  track(...channels: readonly Channel[]): void {
+    for (const channel of channels) {
+      this.#destroyed.push(() => {
+        channel.destroy()
+      })
+    }
+  }
+
+  /** Judges each way that messages go, with ends of its own. */
+  async eachWay(said: Said, judge: (way: Way, ends: Ends) => Promise<void>): Promise<void> {
+    const ends = await this.open(said)
+    const ways = waysOf(ends)
+    await judge(ways[0]!, ends)
+    if (ways.length === 1) return
+    const others = await this.open(said)
+    await judge(waysOf(others)[1]!, others)
+  }
+
+  async clear(): Promise<void> {
+    for (const end of this.#destroyed.reverse()) {
+      try {
+        await inTime(2000, Promise.resolve(end()))
+      } catch {
+        // What is broken may refuse to go.
+      }
+    }
+  }
+}
+
+/** The ways that messages go; of a channel that goes one way, that one. */
+export function waysOf({ near, far }: ConformanceEnds): Way[] {
+  const there = { from: near, to: far }
+  const back = { from: far, to: near }
+  switch (near.traits.directions) {
+    case 'send':
+      return [there]
+    case 'receive':
+      return [back]
+    default:
+      return [there, back]
+  }
+}
+
+/** Ends the judgement, unless that is claimed. */
+export function claims(is: boolean, why: string): void {
+  if (!is) throw new NotClaimed(why)
+}
+
+export async function rejects(promise: Promise<unknown>, code: ErrorCode): Promise<void> {
+  await assert.rejects(promise, { code })
+}
+
+/** A message of that length, which tells its own number. */
+export function numbered(number: number, length = 16): Buffer {
+  const bytes = Buffer.alloc(Math.max(length, 4))
+  for (let i = 4; i < bytes.length; i++) bytes[i] = (number * 7 + i * 31) >>> 2
+  bytes.writeUInt32LE(number, 0)
+  return bytes
+}
+
+export const numberOf = (message: Buffer): number => message.readUInt32LE(0)
+
+/** The next message, which must be there. */
+export async function taken(to: Channel): Promise<Buffer> {
+  const message = await to.receive()
+  assert.ok(message !== undefined, 'a message, and not the end')
+  return message
+}
+
+/** Bytes that may wait on the way, whatever the system keeps of it. */
+const most = 64 * 2 ** 20
+
+/** Sends until nobody takes more; how many messages went. */
+export async function fill(from: Channel, length: number): Promise<number> {
+  let sent = 0
+  for (;;) {
+    while (from.trySend(numbered(sent, length))) {
+      sent++
+      assert.ok(sent * length < most, 'back-pressure: trySend() is false before 64 MiB wait')
+    }
+    try {
+      await from.send(numbered(sent, length), { timeout: 200 })
+      sent++
+      assert.ok(sent * length < most, 'back-pressure: send() waits before 64 MiB do')
+    } catch (error) {
+      assert.equal((error as { code?: unknown }).code, 'ERR_MILLRACE_TIMEOUT', String(error))
+      // Some of it may have gone, and not enough for those who wait.
+      if (!from.trySend(numbered(sent, length))) return sent
+      sent++
+    }
+  }
+}
+
+/** Sends until it is refused; what with. */
+export async function refusal(from: Channel): Promise<unknown> {
+  for (;;) {
+    try {
+      await from.send('?')
+    } catch (error) {
+      return (error as { code?: unknown }).code
+    }
+    await pause()
+  }
+}
+
+export async function until(condition: () => boolean, what: string, ms = 5000): Promise<void> {
+  const end = now() + ms
+  while (!condition()) {
+    assert.ok(now() < end, what)
+    await pause()
+  }
+}
+
+export const pause = (ms = 2): Promise<void> =>
+  new Promise((resolve) => {
+    startTimer(ms, resolve, { alive: true })
+  })
+
+/** As `select` waits. */
+export function selected(source: { [selectable](): Readiness }): Promise<'ready' | 'ended'> {
+  const readiness = source[selectable]()
+  return new Promise((resolve, reject) => {
+    let end: (() => void) | undefined
+    let isOver = false
+    const over = (): void => {
+      isOver = true
+      end?.()
+    }
+    end = readiness.watch(
+      (state) => {
+        over()
+        resolve(state)
+      },
+      (error) => {
+        over()
+        reject(error as Error)
+      },
+    )
+    if (isOver) end()
+  })
+}
+
+export const looked = (source: { [selectable](): Readiness }): 'ready' | 'ended' | undefined =>
+  source[selectable]().look(true)
+
+/** Rejects if it takes longer, and keeps the process alive for so long. */
+export async function inTime<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer
+  const late = new Promise<never>((_, reject) => {
+    timer = startTimer(
+      ms,
+      () => {
+        const { AssertionError } = assert
+        reject(new AssertionError({ message: `still waiting after ${String(ms)} ms` }))
+      },
+      { alive: true },
+    )
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    stopTimer(timer)
+  }
+}

@@ -106,19 +106,20 @@ export function conformance(
     wrong: given.wrong,
   }
   const found = new Map<string, ConformanceFinding>()
-  const cases = behaviours.map(({ name, judge }) => ({
-    name,
+  const cases = behaviours.map((behaviour) => ({
+    name: behaviour.name,
     run: async () => {
+      const { name } = behaviour
       const scene = new Scene(making)
       try {
-        const judging = judge(scene)
+        const judging = behaviour.judge(scene)
         judging.catch(() => undefined) // which may come when nobody waits any more
         await inTime(patience, judging)
         found.set(name, { behaviour: name, outcome: 'holds' })
         return 'holds' as const
       } catch (error) {
         if (error instanceof NotClaimed) {
-          found.set(name, { behaviour: name, outcome: 'not claimed', why: error.why })
+          found.set(name, { behaviour: name, outcome: 'not claimed', why: error.message })
           return 'not claimed' as const
         }
         const why = error instanceof Error ? error.message : String(error)

@@ -5,6 +5,7 @@ import type { Behaviour } from './behaviour.js'
 import {
   assert,
   claims,
+  hushed,
   looked,
   numbered,
   numberOf,
@@ -14,12 +15,13 @@ import {
   taken,
   until,
   waysOf,
+  type Scene,
 } from './scene.js'
 
 export const connecting: readonly Behaviour[] = [
   {
     name: 'connect and listen',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const { near, far, listener } = await scene.open()
       assert.equal(near.closed, false)
       assert.equal(far.closed, false)
@@ -34,7 +36,7 @@ export const connecting: readonly Behaviour[] = [
   },
   {
     name: 'port 0 becomes a port',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const address = await scene.making.address()
       claims(/:0\/?(?:\?.*)?$/.test(address), 'its addresses have no port')
       const listener = await scene.listen()
@@ -44,8 +46,8 @@ export const connecting: readonly Behaviour[] = [
   },
   {
     name: 'traits and peers are told, and agree',
-    async judge(scene) {
-      const { near, far } = await scene.open()
+    async judge(scene: Scene): Promise<void> {
+      const { near, far, listener } = await scene.open()
       for (const { traits, peer, address } of [near, far]) {
         assert.ok(address.length > 0, 'an address')
         for (const key of ['zeroCopy', 'reliable', 'ordered'] as const)
@@ -53,23 +55,21 @@ export const connecting: readonly Behaviour[] = [
         assert.ok(Number.isInteger(traits.maxBytes) && traits.maxBytes > 0, 'maxBytes')
         assert.ok(['exact', 'timeout'].includes(traits.death), 'death')
         assert.ok(['both', 'send', 'receive'].includes(traits.directions), 'directions')
-        // Both sides are here.
+        // Both sides are here; of pairs somebody else may have made the sockets.
+        if (listener === undefined) continue
         if (peer.pid !== undefined) assert.equal(peer.pid, process.pid)
         if (peer.uid !== undefined) assert.equal(peer.uid, process.getuid?.())
         if (peer.gid !== undefined) assert.equal(peer.gid, process.getgid?.())
       }
-      const { zeroCopy, reliable, ordered, death, directions } = near.traits
       const mirrored = { both: 'both', send: 'receive', receive: 'send' } as const
-      const { maxBytes: _, ...theirs } = far.traits
-      assert.deepEqual(
-        { ...theirs },
-        { zeroCopy, reliable, ordered, death, directions: mirrored[directions] },
-      )
+      assert.equal(far.traits.reliable, near.traits.reliable)
+      assert.equal(far.traits.ordered, near.traits.ordered)
+      assert.equal(far.traits.directions, mirrored[near.traits.directions])
     },
   },
   {
     name: 'one listener has many channels',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const listener = await scene.listen()
       const count = 16
       const nears = await Promise.all(
@@ -79,8 +79,7 @@ export const connecting: readonly Behaviour[] = [
       while (fars.length < count) {
         const far = await listener.accept()
         assert.ok(far !== undefined)
-        scene.track(far)
-        fars.push(far)
+        fars.push(scene.track(far))
       }
       assert.equal(listener.connections, count)
       if (nears[0]!.traits.directions !== 'receive') {
@@ -98,15 +97,17 @@ export const connecting: readonly Behaviour[] = [
   },
   {
     name: 'a closed listener leaves its channels open',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const listener = await scene.listen()
       const ends = await scene.join(listener)
       const unasked = await scene.connect(listener.address)
-      const pending = (async () => {
-        const first = await listener.accept()
-        first?.destroy()
-        return await listener.accept()
-      })()
+      const pending = hushed(
+        (async () => {
+          const first = await listener.accept()
+          first?.destroy()
+          return await listener.accept()
+        })(),
+      )
       await until(() => listener.connections <= 1, 'an accepted channel that is destroyed is gone')
       await pause()
       await Promise.all([listener.close(), listener.close()])
@@ -123,14 +124,14 @@ export const connecting: readonly Behaviour[] = [
   },
   {
     name: 'nobody listens: connecting is refused',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const listener = await scene.listen()
       const { address } = listener
       await listener.close()
       await assert.rejects(scene.connect(address), (error: { code?: unknown }) => {
         assert.ok(
           error.code === 'ERR_MILLRACE_NOT_FOUND' || error.code === 'ERR_MILLRACE_UNREACHABLE',
-          String(error),
+          String(error.code),
         )
         return true
       })
@@ -138,16 +139,18 @@ export const connecting: readonly Behaviour[] = [
   },
   {
     name: 'an address is taken once',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const listener = await scene.listen()
       const { listen, listening } = scene.making
       claims(!listener.address.startsWith('fd://'), 'its addresses are sockets already')
-      await rejects(listen(listener.address, listening), 'ERR_MILLRACE_EXISTS')
+      const another = listen(listener.address, listening)
+      another.then((one) => one.close()).catch(() => undefined)
+      await rejects(another, 'ERR_MILLRACE_EXISTS')
     },
   },
   {
     name: 'a wrong address is INVALID_ARGUMENT',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const { making } = scene
       claims(making.pair === undefined, 'its ends are made in pairs')
       const scheme = /^[^:]*/.exec(await making.address())![0]
@@ -161,7 +164,7 @@ export const connecting: readonly Behaviour[] = [
   },
   {
     name: 'connecting ends with its signal',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const listener = await scene.listen()
       const aborted = AbortSignal.abort()
       await rejects(scene.connect(listener.address, { signal: aborted }), 'ERR_MILLRACE_ABORTED')
@@ -179,7 +182,7 @@ export const connecting: readonly Behaviour[] = [
   },
   {
     name: 'accepting ends with its signal and its time',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const listener = await scene.listen()
       await rejects(listener.accept({ timeout: 20 }), 'ERR_MILLRACE_TIMEOUT')
       const control = new AbortController()
@@ -195,7 +198,7 @@ export const connecting: readonly Behaviour[] = [
   },
   {
     name: 'select waits for connections',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const listener = await scene.listen()
       assert.equal(looked(listener), undefined)
       const told = selected(listener)

@@ -14,12 +14,13 @@ import {
   rejects,
   taken,
   waysOf,
+  type Scene,
 } from './scene.js'
 
 export const ending: readonly Behaviour[] = [
   {
     name: 'end() closes one way, after all that was sent',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }, ends) => {
         claims(from.traits.reliable && from.traits.ordered, 'messages may be lost')
         const sending = Array.from({ length: 100 }, (_, i) => from.send(numbered(i, 2000)))
@@ -49,7 +50,7 @@ export const ending: readonly Behaviour[] = [
   },
   {
     name: 'close() loses nothing that was sent',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }) => {
         claims(from.traits.reliable && from.traits.ordered, 'messages may be lost')
         const lengths = Array.from({ length: 60 }, (_, i) => (i % 20 === 19 ? 400_000 : 40))
@@ -68,7 +69,7 @@ export const ending: readonly Behaviour[] = [
   },
   {
     name: 'an orderly end is undefined, and then nobody takes anything',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }, ends) => {
         const waiting = to.receive()
         const closing = from.close()
@@ -87,7 +88,7 @@ export const ending: readonly Behaviour[] = [
   },
   {
     name: 'destroy() is PEER_GONE to the other side',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }, ends) => {
         claims(from.traits.reliable, 'messages may be lost')
         for (let i = 0; i < 3; i++) await from.send(numbered(i))
@@ -105,7 +106,7 @@ export const ending: readonly Behaviour[] = [
   },
   {
     name: 'after close() all is CLOSED',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const { near, far } = await scene.open()
       await Promise.all([near.close(), far.close()])
       for (const { from, to } of waysOf({ near, far })) {
@@ -121,7 +122,7 @@ export const ending: readonly Behaviour[] = [
   },
   {
     name: 'closed twice is closed',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const { near, far } = await scene.open()
       const closing = [near.close(), near.close(), near[Symbol.asyncDispose]()]
       await far.close()
@@ -138,7 +139,7 @@ export const ending: readonly Behaviour[] = [
   },
   {
     name: 'who waits to receive hears CLOSED',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ to }) => {
         const waiting = [to.receive(), to.receiveInto(new Uint8Array(8))]
         const judged = waiting.map((one) => rejects(one, 'ERR_MILLRACE_CLOSED'))
@@ -150,7 +151,7 @@ export const ending: readonly Behaviour[] = [
   },
   {
     name: 'who waits to send hears why it was destroyed',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({ highWaterMark: 65_536 }, async ({ from }) => {
         const sent = await fill(from, 4000)
         const why = new Error('enough')
@@ -164,7 +165,7 @@ export const ending: readonly Behaviour[] = [
   },
   {
     name: 'close() does not wait for ever',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({ highWaterMark: 65_536 }, async ({ from }) => {
         await fill(from, 4000)
         await inTime(5000, from.close({ timeout: 100 }))
@@ -174,7 +175,7 @@ export const ending: readonly Behaviour[] = [
   },
   {
     name: 'ref and unref change nothing else',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const { near, far, listener } = await scene.open()
       for (const one of listener === undefined ? [near, far] : [near, far, listener]) {
         assert.equal(one.unref(), one)

@@ -6,6 +6,7 @@ import {
   assert,
   claims,
   fill,
+  hushed,
   looked,
   numbered,
   numberOf,
@@ -15,6 +16,7 @@ import {
   until,
   waysOf,
   type Ends,
+  type Scene,
 } from './scene.js'
 
 /** The longest message that is made for a judgement. */
@@ -27,13 +29,15 @@ const lengths = [
 export const messages: readonly Behaviour[] = [
   {
     name: 'messages arrive in order',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }) => {
         claims(from.traits.ordered, 'it is not ordered')
         const count = 500
-        const sending = (async () => {
-          for (let i = 0; i < count; i++) await from.send(numbered(i, i % 50 === 0 ? 9000 : 16))
-        })()
+        const sending = hushed(
+          (async () => {
+            for (let i = 0; i < count; i++) await from.send(numbered(i, i % 50 === 0 ? 9000 : 16))
+          })(),
+        )
         let last = -1
         for (let i = 0; i < count; i++) {
           const number = numberOf(await taken(to))
@@ -48,7 +52,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'messages of every length arrive whole',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({ maxBytes: 2 ** 20 }, async ({ from, to }) => {
         claims(from.traits.reliable && from.traits.ordered, 'messages may be lost')
         const { maxBytes } = from.traits
@@ -56,9 +60,11 @@ export const messages: readonly Behaviour[] = [
         if (maxBytes <= longest) all.push(maxBytes)
         const bytesOf = (length: number): Buffer =>
           length < 4 ? Buffer.alloc(length, 7) : numbered(length, length)
-        const sending = (async () => {
-          for (const length of all) await from.send(bytesOf(length))
-        })()
+        const sending = hushed(
+          (async () => {
+            for (const length of all) await from.send(bytesOf(length))
+          })(),
+        )
         for (const length of all) {
           const message = await taken(to)
           assert.equal(message.length, length)
@@ -70,7 +76,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'a message that is too long is TOO_LARGE',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({ maxBytes: 2 ** 20 }, async ({ from, to }) => {
         const { maxBytes } = from.traits
         claims(maxBytes < 2 ** 28 - 1, 'it takes any length')
@@ -84,14 +90,14 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'bytes are the sender’s again when they were sent',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }) => {
         claims(from.traits.reliable && from.traits.ordered, 'messages may be lost')
         for (const length of [64, 5000, 200_000]) {
           for (const how of ['send', 'trySend'] as const) {
             const bytes = numbered(length, length)
             if (how === 'send') {
-              const receiving = taken(to)
+              const receiving = hushed(taken(to))
               await from.send(bytes)
               bytes.fill(0)
               assert.ok(
@@ -110,7 +116,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'many tasks send and receive at once',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const ends = await scene.open({ highWaterMark: 8192 })
       claims(ends.near.traits.reliable && ends.near.traits.ordered, 'messages may be lost')
       await Promise.all(waysOf(ends).map(({ from, to }) => crowd(from, to)))
@@ -118,7 +124,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'a receiver that stands still holds the sender up',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({ highWaterMark: 65_536 }, async ({ from, to }) => {
         claims(from.traits.reliable && from.traits.ordered, 'messages may be lost')
         for (const length of [1000, 16_384]) {
@@ -139,7 +145,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'sending ends with its signal and its time',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({ highWaterMark: 65_536 }, async ({ from, to }) => {
         claims(from.traits.reliable && from.traits.ordered, 'messages may be lost')
         const sent = await fill(from, 4000)
@@ -164,7 +170,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'receiving ends with its signal and its time, and takes nothing',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }) => {
         claims(from.traits.reliable, 'messages may be lost')
         const room = new Uint8Array(64)
@@ -188,7 +194,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'receiveInto writes where it is told',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }) => {
         claims(from.traits.reliable && from.traits.ordered, 'messages may be lost')
         const room = Buffer.alloc(300_000)
@@ -214,7 +220,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'tryReceive takes what is there',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }) => {
         claims(from.traits.reliable && from.traits.ordered, 'messages may be lost')
         assert.equal(to.tryReceive(), undefined)
@@ -236,7 +242,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'leaving a loop closes nothing',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }) => {
         claims(from.traits.reliable && from.traits.ordered, 'messages may be lost')
         for (let i = 0; i < 4; i++) await from.send(numbered(i))
@@ -256,7 +262,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'select waits for messages and for the end',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }) => {
         claims(from.traits.reliable, 'messages may be lost')
         assert.equal(looked(to), undefined)
@@ -275,7 +281,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'a wrong argument is INVALID_ARGUMENT',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const { near, far } = await scene.open()
       for (const { from, to } of waysOf({ near, far })) {
         await rejects(from.send(undefined as never), 'ERR_MILLRACE_INVALID_ARGUMENT')
@@ -288,7 +294,7 @@ export const messages: readonly Behaviour[] = [
   },
   {
     name: 'the way that there is not is UNSUPPORTED',
-    async judge(scene) {
+    async judge(scene: Scene): Promise<void> {
       const ends: Ends = await scene.open()
       const [way, back] = waysOf(ends)
       claims(back === undefined, 'it goes both ways')
@@ -326,4 +332,6 @@ async function crowd(from: Channel, to: Channel): Promise<void> {
     Array.from(sending, (_, i) => i),
     'each message arrives once',
   )
+  await from.send('behind all of them')
+  assert.equal((await taken(to)).toString(), 'behind all of them', 'and none twice')
 }

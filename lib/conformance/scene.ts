@@ -1,7 +1,7 @@
 // What a behaviour is judged in: two ends of a channel, which are gone afterwards whatever came of it.
 
 import { selectable, type Readiness } from '../base/selectable.js'
-import { now, startTimer, stopTimer } from '../base/time.js'
+import { afterAllElse, now, startTimer, stopTimer } from '../base/time.js'
 import type { ErrorCode } from '../errors.js'
 import type { Channel, Listener } from '../net/channel.js'
 import type { ConnectOptions, ListenOptions } from '../net/options.js'
@@ -47,13 +47,7 @@ export const assert: typeof import('node:assert/strict') =
   process.getBuiltinModule('node:assert/strict')
 
 /** What is thrown by a behaviour that the transport does not claim. */
-export class NotClaimed {
-  readonly why: string
-
-  constructor(why: string) {
-    this.why = why
-  }
-}
+export class NotClaimed extends Error {}
 
 /** The place where one behaviour is judged. */
 export class Scene {
@@ -72,8 +66,7 @@ export class Scene {
       return { ...(await this.join(listener, said)), listener }
     }
     const ends = await pair({ ...said, ...this.making.connecting })
-    this.track(ends.near, ends.far)
-    return { near: ends.near, far: ends.far, listener: undefined }
+    return { near: this.track(ends.near), far: this.track(ends.far), listener: undefined }
   }
 
   async listen(said: Said = {}): Promise<Listener> {
@@ -81,7 +74,7 @@ export class Scene {
     if (pair !== undefined) throw new NotClaimed('its ends are made in pairs')
     const listener = await listen(await address(), { ...said, ...this.making.listening })
     this.#destroyed.push(() => listener.close())
-    return listener
+    return watched(listener)
   }
 
   /** One more channel of that listener. */
@@ -89,22 +82,19 @@ export class Scene {
     const connecting = this.connect(listener.address, said)
     const [near, far] = await Promise.all([connecting, listener.accept()])
     assert.ok(far !== undefined, 'accept() gave a channel')
-    this.track(far)
-    return { near, far }
+    return { near, far: this.track(far) }
   }
 
   async connect(address: string, options: ConnectOptions = {}): Promise<Channel> {
-    const channel = await this.making.connect(address, { ...options, ...this.making.connecting })
-    this.track(channel)
-    return channel
+    return this.track(await this.making.connect(address, { ...options, ...this.making.connecting }))
   }
 
-  track(...channels: readonly Channel[]): void {
-    for (const channel of channels) {
-      this.#destroyed.push(() => {
-        channel.destroy()
-      })
-    }
+  /** From now on it goes with the scene. */
+  track(channel: Channel): Channel {
+    this.#destroyed.push(() => {
+      channel.destroy()
+    })
+    return watched(channel)
   }
 
   /** Judges each way that messages go, with ends of its own. */
@@ -140,6 +130,28 @@ export function waysOf({ near, far }: ConformanceEnds): Way[] {
     default:
       return [there, back]
   }
+}
+
+/** What it rejects with is looked at, or of no interest any more: a judgement has ended before it was. */
+export function hushed<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined)
+  return promise
+}
+
+/** As it is; but of its promises none is left alone. */
+function watched<T extends Channel | Listener>(sound: T): T {
+  const proxy: T = new Proxy(sound, {
+    get: (target, key) => {
+      const value: unknown = Reflect.get(target, key, target)
+      if (typeof value !== 'function') return value
+      return (...args: unknown[]) => {
+        const result: unknown = Reflect.apply(value, target, args)
+        if (result === target) return proxy
+        return result instanceof Promise ? hushed(result) : result
+      }
+    },
+  })
+  return proxy
 }
 
 /** Ends the judgement, unless that is claimed. */
@@ -220,25 +232,28 @@ export const pause = (ms = 2): Promise<void> =>
 /** As `select` waits. */
 export function selected(source: { [selectable](): Readiness }): Promise<'ready' | 'ended'> {
   const readiness = source[selectable]()
-  return new Promise((resolve, reject) => {
-    let end: (() => void) | undefined
-    let isOver = false
-    const over = (): void => {
-      isOver = true
-      end?.()
+  const waiting = new Promise<'ready' | 'ended'>((resolve, reject) => {
+    const over = (settle: () => void): void => {
+      settle()
+      // What is told before `watch` returns is over later.
+      afterAllElse(() => {
+        end()
+      })
     }
-    end = readiness.watch(
+    const end = readiness.watch(
       (state) => {
-        over()
-        resolve(state)
+        over(() => {
+          resolve(state)
+        })
       },
       (error) => {
-        over()
-        reject(error as Error)
+        over(() => {
+          reject(error)
+        })
       },
     )
-    if (isOver) end()
   })
+  return hushed(waiting)
 }
 
 export const looked = (source: { [selectable](): Readiness }): 'ready' | 'ended' | undefined =>

@@ -143,8 +143,12 @@ export function streamOf(link: MessageLink): Duplex {
   })
   if (link.hold !== undefined) {
     Object.assign(stream, {
-      ref: () => link.hold!(true),
-      unref: () => link.hold!(false),
+      ref: () => {
+        link.hold!(true)
+      },
+      unref: () => {
+        link.hold!(false)
+      },
     })
   }
   stream.push(helloOf({ maxBytes: Math.min(link.maxBytes, longestMessage), heartbeat: 0 }))

@@ -1,0 +1,135 @@
+// A transport that carries whole messages, within this process: as small as a transport can be.
+
+import { MillraceError } from 'millrace'
+import { registerTransport, type Arrivals, type LinkEvents, type MessageLink } from 'millrace/net'
+
+type Step = () => void
+
+/** One side. What is sent waits here until the other side takes it. */
+class Side implements MessageLink {
+  readonly maxBytes: number
+  other!: Side
+  readonly #coming: Step[] = []
+  #events: LinkEvents | undefined
+  #paused = false
+  #due = false
+  #over = false
+  readonly end?: (sent: () => void) => void
+
+  constructor(maxBytes: number, halfCloses: boolean) {
+    this.maxBytes = maxBytes
+    if (!halfCloses) return
+    this.end = (sent) => {
+      this.other.comes(() => {
+        this.other.#events!.ended()
+        sent()
+      })
+    }
+  }
+
+  start(events: LinkEvents): void {
+    this.#events = events
+    this.#go()
+  }
+
+  send(message: Uint8Array, sent: () => void): void {
+    const bytes = Uint8Array.from(message)
+    this.other.comes(() => {
+      this.other.#events!.message(bytes)
+      sent()
+    })
+  }
+
+  pause(): void {
+    this.#paused = true
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#go()
+  }
+
+  close(): void {
+    this.other.comes(() => {
+      this.other.#closed()
+      this.#closed()
+    })
+  }
+
+  destroy(): void {
+    this.#over = true
+    // What came before can be received.
+    this.other.comes(() => {
+      this.other.#closed(new Error('the other side was destroyed'))
+    })
+  }
+
+  comes(step: Step): void {
+    if (this.#over) return
+    this.#coming.push(step)
+    this.#go()
+  }
+
+  #closed(error?: Error): void {
+    if (this.#over) return
+    this.#over = true
+    this.#events?.closed(error)
+  }
+
+  #go(): void {
+    if (this.#due || this.#paused || this.#events === undefined) return
+    const step = this.#coming.shift()
+    if (step === undefined) return
+    this.#due = true
+    setImmediate(() => {
+      this.#due = false
+      step()
+      this.#go()
+    })
+  }
+}
+
+/** Registers it, once in a process. */
+export function registerMessages(
+  scheme: string,
+  { halfCloses }: { readonly halfCloses: boolean },
+): void {
+  const listening = new Map<string, { arrivals: Arrivals; maxBytes: number }>()
+  registerTransport({
+    scheme,
+    traits: { zeroCopy: false, reliable: true, ordered: true, death: 'exact', directions: 'both' },
+    check({ rest, text }) {
+      if (rest === '')
+        throw new MillraceError('ERR_MILLRACE_INVALID_ARGUMENT', `'${text}' has no name`)
+    },
+    async connect({ rest }, given, signal) {
+      await Promise.resolve()
+      signal.throwIfAborted()
+      const there = listening.get(rest)
+      if (there?.arrivals.hasRoom() !== true) {
+        throw Object.assign(new Error('nobody is there'), { code: 'ECONNREFUSED' })
+      }
+      // Each sends what the other one takes.
+      const near = new Side(there.maxBytes, halfCloses)
+      const far = new Side(given.maxBytes, halfCloses)
+      near.other = far
+      far.other = near
+      there.arrivals.arrived({ link: far, peer: { pid: process.pid } })
+      return { link: near, peer: { pid: process.pid } }
+    },
+    listen({ rest, text }, { maxBytes }, arrivals) {
+      if (listening.has(rest)) {
+        return Promise.reject(Object.assign(new Error('taken'), { code: 'EADDRINUSE' }))
+      }
+      listening.set(rest, { arrivals, maxBytes })
+      return Promise.resolve({
+        address: text,
+        close: () => {
+          listening.delete(rest)
+          return Promise.resolve()
+        },
+        hold: () => undefined,
+      })
+    },
+  })
+}

@@ -53,6 +53,7 @@ export class NotClaimed extends Error {}
 export class Scene {
   readonly making: Making
   readonly #destroyed: (() => unknown)[] = []
+  #isOver = false
 
   constructor(making: Making) {
     this.making = making
@@ -73,7 +74,7 @@ export class Scene {
     const { listen, address, pair } = this.making
     if (pair !== undefined) throw new NotClaimed('its ends are made in pairs')
     const listener = await listen(await address(), { ...said, ...this.making.listening })
-    this.#destroyed.push(() => listener.close())
+    this.#goesWithIt(() => listener.close())
     return watched(listener)
   }
 
@@ -91,10 +92,18 @@ export class Scene {
 
   /** From now on it goes with the scene. */
   track(channel: Channel): Channel {
-    this.#destroyed.push(() => {
+    this.#goesWithIt(() => {
       channel.destroy()
     })
     return watched(channel)
+  }
+
+  /** A judgement that took too long may go on, and open more. */
+  #goesWithIt(end: () => unknown): void {
+    this.#destroyed.push(end)
+    if (!this.#isOver) return
+    end()
+    throw new Error('the judgement is over')
   }
 
   /** Judges each way that messages go, with ends of its own. */
@@ -108,6 +117,7 @@ export class Scene {
   }
 
   async clear(): Promise<void> {
+    this.#isOver = true
     for (const end of this.#destroyed.reverse()) {
       try {
         await inTime(2000, Promise.resolve(end()))
@@ -206,7 +216,8 @@ export async function fill(from: Channel, length: number): Promise<number> {
 
 /** Sends until it is refused; what with. */
 export async function refusal(from: Channel): Promise<unknown> {
-  for (;;) {
+  const end = now() + 5000
+  while (now() < end) {
     try {
       await from.send('?')
     } catch (error) {
@@ -214,6 +225,7 @@ export async function refusal(from: Channel): Promise<unknown> {
     }
     await pause()
   }
+  return 'nothing: it is sent to nobody'
 }
 
 export async function until(condition: () => boolean, what: string, ms = 5000): Promise<void> {

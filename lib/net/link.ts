@@ -99,6 +99,10 @@ export function streamOf(link: MessageLink): Duplex {
       message: (bytes) => {
         link.send(bytes, ticket())
       },
+      // It is good until the piece was written, and that is when all of it was sent.
+      within: (piece, at, end) => {
+        link.send(piece.subarray(at, end), ticket())
+      },
       signal: (kind) => {
         if (kind === Kind.end) link.end?.(ticket())
         else if (kind === Kind.bye) close()

@@ -46,9 +46,6 @@ export class Appender {
         message: (bytes) => {
           this.#messages.push(bytes)
         },
-        within: (piece, at, end) => {
-          this.#messages.push(piece.subarray(at, end))
-        },
       },
       limits.maxBytes,
     )

@@ -168,7 +168,7 @@ test('a client needs a certificate where one is wanted', async (t) => {
       within(patience, connect(address, { tls })),
     )
     t.true(
-      ['ERR_MILLRACE_PEER_GONE', 'ERR_MILLRACE_UNREACHABLE'].includes(String(error?.code)),
+      ['ERR_MILLRACE_PEER_GONE', 'ERR_MILLRACE_UNREACHABLE'].includes(String(error.code)),
       String(error),
     )
     await until(() => listener.refused === before + 1)
@@ -203,7 +203,7 @@ test('a protocol is agreed on, and none in common is none', async (t) => {
     within(patience, connect(address, { tls: { ca, ALPNProtocols: ['other'] } })),
   )
   t.true(
-    ['ERR_MILLRACE_PEER_GONE', 'ERR_MILLRACE_UNREACHABLE'].includes(String(error?.code)),
+    ['ERR_MILLRACE_PEER_GONE', 'ERR_MILLRACE_UNREACHABLE'].includes(String(error.code)),
     String(error),
   )
   await until(() => listener.connections === 0)

@@ -3,12 +3,13 @@
 import { WorkQueue } from 'millrace/work'
 import sharp from 'sharp'
 
-const jobs = WorkQueue.open('thumbnails', { jobs: 256, bytes: 32 * 2 ** 20 })
-const done = WorkQueue.open('thumbnails.done', { jobs: 256, bytes: 8 * 2 ** 20 })
-
+// First of all: who is ended before would leave its queues as a dead one does.
 process.once('SIGTERM', () => {
   jobs.close() // what is in hand is finished first
 })
+const jobs = WorkQueue.open('thumbnails', { jobs: 256, bytes: 32 * 2 ** 20 })
+const done = WorkQueue.open('thumbnails.done', { jobs: 256, bytes: 8 * 2 ** 20 })
+
 await jobs.work(
   async (job) => {
     const small = await thumbnailOf(job.bytes)

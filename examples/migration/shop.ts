@@ -63,6 +63,7 @@ const parts = { desk, worker, office }
 const ending = new AbortController()
 function closing(): Promise<void> {
   return new Promise((resolve) => {
+    if (ending.signal.aborted) resolve()
     ending.signal.addEventListener('abort', () => resolve())
   })
 }

@@ -6,7 +6,6 @@
 //        └──────failed for good───► closed ◄──close()──┘
 
 import { forgetAbort, whenAborted, type Abortable } from '../base/abort-signals.js'
-import { hold, letGo } from '../addon/keep-alive.js'
 import { onLeaving } from '../addon/leaving.js'
 import type { Wait } from '../base/options.js'
 import { outsideOfAll } from '../base/outside.js'
@@ -61,6 +60,9 @@ const forGood: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
   'ERR_MILLRACE_UNSUPPORTED_RUNTIME',
 ])
+
+/** As long as timers go; then the next one. */
+const holdMs = 2 ** 30
 
 interface Closes {
   close(): void
@@ -117,7 +119,7 @@ export class Session<L extends Line> {
   #retry: Timer | undefined
   #why: Error | undefined
   #alive = true
-  #holding = false
+  #holding: Timer | undefined
 
   constructor(options: SessionOptions<L>) {
     this.#options = options
@@ -283,10 +285,23 @@ export class Session<L extends Line> {
 
   #holdLoop(): void {
     const holds = this.#alive && this.#waiting.size + this.#attempting.size > 0
-    if (holds === this.#holding) return
-    this.#holding = holds
-    if (holds) hold()
-    else letGo()
+    if (holds === (this.#holding !== undefined)) return
+    if (holds) this.#hold()
+    else {
+      stopTimer(this.#holding)
+      this.#holding = undefined
+    }
+  }
+
+  /** By a timer: where nothing of this process is in shared memory, the system watches nothing for us. */
+  #hold(): void {
+    this.#holding = startTimer(
+      holdMs,
+      () => {
+        this.#hold()
+      },
+      { alive: true },
+    )
   }
 
   #late(timeout: number): Error {

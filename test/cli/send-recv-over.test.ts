@@ -113,7 +113,7 @@ test('of several senders one is taken', async (t) => {
   const channel = await connect(address)
   await channel.send('mine')
   await until(() => !existsSync(pathOf(address)), 'nobody listens any more')
-  await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_NOT_FOUND' })
+  await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_UNREACHABLE' })
   await channel.end()
   t.is((await channel.receive())?.length, 0)
   await channel.close()

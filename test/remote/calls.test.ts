@@ -1,6 +1,6 @@
 // Calls by an address: each kind of function, how each ends when the connection, the server or the client does, and what is said of it.
 
-import { fork } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -273,4 +273,29 @@ test.serial('the same name is this memory, or elsewhere, without a line changed'
   } finally {
     setResolve(undefined)
   }
+})
+
+test('who waits for a server that is not there yet keeps its process alive, with nothing else in it', async (t) => {
+  const path = join(tmpdir(), `${uniqueName(t)}.sock`)
+  const program = `
+    import { call, connect, contract } from ${JSON.stringify(import.meta.resolve('millrace/rpc'))}
+    const echo = contract('echo', { echo: call() })
+    console.log('begun')
+    const client = await connect('unix://${path}', echo, { waitForServer: 60_000 })
+    console.log(await client.echo('there'))
+    client.close()`
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  let said = ''
+  child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  const ended = once(child, 'exit')
+  await until(() => said.includes('begun'))
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  const echo = contract('echo', { echo: call<unknown, unknown>() })
+  const server = await serve(`unix://${path}`, echo, { echo: (value) => value })
+  t.teardown(() => server[Symbol.asyncDispose]())
+  t.deepEqual(await within(60_000, ended), [0, null])
+  t.is(said, 'begun\nthere\n')
 })

@@ -225,8 +225,10 @@ for (const [kind, addressOf] of Object.entries(kinds)) {
       // What is opened once, and kept to ring with, is open by now.
       const before = await ask(child, { do: 'feed' })
       await pass()
-      // Those who left may be closing yet.
-      await until(async () => (await ask(child, { do: 'feed' })).descriptors <= before.descriptors)
+      // Those who left may be closing yet, and one that is kept may have come late.
+      await until(
+        async () => (await ask(child, { do: 'feed' })).descriptors <= before.descriptors + mostKept,
+      )
     },
   )
 }

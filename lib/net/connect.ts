@@ -49,10 +49,16 @@ export async function connect(address: string, options?: ConnectOptions): Promis
   if (signal !== undefined) whenAborted(signal, onAbort)
   try {
     const connection = await transport.connect(parsed, given, control.signal)
-    if (connection.channel !== undefined) return connection.channel
+    if (connection.channel !== undefined) {
+      if (!control.signal.aborted) return connection.channel
+      connection.channel.destroy()
+      throw control.signal.reason as Error
+    }
     const channel = channelOver(connection, parsed.text, transport, given)
     try {
       await channel.greeted({ timeout: given.helloMs, signal: control.signal })
+      // Given up while it was there already: who gave it up would not close it.
+      control.signal.throwIfAborted()
     } catch (error) {
       channel.destroy(error as Error)
       throw error

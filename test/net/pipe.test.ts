@@ -225,6 +225,32 @@ test('writers come one after the other, and one that comes before its turn is to
   t.is(await within(patience, next.receive()), undefined)
 })
 
+test('a connection that is given up while it is there already is none, and the next one writes', async (t) => {
+  const { address } = pipeAt(t)
+  const listener = await listen(address)
+  t.teardown(() => listener.close())
+  const control = new AbortController()
+  const connecting = connect(address, { signal: control.signal })
+  control.abort()
+  await t.throwsAsync(connecting, { code: 'ERR_MILLRACE_ABORTED' })
+  let near = await connect(address).catch(() => undefined)
+  // The one that was given up may be leaving yet.
+  await until(async () => (near ??= await connect(address).catch(() => undefined)) !== undefined)
+  await near!.send('of the next')
+  for (;;) {
+    const far = await nextOf(listener)
+    const message = await within(
+      patience,
+      far.receive().catch(() => undefined),
+    )
+    await far.close()
+    if (message === undefined) continue
+    t.is(String(message), 'of the next')
+    break
+  }
+  near!.destroy()
+})
+
 test('there is one who listens', async (t) => {
   const { address } = pipeAt(t)
   const listener = await listen(address)

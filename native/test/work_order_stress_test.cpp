@@ -276,8 +276,8 @@ TEST_CASE(
     }
     const std::uint64_t now = os::monotonic_ns();
     if (now < next_kill) continue;
-    // Where processes start slowly, workers that are killed so often would do nothing at all.
-    if (arrivals.count == at_kill && now < next_kill + 100 * kMs) continue;
+    // A kill for so many arrivals: where processes start slowly, workers that are killed by the clock would do nothing at all.
+    if (arrivals.count - at_kill < all / 400 && now < next_kill + 300 * kMs) continue;
     at_kill = arrivals.count;
     next_kill = now + (1 + random.below(6)) * kMs;
     const auto which = static_cast<std::uint32_t>(random.below(workers.size()));

@@ -38,9 +38,9 @@ export const connecting: readonly Behaviour[] = [
     name: 'port 0 becomes a port',
     async judge(scene: Scene): Promise<void> {
       const address = await scene.making.address()
-      claims(/:0\/?(?:\?.*)?$/.test(address), 'its addresses have no port')
+      claims(/^[^/]*:\/\/[^/?]+:0(?:[/?].*)?$/.test(address), 'its addresses have no port')
       const listener = await scene.listen()
-      assert.match(listener.address, /:[1-9]\d*\/?(?:\?.*)?$/)
+      assert.match(listener.address, /^[^/]*:\/\/[^/?]+:[1-9]\d*(?:[/?].*)?$/)
       await scene.join(listener)
     },
   },

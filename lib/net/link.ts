@@ -4,6 +4,7 @@
 
 import type { Duplex } from 'node:stream'
 
+import { MillraceError } from '../errors.js'
 import {
   Decoder,
   frameOf,
@@ -24,7 +25,7 @@ export interface LinkEvents {
   alive(): void
   /**
    * Nothing of the link is left. Without an error the other side has closed in good order, and all that it sent was told before; with one
-   * it has died, or the connection broke.
+   * it has died, or the connection broke. A `MillraceError` is what calls say from then on; of any other one they say `PEER_GONE`.
    */
   closed(error?: Error): void
 }
@@ -53,12 +54,16 @@ export interface MessageLink {
   hold?(alive: boolean): void
 }
 
-/** @internal The link as a stream that speaks as the other side of a socket would. */
-export function streamOf(link: MessageLink): Duplex {
+/** @internal The link as a stream that speaks as the other side of a socket would; and why it has ended, if the link has said that. */
+export function streamOf(link: MessageLink): {
+  readonly stream: Duplex
+  readonly why: () => Error | undefined
+} {
   const { Duplex: DuplexStream } = process.getBuiltinModule('node:stream')
   let isPaused = false
   let isOver = false
   let isClosing = false
+  let why: MillraceError | undefined
   /** What the chunk that is being sent still waits for. */
   let unsent = 0
   let done: ((error?: Error | null) => void) | undefined
@@ -172,6 +177,7 @@ export function streamOf(link: MessageLink): Duplex {
     closed: (error) => {
       if (isOver) return
       if (error === undefined) give(frameOf(Kind.bye))
+      if (error instanceof MillraceError) why = error
       isOver = true
       // What came is received first.
       if (error !== undefined && stream.readableLength === 0) stream.destroy(error)
@@ -182,5 +188,5 @@ export function streamOf(link: MessageLink): Duplex {
       tell?.()
     },
   })
-  return stream
+  return { stream, why: () => why }
 }

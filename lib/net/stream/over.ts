@@ -16,7 +16,7 @@ export function channelOver(
     return new StreamChannel(connection.stream, factsOf(connection, address, transport), given)
   }
   const { link, peer } = connection
-  const stream = streamOf(link)
-  const facts = factsOf({ stream, peer }, address, transport)
+  const { stream, why } = streamOf(link)
+  const facts = factsOf({ stream, peer, why }, address, transport)
   return new StreamChannel(stream, { ...facts, halfCloses: link.end !== undefined }, given)
 }

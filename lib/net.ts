@@ -22,8 +22,24 @@ knowTransport('fd', () => fd)
 knowTransport('pipe', () => pipe)
 knowTransport('file', () => file)
 
-export type { Channel, Listener, Peer, PeerCertificate, Traits } from './net/channel.js'
+export type {
+  Channel,
+  Listener,
+  Peer,
+  PeerCertificate,
+  ReconnectingChannel,
+  Traits,
+} from './net/channel.js'
 export { connect, listen } from './net/connect.js'
+export type {
+  ConnectionEmitter,
+  ConnectionEvents,
+  ConnectionGap,
+  ConnectionListener,
+  ConnectionLoss,
+  ConnectionState,
+  ConnectionStatus,
+} from './net/connection-status.js'
 export { ChannelFrames } from './net/frame-channel.js'
 export type { LinkEvents, MessageLink } from './net/link.js'
 export type {
@@ -38,6 +54,8 @@ export type {
 export type { ReconnectOptions, RemoteOptions, Share, ShareOptions } from './net/share.js'
 /** @internal */
 export { readConnect } from './net/options.js'
+/** @internal */
+export { Session } from './net/session.js'
 /** @internal */
 export { transportOf } from './net/transport.js'
 /** @internal */

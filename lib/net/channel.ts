@@ -5,6 +5,7 @@ import type { Iteration, IterationOptions } from '../base/iteration.js'
 import type { WaitOptions } from '../base/options.js'
 import type { selectable, Readiness } from '../base/selectable.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
+import type { ConnectionEmitter, ConnectionState, ConnectionStatus } from './connection-status.js'
 
 /** What a channel gives, in data. */
 export interface Traits {
@@ -120,6 +121,29 @@ export interface Channel extends AsyncIterable<PlainBuffer> {
   [Symbol.asyncIterator](): Iteration<PlainBuffer>
   /** How `select` waits for messages of it. */
   [selectable](): Readiness
+}
+
+/**
+ * A channel whose connection is made anew when it breaks, or the other side closes, until `close`, `destroy` or the `signal` that it was
+ * opened with ends it.
+ *
+ * - `send` resolves when the message has come to the other side, where the transport can tell (`unix://`, `tcp://`, `tls://`). It
+ *   waits for the connection, within its `timeout`. When the connection breaks under it, it rejects with `PEER_GONE` and `executed:
+ *   'unknown'`; nothing is sent twice. `trySend` says false while there is no connection.
+ * - `receive` and loops go on with the next connection; the events `lost` and `connected` say that something is between.
+ * - `end` is for good: then the channel ends with the connection.
+ */
+export interface ReconnectingChannel extends Channel, ConnectionEmitter {
+  /** How the connection stands. */
+  readonly state: ConnectionState
+  /** The same, and more; with the same events. */
+  readonly connection: ConnectionStatus
+  /**
+   * Resolves when there is a connection.
+   *
+   * @throws MillraceError (as rejection) `CLOSED`, or why there will be none; `ABORTED`, `TIMEOUT`, `INVALID_ARGUMENT`
+   */
+  connected(options?: WaitOptions): Promise<this>
 }
 
 /** Channels that others connect, as they come. */

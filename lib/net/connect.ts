@@ -2,28 +2,72 @@
 
 import { forgetAbort, whenAborted } from '../base/abort-signals.js'
 import { startTimer, stopTimer } from '../base/time.js'
-import { abortedError, MillraceError, timeoutError } from '../errors.js'
+import { show } from '../base/options.js'
+import { abortedError, invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { nobody } from './nobody.js'
 import { parseAddress, schemeOf, type Address } from '../place/address.js'
 import { addressElsewhere } from '../place/elsewhere.js'
-import type { Channel, Listener } from './channel.js'
+import { readReconnect } from './backoff.js'
+import type { Channel, Listener, ReconnectingChannel } from './channel.js'
 import { ChannelListener } from './listener.js'
-import { readConnect, readListen, type ConnectOptions, type ListenOptions } from './options.js'
+import {
+  readConnect,
+  readListen,
+  type ConnectOptions,
+  type GivenConnect,
+  type ListenOptions,
+} from './options.js'
+import { Reconnecting } from './reconnecting.js'
+import type { ReconnectOptions } from './share.js'
 import { channelOver } from './stream/over.js'
-import { transportOf } from './transport.js'
+import { transportOf, type Transport } from './transport.js'
 
 /**
  * Connects to whoever listens at an address, and resolves when both sides know each other.
+ *
+ * With `reconnect` it resolves when the first attempt has ended, however it did, but for what will be no better the next time: the state of the
+ * channel says whether it is connected.
  *
  * @throws MillraceError (as rejection) `UNREACHABLE` (nobody listens there, or there is no way to it; `cause` is what the system said),
  *   `PERMISSION` (the other side is not allowed, or does not allow us), `PROTOCOL` (something else
  *   than millrace listens there), `PEER_GONE`, `TIMEOUT`, `ABORTED`, `INVALID_ARGUMENT`
  */
+export function connect(
+  address: string,
+  options: ConnectOptions & { readonly reconnect: true | ReconnectOptions },
+): Promise<ReconnectingChannel>
+export function connect(address: string, options?: ConnectOptions): Promise<Channel>
 export async function connect(address: string, options?: ConnectOptions): Promise<Channel> {
   const given = readConnect(options)
   const parsed = parseAddress(addressElsewhere(address) ?? named(address))
   const transport = transportOf(parsed)
   transport.check(parsed, given)
+  const { reconnect = false } = options ?? {}
+  const backoff = readReconnect(reconnect)
+  if (backoff === undefined) return await connectOnce(parsed, transport, given)
+  if (parsed.scheme === 'file' || parsed.scheme === 'fd') {
+    throw invalidArgument(
+      `reconnect: there is no other connection to be made at ${show(parsed.text)}, which is opened once`,
+    )
+  }
+  const { signal, highWaterMark } = given
+  const channel = new Reconnecting({
+    address: parsed.text,
+    traits: transport.traits,
+    backoff,
+    highWaterMark,
+    signal,
+    dial: (ended) => connectOnce(parsed, transport, { ...given, signal: ended }),
+  })
+  await channel.tried()
+  return channel
+}
+
+async function connectOnce(
+  parsed: Address,
+  transport: Transport,
+  given: GivenConnect,
+): Promise<Channel> {
   const { signal, timeout } = given
   const control = new AbortController()
   let why: Error | undefined

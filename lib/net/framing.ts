@@ -1,7 +1,7 @@
 // What goes over a stream of bytes (little-endian):
 //
 //   hello   'MLRC' · u8 first and u8 last version that are spoken · u16 0 · u32 the longest message that is taken · u32 milliseconds of
-//           silence after which the other side is taken for dead, 0: never · u64 0
+//           silence after which the other side is taken for dead, 0: never · u32 what else it can: 1: it answers marks · u32 0
 //   frame   u32: the kind in the upper 4 bits, the length in the lower 28 · so many bytes
 //
 //   message  a message
@@ -9,6 +9,8 @@
 //   bye      the sender has closed: it takes no more messages either
 //   ping     say that you live
 //   pong     I live
+//   mark     say when all that was sent before this has come; the length is a number of the sender's, and no bytes follow
+//   reached  what was sent before the mark of that number has come, and before those before it
 //
 // Both sides send their hello at once. A length is judged before there is memory for it, and memory grows with what has come, so that
 // a length alone costs nobody any.
@@ -16,7 +18,15 @@
 import { MillraceError } from '../errors.js'
 
 /** The kinds of frames. */
-export const Kind = { message: 0, end: 1, bye: 2, ping: 3, pong: 4 } as const
+export const Kind = {
+  message: 0,
+  end: 1,
+  bye: 2,
+  ping: 3,
+  pong: 4,
+  mark: 5,
+  reached: 6,
+} as const
 
 /** What both sides say of themselves. */
 export interface Hello {
@@ -24,6 +34,8 @@ export interface Hello {
   readonly maxBytes: number
   /** Milliseconds of silence after which the other side is taken for dead; 0: never. */
   readonly heartbeat: number
+  /** Are marks answered? */
+  readonly marks: boolean
 }
 
 export const helloBytes = 24
@@ -31,17 +43,19 @@ export const headerBytes = 4
 /** The longest message that a header can tell. */
 export const longestMessage = 2 ** 28 - 1
 const version = 1
+const answersMarks = 1
 const magic = Buffer.from('MLRC')
 /** What a message that is not whole has room for: so many times what came of it. */
 const growth = 8
 const leastRoom = 4096
 
-export function helloOf({ maxBytes, heartbeat }: Hello): Buffer {
+export function helloOf({ maxBytes, heartbeat, marks }: Hello): Buffer {
   const bytes = Buffer.alloc(helloBytes)
   magic.copy(bytes)
   bytes[4] = bytes[5] = version
   bytes.writeUInt32LE(maxBytes, 8)
   bytes.writeUInt32LE(heartbeat, 12)
+  bytes.writeUInt32LE(marks ? answersMarks : 0, 16)
   return bytes
 }
 
@@ -59,16 +73,18 @@ export function readHello(bytes: Buffer): Hello {
   const maxBytes = bytes.readUInt32LE(8)
   if (maxBytes > longestMessage)
     throw protocolError('has said that it takes longer messages than there are')
-  return { maxBytes, heartbeat: bytes.readUInt32LE(12) }
+  const marks = (bytes.readUInt32LE(16) & answersMarks) !== 0
+  return { maxBytes, heartbeat: bytes.readUInt32LE(12), marks }
 }
 
 export function headerOf(kind: number, length: number): number {
   return ((kind << 28) | length) >>> 0
 }
 
-export function frameOf(kind: number): Buffer {
+/** `number`: of a mark. */
+export function frameOf(kind: number, number = 0): Buffer {
   const frame = Buffer.allocUnsafe(headerBytes)
-  frame.writeUInt32LE(headerOf(kind, 0), 0)
+  frame.writeUInt32LE(headerOf(kind, number), 0)
   return frame
 }
 
@@ -90,7 +106,8 @@ export interface Sink {
   within(piece: Buffer, at: number, end: number): void
   /** A message is whole in the room that was given for it. */
   filled(length: number): void
-  signal(kind: number): void
+  /** `number`: of a mark, else 0. */
+  signal(kind: number, number: number): void
 }
 
 /** Takes a stream apart, in whatever pieces it comes. */
@@ -166,9 +183,10 @@ export class Decoder {
     const kind = head >>> 28
     const length = head & longestMessage
     if (kind !== Kind.message) {
-      if (kind > Kind.pong || length !== 0)
+      const isMark = kind === Kind.mark || kind === Kind.reached
+      if (kind > Kind.reached || (length !== 0 && !isMark))
         throw protocolError('has sent a frame of a kind that there is not')
-      this.#sink.signal(kind)
+      this.#sink.signal(kind, length)
       return at
     }
     if (length > this.#maxBytes) {

@@ -160,7 +160,9 @@ export function streamOf(link: MessageLink): {
       },
     })
   }
-  stream.push(helloOf({ maxBytes: Math.min(link.maxBytes, longestMessage), heartbeat: 0 }))
+  stream.push(
+    helloOf({ maxBytes: Math.min(link.maxBytes, longestMessage), heartbeat: 0, marks: false }),
+  )
   link.start({
     message: (bytes) => {
       const header = Buffer.allocUnsafe(headerBytes)

@@ -15,6 +15,7 @@ import {
 } from '../base/options.js'
 import { abortedError, invalidArgument } from '../errors.js'
 import { longestMessage } from './framing.js'
+import type { ReconnectOptions } from './share.js'
 
 /** Whom the kernel may say the other side to be. */
 export interface PeerAllow {
@@ -54,8 +55,14 @@ export interface ConnectionOptions {
 
 /** How a connection is made. */
 export interface ConnectOptions extends ConnectionOptions, WaitOptions {
-  /** Milliseconds until `ERR_MILLRACE_TIMEOUT`; default 5000. */
+  /** Milliseconds until `ERR_MILLRACE_TIMEOUT`; default 5000. With `reconnect`: for each attempt. */
   readonly timeout?: number | undefined
+  /**
+   * Whether the connection is made anew when it breaks, for as long as the channel is open; how long is waited between two attempts: a
+   * random part of a span that doubles from `base` (default 50 ms) to `cap` (default 5000 ms). The `signal` ends the channel then, at any
+   * time. Default false.
+   */
+  readonly reconnect?: boolean | ReconnectOptions | undefined
 }
 
 /** How connections are waited for. */
@@ -122,7 +129,7 @@ export const connectionNames = [
   'insecure',
 ] as const
 /** @internal */
-export const connectNames = [...connectionNames, ...waitNames] as const
+export const connectNames = [...connectionNames, ...waitNames, 'reconnect'] as const
 /** @internal */
 export const listenNames = [
   ...connectionNames,

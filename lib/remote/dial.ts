@@ -46,7 +46,7 @@ export async function dialToAsk(
 ): Promise<unknown> {
   const { connect } = require('../net/connect.js') as typeof import('../net/connect.js')
   const end = now() + timeout
-  const channel = await connect(address, { ...connection, signal, timeout })
+  const channel = await connect(address, { ...connection, reconnect: false, signal, timeout })
   try {
     return await ask(channel, kind, { signal, timeout: Math.max(end - now(), 0) })
   } finally {

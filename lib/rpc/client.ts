@@ -1,6 +1,7 @@
 // The client of a contract: a method of its own for each of the contract.
 
 import type { NativeCalls } from '../addon/calls.js'
+import type { ConnectionStatus } from '../net/connection-status.js'
 import { describe } from './described.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
@@ -202,6 +203,11 @@ export class CallClient {
 
   #assertOpen(): void {
     if (this.#isClosed) throw closedError(this.#title())
+  }
+
+  /** The connection of a client of an address, which is made anew when it breaks; undefined: the calls go through memory. */
+  get connection(): ConnectionStatus | undefined {
+    return undefined
   }
 
   /** Calls of this client on their way, and those that wait for a server. */

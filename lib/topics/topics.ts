@@ -7,6 +7,7 @@ import { native } from '../addon/native.js'
 import { policies, type NativeTopics } from '../addon/topics.js'
 import { checkName, type Tuning } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
+import type { ConnectionStatus } from '../net/connection-status.js'
 import type { Share, ShareOptions } from '../net/share.js'
 import { addressElsewhere } from '../place/elsewhere.js'
 import { nameOf, placeOf, type Place } from '../place/place.js'
@@ -128,6 +129,11 @@ export class Topics extends TopicPublisher {
         : this.#joinGroup(wanted)
     this.subscriptionsOpen.add(subscription)
     return subscription
+  }
+
+  /** The connection of a bus elsewhere, which is made anew when it breaks; undefined: the bus is in this machine's memory. */
+  get connection(): ConnectionStatus | undefined {
+    return undefined
   }
 
   /** What the bus can do where it is: here, all of it. */

@@ -11,6 +11,7 @@ import { fairly } from '../base/fairness.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { checkName, readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
+import type { ConnectionStatus } from '../net/connection-status.js'
 import type { Share, ShareOptions } from '../net/share.js'
 import { addressElsewhere } from '../place/elsewhere.js'
 import { nameOf, placeOf, type Place } from '../place/place.js'
@@ -95,6 +96,11 @@ export class WorkQueue extends JobTaker {
     this.#shares.add(share)
     if (this.closed) await share.close()
     return share
+  }
+
+  /** The connection of a queue elsewhere, which is made anew when it breaks; undefined: the queue is in this machine's memory. */
+  get connection(): ConnectionStatus | undefined {
+    return undefined
   }
 
   /** @internal Closes what is shared with it: nobody else would. */

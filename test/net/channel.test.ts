@@ -6,7 +6,7 @@ import { rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { select } from 'millrace'
+import { select, type MillraceError } from 'millrace'
 import {
   connect,
   listen,
@@ -386,4 +386,21 @@ test('a signal and a time end connecting; a wrong option is named first', async 
     code: 'ERR_MILLRACE_INVALID_ARGUMENT',
   })
   t.is(listener.connections, 0)
+})
+
+test('those who wait for room go one by one: no more than highWaterMark is kept for them', async (t) => {
+  const { near, far } = await ends(t, 'tcp://127.0.0.1:0', { highWaterMark: 65_536 })
+  const bytes = Buffer.alloc(65_536)
+  const sends = Array.from({ length: 1000 }, () => near.send(bytes))
+  await within(patience, sends[0]!)
+  const settled = Promise.allSettled(sends)
+  far.destroy()
+  const failures = (await within(patience, settled)).flatMap((one) =>
+    one.status === 'rejected' ? [one.reason as MillraceError] : [],
+  )
+  t.true(failures.every(({ code }) => code === 'ERR_MILLRACE_PEER_GONE'))
+  // Those that waited were not sent, and say so; the others are what was kept.
+  const kept = failures.filter(({ executed }) => executed !== 'no').length
+  t.true(kept < 40, String(kept))
+  t.true(failures.length > 500, String(failures.length))
 })

@@ -182,7 +182,7 @@ test('a length that lies takes no memory, and one that is too long ends the chan
 
 test('frames of a kind that there is not, and ends that have bytes, end the channel', async (t) => {
   const listener = await target(t)
-  for (const lie of [frame(5, 0), frame(15, 3), frame(kinds.end, 1), frame(kinds.ping, 9)]) {
+  for (const lie of [frame(7, 0), frame(15, 3), frame(kinds.end, 1), frame(kinds.ping, 9)]) {
     const socket = await attacker(t, listener)
     socket.write(Buffer.concat([hello(), lie]))
     await t.throwsAsync(within(patience, (await accepted(listener)).receive()), {

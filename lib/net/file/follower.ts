@@ -72,7 +72,7 @@ export class Follower {
         this.#close(done)
       },
     )
-    this.stream.push(helloOf({ maxBytes: limits.maxBytes, heartbeat: 0 }))
+    this.stream.push(helloOf({ maxBytes: limits.maxBytes, heartbeat: 0, marks: false }))
   }
 
   #close(done: () => void): void {

@@ -45,6 +45,7 @@ export class MemoryChannel implements Channel, Whole {
   readonly title: string
   #closed = false
   #over: Error | undefined
+  #tellOver: ((why: Error) => void) | undefined
   #alive = true
   #holding = false
   readonly #gone: Promise<void>
@@ -83,6 +84,14 @@ export class MemoryChannel implements Channel, Whole {
   get closed(): boolean {
     return this.#closed
   }
+  /** @internal Why nothing is sent any more, as soon as it is known. What has come can still be received. */
+  whenOver(): Promise<Error> {
+    if (this.#over !== undefined) return Promise.resolve(this.#over)
+    return new Promise((resolve) => {
+      this.#tellOver = resolve
+    })
+  }
+
   /** @internal When nothing of it is left. */
   get gone(): Promise<void> {
     return this.#gone
@@ -267,6 +276,7 @@ export class MemoryChannel implements Channel, Whole {
             'received; connect again to go on',
       { cause },
     )
+    this.#tellOver?.(this.#over)
     this.#holdLoop()
     return this.#over
   }

@@ -41,6 +41,7 @@ import { Holding } from '../holding.js'
 import { Inflow } from '../inflow.js'
 import type { GivenConnection } from '../options.js'
 import { Line, type Limits } from '../waits.js'
+import { Arrival } from './arrival.js'
 import { Beat } from './beat.js'
 import { noEndError, oneWayError, peerClosedError, peerGoneError, silentError } from './errors.js'
 import type { StreamFacts } from './facts.js'
@@ -67,7 +68,9 @@ export class StreamChannel implements Channel, Whole, Sink {
   #allowance: number
   #allowanceAt = now()
   #closed = false
+  #answersMarks = false
   #over: Error | undefined
+  #tellOver: ((why: Error) => void) | undefined
   /** When the stream is gone. */
   readonly #gone: Promise<void>
   #tellGone!: () => void
@@ -150,6 +153,23 @@ export class StreamChannel implements Channel, Whole, Sink {
     return this.#greeted.wait(limits)
   }
 
+  /** @internal Why nothing is sent any more, as soon as it is so. What has come can still be received. */
+  whenOver(): Promise<Error> {
+    if (this.#over !== undefined) return Promise.resolve(this.#over)
+    return new Promise((resolve) => {
+      this.#tellOver = resolve
+    })
+  }
+
+  /** @internal What is known to have come to the other side, from now on; undefined: it does not say. */
+  arrival(): Arrival | undefined {
+    if (!this.#answersMarks || this.directions !== 'both') return undefined
+    const sending = this.#sending
+    return (sending.arrival ??= new Arrival(this.title, (number) => {
+      sending.mark(number)
+    }))
+  }
+
   /** @internal When nothing of it is left. */
   get gone(): Promise<void> {
     return this.#gone
@@ -200,8 +220,9 @@ export class StreamChannel implements Channel, Whole, Sink {
   // What the decoder finds
 
   /** @internal */
-  hello({ maxBytes, heartbeat }: Hello): void {
+  hello({ maxBytes, heartbeat, marks }: Hello): void {
     this.#sending.peerMaxBytes = maxBytes
+    this.#answersMarks = marks
     // Nobody asks who cannot answer.
     if (!this.#onlyReceives) this.#beat.start(this.#heartbeat, heartbeat)
     this.#greeted.resolveAll()
@@ -231,7 +252,7 @@ export class StreamChannel implements Channel, Whole, Sink {
   }
 
   /** @internal */
-  signal(kind: number): void {
+  signal(kind: number, number: number): void {
     switch (kind) {
       case Kind.end:
         this.#noMore()
@@ -242,6 +263,13 @@ export class StreamChannel implements Channel, Whole, Sink {
         return
       case Kind.ping:
         this.#sending.answer()
+        return
+      case Kind.mark:
+        // After `close` what comes is dropped.
+        if (!this.#closed) this.#sending.tellReached(number)
+        return
+      case Kind.reached:
+        this.#sending.arrival?.reached(number)
         return
       default: // a pong says that it lives, as all that comes does
     }
@@ -282,9 +310,9 @@ export class StreamChannel implements Channel, Whole, Sink {
     if (this.directions === 'send') {
       // Nobody says what he takes: what this side may send is its own matter.
       this.#sending.peerMaxBytes = maxBytes
-      this.#sending.put(helloOf({ maxBytes, heartbeat: 0 }))
+      this.#sending.put(helloOf({ maxBytes, heartbeat: 0, marks: false }))
     } else if (this.directions === 'both') {
-      this.#sending.put(helloOf({ maxBytes, heartbeat: this.#heartbeat }))
+      this.#sending.put(helloOf({ maxBytes, heartbeat: this.#heartbeat, marks: true }))
     }
     Inflow.begin(stream, (piece) => {
       this.#data(piece)
@@ -380,6 +408,7 @@ export class StreamChannel implements Channel, Whole, Sink {
   #fail(error: Error): void {
     if (this.#over !== undefined) return
     this.#over = error
+    this.#tellOver?.(error)
     this.#beat.stop()
     this.#sending.fail(error)
     this.#greeted.rejectAll(error)
@@ -447,6 +476,8 @@ export class StreamChannel implements Channel, Whole, Sink {
       waiting.resolveAll()
     }
     this.#over ??= closedError(this.title)
+    this.#tellOver?.(this.#over)
+    this.#sending.arrival?.fail(this.#over)
     this.destroy()
     await this.#gone
   }

@@ -11,6 +11,12 @@ export function peerGoneError(title: string, cause: Error | undefined): Millrace
   )
 }
 
+/** For who waited to send: nothing of the message went over the connection. */
+export function unsentError(error: Error): Error {
+  if (!(error instanceof MillraceError) || error.code !== 'ERR_MILLRACE_PEER_GONE') return error
+  return new MillraceError(error.code, error.message, { cause: error.cause, executed: 'no' })
+}
+
 export function peerClosedError(title: string): MillraceError {
   return new MillraceError(
     'ERR_MILLRACE_PEER_GONE',

@@ -9,12 +9,14 @@ import { afterAllElse } from '../../base/time.js'
 import { closedError, invalidArgument, MillraceError, timeoutError } from '../../errors.js'
 import { frameOf, headerBytes, headerOf, Kind } from '../framing.js'
 import { Line, type Limits } from '../waits.js'
-import { oneWayError } from './errors.js'
+import { oneWayError, unsentError } from './errors.js'
+import type { Arrival } from './arrival.js'
 import type { Whole } from './whole.js'
 
 /** Messages up to this length are copied to the batch. */
 const mostCopied = 4096
 const batchBytes = 65_536
+const served = Promise.resolve()
 
 export class Sending {
   readonly #whole: Whole
@@ -34,6 +36,11 @@ export class Sending {
   #saidEnd = false
   /** A pong is on its way. */
   #answering = false
+  /** Likewise the answer to a mark; and the number of the last one that came meanwhile. */
+  #telling = false
+  #toTell: number | undefined
+  /** What is known to have come, if the other side says so. */
+  arrival: Arrival | undefined
 
   constructor(whole: Whole) {
     this.#whole = whole
@@ -99,6 +106,27 @@ export class Sending {
     })
   }
 
+  /** All before the mark of that number has come. Of several, the last one says it of all. */
+  tellReached(number: number): void {
+    const { over, stream, directions } = this.#whole
+    if (directions !== 'both' || over !== undefined || stream.writableEnded) return
+    this.#toTell = number
+    if (this.#telling) return
+    this.#telling = true
+    this.#toTell = undefined
+    this.put(frameOf(Kind.reached, number), () => {
+      this.#telling = false
+      if (this.#toTell !== undefined) this.tellReached(this.#toTell)
+    })
+  }
+
+  /** Behind all that was sent. */
+  mark(number: number): void {
+    if (this.#whole.stream.writableEnded) return
+    this.#flush()
+    this.put(frameOf(Kind.mark, number))
+  }
+
   sayEnd(kind: number): void {
     this.#saidEnd = true
     this.#flush()
@@ -119,7 +147,8 @@ export class Sending {
 
   /** Nothing is sent any more. */
   fail(error: Error): void {
-    this.#waiting.rejectAll(error)
+    this.arrival?.fail(error)
+    this.#waiting.rejectAll(unsentError(error))
     this.#flushed.rejectAll(error)
   }
 
@@ -165,6 +194,7 @@ export class Sending {
   }
 
   #batchUp(bytes: Uint8Array): void {
+    this.arrival?.sent()
     const { length } = bytes
     if (this.#batch !== undefined && this.#batchUsed + headerBytes + length > batchBytes)
       this.#flush()
@@ -205,6 +235,7 @@ export class Sending {
   }
 
   #write(bytes: Uint8Array, written?: () => void): void {
+    this.arrival?.sent()
     const header = Buffer.allocUnsafe(headerBytes)
     header.writeUInt32LE(headerOf(Kind.message, bytes.length), 0)
     this.#flush()
@@ -244,6 +275,10 @@ export class Sending {
     })
   }
 
+  readonly #serveNext = (): void => {
+    this.#serveWaiting()
+  }
+
   #hasRoom(): boolean {
     return this.#written + this.#batchUsed < this.#whole.highWaterMark
   }
@@ -251,14 +286,12 @@ export class Sending {
   #serveWaiting(): void {
     if (this.#waiting.size === 0) return
     if (this.#written + this.#batchUsed > this.#whole.highWaterMark / 2) return
-    // One at a time: each sends before the next one is asked, and the last one that has room asks for the next.
+    // One at a time: each sends before the next one is asked, so that there is room for it. That takes a microtask behind the one in which
+    // it sends: ticks all run before those.
     const first = this.#waiting.first
     if (first === undefined) return
     first.resolve()
-    if (this.#waiting.size > 0)
-      afterAllElse(() => {
-        this.#serveWaiting()
-      })
+    if (this.#waiting.size > 0) void served.then(this.#serveNext)
   }
 
   #assertSends(length: number): void {

@@ -12,9 +12,10 @@ import type { MethodPlan } from '../../rpc/methods.js'
 import type { CallOptions } from '../../rpc/options.js'
 import type { CallStats } from '../../rpc/stats.js'
 import type { StreamClient } from '../../rpc/streams/client.js'
-import { readReconnect } from '../backoff.js'
+import { readReconnect } from '../../net/backoff.js'
+import type { ConnectionStatus } from '../../net/connection-status.js'
+import type { Session } from '../../net/session.js'
 import { dial } from '../dial.js'
-import { Session, type ConnectionState } from '../session.js'
 import { unsupported } from '../unsupported.js'
 
 type Line = StreamClient &
@@ -50,6 +51,7 @@ export class RemoteClient {
     this.name = this.path = address
     this.#title = `the client of '${contract.name}' at '${address}'`
     this.#waitMs = waitMs
+    const { Session } = require('../../net/session.js') as typeof import('../../net/session.js')
     this.#session = new Session<Line>({
       title: this.#title,
       address,
@@ -61,7 +63,7 @@ export class RemoteClient {
         return connectOver(frames, contract) as unknown as Line
       },
       opened: () => undefined,
-      lost: () => undefined,
+      lost: () => ({}),
       failed: () => undefined,
     })
     for (const plan of contract.plans) {
@@ -76,10 +78,10 @@ export class RemoteClient {
   /** Does somebody serve, as far as the connection tells? */
   get served(): boolean {
     if (this.closed) throw closedError(this.#title)
-    return this.#session.state === 'open'
+    return this.#session.state === 'connected'
   }
-  get connection(): ConnectionState {
-    return this.#session.state
+  get connection(): ConnectionStatus {
+    return this.#session.status
   }
   get closed(): boolean {
     return this.#session.state === 'closed'
@@ -120,7 +122,7 @@ export class RemoteClient {
   [inspected](...how: Inspecting): string {
     return inspection('CallClient', how, () => ({
       name: this.name,
-      connection: this.connection,
+      connection: this.connection.state,
       pending: this.pending,
       closed: this.closed,
     }))

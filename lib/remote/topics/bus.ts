@@ -28,10 +28,11 @@ import type { TopicsStats } from '../../topics/stats.js'
 import { checkSubject } from '../../topics/subjects.js'
 import type { Topics } from '../../topics/topics.js'
 import type { TopicsTraits } from '../../topics/traits.js'
-import type { Backoff } from '../backoff.js'
+import type { Backoff } from '../../net/backoff.js'
+import type { ConnectionStatus } from '../../net/connection-status.js'
+import type { Session } from '../../net/session.js'
 import { nothing } from '../headed.js'
 import { Liveness } from '../liveness.js'
-import { Session, type ConnectionState } from '../session.js'
 import { unsupported } from '../unsupported.js'
 import type { BusFacts, TopicsLine } from './contract.js'
 import { RemoteTopicLoan } from './loan.js'
@@ -73,6 +74,7 @@ export class RemoteTopics implements Face {
   constructor({ address, backoff, dial, wanted }: RemoteTopicsOptions) {
     this.name = this.path = address
     this.#title = `topics '${address}'`
+    const { Session } = require('../../net/session.js') as typeof import('../../net/session.js')
     this.#session = new Session<TopicsLine>({
       title: this.#title,
       address,
@@ -91,7 +93,7 @@ export class RemoteTopics implements Face {
         return line
       },
       opened: () => undefined,
-      lost: () => undefined,
+      lost: () => ({}),
       failed: () => undefined,
     })
     const isClosed = (): boolean => this.#closed
@@ -134,8 +136,8 @@ export class RemoteTopics implements Face {
     return traits
   }
   /** How the connection stands. */
-  get connection(): ConnectionState {
-    return this.#session.state
+  get connection(): ConnectionStatus {
+    return this.#session.status
   }
   get closed(): boolean {
     return this.#closed || this.#session.state === 'closed'
@@ -280,7 +282,7 @@ export class RemoteTopics implements Face {
   [inspected](...how: Inspecting): string {
     return inspection('Topics', how, () => ({
       name: this.name,
-      connection: this.connection,
+      connection: this.connection.state,
       ...this.#facts,
       closed: this.closed,
     }))

@@ -40,10 +40,11 @@ import type { WorkQueue } from '../../work/work-queue.js'
 import { durabilities } from '../../addon/work.js'
 import type { WorkParts, WorkWanted } from '../../work/elsewhere.js'
 import type { JobHandler, Loop, WorkOptions } from '../../work/working.js'
-import type { Backoff } from '../backoff.js'
+import type { Backoff } from '../../net/backoff.js'
+import type { ConnectionStatus } from '../../net/connection-status.js'
+import type { Session } from '../../net/session.js'
 import { nothing } from '../headed.js'
 import { Liveness } from '../liveness.js'
-import { Session, type ConnectionState } from '../session.js'
 import { unsupported } from '../unsupported.js'
 import type { QueueFacts, SettleFacts, WorkLine, JobFacts as JobOfLine } from './contract.js'
 import { asJob, RemoteJob, type RemoteKeeper } from './job.js'
@@ -96,6 +97,7 @@ export class RemoteWorkQueue implements Face {
     this.name = address
     this.path = address
     this.#title = `work queue '${address}'`
+    const { Session } = require('../../net/session.js') as typeof import('../../net/session.js')
     this.#session = new Session<WorkLine>({
       title: this.#title,
       address,
@@ -117,6 +119,7 @@ export class RemoteWorkQueue implements Face {
       opened: (line) => void this.#hearOfLosses(line),
       lost: (reason) => {
         this.#lose(reason)
+        return {}
       },
       failed: (reason) => {
         this.#lose(reason)
@@ -164,8 +167,8 @@ export class RemoteWorkQueue implements Face {
     })
   }
   /** How the connection stands. */
-  get connection(): ConnectionState {
-    return this.#session.state
+  get connection(): ConnectionStatus {
+    return this.#session.status
   }
   get closed(): boolean {
     return this.#closed || this.#ending !== undefined || this.#session.state === 'closed'
@@ -389,7 +392,7 @@ export class RemoteWorkQueue implements Face {
   [inspected](...how: Inspecting): string {
     return inspection('WorkQueue', how, () => ({
       name: this.name,
-      connection: this.connection,
+      connection: this.connection.state,
       ...this.#facts,
       closed: this.closed,
     }))

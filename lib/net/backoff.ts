@@ -4,7 +4,7 @@
 
 import { checkOptions, duration, show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
-import type { ReconnectOptions } from '../net/share.js'
+import type { ReconnectOptions } from './share.js'
 
 /** @internal ReconnectOptions that were read. */
 export interface Backoff {

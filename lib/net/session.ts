@@ -1,7 +1,7 @@
-// The connection of a handle whose memory is elsewhere. It is made anew when it breaks, for as long as the handle is open; calls wait
+// The connection of a handle whose other side is elsewhere. It is made anew when it breaks, for as long as the handle is open; calls wait
 // for it meanwhile, each with its own time and signal, and nothing is kept for later but those calls.
 //
-//   connecting ──dialled, greeted──► open ──broke──► waiting ──time──► connecting
+//   connecting ──dialled──► connected ──broke──► waiting ──time──► connecting
 //        └──────failed for now────► waiting            │
 //        └──────failed for good───► closed ◄──close()──┘
 
@@ -18,9 +18,12 @@ import {
   type ErrorCode,
 } from '../errors.js'
 import { waitAfter, type Backoff } from './backoff.js'
-
-/** How a connection stands. */
-export type ConnectionState = 'connecting' | 'open' | 'waiting' | 'closed'
+import {
+  Status,
+  type ConnectionLoss,
+  type ConnectionState,
+  type ConnectionStatus,
+} from './connection-status.js'
 
 /** One connection that was made. */
 export interface Line {
@@ -40,8 +43,10 @@ export interface SessionOptions<L extends Line> {
   readonly dial: (signal: AbortSignal) => Promise<L>
   /** It is there, before anybody who waits for it goes on. */
   readonly opened: (line: L) => void
-  /** It is not there any more; `reason`: why. */
-  readonly lost: (reason: Error) => void
+  /** It is not there any more; `reason`: why. Returns what else is to be said of that. */
+  readonly lost: (reason: Error, line: L) => Omit<ConnectionLoss, 'reason'>
+  /** Is a connection that is lost the last one? */
+  readonly isLast?: () => boolean
   /** There will be none any more. */
   readonly failed: (reason: Error) => void
 }
@@ -112,10 +117,9 @@ export class Session<L extends Line> {
   readonly #attempting = new Set<Waiting<void>>()
   readonly #control = new AbortController()
   readonly #unknow: () => void
-  #state: ConnectionState = 'connecting'
+  readonly #status: Status
   #line: L | undefined
   #failures = 0
-  #lastError: Error | undefined
   #retry: Timer | undefined
   #why: Error | undefined
   #alive = true
@@ -123,6 +127,7 @@ export class Session<L extends Line> {
 
   constructor(options: SessionOptions<L>) {
     this.#options = options
+    this.#status = new Status(options.address)
     this.#unknow = onLeaving<Closes>(this, Session.#left)
     outsideOfAll(
       (start) => {
@@ -137,21 +142,26 @@ export class Session<L extends Line> {
   }
 
   get state(): ConnectionState {
-    return this.#state
+    return this.#status.state
+  }
+
+  /** For the program. */
+  get status(): ConnectionStatus {
+    return this.#status
   }
 
   get line(): L | undefined {
     return this.#line
   }
 
-  /** Failures since it was open the last time. */
-  get failures(): number {
-    return this.#failures
+  /** Why there will be no connection any more. */
+  get why(): Error | undefined {
+    return this.#why
   }
 
   /** Why it is not open, or was not before. */
   get lastError(): Error | undefined {
-    return this.#lastError
+    return this.#status.lastError
   }
 
   /** The connection, as soon as it is there. */
@@ -171,7 +181,7 @@ export class Session<L extends Line> {
 
   /** When the attempt that runs has ended, however it did. */
   async attempt({ signal, timeout }: Wait): Promise<void> {
-    if (this.#state !== 'connecting') return
+    if (this.state !== 'connecting') return
     await new Promise<void>((resolve, reject) => {
       const waiting = new Waiting<void>({ signal, timeout }, resolve, reject, (one, error) => {
         one.stop()
@@ -192,15 +202,15 @@ export class Session<L extends Line> {
   }
 
   close(reason?: Error): void {
-    if (this.#state === 'closed') return
-    this.#state = 'closed'
-    this.#unknow()
+    if (this.#why !== undefined) return
     this.#why = reason ?? closedError(this.#options.title)
+    this.#unknow()
     stopTimer(this.#retry)
     const line = this.#line
     this.#line = undefined
     this.#control.abort(this.#why)
     line?.close()
+    this.#status.closed(reason)
     this.#attempted()
     this.#rejectAll(this.#why)
   }
@@ -215,7 +225,8 @@ export class Session<L extends Line> {
   }
 
   async #connect(): Promise<void> {
-    this.#state = 'connecting'
+    this.#status.connecting()
+    if (this.#isClosed()) return // by a listener
     let line: L
     try {
       line = await this.#options.dial(this.#control.signal)
@@ -228,46 +239,47 @@ export class Session<L extends Line> {
       return
     }
     this.#line = line
-    this.#state = 'open'
-    this.#attempted()
     this.#failures = 0
     this.#options.opened(line)
+    this.#status.connected()
+    this.#attempted()
     for (const waiting of [...this.#waiting]) {
       this.#forget(waiting)
       waiting.resolve(line)
     }
     const why = await line.ended
     if (this.#isClosed()) return
-    this.#line = undefined
     const reason =
       why ??
       new MillraceError(
         'ERR_MILLRACE_PEER_GONE',
-        `whoever shares ${this.#options.title} has closed the connection`,
+        `whoever is at the other side of ${this.#options.title} has closed the connection`,
       )
-    this.#options.lost(reason)
+    this.#line = undefined
+    this.#status.lost({ reason, ...this.#options.lost(reason, line) })
     this.#failed(reason)
   }
 
   #failed(error: Error): void {
     if (this.#isClosed()) return // by whoever was told
-    this.#lastError = error
     this.#failures++
     const { backoff, failed } = this.#options
-    if (backoff === undefined || (error instanceof MillraceError && forGood.has(error.code))) {
+    const isForGood = error instanceof MillraceError && forGood.has(error.code)
+    if (backoff === undefined || isForGood || this.#options.isLast?.() === true) {
       this.close(error)
       failed(error)
       return
     }
-    this.#state = 'waiting'
-    this.#attempted()
-    this.#retry = startTimer(waitAfter(backoff, this.#failures, Math.random()), () => {
+    const delay = waitAfter(backoff, this.#failures, Math.random())
+    this.#retry = startTimer(delay, () => {
       void this.#connect()
     })
+    this.#status.waiting(delay, error)
+    this.#attempted()
   }
 
   #isClosed(): boolean {
-    return this.#state === 'closed' // by what was awaited
+    return this.#why !== undefined // by what was awaited
   }
 
   #forget(waiting: Waiting<L>): void {
@@ -306,11 +318,11 @@ export class Session<L extends Line> {
 
   #late(timeout: number): Error {
     const last =
-      this.#lastError === undefined ? '' : ` (the last attempt: ${this.#lastError.message})`
+      this.lastError === undefined ? '' : ` (the last attempt: ${this.lastError.message})`
     return timeoutError(
       `a connection to ${this.#options.title}`,
       timeout,
-      `see that the process that shares it runs${last}, or allow more time`,
+      `see that the process at the other side runs${last}, or allow more time`,
     )
   }
 }

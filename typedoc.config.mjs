@@ -45,6 +45,7 @@ const navigation = {
     '../SECURITY',
     '../examples/README',
     '../examples/cpp/README',
+    '../examples/transport/README',
     '../examples/video/README',
     '../model/README',
     'proofs',
@@ -172,6 +173,7 @@ export default {
   highlightLanguages: [
     'ts',
     'js',
+    'html',
     'json',
     'jsonc',
     'sh',

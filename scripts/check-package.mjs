@@ -48,7 +48,7 @@ const expected = [
   /^native\/(?:addon|include)\/.*\.(?:cpp|hpp)$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/millrace(?:\.[a-z0-9]+)*\.node$/,
   /^docs\/[A-Za-z-]+\.md$/,
-  /^examples\/(?:README\.md|[a-z]+\/[a-z]+\.ts|video\/README\.md)$/,
+  /^examples\/(?:README\.md|[a-z]+\/[a-z]+\.ts|(?:transport|video)\/README\.md)$/,
   /^examples\/cpp\/(?:CMakeLists\.txt|README\.md|[a-z_]+\.(?:cpp|hpp))$/,
   /^examples\/python\/[a-z_]+\.(?:cpp|py)$/,
 ]

@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import test from 'ava'
 import sharp from 'sharp'
+import { WebSocket } from 'ws'
 import { example, objects, start, until } from './run.js'
 
 const hasFfmpeg = spawnSync('ffmpeg', ['-version']).status === 0
@@ -145,4 +146,37 @@ test.serial('migration: one process, several, two hosts, and no line changed', a
   t.regex(text, /^on two hosts \(.+\): 200 orders/m)
   t.regex(text, /^the same, with no line changed$/m)
   await until(() => objects('shop').length === 0, 'the queue and the bus are gone')
+})
+
+test.serial('transport: a page sees what is published, and commands it', async (t) => {
+  const { child, ended } = start(example('transport/start'), [])
+  let heard = ''
+  child.stdout?.on('data', (chunk: Buffer) => (heard += chunk.toString()))
+  await until(() => heard.includes('/\n'), 'the gateway tells its address')
+  const { origin, href } = new URL(heard.trim())
+  const page = await (await fetch(href)).text()
+  const address = /new WebSocket\('(.+?)'\)/.exec(page)![1]!
+
+  const stranger = new WebSocket(address, { origin: 'http://example.org' })
+  const refused = new Promise((resolve) => stranger.once('error', resolve))
+  t.regex(String(await refused), /403/)
+
+  // As the page does, which a browser shows in the test of its own: npm run test:browser.
+  const socket = new WebSocket(address, { origin })
+  const readings: { number: number; every: number }[] = []
+  let code = 0
+  socket.on('message', (data) => readings.push(JSON.parse((data as Buffer).toString()) as never))
+  socket.on('close', (said) => (code = said))
+  await until(() => readings.length > 2, 'readings come')
+  t.is(readings[1]!.number, readings[0]!.number + 1)
+  t.is(readings[1]!.every, 200)
+  socket.send('faster')
+  await until(() => readings.at(-1)!.every === 100, 'the command is obeyed')
+
+  child.kill('SIGTERM')
+  const { code: exit, err } = await ended
+  t.is(exit, 0, err)
+  await until(() => code > 0, 'the page is told')
+  t.is(code, 1000)
+  await until(() => objects('thermometer').length === 0, 'the bus is gone')
 })

@@ -28,6 +28,7 @@ export type {
   Peer,
   PeerCertificate,
   ReconnectingChannel,
+  Refusals,
   Traits,
 } from './net/channel.js'
 export { connect, listen } from './net/connect.js'

@@ -146,6 +146,20 @@ export interface ReconnectingChannel extends Channel, ConnectionEmitter {
   connected(options?: WaitOptions): Promise<this>
 }
 
+/** Connections that were turned away, by cause. */
+export interface Refusals {
+  /** `maxConnections` were open. */
+  readonly connections: number
+  /** `maxPending` had not said who they are. */
+  readonly pending: number
+  /** `allow`, or the rights of the address, did not name them. */
+  readonly allow: number
+  /** They did not say hello in time, or said something else; over `tls://` also whoever did not come through the handshake. */
+  readonly hello: number
+  /** This process had no descriptors or no memory for them. */
+  readonly resources: number
+}
+
 /** Channels that others connect, as they come. */
 export interface Listener extends AsyncIterable<Channel> {
   /** Where it listens: port 0 has become the port. */
@@ -154,6 +168,8 @@ export interface Listener extends AsyncIterable<Channel> {
   readonly connections: number
   /** Connections that were turned away: not allowed, too many, or they did not speak as millrace does. */
   readonly refused: number
+  /** The same, by cause. */
+  readonly refusals: Refusals
   /** Was it closed? */
   readonly closed: boolean
   /**

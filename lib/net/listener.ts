@@ -6,7 +6,7 @@ import { iterate, type Iteration } from '../base/iteration.js'
 import { readWait, type WaitOptions } from '../base/options.js'
 import { timeoutError } from '../errors.js'
 import { selectable, type Readiness } from '../base/selectable.js'
-import type { Channel, Listener } from './channel.js'
+import type { Channel, Listener, Refusals } from './channel.js'
 import type { GivenListen } from './options.js'
 import { channelOver } from './stream/over.js'
 import type { Arrivals, Connection, Listening, Transport } from './transport.js'
@@ -24,7 +24,9 @@ export class ChannelListener implements Listener, Arrivals {
   #address: string
   #listening: Listening | undefined
   #connections = 0
-  #refused = 0
+  readonly #refusals = { connections: 0, pending: 0, allow: 0, hello: 0, resources: 0 }
+  /** What there was no room for, when that was asked last. */
+  #lacking: 'connections' | 'pending' | undefined
   #closed = false
   #failure: Error | undefined
   #closing: Promise<void> | undefined
@@ -51,7 +53,10 @@ export class ChannelListener implements Listener, Arrivals {
     return this.#connections
   }
   get refused(): number {
-    return this.#refused
+    return Object.values(this.#refusals).reduce((sum, count) => sum + count, 0)
+  }
+  get refusals(): Refusals {
+    return { ...this.#refusals }
   }
   get closed(): boolean {
     return this.#closed
@@ -152,11 +157,10 @@ export class ChannelListener implements Listener, Arrivals {
 
   /** @internal */
   hasRoom(): boolean {
-    return (
-      !this.#closed &&
-      this.#connections < this.#given.maxConnections &&
-      this.#pending.size < this.#given.maxPending
-    )
+    const { maxConnections, maxPending } = this.#given
+    if (this.#closed || this.#connections >= maxConnections) this.#lacking = 'connections'
+    else this.#lacking = this.#pending.size >= maxPending ? 'pending' : undefined
+    return this.#lacking === undefined
   }
 
   /** @internal */
@@ -181,15 +185,16 @@ export class ChannelListener implements Listener, Arrivals {
       },
       (error: unknown) => {
         this.#pending.delete(channel)
-        this.#refused++
+        this.#refusals.hello++
         channel.destroy(error as Error)
       },
     )
   }
 
   /** @internal */
-  turnedAway(): void {
-    this.#refused++
+  turnedAway(cause: keyof Refusals = 'allow'): void {
+    this.#refusals[this.#lacking ?? cause]++
+    this.#lacking = undefined
   }
 
   /** @internal */

@@ -1,5 +1,6 @@
 // What a process shares with others by an address, and what others open by it.
 
+import type { Refusals } from './channel.js'
 import type { ConnectionOptions, ListenOptions } from './options.js'
 
 /** How something of this process is shared. */
@@ -30,6 +31,8 @@ export interface Share {
   readonly connections: number
   /** Clients that were turned away. */
   readonly refused: number
+  /** The same, by cause. */
+  readonly refusals: Refusals
   /** Was it closed? */
   readonly closed: boolean
   /** Takes no more clients, and ends the connections of those that are there. Resolves when they have ended. */

@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream'
 import { show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import type { Address } from '../place/address.js'
-import type { Channel, Peer, Traits } from './channel.js'
+import type { Channel, Peer, Refusals, Traits } from './channel.js'
 import type { MessageLink } from './link.js'
 import type { GivenConnect, GivenListen } from './options.js'
 
@@ -65,8 +65,8 @@ export interface Arrivals {
   hasRoom(): boolean
   /** One has come. */
   arrived(connection: Connection): void
-  /** One was turned away. */
-  turnedAway(): void
+  /** One was turned away: because there was no room, if that was asked before; else the cause, by default `allow`. */
+  turnedAway(cause?: keyof Refusals): void
   /** There will be none any more. */
   failed(error: Error): void
 }

@@ -2,7 +2,7 @@
 
 import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
-import type { Channel, Listener } from '../net/channel.js'
+import type { Channel, Listener, Refusals } from '../net/channel.js'
 import type { Share, ShareOptions } from '../net/share.js'
 import type { FrameChannel } from '../rpc/streams/channel.js'
 import { welcome, type Greeted } from './greeting.js'
@@ -50,6 +50,9 @@ class Sharing implements Share {
   }
   get refused(): number {
     return this.#listener.refused
+  }
+  get refusals(): Refusals {
+    return this.#listener.refusals
   }
   get closed(): boolean {
     return this.#listener.closed

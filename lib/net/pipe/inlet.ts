@@ -292,7 +292,7 @@ export class PipeInlet implements Listening {
     this.#packets.forget()
     const current = this.#current
     if (current === undefined || current.isDropped) {
-      if (!this.#closed) this.#arrivals.turnedAway()
+      if (!this.#closed) this.#arrivals.turnedAway('hello')
     } else {
       current.reason = protocolError(
         'does not speak as millrace does: see what else writes to the FIFO',

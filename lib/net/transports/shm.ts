@@ -258,7 +258,7 @@ class Door implements Listening {
       // No descriptors, or no memory: those who come later may find some.
     }
     if (ends === undefined) {
-      this.#arrivals.turnedAway()
+      this.#arrivals.turnedAway('resources')
       return
     }
     void this.#greet(ends, peer)
@@ -301,7 +301,7 @@ class Door implements Listening {
       else this.#arrivals.arrived({ peer, channel, gone: channel.gone })
     } catch {
       closeEnds(ends)
-      if (!this.#closed) this.#arrivals.turnedAway()
+      if (!this.#closed) this.#arrivals.turnedAway('hello')
     } finally {
       this.#pending.delete(ends)
       this.#judgeLine()

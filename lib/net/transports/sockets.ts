@@ -69,7 +69,7 @@ export async function listening(
   })
   // accept() can fail for want of descriptors; the server goes on with the next one.
   server.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EMFILE' || error.code === 'ENFILE') arrivals.turnedAway()
+    if (error.code === 'EMFILE' || error.code === 'ENFILE') arrivals.turnedAway('resources')
     else arrivals.failed(error)
   })
   return {

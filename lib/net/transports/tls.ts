@@ -68,7 +68,7 @@ export const tls: Transport = {
       arrivals.arrived({ stream, peer: peerOf(stream) })
     })
     server.on('tlsClientError', (_error, socket) => {
-      arrivals.turnedAway()
+      arrivals.turnedAway('hello')
       socket.destroy()
     })
     // Before the handshake, too, connections are bounded.

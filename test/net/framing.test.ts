@@ -1,0 +1,134 @@
+// What comes as a stream of bytes, in any pieces and with any damage: the same messages however it is cut, and nothing but typed errors.
+
+import { Duplex } from 'node:stream'
+import test from 'ava'
+import fc from 'fast-check'
+import { connect, registerTransport } from 'millrace/net'
+
+import { within } from '../support/until.js'
+
+const patience = 15_000
+const maxBytes = 4096
+
+/** What the other side says, by the name of the address. */
+const streams = new Map<string, readonly Buffer[]>()
+const scheme = `pieces-${String(process.pid)}`
+
+registerTransport({
+  scheme,
+  traits: { zeroCopy: false, reliable: true, ordered: true, death: 'exact', directions: 'both' },
+  check: () => undefined,
+  connect: ({ rest }) => {
+    const pieces = [...streams.get(rest)!]
+    const stream = new Duplex({
+      read() {
+        this.push(pieces.shift() ?? null)
+      },
+      write(_chunk, _encoding, done) {
+        done()
+      },
+    })
+    return Promise.resolve({ stream, peer: {} })
+  },
+  listen: () => Promise.reject(new Error('nobody listens')),
+})
+
+function hello(): Buffer {
+  const bytes = Buffer.alloc(24)
+  bytes.write('MLRC')
+  bytes[4] = bytes[5] = 1
+  bytes.writeUInt32LE(65_536, 8)
+  bytes[16] = 1
+  return bytes
+}
+
+function frame(kind: number, length: number, body = Buffer.alloc(0)): Buffer {
+  const head = Buffer.alloc(4)
+  head.writeUInt32LE(((kind << 28) | length) >>> 0)
+  return Buffer.concat([head, body])
+}
+
+const message = (bytes: Uint8Array): Buffer => frame(0, bytes.length, Buffer.from(bytes))
+
+function cutAt(bytes: Buffer, places: readonly number[]): Buffer[] {
+  const ends = [...new Set(places.map((one) => one % (bytes.length + 1)))].sort((a, b) => a - b)
+  return [0, ...ends]
+    .map((from, i) => bytes.subarray(from, ends[i] ?? bytes.length))
+    .filter(({ length }) => length > 0)
+}
+
+interface Heard {
+  readonly messages: Buffer[]
+  /** Of the error, if it did not end in good order. */
+  readonly code: string | undefined
+}
+
+/** What the channel makes of it. Whatever is not ours is thrown. */
+async function heard(pieces: readonly Buffer[]): Promise<Heard> {
+  streams.set('it', pieces)
+  const messages: Buffer[] = []
+  try {
+    const channel = await connect(`${scheme}://it`, { maxBytes, heartbeat: 0 })
+    try {
+      for await (const one of channel) messages.push(one)
+    } finally {
+      channel.destroy()
+    }
+    return { messages, code: undefined }
+  } catch (error) {
+    const { code } = error as { readonly code?: string }
+    if (code !== 'ERR_MILLRACE_PROTOCOL' && code !== 'ERR_MILLRACE_PEER_GONE') throw error
+    return { messages, code }
+  }
+}
+
+const places = fc.array(fc.nat(20_000), { maxLength: 30 })
+const bodies = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 12 })
+/** Frames without bytes that say nothing about messages: signs of life, marks and their answers. */
+const between = fc.constantFrom(frame(3, 0), frame(4, 0), frame(5, 77), frame(6, 9))
+const budget = { interruptAfterTimeLimit: 700, numRuns: 150, markInterruptAsFailure: false }
+
+test('however a stream is cut, its messages are the same', async (t) => {
+  await within(
+    patience,
+    fc.assert(
+      fc.asyncProperty(
+        bodies,
+        fc.array(between, { maxLength: 12 }),
+        places,
+        async (all, ins, at) => {
+          const frames = all.flatMap((one, i) => [ins[i] ?? Buffer.alloc(0), message(one)])
+          const { messages, code } = await heard(
+            cutAt(Buffer.concat([hello(), ...frames, frame(2, 0)]), at),
+          )
+          t.is(code, undefined)
+          t.deepEqual(
+            messages.map((one) => one.toString('hex')),
+            all.map((one) => Buffer.from(one).toString('hex')),
+          )
+        },
+      ),
+      budget,
+    ),
+  )
+})
+
+test('whatever is wrong with a stream, no message is longer than was allowed, and errors have a code', async (t) => {
+  const damage = fc.array(fc.tuple(fc.nat(20_000), fc.nat(255)), { maxLength: 6 })
+  const ends = { order: 0, broken: 0 }
+  await within(
+    patience,
+    fc.assert(
+      fc.asyncProperty(bodies, damage, places, async (all, wrong, at) => {
+        const bytes = Buffer.concat([hello(), ...all.map(message), frame(2, 0)])
+        for (const [place, value] of wrong) bytes[place % bytes.length] = value
+        const one = await heard(cutAt(bytes, at))
+        if (one.code === undefined) ends.order++
+        else ends.broken++
+        t.true(one.messages.every(({ length }) => length <= maxBytes))
+      }),
+      budget,
+    ),
+  )
+  t.true(ends.order > 0 && ends.broken > 0, JSON.stringify(ends))
+})

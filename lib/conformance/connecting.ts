@@ -11,6 +11,7 @@ import {
   numberOf,
   pause,
   rejects,
+  same,
   selected,
   taken,
   until,
@@ -23,15 +24,15 @@ export const connecting: readonly Behaviour[] = [
     name: 'connect and listen',
     async judge(scene: Scene): Promise<void> {
       const { near, far, listener } = await scene.open()
-      assert.equal(near.closed, false)
-      assert.equal(far.closed, false)
+      same(near.closed, false)
+      same(far.closed, false)
       for (const { from, to } of waysOf({ near, far })) {
         await from.send('hello')
-        assert.equal((await taken(to)).toString(), 'hello')
+        same((await taken(to)).toString(), 'hello')
       }
       if (listener === undefined) return
-      assert.equal(listener.closed, false)
-      assert.equal(listener.connections, 1)
+      same(listener.closed, false)
+      same(listener.connections, 1)
     },
   },
   {
@@ -51,20 +52,20 @@ export const connecting: readonly Behaviour[] = [
       for (const { traits, peer, address } of [near, far]) {
         assert.ok(address.length > 0, 'an address')
         for (const key of ['zeroCopy', 'reliable', 'ordered'] as const)
-          assert.equal(typeof traits[key], 'boolean', key)
+          same(typeof traits[key], 'boolean', key)
         assert.ok(Number.isInteger(traits.maxBytes) && traits.maxBytes > 0, 'maxBytes')
         assert.ok(['exact', 'timeout'].includes(traits.death), 'death')
         assert.ok(['both', 'send', 'receive'].includes(traits.directions), 'directions')
         // Both sides are here; of pairs somebody else may have made the sockets.
         if (listener === undefined) continue
-        if (peer.pid !== undefined) assert.equal(peer.pid, process.pid)
-        if (peer.uid !== undefined) assert.equal(peer.uid, process.getuid?.())
-        if (peer.gid !== undefined) assert.equal(peer.gid, process.getgid?.())
+        if (peer.pid !== undefined) same(peer.pid, process.pid)
+        if (peer.uid !== undefined) same(peer.uid, process.getuid?.())
+        if (peer.gid !== undefined) same(peer.gid, process.getgid?.())
       }
       const mirrored = { both: 'both', send: 'receive', receive: 'send' } as const
-      assert.equal(far.traits.reliable, near.traits.reliable)
-      assert.equal(far.traits.ordered, near.traits.ordered)
-      assert.equal(far.traits.directions, mirrored[near.traits.directions])
+      same(far.traits.reliable, near.traits.reliable)
+      same(far.traits.ordered, near.traits.ordered)
+      same(far.traits.directions, mirrored[near.traits.directions])
     },
   },
   {
@@ -81,7 +82,7 @@ export const connecting: readonly Behaviour[] = [
         assert.ok(far !== undefined)
         fars.push(scene.track(far))
       }
-      assert.equal(listener.connections, count)
+      same(listener.connections, count)
       if (nears[0]!.traits.directions !== 'receive') {
         await Promise.all(nears.map((near, number) => near.send(numbered(number))))
         const got = await Promise.all(fars.map(async (far) => numberOf(await taken(far))))
@@ -111,14 +112,14 @@ export const connecting: readonly Behaviour[] = [
       await until(() => listener.connections <= 1, 'an accepted channel that is destroyed is gone')
       await pause()
       await Promise.all([listener.close(), listener.close()])
-      assert.equal(await pending, undefined, 'who waits hears that there are no more')
-      assert.equal(await listener.accept(), undefined)
-      assert.equal(listener.closed, true)
+      same(await pending, undefined, 'who waits hears that there are no more')
+      same(await listener.accept(), undefined)
+      same(listener.closed, true)
       for await (const channel of listener) assert.fail(channel.address)
       unasked.destroy()
       for (const { from, to } of waysOf(ends)) {
         await from.send('still')
-        assert.equal((await taken(to)).toString(), 'still')
+        same((await taken(to)).toString(), 'still')
       }
     },
   },
@@ -177,7 +178,7 @@ export const connecting: readonly Behaviour[] = [
       const far = await listener.accept()
       assert.ok(far !== undefined)
       scene.track(far)
-      assert.equal(near.closed, false)
+      same(near.closed, false)
     },
   },
   {
@@ -200,16 +201,16 @@ export const connecting: readonly Behaviour[] = [
     name: 'select waits for connections',
     async judge(scene: Scene): Promise<void> {
       const listener = await scene.listen()
-      assert.equal(looked(listener), undefined)
+      same(looked(listener), undefined)
       const told = selected(listener)
       await scene.connect(listener.address)
-      assert.equal(await told, 'ready')
+      same(await told, 'ready')
       const far = await listener.accept()
       assert.ok(far !== undefined)
       scene.track(far)
       const ended = selected(listener)
       await listener.close()
-      assert.equal(await ended, 'ended')
+      same(await ended, 'ended')
     },
   },
 ]

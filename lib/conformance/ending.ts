@@ -12,6 +12,7 @@ import {
   numberOf,
   refusal,
   rejects,
+  same,
   taken,
   waysOf,
   type Scene,
@@ -36,15 +37,15 @@ export const ending: readonly Behaviour[] = [
         await rejects(from.send('more'), 'ERR_MILLRACE_CLOSED')
         assert.throws(() => from.trySend('more'), { code: 'ERR_MILLRACE_CLOSED' })
         let count = 0
-        for await (const message of to) assert.equal(numberOf(message), count++)
-        assert.equal(count, 100, 'all came before the end')
-        assert.equal(await to.receive(), undefined, 'the end stays')
-        assert.equal(to.tryReceive(), undefined)
+        for await (const message of to) same(numberOf(message), count++)
+        same(count, 100, 'all came before the end')
+        same(await to.receive(), undefined, 'the end stays')
+        same(to.tryReceive(), undefined)
         if (waysOf(ends).length === 1) return
         await to.send('answer')
-        assert.equal((await taken(from)).toString(), 'answer', 'the other way goes on')
+        same((await taken(from)).toString(), 'answer', 'the other way goes on')
         await to.end()
-        assert.equal(await from.receive(), undefined)
+        same(await from.receive(), undefined)
       })
     },
   },
@@ -61,7 +62,7 @@ export const ending: readonly Behaviour[] = [
           assert.ok(message !== undefined, `message ${String(i)} of ${String(lengths.length)}`)
           assert.ok(message.equals(numbered(i, length)), `message ${String(i)}`)
         }
-        assert.equal(await to.receive(), undefined)
+        same(await to.receive(), undefined)
         await to.close()
         await Promise.all([closing, ...sending])
       })
@@ -73,13 +74,13 @@ export const ending: readonly Behaviour[] = [
       await scene.eachWay({}, async ({ from, to }, ends) => {
         const waiting = to.receive()
         const closing = from.close()
-        assert.equal(await waiting, undefined)
-        assert.equal(await to.receive(), undefined)
-        assert.equal(to.tryReceive(), undefined)
-        assert.equal(to.closed, false, 'closed is of this side')
+        same(await waiting, undefined)
+        same(await to.receive(), undefined)
+        same(to.tryReceive(), undefined)
+        same(to.closed, false, 'closed is of this side')
         for await (const message of to) assert.fail(String(message))
         if (waysOf(ends).length === 2) {
-          assert.equal(await refusal(to), 'ERR_MILLRACE_PEER_GONE')
+          same(await refusal(to), 'ERR_MILLRACE_PEER_GONE')
         }
         await to.close()
         await closing
@@ -99,7 +100,7 @@ export const ending: readonly Behaviour[] = [
         await rejects(to.receive(), 'ERR_MILLRACE_PEER_GONE')
         assert.throws(() => to.tryReceive(), { code: 'ERR_MILLRACE_PEER_GONE' })
         if (waysOf(ends).length === 2) {
-          assert.equal(await refusal(to), 'ERR_MILLRACE_PEER_GONE')
+          same(await refusal(to), 'ERR_MILLRACE_PEER_GONE')
         }
       })
     },
@@ -110,7 +111,7 @@ export const ending: readonly Behaviour[] = [
       const { near, far } = await scene.open()
       await Promise.all([near.close(), far.close()])
       for (const { from, to } of waysOf({ near, far })) {
-        assert.equal(from.closed, true)
+        same(from.closed, true)
         await rejects(from.send('?'), 'ERR_MILLRACE_CLOSED')
         assert.throws(() => from.trySend('?'), { code: 'ERR_MILLRACE_CLOSED' })
         await rejects(from.end(), 'ERR_MILLRACE_CLOSED')
@@ -133,7 +134,7 @@ export const ending: readonly Behaviour[] = [
       await near.close()
       far.destroy()
       await far.close()
-      assert.equal(near.closed && far.closed, true)
+      same(near.closed && far.closed, true)
       for (const channel of [near, far]) channel.ref().unref()
     },
   },
@@ -159,7 +160,7 @@ export const ending: readonly Behaviour[] = [
         const judged = waiting.map((one) => assert.rejects(one, why))
         from.destroy(why)
         await Promise.all(judged)
-        assert.equal(from.closed, true)
+        same(from.closed, true)
       })
     },
   },
@@ -169,7 +170,7 @@ export const ending: readonly Behaviour[] = [
       await scene.eachWay({ highWaterMark: 65_536 }, async ({ from }) => {
         await fill(from, 4000)
         await inTime(5000, from.close({ timeout: 100 }))
-        assert.equal(from.closed, true)
+        same(from.closed, true)
       })
     },
   },
@@ -178,16 +179,16 @@ export const ending: readonly Behaviour[] = [
     async judge(scene: Scene): Promise<void> {
       const { near, far, listener } = await scene.open()
       for (const one of listener === undefined ? [near, far] : [near, far, listener]) {
-        assert.equal(one.unref(), one)
-        assert.equal(one.unref(), one)
+        same(one.unref(), one)
+        same(one.unref(), one)
       }
       for (const { from, to } of waysOf({ near, far })) {
         await from.send('unreferenced')
-        assert.equal((await taken(to)).toString(), 'unreferenced')
+        same((await taken(to)).toString(), 'unreferenced')
       }
       for (const one of listener === undefined ? [near, far] : [near, far, listener]) {
-        assert.equal(one.ref(), one)
-        assert.equal(one.unref().ref(), one)
+        same(one.ref(), one)
+        same(one.unref().ref(), one)
       }
     },
   },

@@ -11,6 +11,7 @@ import {
   numbered,
   numberOf,
   rejects,
+  same,
   selected,
   taken,
   until,
@@ -42,7 +43,7 @@ export const messages: readonly Behaviour[] = [
         for (let i = 0; i < count; i++) {
           const number = numberOf(await taken(to))
           assert.ok(number > last, `${String(number)} comes after ${String(last)}`)
-          if (from.traits.reliable) assert.equal(number, last + 1, 'none is missing')
+          if (from.traits.reliable) same(number, last + 1, 'none is missing')
           last = number
           if (last === count - 1) break
         }
@@ -67,7 +68,7 @@ export const messages: readonly Behaviour[] = [
         )
         for (const length of all) {
           const message = await taken(to)
-          assert.equal(message.length, length)
+          same(message.length, length)
           assert.ok(message.equals(bytesOf(length)), `the bytes of a message of ${String(length)}`)
         }
         await sending
@@ -84,7 +85,7 @@ export const messages: readonly Behaviour[] = [
         await rejects(from.send(message), 'ERR_MILLRACE_TOO_LARGE')
         assert.throws(() => from.trySend(message), { code: 'ERR_MILLRACE_TOO_LARGE' })
         await from.send('goes on')
-        assert.equal((await taken(to)).toString(), 'goes on')
+        same((await taken(to)).toString(), 'goes on')
       })
     },
   },
@@ -131,14 +132,14 @@ export const messages: readonly Behaviour[] = [
           const sent = await fill(from, length)
           const waiting = from.send(numbered(sent, length))
           const overtaking = numbered(sent + 1, length)
-          assert.equal(from.trySend(overtaking), false, 'trySend() does not overtake who waits')
+          same(from.trySend(overtaking), false, 'trySend() does not overtake who waits')
           for (let i = 0; i <= sent; i++) {
             const message = await taken(to)
-            assert.equal(numberOf(message), i, 'what came is what was sent, in order')
-            assert.equal(message.length, length)
+            same(numberOf(message), i, 'what came is what was sent, in order')
+            same(message.length, length)
           }
           await waiting
-          assert.equal(to.tryReceive(), undefined, 'what was given up was not sent')
+          same(to.tryReceive(), undefined, 'what was given up was not sent')
         }
       })
     },
@@ -163,7 +164,7 @@ export const messages: readonly Behaviour[] = [
         control.abort()
         await judged
         for (let i = 0; i <= sent; i++)
-          assert.equal(numberOf(await taken(to)), i, 'what was given up was not sent')
+          same(numberOf(await taken(to)), i, 'what was given up was not sent')
         await last
       })
     },
@@ -187,7 +188,7 @@ export const messages: readonly Behaviour[] = [
           control.abort()
           await rejects(aborted, 'ERR_MILLRACE_ABORTED')
           await from.send('for the next one')
-          assert.equal((await next)?.toString(), 'for the next one')
+          same((await next)?.toString(), 'for the next one')
         }
       })
     },
@@ -202,17 +203,17 @@ export const messages: readonly Behaviour[] = [
           for (const target of [room, (bytes: number) => room.subarray(0, bytes)]) {
             room.fill(0)
             const sending = from.send(numbered(length, length))
-            assert.equal(await to.receiveInto(target), length)
+            same(await to.receiveInto(target), length)
             assert.ok(room.subarray(0, length).equals(numbered(length, length)))
             await sending
           }
         }
         const sending = from.send(numbered(1, 100))
         await rejects(to.receiveInto(room.subarray(0, 99)), 'ERR_MILLRACE_TOO_LARGE')
-        assert.equal((await taken(to)).length, 100, 'what did not fit stays the next one')
+        same((await taken(to)).length, 100, 'what did not fit stays the next one')
         await sending
         const end = from.close()
-        assert.equal(await to.receiveInto(room), undefined)
+        same(await to.receiveInto(room), undefined)
         await to.close()
         await end
       })
@@ -223,7 +224,7 @@ export const messages: readonly Behaviour[] = [
     async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }) => {
         claims(from.traits.reliable && from.traits.ordered, 'messages may be lost')
-        assert.equal(to.tryReceive(), undefined)
+        same(to.tryReceive(), undefined)
         await from.send('one')
         await from.send('two')
         const got: string[] = []
@@ -235,8 +236,8 @@ export const messages: readonly Behaviour[] = [
         assert.deepEqual(got, ['one', 'two'])
         const waiting = to.receive()
         await from.send('three')
-        assert.equal(to.tryReceive(), undefined, 'tryReceive() does not overtake who waits')
-        assert.equal((await waiting)?.toString(), 'three')
+        same(to.tryReceive(), undefined, 'tryReceive() does not overtake who waits')
+        same((await waiting)?.toString(), 'three')
       })
     },
   },
@@ -256,7 +257,7 @@ export const messages: readonly Behaviour[] = [
           if (got.length === 4) break
         }
         assert.deepEqual(got, [0, 1, 2, 3])
-        assert.equal(to.closed, false)
+        same(to.closed, false)
       })
     },
   },
@@ -265,15 +266,15 @@ export const messages: readonly Behaviour[] = [
     async judge(scene: Scene): Promise<void> {
       await scene.eachWay({}, async ({ from, to }) => {
         claims(from.traits.reliable, 'messages may be lost')
-        assert.equal(looked(to), undefined)
+        same(looked(to), undefined)
         const told = selected(to)
         await from.send('one')
-        assert.equal(await told, 'ready')
-        assert.equal(looked(to), 'ready', 'nothing was taken')
-        assert.equal(to.tryReceive()?.toString(), 'one')
+        same(await told, 'ready')
+        same(looked(to), 'ready', 'nothing was taken')
+        same(to.tryReceive()?.toString(), 'one')
         const ended = selected(to)
         const closing = from.close()
-        assert.equal(await ended, 'ended')
+        same(await ended, 'ended')
         await to.close()
         await closing
       })
@@ -333,5 +334,5 @@ async function crowd(from: Channel, to: Channel): Promise<void> {
     'each message arrives once',
   )
   await from.send('behind all of them')
-  assert.equal((await taken(to)).toString(), 'behind all of them', 'and none twice')
+  same((await taken(to)).toString(), 'behind all of them', 'and none twice')
 }

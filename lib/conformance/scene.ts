@@ -1,5 +1,6 @@
 // What a behaviour is judged in: two ends of a channel, which are gone afterwards whatever came of it.
 
+import { show } from '../base/options.js'
 import { selectable, type Readiness } from '../base/selectable.js'
 import { afterAllElse, now, startTimer, stopTimer } from '../base/time.js'
 import type { ErrorCode } from '../errors.js'
@@ -190,6 +191,22 @@ export async function taken(to: Channel): Promise<Buffer> {
   return message
 }
 
+/**
+ * As `assert.equal`, but what differs is said in a few words. To tell differences, `assert` writes out objects and texts as a whole,
+ * and compares their lines: of a channel that should not be there, or of megabytes, that takes for ever.
+ */
+export function same(actual: unknown, expected: unknown, why?: string): void {
+  if (Object.is(actual, expected)) return
+  const { AssertionError } = assert
+  const what = `${inShort(actual)} instead of ${inShort(expected)}`
+  throw new AssertionError({ message: why === undefined ? what : `${why}: ${what}` })
+}
+
+const inShort = (value: unknown): string => {
+  const shown = show(value)
+  return shown.length <= 100 ? shown : `${shown.slice(0, 100)}…`
+}
+
 /** Bytes that may wait on the way, whatever the system keeps of it. */
 const most = 64 * 2 ** 20
 
@@ -206,7 +223,7 @@ export async function fill(from: Channel, length: number): Promise<number> {
       sent++
       assert.ok(sent * length < most, 'back-pressure: send() waits before 64 MiB do')
     } catch (error) {
-      assert.equal((error as { code?: unknown }).code, 'ERR_MILLRACE_TIMEOUT', String(error))
+      same((error as { code?: unknown }).code, 'ERR_MILLRACE_TIMEOUT', String(error))
       // Some of it may have gone, and not enough for those who wait.
       if (!from.trySend(numbered(sent, length))) return sent
       sent++

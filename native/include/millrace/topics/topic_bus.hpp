@@ -319,8 +319,9 @@ class TopicBus {
   static constexpr std::uint64_t kAskAllMs = 1000;
   // Part of the log that is told of as room.
   static constexpr std::uint32_t kRoomsTold = 8;
-  // For a lock whose holder has lost its core. One that is stopped is not waited for.
-  static constexpr std::uint64_t kTablePatienceNs = 50'000'000;
+  // For a lock whose holder has lost its core, or that others get before us. A holder that is stopped is not waited for any longer.
+  static constexpr std::uint64_t kTablePatienceNs = 500'000'000;
+  static constexpr std::uint64_t kTableNapNs = 200'000;
 
   // What needs the lock of subjects and subscriptions, tried until its holder has done, or was buried.
   template <typename Try>
@@ -329,7 +330,8 @@ class TopicBus {
     for (;;) {
       auto done = attempt();
       if (done.ok() || done.error().code != Code::timeout || deadline.passed()) return done;
-      (void)bury_holder(memory_.control().subjects_lock);
+      // Asleep, so that its holder gets a core.
+      if (!bury_holder(memory_.control().subjects_lock)) os::sleep_ns(kTableNapNs);
     }
   }
   std::uint32_t pump_with(SeatLockHold held, std::uint32_t entry, TopicMessage* to,

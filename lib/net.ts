@@ -52,7 +52,8 @@ export type {
   ListenOptions,
   PeerAllow,
 } from './net/options.js'
-export type { ReconnectOptions, RemoteOptions, Share, ShareOptions } from './net/share.js'
+export type { ReconnectOptions } from './net/backoff.js'
+export type { RemoteOptions, Share, ShareOptions } from './net/share.js'
 /** @internal */
 export { readConnect } from './net/options.js'
 /** @internal */

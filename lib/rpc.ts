@@ -8,7 +8,8 @@ import { callsElsewhere } from './rpc/elsewhere.js'
 
 callsElsewhere(() => require('./remote/open.js') as typeof import('./remote/open.js'))
 
-export type { ReconnectOptions, RemoteOptions, ShareOptions } from './net/share.js'
+export type { ReconnectOptions } from './net/backoff.js'
+export type { RemoteOptions, ShareOptions } from './net/share.js'
 export { CallClient } from './rpc/client.js'
 export {
   contract,

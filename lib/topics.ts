@@ -9,7 +9,8 @@ import { topicsElsewhere } from './topics/elsewhere.js'
 
 topicsElsewhere(() => require('./remote/open.js') as typeof import('./remote/open.js'))
 
-export type { ReconnectOptions, RemoteOptions, Share, ShareOptions } from './net/share.js'
+export type { ReconnectOptions } from './net/backoff.js'
+export type { RemoteOptions, Share, ShareOptions } from './net/share.js'
 export type { TopicsTraits } from './topics/traits.js'
 export {
   bytesCodec,

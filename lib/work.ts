@@ -9,7 +9,8 @@ import { workElsewhere } from './work/elsewhere.js'
 
 workElsewhere(() => require('./remote/open.js') as typeof import('./remote/open.js'))
 
-export type { RemoteOptions, ReconnectOptions, Share, ShareOptions } from './net/share.js'
+export type { ReconnectOptions } from './net/backoff.js'
+export type { RemoteOptions, Share, ShareOptions } from './net/share.js'
 export {
   DeadLetters,
   type DeadLetter,

@@ -4,7 +4,14 @@
 
 import { checkOptions, duration, show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
-import type { ReconnectOptions } from './share.js'
+
+/** How a client comes back after its connection broke. */
+export interface ReconnectOptions {
+  /** Milliseconds: the span of the first wait, a random part of which is waited. Default 50. */
+  readonly base?: number | undefined
+  /** Milliseconds: the longest span. Default 5000. */
+  readonly cap?: number | undefined
+}
 
 /** @internal ReconnectOptions that were read. */
 export interface Backoff {

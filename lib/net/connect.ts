@@ -7,7 +7,7 @@ import { abortedError, invalidArgument, MillraceError, timeoutError } from '../e
 import { nobody } from './nobody.js'
 import { parseAddress, schemeOf, type Address } from '../place/address.js'
 import { addressElsewhere } from '../place/elsewhere.js'
-import { readReconnect } from './backoff.js'
+import { readReconnect, type ReconnectOptions } from './backoff.js'
 import type { Channel, Listener, ReconnectingChannel } from './channel.js'
 import { ChannelListener } from './listener.js'
 import {
@@ -18,7 +18,6 @@ import {
   type ListenOptions,
 } from './options.js'
 import { Reconnecting } from './reconnecting.js'
-import type { ReconnectOptions } from './share.js'
 import { channelOver } from './stream/over.js'
 import { transportOf, type Transport } from './transport.js'
 
@@ -51,6 +50,7 @@ export async function connect(address: string, options?: ConnectOptions): Promis
     )
   }
   const { signal, highWaterMark } = given
+  if (signal?.aborted === true) throw abortedError(signal)
   const channel = new Reconnecting({
     address: parsed.text,
     traits: transport.traits,

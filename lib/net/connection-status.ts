@@ -150,6 +150,7 @@ export class Status implements ConnectionStatus {
   }
 
   lost(loss: ConnectionLoss): void {
+    this.#state = 'waiting'
     this.#lastError = loss.reason
     this.#loss = loss
     this.#lostAt = now()

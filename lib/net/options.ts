@@ -15,7 +15,7 @@ import {
 } from '../base/options.js'
 import { abortedError, invalidArgument } from '../errors.js'
 import { longestMessage } from './framing.js'
-import type { ReconnectOptions } from './share.js'
+import type { ReconnectOptions } from './backoff.js'
 
 /** Whom the kernel may say the other side to be. */
 export interface PeerAllow {

@@ -1,5 +1,6 @@
 // What a process shares with others by an address, and what others open by it.
 
+import type { ReconnectOptions } from './backoff.js'
 import type { Refusals } from './channel.js'
 import type { ConnectionOptions, ListenOptions } from './options.js'
 
@@ -13,14 +14,6 @@ export interface RemoteOptions extends ConnectionOptions {
    * doubles from `base` (default 50 ms) to `cap` (default 5000 ms). Default true.
    */
   readonly reconnect?: boolean | ReconnectOptions | undefined
-}
-
-/** How a client comes back after its connection broke. */
-export interface ReconnectOptions {
-  /** Milliseconds: the span of the first wait, a random part of which is waited. Default 50. */
-  readonly base?: number | undefined
-  /** Milliseconds: the longest span. Default 5000. */
-  readonly cap?: number | undefined
 }
 
 /** Something of this process that others reach by an address, until this is closed. */

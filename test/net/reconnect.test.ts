@@ -101,6 +101,9 @@ test('a loop goes on over the next connection, and events say what is between', 
     next(near, 'waiting'),
     next(near, 'connected'),
   ]
+  near.once('lost', () => {
+    t.is(near.state, 'waiting')
+  })
   proxy.cut()
   const [loss] = await lost
   t.like(loss.reason, gone)
@@ -285,6 +288,16 @@ test('close, destroy and a signal end it, whatever it is at', async (t) => {
   const receiving = third.near.receive()
   third.near.destroy(why)
   t.is(await t.throwsAsync(receiving), why)
+})
+
+test('with a signal that was aborted before, nobody is connected to', async (t) => {
+  const listener = await listen('tcp://127.0.0.1:0')
+  t.teardown(() => listener.close())
+  const signal = AbortSignal.abort()
+  await t.throwsAsync(connect(listener.address, { reconnect, signal }), {
+    code: 'ERR_MILLRACE_ABORTED',
+  })
+  t.is(listener.connections, 0)
 })
 
 test('end is for good: what the other side still says is received, and then the loop ends', async (t) => {

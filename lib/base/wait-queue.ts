@@ -198,9 +198,8 @@ export class WaitQueue extends Looker implements Sleeper {
    * Memory under a name can be shortened by whoever may write to it; touching what is gone would end this
    * process. If that has happened, the side is closed, and this is why.
    */
-  damage(): MillraceError | undefined {
+  damage(time = now()): MillraceError | undefined {
     if (this.#native.damage === undefined) return undefined
-    const time = now()
     if (time - this.#foundWholeAt < wholeMs) return undefined
     const error = this.#native.damage()
     if (error !== undefined) this.#leave(error)
@@ -313,6 +312,9 @@ export class WaitQueue extends Looker implements Sleeper {
 
   /** @internal */
   look(time: number, others: number): void {
+    // Others had their turn since the memory was looked into, or more of it than a poll takes.
+    const isUnsure = time >= this.#pollUntil || time >= this.#thoroughAt
+    if (isUnsure && this.damage(time) !== undefined) return
     const served = this.#serve(false)
     if (served) this.#polling?.paid()
     if (this.#isEmpty()) {

@@ -158,6 +158,7 @@ export abstract class Caller extends CallHandle implements Waits {
   readonly #tick = (): void => {
     this.#ticking = false
     try {
+      if (this.closed || this.waits.damage() !== undefined) return
       this.#receiveAll()
     } catch (error) {
       if (!this.closed) throw error // else the memory is corrupt, which all calls were told

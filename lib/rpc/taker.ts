@@ -234,6 +234,7 @@ export abstract class Taker extends CallHandle implements Abortable {
   /** All that could run has run: looks for calls. */
   readonly #tick = (): void => {
     this.#ticking = false
+    if (this.#isGone() || this.waits.damage() !== undefined) return
     try {
       this.#takeAll()
     } catch (error) {

@@ -208,8 +208,8 @@ export class PipelineArena extends Ground {
     using etl = openStages(this.#name)
     etl.stats() // it is open before the other one closes, which would be the last
     this.#etl.close()
-    // Whoever waits looks for the dead, now and then.
-    const end = performance.now() + hangMs
+    // Who waits and has nothing to look after looks for the dead once in as many seconds as there are handles, dead ones among them.
+    const end = performance.now() + hangMs + 2000 * etl.stats().handles
     while (etl.stats().handles > 1) {
       expect(performance.now() < end, 'killed bystanders are not buried')
       const wait = { signal: AbortSignal.timeout(100) }

@@ -281,11 +281,11 @@ export class WorkArena extends Ground {
     await Promise.allSettled(this.work)
     for (const bystander of this.#bystanders) await bystander.endNow()
     const [queue] = this.#queues
-    // Whoever waits looks for the dead, now and then.
-    const end = performance.now() + hangMs
+    // Who waits and has nothing to look after looks for the dead once in as many seconds as there are handles, dead ones among them.
+    const end = performance.now() + hangMs + 2000 * queue!.stats().handles
     while (queue!.stats().handles > this.#queues.length) {
       expect(performance.now() < end, 'killed bystanders are not buried')
-      await queue!.takeOne({ timeout: 2500 }).catch(() => undefined)
+      await queue!.takeOne({ timeout: 5000 }).catch(() => undefined)
     }
     let pushed = 0
     while (queue!.tryPush('x', { priority: pushed % 3 })) pushed++

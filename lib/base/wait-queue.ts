@@ -338,10 +338,9 @@ export class WaitQueue extends Looker implements Sleeper {
     }
   }
 
-  /** Nobody tells whoever polls that the peer has died, or that its memory was shortened. */
+  /** Nobody tells whoever polls that the peer has died. */
   #lookThoroughly(time: number): void {
     this.#thoroughAt = time + sliceMs
-    if (this.damage() !== undefined) return
     this.#serve(true)
     if (this.#isEmpty()) this.#settle()
     else lookNextTurn(this)

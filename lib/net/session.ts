@@ -24,6 +24,7 @@ import {
   type ConnectionState,
   type ConnectionStatus,
 } from './connection-status.js'
+import { Holding } from './holding.js'
 
 /** One connection that was made. */
 export interface Line {
@@ -65,9 +66,6 @@ const forGood: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_MILLRACE_UNSUPPORTED_PLATFORM',
   'ERR_MILLRACE_UNSUPPORTED_RUNTIME',
 ])
-
-/** As long as timers go; then the next one. */
-const holdMs = 2 ** 30
 
 interface Closes {
   close(): void
@@ -123,7 +121,7 @@ export class Session<L extends Line> {
   #retry: Timer | undefined
   #why: Error | undefined
   #alive = true
-  #holding: Timer | undefined
+  readonly #holding = new Holding()
 
   constructor(options: SessionOptions<L>) {
     this.#options = options
@@ -296,24 +294,7 @@ export class Session<L extends Line> {
   }
 
   #holdLoop(): void {
-    const holds = this.#alive && this.#waiting.size + this.#attempting.size > 0
-    if (holds === (this.#holding !== undefined)) return
-    if (holds) this.#hold()
-    else {
-      stopTimer(this.#holding)
-      this.#holding = undefined
-    }
-  }
-
-  /** By a timer: where nothing of this process is in shared memory, the system watches nothing for us. */
-  #hold(): void {
-    this.#holding = startTimer(
-      holdMs,
-      () => {
-        this.#hold()
-      },
-      { alive: true },
-    )
+    this.#holding.hold(this.#alive && this.#waiting.size + this.#attempting.size > 0)
   }
 
   #late(timeout: number): Error {

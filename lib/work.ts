@@ -44,4 +44,6 @@ export type {
 export type { PipelineStats, StageStats, WorkStats } from './work/stats.js'
 export { WorkQueue } from './work/work-queue.js'
 export type { JobHandler, WorkOptions } from './work/working.js'
+/** @internal */
+export { readWork, workAt } from './work/working.js'
 export type { WorkTraits } from './work/traits.js'

@@ -5,7 +5,7 @@ import { MillraceError, type ErrorCode } from '../errors.js'
 import type { Channel } from '../net/channel.js'
 
 /** What is shared. */
-export type Kind = 'work' | 'topics' | 'calls'
+export type Kind = 'work' | 'topics' | 'group' | 'calls'
 
 const longest = 4096
 /** What describes a contract of very many functions. */
@@ -62,26 +62,28 @@ function throwRefusal({ refusal, message }: Words): void {
 }
 
 /**
- * Is it somebody who wants to use what is shared? If not, it has only asked, and was told.
+ * Which of what is shared somebody wants to use. Undefined: it has only asked, and was told.
  *
  * @throws MillraceError (as rejection) as `greet`; the other side is told.
  */
-export async function welcome(
+export async function welcome<G extends Greeted>(
   channel: Channel,
-  { kind, fingerprint, describe }: Greeted,
+  shared: readonly [G, ...G[]],
   wait: WaitOptions,
-): Promise<boolean> {
+): Promise<G | undefined> {
   const words = read(await channel.receive(wait), channel)
-  if (words.kind === kind && words.fingerprint === String(fingerprint)) {
+  const wanted = shared.find((one) => one.kind === words.kind)
+  const { kind, fingerprint, describe } = wanted ?? shared[0]
+  if (wanted !== undefined && words.fingerprint === String(fingerprint)) {
     await channel.send(wordsOf({ kind }), wait)
-    return true
+    return wanted
   }
-  if (words.kind === kind && words.description === true && describe !== undefined) {
+  if (wanted !== undefined && words.description === true && describe !== undefined) {
     await channel.send(wordsOf({ kind, description: describe() }), wait)
-    return false
+    return undefined
   }
   const message =
-    words.kind === kind
+    wanted !== undefined
       ? `at '${channel.address}' is another version of ${kind} than this side has: give both sides the same contract, and the same version of millrace`
       : `at '${channel.address}' is ${kind}, and ${typeof words.kind === 'string' ? words.kind.slice(0, 32) : 'something else'} was asked for: see that the address is right`
   const refusal = 'ERR_MILLRACE_SCHEMA'

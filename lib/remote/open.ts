@@ -14,11 +14,13 @@ import { serveCalls } from './rpc/server.js'
 import { dial, dialToAsk } from './dial.js'
 import { unheld } from './liveness.js'
 import { share } from './sharing.js'
-import type { TopicsWanted } from '../topics/elsewhere.js'
+import type { GroupParts, TopicsWanted } from '../topics/elsewhere.js'
 import type { Topics } from '../topics/topics.js'
 import { RemoteTopics } from './topics/bus.js'
 import { topicsContract } from './topics/contract.js'
-import { topicsLine } from './topics/line.js'
+import { groupContract } from './topics/group-contract.js'
+import { GroupMembers } from './topics/group-members.js'
+import { groupLine, topicsLine } from './topics/line.js'
 import { serveTopics } from './topics/serve.js'
 import { workContract } from './work/contract.js'
 import { workLine } from './work/line.js'
@@ -36,14 +38,14 @@ export function openWork(
   judge(address, connection)
   return new RemoteWorkQueue({
     address,
+    title: `work queue '${address}'`,
     backoff,
     parts,
     wanted,
     dial: async (signal) => {
       const { fingerprint } = workContract
       const { frames, channel } = await dial(address, connection ?? {}, 'work', fingerprint, signal)
-      const death = channel.traits.death === 'exact' ? 'exact' : 'timeout'
-      return { line: workLine(unheld(frames)), death, hold: holdOf(channel) }
+      return { line: workLine(unheld(frames)), death: deathOf(channel), hold: holdOf(channel) }
     },
   })
 }
@@ -66,6 +68,7 @@ export function openTopics(
   address: string,
   wanted: TopicsWanted,
   connection: RemoteOptions | undefined,
+  group: () => GroupParts,
 ): RemoteTopics {
   const backoff = readReconnect(connection?.reconnect)
   judge(address, connection)
@@ -84,6 +87,12 @@ export function openTopics(
       )
       return { line: topicsLine(unheld(frames)), hold: holdOf(channel) }
     },
+    group,
+    dialGroup: async (signal) => {
+      const { fingerprint: print } = groupContract
+      const { frames, channel } = await dial(address, connection ?? {}, 'group', print, signal)
+      return { line: groupLine(unheld(frames)), death: deathOf(channel), hold: holdOf(channel) }
+    },
   })
 }
 
@@ -94,11 +103,24 @@ export function shareTopics(
   options: ShareOptions | undefined,
 ): Promise<Share> {
   const epoch = process.getBuiltinModule('node:crypto').randomUUID()
-  return share(address, options, {
-    kind: 'topics',
-    fingerprint: topicsContract.fingerprint,
-    serve: (frames) => serveTopics(frames, bus as Topics, epoch),
-  })
+  const members = new GroupMembers(bus as Topics)
+  return share(
+    address,
+    options,
+    {
+      kind: 'topics',
+      fingerprint: topicsContract.fingerprint,
+      serve: (frames) => serveTopics(frames, bus as Topics, epoch),
+    },
+    {
+      kind: 'group',
+      fingerprint: groupContract.fingerprint,
+      serve: (frames) => members.serve(frames),
+      ended: () => {
+        members.close()
+      },
+    },
+  )
 }
 
 /** @throws MillraceError (as rejection) as `connect` of `millrace/net`, and `SCHEMA` (something else is shared there) */
@@ -107,6 +129,10 @@ export function describeCalls(
   { wait, connection }: AskedElsewhere,
 ): Promise<unknown> {
   return dialToAsk(address, connection, 'calls', wait)
+}
+
+function deathOf({ traits }: Channel): 'exact' | 'timeout' {
+  return traits.death === 'exact' ? 'exact' : 'timeout'
 }
 
 function holdOf(channel: Channel): (alive: boolean) => void {

@@ -16,15 +16,21 @@ export interface Serving {
 /** What is shared. */
 export interface Shared extends Greeted {
   serve(frames: FrameChannel, channel: Channel): Serving
+  /** Nothing is shared any more, and all clients have gone. */
+  ended?(): void
 }
 
 const welcomeMs = 5000
 
-/** @throws MillraceError as `listen` */
+/**
+ * What clients at an address may ask for: of several things, the first gives the share its kind.
+ *
+ * @throws MillraceError as `listen`
+ */
 export async function share(
   address: string,
   options: ShareOptions | undefined,
-  shared: Shared,
+  ...shared: readonly [Shared, ...Shared[]]
 ): Promise<Share> {
   const { listen } = require('../net/connect.js') as typeof import('../net/connect.js')
   return new Sharing(await listen(address, options), shared)
@@ -32,11 +38,11 @@ export async function share(
 
 class Sharing implements Share {
   readonly #listener: Listener
-  readonly #shared: Shared
+  readonly #shared: readonly [Shared, ...Shared[]]
   readonly #clients = new Set<Serving>()
   readonly #serving: Promise<void>
 
-  constructor(listener: Listener, shared: Shared) {
+  constructor(listener: Listener, shared: readonly [Shared, ...Shared[]]) {
     this.#listener = listener
     this.#shared = shared
     this.#serving = this.#serveAll()
@@ -63,6 +69,7 @@ class Sharing implements Share {
     for (const client of this.#clients) client.close()
     await this.#serving
     await Promise.all([...this.#clients].map(({ ended }) => ended))
+    for (const one of this.#shared) one.ended?.()
   }
 
   ref(): this {
@@ -91,7 +98,7 @@ class Sharing implements Share {
   /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
     return inspection('Share', how, () => ({
-      kind: this.#shared.kind,
+      kind: this.#shared[0].kind,
       address: this.address,
       connections: this.connections,
       refused: this.refused,
@@ -112,12 +119,14 @@ class Sharing implements Share {
       require('../net/frame-channel.js') as typeof import('../net/frame-channel.js')
     // Clients do not keep a process alive that would end otherwise: the listener does.
     channel.unref()
-    const isClient = await welcome(channel, this.#shared, { timeout: welcomeMs }).catch(() => false)
-    if (!isClient || this.closed) {
+    const wanted = await welcome(channel, this.#shared, { timeout: welcomeMs }).catch(
+      () => undefined,
+    )
+    if (wanted === undefined || this.closed) {
       await channel.close()
       return
     }
-    const client = this.#shared.serve(new ChannelFrames(channel), channel)
+    const client = wanted.serve(new ChannelFrames(channel), channel)
     this.#clients.add(client)
     await client.ended
     this.#clients.delete(client)

@@ -2,6 +2,10 @@
 // point says from where.
 
 import type { RemoteOptions, Share, ShareOptions } from '../net/share.js'
+import type { WorkParts } from '../work/elsewhere.js'
+import type { Job } from '../work/job.js'
+import type { WorkQueue } from '../work/work-queue.js'
+import type { TopicJob } from './group-job.js'
 
 /** What the program says of the bus: it must be so. */
 export interface TopicsWanted {
@@ -11,10 +15,22 @@ export interface TopicsWanted {
   readonly seats: number | undefined
 }
 
+/** What a queue group elsewhere needs of the classes here. */
+export interface GroupParts {
+  readonly work: WorkParts
+  /** The message that a job of the group's work queue is. */
+  jobOf(job: Job, queue: WorkQueue, title: string): TopicJob
+}
+
 /** What the floor above can do. */
 export interface Elsewhere {
-  /** A bus, as its user sees it. */
-  openTopics(address: string, wanted: TopicsWanted, connection: RemoteOptions | undefined): object
+  /** A bus, as its user sees it; `group` gives what the first queue group needs. */
+  openTopics(
+    address: string,
+    wanted: TopicsWanted,
+    connection: RemoteOptions | undefined,
+    group: () => GroupParts,
+  ): object
   /** Of a bus of this machine's memory. */
   shareTopics(bus: object, address: string, options: ShareOptions | undefined): Promise<Share>
 }

@@ -136,30 +136,34 @@ export class TopicJob {
     return this.job.signal
   }
 
-  /** As `Job.complete`. */
+  /* eslint-disable @typescript-eslint/no-confusing-void-expression -- of a job elsewhere it is a promise, which the program awaits */
+
+  /** As `Job.complete`. Over a connection, what settles a job returns a promise: `await` is right everywhere. */
   complete(): void {
-    this.job.complete()
+    return this.job.complete()
   }
 
   /** As `Job.release`: it goes back, and this was no attempt. */
   release(options?: ReleaseOptions): void {
-    this.job.release(options)
+    return this.job.release(options)
   }
 
   /** As `Job.retry`: it has failed, and goes back. */
   retry(options?: RetryOptions): void {
-    this.job.retry(options)
+    return this.job.retry(options)
   }
 
   /** As `Job.reject`: it becomes a dead letter of `subscription.queue.dead`. */
   reject(error?: unknown): void {
-    this.job.reject(error)
+    return this.job.reject(error)
   }
 
   /** As `Job.extend`. */
   extend(milliseconds: number): void {
-    this.job.extend(milliseconds)
+    return this.job.extend(milliseconds)
   }
+
+  /* eslint-enable @typescript-eslint/no-confusing-void-expression */
 
   /** What `using` calls at the end of its block: a job that is not settled goes back. */
   [Symbol.dispose](): void {

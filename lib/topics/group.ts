@@ -22,6 +22,7 @@ import { closedError, hasCode, timeoutError } from '../errors.js'
 import type { Job } from '../work/job.js'
 import type { WorkQueue } from '../work/work-queue.js'
 import { envelopeMost, TopicJob, writeEnvelope } from './group-job.js'
+import type { GroupParts } from './elsewhere.js'
 import type { Wanted } from './options.js'
 import type { Bus } from './subscription.js'
 
@@ -109,14 +110,14 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
    */
   async receive(options?: WaitOptions): Promise<TopicJob> {
     this.#pump()
-    return this.#job(await this.queue.takeOne(options))
+    return jobOf(await this.queue.takeOne(options), this.queue, this.#title)
   }
 
   /** The next message if there is one now. Never blocks. */
   tryReceive(): TopicJob | undefined {
     this.#pump()
     const job = this.queue.tryTake()
-    return job === undefined ? undefined : this.#job(job)
+    return job === undefined ? undefined : jobOf(job, this.queue, this.#title)
   }
 
   /** The messages as jobs, until this member or its bus is closed. Leaving the loop closes nothing. */
@@ -214,16 +215,6 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
     return `the group ${this.group} of ${this.#bus.title}`
   }
 
-  /** One that is no message, which somebody else has pushed, becomes a dead letter: whoever gets the error could not settle it. */
-  #job(job: Job): TopicJob {
-    try {
-      return new TopicJob(job, this.#title)
-    } catch (error) {
-      if (hasCode(error, 'ERR_MILLRACE_CORRUPT') && !this.queue.closed) job.reject(error)
-      throw error
-    }
-  }
-
   /** Looks for as long as it is a member: nothing that comes ends this wait. */
   #pumped(): undefined {
     this.#pump()
@@ -300,6 +291,22 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
 
   readonly #never = (timeout: number): Error =>
     timeoutError(`an end of ${this.#title}`, timeout, 'close it')
+}
+
+/** One that is no message, which somebody else has pushed, becomes a dead letter: whoever gets the error could not settle it. */
+function jobOf(job: Job, queue: WorkQueue, title: string): TopicJob {
+  try {
+    return new TopicJob(job, title)
+  } catch (error) {
+    if (hasCode(error, 'ERR_MILLRACE_CORRUPT') && !queue.closed) job.reject(error)
+    throw error
+  }
+}
+
+/** What a group elsewhere needs of this room, and of that below. */
+export function groupParts(): GroupParts {
+  const work = require('../work/working.js') as typeof import('../work/working.js')
+  return { work: { readWork: work.readWork, workAt: work.workAt }, jobOf }
 }
 
 /** How the work queue of a group is opened: as its bus. */

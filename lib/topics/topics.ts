@@ -11,7 +11,7 @@ import type { ConnectionStatus } from '../net/connection-status.js'
 import type { Share, ShareOptions } from '../net/share.js'
 import { addressElsewhere } from '../place/elsewhere.js'
 import { nameOf, placeOf, type Place } from '../place/place.js'
-import { elsewhere } from './elsewhere.js'
+import { elsewhere, type GroupParts } from './elsewhere.js'
 import type { GroupSubscription } from './group.js'
 import {
   readSubscribe,
@@ -85,7 +85,9 @@ export class Topics extends TopicPublisher {
     const address = addressElsewhere(place)
     if (address !== undefined) {
       const { native: wanted } = readTopicsOptions('elsewhere', options)
-      return elsewhere().openTopics(address, wanted, options?.connection) as Topics
+      const group = (): GroupParts =>
+        (require('./group.js') as typeof import('./group.js')).groupParts()
+      return elsewhere().openTopics(address, wanted, options?.connection, group) as Topics
     }
     const wanted = readTopicsOptions(place, options)
     const handle = new native.Topics(wanted.native)

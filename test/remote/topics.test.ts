@@ -103,7 +103,6 @@ test('what cannot be had over a connection says so, and traits do', async (t) =>
     () => here.receiveSync(),
   ]
   for (const call of calls) t.throws(call, { code: 'ERR_MILLRACE_UNSUPPORTED' }, String(call))
-  await t.throwsAsync(far.subscribe('a', { queue: 'g' }), { code: 'ERR_MILLRACE_UNSUPPORTED' })
   await t.throwsAsync(far.publish('a b', 'x'), { code: 'ERR_MILLRACE_INVALID_ARGUMENT' })
   await t.throwsAsync(far.publish('a', Buffer.alloc(2 ** 24)), { code: 'ERR_MILLRACE_TOO_LARGE' })
 })

@@ -15,7 +15,8 @@ import {
 } from '../../base/options.js'
 import { now } from '../../base/time.js'
 import { abortedError, closedError, invalidArgument, MillraceError } from '../../errors.js'
-import type { TopicsWanted } from '../../topics/elsewhere.js'
+import type { GroupParts, TopicsWanted } from '../../topics/elsewhere.js'
+import type { GroupSubscription } from '../../topics/group.js'
 import { plainHeaders, type Headers } from '../../topics/headers.js'
 import type { TopicLoan } from '../../topics/loan.js'
 import {
@@ -23,6 +24,7 @@ import {
   type GroupOptions,
   type PublishOptions,
   type SubscribeOptions,
+  type Wanted,
 } from '../../topics/options.js'
 import type { TopicsStats } from '../../topics/stats.js'
 import { checkSubject } from '../../topics/subjects.js'
@@ -35,6 +37,7 @@ import { nothing } from '../headed.js'
 import { Liveness } from '../liveness.js'
 import { unsupported } from '../unsupported.js'
 import type { BusFacts, TopicsLine } from './contract.js'
+import { RemoteGroup, type DialGroup } from './group.js'
 import { RemoteTopicLoan } from './loan.js'
 import { RemoteSubscription, type RemoteBus } from './subscription.js'
 
@@ -46,6 +49,9 @@ export interface RemoteTopicsOptions {
     signal: AbortSignal,
   ) => Promise<{ readonly line: TopicsLine; readonly hold: (alive: boolean) => void }>
   readonly wanted: TopicsWanted
+  /** A queue group has a connection of its own. */
+  readonly dialGroup: DialGroup
+  readonly group: () => GroupParts
 }
 
 const none = { facts: {}, bytes: nothing }
@@ -53,7 +59,7 @@ const traits: TopicsTraits = Object.freeze({
   local: false,
   inPlace: false,
   immediate: false,
-  groups: false,
+  groups: true,
   exactMissed: false,
 })
 
@@ -68,10 +74,14 @@ export class RemoteTopics implements Face {
   readonly #subscriptions = new Set<RemoteSubscription>()
   readonly #bus: RemoteBus
   readonly #liveness = new Liveness()
+  readonly #groups = new Set<RemoteGroup>()
+  readonly #options: RemoteTopicsOptions
   #facts: BusFacts | undefined
   #closed = false
 
-  constructor({ address, backoff, dial, wanted }: RemoteTopicsOptions) {
+  constructor(options: RemoteTopicsOptions) {
+    const { address, backoff, dial, wanted } = options
+    this.#options = options
     this.name = this.path = address
     this.#title = `topics '${address}'`
     const { Session } = require('../../net/session.js') as typeof import('../../net/session.js')
@@ -224,20 +234,20 @@ export class RemoteTopics implements Face {
     throw unsupported(`share() of ${this.#title}`, 'share the bus where it is')
   }
 
+  subscribe(filter: string | readonly string[], options: GroupOptions): Promise<GroupSubscription>
+  subscribe(
+    filter: string | readonly string[],
+    options?: SubscribeOptions,
+  ): Promise<RemoteSubscription>
   async subscribe(
     filter: string | readonly string[],
     options?: SubscribeOptions | GroupOptions,
-  ): Promise<RemoteSubscription> {
+  ): Promise<RemoteSubscription | GroupSubscription> {
     const most = this.#facts?.messages ?? 2 ** 19
     const wanted = readSubscribe(filter, options, most)
-    if (wanted.queue !== '') {
-      throw unsupported(
-        `a queue group of ${this.#title}`,
-        `subscribe to the group where the bus is, and share its work queue: its jobs are in the work queue of the same name, '.' and ${wanted.queue}`,
-      )
-    }
     this.#assertOpen()
     const depth = options?.depth === undefined ? Infinity : wanted.depth
+    if (wanted.queue !== '') return await this.#joined({ ...wanted, depth })
     const subscription = new RemoteSubscription(this.#bus, { ...wanted, depth })
     this.#subscriptions.add(subscription)
     await subscription.joined()
@@ -247,12 +257,14 @@ export class RemoteTopics implements Face {
   ref(): this {
     this.#session.keepAlive(true)
     this.#liveness.keepAlive(true)
+    for (const group of this.#groups) group.ref()
     return this
   }
 
   unref(): this {
     this.#session.keepAlive(false)
     this.#liveness.keepAlive(false)
+    for (const group of this.#groups) group.unref()
     return this
   }
 
@@ -262,6 +274,7 @@ export class RemoteTopics implements Face {
     const error = closedError(this.#title)
     for (const subscription of this.#subscriptions) subscription.end(error)
     this.#subscriptions.clear()
+    for (const group of this.#groups) group.close()
     this.#session.close(error)
   }
 
@@ -314,6 +327,21 @@ export class RemoteTopics implements Face {
         this.#liveness.ended()
       }
     }
+  }
+
+  async #joined(wanted: Wanted): Promise<GroupSubscription> {
+    const { address, backoff, dialGroup: dial, group: parts } = this.#options
+    const group = new RemoteGroup({
+      ...{ address, backoff, dial, wanted },
+      parts: parts(),
+      bus: this.#title,
+      left: () => {
+        this.#groups.delete(group)
+      },
+    })
+    this.#groups.add(group)
+    await group.joined()
+    return group as unknown as GroupSubscription
   }
 
   #judge(facts: BusFacts, wanted: TopicsWanted): void {

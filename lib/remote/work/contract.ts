@@ -60,29 +60,27 @@ export type SettleFacts = { readonly lease: number } & (
 type None = Readonly<Record<string, never>>
 
 /** The functions of the process that has the queue. */
-export const workContract = contract(
-  'millrace.work.1',
-  {
-    /** What the queue is. */
-    about: call<Headed<None>, Headed<QueueFacts>>(),
-    /** Pushes a job, as soon as there is room. */
-    push: call<Headed<PushFacts>, Headed<{ readonly duplicate: boolean }>>(),
-    /** Jobs that are there now, up to `most`; the first is waited for. Their bytes stand one behind the other. */
-    take: call<
-      Headed<{ readonly ticket: number; readonly most: number }>,
-      Headed<{ readonly jobs: readonly (JobFacts & { readonly length: number })[] }>
-    >(),
-    /** Nobody waits for what that ticket brings. */
-    leave: call<Headed<{ readonly ticket: number }>, Headed<None>>(),
-    /** Settles a job. */
-    settle: call<Headed<SettleFacts>, Headed<None>>(),
-    /** When all that was done until now is on the disk. */
-    flush: call<Headed<None>, Headed<None>>(),
-    /** Leases that were lost while the connection stood: the queue has a `leaseTimeout`. */
-    losses: stream<Headed<None>, Headed<{ readonly lease: number }>>(),
-  },
-  { codec: headed },
-)
+export const workMethods = {
+  /** What the queue is. */
+  about: call<Headed<None>, Headed<QueueFacts>>(),
+  /** Pushes a job, as soon as there is room. */
+  push: call<Headed<PushFacts>, Headed<{ readonly duplicate: boolean }>>(),
+  /** Jobs that are there now, up to `most`; the first is waited for. Their bytes stand one behind the other. */
+  take: call<
+    Headed<{ readonly ticket: number; readonly most: number }>,
+    Headed<{ readonly jobs: readonly (JobFacts & { readonly length: number })[] }>
+  >(),
+  /** Nobody waits for what that ticket brings. */
+  leave: call<Headed<{ readonly ticket: number }>, Headed<None>>(),
+  /** Settles a job. */
+  settle: call<Headed<SettleFacts>, Headed<None>>(),
+  /** When all that was done until now is on the disk. */
+  flush: call<Headed<None>, Headed<None>>(),
+  /** Leases that were lost while the connection stood: the queue has a `leaseTimeout`. */
+  losses: stream<Headed<None>, Headed<{ readonly lease: number }>>(),
+}
+
+export const workContract = contract('millrace.work.1', workMethods, { codec: headed })
 
 /** One connection, as its client sees it. */
 export type WorkLine = Client<typeof workContract> & StreamClient

@@ -53,6 +53,8 @@ import { RemoteLoan } from './loan.js'
 /** How a queue elsewhere is reached. */
 export interface RemoteWorkOptions {
   readonly address: string
+  /** For messages. */
+  readonly title: string
   readonly backoff: Backoff | undefined
   /** Makes a connection to who shares it. `death`: how that of the other side is noticed. */
   readonly dial: (signal: AbortSignal) => Promise<{
@@ -60,6 +62,8 @@ export interface RemoteWorkOptions {
     readonly death: 'exact' | 'timeout'
     readonly hold: (alive: boolean) => void
   }>
+  /** Is a connection that could not be made the last one? */
+  readonly isLast?: () => boolean
   readonly wanted: WorkWanted
   readonly parts: WorkParts
 }
@@ -92,11 +96,11 @@ export class RemoteWorkQueue implements Face {
   #closed = false
   #ending: Promise<void> | undefined
 
-  constructor({ address, backoff, dial, wanted, parts }: RemoteWorkOptions) {
+  constructor({ address, title, backoff, dial, isLast, wanted, parts }: RemoteWorkOptions) {
     this.#parts = parts
     this.name = address
     this.path = address
-    this.#title = `work queue '${address}'`
+    this.#title = title
     const { Session } = require('../../net/session.js') as typeof import('../../net/session.js')
     this.#session = new Session<WorkLine>({
       title: this.#title,
@@ -121,6 +125,7 @@ export class RemoteWorkQueue implements Face {
         this.#lose(reason)
         return {}
       },
+      ...(isLast === undefined ? {} : { isLast }),
       failed: (reason) => {
         this.#lose(reason)
       },

@@ -36,7 +36,7 @@ export function serveWork(
   queue: WorkQueue,
   options?: ConnectionOptions,
 ): StreamServer {
-  const client = new WorkClient(queue)
+  const client = new WorkClient(() => queue)
   const { serveOver } = require('../../rpc/over.js') as typeof import('../../rpc/over.js')
   const server = serveOver(channel, workContract, client.handlers, options)
   void server.ended.then(() => {
@@ -45,8 +45,9 @@ export function serveWork(
   return server
 }
 
-class WorkClient {
-  readonly #queue: WorkQueue
+/** What one client asks of a queue, and has in hand of it. */
+export class WorkClient {
+  readonly #queueOf: () => WorkQueue
   readonly #held = new Map<number, Held>()
   /** Takes that wait, by their tickets. */
   readonly #takes = new Map<number, AbortController>()
@@ -55,8 +56,9 @@ class WorkClient {
   #leases = 0
   #left = false
 
-  constructor(queue: WorkQueue) {
-    this.#queue = queue
+  /** `queueOf` throws as long as there is none. */
+  constructor(queueOf: () => WorkQueue) {
+    this.#queueOf = queueOf
   }
 
   readonly handlers: Handlers<typeof workContract> = {
@@ -102,6 +104,10 @@ class WorkClient {
     for (const control of this.#takes.values()) control.abort()
     for (const [lease, held] of this.#held) this.#giveBack(lease, held)
     this.#tellLoss?.()
+  }
+
+  get #queue(): WorkQueue {
+    return this.#queueOf()
   }
 
   async #take(

@@ -20,6 +20,12 @@ interface Reading {
 }
 
 let memory: Buffer | undefined
+
+/** Will the next read write over it? */
+export function isReused(piece: Buffer): boolean {
+  return piece.buffer === memory?.buffer
+}
+
 const inflows = new WeakMap<Duplex, Inflow>()
 
 /** What comes at one socket. */

@@ -1,5 +1,9 @@
 // What comes as a stream of bytes, in any pieces and with any damage: the same messages however it is cut, and nothing but typed errors.
 
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Duplex } from 'node:stream'
 import test from 'ava'
 import fc from 'fast-check'
@@ -138,4 +142,48 @@ test('whatever is wrong with a stream, no message is longer than was allowed, an
     ),
   )
   t.true(ends.order > 0 && ends.broken > 0, JSON.stringify(ends))
+})
+
+test('what waits to be asked for is not written over by what comes after it', async (t) => {
+  const path = join(tmpdir(), `millrace-framing-${String(process.pid)}.sock`)
+  const rounds = 4
+  const many = 1000
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.write(hello())
+    // Each round is read by itself: the next one leaves when the mark behind it was answered.
+    let round = 0
+    const send = (): void => {
+      const all = Array.from({ length: many }, (_, i) => message(Buffer.alloc(i % 99, round)))
+      socket.write(
+        Buffer.concat([...all, round % 2 === 0 ? frame(3, 0) : message(Buffer.alloc(0))]),
+      )
+      socket.write(frame(5, ++round))
+    }
+    socket.on('data', () => {
+      if (round < rounds) send()
+    })
+  })
+  t.teardown(() => {
+    server.close()
+  })
+  await within(patience, once(server.listen(path), 'listening'))
+  const channel = await connect(`unix://${path}`, { maxBytes })
+  t.teardown(() => {
+    channel.destroy()
+  })
+  const first = (await within(patience, channel.receive()))!
+  t.is(first.length, 0)
+  t.is(first.buffer.byteLength, 0)
+  for (let round = 0; round < rounds; round++) {
+    if (round > 0) t.is((await within(patience, channel.receive()))!.length, 0)
+    for (let i = 1; i < many; i++) {
+      const one = (await within(patience, channel.receive()))!
+      if (one.length !== i % 99 || one.some((byte) => byte !== round)) t.fail(`${round}: ${i}`)
+      if (one.buffer.byteLength !== one.length) t.fail('it shares its memory')
+    }
+    if (round % 2 === 1) t.is((await within(patience, channel.receive()))!.length, 0)
+    // What follows is not asked for before it is there.
+    await new Promise<void>((resolve) => setImmediate(resolve))
+  }
 })

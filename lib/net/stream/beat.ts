@@ -32,11 +32,14 @@ export class Beat {
     this.#silence = own
     const wanted = peers > 0 ? Math.max(peers, leastBeatMs) : 0
     const every = Math.min(...[own, wanted].filter((ms) => ms > 0)) / 2
-    if (every !== Infinity) this.#every(Math.max(every, 1))
+    if (every === Infinity) return
+    this.#heardAt = now()
+    this.#every(Math.max(every, 1))
   }
 
   /** Something has come. */
   heard(): void {
+    if (this.#timer === undefined) return // nobody looks
     this.#heardAt = now()
     this.#answered = true
   }

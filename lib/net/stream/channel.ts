@@ -248,7 +248,7 @@ export class StreamChannel implements Channel, Whole, Sink {
   /** @internal */
   within(piece: Buffer, at: number, end: number): void {
     this.#allowance--
-    this.#receiving.message(copyOf(piece, at, end))
+    this.#receiving.within(piece, at, end)
   }
 
   /** @internal */
@@ -330,9 +330,11 @@ export class StreamChannel implements Channel, Whole, Sink {
     try {
       this.#decoder.push(chunk)
     } catch (error) {
+      this.#receiving.settle(chunk)
       this.#breakOff(error as Error)
       return
     }
+    this.#receiving.settle(chunk)
     if (this.#receiving.arrivedBytes >= this.#given.highWaterMark && !this.#paused) this.#pause()
     if (this.#given.maxRate !== Infinity) this.#judgeRate()
   }
@@ -558,13 +560,6 @@ export class StreamChannel implements Channel, Whole, Sink {
     const open = this.#over === undefined && !this.stream.destroyed && !isAtEnd
     this.#holding.hold(this.#alive && open && !('ref' in this.stream))
   }
-}
-
-/** As a Buffer of its own. A view of a plain kind takes half the time of one that is a Buffer. */
-function copyOf(piece: Buffer, at: number, end: number): PlainBuffer {
-  const copy = Buffer.allocUnsafeSlow(end - at)
-  copy.set(new Uint8Array(piece.buffer, piece.byteOffset + at, end - at))
-  return copy
 }
 
 function refStream(stream: Duplex, alive: boolean): void {

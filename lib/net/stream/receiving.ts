@@ -1,5 +1,8 @@
 // The receiving half of a channel over a stream: what has come and was not asked for, and those who asked and have nothing yet. One
 // of the two is empty.
+//
+// Short messages that come together stay together until they are asked for, in the piece that they came in: as a run of frames, of
+// which each message is copied when it is taken. So what is not asked for yet is no garbage collector's work.
 
 import { targetOf } from '../../base/bytes.js'
 import { fairly } from '../../base/fairness.js'
@@ -7,12 +10,30 @@ import { readWait, type WaitOptions } from '../../base/options.js'
 import type { Readiness } from '../../base/selectable.js'
 import type { PlainBuffer } from '../../base/view-constructor.js'
 import { abortedError, timeoutError } from '../../errors.js'
+import { headerBytes } from '../framing.js'
+import { isReused } from '../inflow.js'
 import { Line, Pending, type Limits } from '../waits.js'
 import { noRoomError, oneWayError } from './errors.js'
 import type { Whole } from './whole.js'
 
 /** What a message that waits here costs beside its bytes, about. */
 const messageCost = 64
+
+/** Messages up to this length are copied in one call, to memory that was cleared before. */
+const mostSliced = 512
+const { slice } = Uint8Array.prototype as unknown as {
+  readonly slice: (at: number, end: number) => Buffer
+}
+/** Is a slice of a Buffer one as well? */
+const slicesAreBuffers = slice.call(Buffer.of(1), 0, 1) instanceof Buffer
+
+/** Frames of messages, one behind the other. */
+interface Run {
+  piece: Buffer
+  /** Where the header of the next one lies. */
+  at: number
+  end: number
+}
 
 type Filling = (length: number) => Uint8Array | undefined
 type Found = PlainBuffer | number | undefined
@@ -48,9 +69,12 @@ const forEver: Limits = {}
 export class Receiving {
   readonly #whole: Whole
   readonly #steering: Steering
-  readonly #arrived: (PlainBuffer | undefined)[] = []
+  readonly #arrived: (PlainBuffer | Run | undefined)[] = []
   #arrivedAt = 0
   #arrivedBytes = 0
+  /** The last one that has arrived, if it is a run of the piece that is taken apart; and those of that piece. */
+  #run: Run | undefined
+  readonly #runs: Run[] = []
   readonly #receivers = new Line<Found>((ms) => this.#late(ms))
   /** Whose room the message that is coming is written to. */
   #filling: Pending<Found> | undefined
@@ -114,13 +138,12 @@ export class Receiving {
     const limits = { signal: wait.signal, timeout: wait.timeout }
     for (;;) {
       if (this.#receivers.size === 0) {
-        const message = this.#peek()
-        if (message !== undefined) {
-          const room = into(message.length)
-          if (room === undefined) throw noRoomError(this.#whole.title, message.length)
-          this.#next()
-          room.set(message)
-          return message.length
+        const length = this.#nextLength()
+        if (length !== undefined) {
+          const room = into(length)
+          if (room === undefined) throw noRoomError(this.#whole.title, length)
+          room.set(this.#next()!)
+          return length
         }
         if (this.#isAtEnd()) {
           await this.#end()
@@ -146,7 +169,7 @@ export class Receiving {
   readiness(): Readiness {
     const look = (): 'ready' | 'ended' | undefined => {
       this.#assertReceives()
-      if (this.#peek() !== undefined) return 'ready'
+      if (this.#isHere) return 'ready'
       if (this.#peerEnded) return 'ended'
       if (this.#whole.over !== undefined) throw this.#whole.over
       return undefined
@@ -183,7 +206,7 @@ export class Receiving {
 
   room(length: number): Uint8Array | undefined {
     const first = this.#receivers.first as Asking | undefined
-    if (first?.into === undefined || this.#peek() !== undefined) return undefined
+    if (first?.into === undefined || this.#isHere) return undefined
     let room: Uint8Array | undefined
     try {
       room = first.into(length)
@@ -206,18 +229,50 @@ export class Receiving {
 
   message(message: PlainBuffer): void {
     const { first } = this.#receivers
-    if (first !== undefined && this.#peek() === undefined) {
+    if (first !== undefined && !this.#isHere) {
       first.resolve(message)
       return
     }
+    this.#run = undefined
     this.#arrived.push(message)
     this.#arrivedBytes += message.length + messageCost
     if (this.#watchers.size > 0) this.tellWatchers()
   }
 
+  /** A message that lies in a piece of the stream, behind its header if the whole frame is there. */
+  within(piece: Buffer, at: number, end: number): void {
+    const header = at - headerBytes
+    const isWanted = this.#receivers.size > 0 && !this.#isHere
+    if (isWanted || header < 0 || end - at > mostSliced) {
+      this.message(copyOf(piece, at, end))
+      return
+    }
+    const run = this.#run
+    if (run?.end === header) run.end = end
+    else this.#arrived.push((this.#run = this.#begun(piece, header, end)))
+    this.#arrivedBytes += end - at + messageCost
+    if (this.#watchers.size > 0) this.tellWatchers()
+  }
+
+  /** The piece was taken apart. What lies in it is kept, or copied where that would keep much that nobody wants, or is used again. */
+  settle(piece: Buffer): void {
+    if (this.#run === undefined && this.#runs.length === 0) return
+    const { byteLength } = piece.buffer
+    for (const run of this.#runs.splice(0)) {
+      const length = run.end - run.at
+      if (length * 2 >= byteLength && !isReused(piece)) continue
+      const own = Buffer.allocUnsafeSlow(length)
+      piece.copy(own, 0, run.at, run.end)
+      run.piece = own
+      run.at = 0
+      run.end = length
+    }
+    this.#run = undefined
+  }
+
   noMore(): void {
     this.#peerEnded = true
-    if (this.#peek() === undefined) this.#receivers.resolveAll(undefined)
+    if (!this.#isHere) this.#receivers.resolveAll(undefined)
     this.tellWatchers()
   }
 
@@ -225,7 +280,7 @@ export class Receiving {
 
   /** There will be nothing more; what has come can be received. */
   fail(error: Error): void {
-    if (!this.#peerEnded && this.#peek() === undefined) this.#receivers.rejectAll(error)
+    if (!this.#peerEnded && !this.#isHere) this.#receivers.rejectAll(error)
     this.tellWatchers()
   }
 
@@ -237,6 +292,8 @@ export class Receiving {
 
   /** What has come is nobody's. */
   drop(): void {
+    this.#run = undefined
+    this.#runs.length = 0
     this.#arrived.length = this.#arrivedAt = this.#arrivedBytes = 0
   }
 
@@ -257,23 +314,50 @@ export class Receiving {
     return this.#receivers.stand(new Asking(this, this.#receivers, limits, into))
   }
 
-  #peek(): PlainBuffer | undefined {
-    return this.#arrived[this.#arrivedAt]
+  /** Is there a message? */
+  get #isHere(): boolean {
+    return this.#arrived.length > 0
+  }
+
+  #nextLength(): number | undefined {
+    const first = this.#arrived[this.#arrivedAt]
+    return first === undefined || first instanceof Uint8Array ? first?.length : lengthIn(first)
   }
 
   #next(): PlainBuffer | undefined {
-    const message = this.#arrived[this.#arrivedAt]
-    if (message === undefined) return undefined
-    this.#arrived[this.#arrivedAt++] = undefined
-    if (this.#arrivedAt === this.#arrived.length) {
-      this.#arrived.length = this.#arrivedAt = 0
-    } else if (this.#arrivedAt > 1024 && this.#arrivedAt * 2 > this.#arrived.length) {
-      this.#arrived.splice(0, this.#arrivedAt)
-      this.#arrivedAt = 0
+    const first = this.#arrived[this.#arrivedAt]
+    if (first === undefined) return undefined
+    let message: PlainBuffer
+    if (first instanceof Uint8Array) {
+      message = first
+      this.#shift()
+    } else {
+      const at = first.at + headerBytes
+      const end = at + lengthIn(first)
+      message = copyOf(first.piece, at, end)
+      first.at = end
+      if (end === first.end) this.#shift()
     }
     this.#arrivedBytes -= message.length + messageCost
     if (this.#whole.paused && this.isRoomy) this.#steering.roomy()
     return message
+  }
+
+  #shift(): void {
+    this.#arrived[this.#arrivedAt++] = undefined
+    if (this.#arrivedAt === this.#arrived.length) {
+      this.#arrived.length = this.#arrivedAt = 0
+      this.#run = undefined
+    } else if (this.#arrivedAt > 1024 && this.#arrivedAt * 2 > this.#arrived.length) {
+      this.#arrived.splice(0, this.#arrivedAt)
+      this.#arrivedAt = 0
+    }
+  }
+
+  #begun(piece: Buffer, at: number, end: number): Run {
+    const run = { piece, at, end }
+    this.#runs.push(run)
+    return run
   }
 
   #putBack(message: PlainBuffer): void {
@@ -289,7 +373,7 @@ export class Receiving {
 
   /** Is nothing there, and nothing to come? */
   #isAtEnd(): boolean {
-    return this.#peek() === undefined && (this.#peerEnded || this.#whole.over !== undefined)
+    return !this.#isHere && (this.#peerEnded || this.#whole.over !== undefined)
   }
 
   #end(): Promise<undefined> {
@@ -306,4 +390,17 @@ export class Receiving {
       'the other side has sent none: see whether it is at work, or allow more time',
     )
   }
+}
+
+/** Of the next message of a run. */
+function lengthIn({ piece, at }: Run): number {
+  return piece[at]! | (piece[at + 1]! << 8) // it is at most `mostSliced`
+}
+
+/** As a Buffer of its own. A view of a plain kind takes half the time of one that is a Buffer. */
+function copyOf(piece: Buffer, at: number, end: number): PlainBuffer {
+  if (slicesAreBuffers && end - at <= mostSliced) return slice.call(piece, at, end) as PlainBuffer
+  const copy = Buffer.allocUnsafeSlow(end - at)
+  copy.set(new Uint8Array(piece.buffer, piece.byteOffset + at, end - at))
+  return copy
 }

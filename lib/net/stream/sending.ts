@@ -3,7 +3,7 @@
 // call. What waits is bounded by `highWaterMark`: beyond it `send` waits, until the stream has told that half of it went.
 
 import { bytesOf, type ByteSource } from '../../base/bytes.js'
-import { fairly } from '../../base/fairness.js'
+import { atTurn, turnIsDue } from '../../base/fairness.js'
 import { readWait, type WaitOptions } from '../../base/options.js'
 import { afterAllElse } from '../../base/time.js'
 import { closedError, invalidArgument, MillraceError, timeoutError } from '../../errors.js'
@@ -16,7 +16,16 @@ import type { Whole } from './whole.js'
 /** Messages up to this length are copied to the batch. */
 const mostCopied = 4096
 const batchBytes = 65_536
-const served = Promise.resolve()
+/** One for all: a promise for each message would be most of what sending it costs. */
+const done = Promise.resolve()
+
+/** Resolved, or to be resolved after the turn that is due. */
+function sentFairly(): Promise<void> {
+  if (!turnIsDue()) return done
+  return new Promise<void>((resolve) => {
+    atTurn(resolve, undefined)
+  })
+}
 
 export class Sending {
   readonly #whole: Whole
@@ -180,7 +189,7 @@ export class Sending {
 
   #sendSmall(bytes: Uint8Array): Promise<void> {
     this.#batchUp(bytes)
-    return this.#whole.confirms ? (this.#confirmation ??= this.#whenWritten()) : fairly(undefined)
+    return this.#whole.confirms ? (this.#confirmation ??= this.#whenWritten()) : sentFairly()
   }
 
   /** All that is in the batch now, or comes to it before it leaves. */
@@ -222,7 +231,7 @@ export class Sending {
     const waitsLong = signal === undefined && timeout === Infinity
     if (!waitsLong && !this.#whole.confirms) {
       this.#write(Buffer.from(bytes))
-      return fairly(undefined)
+      return sentFairly()
     }
     const line = new Line<void>((ms) => this.late(ms))
     const done = line.wait({ timeout })
@@ -291,7 +300,7 @@ export class Sending {
     const first = this.#waiting.first
     if (first === undefined) return
     first.resolve()
-    if (this.#waiting.size > 0) void served.then(this.#serveNext)
+    if (this.#waiting.size > 0) void done.then(this.#serveNext)
   }
 
   #assertSends(length: number): void {

@@ -59,6 +59,23 @@ export const topicJoins = [
     test: meetings,
   },
   {
+    name: 'topic-retained-floor-lowered',
+    file: header('entries'),
+    text: 'std::max(layout::index_of_floor(found), log_->head() + 1);',
+    instead: 'layout::index_of_floor(found);',
+    breaks: 'the last message of a subject is lost to who joins while it goes and others join',
+    test: { native: 'crash/topics_meetings' },
+  },
+  {
+    name: 'topic-moves-who-reads-already',
+    file: header('entries'),
+    text: '      if (has_changed(changes)) return index;\n',
+    instead: '      (void)changes;\n',
+    breaks:
+      'messages are left out, and not counted, of one that joined while somebody looked what may go',
+    test: { native: 'crash/topics_meetings' },
+  },
+  {
     name: 'topic-places-taken-as-before',
     file: header('entries'),
     text: '      if (!is_of(entry, position, losses != nullptr))\n',

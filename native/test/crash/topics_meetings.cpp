@@ -239,6 +239,74 @@ TEST_CASE_FIXTURE(Meeting,
   CHECK(publish(*one, "x", next) == 1);
 }
 
+// In a log that is evicted from by fours. Who evicts has found that nobody wants what is to go; then somebody joins who does.
+TEST_CASE_FIXTURE(
+    Names,
+    "promise: topics – who reads already is not moved on by one who has looked before "
+    "it joined") {
+  for (const auto policy : {layout::TopicPolicy::wait, layout::TopicPolicy::overwrite}) {
+    const bool waits = policy == layout::TopicPolicy::wait;
+    CAPTURE(waits);
+    const TopicSpec spec = spec_of(name() + (waits ? ".waits" : ".overwritten"), 32);
+    const Bus one = open(spec);
+    const Bus other = open(spec);
+    std::uint64_t next = 0;
+    while (next < 32)
+      REQUIRE(publish(*one, "x", next++) == 0);
+    SubscribeOptions options;
+    options.policy = policy;
+    options.replay.newest = 32;
+    std::uint32_t entry = 0;
+    std::uint64_t seen = 0;
+    REQUIRE(crash::arm("topics.wanted.found", 1, [&] {
+      entry = join(*other, {"x"}, options);
+      for (; seen < 2; ++seen) {
+        const auto got = read(*other, entry);
+        CHECK((got && got->number() == seen && got->missed == 0));
+      }
+    }));
+    CHECK(publish(*one, "x", next++) == 1);
+    crash::disarm();
+    REQUIRE(seen == 2);
+    std::uint64_t missed = 0;
+    while (const auto got = read(*other, entry)) {
+      missed += got->missed;
+      CHECK(got->number() == seen + missed);
+      ++seen;
+    }
+    CHECK(seen + missed == 33);
+    CHECK(missed == (waits ? 0 : 2));
+  }
+}
+
+// The floor is at 4. Who evicts may take 1, and stands; another one joins with what is there, which lowers the floor to 1.
+TEST_CASE_FIXTURE(Names,
+                  "promise: topics – who joins gets the last message of a subject also if it goes "
+                  "meanwhile, and others join") {
+  const TopicSpec spec = spec_of(name(), 32);
+  const Bus one = open(spec);
+  const Bus other = open(spec);
+  SubscribeOptions all;
+  all.replay.newest = 32;
+  std::uint32_t others = ~0U;
+  REQUIRE(crash::arm("topics.join.placed", 1, [&] {
+    for (std::uint64_t i = 0; i < 33; ++i)
+      CHECK(publish(*other, i == 1 ? "rare" : "x", i) == 0);
+    CHECK(crash::arm("topics.evict.said", 1, [&] { others = join(*other, {">"}, all); }));
+    CHECK(publish(*other, "x", 33).has_value());
+  }));
+  SubscribeOptions last;
+  last.replay.last = true;
+  const std::uint32_t entry = join(*one, {">"}, last);
+  crash::disarm();
+  REQUIRE(others != ~0U);
+  const std::vector<Got> got = read_all(*one, entry);
+  REQUIRE(!got.empty());
+  CHECK(one->subject_text(got[0].subject) == "rare");
+  CHECK(got[0].number() == 1);
+  CHECK(got.back().number() == 33);
+}
+
 TEST_CASE_FIXTURE(
     Meeting,
     "promise: topics – who joins while the log goes round gets all that comes afterwards") {

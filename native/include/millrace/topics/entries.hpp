@@ -14,8 +14,14 @@
 // (F1) … (J5) are sequentially consistent: if (F2) does not see (J4), then (J5) comes after (F1), and (F3) fails. What is evicted under
 // a new entry, between (J3) and (J5), was published before it had joined; its reader finds later cells there, and goes on behind
 // them. (J1) and (J2) against publish and look at the row: who publishes behind (J3) sees the bit.
-// What is at or above both the position and the floor that (J5) found stays: who evicts it raises the floor first, and that comes
-// after (J5), so its (F2) sees the entry.
+// What is at or above the position, the floor that (J5) found, and the oldest message of after (J5), and is not that one, stays: who
+// evicts it raises the floor first, and that comes after (J5), so its (F2) sees the entry. The floor alone does not tell, because
+// another one that joined may have lowered it: whoever read it before that may still evict the oldest message, and no other one.
+//
+// (F2) begins with what is wanted of the messages that are to go, by all rows at once. An entry that has joined since is not in there,
+// and its reader may have begun to read. So whoever moves an entry looks at the changes of the floor's word (F4) after its
+// position (P): are they those of (F1), then no entry has got to (J5) since, so the reader of a new one, which begins after (J5), has
+// read nothing before (P). If they are not, nothing is moved, and all begins anew: (F3) would fail in any case.
 //
 // An entry may leave, and another one join in its place, between a look at its policy and a look at its position. So whoever moves an
 // entry reads the position first (P), and then `info` with the policy. Both have the generation, and `info` of a generation is stored
@@ -104,8 +110,10 @@ class TopicEntries {
         std::memory_order_seq_cst, std::memory_order_seq_cst)) {
     }
     MILLRACE_CRASH_POINT("topics.join.floor");
+    // The oldest message may go without a look at us, see above.
+    const std::uint64_t stays = std::max(layout::index_of_floor(found), log_->head() + 1);
     // No further than there is something: somebody may have lied about the floor.
-    return std::max(position, std::min(layout::index_of_floor(found), log_->tail()));
+    return std::max(position, std::min(stays, log_->tail()));
   }
   // Its reader begins there instead, if it is not as far yet.
   void begin_at(std::uint32_t entry, std::uint64_t index) noexcept {
@@ -132,12 +140,15 @@ class TopicEntries {
     for (int tries = 0; tries < kTries; ++tries) {
       std::uint64_t found = floor.load(std::memory_order_seq_cst);  // (F1)
       if (layout::index_of_floor(found) > index) return true;
-      const std::uint64_t next = scan(index);  // (F2)
-      if (next <= index) return false;
+      const std::uint64_t changes = layout::changes_of_floor(found);
+      const std::uint64_t next = scan(index, changes);  // (F2)
+      if (next <= index) {
+        if (has_changed(changes)) continue;
+        return false;
+      }
       MILLRACE_CRASH_POINT("topics.floor.scanned");
       // (F3)
-      if (floor.compare_exchange_strong(found,
-                                        layout::floor_word(next, layout::changes_of_floor(found)),
+      if (floor.compare_exchange_strong(found, layout::floor_word(next, changes),
                                         std::memory_order_seq_cst, std::memory_order_relaxed)) {
         return true;
       }
@@ -204,21 +215,28 @@ class TopicEntries {
       }
     }
   }
-  // Moves all entries as far as the floor is to be, and says how far that is.
-  std::uint64_t scan(std::uint64_t index) noexcept {
+  // Has an entry joined since? (F4)
+  [[nodiscard]] bool has_changed(std::uint64_t changes) const noexcept {
+    // seq_cst: after (P), and against (J5).
+    return layout::changes_of_floor(memory_->control().floor.load(std::memory_order_seq_cst)) !=
+           changes;
+  }
+  // Moves all entries as far as the floor is to be, and says how far that is. `changes`: of the floor's word, as of (F1).
+  std::uint64_t scan(std::uint64_t index, std::uint64_t changes) noexcept {
     // Read before the entries are; the message of `index` is there.
     const std::uint64_t tail = std::max(log_->hint_of_tail(), index + 1);
     const std::uint64_t stride = std::max(log_->capacity() / kStrides, 1U);
     const std::uint64_t goal = std::min(tail, index + stride);
     Set wanted{};
     union_of(index, goal, wanted);
+    MILLRACE_CRASH_POINT("topics.wanted.found");
     std::uint64_t least = goal;
     // Those that let themselves be overwritten last, and no further than the others allow: they are to miss nothing in vain.
     const auto wants_some = [&](std::uint32_t entry) {
       return (wanted[entry / 64] >> entry % 64 & 1U) != 0;
     };
     for_each_live(layout::TopicPolicy::wait, [&](std::uint32_t entry) {
-      least = std::min(least, move(entry, index, least, wants_some(entry), nullptr));
+      least = std::min(least, move(entry, index, least, changes, wants_some(entry), nullptr));
     });
     if (least <= index) return least;
     std::uint32_t losers = 0;
@@ -230,14 +248,14 @@ class TopicEntries {
       MILLRACE_CRASH_POINT("topics.losses.counted");
     }
     for_each_live(layout::TopicPolicy::overwrite, [&](std::uint32_t entry) {
-      least = std::min(least, move(entry, index, least, wants_some(entry), &losses));
+      least = std::min(least, move(entry, index, least, changes, wants_some(entry), &losses));
     });
     return least;
   }
   // Moves one to `goal`, if it is before that, or as far as it may be moved. `some`: it may want something in [index, goal). `losses`: it
   // lets itself be overwritten.
-  std::uint64_t move(std::uint32_t entry, std::uint64_t index, std::uint64_t goal, bool some,
-                     const Losses* losses) noexcept {
+  std::uint64_t move(std::uint32_t entry, std::uint64_t index, std::uint64_t goal,
+                     std::uint64_t changes, bool some, const Losses* losses) noexcept {
     layout::Entry& its = memory_->entry(entry);
     MILLRACE_CRASH_POINT("topics.entry.looked");
     for (int tries = 0; tries < kTries; ++tries) {
@@ -247,6 +265,7 @@ class TopicEntries {
       if (from >= goal) return goal;
       if (!is_of(entry, position, losses != nullptr))
         return goal;  // it has left, or just comes: (J5)
+      if (has_changed(changes)) return index;
       std::uint64_t to = goal;
       std::uint32_t lost = 0;
       if (some && losses != nullptr && losses->to == goal && from <= index &&

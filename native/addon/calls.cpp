@@ -57,6 +57,9 @@ Napi::Function CallsObject::define(Napi::Env env) {
                           method<&CallsObject::buffer>("buffer"),
                           method<&CallsObject::news>("news"),
                           method<&CallsObject::call_with>("callWith"),
+                          method<&CallsObject::try_loan>("tryLoan"),
+                          method<&CallsObject::push_loan>("pushLoan"),
+                          method<&CallsObject::cancel_loan>("cancelLoan"),
                           method<&CallsObject::release>("release"),
                           method<&CallsObject::withdraw>("withdraw"),
                           method<&CallsObject::served>("served"),
@@ -64,6 +67,9 @@ Napi::Function CallsObject::define(Napi::Env env) {
                           method<&CallsObject::all_there>("allThere"),
                           method<&CallsObject::serve>("serve"),
                           method<&CallsObject::answer_with>("answerWith"),
+                          method<&CallsObject::loan_answer>("loanAnswer"),
+                          method<&CallsObject::answer_loan>("answerLoan"),
+                          method<&CallsObject::cancel_answer>("cancelAnswer"),
                           method<&CallsObject::next_cancelled>("nextCancelled"),
                           method<&CallsObject::copy_out>("copyOut"),
                           method<&CallsObject::look>("look"),
@@ -87,6 +93,10 @@ std::int32_t CallsObject::call_with(const Arguments<1>& given) {
   return bytes ? ask({bytes->data, bytes->size}) : std::int32_t{kInvalid};
 }
 std::int32_t CallsObject::ask(std::span<const std::byte> request) {
+  Ticket ticket;
+  return asked(core()->try_call(request, options(), ticket), ticket);
+}
+CallOptions CallsObject::options() const {
   constexpr std::uint32_t idempotent = 1U << 16U;
   constexpr std::uint64_t for_ever = ~std::uint64_t{0};
   CallOptions options;
@@ -97,10 +107,11 @@ std::int32_t CallsObject::ask(std::span<const std::byte> request) {
   if (const std::uint64_t left = facts_.get_wide(CallsFacts::kLeft); left != for_ever) {
     options.deadline_ns = os::monotonic_ns() + std::min<std::uint64_t>(left, 1ULL << 62U);
   }
-  Ticket ticket;
-  const Asked asked = core()->try_call(request, options, ticket);
+  return options;
+}
+std::int32_t CallsObject::asked(Asked done, const Ticket& ticket) {
   note_woken();
-  switch (asked) {
+  switch (done) {
     case Asked::yes:
       born_[ticket.slot] = ticket.born;
       asked_[ticket.slot] = true;
@@ -113,6 +124,43 @@ std::int32_t CallsObject::ask(std::span<const std::byte> request) {
       return kNoResponder;
   }
   return kInvalid;
+}
+// tryLoan(length) -> the number of the loan, its place in `facts`; or as call()
+std::int32_t CallsObject::try_loan(const Arguments<1>& given) {
+  if (core() == nullptr) return kClosed;
+  CallLoan loan;
+  const Asked got = core()->reserve(natural(given.env, given[0], ~std::uint64_t{0}), loan);
+  if (got != Asked::yes) return asked(got, Ticket{});
+  note_woken();
+  facts_.set_wide(CallsFacts::kOffset, loan.at);
+  const auto empty =
+      std::find_if(loans_.begin(), loans_.end(), [](const CallLoan& other) { return !other; });
+  const auto index = static_cast<std::int32_t>(empty - loans_.begin());
+  if (empty == loans_.end()) {
+    loans_.push_back(loan);
+  } else {
+    *empty = loan;
+  }
+  return index;
+}
+CallLoan* CallsObject::loan_at(napi_env env, napi_value value) {
+  const std::uint32_t index = small_natural(env, value, ~0U);
+  return index < loans_.size() && loans_[index] ? &loans_[index] : nullptr;
+}
+// pushLoan(loan, length): as call(), with the first so many of its bytes
+std::int32_t CallsObject::push_loan(const Arguments<2>& given) {
+  if (core() == nullptr) return kClosed;
+  CallLoan* const loan = loan_at(given.env, given[0]);
+  const std::uint64_t length = natural(given.env, given[1], ~std::uint64_t{0});
+  if (loan == nullptr || length > loan->room) return kInvalid;
+  Ticket ticket;
+  return asked(core()->push(*loan, length, options(), ticket), ticket);
+}
+// cancelLoan(loan)
+void CallsObject::cancel_loan(const Arguments<1>& given) {
+  if (core() == nullptr) return;
+  if (CallLoan* const loan = loan_at(given.env, given[0])) core()->cancel(*loan);
+  note_woken();
 }
 // poll(): leaves the next outcome in `facts`, as its slot kWouldBlock, kClosed. What is not small is to be released.
 void CallsObject::poll() {
@@ -225,12 +273,18 @@ std::int32_t CallsObject::answer_with(const Arguments<1>& given) {
   return bytes ? answer_as({bytes->data, bytes->size}) : std::int32_t{kInvalid};
 }
 std::int32_t CallsObject::answer_as(std::span<const std::byte> bytes) {
-  const std::uint32_t slot = facts_.get(CallsFacts::kSlot);
+  Lease mine = lease();
   const std::uint32_t status = facts_.get(CallsFacts::kStatus);
-  if (slot >= shape().slots() || status > kMostStatus) return kInvalid;
-  Lease lease{slot, facts_.get_wide(CallsFacts::kWord)};
-  const Answered answered = core()->answer(lease, static_cast<std::uint8_t>(status), bytes);
+  if (!mine || status > kMostStatus) return kInvalid;
+  const Answered answered = core()->answer(mine, static_cast<std::uint8_t>(status), bytes);
   note_woken();
+  return told(answered);
+}
+Lease CallsObject::lease() const {
+  const std::uint32_t slot = facts_.get(CallsFacts::kSlot);
+  return slot < shape().slots() ? Lease{slot, facts_.get_wide(CallsFacts::kWord)} : Lease{};
+}
+std::int32_t CallsObject::told(Answered answered) noexcept {
   switch (answered) {
     case Answered::yes:
       return 1;
@@ -240,8 +294,54 @@ std::int32_t CallsObject::answer_as(std::span<const std::byte> bytes) {
       return kWouldBlock;
     case Answered::too_large:
       return kTooLarge;
+    case Answered::lent:
+      return kInvalid;
   }
   return kInvalid;
+}
+// loanAnswer(length): room for the answer of the call in `facts` -> as answer(), and its place; kInvalid: there is a loan for it already
+std::int32_t CallsObject::loan_answer(const Arguments<1>& given) {
+  if (core() == nullptr) return kClosed;
+  Lease mine = lease();
+  const std::uint64_t length = natural(given.env, given[0], ~std::uint64_t{0});
+  CallLoan loan;
+  const Answered got = core()->reserve_answer(mine, length, loan);
+  note_woken();
+  if (got != Answered::yes) return told(got);
+  facts_.set_wide(CallsFacts::kOffset, loan.at);
+  const auto last = std::find_if(answers_.begin(), answers_.end(), [&](const CallLoan& other) {
+    return other.slot == loan.slot || !other;
+  });
+  if (last == answers_.end()) {
+    answers_.push_back(loan);
+  } else {
+    *last = loan;
+  }
+  return 1;
+}
+// answerLoan(length): as answer(), with the first so many bytes of its loan; kInvalid: there is none
+std::int32_t CallsObject::answer_loan(const Arguments<1>& given) {
+  if (core() == nullptr) return kClosed;
+  Lease mine = lease();
+  const std::uint32_t status = facts_.get(CallsFacts::kStatus);
+  const std::uint64_t length = natural(given.env, given[0], ~std::uint64_t{0});
+  const auto loan = std::find_if(answers_.begin(), answers_.end(), [&](const CallLoan& other) {
+    return other && other.slot == mine.slot;
+  });
+  if (!mine || status > kMostStatus || loan == answers_.end() || length > loan->room)
+    return kInvalid;
+  const Answered answered = core()->answer(mine, static_cast<std::uint8_t>(status), *loan, length);
+  note_woken();
+  return told(answered);
+}
+// cancelAnswer(): gives back the loan for the call in `facts`
+void CallsObject::cancel_answer() {
+  if (core() == nullptr) return;
+  const Lease mine = lease();
+  for (CallLoan& loan : answers_) {
+    if (loan && loan.slot == mine.slot) core()->cancel_answer(mine, loan);
+  }
+  note_woken();
 }
 // nextCancelled() -> the slot of a call in hand that nobody wants an answer of; kWouldBlock: no more
 std::int32_t CallsObject::next_cancelled() {

@@ -98,6 +98,9 @@ class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
   std::int32_t call();
   std::int32_t call_with(const Arguments<1>& given);
   std::int32_t ask(std::span<const std::byte> request);
+  std::int32_t try_loan(const Arguments<1>& given);
+  std::int32_t push_loan(const Arguments<2>& given);
+  void cancel_loan(const Arguments<1>& given);
   void poll();
   void release(const Arguments<1>& given);
   std::int32_t withdraw(const Arguments<1>& given);
@@ -111,6 +114,9 @@ class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
   std::int32_t answer();
   std::int32_t answer_with(const Arguments<1>& given);
   std::int32_t answer_as(std::span<const std::byte> bytes);
+  std::int32_t loan_answer(const Arguments<1>& given);
+  std::int32_t answer_loan(const Arguments<1>& given);
+  void cancel_answer();
   std::int32_t next_cancelled();
 
   // Both
@@ -123,6 +129,13 @@ class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
   Napi::Value counts();
 
   void tell_shape();
+  // What goes with a call, as `facts` say.
+  [[nodiscard]] CallOptions options() const;
+  std::int32_t asked(Asked done, const Ticket& ticket);
+  CallLoan* loan_at(napi_env env, napi_value value);
+  // The call in hand that `facts` name; nothing in hand if they cannot be right.
+  [[nodiscard]] Lease lease() const;
+  static std::int32_t told(Answered answered) noexcept;
   // What lies there, into the inbox if it is small enough.
   void show(std::uint64_t at, std::uint32_t length);
   [[nodiscard]] std::span<const std::byte> sent() const noexcept {
@@ -145,6 +158,8 @@ class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
   std::vector<std::uint32_t> born_;  // of the calls of this handle, by their slots
   std::vector<bool> asked_;          // those that have had no outcome
   std::vector<Answer> held_;         // whose bytes are looked at where they lie
+  std::vector<CallLoan> loans_;      // of requests
+  std::vector<CallLoan> answers_;    // of answers, each for another slot
   std::uint32_t kinds_woken_ = 0;
 };
 

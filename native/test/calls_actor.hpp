@@ -82,7 +82,7 @@ class Actor {
     entry.says_no = 0;
     entry.asked = 1;
     Ticket ticket;
-    const Asked asked = ask(*queue_, number, ticket, options, length());
+    const Asked asked = asked_as(number, options, ticket);
     if (asked == Asked::yes) {
       if (!flying_.emplace(ticket.slot, Flying{number, ticket}).second) ++ledger_->strange;
       entry.asked = 2;
@@ -110,7 +110,7 @@ class Actor {
     in_hand_.pop_front();
     const std::uint64_t number = number_of(*queue_, lease);
     const auto status = static_cast<std::uint8_t>(number % 16);
-    switch (queue_->answer(lease, status, content(number + kReply, length()))) {
+    switch (answered_as(lease, status, content(number + kReply, length()))) {
       case Answered::yes:
         break;
       case Answered::unwanted:
@@ -120,6 +120,7 @@ class Actor {
         in_hand_.push_back(lease);
         break;
       case Answered::too_large:
+      case Answered::lent:
         ++ledger_->strange;
     }
     return true;
@@ -206,6 +207,38 @@ class Actor {
   std::size_t length() {
     constexpr std::array<std::size_t, 6> lengths{8, 64, 128, 129, 700, 3000};
     return lengths[random_.below(lengths.size())];
+  }
+  // By copy or as a loan; and some loans come to nothing.
+  Asked asked_as(std::uint64_t number, const CallOptions& options, Ticket& ticket) {
+    const std::vector<std::byte> bytes = content(number, length());
+    if (random_.below(2) == 0) return queue_->try_call(bytes, options, ticket);
+    CallLoan loan;
+    Asked asked = queue_->reserve(bytes.size() + random_.below(300), loan);
+    if (asked != Asked::yes) return asked;
+    if (random_.below(4) == 0) {
+      queue_->cancel(loan);
+      return Asked::busy;
+    }
+    std::memcpy(queue_->data()->data() + loan.at, bytes.data(), bytes.size());
+    asked = queue_->push(loan, bytes.size(), options, ticket);
+    queue_->cancel(loan);
+    return asked;
+  }
+  Answered answered_as(Lease& lease, std::uint8_t status, const std::vector<std::byte>& bytes) {
+    if (random_.below(2) == 0) return queue_->answer(lease, status, bytes);
+    CallLoan loan;
+    const Answered got = queue_->reserve_answer(lease, bytes.size() + random_.below(300), loan);
+    if (got != Answered::yes) return got;
+    switch (random_.below(8)) {
+      case 0:  // room for that, and another answer
+        return queue_->answer(lease, status, bytes);
+      case 1:
+        queue_->cancel_answer(lease, loan);
+        return queue_->answer(lease, status, bytes);
+      default:
+        std::memcpy(queue_->data()->data() + loan.at, bytes.data(), bytes.size());
+        return queue_->answer(lease, status, loan, bytes.size());
+    }
   }
   bool begin_later(Lease& lease) {
     if (random_.below(4) == 0) {

@@ -30,6 +30,18 @@ struct Ticket {
   friend bool operator==(const Ticket&, const Ticket&) = default;
 };
 
+// Room for a request that is to be pushed, or for the answer of a call in hand; to be given back otherwise. Belongs to who reserved it.
+struct CallLoan {
+  std::uint32_t slot = 0;
+  std::uint64_t word = 0;  // of the slot, or of the lease. 0: none
+  std::uint64_t at = 0;    // from the beginning of the data
+  std::uint64_t room = 0;  // bytes
+  std::uint32_t granule = 0;
+  std::uint32_t granules = 0;
+
+  [[nodiscard]] explicit operator bool() const noexcept { return word != 0; }
+};
+
 // Has its handler run? `unknown`: perhaps, or in part.
 enum class Executed : std::uint8_t { no, yes, unknown };
 
@@ -63,6 +75,7 @@ enum class Answered : std::uint8_t {
   unwanted,   // the caller has withdrawn the call, or died
   no_room,    // now; the lease is what it was
   too_large,  // for these calls; the lease is what it was
+  lent,  // there is a loan for it already, or (of a loan) there is none any more; the lease is what it was
 };
 
 // What servers give as status.

@@ -87,14 +87,31 @@ class CallQueue {
     } while (done == Asked::busy && pass_by_room());
     if (done != Asked::busy) pass_on_room();
     tell();  // (C2)
-    if (done != Asked::yes) return done;
-    if (!served()) [[unlikely]] {
-      store_->end_unserved();
-      tell();
-    }
-    if (lookouts_.call(os::coarse_ms())) [[unlikely]]
-      (void)glance();
+    if (done == Asked::yes) has_asked();
     return done;
+  }
+  // Room for a request, to be written in place: yes, busy or too_large. It is taken until push() or cancel().
+  [[nodiscard]] Asked reserve(std::uint64_t bytes, CallLoan& loan) {
+    Asked done = Asked::busy;
+    do {
+      done = store_->reserve(bytes, loan);
+    } while (done == Asked::busy && pass_by_room());
+    if (done != Asked::busy) pass_on_room();
+    tell();
+    return done;
+  }
+  // As try_call(): yes, or no_responder, and the loan is what it was. `length` is at most loan.room.
+  [[nodiscard]] Asked push(CallLoan& loan, std::uint64_t length, const CallOptions& options,
+                           Ticket& ticket) {
+    if (!served()) return Asked::no_responder;
+    store_->push(loan, length, options, ticket);
+    tell();  // (C2)
+    has_asked();
+    return Asked::yes;
+  }
+  void cancel(CallLoan& loan) {
+    store_->give_up(loan);
+    tell();
   }
   // The next outcome of a call of this handle, or `none`. It is to be released.
   [[nodiscard]] Outcome poll(Answer& answer) noexcept { return store_->poll(answer); }
@@ -161,13 +178,19 @@ class CallQueue {
   [[nodiscard]] bool give_back(Lease& lease) { return told(store_->give_back(lease)); }
   [[nodiscard]] Answered answer(Lease& lease, std::uint8_t status,
                                 std::span<const std::byte> bytes) {
-    Answered done = Answered::no_room;
-    do {
-      done = store_->answer(lease, status, bytes);
-    } while (done == Answered::no_room && pass_by_room());
-    if (done != Answered::no_room) pass_on_room();
+    return with_room([&] { return store_->answer(lease, status, bytes); });
+  }
+  // Room for an answer, to be written in place; see CallStore. It is taken until the lease ends, or cancel_answer().
+  [[nodiscard]] Answered reserve_answer(Lease& lease, std::uint64_t bytes, CallLoan& loan) {
+    return with_room([&] { return store_->reserve_answer(lease, bytes, loan); });
+  }
+  [[nodiscard]] Answered answer(Lease& lease, std::uint8_t status, CallLoan& loan,
+                                std::uint64_t length) {
+    return told(store_->answer(lease, status, loan, length));
+  }
+  void cancel_answer(const Lease& lease, CallLoan& loan) {
+    store_->cancel_answer(lease, loan);
     tell();
-    return done;
   }
   [[nodiscard]] bool holds(const Lease& lease) const noexcept { return store_->holds(lease); }
   // Does its caller not want that call any more?
@@ -345,6 +368,25 @@ class CallQueue {
     });
   }
 
+  // What was asked can be found by now.
+  void has_asked() {
+    if (!served()) [[unlikely]] {
+      store_->end_unserved();
+      tell();
+    }
+    if (lookouts_.call(os::coarse_ms())) [[unlikely]]
+      (void)glance();
+  }
+  template <typename Try>
+  Answered with_room(Try&& attempt) {
+    Answered done = Answered::no_room;
+    do {
+      done = attempt();
+    } while (done == Answered::no_room && pass_by_room());
+    if (done != Answered::no_room) pass_on_room();
+    tell();
+    return done;
+  }
   bool pass_by_room() {
     return sleepers_.pass_by(layout::kForRoom, [this] { return store_->any_room(); });
   }

@@ -7,8 +7,8 @@
 // its caller gives up. After the word come the hints: a bit for who is to know, a place in the ring.
 //
 //   of a call      word                                    if it dies there
-//   claim          free -> writing                         -> free
-//   ask            writing -> ready                        -> free: it was the caller's
+//   reserve        free -> writing                         -> free, as long as its loan is open
+//   push           writing -> ready                        -> free: it was the caller's
 //   take           ready -> leased (caller's -> server's)  not started -> ready, at its old place; else as of start
 //   start          leased, kStarted, attempt + 1           -> ready if it is idempotent, and has not been tried too often; else
 //                                                             answered: died
@@ -20,6 +20,11 @@
 // The answer lies elsewhere than the request: what a server has half written must not be what the next one is asked. While a
 // slot is leased or cancelled nobody but its server writes what belongs to the answer, however late it is: no lease ends but
 // by its holder's death.
+//
+// Room can be had before there are bytes for it, as a loan. One for a request is a slot in `writing`, which is nobody else's, with
+// its granules; nothing has been asked yet, so nothing is in flight. One for an answer is granules with the mark of the call, whose
+// place the slot says (answer_place_of), and a bit of this handle (lent_): whatever ends the lease gives them back. If the holder
+// dies, either is found by those marks: as an orphan's, or as a stray of what it had in hand (call_burial.hpp).
 #pragma once
 
 #include <algorithm>
@@ -29,6 +34,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "../crash_point.hpp"
@@ -45,57 +51,80 @@ class CallStore : public CallSteps {
   CallStore(const WorkMemory& memory, std::uint16_t seat, layout::SeatRecord& own)
       : CallSteps(memory, seat, own),
         held_(memory.shape().slot_words()),
-        cancelled_(memory.shape().slot_words()) {}
+        cancelled_(memory.shape().slot_words()),
+        lent_(memory.shape().slot_words()) {}
 
   // --- the caller ---
 
   [[nodiscard]] Asked ask(std::span<const std::byte> request, const CallOptions& options,
                           Ticket& ticket) noexcept {
-    if (request.size() > largest_request()) return Asked::too_large;
+    CallLoan loan;
+    if (const Asked got = reserve(request.size(), loan); got != Asked::yes) return got;
+    if (!request.empty()) std::memcpy(memory_.data() + loan.at, request.data(), request.size());
+    push(loan, request.size(), options, ticket);
+    return Asked::yes;
+  }
+  // Room for a request of that many bytes: yes, busy or too_large. Nothing is asked before push().
+  [[nodiscard]] Asked reserve(std::uint64_t bytes, CallLoan& loan) noexcept {
+    if (bytes > largest_request()) return Asked::too_large;
     const auto claim = free_.claim(layout::SlotState::writing, seat_);
     if (!claim) return Asked::busy;
     layout::Slot& slot = memory_.slot(claim->slot);
-    const std::uint64_t writing = layout::pack(claim->word);
     const std::uint32_t born = claim->word.token;
     // release: who judges granules of this call sees it with them.
     slot.born.store(born, std::memory_order_release);
-    Place place;
-    if (request.size() > layout::kInlineBytes) {
-      place.granules = granules_for(request.size());
-      const auto first = arena_.claim(claim->slot, born, place.granules, {0, 0, for_requests_});
+    loan = CallLoan{claim->slot, layout::pack(claim->word), 0, layout::kInlineBytes, 0, 0};
+    if (bytes > layout::kInlineBytes) {
+      loan.granules = granules_for(bytes);
+      // acquire in there: pairs with the release of who gave them back. What was read there was read before anything is written now.
+      const auto first = arena_.claim(loan.slot, born, loan.granules, {0, 0, for_requests_});
       if (arena_.disturbed()) stirred_ |= kRoom;
       if (!first) {
-        (void)end(claim->slot, writing, Place{}, Place{});
+        loan.granules = 0;
+        give_up(loan);
         return Asked::busy;
       }
-      place.granule = *first;
+      loan.granule = *first;
+      loan.room = std::uint64_t{loan.granules} * layout::kGranuleBytes;
       MILLRACE_CRASH_POINT("calls.ask.room");
-      slot.granule.store(place.granule, std::memory_order_relaxed);
+      slot.granule.store(loan.granule, std::memory_order_relaxed);
     }
     // Of what is the same for one call as for the next: who reads it need not fetch again what nobody has written.
-    settle_on(slot.granules, place.granules);
+    settle_on(slot.granules, loan.granules);
+    loan.at = memory_.payload_at(loan.slot, loan.granules, loan.granule);
+    MILLRACE_CRASH_POINT("calls.reserve.done");
+    return Asked::yes;
+  }
+  // `length` is at most loan.room. Whatever wrote the bytes came before: the word is stored after them.
+  void push(CallLoan& loan, std::uint64_t length, const CallOptions& options,
+            Ticket& ticket) noexcept {
+    layout::Slot& slot = memory_.slot(loan.slot);
+    // relaxed: written by this handle, in reserve().
+    const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
     settle_on(layout::caller_of(slot), seat_);
     settle_on(layout::idempotent_of(slot), options.idempotent ? 1 : 0);
     settle_on(slot.expires, options.deadline_ns);
     layout::method_of(slot) = options.method;
     layout::call_flags_of(slot) = options.flags;
-    slot.length = static_cast<std::uint32_t>(request.size());
-    if (!request.empty()) {
-      std::memcpy(memory_.data() + memory_.payload_at(claim->slot, place.granules, place.granule),
-                  request.data(), request.size());
-    }
-    ticket = Ticket{claim->slot, born};
+    slot.length = static_cast<std::uint32_t>(length);
+    ticket = Ticket{loan.slot, born};
     ++flying_;
     MILLRACE_CRASH_POINT("calls.ask.written");
-    const std::uint64_t ready = layout::with_state(writing, layout::SlotState::ready);
+    const std::uint64_t ready = layout::with_state(loan.word, layout::SlotState::ready);
     // release: pairs with the acquire of who takes it: slot and request are seen.
     slot.word.store(ready, std::memory_order_release);
     MILLRACE_CRASH_POINT("calls.ask.ready");
-    if (!ready_.add(layout::kForCalls, 0, claim->slot, born)) [[unlikely]]
-      (void)return_as(claim->slot, ready, layout::unpack(ready));
+    if (!ready_.add(layout::kForCalls, 0, loan.slot, born)) [[unlikely]]
+      (void)return_as(loan.slot, ready, layout::unpack(ready));
     stirred_ |= kCalls;
     count(own_->pushed);
-    return Asked::yes;
+    loan = CallLoan{};
+  }
+  // Gives the room back, unless it was pushed.
+  void give_up(CallLoan& loan) noexcept {
+    if (!loan) return;
+    (void)end(loan.slot, loan.word, Place{loan.granule, loan.granules}, Place{});
+    loan = CallLoan{};
   }
   // Calls that have been asked by this handle, and that it has not had the outcome of.
   [[nodiscard]] std::uint32_t flying() const noexcept { return flying_; }
@@ -198,7 +227,11 @@ class CallStore : public CallSteps {
         ready_.take(layout::kForCalls, [this, start](std::uint32_t slot, std::uint64_t bits) {
           return make_own(slot, bits, start);
         });
-    if (got) count(own_->taken);
+    if (!got) return got;
+    count(own_->taken);
+    // Of a lease that somebody has written over.
+    if (any_lent_ != 0 && is_lent(got.slot)) [[unlikely]]
+      forget_lent(got.slot);
     return got;
   }
   // May there be a call to be taken?
@@ -219,52 +252,52 @@ class CallStore : public CallSteps {
     MILLRACE_CRASH_POINT("calls.start.word");
     return true;
   }
-  // `status` is kMostStatus at most. After `yes` and `unwanted` the lease is over.
+  // `status` is kMostStatus at most. After `yes` and `unwanted` the lease is over. A loan for it is given back.
   [[nodiscard]] Answered answer(Lease& lease, std::uint8_t status,
                                 std::span<const std::byte> bytes) noexcept {
-    // What belongs to the answer is not this handle's to write once the lease is over.
+    if (any_lent_ != 0 && holds(lease)) [[unlikely]]
+      take_back(lease.slot);
+    CallLoan loan;
+    if (const Answered got = claim_answer(lease, bytes.size(), loan); got != Answered::yes)
+      return got;
+    if (!bytes.empty()) std::memcpy(memory_.data() + loan.at, bytes.data(), bytes.size());
+    return give(lease, status, loan, bytes.size());
+  }
+  // Room for the answer of a call in hand, one loan at a time: yes, unwanted (the lease is over), no_room, too_large, lent.
+  [[nodiscard]] Answered reserve_answer(Lease& lease, std::uint64_t bytes,
+                                        CallLoan& loan) noexcept {
+    if (holds(lease) && is_lent(lease.slot)) return Answered::lent;
+    if (const Answered got = claim_answer(lease, bytes, loan); got != Answered::yes) return got;
+    // The server's own, as long as it has the lease.
+    layout::answer_place_of(memory_.slot(lease.slot)) = packed({loan.granule, loan.granules});
+    lent_[lease.slot / 64] |= 1ULL << lease.slot % 64;
+    ++any_lent_;
+    MILLRACE_CRASH_POINT("calls.answer.lent");
+    return Answered::yes;
+  }
+  // Answers with the first `length` bytes, at most loan.room, of what reserve_answer() gave. `lent`: that is not there any more.
+  [[nodiscard]] Answered answer(Lease& lease, std::uint8_t status, CallLoan& loan,
+                                std::uint64_t length) noexcept {
+    if (!is_loan_of(lease, loan)) return Answered::lent;
+    const CallLoan given = std::exchange(loan, CallLoan{});
     if (!holds(lease)) [[unlikely]] {
       (void)drop_unwanted(lease);
       return Answered::unwanted;
     }
-    const std::uint32_t index = lease.slot;
-    layout::Slot& slot = memory_.slot(index);
-    const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
-    Place place;
-    std::byte* to = memory_.data() + answers_at_ + std::uint64_t{index} * layout::kInlineBytes;
-    if (bytes.size() > layout::kInlineBytes) [[unlikely]] {
-      if (bytes.size() > largest_answer()) return Answered::too_large;
-      place.granules = granules_for(bytes.size());
-      // Rather where no requests lie.
-      const auto first = arena_.claim(index, born, place.granules, {0, for_requests_, ~0U});
-      if (arena_.disturbed()) stirred_ |= kRoom;
-      if (!first) return Answered::no_room;
-      place.granule = *first;
-      to = memory_.data() + memory_.payload_at(index, place.granules, place.granule);
-      MILLRACE_CRASH_POINT("calls.answer.room");
-    }
-    if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
-    layout::answer_place_of(slot) = packed(place);
-    layout::answer_length_of(slot) = bytes.size();
-    MILLRACE_CRASH_POINT("calls.answer.written");
-    // An answer is one also where nothing was started.
-    if (!resolve(index, lease.word, caller_of(index), std::min(status, kMostStatus))) [[unlikely]] {
-      if (place.granules != 0) {
-        arena_.give_back(index, born, place.granule, place.granules);
-        stirred_ |= kRoom;
-      }
-      (void)drop_unwanted(lease);
-      return Answered::unwanted;
-    }
-    lease = Lease{};
-    count(own_->completed);
-    return Answered::yes;
+    forget_lent(lease.slot);
+    return give(lease, status, given, length);
+  }
+  // Gives the room back, unless the lease is over: then it was.
+  void cancel_answer(const Lease& lease, CallLoan& loan) noexcept {
+    if (is_loan_of(lease, loan)) take_back(loan.slot);
+    loan = CallLoan{};
   }
   // A call whose handler has not begun goes back to its place. False: it has begun, or the call is not wanted any more (the lease
   // is over then).
   [[nodiscard]] bool give_back(Lease& lease) noexcept {
     layout::Word word = layout::unpack(lease.word);
     if (!lease || (word.flags & layout::kStarted) != 0) return false;
+    if (holds(lease)) take_back(lease.slot);
     if (!return_to_caller(lease.slot, lease.word, word)) {
       (void)drop_unwanted(lease);
       return false;
@@ -291,6 +324,84 @@ class CallStore : public CallSteps {
 
  private:
   static constexpr std::uint32_t kInPlace = 8;
+  // Where an answer of that many bytes is to be written.
+  Answered claim_answer(Lease& lease, std::uint64_t bytes, CallLoan& loan) noexcept {
+    // What belongs to the answer is not this handle's to write once the lease is over.
+    if (!holds(lease)) [[unlikely]] {
+      (void)drop_unwanted(lease);
+      return Answered::unwanted;
+    }
+    const std::uint32_t index = lease.slot;
+    loan = CallLoan{index,
+                    lease.word,
+                    answers_at_ + std::uint64_t{index} * layout::kInlineBytes,
+                    layout::kInlineBytes,
+                    0,
+                    0};
+    if (bytes <= layout::kInlineBytes) [[likely]]
+      return Answered::yes;
+    if (bytes > largest_answer()) return Answered::too_large;
+    const std::uint32_t granules = granules_for(bytes);
+    const std::uint32_t born = memory_.slot(index).born.load(std::memory_order_relaxed);
+    // Rather where no requests lie.
+    const auto first = arena_.claim(index, born, granules, {0, for_requests_, ~0U});
+    if (arena_.disturbed()) stirred_ |= kRoom;
+    if (!first) return Answered::no_room;
+    loan.granule = *first;
+    loan.granules = granules;
+    loan.at = memory_.payload_at(index, granules, loan.granule);
+    loan.room = std::uint64_t{granules} * layout::kGranuleBytes;
+    MILLRACE_CRASH_POINT("calls.answer.room");
+    return Answered::yes;
+  }
+  // The bytes are there: they are the caller's now, with the word.
+  Answered give(Lease& lease, std::uint8_t status, const CallLoan& loan,
+                std::uint64_t length) noexcept {
+    const std::uint32_t index = lease.slot;
+    layout::Slot& slot = memory_.slot(index);
+    const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
+    layout::answer_place_of(slot) = packed({loan.granule, loan.granules});
+    layout::answer_length_of(slot) = length;
+    MILLRACE_CRASH_POINT("calls.answer.written");
+    // An answer is one also where nothing was started.
+    if (!resolve(index, lease.word, caller_of(index), std::min(status, kMostStatus))) [[unlikely]] {
+      give_room_back(index, born, {loan.granule, loan.granules});
+      (void)drop_unwanted(lease);
+      return Answered::unwanted;
+    }
+    lease = Lease{};
+    count(own_->completed);
+    return Answered::yes;
+  }
+  void give_room_back(std::uint32_t index, std::uint32_t born, const Place& place) noexcept {
+    if (place.granules == 0) return;
+    arena_.give_back(index, born, place.granule, place.granules);
+    stirred_ |= kRoom;
+  }
+  [[nodiscard]] bool is_lent(std::uint32_t index) const noexcept {
+    return (lent_[index / 64] >> index % 64 & 1U) != 0;
+  }
+  [[nodiscard]] bool is_loan_of(const Lease& lease, const CallLoan& loan) const noexcept {
+    // The token is the lease's, also when its handler has begun since.
+    return lease && loan && loan.slot == lease.slot &&
+           ((loan.word ^ lease.word) & layout::kTokenAlone) == 0 && is_lent(lease.slot);
+  }
+  void forget_lent(std::uint32_t index) noexcept {
+    lent_[index / 64] &= ~(1ULL << index % 64);
+    --any_lent_;
+  }
+  // The room for the answer of a call in hand, if it was lent. Before the lease ends: until then the slot says where it is, and its
+  // birth is the call's. (Who writes over that harms this call alone: only granules with its mark are given back.)
+  void take_back(std::uint32_t index) noexcept {
+    if (any_lent_ == 0 || !is_lent(index)) return;
+    forget_lent(index);
+    layout::Slot& slot = memory_.slot(index);
+    const std::uint64_t place = layout::answer_place_of(slot);
+    give_room_back(
+        index, slot.born.load(std::memory_order_relaxed),
+        judged({static_cast<std::uint32_t>(place), static_cast<std::uint32_t>(place >> 32U)}));
+    MILLRACE_CRASH_POINT("calls.answer.taken_back");
+  }
   static void begin(layout::Word& word) noexcept {
     word.flags |= layout::kStarted;
     if (word.attempt != 0xFF) ++word.attempt;
@@ -378,6 +489,7 @@ class CallStore : public CallSteps {
       const layout::Word word = layout::unpack(bits);
       if (word.state == layout::SlotState::cancelled && word.seat == seat_ &&
           word.token == mine.token) {
+        take_back(index);
         (void)end(index, bits, place_of(index), Place{});
       }
       cancelled_[index / 64] &= ~(1ULL << index % 64);
@@ -391,9 +503,11 @@ class CallStore : public CallSteps {
   std::uint32_t looked_ = 0;  // the slot whose outcome poll() gave last
   std::uint32_t looks_ = 0;
   // Of this handle, a bit for each slot: outcomes that poll() has given and that are not released; calls it has taken that are
-  // not wanted any more.
+  // not wanted any more; calls in hand for whose answers there is a loan.
   std::vector<std::uint64_t> held_;
   std::vector<std::uint64_t> cancelled_;
+  std::vector<std::uint64_t> lent_;
+  std::uint32_t any_lent_ = 0;  // bits of those
   bool any_cancelled_ = false;
 };
 

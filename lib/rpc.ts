@@ -10,10 +10,16 @@ callsElsewhere(() => require('./remote/open.js') as typeof import('./remote/open
 
 export type { ReconnectOptions } from './net/backoff.js'
 export type { RemoteOptions, ShareOptions } from './net/share.js'
+export type { LoanFillOptions } from './base/fill-loan.js'
+export type { FillSource } from './base/fill.js'
+export { AnswerLoan } from './rpc/answer-loan.js'
 export { CallClient } from './rpc/client.js'
+export { CallResult } from './rpc/lent-result.js'
+export { CallLoan, type LoanCallOptions } from './rpc/loan.js'
 export {
   contract,
   type Argument,
+  type CallFunction,
   type CallForms,
   type Client,
   type Contract,
@@ -21,9 +27,12 @@ export {
   type HandlerContext,
   type HandlerForms,
   type Handlers,
+  type InPlace,
   type Items,
   type KindOf,
+  type Lends,
   type Methods,
+  type Reply,
   type TypesOf,
 } from './rpc/contract.js'
 export {
@@ -66,6 +75,7 @@ export type {
   CallOptions,
   ConnectOptions,
   ContractAtOptions,
+  InPlaceOptions,
   ServeOptions,
   StreamServeOptions,
 } from './rpc/options.js'

@@ -24,7 +24,7 @@ export const CallFact = {
   slot: 0,
   /** Of `take`, and to `answer`: exactly what the slot's word must be. */
   word: 1,
-  /** Of `poll` and `take`: where the bytes are, in the buffer; see `small`. */
+  /** Of `poll` and `take`: where the bytes are, in the buffer; see `small`. Of `tryLoan` and `loanAnswer`: where they are to be. */
   offset: 3,
   /** Of `poll` and `take`; to `call` and `answer`: how many bytes of the outbox. */
   length: 5,
@@ -93,6 +93,11 @@ export interface NativeCalls extends NativeWaiter {
   readonly call: () => number
   /** The same, with these bytes. */
   callWith(bytes: ArrayBufferView): number
+  /** Room for an argument: the number of the loan, whose place is in `facts`; or as `call`. */
+  tryLoan(length: number): number
+  /** As `call`, with the first `length` bytes of the loan; where nobody serves the loan is what it was. */
+  pushLoan(loan: number, length: number): number
+  cancelLoan(loan: number): void
   /** The next answer, in `facts`. What is not small stays until `release`. */
   readonly poll: () => void
   release(slot: number): void
@@ -113,6 +118,15 @@ export interface NativeCalls extends NativeWaiter {
   /** Answers the call in `facts` with what is in the outbox: 1; 0: nobody wants to know; `wouldBlock` (no room), `tooLarge`, `closed`. */
   readonly answer: () => number
   answerWith(bytes: ArrayBufferView): number
+  /**
+   * Room for the answer of the call in `facts`: 1, and its place; 0: nobody wants it, and the call is in hand still; `wouldBlock`,
+   * `tooLarge`, `closed`; `invalid`: there is such room already.
+   */
+  loanAnswer(length: number): number
+  /** As `answer`, with the first `length` bytes of that room. */
+  answerLoan(length: number): number
+  /** Gives that room back. */
+  cancelAnswer(): void
   /** The slot of a call that was cancelled while its handler is at work; each once. `wouldBlock`: no more. */
   nextCancelled(): number
 

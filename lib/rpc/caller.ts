@@ -94,25 +94,26 @@ export abstract class Caller extends CallHandle implements Waits {
   }
 
   /**
-   * @internal Sends by `send`, which returns a slot or an outcome of the addon, and may be called again; what comes of the answer is
-   * for `receive`.
+   * @internal Sends by `send`, which returns a slot or an outcome of the addon, and may be called until it was sent, and with `again`
+   * after that, too; what comes of the answer is for `receive`.
    */
   protected dispatch(
     what: string,
     send: () => number,
     receive: Receive,
     limits: Limits | undefined,
+    again = true,
   ): Promise<unknown> {
     // Those who wait for a server go first.
     const slot = this.#held.length === 0 ? send() : noResponder
     if (slot < 0 && !(slot === noResponder && this.#waitMs > 0)) {
       this.told()
-      return Promise.reject(this.#refused(slot, what))
+      return Promise.reject(this.refused(slot, what))
     }
     return new Promise((resolve, reject) => {
       const call = new PendingCall(this, what, receive, resolve, reject)
       if (limits !== undefined) call.limit(limits)
-      if (this.#waitMs > 0) call.send = send
+      if (this.#waitMs > 0 && again) call.send = send
       if (slot < 0) this.#hold(call, send)
       else this.#sent(call, slot)
       // Before it was sent, but after it was given: by code of its value, or while a stream waited for its first reader.
@@ -130,7 +131,7 @@ export abstract class Caller extends CallHandle implements Waits {
       },
       signal,
       until,
-      () => this.#refused(noResponder, 'connect()'),
+      () => this.refused(noResponder, 'connect()'),
     )
   }
 
@@ -255,7 +256,7 @@ export abstract class Caller extends CallHandle implements Waits {
       settle(call.reject, error)
       return
     } finally {
-      if (!isSmall && call.slot >= 0) this.native.release(slot)
+      if (!isSmall && !call.keeps && call.slot >= 0) this.native.release(slot)
     }
     settle(call.resolve, value)
   }
@@ -276,7 +277,7 @@ export abstract class Caller extends CallHandle implements Waits {
   }
 
   #failure(call: PendingCall, how: number, executed: Executed): MillraceError {
-    if (how === CallEnd.noResponder) return this.#refused(noResponder, call.what)
+    if (how === CallEnd.noResponder) return this.refused(noResponder, call.what)
     if (how === CallEnd.expired) return this.#late(call, call.timeout, executed)
     return new MillraceError(
       'ERR_MILLRACE_PEER_GONE',
@@ -353,7 +354,7 @@ export abstract class Caller extends CallHandle implements Waits {
   #hold(call: PendingCall, send: () => number): void {
     if (this.#held.length >= this.native.calls) {
       call.stop()
-      call.reject(this.#refused(Outcome.wouldBlock, call.what))
+      call.reject(this.refused(Outcome.wouldBlock, call.what))
       return
     }
     this.#held.push({ call, send, until: now() + this.#waitMs })
@@ -387,7 +388,7 @@ export abstract class Caller extends CallHandle implements Waits {
       }
       if (slot < 0) {
         one.call.stop()
-        one.call.reject(this.#refused(slot, one.call.what))
+        one.call.reject(this.refused(slot, one.call.what))
       } else {
         this.#sent(one.call, slot)
       }
@@ -399,11 +400,12 @@ export abstract class Caller extends CallHandle implements Waits {
     for (const { call, until } of this.#held) {
       if (time < until) continue
       this.#forget(call)
-      call.reject(this.#refused(noResponder, call.what))
+      call.reject(this.refused(noResponder, call.what))
     }
   }
 
-  #refused(outcome: number, what: string): MillraceError {
+  /** @internal Why a call was not sent. */
+  protected refused(outcome: number, what: string): MillraceError {
     const call = `${what} at '${this.name}'`
     switch (outcome) {
       case noResponder:

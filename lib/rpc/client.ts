@@ -1,6 +1,8 @@
 // The client of a contract: a method of its own for each of the contract.
 
-import type { NativeCalls } from '../addon/calls.js'
+import { CallFact, type NativeCalls } from '../addon/calls.js'
+import { ifAllowed } from '../base/borrowing.js'
+import type { Bytes } from '../base/view-constructor.js'
 import type { ConnectionStatus } from '../net/connection-status.js'
 import { describe } from './described.js'
 import { disposeInEveryContext } from '../base/disposal.js'
@@ -10,8 +12,19 @@ import { isNotFound } from '../base/opening.js'
 import { Caller, nobodyServes, untilSo } from './caller.js'
 import { closedError } from '../errors.js'
 import { decodeError } from './errors.js'
-import { readLimits, type CallOptions, type GivenConnect, type Limits } from './options.js'
+import { assertInPlace, assertLendable, assertLength, ownResult } from './lending.js'
+import { CallResult, type ResultOwner } from './lent-result.js'
+import { CallLoan, type Lender } from './loan.js'
+import {
+  readCall,
+  readLimits,
+  type CallOptions,
+  type GivenCall,
+  type GivenConnect,
+  type Limits,
+} from './options.js'
 import type { Receive } from './pending.js'
+import { wideAt } from './call-handle.js'
 import { Outbox, Status } from './outbox.js'
 import { openStreams, readAddress } from './stream-address.js'
 import { Later, Streams } from './stream-client.js'
@@ -21,10 +34,21 @@ import type { MethodPlan } from './methods.js'
 /** A function of a client. */
 type Function = (input: unknown, options?: CallOptions) => unknown
 
+/** What of a handle is lent: the number of a loan, or the slot of a result. */
+interface Lent {
+  readonly loan?: number
+  readonly slot?: number
+}
+
 /** The handle behind a client, whose names are its own. */
 class ClientHandle extends Caller {
   readonly #outbox: Outbox
   readonly #streams: Streams
+  /** Made with the first loan, or the first result that is lent. */
+  #lent: FinalizationRegistry<Lent> | undefined
+  readonly #ofBytes = new WeakMap<object, object>()
+  readonly #onClose = new Set<() => void>()
+  #toldForgotten = false
 
   constructor(name: string, native: NativeCalls, { tuning, waitMs, streams }: GivenConnect) {
     super(name, native, tuning, waitMs)
@@ -36,14 +60,16 @@ class ClientHandle extends Caller {
     if (plan.kind !== 'call') return this.#streaming(plan)
     const { codec, check } = plan.output
     const what = `${plan.name}()`
-    const receive: Receive = (status, bytes) => {
+    const own: Receive = (status, bytes) => {
       if (status === Status.value) return codec.decode(bytes)
       throw decodeError(bytes)
     }
     const call = (input: unknown, options?: CallOptions): Promise<unknown> => {
       try {
-        const limits = options === undefined ? undefined : readLimits(options)
+        const given = options === undefined ? undefined : readCall(options)
+        const limits = given?.limits
         this.assertOpen()
+        const receive = given?.inPlace === true ? this.#inPlace(plan) : own
         // What may wait for a server is encoded once, and now.
         const kept = this.mayHold ? this.#outbox.copy(plan.input.codec, input) : undefined
         if (limits === undefined || limits.timeout === Infinity) {
@@ -58,6 +84,134 @@ class ClientHandle extends Caller {
     }
     if (check === undefined) return call
     return (input, options) => call(input, options).then(check)
+  }
+
+  /** The result where it lies. What is small lies in a box that the next one comes into. */
+  #inPlace(plan: MethodPlan): Receive {
+    assertInPlace(plan)
+    return (status, bytes, call) => {
+      if (status !== Status.value) throw decodeError(bytes)
+      const { facts } = this
+      const view =
+        facts[CallFact.small] === 0
+          ? ifAllowed(() => this.own(wideAt(facts, CallFact.offset), bytes.length))
+          : undefined
+      if (view === undefined) return ownResult(plan.name, new Uint8Array(bytes))
+      const result = new CallResult(this.#owner, call.what, view, call.slot)
+      this.#watch(result, { slot: call.slot }, view)
+      call.keeps = true
+      return result
+    }
+  }
+
+  /** Room for an argument, to be written in place. */
+  loanFor(plan: MethodPlan, length: number): CallLoan {
+    this.assertOpen()
+    const what = `${plan.name}()`
+    const loan = this.native.tryLoan(length)
+    this.told()
+    if (loan < 0) throw this.refused(loan, what)
+    try {
+      const bytes = this.own(wideAt(this.facts, CallFact.offset), length)
+      const made = new CallLoan(this.#lenderOf(plan, what), loan, bytes)
+      this.#watch(made, { loan }, bytes)
+      return made
+    } catch (error) {
+      this.native.cancelLoan(loan)
+      throw error
+    }
+  }
+
+  #lenderOf(plan: MethodPlan, what: string): Lender {
+    return {
+      what: `${what} at '${this.name}'`,
+      isClosed: () => this.closed,
+      assertOpen: () => {
+        this.assertOpen()
+      },
+      callLoan: (loan, _bytes, length, given) => this.#callLoan(plan, loan, length, given),
+      cancelLoan: (loan) => {
+        this.#giveBack({ loan })
+      },
+      ended: (loan) => {
+        this.#lent?.unregister(loan)
+      },
+      onClose: (callback) => {
+        this.#onClose.add(callback)
+        return () => this.#onClose.delete(callback)
+      },
+    }
+  }
+
+  async #callLoan(
+    plan: MethodPlan,
+    loan: number,
+    length: number,
+    { limits, inPlace }: GivenCall,
+  ): Promise<unknown> {
+    const { codec, check } = plan.output
+    let isSent = false
+    try {
+      const receive: Receive = inPlace
+        ? this.#inPlace(plan)
+        : (status, bytes) => {
+            if (status === Status.value) return codec.decode(bytes)
+            throw decodeError(bytes)
+          }
+      const until = limits.timeout === Infinity ? Infinity : now() + limits.timeout
+      const send = (): number => {
+        this.#outbox.address(plan, until === Infinity ? Infinity : Math.max(until - now(), 0))
+        const slot = this.native.pushLoan(loan, length)
+        isSent = slot >= 0
+        return slot
+      }
+      const value = await this.dispatch(`${plan.name}()`, send, receive, limits, false)
+      return check === undefined || inPlace ? value : await check(value)
+    } finally {
+      if (!isSent) this.#giveBack({ loan })
+    }
+  }
+
+  readonly #owner: ResultOwner = {
+    isClosed: () => this.closed,
+    assertOpen: () => {
+      this.assertOpen()
+    },
+    releaseResult: (result, slot) => {
+      this.#lent?.unregister(result)
+      this.#giveBack({ slot })
+    },
+  }
+
+  #giveBack({ loan, slot }: Lent): void {
+    if (this.closed || this.waits.damage() !== undefined) return
+    if (loan !== undefined) this.native.cancelLoan(loan)
+    if (slot !== undefined) this.native.release(slot)
+    this.told()
+  }
+
+  /** Whoever has the bytes of it has it. */
+  #watch(made: object, lent: Lent, bytes: Bytes): void {
+    this.#lent ??= new FinalizationRegistry((lost) => {
+      this.#forgotten(lost)
+    })
+    this.#lent.register(made, lent, made)
+    this.#ofBytes.set(bytes, made)
+  }
+
+  #forgotten(lent: Lent): void {
+    if (this.closed) return
+    this.#giveBack(lent)
+    if (this.#toldForgotten || this.closed) return
+    this.#toldForgotten = true
+    const what =
+      lent.slot === undefined
+        ? `a loan of ${this.title} was garbage collected, neither called nor cancelled`
+        : `a result of ${this.title} was garbage collected, and not released`
+    process.emitWarning(
+      `${what}; its room was given back: \`using\` does that at the end of a block, also when the code throws`,
+      { code: 'MILLRACE_LOAN_FORGOTTEN' },
+    )
   }
 
   #streaming(plan: MethodPlan): Function {
@@ -95,6 +249,7 @@ class ClientHandle extends Caller {
   }
 
   protected override closeNative(): void {
+    for (const told of [...this.#onClose]) told()
     super.closeNative()
     this.#streams.close()
   }
@@ -146,6 +301,10 @@ export class CallClient {
     for (const plan of plans) {
       const { kind, idempotent } = plan
       const value = describe(this.#functionOf(plan), { once: kind === 'call', idempotent })
+      if (kind === 'call') {
+        const loan = (length: number): Promise<CallLoan> => this.#loan(plan, length)
+        Object.defineProperty(value, 'loan', { value: loan })
+      }
       Object.defineProperty(this, plan.name, { value, enumerable: true })
     }
   }
@@ -158,6 +317,23 @@ export class CallClient {
         ? this.#firstCall(plan, input, options)
         : functions[number]!(input, options)
     }
+  }
+
+  /** Where no server has made the memory yet, it waits as calls do. */
+  async #loan(plan: MethodPlan, length: number): Promise<CallLoan> {
+    assertLendable(plan.name, 'argument', plan.input)
+    const bytes = assertLength(length)
+    if (this.#look() === undefined) {
+      const { waitMs } = this.#given
+      const isThere = (): boolean => {
+        this.#assertOpen()
+        return this.#look() !== undefined
+      }
+      await untilSo(isThere, undefined, now() + waitMs, () =>
+        nobodyServes(this.name, `${plan.name}()`, waitMs),
+      )
+    }
+    return this.#handle!.loanFor(plan, bytes)
   }
 
   /** There was no memory when it was looked for last. */

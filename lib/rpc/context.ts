@@ -6,6 +6,12 @@ import { now } from '../base/time.js'
 import { wideAt } from './call-handle.js'
 import type { HandlerContext } from './contract.js'
 import { today } from './today.js'
+import type { AnswerLoan } from './answer-loan.js'
+
+/** @internal Who lends room for the answer of a call that it has in hand. */
+export interface AnswerLender {
+  lend(call: unknown, length: number): Promise<AnswerLoan>
+}
 
 /**
  * The call that a handler is at work for. It can be given as the options of another call: that one ends with it, and no later than
@@ -19,6 +25,8 @@ export class CallContext implements HandlerContext {
   #control: AbortController | undefined
   #reason: unknown
   #over = false
+  #server: AnswerLender | undefined
+  #call: unknown
 
   /** @internal Of the call that `take` has left in the facts. */
   constructor(method: string, facts: Int32Array) {
@@ -58,6 +66,23 @@ export class CallContext implements HandlerContext {
   /** Who calls. */
   get caller(): HandlerContext['caller'] {
     return { pid: this.#caller }
+  }
+
+  /**
+   * Room for the result, to be written in place; waits for it as the answer would. Return it from the handler, or its bytes.
+   *
+   * @throws MillraceError (as rejection) `UNSUPPORTED` (the result does not travel as `bytes`), `TOO_LARGE`, `TOO_MANY_HELD` (there is a loan
+   *   for it already), `ABORTED` (nobody waits for the answer any more), `RELEASED` (it was answered), `CLOSED`, `INVALID_ARGUMENT`,
+   *   `UNSUPPORTED_RUNTIME`
+   */
+  loan(length: number): Promise<AnswerLoan> {
+    return this.#server!.lend(this.#call, length)
+  }
+
+  /** @internal Whose call it is. */
+  static of(context: CallContext, server: AnswerLender, call: unknown): void {
+    context.#server = server
+    context.#call = call
   }
 
   /** @internal Nobody waits for the answer. */

@@ -7,7 +7,10 @@ import type { Iteration } from '../base/iteration.js'
 import { invalidArgument } from '../errors.js'
 import { fingerprintOf } from '../struct/fingerprint.js'
 import { isMethod, planOf, type Method, type MethodPlan, type MethodTypes } from './methods.js'
-import type { CallOptions } from './options.js'
+import type { AnswerLoan } from './answer-loan.js'
+import type { CallResult } from './lent-result.js'
+import type { CallLoan } from './loan.js'
+import type { CallOptions, InPlaceOptions } from './options.js'
 
 /** Functions by their names. */
 export type Methods = Readonly<Record<string, Method>>
@@ -58,15 +61,49 @@ export interface HandlerContext {
     /** Its process. */
     readonly pid: number
   }
+  /**
+   * Room for the result, to be written in place and returned from the handler; waits until there is some. For a `call` whose result travels
+   * as `bytes`. Over a connection it is memory of this process.
+   *
+   * @throws MillraceError (as rejection) `UNSUPPORTED` (the result is no bytes), `TOO_LARGE`, `TOO_MANY_HELD` (there is a loan for it
+   *   already), `ABORTED` (nobody waits for the answer any more), `RELEASED` (it was answered), `CLOSED`, `INVALID_ARGUMENT`,
+   *   `UNSUPPORTED_RUNTIME` (Electron)
+   */
+  loan(length: number): Promise<AnswerLoan>
 }
 
 /** Many values, whichever way they come. */
 export type Items<T> = AsyncIterable<T> | Iterable<T>
 
+/** What a function has beside being called, if its argument can be bytes. */
+export interface Lends<Result> {
+  /**
+   * Room for the argument of one call, to be written in place. Where there is no memory yet it waits for a server, as calls do
+   * (`waitForServer`). Over a connection it is memory of this process.
+   *
+   * @throws MillraceError (as rejection) `UNSUPPORTED` (the argument does not travel as `bytes`), `TOO_LARGE`, `BUSY` (there is no room now),
+   *   `NO_RESPONDER`, `CLOSED`, `INVALID_ARGUMENT`, `UNSUPPORTED_RUNTIME` (Electron)
+   */
+  loan(length: number): Promise<CallLoan<Result>>
+}
+
+/** A function whose result can be had where it lies. */
+export type InPlace<Send> = (input: Send, options: InPlaceOptions) => Promise<CallResult>
+
+/** How a function of one value with one answer is called. */
+export type CallFunction<T extends MethodTypes> = (Uint8Array extends T['send']
+  ? Lends<T['result']>
+  : unknown) &
+  (T['result'] extends Uint8Array ? InPlace<T['send']> : unknown) &
+  ((...args: [...Argument<T['send']>, options?: CallOptions]) => Promise<T['result']>)
+
+/** What a handler may return in the place of bytes. */
+export type Reply<T> = Uint8Array extends T ? T | AnswerLoan : T
+
 /** How a client calls a function, by its kind. */
 export interface CallForms<T extends MethodTypes> {
   /** One value, one answer. */
-  call: (...args: [...Argument<T['send']>, options?: CallOptions]) => Promise<T['result']>
+  call: CallFunction<T>
   /** One value, many answers. */
   stream: (...args: [...Argument<T['send']>, options?: CallOptions]) => Iteration<T['result']>
   /** Many values, one answer. */
@@ -78,7 +115,10 @@ export interface CallForms<T extends MethodTypes> {
 /** How a server writes a function, by its kind. */
 export interface HandlerForms<T extends MethodTypes> {
   /** Its result, or what it throws, is the answer. */
-  call: (input: T['receive'], context: HandlerContext) => T['reply'] | Promise<T['reply']>
+  call: (
+    input: T['receive'],
+    context: HandlerContext,
+  ) => Reply<T['reply']> | Promise<Reply<T['reply']>>
   /** A generator, or whatever else is iterable. */
   stream: (input: T['receive'], context: HandlerContext) => Items<T['reply']>
   /** Takes the values as they come; leaving the loop ends the caller's source. */

@@ -8,6 +8,7 @@ import {
   checkOptions,
   checkSignal,
   duration,
+  flag,
   readMemory,
   readTuning,
   show,
@@ -60,6 +61,11 @@ export interface ServeOptions extends CallMemoryOptions {
   readonly drainOnClose?: number | undefined
   /** How it is listened for, if the address is not this machine's memory. */
   readonly connection?: ShareOptions | undefined
+  /**
+   * Functions, by their names, whose handlers get their argument where it lies: a Uint8Array of shared memory, to be used until the call is
+   * answered. For those whose argument travels as `bytes`; `ERR_MILLRACE_UNSUPPORTED` otherwise. Default: none, each gets bytes of its own.
+   */
+  readonly inPlace?: readonly string[] | undefined
   /** Of streams: how much of each this server has room for, and the queues they go through. */
   readonly streams?: StreamServeOptions | undefined
   /** Closes the server, as `close()` does. */
@@ -99,6 +105,15 @@ export interface CallOptions {
   readonly within?: CallLimits | undefined
 }
 
+/** A call whose result is wanted where it lies. */
+export interface InPlaceOptions extends CallOptions {
+  /**
+   * Resolves with a `CallResult`, whose bytes lie in shared memory until it is released. For a `call` whose result travels as `bytes`;
+   * `ERR_MILLRACE_UNSUPPORTED` otherwise.
+   */
+  readonly inPlace: true
+}
+
 /** What limits a call: the context of a handler has it. */
 export interface CallLimits {
   /** Aborts when nobody waits for it any more. */
@@ -112,12 +127,16 @@ const serveNames = [
   ...memoryNames,
   'concurrency',
   'drainOnClose',
+  'inPlace',
   'connection',
   'streams',
   'signal',
 ] as const
 const connectNames = [...memoryNames, 'waitForServer', 'connection', 'streams', 'signal'] as const
 const callNames = ['timeout', 'deadline', 'signal', 'within'] as const
+const onceNames = [...callNames, 'inPlace'] as const
+/** @internal Of a call with a loan. */
+export const loanCallNames = [...onceNames, 'length'] as const
 
 const mostCalls = 65_536
 const mostBytes = 2 ** 40
@@ -128,6 +147,8 @@ export interface GivenServe {
   readonly native: NativeMemoryPart
   readonly concurrency: number
   readonly drainMs: number
+  /** Names of functions. */
+  readonly inPlace: ReadonlySet<string>
   readonly streams: GivenStreamServer
   readonly signal: AbortSignal | undefined
 }
@@ -156,10 +177,17 @@ export function readServe(given: ServeOptions | undefined): GivenServe {
   return {
     concurrency: wholeNumber(options, 'concurrency', 16, [1, 65_536]),
     drainMs: duration(options, 'drainOnClose', 5000),
+    inPlace: readNames(options.inPlace),
     streams: readStreamServer(options.streams),
     ...readMemoryPart(options),
     signal: readSignal(options.signal),
   }
+}
+
+function readNames(given: unknown): ReadonlySet<string> {
+  if (given === undefined) return new Set()
+  if (Array.isArray(given) && given.every((name) => typeof name === 'string')) return new Set(given)
+  throw invalidArgument(`inPlace must be an array of the names of functions, not ${show(given)}`)
 }
 
 /** @internal */
@@ -231,9 +259,12 @@ export const unlimited: Limits = { timeout: Infinity, signal: undefined, outer: 
  * @internal
  * @throws MillraceError `INVALID_ARGUMENT`, `ABORTED`
  */
-export function readLimits(given: CallOptions | undefined): Limits {
+export function readLimits(
+  given: CallOptions | undefined,
+  names: readonly string[] = callNames,
+): Limits {
   if (given === undefined) return unlimited
-  const options = checkOptions(given, callNames)
+  const options = checkOptions(given, names as readonly (keyof CallOptions)[])
   const { within } = options
   if (within !== undefined && (typeof within !== 'object' || (within as unknown) === null)) {
     throw invalidArgument(`within must be the context of a handler, not ${show(within)}`)
@@ -244,6 +275,26 @@ export function readLimits(given: CallOptions | undefined): Limits {
     timeLeft(within?.deadline, 'within.deadline'),
   )
   return { timeout, signal: readSignal(options.signal), outer: readSignal(within?.signal) }
+}
+
+/** @internal What one call of one value may take, that was read. */
+export interface GivenCall {
+  readonly limits: Limits
+  readonly inPlace: boolean
+}
+
+/**
+ * @internal
+ * @throws MillraceError `INVALID_ARGUMENT`, `ABORTED`
+ */
+export function readCall(
+  given: CallOptions | undefined,
+  names: readonly string[] = onceNames,
+): GivenCall {
+  return {
+    limits: readLimits(given, names),
+    inPlace: given !== undefined && flag(given as { readonly inPlace?: boolean }, 'inPlace'),
+  }
 }
 
 /** Milliseconds until then. The clock of the day may be set meanwhile: from here on it is not looked at any more. */

@@ -28,6 +28,8 @@ export class PendingCall implements Abortable {
   slot = -1
   /** Sends it once more, where nobody served when it was to be taken. */
   send: (() => number) | undefined
+  /** Its bytes stay where they are: whoever got them releases them. */
+  keeps = false
   /** Milliseconds that it was given. */
   timeout = Infinity
   #timer: Timer | undefined

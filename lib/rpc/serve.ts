@@ -18,6 +18,7 @@ import {
   type ServeOptions,
 } from './options.js'
 import { elsewhere } from './elsewhere.js'
+import { assertLendable } from './lending.js'
 import { CallServer } from './server.js'
 import type { AnyHandler, ServedMethod } from './streams/server.js'
 
@@ -46,8 +47,8 @@ export function serve<C extends Contract>(
     const name = there ?? nameAt(address)
     checkContract(contract)
     checkNames(contract)
-    const methods = servedBy(contract, handlers)
     const given = readServe(options)
+    const methods = servedBy(contract, handlers, given.inPlace)
     if (there !== undefined) {
       const { connection } = options ?? {}
       const served = { ...given, connection, describe: () => descriptionOf(contract) }
@@ -138,7 +139,12 @@ function promised<T>(act: () => T | Promise<T>): Promise<T> {
   })
 }
 
-function servedBy(contract: Contract, handlers: unknown): ServedMethod[] {
+function servedBy(
+  contract: Contract,
+  handlers: unknown,
+  inPlace: ReadonlySet<string>,
+): ServedMethod[] {
+  for (const name of inPlace) assertOnce(contract, name)
   if (typeof handlers !== 'object' || handlers === null) {
     throw invalidArgument(
       `handlers must be an object with a function for each of the contract, not ${show(handlers)}`,
@@ -158,8 +164,18 @@ function servedBy(contract: Contract, handlers: unknown): ServedMethod[] {
         `the handler of '${plan.name}' must be a function, not ${show(handler)}`,
       )
     }
-    return { plan, handler: (handler as AnyHandler).bind(handlers) }
+    if (inPlace.has(plan.name)) assertLendable(plan.name, 'argument', plan.input)
+    return {
+      plan,
+      handler: (handler as AnyHandler).bind(handlers),
+      inPlace: inPlace.has(plan.name),
+    }
   })
+}
+
+function assertOnce({ name: contractName, plans }: Contract, name: string): void {
+  if (plans.some((plan) => plan.name === name && plan.kind === 'call')) return
+  throw invalidArgument(`inPlace: there is no call '${name}' in the contract '${contractName}'`)
 }
 
 /** What a client has of its own. */

@@ -1,11 +1,13 @@
 // The server of a contract: a handler for each of its methods.
 
-import type { NativeCalls } from '../addon/calls.js'
+import { CallFact, type NativeCalls } from '../addon/calls.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { isPromise } from '../base/promised.js'
 import type { Bytes } from '../base/view-constructor.js'
 import { invalidArgument, MillraceError } from '../errors.js'
+import { AnswerLoan } from './answer-loan.js'
 import { CallContext } from './context.js'
+import { assertLendable, assertLength } from './lending.js'
 import { encodeError } from './errors.js'
 import type { GivenServe } from './options.js'
 import { Outbox, Status } from './outbox.js'
@@ -53,7 +55,8 @@ export class CallServer extends Taker {
     }
     let result: unknown
     try {
-      result = run(served, bytes, call.context)
+      CallContext.of(call.context, this, call)
+      result = run(served, bytes, call.context, this.facts[CallFact.small] !== 0)
       // A `then` is code of the handler's, too.
       if (isPromise(result)) {
         result.then(
@@ -73,11 +76,30 @@ export class CallServer extends Taker {
     this.#send(call, served, result)
   }
 
+  /** @internal */
+  async lend(call: unknown, length: number): Promise<AnswerLoan> {
+    const taken = call as TakenCall
+    const { method } = taken.context
+    assertLendable(
+      method,
+      'result',
+      this.#methods.find(({ plan }) => plan.name === method)!.plan.output,
+    )
+    return await this.loanFor(taken, assertLength(length))
+  }
+
   #send(call: TakenCall, { plan }: ServedMethod, value: unknown): void {
     if (!this.holds(call)) return
+    if (call.loan !== undefined) {
+      const length = AnswerLoan.givenBy(call.loan, value)
+      if (length !== undefined) {
+        this.answerLoan(call, Status.value, length)
+        return
+      }
+    }
     let bytes: number | Uint8Array
     try {
-      bytes = this.#outbox.encode(plan.output.codec, value)
+      bytes = this.#outbox.encode(plan.output.codec, AnswerLoan.valueOf(value))
     } catch (error) {
       this.#fail(call, error)
       return
@@ -121,12 +143,16 @@ export class CallServer extends Taker {
       this.answer(call, Status.error, 0) // that it failed is what there is room for
       return
     }
-    const error = new MillraceError(
+    this.#fail(call, this.resultTooLarge(call, length))
+  }
+
+  /** @internal */
+  protected override resultTooLarge(call: TakenCall, length: number): MillraceError {
+    return new MillraceError(
       'ERR_MILLRACE_TOO_LARGE',
       `the result of ${call.context.method}() has ${String(length)} bytes, and the most there can be are ` +
         `${String(this.native.maxAnswer)}; open it with more bytes, or send it in parts`,
     )
-    this.#fail(call, error)
   }
 
   /** @internal What `console.log` shows. */
@@ -138,9 +164,15 @@ export class CallServer extends Taker {
 }
 
 /** What the handler makes of the call: a value, or a promise of one. */
-function run({ plan, handler }: ServedMethod, bytes: Bytes, context: CallContext): unknown {
+function run(
+  { plan, handler, inPlace }: ServedMethod,
+  bytes: Bytes,
+  context: CallContext,
+  isSmall: boolean,
+): unknown {
   const { codec, check } = plan.input
-  const value = codec.decode(bytes)
+  // What is small lies in a box that the next one comes into.
+  const value = inPlace !== true ? codec.decode(bytes) : isSmall ? new Uint8Array(bytes) : bytes
   if (check === undefined) return handler(value, context)
   const checked = check(value)
   return isPromise(checked)

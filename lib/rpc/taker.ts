@@ -10,12 +10,15 @@ import { Outcome } from '../addon/outcome.js'
 import { forgetAbort, whenAborted, type Abortable } from '../base/abort-signals.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { atTurn, turnIsDue } from '../base/fairness.js'
+import { pause } from '../base/opening.js'
 import { outsideOfAll } from '../base/outside.js'
 import { afterAllElse, startTimer, stopTimer } from '../base/time.js'
 import type { Bytes } from '../base/view-constructor.js'
 import type { Attempt } from '../base/waiter.js'
-import { MillraceError } from '../errors.js'
-import { CallHandle } from './call-handle.js'
+import { closedError, MillraceError } from '../errors.js'
+import { AnswerLoan } from './answer-loan.js'
+import { CallHandle, wideAt } from './call-handle.js'
+import { lentError } from './lending.js'
 import type { CallContext } from './context.js'
 import type { GivenServe } from './options.js'
 
@@ -34,6 +37,8 @@ export class TakenCall {
   readonly #low: number
   readonly #high: number
   readonly context: CallContext
+  /** Room for its answer. */
+  loan: AnswerLoan | undefined
 
   constructor(facts: Int32Array, context: CallContext) {
     this.slot = facts[CallFact.slot]!
@@ -161,6 +166,7 @@ export abstract class Taker extends CallHandle implements Abortable {
   /** @internal Sends what `put` puts into the outbox, or what it returns; see `NativeCalls.answer`. */
   protected answer(call: TakenCall, status: number, bytes: Uint8Array | number): void {
     if (super.closed || this.#inHand[call.slot] !== call) return
+    if (call.loan !== undefined) this.#endLoan(call)
     const { facts, native } = this
     call.put(facts)
     facts[CallFact.status] = status
@@ -190,6 +196,81 @@ export abstract class Taker extends CallHandle implements Abortable {
     }
   }
 
+  /** @internal The same, with the first bytes of the room that it has for that. */
+  protected answerLoan(call: TakenCall, status: number, length: number): void {
+    if (super.closed || this.#inHand[call.slot] !== call) return
+    this.#endLoan(call)
+    call.put(this.facts)
+    this.facts[CallFact.status] = status
+    const outcome = this.native.answerLoan(length)
+    this.told()
+    if (outcome < 0) throw this.fail(outcome)
+    this.#ended(call)
+  }
+
+  /** Who fills it stops first: the memory is somebody else's in a moment. */
+  #endLoan(call: TakenCall): void {
+    if (call.loan !== undefined) AnswerLoan.over(call.loan)
+    call.loan = undefined
+  }
+
+  /** @internal Room for its answer, when there is some. */
+  protected async loanFor(call: TakenCall, length: number): Promise<AnswerLoan> {
+    const { facts, native, context } = this.#assertAnswerable(call)
+    const what = `${context.method}() at '${this.name}'`
+    for (;;) {
+      call.put(facts)
+      const outcome = native.loanAnswer(length)
+      this.told()
+      if (outcome === 1) break
+      if (outcome === 0) throw unwantedError()
+      if (outcome === Outcome.tooLarge) throw this.resultTooLarge(call, length)
+      if (outcome === Outcome.invalid) {
+        throw lentError(what)
+      }
+      if (outcome !== Outcome.wouldBlock) throw this.fail(outcome)
+      await pause(noRoomMs, context.signal)
+      this.#assertAnswerable(call)
+    }
+    const cancel = (): void => {
+      if (call.loan !== loan || super.closed || this.waits.damage() !== undefined) return
+      call.loan = undefined
+      this.#cancelAnswer(call)
+    }
+    let bytes: Bytes
+    try {
+      bytes = this.own(wideAt(facts, CallFact.offset), length)
+    } catch (error) {
+      this.#cancelAnswer(call)
+      throw error
+    }
+    const loan = new AnswerLoan(what, bytes, cancel)
+    call.loan = loan
+    return loan
+  }
+
+  #cancelAnswer(call: TakenCall): void {
+    call.put(this.facts)
+    this.native.cancelAnswer()
+    this.told()
+  }
+
+  #assertAnswerable(call: TakenCall): {
+    readonly facts: Int32Array
+    readonly native: NativeCalls
+    readonly context: CallContext
+  } {
+    if (super.closed) throw closedError(this.title)
+    if (this.#inHand[call.slot] !== call) {
+      throw new MillraceError(
+        'ERR_MILLRACE_RELEASED',
+        `this call of ${call.context.method}() was answered: there is no room to be had for it`,
+      )
+    }
+    this.assertWhole()
+    return { facts: this.facts, native: this.native, context: call.context }
+  }
+
   /** @internal Are handlers at work for what does not come as a call? */
   protected isBusyElsewhere(): boolean {
     return false
@@ -197,6 +278,9 @@ export abstract class Taker extends CallHandle implements Abortable {
 
   /** @internal Nothing is begun any more. */
   protected abstract leaveElsewhere(): void
+
+  /** @internal The error of that. */
+  protected abstract resultTooLarge(call: TakenCall, length: number): MillraceError
 
   /** @internal A result for which there can be no room. */
   protected abstract tooLarge(call: TakenCall, status: number, length: number): void
@@ -316,12 +400,7 @@ export abstract class Taker extends CallHandle implements Abortable {
     for (;;) {
       const slot = this.native.nextCancelled()
       if (slot < 0) return
-      this.#inHand[slot]?.context.cancel(
-        new MillraceError(
-          'ERR_MILLRACE_ABORTED',
-          'nobody waits for the answer any more: the caller has aborted the call, its time is over, or it is gone',
-        ),
-      )
+      this.#inHand[slot]?.context.cancel(unwantedError())
     }
   }
 
@@ -332,11 +411,19 @@ export abstract class Taker extends CallHandle implements Abortable {
     const inHand = this.#inHand.filter((call) => call !== undefined)
     this.#inHand.length = 0
     this.#atWork = 0
+    for (const call of inHand) this.#endLoan(call)
     super.leave(reason)
     if (inHand.length === 0) return
     const error = typeof reason === 'function' ? reason() : reason
     for (const { context } of inHand) context.cancel(error)
   }
+}
+
+function unwantedError(): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_ABORTED',
+    'nobody waits for the answer any more: the caller has aborted the call, its time is over, or it is gone',
+  )
 }
 
 function never(): Error {

@@ -299,10 +299,11 @@ std::int32_t CallsObject::told(Answered answered) noexcept {
   }
   return kInvalid;
 }
-// loanAnswer(length): room for the answer of the call in `facts` -> as answer(), and its place; kInvalid: there is a loan for it already
+// loanAnswer(length): room for the answer of the call in `facts` -> as answer(), and its place. 0: nobody wants it, but the call is in hand
+// still; kInvalid: there is a loan for it already
 std::int32_t CallsObject::loan_answer(const Arguments<1>& given) {
   if (core() == nullptr) return kClosed;
-  Lease mine = lease();
+  const Lease mine = lease();
   const std::uint64_t length = natural(given.env, given[0], ~std::uint64_t{0});
   CallLoan loan;
   const Answered got = core()->reserve_answer(mine, length, loan);

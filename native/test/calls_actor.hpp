@@ -228,6 +228,7 @@ class Actor {
     if (random_.below(2) == 0) return queue_->answer(lease, status, bytes);
     CallLoan loan;
     const Answered got = queue_->reserve_answer(lease, bytes.size() + random_.below(300), loan);
+    if (got == Answered::unwanted) return queue_->answer(lease, status, bytes);
     if (got != Answered::yes) return got;
     switch (random_.below(8)) {
       case 0:  // room for that, and another answer

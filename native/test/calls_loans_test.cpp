@@ -194,6 +194,8 @@ TEST_CASE_FIXTURE(Lending, "call loans: of a call that was withdrawn the loan go
     // Until the server is done with the call both are its own.
     CHECK(server->store().granules_used() == 2 * ((kLong + 255) / 256));
     write(*server, loan, 2, kLong);
+    CallLoan late;
+    CHECK(server->reserve_answer(lease, kLong, late) == Answered::unwanted);
     CHECK(number_of(*server, lease) == 1);
     CHECK((by_loan ? server->answer(lease, 0, loan, kLong) : server->answer(lease, 0, {})) ==
           Answered::unwanted);

@@ -9,7 +9,9 @@ import { closedError, MillraceError } from '../../errors.js'
 import type { Contract } from '../../rpc/contract.js'
 import type { ConnectedElsewhere } from '../../rpc/elsewhere.js'
 import type { MethodPlan } from '../../rpc/methods.js'
-import type { CallOptions } from '../../rpc/options.js'
+import type { Sender } from '../../rpc/lending.js'
+import type { CallLoan } from '../../rpc/loan.js'
+import type { CallOptions, Limits } from '../../rpc/options.js'
 import type { CallStats } from '../../rpc/stats.js'
 import type { StreamClient } from '../../rpc/streams/client.js'
 import { readReconnect } from '../../net/backoff.js'
@@ -141,8 +143,13 @@ export class RemoteClient {
 
   #functionOf(plan: MethodPlan): (input: unknown, options?: CallOptions) => unknown {
     switch (plan.kind) {
-      case 'call':
-        return (input, options) => this.#call(plan, input, options)
+      case 'call': {
+        const call = (input: unknown, options?: CallOptions): Promise<unknown> =>
+          this.#call(plan, input, options)
+        return Object.defineProperty(call, 'loan', {
+          value: (length: number) => this.#loan(plan, length),
+        })
+      }
       case 'upload':
         return (items, options) => this.#call(plan, items, options)
       default:
@@ -152,6 +159,19 @@ export class RemoteClient {
             return line[plan.name]!(input, options) as Iteration<unknown>
           })
     }
+  }
+
+  /** Memory of this process, which goes over whatever connection there is when it is called. */
+  async #loan(plan: MethodPlan, length: number): Promise<CallLoan> {
+    const line = await this.#line({ signal: undefined, timeout: Infinity }, this.#waitMs)
+    const { loan } = line[plan.name] as unknown as {
+      loan(length: number, via: Sender): Promise<CallLoan>
+    }
+    return await loan(length, {
+      title: this.#title,
+      isClosed: () => this.closed,
+      call: (bytes, { limits, inPlace }) => this.#call(plan, bytes, optionsOf(limits, inPlace)),
+    })
   }
 
   async #call(
@@ -210,6 +230,11 @@ export class RemoteClient {
       { cause, executed: 'no' },
     )
   }
+}
+
+function optionsOf({ timeout, signal, outer }: Limits, inPlace: boolean): CallOptions {
+  const given = { timeout, signal, within: outer === undefined ? undefined : { signal: outer } }
+  return inPlace ? ({ ...given, inPlace } as CallOptions) : given
 }
 
 function waitOf(options: CallOptions | undefined): {

@@ -6,10 +6,13 @@ import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspe
 import { startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { abortedError, invalidArgument, MillraceError } from '../../errors.js'
 import { show } from '../../base/options.js'
+import type { Bytes } from '../../base/view-constructor.js'
 import type { Items } from '../contract.js'
 import { decodeError, encodeError } from '../errors.js'
 import type { MethodPlan } from '../methods.js'
-import { readLimits, type CallOptions, type Limits } from '../options.js'
+import { assertInPlace, ownLoan, ownResult, type Sender } from '../lending.js'
+import type { CallLoan } from '../loan.js'
+import { readCall, readLimits, type CallOptions, type GivenCall, type Limits } from '../options.js'
 import type { FrameChannel } from './channel.js'
 import { Connection, type GivenStreams, type Stream } from './connection.js'
 import {
@@ -67,9 +70,9 @@ export class StreamClient extends Connection<Asked> {
   methodOf(plan: MethodPlan): (input: unknown, options?: CallOptions) => unknown {
     switch (plan.kind) {
       case 'call':
-        return (input, options) => this.#answer(plan, input, undefined, options)
+        return this.#once(plan)
       case 'upload':
-        return (items, options) => this.#answer(plan, undefined, items, options)
+        return (items, options) => this.#many(plan, items, options)
       case 'stream':
         return (input, options) => this.#items(plan, input, undefined, options)
       case 'duplex':
@@ -77,13 +80,37 @@ export class StreamClient extends Connection<Asked> {
     }
   }
 
+  async #many(
+    plan: MethodPlan,
+    items: unknown,
+    options: CallOptions | undefined,
+  ): Promise<unknown> {
+    return await this.#answer(plan, undefined, items, readLimits(options))
+  }
+
+  #once(plan: MethodPlan): (input: unknown, options?: CallOptions) => unknown {
+    const call = async (input: unknown, { limits, inPlace }: GivenCall): Promise<unknown> => {
+      if (inPlace) assertInPlace(plan)
+      const value = await this.#answer(plan, input, undefined, limits)
+      return inPlace ? ownResult(plan.name, value as Bytes) : value
+    }
+    // `via`: of who makes the connection anew, the call by its own means.
+    const loan = async (length: number, via?: Sender): Promise<CallLoan> => {
+      const title = `the connection of ${plan.name}()`
+      const own: Sender = { title, isClosed: () => this.closed, call }
+      return await Promise.resolve(ownLoan(plan, length, this.#given.maxBytes, via ?? own))
+    }
+    const made = async (input: unknown, options?: CallOptions): Promise<unknown> =>
+      await call(input, readCall(options))
+    return Object.defineProperty(made, 'loan', { value: loan })
+  }
+
   async #answer(
     plan: MethodPlan,
     input: unknown,
     items: unknown,
-    options: CallOptions | undefined,
+    limits: Limits,
   ): Promise<unknown> {
-    const limits = readLimits(options)
     if (plan.kind === 'upload') checkItems(plan, items)
     const value = await new Promise((resolve, reject) => {
       const asked = new Asked(plan, this.link, this.#given, { resolve, reject })

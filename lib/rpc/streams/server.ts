@@ -7,7 +7,9 @@ import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { invalidArgument, MillraceError } from '../../errors.js'
 import { show } from '../../base/options.js'
 import type { HandlerContext, Items } from '../contract.js'
+import { AnswerLoan } from '../answer-loan.js'
 import { decodeError, encodeError } from '../errors.js'
+import { assertLendable, assertLength, lentError, noLoanError } from '../lending.js'
 import type { MethodPlan } from '../methods.js'
 import { today } from '../today.js'
 import type { FrameChannel } from './channel.js'
@@ -34,6 +36,8 @@ export type AnyHandler = (input: unknown, context: HandlerContext) => unknown
 export interface ServedMethod {
   readonly plan: MethodPlan
   readonly handler: AnyHandler
+  /** Does it get its argument where it lies? */
+  readonly inPlace?: boolean
 }
 
 /** Made by `serveOver`. */
@@ -135,20 +139,23 @@ interface Surroundings {
 /** What a handler is told. */
 class Context implements HandlerContext {
   // Nothing of its own is to be seen by who takes it for options.
-  readonly #method: string
+  readonly #plan: MethodPlan
   readonly #pid: number
   readonly #until: number
+  readonly #most: number
   #control: AbortController | undefined
+  #loan: AnswerLoan | undefined
   #cancelled: { readonly reason: unknown } | undefined
 
-  constructor(method: string, pid: number, left: number) {
-    this.#method = method
+  constructor(plan: MethodPlan, pid: number, left: number, most: number) {
+    this.#plan = plan
+    this.#most = most
     this.#pid = pid
     this.#until = now() + left
   }
 
   get method(): string {
-    return this.#method
+    return this.#plan.name
   }
 
   get caller(): { readonly pid: number } {
@@ -169,6 +176,19 @@ class Context implements HandlerContext {
 
   get deadline(): number {
     return this.#until === Infinity ? Infinity : today() + this.remaining
+  }
+
+  /** Memory of this process. */
+  async loan(length: number): Promise<AnswerLoan> {
+    const { name, kind, output } = this.#plan
+    if (kind !== 'call') throw noLoanError(name)
+    assertLendable(name, 'result', output)
+    const bytes = assertLength(length)
+    if (bytes > this.#most) throw tooLongError(`the result of ${name}()`, bytes, this.#most)
+    if (this.#cancelled !== undefined) throw this.#cancelled.reason as Error
+    if (this.#loan?.ended === false) throw lentError(`${name}()`)
+    const loan = new AnswerLoan(`${name}()`, new Uint8Array(bytes), () => undefined)
+    return await Promise.resolve((this.#loan = loan))
   }
 
   cancel(reason: unknown): void {
@@ -210,7 +230,7 @@ class Served implements Stream, Upstream {
     this.#given = given
     this.#forget = forget
     this.#drop = drop
-    this.#context = new Context(plan.name, pid, left)
+    this.#context = new Context(plan, pid, left, given.maxBytes)
     this.#outgoing = new Outgoing(link, id, plan.output.codec, given.maxBytes, `${plan.name}()`)
     this.#outgoing.open(window)
     if (plan.kind === 'upload' || plan.kind === 'duplex') {
@@ -355,7 +375,7 @@ class Served implements Stream, Upstream {
 
   async #answer(result: unknown): Promise<void> {
     if (this.stopped) return
-    const bytes = this.#link.encode(this.#plan.output.codec, result)
+    const bytes = this.#link.encode(this.#plan.output.codec, AnswerLoan.valueOf(result))
     const { maxBytes } = this.#given
     if (bytes.length > maxBytes) {
       throw tooLongError(`the result of ${this.#plan.name}()`, bytes.length, maxBytes)

@@ -181,7 +181,7 @@ class CallQueue {
     return with_room([&] { return store_->answer(lease, status, bytes); });
   }
   // Room for an answer, to be written in place; see CallStore. It is taken until the lease ends, or cancel_answer().
-  [[nodiscard]] Answered reserve_answer(Lease& lease, std::uint64_t bytes, CallLoan& loan) {
+  [[nodiscard]] Answered reserve_answer(const Lease& lease, std::uint64_t bytes, CallLoan& loan) {
     return with_room([&] { return store_->reserve_answer(lease, bytes, loan); });
   }
   [[nodiscard]] Answered answer(Lease& lease, std::uint8_t status, CallLoan& loan,

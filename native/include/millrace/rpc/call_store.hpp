@@ -99,8 +99,7 @@ class CallStore : public CallSteps {
   void push(CallLoan& loan, std::uint64_t length, const CallOptions& options,
             Ticket& ticket) noexcept {
     layout::Slot& slot = memory_.slot(loan.slot);
-    // relaxed: written by this handle, in reserve().
-    const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
+    const auto born = static_cast<std::uint32_t>(loan.word >> 32U);  // the token: see reserve()
     settle_on(layout::caller_of(slot), seat_);
     settle_on(layout::idempotent_of(slot), options.idempotent ? 1 : 0);
     settle_on(slot.expires, options.deadline_ns);
@@ -258,13 +257,16 @@ class CallStore : public CallSteps {
     if (any_lent_ != 0 && holds(lease)) [[unlikely]]
       take_back(lease.slot);
     CallLoan loan;
-    if (const Answered got = claim_answer(lease, bytes.size(), loan); got != Answered::yes)
+    if (const Answered got = claim_answer(lease, bytes.size(), loan); got != Answered::yes) {
+      if (got == Answered::unwanted) (void)drop_unwanted(lease);
       return got;
+    }
     if (!bytes.empty()) std::memcpy(memory_.data() + loan.at, bytes.data(), bytes.size());
     return give(lease, status, loan, bytes.size());
   }
-  // Room for the answer of a call in hand, one loan at a time: yes, unwanted (the lease is over), no_room, too_large, lent.
-  [[nodiscard]] Answered reserve_answer(Lease& lease, std::uint64_t bytes,
+  // Room for the answer of a call in hand, one loan at a time. The lease is what it was, whatever it says: of a call that
+  // is not wanted any more its handler may still read the request.
+  [[nodiscard]] Answered reserve_answer(const Lease& lease, std::uint64_t bytes,
                                         CallLoan& loan) noexcept {
     if (holds(lease) && is_lent(lease.slot)) return Answered::lent;
     if (const Answered got = claim_answer(lease, bytes, loan); got != Answered::yes) return got;
@@ -325,12 +327,10 @@ class CallStore : public CallSteps {
  private:
   static constexpr std::uint32_t kInPlace = 8;
   // Where an answer of that many bytes is to be written.
-  Answered claim_answer(Lease& lease, std::uint64_t bytes, CallLoan& loan) noexcept {
+  Answered claim_answer(const Lease& lease, std::uint64_t bytes, CallLoan& loan) noexcept {
     // What belongs to the answer is not this handle's to write once the lease is over.
-    if (!holds(lease)) [[unlikely]] {
-      (void)drop_unwanted(lease);
+    if (!holds(lease)) [[unlikely]]
       return Answered::unwanted;
-    }
     const std::uint32_t index = lease.slot;
     loan = CallLoan{index,
                     lease.word,

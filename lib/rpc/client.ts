@@ -150,7 +150,7 @@ class ClientHandle extends Caller {
     { limits, inPlace }: GivenCall,
   ): Promise<unknown> {
     const { codec, check } = plan.output
-    let isSent = false
+    const sent = { yet: false }
     try {
       const receive: Receive = inPlace
         ? this.#inPlace(plan)
@@ -162,13 +162,13 @@ class ClientHandle extends Caller {
       const send = (): number => {
         this.#outbox.address(plan, until === Infinity ? Infinity : Math.max(until - now(), 0))
         const slot = this.native.pushLoan(loan, length)
-        isSent = slot >= 0
+        sent.yet = slot >= 0
         return slot
       }
       const value = await this.dispatch(`${plan.name}()`, send, receive, limits, false)
       return check === undefined || inPlace ? value : await check(value)
     } finally {
-      if (!isSent) this.#giveBack({ loan })
+      if (!sent.yet) this.#giveBack({ loan })
     }
   }
 
@@ -202,7 +202,7 @@ class ClientHandle extends Caller {
   #forgotten(lent: Lent): void {
     if (this.closed) return
     this.#giveBack(lent)
-    if (this.#toldForgotten || this.closed) return
+    if (this.#toldForgotten) return
     this.#toldForgotten = true
     const what =
       lent.slot === undefined

@@ -293,7 +293,7 @@ export function readCall(
 ): GivenCall {
   return {
     limits: readLimits(given, names),
-    inPlace: given !== undefined && flag(given as { readonly inPlace?: boolean }, 'inPlace'),
+    inPlace: given !== undefined && flag(given, 'inPlace'),
   }
 }
 

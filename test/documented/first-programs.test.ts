@@ -70,12 +70,18 @@ test.serial('net.md', async (t) => {
 
 test.serial('calls.md', async (t) => {
   const calc = uniqueName(t)
-  const server = await start(t, 'calls.md', 'server.ts', { calc })
+  const images = uniqueName(t)
+  const servers = [
+    await start(t, 'calls.md', 'server.ts', { calc }),
+    await start(t, 'calls.md', 'image-server.ts', { images }),
+  ]
   const client = await start(t, 'calls.md', 'client.ts', { calc })
-  await endsWell(t, client)
+  const imageClient = await start(t, 'calls.md', 'image-client.ts', { images })
+  await endsWell(t, client, imageClient)
   t.deepEqual(client.lines, ['3', 'hello, world'])
-  server.signal('SIGTERM')
-  await endsWell(t, server)
+  t.deepEqual(imageClient.lines, ['8000000 254'])
+  for (const server of servers) server.signal('SIGTERM')
+  await endsWell(t, ...servers)
 })
 
 test.serial('frames.md', async (t) => {

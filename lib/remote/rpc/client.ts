@@ -165,7 +165,7 @@ export class RemoteClient {
   async #loan(plan: MethodPlan, length: number): Promise<CallLoan> {
     const line = await this.#line({ signal: undefined, timeout: Infinity }, this.#waitMs)
     const { loan } = line[plan.name] as unknown as {
-      loan(length: number, via: Sender): Promise<CallLoan>
+      readonly loan: (length: number, via: Sender) => Promise<CallLoan>
     }
     return await loan(length, {
       title: this.#title,

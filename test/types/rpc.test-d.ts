@@ -11,6 +11,8 @@ import {
   stream,
   structCodec,
   upload,
+  type CallLoan,
+  type CallResult,
   type Client,
   type Codec,
   type Contract,
@@ -104,3 +106,30 @@ contract('calc', { say: call<string, string>() }, { codec: mine })
 const points = structCodec(Point)
 expectType<Uint8Array>(points.encode({ id: 1, x: 2 }))
 expectType<{ id: number; x: number }>(points.decode(new Uint8Array(16)))
+
+// Loans: only where the values can be bytes.
+const store = contract(
+  'store',
+  { put: call<Uint8Array, Uint8Array>(), text: call<string, string>() },
+  { codec: 'bytes' },
+)
+declare const stored: Client<typeof store>
+expectType<Promise<CallLoan<Uint8Array>>>(stored.put.loan(5))
+expectType<Promise<CallResult>>(stored.put(Buffer.of(1), { inPlace: true }))
+expectType<Promise<Uint8Array>>(stored.put(Buffer.of(1)))
+expectType<Promise<Uint8Array>>(stored.put(Buffer.of(1), { timeout: 5 }))
+expectError(stored.text.loan(5))
+expectError(stored.text('a', { inPlace: true }))
+declare const loan: CallLoan<Uint8Array>
+expectType<Promise<Uint8Array>>(loan.call({ length: 3 }))
+expectType<Promise<CallResult>>(loan.call({ inPlace: true }))
+expectType<Promise<number>>(loan.fillFrom(0))
+expectError(loan.call({ speed: 1 }))
+expectAssignable<Handlers<typeof store>>({
+  put: async (_bytes: Uint8Array, context: HandlerContext) => (await context.loan(5)).first(3),
+  text: (text: string) => text,
+})
+expectError<Handlers<typeof store>>({
+  put: (bytes: Uint8Array) => bytes,
+  text: async (_text: string, context: HandlerContext) => await context.loan(5),
+})

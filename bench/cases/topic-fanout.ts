@@ -24,13 +24,20 @@ export async function lead(parameters: Parameters): Promise<Measured> {
     })
   }
   const content = new Content(parameters)
+  const { batch } = publisher
   const message = payload(bytes)
+  const messages = Array.from({ length: batch?.size ?? 0 }, () => payload(bytes))
   let published = 0
   const measured = await stream(
     parameters,
     0,
     async (from, to) => {
-      for (let i = from; i < to; i++) {
+      for (let i = from; batch !== undefined && i < to; i += batch.size) {
+        const some = messages.slice(0, to - i)
+        for (const [at, one] of some.entries()) content.write(one, i + at)
+        await batch.publish(some)
+      }
+      for (let i = from; batch === undefined && i < to; i++) {
         if (window !== undefined && i >= progress.least + window) {
           await progress.until(i - window + 1)
         }

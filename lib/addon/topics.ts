@@ -28,7 +28,9 @@ export const TopicFact = {
   offset: 1,
   /** From `read`: bytes that the next message takes up, if that is why nothing was read. */
   needed: 2,
-  /** From `read`: the first message; see `IntakeFact`. */
+  /** From `tryPublishPacked`: for how many the messages were, each for so many at most. */
+  matched: 3,
+  /** From `read`: the first message; see `IntakeFact`. To `tryPublishPacked`: the length of the first. */
   intake: 8,
 } as const
 
@@ -52,6 +54,9 @@ export const IntakeFact = {
 
 /** The most messages that one `read` gives. */
 export const mostTaken = 64
+
+/** The most messages that one `tryPublishPacked` takes. */
+export const mostPacked = 64
 
 /** By the numbers of `layout::Policy`. */
 export const policies = ['wait', 'overwrite-oldest'] as const
@@ -83,6 +88,13 @@ export interface NativeTopics extends NativeWaiter {
   readonly tryPublishWith: (
     subject: number,
     payload: ArrayBufferView,
+    headers: ArrayBufferView,
+  ) => number
+  /** So many payloads, which lie one after the other, with the lengths in `facts`. How many were published; if none, as `tryPublish`. */
+  readonly tryPublishPacked: (
+    subject: number,
+    count: number,
+    payloads: ArrayBufferView,
     headers: ArrayBufferView,
   ) => number
   /** The number of the loan, whose place is in `facts`. */

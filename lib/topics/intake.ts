@@ -193,19 +193,19 @@ export class Intake {
 
   #made(facts: Float64Array, at: number, copied: ArrayBuffer | undefined): TopicMessage {
     const source = this.#source
-    const pin = facts[at + IntakeFact.pin]!
-    const missed = facts[at + IntakeFact.missed]!
-    this.missed += missed
+    const pin = whole(facts[at + IntakeFact.pin]!)
+    const missed = whole(facts[at + IntakeFact.missed]!)
+    if (missed !== 0) this.missed += missed
     const message = new TopicMessage(
       source,
-      source.subjectOf(facts[at + IntakeFact.subject]!),
+      source.subjectOf(whole(facts[at + IntakeFact.subject]!)),
       facts[at + IntakeFact.index]!,
-      facts[at + IntakeFact.length]!,
+      whole(facts[at + IntakeFact.length]!),
       missed,
       facts[at + IntakeFact.publishedAt]!,
-      facts[at + IntakeFact.offset]!,
+      whole(facts[at + IntakeFact.offset]!),
       pin < 0 ? copied : undefined,
-      facts[at + IntakeFact.headers]!,
+      whole(facts[at + IntakeFact.headers]!),
       pin,
     )
     if (pin >= 0) source.watch(message, pin)
@@ -228,5 +228,8 @@ function endOf(facts: Float64Array, count: number, before: number): number {
 
 /** Where the facts of that message are. */
 const placeOf = (at: number): number => TopicFact.intake + at * IntakeFact.count
+
+/** What comes out of an array of doubles is one, and each field of a message that has one takes memory of its own. */
+const whole = (double: number): number => (double < 2 ** 30 ? double | 0 : double)
 
 const roundedUp = (length: number): number => (length + 7) & ~7

@@ -37,6 +37,7 @@ TopicsObject::TopicsObject(const Napi::CallbackInfo& info) : WaitingObject(info)
   facts_.give(Value());
   define_hot<&TopicsObject::try_publish>("tryPublish");
   define_hot<&TopicsObject::try_publish_with>("tryPublishWith");
+  define_hot<&TopicsObject::try_publish_packed>("tryPublishPacked");
   define_hot<&TopicsObject::read>("read");
 }
 
@@ -117,6 +118,34 @@ std::int32_t TopicsObject::try_publish_with(const Arguments<3>& given) {
       core()->try_publish(small_natural(given.env, given[0], ~0U), {payload->data, payload->size},
                           {headers->data, headers->size}, matched);
   return outcome_of(done, matched);
+}
+
+// tryPublishPacked(subject, count, payloads, headers): those whose lengths are in `facts`, and whose bytes lie one after the other ->
+// how many were published, for how many subscribers each at most is in `facts`; or, if none was, as tryPublish
+std::int32_t TopicsObject::try_publish_packed(const Arguments<4>& given) {
+  if (core() == nullptr) return kClosed;
+  const std::uint32_t subject = small_natural(given.env, given[0], ~0U);
+  const std::uint32_t count =
+      std::min(small_natural(given.env, given[1], 0), TopicCallFacts::kMostPacked);
+  const auto payloads = bytes_of(given.env, given[2]);
+  const auto headers = bytes_of(given.env, given[3]);
+  if (!payloads || !headers) return kInvalid;
+  const std::uint64_t now = os::real_ns();
+  Published last = Published::full;
+  std::uint32_t most = 0;
+  std::uint32_t done = 0;
+  for (std::size_t at = 0; done < count; ++done) {
+    const std::uint32_t length = facts_.small(TopicCallFacts::kIntake + done);
+    if (length > payloads->size - at) return kInvalid;
+    std::uint32_t matched = 0;
+    last = core()->try_publish(subject, {payloads->data + at, length},
+                               {headers->data, headers->size}, matched, now);
+    if (last != Published::yes) break;
+    most = std::max(most, matched);
+    at += length;
+  }
+  facts_.set(TopicCallFacts::kMatched, std::uint64_t{most});
+  return done == 0 ? outcome_of(last, 0) : static_cast<std::int32_t>(done);
 }
 
 // tryLoan(subject, length, headersLength) -> the number of the loan, its place in `facts`; or as tryPublish

@@ -19,7 +19,8 @@ class TopicCallFacts : private Facts<Napi::Float64Array> {
     kKinds = 0,
     kOffset = 1,
     kNeeded = 2,
-    kIntake = 8,  // the first message that was read
+    kMatched = 3,
+    kIntake = 8,  // the first message that was read; the lengths of those to be published
   };
   // Of each message, in the order of IntakeFact.
   enum OfMessage : std::uint8_t {
@@ -34,6 +35,7 @@ class TopicCallFacts : private Facts<Napi::Float64Array> {
     kPerMessage = 8,
   };
   static constexpr std::uint32_t kMostTaken = 64;
+  static constexpr std::uint32_t kMostPacked = 64;
 
   void give(Napi::Object object) { Facts::give(object, kIntake + kPerMessage * kMostTaken); }
   void set(std::size_t at, double value) noexcept { (*this)[at] = value; }
@@ -62,6 +64,7 @@ class TopicsObject final : public WaitingObject<TopicsObject, TopicBus> {
   std::string subject_text(const Arguments<1>& given);
   std::int32_t try_publish(const Arguments<2>& given);
   std::int32_t try_publish_with(const Arguments<3>& given);
+  std::int32_t try_publish_packed(const Arguments<4>& given);
   std::int32_t try_loan(const Arguments<3>& given);
   std::int32_t publish_loan(const Arguments<3>& given);
   void cancel_loan(const Arguments<1>& given);

@@ -360,6 +360,30 @@ test('batches are published in order, and received so many at a time', async (t)
   t.is(subscription.tryReceive(), undefined, 'nothing of it was published')
 })
 
+test('a batch may have payloads of any lengths, which keep their order', async (t) => {
+  const { bus, subscription } = await subscribed(t, uniqueName(t), '>')
+  const lengths = [
+    8,
+    0,
+    20_000,
+    3,
+    5000,
+    5000,
+    5000,
+    5000,
+    40_000,
+    ...Array.from({ length: 150 }, (_, i) => i),
+  ]
+  const all = lengths.map((length, i) => Buffer.alloc(length, i + 1))
+  t.is(await bus.publishBatch('a', all, { headers: { some: 'header' } }), all.length)
+  for (const payload of all) {
+    using message = await subscription.receive(soon)
+    t.deepEqual(message.copy(), payload)
+    t.deepEqual(message.headers, { some: 'header' })
+  }
+  t.is(subscription.tryReceive(), undefined)
+})
+
 test('a loop receives until its subscription or its bus is closed, and leaving it closes nothing', async (t) => {
   const { bus, own, subscription } = await subscribed(t, uniqueName(t))
   for (let i = 0; i < 200; i++) await bus.publish('a', String(i))

@@ -8,6 +8,11 @@ import { zeromq } from './zeromq.js'
 export interface Publisher {
   /** What is to be awaited, if anything. */
   publish(message: Buffer): Promise<unknown> | undefined
+  /** Where several can be published in one call: so many, which are not changed before it is there. */
+  readonly batch?: {
+    readonly size: number
+    publish(messages: readonly Buffer[]): Promise<unknown>
+  }
   /** Where nobody is told when a subscriber has joined: makes itself heard. */
   hello?(): Promise<unknown>
   close(): Promise<void>

@@ -1,5 +1,5 @@
-// millrace's own bus, whose subscribers hold the publisher back, each by itself. Messages are taken one by one, or in
-// batches.
+// millrace's own bus, whose subscribers hold the publisher back, each by itself. Messages are published and taken one by one, or
+// in batches.
 
 import { Topics, type Subscription } from 'millrace/topics'
 
@@ -7,12 +7,15 @@ import type { Parameters } from '../parameters.js'
 import type { Bus, Handle } from './bus.js'
 
 const subject = 'prices.euro'
-/** As a feed would: of a batch so much is handed over at a time. */
+/** As a feed would: so many are handed over at a time. */
 const batch = 256
 const open = ({ name, log }: Parameters) =>
   Topics.open(name, log === undefined ? {} : { messages: log })
 
-function busOf(take: (subscription: Subscription, handle: Handle) => Promise<void>): Bus {
+function busOf(
+  inBatches: boolean,
+  take: (subscription: Subscription, handle: Handle) => Promise<void>,
+): Bus {
   return {
     publisher(parameters) {
       const bus = open(parameters)
@@ -21,6 +24,14 @@ function busOf(take: (subscription: Subscription, handle: Handle) => Promise<voi
           bus.tryPublish(subject, message) === undefined
             ? bus.publish(subject, message)
             : undefined,
+        ...(inBatches
+          ? {
+              batch: {
+                size: batch,
+                publish: (messages: readonly Buffer[]) => bus.publishBatch(subject, messages),
+              },
+            }
+          : {}),
         close() {
           bus.close()
           return Promise.resolve()
@@ -43,14 +54,14 @@ function busOf(take: (subscription: Subscription, handle: Handle) => Promise<voi
   }
 }
 
-export const millrace: Bus = busOf(async (subscription, handle) => {
+export const millrace: Bus = busOf(false, async (subscription, handle) => {
   for await (const message of subscription) {
     handle(message.bytes)
     message.release()
   }
 })
 
-export const millraceBatches: Bus = busOf(async (subscription, handle) => {
+export const millraceBatches: Bus = busOf(true, async (subscription, handle) => {
   try {
     for (;;) {
       for (const message of await subscription.receiveBatch(batch)) {

@@ -15,7 +15,6 @@
 #include <span>
 
 #include "../crash_point.hpp"
-#include "../os/clock.hpp"
 #include "../words.hpp"
 #include "entries.hpp"
 #include "facts.hpp"
@@ -94,9 +93,9 @@ class TopicPublishing {
     loan = TopicLoan{};
     return done;
   }
-  // What was written there becomes a message.
+  // What was written there becomes a message of that time.
   Published publish(TopicLoan& loan, std::uint64_t length, std::span<const std::byte> headers,
-                    std::uint64_t& index) noexcept {
+                    std::uint64_t time_ns, std::uint64_t& index) noexcept {
     if (!loan || length > loan.room || headers.size() > layout::kTopicHeadersMost ||
         room_of(length, headers.size()) > loan.room) {
       return Published::too_large;
@@ -105,7 +104,7 @@ class TopicPublishing {
     its.subject.store(loan.subject, std::memory_order_relaxed);
     its.length.store(static_cast<std::uint32_t>(length), std::memory_order_relaxed);
     its.headers_length.store(static_cast<std::uint32_t>(headers.size()), std::memory_order_relaxed);
-    its.published_at.store(os::real_ns(), std::memory_order_relaxed);
+    its.published_at.store(time_ns, std::memory_order_relaxed);
     its.publisher.store(pid_, std::memory_order_relaxed);
     if (!headers.empty())
       copy_to_shared(memory_->words_at(loan.at + padded(length)), headers.data(), headers.size());

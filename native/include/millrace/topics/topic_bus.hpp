@@ -91,16 +91,17 @@ class TopicBus {
 
   // --- publish ---
 
-  // `matched`: the number of subscribers that it was for.
+  // `matched`: the number of subscribers that it was for. `time_ns`: of several that are published at once all have one.
   [[nodiscard]] Published try_publish(std::uint32_t subject, std::span<const std::byte> payload,
-                                      std::span<const std::byte> headers, std::uint32_t& matched) {
+                                      std::span<const std::byte> headers, std::uint32_t& matched,
+                                      std::uint64_t time_ns = os::real_ns()) {
     // Who does not get a place need not copy first.
     if (!publishing_.make_place(subject)) return Published::full;
     TopicLoan loan;
     Published done = publishing_.reserve(subject, payload.size(), headers.size(), loan);
     if (done != Published::yes) return done;
     copy_to_shared(memory_.words_at(loan.at), payload.data(), payload.size());
-    done = publish(loan, payload.size(), headers, matched);
+    done = publish(loan, payload.size(), headers, matched, time_ns);
     cancel(loan);
     return done;
   }
@@ -111,10 +112,11 @@ class TopicBus {
   }
   // What was written there becomes a message of so many bytes. Unless the answer is `yes` the place is still the caller's.
   [[nodiscard]] Published publish(TopicLoan& loan, std::uint64_t length,
-                                  std::span<const std::byte> headers, std::uint32_t& matched) {
+                                  std::span<const std::byte> headers, std::uint32_t& matched,
+                                  std::uint64_t time_ns = os::real_ns()) {
     const std::uint32_t subject = loan.subject;
     std::uint64_t index = 0;
-    const Published done = publishing_.publish(loan, length, headers, index);
+    const Published done = publishing_.publish(loan, length, headers, time_ns, index);
     if (done == Published::yes) matched = announce(subject);
     return done;
   }

@@ -5,7 +5,7 @@
 //   frame   u32: the kind in the upper 4 bits, the length in the lower 28 · so many bytes
 //
 //   message  a message
-//   end      the sender sends no more messages
+//   end      the sender sends no more messages: one that comes after it, or after `bye`, is damage
 //   bye      the sender has closed: it takes no more messages either
 //   ping     say that you live
 //   pong     I live
@@ -122,6 +122,10 @@ export class Decoder {
   #length = 0
   #filled = 0
   #isGiven = false
+  /** The other side has said that there are no more messages. */
+  #ended = false
+  /** Something was wrong: what comes after it is not looked at, in the same piece or in later ones. */
+  #broken = false
 
   constructor(sink: Sink, maxBytes: number) {
     this.#sink = sink
@@ -135,6 +139,13 @@ export class Decoder {
 
   /** @throws MillraceError `PROTOCOL` (what came is nothing that this package sends) */
   push(chunk: Buffer): void {
+    if (this.#broken) return
+    this.#broken = true
+    this.#take(chunk)
+    this.#broken = false
+  }
+
+  #take(chunk: Buffer): void {
     let at = 0
     while (at < chunk.length) {
       if (this.#body !== undefined) at = this.#more(chunk, at)
@@ -186,9 +197,12 @@ export class Decoder {
       const isMark = kind === Kind.mark || kind === Kind.reached
       if (kind > Kind.reached || (length !== 0 && !isMark))
         throw protocolError('has sent a frame of a kind that there is not')
+      if (kind === Kind.end || kind === Kind.bye) this.#ended = true
       this.#sink.signal(kind, length)
       return at
     }
+    if (this.#ended)
+      throw protocolError('has sent a message after it had said that there are no more')
     if (length > this.#maxBytes) {
       throw protocolError(
         `has sent a message of ${String(length)} bytes, and was told that this side takes ${String(this.#maxBytes)} (maxBytes)`,

@@ -90,7 +90,7 @@ const places = fc.array(fc.nat(20_000), { maxLength: 30 })
 const bodies = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 12 })
 /** Frames without bytes that say nothing about messages: signs of life, marks and their answers. */
 const between = fc.constantFrom(frame(3, 0), frame(4, 0), frame(5, 77), frame(6, 9))
-const budget = { interruptAfterTimeLimit: 700, numRuns: 150, markInterruptAsFailure: false }
+const budget = { interruptAfterTimeLimit: 400, numRuns: 150, markInterruptAsFailure: false }
 
 test('however a stream is cut, its messages are the same', async (t) => {
   await within(
@@ -113,6 +113,57 @@ test('however a stream is cut, its messages are the same', async (t) => {
         },
       ),
       budget,
+    ),
+  )
+})
+
+test('what arrives before damage is the same however the stream is cut, and nothing arrives after it', async (t) => {
+  /** What is no frame, a message that is too long, and messages after ends. */
+  const wrongs: readonly (readonly [Buffer, string | undefined])[] = [
+    [frame(7, 0), 'ERR_MILLRACE_PROTOCOL'],
+    [frame(1, 3), 'ERR_MILLRACE_PROTOCOL'],
+    [frame(0, maxBytes + 1), 'ERR_MILLRACE_PROTOCOL'],
+    // Whoever receives was told of the end before.
+    [Buffer.concat([frame(1, 0), message(Buffer.of(9))]), undefined],
+    [Buffer.concat([frame(2, 0), message(Buffer.alloc(0))]), undefined],
+    [
+      Buffer.concat([frame(1, 0), frame(3, 0), frame(2, 0), frame(4, 0), message(Buffer.of(9))]),
+      undefined,
+    ],
+  ]
+  await within(
+    patience,
+    fc.assert(
+      fc.asyncProperty(
+        bodies,
+        bodies,
+        fc.constantFrom(...wrongs),
+        places,
+        async (all, more, [wrong, expected], at) => {
+          const bytes = Buffer.concat([hello(), ...all.map(message), wrong, ...more.map(message)])
+          const { messages, code } = await heard(cutAt(bytes, at))
+          t.is(code, expected)
+          t.deepEqual(
+            messages.map((one) => one.toString('hex')),
+            all.map((one) => Buffer.from(one).toString('hex')),
+          )
+        },
+      ),
+      {
+        ...budget,
+        // Cut at the damage, and not at all: however few there is time for.
+        examples: wrongs.flatMap((wrong) =>
+          [[], [24, 29, 29 + wrong[0].length]].map(
+            (at) =>
+              [[Uint8Array.of(1)], [Uint8Array.of(2)], wrong, at] as [
+                Uint8Array[],
+                Uint8Array[],
+                typeof wrong,
+                number[],
+              ],
+          ),
+        ),
+      },
     ),
   )
 })

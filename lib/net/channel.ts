@@ -146,7 +146,7 @@ export interface ReconnectingChannel extends Channel, ConnectionEmitter {
   connected(options?: WaitOptions): Promise<this>
 }
 
-/** Connections that were turned away, by cause. */
+/** Connections that were turned away, or cut off, by cause. */
 export interface Refusals {
   /** `maxConnections` were open. */
   readonly connections: number
@@ -158,6 +158,8 @@ export interface Refusals {
   readonly hello: number
   /** This process had no descriptors or no memory for them. */
   readonly resources: number
+  /** They were cut off: with parts of messages the channels held more than `maxHeld`, and of theirs there was most. */
+  readonly bytes: number
 }
 
 /** Channels that others connect, as they come. */

@@ -137,6 +137,17 @@ export class Decoder {
     return this.#body !== undefined || this.#headLength > 0
   }
 
+  /** Bytes of memory for the message that is coming. */
+  get held(): number {
+    return this.#body === undefined || this.#isGiven ? 0 : this.#body.length
+  }
+
+  /** Nobody wants what comes, or what has come of a message that is not whole. */
+  drop(): void {
+    this.#broken = true
+    this.#body = undefined
+  }
+
   /** @throws MillraceError `PROTOCOL` (what came is nothing that this package sends) */
   push(chunk: Buffer): void {
     if (this.#broken) return

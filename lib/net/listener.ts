@@ -8,6 +8,7 @@ import { timeoutError } from '../errors.js'
 import { selectable, type Readiness } from '../base/selectable.js'
 import type { Channel, Listener, Refusals } from './channel.js'
 import type { GivenListen } from './options.js'
+import { Budget } from './stream/budget.js'
 import { channelOver } from './stream/over.js'
 import type { Arrivals, Connection, Listening, Transport } from './transport.js'
 import { Line } from './waits.js'
@@ -15,6 +16,7 @@ import { Line } from './waits.js'
 export class ChannelListener implements Listener, Arrivals {
   readonly #given: GivenListen
   readonly #transport: Transport
+  readonly #budget: Budget
   readonly #ready: Channel[] = []
   readonly #accepting = new Line<Channel | undefined>((ms) => this.#late(ms))
   readonly #pending = new Set<Channel>()
@@ -24,7 +26,7 @@ export class ChannelListener implements Listener, Arrivals {
   #address: string
   #listening: Listening | undefined
   #connections = 0
-  readonly #refusals = { connections: 0, pending: 0, allow: 0, hello: 0, resources: 0 }
+  readonly #refusals = { connections: 0, pending: 0, allow: 0, hello: 0, resources: 0, bytes: 0 }
   /** What there was no room for, when that was asked last. */
   #lacking: 'connections' | 'pending' | undefined
   #closed = false
@@ -36,6 +38,9 @@ export class ChannelListener implements Listener, Arrivals {
     this.#transport = transport
     this.#given = given
     this.#signal = given.signal
+    this.#budget = new Budget(given.maxHeld, () => {
+      this.#refusals.bytes++
+    })
   }
 
   /** @internal The transport listens. */
@@ -173,7 +178,13 @@ export class ChannelListener implements Listener, Arrivals {
       this.#offer(connection.channel)
       return
     }
-    const channel = channelOver(connection, this.#address, this.#transport, this.#given)
+    const channel = channelOver(
+      connection,
+      this.#address,
+      this.#transport,
+      this.#given,
+      this.#budget,
+    )
     this.#pending.add(channel)
     void channel.gone.then(() => {
       this.#connections--

@@ -71,6 +71,13 @@ export interface ListenOptions extends ConnectionOptions {
   readonly maxConnections?: number | undefined
   /** Connections that may not have said who they are yet; more are turned away. Default 64. */
   readonly maxPending?: number | undefined
+  /**
+   * Bytes that its channels may hold together: what waits to be received, what waits to be sent, and parts of messages. Beyond it each
+   * channel reads nothing more until what it has was received, and sends one message at a time; if parts of messages alone are more, the
+   * connection that has the largest one ends with `ERR_MILLRACE_NO_SPACE`. At least `maxBytes`; default four times that, and not less than
+   * 268 435 456. Rings of `shm://` are not counted.
+   */
+  readonly maxHeld?: number | undefined
   /** `unix://`: rights of the socket; default `0o600`. */
   readonly mode?: number | undefined
   /** Closes it. */
@@ -112,6 +119,8 @@ export interface GivenListen extends GivenConnection {
   /** Likewise. */
   readonly maxPending: number
   /** Likewise. */
+  readonly maxHeld: number
+  /** Likewise. */
   readonly mode: number
   /** Likewise. */
   readonly signal: AbortSignal | undefined
@@ -135,6 +144,7 @@ export const listenNames = [
   ...connectionNames,
   'maxConnections',
   'maxPending',
+  'maxHeld',
   'mode',
   'signal',
 ] as const
@@ -156,8 +166,12 @@ export function readListen(given: ListenOptions | undefined): GivenListen {
   if ((mode & 0o007) !== 0) {
     throw invalidArgument(`mode 0o${mode.toString(8)} would let everybody in: take 0o600 or 0o660`)
   }
+  const connection = readConnection(options)
+  const { maxBytes } = connection
   return {
-    ...readConnection(options),
+    ...connection,
+    // A message that may come must have room.
+    maxHeld: wholeNumber(options, 'maxHeld', Math.max(2 ** 28, 4 * maxBytes), [maxBytes, 2 ** 52]),
     maxConnections: wholeNumber(options, 'maxConnections', 1024, [1, 1_048_576]),
     maxPending: wholeNumber(options, 'maxPending', 64, [1, 65_536]),
     mode,

@@ -43,6 +43,7 @@ import type { GivenConnection } from '../options.js'
 import { Line, type Limits } from '../waits.js'
 import { Arrival } from './arrival.js'
 import { Beat } from './beat.js'
+import type { Budget, Holder } from './budget.js'
 import { noEndError, oneWayError, peerClosedError, peerGoneError, silentError } from './errors.js'
 import type { StreamFacts } from './facts.js'
 import { Receiving } from './receiving.js'
@@ -51,7 +52,7 @@ import type { Whole } from './whole.js'
 
 const defaultCloseMs = 5000
 
-export class StreamChannel implements Channel, Whole, Sink {
+export class StreamChannel implements Channel, Whole, Sink, Holder {
   /** @internal */
   readonly stream: Duplex
   /** @internal */
@@ -59,6 +60,9 @@ export class StreamChannel implements Channel, Whole, Sink {
   readonly #facts: StreamFacts
   readonly #given: GivenConnection
   readonly #decoder: Decoder
+  /** What this channel shares with the others of its listener, until its stream is gone; and what it has of that. */
+  #budget: Budget | undefined
+  #held = 0
   readonly #greeted = new Line<void>(helloLate)
   readonly #sending: Sending
   readonly #receiving: Receiving
@@ -77,8 +81,9 @@ export class StreamChannel implements Channel, Whole, Sink {
   #alive = true
   readonly #holding = new Holding()
 
-  constructor(stream: Duplex, facts: StreamFacts, given: GivenConnection) {
+  constructor(stream: Duplex, facts: StreamFacts, given: GivenConnection, budget?: Budget) {
     this.stream = stream
+    this.#budget = budget
     this.title = `the channel to '${facts.address}'`
     this.#facts = facts
     this.#given = given
@@ -144,6 +149,21 @@ export class StreamChannel implements Channel, Whole, Sink {
   /** @internal */
   get highWaterMark(): number {
     return this.#given.highWaterMark
+  }
+
+  /** @internal */
+  get isTight(): boolean {
+    return this.#budget?.isSpent === true
+  }
+  /** @internal */
+  holds(bytes: number): void {
+    if (this.#budget === undefined) return
+    this.#held += bytes
+    this.#budget.add(bytes)
+  }
+  /** @internal */
+  cutOff(error: Error): void {
+    this.#breakOff(error)
   }
 
   /** @internal When the other side has said who it is. */
@@ -303,6 +323,7 @@ export class StreamChannel implements Channel, Whole, Sink {
     })
     stream.on('close', () => {
       this.#broke(undefined)
+      this.#letGo()
       this.#tellGone()
     })
     // Before what has come is looked at: it may want an answer.
@@ -335,7 +356,11 @@ export class StreamChannel implements Channel, Whole, Sink {
       return
     }
     this.#receiving.settle(chunk)
-    if (this.#receiving.arrivedBytes >= this.#given.highWaterMark && !this.#paused) this.#pause()
+    this.#budget?.partial(this, this.#decoder.held)
+    if (this.stream.destroyed) return
+    const { arrivedBytes } = this.#receiving
+    const isFull = arrivedBytes >= this.#given.highWaterMark || (arrivedBytes > 0 && this.isTight)
+    if (isFull && !this.#paused) this.#pause()
     if (this.#given.maxRate !== Infinity) this.#judgeRate()
   }
 
@@ -433,6 +458,16 @@ export class StreamChannel implements Channel, Whole, Sink {
     })
   }
 
+  /** What came of a dead one and can still be received is the program's matter. */
+  #letGo(): void {
+    this.#decoder.drop()
+    const budget = this.#budget
+    if (budget === undefined) return
+    this.#budget = undefined
+    budget.partial(this, 0)
+    budget.add(-this.#held)
+  }
+
   #stopTimers(): void {
     this.#beat.stop()
     stopTimer(this.#rateTimer)
@@ -512,6 +547,8 @@ export class StreamChannel implements Channel, Whole, Sink {
 
   #tearDown(): void {
     this.#sending.drop()
+    this.#decoder.drop()
+    this.#budget?.partial(this, 0)
     this.#stopTimers()
     this.stream.destroy()
     this.#holdLoop()

@@ -3,6 +3,7 @@
 import { streamOf } from '../link.js'
 import type { GivenConnection } from '../options.js'
 import type { Connection, Transport } from '../transport.js'
+import type { Budget } from './budget.js'
 import { StreamChannel } from './channel.js'
 import { factsOf } from './facts.js'
 
@@ -11,12 +12,18 @@ export function channelOver(
   address: string,
   transport: Transport,
   given: GivenConnection,
+  budget?: Budget,
 ): StreamChannel {
   if (connection.link === undefined) {
-    return new StreamChannel(connection.stream, factsOf(connection, address, transport), given)
+    return new StreamChannel(
+      connection.stream,
+      factsOf(connection, address, transport),
+      given,
+      budget,
+    )
   }
   const { link, peer } = connection
   const { stream, why } = streamOf(link)
   const facts = factsOf({ stream, peer, why }, address, transport)
-  return new StreamChannel(stream, { ...facts, halfCloses: link.end !== undefined }, given)
+  return new StreamChannel(stream, { ...facts, halfCloses: link.end !== undefined }, given, budget)
 }

@@ -96,7 +96,7 @@ export class Receiving {
   }
   /** May more of them come? */
   get isRoomy(): boolean {
-    return this.#arrivedBytes <= this.#whole.highWaterMark / 2
+    return this.#arrivedBytes <= (this.#whole.isTight ? 0 : this.#whole.highWaterMark / 2)
   }
 
   receive(options: WaitOptions | undefined): Promise<PlainBuffer | undefined> {
@@ -235,7 +235,7 @@ export class Receiving {
     }
     this.#run = undefined
     this.#arrived.push(message)
-    this.#arrivedBytes += message.length + messageCost
+    this.#count(message.length + messageCost)
     if (this.#watchers.size > 0) this.tellWatchers()
   }
 
@@ -250,7 +250,7 @@ export class Receiving {
     const run = this.#run
     if (run?.end === header) run.end = end
     else this.#arrived.push((this.#run = this.#begun(piece, header, end)))
-    this.#arrivedBytes += end - at + messageCost
+    this.#count(end - at + messageCost)
     if (this.#watchers.size > 0) this.tellWatchers()
   }
 
@@ -294,7 +294,8 @@ export class Receiving {
   drop(): void {
     this.#run = undefined
     this.#runs.length = 0
-    this.#arrived.length = this.#arrivedAt = this.#arrivedBytes = 0
+    this.#arrived.length = this.#arrivedAt = 0
+    this.#count(-this.#arrivedBytes)
   }
 
   tellWatchers(): void {
@@ -338,7 +339,7 @@ export class Receiving {
       first.at = end
       if (end === first.end) this.#shift()
     }
-    this.#arrivedBytes -= message.length + messageCost
+    this.#count(-message.length - messageCost)
     if (this.#whole.paused && this.isRoomy) this.#steering.roomy()
     return message
   }
@@ -354,6 +355,11 @@ export class Receiving {
     }
   }
 
+  #count(bytes: number): void {
+    this.#arrivedBytes += bytes
+    this.#whole.holds(bytes)
+  }
+
   #begun(piece: Buffer, at: number, end: number): Run {
     const run = { piece, at, end }
     this.#runs.push(run)
@@ -363,7 +369,7 @@ export class Receiving {
   #putBack(message: PlainBuffer): void {
     if (this.#arrivedAt > 0) this.#arrived[--this.#arrivedAt] = message
     else this.#arrived.unshift(message)
-    this.#arrivedBytes += message.length + messageCost
+    this.#count(message.length + messageCost)
   }
 
   #assertReceives(): void {

@@ -94,10 +94,12 @@ export class Sending {
   put(bytes: Uint8Array, written?: () => void): void {
     const { length } = bytes
     this.#written += length
+    this.#whole.holds(length)
     this.#whole.stream.write(bytes, (error) => {
       // Told here first: those who wait for it must not take it for written.
       if (error) this.#whole.failed(error)
       this.#written -= length
+      this.#whole.holds(-length)
       written?.()
       if (this.#written === 0 && this.#batch === undefined) this.#flushed.resolveAll()
       this.#serveWaiting()
@@ -289,12 +291,14 @@ export class Sending {
   }
 
   #hasRoom(): boolean {
-    return this.#written + this.#batchUsed < this.#whole.highWaterMark
+    const waits = this.#written + this.#batchUsed
+    return waits < this.#whole.highWaterMark && (waits === 0 || !this.#whole.isTight)
   }
 
   #serveWaiting(): void {
     if (this.#waiting.size === 0) return
-    if (this.#written + this.#batchUsed > this.#whole.highWaterMark / 2) return
+    const { isTight, highWaterMark } = this.#whole
+    if (this.#written + this.#batchUsed > (isTight ? 0 : highWaterMark / 2)) return
     // One at a time: each sends before the next one is asked, so that there is room for it. That takes a microtask behind the one in which
     // it sends: ticks all run before those.
     const first = this.#waiting.first

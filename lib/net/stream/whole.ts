@@ -20,6 +20,10 @@ export interface Whole {
   readonly over: Error | undefined
   /** Does `send` wait until it is written? */
   readonly confirms: boolean
+  /** Do all channels of the listener together hold more than they may? */
+  readonly isTight: boolean
+  /** So many more bytes wait at this side; or fewer. */
+  holds(bytes: number): void
   /** The stream could not be written to. */
   failed(error: Error): void
 }

@@ -44,8 +44,13 @@ const looksForNews = 4
 interface Held {
   readonly call: PendingCall
   readonly send: () => number
+  /** Undefined: what it is made of lies in the memory here. */
+  readonly again: Again | undefined
   readonly until: number
 }
+
+/** Makes the same call once more, where somebody serves by now; `timeout`: what is left of its own. */
+export type Again = (timeout: number) => Promise<unknown>
 
 const { processors } = native
 
@@ -94,18 +99,22 @@ export abstract class Caller extends CallHandle implements Waits {
   }
 
   /**
-   * @internal Sends by `send`, which returns a slot or an outcome of the addon, and may be called until it was sent, and with `again`
-   * after that, too; what comes of the answer is for `receive`.
+   * @internal Sends by `send`, which returns a slot or an outcome of the addon, and may be called until it was sent, and after that, too,
+   * if there is an `again`; what comes of the answer is for `receive`. Where nobody serves here any more, and somebody does in other
+   * memory by now, the call is made there by `again`.
    */
   protected dispatch(
     what: string,
     send: () => number,
     receive: Receive,
     limits: Limits | undefined,
-    again = true,
+    again: Again | undefined,
   ): Promise<unknown> {
     // Those who wait for a server go first.
     const slot = this.#held.length === 0 ? send() : noResponder
+    if (slot === noResponder && this.hasMoved() && again !== undefined) {
+      return again(limits?.timeout ?? Infinity)
+    }
     if (slot < 0 && !(slot === noResponder && this.#waitMs > 0)) {
       this.told()
       return Promise.reject(this.refused(slot, what))
@@ -113,13 +122,19 @@ export abstract class Caller extends CallHandle implements Waits {
     return new Promise((resolve, reject) => {
       const call = new PendingCall(this, what, receive, resolve, reject)
       if (limits !== undefined) call.limit(limits)
-      if (this.#waitMs > 0 && again) call.send = send
-      if (slot < 0) this.#hold(call, send)
+      if (this.#waitMs > 0 && again !== undefined) {
+        call.send = send
+        call.again = again
+      }
+      if (slot < 0) this.#hold(call, send, again)
       else this.#sent(call, slot)
       // Before it was sent, but after it was given: by code of its value, or while a stream waited for its first reader.
       if (limits?.signal?.aborted === true || limits?.outer?.aborted === true) call.aborted()
     })
   }
+
+  /** @internal Nobody serves here: has somebody begun to in other memory, which has this name by now? */
+  protected abstract hasMoved(): boolean
 
   /** @internal When somebody serves, or the time that calls wait for that is over. */
   async untilServed(signal: AbortSignal | undefined, until: number): Promise<void> {
@@ -127,7 +142,7 @@ export abstract class Caller extends CallHandle implements Waits {
       () => {
         this.assertOpen()
         this.assertWhole()
-        return this.native.served()
+        return this.native.served() || this.hasMoved()
       },
       signal,
       until,
@@ -269,7 +284,7 @@ export abstract class Caller extends CallHandle implements Waits {
       this.#pending[call.slot] = undefined
       this.#inFlight--
       call.slot = -1
-      this.#hold(call, call.send)
+      this.#hold(call, call.send, call.again)
       return
     }
     this.#forget(call)
@@ -351,13 +366,13 @@ export abstract class Caller extends CallHandle implements Waits {
 
   // Nobody serves
 
-  #hold(call: PendingCall, send: () => number): void {
+  #hold(call: PendingCall, send: () => number, again: Again | undefined): void {
     if (this.#held.length >= this.native.calls) {
       call.stop()
       call.reject(this.refused(Outcome.wouldBlock, call.what))
       return
     }
-    this.#held.push({ call, send, until: now() + this.#waitMs })
+    this.#held.push({ call, send, again, until: now() + this.#waitMs })
     this.#lookForServers()
   }
 
@@ -370,6 +385,7 @@ export abstract class Caller extends CallHandle implements Waits {
         this.#timer = undefined
         if (this.closed || this.waits.damage() !== undefined) return
         if (this.native.served()) this.#served()
+        else if (this.hasMoved()) this.#move()
         else this.#stillUnserved()
         if (this.#held.length > 0) this.#lookForServers()
       },
@@ -393,6 +409,18 @@ export abstract class Caller extends CallHandle implements Waits {
         this.#sent(one.call, slot)
       }
     }
+  }
+
+  /** All that waits, and can, goes where somebody serves. */
+  #move(): void {
+    const held = this.#held
+    this.#held = held.filter(({ again }) => again === undefined)
+    for (const { call, again } of held) {
+      if (again === undefined) continue
+      call.stop()
+      again(call.left()).then(call.resolve, call.reject)
+    }
+    this.#stillUnserved()
   }
 
   #stillUnserved(): void {

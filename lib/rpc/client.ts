@@ -7,9 +7,9 @@ import type { ConnectionStatus } from '../net/connection-status.js'
 import { describe } from './described.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
-import { now } from '../base/time.js'
+import { afterAllElse, now } from '../base/time.js'
 import { isNotFound } from '../base/opening.js'
-import { Caller, nobodyServes, untilSo } from './caller.js'
+import { Caller, nobodyServes, untilSo, type Again } from './caller.js'
 import { closedError } from '../errors.js'
 import { decodeError } from './errors.js'
 import { assertInPlace, assertLendable, assertLength, ownResult } from './lending.js'
@@ -31,6 +31,9 @@ import { Later, Streams } from './stream-client.js'
 import { statsOf, type CallStats } from './stats.js'
 import type { MethodPlan } from './methods.js'
 
+/** Memory under the same name, in which somebody serves, is looked for at most once in so many milliseconds. */
+const lookForMemoryMs = 20
+
 /** A function of a client. */
 type Function = (input: unknown, options?: CallOptions) => unknown
 
@@ -38,6 +41,16 @@ type Function = (input: unknown, options?: CallOptions) => unknown
 interface Lent {
   readonly loan?: number
   readonly slot?: number
+}
+
+/** What is called, and what its answer is made into. */
+interface Called {
+  readonly plan: MethodPlan
+  /** For messages. */
+  readonly what: string
+  readonly own: Receive
+  /** Is its result lent where it lies? */
+  readonly inPlace: boolean
 }
 
 /** The handle behind a client, whose names are its own. */
@@ -50,8 +63,17 @@ class ClientHandle extends Caller {
   readonly #onClose = new Set<() => void>()
   #toldForgotten = false
 
-  constructor(name: string, native: NativeCalls, { tuning, waitMs, streams }: GivenConnect) {
+  readonly #next: () => ClientHandle | undefined
+
+  /** `next`: nobody serves here; the handle of other memory under the same name in which somebody does. */
+  constructor(
+    name: string,
+    native: NativeCalls,
+    { tuning, waitMs, streams }: GivenConnect,
+    next: () => ClientHandle | undefined,
+  ) {
     super(name, native, tuning, waitMs)
+    this.#next = next
     this.#outbox = new Outbox(native)
     this.#streams = new Streams((limits) => this.#askForStreams(limits), streams)
   }
@@ -69,15 +91,11 @@ class ClientHandle extends Caller {
         const given = options === undefined ? undefined : readCall(options)
         const limits = given?.limits
         this.assertOpen()
-        const receive = given?.inPlace === true ? this.#inPlace(plan) : own
+        const inPlace = given?.inPlace === true
+        if (inPlace) assertInPlace(plan)
         // What may wait for a server is encoded once, and now.
         const kept = this.mayHold ? this.#outbox.copy(plan.input.codec, input) : undefined
-        if (limits === undefined || limits.timeout === Infinity) {
-          return this.dispatch(what, () => this.#ask(plan, input, kept, Infinity), receive, limits)
-        }
-        const until = now() + limits.timeout
-        const send = (): number => this.#ask(plan, input, kept, Math.max(until - now(), 0))
-        return this.dispatch(what, send, receive, limits)
+        return this.#call({ plan, what, own, inPlace }, input, kept, limits)
       } catch (error) {
         return Promise.reject(error)
       }
@@ -165,7 +183,7 @@ class ClientHandle extends Caller {
         sent.yet = slot >= 0
         return slot
       }
-      const value = await this.dispatch(`${plan.name}()`, send, receive, limits, false)
+      const value = await this.dispatch(`${plan.name}()`, send, receive, limits, undefined)
       return check === undefined || inPlace ? value : await check(value)
     } finally {
       if (!sent.yet) this.#giveBack({ loan })
@@ -214,6 +232,32 @@ class ClientHandle extends Caller {
     )
   }
 
+  #call(
+    called: Called,
+    input: unknown,
+    kept: Uint8Array | undefined,
+    limits: Limits | undefined,
+  ): Promise<unknown> {
+    const { plan, what, own, inPlace } = called
+    const receive = inPlace ? this.#inPlace(plan) : own
+    const again: Again = (timeout) => {
+      const left = limits === undefined ? undefined : { ...limits, timeout }
+      return this.#other.#call(called, input, kept, left)
+    }
+    if (limits === undefined || limits.timeout === Infinity) {
+      return this.dispatch(
+        what,
+        () => this.#ask(plan, input, kept, Infinity),
+        receive,
+        limits,
+        again,
+      )
+    }
+    const until = now() + limits.timeout
+    const send = (): number => this.#ask(plan, input, kept, Math.max(until - now(), 0))
+    return this.dispatch(what, send, receive, limits, again)
+  }
+
   #streaming(plan: MethodPlan): Function {
     const stream = this.#streams.functionOf(plan)
     return (input, options) => {
@@ -235,7 +279,23 @@ class ClientHandle extends Caller {
       if (status === Status.stream) return readAddress(this.name, bytes)
       throw decodeError(bytes)
     }
-    return (await this.dispatch('a connection for streams', send, receive, limits)) as string
+    const what = 'a connection for streams'
+    const again: Again = (timeout) => this.#other.#askForStreams({ ...limits, timeout })
+    return (await this.dispatch(what, send, receive, limits, again)) as string
+  }
+
+  /** Who has seen that it has moved asks there. */
+  get #other(): ClientHandle {
+    return this.#next() ?? this
+  }
+
+  protected override hasMoved(): boolean {
+    return this.#next() !== undefined
+  }
+
+  /** Does nothing go through it any more, and was nothing of it lent? */
+  get isIdle(): boolean {
+    return this.pending === 0 && !this.#streams.isBusy && this.#lent === undefined
   }
 
   override ref(): this {
@@ -284,6 +344,9 @@ export class CallClient {
   /** Once there is memory. */
   #handle: ClientHandle | undefined
   #functions: readonly Function[] | undefined
+  /** Of memory whose name others have taken: until nothing goes through it any more. */
+  readonly #left = new Set<ClientHandle>()
+  #lookedAt = -Infinity
   #isClosed = false
 
   /** @internal `open` throws `NOT_FOUND` as long as no server has made the memory. */
@@ -357,6 +420,14 @@ export class CallClient {
     return this.#functions
   }
 
+  #closeLeft(): void {
+    for (const one of this.#left) {
+      if (!one.isIdle) continue
+      one.close()
+      this.#left.delete(one)
+    }
+  }
+
   /** Where it would be, if it is not there. */
   #attach(): string | undefined {
     let memory: NativeCalls
@@ -366,11 +437,46 @@ export class CallClient {
       if (!isNotFound(error)) throw error
       return error.path ?? ''
     }
-    const handle = new ClientHandle(this.name, memory, this.#given)
+    this.#use(memory)
+    return undefined
+  }
+
+  #use(memory: NativeCalls): void {
+    const handle: ClientHandle = new ClientHandle(this.name, memory, this.#given, () =>
+      this.#after(handle),
+    )
     if (!this.#alive) handle.unref()
     this.#handle = handle
     this.#functions = this.#plans.map((plan) => handle.functionOf(plan))
-    return undefined
+  }
+
+  /**
+   * Nobody serves in the memory of that handle. If its name was removed, and a server has made other memory under it, that is the
+   * client's from now on.
+   */
+  #after(handle: ClientHandle): ClientHandle | undefined {
+    if (this.#isClosed) return undefined
+    if (handle !== this.#handle) return this.#handle
+    const time = now()
+    if (time - this.#lookedAt < lookForMemoryMs) return undefined
+    this.#lookedAt = time
+    let memory: NativeCalls
+    try {
+      memory = this.#open()
+    } catch {
+      return undefined // there is none, or none for us: nobody serves
+    }
+    // It is the same as ours, as a rule.
+    if (!memory.served()) {
+      memory.close()
+      return undefined
+    }
+    this.#use(memory)
+    this.#left.add(handle)
+    afterAllElse(() => {
+      this.#closeLeft() // one of them is asking just now
+    })
+    return this.#handle
   }
 
   #title(): string {
@@ -388,7 +494,9 @@ export class CallClient {
 
   /** Calls of this client on their way, and those that wait for a server. */
   get pending(): number {
-    return this.#handle?.pending ?? 0
+    let pending = this.#handle?.pending ?? 0
+    for (const one of this.#left) pending += one.pending
+    return pending
   }
 
   /**
@@ -398,7 +506,8 @@ export class CallClient {
    */
   get served(): boolean {
     this.#look()
-    if (this.#handle !== undefined) return this.#handle.served
+    const handle = this.#handle
+    if (handle !== undefined) return handle.served || this.#after(handle) !== undefined
     this.#assertOpen()
     return false
   }
@@ -423,6 +532,7 @@ export class CallClient {
   ref(): this {
     this.#alive = true
     this.#handle?.ref()
+    for (const one of this.#left) one.ref()
     return this
   }
 
@@ -430,6 +540,7 @@ export class CallClient {
   unref(): this {
     this.#alive = false
     this.#handle?.unref()
+    for (const one of this.#left) one.unref()
     return this
   }
 
@@ -437,6 +548,8 @@ export class CallClient {
   close(): void {
     this.#isClosed = true
     this.#handle?.close()
+    for (const one of this.#left) one.close()
+    this.#left.clear()
   }
 
   /** What `using` calls at the end of its block: `close()`. */

@@ -1,7 +1,7 @@
 // A call on its way: whom its answer is for, and what may end it before that.
 
 import { forgetAbort, whenAborted, type Abortable } from '../base/abort-signals.js'
-import { startTimer, stopTimer, type Timer } from '../base/time.js'
+import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import type { Bytes } from '../base/view-constructor.js'
 import type { Limits } from './options.js'
 
@@ -30,8 +30,11 @@ export class PendingCall implements Abortable {
   send: (() => number) | undefined
   /** Its bytes stay where they are: whoever got them releases them. */
   keeps = false
+  /** Makes it once more where somebody serves, if nobody does here; given what is left of its time. */
+  again: ((timeout: number) => Promise<unknown>) | undefined
   /** Milliseconds that it was given. */
   timeout = Infinity
+  #until = Infinity
   #timer: Timer | undefined
   #signal: AbortSignal | undefined
   #outer: AbortSignal | undefined
@@ -53,6 +56,7 @@ export class PendingCall implements Abortable {
   limit({ timeout, signal, outer }: Limits): void {
     this.timeout = timeout
     if (timeout !== Infinity) {
+      this.#until = now() + timeout
       this.#timer = startTimer(timeout, () => {
         this.#waits.late(this, timeout)
       })
@@ -61,6 +65,11 @@ export class PendingCall implements Abortable {
     this.#outer = outer
     if (signal !== undefined) whenAborted(signal, this)
     if (outer !== undefined && outer !== signal) whenAborted(outer, this)
+  }
+
+  /** Milliseconds that are left of its time. */
+  left(): number {
+    return this.#until === Infinity ? Infinity : Math.max(this.#until - now(), 0)
   }
 
   aborted(): void {

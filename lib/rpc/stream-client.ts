@@ -49,6 +49,11 @@ export class Streams {
       : (input, options) => this.#iterate(plan, input, options)
   }
 
+  /** Is there a connection, or is one being made? */
+  get isBusy(): boolean {
+    return this.#opening !== undefined || this.#all.size > 0
+  }
+
   /** Streams on their way keep the process alive, or do not. */
   hold(alive: boolean): void {
     this.#alive = alive

@@ -413,6 +413,15 @@ export abstract class Taker extends CallHandle implements Abortable {
     this.#atWork = 0
     for (const call of inHand) this.#endLoan(call)
     super.leave(reason)
+    // It ends by itself, and nobody waits for it who could be told.
+    if (typeof reason !== 'function') {
+      process.emitWarning(
+        `${this.title} has ended, and answers no calls any more: ${reason.message}`,
+        {
+          code: 'MILLRACE_SERVER_ENDED',
+        },
+      )
+    }
     if (inHand.length === 0) return
     const error = typeof reason === 'function' ? reason() : reason
     for (const { context } of inHand) context.cancel(error)

@@ -1,9 +1,12 @@
 // A client that comes before any server: it makes nothing, and what the servers have made is found by its next call.
 
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'ava'
 import { call, connect, contract, serve, stream, upload } from 'millrace/rpc'
 
-import { objectsOf, uniqueName } from '../support/names.js'
+import { objectsOf, sharedMemory, uniqueName } from '../support/names.js'
+import { until } from '../support/until.js'
 import { calc, connected, serving } from './open.js'
 
 const code = (name: string) => ({ code: `ERR_MILLRACE_${name}` })
@@ -96,4 +99,89 @@ test('streams of a client that came first', async (t) => {
   client.close()
   server.close()
   t.deepEqual(objectsOf(name), [])
+})
+
+/** As a clean-up does that knows nothing of who is there. */
+function remove(name: string): void {
+  for (const object of objectsOf(name)) rmSync(join(sharedMemory, object))
+}
+
+test('a client whose memory was removed goes to the server that has made it anew', async (t) => {
+  const name = uniqueName(t)
+  const old = await serving(t, name)
+  const client = await connected(t, name)
+  t.is(await client.add([1, 2]), 3)
+  remove(name)
+  const server = await serving(t, name, { add: ([a, b]) => 10 * (a + b) })
+  t.is(await client.add([1, 2]), 3, 'somebody serves where it is')
+  old.close()
+  t.is(await client.add([1, 2]), 30)
+  t.true(client.served)
+  t.is(client.pending, 0)
+  t.like(client.stats(), { handles: 2 })
+  server.close()
+  await t.throwsAsync(client.add([1, 2]), code('NO_RESPONDER'))
+})
+
+test('calls that wait for a server go to the one that has made the memory anew, each with what is left of its time', async (t) => {
+  const name = uniqueName(t)
+  const old = await serving(t, name)
+  const client = await connected(t, name, { waitForServer: 60_000 })
+  old.close()
+  const given = { text: 'as it was given' }
+  const waiting = client.echo(given, { timeout: 30_000 })
+  given.text = 'changed'
+  const late = client.echo(1, { timeout: 20 })
+  const signal = new AbortController()
+  const aborted = client.echo(2, { signal: signal.signal })
+  const coming = connect(name, calc, { waitForServer: 60_000 })
+  await t.throwsAsync(late, code('TIMEOUT'))
+  signal.abort()
+  await t.throwsAsync(aborted, code('ABORTED'))
+  remove(name)
+  const seen: unknown[] = []
+  await serving(t, name, { echo: (value) => (seen.push(value), value) })
+  t.deepEqual(await waiting, { text: 'as it was given' })
+  t.deepEqual(seen, [{ text: 'as it was given' }])
+  const other = await coming
+  t.is(await other.add([1, 2]), 3)
+  other.close()
+})
+
+test('streams go to the memory that was made anew as well', async (t) => {
+  const name = uniqueName(t)
+  const flow = contract('flow', { ticks: stream<number, number>() })
+  const from = (first: number) => ({
+    *ticks(n: number) {
+      for (let i = 0; i < n; i++) yield first + i
+    },
+  })
+  const old = await serve(name, flow, from(0))
+  const client = await connect(name, flow)
+  t.teardown(() => {
+    client.close()
+    old.close()
+  })
+  const ticks = async () => {
+    const numbers: number[] = []
+    for await (const n of client.ticks(2)) numbers.push(n)
+    return numbers
+  }
+  t.deepEqual(await ticks(), [0, 1])
+  old.close()
+  remove(name)
+  const server = await serve(name, flow, from(10))
+  t.teardown(() => {
+    server.close()
+  })
+  let numbers: number[] = []
+  await until(async () => {
+    // The connection to the old one may not have ended yet.
+    numbers = await ticks().catch((error: unknown) => {
+      t.like(error, code('PEER_GONE'))
+      return []
+    })
+    return numbers.length > 0
+  })
+  t.deepEqual(numbers, [10, 11])
 })

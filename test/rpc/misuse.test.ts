@@ -10,7 +10,7 @@ import { actor } from '../support/actor.js'
 import { cut } from '../support/cut.js'
 import { objectsOf, uniqueName } from '../support/names.js'
 import { pokeWord } from '../support/segments.js'
-import { until } from '../support/until.js'
+import { until, within } from '../support/until.js'
 import { calc, connected, gate, handlers, serving } from './open.js'
 
 const invalid = (message: RegExp) => ({ code: 'ERR_MILLRACE_INVALID_ARGUMENT', message })
@@ -135,8 +135,15 @@ test('memory that somebody has shortened closes server and client, and ends thei
   const client = await connected(t, name, { poll: 0 })
   const pending = client.echo(0)
   await until(() => server.atWork === 1)
+  const warned = new Promise<void>((resolve) => {
+    process.on('warning', ({ message }) => {
+      if (message.startsWith(`the server of '${name}' has ended`)) resolve()
+    })
+  })
   cut(server.path)
   await t.throwsAsync(pending, { code: 'ERR_MILLRACE_CORRUPT' })
+  await within(10_000, warned)
+  t.true(server.closed)
   t.throws(() => client.stats(), { code: 'ERR_MILLRACE_CLOSED' })
   await t.throwsAsync(client.add([1, 2]), { code: 'ERR_MILLRACE_CLOSED' })
 })

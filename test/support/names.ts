@@ -4,7 +4,7 @@ import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 
-const sharedMemory = '/dev/shm'
+export const sharedMemory = '/dev/shm'
 let count = 0
 
 /**

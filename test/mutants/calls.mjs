@@ -5,6 +5,7 @@ const deaths = { native: 'crash/calls_deaths' }
 const meetings = { native: 'crash/calls_meetings' }
 const handles = { native: 'calls_test' }
 const ends = { native: 'calls_ends_test' }
+const loans = { native: 'calls_loans_test' }
 
 export const calls = [
   {
@@ -116,5 +117,37 @@ export const calls = [
     instead: 'if (false)',
     breaks: 'a handler begins after the deadline of its call',
     test: ends,
+  },
+  {
+    name: 'calls-loans-not-in-flight',
+    file: header('call_store'),
+    text: '    ++flying_;\n',
+    instead: '',
+    breaks: 'what was pushed is not known to be in flight',
+    test: loans,
+  },
+  {
+    name: 'calls-loans-of-withdrawn',
+    file: header('call_store'),
+    text: '        take_back(index);\n',
+    instead: '',
+    breaks: 'the room for the answer of a call that was withdrawn stays in use',
+    test: loans,
+  },
+  {
+    name: 'calls-loans-twice',
+    file: header('call_store'),
+    text: '    if (holds(lease) && is_lent(lease.slot)) return Answered::lent;\n',
+    instead: '',
+    breaks: 'of two loans for one answer nobody knows the first one',
+    test: loans,
+  },
+  {
+    name: 'calls-loans-of-others',
+    file: header('call_store'),
+    text: '((loan.word ^ lease.word) & layout::kTokenAlone) == 0 && ',
+    instead: '',
+    breaks: 'a loan that was given back answers the next call in its slot',
+    test: loans,
   },
 ]

@@ -27,6 +27,8 @@ export {
 export type { GroupSubscription } from './topics/group.js'
 export type { TopicJob } from './topics/group-job.js'
 export type { GivenHeaders, Headers } from './topics/headers.js'
+export type { LoanFillOptions } from './base/fill-loan.js'
+export type { FillSource } from './base/fill.js'
 export { TopicLoan } from './topics/loan.js'
 export { TopicMessage } from './topics/message.js'
 export type {

@@ -1,6 +1,8 @@
 // Room for a message that is not published yet, to be written in place.
 
 import { disposeInEveryContext } from '../base/disposal.js'
+import type { LoanFillOptions } from '../base/fill-loan.js'
+import type { FillSource } from '../base/fill.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { readWait, wholeNumber, type Wait, type WaitOptions } from '../base/options.js'
@@ -20,6 +22,8 @@ export interface Lender {
   assertOpen(): void
   /** It was published or cancelled. */
   ended(loan: TopicLoan): void
+  /** Calls back when its owner closes, before the memory goes; until the function that is returned is called. */
+  onClose(callback: () => void): () => void
 }
 
 /**
@@ -37,6 +41,8 @@ export class TopicLoan {
   readonly #headers: Uint8Array
   /** Not any more after the publish. */
   #loan: number | undefined
+  /** Of those who fill it. */
+  readonly #stops = new Set<() => void>()
 
   /** @internal */
   constructor(lender: Lender, loan: number, subject: string, bytes: Bytes, headers: Uint8Array) {
@@ -86,9 +92,35 @@ export class TopicLoan {
     const loan = this.#open()
     const most = this.#bytes.length
     const bytes = wholeNumber({ length }, 'length', most, [0, most])
+    this.#stopFilling()
     const matched = this.#lender.publishLoan(loan, bytes, this.#headers)
     if (matched !== undefined) this.#end()
     return matched
+  }
+
+  /**
+   * Fills it from a pipe, a socket, a file or a stream, from its start on, until the source ends. Resolves with how many bytes came: what
+   * `publish(length)` takes. What is a pipe is read straight into the memory. Publishing or cancelling it ends that.
+   *
+   * @throws MillraceError (as rejection) `TOO_LARGE` (the source has more), `ABORTED`, `CLOSED` (it ended meanwhile), `RELEASED`,
+   *   `INVALID_ARGUMENT`; in the first two it stays open
+   */
+  async fillFrom(source: FillSource, options?: LoanFillOptions): Promise<number> {
+    const { bytes } = this
+    const { fillLoan } = require('../base/fill-loan.js') as typeof import('../base/fill-loan.js')
+    const onEnd = (stop: () => void): (() => void) => {
+      this.#stops.add(stop)
+      const forget = this.#lender.onClose(stop)
+      return () => {
+        this.#stops.delete(stop)
+        forget()
+      }
+    }
+    return await fillLoan(
+      { title: `this loan of ${this.#lender.title}`, bytes, onEnd },
+      source,
+      options,
+    )
   }
 
   /** Gives the room back. Once is enough; more does nothing. */
@@ -125,7 +157,13 @@ export class TopicLoan {
   #end(): void {
     if (this.#loan === undefined) return
     this.#loan = undefined
+    this.#stopFilling()
     this.#lender.ended(this)
+  }
+
+  /** The memory is somebody else's in a moment. */
+  #stopFilling(): void {
+    for (const stop of [...this.#stops]) stop()
   }
 
   #open(): number {

@@ -25,6 +25,7 @@ export abstract class TopicPublisher extends TopicsHandle {
   /** Subjects that were published to, by their texts. */
   readonly #ids = new Map<string, number>()
   #loans: FinalizationRegistry<number> | undefined
+  readonly #onClose = new Set<() => void>()
   #toldForgotten = false
 
   /**
@@ -157,6 +158,12 @@ export abstract class TopicPublisher extends TopicsHandle {
     return await this.#whenRoom(now, wait)
   }
 
+  /** @internal What fills a loan ends before its memory goes. */
+  protected override closeNative(): void {
+    for (const told of [...this.#onClose]) told()
+    super.closeNative()
+  }
+
   /** Made once, so that a loan costs no closure. */
   readonly #lender: Lender = (() => {
     const isClosed = (): boolean => this.closed
@@ -180,6 +187,10 @@ export abstract class TopicPublisher extends TopicsHandle {
       },
       ended: (loan) => {
         this.#loans?.unregister(loan)
+      },
+      onClose: (callback) => {
+        this.#onClose.add(callback)
+        return () => this.#onClose.delete(callback)
       },
     }
   })()

@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PassThrough, Readable } from 'node:stream'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import { MappedFile, NamelessSegment, select } from 'millrace'
@@ -339,6 +340,28 @@ test('a loan is written where it lies, and published in part or given up', async
   t.is(small.tryPublish(), 1)
   t.deepEqual([...subscription.tryReceive()!.bytes], [1, 2, 3])
   t.is(subscription.tryReceive(), undefined)
+})
+
+test('a loan is filled from a stream, and whoever ends the loan ends that first', async (t) => {
+  const { bus, subscription } = await subscribed(t, uniqueName(t))
+  const loan = await bus.loan('a', 11)
+  const chunks = [Buffer.from('hello '), Buffer.from('world')]
+  t.is(await loan.fillFrom(Readable.from(chunks)), 11)
+  t.is(await loan.publish(), 1)
+  t.is(subscription.tryReceive()!.text(), 'hello world')
+  await t.throwsAsync(loan.fillFrom(Readable.from(chunks)), { code: 'ERR_MILLRACE_RELEASED' })
+  using short = await bus.loan('a', 10)
+  await t.throwsAsync(short.fillFrom(Readable.from(chunks)), { code: 'ERR_MILLRACE_TOO_LARGE' })
+  for (const end of ['cancel', 'publish', 'close'] as const) {
+    const open = await bus.loan('a', 10)
+    const source = new PassThrough()
+    const filling = t.throwsAsync(open.fillFrom(source), { code: 'ERR_MILLRACE_CLOSED' })
+    if (end === 'cancel') open.cancel()
+    else if (end === 'publish') await open.publish()
+    else bus.close()
+    await filling
+    t.true(source.destroyed)
+  }
 })
 
 test('batches are published in order, and received so many at a time', async (t) => {

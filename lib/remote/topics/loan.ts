@@ -1,6 +1,8 @@
 // Room for a message that is published elsewhere: memory of this process.
 
 import { disposeInEveryContext } from '../../base/disposal.js'
+import type { LoanFillOptions } from '../../base/fill-loan.js'
+import type { FillSource } from '../../base/fill.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
 import { wholeNumber, type WaitOptions } from '../../base/options.js'
 import type { Bytes } from '../../base/view-constructor.js'
@@ -22,6 +24,8 @@ export class RemoteTopicLoan implements Face {
   readonly #name: string
   readonly #lender: Lender
   #bytes: Bytes | undefined
+  /** Of those who fill it. */
+  readonly #stops = new Set<() => void>()
 
   constructor(name: string, subject: string, length: number, lender: Lender) {
     this.#name = name
@@ -50,8 +54,24 @@ export class RemoteTopicLoan implements Face {
     throw unsupported(`tryPublish() of a loan of topics '${this.#name}'`, 'await publish()')
   }
 
+  async fillFrom(source: FillSource, options?: LoanFillOptions): Promise<number> {
+    const bytes = this.#open()
+    const { fillLoan } =
+      require('../../base/fill-loan.js') as typeof import('../../base/fill-loan.js')
+    const onEnd = (stop: () => void): (() => void) => {
+      this.#stops.add(stop)
+      return () => this.#stops.delete(stop)
+    }
+    return await fillLoan(
+      { title: `this loan of topics '${this.#name}'`, bytes, onEnd },
+      source,
+      options,
+    )
+  }
+
   cancel(): void {
     this.#bytes = undefined
+    for (const stop of [...this.#stops]) stop()
   }
 
   [Symbol.dispose](): void {

@@ -114,7 +114,7 @@ export function conformance(
       try {
         const judging = behaviour.judge(scene)
         judging.catch(() => undefined) // which may come when nobody waits any more
-        await inTime(patience, judging)
+        await inTime(patience, judging, () => scene.waiting)
         found.set(name, { behaviour: name, outcome: 'holds' })
         return 'holds' as const
       } catch (error) {

@@ -6,6 +6,7 @@ import {
   assert,
   claims,
   hushed,
+  isLog,
   looked,
   numbered,
   numberOf,
@@ -54,8 +55,9 @@ export const connecting: readonly Behaviour[] = [
         for (const key of ['zeroCopy', 'reliable', 'ordered'] as const)
           same(typeof traits[key], 'boolean', key)
         assert.ok(Number.isInteger(traits.maxBytes) && traits.maxBytes > 0, 'maxBytes')
-        assert.ok(['exact', 'timeout'].includes(traits.death), 'death')
+        assert.ok(['exact', 'timeout', 'none'].includes(traits.death), 'death')
         assert.ok(['both', 'send', 'receive'].includes(traits.directions), 'directions')
+        assert.ok([undefined, 'one', 'many'].includes(traits.connections), 'connections')
         // Both sides are here; of pairs somebody else may have made the sockets.
         if (listener === undefined) continue
         if (peer.pid !== undefined) same(peer.pid, process.pid)
@@ -66,6 +68,8 @@ export const connecting: readonly Behaviour[] = [
       same(far.traits.reliable, near.traits.reliable)
       same(far.traits.ordered, near.traits.ordered)
       same(far.traits.directions, mirrored[near.traits.directions])
+      same(isLog(far), isLog(near))
+      same(far.traits.connections, near.traits.connections)
     },
   },
   {
@@ -73,14 +77,15 @@ export const connecting: readonly Behaviour[] = [
     async judge(scene: Scene): Promise<void> {
       const listener = await scene.listen()
       const count = 16
-      const nears = await Promise.all(
-        Array.from({ length: count }, () => scene.connect(listener.address)),
-      )
+      const first = await scene.connect(listener.address)
+      claims(!isAlone(first), 'one may be connected at a time')
+      const others = Array.from({ length: count - 1 }, () => scene.connect(listener.address))
+      const nears = [first, ...(await Promise.all(others))]
       const fars: Channel[] = []
       while (fars.length < count) {
         const far = await listener.accept()
         assert.ok(far !== undefined)
-        fars.push(scene.track(far))
+        fars.push(far)
       }
       same(listener.connections, count)
       if (nears[0]!.traits.directions !== 'receive') {
@@ -97,15 +102,45 @@ export const connecting: readonly Behaviour[] = [
     },
   },
   {
+    name: 'one is connected at a time',
+    async judge(scene: Scene): Promise<void> {
+      const listener = await scene.listen()
+      const { near, far } = await scene.join(listener)
+      claims(isAlone(near), 'any number may be connected')
+      await rejects(scene.connect(listener.address), 'ERR_MILLRACE_ROLE_TAKEN')
+      await near.close()
+      if (!isLog(near)) await far.close()
+      const next = await scene.connectNext(listener.address)
+      await next.send('of the next one')
+      const to = isLog(near) ? far : await listener.accept()
+      assert.ok(to !== undefined)
+      same((await taken(to)).toString(), 'of the next one')
+    },
+  },
+  {
+    name: 'what was sent outlives who sent it',
+    async judge(scene: Scene): Promise<void> {
+      const listener = await scene.listen()
+      const { near } = await scene.join(listener)
+      claims(isLog(near), 'it is no log')
+      for (let i = 0; i < 3; i++) await near.send(numbered(i))
+      await near.close()
+      await listener.close()
+      const later = await scene.listenAt(listener.address)
+      const reader = await later.accept()
+      assert.ok(reader !== undefined)
+      for (let i = 0; i < 3; i++) same(numberOf(await taken(reader)), i)
+    },
+  },
+  {
     name: 'a closed listener leaves its channels open',
     async judge(scene: Scene): Promise<void> {
       const listener = await scene.listen()
       const ends = await scene.join(listener)
-      const unasked = await scene.connect(listener.address)
+      const unasked = isAlone(ends.near) ? undefined : await scene.connect(listener.address)
       const pending = hushed(
         (async () => {
-          const first = await listener.accept()
-          first?.destroy()
+          if (unasked !== undefined) (await listener.accept())?.destroy()
           return await listener.accept()
         })(),
       )
@@ -116,7 +151,7 @@ export const connecting: readonly Behaviour[] = [
       same(await listener.accept(), undefined)
       same(listener.closed, true)
       for await (const channel of listener) assert.fail(channel.address)
-      unasked.destroy()
+      unasked?.destroy()
       for (const { from, to } of waysOf(ends)) {
         await from.send('still')
         same((await taken(to)).toString(), 'still')
@@ -128,6 +163,9 @@ export const connecting: readonly Behaviour[] = [
     async judge(scene: Scene): Promise<void> {
       const listener = await scene.listen()
       const { address } = listener
+      const { near, far } = await scene.join(listener)
+      claims(!isLog(near), 'a log needs nobody who listens')
+      for (const channel of [near, far]) channel.destroy()
       await listener.close()
       await assert.rejects(scene.connect(address), (error: { code?: unknown }) => {
         assert.ok(
@@ -144,6 +182,7 @@ export const connecting: readonly Behaviour[] = [
       const listener = await scene.listen()
       const { listen, listening } = scene.making
       claims(!listener.address.startsWith('fd://'), 'its addresses are sockets already')
+      claims(!isLog(await scene.connect(listener.address)), 'any number may read a log')
       const another = listen(listener.address, listening)
       another.then((one) => one.close()).catch(() => undefined)
       await rejects(another, 'ERR_MILLRACE_EXISTS')
@@ -174,16 +213,16 @@ export const connecting: readonly Behaviour[] = [
       control.abort()
       await rejects(connecting, 'ERR_MILLRACE_ABORTED')
       // Whoever was given up may have come to the listener before.
-      const near = await scene.connect(listener.address)
+      const near = await scene.connectNext(listener.address)
       const far = await listener.accept()
       assert.ok(far !== undefined)
-      scene.track(far)
       same(near.closed, false)
     },
   },
   {
     name: 'accepting ends with its signal and its time',
     async judge(scene: Scene): Promise<void> {
+      await claimsToWait(scene)
       const listener = await scene.listen()
       await rejects(listener.accept({ timeout: 20 }), 'ERR_MILLRACE_TIMEOUT')
       const control = new AbortController()
@@ -194,23 +233,30 @@ export const connecting: readonly Behaviour[] = [
       await scene.connect(listener.address)
       const far = await next
       assert.ok(far !== undefined, 'who waits behind is served')
-      scene.track(far)
     },
   },
   {
     name: 'select waits for connections',
     async judge(scene: Scene): Promise<void> {
+      await claimsToWait(scene)
       const listener = await scene.listen()
       same(looked(listener), undefined)
       const told = selected(listener)
       await scene.connect(listener.address)
       same(await told, 'ready')
-      const far = await listener.accept()
-      assert.ok(far !== undefined)
-      scene.track(far)
+      assert.ok((await listener.accept()) !== undefined)
       const ended = selected(listener)
       await listener.close()
       same(await ended, 'ended')
     },
   },
 ]
+
+const isAlone = ({ traits }: Channel): boolean => traits.connections === 'one'
+
+/** Of a log there is a channel at once, whoever comes. */
+async function claimsToWait(scene: Scene): Promise<void> {
+  claims(scene.making.pair === undefined, 'its ends are made in pairs')
+  const { near } = await scene.open()
+  claims(!isLog(near), 'a log needs nobody who connects')
+}

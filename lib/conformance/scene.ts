@@ -3,7 +3,7 @@
 import { show } from '../base/options.js'
 import { selectable, type Readiness } from '../base/selectable.js'
 import { afterAllElse, now, startTimer, stopTimer } from '../base/time.js'
-import type { ErrorCode } from '../errors.js'
+import { hasCode, type ErrorCode } from '../errors.js'
 import type { Channel, Listener } from '../net/channel.js'
 import type { ConnectOptions, ListenOptions } from '../net/options.js'
 
@@ -38,6 +38,14 @@ export interface Making {
   readonly wrong: readonly string[] | undefined
 }
 
+/** A message stays, whoever has gone: nobody is told of an end, and nobody waits for who receives. */
+export const isLog = ({ traits }: Channel): boolean => traits.death === 'none'
+
+/** How a behaviour that ends with a channel says that a log has none. */
+export const endless = 'a log does not end with who writes it'
+/** How a behaviour that waits for room says that a log always has some. */
+export const roomy = 'a log takes what comes, whoever reads it'
+
 /** What both sides are told. */
 export interface Said {
   readonly maxBytes?: number
@@ -50,14 +58,25 @@ export const assert: typeof import('node:assert/strict') =
 /** What is thrown by a behaviour that the transport does not claim. */
 export class NotClaimed extends Error {}
 
+/** Milliseconds that the ends of a judgement have to go. */
+const clearMs = 1000
+
 /** The place where one behaviour is judged. */
 export class Scene {
   readonly making: Making
   readonly #destroyed: (() => unknown)[] = []
+  /** Those that are under way. */
+  readonly #calls = new Set<{ readonly name: string }>()
   #isOver = false
 
   constructor(making: Making) {
     this.making = making
+  }
+
+  /** What is waited for, as far as that is a call of a channel or a listener. */
+  get waiting(): string {
+    const names = new Set(Array.from(this.#calls, ({ name }) => name))
+    return names.size === 0 ? 'for no call' : `for ${[...names].join(', ')}`
   }
 
   /** Two ends that nobody has used. */
@@ -72,11 +91,21 @@ export class Scene {
   }
 
   async listen(said: Said = {}): Promise<Listener> {
-    const { listen, address, pair } = this.making
+    const { address, pair } = this.making
     if (pair !== undefined) throw new NotClaimed('its ends are made in pairs')
-    const listener = await listen(await address(), { ...said, ...this.making.listening })
+    return this.listenAt(await address(), said)
+  }
+
+  async listenAt(address: string, said: Said = {}): Promise<Listener> {
+    const listener = await this.making.listen(address, { ...said, ...this.making.listening })
     this.#goesWithIt(() => listener.close())
-    return watched(listener)
+    return watched(listener, this.#calls, {
+      // Also what a judgement did not expect to get.
+      accept: async (wait) => {
+        const channel = await listener.accept(wait)
+        return channel === undefined ? undefined : this.track(channel)
+      },
+    })
   }
 
   /** One more channel of that listener. */
@@ -84,7 +113,7 @@ export class Scene {
     const connecting = this.connect(listener.address, said)
     const [near, far] = await Promise.all([connecting, listener.accept()])
     assert.ok(far !== undefined, 'accept() gave a channel')
-    return { near, far: this.track(far) }
+    return { near, far }
   }
 
   async connect(address: string, options: ConnectOptions = {}): Promise<Channel> {
@@ -96,10 +125,24 @@ export class Scene {
     this.#goesWithIt(() => {
       channel.destroy()
     })
-    return watched(channel)
+    return watched(channel, this.#calls)
   }
 
-  /** A judgement that took too long may go on, and open more. */
+  /** As `connect`, after another one: who left may not be gone yet. */
+  async connectNext(address: string): Promise<Channel> {
+    let channel: Channel | undefined
+    await until(
+      async () =>
+        (channel = await this.connect(address).catch((error: unknown) => {
+          if (hasCode(error, 'ERR_MILLRACE_ROLE_TAKEN')) return undefined
+          throw error
+        })) !== undefined,
+      'there is a place for the next one',
+    )
+    return channel!
+  }
+
+  /** Is done when the judgement is over; one that took too long may go on, and open more. */
   #goesWithIt(end: () => unknown): void {
     this.#destroyed.push(end)
     if (!this.#isOver) return
@@ -117,15 +160,13 @@ export class Scene {
     await judge(waysOf(others)[1]!, others)
   }
 
+  /** Channels before their listeners, and all of them at once: what is broken may refuse to go, and is not waited for one by one. */
   async clear(): Promise<void> {
     this.#isOver = true
-    for (const end of this.#destroyed.reverse()) {
-      try {
-        await inTime(2000, Promise.resolve(end()))
-      } catch {
-        // What is broken may refuse to go.
-      }
-    }
+    const ending = this.#destroyed.reverse().map(async (end) => {
+      await end()
+    })
+    await inTime(clearMs, Promise.allSettled(ending)).catch(() => undefined)
   }
 }
 
@@ -149,16 +190,26 @@ export function hushed<T>(promise: Promise<T>): Promise<T> {
   return promise
 }
 
-/** As it is; but of its promises none is left alone. */
-function watched<T extends Channel | Listener>(sound: T): T {
+/** As it is, but for these methods; of its promises none is left alone. */
+function watched<T extends Channel | Listener>(
+  sound: T,
+  calls: Set<{ readonly name: string }>,
+  instead: Partial<T> = {},
+): T {
+  const others = instead as Readonly<Record<string | symbol, unknown>>
   const proxy: T = new Proxy(sound, {
     get: (target, key) => {
-      const value: unknown = Reflect.get(target, key, target)
+      const value: unknown = others[key] ?? Reflect.get(target, key, target)
       if (typeof value !== 'function') return value
       return (...args: unknown[]) => {
         const result: unknown = Reflect.apply(value, target, args)
         if (result === target) return proxy
-        return result instanceof Promise ? hushed(result) : result
+        if (!(result instanceof Promise)) return result
+        const call = { name: `${String(key)}()` }
+        calls.add(call)
+        const over = (): void => void calls.delete(call)
+        result.then(over, over)
+        return result
       }
     },
   })
@@ -171,13 +222,21 @@ export function claims(is: boolean, why: string): void {
 }
 
 export async function rejects(promise: Promise<unknown>, code: ErrorCode): Promise<void> {
-  await assert.rejects(promise, { code })
+  const found = await promise.then(
+    () => 'no error',
+    (error: unknown) => String((error as { code?: unknown } | undefined)?.code ?? error),
+  )
+  if (found === code) return
+  const { AssertionError } = assert
+  throw new AssertionError({ message: `${found} instead of ${code}` })
 }
+
+/** A prime number of bytes: pieces of a message are not alike. */
+const pattern = Uint8Array.from({ length: 4093 }, (_, i) => (i * 31) >>> 2)
 
 /** A message of that length, which tells its own number. */
 export function numbered(number: number, length = 16): Buffer {
-  const bytes = Buffer.alloc(Math.max(length, 4))
-  for (let i = 4; i < bytes.length; i++) bytes[i] = (number * 7 + i * 31) >>> 2
+  const bytes = Buffer.alloc(Math.max(length, 4), pattern.subarray(number % 1021))
   bytes.writeUInt32LE(number, 0)
   return bytes
 }
@@ -245,9 +304,13 @@ export async function refusal(from: Channel): Promise<unknown> {
   return 'nothing: it is sent to nobody'
 }
 
-export async function until(condition: () => boolean, what: string, ms = 5000): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  ms = 5000,
+): Promise<void> {
   const end = now() + ms
-  while (!condition()) {
+  while (!(await condition())) {
     assert.ok(now() < end, what)
     await pause()
   }
@@ -289,14 +352,18 @@ export const looked = (source: { [selectable](): Readiness }): 'ready' | 'ended'
   source[selectable]().look(true)
 
 /** Rejects if it takes longer, and keeps the process alive for so long. */
-export async function inTime<T>(ms: number, promise: Promise<T>): Promise<T> {
+export async function inTime<T>(
+  ms: number,
+  promise: Promise<T>,
+  what: () => string = () => 'for no call',
+): Promise<T> {
   let timer
   const late = new Promise<never>((_, reject) => {
     timer = startTimer(
       ms,
       () => {
         const { AssertionError } = assert
-        reject(new AssertionError({ message: `still waiting after ${String(ms)} ms` }))
+        reject(new AssertionError({ message: `still waiting after ${String(ms)} ms, ${what()}` }))
       },
       { alive: true },
     )

@@ -21,6 +21,8 @@ export interface Traits {
   readonly death: 'exact' | 'timeout' | 'none'
   /** Which ways messages go. */
   readonly directions: 'both' | 'send' | 'receive'
+  /** How many may be connected to an address at a time: with `one`, `connect` is `ROLE_TAKEN` while there is one. Default: many. */
+  readonly connections?: 'one' | 'many' | undefined
 }
 
 /** Who is at the other side, as far as the transport knows. */

@@ -1,10 +1,10 @@
-// The transport of examples/transport: put through the suite, and against who speaks WebSockets and nothing of this package.
+// The transport of examples/transport against who speaks WebSockets and nothing of this package; conformance.test.ts puts it through the
+// suite.
 
 import { once } from 'node:events'
 import { connect as connectSocket, createServer, type AddressInfo, type Socket } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import { connect, listen, registerTransport, type Channel, type Listener } from 'millrace/net'
-import { conformance } from 'millrace/net/conformance'
 import { WebSocket, WebSocketServer } from 'ws'
 
 import { webSockets } from '../../examples/transport/websocket.js'
@@ -49,22 +49,6 @@ async function until(condition: () => boolean, what: string): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
 }
-
-test('it fails in nothing, and claims everything but the end of one way', async (t) => {
-  const report = await conformance(any, {
-    wrong: ['ws://', 'ws://127.0.0.1', 'ws://127.0.0.1:70000/', 'ws://example.org:80/'],
-  }).run()
-  t.true(report.length > 30)
-  t.deepEqual(
-    report
-      .filter(({ outcome }) => outcome !== 'holds')
-      .map(({ behaviour, outcome }) => [behaviour, outcome]),
-    [
-      ['the way that there is not is UNSUPPORTED', 'not claimed'],
-      ['end() closes one way, after all that was sent', 'not claimed'],
-    ],
-  )
-})
 
 test('text and bytes come from any WebSocket, and go to it as bytes', async (t) => {
   const listener = await listening(t)

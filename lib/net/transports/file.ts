@@ -17,7 +17,14 @@ import { assertKnown, assertOwner, fs, takeWriting } from './files.js'
 
 export const file: Transport = {
   scheme: 'file',
-  traits: { zeroCopy: false, reliable: true, ordered: true, death: 'none', directions: 'send' },
+  traits: {
+    zeroCopy: false,
+    reliable: true,
+    ordered: true,
+    death: 'none',
+    directions: 'send',
+    connections: 'one',
+  },
 
   check(address, given) {
     filePath(address)

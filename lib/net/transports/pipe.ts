@@ -10,7 +10,14 @@ import { assertKnown, assertOwner, fs, leadsTo, takeListening, takeWriting } fro
 
 export const pipe: Transport = {
   scheme: 'pipe',
-  traits: { zeroCopy: false, reliable: true, ordered: true, death: 'exact', directions: 'send' },
+  traits: {
+    zeroCopy: false,
+    reliable: true,
+    ordered: true,
+    death: 'exact',
+    directions: 'send',
+    connections: 'one',
+  },
 
   check(address) {
     filePath(address)

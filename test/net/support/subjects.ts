@@ -8,8 +8,10 @@ import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { registerTransport } from 'millrace/net'
 import { conformance, type ConformanceFinding } from 'millrace/net/conformance'
 
+import { webSockets } from '../../../examples/transport/websocket.js'
 import { selfSigned } from '../../support/certificate.js'
 import { registerMessages } from './message-transport.js'
 
@@ -33,6 +35,7 @@ const most = 2 * conformance('').cases.length
 
 registerMessages('letters', { halfCloses: true })
 registerMessages('postcards', { halfCloses: false })
+registerTransport(webSockets)
 
 export const subjects: readonly Subject[] = [
   {
@@ -73,6 +76,16 @@ export const subjects: readonly Subject[] = [
       }).run()
     },
   },
+  {
+    name: 'pipe://',
+    isHere: true,
+    judge: () => inFolder((folder) => conformance(() => `pipe://${join(folder, fresh())}`).run()),
+  },
+  {
+    name: 'file://',
+    isHere: true,
+    judge: () => inFolder((folder) => conformance(() => `file://${join(folder, fresh())}`).run()),
+  },
   { name: 'fd:// (listening)', isHere: true, judge: () => inFolder(judgeListening) },
   { name: 'fd:// (connected)', isHere: true, judge: () => inFolder(judgeConnected) },
   {
@@ -84,6 +97,14 @@ export const subjects: readonly Subject[] = [
     name: 'a link without `end`',
     isHere: true,
     judge: () => conformance(() => `postcards://${fresh()}`).run(),
+  },
+  {
+    name: 'ws:// (the example)',
+    isHere: true,
+    judge: () =>
+      conformance('ws://127.0.0.1:0/live', {
+        wrong: ['ws://', 'ws://127.0.0.1', 'ws://127.0.0.1:70000/', 'ws://example.org:80/'],
+      }).run(),
   },
 ]
 

@@ -40,6 +40,7 @@ const native = readdirSync(sources)
 /** Surfaces in JavaScript: programs that take the seconds they have and fail if they find something. */
 const scripts = {
   struct: ['struct-story.js'],
+  framing: ['framing-story.js'],
   live: ['live.js'],
   live_work: ['live.js', 'work'],
   live_pipeline: ['live.js', 'pipeline'],

@@ -55,9 +55,6 @@ export const IntakeFact = {
 /** The most messages that one `read` gives. */
 export const mostTaken = 64
 
-/** The most messages that one `tryPublishPacked` takes. */
-export const mostPacked = 64
-
 /** By the numbers of `layout::Policy`. */
 export const policies = ['wait', 'overwrite-oldest'] as const
 
@@ -90,7 +87,7 @@ export interface NativeTopics extends NativeWaiter {
     payload: ArrayBufferView,
     headers: ArrayBufferView,
   ) => number
-  /** So many payloads, which lie one after the other, with the lengths in `facts`. How many were published; if none, as `tryPublish`. */
+  /** So many payloads, 64 at most, which lie one after the other, with the lengths in `facts`. How many were published; if none, as `tryPublish`. */
   readonly tryPublishPacked: (
     subject: number,
     count: number,

@@ -1,7 +1,7 @@
 // The side of a bus that publishes.
 
 import { Outcome } from '../addon/outcome.js'
-import { mostPacked, TopicFact } from '../addon/topics.js'
+import { TopicFact } from '../addon/topics.js'
 import { block } from '../base/blocking.js'
 import { bytesOf, goneError, type ByteSource } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
@@ -20,6 +20,9 @@ import {
 } from './options.js'
 import { checkSubject } from './subjects.js'
 import { TopicsHandle } from './topics-handle.js'
+
+/** The most messages that go to the addon at once. */
+const mostPacked = 64
 
 export abstract class TopicPublisher extends TopicsHandle {
   /** Subjects that were published to, by their texts. */

@@ -93,6 +93,14 @@ async function kill(child: ChildProcess): Promise<void> {
   await within(patience, ended)
 }
 
+/** In good order, if it can still do that. */
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  child.disconnect()
+  await within(patience, ended).catch(() => kill(child))
+}
+
 /** What that process answers. */
 async function ask(child: ChildProcess, what: object): Promise<Answer> {
   const over = new AbortController()
@@ -124,7 +132,7 @@ function starving(t: ExecutionContext): ChildProcess {
     execPath: '/bin/sh',
     execArgv: ['-c', 'ulimit -n 128; exec "$0" "$@"', process.execPath],
   })
-  t.teardown(() => kill(child))
+  t.teardown(() => end(child))
   return child
 }
 
@@ -142,8 +150,8 @@ for (const [kind, addressOf] of Object.entries(kinds)) {
   onLinux(
     `${kind}: without descriptors listen() says so, leaves none open, and goes on`,
     async (t) => {
-      const child = starving(t)
       const address = addressOf(t)
+      const child = starving(t)
       const first = await ask(child, { do: 'listen and close', address })
       let failures = 0
       for (let left = 0; left <= mostLeft; left++) {
@@ -204,8 +212,9 @@ for (const [kind, addressOf] of Object.entries(kinds)) {
   onLinux(
     `${kind}: a listener without descriptors turns away, and takes the next ones`,
     async (t) => {
+      const asked = addressOf(t) // first: it is looked for what is left of it when the process has ended
       const child = starving(t)
-      const { address, code, message } = await ask(child, { do: 'listen', address: addressOf(t) })
+      const { address, code, message } = await ask(child, { do: 'listen', address: asked })
       t.is(code, undefined, message)
       const first = await tryEcho(address!)
       t.is(first, 'echoed')

@@ -61,6 +61,15 @@ const seeded = (length: number): Buffer => {
 /** What a mark begins with: see lib/net/shm/marks.ts. */
 const likeMark = Buffer.from('9f4d4c524ec3b1e7010000000a000000', 'hex')
 
+onLinux('more than maxConnections are turned away at once, and told why', async (t) => {
+  const { near, address } = await ends(t, { maxConnections: 1 })
+  await t.throwsAsync(within(patience, connect(address, { timeout: 2 * patience })), {
+    code: 'ERR_MILLRACE_PEER_GONE',
+    message: /maxConnections/,
+  })
+  await near.close()
+})
+
 onLinux('messages of any length arrive whole, in order, both ways', async (t) => {
   const { near, far } = await ends(t, { highWaterMark: 65_536 })
   const lengths = [0, 1, 8, 16, 64, 16_383, 16_384, 16_385, 65_536, 1_000_000, 3, 5_000_000, 0]

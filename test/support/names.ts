@@ -28,9 +28,9 @@ export function uniqueName(
   return name
 }
 
-/** What lies in /dev/shm under that name: the object itself, millrace's own beside it, and a semaphore. */
+/** What lies in /dev/shm under that name: the object itself, millrace's own beside it (a listener's two, too), and a semaphore. */
 export function objectsOf(name: string): string[] {
   return readdirSync(sharedMemory)
-    .filter((object) => object.replace(/^(millrace\.[a-z]|sem)\./, '') === name)
+    .filter((object) => object.replace(/^(millrace\.[a-z]|sem)\.|~(\.lock)?$/g, '') === name)
     .sort()
 }

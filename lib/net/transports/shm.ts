@@ -165,6 +165,7 @@ async function receive(
   signal: AbortSignal,
 ): Promise<Received> {
   const path = socketOf(address)
+  let wasWithdrawn = false
   for (;;) {
     try {
       return await handOver().receiveNow(path, allow ?? {}, { timeout: leftOf(end), signal })
@@ -177,9 +178,22 @@ async function receive(
       }
       if (!hasCode(error, 'ERR_MILLRACE_NOT_FOUND')) throw error
       if (isNobody(error as MillraceError) || now() >= end) throw nobody(address.text, error)
+      const isWithdrawn = (error as MillraceError).cause === undefined
+      // Whoever closed just then is not there the next time.
+      if (isWithdrawn && wasWithdrawn) throw turnedAwayError(address.text, error)
+      wasWithdrawn = isWithdrawn
     }
     await pause(napMs, signal)
   }
+}
+
+function turnedAwayError(address: string, cause: unknown): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_PEER_GONE',
+    `whoever listens at '${address}' has turned this connection away: it has as many as it takes (maxConnections), or no descriptors ` +
+      'or memory for one more; connect again when others have left',
+    { cause, path: address },
+  )
 }
 
 const { ENOENT, ECONNREFUSED } = process.getBuiltinModule('node:os').constants.errno

@@ -4,53 +4,15 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Duplex } from 'node:stream'
 import test from 'ava'
 import fc from 'fast-check'
-import { connect, registerTransport } from 'millrace/net'
+import { connect } from 'millrace/net'
 
 import { within } from '../support/until.js'
+import { frame, heard, hello } from './support/frames.js'
 
 const patience = 15_000
 const maxBytes = 4096
-
-/** What the other side says, by the name of the address. */
-const streams = new Map<string, readonly Buffer[]>()
-const scheme = `pieces-${String(process.pid)}`
-
-registerTransport({
-  scheme,
-  traits: { zeroCopy: false, reliable: true, ordered: true, death: 'exact', directions: 'both' },
-  check: () => undefined,
-  connect: ({ rest }) => {
-    const pieces = [...streams.get(rest)!]
-    const stream = new Duplex({
-      read() {
-        this.push(pieces.shift() ?? null)
-      },
-      write(_chunk, _encoding, done) {
-        done()
-      },
-    })
-    return Promise.resolve({ stream, peer: {} })
-  },
-  listen: () => Promise.reject(new Error('nobody listens')),
-})
-
-function hello(): Buffer {
-  const bytes = Buffer.alloc(24)
-  bytes.write('MLRC')
-  bytes[4] = bytes[5] = 1
-  bytes.writeUInt32LE(65_536, 8)
-  bytes[16] = 1
-  return bytes
-}
-
-function frame(kind: number, length: number, body = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(4)
-  head.writeUInt32LE(((kind << 28) | length) >>> 0)
-  return Buffer.concat([head, body])
-}
 
 const message = (bytes: Uint8Array): Buffer => frame(0, bytes.length, Buffer.from(bytes))
 
@@ -59,31 +21,6 @@ function cutAt(bytes: Buffer, places: readonly number[]): Buffer[] {
   return [0, ...ends]
     .map((from, i) => bytes.subarray(from, ends[i] ?? bytes.length))
     .filter(({ length }) => length > 0)
-}
-
-interface Heard {
-  readonly messages: Buffer[]
-  /** Of the error, if it did not end in good order. */
-  readonly code: string | undefined
-}
-
-/** What the channel makes of it. Whatever is not ours is thrown. */
-async function heard(pieces: readonly Buffer[]): Promise<Heard> {
-  streams.set('it', pieces)
-  const messages: Buffer[] = []
-  try {
-    const channel = await connect(`${scheme}://it`, { maxBytes, heartbeat: 0 })
-    try {
-      for await (const one of channel) messages.push(one)
-    } finally {
-      channel.destroy()
-    }
-    return { messages, code: undefined }
-  } catch (error) {
-    const { code } = error as { readonly code?: string }
-    if (code !== 'ERR_MILLRACE_PROTOCOL' && code !== 'ERR_MILLRACE_PEER_GONE') throw error
-    return { messages, code }
-  }
 }
 
 const places = fc.array(fc.nat(20_000), { maxLength: 30 })
@@ -104,6 +41,7 @@ test('however a stream is cut, its messages are the same', async (t) => {
           const frames = all.flatMap((one, i) => [ins[i] ?? Buffer.alloc(0), message(one)])
           const { messages, code } = await heard(
             cutAt(Buffer.concat([hello(), ...frames, frame(2, 0)]), at),
+            maxBytes,
           )
           t.is(code, undefined)
           t.deepEqual(
@@ -141,7 +79,7 @@ test('what arrives before damage is the same however the stream is cut, and noth
         places,
         async (all, more, [wrong, expected], at) => {
           const bytes = Buffer.concat([hello(), ...all.map(message), wrong, ...more.map(message)])
-          const { messages, code } = await heard(cutAt(bytes, at))
+          const { messages, code } = await heard(cutAt(bytes, at), maxBytes)
           t.is(code, expected)
           t.deepEqual(
             messages.map((one) => one.toString('hex')),
@@ -177,7 +115,7 @@ test('whatever is wrong with a stream, no message is longer than was allowed, an
       fc.asyncProperty(bodies, damage, places, async (all, wrong, at) => {
         const bytes = Buffer.concat([hello(), ...all.map(message), frame(2, 0)])
         for (const [place, value] of wrong) bytes[place % bytes.length] = value
-        const one = await heard(cutAt(bytes, at))
+        const one = await heard(cutAt(bytes, at), maxBytes)
         if (one.code === undefined) ends.order++
         else ends.broken++
         t.true(one.messages.every(({ length }) => length <= maxBytes))

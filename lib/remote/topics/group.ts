@@ -16,7 +16,8 @@ import type { WorkWanted } from '../../work/elsewhere.js'
 import type { WorkQueue } from '../../work/work-queue.js'
 import { nothing } from '../headed.js'
 import { unsupported } from '../unsupported.js'
-import { RemoteWorkQueue, type RemoteWorkOptions } from '../work/queue.js'
+import { RemoteWorkQueue } from '../work/queue.js'
+import type { RemoteWorkOptions } from '../work/session.js'
 import type { GroupLine } from './group-contract.js'
 
 /** Makes a connection to who shares the bus, for one member. */

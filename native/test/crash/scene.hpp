@@ -183,9 +183,11 @@ inline Ending play(Scene& scene, const std::optional<Death>& death, bool again,
   CHECK((died || status == 0));
   scene.died = died;
   scene.after();
-  // Its doorbell goes with whoever buries it, at the latest with the last one on the segment.
+  // Its doorbell goes with whoever buries it, at the latest with the last one on the segment. Whoever was buried so early that it had
+  // the doorbell open still has left it for whoever makes the next one.
   if (died && n.bell.load() != 0) {
     if (n.bell_in.load() != 0) {
+      os::sweep_dead_bells(1'000'000);
       scene.watch_bell(n.bell.load());
     } else {
       ::unlink(os::doorbell_path(n.bell.load()).c_str());

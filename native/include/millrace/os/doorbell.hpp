@@ -255,7 +255,8 @@ struct OpenedBell {
   return look_for_bell(id, trust).fd;
 }
 
-// Removes the FIFO of a dead owner: nobody reads it any more. Never one that is in use.
+// Removes the FIFO of a dead owner: nobody reads it any more. Never one that is in use: a process that is being killed may have lost its
+// locks and have this open still, and then it stays for the next sweep_dead_bells().
 inline void remove_dead_bell(std::uint64_t id) noexcept {
   if (id == 0) return;
   const std::string path = doorbell_path(id);

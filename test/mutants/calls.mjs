@@ -29,7 +29,6 @@ export const calls = [
     instead: 'answer.executed = false',
     breaks: 'a caller is told that a call was not executed whose handler had begun',
     test: deaths,
-    short: true,
   },
   {
     name: 'calls-withdrawn-not-executed',

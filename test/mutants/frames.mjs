@@ -48,7 +48,6 @@ export const frames = [
 `,
     breaks: 'for an instant a frame that is being taken is neither queued nor in the ledger',
     test: meetings('what a reader is taking is no stray pin'),
-    short: true,
   },
   {
     name: 'mark-before-pin',

@@ -59,7 +59,6 @@ export const javascript = [
 `,
     breaks: 'a batch does not heed a sleeper that cannot have the heavy fence',
     test: { ava: 'waiting/fences' },
-    short: true,
   },
   {
     name: 'js-needed-fence-ignored-by-push',

@@ -13,7 +13,6 @@ export const messaging = [
       'select/select',
       'one that is flooded keeps no other waiting, whatever lists they are in',
     ),
-    short: true,
   },
   {
     name: 'streams-finish-unread',

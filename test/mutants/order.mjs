@@ -18,7 +18,6 @@ export const order = [
     instead: 'return Front::gone;',
     breaks: 'a push that is under way is passed, and what its pusher pushes next overtakes it',
     test: orderMeetings,
-    short: true,
   },
   {
     name: 'order-number-of-predecessor',
@@ -110,7 +109,6 @@ export const order = [
     instead: '',
     breaks: 'what a dead worker was done with goes on before its turn',
     test: orderDeaths,
-    short: true,
   },
   {
     name: 'order-lock-unburied',

@@ -15,7 +15,6 @@ export const results = [
     instead: '',
     breaks: 'results that wait for older jobs fill the room that the oldest job needs',
     test: room,
-    short: true,
   },
   {
     name: 'results-parts-ignored',

@@ -40,7 +40,6 @@ export const ring = [
     return ring_.peek();`,
     breaks: 'the first message, sent in the instant of that look, is taken for nonsense',
     test: { native: 'crash/queue_meetings' },
-    short: true,
   },
   {
     name: 'published-before-written',

@@ -47,7 +47,6 @@ export const topicJoins = [
     instead: ') (void)keeping;',
     breaks: 'who joins gets an older message than the last, and never the last',
     test: joins,
-    short: true,
   },
   {
     name: 'topic-retained-gone-meanwhile',
@@ -106,7 +105,6 @@ export const topicJoins = [
     instead: 'if (held) clear(entry);',
     breaks: 'who leaves late ends the subscription that has its place by now',
     test: meetings,
-    short: true,
   },
   {
     name: 'topic-leaves-bits',

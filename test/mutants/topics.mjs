@@ -31,7 +31,6 @@ export const topics = [
       '      if (some && losses != nullptr && losses->to == goal &&\n          (losses->counted[entry / 64] >> entry % 64 & 1U) != 0) {\n',
     breaks: 'who reads while losses are counted is told that it has missed what it has read',
     test: { ...meetings, only: 'promise: topics – what was counted for all*' },
-    short: true,
   },
   {
     name: 'topics-uninterested-unmoved',
@@ -49,7 +48,6 @@ export const topics = [
       '        its.position.store(pack(position), std::memory_order_seq_cst);\n        if (bits != pack(position)) {\n',
     breaks: 'a reader delivers what was overwritten, and counted, while it copied',
     test: { ...meetings, only: 'promise: topics – who is overwritten while it copies*' },
-    short: true,
   },
   {
     name: 'topics-pin-unlooked',
@@ -115,7 +113,6 @@ export const topics = [
     instead: 'if (done.from >= head && rooms_owed_[entry] == 0) return;',
     breaks: 'who waits for room is not woken by whoever has made some',
     test: { native: 'topics_waiting_test' },
-    short: true,
   },
   {
     name: 'topics-room-owed-for-good',

@@ -94,7 +94,6 @@ export const work = [
            (word.token`,
     breaks: 'a job that is being returned is overtaken by those behind it',
     test: { native: 'crash/work_ring_meetings', only: 'meeting: a job that is in the way*' },
-    short: true,
   },
   {
     name: 'work-cleared-mask-unrepaired',

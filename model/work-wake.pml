@@ -17,8 +17,13 @@
  * job is in its store buffer (`buffered`), which is emptied by any full fence or read-modify-write, or by a sleeper's heavy
  * fence, or at any time.
  *
+ * A duty says when it was given, by a clock that ticks every few milliseconds. Here it does not tick: a duty that is given anew
+ * is the same again.
+ *
  * Time. "Woken more than 5 ms ago" is a question that may be answered either way at any time when AGED; without it the
  * duty is always young, and no wake-up may be lost at all. With deaths, the undertaker announces (bury).
+ *
+ * WITH_NEWS begins where the first sleeper was woken, and there was news, and others have taken it all.
  *
  * Nobody has a time-out: a job that is left while all sleep is a deadlock ("invalid end state"). In the product, slices of
  * 20 ms and rechecks would mend that.
@@ -29,12 +34,15 @@
  * run one-sleeps       -DSLEEPERS=1 -DJOBS=3
  * run two-push         -DSLEEPERS=1 -DPUSHERS=2 -DJOBS=1
  * run one-leaves       -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1
+ * run with-news        -DSLEEPERS=2 -DJOBS=1 -DWITH_NEWS
  * run aged             -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1 -DAGED
  * deep two-sleep       -DSLEEPERS=2 -DJOBS=2
  * deep two-push        -DSLEEPERS=2 -DPUSHERS=2 -DJOBS=1
  * deep one-dies        -DSLEEPERS=2 -DJOBS=1 -DDEATHS=1
  * broken DUTY_KEPT         invalid end state | who finds nothing goes to sleep with the duty | -DSLEEPERS=2 -DJOBS=2
  * broken LOOKED_BEFORE     invalid end state | a duty that was given during a look in vain is dropped after it | -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1
+ * broken LOOKED_ONCE       invalid end state | a look is remembered for a duty that is given anew | -DSLEEPERS=2 -DJOBS=2
+ * broken NEWS_KEPT         invalid end state | news is looked for, and told of afterwards, without a change of the duty | -DSLEEPERS=2 -DJOBS=1 -DWITH_NEWS
  * broken DUTY_KEPT_LEAVING invalid end state | who gives up waiting goes with the duty | -DSLEEPERS=2 -DJOBS=1 -DLEAVERS=1
  * broken NO_HEAVY_FENCE    invalid end state | a sleeper looks again without a fence | -DSLEEPERS=1 -DJOBS=1
  * broken LOOK_BEFORE_PARK  invalid end state | a sleeper does not look once more when it is parked | -DSLEEPERS=1 -DJOBS=1
@@ -70,9 +78,13 @@ bool set[SLEEPERS];
 bool word;                       /* control.sleepers: somebody may be in the set, */
 byte bedtimes;                   /* and how often somebody lay down */
 /* The duty */
+#ifndef WITH_NEWS
 byte seat = NOBODY;              /* who was woken last */
 bool on_the_way, again;
-byte stamp;                      /* when */
+#else
+byte seat = 0;
+bool on_the_way = true, again = true;
+#endif
 
 byte leavers, deaths, taken;
 byte pushing = PUSHERS;
@@ -84,6 +96,15 @@ bool gone[SLEEPERS], dead[SLEEPERS];
 #define CRASH(who) if :: atomic { deaths < DEATHS && who < SLEEPERS -> deaths++; dead[who] = true; goto died } :: true fi;
 #else
 #define CRASH(who)
+#endif
+
+/* What a look was for is forgotten where its row ends. LOOKED_ONCE begins with a look for a duty that had news. */
+#ifndef LOOKED_ONCE
+#define REMEMBERED NOBODY
+#define FORGET looked = NOBODY
+#else
+#define REMEMBERED true
+#define FORGET skip
 #endif
 
 /* A full fence, or a read-modify-write, of a pusher. Others have nothing to hide. */
@@ -170,7 +191,7 @@ inline wake_next(other, pusher) {
      atomic {
        ok = seat == saw_seat && on_the_way == saw_on_the_way && again == saw_again;
        if
-       :: ok -> seat = next; on_the_way = true; again = false; stamp = (stamp + 1) % 8
+       :: ok -> seat = next; on_the_way = true; again = false
        :: else -> saw_seat = seat; saw_on_the_way = on_the_way; saw_again = again
        fi;
        if
@@ -285,12 +306,13 @@ inline settle(whose) {
        again = false
     :: else
     fi;
-    saw_seat = seat; saw_on_the_way = on_the_way; saw_again = again; saw_stamp = stamp
+    saw_seat = seat; saw_on_the_way = on_the_way; saw_again = again
   }
 }
 
 /* pass_on of a handle that waits; `more` is whether there is a job. */
 inline pass_on(self, always) {
+  FORGET;
   atomic { saw_seat = seat; saw_on_the_way = on_the_way; saw_again = again };
   do
   :: saw_on_the_way && saw_seat == self ->
@@ -336,28 +358,38 @@ inline try_take(mine) {
 #ifdef DUTY_KEPT
         break
 #else
-        atomic { saw_seat = seat; saw_on_the_way = on_the_way; saw_again = again; saw_stamp = stamp };
+        atomic { saw_seat = seat; saw_on_the_way = on_the_way; saw_again = again };
         kept = false;
         do
 #ifndef LOOKED_BEFORE
-        :: saw_on_the_way && saw_seat == mine && looked != (saw_stamp << 1 | saw_again) ->
+        :: saw_on_the_way && saw_seat == mine && looked != saw_again ->
            /* Given, or with news, since the look began. */
-           atomic { looked = saw_stamp << 1 | saw_again; kept = true };
-           break
-        :: saw_on_the_way && saw_seat == mine && looked == (saw_stamp << 1 | saw_again) ->
+#ifndef NEWS_KEPT
+           if
+           :: saw_again -> settle(mine)
+           :: else -> kept = true
+           fi;
+#else
+           kept = true;
+#endif
+           if
+           :: kept -> looked = saw_again; break
+           :: else
+           fi
+        :: saw_on_the_way && saw_seat == mine && looked == saw_again ->
 #else
         :: saw_on_the_way && saw_seat == mine ->
 #endif
            /* drop_exactly */
            atomic {
              if
-             :: seat == saw_seat && on_the_way == saw_on_the_way && again == saw_again && stamp == saw_stamp ->
+             :: seat == saw_seat && on_the_way == saw_on_the_way && again == saw_again ->
                 on_the_way = false; again = false; looked = NOBODY;
                 saw_on_the_way = false
-             :: else -> saw_seat = seat; saw_on_the_way = on_the_way; saw_again = again; saw_stamp = stamp
+             :: else -> saw_seat = seat; saw_on_the_way = on_the_way; saw_again = again
              fi
            }
-        :: !(saw_on_the_way && saw_seat == mine) -> break
+        :: !(saw_on_the_way && saw_seat == mine) -> FORGET; break
         od;
         if
         :: kept -> kept = false
@@ -366,7 +398,7 @@ inline try_take(mine) {
 #endif
      fi
   od;
-  atomic { kept = false; saw_seat = 0; saw_on_the_way = false; saw_again = false; saw_stamp = 0 }
+  atomic { kept = false; saw_seat = 0; saw_on_the_way = false; saw_again = false }
 }
 
 /* unpark: withdraw, then hand_on */
@@ -386,11 +418,17 @@ inline unpark(own) {
 }
 
 proctype Sleeper(byte me) {
-  byte tries, next, saw_seat, k, i, saw_bedtimes, saw_stamp, looked = NOBODY;
+  byte tries, next, saw_seat, k, i, saw_bedtimes, looked = REMEMBERED;
   bool saw_on_the_way, saw_again, saw_word, ok, did, kept, got, waits, left;
+#ifdef WITH_NEWS
+    waits = me == 0;
+#endif
     do
-    :: /* Not waiting: looks, and works. */
-       try_take(me);
+    :: /* Looks, and works. Who was woken may as well lie down first, and look then. */
+       if
+       :: try_take(me)
+       :: waits
+       fi;
        if
        :: got ->
           got = false;
@@ -400,6 +438,7 @@ proctype Sleeper(byte me) {
           fi
        :: else ->
           /* park_on_bell: the line, the bit, the word; afterwards only the line again. */
+          FORGET;
           parked[me] = true;
           if
           :: !waits ->
@@ -474,6 +513,9 @@ died:
 init {
   byte w;
   atomic {
+#ifdef WITH_NEWS
+    set[0] = true; word = true; /* it has heard the bell */
+#endif
     for (w : 0 .. SLEEPERS - 1) { run Sleeper(w) }
     for (w : 0 .. PUSHERS - 1) { run Pusher(w) }
     if

@@ -151,6 +151,47 @@ TEST_CASE(
   }
 }
 
+// Who publishes and finds that there is news already changes nothing. So a look for news begins by taking it out.
+TEST_CASE("work sleepers: what comes during a look for news is looked for") {
+  Dormitory d(2);
+  (void)d.pusher->sleepers.after_publish(0);
+  CHECK(d.rung_ones() == Seen{0});
+  (void)d.pusher->sleepers.after_publish(0);
+  CHECK(d[0].pass_by(0));
+  CHECK_FALSE(duty(*d.pusher).again);
+  (void)d.pusher->sleepers.after_publish(0);
+  CHECK(d[0].pass_by(0));
+  CHECK_FALSE(d[0].pass_by(0));
+  CHECK(d.rung_ones().empty());
+}
+
+// A duty says when it was given, by a clock of milliseconds: one that is given twice within a tick looks the same.
+TEST_CASE("work sleepers: a look is not remembered for a duty that is given anew") {
+  Dormitory d(2);
+  const std::uint64_t nothing = d.pusher->seats.control().duties[0].word.load();
+  // 0 is woken; then there is news, and it looks in vain.
+  (void)d.pusher->sleepers.after_publish(0);
+  (void)d.pusher->sleepers.after_publish(0);
+  CHECK(d.rung_ones() == Seen{0});
+  const std::uint64_t with_news = d.pusher->seats.control().duties[0].word.load();
+  CHECK(d[0].pass_by(0));
+  SUBCASE("it found something, and handed the duty on") {
+    CHECK(d[0].pass_on(0, kMore));
+    CHECK(d.rung_ones() == Seen{1});
+  }
+  SUBCASE("somebody else has the duty") {
+    d.pusher->seats.control().duties[0].word.store(nothing);
+    CHECK_FALSE(d[0].pass_by(0));
+  }
+  SUBCASE("it lay down again") {
+    d.park(0);
+  }
+  // Within the same tick it is woken once more, looks in vain, and there is news after its look.
+  d.pusher->seats.control().duties[0].word.store(with_news);
+  CHECK(d[0].pass_by(0));  // for which it has to look
+  CHECK_FALSE(d[0].pass_by(0));
+}
+
 TEST_CASE("work sleepers: every way out of a wait passes the duty on") {
   Dormitory d(3);
   SUBCASE("it gives up") {

@@ -4,14 +4,36 @@ export const work = [
   {
     name: 'work-wake-dropped-unlooked',
     file: 'native/include/millrace/work/sleepers.hpp',
-    text: '        if (!std::exchange(looked_for_, Look{kind, bits}).is(kind, bits)) return true;\n',
-    instead: '        looked_for_ = Look{kind, bits};\n',
+    text: '        if (!looked_for_.is(kind, bits)) {\n',
+    instead: '        if (looked_for_.bits == 1) {\n',
     breaks: "a job that is published during a look in vain is nobody's, if that one gives up",
     test: {
       native: 'work_sleepers_test',
       only: 'work sleepers: what is published during a look in vain*',
     },
     short: true,
+  },
+  {
+    name: 'work-news-not-taken-out',
+    file: 'native/include/millrace/work/sleepers.hpp',
+    text: '          if (seen.again && !settle(kind, bits)) continue;\n',
+    instead: '',
+    breaks: 'a job that is published during a look for news wakes nobody',
+    test: {
+      native: 'work_sleepers_test',
+      only: 'work sleepers: what comes during a look for news*',
+    },
+  },
+  {
+    name: 'work-look-remembered',
+    file: 'native/include/millrace/work/sleepers.hpp',
+    text: '    looked_for_ = Look{};  // the looks before this sleep have ended\n',
+    instead: '',
+    breaks: 'a duty that is given anew within a tick of the clock is dropped for a look before it',
+    test: {
+      native: 'work_sleepers_test',
+      only: 'work sleepers: a look is not remembered*',
+    },
   },
   {
     name: 'work-busy-unlooked',

@@ -129,6 +129,7 @@ class Sleepers : public Wakers<Seats> {
 
   void enlist(std::uint32_t kinds) noexcept {
     const std::uint32_t old = std::exchange(kinds_, kinds);
+    looked_for_ = Look{};  // the looks before this sleep have ended
     seats_->seat_record(seats_->seat()).waits_for.store(kinds, std::memory_order_relaxed);
     detail::for_each_bit(kinds & ~old, [this](std::uint32_t kind) { join(kind); });
     withdraw(old & ~kinds);
@@ -169,6 +170,7 @@ class Sleepers : public Wakers<Seats> {
 
   template <typename More>
   [[gnu::noinline]] bool pass_on_duty(std::uint32_t kind, More&& more) {
+    looked_for_ = Look{};
     auto& word = duty(kind);
     // acquire: pairs with the release in wake_next().
     std::uint64_t bits = word.load(std::memory_order_acquire);
@@ -182,7 +184,8 @@ class Sleepers : public Wakers<Seats> {
   }
   // For jobs: a duty that was given, or got news, while the caller looked in vain is not dropped for that look. There is one more,
   // which begins after it: who leaves next would have seen neither the job nor to it that another one does. Room needs no such
-  // look: it is offered to the next one, and who was woken for it and leaves wants none.
+  // look: it is offered to the next one, and who was woken for it and leaves wants none. Whoever finds `again` set publishes
+  // without a change of the duty, so the look for news begins when it is cleared: (W1) (W4) against settle, full fence, look.
   template <typename Useful>
   [[gnu::noinline]] bool pass_by_duty(std::uint32_t kind, Useful&& useful) {
     auto& word = duty(kind);
@@ -190,9 +193,17 @@ class Sleepers : public Wakers<Seats> {
     std::uint64_t bits = word.load(std::memory_order_acquire);
     for (int tries = 0; tries < kTries; ++tries) {
       const layout::DutyWord seen = layout::unpack_duty(bits);
-      if (!mine(seen)) return false;
+      if (!mine(seen)) {
+        looked_for_ = Look{};
+        return false;
+      }
       if (kind != layout::kForRoom) {
-        if (!std::exchange(looked_for_, Look{kind, bits}).is(kind, bits)) return true;
+        if (!looked_for_.is(kind, bits)) {
+          // News is taken out before the look for it: what comes during the look is to change the duty.
+          if (seen.again && !settle(kind, bits)) continue;
+          looked_for_ = Look{kind, bits};
+          return true;
+        }
         if (!drop_exactly(kind, bits)) continue;
         looked_for_ = Look{};
         return false;
@@ -238,7 +249,8 @@ class Sleepers : public Wakers<Seats> {
     return again;
   }
 
-  // What the duty of a kind was when a look began.
+  // What the duty of a kind was when a look began. Of one row of looks, from lying down or from a find to the next of them: a
+  // duty that is dropped and given anew within a tick of the clock has the same bits, and then what came with it was not looked for.
   struct Look {
     std::uint32_t kind = 0;
     std::uint64_t bits = 0;  // 0: there was none

@@ -1,15 +1,19 @@
 /**
- * A suite that any transport can be put through: {@link conformance}. It needs nothing but `node:assert`, and works in every test runner.
+ * Suites that any transport can be put through: {@link conformance} for its channels, {@link patternConformance} for what the patterns
+ * promise over them. They need nothing but `node:assert`, and work in every test runner.
  *
  * @module millrace/net/conformance
  */
 
+export { conformance, type ConformanceOptions } from './conformance/conformance.js'
 export {
-  conformance,
-  type Conformance,
-  type ConformanceCase,
-  type ConformanceFinding,
-  type ConformanceOptions,
-  type ConformanceOutcome,
-} from './conformance/conformance.js'
+  patternConformance,
+  type PatternConformanceOptions,
+} from './conformance/patterns/patterns.js'
 export type { ConformanceEnds } from './conformance/scene.js'
+export type {
+  Conformance,
+  ConformanceCase,
+  ConformanceFinding,
+  ConformanceOutcome,
+} from './conformance/suite.js'

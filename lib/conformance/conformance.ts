@@ -1,39 +1,14 @@
-// The suite: each behaviour is a case of its own, for whatever runs tests, and leaves its outcome in the report.
+// The suite for channels.
 
 import type { Channel, Listener } from '../net/channel.js'
 import type { ConnectOptions, ListenOptions } from '../net/options.js'
 import { checkOptions, duration, show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
-import type { Behaviour } from './behaviour.js'
 import { connecting } from './connecting.js'
 import { ending } from './ending.js'
 import { messages } from './messages.js'
-import { inTime, NotClaimed, Scene, type ConformanceEnds, type Making } from './scene.js'
-
-/** What came of a behaviour: `not claimed` is of a transport that says, by its traits or by `UNSUPPORTED`, that it has no such thing. */
-export type ConformanceOutcome = 'holds' | 'not claimed' | 'fails'
-
-/** What came of one behaviour. */
-export interface ConformanceFinding {
-  /** What was asked for, as in the table of the guide. */
-  readonly behaviour: string
-  /** What came of it. */
-  readonly outcome: ConformanceOutcome
-  /** Why it is not claimed, or what is wrong. */
-  readonly why?: string | undefined
-}
-
-/** One behaviour, as a test of its own. */
-export interface ConformanceCase {
-  /** What is asked for. */
-  readonly name: string
-  /**
-   * Judges it, with ends of its own that are gone afterwards. Resolves with what came of it.
-   *
-   * @throws AssertionError of `node:assert` (as rejection), or what the transport has thrown: it fails
-   */
-  run(): Promise<Exclude<ConformanceOutcome, 'fails'>>
-}
+import { Scene, type ConformanceEnds, type Making } from './scene.js'
+import { suiteOf, type Asked, type Conformance } from './suite.js'
 
 /** How a transport is put through the suite. */
 export interface ConformanceOptions {
@@ -53,17 +28,7 @@ export interface ConformanceOptions {
   readonly patience?: number | undefined
 }
 
-/** The suite, for one transport. */
-export interface Conformance {
-  /** The behaviours, each a test of its own: hand `name` and `run` to whatever runs your tests. */
-  readonly cases: readonly ConformanceCase[]
-  /** What came of those that have run, in the order of `cases`. */
-  readonly report: readonly ConformanceFinding[]
-  /** Runs all cases, one after the other. Never rejects: see the report. */
-  run(): Promise<readonly ConformanceFinding[]>
-}
-
-const behaviours: readonly Behaviour[] = [...connecting, ...messages, ...ending]
+const behaviours: readonly Asked<Scene>[] = [...connecting, ...messages, ...ending]
 
 /**
  * A suite that any transport can be put through: it asks for everything that a channel promises, and for nothing that the transport does
@@ -105,46 +70,7 @@ export function conformance(
     listening: given.listening ?? {},
     wrong: given.wrong,
   }
-  const found = new Map<string, ConformanceFinding>()
-  const cases = behaviours.map((behaviour) => ({
-    name: behaviour.name,
-    run: async () => {
-      const { name } = behaviour
-      const scene = new Scene(making)
-      try {
-        const judging = behaviour.judge(scene)
-        judging.catch(() => undefined) // which may come when nobody waits any more
-        await inTime(patience, judging, () => scene.waiting)
-        found.set(name, { behaviour: name, outcome: 'holds' })
-        return 'holds' as const
-      } catch (error) {
-        if (error instanceof NotClaimed) {
-          found.set(name, { behaviour: name, outcome: 'not claimed', why: error.message })
-          return 'not claimed' as const
-        }
-        const why = error instanceof Error ? error.message : String(error)
-        found.set(name, { behaviour: name, outcome: 'fails', why })
-        throw error
-      } finally {
-        await scene.clear()
-      }
-    },
-  }))
-  const report = (): ConformanceFinding[] =>
-    cases.flatMap(({ name }) => {
-      const finding = found.get(name)
-      return finding === undefined ? [] : [finding]
-    })
-  return {
-    cases,
-    get report() {
-      return report()
-    },
-    run: async () => {
-      for (const { run } of cases) await run().catch(() => undefined)
-      return report()
-    },
-  }
+  return suiteOf(behaviours, patience, () => new Scene(making))
 }
 
 const net = (): typeof import('../net/connect.js') =>

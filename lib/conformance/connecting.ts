@@ -1,7 +1,6 @@
 // How channels come to be: addresses, listeners, and what is known of the other side.
 
 import type { Channel } from '../net/channel.js'
-import type { Behaviour } from './behaviour.js'
 import {
   assert,
   claims,
@@ -19,8 +18,9 @@ import {
   waysOf,
   type Scene,
 } from './scene.js'
+import type { Asked } from './suite.js'
 
-export const connecting: readonly Behaviour[] = [
+export const connecting: readonly Asked<Scene>[] = [
   {
     name: 'connect and listen',
     async judge(scene: Scene): Promise<void> {

@@ -1,7 +1,6 @@
 // How channels end: one way, both ways, by this side and by the other one.
 
 import { hasCode } from '../errors.js'
-import type { Behaviour } from './behaviour.js'
 import {
   assert,
   claims,
@@ -20,8 +19,9 @@ import {
   waysOf,
   type Scene,
 } from './scene.js'
+import type { Asked } from './suite.js'
 
-export const ending: readonly Behaviour[] = [
+export const ending: readonly Asked<Scene>[] = [
   {
     name: 'end() closes one way, after all that was sent',
     async judge(scene: Scene): Promise<void> {

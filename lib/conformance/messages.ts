@@ -1,7 +1,6 @@
 // What becomes of messages: borders, order, sizes, room, and the waits for them.
 
 import type { Channel } from '../net/channel.js'
-import type { Behaviour } from './behaviour.js'
 import {
   assert,
   claims,
@@ -21,6 +20,7 @@ import {
   type Ends,
   type Scene,
 } from './scene.js'
+import type { Asked } from './suite.js'
 
 /** The longest message that is made for a judgement. */
 const longest = 4 * 2 ** 20
@@ -29,7 +29,7 @@ const lengths = [
   ...[16_384, 65_531, 65_532, 65_535, 65_536, 65_537, 300_000, 3, 1_000_000, 0],
 ]
 
-export const messages: readonly Behaviour[] = [
+export const messages: readonly Asked<Scene>[] = [
   {
     name: 'messages arrive in order',
     async judge(scene: Scene): Promise<void> {

@@ -75,8 +75,7 @@ export class Scene {
 
   /** What is waited for, as far as that is a call of a channel or a listener. */
   get waiting(): string {
-    const names = new Set(Array.from(this.#calls, ({ name }) => name))
-    return names.size === 0 ? 'for no call' : `for ${[...names].join(', ')}`
+    return waitingFor(this.#calls)
   }
 
   /** Two ends that nobody has used. */
@@ -170,6 +169,12 @@ export class Scene {
   }
 }
 
+/** What is waited for, of what is under way. */
+export function waitingFor(calls: ReadonlySet<{ readonly name: string }>): string {
+  const names = new Set(Array.from(calls, ({ name }) => name))
+  return names.size === 0 ? 'for no call' : `for ${[...names].join(', ')}`
+}
+
 /** The ways that messages go; of a channel that goes one way, that one. */
 export function waysOf({ near, far }: ConformanceEnds): Way[] {
   const there = { from: near, to: far }
@@ -191,7 +196,7 @@ export function hushed<T>(promise: Promise<T>): Promise<T> {
 }
 
 /** As it is, but for these methods; of its promises none is left alone. */
-function watched<T extends Channel | Listener>(
+export function watched<T extends object>(
   sound: T,
   calls: Set<{ readonly name: string }>,
   instead: Partial<T> = {},

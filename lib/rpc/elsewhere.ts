@@ -5,6 +5,7 @@ import type { WaitOptions } from '../base/options.js'
 import type { ConnectionOptions } from '../net/options.js'
 import type { RemoteOptions, ShareOptions } from '../net/share.js'
 import type { Contract } from './contract.js'
+import type { ConnectionOptions as StreamOptions } from './streams/options.js'
 import type { ServedMethod } from './streams/server.js'
 
 /** How a contract is served there. */
@@ -13,6 +14,8 @@ export interface ServedElsewhere {
   readonly drainMs: number
   readonly signal: AbortSignal | undefined
   readonly connection: ShareOptions | undefined
+  /** Of each client's connection. */
+  readonly streams: StreamOptions
   /** What is told of the contract to who asks. */
   readonly describe: () => object
 }
@@ -22,6 +25,7 @@ export interface ConnectedElsewhere {
   readonly waitMs: number
   readonly signal: AbortSignal | undefined
   readonly connection: RemoteOptions | undefined
+  readonly streams: StreamOptions
 }
 
 /** How it is asked for what it is. */

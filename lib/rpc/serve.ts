@@ -50,8 +50,8 @@ export function serve<C extends Contract>(
     const given = readServe(options)
     const methods = servedBy(contract, handlers, given.inPlace)
     if (there !== undefined) {
-      const { connection } = options ?? {}
-      const served = { ...given, connection, describe: () => descriptionOf(contract) }
+      const { connection, streams: { capacity: _capacity, ...streams } = {} } = options ?? {}
+      const served = { ...given, connection, streams, describe: () => descriptionOf(contract) }
       return elsewhere().serveCalls(there, contract, methods, served) as Promise<CallServer>
     }
     return new CallServer(name, open(name, contract, given.native, false), given, methods)
@@ -78,7 +78,8 @@ export function connect<C extends Contract>(
     checkNames(contract)
     const given = readConnect(options)
     if (there !== undefined) {
-      const connected = { ...given, connection: options?.connection }
+      const { connection, streams = {} } = options ?? {}
+      const connected = { ...given, connection, streams }
       return elsewhere().connectCalls(there, contract, connected) as Promise<Connected<C>>
     }
     const attach = (): NativeCalls => open(name, contract, given.native, true)

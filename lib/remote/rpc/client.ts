@@ -49,7 +49,11 @@ export class RemoteClient {
   readonly #waitMs: number
   #pending = 0
 
-  constructor(address: string, contract: Contract, { connection, waitMs }: ConnectedElsewhere) {
+  constructor(
+    address: string,
+    contract: Contract,
+    { connection, streams, waitMs }: ConnectedElsewhere,
+  ) {
     this.name = this.path = address
     this.#title = `the client of '${contract.name}' at '${address}'`
     this.#waitMs = waitMs
@@ -62,7 +66,7 @@ export class RemoteClient {
         const { connectOver } = require('../../rpc/over.js') as typeof import('../../rpc/over.js')
         const { fingerprint } = contract
         const { frames } = await dial(address, connection ?? {}, 'calls', fingerprint, signal)
-        return connectOver(frames, contract) as unknown as Line
+        return connectOver(frames, contract, streams) as unknown as Line
       },
       opened: () => undefined,
       lost: () => ({}),

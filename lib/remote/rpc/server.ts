@@ -127,7 +127,7 @@ export class RemoteServer {
 
   #serve(frames: FrameChannel): Serving {
     const { serveOver } = require('../../rpc/over.js') as typeof import('../../rpc/over.js')
-    return serveOver(frames, this.#contract, this.#handlers as never)
+    return serveOver(frames, this.#contract, this.#handlers as never, this.#given.streams)
   }
 
   /** So many at a time, of all clients together; the others wait in the order in which they came. */

@@ -69,12 +69,7 @@ export class TopicSeat {
     this.#lookout = undefined
     // Another one has to look: it parks again, and finds out. Not now: it may be in the middle of a look, which has led here.
     void Promise.resolve().then(() => {
-      if (this.#lookout !== undefined) return
-      for (const { entry, token } of this.#parked) {
-        if (entry === undefined) continue
-        ring(token)
-        break
-      }
+      if (this.#lookout === undefined) this.#ringOne()
     })
   }
 
@@ -111,6 +106,17 @@ export class TopicSeat {
     // Whoever rang took us off the line, for all that are parked.
     this.#parkAll()
     this.#tell(told)
+    // Nothing is there for anybody: a publisher may have called a lookout before its message.
+    if (told.size === 0 && this.#lookout === undefined && this.#native.keepWatch()) this.#ringOne()
+  }
+
+  /** One of them parks again, and finds out whether it is to look. */
+  #ringOne(): void {
+    for (const { entry, token } of this.#parked) {
+      if (entry === undefined) continue
+      ring(token)
+      break
+    }
   }
 
   /** Rings those that have something to look for, but for those that know it. */

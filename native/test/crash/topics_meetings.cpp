@@ -374,4 +374,61 @@ TEST_CASE(
   }
 }
 
+// After a second of silence nobody keeps watch. So the publisher calls one that the message is for, before its commit.
+TEST_CASE(
+    "promise: topics – who sleeps learns soon of the first message after a pause whose publisher "
+    "died before it woke anybody") {
+  const Names names;
+  const os::Doorbell bell = names.bell();
+  TopicSpec spec = spec_of(names.name(), 8);
+  spec.doorbell = bell.id();
+  const Bus sleeper = open(spec);
+  const std::uint32_t entry = join(*sleeper, {"x"});
+  const auto lie_down = [&] {
+    sleeper->park_on_bell(kForMessages, WakeAddress{bell.id(), 7});
+    return sleeper->keep_watch();
+  };
+  for (const char* const point :
+       {"topics.lookout.called", "topics.commit.done", "waiting.wake.owed"}) {
+    CAPTURE(point);
+    bool watches = lie_down();
+    for (const os::Deadline end = soon(); watches && !end.passed(); watches = sleeper->keep_watch())
+      os::sleep_ns(TopicBus::kLookMs * kMillisecond);
+    REQUIRE_FALSE(watches);
+    const bool is_published = std::string_view(point) != "topics.lookout.called";
+    Child victim([&] {
+      auto opened = TopicBus::open(spec_of(names.name(), 8), soon());
+      CHILD_EXPECT(opened.ok());
+      CHILD_EXPECT(crash::arm(point, 1));
+      (void)publish(*opened.value(), "x", "last words");
+      return 1;
+    });
+    REQUIRE(victim.wait() == -SIGKILL);
+    const std::uint64_t died = os::monotonic_ns();
+    pollfd waits{bell.fd(), POLLIN, 0};
+    const os::Deadline deadline = os::Deadline::after(kPatienceNs);
+    // As JavaScript sleeps: rung, it looks and lies down again; a lookout looks for the dead as well.
+    const auto over = [&] {
+      return is_published ? sleeper->ready(entry) && sleeper->facts().seats == 1
+                          : sleeper->facts().seats == 1;
+    };
+    while (!over() && !deadline.passed()) {
+      const int slice = watches ? static_cast<int>(TopicBus::kLookMs) : 100;
+      if (::poll(&waits, 1, slice) == 1) {
+        (void)bell.drain([](std::uint64_t) {});
+        watches = lie_down();
+      } else if (watches) {
+        (void)sleeper->look();
+        watches = sleeper->keep_watch();
+      }
+    }
+    CHECK(over());
+    CHECK(os::monotonic_ns() - died < kPatienceNs);
+    sleeper->unpark();
+    if (is_published) CHECK(read(*sleeper, entry)->payload == "last words");
+    CHECK_FALSE(sleeper->ready(entry));
+    (void)bell.drain([](std::uint64_t) {});
+  }
+}
+
 }  // namespace millrace::test::topics_meetings

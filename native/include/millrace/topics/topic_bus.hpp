@@ -115,6 +115,8 @@ class TopicBus {
                                   std::span<const std::byte> headers, std::uint32_t& matched,
                                   std::uint64_t time_ns = os::real_ns()) {
     const std::uint32_t subject = loan.subject;
+    if (!lookouts_.kept()) [[unlikely]]
+      call_lookout(subject, time_ns);
     std::uint64_t index = 0;
     const Published done = publishing_.publish(loan, length, headers, time_ns, index);
     if (done == Published::yes) matched = announce(subject);
@@ -319,6 +321,7 @@ class TopicBus {
         lookouts_(seats_) {}
 
   static constexpr std::uint64_t kAskAllMs = 1000;
+  static constexpr std::uint64_t kMillisecondNs = 1'000'000;
   // Part of the log that is told of as room.
   static constexpr std::uint32_t kRoomsTold = 8;
   // For a lock whose holder has lost its core, or that others get before us. A holder that is stopped is not waited for any longer.
@@ -463,6 +466,41 @@ class TopicBus {
     sleepers_.tell_room();
   }
 
+  // Before a commit while nobody looks for the dead: a sleeper of another process whom the message is for is to look, so that the message
+  // does not wait where this process dies before its wake-ups. `time_ns`: where nobody is to be called, once a millisecond is enough.
+  [[gnu::noinline]] void call_lookout(std::uint32_t subject, std::uint64_t time_ns) {
+    if (time_ns - called_at_ < kMillisecondNs) return;
+    called_at_ = time_ns;
+    const auto seat = sleeper_elsewhere(subject);
+    if (!seat || !lookouts_.want(os::coarse_ms())) return;
+    MILLRACE_CRASH_POINT("topics.lookout.wanted");
+    if (seats_.nudge(*seat) == Woken::gone) (void)seats_.bury({&*seat, 1});
+    MILLRACE_CRASH_POINT("topics.lookout.called");
+  }
+  [[nodiscard]] std::optional<std::uint32_t> sleeper_elsewhere(std::uint32_t subject) const {
+    if (subject >= memory_.subject_count()) return std::nullopt;
+    const layout::TopicControl& control = memory_.control();
+    std::optional<std::uint32_t> found;
+    const auto judge = [&](std::uint32_t seat) {
+      // relaxed: hints. One that parks now sees by the tail of the log that messages come.
+      if (found || seat >= shape().seats || seats_.pid(seat) == seats_.pid(seats_.seat())) return;
+      if (seats_.line(seat).parked.load(std::memory_order_relaxed) != 0) found = seat;
+    };
+    for (std::uint32_t word = 0; word < shape().row_words(); ++word) {
+      const std::uint64_t bits = memory_.row(subject)[word].load(std::memory_order_relaxed) &
+                                 control.live[word].load(std::memory_order_relaxed);
+      detail::for_each_bit(bits, [&](std::uint32_t bit) {
+        const std::uint32_t entry = word * 64 + bit;
+        const std::uint16_t seat = control.entry_seats[entry].load(std::memory_order_relaxed);
+        if (seat != layout::kGroupsTopic) return judge(seat);
+        for (std::uint32_t part = 0; part < shape().seat_words(); ++part)
+          detail::for_each_bit(memory_.entry(entry).members[part].load(std::memory_order_relaxed),
+                               [&](std::uint32_t member) { judge(part * 64 + member); });
+      });
+    }
+    return found;
+  }
+
   // A message of that subject is in the log: wakes who is interested in it and asleep. Returns how many are interested.
   std::uint32_t announce(std::uint32_t subject) {
     sleepers_.fence();
@@ -519,6 +557,7 @@ class TopicBus {
   std::vector<bool>
       pumping_;  // of each entry: this handle has its lock, between pump_begin() and pump_end()
   std::uint64_t asked_all_at_ = 0;
+  std::uint64_t called_at_ = 0;  // a lookout, in vain or not; real time
   bool watching_ = false;
   bool begun_ = false;
 };

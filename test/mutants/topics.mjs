@@ -7,6 +7,14 @@ const deaths = { native: 'crash/topics_deaths' }
 
 export const topics = [
   {
+    name: 'topics-lookout-uncalled',
+    file: header('topic_bus'),
+    text: '    if (!lookouts_.kept()) [[unlikely]]\n      call_lookout(subject, time_ns);\n',
+    instead: '',
+    breaks: 'a first message after a pause, whose publisher is killed, waits for two seconds',
+    test: { ...meetings, only: 'promise: topics – who sleeps learns soon of the first message*' },
+  },
+  {
     name: 'topics-evict-unlooked',
     file: header('publishing'),
     text: '    if (!entries_->may_evict(index)) return false;\n',

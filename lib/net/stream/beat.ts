@@ -21,6 +21,8 @@ export class Beat {
   #heardAt = now()
   #silence = 0
   #answered = true
+  /** It seems to be dead, and is looked at once more. */
+  #isDoubted = false
   #stopped = false
 
   constructor(alive: Alive) {
@@ -42,11 +44,13 @@ export class Beat {
     if (this.#timer === undefined) return // nobody looks
     this.#heardAt = now()
     this.#answered = true
+    this.#isDoubted = false
   }
 
   /** It listens again: what has come meanwhile is heard only now. */
   listensAgain(): void {
     this.#heardAt = now()
+    this.#isDoubted = false
   }
 
   stop(): void {
@@ -60,7 +64,13 @@ export class Beat {
       if (!this.#alive.isDeaf) {
         const quiet = now() - this.#heardAt
         if (this.#silence > 0 && quiet >= this.#silence && !this.#answered) {
-          this.#alive.silent(this.#silence)
+          if (this.#isDoubted) {
+            this.#alive.silent(this.#silence)
+            return
+          }
+          // Should this side have stood still, the answer may lie in the system: it is read before the next look.
+          this.#isDoubted = true
+          this.#timer = startTimer(Math.max(milliseconds / 4, 1), tick)
           return
         }
         if (quiet >= milliseconds) this.#answered = false

@@ -4,7 +4,9 @@ import type { RemoteOptions, ShareOptions } from '../../net/share.js'
 import { checkOptions, duration, show } from '../../base/options.js'
 import { invalidArgument } from '../../errors.js'
 import { suiteOf, type Asked, type Conformance } from '../suite.js'
+import { calls } from './calls.js'
 import { PatternScene, type Reaching } from './scene.js'
+import { topics } from './topics.js'
 import { work } from './work.js'
 
 /** How a transport is put through the suite for patterns. */
@@ -17,7 +19,7 @@ export interface PatternConformanceOptions {
   readonly patience?: number | undefined
 }
 
-const behaviours: readonly Asked<PatternScene>[] = [...work]
+const behaviours: readonly Asked<PatternScene>[] = [...work, ...topics, ...calls]
 
 /**
  * A suite that any transport can be put through: it asks work queues, topics and calls for everything that they promise where two sides

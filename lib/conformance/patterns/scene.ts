@@ -137,7 +137,13 @@ export class PatternScene {
   ): Promise<Connected<C>> {
     const { connect } = require('../../rpc/serve.js') as typeof import('../../rpc/serve.js')
     const client = await connect(place, contract, { ...this.#byAddress(), ...options })
-    return watched(this.#closes(client), this.#calls)
+    return this.#closes(client)
+  }
+
+  unlinkQueue(name: string): void {
+    const { WorkQueue: Queue } =
+      require('../../work/work-queue.js') as typeof import('../../work/work-queue.js')
+    Queue.unlink(name)
   }
 
   /** Where the next one can be. */

@@ -5,6 +5,9 @@ import { registerTransport, type Arrivals, type LinkEvents, type MessageLink } f
 
 type Step = () => void
 
+/** What becomes of a message on its way, in the place of being delivered once and whole. */
+export type Fault = 'lost' | 'twice' | 'late' | 'changed'
+
 /** One side. What is sent waits here until the other side takes it. */
 class Side implements MessageLink {
   readonly maxBytes: number
@@ -14,10 +17,14 @@ class Side implements MessageLink {
   #paused = false
   #due = false
   #over = false
+  /** Delivered behind the next one. */
+  #late: Uint8Array | undefined
+  readonly #fault: (message: Buffer) => Fault | undefined
   readonly end?: (sent: () => void) => void
 
-  constructor(maxBytes: number, halfCloses: boolean) {
+  constructor(maxBytes: number, { halfCloses, fault = () => undefined }: MessagesOptions) {
     this.maxBytes = maxBytes
+    this.#fault = fault
     if (!halfCloses) return
     this.end = (sent) => {
       this.other.comes(() => {
@@ -35,9 +42,28 @@ class Side implements MessageLink {
   send(message: Uint8Array, sent: () => void): void {
     const bytes = Uint8Array.from(message)
     this.other.comes(() => {
-      this.other.#events!.message(bytes)
+      for (const one of this.#faulty(bytes)) this.other.#events!.message(one)
       sent()
     })
+  }
+
+  #faulty(bytes: Uint8Array): readonly Uint8Array[] {
+    const late = this.#late
+    this.#late = undefined
+    const behind = late === undefined ? [] : [late]
+    switch (this.#fault(Buffer.from(bytes))) {
+      case undefined:
+        return [bytes, ...behind]
+      case 'lost':
+        return behind
+      case 'twice':
+        return [bytes, Uint8Array.from(bytes), ...behind]
+      case 'late':
+        this.#late = bytes
+        return behind
+      case 'changed':
+        return [bytes.map((byte, i) => (i === bytes.length - 1 ? byte ^ 1 : byte)), ...behind]
+    }
   }
 
   pause(): void {
@@ -89,11 +115,14 @@ class Side implements MessageLink {
   }
 }
 
+export interface MessagesOptions {
+  readonly halfCloses: boolean
+  /** Is it a transport that is broken? */
+  readonly fault?: (message: Buffer) => Fault | undefined
+}
+
 /** Registers it, once in a process. */
-export function registerMessages(
-  scheme: string,
-  { halfCloses }: { readonly halfCloses: boolean },
-): void {
+export function registerMessages(scheme: string, options: MessagesOptions): void {
   const listening = new Map<string, { arrivals: Arrivals; maxBytes: number }>()
   registerTransport({
     scheme,
@@ -110,8 +139,8 @@ export function registerMessages(
         throw Object.assign(new Error('nobody is there'), { code: 'ECONNREFUSED' })
       }
       // Each sends what the other one takes.
-      const near = new Side(there.maxBytes, halfCloses)
-      const far = new Side(given.maxBytes, halfCloses)
+      const near = new Side(there.maxBytes, options)
+      const far = new Side(given.maxBytes, options)
       near.other = far
       far.other = near
       there.arrivals.arrived({ link: far, peer: { pid: process.pid } })

@@ -41,7 +41,7 @@ async function serveElsewhere(t: ExecutionContext) {
   return { server, client }
 }
 
-test('a server that is killed ends all its streams within 100 ms, with what is not known', async (t) => {
+test('a server that is killed ends all its streams, long before sleepers look for themselves, with what is not known', async (t) => {
   const { server, client } = await serveElsewhere(t)
   t.is(await client.pid(), server.pid)
   const streams = Array.from({ length: 20 }, () => client.numbers())
@@ -63,11 +63,15 @@ test('a server that is killed ends all its streams within 100 ms, with what is n
   await client.pid()
   killed = performance.now()
   server.signal('SIGKILL')
+  let last = 0
   for (const { error, after } of await within(patience, Promise.all(reads))) {
     t.is(error.code, 'ERR_MILLRACE_PEER_GONE')
     t.is(error.executed, 'unknown')
-    t.true(after < 100, `${String(after)} ms after the order to kill`)
+    last = Math.max(last, after)
   }
+  t.log(`${last.toFixed(0)} ms after the order to kill`)
+  // How long the system takes to end a process is not ours; every sleeper looks after 2 s, and this is not that look.
+  t.true(last < 1500)
   t.is(((await upload) as MillraceError).code, 'ERR_MILLRACE_PEER_GONE')
   t.is((await client.ended)?.code, 'ERR_MILLRACE_PEER_GONE')
   const late = await t.throwsAsync<MillraceError>(client.pid())

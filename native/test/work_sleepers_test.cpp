@@ -169,11 +169,10 @@ TEST_CASE("work sleepers: what comes during a look for news is looked for") {
 TEST_CASE("work sleepers: a look is not remembered for a duty that is given anew") {
   Dormitory d(2);
   const std::uint64_t nothing = d.pusher->seats.control().duties[0].word.load();
-  // 0 is woken; then there is news, and it looks in vain.
-  (void)d.pusher->sleepers.after_publish(0);
+  // 0 is woken, and looks in vain.
   (void)d.pusher->sleepers.after_publish(0);
   CHECK(d.rung_ones() == Seen{0});
-  const std::uint64_t with_news = d.pusher->seats.control().duties[0].word.load();
+  const std::uint64_t given = d.pusher->seats.control().duties[0].word.load();
   CHECK(d[0].pass_by(0));
   SUBCASE("it found something, and handed the duty on") {
     CHECK(d[0].pass_on(0, kMore));
@@ -186,8 +185,8 @@ TEST_CASE("work sleepers: a look is not remembered for a duty that is given anew
   SUBCASE("it lay down again") {
     d.park(0);
   }
-  // Within the same tick it is woken once more, looks in vain, and there is news after its look.
-  d.pusher->seats.control().duties[0].word.store(with_news);
+  // Within the same tick it looks in vain, and is woken once more after that look.
+  d.pusher->seats.control().duties[0].word.store(given);
   CHECK(d[0].pass_by(0));  // for which it has to look
   CHECK_FALSE(d[0].pass_by(0));
 }

@@ -329,6 +329,18 @@ TEST_CASE_FIXTURE(
   }
 }
 
+// A process publishes, and is killed at that point.
+void die_publishing(const std::string& name, const char* point) {
+  Child victim([&] {
+    auto opened = TopicBus::open(spec_of(name, 8), soon());
+    CHILD_EXPECT(opened.ok());
+    CHILD_EXPECT(crash::arm(point, 1));
+    (void)publish(*opened.value(), "x", "last words");
+    return 1;
+  });
+  REQUIRE(victim.wait() == -SIGKILL);
+}
+
 TEST_CASE(
     "promise: topics – who sleeps learns soon of a message whose publisher died before it woke "
     "anybody") {
@@ -345,14 +357,7 @@ TEST_CASE(
     sleeper->park_on_bell(kForMessages, WakeAddress{bell.id(), 7});
     REQUIRE_FALSE(sleeper->ready(entry));
     (void)sleeper->keep_watch();
-    Child victim([&] {
-      auto opened = TopicBus::open(spec_of(names.name(), 8), soon());
-      CHILD_EXPECT(opened.ok());
-      CHILD_EXPECT(crash::arm(point, 1));
-      (void)publish(*opened.value(), "x", "last words");
-      return 1;
-    });
-    REQUIRE(victim.wait() == -SIGKILL);
+    die_publishing(names.name(), point);
     const std::uint64_t died = os::monotonic_ns();
     pollfd waits{bell.fd(), POLLIN, 0};
     const os::Deadline deadline = os::Deadline::after(kPatienceNs);
@@ -396,14 +401,7 @@ TEST_CASE(
       os::sleep_ns(TopicBus::kLookMs * kMillisecond);
     REQUIRE_FALSE(watches);
     const bool is_published = std::string_view(point) != "topics.lookout.called";
-    Child victim([&] {
-      auto opened = TopicBus::open(spec_of(names.name(), 8), soon());
-      CHILD_EXPECT(opened.ok());
-      CHILD_EXPECT(crash::arm(point, 1));
-      (void)publish(*opened.value(), "x", "last words");
-      return 1;
-    });
-    REQUIRE(victim.wait() == -SIGKILL);
+    die_publishing(names.name(), point);
     const std::uint64_t died = os::monotonic_ns();
     pollfd waits{bell.fd(), POLLIN, 0};
     const os::Deadline deadline = os::Deadline::after(kPatienceNs);

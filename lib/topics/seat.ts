@@ -69,7 +69,8 @@ export class TopicSeat {
     this.#lookout = undefined
     // Another one has to look: it parks again, and finds out. Not now: it may be in the middle of a look, which has led here.
     void Promise.resolve().then(() => {
-      if (this.#lookout === undefined) this.#ringOne()
+      const next = this.#lookout === undefined ? this.#subscriber() : undefined
+      if (next !== undefined) ring(next.token)
     })
   }
 
@@ -106,17 +107,18 @@ export class TopicSeat {
     // Whoever rang took us off the line, for all that are parked.
     this.#parkAll()
     this.#tell(told)
-    // Nothing is there for anybody: a publisher may have called a lookout before its message.
-    if (told.size === 0 && this.#lookout === undefined && this.#native.keepWatch()) this.#ringOne()
+    // Some have nothing: a publisher may have called a lookout before its message. Who was told finds out when it parks again, if it does.
+    if (this.#lookout !== undefined) return
+    const idle = this.#subscriber(told)
+    if (idle !== undefined && this.#native.keepWatch()) ring(idle.token)
   }
 
-  /** One of them parks again, and finds out whether it is to look. */
-  #ringOne(): void {
-    for (const { entry, token } of this.#parked) {
-      if (entry === undefined) continue
-      ring(token)
-      break
+  /** One that waits for messages, and is none of these: rung, it parks again, and finds out whether it is to look. */
+  #subscriber(known?: Set<TopicWaiter>): TopicWaiter | undefined {
+    for (const waiter of this.#parked) {
+      if (waiter.entry !== undefined && known?.has(waiter) !== true) return waiter
     }
+    return undefined
   }
 
   /** Rings those that have something to look for, but for those that know it. */

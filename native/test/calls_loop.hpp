@@ -34,6 +34,11 @@ class Loop {
       if (watch) left = std::min(left, static_cast<int>(Lookouts::kLookMs));
       if (::poll(&waits, 1, left) > 0) {
         (void)bell_.drain([](std::uint64_t) {});
+      } else if (look()) {
+        // It came at this very moment, and the ring is on its way; or nobody rings.
+        if (::poll(&waits, 1, 2000) == 0) ++unrung;
+        queue->unpark();
+        return true;
       } else if (watch) {
         (void)queue->look();
       }
@@ -46,6 +51,8 @@ class Loop {
   }
 
   std::unique_ptr<CallQueue> queue;
+  // How often something was there, and no ring came.
+  int unrung = 0;
 
  private:
   os::Doorbell bell_;

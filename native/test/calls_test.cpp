@@ -1,5 +1,14 @@
 // Calls between handles of one process: what is asked and answered, how many there may be, who serves.
+#if defined(__linux__)
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
+
 #include <algorithm>
+#include <cstddef>
+#include <iterator>
 #include <memory>
 #include <vector>
 
@@ -344,5 +353,47 @@ TEST_CASE_FIXTURE(Pair, "calls: nobody waits for ever for an outcome behind othe
   for (const Ticket& ticket : tickets)
     CHECK(std::find(seen.begin(), seen.end(), ticket) != seen.end());
 }
+
+#if defined(__linux__)
+// From now on membarrier ends this process.
+static bool forbid_membarrier() {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{std::size(program), program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST_CASE_FIXTURE(Calls, "calls: whoever goes to sleep interrupts no other processor") {
+  // A sanitizer has uses of its own for it.
+  if (MILLRACE_SANITIZED != 0) return;
+  const os::Doorbell mine = bell();
+  Child child([&] {
+    auto opened = CallQueue::open(spec(), soon());
+    CHILD_EXPECT(opened.ok());
+    CallQueue& queue = *opened.value();
+    CHILD_EXPECT(forbid_membarrier());
+    queue.serve(true);
+    queue.sleepers().park_on_bell(1U << layout::kForCalls, {mine.id(), 1});
+    queue.unpark();
+    Ticket ticket;
+    CHILD_EXPECT(ask(queue, 1, ticket) == Asked::yes);
+    Lease lease = queue.wait_for_call(true, 0, kSecond);
+    CHILD_EXPECT(lease);
+    CHILD_EXPECT(queue.answer(lease, 0, {}) == Answered::yes);
+    Answer answer;
+    CHILD_EXPECT(queue.poll(answer) == Outcome::answered);
+    queue.release(answer);
+    queue.serve(false);
+    queue.close();
+    return 0;
+  });
+  CHECK(child.wait() == 0);
+}
+#endif
 
 }  // namespace millrace::test::calls_test

@@ -149,4 +149,13 @@ export const calls = [
     breaks: 'a loan that was given back answers the next call in its slot',
     test: loans,
   },
+  {
+    name: 'calls-interrupt-others',
+    file: 'native/include/millrace/work/seats.hpp',
+    text: '    fences_in_full_ = answers;\n',
+    instead: '',
+    breaks:
+      'whoever waits for a call or an answer interrupts all other processors before it sleeps',
+    test: handles,
+  },
 ]

@@ -13,7 +13,7 @@ function servers(many: number): Row {
   const what = many === 1 ? '1 server' : `${String(many)} servers`
   return row(
     `calls of ${String(workUs)} µs: ${what}`,
-    ofCase('call-servers', { many, workUs, inFlight: 16, block: 256 }),
+    ofCase('call-servers', { many, workUs, inFlight: 64, block: 256 }),
     { ...waiting, unit: 'call', checked: false },
   )
 }

@@ -22,6 +22,8 @@ namespace millrace {
 // The seats of a queue on which we have none, as wakers see them. We ring as we do on our own.
 class OtherSeats {
  public:
+  // Of a work queue; see Seats.
+  [[nodiscard]] static constexpr bool fences_in_full() noexcept { return false; }
   OtherSeats(Seats& ours, std::byte* base, const WorkShape& shape) noexcept
       : ours_(&ours), base_(base), shape_(shape) {}
 

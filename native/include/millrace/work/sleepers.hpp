@@ -118,7 +118,13 @@ class Sleepers : public Wakers<Seats> {
   }
 
   // Against fence() of the others.
-  void heavy_fence() noexcept { sleeper_fence(seats_->control().needs_full_fence, waited_); }
+  void heavy_fence() noexcept {
+    if (seats_->fences_in_full()) {
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+    } else {
+      sleeper_fence(seats_->control().needs_full_fence, waited_);
+    }
+  }
 
  private:
   [[nodiscard]] bool waits_for(std::uint32_t kind) const noexcept {

@@ -105,7 +105,8 @@ class Wakers {
     return sum;
   }
   void fence() const noexcept {
-    if (seats_->control().needs_full_fence.load(std::memory_order_relaxed) != 0) [[unlikely]] {
+    if (seats_->fences_in_full() ||
+        seats_->control().needs_full_fence.load(std::memory_order_relaxed) != 0) [[unlikely]] {
       std::atomic_thread_fence(std::memory_order_seq_cst);
     } else {
       os::light_fence();

@@ -1,6 +1,8 @@
 // What JavaScript does by itself.
 
 const lookAgain = (only) => ({ ava: 'waiting/last-look', only })
+const seat = 'lib/topics/seat.ts'
+const lookout = (only) => ({ ava: 'topics/lookout', only })
 
 export const javascript = [
   {
@@ -349,5 +351,30 @@ export const javascript = [
       ava: 'queue/records-layouts',
       only: 'a consumer that closes in its callback takes the records away',
     },
+  },
+  {
+    name: 'js-lookout-not-told',
+    file: seat,
+    text: '    if (idle !== undefined && this.#native.keepWatch()) ring(idle.token)\n',
+    instead: '    void idle\n',
+    breaks:
+      'who is called to look for a publisher before its message sleeps on, and the message waits for two seconds',
+    test: lookout('after a pause the sleeper that is called looks for the publisher*'),
+  },
+  {
+    name: 'js-lookout-others-told',
+    file: seat,
+    text: '    if (this.#lookout !== undefined) return\n',
+    instead: '    if (this.#lookout !== undefined || told.size > 0) return\n',
+    breaks: 'nobody of a handle keeps watch, if the call for one came with a message',
+    test: lookout('where the ring of a call brings a message to one subscription*'),
+  },
+  {
+    name: 'js-lookout-leaves',
+    file: seat,
+    text: '      if (next !== undefined) ring(next.token)\n',
+    instead: '      void next\n',
+    breaks: 'nobody of a handle keeps watch any more, when the one that did was given up',
+    test: lookout('a subscription that keeps watch and is given up*'),
   },
 ]

@@ -54,7 +54,7 @@ export function runProgram(
   program: string,
   args: readonly string[] = [],
 ): Run {
-  const running = new Run(spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] }))
+  const running = new Run(spawn(program, args, { stdio: 'pipe' }))
   t.teardown(() => running.end())
   return running
 }

@@ -37,6 +37,24 @@ export function countCalls(handle: object, method: string): () => number {
   return () => count
 }
 
+/** What `handle`'s native object answered the last time it was asked that since now. */
+export function lastAnswer(handle: object, method: string): () => unknown {
+  let last: unknown
+  instead(
+    handle,
+    method,
+    (inherited) =>
+      (...all) =>
+        (last = inherited(...all)),
+  )
+  return () => last
+}
+
+/** From now on the native object of `handle` is not asked that: this is the answer. */
+export function answerAs(handle: object, method: string, answer: unknown): void {
+  instead(handle, method, () => () => answer)
+}
+
 /** Gives the native object beneath `handle` a method of its own. Those of its class are read-only, so it is defined. */
 function instead(handle: object, method: string, make: (inherited: Method) => Method) {
   const { native } = handle as { readonly native: Record<string, Method> }

@@ -99,6 +99,11 @@ export class Run {
     this.#child.send(message as never)
   }
 
+  /** Writes a line to its stdin, where it has one. */
+  line(text: string): void {
+    this.#child.stdin!.write(`${text}\n`)
+  }
+
   /** How it ended; its output is complete then. */
   ended(deadlineMs = patience): Promise<Ending> {
     return within(deadlineMs, this.#ended)

@@ -3,6 +3,7 @@
 import { show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import type { Address } from '../place/address.js'
+import type { GivenConnect, GivenListen } from './options.js'
 
 /** A host and a port. */
 export interface HostAndPort {
@@ -26,6 +27,19 @@ export function hostAndPort({ text, rest }: Address): HostAndPort {
     )
   }
   return { host, port }
+}
+
+/**
+ * As `hostAndPort`; who connects has to say which port.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ */
+export function checkHostAndPort(address: Address, given: GivenConnect | GivenListen): HostAndPort {
+  const found = hostAndPort(address)
+  if (found.port !== 0 || 'maxPending' in given) return found
+  throw invalidArgument(
+    `the address ${show(address.text)} has port 0, which is any port for who listens and none to connect to: take listener.address`,
+  )
 }
 
 /** Can only processes of this machine be there? Of a name nobody knows before it was looked up, but for `localhost`. */

@@ -3,8 +3,7 @@
 import { forgetAbort, whenAborted } from '../base/abort-signals.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import { show } from '../base/options.js'
-import { abortedError, invalidArgument, MillraceError, timeoutError } from '../errors.js'
-import { nobody } from './nobody.js'
+import { abortedError, invalidArgument, timeoutError } from '../errors.js'
 import { parseAddress, schemeOf, type Address } from '../place/address.js'
 import { addressElsewhere } from '../place/elsewhere.js'
 import { readReconnect, type ReconnectOptions } from './backoff.js'
@@ -18,6 +17,7 @@ import {
   type ListenOptions,
 } from './options.js'
 import { Reconnecting } from './reconnecting.js'
+import { refusal } from './refusals.js'
 import { channelOver } from './stream/over.js'
 import { transportOf, type Transport } from './transport.js'
 
@@ -28,8 +28,10 @@ import { transportOf, type Transport } from './transport.js'
  * channel says whether it is connected.
  *
  * @throws MillraceError (as rejection) `UNREACHABLE` (nobody listens there, or there is no way to it; `cause` is what the system said),
- *   `PERMISSION` (the other side is not allowed, or does not allow us), `PROTOCOL` (something else
- *   than millrace listens there), `PEER_GONE`, `TIMEOUT`, `ABORTED`, `INVALID_ARGUMENT`
+ *   `PERMISSION` (the other side is not allowed, or does not allow us, or the system forbids it), `PROTOCOL` (something else
+ *   than millrace listens there), `EXISTS` (what is at that path is of another type), `NAME_TOO_LONG`, `SYSTEM` (no descriptors or memory),
+ *   `ROLE_TAKEN` (another one writes to a FIFO or a log), `NOT_FOUND` and `NO_SPACE` (of a log), `PEER_GONE`, `TIMEOUT`, `ABORTED`,
+ *   `INVALID_ARGUMENT`
  */
 export function connect(
   address: string,
@@ -109,7 +111,7 @@ async function connectOnce(
     }
     return channel
   } catch (error) {
-    throw why ?? asOurs(isNobody(error, parsed) ? nobody(parsed.text, error) : error, parsed.text)
+    throw why ?? refusal(error, parsed, 'connect')
   } finally {
     stopTimer(timer)
     if (signal !== undefined) forgetAbort(signal, onAbort)
@@ -119,8 +121,9 @@ async function connectOnce(
 /**
  * Listens at an address, and resolves when others can connect.
  *
- * @throws MillraceError (as rejection) `EXISTS` (somebody listens there already), `PERMISSION`, `UNREACHABLE` (this machine has no such
- *   address), `ABORTED`, `INVALID_ARGUMENT`
+ * @throws MillraceError (as rejection) `EXISTS` (somebody listens there already, or something else is at that path), `NOT_FOUND` (there is
+ *   no folder for it), `PERMISSION` (rights, a port below 1024, a file system that is read-only), `NO_SPACE`, `NAME_TOO_LONG`, `UNREACHABLE`
+ *   (this machine has no such address), `SYSTEM` (no descriptors or memory), `ABORTED`, `INVALID_ARGUMENT`
  */
 export async function listen(address: string, options?: ListenOptions): Promise<Listener> {
   const given = readListen(options)
@@ -131,7 +134,7 @@ export async function listen(address: string, options?: ListenOptions): Promise<
   try {
     listener.began(await transport.listen(parsed, given, listener))
   } catch (error) {
-    throw asOurs(error, parsed.text)
+    throw refusal(error, parsed, 'listen')
   }
   return listener
 }
@@ -149,57 +152,4 @@ function late(address: string, timeout: number): Error {
     timeout,
     'see that the process that listens there runs and is not stopped, or allow more time',
   )
-}
-
-/** A path without a socket, a socket or a port without a listener. Nobody is expected to listen at a file. */
-function isNobody(error: unknown, { scheme }: Address): boolean {
-  if (error instanceof MillraceError || scheme === 'file') return false
-  const { code } = (error ?? {}) as NodeJS.ErrnoException
-  return code === 'ENOENT' || code === 'ECONNREFUSED'
-}
-
-/** What Node says, as this package says it. */
-function asOurs(error: unknown, address: string): unknown {
-  if (error instanceof MillraceError || !(error instanceof Error)) return error
-  const { code, syscall, errno } = error as NodeJS.ErrnoException
-  const facts = {
-    cause: error,
-    syscall,
-    errno: errno === undefined ? undefined : Math.abs(errno),
-    path: address,
-  }
-  switch (code) {
-    case 'ENOENT':
-      return new MillraceError(
-        'ERR_MILLRACE_NOT_FOUND',
-        `there is nothing at '${address}': make what it is to be in, or see that the path is right`,
-        facts,
-      )
-    case 'EMFILE':
-    case 'ENFILE':
-      return new MillraceError(
-        'ERR_MILLRACE_SYSTEM',
-        `there is no descriptor left for '${address}': close channels you no longer use, or raise the limit of open files (ulimit -n)`,
-        facts,
-      )
-    case 'EACCES':
-    case 'EPERM':
-      return new MillraceError(
-        'ERR_MILLRACE_PERMISSION',
-        `this process may not use '${address}': see who owns it, and its rights`,
-        facts,
-      )
-    case 'EADDRINUSE':
-      return new MillraceError(
-        'ERR_MILLRACE_EXISTS',
-        `somebody listens at '${address}' already: end that, or take another address`,
-        facts,
-      )
-    default:
-      return new MillraceError(
-        'ERR_MILLRACE_UNREACHABLE',
-        `there is no way to '${address}' (${error.message}): see that somebody listens there, and that the address is right`,
-        facts,
-      )
-  }
 }

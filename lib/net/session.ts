@@ -56,6 +56,7 @@ export interface SessionOptions<L extends Line> {
 const forGood: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_MILLRACE_INVALID_ARGUMENT',
   'ERR_MILLRACE_INVALID_NAME',
+  'ERR_MILLRACE_NAME_TOO_LONG',
   'ERR_MILLRACE_PERMISSION',
   'ERR_MILLRACE_NOT_OURS',
   'ERR_MILLRACE_GEOMETRY',

@@ -141,7 +141,10 @@ test('who is not vouched for, is called otherwise, or is too old is not talked t
       within(patience, connect(address, { tls: { ca } })),
       {
         code: 'ERR_MILLRACE_UNREACHABLE',
-        message,
+        message: new RegExp(
+          `was not taken \\(.*(${message.source}).*\\): give that of its authority as tls.ca`,
+          'i',
+        ),
       },
       what,
     )
@@ -152,6 +155,22 @@ test('who is not vouched for, is called otherwise, or is too old is not talked t
   // Nobody can ask for less.
   await t.throwsAsync(connect('tls://127.0.0.1:1', { tls: { rejectUnauthorized: false } }), {
     code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+  })
+})
+
+test('what is no certificate is an argument, and what speaks no TLS has ended the connection', async (t) => {
+  const pair = { key: 'no key', cert: 'no certificate' }
+  const wrong = {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    message: /what tls gives for 'tls:.*cannot be used .*: give key, cert and ca as node:tls/,
+  }
+  await t.throwsAsync(listen('tls://127.0.0.1:0', { tls: pair }), wrong)
+  await t.throwsAsync(connect('tls://127.0.0.1:1', { tls: pair }), wrong)
+  const plain = await listen('tcp://127.0.0.1:0')
+  t.teardown(() => plain.close())
+  await t.throwsAsync(within(patience, connect(plain.address.replace('tcp', 'tls'))), {
+    code: 'ERR_MILLRACE_UNREACHABLE',
+    message: /ended the connection before it stood \(.*\): see that it is tls:\/\/ at both sides/,
   })
 })
 

@@ -5,7 +5,7 @@ import type { AddressInfo, Socket } from 'node:net'
 
 import { invalidArgument, MillraceError } from '../../errors.js'
 import type { Address } from '../../place/address.js'
-import { hostAndPort, isLoopback } from '../address.js'
+import { checkHostAndPort, hostAndPort, isLoopback } from '../address.js'
 import { Inflow } from '../inflow.js'
 import type { GivenConnection } from '../options.js'
 import type { Transport } from '../transport.js'
@@ -20,7 +20,7 @@ export const tcp: Transport = {
   heartbeat: silenceMs,
 
   check(address, given) {
-    const { host } = hostAndPort(address)
+    const { host } = checkHostAndPort(address, given)
     if (mayLeave(address, given) || isLoopback(host)) return
     throw invalidArgument(
       `'${address.text}' leaves this machine, and everybody on the way can read and change what goes over tcp://: take tls://, or say ` +

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
 
 import { invalidArgument } from '../../errors.js'
-import { hostAndPort } from '../address.js'
+import { checkHostAndPort, hostAndPort } from '../address.js'
 import type { Peer } from '../channel.js'
 import type { Transport } from '../transport.js'
 import { connected, listening, net } from './sockets.js'
@@ -17,8 +17,9 @@ export const tls: Transport = {
   traits: { zeroCopy: false, reliable: true, ordered: true, death: 'timeout', directions: 'both' },
   heartbeat: silenceMs,
 
-  check(address, { tls: given }) {
-    hostAndPort(address)
+  check(address, all) {
+    checkHostAndPort(address, all)
+    const { tls: given } = all
     if (given?.rejectUnauthorized === false && given.requestCert !== true) {
       throw invalidArgument(
         'tls.rejectUnauthorized: false would take anybody for the other side: give the certificate of its authority as tls.ca instead',

@@ -1,11 +1,13 @@
-// WebSockets as a transport: `ws://host:port/path`. One message of a WebSocket is one message of the channel, and nothing is added to it, so
+// WebSockets as a transport: `ws://host:port/path`, and `wss://` by TLS. One message of a WebSocket is one message of the channel, and nothing is added to it, so
 // that a browser needs no library. Queues, waits, back-pressure and ends are those of every channel: what stands here is what WebSockets
 // are (RFC 6455), and who may come.
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { TLSSocket, type ConnectionOptions, type TlsOptions } from 'node:tls'
 import { MillraceError } from 'millrace'
-import type { Address, LinkEvents, MessageLink, Transport } from 'millrace/net'
+import type { Address, LinkEvents, MessageLink, Peer, Transport } from 'millrace/net'
 import { WebSocket, WebSocketServer } from 'ws'
 
 /** Each side says by it what it takes. Browsers do not: to them goes what this side takes itself. */
@@ -15,136 +17,173 @@ const longestHeader = 'millrace-max-bytes'
 const lastWordMs = 2000
 
 /** `registerTransport(webSockets)` makes it known, once in a process. */
-export const webSockets: Transport = {
-  scheme: 'ws',
-  traits: { zeroCopy: false, reliable: true, ordered: true, death: 'timeout', directions: 'both' },
-  heartbeat: 10_000,
+export const webSockets: Transport = transportOf('ws')
 
-  check(address, given) {
-    const { host } = placeOf(address)
-    if (given.insecure || address.query.has('insecure') || isHere(host)) return
-    throw new MillraceError(
-      'ERR_MILLRACE_INVALID_ARGUMENT',
-      `'${address.text}' leaves this machine, and everybody on the way can read and change what goes over ws://: say insecure: true, or ` +
-        'end the address with ?insecure, if the network itself is trusted',
-    )
-  },
+/** The same by TLS: `tls` of `connect` and `listen` has the certificates, as for `tls://`. */
+export const secureWebSockets: Transport = transportOf('wss')
 
-  connect(address, given, signal) {
-    const { authority, path } = placeOf(address)
-    const socket = new WebSocket(`ws://${authority}${path}`, {
-      headers: { [longestHeader]: String(given.maxBytes) },
-      maxPayload: given.maxBytes,
-      perMessageDeflate: false,
-    })
-    return new Promise((resolve, reject) => {
-      const giveUp = (error: unknown): void => {
-        signal.removeEventListener('abort', onAbort)
-        reject(error)
-        socket.terminate()
+function transportOf(scheme: 'ws' | 'wss'): Transport {
+  return {
+    scheme,
+    traits: {
+      zeroCopy: false,
+      reliable: true,
+      ordered: true,
+      death: 'timeout',
+      directions: 'both',
+    },
+    heartbeat: 10_000,
+
+    check(address, given) {
+      const { host } = placeOf(address)
+      if (scheme === 'wss') {
+        if (given.tls?.rejectUnauthorized !== false || given.tls.requestCert === true) return
+        throw new MillraceError(
+          'ERR_MILLRACE_INVALID_ARGUMENT',
+          'tls.rejectUnauthorized: false would take anybody for the other side: give the certificate of its authority as tls.ca instead',
+        )
       }
-      const onAbort = (): void => giveUp(signal.reason)
-      let answer: IncomingMessage | undefined
-      socket.once('upgrade', (response) => (answer = response))
-      socket.once('unexpected-response', (_request, response) => {
-        giveUp(refusedError(address.text, response.statusCode ?? 0))
-      })
-      // Also for what `terminate` has to say.
-      socket.on('error', (error: NodeJS.ErrnoException) => {
-        giveUp(error.code?.startsWith('E') === true ? error : strangeError(address.text, error))
-      })
-      socket.once('open', () => {
-        signal.removeEventListener('abort', onAbort)
-        const wire = answer!.socket
-        const maxBytes = longestOf(answer!, given.maxBytes)
-        resolve({ link: new WebSocketLink(socket, wire, maxBytes), peer: peerOf(wire) })
-      })
-      if (signal.aborted) onAbort()
-      else signal.addEventListener('abort', onAbort, { once: true })
-    })
-  },
+      if (given.insecure || address.query.has('insecure') || isHere(host)) return
+      throw new MillraceError(
+        'ERR_MILLRACE_INVALID_ARGUMENT',
+        `'${address.text}' leaves this machine, and everybody on the way can read and change what goes over ws://: say insecure: true, or ` +
+          'end the address with ?insecure, if the network itself is trusted',
+      )
+    },
 
-  async listen(address, given, arrivals) {
-    const { host, port, path } = placeOf(address)
-    const mayLeave = given.insecure || address.query.has('insecure')
-    const origins = (address.query.get('origins') ?? '').split(',')
-    const server = createServer((_request, response) => {
-      arrivals.turnedAway()
-      response.writeHead(426, { connection: 'close' }).end('a WebSocket is expected here\n')
-    })
-    const handshakes = new WebSocketServer({
-      noServer: true,
-      clientTracking: false,
-      maxPayload: given.maxBytes,
-      perMessageDeflate: false,
-    })
-    handshakes.on('headers', (headers) => headers.push(`${longestHeader}: ${given.maxBytes}`))
-
-    // Those that have not said yet what they want have little time, however slowly they say it, and there are few of them.
-    const pending = new Map<Duplex, NodeJS.Timeout>()
-    const settled = (wire: Duplex): void => {
-      clearTimeout(pending.get(wire))
-      pending.delete(wire)
-    }
-    server.on('connection', (wire) => {
-      const isWelcome = mayLeave || isHere(wire.remoteAddress ?? '')
-      if (!isWelcome || !arrivals.hasRoom() || pending.size >= given.maxPending) {
-        arrivals.turnedAway()
-        wire.destroy()
-        return
-      }
-      const late = (): void => {
-        arrivals.turnedAway()
-        wire.destroy()
-      }
-      pending.set(wire, setTimeout(late, given.helloMs).unref())
-      wire.once('close', () => settled(wire))
-    })
-
-    const refuse = (wire: Duplex, status: string): void => {
-      arrivals.turnedAway()
-      const answer = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`
-      wire.end(answer, () => wire.destroy())
-    }
-    handshakes.on('wsClientError', (_error, wire) => refuse(wire, '400 Bad Request'))
-    server.on('upgrade', (request, wire, head) => {
-      settled(wire)
-      wire.on('error', () => undefined)
-      const { origin } = request.headers
-      if (origin !== undefined && !origins.includes(origin)) refuse(wire, '403 Forbidden')
-      else if (request.url !== path) refuse(wire, '404 Not Found')
-      else if (!arrivals.hasRoom()) refuse(wire, '503 Service Unavailable')
-      else {
-        handshakes.handleUpgrade(request, wire, head, (socket) => {
-          const { socket: plain } = request
-          const link = new WebSocketLink(socket, plain, longestOf(request, given.maxBytes))
-          arrivals.arrived({ link, peer: peerOf(plain) })
+    connect(address, given, signal) {
+      const { authority, path } = placeOf(address)
+      const socket = new WebSocket(`${scheme}://${authority}${path}`, {
+        ...(scheme === 'wss'
+          ? { ...(given.tls as ConnectionOptions), rejectUnauthorized: true }
+          : {}),
+        headers: { [longestHeader]: String(given.maxBytes) },
+        maxPayload: given.maxBytes,
+        perMessageDeflate: false,
+      })
+      return new Promise((resolve, reject) => {
+        const giveUp = (error: unknown): void => {
+          signal.removeEventListener('abort', onAbort)
+          reject(error)
+          socket.terminate()
+        }
+        const onAbort = (): void => giveUp(signal.reason)
+        let answer: IncomingMessage | undefined
+        socket.once('upgrade', (response) => (answer = response))
+        socket.once('unexpected-response', (_request, response) => {
+          giveUp(refusedError(address.text, response.statusCode ?? 0))
         })
-      }
-    })
-
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen({ host, port }, () => {
-        server.off('error', reject)
-        resolve()
+        // Also for what `terminate` has to say.
+        socket.on('error', (error: NodeJS.ErrnoException) => {
+          // `ws` has codes of its own for what is no WebSocket, and Node for what is no HTTP.
+          const isStrange = error.code === undefined || /^(WS|HPE)_/.test(error.code)
+          giveUp(isStrange ? strangeError(address.text, error) : error)
+        })
+        socket.once('open', () => {
+          signal.removeEventListener('abort', onAbort)
+          const wire = answer!.socket
+          const maxBytes = longestOf(answer!, given.maxBytes)
+          resolve({ link: new WebSocketLink(socket, wire, maxBytes), peer: peerOf(wire) })
+        })
+        if (signal.aborted) onAbort()
+        else signal.addEventListener('abort', onAbort, { once: true })
       })
-    })
-    server.on('error', (error) => arrivals.failed(error))
-    const bound = (server.address() as AddressInfo).port
-    return {
-      address: address.text.replace(/:\d+(?=\/|\?|$)/, `:${bound}`),
-      close: () => {
-        server.close() // what was accepted goes on
-        for (const wire of pending.keys()) wire.destroy()
-        return Promise.resolve()
-      },
-      hold: (alive) => {
-        if (alive) server.ref()
-        else server.unref()
-      },
-    }
-  },
+    },
+
+    async listen(address, given, arrivals) {
+      const { host, port, path } = placeOf(address)
+      const mayLeave = scheme === 'wss' || given.insecure || address.query.has('insecure')
+      const origins = (address.query.get('origins') ?? '').split(',')
+      const handshakes = new WebSocketServer({
+        noServer: true,
+        clientTracking: false,
+        maxPayload: given.maxBytes,
+        perMessageDeflate: false,
+      })
+      handshakes.on('headers', (headers) => headers.push(`${longestHeader}: ${given.maxBytes}`))
+
+      // Those that have not said yet what they want have little time, however slowly they say it, and there are few of them.
+      // By their addresses: what comes out of TLS is another socket than what went in.
+      const pending = new Map<string, { readonly wire: Socket; readonly timer: NodeJS.Timeout }>()
+      const settled = (key: string): boolean => {
+        clearTimeout(pending.get(key)?.timer)
+        return pending.delete(key)
+      }
+      const answer: RequestListener = ({ socket }, response) => {
+        settled(endsOf(socket))
+        arrivals.turnedAway()
+        response.writeHead(426, { connection: 'close' }).end('a WebSocket is expected here\n')
+      }
+      const server =
+        scheme === 'ws'
+          ? createServer(answer)
+          : createSecureServer(certificates(given.tls, address), answer)
+      server.on('connection', (wire: Socket) => {
+        const isWelcome = mayLeave || isHere(wire.remoteAddress ?? '')
+        if (!isWelcome || !arrivals.hasRoom() || pending.size >= given.maxPending) {
+          arrivals.turnedAway()
+          wire.destroy()
+          return
+        }
+        const key = endsOf(wire)
+        const timer = setTimeout(() => wire.destroy(), given.helloMs).unref()
+        pending.set(key, { wire, timer })
+        // Too late, no TLS, no certificate that is wanted, no HTTP: it has gone without having said what it wants.
+        wire.once('close', () => {
+          if (settled(key)) arrivals.turnedAway('hello')
+        })
+      })
+      // Of TLS alone.
+      server.on('tlsClientError', (_error, wire: Socket) => wire.destroy())
+
+      const refuse = (wire: Duplex, status: string): void => {
+        arrivals.turnedAway()
+        const answer = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`
+        wire.end(answer, () => wire.destroy())
+      }
+      handshakes.on('wsClientError', (_error, wire) => refuse(wire, '400 Bad Request'))
+      server.on('upgrade', (request, wire, head) => {
+        settled(endsOf(request.socket))
+        wire.on('error', () => undefined)
+        const { origin } = request.headers
+        if (origin !== undefined && !origins.includes(origin)) refuse(wire, '403 Forbidden')
+        else if (request.url !== path) refuse(wire, '404 Not Found')
+        else if (!arrivals.hasRoom()) refuse(wire, '503 Service Unavailable')
+        else {
+          handshakes.handleUpgrade(request, wire, head, (socket) => {
+            const { socket: plain } = request
+            const link = new WebSocketLink(socket, plain, longestOf(request, given.maxBytes))
+            arrivals.arrived({ link, peer: peerOf(plain) })
+          })
+        }
+      })
+
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen({ host, port }, () => {
+          server.off('error', reject)
+          resolve()
+        })
+      })
+      server.on('error', (error) => arrivals.failed(error))
+      const bound = (server.address() as AddressInfo).port
+      return {
+        address: address.text.replace(/:\d+(?=\/|\?|$)/, `:${bound}`),
+        close: () => {
+          server.close() // what was accepted goes on
+          for (const [key, { wire }] of [...pending]) {
+            settled(key)
+            wire.destroy()
+          }
+          return Promise.resolve()
+        },
+        hold: (alive) => {
+          if (alive) server.ref()
+          else server.unref()
+        },
+      }
+    },
+  }
 }
 
 /** One WebSocket. It has no `end`: a WebSocket closes both ways at once, so `end()` of its channel is `UNSUPPORTED`. */
@@ -308,7 +347,32 @@ function longestOf({ headers }: IncomingMessage, otherwise: number): number {
   return /^[1-9]\d{0,8}$/.test(said) ? Number(said) : otherwise
 }
 
-function peerOf({ remoteAddress = '', remotePort = 0 }: Socket): { address: string } {
+/** Which connection it is, of all that are open. */
+function endsOf({ localAddress, remoteAddress, remotePort }: Socket): string {
+  return `${localAddress} ${remoteAddress} ${remotePort}`
+}
+
+function peerOf(wire: Socket): Peer {
+  const { remoteAddress = '', remotePort = 0 } = wire
   const host = remoteAddress.includes(':') ? `[${remoteAddress}]` : remoteAddress
-  return { address: `${host}:${remotePort}` }
+  const address = `${host}:${remotePort}`
+  if (!(wire instanceof TLSSocket) || !wire.authorized) return { address }
+  const { subject, subjectaltname, fingerprint256 } = wire.getPeerCertificate()
+  const certificate = {
+    commonName: typeof subject.CN === 'string' ? subject.CN : undefined,
+    alternativeNames: subjectaltname,
+    fingerprint: fingerprint256,
+  }
+  return { address, certificate }
+}
+
+/** What a server of TLS needs. A certificate that it asks for it also judges. */
+function certificates(tls: TlsOptions | undefined, { text }: Address): TlsOptions {
+  if (tls?.key === undefined && tls?.pfx === undefined && tls?.SNICallback === undefined) {
+    throw new MillraceError(
+      'ERR_MILLRACE_INVALID_ARGUMENT',
+      `'${text}' needs a certificate: give tls: { key, cert }, as node:tls takes them`,
+    )
+  }
+  return tls.requestCert === true ? { ...tls, rejectUnauthorized: true } : tls
 }

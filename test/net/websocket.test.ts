@@ -1,15 +1,22 @@
 // The transport of examples/transport against who speaks WebSockets and nothing of this package; conformance.test.ts puts it through the
 // suite.
 
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as connectSocket, createServer, type AddressInfo, type Socket } from 'node:net'
+import { createInterface } from 'node:readline'
+import { connect as connectTls } from 'node:tls'
 import test, { type ExecutionContext } from 'ava'
 import { connect, listen, registerTransport, type Channel, type Listener } from 'millrace/net'
+import { conformance } from 'millrace/net/conformance'
 import { WebSocket, WebSocketServer } from 'ws'
 
-import { webSockets } from '../../examples/transport/websocket.js'
+import { secureWebSockets, webSockets } from '../../examples/transport/websocket.js'
+import { Proxy } from '../remote/proxy.js'
+import { selfSigned } from '../support/certificate.js'
 
 registerTransport(webSockets)
+registerTransport(secureWebSockets)
 
 const any = 'ws://127.0.0.1:0/live'
 
@@ -227,6 +234,118 @@ test.serial(
   },
 )
 
+/** A process of its own, with the transport; `heard` has what it says, line by line. */
+function other(t: ExecutionContext, program: string, ...args: string[]) {
+  const child = spawn(
+    process.execPath,
+    [
+      '--input-type=module',
+      '--eval',
+      `const { connect, listen, registerTransport } = await import('millrace/net')
+       const [, transport, ...args] = process.argv
+       registerTransport((await import(transport)).webSockets)
+       ${program}`,
+      new URL('../../examples/transport/websocket.js', import.meta.url).href,
+      ...args,
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  t.teardown(() => {
+    child.kill('SIGKILL')
+  })
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  return { child, heard: async () => (await lines.next()).value as string }
+}
+
+const gone = { code: 'ERR_MILLRACE_PEER_GONE' } as const
+
+/** Nothing that waits hangs, nothing more can be sent, and closing it does not wait for anybody. */
+async function ended(t: ExecutionContext, channel: Channel, waiting: Promise<unknown>) {
+  await t.throwsAsync(waiting, gone)
+  await t.throwsAsync(channel.receive({ timeout: 20_000 }), gone)
+  await t.throwsAsync(channel.send('to nobody', { timeout: 20_000 }), gone)
+  await channel.close({ timeout: 20_000 })
+}
+
+// No heartbeat: the system tells of it.
+test('who listens and is killed is gone, after all that it had sent', async (t) => {
+  const peer = other(
+    t,
+    `const listener = await listen('ws://127.0.0.1:0/live', { heartbeat: 0 })
+     console.log(listener.address)
+     const channel = await listener.accept()
+     for (let i = 0; i < 3; i++) await channel.send(String(i))
+     console.log(String(await channel.receive()))
+     setInterval(() => {}, 1000)`,
+  )
+  const channel = await connect(await peer.heard(), { heartbeat: 0 })
+  t.teardown(() => channel.destroy())
+  await channel.send('all of it')
+  t.is(await peer.heard(), 'all of it')
+  peer.child.kill('SIGKILL')
+  for (let i = 0; i < 3; i++) t.is(String(await channel.receive()), String(i))
+  await ended(t, channel, channel.receive({ timeout: 20_000 }))
+})
+
+test('who connected and is killed is gone, with one that waits for room as well', async (t) => {
+  const listener = await listening(t, { heartbeat: 0, highWaterMark: 4096 })
+  const peer = other(
+    t,
+    `const channel = await connect(args[0], { heartbeat: 0, highWaterMark: 4096 })
+     await channel.send('here')
+     setInterval(() => {}, 1000)`,
+    listener.address,
+  )
+  const channel = await accepted(t, listener)
+  t.is(String(await channel.receive()), 'here')
+  // The other side reads nothing: this one is held up.
+  const filling = (async () => {
+    for (;;) await channel.send(Buffer.alloc(65_536))
+  })()
+  filling.catch(() => undefined)
+  await until(() => !channel.trySend('x'), 'there is no more room')
+  peer.child.kill('SIGKILL')
+  await ended(t, channel, filling)
+  await until(() => listener.connections === 0, 'its place is free')
+})
+
+test('a way that is cut without a close frame is a death at both sides, at once', async (t) => {
+  const listener = await listening(t, { heartbeat: 0 })
+  const proxy = new Proxy(listener.address.replace('ws:', 'tcp:').replace('/live', ''))
+  const way = await proxy.listen(t)
+  const near = await connect(`${way.replace('tcp:', 'ws:')}/live`, { heartbeat: 0 })
+  t.teardown(() => near.destroy())
+  const far = await accepted(t, listener)
+  await near.send('there')
+  t.is(String(await far.receive()), 'there')
+  const waiting = [near.receive({ timeout: 20_000 }), far.receive({ timeout: 20_000 })]
+  for (const one of waiting) one.catch(() => undefined)
+  proxy.cut()
+  await ended(t, near, waiting[0]!)
+  await ended(t, far, waiting[1]!)
+  await until(() => listener.connections === 0, 'its place is free')
+})
+
+test.serial('a way that becomes a hole is a death at both sides, by the heartbeat', async (t) => {
+  const heartbeat = 1000
+  const listener = await listening(t, { heartbeat })
+  const proxy = new Proxy(listener.address.replace('ws:', 'tcp:').replace('/live', ''))
+  const way = await proxy.listen(t)
+  const near = await connect(`${way.replace('tcp:', 'ws:')}/live`, { heartbeat })
+  t.teardown(() => near.destroy())
+  const far = await accepted(t, listener)
+  await near.send('there')
+  t.is(String(await far.receive()), 'there')
+  const waiting = [near.receive({ timeout: 20_000 }), far.receive({ timeout: 20_000 })]
+  for (const one of waiting) one.catch(() => undefined)
+  proxy.hole()
+  for (const [i, channel] of [near, far].entries()) {
+    await t.throwsAsync(waiting[i]!, { ...gone, message: /1000 ms \(heartbeat\)/ })
+    await ended(t, channel, waiting[i]!)
+  }
+  await until(() => listener.connections === 0, 'its place is free')
+})
+
 test('who reads nothing holds the sender up, and bufferedAmount stays small', async (t) => {
   const listener = await listening(t, { highWaterMark: 65_536 })
   const socket = plain(t, listener)
@@ -300,4 +419,91 @@ test('what leaves this machine must be said', async (t) => {
   }
   const listener = await listening(t, {}, 'ws://0.0.0.0:0/live?insecure')
   t.regex(listener.address, /^ws:\/\/0\.0\.0\.0:[1-9]\d*\/live\?insecure$/)
+})
+
+// By TLS
+
+test('wss:// holds what the suite asks for', async (t) => {
+  const { key, cert } = selfSigned()
+  const findings = await conformance('wss://127.0.0.1:0/live', {
+    listening: { tls: { key, cert } },
+    connecting: { tls: { ca: cert } },
+    wrong: ['wss://', 'wss://127.0.0.1', 'wss://127.0.0.1:70000/'],
+  }).run()
+  t.deepEqual(
+    findings.filter(({ outcome }) => outcome === 'fails'),
+    [],
+  )
+  t.true(findings.filter(({ outcome }) => outcome === 'holds').length > 25)
+})
+
+test('wss:// knows by certificates who is at the other side, and takes nobody else', async (t) => {
+  const server = selfSigned()
+  const client = selfSigned()
+  const address = 'wss://127.0.0.1:0/live'
+  const listener = await listening(
+    t,
+    { tls: { ...server, ca: client.cert, requestCert: true } },
+    address,
+  )
+  const near = await connect(listener.address, { tls: { ...client, ca: server.cert } })
+  t.teardown(() => near.destroy())
+  const far = await accepted(t, listener)
+  for (const { peer } of [near, far]) t.is(peer.certificate?.commonName, 'localhost')
+  t.regex(far.peer.address!, /^127\.0\.0\.1:\d+$/)
+  await near.send('hello')
+  t.is(String(await far.receive()), 'hello')
+
+  await t.throwsAsync(connect(listener.address, { tls: client }), {
+    code: 'ERR_MILLRACE_UNREACHABLE',
+    message: /certificate of who listens at .* was not taken .*: give that of its authority/,
+  })
+  for (const nobody of [{}, selfSigned()]) {
+    const refused = listener.refused
+    await t.throwsAsync(
+      (async () => {
+        const channel = await connect(listener.address, { tls: { ...nobody, ca: server.cert } })
+        t.teardown(() => channel.destroy())
+        await channel.receive({ timeout: 20_000 })
+      })(),
+    )
+    await until(() => listener.refused > refused, 'it is counted')
+  }
+  t.is(listener.connections, 1)
+})
+
+test('wss:// without a certificate, and with anybody for the other side, is refused', async (t) => {
+  await t.throwsAsync(listen('wss://127.0.0.1:0/live'), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    message: /needs a certificate: give tls/,
+  })
+  await t.throwsAsync(connect('wss://127.0.0.1:1/live', { tls: { rejectUnauthorized: false } }), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    message: /tls\.ca/,
+  })
+})
+
+test('over wss:// who says nothing has a place for helloTimeout only', async (t) => {
+  const { key, cert } = selfSigned()
+  const options = { helloTimeout: 300, maxPending: 2, tls: { key, cert } }
+  const listener = await listening(t, options, 'wss://127.0.0.1:0/live')
+  const { port } = new URL(listener.address)
+  const said = [
+    connectSocket(Number(port), '127.0.0.1'),
+    connectTls({ port: Number(port), host: '127.0.0.1', ca: cert }),
+  ]
+  for (const socket of said) {
+    t.teardown(() => socket.destroy())
+    socket.on('error', () => undefined)
+    socket.resume()
+  }
+  await Promise.all(said.map((socket) => once(socket, 'close')))
+  t.is(listener.refused, 2)
+  // Who has said what it wants stays, however long.
+  const near = await connect(listener.address, { tls: { ca: cert } })
+  t.teardown(() => near.destroy())
+  const far = await accepted(t, listener)
+  await new Promise((resolve) => setTimeout(resolve, 2 * options.helloTimeout))
+  await near.send('still here')
+  t.is(String(await far.receive()), 'still here')
 })

@@ -26,6 +26,7 @@ import {
   type Channel,
   type ConnectOptions,
   type ListenOptions,
+  type ReconnectingChannel,
 } from 'millrace/net'
 
 import { uniqueName } from '../support/names.js'
@@ -345,6 +346,130 @@ test('whoever writes to one that has died is told, with one that waits for room 
   reader.child.kill('SIGKILL')
   await t.throwsAsync(within(patience, filling), { code: 'ERR_MILLRACE_PEER_GONE' })
   await t.throwsAsync(connect(address), { code: 'ERR_MILLRACE_UNREACHABLE' })
+})
+
+test('a writer that is killed while it says nothing is gone at once, after all that it had sent', async (t) => {
+  const { address } = pipeAt(t)
+  const listener = await listen(address, { highWaterMark: 1024 })
+  t.teardown(() => listener.close())
+  const writer = other(
+    t,
+    `const channel = await connect(args[0])
+     for (let i = 0; i < 20; i++) await channel.send(Buffer.alloc(1000, i))
+     await channel.send('last words')
+     console.log('sent')
+     setInterval(() => {}, 1000)`,
+    address,
+  )
+  const far = await nextOf(listener)
+  t.is(far.traits.death, 'exact')
+  t.is(await writer.heard(), 'sent')
+  // Most of it waits in the FIFO: the receiver has been taking nothing.
+  writer.child.kill('SIGKILL')
+  await within(patience, writer.exit)
+  for (let i = 0; i < 20; i++) {
+    t.true((await within(patience, far.receive()))!.equals(Buffer.alloc(1000, i)))
+  }
+  t.is(String(await within(patience, far.receive())), 'last words')
+  const gone = { code: 'ERR_MILLRACE_PEER_GONE' }
+  await t.throwsAsync(within(patience, far.receive()), gone)
+  await t.throwsAsync(within(patience, far.messages().next()), gone)
+  t.throws(() => far.tryReceive(), gone)
+  await within(patience, far.close())
+  await until(() => listener.connections === 0)
+})
+
+test('who waits for a message of a writer that is killed hears of it, and select does', async (t) => {
+  const { address } = pipeAt(t)
+  const listener = await listen(address)
+  t.teardown(() => listener.close())
+  const writer = other(
+    t,
+    `const channel = await connect(args[0])
+     await channel.send('here')
+     setInterval(() => {}, 1000)`,
+    address,
+  )
+  const far = await nextOf(listener)
+  t.is(String(await within(patience, far.receive())), 'here')
+  const gone = { code: 'ERR_MILLRACE_PEER_GONE' }
+  const waiting = [far.receive(), far.receiveInto(Buffer.alloc(9))]
+  for (const one of waiting) one.catch(() => undefined)
+  const selected = select([far])
+  writer.child.kill('SIGKILL')
+  for (const one of waiting) await t.throwsAsync(within<unknown>(patience, one), gone)
+  t.is((await within(patience, selected)).state, 'failed')
+})
+
+/** A process that listens, has taken one message, and takes no more. */
+async function idleReader(t: ExecutionContext, address: string, options: ConnectOptions = {}) {
+  const reader = other(
+    t,
+    `const listener = await listen(args[0])
+     console.log('listens')
+     const channel = await listener.accept()
+     console.log(String(await channel.receive()))
+     setInterval(() => {}, 1000)`,
+    address,
+  )
+  t.is(await reader.heard(), 'listens')
+  const channel = await connect(address, options)
+  t.teardown(() => {
+    channel.destroy()
+  })
+  await channel.send('here')
+  t.is(await reader.heard(), 'here')
+  return { reader, channel }
+}
+
+/** What ends it: the messages that are sent until it does. */
+async function sendUntilOver(channel: Channel): Promise<never> {
+  for (;;) {
+    await channel.send('to nobody')
+    await new Promise(setImmediate)
+  }
+}
+
+test('who writes to a reader that was killed while nothing was said is told by the next messages', async (t) => {
+  const { address } = pipeAt(t)
+  const { reader, channel } = await idleReader(t, address)
+  t.is(channel.traits.death, 'exact')
+  reader.child.kill('SIGKILL')
+  await within(patience, reader.exit)
+  const gone = { code: 'ERR_MILLRACE_PEER_GONE' }
+  await t.throwsAsync(within(patience, sendUntilOver(channel)), gone)
+  t.throws(() => channel.trySend('x'), gone)
+  await t.throwsAsync(within(patience, channel.end()), gone)
+  await within(patience, channel.close())
+})
+
+test('the end of a writer whose reader was killed is no success, and closing does not wait', async (t) => {
+  const { address } = pipeAt(t)
+  const { reader, channel } = await idleReader(t, address)
+  reader.child.kill('SIGKILL')
+  await within(patience, reader.exit)
+  await t.throwsAsync(within(patience, channel.end()), { code: 'ERR_MILLRACE_PEER_GONE' })
+  const before = performance.now()
+  await channel.close({ timeout: patience })
+  t.true(performance.now() - before < patience / 2)
+})
+
+test('a channel that comes back goes on with the next listener, when the first was killed', async (t) => {
+  const { address } = pipeAt(t)
+  const { reader, channel } = await idleReader(t, address, { reconnect: { base: 5, cap: 20 } })
+  reader.child.kill('SIGKILL')
+  await within(patience, reader.exit)
+  const { connection } = channel as ReconnectingChannel
+  await until(() => {
+    channel.trySend('to nobody')
+    return connection.state !== 'connected'
+  })
+  const waiting = channel.send('to somebody') // waits for the connection
+  const listener = await listen(address)
+  t.teardown(() => listener.close())
+  await within(patience, waiting)
+  const far = await nextOf(listener)
+  t.is(String(await within(patience, far.receive())), 'to somebody')
 })
 
 test('a reader that is stopped holds up its writer, and little is kept for it', async (t) => {

@@ -3,7 +3,10 @@
 import { show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import { parseAddress } from '../place/address.js'
-import { readReconnect } from '../net/backoff.js'
+import { durabilities } from '../addon/work.js'
+import { engineOf } from '../engines/known.js'
+import type { EngineLine, EnginePlace } from '../engines/port.js'
+import { readReconnect, type Backoff } from '../net/backoff.js'
 import type { Channel } from '../net/channel.js'
 import type { RemoteOptions, Share, ShareOptions } from '../net/share.js'
 import type { WorkParts, WorkWanted } from '../work/elsewhere.js'
@@ -23,6 +26,7 @@ import { GroupMembers } from './topics/group-members.js'
 import { groupLine, topicsLine } from './topics/line.js'
 import { serveTopics } from './topics/serve.js'
 import { workContract } from './work/contract.js'
+import { engineWorkLine } from './work/engine.js'
 import { workLine } from './work/line.js'
 import { RemoteWorkQueue } from './work/queue.js'
 import { serveWork } from './work/serve.js'
@@ -35,6 +39,8 @@ export function openWork(
   parts: WorkParts,
 ): RemoteWorkQueue {
   const backoff = readReconnect(connection?.reconnect)
+  const engine = engineAt(address, connection)
+  if (engine !== undefined) return openEngineWork(engine, wanted, backoff, parts)
   judge(address, connection)
   return new RemoteWorkQueue({
     address,
@@ -46,6 +52,33 @@ export function openWork(
       const { fingerprint } = workContract
       const { frames, channel } = await dial(address, connection ?? {}, 'work', fingerprint, signal)
       return { line: workLine(unheld(frames)), death: deathOf(channel), hold: holdOf(channel) }
+    },
+  })
+}
+
+/** @throws MillraceError `INVALID_ARGUMENT`, `UNSUPPORTED` */
+function openEngineWork(
+  place: EnginePlace,
+  wanted: WorkWanted,
+  backoff: Backoff | undefined,
+  parts: WorkParts,
+): RemoteWorkQueue {
+  const { shown } = place
+  const { durability, ...rest } = wanted
+  const dial = place.work({
+    ...rest,
+    durability: durability === undefined ? undefined : durabilities[durability],
+  })
+  return new RemoteWorkQueue({
+    address: shown,
+    title: `work queue '${shown}'`,
+    backoff,
+    parts,
+    wanted,
+    traits: { leases: 'silence', death: 'timeout', priorities: false, groups: false },
+    dial: async (signal) => {
+      const work = await dial(signal)
+      return { line: engineWorkLine(work, shown), death: 'timeout', hold: holdOfLine(work) }
     },
   })
 }
@@ -140,6 +173,26 @@ function holdOf(channel: Channel): (alive: boolean) => void {
     if (alive) channel.ref()
     else channel.unref()
   }
+}
+
+function holdOfLine(line: EngineLine): (alive: boolean) => void {
+  return (alive) => {
+    line.hold(alive)
+  }
+}
+
+/**
+ * What the address stands for, if its scheme is that of an engine.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`, `MISSING_PEER`
+ */
+function engineAt(address: string, connection: RemoteOptions | undefined): EnginePlace | undefined {
+  const parsed = parseAddress(address)
+  const engine = engineOf(parsed.scheme)
+  if (engine === undefined) return undefined
+  const { readConnect } = require('../net/options.js') as typeof import('../net/options.js')
+  const { reconnect: _reconnect, ...options } = connection ?? {}
+  return engine.at(parsed, readConnect(options))
 }
 
 /** Now, and not when the first connection is made. */

@@ -19,6 +19,11 @@ export interface WorkWanted {
   /** 0: Infinity. */
   readonly attempts: number | undefined
   readonly durability: number | undefined
+  /** Dead letters that are kept. */
+  readonly dead: number | undefined
+  readonly deadBytes: number | undefined
+  readonly windowMs: number | undefined
+  readonly leaseMs: number | undefined
 }
 
 /** What the floor above can do. */

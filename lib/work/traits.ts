@@ -11,10 +11,17 @@ export interface WorkTraits {
    * `complete({ to })`? Otherwise they throw `ERR_MILLRACE_UNSUPPORTED`.
    */
   readonly immediate: boolean
-  /** With whom a lease ends: with the process that took the job, or with its connection. */
-  readonly leases: 'process' | 'connection'
+  /**
+   * With what a lease ends: with the process that took the job, or with its connection; or when a server of an engine has had no sign of
+   * life for some time.
+   */
+  readonly leases: 'process' | 'connection' | 'silence'
   /** How the death of a worker is noticed: by the kernel, or by its silence. */
   readonly death: 'exact' | 'timeout'
   /** Does the queue know `id`s again, so that a push whose confirmation was lost can be repeated? */
   readonly dedups: boolean
+  /** Are there priorities? Otherwise a push with one rejects with `ERR_MILLRACE_UNSUPPORTED`. */
+  readonly priorities: boolean
+  /** Are there groups? Otherwise a push with one rejects with `ERR_MILLRACE_UNSUPPORTED`. */
+  readonly groups: boolean
 }

@@ -155,6 +155,8 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
       leases: 'process',
       death: 'exact',
       dedups: this.native.windowMs > 0,
+      priorities: true,
+      groups: true,
     })
   }
 

@@ -115,6 +115,7 @@ test('what is used brings the part that it needs', async (t) => {
     'addresses',
     'fill-loan',
     'group',
+    'nats',
     'net',
     'net-conformance',
     'remote',

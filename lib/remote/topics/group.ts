@@ -49,6 +49,10 @@ const any: WorkWanted = {
   seats: undefined,
   attempts: undefined,
   durability: undefined,
+  dead: undefined,
+  deadBytes: undefined,
+  windowMs: undefined,
+  leaseMs: undefined,
 }
 
 /** Made by `subscribe` of a bus elsewhere, with `queue`. */

@@ -4,9 +4,10 @@
 // meanwhile goes back: what comes over a connection comes in order, so either the server finds the ticket waiting, or its job in the
 // client's hands. No job is lost between a client that left and a server that had answered already.
 
-import { contract, type Client } from '../../rpc/contract.js'
+import { contract } from '../../rpc/contract.js'
 import { call, stream } from '../../rpc/methods.js'
-import type { StreamClient } from '../../rpc/streams/client.js'
+import type { CallOptions } from '../../rpc/options.js'
+import type { Line } from '../../net/session.js'
 import type { Durability } from '../../work/options.js'
 import { headed, type Headed } from '../headed.js'
 
@@ -66,10 +67,7 @@ export const workMethods = {
   /** Pushes a job, as soon as there is room. */
   push: call<Headed<PushFacts>, Headed<{ readonly duplicate: boolean }>>(),
   /** Jobs that are there now, up to `most`; the first is waited for. Their bytes stand one behind the other. */
-  take: call<
-    Headed<{ readonly ticket: number; readonly most: number }>,
-    Headed<{ readonly jobs: readonly (JobFacts & { readonly length: number })[] }>
-  >(),
+  take: call<Headed<{ readonly ticket: number; readonly most: number }>, Headed<TakenFacts>>(),
   /** Nobody waits for what that ticket brings. */
   leave: call<Headed<{ readonly ticket: number }>, Headed<None>>(),
   /** Settles a job. */
@@ -82,5 +80,20 @@ export const workMethods = {
 
 export const workContract = contract('millrace.work.1', workMethods, { codec: headed })
 
-/** One connection, as its client sees it. */
-export type WorkLine = Client<typeof workContract> & StreamClient
+type Ask<In, Out> = (input: Headed<In>, options?: CallOptions) => Promise<Headed<Out>>
+/** Jobs, whose bytes stand one behind the other. */
+export interface TakenFacts {
+  readonly jobs: readonly (JobFacts & { readonly length: number })[]
+}
+
+/** One connection, as its client sees it: to a process that shares the queue, or to an engine that has one. */
+export interface WorkLine extends Line {
+  readonly closed: boolean
+  readonly about: Ask<None, QueueFacts>
+  readonly push: Ask<PushFacts, { readonly duplicate: boolean }>
+  readonly take: Ask<{ readonly ticket: number; readonly most: number }, TakenFacts>
+  readonly leave: Ask<{ readonly ticket: number }, None>
+  readonly settle: Ask<SettleFacts, None>
+  readonly flush: Ask<None, None>
+  losses(input: Headed<None>): AsyncIterable<Headed<{ readonly lease: number }>>
+}

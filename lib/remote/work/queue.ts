@@ -34,13 +34,15 @@ export class RemoteWorkQueue implements Face {
   readonly path: string
   readonly #title: string
   readonly #parts: WorkParts
+  readonly #traits: Partial<WorkTraits> | undefined
   readonly #session: WorkSession
   readonly #running = new Set<Loop>()
   #ending: Promise<void> | undefined
 
   constructor(options: RemoteWorkOptions) {
-    const { address, title, parts } = options
+    const { address, title, parts, traits } = options
     this.#parts = parts
+    this.#traits = traits
     this.name = this.path = address
     this.#title = title
     this.#session = new WorkSession(options)
@@ -82,6 +84,9 @@ export class RemoteWorkQueue implements Face {
       leases: 'connection',
       death: this.#session.death,
       dedups: this.#session.facts?.dedups ?? false,
+      priorities: true,
+      groups: true,
+      ...this.#traits,
     })
   }
   /** How the connection stands. */

@@ -9,6 +9,7 @@ import type { PushResult } from '../../work/loan.js'
 import type { JobFacts } from '../../work/options.js'
 import { durabilities } from '../../addon/work.js'
 import type { WorkParts, WorkWanted } from '../../work/elsewhere.js'
+import type { WorkTraits } from '../../work/traits.js'
 import type { Backoff } from '../../net/backoff.js'
 import type { ConnectionStatus } from '../../net/connection-status.js'
 import type { Session } from '../../net/session.js'
@@ -33,6 +34,8 @@ export interface RemoteWorkOptions {
   readonly isLast?: () => boolean
   readonly wanted: WorkWanted
   readonly parts: WorkParts
+  /** What is not as it is of a queue that a process shares. */
+  readonly traits?: Partial<WorkTraits> | undefined
 }
 
 /** Milliseconds for which closing waits for what was settled to be confirmed. */

@@ -1,0 +1,12 @@
+// Which engines there are, by the schemes of addresses. Each is loaded when an address first names it.
+
+import type { Engine } from './port.js'
+
+const known: Readonly<Record<string, () => Engine>> = {
+  nats: () => (require('./nats.js') as typeof import('./nats.js')).nats,
+}
+
+/** The engine of a scheme; undefined: it is none of an engine. */
+export function engineOf(scheme: string): Engine | undefined {
+  return Object.hasOwn(known, scheme) ? known[scheme]!() : undefined
+}

@@ -1,0 +1,37 @@
+// NATS (nats://): work over JetStream.
+
+import { MillraceError } from '../errors.js'
+import { invalidArgument } from '../errors.js'
+import { natsLibrary } from './nats/library.js'
+import { natsPlace } from './nats/place.js'
+import { natsWork } from './nats/work.js'
+import type { Engine } from './port.js'
+
+/** The longest that both of a stream and of the one with its dead letters have room for. */
+const streamName = /^[\w-]{1,200}$/
+
+export const nats: Engine = {
+  name: 'NATS',
+  at(address, connection) {
+    const place = natsPlace(address, connection)
+    natsLibrary()
+    const { shown } = place
+    return {
+      shown,
+      work(wanted) {
+        if (!streamName.test(place.name)) {
+          throw invalidArgument(
+            `the address '${shown}' must name a queue, of letters, digits, - and _, as in 'nats://127.0.0.1:4222/thumbnails'`,
+          )
+        }
+        if (wanted.durability === 'disk') {
+          throw new MillraceError(
+            'ERR_MILLRACE_UNSUPPORTED',
+            `durability disk of '${shown}': JetStream confirms before what it keeps is on the disk; take durability file, and a server that syncs (sync_interval)`,
+          )
+        }
+        return (signal) => natsWork(place, wanted, connection, signal)
+      },
+    }
+  },
+}

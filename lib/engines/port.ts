@@ -1,0 +1,116 @@
+// What work, topics and calls need of an engine that exists: a server of somebody else's, which an address names by its scheme. The floor
+// above makes of it what their users know; nothing here knows those classes.
+//
+// A line is one connection. It is made by whoever needs it, and made anew by them when it has ended: an engine tries nothing again by itself.
+
+import type { Address } from '../place/address.js'
+
+/** How an engine is reached, as the options of the connection say; each was judged. */
+export interface EngineConnection {
+  /** As `node:tls` takes it. */
+  readonly tls: object | undefined
+  /** May it leave this machine without? */
+  readonly insecure: boolean
+  /** Milliseconds of silence that mean death; undefined: as the engine has it. */
+  readonly heartbeat: number | undefined
+  /** The longest message that is taken, in bytes. */
+  readonly maxBytes: number
+}
+
+/** One connection to an engine. Whatever rejects when it breaks says by `executed` whether what was asked may have been done. */
+export interface EngineLine {
+  /** Resolves when it has ended, with why if nobody closed it. */
+  readonly ended: Promise<Error | undefined>
+  readonly closed: boolean
+  close(): void
+  /** Does the connection keep the process alive? */
+  hold(alive: boolean): void
+}
+
+/** What a queue is to have; `undefined`: whatever it has. */
+export interface EngineQueueOptions {
+  readonly jobs: number | undefined
+  readonly bytes: number | undefined
+  /** 0: no limit. */
+  readonly attempts: number | undefined
+  /** Dead letters that are kept. */
+  readonly dead: number | undefined
+  readonly deadBytes: number | undefined
+  /** Milliseconds in which an id is known. */
+  readonly windowMs: number | undefined
+  /** Milliseconds of a lease; 0: as long as its worker lives. */
+  readonly leaseMs: number | undefined
+  readonly durability: 'memory' | 'file' | 'disk' | undefined
+}
+
+/** What a queue has. */
+export interface EngineQueueFacts {
+  readonly jobs: number
+  readonly bytes: number
+  readonly maxBytes: number
+  /** 0: no limit. */
+  readonly maxAttempts: number
+  readonly durability: 'memory' | 'file' | 'disk'
+}
+
+/** What goes with a job. */
+export interface EngineJobOptions {
+  readonly priority: number
+  readonly delay: number
+  readonly ttl: number
+  readonly id: string | undefined
+  readonly group: string | undefined
+}
+
+/** How a job is settled. */
+export type EngineSettle =
+  | { readonly how: 'complete' }
+  | { readonly how: 'release'; readonly delay: number }
+  | { readonly how: 'retry'; readonly delay: number; readonly error: string }
+  | { readonly how: 'reject'; readonly error: string }
+
+/** A job in hand. */
+export interface EngineJob {
+  readonly bytes: Uint8Array
+  readonly attempt: number
+  readonly acquired: number
+  readonly token: bigint
+  /** Milliseconds since 1970. */
+  readonly pushedAt: number
+  readonly id: string | undefined
+  /** Resolves when the engine has it so. */
+  settle(how: EngineSettle): Promise<void>
+  extend(milliseconds: number): Promise<void>
+}
+
+/** A work queue, over one connection. */
+export interface EngineWork extends EngineLine {
+  readonly facts: EngineQueueFacts
+  /** As soon as there is room. `signal` ends the wait. */
+  push(
+    bytes: Uint8Array,
+    job: EngineJobOptions,
+    signal: AbortSignal,
+  ): Promise<{ readonly duplicate: boolean }>
+  /** Jobs that are there now, up to `most`; the first is waited for. What comes after `signal` goes back. */
+  take(most: number, signal: AbortSignal): Promise<readonly EngineJob[]>
+  /** Calls `told` when the lease of a job is over before it was settled. */
+  lost(told: (job: EngineJob) => void): void
+  flush(): Promise<void>
+}
+
+/** What an address of an engine stands for: judged, and not connected yet. */
+export interface EnginePlace {
+  /** The address without what is secret in it: for messages, and for whoever looks. */
+  readonly shown: string
+  /** @throws MillraceError `UNSUPPORTED` (what the engine cannot do) */
+  work(wanted: EngineQueueOptions): (signal: AbortSignal) => Promise<EngineWork>
+}
+
+/** An engine. */
+export interface Engine {
+  /** What its makers call it. */
+  readonly name: string
+  /** @throws MillraceError `INVALID_ARGUMENT` (of the address or the connection), `MISSING_PEER` (its library is not installed) */
+  at(address: Address, connection: EngineConnection): EnginePlace
+}

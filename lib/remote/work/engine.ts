@@ -1,0 +1,218 @@
+// A queue of an engine, asked as a process that shares a queue is asked.
+
+import { forgetAbort, whenAborted } from '../../base/abort-signals.js'
+import { startTimer, stopTimer } from '../../base/time.js'
+import type { EngineJob, EngineSettle, EngineWork } from '../../engines/port.js'
+import { abortedError, invalidArgument, MillraceError, timeoutError } from '../../errors.js'
+import type { CallOptions } from '../../rpc/options.js'
+import { nothing, type Headed } from '../headed.js'
+import type { JobFacts, SettleFacts, WorkLine } from './contract.js'
+
+const done = { facts: {}, bytes: nothing }
+
+interface Held {
+  readonly job: EngineJob
+  readonly ticket: number
+}
+
+/** `name`: what the queue is called. */
+export function engineWorkLine(work: EngineWork, name: string): WorkLine {
+  const held = new Map<number, Held>()
+  const leaseOf = new Map<EngineJob, number>()
+  const takes = new Map<number, AbortController>()
+  const losses = new Losses()
+  let leases = 0
+  const forget = (lease: number, job: EngineJob): void => {
+    held.delete(lease)
+    leaseOf.delete(job)
+  }
+  work.lost((job) => {
+    const lease = leaseOf.get(job)
+    if (lease === undefined) return
+    forget(lease, job)
+    losses.tell(lease)
+  })
+  void work.ended.then(() => {
+    losses.end()
+  })
+  const lend = (ticket: number, job: EngineJob): JobFacts & { readonly length: number } => {
+    const lease = ++leases
+    held.set(lease, { job, ticket })
+    leaseOf.set(job, lease)
+    const { attempt, acquired, token, pushedAt, id } = job
+    const some = id === undefined ? {} : { id }
+    const { length } = job.bytes
+    return {
+      ...{ lease, attempt, acquired, priority: 0, token: String(token) },
+      ...{ pushedAt: Math.floor(pushedAt), ...some, length },
+    }
+  }
+  return {
+    get ended() {
+      return work.ended
+    },
+    get closed() {
+      return work.closed
+    },
+    close: () => {
+      work.close()
+    },
+    about: () => {
+      const { facts } = work
+      const more = { name, priorities: 1, seats: Infinity, dedups: true }
+      return Promise.resolve({ facts: { ...facts, ...more }, bytes: nothing })
+    },
+    push: async ({ facts, bytes }, options) => {
+      const { priority = 0, delay = 0, ttl = 0, id, group } = facts
+      const job = { priority, delay, ttl, id, group }
+      const { duplicate } = await inTime(
+        `room in '${name}'`,
+        'the queue is full: start workers, or allow more time',
+        options,
+        (signal) => work.push(bytes, job, signal),
+      )
+      return { facts: { duplicate }, bytes: nothing }
+    },
+    take: async ({ facts: { ticket, most } }) => {
+      const control = new AbortController()
+      takes.set(ticket, control)
+      try {
+        const jobs = await work.take(most, control.signal)
+        const facts = jobs.map((job) => lend(ticket, job))
+        const all = jobs.map(({ bytes }) => bytes)
+        return { facts: { jobs: facts }, bytes: all.length === 1 ? all[0]! : Buffer.concat(all) }
+      } finally {
+        takes.delete(ticket)
+      }
+    },
+    leave: async ({ facts: { ticket } }) => {
+      takes.get(ticket)?.abort()
+      for (const [lease, { job, ticket: its }] of [...held]) {
+        if (its !== ticket) continue
+        forget(lease, job)
+        await job.settle({ how: 'release', delay: 0 })
+      }
+      return done
+    },
+    settle: async ({ facts }) => {
+      const { lease } = facts
+      const job = held.get(lease)?.job
+      if (job === undefined) throw notHeld(name)
+      if (facts.how === 'begin') return done
+      if (facts.how === 'extend') {
+        await job.extend(facts.milliseconds)
+        return done
+      }
+      forget(lease, job)
+      await job.settle(settleOf(facts))
+      return done
+    },
+    flush: async () => {
+      await work.flush()
+      return done
+    },
+    losses: () => losses.all(),
+  }
+}
+
+function settleOf(facts: SettleFacts): EngineSettle {
+  switch (facts.how) {
+    case 'complete':
+      return { how: 'complete' }
+    case 'release':
+      return { how: 'release', delay: facts.delay }
+    case 'retry':
+      return { how: 'retry', delay: facts.delay, error: facts.error }
+    case 'reject':
+      return { how: 'reject', error: facts.error }
+    default:
+      throw invalidArgument('a job is settled by complete, release, retry or reject')
+  }
+}
+
+function notHeld(name: string): MillraceError {
+  return new MillraceError(
+    'ERR_MILLRACE_LEASE_LOST',
+    `this job of '${name}' is not in this process's hands: its lease ended, and somebody else may have it`,
+  )
+}
+
+/** Leases that were lost, as they come. */
+class Losses {
+  readonly #leases: number[] = []
+  #told: (() => void) | undefined
+  #over = false
+
+  tell(lease: number): void {
+    this.#leases.push(lease)
+    this.#told?.()
+  }
+
+  end(): void {
+    this.#over = true
+    this.#told?.()
+  }
+
+  async *all(): AsyncGenerator<Headed<{ readonly lease: number }>, undefined> {
+    while (!this.#over) {
+      const lease = this.#leases.shift()
+      if (lease !== undefined) {
+        yield { facts: { lease }, bytes: nothing }
+        continue
+      }
+      await new Promise<void>((told) => {
+        this.#told = told
+      })
+      this.#told = undefined
+    }
+    return undefined
+  }
+}
+
+/** What is asked, for as long as the options allow. What was sent by then may be done. */
+export function inTime<T>(
+  what: string,
+  cure: string,
+  options: CallOptions | undefined,
+  ask: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { signal, timeout } = options ?? {}
+  return new Promise((resolve, reject) => {
+    const control = new AbortController()
+    const end = (): void => {
+      stopTimer(timer)
+      if (signal !== undefined) forgetAbort(signal, onAbort)
+    }
+    const giveUp = (error: Error): void => {
+      end()
+      reject(error)
+      control.abort(error)
+    }
+    const onAbort = {
+      aborted: (): void => {
+        giveUp(abortedError(signal!))
+      },
+    }
+    const timer =
+      timeout === undefined || timeout === Infinity
+        ? undefined
+        : startTimer(
+            timeout,
+            () => {
+              giveUp(timeoutError(what, timeout, cure))
+            },
+            { alive: true },
+          )
+    if (signal !== undefined) whenAborted(signal, onAbort)
+    ask(control.signal).then(
+      (value) => {
+        end()
+        resolve(value)
+      },
+      (error: unknown) => {
+        end()
+        reject(error)
+      },
+    )
+  })
+}

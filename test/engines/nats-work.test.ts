@@ -1,0 +1,342 @@
+/* eslint-disable @typescript-eslint/await-thenable -- of a queue elsewhere, what settles a job returns a promise */
+// A work queue over a server of NATS with JetStream.
+
+import test, { type ExecutionContext } from 'ava'
+import { WorkQueue, type Job, type WorkQueueOptions } from 'millrace/work'
+
+import { run } from '../support/process.js'
+import { until, within } from '../support/until.js'
+import { natsClient } from './support/client.js'
+import { natsServer, type NatsServer } from './support/nats.js'
+
+const patience = { timeout: 15_000 }
+
+function open(
+  t: ExecutionContext,
+  server: NatsServer,
+  options?: WorkQueueOptions,
+  name = 'jobs',
+  secret = '',
+): WorkQueue {
+  const queue = WorkQueue.open(server.address(name, secret), options)
+  t.teardown(() => {
+    queue.close()
+  })
+  return queue
+}
+
+const textOf = (job: Job) => job.copy().toString()
+
+test('jobs go from handle to handle, in their order, and are gone when they are complete', async (t) => {
+  const server = await natsServer(t)
+  const [pushing, taking] = [open(t, server), open(t, server)]
+  t.true(pushing instanceof WorkQueue)
+  t.is(await pushing.pushBatch(['a', 'b', 'c']), 3)
+  const jobs = await taking.takeBatch(10, patience)
+  t.deepEqual(jobs.map(textOf), ['a', 'b', 'c'])
+  t.deepEqual(
+    jobs.map(({ attempt }) => attempt),
+    [1, 1, 1],
+  )
+  t.true(Math.abs(jobs[0]!.pushedAt.getTime() - Date.now()) < 60_000)
+  for (const job of jobs) await job.complete()
+  t.throws(() => jobs[0]!.complete(), { code: 'ERR_MILLRACE_RELEASED' })
+  await t.throwsAsync(taking.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  const { traits } = taking
+  t.deepEqual(
+    [traits.local, traits.leases, traits.death, traits.dedups, traits.priorities, traits.groups],
+    [false, 'silence', 'timeout', true, false, false],
+  )
+  t.deepEqual([taking.durability, taking.maxAttempts, taking.priorities], ['file', 5, 1])
+})
+
+test('who waits is told of a job that comes later, and a wait that was given up takes none', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server, { maxAttempts: 1 })
+  const control = new AbortController()
+  const given = queue.takeOne({ signal: control.signal })
+  await until(() => queue.connection?.state === 'connected')
+  control.abort()
+  await t.throwsAsync(given, { code: 'ERR_MILLRACE_ABORTED' })
+  const waiting = queue.takeOne(patience)
+  await queue.push('late')
+  const job = await waiting
+  t.deepEqual([textOf(job), job.attempt], ['late', 1])
+  await job.complete()
+})
+
+test('work() hands each job to its handler, also several at a time, and tries again what has failed', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server)
+  const seen: string[] = []
+  const working = queue.work(
+    async (job) => {
+      await Promise.resolve()
+      seen.push(`${textOf(job)}${String(job.attempt)}`)
+      if (job.attempt === 1 && textOf(job) === 'b') throw new Error('not yet')
+    },
+    { concurrency: 3 },
+  )
+  const pushing = open(t, server)
+  for (const text of ['a', 'b', 'c', 'd']) await pushing.push(text)
+  await until(() => seen.length === 5)
+  t.deepEqual([...seen].sort(), ['a1', 'b1', 'b2', 'c1', 'd1'])
+  queue.close()
+  await within(15_000, working)
+})
+
+test('a second push with an id is a duplicate', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server)
+  t.deepEqual(await queue.push('once', { id: 'order 7' }), { duplicate: false })
+  t.deepEqual(await queue.push('once', { id: 'order 7' }), { duplicate: true })
+  const job = await queue.takeOne(patience)
+  t.is(job.id, 'order 7')
+  await job.complete()
+  t.deepEqual(await queue.push('once', { id: 'order 7' }), { duplicate: true })
+  await t.throwsAsync(queue.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+})
+
+test('what is released, and what failed, comes again, later if that was asked', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server)
+  await queue.push('x')
+  const first = await queue.takeOne(patience)
+  await first.release()
+  const second = await queue.takeOne(patience)
+  t.is(second.acquired, 2)
+  t.true(second.token > first.token)
+  const from = performance.now()
+  await second.retry({ delay: 300, error: 'later' })
+  const third = await queue.takeOne(patience)
+  t.true(performance.now() - from >= 290)
+  await third.complete()
+})
+
+test('a job with a delay is due later, and its attempts begin then', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server)
+  const from = performance.now()
+  await queue.push('later', { delay: 400 })
+  await queue.push('now')
+  t.is(textOf(await queue.takeOne(patience)), 'now')
+  const job = await queue.takeOne(patience)
+  t.true(performance.now() - from >= 390)
+  t.deepEqual([textOf(job), job.attempt], ['later', 1])
+})
+
+test('dead letters are jobs of a queue of their own: rejected, out of attempts, out of time', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server, { maxAttempts: 2 })
+  const dead = open(t, server, undefined, 'jobs-dead')
+  await queue.push('rejected', { id: 'r' })
+  await (await queue.takeOne(patience)).reject(new Error('two\nlines'))
+  const rejected = await dead.takeOne(patience)
+  t.deepEqual([textOf(rejected), rejected.id], ['rejected', 'r'])
+  await rejected.complete()
+
+  await queue.push('poison')
+  for (const attempt of [1, 2]) {
+    const job = await queue.takeOne(patience)
+    t.is(job.attempt, attempt)
+    await job.retry({ error: 'no' })
+  }
+  const poison = await dead.takeOne(patience)
+  t.is(textOf(poison), 'poison')
+  await poison.complete()
+
+  await queue.push('expired', { ttl: 1 })
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  await t.throwsAsync(queue.takeOne({ timeout: 500 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  t.is(textOf(await dead.takeOne(patience)), 'expired')
+})
+
+test('a full queue makes a push wait, and end in time', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server, { jobs: 2 })
+  await queue.pushBatch(['a', 'b'])
+  await t.throwsAsync(queue.push('c', { timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  const pushed = queue.push('d', patience)
+  await (await queue.takeOne(patience)).complete()
+  t.deepEqual(await pushed, { duplicate: false })
+})
+
+test('what JetStream cannot do is refused before anything is done', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server)
+  for (const options of [{ priority: 1 }, { group: 'g' }]) {
+    await t.throwsAsync(queue.push('x', options), {
+      code: 'ERR_MILLRACE_UNSUPPORTED',
+      message: /JetStream gives jobs out in one order/,
+    })
+  }
+  t.throws(() => open(t, server, { durability: 'disk' }), { code: 'ERR_MILLRACE_UNSUPPORTED' })
+  t.throws(() => open(t, server, undefined, 'a.b'), { code: 'ERR_MILLRACE_INVALID_ARGUMENT' })
+  t.throws(() => queue.size, { code: 'ERR_MILLRACE_UNSUPPORTED' })
+  await t.throwsAsync(queue.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+})
+
+test('a queue that is another one than was said is refused, and so is a stream of somebody else', async (t) => {
+  const server = await natsServer(t)
+  await open(t, server, { jobs: 5, leaseTimeout: 2000 }).push('x')
+  const wrong: readonly WorkQueueOptions[] = [
+    { jobs: 6 },
+    { leaseTimeout: 1 },
+    { maxAttempts: 9 },
+    { durability: 'memory' },
+    { priorities: 4 },
+  ]
+  for (const options of wrong) {
+    await t.throwsAsync(
+      open(t, server, options).push('x'),
+      { code: 'ERR_MILLRACE_GEOMETRY' },
+      JSON.stringify(options),
+    )
+  }
+  const nats = await natsClient(t, server)
+  await nats.request(
+    '$JS.API.STREAM.CREATE.theirs',
+    JSON.stringify({ name: 'theirs', subjects: ['theirs'] }),
+  )
+  await t.throwsAsync(open(t, server, undefined, 'theirs').push('x'), {
+    code: 'ERR_MILLRACE_GEOMETRY',
+    message: /not of millrace's making/,
+  })
+})
+
+test('a job of any other client of NATS is one, and any other client can read what is pushed', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server)
+  await until(() => queue.connection?.state === 'connected')
+  const nats = await natsClient(t, server)
+  await nats.request('millrace.work.jobs', 'from outside')
+  const job = await queue.takeOne(patience)
+  t.is(textOf(job), 'from outside')
+  await job.complete()
+  await queue.push('to outside')
+  const message = await nats.request(
+    '$JS.API.CONSUMER.MSG.NEXT.jobs.millrace',
+    JSON.stringify({ batch: 1, expires: 5e9 }),
+    { timeout: 5000, noMux: true },
+  )
+  t.is(message.string(), 'to outside')
+})
+
+test('a worker that is killed holds nothing: somebody else has its job when its lease is over', async (t) => {
+  const server = await natsServer(t)
+  const leaseTimeout = 1000
+  const queue = open(t, server, { leaseTimeout })
+  await queue.push('survives')
+  const fixture = new URL('./fixtures/worker.js', import.meta.url)
+  const worker = run(t, fixture, [server.address('jobs'), String(leaseTimeout)])
+  await worker.printed('survives')
+  const from = performance.now()
+  await worker.kill()
+  const job = await queue.takeOne(patience)
+  t.deepEqual([textOf(job), job.attempt], ['survives', 2])
+  t.true(performance.now() - from < 5000)
+  await job.complete()
+})
+
+test('a lease that is over is lost to its worker, and one that is made longer is not', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server, { leaseTimeout: 600 })
+  const other = open(t, server)
+  await queue.push('slow')
+  const job = await queue.takeOne(patience)
+  await job.extend(2000)
+  await t.throwsAsync(other.takeOne({ timeout: 1500 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  const again = await other.takeOne(patience)
+  t.is(again.attempt, 2)
+  await until(() => job.signal.aborted)
+  t.throws(() => job.complete(), { code: 'ERR_MILLRACE_LEASE_LOST' })
+  await again.complete()
+})
+
+test('a job stays with a worker that lives, however long it takes', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server)
+  const other = open(t, server)
+  await queue.push('long')
+  const job = await queue.takeOne(patience)
+  await t.throwsAsync(other.takeOne({ timeout: 12_000 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  t.false(job.signal.aborted)
+  await job.complete()
+})
+
+test('a server that is not there yet is waited for', async (t) => {
+  const server = await natsServer(t, { started: false })
+  const queue = open(t, server)
+  await t.throwsAsync(queue.push('x', { timeout: 100 }), {
+    code: 'ERR_MILLRACE_TIMEOUT',
+    message: /nats-server/,
+  })
+  const pushed = queue.push('x', patience)
+  await server.start()
+  t.deepEqual(await pushed, { duplicate: false })
+})
+
+test('a server that is killed and comes back has every job that was confirmed', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server)
+  await queue.pushBatch(['a', 'b'])
+  const held = await queue.takeOne(patience)
+  const waiting = queue.takeBatch(2, patience)
+  await server.end()
+  await until(() => queue.connection?.state !== 'connected')
+  t.true(held.signal.aborted)
+  t.throws(() => held.complete(), { code: 'ERR_MILLRACE_LEASE_LOST' })
+  await server.start()
+  const [b] = await waiting
+  const a = b === undefined ? undefined : await queue.takeOne(patience)
+  t.deepEqual([b, a].map((job) => job && textOf(job)).sort(), ['a', 'b'])
+  for (const job of [a, b]) await job?.complete()
+  await t.throwsAsync(queue.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+})
+
+test('a wrong password ends the handle, with an error that does not tell the right one', async (t) => {
+  const server = await natsServer(t, { user: 'u', password: 'right' })
+  const queue = open(t, server, undefined, 'jobs', 'u:wr%20ong')
+  const error = await t.throwsAsync(queue.push('x', patience), { code: 'ERR_MILLRACE_PERMISSION' })
+  t.false(
+    /right|wr.*ong/.test(`${error.message} ${queue.name} ${JSON.stringify(queue.connection)}`),
+  )
+  t.true(queue.closed)
+  await open(t, server, undefined, 'jobs', 'u:right').push('x', patience)
+})
+
+test('a server without JetStream is told from one that does not answer', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  const queue = open(t, server)
+  await t.throwsAsync(queue.push('x', patience), {
+    code: 'ERR_MILLRACE_UNSUPPORTED',
+    message: /start it with -js/,
+  })
+  t.true(queue.closed)
+})
+
+test('a payload that is longer than the server takes is refused, and the connection stays', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server)
+  await until(() => queue.connection?.state === 'connected')
+  t.is(queue.maxBytes, 2 ** 20)
+  for (const options of [{}, { id: 'with a header' }]) {
+    const length = queue.maxBytes + ('id' in options ? 0 : 1)
+    await t.throwsAsync(queue.push(Buffer.alloc(length), options), {
+      code: 'ERR_MILLRACE_TOO_LARGE',
+      message: /max_payload/,
+    })
+  }
+  await queue.push(Buffer.alloc(queue.maxBytes, 7))
+  const job = await queue.takeOne(patience)
+  t.deepEqual([job.length, job.bytes[12]], [2 ** 20, 7])
+  await job.complete()
+})
+
+test('an open queue does not keep its process alive, and a wait does', async (t) => {
+  const server = await natsServer(t)
+  const fixture = new URL('./fixtures/ends.js', import.meta.url)
+  const ending = run(t, fixture, [server.address('jobs')])
+  await ending.printed('x')
+  t.deepEqual(await ending.ended(), { code: 0, signal: null })
+})

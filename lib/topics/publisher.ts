@@ -25,8 +25,11 @@ import { TopicsHandle } from './topics-handle.js'
 const mostPacked = 64
 
 export abstract class TopicPublisher extends TopicsHandle {
-  /** Subjects that were published to, by their texts. */
-  readonly #ids = new Map<string, number>()
+  /**
+   * Subjects that were published to, by their texts: asked for every message. An object, because its keys are compared by their addresses;
+   * a Map looks into the texts of others that share a place with the one that it looks for, and of thousands few are in the cache.
+   */
+  readonly #ids = Object.create(null) as Record<string, number | undefined>
   #loans: FinalizationRegistry<number> | undefined
   readonly #onClose = new Set<() => void>()
   #toldForgotten = false
@@ -42,7 +45,7 @@ export abstract class TopicPublisher extends TopicsHandle {
   publish(subject: string, payload: ByteSource, options?: PublishOptions): Promise<number> {
     try {
       if (options === undefined) {
-        const id = this.#ids.get(subject)
+        const id = this.#known(subject)
         // What costs least is what is asked for most.
         if (
           id !== undefined &&
@@ -214,12 +217,17 @@ export abstract class TopicPublisher extends TopicsHandle {
   /** The number of a subject, which is made if there is none. */
   #idOf(subject: string): number {
     this.assertOpen()
-    const known = this.#ids.get(subject)
+    const known = this.#known(subject)
     if (known !== undefined) return known
     const id = this.native.subject(checkSubject(subject))
     if (id < 0) throw this.fail(id)
-    this.#ids.set(subject, id)
+    this.#ids[subject] = id
     return id
+  }
+
+  /** What is no text must not be taken for one that looks like it. */
+  #known(subject: string): number | undefined {
+    return typeof (subject as unknown) === 'string' ? this.#ids[subject] : undefined
   }
 
   /** Undefined: there is no room now. */

@@ -16,7 +16,7 @@ import { cut } from '../support/cut.js'
 import { uniqueName } from '../support/names.js'
 import { until } from '../support/until.js'
 import { warningsOf } from '../work/open.js'
-import { open, subscribed, texts } from './open.js'
+import { messages, open, subscribed, texts } from './open.js'
 
 const invalid = 'ERR_MILLRACE_INVALID_ARGUMENT'
 
@@ -60,6 +60,29 @@ for (const [subject, message] of badSubjects) {
     t.is(bus.stats().subjects, 0)
   })
 }
+
+test('what reads like a subject that was published to is none, either', async (t) => {
+  const bus = open(t, uniqueName(t))
+  await bus.publish('7', 'x')
+  for (const alike of [7, ['7'], { toString: () => '7' }, new String('7')]) {
+    const of = alike as string
+    const refused = { code: invalid, message: /must be text/ }
+    await t.throwsAsync(bus.publish(of, Buffer.from('x')), refused)
+    t.throws(() => bus.tryPublish(of, 'x'), refused)
+  }
+  t.is(bus.stats().published, 1)
+})
+
+test('names of what all objects have are subjects like others', async (t) => {
+  const { bus, subscription } = await subscribed(t, uniqueName(t))
+  const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', '0']
+  for (const round of ['first', 'again']) {
+    for (const name of names) t.is(bus.tryPublish(name, round), 1)
+  }
+  const found = messages(subscription).map(({ subject }) => subject)
+  t.deepEqual(found, [...names, ...names])
+  t.is(bus.stats().subjects, names.length)
+})
 
 const badFilters: readonly (readonly [unknown, RegExp])[] = [
   ['', /none of them is empty/],

@@ -92,4 +92,6 @@ export interface Parameters {
 
   /** Calls: how arguments and results become bytes. */
   readonly codec?: 'json' | 'bytes'
+  /** Arguments are written to loans, and seen by handlers where they lie. */
+  readonly lent?: boolean
 }

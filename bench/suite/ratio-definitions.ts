@@ -387,6 +387,13 @@ const messaging: readonly RatioDefinition[] = [
     reach: { atMost: 3 },
   },
   {
+    name: 'call_loan',
+    means: 'call with an argument of 1 MiB, p50, lent and seen in place ÷ copied at both sides',
+    above: rtt('call, 1 MiB, by loan'),
+    below: rtt('call, 1 MiB, by copy'),
+    reach: { atMost: 0.5 },
+  },
+  {
     name: 'call_servers',
     means: 'calls a second that each work 50 µs, 4 serving processes ÷ 1',
     above: ofCalls('1 server'),

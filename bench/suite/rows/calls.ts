@@ -1,9 +1,10 @@
-// Calls: round trips beside those of the round trips' table, and how they are shared by several servers.
+// Calls: round trips beside those of the round trips' table, what a large argument costs, and how calls are shared by several servers.
 
 import type { Row } from '../row.js'
-import { ofCase, row } from './making.js'
+import { ofCase, row, size } from './making.js'
 
 const bytes = 64
+const large = 1024 * 1024
 /** Microseconds that a call works. */
 const workUs = 50
 
@@ -24,6 +25,13 @@ export const calls: readonly Row[] = [
       ...waiting,
       unit: 'round trip',
     }),
+  ),
+  ...(['copy', 'loan'] as const).map((by) =>
+    row(
+      `rtt event loop: call, ${size(large)}, by ${by}`,
+      ofCase('call-large', { bytes: large, lent: by === 'loan' }),
+      { ...waiting, unit: 'round trip' },
+    ),
   ),
   servers(1),
   servers(4),

@@ -12,7 +12,6 @@ import {
   pause,
   rejects,
   same,
-  selected,
   taken,
   until,
   waysOf,
@@ -241,11 +240,11 @@ export const connecting: readonly Asked<Scene>[] = [
       await claimsToWait(scene)
       const listener = await scene.listen()
       same(looked(listener), undefined)
-      const told = selected(listener)
+      const told = scene.selected(listener)
       await scene.connect(listener.address)
       same(await told, 'ready')
       assert.ok((await listener.accept()) !== undefined)
-      const ended = selected(listener)
+      const ended = scene.selected(listener)
       await listener.close()
       same(await ended, 'ended')
     },

@@ -13,7 +13,6 @@ import {
   rejects,
   roomy,
   same,
-  selected,
   taken,
   until,
   waysOf,
@@ -271,12 +270,12 @@ export const messages: readonly Asked<Scene>[] = [
       await scene.eachWay({}, async ({ from, to }) => {
         claims(from.traits.reliable, 'messages may be lost')
         same(looked(to), undefined)
-        const told = selected(to)
+        const told = scene.selected(to)
         await from.send('one')
         same(await told, 'ready')
         same(looked(to), 'ready', 'nothing was taken')
         same(to.tryReceive()?.toString(), 'one')
-        const ended = isLog(from) ? undefined : selected(to)
+        const ended = isLog(from) ? undefined : scene.selected(to)
         const closing = from.close()
         if (ended !== undefined) same(await ended, 'ended')
         await to.close()

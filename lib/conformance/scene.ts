@@ -66,7 +66,7 @@ export class Scene {
   readonly making: Making
   readonly #destroyed: (() => unknown)[] = []
   /** Those that are under way. */
-  readonly #calls = new Set<{ readonly name: string }>()
+  readonly #calls: UnderWay = new Set()
   #isOver = false
 
   constructor(making: Making) {
@@ -85,7 +85,8 @@ export class Scene {
       const listener = await this.listen(said)
       return { ...(await this.join(listener, said)), listener }
     }
-    const ends = await pair({ ...said, ...this.making.connecting })
+    const making = pair({ ...said, ...this.making.connecting })
+    const ends = await during(this.#calls, 'pair()', making)
     return { near: this.track(ends.near), far: this.track(ends.far), listener: undefined }
   }
 
@@ -96,7 +97,8 @@ export class Scene {
   }
 
   async listenAt(address: string, said: Said = {}): Promise<Listener> {
-    const listener = await this.making.listen(address, { ...said, ...this.making.listening })
+    const opening = this.making.listen(address, { ...said, ...this.making.listening })
+    const listener = await during(this.#calls, 'listen()', opening)
     this.#goesWithIt(() => listener.close())
     return watched(listener, this.#calls, {
       // Also what a judgement did not expect to get.
@@ -116,7 +118,8 @@ export class Scene {
   }
 
   async connect(address: string, options: ConnectOptions = {}): Promise<Channel> {
-    return this.track(await this.making.connect(address, { ...options, ...this.making.connecting }))
+    const opening = this.making.connect(address, { ...options, ...this.making.connecting })
+    return this.track(await during(this.#calls, 'connect()', opening))
   }
 
   /** From now on it goes with the scene. */
@@ -139,6 +142,11 @@ export class Scene {
       'there is a place for the next one',
     )
     return channel!
+  }
+
+  /** As `select` waits. */
+  selected(source: Selectable): Promise<'ready' | 'ended'> {
+    return during(this.#calls, 'select()', selected(source))
   }
 
   /** Is done when the judgement is over; one that took too long may go on, and open more. */
@@ -170,7 +178,7 @@ export class Scene {
 }
 
 /** What is waited for, of what is under way. */
-export function waitingFor(calls: ReadonlySet<{ readonly name: string }>): string {
+export function waitingFor(calls: UnderWay): string {
   const names = new Set(Array.from(calls, ({ name }) => name))
   return names.size === 0 ? 'for no call' : `for ${[...names].join(', ')}`
 }
@@ -195,30 +203,50 @@ export function hushed<T>(promise: Promise<T>): Promise<T> {
   return promise
 }
 
-/** As it is, but for these methods; of its promises none is left alone. */
+/** What is under way. */
+export type UnderWay = Set<{ readonly name: string }>
+
+/** It is known what is waited for, until that promise is settled. */
+export function during<T>(underWay: UnderWay, name: string, promise: Promise<T>): Promise<T> {
+  const one = { name }
+  underWay.add(one)
+  const over = (): void => void underWay.delete(one)
+  promise.then(over, over)
+  return promise
+}
+
+const labelOf = (key: string | symbol): string =>
+  typeof key === 'string' ? `${key}()` : `[${String(key.description)}]()`
+
+/** As it is, but for these methods; of its promises none is left alone, nor of those of its iterations. `whose`: before their names. */
 export function watched<T extends object>(
   sound: T,
-  calls: Set<{ readonly name: string }>,
+  calls: UnderWay,
   instead: Partial<T> = {},
+  whose = '',
 ): T {
   const others = instead as Readonly<Record<string | symbol, unknown>>
-  const proxy: T = new Proxy(sound, {
-    get: (target, key) => {
-      const value: unknown = others[key] ?? Reflect.get(target, key, target)
+  // What it stands for may have properties that nobody can change, as functions of a client are: so it stands for another one.
+  const proxy: T = new Proxy(Object.create(sound) as T, {
+    get: (_, key) => {
+      const value: unknown = others[key] ?? Reflect.get(sound, key, sound)
       if (typeof value !== 'function') return value
       return (...args: unknown[]) => {
-        const result: unknown = Reflect.apply(value, target, args)
-        if (result === target) return proxy
-        if (!(result instanceof Promise)) return result
-        const call = { name: `${String(key)}()` }
-        calls.add(call)
-        const over = (): void => void calls.delete(call)
-        result.then(over, over)
-        return result
+        const result: unknown = Reflect.apply(value, sound, args)
+        if (result === sound) return proxy
+        const name = `${whose}${labelOf(key)}`
+        if (result instanceof Promise) return during(calls, name, result)
+        return isIteration(result) ? watched(result, calls, {}, `${name}.`) : result
       }
     },
   })
   return proxy
+}
+
+function isIteration(result: unknown): result is AsyncIterableIterator<unknown> {
+  if (typeof result !== 'object' || result === null) return false
+  const { next, [Symbol.asyncIterator]: again } = result as Partial<AsyncIterableIterator<unknown>>
+  return typeof next === 'function' && typeof again === 'function'
 }
 
 /** Ends the judgement, unless that is claimed. */
@@ -326,8 +354,11 @@ export const pause = (ms = 2): Promise<void> =>
     startTimer(ms, resolve, { alive: true })
   })
 
-/** As `select` waits. */
-export function selected(source: { [selectable](): Readiness }): Promise<'ready' | 'ended'> {
+interface Selectable {
+  [selectable](): Readiness
+}
+
+function selected(source: Selectable): Promise<'ready' | 'ended'> {
   const readiness = source[selectable]()
   const waiting = new Promise<'ready' | 'ended'>((resolve, reject) => {
     const over = (settle: () => void): void => {
@@ -353,7 +384,7 @@ export function selected(source: { [selectable](): Readiness }): Promise<'ready'
   return hushed(waiting)
 }
 
-export const looked = (source: { [selectable](): Readiness }): 'ready' | 'ended' | undefined =>
+export const looked = (source: Selectable): 'ready' | 'ended' | undefined =>
   source[selectable]().look(true)
 
 /** Rejects if it takes longer, and keeps the process alive for so long. */

@@ -150,7 +150,7 @@ const broken: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
     ),
   },
   'nobody listens: connecting is refused': {
-    'waits for somebody': waits(/for no call/, {
+    'waits for somebody': waits(/for connect\(\)/, {
       connect: (...from) =>
         connect(...from).catch((error: unknown) => {
           if (codeOf(error) === 'ERR_MILLRACE_UNREACHABLE') return never<Channel>()
@@ -185,7 +185,7 @@ const broken: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
   },
   'select waits for connections': {
     'tells nothing': waits(
-      /for no call/,
+      /for select\(\)/,
       withListener(() => ({
         [selectable]: () => ({ look: () => undefined, watch: () => () => undefined }),
       })),
@@ -391,7 +391,7 @@ const broken: Readonly<Record<string, Readonly<Record<string, Found>>>> = {
   },
   'select waits for messages and for the end': {
     'tells nothing': waits(
-      /for no call/,
+      /for select\(\)/,
       withFault(() => ({
         [selectable]: () => ({ look: () => undefined, watch: () => () => undefined }),
       })),

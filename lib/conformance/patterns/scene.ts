@@ -8,9 +8,10 @@ import type { Connected } from '../../rpc/serve.js'
 import type { CallServer } from '../../rpc/server.js'
 import type { TopicsOptions } from '../../topics/options.js'
 import type { Topics } from '../../topics/topics.js'
+import type { Job } from '../../work/job.js'
 import type { WorkQueueOptions } from '../../work/options.js'
 import type { WorkQueue } from '../../work/work-queue.js'
-import { claims, inTime, waitingFor, watched } from '../scene.js'
+import { claims, during, inTime, waitingFor, watched, type UnderWay } from '../scene.js'
 import { severable, waysTo, type Ways } from './severable.js'
 
 /** How what is shared is reached. */
@@ -52,7 +53,7 @@ const backoff = { base: 2, cap: 20 }
 export class PatternScene {
   readonly #reaching: Reaching
   readonly #ends: (() => unknown)[] = []
-  readonly #calls = new Set<{ readonly name: string }>()
+  readonly #calls: UnderWay = new Set()
   #isOver = false
   #ways: Ways | undefined
 
@@ -62,6 +63,11 @@ export class PatternScene {
 
   get waiting(): string {
     return waitingFor(this.#calls)
+  }
+
+  /** What is waited for is known by that name. */
+  during<T>(name: string, promise: Promise<T>): Promise<T> {
+    return during(this.#calls, name, promise)
   }
 
   /** Ends the judgement, unless there is a connection that can be cut; that of what was opened last. */
@@ -82,8 +88,14 @@ export class PatternScene {
     this.goesWithIt(() => Queue.unlink(name))
     const near = this.#closes(Queue.open(name, options))
     const place = await this.#shared(name, near)
-    const another = (): WorkQueue =>
-      watched(this.#closes(Queue.open(place, this.#byAddress())), this.#calls)
+    const another = (): WorkQueue => {
+      const queue = this.#closes(Queue.open(place, this.#byAddress()))
+      const known = (job: Job): Job => watched(job, this.#calls, {}, 'job.')
+      return watched(queue, this.#calls, {
+        takeOne: async (wait) => known(await queue.takeOne(wait)),
+        takeBatch: async (most, wait) => (await queue.takeBatch(most, wait)).map(known),
+      })
+    }
     return { near, far: another(), another }
   }
 
@@ -122,12 +134,13 @@ export class PatternScene {
   ): Promise<CallServer> {
     const { serve } = require('../../rpc/serve.js') as typeof import('../../rpc/serve.js')
     const { listening } = this.#reaching
-    const server = await serve(place, contract, handlers, { connection: listening, ...serving })
+    const options = { connection: listening, ...serving }
+    const server = await this.during('serve()', serve(place, contract, handlers, options))
     this.goesWithIt(async () => {
       await server[Symbol.asyncDispose]()
     })
     if (this.#reaching.address !== undefined) this.#ways = waysTo(server.name)
-    return server
+    return watched(server, this.#calls, {}, 'server.')
   }
 
   async connect<C extends Contract>(
@@ -136,8 +149,8 @@ export class PatternScene {
     options: ConnectOptions = {},
   ): Promise<Connected<C>> {
     const { connect } = require('../../rpc/serve.js') as typeof import('../../rpc/serve.js')
-    const client = await connect(place, contract, { ...this.#byAddress(), ...options })
-    return this.#closes(client)
+    const opening = connect(place, contract, { ...this.#byAddress(), ...options })
+    return watched(this.#closes(await this.during('connect()', opening)), this.#calls)
   }
 
   unlinkQueue(name: string): void {
@@ -183,7 +196,8 @@ export class PatternScene {
     near: { share(address: string, options?: ShareOptions): Promise<Share> },
   ): Promise<string> {
     if (this.#reaching.address === undefined) return name
-    const share = await near.share(await this.place(), this.#reaching.listening)
+    const sharing = near.share(await this.place(), this.#reaching.listening)
+    const share = await this.during('share()', sharing)
     this.goesWithIt(() => share.close())
     this.#ways = waysTo(share.address)
     return share.address

@@ -275,7 +275,7 @@ export const work: readonly Asked<PatternScene>[] = [
       await near.push('slow')
       const job = await far.takeOne()
       const { token } = job
-      const gone = lost(job)
+      const gone = scene.during('the lease to be lost', lost(job))
       let newer: bigint | undefined
       await until(() => {
         const other = near.tryTake()
@@ -302,7 +302,7 @@ export const work: readonly Asked<PatternScene>[] = [
       same(text(job), 'in hand')
       await job.extend(1) // by now it is known that its attempt has begun
       const waiting = far.takeOne()
-      const gone = lost(job)
+      const gone = scene.during('the lease to be lost', lost(job))
       connection.cut()
       await gone
       await rejects(

@@ -188,6 +188,7 @@ export const topics: readonly Asked<PatternScene>[] = [
         found.toSorted((a, b) => Number(a) - Number(b)),
         sent,
       )
+      await until(() => near.stats().subscriptions === 0, 'a group that all have left is gone')
     },
   },
   {

@@ -128,18 +128,22 @@ function findingOf(given: unknown): Finding {
   // Of `AbortSignal.timeout`.
   if (nameOfError(given) === 'TimeoutError') return { verdict: 'transient', mayHaveRun: true }
   let error = given
+  // What a handler has thrown, whoever made it, it has thrown while it ran.
+  let hasRun = false
   for (let i = 0; i <= mostCauses && typeof error === 'object' && error !== null; i++) {
-    if (error instanceof MillraceError) return ownFinding(error)
-    const found = systemFinding((error as { readonly code?: unknown }).code)
-    if (found !== undefined) return found
+    hasRun ||= isAnswer(error)
+    const found =
+      error instanceof MillraceError
+        ? ownFinding(error)
+        : systemFinding((error as { readonly code?: unknown }).code)
+    if (found !== undefined) return { ...found, mayHaveRun: found.mayHaveRun || hasRun }
     error = (error as { readonly cause?: unknown }).cause
   }
   return { verdict: undefined, mayHaveRun: true }
 }
 
 function ownFinding(error: MillraceError): Finding {
-  // A handler's own error says of another call than ours whether it was executed.
-  const said = error.executed === 'unknown' || isAnswer(error)
+  const said = error.executed === 'unknown'
   if (error.code !== 'ERR_MILLRACE_SYSTEM') {
     return { verdict: verdicts[error.code] ?? 'refused', mayHaveRun: said }
   }

@@ -28,6 +28,7 @@ interface Limits {
   readonly timeout?: number | undefined
   readonly deadline?: number | Date | undefined
   readonly within?: ExecuteOptions['within']
+  readonly inPlace?: unknown
 }
 
 /** @throws MillraceError `INVALID_ARGUMENT` */
@@ -43,12 +44,15 @@ export function wrapped<T extends object>(target: T, execute: Execute, given?: W
     let by = made.get(value)
     if (by === undefined) {
       const known = value as Anything
-      // Fields of the object's are private: its methods are called on itself.
-      const bound: Anything = (...args) => known.apply(target, [...args])
-      by =
+      const called =
         typeof name === 'string' && isWrapped(name, known)
           ? underPolicies(target, known, execute, isIdempotent(name, known))
-          : bound
+          : undefined
+      by = new Proxy(known, {
+        // Fields of the object's are private: its methods are called on itself.
+        apply: (_, _self, args: readonly unknown[]) =>
+          called === undefined ? known.apply(target, [...args]) : called(...args),
+      })
       made.set(value, by)
     }
     return by
@@ -79,12 +83,16 @@ function underPolicies(
 ): Anything {
   if (descriptionOf(value) !== undefined) {
     return (input, options) => {
-      const { timeout: total, ...limits } = (options ?? {}) as Limits
-      return execute((context) => value.call(target, input, { within: context }), {
-        ...limits,
-        total,
-        idempotent,
-      })
+      const { timeout: total, inPlace, ...limits } = (options ?? {}) as Limits
+      return execute(
+        (context) =>
+          value.call(
+            target,
+            input,
+            inPlace === undefined ? { within: context } : { within: context, inPlace },
+          ),
+        { ...limits, total, idempotent },
+      )
     }
   }
   return (...args) => {

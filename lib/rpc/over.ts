@@ -3,6 +3,7 @@
 import { show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import { checkContract, type Client, type Contract, type Handlers } from './contract.js'
+import { describe } from './described.js'
 import type { FrameChannel } from './streams/channel.js'
 import { StreamClient } from './streams/client.js'
 import { readConnection, type ConnectionOptions } from './streams/options.js'
@@ -48,7 +49,9 @@ export function connectOver<C extends Contract>(
   }
   const client = new StreamClient(checkChannel(channel), given)
   for (const plan of contract.plans) {
-    Object.defineProperty(client, plan.name, { value: client.methodOf(plan), enumerable: true })
+    const { name, kind, idempotent } = plan
+    const value = describe(client.methodOf(plan), { once: kind === 'call', idempotent })
+    Object.defineProperty(client, name, { value, enumerable: true })
   }
   return client as Client<C> & StreamClient
 }

@@ -16,7 +16,7 @@ import {
   type ResilienceOptions,
   type RetryFacts,
 } from 'millrace/resilience'
-import { call, connect, contract, serve, stream } from 'millrace/rpc'
+import { call, connect, contract, duplex, serve, stream, upload } from 'millrace/rpc'
 
 import { uniqueName } from '../support/names.js'
 
@@ -397,6 +397,91 @@ test('a client of a contract is wrapped by what the contract says', async (t) =>
   wrapped.close()
   t.true(wrapped.closed)
   t.truthy(server)
+})
+
+for (const [what, addressOf] of [
+  ['in memory', uniqueName],
+  ['over TCP', () => 'tcp://127.0.0.1:0'],
+] as const) {
+  test(`streams of a wrapped client are handed through, and room for bytes, too: ${what}`, async (t) => {
+    const lab = contract(
+      'lab',
+      {
+        ticks: stream<Uint8Array, Uint8Array>(),
+        count: upload<Uint8Array, Uint8Array>(),
+        same: duplex<Uint8Array, Uint8Array>(),
+        back: call<Uint8Array, Uint8Array>({ idempotent: true }),
+      },
+      { codec: 'bytes' },
+    )
+    let uploads = 0
+    let backs = 0
+    const server = await serve(addressOf(t), lab, {
+      async *ticks(bytes) {
+        for (const byte of bytes) yield await Promise.resolve(Uint8Array.of(byte))
+      },
+      async count(items) {
+        let all = 0
+        for await (const [one] of items) all += one!
+        if (uploads++ === 0) throw own('BUSY')
+        return Uint8Array.of(all)
+      },
+      async *same(items) {
+        yield* items
+      },
+      back(bytes) {
+        if (backs++ === 0) throw own('BUSY')
+        return bytes.toReversed()
+      },
+    })
+    using client = await connect(server.name, lab, { waitForServer: 15_000 })
+    const safe = resilient(quick).wrap(client)
+    const ticks: number[] = []
+    for await (const [one] of safe.ticks(Uint8Array.of(1, 2))) ticks.push(one!)
+    t.deepEqual(ticks, [1, 2])
+    const items = function* () {
+      yield Uint8Array.of(3)
+      yield Uint8Array.of(4)
+    }
+    await t.throwsAsync(safe.count(items()), code('BUSY'), 'items cannot be given again')
+    t.is(uploads, 1)
+    t.deepEqual([...(await safe.count(items()))], [7])
+    const same: number[] = []
+    for await (const [one] of safe.same(items())) same.push(one!)
+    t.deepEqual(same, [3, 4])
+    using result = await safe.back(Uint8Array.of(1, 2), { inPlace: true })
+    t.deepEqual([...result.bytes], [2, 1])
+    t.is(backs, 2, 'made again')
+    using loan = await safe.back.loan(2)
+    loan.bytes.set([5, 6])
+    t.deepEqual([...(await loan.call())], [6, 5])
+    await server[Symbol.asyncDispose]()
+  })
+}
+
+test('what a handler threw is made again only if that does no harm, whatever its code', async (t) => {
+  let runs = 0
+  const fails = contract('fails', {
+    once: call<string>(),
+    again: call<string>({ idempotent: true }),
+  })
+  const fail = (its: string): never => {
+    runs++
+    throw system(its)
+  }
+  using server = await serve(uniqueName(t), fails, { once: fail, again: fail })
+  using client = await connect(server.name, fails)
+  const safe = resilient({ ...quick, breaker: false }).wrap(client)
+  for (const its of ['ECONNREFUSED', 'EAGAIN', 'EINTR']) {
+    runs = 0
+    const error: unknown = await t.throwsAsync(safe.once(its), { code: its })
+    t.is(runs, 1, its)
+    t.false(worthRetrying(error))
+    t.false(worthRetrying(new Error('within', { cause: error })), 'nor what it is the cause of')
+    runs = 0
+    await t.throwsAsync(safe.again(its), { code: its })
+    t.is(runs, 4, its)
+  }
 })
 
 test('an answer of a handler, also a bad one, opens no breaker', async (t) => {

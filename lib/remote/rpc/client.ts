@@ -7,6 +7,7 @@ import type { Iteration } from '../../base/iteration.js'
 import { now } from '../../base/time.js'
 import { closedError, MillraceError } from '../../errors.js'
 import type { Contract } from '../../rpc/contract.js'
+import { describe } from '../../rpc/described.js'
 import type { ConnectedElsewhere } from '../../rpc/elsewhere.js'
 import type { MethodPlan } from '../../rpc/methods.js'
 import type { Sender } from '../../rpc/lending.js'
@@ -73,7 +74,9 @@ export class RemoteClient {
       failed: () => undefined,
     })
     for (const plan of contract.plans) {
-      Object.defineProperty(this, plan.name, { value: this.#functionOf(plan), enumerable: true })
+      const { name, kind, idempotent } = plan
+      const value = describe(this.#functionOf(plan), { once: kind === 'call', idempotent })
+      Object.defineProperty(this, name, { value, enumerable: true })
     }
   }
 

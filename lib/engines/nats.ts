@@ -1,14 +1,16 @@
-// NATS (nats://): work over JetStream.
+// NATS (nats://): work over JetStream, topics over its subjects.
 
-import { MillraceError } from '../errors.js'
-import { invalidArgument } from '../errors.js'
+import { invalidArgument, MillraceError } from '../errors.js'
 import { natsLibrary } from './nats/library.js'
 import { natsPlace } from './nats/place.js'
+import { natsTopics } from './nats/topics.js'
 import { natsWork } from './nats/work.js'
 import type { Engine } from './port.js'
 
 /** The longest that both of a stream and of the one with its dead letters have room for. */
 const streamName = /^[\w-]{1,200}$/
+/** What a subject begins with. */
+const tokens = /^[^\s.*>/]+(?:\.[^\s.*>/]+)*$/
 
 export const nats: Engine = {
   name: 'NATS',
@@ -31,6 +33,14 @@ export const nats: Engine = {
           )
         }
         return (signal) => natsWork(place, wanted, connection, signal)
+      },
+      topics() {
+        if (place.name !== '' && !tokens.test(place.name)) {
+          throw invalidArgument(
+            `what stands behind the host in '${shown}' begins each subject: tokens without blanks, * and >, with dots between them, as in 'nats://127.0.0.1:4222/plant'`,
+          )
+        }
+        return (signal) => natsTopics(place, connection, signal)
       },
     }
   },

@@ -51,6 +51,8 @@ export interface EngineQueueFacts {
   /** 0: no limit. */
   readonly maxAttempts: number
   readonly durability: 'memory' | 'file' | 'disk'
+  /** Are ids known again? */
+  readonly dedups: boolean
 }
 
 /** What goes with a job. */
@@ -99,12 +101,45 @@ export interface EngineWork extends EngineLine {
   flush(): Promise<void>
 }
 
+/** A message as it comes. */
+export interface EngineMessage {
+  readonly subject: string
+  readonly bytes: Uint8Array
+  readonly headers: Readonly<Record<string, string>> | undefined
+  /** Milliseconds since 1970. */
+  readonly publishedAt: number
+}
+
+/** A subscription, over one connection. */
+export interface EngineSubscription {
+  close(): void
+}
+
+/** A bus, over one connection. */
+export interface EngineTopics extends EngineLine {
+  readonly maxBytes: number
+  /** Resolves when the engine has it. */
+  publish(
+    subject: string,
+    bytes: Uint8Array,
+    headers: Readonly<Record<string, string>> | undefined,
+  ): Promise<void>
+  /** Resolves when it has joined. Of a `group`, one member gets each message. */
+  subscribe(
+    filters: readonly string[],
+    group: string | undefined,
+    arrived: (message: EngineMessage) => void,
+  ): Promise<EngineSubscription>
+}
+
 /** What an address of an engine stands for: judged, and not connected yet. */
 export interface EnginePlace {
   /** The address without what is secret in it: for messages, and for whoever looks. */
   readonly shown: string
   /** @throws MillraceError `UNSUPPORTED` (what the engine cannot do) */
   work(wanted: EngineQueueOptions): (signal: AbortSignal) => Promise<EngineWork>
+  /** @throws MillraceError `INVALID_ARGUMENT` */
+  topics(): (signal: AbortSignal) => Promise<EngineTopics>
 }
 
 /** An engine. */

@@ -21,6 +21,8 @@ import type { GroupParts, TopicsWanted } from '../topics/elsewhere.js'
 import type { Topics } from '../topics/topics.js'
 import { RemoteTopics } from './topics/bus.js'
 import { topicsContract } from './topics/contract.js'
+import { engineTopicsLine } from './topics/engine.js'
+import { engineGroupLine } from './topics/engine-group.js'
 import { groupContract } from './topics/group-contract.js'
 import { GroupMembers } from './topics/group-members.js'
 import { groupLine, topicsLine } from './topics/line.js'
@@ -104,6 +106,8 @@ export function openTopics(
   group: () => GroupParts,
 ): RemoteTopics {
   const backoff = readReconnect(connection?.reconnect)
+  const engine = engineAt(address, connection)
+  if (engine !== undefined) return openEngineTopics(engine, wanted, backoff, group)
   judge(address, connection)
   const { fingerprint } = topicsContract
   return new RemoteTopics({
@@ -125,6 +129,35 @@ export function openTopics(
       const { fingerprint: print } = groupContract
       const { frames, channel } = await dial(address, connection ?? {}, 'group', print, signal)
       return { line: groupLine(unheld(frames)), death: deathOf(channel), hold: holdOf(channel) }
+    },
+  })
+}
+
+/** @throws MillraceError `INVALID_ARGUMENT` */
+function openEngineTopics(
+  place: EnginePlace,
+  wanted: TopicsWanted,
+  backoff: Backoff | undefined,
+  group: () => GroupParts,
+): RemoteTopics {
+  const { shown } = place
+  const dial = place.topics()
+  const unlike = { waits: false, replays: false, counts: false, redelivers: false }
+  return new RemoteTopics({
+    address: shown,
+    backoff,
+    wanted,
+    traits: unlike,
+    groupTraits: { priorities: false, groups: false },
+    dial: async (signal) => {
+      const topics = await dial(signal)
+      return { line: engineTopicsLine(topics, shown), hold: holdOfLine(topics) }
+    },
+    group,
+    dialGroup: async (signal) => {
+      const topics = await dial(signal)
+      const line = engineGroupLine(topics, shown, group().envelopeOf)
+      return { line, death: 'timeout', hold: holdOfLine(topics) }
     },
   })
 }

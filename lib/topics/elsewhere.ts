@@ -6,6 +6,7 @@ import type { WorkParts } from '../work/elsewhere.js'
 import type { Job } from '../work/job.js'
 import type { WorkQueue } from '../work/work-queue.js'
 import type { TopicJob } from './group-job.js'
+import type { Headers } from './headers.js'
 
 /** What the program says of the bus: it must be so. */
 export interface TopicsWanted {
@@ -20,6 +21,14 @@ export interface GroupParts {
   readonly work: WorkParts
   /** The message that a job of the group's work queue is. */
   jobOf(job: Job, queue: WorkQueue, title: string): TopicJob
+  /** The payload of a job that is such a message. */
+  readonly envelopeOf: (
+    subject: string,
+    index: number,
+    publishedAt: number,
+    payload: Uint8Array,
+    headers: Headers | undefined,
+  ) => Uint8Array
 }
 
 /** What the floor above can do. */

@@ -8,7 +8,13 @@ import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspecti
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { corruptError, isRefusal } from '../errors.js'
 import type { Job, ReleaseOptions, RetryOptions, Settled } from '../work/job.js'
-import { decodeHeaders, mostHeaderBytes, noHeaders, type Headers } from './headers.js'
+import {
+  decodeHeaders,
+  encodeHeaders,
+  mostHeaderBytes,
+  noHeaders,
+  type Headers,
+} from './headers.js'
 import { longestSubject } from './subjects.js'
 
 const headBytes = 24
@@ -22,20 +28,48 @@ export function writeEnvelope(
   at: number,
   buffer: Uint8Array,
 ): Uint8Array {
-  const text = Buffer.from(subject)
   const offset = facts[at + IntakeFact.offset]!
   const length = facts[at + IntakeFact.length]!
   const headersAt = offset + ((length + 7) & ~7)
   const headersLength = facts[at + IntakeFact.headers]!
-  const bytes = Buffer.allocUnsafe(headBytes + length + text.length + headersLength)
-  bytes.writeDoubleLE(facts[at + IntakeFact.index]!, 0)
-  bytes.writeDoubleLE(facts[at + IntakeFact.publishedAt]!, 8)
+  return pack(
+    subject,
+    facts[at + IntakeFact.index]!,
+    facts[at + IntakeFact.publishedAt]!,
+    buffer.subarray(offset, offset + length),
+    buffer.subarray(headersAt, headersAt + headersLength),
+  )
+}
+
+/** Of a message that came otherwise. `publishedAt`: milliseconds since 1970. Throws as `encodeHeaders`. */
+export function envelopeOf(
+  subject: string,
+  index: number,
+  publishedAt: number,
+  payload: Uint8Array,
+  headers: Headers | undefined,
+): Uint8Array {
+  return pack(subject, index, publishedAt, payload, encodeHeaders(headers))
+}
+
+function pack(
+  subject: string,
+  index: number,
+  publishedAt: number,
+  payload: Uint8Array,
+  headers: Uint8Array,
+): Uint8Array {
+  const text = Buffer.from(subject)
+  const { length } = payload
+  const bytes = Buffer.allocUnsafe(headBytes + length + text.length + headers.length)
+  bytes.writeDoubleLE(index, 0)
+  bytes.writeDoubleLE(publishedAt, 8)
   bytes.writeUInt32LE(length, 16)
   bytes.writeUInt16LE(text.length, 20)
-  bytes.writeUInt16LE(headersLength, 22)
-  bytes.set(buffer.subarray(offset, offset + length), headBytes)
+  bytes.writeUInt16LE(headers.length, 22)
+  bytes.set(payload, headBytes)
   bytes.set(text, headBytes + length)
-  bytes.set(buffer.subarray(headersAt, headersAt + headersLength), headBytes + length + text.length)
+  bytes.set(headers, headBytes + length + text.length)
   return bytes
 }
 

@@ -21,7 +21,7 @@ import { WaitQueue } from '../base/wait-queue.js'
 import { closedError, hasCode, timeoutError } from '../errors.js'
 import type { Job } from '../work/job.js'
 import type { WorkQueue } from '../work/work-queue.js'
-import { envelopeMost, TopicJob, writeEnvelope } from './group-job.js'
+import { envelopeMost, envelopeOf, TopicJob, writeEnvelope } from './group-job.js'
 import type { GroupParts } from './elsewhere.js'
 import type { Wanted } from './options.js'
 import type { Bus } from './subscription.js'
@@ -306,7 +306,7 @@ function jobOf(job: Job, queue: WorkQueue, title: string): TopicJob {
 /** What a group elsewhere needs of this room, and of that below. */
 export function groupParts(): GroupParts {
   const work = require('../work/working.js') as typeof import('../work/working.js')
-  return { work: { readWork: work.readWork, workAt: work.workAt }, jobOf }
+  return { work: { readWork: work.readWork, workAt: work.workAt }, jobOf, envelopeOf }
 }
 
 /** How the work queue of a group is opened: as its bus. */

@@ -18,4 +18,15 @@ export interface TopicsTraits {
    * a connection that broke counts as one, if it is not certain that nothing was missed meanwhile.
    */
   readonly exactMissed: boolean
+  /**
+   * Does a publisher wait for a subscriber that says `wait` and lags behind? Otherwise what that one has no room for is missed, and counted,
+   * whatever it says.
+   */
+  readonly waits: boolean
+  /** Does the bus keep messages for who comes later (`replay`)? Otherwise asking for them rejects with `ERR_MILLRACE_UNSUPPORTED`. */
+  readonly replays: boolean
+  /** Does `publish` tell for how many a message was? Otherwise it resolves with NaN. */
+  readonly counts: boolean
+  /** Does a message of a group come again, to another member, if the one that has it in hand dies? */
+  readonly redelivers: boolean
 }

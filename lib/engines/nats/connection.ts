@@ -1,6 +1,6 @@
 // One connection to a server of NATS, which is not made anew by the library: whoever holds it does that, and sees that it is done.
 
-import { startTimer, stopTimer, type Timer } from '../../base/time.js'
+import { startTimer, startTurn, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError, type ErrorCode, type Executed } from '../../errors.js'
 import type { EngineConnection, EngineLine } from '../port.js'
 import { natsLibrary, type NatsConnection, type NatsHeaders, type NatsLibrary } from './library.js'
@@ -78,19 +78,27 @@ export class NatsLine implements EngineLine {
 
   /** When the server has had all that was sent; rejects if it refused something of it. */
   async flushed(): Promise<void> {
-    let refused: Error | undefined
+    const [refused] = await this.refusals()
+    if (refused !== undefined) throw this.told(refused, 'no')
+  }
+
+  /** What the server refuses until it has had all that was sent. */
+  async refusals(): Promise<readonly Error[]> {
+    const refused: Error[] = []
     const hear = (error: Error): void => {
-      refused ??= error
+      refused.push(error)
     }
     this.#refused.add(hear)
     try {
       await this.nats.flush()
+      // What the server has said before is told later by the library than that it has answered.
+      await new Promise<void>(startTurn)
     } catch (error) {
       throw this.told(error, 'unknown')
     } finally {
       this.#refused.delete(hear)
     }
-    if (refused !== undefined) throw this.told(refused, 'no')
+    return refused
   }
 
   headersOf(entries: Iterable<readonly [string, string]>): NatsHeaders | undefined {

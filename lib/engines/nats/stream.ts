@@ -107,6 +107,7 @@ export async function openStream(
       maxBytes: longest < 0 ? line.maxPayload : Math.min(longest, line.maxPayload),
       maxAttempts: kept.attempts,
       durability: config.storage === 'memory' ? 'memory' : 'file',
+      dedups: true,
     },
     pulls: `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
   }

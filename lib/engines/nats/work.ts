@@ -15,6 +15,7 @@ import type {
   EngineSettle,
   EngineWork,
 } from '../port.js'
+import { clock } from './clock.js'
 import { natsConnect, NatsLine } from './connection.js'
 import type { NatsConnection, NatsMessage, NatsSubscription } from './library.js'
 import type { NatsPlace } from './place.js'
@@ -484,11 +485,6 @@ function assertPossible({ priority, group }: EngineJobOptions, shown: string): v
     `a job of '${shown}' cannot have ${what[0]!}: JetStream gives jobs out in one order; ${what[1]!}`,
     { executed: 'no' },
   )
-}
-
-/** The clock of the day, which goes with a job to other hosts. */
-function clock(): number {
-  return Date.now() // eslint-disable-line no-restricted-properties -- it is compared with that of other hosts
 }
 
 function oneLine(text: string): string {

@@ -30,6 +30,7 @@ import type { TopicsStats } from '../../topics/stats.js'
 import { checkSubject } from '../../topics/subjects.js'
 import type { Topics } from '../../topics/topics.js'
 import type { TopicsTraits } from '../../topics/traits.js'
+import type { WorkTraits } from '../../work/traits.js'
 import type { Backoff } from '../../net/backoff.js'
 import type { ConnectionStatus } from '../../net/connection-status.js'
 import type { Session } from '../../net/session.js'
@@ -52,15 +53,23 @@ export interface RemoteTopicsOptions {
   /** A queue group has a connection of its own. */
   readonly dialGroup: DialGroup
   readonly group: () => GroupParts
+  /** What is not as it is of a bus that a process shares. */
+  readonly traits?: Partial<TopicsTraits> | undefined
+  /** What is not as it is of the work queue of a group. */
+  readonly groupTraits?: Partial<WorkTraits> | undefined
 }
 
 const none = { facts: {}, bytes: nothing }
-const traits: TopicsTraits = Object.freeze({
+const sharedTraits: TopicsTraits = Object.freeze({
   local: false,
   inPlace: false,
   immediate: false,
   groups: true,
   exactMissed: false,
+  waits: true,
+  replays: true,
+  counts: true,
+  redelivers: true,
 })
 
 type Face = Omit<Pick<Topics, keyof Topics>, 'recheck' | 'ref' | 'unref' | 'subscribe'>
@@ -77,6 +86,7 @@ export class RemoteTopics implements Face {
   readonly #groups = new Set<RemoteGroup>()
   readonly #options: RemoteTopicsOptions
   #facts: BusFacts | undefined
+  #traits: TopicsTraits | undefined
   #closed = false
 
   constructor(options: RemoteTopicsOptions) {
@@ -143,7 +153,7 @@ export class RemoteTopics implements Face {
     return this.#known('seats').seats
   }
   get traits(): TopicsTraits {
-    return traits
+    return (this.#traits ??= Object.freeze({ ...sharedTraits, ...this.#options.traits }))
   }
   /** How the connection stands. */
   get connection(): ConnectionStatus {
@@ -246,6 +256,12 @@ export class RemoteTopics implements Face {
     const most = this.#facts?.messages ?? 2 ** 19
     const wanted = readSubscribe(filter, options, most)
     this.#assertOpen()
+    if (wanted.replay !== 0 && !this.traits.replays) {
+      throw unsupported(
+        `replay of ${this.#title}`,
+        'nothing that was published before is kept; subscribe before it is published',
+      )
+    }
     const depth = options?.depth === undefined ? Infinity : wanted.depth
     if (wanted.queue !== '') return await this.#joined({ ...wanted, depth })
     const subscription = new RemoteSubscription(this.#bus, { ...wanted, depth })
@@ -330,9 +346,9 @@ export class RemoteTopics implements Face {
   }
 
   async #joined(wanted: Wanted): Promise<GroupSubscription> {
-    const { address, backoff, dialGroup: dial, group: parts } = this.#options
+    const { address, backoff, dialGroup: dial, group: parts, groupTraits: its } = this.#options
     const group = new RemoteGroup({
-      ...{ address, backoff, dial, wanted },
+      ...{ address, backoff, dial, wanted, traits: its },
       parts: parts(),
       bus: this.#title,
       left: () => {

@@ -1,9 +1,10 @@
 // What a client of a shared bus asks of the process that has it. A subscription is a stream: its credit is what the client has room for,
 // so a client that stands still holds up its own subscription, as one in the memory of the bus would.
 
-import { contract, type Client } from '../../rpc/contract.js'
+import type { Line } from '../../net/session.js'
+import { contract } from '../../rpc/contract.js'
 import { call, stream } from '../../rpc/methods.js'
-import type { StreamClient } from '../../rpc/streams/client.js'
+import type { CallOptions } from '../../rpc/options.js'
 import type { Policy } from '../../topics/options.js'
 import { headed, type Headed } from '../headed.js'
 
@@ -66,5 +67,13 @@ export const topicsContract = contract(
 /** How many messages may be on their way to a subscription. */
 export const window = { windowItems: 256, windowBytes: 1_048_576 }
 
-/** One connection, as its client sees it. */
-export type TopicsLine = Client<typeof topicsContract> & StreamClient
+/** One connection, as its client sees it: to a process that shares the bus, or to an engine that is one. */
+export interface TopicsLine extends Line {
+  readonly closed: boolean
+  about(input: Headed<None>, options?: CallOptions): Promise<Headed<BusFacts>>
+  publish(
+    input: Headed<PublishFacts>,
+    options?: CallOptions,
+  ): Promise<Headed<{ readonly matched: number }>>
+  subscribe(input: Headed<SubscribeFacts>): AsyncIterableIterator<Headed<DeliveredFacts>>
+}

@@ -1,12 +1,12 @@
 // What a member of a queue group asks of the process that has the bus. One connection is one member: first it joins, and from then on the
 // connection is one to the work queue of the group.
 
-import { contract, type Client } from '../../rpc/contract.js'
+import { contract } from '../../rpc/contract.js'
 import { call } from '../../rpc/methods.js'
-import type { StreamClient } from '../../rpc/streams/client.js'
+import type { CallOptions } from '../../rpc/options.js'
 import type { Policy } from '../../topics/options.js'
 import { headed, type Headed } from '../headed.js'
-import { workMethods } from '../work/contract.js'
+import { workMethods, type WorkLine } from '../work/contract.js'
 
 /** What a member joins with. */
 export interface JoinFacts {
@@ -32,4 +32,6 @@ export const groupContract = contract(
 )
 
 /** One connection, as its client sees it. */
-export type GroupLine = Client<typeof groupContract> & StreamClient
+export interface GroupLine extends WorkLine {
+  join(input: Headed<JoinFacts>, options?: CallOptions): Promise<unknown>
+}

@@ -13,6 +13,7 @@ import type { GroupSubscription } from '../../topics/group.js'
 import type { TopicJob } from '../../topics/group-job.js'
 import type { Wanted } from '../../topics/options.js'
 import type { WorkWanted } from '../../work/elsewhere.js'
+import type { WorkTraits } from '../../work/traits.js'
 import type { WorkQueue } from '../../work/work-queue.js'
 import { nothing } from '../headed.js'
 import { unsupported } from '../unsupported.js'
@@ -37,6 +38,7 @@ export interface RemoteGroupOptions {
   readonly wanted: Wanted
   readonly parts: GroupParts
   readonly left: () => void
+  readonly traits: Partial<WorkTraits> | undefined
 }
 
 type Face = Omit<Pick<GroupSubscription, keyof GroupSubscription>, 'ref' | 'unref' | 'end'>
@@ -72,7 +74,7 @@ export class RemoteGroup implements Face {
   }
   #closed = false
 
-  constructor({ address, bus, backoff, dial, wanted, parts, left }: RemoteGroupOptions) {
+  constructor({ address, bus, backoff, dial, wanted, parts, left, traits }: RemoteGroupOptions) {
     this.group = wanted.queue
     this.filters = wanted.filters
     this.#bus = bus
@@ -95,6 +97,7 @@ export class RemoteGroup implements Face {
       backoff,
       parts: parts.work,
       wanted: any,
+      traits,
       dial: async (signal) => {
         const { line, ...rest } = await dial(signal)
         try {

@@ -59,7 +59,7 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
     },
     about: () => {
       const { facts } = work
-      const more = { name, priorities: 1, seats: Infinity, dedups: true }
+      const more = { name, priorities: 1, seats: Infinity }
       return Promise.resolve({ facts: { ...facts, ...more }, bytes: nothing })
     },
     push: async ({ facts, bytes }, options) => {

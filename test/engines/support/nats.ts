@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,7 +15,10 @@ export interface NatsOptions {
   readonly jetstream?: boolean
   readonly user?: string
   readonly password?: string
-  readonly more?: readonly string[]
+  /** Bytes. */
+  readonly maxPayload?: number
+  /** Has it one user, `u` with the password `p`, who may not use `plant.shut.>`? */
+  readonly permissions?: boolean
   /** Is it to run at once? Default true. */
   readonly started?: boolean
 }
@@ -27,15 +30,22 @@ export class NatsServer {
   #child: ChildProcess | undefined
 
   constructor(port: number, folder: string, options: NatsOptions) {
-    const { jetstream = true, user, password, more = [] } = options
+    const { jetstream = true, user, password, maxPayload, permissions = false } = options
     this.port = port
     this.#folder = folder
     this.#args = [
       ...['-a', '127.0.0.1', '-p', String(port)],
       ...(jetstream ? ['-js', '-sd', join(folder, 'data')] : []),
       ...(user === undefined ? [] : ['--user', user, '--pass', password ?? '']),
-      ...more,
+      ...(maxPayload === undefined && !permissions ? [] : ['-c', join(folder, 'server.conf')]),
     ]
+    const limit = maxPayload === undefined ? '' : `max_payload: ${String(maxPayload)}\n`
+    const deny = '{ deny: "plant.shut.>" }'
+    const rights = `permissions: { publish: ${deny}, subscribe: ${deny} }`
+    const users = permissions
+      ? `authorization: { users: [{ user: u, password: p, ${rights} }] }\n`
+      : ''
+    writeFileSync(join(folder, 'server.conf'), limit + users)
   }
 
   get pid(): number {

@@ -18,6 +18,8 @@ export {
   type DeadReason,
   type PeekOptions,
 } from './work/dead-letters.js'
+export type { LoanFillOptions } from './base/fill-loan.js'
+export type { FillSource } from './base/fill.js'
 export type { ForwardOptions } from './work/forward.js'
 export { Job, type ReleaseOptions, type RetryOptions, type Settled } from './work/job.js'
 export { WorkLoan, type LoanPushOptions, type PushResult } from './work/loan.js'

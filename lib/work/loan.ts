@@ -1,6 +1,8 @@
 // Room for the payload of a job that is not pushed yet, to be written in place.
 
 import { disposeInEveryContext } from '../base/disposal.js'
+import type { LoanFillOptions } from '../base/fill-loan.js'
+import type { FillSource } from '../base/fill.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { checkOptions, wholeNumber } from '../base/options.js'
 import type { Bytes } from '../base/view-constructor.js'
@@ -11,12 +13,14 @@ import { jobNames, type JobOptions } from './options.js'
 export interface Lender {
   readonly name: string
   isClosed(): boolean
-  /** True if it was pushed, false if its id was known. */
-  pushLoan(loan: number, length: number, options: JobOptions): boolean
+  /** True if it was pushed, false if its id was known. `judged`: the options are right. */
+  pushLoan(loan: number, length: number, options: JobOptions, judged: () => void): boolean
   cancelLoan(loan: number): void
   assertOpen(): void
   /** It was pushed or cancelled. */
   ended(loan: WorkLoan): void
+  /** Calls back when its owner closes, before the memory goes; until the function that is returned is called. */
+  onClose(callback: () => void): () => void
 }
 
 /**
@@ -73,6 +77,8 @@ export class WorkLoan {
   readonly #bytes: Bytes
   /** Not any more after the push. */
   #loan: number | undefined
+  /** Of those who fill it. */
+  readonly #stops = new Set<() => void>()
 
   /** @internal */
   constructor(lender: Lender, loan: number, bytes: Bytes) {
@@ -109,9 +115,34 @@ export class WorkLoan {
     const loan = this.#open()
     const { length: given, ...job } = checkOptions(options, loanPushNames)
     const length = wholeNumber({ length: given }, 'length', this.length, [0, this.length])
-    const isNew = this.#lender.pushLoan(loan, length, job)
+    const isNew = this.#lender.pushLoan(loan, length, job, () => {
+      this.#stopFilling()
+    })
     this.#end()
     return isNew ? pushed : duplicate
+  }
+
+  /**
+   * Fills it from a pipe, a socket, a file or a stream, from its start on, until the source ends. Resolves with how many bytes came: what
+   * `push({ length })` takes. What is a pipe is read straight into the memory. Pushing or cancelling it ends that, and so does closing the
+   * queue.
+   *
+   * @throws MillraceError (as rejection) `TOO_LARGE` (the source has more), `ABORTED`, `CLOSED` (it ended meanwhile), `RELEASED`,
+   *   `INVALID_ARGUMENT`; in the first two it stays open
+   */
+  async fillFrom(source: FillSource, options?: LoanFillOptions): Promise<number> {
+    const { bytes } = this
+    const { fillLoan } = require('../base/fill-loan.js') as typeof import('../base/fill-loan.js')
+    const onEnd = (stop: () => void): (() => void) => {
+      this.#stops.add(stop)
+      const forget = this.#lender.onClose(stop)
+      return () => {
+        this.#stops.delete(stop)
+        forget()
+      }
+    }
+    const title = `this loan of work queue '${this.#lender.name}'`
+    return await fillLoan({ title, bytes, onEnd }, source, options)
   }
 
   /** Gives the room back. Once is enough; more does nothing. */
@@ -147,7 +178,13 @@ export class WorkLoan {
   #end(): void {
     if (this.#loan === undefined) return
     this.#loan = undefined
+    this.#stopFilling()
     this.#lender.ended(this)
+  }
+
+  /** The memory is somebody else's in a moment. */
+  #stopFilling(): void {
+    for (const stop of [...this.#stops]) stop()
   }
 
   #open(): number {

@@ -1,4 +1,4 @@
-// A pipeline as Node's streams. Each chunk is a job.
+// A pipeline as Node's streams. Each chunk is a job. A part: loaded by those who ask for one.
 
 import type { Readable, Writable } from 'node:stream'
 import { Stop } from '../base/abort-signals.js'
@@ -6,7 +6,9 @@ import type { ByteSource } from '../base/bytes.js'
 import { checkOptions, checkSignal, wholeNumber } from '../base/options.js'
 import type { StageHandle } from './stage-handle.js'
 import type { StageJob } from './stage-job.js'
-import { release, settle } from './working.js'
+
+/** As `settle` in working.ts: as it ended, unless it is somebody else's by now. */
+type Settle = (job: StageJob, how: () => void) => void
 
 /** Options of the streams of a pipeline. */
 export interface PipelineStreamOptions {
@@ -63,10 +65,16 @@ export function writableOf(
 /** The jobs of `handle`, each complete when its chunk was read: then the stream asks for the next one. */
 export function readableOf(
   handle: StageHandle,
+  settle: Settle,
   options: { readonly signal?: AbortSignal | undefined } | undefined,
 ): Readable {
   const given = checkOptions(options, ['signal'])
   const { wait, bound, stop } = waitsOf(checkSignal(given.signal))
+  const release = (job: StageJob): void => {
+    settle(job, () => {
+      job.release()
+    })
+  }
   /** The only chunk that the stream has. */
   let inHand: StageJob | undefined
   const readable: Readable = new (streams().Readable)({

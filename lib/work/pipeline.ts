@@ -23,7 +23,7 @@ import {
   type WorkQueueOptions,
 } from './options.js'
 import { PipelineHandles } from './pipeline-handles.js'
-import { readableOf, writableOf, type PipelineStreamOptions } from './pipeline-streams.js'
+import type { PipelineStreamOptions } from './pipeline-streams.js'
 import { drain, type PipelineSink } from './sinks.js'
 import { pour, sourceNames, stepsOf, type PipelineSource, type SourceOptions } from './sources.js'
 import { workStages } from './stage-crafts.js'
@@ -40,7 +40,7 @@ import {
   type StageOptions,
 } from './stages.js'
 import type { PipelineStats } from './stats.js'
-import { readEnd, type WorkOptions } from './working.js'
+import { readEnd, settle, type WorkOptions } from './working.js'
 import { WorkQueue } from './work-queue.js'
 
 /** As of a work queue, but `priorities` are 1 by default, and there is no durability `disk`. */
@@ -256,6 +256,7 @@ export class Pipeline<Stages extends string = never> extends Closable {
    */
   writable(options?: PipelineStreamOptions): Writable {
     const entrance = this.#entrance
+    const { writableOf } = streams()
     return writableOf((chunk, wait) => entrance.push(chunk, wait), options)
   }
 
@@ -333,7 +334,8 @@ export class Pipeline<Stages extends string = never> extends Closable {
    */
   readable(stage?: Stages, options?: Pick<PipelineStreamOptions, 'signal'>): Readable {
     this.#seal()
-    return readableOf(this.#named(stage ?? (this.#stages.at(-1)!.name as Stages)), options)
+    const handle = this.#named(stage ?? (this.#stages.at(-1)!.name as Stages))
+    return streams().readableOf(handle, settle, options)
   }
 
   // All of it
@@ -479,6 +481,8 @@ export class Pipeline<Stages extends string = never> extends Closable {
     return this
   }
 }
+
+const streams = () => require('./pipeline-streams.js') as typeof import('./pipeline-streams.js')
 
 /** Why sources end when the pipeline is closed. */
 const closing = Symbol('closing')

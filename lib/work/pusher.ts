@@ -185,12 +185,14 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
   /** Made with the first loan. */
   #loans: LoanWatch | undefined
   #toldForgotten = false
+  /** Of what fills loans. */
+  readonly #onClose = new Set<() => void>()
 
   /** Made once, so that a loan costs no closure. */
   readonly #lender: Lender = {
     name: this.name,
     isClosed: () => this.closed,
-    pushLoan: (loan, length, options) => this.#pushLoan(loan, length, options),
+    pushLoan: (loan, length, options, judged) => this.#pushLoan(loan, length, options, judged),
     cancelLoan: (loan) => {
       this.native.cancelLoan(loan)
       this.settled()
@@ -201,6 +203,16 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
     ended: (loan) => {
       this.#loans?.end(loan)
     },
+    onClose: (callback) => {
+      this.#onClose.add(callback)
+      return () => this.#onClose.delete(callback)
+    },
+  }
+
+  /** @internal What fills a loan ends before its memory goes. */
+  protected override closeNative(): void {
+    for (const told of [...this.#onClose]) told()
+    super.closeNative()
   }
 
   #push(bytes: Uint8Array, facts: JobFacts, wait: Wait): Promise<PushResult> {
@@ -336,8 +348,9 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
     )
   }
 
-  #pushLoan(loan: number, length: number, options: JobOptions): boolean {
+  #pushLoan(loan: number, length: number, options: JobOptions, judged: () => void): boolean {
     const { level, delay, ttl, id, group } = readJob(checkJobOptions(options), this.native)
+    judged()
     const outcome = this.native.pushLoan(loan, length, level, delay, ttl, id, group)
     this.settled()
     if (outcome === Outcome.tooLarge) throw this.#textsTooLong()

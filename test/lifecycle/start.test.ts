@@ -118,6 +118,7 @@ test('what is used brings the part that it needs', async (t) => {
     'nats',
     'net',
     'net-conformance',
+    'pipeline-streams',
     'remote',
     'ring-records',
     'index',

@@ -4,6 +4,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { PassThrough, Readable } from 'node:stream'
 import test, { type ExecutionContext } from 'ava'
 import { setResolve } from 'millrace/net'
 import { WorkQueue, type WorkQueueOptions } from 'millrace/work'
@@ -58,6 +59,26 @@ test('what cannot be had over a connection says so, and traits do', async (t) =>
   const job = await far.takeOne()
   await t.throwsAsync(job.complete({ to: near, bytes: 'y' }), { code: 'ERR_MILLRACE_UNSUPPORTED' })
   await job.complete()
+})
+
+test('a loan is filled from a stream, and whoever ends the loan ends that first', async (t) => {
+  const { near, far } = await pair(t)
+  const loan = await far.loan(200)
+  const chunks = [Buffer.from('hel'), Buffer.from('lo')]
+  const length = await loan.fillFrom(Readable.from(chunks))
+  await loan.push({ length })
+  t.deepEqual(texts(near), ['hello'])
+  await t.throwsAsync(loan.fillFrom(Readable.from(chunks)), { code: 'ERR_MILLRACE_RELEASED' })
+  for (const end of ['cancel', 'push'] as const) {
+    const ended = await far.loan(10)
+    const source = new PassThrough()
+    const cut = t.throwsAsync(ended.fillFrom(source), { code: 'ERR_MILLRACE_CLOSED' }, end)
+    if (end === 'cancel') ended.cancel()
+    else await ended.push({ length: 0 })
+    await cut
+    t.true(source.destroyed, end)
+  }
+  t.deepEqual(texts(near), [''])
 })
 
 test('the address is judged at once, and what is there at the first connection', async (t) => {

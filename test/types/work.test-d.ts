@@ -87,6 +87,9 @@ expectError((job.settled = undefined))
 
 declare const loan: WorkLoan
 expectType<PushResult>(loan.push({ length: 5, id: 'x', priority: 1 }))
+expectType<Promise<number>>(loan.fillFrom(0, { signal }))
+expectError(loan.fillFrom('file'))
+expectError(loan.fillFrom(0, { timeout: 1 }))
 expectType<void>(loan.cancel())
 expectAssignable<Disposable>(loan)
 

@@ -1,8 +1,10 @@
 // What a work queue promises whoever pushes and takes.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { closeSync, constants, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PassThrough, Readable } from 'node:stream'
 import test from 'ava'
 import { MappedFile, NamelessSegment } from 'millrace'
 import { WorkQueue, type WorkQueueOptions } from 'millrace/work'
@@ -258,6 +260,65 @@ test('a loan is written in place, pushed in part, or given back', async (t) => {
   using whole = queue.tryLoan(queue.maxBytes)!
   t.is(whole.length, queue.maxBytes)
   t.throws(() => whole.push({ id: 'no room for it' }), { code: 'ERR_MILLRACE_TOO_LARGE' })
+})
+
+test('a loan is filled from a stream or a pipe, and whoever ends the loan ends that first', async (t) => {
+  const queue = open(t, uniqueName(t))
+  const chunks = [Buffer.from('hello '), Buffer.from('world')]
+  const loan = await queue.loan(200)
+  const length = await loan.fillFrom(Readable.from(chunks))
+  loan.push({ length })
+  t.deepEqual(texts(queue), ['hello world'])
+  await t.throwsAsync(loan.fillFrom(Readable.from(chunks)), { code: 'ERR_MILLRACE_RELEASED' })
+
+  const folder = mkdtempSync(join(tmpdir(), `millrace-${process.pid}-`))
+  t.teardown(() => {
+    rmSync(folder, { recursive: true })
+  })
+  const path = join(folder, 'pipe')
+  t.is(spawnSync('mkfifo', [path]).status, 0)
+  const reading = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  const writing = openSync(path, 'w')
+  const piped = await queue.loan(200)
+  const filling = piped.fillFrom(reading)
+  writeSync(writing, 'through a pipe')
+  closeSync(writing)
+  piped.push({ length: await filling })
+  t.deepEqual(texts(queue), ['through a pipe'])
+
+  using short = await queue.loan(10)
+  await t.throwsAsync(short.fillFrom(Readable.from(chunks)), { code: 'ERR_MILLRACE_TOO_LARGE' })
+  t.false(short.ended)
+  const giving = new AbortController()
+  const given = short.fillFrom(new PassThrough(), { signal: giving.signal })
+  giving.abort()
+  await t.throwsAsync(given, { code: 'ERR_MILLRACE_ABORTED' })
+  t.false(short.ended)
+
+  for (const end of ['cancel', 'push', 'close'] as const) {
+    const ended = await queue.loan(10)
+    const source = new PassThrough()
+    const cut = t.throwsAsync(ended.fillFrom(source), { code: 'ERR_MILLRACE_CLOSED' }, end)
+    if (end === 'cancel') ended.cancel()
+    else if (end === 'push') ended.push({ length: 0 })
+    else queue.close()
+    await cut
+    t.true(source.destroyed, end)
+    if (end === 'push') t.deepEqual(texts(queue), [''])
+  }
+})
+
+test('a push that is refused for its options does not end what fills the loan', async (t) => {
+  const queue = open(t, uniqueName(t))
+  const loan = await queue.loan(10)
+  const source = new PassThrough()
+  const filling = loan.fillFrom(source)
+  source.write('be')
+  t.throws(() => loan.push({ priority: 32 }), { code: 'ERR_MILLRACE_INVALID_ARGUMENT' })
+  source.end('fore')
+  const length = await filling
+  loan.push({ length })
+  t.deepEqual(texts(queue), ['before'])
 })
 
 test('pushBatch waits for room as often as it must, and keeps the order', async (t) => {

@@ -1,6 +1,8 @@
 // Room for a job that is pushed elsewhere: memory of this process.
 
 import { disposeInEveryContext } from '../../base/disposal.js'
+import type { LoanFillOptions } from '../../base/fill-loan.js'
+import type { FillSource } from '../../base/fill.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
 import { checkOptions, wholeNumber } from '../../base/options.js'
 import type { Bytes } from '../../base/view-constructor.js'
@@ -21,6 +23,8 @@ export class RemoteLoan implements Face {
   readonly #name: string
   readonly #lender: Lender
   #bytes: Bytes | undefined
+  /** Of those who fill it. */
+  readonly #stops = new Set<() => void>()
 
   constructor(name: string, length: number, lender: Lender) {
     this.#name = name
@@ -42,12 +46,28 @@ export class RemoteLoan implements Face {
     const bytes = this.#open()
     const { length: given, ...job } = checkOptions(options, ['length', ...jobNames])
     const length = wholeNumber({ length: given }, 'length', this.length, [0, this.length])
-    this.#bytes = undefined
+    this.cancel()
     return this.#lender.push(bytes.subarray(0, length), job)
+  }
+
+  async fillFrom(source: FillSource, options?: LoanFillOptions): Promise<number> {
+    const bytes = this.#open()
+    const { fillLoan } =
+      require('../../base/fill-loan.js') as typeof import('../../base/fill-loan.js')
+    const onEnd = (stop: () => void): (() => void) => {
+      this.#stops.add(stop)
+      return () => this.#stops.delete(stop)
+    }
+    return await fillLoan(
+      { title: `this loan of work queue '${this.#name}'`, bytes, onEnd },
+      source,
+      options,
+    )
   }
 
   cancel(): void {
     this.#bytes = undefined
+    for (const stop of [...this.#stops]) stop()
   }
 
   [Symbol.dispose](): void {

@@ -4,16 +4,18 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connect, contractAt, type CallOptions, type Contract } from '../rpc.js'
 import { parseCount } from './quantities.js'
-import { reached } from './reaching.js'
+import { inTime, reached } from './reaching.js'
 import { parseCommand, UsageError } from './usage.js'
+import { patiently } from './waiting.js'
 
 type Plan = Contract['plans'][number]
 type Client = Disposable &
   Readonly<Record<string, (input: unknown, options: CallOptions) => unknown>>
 
-/** What is awaited for the server to appear, and for the whole call. */
+/** What is awaited for a server to appear, for it to say what it serves, and for the call. */
 interface Limits {
   readonly waitForServer: number
+  readonly connecting: number | undefined
   readonly options: CallOptions & { readonly signal: AbortSignal }
 }
 
@@ -25,8 +27,10 @@ export async function call(args: readonly string[], signal: AbortSignal): Promis
   if (address === undefined) throw new UsageError('call wants an address')
   if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`)
   const timeout = milliseconds('--timeout', values.timeout)
+  const wait = milliseconds('--wait', values.wait)
   const limits = {
-    waitForServer: milliseconds('--wait', values.wait) ?? 0,
+    waitForServer: wait ?? 0,
+    connecting: wait === undefined ? timeout : undefined,
     options: { signal, ...(timeout === undefined ? {} : { timeout }) },
   }
   const contract =
@@ -41,20 +45,41 @@ export async function call(args: readonly string[], signal: AbortSignal): Promis
     throw new UsageError(`'${contract.name}' has no '${name}'; it has ${names}`)
   }
   const input = inputOf(plan, text)
-  using client = (await connect(address, contract, {
-    waitForServer: limits.waitForServer,
-    signal,
-  })) as unknown as Client
+  using client = await connected(address, contract, limits)
   const result = client[plan.name]!(input, limits.options)
   if (plan.kind === 'call' || plan.kind === 'upload') await write(plan, await result)
   else for await (const item of result as AsyncIterable<unknown>) await write(plan, item)
 }
 
+async function connected(
+  address: string,
+  contract: Contract,
+  { waitForServer, ...limits }: Limits,
+): Promise<Client> {
+  const client = await waited(address, limits, (signal) =>
+    connect(address, contract, { waitForServer, signal }),
+  )
+  return client as unknown as Client
+}
+
+/** As long as there is time for connecting, and not in silence. */
+function waited<T>(
+  address: string,
+  { connecting: timeout, options: { signal } }: Pick<Limits, 'connecting' | 'options'>,
+  attempt: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  return patiently(
+    inTime(address, { timeout, signal }, attempt),
+    () => `waiting for a server at '${address}'`,
+  )
+}
+
 /** What a server says that it serves. */
-async function asked(address: string, { waitForServer, options }: Limits): Promise<Contract> {
-  const { signal } = options
+async function asked(address: string, { waitForServer, ...limits }: Limits): Promise<Contract> {
   try {
-    return await reached(() => contractAt(address, { signal }), waitForServer, signal)
+    return await waited(address, limits, (signal) =>
+      reached(() => contractAt(address, { signal }), waitForServer, signal),
+    )
   } catch (error) {
     if ((error as { readonly code?: unknown }).code !== 'ERR_MILLRACE_UNSUPPORTED') throw error
     throw new UsageError(

@@ -6,19 +6,17 @@ import { connect, listen, type Channel } from '../net.js'
 import type { PipeArguments } from './pipe.js'
 import { dieIfInterrupted } from './process-end.js'
 import { isNobodyThere, reached } from './reaching.js'
+import { patiently } from './waiting.js'
 
 export async function sendOver(
   address: string,
   { capacity, timeout }: PipeArguments,
   signal: AbortSignal,
 ): Promise<void> {
-  const channel = await reached(
-    () => connect(address, { signal, highWaterMark: capacity }),
-    timeout,
-    signal,
-  ).catch((error: unknown) => {
-    throw isNobodyThere(error) ? nobody(address, 'receiver', 'recv', timeout) : error
-  })
+  const channel = await patiently(
+    connected(address, capacity, timeout, signal),
+    () => `waiting for 'millrace recv ${address}'`,
+  )
   try {
     await sendAll(channel, signal)
     await channel.end({ signal })
@@ -31,6 +29,29 @@ export async function sendOver(
     await dieIfInterrupted(signal)
     channel.destroy()
     throw explain(error, `the receiver at '${address}'`, 'before it had read everything')
+  }
+}
+
+async function connected(
+  address: string,
+  highWaterMark: number | undefined,
+  timeout: number,
+  signal: AbortSignal,
+): Promise<Channel> {
+  const end = performance.now() + timeout
+  try {
+    return await reached(
+      () => {
+        const left = Math.max(end - performance.now(), 0)
+        return connect(address, { signal, highWaterMark, timeout: left })
+      },
+      timeout,
+      signal,
+    )
+  } catch (error) {
+    const { code } = error as { readonly code?: unknown }
+    const isNobody = isNobodyThere(error) || code === 'ERR_MILLRACE_TIMEOUT'
+    throw isNobody ? nobody(address, 'receiver', 'recv', timeout) : error
   }
 }
 
@@ -73,7 +94,10 @@ async function accepted(
 ): Promise<Channel> {
   const listener = await listen(address, { signal, highWaterMark })
   try {
-    const channel = await listener.accept({ signal, timeout })
+    const channel = await patiently(
+      listener.accept({ signal, timeout }),
+      () => `waiting for 'millrace send ${listener.address}'`,
+    )
     if (channel !== undefined) return channel
     throw new MillraceError('ERR_MILLRACE_CLOSED', `nobody listens at '${address}' any more`)
   } catch (error) {

@@ -3,6 +3,7 @@
 import { Topics, type TopicMessage } from '../topics.js'
 import { parseCount } from './quantities.js'
 import { parseCommand, UsageError } from './usage.js'
+import { tellWaiting } from './waiting.js'
 
 const most = 2 ** 20
 
@@ -16,7 +17,8 @@ export async function pub(args: readonly string[], signal: AbortSignal): Promise
   if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`)
   const timeout = milliseconds(parsed.values.timeout)
   using bus = Topics.open(address)
-  const options = { signal, ...(timeout === undefined ? {} : { timeout }) }
+  tellWaiting(bus.connection)
+  const options = { signal, timeout }
   let matched = 0
   for await (const payload of payloads(text, parsed.values.lines === true)) {
     matched = await bus.publish(subject, payload, options)
@@ -63,16 +65,15 @@ export async function sub(args: readonly string[], signal: AbortSignal): Promise
       ? values.replay
       : parseCount('--replay', values.replay, 0, most)
   using bus = Topics.open(address)
+  tellWaiting(bus.connection)
   using subscription = await bus.subscribe(filters, {
     policy,
     signal,
-    ...(replay === undefined ? {} : { replay }),
+    replay,
+    timeout,
   })
   for (let count = 0; count < limit; count++) {
-    using message = await subscription.receive({
-      signal,
-      ...(timeout === undefined ? {} : { timeout }),
-    })
+    using message = await subscription.receive({ signal, timeout })
     if (message.missed > 0 && values.json !== true) {
       process.stderr.write(`${String(message.missed)} missed\n`)
     }

@@ -123,7 +123,7 @@ program shares one. Says how many subscribers it was for.
 
 Options:
   --lines        each line of standard input is a message
-  --timeout MS   fail after so many milliseconds without room, or without a connection
+  --timeout MS   fail after so many milliseconds without room, or without a connection (default: wait for ever)
   -h, --help     this text
 `,
   sub: `Usage: millrace sub ADDRESS FILTER... [OPTIONS]
@@ -135,7 +135,8 @@ Options:
   --limit N        end after so many messages
   --replay last|N  first the newest of each subject, or so many of before
   --policy WORD    wait (default): publishers wait for this one; overwrite-oldest: it misses some instead
-  --timeout MS     fail after so many milliseconds without a message
+  --timeout MS     fail after so many milliseconds without a message, or without a connection (default: wait for
+                   ever)
   --json           as JSON, one object a line
   -h, --help       this text
 `,
@@ -148,7 +149,8 @@ Options:
   --contract FILE  a module that exports the contract, or FILE#EXPORT. Needed for shared memory, which does not say
                    what is served there, and for values by a codec or a struct of the contract's own
   --wait MS        wait so long for a server (default: fail at once)
-  --timeout MS     give the call up after so many milliseconds (default: wait for ever)
+  --timeout MS     give the call up after so many milliseconds (default: wait for ever); without --wait, who does not
+                   answer, too
   -h, --help       this text
 `,
   demo: `Usage: millrace demo [OPTIONS] [FILE]

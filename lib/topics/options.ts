@@ -85,6 +85,11 @@ export interface SubscribeOptions {
   readonly depth?: number | undefined
   /** Rejects with `ERR_MILLRACE_ABORTED`, and afterwards ends the subscription, as `close` does. */
   readonly signal?: AbortSignal | undefined
+  /**
+   * Milliseconds to join; then it rejects with `ERR_MILLRACE_TIMEOUT`, and has not joined. Default Infinity. For a bus elsewhere this is what the
+   * connection may take; in this machine's memory joining takes microseconds, and never longer than 2 s.
+   */
+  readonly timeout?: number | undefined
 }
 
 /** What a member of a queue group subscribes with. */
@@ -112,7 +117,7 @@ const topicsNames = [
 const messageNames = ['headers'] as const
 const publishNames = [...messageNames, ...waitNames] as const
 const publishSyncNames = [...messageNames, ...blockingNames] as const
-const subscribeNames = ['policy', 'replay', 'depth', 'signal', 'queue'] as const
+const subscribeNames = ['policy', 'replay', 'depth', 'queue', ...waitNames] as const
 const longestGroup = 63
 
 const mostMessages = 2 ** 19
@@ -183,6 +188,8 @@ export interface Wanted {
   readonly replay: 'last' | number
   readonly depth: number
   readonly signal: AbortSignal | undefined
+  /** Milliseconds to join, or Infinity. */
+  readonly timeout: number
   /** Empty: it is no member of a group. */
   readonly queue: string
 }
@@ -207,6 +214,7 @@ export function readSubscribe(
     replay: replayOf(options, queue, messages),
     depth: wholeNumber(options, 'depth', messages, [1, messages]),
     signal,
+    timeout: duration(options, 'timeout', Infinity),
     queue,
   }
 }

@@ -1,5 +1,7 @@
 // `millrace pub` and `millrace sub`, as somebody types them: on a name, and on an address where a program shares a bus.
 
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import test from 'ava'
 import { Topics } from 'millrace/topics'
 
@@ -49,6 +51,58 @@ for (const what of ['a name', 'an address'] as const) {
     )
   })
 }
+
+test('where nobody shares a bus, pub and sub fail in time, and say for what they wait before', async (t) => {
+  for (const args of [
+    ['sub', 'tcp://127.0.0.1:1', '>', '--timeout', '50'],
+    ['pub', 'tcp://127.0.0.1:1', 'a.b', 'x', '--timeout', '50'],
+  ]) {
+    const { code, err } = await start(command, args).ended
+    t.is(code, 1, args.join(' '))
+    t.regex(err, /within 50 ms.*ERR_MILLRACE_TIMEOUT/)
+    t.notRegex(err, /waiting/)
+  }
+  for (const args of [
+    ['sub', 'tcp://127.0.0.1:1', '>'],
+    ['pub', 'tcp://127.0.0.1:1', 'a.b', 'x'],
+    ['send', 'tcp://127.0.0.1:1'],
+    ['recv', 'tcp://127.0.0.1:0'],
+    ['call', 'tcp://127.0.0.1:1', 'add', '--wait', '50000'],
+  ]) {
+    const waiting = start(command, args)
+    let err = ''
+    waiting.child.stderr?.on('data', (chunk: Buffer) => (err += chunk.toString()))
+    await until(() => err !== '' || waiting.child.exitCode !== null)
+    waiting.child.kill()
+    const { code, signal } = await waiting.ended
+    t.true(code === 143 || signal === 'SIGTERM', args.join(' '))
+    t.regex(
+      err,
+      /^millrace: waiting for .* 'tcp:\/\/127\.0\.0\.1:\d+'.*\n$|^millrace: waiting for 'millrace (send|recv) tcp:.*'\n$/,
+    )
+  }
+})
+
+test('who does not answer holds up no command that has a timeout', async (t) => {
+  const sockets = new Set<Socket>()
+  const silent = createServer((socket) => sockets.add(socket)).listen(0, '127.0.0.1')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    silent.close()
+  })
+  await once(silent, 'listening')
+  const address = `tcp://127.0.0.1:${String((silent.address() as AddressInfo).port)}`
+  for (const args of [
+    ['sub', address, '>'],
+    ['pub', address, 'a.b', 'x'],
+    ['send', address],
+    ['call', address],
+  ]) {
+    const { code, err } = await start(command, [...args, '--timeout', '100']).ended
+    t.is(code, 1, args.join(' '))
+    t.regex(err, /within 100 ms.*ERR_MILLRACE_TIMEOUT/)
+  }
+})
 
 test('what is wrong with the command line is said', async (t) => {
   for (const [args, said] of [

@@ -1,12 +1,14 @@
 // A bus by an address: what only a connection has, or has not. What both promise the suite asks for (lib/conformance/patterns/topics.ts).
 
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import test, { type ExecutionContext } from 'ava'
 import { select } from 'millrace'
 import { Topics, topics, json, type TopicsOptions } from 'millrace/topics'
 
 import { uniqueName } from '../support/names.js'
-import { within } from '../support/until.js'
+import { until, within } from '../support/until.js'
 
 const patience = 15_000
 
@@ -71,4 +73,51 @@ test('who subscribes where nobody shares is let go by its signal, and by the end
   await t.throwsAsync(within(patience, aborted), { code: 'ERR_MILLRACE_ABORTED' })
   far.close()
   await t.throwsAsync(within(patience, closed), { code: 'ERR_MILLRACE_CLOSED' })
+})
+
+test('who subscribes where nobody shares waits as long as its timeout, and not in silence about why', async (t) => {
+  const far = Topics.open('tcp://127.0.0.1:1')
+  t.teardown(() => {
+    far.close()
+  })
+  await until(() => far.connection?.lastError !== undefined)
+  await t.throwsAsync(within(patience, far.subscribe('a', { timeout: 50 })), {
+    code: 'ERR_MILLRACE_TIMEOUT',
+    message: /within 50 ms.*nobody listens at 'tcp:/,
+  })
+  await t.throwsAsync(within(patience, far.subscribe('a', { timeout: 50, queue: 'g' })), {
+    code: 'ERR_MILLRACE_TIMEOUT',
+    message: /within 50 ms/,
+  })
+  await t.throwsAsync(far.subscribe('a', { timeout: -1 }), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    message: /timeout/,
+  })
+  t.false(far.closed)
+})
+
+test('a timeout of subscribing bounds the joining alone, here and elsewhere', async (t) => {
+  const { near, far } = await pair(t)
+  for (const bus of [near, far]) {
+    const subscription = await bus.subscribe('a', { timeout: 10_000 })
+    await near.publish('a', 'x')
+    t.is((await within(patience, subscription.receive())).text(), 'x')
+    await t.throwsAsync(bus.subscribe('a', { timeout: -1 }), {
+      code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    })
+    subscription.close()
+  }
+})
+
+test('who gives up a subscription where nobody shares does not stay alive for it', async (t) => {
+  const script = `
+    import { Topics } from 'millrace/topics'
+    const far = Topics.open('tcp://127.0.0.1:1')
+    await far.subscribe('a', { timeout: 20 }).catch(({ code }) => console.log(code))`
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script])
+  t.teardown(() => child.kill('SIGKILL'))
+  const out: Buffer[] = []
+  child.stdout.on('data', (chunk: Buffer) => out.push(chunk))
+  const [code] = (await within(patience, once(child, 'close'))) as [number]
+  t.deepEqual([code, Buffer.concat(out).toString()], [0, 'ERR_MILLRACE_TIMEOUT\n'])
 })

@@ -151,7 +151,7 @@ const badSubscriptions: readonly (readonly [object, RegExp])[] = [
     /replay must be a whole number .* a queue group cannot begin with/,
   ],
   [{ queue: 'q', replay: 1025 }, /replay must be .* 1024/],
-  [{ timeout: 7 }, /no option 'timeout'/],
+  [{ timeout: -7 }, /timeout must be/],
 ]
 for (const [options, message] of badSubscriptions) {
   test(`nobody subscribes with ${JSON.stringify(options)}`, async (t) => {

@@ -325,8 +325,7 @@ export class RemoteTopics implements Face {
   ): Promise<number> {
     const end = now() + timeout
     const facts = headers === undefined ? { subject } : { subject, headers }
-    for (;;) {
-      const left = timeout === Infinity ? Infinity : Math.max(end - now(), 0)
+    for (let left = timeout; ; left = Math.max(end - now(), 0)) {
       const line = await this.#session.ready({ signal, timeout: left })
       this.#liveness.begun()
       try {
@@ -356,7 +355,7 @@ export class RemoteTopics implements Face {
       },
     })
     this.#groups.add(group)
-    await group.joined()
+    await group.joined(wanted.timeout)
     return group as unknown as GroupSubscription
   }
 

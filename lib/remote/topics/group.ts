@@ -119,10 +119,10 @@ export class RemoteGroup implements Face {
   }
 
   /** When it is a member. */
-  async joined(): Promise<void> {
+  async joined(timeout: number): Promise<void> {
     try {
       const queue = this.queue as unknown as RemoteWorkQueue
-      await queue.connected(this.#signal === undefined ? undefined : { signal: this.#signal })
+      await queue.connected({ signal: this.#signal, timeout })
       if (this.#signal !== undefined) whenAborted(this.#signal, this.#abort)
     } catch (error) {
       this.close()

@@ -1,13 +1,14 @@
 // A subscription to a bus that is elsewhere. It is subscribed anew when the connection was, from where it was: what the bus still has
 // comes then, and what it has not is counted as missed.
 
-import { forgetAbort, whenAborted } from '../../base/abort-signals.js'
+import { forgetAbort, Stop, whenAborted } from '../../base/abort-signals.js'
 import { disposeInEveryContext } from '../../base/disposal.js'
 import { fairly } from '../../base/fairness.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
 import { iterate, type Iteration, type IterationOptions } from '../../base/iteration.js'
 import { readWait, wholeNumber, type WaitOptions } from '../../base/options.js'
 import { selectable, type Readiness } from '../../base/selectable.js'
+import { startTimer, stopTimer } from '../../base/time.js'
 import {
   abortedError,
   closedError,
@@ -72,6 +73,8 @@ export class RemoteSubscription implements Face {
       )
     },
   }
+  /** Of its end: nobody waits for a connection then. */
+  readonly #stop = new Stop()
   /** Ends the wait of who subscribes. */
   #notJoined: ((reason: unknown) => void) | undefined
   #depth: number
@@ -99,7 +102,12 @@ export class RemoteSubscription implements Face {
   /** @internal Resolves when it has joined. */
   async joined(): Promise<void> {
     const { liveness } = this.#bus
+    const { timeout } = this.#wanted
     liveness.begun()
+    const timer = startTimer(timeout, () => {
+      this.#bus.left(this)
+      this.end(this.#notInTime(timeout))
+    })
     try {
       await new Promise<void>((resolve, reject) => {
         this.#notJoined = reject
@@ -109,6 +117,7 @@ export class RemoteSubscription implements Face {
         }, reject)
       })
     } finally {
+      stopTimer(timer)
       liveness.ended()
     }
   }
@@ -253,6 +262,7 @@ export class RemoteSubscription implements Face {
     for (const watcher of [...this.#watchers]) watcher()
     this.#roomCame?.()
     void this.#items?.return?.()
+    this.#stop.abort(reason)
     this.#hold()
   }
 
@@ -262,7 +272,7 @@ export class RemoteSubscription implements Face {
     for (;;) {
       let line: TopicsLine
       try {
-        line = await this.#bus.session.ready({ signal: undefined, timeout: Infinity })
+        line = await this.#bus.session.ready({ signal: this.#stop.asGiven, timeout: Infinity })
       } catch (error) {
         failed(error)
         this.end(error as Error)
@@ -378,6 +388,16 @@ export class RemoteSubscription implements Face {
     return new MillraceError(
       'ERR_MILLRACE_CLOSED',
       `${this.#title} was ended by the process that shares the bus: it has closed it`,
+    )
+  }
+
+  #notInTime(ms: number): Error {
+    const { lastError } = this.#bus.session
+    const last = lastError === undefined ? '' : ` (the last attempt: ${lastError.message})`
+    return timeoutError(
+      `joining ${this.#title}`,
+      ms,
+      `see that the process that shares the bus runs${last}, or allow more time`,
     )
   }
 

@@ -9,6 +9,9 @@ export class ChannelFrames {
   /** The longest frame that can be sent, in bytes. */
   readonly maxFrame: number
   readonly #channel: Channel
+  /** Is there something to stay alive for, and is it allowed? */
+  #holds = true
+  #mayHold = true
 
   /** `most`: frames are no longer than that, so that a long message holds up nobody else's. */
   constructor(channel: Channel, most = 65_536) {
@@ -59,7 +62,18 @@ export class ChannelFrames {
 
   /** Keeps the process alive, or lets it end. */
   hold(alive: boolean): void {
-    if (alive) this.#channel.ref()
+    this.#holds = alive
+    this.#holdLoop()
+  }
+
+  /** @internal May it be kept alive at all? */
+  mayHold(may: boolean): void {
+    this.#mayHold = may
+    this.#holdLoop()
+  }
+
+  #holdLoop(): void {
+    if (this.#holds && this.#mayHold) this.#channel.ref()
     else this.#channel.unref()
   }
 }

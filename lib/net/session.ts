@@ -69,8 +69,8 @@ const forGood: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ERR_MILLRACE_UNSUPPORTED_RUNTIME',
 ])
 
-interface Closes {
-  close(): void
+interface Leaves {
+  left(): void
 }
 
 class Waiting<L> implements Abortable {
@@ -128,7 +128,7 @@ export class Session<L extends Line> {
   constructor(options: SessionOptions<L>) {
     this.#options = options
     this.#status = new Status(options.address)
-    this.#unknow = onLeaving<Closes>(this, Session.#left)
+    this.#unknow = onLeaving<Leaves>(this, Session.#left)
     outsideOfAll(
       (start) => {
         start()
@@ -137,8 +137,20 @@ export class Session<L extends Line> {
     )
   }
 
-  static readonly #left = (session: Closes): void => {
-    session.close()
+  static readonly #left = (session: Leaves): void => {
+    session.left()
+  }
+
+  /**
+   * @internal The process has left everything: nothing is to be had any more. Those who wait do not hear of it, as of what is in memory:
+   * a loop that nobody waits for after `unref()` would end the process with an error that nobody handles.
+   */
+  left(): void {
+    if (this.#why !== undefined) return
+    this.#why = closedError(this.#options.title)
+    this.#line = undefined
+    stopTimer(this.#retry)
+    this.#status.closed(undefined)
   }
 
   get state(): ConnectionState {

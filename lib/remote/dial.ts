@@ -3,9 +3,9 @@
 import type { WaitOptions } from '../base/options.js'
 import { now } from '../base/time.js'
 import type { Channel } from '../net/channel.js'
+import type { ChannelFrames } from '../net/frame-channel.js'
 import type { ConnectionOptions } from '../net/options.js'
 import type { RemoteOptions } from '../net/share.js'
-import type { FrameChannel } from '../rpc/streams/channel.js'
 import { ask, greet, type Kind } from './greeting.js'
 
 /** Milliseconds for one attempt: who waits for the connection waits for several. */
@@ -18,9 +18,9 @@ export async function dial(
   kind: Kind,
   fingerprint: bigint,
   signal: AbortSignal,
-): Promise<{ readonly frames: FrameChannel; readonly channel: Channel }> {
+): Promise<{ readonly frames: ChannelFrames; readonly channel: Channel }> {
   const { connect } = require('../net/connect.js') as typeof import('../net/connect.js')
-  const { ChannelFrames } =
+  const { ChannelFrames: Frames } =
     require('../net/frame-channel.js') as typeof import('../net/frame-channel.js')
   const end = now() + attemptMs
   const channel = await connect(address, { ...options, signal, timeout: attemptMs })
@@ -30,7 +30,7 @@ export async function dial(
     channel.destroy()
     throw error
   }
-  return { frames: new ChannelFrames(channel), channel }
+  return { frames: new Frames(channel), channel }
 }
 
 /**

@@ -17,6 +17,7 @@ import type { CallStats } from '../../rpc/stats.js'
 import type { StreamClient } from '../../rpc/streams/client.js'
 import { readReconnect } from '../../net/backoff.js'
 import type { ConnectionStatus } from '../../net/connection-status.js'
+import type { ChannelFrames } from '../../net/frame-channel.js'
 import type { Session } from '../../net/session.js'
 import { dial } from '../dial.js'
 import { unsupported } from '../unsupported.js'
@@ -49,6 +50,9 @@ export class RemoteClient {
   readonly #session: Session<Line>
   readonly #waitMs: number
   #pending = 0
+  /** May calls keep the process alive? Also those that go over the next connection. */
+  #alive = true
+  #frames: ChannelFrames | undefined
 
   constructor(
     address: string,
@@ -67,6 +71,8 @@ export class RemoteClient {
         const { connectOver } = require('../../rpc/over.js') as typeof import('../../rpc/over.js')
         const { fingerprint } = contract
         const { frames } = await dial(address, connection ?? {}, 'calls', fingerprint, signal)
+        frames.mayHold(this.#alive)
+        this.#frames = frames
         return connectOver(frames, contract, streams) as unknown as Line
       },
       opened: () => undefined,
@@ -101,12 +107,17 @@ export class RemoteClient {
   }
 
   ref(): this {
-    this.#session.keepAlive(true)
-    return this
+    return this.#keepAlive(true)
   }
 
   unref(): this {
-    this.#session.keepAlive(false)
+    return this.#keepAlive(false)
+  }
+
+  #keepAlive(alive: boolean): this {
+    this.#alive = alive
+    this.#session.keepAlive(alive)
+    this.#frames?.mayHold(alive)
     return this
   }
 

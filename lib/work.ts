@@ -21,7 +21,13 @@ export {
 export type { LoanFillOptions } from './base/fill-loan.js'
 export type { FillSource } from './base/fill.js'
 export type { ForwardOptions } from './work/forward.js'
-export { Job, type ReleaseOptions, type RetryOptions, type Settled } from './work/job.js'
+export {
+  Job,
+  type ReleaseOptions,
+  type RetryOptions,
+  type Settled,
+  type Settling,
+} from './work/job.js'
 export { WorkLoan, type LoanPushOptions, type PushResult } from './work/loan.js'
 export type {
   DeadLetterOptions,

@@ -7,7 +7,7 @@ import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { corruptError, isRefusal } from '../errors.js'
-import type { Job, ReleaseOptions, RetryOptions, Settled } from '../work/job.js'
+import type { Job, ReleaseOptions, RetryOptions, Settled, Settling } from '../work/job.js'
 import {
   decodeHeaders,
   encodeHeaders,
@@ -170,34 +170,30 @@ export class TopicJob {
     return this.job.signal
   }
 
-  /* eslint-disable @typescript-eslint/no-confusing-void-expression -- of a job elsewhere it is a promise, which the program awaits */
-
   /** As `Job.complete`. Over a connection, what settles a job returns a promise: `await` is right everywhere. */
-  complete(): void {
+  complete(): Settling {
     return this.job.complete()
   }
 
   /** As `Job.release`: it goes back, and this was no attempt. */
-  release(options?: ReleaseOptions): void {
+  release(options?: ReleaseOptions): Settling {
     return this.job.release(options)
   }
 
   /** As `Job.retry`: it has failed, and goes back. */
-  retry(options?: RetryOptions): void {
+  retry(options?: RetryOptions): Settling {
     return this.job.retry(options)
   }
 
   /** As `Job.reject`: it becomes a dead letter of `subscription.queue.dead`. */
-  reject(error?: unknown): void {
+  reject(error?: unknown): Settling {
     return this.job.reject(error)
   }
 
   /** As `Job.extend`. */
-  extend(milliseconds: number): void {
+  extend(milliseconds: number): Settling {
     return this.job.extend(milliseconds)
   }
-
-  /* eslint-enable @typescript-eslint/no-confusing-void-expression */
 
   /** What `using` calls at the end of its block: a job that is not settled goes back. */
   [Symbol.dispose](): void {

@@ -5,7 +5,7 @@
 
 import { native } from '../addon/native.js'
 import { policies, type NativeTopics } from '../addon/topics.js'
-import { checkName, type Tuning } from '../base/options.js'
+import { checkName, readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import type { ConnectionStatus } from '../net/connection-status.js'
 import type { Share, ShareOptions } from '../net/share.js'
@@ -140,6 +140,20 @@ export class Topics extends TopicPublisher {
   /** The connection of a bus elsewhere, which is made anew when it breaks; undefined: the bus is in this machine's memory. */
   get connection(): ConnectionStatus | undefined {
     return undefined
+  }
+
+  /**
+   * Resolves when what the bus has is known: in memory at once, elsewhere when there was a connection. Before that, what it was opened with (`messages`,
+   * `maxBytes`, `subjects`) throws `ERR_MILLRACE_BUSY`.
+   *
+   * @throws MillraceError (as rejection) `CLOSED`, `TIMEOUT`, `ABORTED`, `INVALID_ARGUMENT`; elsewhere what the other side refuses
+   */
+  connected(options?: WaitOptions): Promise<void> {
+    return new Promise((resolve) => {
+      readWait(options)
+      this.assertOpen()
+      resolve()
+    })
   }
 
   /** What the bus can do where it is: here, all of it. */

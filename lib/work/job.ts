@@ -62,6 +62,13 @@ export interface Keeper {
 /** How a job was settled. */
 export type Settled = 'completed' | 'released' | 'retried' | 'rejected' | 'dropped' | 'lost'
 
+/**
+ * What settling a job returns. In memory it is done by then, and there is nothing to wait for. Over a connection it is a promise, which resolves
+ * when the queue has it so, and rejects with `LEASE_LOST` or `CLOSED` if the job was somebody else's by then. Who does not await it goes on, and
+ * does not hear of that: `await job.complete()` is right everywhere.
+ */
+export type Settling = void | PromiseLike<void>
+
 /** How a job goes back. */
 export interface ReleaseOptions {
   /** Milliseconds in which nobody gets it. Default 0. */
@@ -80,13 +87,13 @@ export interface RetryOptions extends ReleaseOptions {
  * has a `leaseTimeout`; if the process dies it is taken again, by whoever is there.
  *
  * Whatever settles throws `ERR_MILLRACE_LEASE_LOST` if the job is somebody else's by then, `RELEASED` if it was settled before,
- * and `CLOSED` if the handle of the queue was closed, which gave it back.
+ * and `CLOSED` if the handle of the queue was closed, which gave it back; over a connection it rejects with them.
  *
  * @example
  * ```ts
  * for await (using job of jobs.take()) {
  *   await resize(job.bytes, job.signal)
- *   job.complete()
+ *   await job.complete()
  * }
  * ```
  */
@@ -206,8 +213,8 @@ export class Job {
     return this.#control.signal
   }
 
-  /** The job is done: it is gone for good when this returns. Never blocks. */
-  complete(): void
+  /** The job is done: in memory it is gone for good when this returns. Never blocks. */
+  complete(): Settling
   /**
    * The job is done, and what it became is a job of `to`, in one step: a process that dies meanwhile has done both, or nothing,
    * so no result is there twice and none is missing. Waits for room in `to`; meanwhile the job is in hand, and nothing else can
@@ -224,21 +231,21 @@ export class Job {
    *   is `settled`: it ended, and may come again after a power cut)
    */
   complete(forward: ForwardOptions): Promise<PushResult>
-  complete(forward?: ForwardOptions): void | Promise<PushResult> {
+  complete(forward?: ForwardOptions): Settling | Promise<PushResult> {
     if (forward !== undefined) return this.#forward(forward)
     if (this.#settled !== undefined) throw this.#settledError()
     this.#end(this.#leases.complete(this), 'completed')
   }
 
   /** "I cannot now": it goes back to its old place, and this attempt does not count. */
-  release(options?: ReleaseOptions): void {
+  release(options?: ReleaseOptions): Settling {
     const delay = time(checkOptions(options, ['delay']), 'delay')
     this.#assertHeld()
     this.#end(this.#leases.release(this, delay), 'released')
   }
 
   /** "It failed": it goes back to its old place, or becomes a dead letter if this was the last attempt. */
-  retry(options?: RetryOptions): void {
+  retry(options?: RetryOptions): Settling {
     const given = checkOptions(options, ['delay', 'error'])
     const delay = time(given, 'delay')
     this.#begin()
@@ -246,13 +253,13 @@ export class Job {
   }
 
   /** "Never again": it becomes a dead letter at once. `reason`: as the `error` of `retry`. */
-  reject(reason?: unknown): void {
+  reject(reason?: unknown): Settling {
     this.#begin()
     this.#end(this.#leases.reject(this, reasonText(reason)), 'rejected')
   }
 
   /** The lease ends so many milliseconds from now. In a queue without a `leaseTimeout` it does not end anyway. */
-  extend(milliseconds: number): void {
+  extend(milliseconds: number): Settling {
     assertGiven(milliseconds, 'milliseconds')
     const more = time({ milliseconds }, 'milliseconds')
     this.#assertHeld()

@@ -103,6 +103,20 @@ export class WorkQueue extends JobTaker {
     return undefined
   }
 
+  /**
+   * Resolves when what the queue has is known: in memory at once, elsewhere when there was a connection. Before that, `jobs`, `bytes`, `maxBytes`, `maxAttempts` and `durability` of a
+   * queue elsewhere throw `ERR_MILLRACE_BUSY`.
+   *
+   * @throws MillraceError (as rejection) `CLOSED`, `TIMEOUT`, `ABORTED`, `INVALID_ARGUMENT`; elsewhere what the other side refuses
+   */
+  connected(options?: WaitOptions): Promise<void> {
+    return new Promise((resolve) => {
+      readWait(options)
+      this.assertOpen()
+      resolve()
+    })
+  }
+
   /** @internal Closes what is shared with it: nobody else would. */
   override close(): void {
     for (const share of this.#shares) void share.close()

@@ -1,4 +1,3 @@
-/* eslint-disable @typescript-eslint/await-thenable -- of a queue elsewhere, what settles a job returns a promise */
 // A work queue over a server of NATS with JetStream.
 
 import test, { type ExecutionContext } from 'ava'

@@ -121,7 +121,7 @@ test('a member whose connection broke comes back, and has what was published mea
   proxy.refuses = true
   proxy.cut()
   await within(patience, lost)
-  t.throws(() => job.complete(), { code: 'ERR_MILLRACE_LEASE_LOST' })
+  await t.throwsAsync(settled(job.complete()), { code: 'ERR_MILLRACE_LEASE_LOST' })
   t.is(await near.publish('a', 'meanwhile'), 1, 'it is a member still')
   proxy.refuses = false
   const found = [await within(patience, waiting), await next(member)]

@@ -57,12 +57,7 @@ for (const [who, own] of [
     t.true(fresh.token > old.token)
     if (own > 0) {
       await within(patience, lost)
-      t.throws(
-        () => {
-          old.complete()
-        },
-        { code: 'ERR_MILLRACE_LEASE_LOST' },
-      )
+      await t.throwsAsync(Promise.resolve(old.complete()), { code: 'ERR_MILLRACE_LEASE_LOST' })
       proxy.heal()
     } else {
       const late = Promise.resolve(old.complete())

@@ -1,4 +1,3 @@
-/* eslint-disable @typescript-eslint/await-thenable -- of a queue elsewhere, what settles a job returns a promise */
 // A work queue by an address: what a connection cannot carry, how addresses are found, and what keeps a process alive. What one
 // carries, and how it ends, the suite of test/net/patterns.test.ts judges over each transport.
 
@@ -79,6 +78,63 @@ test('a loan is filled from a stream, and whoever ends the loan ends that first'
     t.true(source.destroyed, end)
   }
   t.deepEqual(texts(near), [''])
+})
+
+test('whoever does not await what settles a job goes on when its connection has broken', async (t) => {
+  const near = open(t, uniqueName(t))
+  const share = await near.share('tcp://127.0.0.1:0')
+  const far = WorkQueue.open(share.address)
+  t.teardown(() => {
+    far.close()
+  })
+  await far.push('first')
+  await far.push('second')
+  const unheard: unknown[] = []
+  const hear = (error: unknown): void => {
+    unheard.push(error)
+  }
+  process.on('unhandledRejection', hear)
+  t.teardown(() => process.off('unhandledRejection', hear))
+  const [first, second] = [await far.takeOne(), await far.takeOne()]
+  const lost = once(first.signal, 'abort')
+  const onItsWay = Promise.resolve(second.complete())
+  await share.close()
+  await within(patience, lost)
+  for (const settle of [
+    () => first.complete(),
+    () => first.release(),
+    () => first.retry(),
+    () => first.reject('why'),
+    () => first.extend(1000),
+  ]) {
+    void settle()
+    await t.throwsAsync(Promise.resolve(settle()), { code: 'ERR_MILLRACE_LEASE_LOST' })
+  }
+  t.is(first.settled, 'lost')
+  // What was sent before is told as the other side had it, or as lost.
+  await onItsWay.catch(() => undefined)
+  far.close()
+  void first.complete()
+  await new Promise(setImmediate)
+  t.deepEqual(unheard, [])
+  t.deepEqual(texts(near).slice(0, 1), ['first'])
+})
+
+test('what a queue has is known when there was a connection', async (t) => {
+  const { near, far, address } = await pair(t, { jobs: 8 })
+  t.is(await near.connected(), undefined)
+  await within(patience, far.connected({ timeout: patience }))
+  t.is(far.jobs, 8)
+  t.is(far.connection?.state, 'connected')
+  const later = WorkQueue.open(address)
+  t.throws(() => later.jobs, { code: 'ERR_MILLRACE_BUSY', message: /await queue\.connected\(\)/ })
+  await within(patience, later.connected())
+  t.is(later.jobs, 8)
+  later.close()
+  near.close()
+  await t.throwsAsync(near.connected(), { code: 'ERR_MILLRACE_CLOSED' })
+  await t.throwsAsync(later.connected(), { code: 'ERR_MILLRACE_CLOSED' })
+  await t.throwsAsync(far.connected({ timeout: -1 }), { code: 'ERR_MILLRACE_INVALID_ARGUMENT' })
 })
 
 test('the address is judged at once, and what is there at the first connection', async (t) => {

@@ -8,6 +8,7 @@ import {
   type DeadLetters,
   type PipelineStats,
   type PushResult,
+  type Settling,
   type StageHandler,
   type StageJob,
   type StageStats,
@@ -83,7 +84,7 @@ expectAssignable<Disposable>(etl)
 expectAssignable<AsyncDisposable>(etl)
 
 declare const job: StageJob
-expectType<void>(job.complete())
+expectType<Settling>(job.complete())
 expectType<Promise<void>>(job.become('text', { signal, timeout: 1 }))
 expectType<void>(job.drop())
 expectError(job.become(5))

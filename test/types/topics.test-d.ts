@@ -2,6 +2,7 @@
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
 import { select, type Iteration } from 'millrace'
 import { f64, struct, u32 } from 'millrace/struct'
+import type { Settling } from 'millrace/work'
 import {
   json,
   topics,
@@ -158,7 +159,7 @@ for await (using job of group) {
   expectType<string>(job.subject)
   expectType<string>(job.text())
   expectType<Headers>(job.headers)
-  expectType<void>(job.complete())
+  expectType<Settling>(job.complete())
 }
 expectType<Promise<TopicJob>>(group.receive({ timeout: 1 }))
 expectType<TopicJob | undefined>(group.tryReceive())

@@ -2,6 +2,7 @@
 import { expectAssignable, expectError, expectType } from 'tsd'
 import type { Iteration } from 'millrace'
 import {
+  type Settling,
   WorkQueue,
   type DeadLetter,
   type DeadReason,
@@ -71,14 +72,14 @@ expectType<number>(job.acquired)
 expectType<bigint>(job.token)
 expectType<Date>(job.pushedAt)
 expectType<AbortSignal>(job.signal)
-expectType<void>(job.complete())
+expectType<Settling>(job.complete())
 expectType<Promise<PushResult>>(job.complete({ to: queue, bytes: job.bytes, priority: 1, signal }))
 expectError(job.complete({ to: queue }))
 expectError(job.complete({ to: queue, bytes: 'x', group: 'g' }))
-expectType<void>(job.release({ delay: 1 }))
-expectType<void>(job.retry({ delay: 1, error: new Error('why') }))
-expectType<void>(job.reject('why'))
-expectType<void>(job.extend(1))
+expectType<Settling>(job.release({ delay: 1 }))
+expectType<Settling>(job.retry({ delay: 1, error: new Error('why') }))
+expectType<Settling>(job.reject('why'))
+expectType<Settling>(job.extend(1))
 expectType<'completed' | 'released' | 'retried' | 'rejected' | 'dropped' | 'lost' | undefined>(
   job.settled,
 )

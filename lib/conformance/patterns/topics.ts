@@ -172,7 +172,6 @@ export const topics: readonly Asked<PatternScene>[] = [
       const taking = members.map(async (member) => {
         for await (const job of member) {
           found.push(job.text())
-          // eslint-disable-next-line @typescript-eslint/await-thenable, @typescript-eslint/no-confusing-void-expression -- of a group elsewhere it returns a promise
           await job.complete()
         }
       })

@@ -1,5 +1,3 @@
-/* eslint-disable @typescript-eslint/await-thenable, @typescript-eslint/no-confusing-void-expression -- of a queue elsewhere, what settles
-   a job returns a promise */
 // Work queues: what is pushed and taken, what a lease is, and how both end with the connection.
 
 import { afterAllElse } from '../../base/time.js'
@@ -90,7 +88,11 @@ export const work: readonly Asked<PatternScene>[] = [
       while (found.length < numbers.length) {
         const jobs = await far.takeBatch(16)
         found.push(...jobs.map(text))
-        await Promise.all(jobs.map((job) => job.complete()))
+        await Promise.all(
+          jobs.map(async (job) => {
+            await job.complete()
+          }),
+        )
       }
       assert.deepEqual(found, numbers)
       same(near.stats().completed, numbers.length)

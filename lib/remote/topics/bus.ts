@@ -168,11 +168,10 @@ export class RemoteTopics implements Face {
   }
 
   /** When the connection is there, and the bus is known. */
-  async connected(options?: WaitOptions): Promise<this> {
+  async connected(options?: WaitOptions): Promise<void> {
     const wait = readWait(options)
     this.#assertOpen()
     await this.#session.ready(wait)
-    return this
   }
 
   publish(subject: string, payload: ByteSource, options?: PublishOptions): Promise<number> {

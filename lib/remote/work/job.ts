@@ -119,7 +119,8 @@ export class RemoteJob {
   extend(milliseconds: number): Promise<void> {
     assertGiven(milliseconds, 'milliseconds')
     const more = time({ milliseconds }, 'milliseconds')
-    this.#assertHeld()
+    const over = this.#over()
+    if (over !== undefined) return over
     return this.#tell({ how: 'extend', lease: this.lease, milliseconds: more })
   }
 
@@ -168,7 +169,8 @@ export class RemoteJob {
   }
 
   #end(how: Settled, facts: SettleFacts): Promise<void> {
-    this.#assertHeld()
+    const over = this.#over()
+    if (over !== undefined) return over
     this.#settled = how
     this.#keeper.forget(this)
     return this.#tell(facts)
@@ -186,6 +188,21 @@ export class RemoteJob {
     // Who does not wait for it takes it for what a job of this machine's does, and is told by the signal.
     told.catch(() => undefined)
     return told
+  }
+
+  /**
+   * What settling comes to when the job is not ours any more. It may have become so at any moment, so that is told as everything else about
+   * settling is: who does not wait for it goes on with the next job, and this one is done by somebody else.
+   */
+  #over(): Promise<never> | undefined {
+    const error = this.#lost ?? (this.#keeper.closed ? this.#keeper.closedError() : undefined)
+    if (error === undefined) {
+      this.#assertHeld()
+      return undefined
+    }
+    const over = Promise.reject(error)
+    over.catch(() => undefined)
+    return over
   }
 
   #assertHeld(): void {

@@ -111,11 +111,10 @@ export class RemoteWorkQueue implements Face {
   }
 
   /** When the connection is there, and the queue is known. */
-  async connected(options?: WaitOptions): Promise<this> {
+  async connected(options?: WaitOptions): Promise<void> {
     const wait = readWait(options)
     this.#assertOpen()
     await this.#session.ready(wait)
-    return this
   }
 
   // Pushing

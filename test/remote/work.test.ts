@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/await-thenable -- of a queue elsewhere, what sends a loan returns a promise */
 // A work queue by an address: what a connection cannot carry, how addresses are found, and what keeps a process alive. What one
 // carries, and how it ends, the suite of test/net/patterns.test.ts judges over each transport.
 

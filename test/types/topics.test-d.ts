@@ -102,7 +102,7 @@ expectError(bus.subscribe('a', { policy: 'drop' }))
 expectError(bus.subscribe('a', { replay: 'first' }))
 expectError(bus.subscribe('a', { replay: true }))
 expectError(bus.subscribe('a', { depth: '8' }))
-expectError(bus.subscribe('a', { timeout: 5 }))
+expectError(bus.subscribe('a', { timeout: '5' }))
 expectError(bus.subscribe('a', { queue: 5 }))
 expectError(bus.subscribe('a', { queue: 'workers', replay: 'last' }))
 

@@ -3,6 +3,7 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connect, contractAt, type CallOptions, type Contract } from '../rpc.js'
+import { written } from './output.js'
 import { parseCount } from './quantities.js'
 import { inTime, reached } from './reaching.js'
 import { parseCommand, UsageError } from './usage.js'
@@ -96,7 +97,12 @@ async function imported(given: string): Promise<Contract> {
   try {
     module = (await import(pathToFileURL(resolve(file)).href)) as typeof module
   } catch (error) {
-    throw new UsageError(`--contract '${file}' cannot be loaded: ${(error as Error).message}`)
+    const { code, message } = error as NodeJS.ErrnoException
+    const hint =
+      code === 'ERR_UNKNOWN_FILE_EXTENSION'
+        ? `; where tsx is installed, NODE_OPTIONS='--import tsx' loads TypeScript`
+        : ''
+    throw new UsageError(`--contract '${file}' cannot be loaded: ${message}${hint}`)
   }
   const found = Object.entries(module).filter(
     ([name, value]) => isContract(value) && (wanted === undefined || name === wanted),
@@ -151,8 +157,7 @@ async function write({ output }: Plan, value: unknown): Promise<void> {
   if (value === undefined) return
   const bytes =
     output.codec.name === 'bytes' ? (value as Uint8Array) : `${JSON.stringify(value, readable)}\n`
-  if (process.stdout.write(bytes)) return
-  await new Promise((drained) => process.stdout.once('drain', drained))
+  await written(bytes)
 }
 
 /** What JSON has no form for. */

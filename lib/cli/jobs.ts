@@ -2,7 +2,10 @@
 
 import { list, MillraceError } from '../index.js'
 import { Pipeline, WorkQueue, type Job, type PipelineStats, type WorkStats } from '../work.js'
+import { nameHere, onlyHere } from './here.js'
+import { elsewhere } from './pipe.js'
 import { UsageError } from './usage.js'
+import { tellWaiting } from './waiting.js'
 
 interface Wait {
   readonly signal: AbortSignal
@@ -44,12 +47,15 @@ export function jobsUnder(
  * Looking must not make what is looked for, unless it is to be made: then it is a work queue. `stage`: the one of a pipeline that is
  * asked for.
  */
-export function openJobs(
-  name: string,
-  { make, stage }: { readonly make: boolean; readonly stage: string | undefined },
-): Jobs {
+export async function openJobs(
+  place: string,
+  { verb, stage }: { readonly verb: string; readonly stage: string | undefined },
+): Promise<Jobs> {
+  const address = await elsewhere(place)
+  if (address !== undefined) return atAddress(address, verb, stage)
+  const name = nameHere(`work ${verb}`, place)
   const kind = found(name).find((one) => one.name === name)?.kind
-  if (kind === undefined && !make) {
+  if (kind === undefined && verb !== 'push') {
     throw new MillraceError(
       'ERR_MILLRACE_NOT_FOUND',
       `there is no work queue '${name}': see 'millrace work ls', or push the first job`,
@@ -60,6 +66,19 @@ export function openJobs(
     throw new UsageError(`'${name}' is a work queue, and has no stages: leave --stage out`)
   }
   return ofQueue(WorkQueue.open(name))
+}
+
+/** What another process shares: jobs go in and out, and what it looks like is seen where it is. */
+function atAddress(address: string, verb: string, stage: string | undefined): Jobs {
+  if (verb !== 'push' && verb !== 'take') throw onlyHere(`work ${verb}`, address)
+  if (stage !== undefined) {
+    throw new UsageError(
+      `'${address}' is reached as a work queue, without stages: leave --stage out`,
+    )
+  }
+  const queue = WorkQueue.open(address)
+  tellWaiting(queue.connection)
+  return ofQueue(queue)
 }
 
 function ofQueue(queue: WorkQueue): Jobs {

@@ -55,12 +55,22 @@ export async function runCommand(command: (signal: AbortSignal) => Promise<void>
     (error: unknown) => (stopCode === undefined ? report(error) : 1),
   )
   // A write of nothing is done when everything before it is.
-  if (stopCode === undefined) await new Promise((written) => process.stdout.write('', written))
+  const failed = stopCode === undefined ? await new Promise(writeNothing) : undefined
   // Input that nobody reads any more would keep the process alive.
-  process.exit(stopCode ?? code)
+  process.exit(stopCode ?? (isBrokenPipe(failed) ? brokenPipeCode : code))
+}
+
+function writeNothing(written: (failed: unknown) => void): void {
+  process.stdout.write('', written)
+}
+
+/** Whoever waits for a write hears of it before the listeners of the stream do. */
+function isBrokenPipe(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | null | undefined)?.code === 'EPIPE'
 }
 
 function report(error: unknown): number {
+  if (isBrokenPipe(error)) return brokenPipeCode
   if (error instanceof UsageError) {
     process.stderr.write(`millrace: ${error.message} (see 'millrace --help')\n`)
     return 2

@@ -1,6 +1,7 @@
 // `millrace sweep [PREFIX]`: removes what nobody holds.
 
 import { sweep as sweepObjects, type ObjectEntry, type SweepResult } from '../index.js'
+import { nameHere } from './here.js'
 import { formatObjects } from './objects.js'
 import { onePrefix, parseCommand } from './usage.js'
 
@@ -8,7 +9,7 @@ export function sweep(args: readonly string[]): Promise<void> {
   const parsed = parseCommand('sweep', args, [], ['kept', 'semaphores', 'dry-run', 'json'])
   if (parsed === undefined) return Promise.resolve()
   const { kept, semaphores, json, 'dry-run': dryRun } = parsed.values
-  const prefix = onePrefix(parsed.positionals)
+  const prefix = nameHere('sweep', onePrefix(parsed.positionals))
   const result = sweepObjects({ prefix, kept, semaphores, dryRun })
   process.stdout.write(
     json === true ? `${JSON.stringify(result, undefined, 2)}\n` : describe(result, dryRun === true),

@@ -1,6 +1,7 @@
 // `millrace pub ADDRESS SUBJECT` and `millrace sub ADDRESS FILTER...`: a bus from the shell, by a name or any address.
 
 import { Topics, type TopicMessage } from '../topics.js'
+import { written } from './output.js'
 import { parseCount } from './quantities.js'
 import { parseCommand, UsageError } from './usage.js'
 import { tellWaiting } from './waiting.js'
@@ -77,7 +78,7 @@ export async function sub(args: readonly string[], signal: AbortSignal): Promise
     if (message.missed > 0 && values.json !== true) {
       process.stderr.write(`${String(message.missed)} missed\n`)
     }
-    process.stdout.write(
+    await written(
       values.json === true ? asJson(message) : `${message.subject}\t${message.text()}\n`,
     )
   }

@@ -89,7 +89,8 @@ Exit code: 1 if something could not be removed.
 `,
   work: `Usage: millrace work COMMAND [OPTIONS]
 
-Work queues and pipelines, as programs open them by 'millrace/work'.
+Work queues and pipelines, as programs open them by 'millrace/work'. Of push and take NAME may be an address, like
+'tcp://127.0.0.1:7000', where a program shares a queue; the others look at the memory of this machine.
 
 Commands:
   ls [PREFIX]         the queues there are, and how many jobs each has; pipelines with their stages
@@ -110,7 +111,7 @@ Options of push:
 
 Options of others:
   --limit N      so many at most (default: take 1, peek 10, else all)
-  --timeout MS   take, push: fail after so many milliseconds (default: wait for ever)
+  --timeout MS   take, push: fail after so many milliseconds, also without a connection (default: wait for ever)
   --stage NAME   of a pipeline. take, peek: from that stage (must be said); dead, redrive: only its own
   --reason WORD  redrive: only those dead for it: rejected, attempts, died, expired
   --json         as JSON

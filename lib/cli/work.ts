@@ -3,8 +3,10 @@
 import type { DeadLetter, DeadReason, Job } from '../work.js'
 import { formatColumns } from './columns.js'
 import { formatBytes, parseCount } from './quantities.js'
-import { parseCommand, UsageError } from './usage.js'
+import { nameHere } from './here.js'
 import { jobsUnder, openJobs, type Jobs } from './jobs.js'
+import { written } from './output.js'
+import { parseCommand, UsageError } from './usage.js'
 
 const options = [
   'priority',
@@ -64,7 +66,7 @@ export async function work(args: readonly string[], signal: AbortSignal): Promis
   if (verb === 'ls') {
     if (rest.length > 0) throw new UsageError(`unexpected argument '${rest[0]!}'`)
     allow(verb, values, ['json'])
-    ls(name ?? '', values)
+    ls(nameHere('work ls', name ?? ''), values)
     return
   }
   const found = verbs[verb]
@@ -74,7 +76,7 @@ export async function work(args: readonly string[], signal: AbortSignal): Promis
   if (rest.length > (verb === 'push' ? 1 : 0)) {
     throw new UsageError(`unexpected argument '${rest.at(-1)!}'`)
   }
-  using queue = openJobs(name, { make: verb === 'push', stage: values.stage })
+  using queue = await openJobs(name, { verb, stage: values.stage })
   await found.run(queue, { rest, values, signal })
 }
 
@@ -173,7 +175,9 @@ async function take(jobs: Jobs, { values, signal }: Call): Promise<void> {
         ? `${JSON.stringify(factsOf(job))}\n`
         : Buffer.concat([job.bytes, Buffer.from('\n')]),
     )
-    job.complete()
+    // By an address it is a promise.
+    // eslint-disable-next-line @typescript-eslint/await-thenable, @typescript-eslint/no-confusing-void-expression
+    await job.complete()
   }
 }
 
@@ -300,13 +304,4 @@ function counted(count: number): string {
 
 function print(found: unknown): void {
   process.stdout.write(`${JSON.stringify(found, undefined, 2)}\n`)
-}
-
-function written(chunk: string | Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    process.stdout.write(chunk, (error) => {
-      if (error) reject(error)
-      else resolve()
-    })
-  })
 }

@@ -70,6 +70,15 @@ async function millrace(args: readonly string[], input?: string) {
   return { code, out: out.toString(), err }
 }
 
+test('a reader that goes away ends a stream of answers as it ends any other command', async (t) => {
+  const address = await served(t)
+  const { child, ended } = start(command, ['call', address, 'ticks', '1000000000'])
+  child.stdout?.once('data', () => child.stdout?.destroy())
+  const { code, err } = await ended
+  t.is(code, 141)
+  t.is(err, '')
+})
+
 test('functions of each kind, at an address that says what they are', async (t) => {
   const address = await served(t)
   const sum = await millrace([address, 'add', '[1, 2]'])
@@ -78,6 +87,16 @@ test('functions of each kind, at an address that says what they are', async (t) 
   t.is((await millrace([address, 'ticks', '2'])).out, '{"at":0}\n{"at":1}\n')
   t.is((await millrace([address, 'sum'], '1\n2\n\n3\n')).out, '6\n')
   t.is((await millrace([address, 'double'], '1\n2\n')).out, '2\n4\n')
+})
+
+test('a contract in a file that Node does not load as it is: what to do is said', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const file = join(folder, 'contract.coffee')
+  await writeFile(file, '')
+  const { code, err } = await millrace(['calc', 'add', '[1, 2]', '--contract', file])
+  t.is(code, 2)
+  t.regex(err, /cannot be loaded: .*NODE_OPTIONS='--import tsx'/)
 })
 
 test('what there is', async (t) => {

@@ -50,6 +50,38 @@ test('what push pushes ls counts, peek shows, and take writes', async (t) => {
   t.regex(late.err, /there is no work queue/, 'the last one has taken it away')
 })
 
+test('by an address, push and take are for whoever shares the queue; what looks at memory says so', async (t) => {
+  const name = uniqueName(t)
+  using queue = WorkQueue.open(name)
+  const share = await queue.share('tcp://127.0.0.1:0')
+  t.teardown(() => share.close())
+  const { address } = share
+  t.is((await millrace(['push', address, 'far'])).out, '1 job pushed\n')
+  queue.tryPush('near')
+  t.deepEqual(await millrace(['take', address, '--limit', '2', '--timeout', '20000']), {
+    code: 0,
+    out: 'far\nnear\n',
+    err: '',
+  })
+  t.like(queue.stats(), { ready: 0, leased: 0, completed: 2 })
+  const late = await millrace(['take', address, '--timeout', '50'])
+  t.deepEqual([late.code, late.out], [1, ''])
+  t.regex(late.err, /within 50 ms.*ERR_MILLRACE_TIMEOUT/)
+  for (const args of [
+    ['work', 'peek', address],
+    ['work', 'dead', address],
+    ['work', 'redrive', address],
+    ['work', 'ls', address],
+    ['ls', 'unix:///run/nothing.sock'],
+    ['sweep', 'tls://localhost:1'],
+  ]) {
+    const { code, out, err } = await start(command, args).ended
+    t.deepEqual([code, out.toString()], [1, ''], args.join(' '))
+    t.regex(err, /looks at the memory of this machine.*ERR_MILLRACE_UNSUPPORTED/)
+  }
+  t.like(JSON.parse((await millrace(['ls', `shm://${name}`, '--json'])).out), [{ name }])
+})
+
 test('dead letters are shown within 80 columns, and sent round again by reason', async (t) => {
   const name = uniqueName(t)
   using queue = WorkQueue.open(name, { maxAttempts: 1 })

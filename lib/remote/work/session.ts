@@ -156,8 +156,7 @@ export class WorkSession {
     mayRepeat: boolean,
   ): Promise<T> {
     const end = now() + timeout
-    for (;;) {
-      const left = timeout === Infinity ? Infinity : Math.max(end - now(), 0)
+    for (let left = timeout; ; left = Math.max(end - now(), 0)) {
       const line = await this.#session.ready({ signal, timeout: left })
       this.#liveness.begun()
       try {
@@ -197,8 +196,7 @@ export class WorkSession {
     const ticket = ++this.#tickets
     const { signal, timeout = Infinity } = wait
     const end = now() + timeout
-    for (;;) {
-      const left = timeout === Infinity ? Infinity : Math.max(end - now(), 0)
+    for (let left = timeout; ; left = Math.max(end - now(), 0)) {
       const line = await this.#session.ready({ signal, timeout: left })
       this.#liveness.begun()
       try {

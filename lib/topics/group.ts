@@ -69,8 +69,11 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
   #closed = false
   #pumps = false
 
-  /** @internal */
-  constructor(bus: Bus, entry: number, wanted: Wanted, queue: WorkQueue) {
+  readonly #linger: () => void
+
+  /** @internal `linger`: sees to it that an empty queue goes away once nobody is a member any more. */
+  constructor(bus: Bus, entry: number, wanted: Wanted, queue: WorkQueue, linger: () => void) {
+    this.#linger = linger
     this.#bus = bus
     this.#entry = entry
     this.group = wanted.queue
@@ -208,6 +211,7 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
     this.#timer = undefined
     if (this.#signal !== undefined) forgetAbort(this.#signal, this.#abort)
     this.#waits.evict(reason)
+    if (!this.queue.closed) this.#linger()
     this.queue.close()
   }
 
@@ -329,4 +333,45 @@ export function openQueue({ name, maxBytes, options }: Opening, group: string): 
     dedupWindow,
     bytes: Math.max(leastBytes, 2 * largest),
   })
+}
+
+/** Queues of groups that members of this thread have left, by their names. */
+const left = new Map<string, { readonly queue: WorkQueue; readonly timer: Timer }>()
+
+/**
+ * Holds the queue of a group that is left for as long as its ids are remembered: whoever closes a queue last before that leaves its
+ * memory behind, and after it takes an empty one away.
+ */
+export function lingerOn(opening: Opening, group: string): void {
+  const name = `${opening.name}.${group}`
+  try {
+    const queue = openQueue(opening, group).unref()
+    letGo(name)
+    const timer = startTimer(dedupWindow + againMs, () => {
+      letGo(name)
+    })
+    left.set(name, { queue, timer })
+  } catch {
+    // There is no seat, or it is broken: then it stays for members to come.
+  }
+}
+
+/** With the last handle of a bus its ids mean nothing any more: what is empty, and nobody else's, need not stay for them. */
+export function letGoWithBus(name: string): void {
+  const queue = left.get(name)?.queue
+  if (queue === undefined) return
+  const { handles, ready, leased, delayed, grouped, dead } = queue.stats()
+  if (handles === 1 && ready + leased + delayed + grouped + dead === 0) {
+    const { WorkQueue } = require('../work/work-queue.js') as typeof import('../work/work-queue.js')
+    WorkQueue.unlink(name)
+  }
+  letGo(name)
+}
+
+function letGo(name: string): void {
+  const held = left.get(name)
+  if (held === undefined) return
+  left.delete(name)
+  stopTimer(held.timer)
+  held.queue.close()
 }

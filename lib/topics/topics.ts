@@ -58,6 +58,8 @@ const hereTraits: TopicsTraits = Object.freeze({
 export class Topics extends TopicPublisher {
   readonly #named: boolean
   readonly #shares = new Set<Share>()
+  /** Queues of groups that were joined, and what ends them with the bus. */
+  readonly #groups = new Map<string, (name: string) => void>()
   /** What the work queue of a group is opened with, too. */
   readonly #opening: Pick<TopicsOptions, 'mode' | 'owner' | 'poll' | 'spin'>
 
@@ -179,7 +181,9 @@ export class Topics extends TopicPublisher {
   override close(): void {
     for (const share of this.#shares) void share.close()
     this.#shares.clear()
+    const isLast = this.#groups.size > 0 && !this.closed && this.stats().handles === 1
     super.close()
+    if (isLast) for (const [name, letGo] of this.#groups) letGo(name)
   }
 
   static {
@@ -206,16 +210,22 @@ export class Topics extends TopicPublisher {
   }
 
   #joinGroup(wanted: Wanted): GroupSubscription {
-    const { GroupSubscription, openQueue } = require('./group.js') as typeof import('./group.js')
+    const group = require('./group.js') as typeof import('./group.js')
     if (!this.#named) {
       throw invalidArgument(
         'a queue group wants a bus that has a name: its work queue has one, too',
       )
     }
     const { name, maxBytes } = this
-    const queue = openQueue({ name, maxBytes, options: this.#opening }, wanted.queue)
+    const opening = { name, maxBytes, options: this.#opening }
+    const queue = group.openQueue(opening, wanted.queue)
     try {
-      return new GroupSubscription(this.bus, this.#join(wanted), wanted, queue)
+      const linger = (): void => {
+        group.lingerOn(opening, wanted.queue)
+      }
+      const entry = this.#join(wanted)
+      this.#groups.set(queue.name, group.letGoWithBus)
+      return new group.GroupSubscription(this.bus, entry, wanted, queue, linger)
     } catch (error) {
       queue.close()
       throw error

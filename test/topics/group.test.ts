@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
-import { select } from 'millrace'
+import { list, select } from 'millrace'
 import { Topics } from 'millrace/topics'
 import { WorkQueue } from 'millrace/work'
 
@@ -250,4 +250,42 @@ test('members killed at random: every message is done, twice only if its worker 
     })
     await one.leave()
   }
+})
+
+test('an empty queue of a group goes ten seconds after the last member, and with the last handle of the bus', async (t) => {
+  const name = uniqueName(t)
+  const queueName = `${name}.g`
+  const there = (): boolean => list({ prefix: queueName }).length === 1
+  t.teardown(() => {
+    WorkQueue.unlink(queueName)
+  })
+  const bus = open(t, name)
+  const worked = async (): Promise<void> => {
+    using member = await bus.subscribe('a', { queue: 'g' })
+    await bus.publish('a', 'x')
+    const job = await member.receive(soon)
+    job.complete()
+  }
+  await worked()
+  t.like(list({ prefix: queueName })[0], { state: 'in-use' })
+  await until(() => !there(), 30_000)
+  await worked()
+  t.true(there())
+  bus.close()
+  t.false(there())
+})
+
+test('a queue of a group that has jobs stays for members to come', async (t) => {
+  const name = uniqueName(t)
+  t.teardown(() => {
+    WorkQueue.unlink(`${name}.g`)
+  })
+  const bus = open(t, name)
+  const member = await bus.subscribe('a', { queue: 'g' })
+  await bus.publish('a', 'x')
+  t.is((await member.receive(soon)).text(), 'x')
+  bus.close()
+  t.is(list({ prefix: `${name}.g` }).length, 1)
+  const again = await open(t, name).subscribe('a', { queue: 'g' })
+  t.is((await again.receive(soon)).text(), 'x')
 })

@@ -125,7 +125,7 @@ export function abortedError(signal: AbortSignal): MillraceError {
 export function timeoutError(what: string, milliseconds: number, advice: string): MillraceError {
   return new MillraceError(
     'ERR_MILLRACE_TIMEOUT',
-    `${what} did not happen within ${String(milliseconds)} ms; ${advice}`,
+    `${what} did not happen within ${milliseconds.toFixed()} ms; ${advice}`,
   )
 }
 

@@ -24,6 +24,11 @@ export class ChannelFrames {
     return this.#channel.peer.pid
   }
 
+  /** Where the other side is. */
+  get address(): string {
+    return this.#channel.address
+  }
+
   /** As `Channel.trySend`. */
   trySend(frame: Uint8Array): boolean {
     return this.#channel.trySend(frame)

@@ -9,7 +9,7 @@ import { forgetAbort, whenAborted, type Abortable } from '../base/abort-signals.
 import { onLeaving } from '../addon/leaving.js'
 import type { Wait } from '../base/options.js'
 import { outsideOfAll } from '../base/outside.js'
-import { startTimer, stopTimer, type Timer } from '../base/time.js'
+import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import {
   abortedError,
   closedError,
@@ -121,6 +121,10 @@ export class Session<L extends Line> {
   #line: L | undefined
   #failures = 0
   #retry: Timer | undefined
+  /** When the last attempt began. */
+  #triedAt = -Infinity
+  /** When the next one does. */
+  #retryAt = 0
   #why: Error | undefined
   #alive = true
   readonly #holding = new Holding()
@@ -207,6 +211,29 @@ export class Session<L extends Line> {
     })
   }
 
+  /**
+   * Somebody needs the connection now: the next attempt is made at once, or as soon as the first wait of the backoff has passed since the
+   * last one; the waits after that begin anew.
+   */
+  hurry(): void {
+    const { backoff } = this.#options
+    if (this.state !== 'waiting' || backoff === undefined) return
+    this.#failures = 0
+    const at = this.#triedAt + backoff.base
+    const time = now()
+    if (at > time && at >= this.#retryAt) return
+    stopTimer(this.#retry)
+    outsideOfAll(
+      (start) => {
+        start()
+      },
+      () => {
+        if (at <= time) void this.#connect()
+        else this.#attemptIn(at - time)
+      },
+    )
+  }
+
   /** Do those who wait for the connection keep the process alive? */
   keepAlive(alive: boolean): void {
     this.#alive = alive
@@ -236,7 +263,15 @@ export class Session<L extends Line> {
     this.#holdLoop()
   }
 
+  #attemptIn(delay: number): void {
+    this.#retryAt = now() + delay
+    this.#retry = startTimer(delay, () => {
+      void this.#connect()
+    })
+  }
+
   async #connect(): Promise<void> {
+    this.#triedAt = now()
     this.#status.connecting()
     if (this.#isClosed()) return // by a listener
     let line: L
@@ -283,9 +318,7 @@ export class Session<L extends Line> {
       return
     }
     const delay = waitAfter(backoff, this.#failures, Math.random())
-    this.#retry = startTimer(delay, () => {
-      void this.#connect()
-    })
+    this.#attemptIn(delay)
     this.#status.waiting(delay, error)
     this.#attempted()
   }

@@ -11,13 +11,18 @@ import { ask, greet, type Kind } from './greeting.js'
 /** Milliseconds for one attempt: who waits for the connection waits for several. */
 const attemptMs = 5000
 
-/** @throws MillraceError (as rejection) as `connect` and `greet` */
+/**
+ * `name`: of the contract, for messages.
+ *
+ * @throws MillraceError (as rejection) as `connect` and `greet`
+ */
 export async function dial(
   address: string,
   { reconnect: _reconnect, ...options }: RemoteOptions,
   kind: Kind,
   fingerprint: bigint,
   signal: AbortSignal,
+  name?: string,
 ): Promise<{ readonly frames: ChannelFrames; readonly channel: Channel }> {
   const { connect } = require('../net/connect.js') as typeof import('../net/connect.js')
   const { ChannelFrames: Frames } =
@@ -25,7 +30,7 @@ export async function dial(
   const end = now() + attemptMs
   const channel = await connect(address, { ...options, signal, timeout: attemptMs })
   try {
-    await greet(channel, kind, fingerprint, { signal, timeout: Math.max(end - now(), 1) })
+    await greet(channel, kind, { fingerprint, name }, { signal, timeout: Math.max(end - now(), 1) })
   } catch (error) {
     channel.destroy()
     throw error

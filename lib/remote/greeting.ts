@@ -8,12 +8,24 @@ import type { Channel } from '../net/channel.js'
 export type Kind = 'work' | 'topics' | 'group' | 'calls'
 
 const longest = 4096
+/** Of a name in a message. */
+const longestName = 64
 /** What describes a contract of very many functions. */
 const longestDescription = 4 * 2 ** 20
 const refusals: readonly ErrorCode[] = ['ERR_MILLRACE_SCHEMA', 'ERR_MILLRACE_PROTOCOL']
 
+/** For messages: what there is, or was asked for. */
+const shown: Readonly<Record<Kind, string>> = {
+  work: 'a work queue',
+  topics: 'a bus of topics',
+  group: 'a bus of topics',
+  calls: 'a contract of calls',
+}
+
 interface Words {
   readonly kind?: unknown
+  /** Of the contract. */
+  readonly name?: unknown
   readonly fingerprint?: unknown
   readonly refusal?: unknown
   readonly message?: unknown
@@ -25,18 +37,28 @@ interface Words {
 export interface Greeted {
   readonly kind: Kind
   readonly fingerprint: bigint
+  /** Of the contract that is served. */
+  readonly name?: string | undefined
   /** For who asks what is shared: what JSON can say of it. */
   readonly describe?: (() => object) | undefined
+}
+
+/** What is to be used: a contract. */
+export interface Wanted {
+  readonly fingerprint: bigint
+  /** Of one that is called by its user. */
+  readonly name?: string | undefined
 }
 
 /** @throws MillraceError (as rejection) `SCHEMA` (something else is shared there), `PROTOCOL`, `PEER_GONE`, `TIMEOUT`, `ABORTED` */
 export async function greet(
   channel: Channel,
   kind: Kind,
-  fingerprint: bigint,
+  { fingerprint, name }: Wanted,
   wait: WaitOptions,
 ): Promise<void> {
-  await channel.send(wordsOf({ kind, fingerprint: String(fingerprint) }), wait)
+  const words = { kind, fingerprint: String(fingerprint), name: name?.slice(0, longestName) }
+  await channel.send(wordsOf(words), wait)
   throwRefusal(read(await channel.receive(wait), channel))
 }
 
@@ -73,7 +95,7 @@ export async function welcome<G extends Greeted>(
 ): Promise<G | undefined> {
   const words = read(await channel.receive(wait), channel)
   const wanted = shared.find((one) => one.kind === words.kind)
-  const { kind, fingerprint, describe } = wanted ?? shared[0]
+  const { kind, fingerprint, name, describe } = wanted ?? shared[0]
   if (wanted !== undefined && words.fingerprint === String(fingerprint)) {
     await channel.send(wordsOf({ kind }), wait)
     return wanted
@@ -84,11 +106,31 @@ export async function welcome<G extends Greeted>(
   }
   const message =
     wanted !== undefined
-      ? `at '${channel.address}' is another version of ${kind} than this side has: give both sides the same contract, and the same version of millrace`
-      : `at '${channel.address}' is ${kind}, and ${typeof words.kind === 'string' ? words.kind.slice(0, 32) : 'something else'} was asked for: see that the address is right`
+      ? otherVersion(channel.address, kind, name, words.name)
+      : `at '${channel.address}' there is ${shown[kind]}, and ${shownKind(words.kind)} was asked for: see that the address is right`
   const refusal = 'ERR_MILLRACE_SCHEMA'
   await channel.send(wordsOf({ refusal, message }), wait)
   throw new MillraceError(refusal, message)
+}
+
+function shownKind(kind: unknown): string {
+  return Object.hasOwn(shown, kind as string) ? shown[kind as Kind] : 'something else'
+}
+
+function otherVersion(
+  address: string,
+  kind: Kind,
+  there: string | undefined,
+  here: unknown,
+): string {
+  const cure = 'give both sides the same contract, and the same version of millrace'
+  if (there === undefined) {
+    return `at '${address}' there is ${shown[kind]} of another version of millrace than the client has: ${cure}`
+  }
+  const own = there.slice(0, longestName)
+  const asked = typeof here === 'string' ? here.slice(0, longestName) : own
+  const what = asked === own ? 'another version of it' : `the contract '${asked}'`
+  return `at '${address}' the contract '${own}' is served, and the client has ${what}: ${cure}`
 }
 
 function wordsOf(words: Words): Buffer {

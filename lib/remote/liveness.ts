@@ -41,6 +41,7 @@ export function unheld(frames: FrameChannel): FrameChannel {
     get peerPid() {
       return frames.peerPid
     },
+    address: frames.address,
     trySend: (frame) => frames.trySend(frame),
     send: (frame) => frames.send(frame),
     receive: (arrived) => frames.receive(arrived),

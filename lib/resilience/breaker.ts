@@ -295,7 +295,9 @@ export class SharedBreaker extends Handle<NativeBreaker> {
   #broken(): MillraceError {
     const left = this.retryAfter
     const when =
-      left > 0 ? `for ${String(left)} ms more` : 'and another call tries whether it may close'
+      left > 0
+        ? `for ${String(Math.ceil(left))} ms more`
+        : 'and another call tries whether it may close'
     return new MillraceError(
       'ERR_MILLRACE_CIRCUIT_OPEN',
       `${this.title} is open ${when}: what it guards has failed; see what is wrong there, and do not try again before`,

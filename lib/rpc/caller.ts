@@ -109,6 +109,7 @@ export abstract class Caller extends CallHandle implements Waits {
     receive: Receive,
     limits: Limits | undefined,
     again: Again | undefined,
+    idempotent: boolean,
   ): Promise<unknown> {
     // Those who wait for a server go first.
     const slot = this.#held.length === 0 ? send() : noResponder
@@ -120,7 +121,7 @@ export abstract class Caller extends CallHandle implements Waits {
       return Promise.reject(this.refused(slot, what))
     }
     return new Promise((resolve, reject) => {
-      const call = new PendingCall(this, what, receive, resolve, reject)
+      const call = new PendingCall(this, what, idempotent, receive, resolve, reject)
       if (limits !== undefined) call.limit(limits)
       if (this.#waitMs > 0 && again !== undefined) {
         call.send = send
@@ -299,7 +300,9 @@ export abstract class Caller extends CallHandle implements Waits {
       `${call.what} at '${this.name}': its server died or closed before it had answered` +
         (executed === 'no'
           ? ', and had not begun with it; call again'
-          : '; what it has done of it is not known, and it is not repeated by itself, for the contract does not say that it is idempotent'),
+          : call.idempotent
+            ? '; what has been done of it is not known, and no other server is left to begin with it, or three have: see what ends them, start a server, and call again'
+            : '; what it has done of it is not known, and it is not repeated by itself, for the contract does not say that it is idempotent'),
       { executed },
     )
   }
@@ -332,7 +335,7 @@ export abstract class Caller extends CallHandle implements Waits {
   #late(call: PendingCall, timeout: number, executed: Executed): MillraceError {
     return new MillraceError(
       'ERR_MILLRACE_TIMEOUT',
-      `${call.what} at '${this.name}' was not answered within ${String(timeout)} ms: ${this.#whyLate(call, executed)}`,
+      `${call.what} at '${this.name}' was not answered within ${String(Math.ceil(timeout))} ms: ${this.#whyLate(call, executed)}`,
       { executed },
     )
   }
@@ -348,7 +351,11 @@ export abstract class Caller extends CallHandle implements Waits {
   aborted(call: PendingCall, signal: AbortSignal): void {
     this.#giveUp(call, (executed) => {
       const facts = { cause: signal.reason as unknown, executed }
-      return new MillraceError('ERR_MILLRACE_ABORTED', `${call.what} was aborted`, facts)
+      return new MillraceError(
+        'ERR_MILLRACE_ABORTED',
+        `${call.what} at '${this.name}' was aborted`,
+        facts,
+      )
     })
   }
 

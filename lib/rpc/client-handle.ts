@@ -66,7 +66,7 @@ export class ClientHandle extends Caller {
     super(name, native, tuning, waitMs)
     this.#next = next
     this.#outbox = new Outbox(native)
-    this.#streams = new Streams((limits) => this.#askForStreams(limits), streams)
+    this.#streams = new Streams(name, (limits) => this.#askForStreams(limits), streams)
   }
 
   functionOf(plan: MethodPlan): Function {
@@ -174,7 +174,14 @@ export class ClientHandle extends Caller {
         sent.yet = slot >= 0
         return slot
       }
-      const value = await this.dispatch(`${plan.name}()`, send, receive, limits, undefined)
+      const value = await this.dispatch(
+        `${plan.name}()`,
+        send,
+        receive,
+        limits,
+        undefined,
+        plan.idempotent,
+      )
       return check === undefined || inPlace ? value : await check(value)
     } finally {
       if (!sent.yet) this.#giveBack({ loan })
@@ -242,11 +249,12 @@ export class ClientHandle extends Caller {
         receive,
         limits,
         again,
+        plan.idempotent,
       )
     }
     const until = now() + limits.timeout
     const send = (): number => this.#ask(plan, input, kept, Math.max(until - now(), 0))
-    return this.dispatch(what, send, receive, limits, again)
+    return this.dispatch(what, send, receive, limits, again, plan.idempotent)
   }
 
   #streaming(plan: MethodPlan): Function {
@@ -272,7 +280,7 @@ export class ClientHandle extends Caller {
     }
     const what = 'a connection for streams'
     const again: Again = (timeout) => this.#other.#askForStreams({ ...limits, timeout })
-    return (await this.dispatch(what, send, receive, limits, again)) as string
+    return (await this.dispatch(what, send, receive, limits, again, false)) as string
   }
 
   /** Who has seen that it has moved asks there. */

@@ -12,6 +12,7 @@ export interface Described {
 
 const described = Symbol.for('millrace.described')
 const answer = Symbol.for('millrace.answer')
+const refusal = Symbol.for('millrace.refusal')
 
 /** Returns the function. */
 export function describe<F extends object>(made: F, facts: Described): F {
@@ -25,6 +26,15 @@ export function descriptionOf(made: object): Described | undefined {
 /** The error is a handler's answer: what was called works, and has run. Returns it. */
 export function asAnswer(error: Error): Error {
   return Object.defineProperty(error, answer, { value: true })
+}
+
+/** Thrown in the place of a handler, which was not begun with. Returns it. */
+export function asRefusal(error: Error): Error {
+  return Object.defineProperty(error, refusal, { value: true })
+}
+
+export function isRefused(error: unknown): boolean {
+  return error instanceof Error && refusal in error
 }
 
 export function isAnswer(error: unknown): boolean {

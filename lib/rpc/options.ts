@@ -19,7 +19,7 @@ import {
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
-import { abortedError, invalidArgument } from '../errors.js'
+import { abortedError, invalidArgument, MillraceError } from '../errors.js'
 import type { ConnectionOptions as NetConnectionOptions } from '../net/options.js'
 import type { RemoteOptions, ShareOptions } from '../net/share.js'
 import type { GivenStreams } from './streams/connection.js'
@@ -76,7 +76,8 @@ export interface ServeOptions extends CallMemoryOptions {
 export interface ConnectOptions extends CallMemoryOptions {
   /**
    * Milliseconds for which `connect`, and later each call, waits where nobody serves, before it is
-   * `ERR_MILLRACE_NO_RESPONDER`; Infinity: for ever. Default 0: `connect` waits for nobody, and calls fail at once.
+   * `ERR_MILLRACE_NO_RESPONDER`; Infinity: for ever. Default 0: `connect` waits for nobody, and calls fail at once. Calls by an
+   * address that have a `timeout` wait for the connection as long as that, instead.
    */
   readonly waitForServer?: number | undefined
   /** How it is reached, if the address is not this machine's memory. */
@@ -274,7 +275,12 @@ export function readLimits(
     timeLeft(options.deadline, 'deadline'),
     timeLeft(within?.deadline, 'within.deadline'),
   )
-  return { timeout, signal: readSignal(options.signal), outer: readSignal(within?.signal) }
+  const signal = checkSignal(options.signal)
+  const outer = checkSignal(within?.signal)
+  const aborted = [signal, outer].find((one) => one?.aborted === true)
+  if (aborted === undefined) return { timeout, signal, outer }
+  const facts = { cause: aborted.reason as unknown, executed: 'no' } as const
+  throw new MillraceError('ERR_MILLRACE_ABORTED', 'the call was aborted before it was made', facts)
 }
 
 /** @internal What one call of one value may take, that was read. */

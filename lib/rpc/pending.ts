@@ -20,6 +20,8 @@ export type Receive = (status: number, bytes: Bytes, call: PendingCall) => unkno
 export class PendingCall implements Abortable {
   /** The method, for messages. */
   readonly what: string
+  /** May it be done twice? */
+  readonly idempotent: boolean
   readonly receive: Receive
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
@@ -42,12 +44,14 @@ export class PendingCall implements Abortable {
   constructor(
     waits: Waits,
     what: string,
+    idempotent: boolean,
     receive: Receive,
     resolve: (value: unknown) => void,
     reject: (error: unknown) => void,
   ) {
     this.#waits = waits
     this.what = what
+    this.idempotent = idempotent
     this.receive = receive
     this.resolve = resolve
     this.reject = reject

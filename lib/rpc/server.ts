@@ -37,6 +37,13 @@ export class CallServer extends Taker {
     this.begin()
   }
 
+  /**
+   * Where it serves, as `connect` takes it: `shm://calc`; of a server at an address what that has become, with the port in the place of 0.
+   */
+  get address(): string {
+    return `shm://${this.name}`
+  }
+
   /** @internal */
   protected override contextOf(facts: Int32Array, method: number): CallContext {
     return new CallContext(this.#methods[method]?.plan.name ?? String(method), facts)

@@ -28,6 +28,7 @@ interface Connected {
 }
 
 export class Streams {
+  readonly #name: string
   readonly #ask: Ask
   readonly #given: GivenStreams
   readonly #all = new Set<Connected>()
@@ -37,7 +38,9 @@ export class Streams {
   #alive = true
   #closed = false
 
-  constructor(ask: Ask, given: GivenStreams) {
+  /** `name`: of the client, for messages. */
+  constructor(name: string, ask: Ask, given: GivenStreams) {
+    this.#name = name
     this.#ask = ask
     this.#given = given
   }
@@ -114,7 +117,7 @@ export class Streams {
       one.held = held
       hold(held && this.#alive)
     }
-    const client = new StreamClient(channel, this.#given)
+    const client = new StreamClient(channel, this.#given, this.#name)
     one.client = client
     this.#all.add(one)
     void client.ended.then(() => this.#all.delete(one))
@@ -174,7 +177,7 @@ class Patience implements Abortable {
       this.#reject(
         new MillraceError(
           'ERR_MILLRACE_TIMEOUT',
-          `no connection for streams was open within ${String(timeout)} ms; start a server, or allow more time`,
+          `no connection for streams was open within ${String(Math.ceil(timeout))} ms; start a server, or allow more time`,
           { executed: 'no' },
         ),
       )

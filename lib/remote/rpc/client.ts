@@ -5,14 +5,21 @@ import { disposeInEveryContext } from '../../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
 import type { Iteration } from '../../base/iteration.js'
 import { now } from '../../base/time.js'
-import { closedError, MillraceError } from '../../errors.js'
+import { abortedError, closedError, hasCode, MillraceError } from '../../errors.js'
 import type { Contract } from '../../rpc/contract.js'
 import { describe } from '../../rpc/described.js'
 import type { ConnectedElsewhere } from '../../rpc/elsewhere.js'
 import type { MethodPlan } from '../../rpc/methods.js'
 import type { Sender } from '../../rpc/lending.js'
 import type { CallLoan } from '../../rpc/loan.js'
-import type { CallOptions, Limits } from '../../rpc/options.js'
+import {
+  readCall,
+  readLimits,
+  unlimited,
+  type CallOptions,
+  type GivenCall,
+  type Limits,
+} from '../../rpc/options.js'
 import type { CallStats } from '../../rpc/stats.js'
 import type { StreamClient } from '../../rpc/streams/client.js'
 import { readReconnect } from '../../net/backoff.js'
@@ -69,8 +76,9 @@ export class RemoteClient {
       backoff: readReconnect(connection?.reconnect),
       dial: async (signal) => {
         const { connectOver } = require('../../rpc/over.js') as typeof import('../../rpc/over.js')
-        const { fingerprint } = contract
-        const { frames } = await dial(address, connection ?? {}, 'calls', fingerprint, signal)
+        const { fingerprint, name } = contract
+        const options = connection ?? {}
+        const { frames } = await dial(address, options, 'calls', fingerprint, signal, name)
         frames.mayHold(this.#alive)
         this.#frames = frames
         return connectOver(frames, contract, streams) as unknown as Line
@@ -151,10 +159,10 @@ export class RemoteClient {
   /** Why it cannot be used, if so; waits for a server as long as that. */
   async tried(waitMs: number, signal: AbortSignal | undefined): Promise<Error | undefined> {
     try {
-      await this.#line({ signal, timeout: Infinity }, waitMs)
+      await this.#line('connect()', { ...unlimited, signal }, now() + waitMs)
       return undefined
     } catch (error) {
-      const isNobody = error instanceof MillraceError && error.code === 'ERR_MILLRACE_NO_RESPONDER'
+      const isNobody = hasCode(error, 'ERR_MILLRACE_NO_RESPONDER')
       return isNobody && waitMs === 0 && !this.closed ? undefined : (error as Error)
     }
   }
@@ -162,104 +170,176 @@ export class RemoteClient {
   #functionOf(plan: MethodPlan): (input: unknown, options?: CallOptions) => unknown {
     switch (plan.kind) {
       case 'call': {
-        const call = (input: unknown, options?: CallOptions): Promise<unknown> =>
-          this.#call(plan, input, options)
+        const call = async (input: unknown, options?: CallOptions): Promise<unknown> =>
+          await this.#call(plan, input, readCall(options))
         return Object.defineProperty(call, 'loan', {
           value: (length: number) => this.#loan(plan, length),
         })
       }
       case 'upload':
-        return (items, options) => this.#call(plan, items, options)
+        return async (items, options) =>
+          await this.#call(plan, items, { limits: readLimits(options), inPlace: false })
       default:
-        return (input, options) =>
-          new LateIteration(async () => {
-            const line = await this.#line(waitOf(options), this.#waitMs)
-            return line[plan.name]!(input, options) as Iteration<unknown>
+        return (input, options) => {
+          readLimits(options) // what is wrong is told now
+          return new LateIteration(async () => {
+            const limits = readLimits(options)
+            const end = now() + limits.timeout
+            const what = `${plan.name}()`
+            const line = await this.#line(what, limits, this.#patience(limits), end)
+            return line[plan.name]!(input, leftOf(limits, end, false)) as Iteration<unknown>
           })
+        }
     }
   }
 
   /** Memory of this process, which goes over whatever connection there is when it is called. */
   async #loan(plan: MethodPlan, length: number): Promise<CallLoan> {
-    const line = await this.#line({ signal: undefined, timeout: Infinity }, this.#waitMs)
+    const what = `${plan.name}.loan()`
+    const line = await this.#line(what, unlimited, this.#patience(unlimited))
     const { loan } = line[plan.name] as unknown as {
       readonly loan: (length: number, via: Sender) => Promise<CallLoan>
     }
     return await loan(length, {
       title: this.#title,
       isClosed: () => this.closed,
-      call: (bytes, { limits, inPlace }) => this.#call(plan, bytes, optionsOf(limits, inPlace)),
+      call: (bytes, given) => this.#call(plan, bytes, given),
     })
   }
 
-  async #call(
-    plan: MethodPlan,
-    input: unknown,
-    options: CallOptions | undefined,
-  ): Promise<unknown> {
-    const { timeout = Infinity } = options ?? {}
-    const end = now() + timeout
+  async #call(plan: MethodPlan, input: unknown, { limits, inPlace }: GivenCall): Promise<unknown> {
+    const what = `${plan.name}()`
+    const end = now() + limits.timeout
     const mayRepeat = plan.idempotent && plan.kind === 'call'
+    /** Why it is not known whether an attempt before the last one was executed. */
+    let begun: MillraceError | undefined
     this.#pending++
     try {
       for (let tries = 1; ; tries++) {
-        const line = await this.#line(waitOf(options), this.#waitMs)
-        const left =
-          timeout === Infinity ? options : { ...options, timeout: Math.max(end - now(), 0) }
+        const line = await this.#line(what, limits, this.#patience(limits), end)
         try {
-          return await line[plan.name]!(input, left)
+          return await line[plan.name]!(input, leftOf(limits, end, inPlace))
         } catch (error) {
           const isBroken = line.closed && error instanceof MillraceError && !this.closed
           if (!isBroken || tries >= mostTries) throw error
           if (error.executed !== 'no' && !(mayRepeat && error.executed === 'unknown')) throw error
+          if (error.executed === 'unknown') begun = error
           await line.ended
         }
       }
+    } catch (error) {
+      throw begun === undefined ? error : this.#mayHaveRun(what, error, begun)
     } finally {
       this.#pending--
     }
   }
 
-  /** The connection; where there is none, and nobody waits for a server, it is said at once. */
+  /** That nothing came of the last attempt says nothing of those before it. */
+  #mayHaveRun(what: string, error: unknown, begun: MillraceError): unknown {
+    if (!(error instanceof MillraceError) || error.executed !== 'no') return error
+    if (error.code !== 'ERR_MILLRACE_NO_RESPONDER') {
+      const message = `${error.message}; an attempt before that may have been executed`
+      return new MillraceError(error.code, message, { cause: error, executed: 'unknown' })
+    }
+    return new MillraceError(
+      'ERR_MILLRACE_PEER_GONE',
+      `${what} at '${this.name}': its server died or closed before it had answered, and nobody serves there now; what has been done of it is ` +
+        'not known: start a server, and call again, for the contract says that it may be done twice',
+      { cause: begun, executed: 'unknown' },
+    )
+  }
+
+  /** Until when a call waits for a connection: as long as its own time, if it has one. */
+  #patience({ timeout }: Limits): number {
+    return now() + (timeout === Infinity ? this.#waitMs : timeout)
+  }
+
+  /** The connection; where there is none, it is looked for once, and then waited for until `patience` is over. */
   async #line(
-    { signal, timeout }: { readonly signal: AbortSignal | undefined; readonly timeout: number },
-    waitMs: number,
+    what: string,
+    limits: Limits,
+    patience: number,
+    end = now() + limits.timeout,
   ): Promise<Line> {
     const session = this.#session
     const { line } = session
     if (line !== undefined) return line
-    const end = now() + waitMs
-    // An attempt that runs is waited for: it may just be the first one.
-    while (session.state === 'connecting') await session.attempt({ signal, timeout })
-    const left = end - now()
-    if (session.state === 'waiting' && left <= 0) throw this.#nobody(session.lastError)
+    const { signal, outer } = limits
+    const given = [signal, outer].filter((one) => one !== undefined)
+    const either = given.length > 1 ? AbortSignal.any(given) : given[0]
+    const left = (until: number): number => Math.max(until - now(), 0)
+    if (either?.aborted === true) throw this.#unsent(what, abortedError(either), limits)
+    session.hurry()
     try {
-      return await session.ready({ signal, timeout: Math.min(timeout, Math.max(left, 0)) })
+      // An attempt that runs is waited for: it may just be the first one.
+      while (session.state === 'connecting') {
+        await session.attempt({ signal: either, timeout: left(end) })
+      }
+      return await session.ready({ signal: either, timeout: left(Math.min(patience, end)) })
     } catch (error) {
-      const isLate = error instanceof MillraceError && error.code === 'ERR_MILLRACE_TIMEOUT'
-      throw isLate && timeout > waitMs ? this.#nobody(error) : error
+      throw this.#unsent(what, error, limits)
     }
   }
 
-  #nobody(cause: unknown): MillraceError {
+  /** Why a call was not sent. */
+  #unsent(what: string, error: unknown, { timeout }: Limits): unknown {
+    if (!(error instanceof MillraceError)) return error
+    const call = `${what} at '${this.name}'`
+    const facts = { cause: error.cause, executed: 'no' } as const
+    switch (error.code) {
+      case 'ERR_MILLRACE_TIMEOUT':
+        return this.#nobody(call, timeout)
+      case 'ERR_MILLRACE_ABORTED':
+        return new MillraceError(error.code, `${call} was aborted`, facts)
+      case 'ERR_MILLRACE_CLOSED':
+        return new MillraceError(error.code, `${call}: ${closedError(this.#title).message}`, facts)
+      default:
+        // There will be no connection any more: what ended the last one says nothing of this call.
+        return new MillraceError(error.code, error.message, { cause: error, executed: 'no' })
+    }
+  }
+
+  #nobody(call: string, timeout: number): MillraceError {
+    const cause = this.#session.lastError
+    const why = lastly(cause)
+    const facts = { cause, executed: 'no' } as const
+    if (timeout !== Infinity) {
+      return new MillraceError(
+        'ERR_MILLRACE_TIMEOUT',
+        `${call} was not answered within ${String(Math.ceil(timeout))} ms: nobody serves there${why}; start a server, or allow more time`,
+        facts,
+      )
+    }
     return new MillraceError(
       'ERR_MILLRACE_NO_RESPONDER',
-      `nobody serves at '${this.name}': start a server there, or connect with waitForServer to wait for one`,
-      { cause, executed: 'no' },
+      this.#waitMs > 0
+        ? `${call}: nobody has served there within ${String(this.#waitMs)} ms${why}; start a server, or allow more time`
+        : `${call}: nobody serves there${why}; start a server; to wait for one, give the call a timeout, or connect with waitForServer`,
+      facts,
     )
   }
 }
 
-function optionsOf({ timeout, signal, outer }: Limits, inPlace: boolean): CallOptions {
-  const given = { timeout, signal, within: outer === undefined ? undefined : { signal: outer } }
-  return inPlace ? ({ ...given, inPlace } as CallOptions) : given
+/** What is left of a call's limits, as options of it. */
+function leftOf(
+  { timeout, signal, outer }: Limits,
+  end: number,
+  inPlace: boolean,
+): CallOptions | undefined {
+  if (timeout === Infinity && signal === undefined && outer === undefined && !inPlace) {
+    return undefined
+  }
+  const left = timeout === Infinity ? undefined : Math.max(end - now(), 0)
+  const within = outer === undefined ? undefined : { signal: outer }
+  return { timeout: left, signal, within, ...(inPlace ? { inPlace } : undefined) }
 }
 
-function waitOf(options: CallOptions | undefined): {
-  readonly signal: AbortSignal | undefined
-  readonly timeout: number
-} {
-  return { signal: options?.signal, timeout: options?.timeout ?? Infinity }
+/** What the last attempt met, unless that is just that nobody is there. */
+function lastly(error: Error | undefined): string {
+  const isPlain = error === undefined || hasCode(error, 'ERR_MILLRACE_PEER_GONE')
+  return isPlain || error.message.startsWith('nobody ')
+    ? ''
+    : ` (the last attempt: ${error.message})`
 }
 
 /** Items that begin when the first one is asked for. */

@@ -7,6 +7,7 @@ import { startTimer, startTurn, stopTimer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
 import type { Share } from '../../net/share.js'
 import type { Contract, HandlerContext } from '../../rpc/contract.js'
+import { asRefusal } from '../../rpc/described.js'
 import type { ServedElsewhere } from '../../rpc/elsewhere.js'
 import type { FrameChannel } from '../../rpc/streams/channel.js'
 import type { AnyHandler, ServedMethod } from '../../rpc/streams/server.js'
@@ -52,10 +53,11 @@ export class RemoteServer {
   }
 
   async begin(address: string): Promise<void> {
-    const { fingerprint } = this.#contract
+    const { fingerprint, name } = this.#contract
     this.#share = await share(address, this.#given.connection, {
       kind: 'calls',
       fingerprint,
+      name,
       describe: this.#given.describe,
       serve: (frames) => this.#serve(frames),
     })
@@ -209,19 +211,23 @@ export class RemoteServer {
     await this.#share?.close()
   }
 
-  #closing(): MillraceError {
-    return new MillraceError(
-      'ERR_MILLRACE_NO_RESPONDER',
-      `the server at '${this.name}' is closing, and takes no more calls: call again, when another one serves there`,
-      { executed: 'no' },
+  #closing(): Error {
+    return asRefusal(
+      new MillraceError(
+        'ERR_MILLRACE_NO_RESPONDER',
+        `the server at '${this.name}' is closing, and takes no more calls: call again, when another one serves there`,
+        { executed: 'no' },
+      ),
     )
   }
 
-  #busy(): MillraceError {
-    return new MillraceError(
-      'ERR_MILLRACE_BUSY',
-      `the server at '${this.name}' has ${String(mostWaiting)} calls waiting for a handler: call again later, or serve with more concurrency`,
-      { executed: 'no' },
+  #busy(): Error {
+    return asRefusal(
+      new MillraceError(
+        'ERR_MILLRACE_BUSY',
+        `the server at '${this.name}' has ${String(mostWaiting)} calls waiting for a handler: call again later, or serve with more concurrency`,
+        { executed: 'no' },
+      ),
     )
   }
 }

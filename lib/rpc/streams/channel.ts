@@ -14,6 +14,8 @@ export interface FrameChannel {
   readonly maxFrame: number
   /** The process at the other side, if it is known. */
   readonly peerPid?: number | undefined
+  /** Where the other side is, for messages. */
+  readonly address?: string | undefined
   /** Sends, if there is room now; false: not now. The bytes are its caller's again afterwards. Throws if nothing can be sent any more. */
   trySend(frame: Uint8Array): boolean
   /** Sends as soon as there is room. Rejects if there will be none: with `PEER_GONE`, if the other side has died. */

@@ -4,7 +4,7 @@ import { forgetAbort, whenAborted, type Abortable } from '../../base/abort-signa
 import { disposeInEveryContext } from '../../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
 import { startTimer, stopTimer, type Timer } from '../../base/time.js'
-import { abortedError, invalidArgument, MillraceError } from '../../errors.js'
+import { invalidArgument, MillraceError, type Executed } from '../../errors.js'
 import { show } from '../../base/options.js'
 import type { Bytes } from '../../base/view-constructor.js'
 import type { Items } from '../contract.js'
@@ -35,12 +35,15 @@ import { isItems, Outgoing } from './outgoing.js'
 /** Made by `connectOver`. */
 export class StreamClient extends Connection<Asked> {
   readonly #given: GivenStreams
+  /** Where what is called is, for messages. */
+  readonly #at: string
   #leaving = false
 
   /** @internal */
-  constructor(channel: FrameChannel, given: GivenStreams) {
+  constructor(channel: FrameChannel, given: GivenStreams, address = channel.address) {
     super('the connection', channel, given)
     this.#given = given
+    this.#at = address === undefined ? '' : ` at '${address}'`
     channel.hold?.(false)
   }
 
@@ -113,7 +116,7 @@ export class StreamClient extends Connection<Asked> {
   ): Promise<unknown> {
     if (plan.kind === 'upload') checkItems(plan, items)
     const value = await new Promise((resolve, reject) => {
-      const asked = new Asked(plan, this.link, this.#given, { resolve, reject })
+      const asked = new Asked(plan, this.#at, this.link, this.#given, { resolve, reject })
       this.#begin(asked, input, items as Items<unknown>, limits)
     })
     return plan.output.check === undefined ? value : await plan.output.check(value)
@@ -128,7 +131,7 @@ export class StreamClient extends Connection<Asked> {
   ): Incoming {
     const limits = readLimits(options)
     if (plan.kind === 'duplex') checkItems(plan, items)
-    const asked = new Asked(plan, this.link, this.#given, undefined)
+    const asked = new Asked(plan, this.#at, this.link, this.#given, undefined)
     asked.onBegin = () => {
       try {
         this.#begin(asked, input, items as Items<unknown>, limits)
@@ -146,7 +149,7 @@ export class StreamClient extends Connection<Asked> {
       const facts = { cause: whyOver, executed: 'no' } as const
       throw new MillraceError(
         whyOver.code,
-        'the connection has ended; open another one to go on',
+        `${plan.name}()${this.#at}: the connection has ended; open another one to go on`,
         facts,
       )
     }
@@ -165,7 +168,7 @@ export class StreamClient extends Connection<Asked> {
       throw tooLongError(`the input of ${plan.name}()`, bytes.length, maxBytes)
     }
     const aborted = [limits.signal, limits.outer].find((signal) => signal?.aborted === true)
-    if (aborted !== undefined) throw abortedError(aborted) // after it was given
+    if (aborted !== undefined) throw asked.abortedBy(aborted, 'no') // after it was given
     const id = ++this.last
     this.streams.set(id, asked)
     if (this.streams.size === 1) this.channel.hold?.(true)
@@ -223,6 +226,8 @@ class Asked implements Stream, Abortable, Upstream {
   readonly plan: MethodPlan
   readonly incoming: Incoming | undefined
   onBegin: (() => void) | undefined
+  /** For messages. */
+  readonly #what: string
   readonly #link: Link
   readonly #settling: Settling | undefined
   readonly #given: GivenStreams
@@ -236,8 +241,15 @@ class Asked implements Stream, Abortable, Upstream {
   /** Whoever is settled is forgotten, too. */
   readonly ignores = false
 
-  constructor(plan: MethodPlan, link: Link, given: GivenStreams, settling: Settling | undefined) {
+  constructor(
+    plan: MethodPlan,
+    at: string,
+    link: Link,
+    given: GivenStreams,
+    settling: Settling | undefined,
+  ) {
     this.plan = plan
+    this.#what = `${plan.name}()${at}`
     this.#link = link
     this.#given = given
     this.#settling = settling
@@ -257,7 +269,7 @@ class Asked implements Stream, Abortable, Upstream {
         this.#giveUp(
           new MillraceError(
             'ERR_MILLRACE_TIMEOUT',
-            `${this.plan.name}() had not ended within ${String(timeout)} ms: its handler is still at work, and its signal aborts; ` +
+            `${this.#what} had not ended within ${String(Math.ceil(timeout))} ms: its handler is still at work, and its signal aborts; ` +
               'find out why, or allow more time',
             { executed: 'unknown' },
           ),
@@ -295,12 +307,12 @@ class Asked implements Stream, Abortable, Upstream {
   /** Some signal of it. */
   aborted(): void {
     const signal = this.#signals.find((one) => one.aborted)
-    this.#giveUp(
-      new MillraceError('ERR_MILLRACE_ABORTED', `${this.plan.name}() was aborted`, {
-        cause: signal?.reason as unknown,
-        executed: 'unknown',
-      }),
-    )
+    this.#giveUp(this.abortedBy(signal!, 'unknown'))
+  }
+
+  abortedBy(signal: AbortSignal, executed: Executed): MillraceError {
+    const facts = { cause: signal.reason as unknown, executed }
+    return new MillraceError('ERR_MILLRACE_ABORTED', `${this.#what} was aborted`, facts)
   }
 
   judge(bytes: number): void {
@@ -348,7 +360,21 @@ class Asked implements Stream, Abortable, Upstream {
   }
 
   over(error: MillraceError): void {
-    this.settle(error)
+    const [how] = error.message.split(';')
+    const isGone = error.code === 'ERR_MILLRACE_PEER_GONE'
+    const message = isGone
+      ? `${how!}; what has been done of it is not known: ${this.#cure()}`
+      : error.message
+    const facts = { cause: error, executed: 'unknown' } as const
+    this.settle(new MillraceError(error.code, `${this.#what}: ${message}`, facts))
+  }
+
+  /** What to do when it is not known what has been done. */
+  #cure(): string {
+    const { idempotent, kind } = this.plan
+    if (idempotent) return 'call it again, for the contract says that it may be done twice'
+    if (kind !== 'call') return 'see what came of it, and call it again'
+    return 'see what came of it before it is called again; what the contract says is idempotent is repeated by itself'
   }
 
   /** It has failed: what has come can be taken first. */

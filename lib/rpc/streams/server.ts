@@ -8,6 +8,7 @@ import { invalidArgument, MillraceError } from '../../errors.js'
 import { show } from '../../base/options.js'
 import type { HandlerContext, Items } from '../contract.js'
 import { AnswerLoan } from '../answer-loan.js'
+import { isRefused } from '../described.js'
 import { decodeError, encodeError } from '../errors.js'
 import { assertLendable, assertLength, lentError, noLoanError } from '../lending.js'
 import type { MethodPlan } from '../methods.js'
@@ -390,7 +391,8 @@ class Served implements Stream, Upstream {
 
   #fail(error: unknown): void {
     if (!this.stopped) {
-      this.#link.urgent(frameOf(this.#id, Kind.error, encodeError(error)))
+      const kind = isRefused(error) ? Kind.refused : Kind.error
+      this.#link.urgent(frameOf(this.#id, kind, encodeError(error)))
       this.#ended()
     }
   }

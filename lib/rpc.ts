@@ -82,3 +82,5 @@ export type {
 export { connect, contractAt, serve, type Connected } from './rpc/serve.js'
 export type { CallStats } from './rpc/stats.js'
 export { CallServer } from './rpc/server.js'
+/** @internal */
+export { answerUnary, refusalOf, unaryMethod } from './rpc/unary.js'

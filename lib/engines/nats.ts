@@ -1,6 +1,7 @@
-// NATS (nats://): work over JetStream, topics over its subjects.
+// NATS (nats://): work over JetStream, topics over its subjects, calls by requests.
 
 import { invalidArgument, MillraceError } from '../errors.js'
+import { natsCalls } from './nats/calls.js'
 import { natsLibrary } from './nats/library.js'
 import { natsPlace } from './nats/place.js'
 import { natsTopics } from './nats/topics.js'
@@ -41,6 +42,14 @@ export const nats: Engine = {
           )
         }
         return (signal) => natsTopics(place, connection, signal)
+      },
+      calls() {
+        if (!tokens.test(place.name)) {
+          throw invalidArgument(
+            `the address '${shown}' must name what is served, by tokens without blanks, * and >, as in 'nats://127.0.0.1:4222/calc'`,
+          )
+        }
+        return (signal) => natsCalls(place, connection, signal)
       },
     }
   },

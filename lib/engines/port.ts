@@ -132,6 +132,43 @@ export interface EngineTopics extends EngineLine {
   ): Promise<EngineSubscription>
 }
 
+/** A call as it comes to who serves. */
+export interface EngineCall {
+  readonly method: string
+  readonly input: Uint8Array
+  /** The contract that the caller has; undefined: it does not say. */
+  readonly fingerprint: string | undefined
+  /** Milliseconds until the caller gives it up. */
+  readonly left: number
+  /** Aborts when nobody waits for the answer any more, or the connection has ended. */
+  readonly signal: AbortSignal
+  result(bytes: Uint8Array): void
+  /** `refused`: nothing was begun. */
+  error(bytes: Uint8Array, refused: boolean): void
+}
+
+/** Calls, over one connection. */
+export interface EngineCalls extends EngineLine {
+  readonly maxBytes: number
+  /** From now on calls come to `called`. Resolves when they do. */
+  serve(methods: readonly string[], called: (call: EngineCall) => void): Promise<void>
+  /** No more calls come. */
+  unserve(): void
+  /** The answer; `timeout`: milliseconds that the server is told. Rejects with `NO_RESPONDER` if nobody serves. */
+  call(
+    method: string,
+    input: Uint8Array,
+    options: {
+      readonly fingerprint: string
+      readonly timeout: number
+      readonly signal: AbortSignal
+    },
+  ): Promise<{
+    readonly kind: 'result' | 'error' | 'refused'
+    readonly bytes: Uint8Array
+  }>
+}
+
 /** What an address of an engine stands for: judged, and not connected yet. */
 export interface EnginePlace {
   /** The address without what is secret in it: for messages, and for whoever looks. */
@@ -140,6 +177,8 @@ export interface EnginePlace {
   work(wanted: EngineQueueOptions): (signal: AbortSignal) => Promise<EngineWork>
   /** @throws MillraceError `INVALID_ARGUMENT` */
   topics(): (signal: AbortSignal) => Promise<EngineTopics>
+  /** @throws MillraceError `INVALID_ARGUMENT` */
+  calls(): (signal: AbortSignal) => Promise<EngineCalls>
 }
 
 /** An engine. */

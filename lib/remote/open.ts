@@ -11,9 +11,12 @@ import type { Channel } from '../net/channel.js'
 import type { RemoteOptions, Share, ShareOptions } from '../net/share.js'
 import type { WorkParts, WorkWanted } from '../work/elsewhere.js'
 import type { WorkQueue } from '../work/work-queue.js'
-import type { AskedElsewhere } from '../rpc/elsewhere.js'
-import { connectCalls } from './rpc/client.js'
-import { serveCalls } from './rpc/server.js'
+import type { Contract } from '../rpc/contract.js'
+import type { AskedElsewhere, ConnectedElsewhere, ServedElsewhere } from '../rpc/elsewhere.js'
+import type { ServedMethod } from '../rpc/streams/server.js'
+import { connectCalls as connectThere } from './rpc/client.js'
+import { connectEngine, describeEngine } from './rpc/engine.js'
+import { serveCalls as serveThere } from './rpc/server.js'
 import { dial, dialToAsk } from './dial.js'
 import { unheld } from './liveness.js'
 import { share } from './sharing.js'
@@ -194,6 +197,10 @@ export function describeCalls(
   address: string,
   { wait, connection }: AskedElsewhere,
 ): Promise<unknown> {
+  const engine = engineAt(address, connection)
+  if (engine !== undefined) {
+    return describeEngine(engine, wait.timeout ?? Infinity, wait.signal)
+  }
   return dialToAsk(address, connection, 'calls', wait)
 }
 
@@ -242,4 +249,24 @@ function judge(address: string, connection: RemoteOptions | undefined): void {
   )
 }
 
-export { connectCalls, serveCalls }
+/** @throws MillraceError (as rejection) `NO_RESPONDER`, `SCHEMA`, `UNSUPPORTED`, and what connecting throws for good */
+export async function connectCalls(
+  address: string,
+  contract: Contract,
+  given: ConnectedElsewhere,
+): Promise<object> {
+  const engine = engineAt(address, given.connection)
+  if (engine !== undefined) return await connectEngine(engine, contract, given)
+  return await connectThere(address, contract, given)
+}
+
+/** @throws MillraceError (as rejection) as `listen`; at an engine as connecting to it, and `UNSUPPORTED` */
+export async function serveCalls(
+  address: string,
+  contract: Contract,
+  methods: readonly ServedMethod[],
+  given: ServedElsewhere,
+): Promise<object> {
+  const engine = engineAt(address, given.connection)
+  return await serveThere(address, contract, methods, given, engine)
+}

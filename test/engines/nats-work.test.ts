@@ -248,7 +248,7 @@ test('a lease that is over is lost to its worker, and one that is made longer is
   const again = await other.takeOne(patience)
   t.is(again.attempt, 2)
   await until(() => job.signal.aborted)
-  t.throws(() => job.complete(), { code: 'ERR_MILLRACE_LEASE_LOST' })
+  await t.throwsAsync(Promise.resolve(job.complete()), { code: 'ERR_MILLRACE_LEASE_LOST' })
   await again.complete()
 })
 
@@ -284,7 +284,7 @@ test('a server that is killed and comes back has every job that was confirmed', 
   await server.end()
   await until(() => queue.connection?.state !== 'connected')
   t.true(held.signal.aborted)
-  t.throws(() => held.complete(), { code: 'ERR_MILLRACE_LEASE_LOST' })
+  await t.throwsAsync(Promise.resolve(held.complete()), { code: 'ERR_MILLRACE_LEASE_LOST' })
   await server.start()
   const [b] = await waiting
   const a = b === undefined ? undefined : await queue.takeOne(patience)

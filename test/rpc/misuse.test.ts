@@ -36,7 +36,7 @@ test('options, addresses, contracts and handlers that are none leave nothing beh
   }
   await t.throwsAsync(connect(name, calc, { waitForServer: -1 }), invalid(/waitForServer/))
   await t.throwsAsync(connect(name, calc, as({ concurrency: 1 })), invalid(/no option/))
-  for (const address of ['nats://x/y', 'http://host:1']) {
+  for (const address of ['carrier://x/y', 'http://host:1']) {
     await t.throwsAsync(connect(address, calc), invalid(/no transport for .*addresses begin with/))
   }
   await t.throwsAsync(connect(as(7), calc), invalid(/address must be a string/))

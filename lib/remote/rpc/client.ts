@@ -29,7 +29,7 @@ import type { Session } from '../../net/session.js'
 import { dial } from '../dial.js'
 import { unsupported } from '../unsupported.js'
 
-type Line = StreamClient &
+export type Line = Pick<StreamClient, 'ended' | 'closed' | 'close'> &
   Readonly<Record<string, (input: unknown, options?: CallOptions) => unknown>>
 
 /** An idempotent call is given to so many connections. */
@@ -65,6 +65,7 @@ export class RemoteClient {
     address: string,
     contract: Contract,
     { connection, streams, waitMs }: ConnectedElsewhere,
+    dialed?: (signal: AbortSignal) => Promise<Line>,
   ) {
     this.name = this.path = address
     this.#title = `the client of '${contract.name}' at '${address}'`
@@ -74,15 +75,17 @@ export class RemoteClient {
       title: this.#title,
       address,
       backoff: readReconnect(connection?.reconnect),
-      dial: async (signal) => {
-        const { connectOver } = require('../../rpc/over.js') as typeof import('../../rpc/over.js')
-        const { fingerprint, name } = contract
-        const options = connection ?? {}
-        const { frames } = await dial(address, options, 'calls', fingerprint, signal, name)
-        frames.mayHold(this.#alive)
-        this.#frames = frames
-        return connectOver(frames, contract, streams) as unknown as Line
-      },
+      dial:
+        dialed ??
+        (async (signal) => {
+          const { connectOver } = require('../../rpc/over.js') as typeof import('../../rpc/over.js')
+          const { fingerprint, name } = contract
+          const options = connection ?? {}
+          const { frames } = await dial(address, options, 'calls', fingerprint, signal, name)
+          frames.mayHold(this.#alive)
+          this.#frames = frames
+          return connectOver(frames, contract, streams) as unknown as Line
+        }),
       opened: () => undefined,
       lost: () => ({}),
       failed: () => undefined,

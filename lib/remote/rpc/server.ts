@@ -5,6 +5,7 @@ import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspe
 import { isPromise } from '../../base/promised.js'
 import { startTimer, startTurn, stopTimer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
+import type { EnginePlace } from '../../engines/port.js'
 import type { Share } from '../../net/share.js'
 import type { Contract, HandlerContext } from '../../rpc/contract.js'
 import { asRefusal } from '../../rpc/described.js'
@@ -12,6 +13,11 @@ import type { ServedElsewhere } from '../../rpc/elsewhere.js'
 import type { FrameChannel } from '../../rpc/streams/channel.js'
 import type { AnyHandler, ServedMethod } from '../../rpc/streams/server.js'
 import { share, type Serving } from '../sharing.js'
+import { EngineShare, servable } from './engine.js'
+
+/** What is there of a share, wherever it is served. */
+type Served = Pick<Share, 'address' | 'connections' | 'close'> &
+  Readonly<Record<'ref' | 'unref', () => unknown>>
 
 /** Calls that wait for a handler beyond those that are at work; more are `BUSY`. */
 const mostWaiting = 1024
@@ -22,8 +28,9 @@ export async function serveCalls(
   contract: Contract,
   methods: readonly ServedMethod[],
   given: ServedElsewhere,
+  engine?: EnginePlace,
 ): Promise<RemoteServer> {
-  const server = new RemoteServer(contract, methods, given)
+  const server = new RemoteServer(contract, methods, given, engine)
   await server.begin(address)
   return server
 }
@@ -39,11 +46,19 @@ export class RemoteServer {
   readonly #onAbort = (): void => {
     this.close()
   }
-  #share: Share | undefined
+  readonly #methods: readonly ServedMethod[]
+  #share: Served | undefined
   #atWork = 0
   #ending: Promise<void> | undefined
 
-  constructor(contract: Contract, methods: readonly ServedMethod[], given: ServedElsewhere) {
+  /** `engine`: it is served through that. */
+  constructor(
+    contract: Contract,
+    methods: readonly ServedMethod[],
+    given: ServedElsewhere,
+    private readonly engine?: EnginePlace,
+  ) {
+    this.#methods = methods
     this.concurrency = given.concurrency
     this.#contract = contract
     this.#given = given
@@ -53,17 +68,37 @@ export class RemoteServer {
   }
 
   async begin(address: string): Promise<void> {
-    const { fingerprint, name } = this.#contract
-    this.#share = await share(address, this.#given.connection, {
-      kind: 'calls',
-      fingerprint,
-      name,
-      describe: this.#given.describe,
-      serve: (frames) => this.#serve(frames),
-    })
+    this.#share = await this.#shared(address)
     const { signal } = this.#given
     signal?.addEventListener('abort', this.#onAbort, { once: true })
     if (signal?.aborted === true) this.close()
+  }
+
+  async #shared(address: string): Promise<Served> {
+    const { connection, describe } = this.#given
+    const { fingerprint, name } = this.#contract
+    const { engine } = this
+    if (engine === undefined) {
+      return await share(address, connection, {
+        kind: 'calls',
+        fingerprint,
+        name,
+        describe,
+        serve: (frames) => this.#serve(frames),
+      })
+    }
+    const served = this.#methods.map(({ plan }) => ({
+      plan,
+      handler: this.#handlers[plan.name]!,
+    }))
+    const whole = new EngineShare(
+      engine,
+      this.#contract,
+      servable(served, engine.shown),
+      describe,
+      connection,
+    )
+    return await whole.began()
   }
 
   /** Where it serves: port 0 has become the port. */

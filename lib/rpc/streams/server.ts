@@ -137,8 +137,8 @@ interface Surroundings {
   readonly drop: () => void
 }
 
-/** What a handler is told. */
-class Context implements HandlerContext {
+/** @internal What a handler is told. */
+export class Context implements HandlerContext {
   // Nothing of its own is to be seen by who takes it for options.
   readonly #plan: MethodPlan
   readonly #pid: number

@@ -1,0 +1,255 @@
+// Calls over a server of NATS.
+
+import test, { type ExecutionContext } from 'ava'
+import {
+  call,
+  connect,
+  contract,
+  contractAt,
+  serve,
+  stream,
+  type Connected,
+  type Handlers,
+  type ServeOptions,
+} from 'millrace/rpc'
+
+import { until } from '../support/until.js'
+import { natsClient } from './support/client.js'
+import { natsServer, type NatsServer } from './support/nats.js'
+
+const calc = contract('calc', {
+  add: call<readonly [number, number], number>({ idempotent: true }),
+  fail: call<string>(),
+  wait: call<string, string>(),
+  echo: call<string, string>(),
+  count: stream<number, number>(),
+})
+type Calc = typeof calc
+
+interface Seen {
+  readonly waiting: Map<string, { answer: (text: string) => void; signal: AbortSignal }>
+  readonly remaining: number[]
+}
+
+async function served(
+  t: ExecutionContext,
+  server: NatsServer,
+  who = 'a',
+  options?: ServeOptions,
+): Promise<Seen> {
+  const seen: Seen = { waiting: new Map(), remaining: [] }
+  const handlers: Handlers<Calc> = {
+    add: ([a, b], context) => {
+      seen.remaining.push(context.remaining)
+      return a + b
+    },
+    fail: (text) => {
+      throw Object.assign(new RangeError(text), { code: 'E_MINE', data: { at: 7 } })
+    },
+    wait: (text, { signal }) =>
+      new Promise((answer) => {
+        seen.waiting.set(text, { answer, signal })
+      }),
+    echo: (text) => `${who} ${text}`,
+    async *count(n) {
+      await Promise.resolve()
+      yield n
+    },
+  }
+  const serving = await serve(server.address('calc'), calc, handlers, options)
+  t.teardown(async () => {
+    for (const { answer } of seen.waiting.values()) answer('')
+    await serving[Symbol.asyncDispose]()
+  })
+  return seen
+}
+
+async function connected(t: ExecutionContext, server: NatsServer): Promise<Connected<Calc>> {
+  const client = await connect(server.address('calc'), calc)
+  t.teardown(() => {
+    client.close()
+  })
+  return client
+}
+
+test('a call is answered, by whoever of those who serve gets it', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  await served(t, server, 'a')
+  await served(t, server, 'b')
+  const client = await connected(t, server)
+  t.is(await client.add([1, 2]), 3)
+  const answers = await Promise.all(Array.from({ length: 100 }, () => client.echo('x')))
+  t.deepEqual([...new Set(answers)].sort(), ['a x', 'b x'])
+  t.is(client.pending, 0)
+})
+
+test('what a handler throws keeps its name, message, code and data', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  await served(t, server)
+  const client = await connected(t, server)
+  const error: unknown = await client.fail('out of it').catch((thrown: unknown) => thrown)
+  t.true(error instanceof RangeError)
+  const { message, code, data } = error as Error & { readonly code: string; readonly data: unknown }
+  t.deepEqual([message, code, data], ['out of it', 'E_MINE', { at: 7 }])
+})
+
+test('that nobody serves is said at once, and who waits for a server gets one', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  const client = await connected(t, server)
+  await t.throwsAsync(client.add([1, 2]), {
+    code: 'ERR_MILLRACE_NO_RESPONDER',
+    message: /nobody serves add\(\)/,
+  })
+  const waiting = connect(server.address('calc'), calc, { waitForServer: 15_000 })
+  await served(t, server)
+  const other = await waiting
+  t.is(await other.add([2, 3]), 5)
+  t.is(await client.add([3, 4]), 7)
+  other.close()
+})
+
+test('a deadline goes with the call, and ends it; its handler is told', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  const seen = await served(t, server)
+  const client = await connected(t, server)
+  await client.add([1, 2], { timeout: 10_000 })
+  await client.add([1, 2])
+  t.true(seen.remaining[0]! > 0 && seen.remaining[0]! <= 10_000)
+  t.is(seen.remaining[1], Infinity)
+  await t.throwsAsync(client.wait('late', { timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  await until(() => seen.waiting.get('late')?.signal.aborted === true)
+})
+
+test('a call that is aborted aborts the signal of its handler, and of no other', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  const seen = await served(t, server)
+  const client = await connected(t, server)
+  const control = new AbortController()
+  const given = client.wait('given up', { signal: control.signal })
+  const kept = client.wait('kept')
+  await until(() => seen.waiting.size === 2)
+  control.abort()
+  await t.throwsAsync(given, { code: 'ERR_MILLRACE_ABORTED' })
+  await until(() => seen.waiting.get('given up')!.signal.aborted)
+  t.false(seen.waiting.get('kept')!.signal.aborted)
+  seen.waiting.get('kept')!.answer('done')
+  t.is(await kept, 'done')
+})
+
+test('a server at work shows signs of life; one that dies is taken for dead after its silence', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  const seen = await served(t, server)
+  const client = await connect(server.address('calc'), calc, { connection: { heartbeat: 3000 } })
+  t.teardown(() => {
+    client.close()
+  })
+  const long = client.wait('long')
+  await new Promise((resolve) => setTimeout(resolve, 4500))
+  seen.waiting.get('long')!.answer('there')
+  t.is(await long, 'there')
+  // Somebody who takes a call and says nothing.
+  const nats = await natsClient(t, server)
+  nats.subscribe('dead.add', { callback: () => undefined })
+  await nats.flush()
+  const dead = await connect(server.address('dead'), calc, { connection: { heartbeat: 300 } })
+  await t.throwsAsync(dead.add([1, 2]), { code: 'ERR_MILLRACE_PEER_GONE', message: /300 ms/ })
+  dead.close()
+})
+
+test('more calls than may wait are refused as BUSY, and were not executed', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  const seen = await served(t, server, 'a', { concurrency: 1 })
+  const client = await connected(t, server)
+  const control = new AbortController()
+  const { signal } = control
+  const calls = Array.from({ length: 1026 }, (_, n) =>
+    client.wait(String(n), { signal }).catch((error: unknown) => error),
+  )
+  const refused = (await Promise.race(calls)) as { code: string; executed: string }
+  t.deepEqual([refused.code, refused.executed], ['ERR_MILLRACE_BUSY', 'no'])
+  t.is(seen.waiting.size, 1)
+  control.abort()
+  seen.waiting.get('0')!.answer('')
+  await Promise.all(calls)
+})
+
+test('another contract at the same address is refused, by who connects and by who is called', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  const other = contract('calc', { add: call<number, number>() })
+  const client = await connect(server.address('calc'), other)
+  await served(t, server)
+  await t.throwsAsync(client.add(1), { code: 'ERR_MILLRACE_SCHEMA' })
+  client.close()
+  await t.throwsAsync(connect(server.address('calc'), other), { code: 'ERR_MILLRACE_SCHEMA' })
+  t.is((await contractAt(server.address('calc'))).name, 'calc')
+})
+
+test('streams are refused, where they are called and where nothing else is served', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  await served(t, server)
+  const client = await connected(t, server)
+  await t.throwsAsync(client.count(3).next(), {
+    code: 'ERR_MILLRACE_UNSUPPORTED',
+    message: /count\(\).*many values/,
+  })
+  const ticks = contract('ticks', { ticks: stream<string, number>() })
+  await t.throwsAsync(
+    serve(server.address('ticks'), ticks, {
+      async *ticks() {
+        await Promise.resolve()
+        yield 1
+      },
+    }),
+    { code: 'ERR_MILLRACE_UNSUPPORTED' },
+  )
+})
+
+test('any other client of NATS can call, and can serve', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  await served(t, server)
+  const nats = await natsClient(t, server)
+  t.is((await nats.request('calc.add', '[20, 3]')).string(), '23')
+  const failed = await nats.request('calc.fail', '"no"')
+  t.is(failed.headers?.get('Nats-Service-Error-Code'), '500')
+  nats.subscribe('theirs.add', {
+    callback: (_error, message) => {
+      const [a = 0, b = 0] = JSON.parse(message.string()) as number[]
+      message.respond(String(a + b))
+    },
+  })
+  await nats.flush()
+  const client = await connect(server.address('theirs'), calc)
+  t.is(await client.add([5, 6]), 11)
+  client.close()
+})
+
+test('without a server of NATS who serves is told at once; who has served goes on when it is back', async (t) => {
+  const server = await natsServer(t, { jetstream: false, started: false })
+  await t.throwsAsync(served(t, server), { code: 'ERR_MILLRACE_UNREACHABLE' })
+  await server.start()
+  const seen = await served(t, server)
+  const client = await connected(t, server)
+  t.is(await client.add([1, 1]), 2)
+  const cut = client.wait('cut')
+  await until(() => seen.waiting.has('cut'))
+  await server.end()
+  const gone = { code: 'ERR_MILLRACE_PEER_GONE' }
+  const error = await t.throwsAsync<Error & { executed?: string }>(cut, gone)
+  t.is(error.executed, 'unknown')
+  await until(() => seen.waiting.get('cut')!.signal.aborted)
+  await server.start()
+  await until(async () => {
+    const sum = await client.add([1, 2]).catch(() => undefined)
+    return sum === 3
+  })
+  t.pass()
+})
+
+test('an input that is longer than the server takes is refused, and a result is', async (t) => {
+  const server = await natsServer(t, { jetstream: false, maxPayload: 4096 })
+  await served(t, server)
+  const client = await connected(t, server)
+  await t.throwsAsync(client.echo('x'.repeat(4096)), { code: 'ERR_MILLRACE_TOO_LARGE' })
+  await t.throwsAsync(client.echo('x'.repeat(4096 - 1024 - 3)), { code: 'ERR_MILLRACE_TOO_LARGE' })
+  t.is((await client.echo('x'.repeat(3000))).length, 3002)
+})

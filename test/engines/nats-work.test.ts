@@ -240,6 +240,7 @@ test('a worker that is killed holds nothing: somebody else has its job when its 
 test('a lease that is over is lost to its worker, and one that is made longer is not', async (t) => {
   const server = await natsServer(t)
   const queue = open(t, server, { leaseTimeout: 600 })
+  await queue.connected() // whoever comes first makes it
   const other = open(t, server)
   await queue.push('slow')
   const job = await queue.takeOne(patience)

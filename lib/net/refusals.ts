@@ -259,6 +259,15 @@ const hosts: Readonly<Record<Doing, Table>> = (() => {
   }
 })()
 
+/** Transports of programs: what their addresses stand for is theirs to say. */
+const owns: Readonly<Record<Doing, Table>> = (() => {
+  const cure = 'see what its transport says, in `cause`'
+  return {
+    connect: { ...anywhere, ...forbidden('connect to %', cure) },
+    listen: { ...anywhere, ...isTaken, ...forbidden('listen at %', cure) },
+  }
+})()
+
 /** Of the TLS of Node: certificates that were looked at, and what the program gave. */
 function ofTls(code: string): Row | undefined {
   if (/^(CERT_|CRL_|DEPTH_ZERO_|ERR_TLS_CERT|SELF_SIGNED_|UNABLE_TO_|INVALID_)/.test(code)) {
@@ -281,8 +290,11 @@ function tableOf({ scheme, rest, query }: Address, doing: Doing): Table {
       return query.has('from') || query.has('follow') ? logs.read : logs.append
     case 'fd':
       return anywhere
-    default:
+    case 'tcp':
+    case 'tls':
       return hosts[doing]
+    default:
+      return owns[doing]
   }
 }
 

@@ -128,7 +128,7 @@ export function transportOf({ scheme, text }: Address): Transport {
   if (transport === undefined) {
     transport = known.get(scheme)?.()
     if (transport === undefined) {
-      const all = [...known.keys(), ...transports.keys()].map((one) => `${one}://`)
+      const all = [...new Set([...known.keys(), ...transports.keys()])].map((one) => `${one}://`)
       throw invalidArgument(
         `there is no transport for ${show(text)}: addresses begin with ${all.join(', ')}; registerTransport() adds others`,
       )

@@ -19,7 +19,7 @@ import {
   type AccessOptions,
   type WaitOptions,
 } from '../base/options.js'
-import { closedError, corruptError, invalidArgument, MillraceError } from '../errors.js'
+import { closedError, corruptError, hasCode, invalidArgument, MillraceError } from '../errors.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 import { TurnLine } from './turn-line.js'
 
@@ -113,12 +113,17 @@ export class SharedRateLimiter {
    */
   static open(place: Place, options?: SharedRateLimiterOptions): SharedRateLimiter {
     const given = checkOptions(options, [...accessNames, 'rate', 'per', 'burst'])
-    const handle = new native.RateLimiter({
-      place: checkPlace(place),
-      ...access(given),
-      ...readRate(given),
-    })
-    return new SharedRateLimiter(nameOf(place), handle)
+    const wanted = { place: checkPlace(place), ...access(given), ...readRate(given) }
+    try {
+      return new SharedRateLimiter(nameOf(place), new native.RateLimiter(wanted))
+    } catch (error) {
+      if (given.rate !== undefined || !hasCode(error, 'ERR_MILLRACE_NOT_FOUND')) throw error
+      throw new MillraceError(
+        'ERR_MILLRACE_NOT_FOUND',
+        `there is no rate limiter '${nameOf(place)}': say its rate, which creates it, or start who does`,
+        { cause: error },
+      )
+    }
   }
 
   /**

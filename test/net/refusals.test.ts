@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { MillraceError } from 'millrace'
-import { connect, listen } from 'millrace/net'
+import { connect, listen, registerTransport } from 'millrace/net'
 
 import { uniqueName } from '../support/names.js'
 import { within } from '../support/until.js'
@@ -405,4 +405,41 @@ test('a name server that does not answer', async (t) => {
     ['connect', 'tcp://millrace.invalid:7000?insecure', 'UNREACHABLE', cure],
     ['listen', 'tcp://millrace.invalid:7000?insecure', 'UNREACHABLE', cure],
   ])
+})
+
+test('what a transport of a program rejects with is taken by its code', async (t) => {
+  const given: { code?: string } = {}
+  const reject = (): Promise<never> =>
+    Promise.reject(Object.assign(new Error('its own words'), given))
+  registerTransport({
+    scheme: 'refuses',
+    traits: { host: 'any', death: 'eventually', order: true, halfClose: true } as never,
+    check: () => undefined,
+    connect: reject,
+    listen: reject,
+  })
+  for (const [doing, system, code, message] of [
+    ['connect', 'ENOENT', 'UNREACHABLE', /nobody listens at 'refuses:\/\/x': start/],
+    ['connect', 'ECONNREFUSED', 'UNREACHABLE', /nobody listens at 'refuses:\/\/x': start/],
+    ['connect', 'EACCES', 'PERMISSION', /may not connect to 'refuses:\/\/x': see what its/],
+    ['connect', 'EMFILE', 'SYSTEM', /no descriptor left for 'refuses:\/\/x'/],
+    ['connect', 'EOTHER', 'UNREACHABLE', /no way to 'refuses:\/\/x' \(its own words\)/],
+    ['listen', 'EADDRINUSE', 'EXISTS', /somebody listens at 'refuses:\/\/x' already/],
+    ['listen', 'EPERM', 'PERMISSION', /may not listen at 'refuses:\/\/x': see what its/],
+    ['listen', 'EOTHER', 'UNREACHABLE', /nobody can listen at 'refuses:\/\/x' \(its own words\)/],
+  ] as const) {
+    given.code = system
+    const asked = doing === 'connect' ? connect('refuses://x') : listen('refuses://x')
+    const error = await t.throwsAsync<MillraceError>(asked, {
+      code: `ERR_MILLRACE_${code}`,
+      message,
+    })
+    t.is((error.cause as Error).message, 'its own words')
+  }
+  const unknown = await t.throwsAsync(connect('what://x'), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+  })
+  const listed: readonly string[] = unknown.message.match(/[a-z]+:\/\/(?=[,;])/g) ?? []
+  t.is(new Set(listed).size, listed.length, unknown.message)
+  t.true(listed.includes('refuses://'), unknown.message)
 })

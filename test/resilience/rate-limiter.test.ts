@@ -200,7 +200,10 @@ test.serial('what is asked for is judged before anything is taken', async (t) =>
       message,
     })
   }
-  t.throws(() => SharedRateLimiter.open(`${name}-no`), code('NOT_FOUND'))
+  t.throws(() => SharedRateLimiter.open(`${name}-no`), {
+    ...code('NOT_FOUND'),
+    message: /there is no rate limiter '.*-no': say its rate/,
+  })
   t.throws(() => open(t, name, { ...slow, burst: 4 }), {
     ...code('GEOMETRY'),
     message: /a permit every 3600000000000 ns and a burst of 3, not .* burst of 4/,

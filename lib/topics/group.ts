@@ -356,14 +356,20 @@ export function lingerOn(opening: Opening, group: string): void {
   }
 }
 
-/** With the last handle of a bus its ids mean nothing any more: what is empty, and nobody else's, need not stay for them. */
-export function letGoWithBus(name: string): void {
+/**
+ * With a handle of the bus nothing of it stays open here. With the last one of all its ids mean nothing any more: what is empty, and nobody
+ * else's, need not stay for them.
+ */
+export function letGoWithBus(name: string, isLast: boolean): void {
   const queue = left.get(name)?.queue
   if (queue === undefined) return
-  const { handles, ready, leased, delayed, grouped, dead } = queue.stats()
-  if (handles === 1 && ready + leased + delayed + grouped + dead === 0) {
-    const { WorkQueue } = require('../work/work-queue.js') as typeof import('../work/work-queue.js')
-    WorkQueue.unlink(name)
+  if (isLast) {
+    const { handles, ready, leased, delayed, grouped, dead } = queue.stats()
+    if (handles === 1 && ready + leased + delayed + grouped + dead === 0) {
+      const { WorkQueue } =
+        require('../work/work-queue.js') as typeof import('../work/work-queue.js')
+      WorkQueue.unlink(name)
+    }
   }
   letGo(name)
 }

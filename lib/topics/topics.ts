@@ -59,7 +59,7 @@ export class Topics extends TopicPublisher {
   readonly #named: boolean
   readonly #shares = new Set<Share>()
   /** Queues of groups that were joined, and what ends them with the bus. */
-  readonly #groups = new Map<string, (name: string) => void>()
+  readonly #groups = new Map<string, (name: string, isLast: boolean) => void>()
   /** What the work queue of a group is opened with, too. */
   readonly #opening: Pick<TopicsOptions, 'mode' | 'owner' | 'poll' | 'spin'>
 
@@ -183,7 +183,7 @@ export class Topics extends TopicPublisher {
     this.#shares.clear()
     const isLast = this.#groups.size > 0 && !this.closed && this.stats().handles === 1
     super.close()
-    if (isLast) for (const [name, letGo] of this.#groups) letGo(name)
+    for (const [name, letGo] of this.#groups) letGo(name, isLast)
   }
 
   static {

@@ -485,7 +485,8 @@ test('wss:// without a certificate, and with anybody for the other side, is refu
 
 test('over wss:// who says nothing has a place for helloTimeout only', async (t) => {
   const { key, cert } = selfSigned()
-  const options = { helloTimeout: 300, maxPending: 2, tls: { key, cert } }
+  // Long enough for a handshake on a machine that has other things to do.
+  const options = { helloTimeout: 2000, maxPending: 2, tls: { key, cert } }
   const listener = await listening(t, options, 'wss://127.0.0.1:0/live')
   const { port } = new URL(listener.address)
   const said = [

@@ -160,7 +160,7 @@ test('who says nothing has a place for helloTimeout only, and there are maxPendi
   await Promise.all(silent)
   await until(() => listener.refused === 4, 'they are counted')
   plain(t, listener)
-  await accepted(t, listener)
+  t.false((await accepted(t, listener)).closed)
 })
 
 test('more than maxConnections are turned away', async (t) => {

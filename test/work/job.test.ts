@@ -172,7 +172,7 @@ test('signal: of a job that was settled in time it never aborts', (t) => {
 
 test('leaseTimeout: who neither settles nor extends loses the job, hears of it, and cannot settle', async (t) => {
   const name = uniqueName(t)
-  const queue = open(t, name, { leaseTimeout: 40 })
+  const queue = open(t, name, { leaseTimeout: 500 })
   const worker = open(t, name)
   queue.tryPush('job')
   const job = worker.tryTake()!

@@ -363,15 +363,19 @@ export function lingerOn(opening: Opening, group: string): void {
 export function letGoWithBus(name: string, isLast: boolean): void {
   const queue = left.get(name)?.queue
   if (queue === undefined) return
-  if (isLast) {
-    const { handles, ready, leased, delayed, grouped, dead } = queue.stats()
-    if (handles === 1 && ready + leased + delayed + grouped + dead === 0) {
-      const { WorkQueue } =
-        require('../work/work-queue.js') as typeof import('../work/work-queue.js')
-      WorkQueue.unlink(name)
-    }
+  try {
+    if (isLast) unlinkUnused(name, queue)
+  } catch {
+    // It is damaged, or somebody else's: closing it is all that can be done.
   }
   letGo(name)
+}
+
+function unlinkUnused(name: string, queue: WorkQueue): void {
+  const { handles, ready, leased, delayed, grouped, dead } = queue.stats()
+  if (handles > 1 || ready + leased + delayed + grouped + dead > 0) return
+  const { WorkQueue } = require('../work/work-queue.js') as typeof import('../work/work-queue.js')
+  WorkQueue.unlink(name)
 }
 
 function letGo(name: string): void {

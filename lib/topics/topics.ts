@@ -181,9 +181,18 @@ export class Topics extends TopicPublisher {
   override close(): void {
     for (const share of this.#shares) void share.close()
     this.#shares.clear()
-    const isLast = this.#groups.size > 0 && !this.closed && this.stats().handles === 1
+    const isLast = this.#groups.size > 0 && this.#isLast()
     super.close()
     for (const [name, letGo] of this.#groups) letGo(name, isLast)
+  }
+
+  /** Of damaged memory nobody knows. */
+  #isLast(): boolean {
+    try {
+      return !this.closed && this.stats().handles === 1
+    } catch {
+      return false
+    }
   }
 
   static {

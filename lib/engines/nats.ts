@@ -6,12 +6,17 @@ import { natsLibrary } from './nats/library.js'
 import { natsPlace } from './nats/place.js'
 import { natsTopics } from './nats/topics.js'
 import { natsWork } from './nats/work.js'
-import type { Engine } from './port.js'
+import type { Engine, EngineTraits } from './port.js'
 
 /** The longest that both of a stream and of the one with its dead letters have room for. */
 const streamName = /^[\w-]{1,200}$/
 /** What a subject begins with. */
 const tokens = /^[^\s.*>/]+(?:\.[^\s.*>/]+)*$/
+
+const traits: EngineTraits = {
+  work: { leases: 'silence', death: 'timeout', priorities: false, groups: false },
+  topics: { waits: false, replays: false, counts: false, redelivers: false },
+}
 
 export const nats: Engine = {
   name: 'NATS',
@@ -21,6 +26,7 @@ export const nats: Engine = {
     const { shown } = place
     return {
       shown,
+      traits,
       work(wanted) {
         if (!streamName.test(place.name)) {
           throw invalidArgument(

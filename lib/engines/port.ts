@@ -53,6 +53,8 @@ export interface EngineQueueFacts {
   readonly durability: 'memory' | 'file' | 'disk'
   /** Are ids known again? */
   readonly dedups: boolean
+  /** How many there are, from 0 up; 1: there are none. */
+  readonly priorities: number
 }
 
 /** What goes with a job. */
@@ -62,6 +64,8 @@ export interface EngineJobOptions {
   readonly ttl: number
   readonly id: string | undefined
   readonly group: string | undefined
+  /** What a gateway sends along; names begin with `millrace-`. */
+  readonly headers: Readonly<Record<string, string>> | undefined
 }
 
 /** How a job is settled. */
@@ -79,7 +83,11 @@ export interface EngineJob {
   readonly token: bigint
   /** Milliseconds since 1970. */
   readonly pushedAt: number
+  readonly priority: number
   readonly id: string | undefined
+  readonly group: string | undefined
+  /** What a gateway sent along. */
+  readonly headers: Readonly<Record<string, string>> | undefined
   /** Resolves when the engine has it so. */
   settle(how: EngineSettle): Promise<void>
   extend(milliseconds: number): Promise<void>
@@ -169,10 +177,29 @@ export interface EngineCalls extends EngineLine {
   }>
 }
 
+/** What an engine does for each pattern, as `WorkTraits` and `TopicsTraits` have it. */
+export interface EngineTraits {
+  readonly work: EngineWorkTraits
+  readonly topics: {
+    readonly waits: boolean
+    readonly replays: boolean
+    readonly counts: boolean
+    readonly redelivers: boolean
+  }
+}
+
+export interface EngineWorkTraits {
+  readonly leases: 'connection' | 'silence'
+  readonly death: 'exact' | 'timeout'
+  readonly priorities: boolean
+  readonly groups: boolean
+}
+
 /** What an address of an engine stands for: judged, and not connected yet. */
 export interface EnginePlace {
   /** The address without what is secret in it: for messages, and for whoever looks. */
   readonly shown: string
+  readonly traits: EngineTraits
   /** @throws MillraceError `UNSUPPORTED` (what the engine cannot do) */
   work(wanted: EngineQueueOptions): (signal: AbortSignal) => Promise<EngineWork>
   /** @throws MillraceError `INVALID_ARGUMENT` */

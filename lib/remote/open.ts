@@ -68,7 +68,7 @@ function openEngineWork(
   backoff: Backoff | undefined,
   parts: WorkParts,
 ): RemoteWorkQueue {
-  const { shown } = place
+  const { shown, traits } = place
   const { durability, ...rest } = wanted
   const dial = place.work({
     ...rest,
@@ -80,10 +80,10 @@ function openEngineWork(
     backoff,
     parts,
     wanted,
-    traits: { leases: 'silence', death: 'timeout', priorities: false, groups: false },
+    traits: traits.work,
     dial: async (signal) => {
       const work = await dial(signal)
-      return { line: engineWorkLine(work, shown), death: 'timeout', hold: holdOfLine(work) }
+      return { line: engineWorkLine(work, shown), death: traits.work.death, hold: holdOfLine(work) }
     },
   })
 }
@@ -143,14 +143,13 @@ function openEngineTopics(
   backoff: Backoff | undefined,
   group: () => GroupParts,
 ): RemoteTopics {
-  const { shown } = place
+  const { shown, traits } = place
   const dial = place.topics()
-  const unlike = { waits: false, replays: false, counts: false, redelivers: false }
   return new RemoteTopics({
     address: shown,
     backoff,
     wanted,
-    traits: unlike,
+    traits: traits.topics,
     groupTraits: { priorities: false, groups: false },
     dial: async (signal) => {
       const topics = await dial(signal)

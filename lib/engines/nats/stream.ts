@@ -108,6 +108,7 @@ export async function openStream(
       maxAttempts: kept.attempts,
       durability: config.storage === 'memory' ? 'memory' : 'file',
       dedups: true,
+      priorities: 1,
     },
     pulls: `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
   }

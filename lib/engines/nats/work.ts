@@ -17,7 +17,7 @@ import type {
 } from '../port.js'
 import { clock } from './clock.js'
 import { natsConnect, NatsLine } from './connection.js'
-import type { NatsConnection, NatsMessage, NatsSubscription } from './library.js'
+import type { NatsConnection, NatsHeaders, NatsMessage, NatsSubscription } from './library.js'
 import type { NatsPlace } from './place.js'
 import { apiError, notAnswered, openDead, openStream, type NatsQueue } from './stream.js'
 
@@ -130,6 +130,7 @@ export class NatsWork extends NatsLine implements EngineWork {
       ...(job.id === undefined ? [] : [[names.id, job.id] as const]),
       ...(job.delay === 0 ? [] : [[names.due, String(today + job.delay)] as const]),
       ...(job.ttl === 0 ? [] : [[names.expires, String(today + job.ttl)] as const]),
+      ...Object.entries(job.headers ?? {}),
     ])
     for (let look = shortestLook; ; look = Math.min(look * 2, longestLook)) {
       const answer = await this.#published(subject, bytes, headers)
@@ -426,7 +427,10 @@ class NatsJob implements EngineJob {
   readonly acquired: number
   readonly token: bigint
   readonly pushedAt: number
+  readonly priority = 0
   readonly id: string | undefined
+  readonly group = undefined
+  readonly headers: Readonly<Record<string, string>> | undefined
   readonly reply: string
   readonly sequence: number
   /** How often the server has given it out. */
@@ -457,6 +461,7 @@ class NatsJob implements EngineJob {
     this.expires = Number(text(names.expires) ?? Infinity)
     this.pushedAt = Number(text(names.pushedAt) ?? Number(tokens[at + 3]) / 1e6)
     this.id = text(names.ofDead) ?? (text(names.reason) === undefined ? text(names.id) : undefined)
+    this.headers = sentAlong(headers)
     this.acquired = this.delivered
     // What was not due yet was given out once before anybody had it in hand.
     this.attempt = Math.max(this.delivered - (this.due > 0 ? 1 : 0), 1)
@@ -485,6 +490,14 @@ function assertPossible({ priority, group }: EngineJobOptions, shown: string): v
     `a job of '${shown}' cannot have ${what[0]!}: JetStream gives jobs out in one order; ${what[1]!}`,
     { executed: 'no' },
   )
+}
+
+/** What begins with `millrace-`: the rest is NATS's own, and what this file writes. */
+function sentAlong(headers: NatsHeaders | undefined): Readonly<Record<string, string>> | undefined {
+  const names = headers?.keys().filter((name) => name.startsWith('millrace-')) ?? []
+  return names.length === 0
+    ? undefined
+    : Object.fromEntries(names.map((name) => [name, headers!.get(name)]))
 }
 
 function oneLine(text: string): string {

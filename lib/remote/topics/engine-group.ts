@@ -58,7 +58,13 @@ class Member implements EngineWork {
 
   get facts(): EngineQueueFacts {
     const limits = { jobs: this.#depth, bytes: mostBytes, maxBytes: this.#topics.maxBytes }
-    return { ...limits, maxAttempts: mostAttempts, durability: 'memory', dedups: false }
+    return {
+      ...limits,
+      maxAttempts: mostAttempts,
+      durability: 'memory',
+      dedups: false,
+      priorities: 1,
+    }
   }
   get ended(): Promise<Error | undefined> {
     return this.#topics.ended
@@ -172,7 +178,10 @@ class MemberJob implements EngineJob {
   readonly bytes: Uint8Array
   readonly pushedAt: number
   readonly token: bigint
+  readonly priority = 0
   readonly id = undefined
+  readonly group = undefined
+  readonly headers = undefined
   attempt = 0
   acquired = 0
   readonly #member: Member

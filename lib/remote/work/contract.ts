@@ -33,6 +33,8 @@ export interface PushFacts {
   readonly ttl?: number | undefined
   readonly id?: string | undefined
   readonly group?: string | undefined
+  /** Through an engine alone: what a gateway sends along. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
 /** A job as it comes: its lease is a number of this connection. */
@@ -47,6 +49,7 @@ export interface JobFacts {
   readonly pushedAt: number
   readonly id?: string | undefined
   readonly group?: string | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
 /** How a job is settled, or its lease made longer. */

@@ -39,11 +39,13 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
     const lease = ++leases
     held.set(lease, { job, ticket })
     leaseOf.set(job, lease)
-    const { attempt, acquired, token, pushedAt, id } = job
-    const some = id === undefined ? {} : { id }
+    const { attempt, acquired, priority, token, pushedAt, id, group, headers } = job
+    const some = Object.fromEntries(
+      Object.entries({ id, group, headers }).filter(([, value]) => value !== undefined),
+    )
     const { length } = job.bytes
     return {
-      ...{ lease, attempt, acquired, priority: 0, token: String(token) },
+      ...{ lease, attempt, acquired, priority, token: String(token) },
       ...{ pushedAt: Math.floor(pushedAt), ...some, length },
     }
   }
@@ -59,12 +61,12 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
     },
     about: () => {
       const { facts } = work
-      const more = { name, priorities: 1, seats: Infinity }
+      const more = { name, seats: Infinity }
       return Promise.resolve({ facts: { ...facts, ...more }, bytes: nothing })
     },
     push: async ({ facts, bytes }, options) => {
-      const { priority = 0, delay = 0, ttl = 0, id, group } = facts
-      const job = { priority, delay, ttl, id, group }
+      const { priority = 0, delay = 0, ttl = 0, id, group, headers } = facts
+      const job = { priority, delay, ttl, id, group, headers }
       const { duplicate } = await inTime(
         `room in '${name}'`,
         'the queue is full: start workers, or allow more time',

@@ -1,14 +1,10 @@
-// A server of NATS of a test's own: on a port that nobody has, with a folder of its own, ended by its own pid.
+// A server of NATS of a test's own.
 
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 
-import { until } from '../../support/until.js'
+import { EngineServer, freePort, portAnswers, serverFolder, type ServerCommand } from './server.js'
 
 export interface NatsOptions {
   /** Default true. */
@@ -23,16 +19,14 @@ export interface NatsOptions {
   readonly started?: boolean
 }
 
-export class NatsServer {
+export class NatsServer extends EngineServer {
   readonly port: number
-  readonly #folder: string
   readonly #args: readonly string[]
-  #child: ChildProcess | undefined
 
   constructor(port: number, folder: string, options: NatsOptions) {
+    super(folder)
     const { jetstream = true, user, password, maxPayload, permissions = false } = options
     this.port = port
-    this.#folder = folder
     this.#args = [
       ...['-a', '127.0.0.1', '-p', String(port)],
       ...(jetstream ? ['-js', '-sd', join(folder, 'data')] : []),
@@ -48,52 +42,19 @@ export class NatsServer {
     writeFileSync(join(folder, 'server.conf'), limit + users)
   }
 
-  get pid(): number {
-    return this.#child?.pid ?? 0
-  }
-
   /** `nats://[secret@]127.0.0.1:PORT/NAME` */
   address(name = '', secret = ''): string {
     const at = secret === '' ? '' : `${secret}@`
     return `nats://${at}127.0.0.1:${String(this.port)}${name === '' ? '' : `/${name}`}`
   }
 
-  /** Resolves when it takes connections. */
-  async start(): Promise<void> {
-    const child = spawn('nats-server', this.#args, { stdio: 'ignore', cwd: this.#folder })
-    this.#child = child
-    let failure: Error | undefined
-    child.once('error', (error) => {
-      failure = new Error('nats-server must be installed (Debian: nats-server)', { cause: error })
-    })
-    await until(async () => {
-      if (failure !== undefined) throw failure
-      if (child.exitCode !== null) throw new Error(`nats-server ended: ${String(child.exitCode)}`)
-      return await this.#answers()
-    })
-  }
-
-  async end(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
-    const child = this.#child
-    this.#child = undefined
-    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const ended = once(child, 'exit')
-    child.kill(signal)
-    await ended
-  }
-
-  async #answers(): Promise<boolean> {
-    return await new Promise((resolve) => {
-      const socket = connect(this.port, '127.0.0.1')
+  protected override get command(): ServerCommand {
+    return {
+      command: 'nats-server',
+      args: this.#args,
       // It says who it is as soon as it takes somebody.
-      socket.once('data', () => {
-        socket.destroy()
-        resolve(true)
-      })
-      socket.once('error', () => {
-        resolve(false)
-      })
-    })
+      answers: () => portAnswers(this.port, true),
+    }
   }
 }
 
@@ -101,22 +62,8 @@ export async function natsServer(
   t: ExecutionContext,
   options: NatsOptions = {},
 ): Promise<NatsServer> {
-  const folder = mkdtempSync(join(tmpdir(), `millrace-nats-${String(process.pid)}-`))
-  const server = new NatsServer(await freePort(), folder, options)
-  t.teardown(async () => {
-    await server.end()
-    rmSync(folder, { recursive: true, force: true })
-  })
+  const server = new NatsServer(await freePort(), serverFolder(t, 'nats'), options)
+  t.teardown(() => server.end())
   if (options.started !== false) await server.start()
   return server
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -214,11 +214,10 @@ function notConnected(shown: string, error: Error): MillraceError {
   }
   const code: ErrorCode =
     name === 'TimeoutError' ? 'ERR_MILLRACE_TIMEOUT' : 'ERR_MILLRACE_UNREACHABLE'
-  return new MillraceError(
-    code,
-    `nobody answers at '${shown}' (${message}): see that nats-server runs there, and that the address is right`,
-    { cause: error, executed: 'no' },
-  )
+  const why = /certificate/i.test(message)
+    ? `the server at '${shown}' is not known (${message}): give the certificate of its authority, as connection: { tls: { ca } }`
+    : `nobody answers at '${shown}' (${message}): see that nats-server runs there, and that the address is right`
+  return new MillraceError(code, why, { cause: error, executed: 'no' })
 }
 
 function refusedError(shown: string, message: string, cause: unknown): MillraceError {

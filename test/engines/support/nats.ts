@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 
+import type { Certificate } from '../../support/certificate.js'
 import { EngineServer, freePort, portAnswers, serverFolder, type ServerCommand } from './server.js'
 
 export interface NatsOptions {
@@ -15,6 +16,9 @@ export interface NatsOptions {
   readonly maxPayload?: number
   /** Has it one user, `u` with the password `p`, who may not use `plant.shut.>`? */
   readonly permissions?: boolean
+  /** What it shows to who connects, who must then speak TLS. With `mutual`, they must show one that is signed by it. */
+  readonly certificate?: Certificate
+  readonly mutual?: boolean
   /** Is it to run at once? Default true. */
   readonly started?: boolean
 }
@@ -26,12 +30,14 @@ export class NatsServer extends EngineServer {
   constructor(port: number, folder: string, options: NatsOptions) {
     super(folder)
     const { jetstream = true, user, password, maxPayload, permissions = false } = options
+    const { certificate, mutual = false } = options
     this.port = port
     this.#args = [
       ...['-a', '127.0.0.1', '-p', String(port)],
       ...(jetstream ? ['-js', '-sd', join(folder, 'data')] : []),
       ...(user === undefined ? [] : ['--user', user, '--pass', password ?? '']),
-      ...(maxPayload === undefined && !permissions ? [] : ['-c', join(folder, 'server.conf')]),
+      ...['-c', join(folder, 'server.conf')],
+      ...(certificate === undefined ? [] : tlsArgs(folder, certificate, mutual)),
     ]
     const limit = maxPayload === undefined ? '' : `max_payload: ${String(maxPayload)}\n`
     const deny = '{ deny: "plant.shut.>" }'
@@ -66,4 +72,14 @@ export async function natsServer(
   t.teardown(() => server.end())
   if (options.started !== false) await server.start()
   return server
+}
+
+function tlsArgs(folder: string, { key, cert }: Certificate, mutual: boolean): string[] {
+  const [keyFile, certFile] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
+  writeFileSync(keyFile, key, { mode: 0o600 })
+  writeFileSync(certFile, cert)
+  return [
+    ...['--tls', '--tlscert', certFile, '--tlskey', keyFile],
+    ...(mutual ? ['--tlsverify', '--tlscacert', certFile] : []),
+  ]
 }

@@ -8,6 +8,7 @@ const floors = [
   ['cli', 'dashboard'],
   [
     'index',
+    'gateway.ts',
     'net.ts',
     'net-conformance.ts',
     'remote.ts',
@@ -19,7 +20,7 @@ const floors = [
     'topics.ts',
     'work.ts',
   ],
-  ['gateway', 'record'],
+  ['gateway/', 'record'],
   ['remote/'],
   ['telemetry', 'resilience/', 'conformance/'],
   ['rpc/', 'topics/'],

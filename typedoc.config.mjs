@@ -130,6 +130,7 @@ export default {
   name: 'millrace',
   entryPoints: [
     'lib/index.ts',
+    'lib/gateway.ts',
     'lib/net.ts',
     'lib/net-conformance.ts',
     'lib/resilience.ts',

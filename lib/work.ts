@@ -53,5 +53,7 @@ export type { PipelineStats, StageStats, WorkStats } from './work/stats.js'
 export { WorkQueue } from './work/work-queue.js'
 export type { JobHandler, WorkOptions } from './work/working.js'
 /** @internal */
+export { readWorkOptions } from './work/options.js'
+/** @internal */
 export { readWork, workAt } from './work/working.js'
 export type { WorkTraits } from './work/traits.js'

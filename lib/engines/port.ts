@@ -41,6 +41,8 @@ export interface EngineQueueOptions {
   /** Milliseconds of a lease; 0: as long as its worker lives. */
   readonly leaseMs: number | undefined
   readonly durability: 'memory' | 'file' | 'disk' | undefined
+  /** True: nobody else takes there, so all that is in hand when it is opened comes again at once, in order, as far as the engine can do that. */
+  readonly alone?: boolean | undefined
 }
 
 /** What a queue has. */
@@ -86,6 +88,8 @@ export interface EngineJob {
   readonly priority: number
   readonly id: string | undefined
   readonly group: string | undefined
+  /** What it is called each time that somebody has it in hand, whoever pushed it; left out: the engine cannot tell. */
+  readonly origin?: string | undefined
   /** What a gateway sent along. */
   readonly headers: Readonly<Record<string, string>> | undefined
   /** Resolves when the engine has it so. */

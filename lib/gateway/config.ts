@@ -1,6 +1,7 @@
 // What a gateway is told: which addresses it joins, and how.
 
 import type { RemoteOptions } from '../net/share.js'
+import type { WorkQueueOptions } from '../work/options.js'
 
 /** What every route says. */
 export interface RouteBase {
@@ -18,13 +19,24 @@ export interface RouteBase {
 
 /** Jobs of a work queue: each is leased at `from` until `to` has confirmed it. */
 export interface WorkRoute extends RouteBase {
+  /** What it carries. */
   readonly kind: 'work'
   /** Jobs that are on their way at one time, 1 to 65,536. Default 256. */
   readonly inFlight?: number | undefined
+  /** What the queue at `from` is to have, as `WorkQueue.open` takes it: it is made so if it does not exist. */
+  readonly fromQueue?: Omit<WorkQueueOptions, 'connection'> | undefined
+  /** The same of `to`. */
+  readonly toQueue?: Omit<WorkQueueOptions, 'connection'> | undefined
+  /**
+   * Does nobody else take jobs at `from`, which is a queue of an engine? Then what a gateway that died had in hand comes again at once, and
+   * before all that is behind it, so that groups stay in order; who takes there besides loses what he has in hand. Default false.
+   */
+  readonly alone?: boolean | undefined
 }
 
 /** Messages of a bus, at most once, as topics are. */
 export interface TopicsRoute extends RouteBase {
+  /** What it carries. */
   readonly kind: 'topics'
   /** Which. Default: all, `['>']`. */
   readonly subjects?: readonly string[] | undefined
@@ -34,6 +46,7 @@ export interface TopicsRoute extends RouteBase {
 
 /** Calls: the gateway serves at `from` what is served at `to`. */
 export interface CallsRoute extends RouteBase {
+  /** What it carries. */
   readonly kind: 'calls'
   /** Calls that are on their way at one time, 1 to 65,536. Default 256. */
   readonly inFlight?: number | undefined
@@ -41,6 +54,7 @@ export interface CallsRoute extends RouteBase {
 
 /** Frames: each is one message at the other side, in parts where that takes no longer ones. */
 export interface FramesRoute extends RouteBase {
+  /** What it carries. */
   readonly kind: 'frames'
   /** Is the channel of frames at `from`, or at `to`? The other one is a work queue. */
   readonly frames: 'from' | 'to'
@@ -48,11 +62,14 @@ export interface FramesRoute extends RouteBase {
   readonly inFlight?: number | undefined
 }
 
+/** A route of any kind. */
 export type RouteConfig = WorkRoute | TopicsRoute | CallsRoute | FramesRoute
 
+/** What a gateway is told. */
 export interface GatewayConfig {
   /** What this host is called in origins, by which a gateway knows its own messages again. Default: `os.hostname()`. Unlike on each host. */
   readonly host?: string | undefined
+  /** What it joins; each by itself. */
   readonly routes: readonly RouteConfig[]
   /** Milliseconds that `drain` gives what is on its way. Default 10,000. */
   readonly drainTimeout?: number | undefined
@@ -60,16 +77,23 @@ export interface GatewayConfig {
 
 /** How a route stands. */
 export interface RouteStatus {
+  /** As the configuration has it. */
   readonly name: string
+  /** What it carries. */
   readonly kind: RouteConfig['kind']
-  /** Both addresses, without what is secret in them. */
+  /** The address where messages come from, without what is secret in it. */
   readonly from: string
+  /** The address where they go. */
   readonly to: string
+  /** `connecting`: a side is not there (yet); `failed`: it cannot go on, and is opened anew after a while. */
   readonly state: 'connecting' | 'running' | 'draining' | 'closed' | 'failed'
   /** Why it does not run, if it does not. */
   readonly error: Error | undefined
+  /** How often each message comes, as far as is known: `exactly-once` within the time in which `to` knows ids again. */
+  readonly guarantee: 'exactly-once' | 'at-least-once' | 'at-most-once' | undefined
   /** What the other side has confirmed. */
   readonly delivered: number
+  /** Their bytes. */
   readonly bytes: number
   /** What the other side had already. */
   readonly duplicates: number
@@ -77,6 +101,7 @@ export interface RouteStatus {
   readonly loops: number
   /** What could not be sent: dead letters (work), messages without room (topics). */
   readonly dropped: number
+  /** What is on its way at this instant. */
   readonly inFlight: number
   /** How often a connection was made anew. */
   readonly reconnects: number

@@ -24,6 +24,8 @@ export interface WorkWanted {
   readonly deadBytes: number | undefined
   readonly windowMs: number | undefined
   readonly leaseMs: number | undefined
+  /** Of a queue of an engine: does nobody else take there? */
+  readonly alone?: boolean | undefined
 }
 
 /** What the floor above can do. */

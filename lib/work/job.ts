@@ -314,6 +314,18 @@ export class Job {
     return this.#bytes
   }
 
+  /** @internal What it is called wherever it is carried: the same each time that somebody has it in hand. */
+  get origin(): string {
+    return [this.#pushedHigh, this.#pushedLow, this.#slot].join('.')
+  }
+
+  /** @internal A copy for whoever carries it elsewhere, and does not work on it: no attempt begins. */
+  carried(): PlainBuffer {
+    const copy = this.#leases.copy(this, this.#offset, this.length)
+    this.#assertOurs()
+    return copy
+  }
+
   /** @internal Its handler begins: from now on this attempt counts. Throws as settling does. */
   begin(): void {
     this.#begin()

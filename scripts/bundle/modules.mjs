@@ -8,6 +8,7 @@ import { build } from 'esbuild'
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 export const dist = `${root}dist`
 export const entries = [
+  'gateway',
   'index',
   'net',
   'net-conformance',

@@ -114,6 +114,7 @@ test('what is used brings the part that it needs', async (t) => {
   const others = [
     'addresses',
     'fill-loan',
+    'gateway',
     'group',
     'nats',
     'net',

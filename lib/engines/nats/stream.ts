@@ -94,7 +94,7 @@ export async function openStream(
   }
   judge(line, stream, wanted, kept, config)
   const ackWaitMs = kept.leaseMs === 0 ? silenceMs : kept.leaseMs
-  await openConsumer(line, stream, ackWaitMs)
+  await openConsumer(line, stream, ackWaitMs, wanted.alone === true)
   const { max_msgs: jobs = -1, max_bytes: bytes = -1, max_msg_size: longest = -1 } = config
   return {
     stream,
@@ -207,7 +207,17 @@ function judge(
 }
 
 /** Attempts are counted by who takes: the server would leave a job that has had too many where it lies, without a word. */
-async function openConsumer(line: NatsLine, stream: string, ackWaitMs: number): Promise<void> {
+async function openConsumer(
+  line: NatsLine,
+  stream: string,
+  ackWaitMs: number,
+  alone: boolean,
+): Promise<void> {
+  if (alone) {
+    // With the consumer goes what the server believes to be in hand: a new one begins with the oldest job there is.
+    const { error } = await asked(line, `CONSUMER.DELETE.${stream}.${consumer}`)
+    if (error !== undefined && error.code !== 404) throw apiError(line, error)
+  }
   const config = {
     durable_name: consumer,
     ack_policy: 'explicit',

@@ -430,6 +430,7 @@ class NatsJob implements EngineJob {
   readonly priority = 0
   readonly id: string | undefined
   readonly group = undefined
+  readonly origin: string
   readonly headers: Readonly<Record<string, string>> | undefined
   readonly reply: string
   readonly sequence: number
@@ -461,6 +462,8 @@ class NatsJob implements EngineJob {
     this.expires = Number(text(names.expires) ?? Infinity)
     this.pushedAt = Number(text(names.pushedAt) ?? Number(tokens[at + 3]) / 1e6)
     this.id = text(names.ofDead) ?? (text(names.reason) === undefined ? text(names.id) : undefined)
+    // A stream that is made anew counts from 1 again.
+    this.origin = `${String(this.sequence)}.${tokens[at + 3] ?? ''}`
     this.headers = sentAlong(headers)
     this.acquired = this.delivered
     // What was not due yet was given out once before anybody had it in hand.

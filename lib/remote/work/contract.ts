@@ -49,6 +49,8 @@ export interface JobFacts {
   readonly pushedAt: number
   readonly id?: string | undefined
   readonly group?: string | undefined
+  /** Of a job without an id: what it is called each time that somebody has it in hand. */
+  readonly origin?: string | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 

@@ -39,9 +39,9 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
     const lease = ++leases
     held.set(lease, { job, ticket })
     leaseOf.set(job, lease)
-    const { attempt, acquired, priority, token, pushedAt, id, group, headers } = job
+    const { attempt, acquired, priority, token, pushedAt, id, group, origin, headers } = job
     const some = Object.fromEntries(
-      Object.entries({ id, group, headers }).filter(([, value]) => value !== undefined),
+      Object.entries({ id, group, origin, headers }).filter(([, value]) => value !== undefined),
     )
     const { length } = job.bytes
     return {

@@ -41,6 +41,10 @@ export class RemoteJob {
   readonly group: string | undefined
   /** @internal Its number on its connection. */
   readonly lease: number
+  /** @internal What it is called wherever it is carried; undefined: nobody can say. */
+  readonly origin: string | undefined
+  /** @internal What a gateway sent along, through an engine. */
+  readonly headers: Readonly<Record<string, string>> | undefined
   readonly #keeper: RemoteKeeper
   readonly #bytes: Uint8Array
   #settled: Settled | undefined
@@ -60,6 +64,13 @@ export class RemoteJob {
     this.pushedAt = new Date(facts.pushedAt)
     this.id = facts.id
     this.group = facts.group
+    this.origin = facts.origin
+    this.headers = facts.headers
+  }
+
+  /** @internal The bytes, for whoever carries the job elsewhere, and does not work on it: no attempt begins. */
+  carried(): Uint8Array {
+    return this.#bytes
   }
 
   get bytes(): Bytes {
@@ -220,7 +231,7 @@ export class RemoteJob {
 /** What a program sees of a job. */
 export type PublicOfJob = Exclude<
   keyof Job,
-  'put' | 'shown' | 'abort' | 'giveBack' | 'begin' | typeof inspected
+  'put' | 'shown' | 'abort' | 'giveBack' | 'begin' | 'origin' | 'carried' | typeof inspected
 >
 
 /** What a program sees of one is what it sees of the other. */

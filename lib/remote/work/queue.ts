@@ -130,6 +130,22 @@ export class RemoteWorkQueue implements Face {
     }
   }
 
+  /** @internal As `push`, with what a gateway sends along: through an engine alone. */
+  async pushAlong(
+    bytes: Uint8Array,
+    options: PushOptions,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<PushResult> {
+    const { facts, wait } = readPush(options, limits)
+    this.#assertOpen()
+    return await this.#session.push(bytes, facts, wait, this.isOfEngine ? headers : undefined)
+  }
+
+  /** @internal Is it a queue of an engine? */
+  get isOfEngine(): boolean {
+    return this.#traits !== undefined
+  }
+
   async pushBatch(
     payloads: readonly ByteSource[],
     options?: Omit<PushOptions, 'id'>,

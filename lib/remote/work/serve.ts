@@ -245,7 +245,7 @@ function giveBack(job: Job, begun: boolean): void {
 
 function factsOf(lease: number, job: Job): JobFacts {
   const { attempt, acquired, priority, token, pushedAt, id, group } = job
-  const texts = { id, group }
+  const texts = id === undefined ? { group, origin: job.origin } : { id, group }
   return {
     ...{ lease, attempt, acquired, priority },
     ...{ token: String(token), pushedAt: pushedAt.getTime() },

@@ -173,13 +173,20 @@ export class WorkSession {
     }
   }
 
-  async push(bytes: Uint8Array, job: JobFacts, wait: Wait): Promise<PushResult> {
+  /** `headers`: what a gateway sends along, through an engine. */
+  async push(
+    bytes: Uint8Array,
+    job: JobFacts,
+    wait: Wait,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<PushResult> {
     const facts = {
       ...(job.level === 0 ? {} : { priority: job.level }),
       ...(job.delay === 0 ? {} : { delay: job.delay }),
       ...(job.ttl === 0 ? {} : { ttl: job.ttl }),
       ...(job.id === '' ? {} : { id: job.id }),
       ...(job.group === '' ? {} : { group: job.group }),
+      ...(headers === undefined ? {} : { headers }),
     }
     const mayRepeat = job.id !== '' && this.#facts?.dedups === true
     const options = wait.signal === undefined ? {} : { signal: wait.signal }

@@ -1,0 +1,158 @@
+// What a gateway is told, judged before anything is done.
+
+import { checkOptions, duration, flag, show, wholeNumber } from '../base/options.js'
+import { invalidArgument } from '../errors.js'
+import { addressElsewhere } from '../place/elsewhere.js'
+import { nameOf, placeOf } from '../place/place.js'
+import type { GatewayConfig, RouteConfig } from './config.js'
+
+/** A route that was judged. */
+export interface JudgedRoute {
+  readonly config: RouteConfig
+  readonly name: string
+  /** What this gateway is called in origins. */
+  readonly host: string
+}
+
+export interface Judged {
+  readonly routes: readonly JudgedRoute[]
+  readonly drainMs: number
+}
+
+const usualDrainMs = 10_000
+const mostInFlight = 65_536
+
+const common = ['kind', 'name', 'from', 'to', 'fromConnection', 'toConnection'] as const
+const names = {
+  work: [...common, 'inFlight', 'fromQueue', 'toQueue', 'alone'],
+  topics: [...common, 'subjects', 'depth'],
+  calls: [...common, 'inFlight'],
+  frames: [...common, 'frames', 'inFlight'],
+} as const
+
+/** @throws MillraceError `INVALID_ARGUMENT`: the message says which route, and what of it */
+export function judge(given: GatewayConfig): Judged {
+  const config = checkOptions(given, ['host', 'routes', 'drainTimeout'])
+  const host = hostOf(config.host)
+  const drainMs = duration(config, 'drainTimeout', usualDrainMs)
+  const routes: unknown = config.routes
+  if (!Array.isArray(routes)) {
+    throw invalidArgument(`routes must be an array of routes, not ${show(routes)}`)
+  }
+  const judged = (routes as readonly unknown[]).map((route, at) =>
+    within(`routes[${String(at)}]`, () => routeOf(route, host)),
+  )
+  judgeNames(judged)
+  judgeRounds(judged)
+  return { routes: judged, drainMs }
+}
+
+function hostOf(given: unknown): string {
+  const host = given ?? process.getBuiltinModule('node:os').hostname()
+  if (typeof host === 'string' && /^[\w.-]{1,64}$/.test(host)) return host
+  throw invalidArgument(
+    `host must be 1 to 64 letters, digits, dots, hyphens and underscores, by which other gateways know this one, not ${show(host)}`,
+  )
+}
+
+function routeOf(given: unknown, host: string): JudgedRoute {
+  if (typeof given !== 'object' || given === null) {
+    throw invalidArgument(`a route is an object with kind, from and to, not ${show(given)}`)
+  }
+  const { kind } = given as { readonly kind?: unknown }
+  if (typeof kind !== 'string' || !Object.hasOwn(names, kind)) {
+    throw invalidArgument(`kind must be 'work', 'topics', 'calls' or 'frames', not ${show(kind)}`)
+  }
+  const config = checkOptions(given as RouteConfig, names[kind as RouteConfig['kind']] as never)
+  const route = config as RouteConfig
+  for (const side of ['from', 'to'] as const) {
+    const place: unknown = route[side]
+    if (typeof place !== 'string' || place === '') {
+      throw invalidArgument(`${side} must be a name or an address, not ${show(place)}`)
+    }
+  }
+  if (placeKey(route.from) === placeKey(route.to)) {
+    throw invalidArgument('from and to are the same: what is taken there would go round for ever')
+  }
+  if (route.kind === 'topics') {
+    wholeNumber(route, 'depth', 1, [1, mostInFlight])
+    judgeSubjects(route.subjects)
+  } else {
+    wholeNumber(route, 'inFlight', 1, [1, mostInFlight])
+  }
+  if (route.kind === 'work') flag(route, 'alone')
+  if (route.kind === 'frames' && !['from', 'to'].includes(route.frames)) {
+    throw invalidArgument(
+      `frames must say which side is the channel of frames, 'from' or 'to', not ${show(route.frames)}`,
+    )
+  }
+  const { name = `${route.kind} ${shown(route.from)} → ${shown(route.to)}` } = route
+  if (typeof name !== 'string' || name === '') {
+    throw invalidArgument(`name must be text, not ${show(name)}`)
+  }
+  return { config: route, name, host }
+}
+
+function judgeSubjects(subjects: unknown): void {
+  if (subjects === undefined) return
+  if (Array.isArray(subjects) && subjects.length > 0) return
+  throw invalidArgument(`subjects must be an array of filters, not ${show(subjects)}`)
+}
+
+function judgeNames(routes: readonly JudgedRoute[]): void {
+  const seen = new Set<string>()
+  for (const { name } of routes) {
+    if (seen.has(name)) {
+      throw invalidArgument(`two routes are called ${show(name)}: give each a name of its own`)
+    }
+    seen.add(name)
+  }
+}
+
+/** Jobs and calls that are handed on must not come back by other routes. */
+function judgeRounds(routes: readonly JudgedRoute[]): void {
+  for (const kind of ['work', 'calls'] as const) {
+    const those = routes.filter(({ config }) => config.kind === kind)
+    const next = (place: string): readonly JudgedRoute[] =>
+      those.filter(({ config }) => placeKey(config.from) === place)
+    for (const first of those) {
+      const start = placeKey(first.config.from)
+      const seen = new Set<string>()
+      const open = [first]
+      for (let route = open.pop(); route !== undefined; route = open.pop()) {
+        const to = placeKey(route.config.to)
+        if (to === start) {
+          throw invalidArgument(
+            `'${first.name}' and '${route.name}' lead in a circle: what is taken at '${shown(first.config.from)}' would come back there ` +
+              'for ever; take other addresses for the way back',
+          )
+        }
+        if (seen.has(to)) continue
+        seen.add(to)
+        open.push(...next(to))
+      }
+    }
+  }
+}
+
+/** The same for the same place, however it is written. */
+export function placeKey(place: string): string {
+  const there = addressElsewhere(place)
+  if (there === undefined) return `shm://${nameOf(placeOf(place))}`
+  const mark = there.indexOf('?')
+  const address = mark < 0 ? there : there.slice(0, mark)
+  return address.replace(/\/\/[^/@]*@/, '//')
+}
+
+/** Without what is secret in it. */
+export function shown(place: string): string {
+  return place.replace(/\/\/[^/@]*@/, '//…@')
+}
+
+function within<T>(where: string, act: () => T): T {
+  try {
+    return act()
+  } catch (error) {
+    throw invalidArgument(`${where}: ${(error as Error).message}`, error)
+  }
+}

@@ -1,0 +1,273 @@
+// Carries jobs: each is leased at `from` until `to` has confirmed it, so whoever dies in between leaves it there. Many are on their way
+// at a time; of a group of an engine that knows none, one after the other.
+
+import { invalidArgument } from '../../errors.js'
+import { startTimer, stopTimer, type Timer } from '../../base/time.js'
+import { waitAfter } from '../../net/backoff.js'
+import type { ConnectionStatus } from '../../net/connection-status.js'
+import type { Job } from '../../work/job.js'
+import type { RouteStatus, WorkRoute } from '../config.js'
+import type { JudgedRoute } from '../judge.js'
+import { goesRound, passedBy } from '../origin.js'
+import type { Carrier, Counts } from '../route.js'
+import { isPoison, WorkEnd, type Carried } from './end.js'
+
+const usualInFlight = 256
+/** The waits after a push that failed, in milliseconds. */
+const again = { base: 50, cap: 5000 }
+
+/** @throws MillraceError as `WorkQueue.open`, and `INVALID_ARGUMENT` */
+export function openWorkRoute({ config, host }: JudgedRoute, counts: Counts): Carrier {
+  const { from, to, fromQueue, toQueue, fromConnection, toConnection, inFlight, alone } =
+    config as WorkRoute
+  const most = inFlight ?? usualInFlight
+  const source = WorkEnd.open({
+    ...{ place: from, queue: fromQueue, connection: fromConnection },
+    ...{ alone: alone === true, host },
+  })
+  try {
+    const target = WorkEnd.open({
+      ...{ place: to, queue: toQueue, connection: toConnection },
+      ...{ alone: false, host },
+    })
+    try {
+      judgeWindow(target, to, most)
+      return new WorkCarrier(source, target, most, host, counts)
+    } catch (error) {
+      void target.close()
+      throw error
+    }
+  } catch (error) {
+    void source.close()
+    throw error
+  }
+}
+
+/** What may come again after a death must still be known. */
+function judgeWindow({ dedups, knownIds }: WorkEnd, to: string, most: number): void {
+  if (!dedups || knownIds === undefined || knownIds >= 2 * most) return
+  throw invalidArgument(
+    `'${to}' knows ${String(knownIds)} ids again, and of ${String(most)} jobs on their way some may come twice after a crash: ` +
+      `create it with dedupIds of ${String(2 * most)} or more, or take a smaller inFlight`,
+  )
+}
+
+class WorkCarrier implements Carrier {
+  readonly #from: WorkEnd
+  readonly #to: WorkEnd
+  readonly #most: number
+  readonly #host: string
+  readonly #counts: Counts
+  /** Ends pushes that wait. */
+  readonly #over = new AbortController()
+  readonly #jobs = new Set<Job>()
+  /** Of groups that `from` does not know: the last one that is on its way. */
+  readonly #groups = new Map<string, Promise<boolean>>()
+  /** Did jobs come that nobody can tell from others? */
+  #hasNameless = false
+  #failures = 0
+  #error: Error | undefined
+  /** Somebody waits for room, or for the end. */
+  readonly #told = new Set<() => void>()
+  #leaseTimer: Timer | undefined
+
+  constructor(from: WorkEnd, to: WorkEnd, most: number, host: string, counts: Counts) {
+    this.#from = from
+    this.#to = to
+    this.#most = most
+    this.#host = host
+    this.#counts = counts
+    this.#keepLeases()
+  }
+
+  get connections(): readonly ConnectionStatus[] {
+    return [...this.#from.connections, ...this.#to.connections]
+  }
+
+  get guarantee(): RouteStatus['guarantee'] {
+    if (this.#to.connections.some(({ made }) => made === 0)) return undefined
+    return this.#to.dedups && !this.#hasNameless ? 'exactly-once' : 'at-least-once'
+  }
+
+  get error(): Error | undefined {
+    return this.#error
+  }
+
+  async run(stop: AbortSignal): Promise<void> {
+    try {
+      while (!stop.aborted) {
+        await this.#to.ready(stop)
+        await this.#until(() => this.#hasRoom(), stop)
+        await this.#calm(stop)
+        const room = this.#most - this.#jobs.size
+        const jobs = await this.#from.take(room, stop)
+        for (const job of jobs) this.#begin(job)
+      }
+    } catch (error) {
+      if (!stop.aborted) throw error
+    }
+  }
+
+  async settled(): Promise<void> {
+    await this.#until(() => this.#jobs.size === 0, this.#over.signal)
+  }
+
+  async close(): Promise<void> {
+    this.#over.abort()
+    stopTimer(this.#leaseTimer)
+    // First what was pushed is confirmed to be so, as far as that is known.
+    await Promise.all([this.#from.close(), this.#to.close()])
+    this.#tell()
+  }
+
+  /** Not one by one: it costs a question each. */
+  #hasRoom(): boolean {
+    return this.#jobs.size <= this.#most - Math.ceil(this.#most / 4)
+  }
+
+  #begin(job: Job): void {
+    this.#jobs.add(job)
+    this.#counts.inFlight = this.#jobs.size
+    void this.#carry(job).finally(() => {
+      this.#jobs.delete(job)
+      this.#counts.inFlight = this.#jobs.size
+      this.#tell()
+    })
+  }
+
+  /** Never rejects. */
+  async #carry(job: Job): Promise<void> {
+    let carried: Carried
+    try {
+      carried = this.#from.read(job)
+    } catch {
+      return // it is not ours any more
+    }
+    if (this.#isOwn(carried)) {
+      this.#counts.loops++
+      await quietly(() => job.complete())
+      return
+    }
+    this.#hasNameless ||= carried.id === undefined
+    const { group } = carried
+    if (group === undefined || this.#from.keepsGroups) {
+      await this.#send(carried)
+      return
+    }
+    const before = this.#groups.get(group)
+    const sent = this.#after(before, carried)
+    this.#groups.set(group, sent)
+    await sent
+    if (this.#groups.get(group) === sent) this.#groups.delete(group)
+  }
+
+  /** What is behind one that could not be sent goes back with it. */
+  async #after(before: Promise<boolean> | undefined, carried: Carried): Promise<boolean> {
+    if (before !== undefined && !(await before)) {
+      await quietly(() => carried.job.release())
+      return false
+    }
+    return await this.#send(carried)
+  }
+
+  /** Was it sent, or is it out of the way? */
+  async #send(carried: Carried): Promise<boolean> {
+    const { job, bytes, hops, origin } = carried
+    try {
+      const passed = passedBy(hops, this.#host, origin)
+      const { duplicate } = await this.#to.push(carried, passed, this.#over.signal)
+      if (duplicate) this.#counts.duplicates++
+      else {
+        this.#counts.delivered++
+        this.#counts.bytes += bytes.length
+      }
+      this.#failures = 0
+      this.#error = undefined
+    } catch (error) {
+      return await this.#failed(job, error)
+    }
+    // If that is not confirmed, it comes again, and is known there.
+    await quietly(() => job.complete())
+    return true
+  }
+
+  async #failed(job: Job, error: unknown): Promise<boolean> {
+    if (isPoison(error)) {
+      this.#counts.dropped++
+      await quietly(() => job.reject(error))
+      return true
+    }
+    if (!this.#over.signal.aborted) {
+      this.#failures++
+      this.#error = error as Error
+    }
+    await quietly(() => job.release())
+    return false
+  }
+
+  /** What comes back here by a way that other gateways have made. */
+  #isOwn({ id, hops }: Carried): boolean {
+    if (goesRound(hops, this.#host)) return true
+    // What is handed on from queue to queue here is no stranger.
+    return !this.#from.isHere && this.#to.isHere && id?.startsWith(`${this.#host}/`) === true
+  }
+
+  /** After failures nothing is taken for a while. */
+  async #calm(stop: AbortSignal): Promise<void> {
+    if (this.#failures === 0) return
+    // What is on its way may still be about to go back, and comes in its order only when all of that is there.
+    await this.#until(() => this.#jobs.size === 0, stop)
+    const ms = waitAfter(again, Math.max(this.#failures, 1), Math.random())
+    let isDue = false
+    const timer = startTimer(
+      ms,
+      () => {
+        isDue = true
+        this.#tell()
+      },
+      { alive: true },
+    )
+    try {
+      await this.#until(() => isDue, stop)
+    } finally {
+      stopTimer(timer)
+    }
+  }
+
+  #until(done: () => boolean, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!done() && !signal.aborted) return
+        this.#told.delete(look)
+        signal.removeEventListener('abort', look)
+        resolve()
+      }
+      this.#told.add(look)
+      signal.addEventListener('abort', look)
+      look()
+    })
+  }
+
+  #tell(): void {
+    for (const told of [...this.#told]) told()
+  }
+
+  /** What waits for the other side must not be taken by somebody else meanwhile. */
+  #keepLeases(): void {
+    const { leaseMs } = this.#from
+    if (leaseMs === 0) return
+    this.#leaseTimer = startTimer(leaseMs / 3, () => {
+      for (const job of this.#jobs) void quietly(() => job.extend(leaseMs))
+      this.#keepLeases()
+    })
+  }
+}
+
+/** About a job that may be somebody else's by now. */
+async function quietly(act: () => unknown): Promise<void> {
+  try {
+    await act()
+  } catch {
+    // Then it is taken again, by whoever has it now.
+  }
+}

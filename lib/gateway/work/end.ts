@@ -1,0 +1,172 @@
+// One side of a route of jobs: a queue of this machine's memory, one that a process shares, or one of an engine. What each cannot carry
+// by itself (groups and priorities of some engines) goes along in headers, and is there again on the other side.
+
+import type { NativeWork } from '../../addon/work.js'
+import { invalidArgument, type MillraceError } from '../../errors.js'
+import type { ConnectionStatus } from '../../net/connection-status.js'
+import type { RemoteOptions } from '../../net/share.js'
+import { addressElsewhere } from '../../place/elsewhere.js'
+import type { RemoteJob } from '../../remote/work/job.js'
+import type { RemoteWorkQueue } from '../../remote/work/queue.js'
+import type { Job } from '../../work/job.js'
+import type { PushResult } from '../../work/loan.js'
+import type { PushOptions, WorkQueueOptions } from '../../work/options.js'
+import type { WorkQueue } from '../../work/work-queue.js'
+import { asHeader, headerNames, hopsOf, ofHeader, type Headers } from '../origin.js'
+
+/** A job on its way. */
+export interface Carried {
+  readonly job: Job
+  readonly bytes: Uint8Array
+  /** Undefined: it has none, and nobody can tell it from others like it. */
+  readonly id: string | undefined
+  readonly group: string | undefined
+  readonly priority: number
+  readonly hops: readonly string[]
+  readonly origin: string | undefined
+}
+
+export interface EndOptions {
+  readonly place: string
+  readonly queue: Omit<WorkQueueOptions, 'connection'> | undefined
+  readonly connection: RemoteOptions | undefined
+  /** Does nobody else take there? */
+  readonly alone: boolean
+  /** What this gateway is called. */
+  readonly host: string
+}
+
+/** Of an id that a gateway has made of what a job is called elsewhere, in bytes. */
+const longestId = 1024
+
+type Queue = WorkQueue | RemoteWorkQueue
+
+export class WorkEnd {
+  readonly #queue: Queue
+  /** In front of what jobs without an id are called. */
+  readonly #prefix: string
+
+  private constructor(queue: Queue, prefix: string) {
+    this.#queue = queue
+    this.#prefix = prefix
+  }
+
+  /** @throws MillraceError as `WorkQueue.open` */
+  static open({ place, queue, connection, alone, host }: EndOptions): WorkEnd {
+    const { WorkQueue, readWorkOptions, readWork, workAt } =
+      require('../../work/carrying.js') as typeof import('../../work/carrying.js')
+    const address = addressElsewhere(place)
+    if (address === undefined) {
+      if (alone) {
+        throw invalidArgument(
+          `alone is for queues of engines: '${place}' gives back at once, and in order, what a gateway that died had in hand`,
+        )
+      }
+      const opened = WorkQueue.open(place, queue)
+      return new WorkEnd(opened, `${host}/${opened.name}/`)
+    }
+    const { openWork } = require('../../remote/open.js') as typeof import('../../remote/open.js')
+    const { native: wanted } = readWorkOptions('elsewhere', queue)
+    const opened = openWork(address, { ...wanted, alone }, connection, { readWork, workAt })
+    return new WorkEnd(opened, `${opened.name}/`)
+  }
+
+  get isHere(): boolean {
+    return this.#queue.traits.local
+  }
+
+  /** Are jobs of a group handed out one at a time, in their order? */
+  get keepsGroups(): boolean {
+    return this.#queue.traits.groups
+  }
+
+  get dedups(): boolean {
+    return this.#queue.traits.dedups
+  }
+
+  get connections(): readonly ConnectionStatus[] {
+    const { connection } = this.#queue
+    return connection === undefined ? [] : [connection]
+  }
+
+  /** Ids that are known again at a time; undefined: that is not known here. */
+  get knownIds(): number | undefined {
+    // Only a queue of this machine's memory has it.
+    return this.isHere ? nativeOf(this.#queue).keys : undefined
+  }
+
+  /** Milliseconds of a lease of this machine's memory; 0: leases do not end. */
+  get leaseMs(): number {
+    return this.isHere ? nativeOf(this.#queue).leaseMs : 0
+  }
+
+  async ready(signal: AbortSignal): Promise<void> {
+    await this.#queue.connected({ signal })
+  }
+
+  async take(most: number, signal: AbortSignal): Promise<readonly Job[]> {
+    return await this.#queue.takeBatch(most, { signal })
+  }
+
+  /** What there is of a job that was taken here. Throws if it is not ours any more. */
+  read(job: Job): Carried {
+    const { headers, origin } = job as unknown as RemoteJob
+    return {
+      job,
+      bytes: job.carried(),
+      id: job.id ?? (origin === undefined ? undefined : this.#prefix + origin),
+      group: job.group ?? ofHeader(headers?.[headerNames.group]),
+      priority: Math.max(job.priority, priorityOf(headers)),
+      hops: hopsOf(headers),
+      origin: headers?.[headerNames.origin],
+    }
+  }
+
+  /** Pushes what was taken elsewhere; `passed`: what the next gateway is told. */
+  async push(
+    { bytes, id, group, priority }: Carried,
+    passed: Headers,
+    signal: AbortSignal,
+  ): Promise<PushResult> {
+    const { traits, priorities } = this.#queue
+    const level = Math.min(priority, priorities - 1)
+    const options: PushOptions = {
+      signal,
+      ...(id === undefined || id.length > longestId ? {} : { id }),
+      ...(group === undefined || !traits.groups ? {} : { group }),
+      ...(level <= 0 || !traits.priorities ? {} : { priority: level }),
+    }
+    if ('pushAlong' in this.#queue) {
+      return await this.#queue.pushAlong(bytes, options, {
+        ...passed,
+        ...(group === undefined ? {} : { [headerNames.group]: asHeader(group) }),
+        ...(priority === 0 ? {} : { [headerNames.priority]: String(priority) }),
+      })
+    }
+    return await this.#queue.push(bytes, options)
+  }
+
+  async close(): Promise<void> {
+    await this.#queue[Symbol.asyncDispose]()
+  }
+}
+
+/** Of a queue of this machine's memory. */
+function nativeOf(queue: Queue): NativeWork {
+  return (queue as unknown as { readonly native: NativeWork }).native
+}
+
+function priorityOf(headers: Headers | undefined): number {
+  const number = Number(headers?.[headerNames.priority] ?? 0)
+  return Number.isInteger(number) && number > 0 && number < 32 ? number : 0
+}
+
+/** Is it this job that the other side does not take, and would not take the next time? */
+export function isPoison(error: unknown): boolean {
+  const { code } = error as Partial<MillraceError>
+  return (
+    code === 'ERR_MILLRACE_TOO_LARGE' ||
+    code === 'ERR_MILLRACE_INVALID_ARGUMENT' ||
+    code === 'ERR_MILLRACE_UNSUPPORTED'
+  )
+}

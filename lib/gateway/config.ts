@@ -40,7 +40,7 @@ export interface TopicsRoute extends RouteBase {
   readonly kind: 'topics'
   /** Which. Default: all, `['>']`. */
   readonly subjects?: readonly string[] | undefined
-  /** Messages that may wait here, 1 to 65,536; what comes when there is no room is dropped, and counted. Default 4096. */
+  /** Messages that may wait here, 1 to 65,536; when there is no room the oldest is dropped, and counted. Default 4096. */
   readonly depth?: number | undefined
 }
 

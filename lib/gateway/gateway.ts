@@ -6,6 +6,7 @@ import { closedError, MillraceError } from '../errors.js'
 import type { GatewayConfig, RouteStatus } from './config.js'
 import { judge, type Judged, type JudgedRoute } from './judge.js'
 import { Route, type Carrier, type Counts } from './route.js'
+import { openTopicsRoute } from './topics/carrier.js'
 import { openWorkRoute } from './work/carrier.js'
 
 /**
@@ -138,9 +139,10 @@ function made(judged: JudgedRoute): Route {
 
 function open(judged: JudgedRoute, counts: Counts): Carrier {
   if (judged.config.kind === 'work') return openWorkRoute(judged, counts)
+  if (judged.config.kind === 'topics') return openTopicsRoute(judged, counts)
   throw new MillraceError(
     'ERR_MILLRACE_UNSUPPORTED',
-    `'${judged.name}': this version carries work alone`,
+    `'${judged.name}': this version carries work and topics`,
   )
 }
 

@@ -4,6 +4,7 @@ import { checkOptions, duration, flag, show, wholeNumber } from '../base/options
 import { invalidArgument } from '../errors.js'
 import { addressElsewhere } from '../place/elsewhere.js'
 import { nameOf, placeOf } from '../place/place.js'
+import { checkFilters } from '../topics/subjects.js'
 import type { GatewayConfig, RouteConfig } from './config.js'
 
 /** A route that was judged. */
@@ -76,7 +77,7 @@ function routeOf(given: unknown, host: string): JudgedRoute {
   }
   if (route.kind === 'topics') {
     wholeNumber(route, 'depth', 1, [1, mostInFlight])
-    judgeSubjects(route.subjects)
+    if (route.subjects !== undefined) checkFilters(route.subjects)
   } else {
     wholeNumber(route, 'inFlight', 1, [1, mostInFlight])
   }
@@ -91,12 +92,6 @@ function routeOf(given: unknown, host: string): JudgedRoute {
     throw invalidArgument(`name must be text, not ${show(name)}`)
   }
   return { config: route, name, host }
-}
-
-function judgeSubjects(subjects: unknown): void {
-  if (subjects === undefined) return
-  if (Array.isArray(subjects) && subjects.length > 0) return
-  throw invalidArgument(`subjects must be an array of filters, not ${show(subjects)}`)
 }
 
 function judgeNames(routes: readonly JudgedRoute[]): void {

@@ -9,6 +9,7 @@ import type { Job } from '../../work/job.js'
 import type { RouteStatus, WorkRoute } from '../config.js'
 import type { JudgedRoute } from '../judge.js'
 import { goesRound, passedBy } from '../origin.js'
+import { Flow } from '../flow.js'
 import type { Carrier, Counts } from '../route.js'
 import { isPoison, WorkEnd, type Carried } from './end.js'
 
@@ -55,7 +56,6 @@ function judgeWindow({ dedups, knownIds }: WorkEnd, to: string, most: number): v
 class WorkCarrier implements Carrier {
   readonly #from: WorkEnd
   readonly #to: WorkEnd
-  readonly #most: number
   readonly #host: string
   readonly #counts: Counts
   /** Ends pushes that wait. */
@@ -67,14 +67,13 @@ class WorkCarrier implements Carrier {
   #hasNameless = false
   #failures = 0
   #error: Error | undefined
-  /** Somebody waits for room, or for the end. */
-  readonly #told = new Set<() => void>()
+  readonly #flow: Flow
   #leaseTimer: Timer | undefined
 
   constructor(from: WorkEnd, to: WorkEnd, most: number, host: string, counts: Counts) {
     this.#from = from
     this.#to = to
-    this.#most = most
+    this.#flow = new Flow(most, counts)
     this.#host = host
     this.#counts = counts
     this.#keepLeases()
@@ -97,11 +96,10 @@ class WorkCarrier implements Carrier {
     try {
       while (!stop.aborted) {
         await this.#to.ready(stop)
-        await this.#until(() => this.#hasRoom(), stop)
+        await this.#flow.roomy(stop)
         await this.#calm(stop)
-        const room = this.#most - this.#jobs.size
-        const jobs = await this.#from.take(room, stop)
-        for (const job of jobs) this.#begin(job)
+        const jobs = await this.#from.take(this.#flow.room, stop)
+        for (const job of jobs) this.#flow.begin(() => this.#carry(job))
       }
     } catch (error) {
       if (!stop.aborted) throw error
@@ -109,7 +107,7 @@ class WorkCarrier implements Carrier {
   }
 
   async settled(): Promise<void> {
-    await this.#until(() => this.#jobs.size === 0, this.#over.signal)
+    await this.#flow.empty(this.#over.signal)
   }
 
   async close(): Promise<void> {
@@ -117,26 +115,16 @@ class WorkCarrier implements Carrier {
     stopTimer(this.#leaseTimer)
     // First what was pushed is confirmed to be so, as far as that is known.
     await Promise.all([this.#from.close(), this.#to.close()])
-    this.#tell()
-  }
-
-  /** Not one by one: it costs a question each. */
-  #hasRoom(): boolean {
-    return this.#jobs.size <= this.#most - Math.ceil(this.#most / 4)
-  }
-
-  #begin(job: Job): void {
-    this.#jobs.add(job)
-    this.#counts.inFlight = this.#jobs.size
-    void this.#carry(job).finally(() => {
-      this.#jobs.delete(job)
-      this.#counts.inFlight = this.#jobs.size
-      this.#tell()
-    })
   }
 
   /** Never rejects. */
   async #carry(job: Job): Promise<void> {
+    this.#jobs.add(job)
+    await this.#brought(job)
+    this.#jobs.delete(job)
+  }
+
+  async #brought(job: Job): Promise<void> {
     let carried: Carried
     try {
       carried = this.#from.read(job)
@@ -216,40 +204,8 @@ class WorkCarrier implements Carrier {
   async #calm(stop: AbortSignal): Promise<void> {
     if (this.#failures === 0) return
     // What is on its way may still be about to go back, and comes in its order only when all of that is there.
-    await this.#until(() => this.#jobs.size === 0, stop)
-    const ms = waitAfter(again, Math.max(this.#failures, 1), Math.random())
-    let isDue = false
-    const timer = startTimer(
-      ms,
-      () => {
-        isDue = true
-        this.#tell()
-      },
-      { alive: true },
-    )
-    try {
-      await this.#until(() => isDue, stop)
-    } finally {
-      stopTimer(timer)
-    }
-  }
-
-  #until(done: () => boolean, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const look = (): void => {
-        if (!done() && !signal.aborted) return
-        this.#told.delete(look)
-        signal.removeEventListener('abort', look)
-        resolve()
-      }
-      this.#told.add(look)
-      signal.addEventListener('abort', look)
-      look()
-    })
-  }
-
-  #tell(): void {
-    for (const told of [...this.#told]) told()
+    await this.#flow.empty(stop)
+    await this.#flow.pause(waitAfter(again, Math.max(this.#failures, 1), Math.random()), stop)
   }
 
   /** What waits for the other side must not be taken by somebody else meanwhile. */

@@ -66,6 +66,8 @@ export interface Parameters {
   /** Jobs: who hands them out, and the address of its server. */
   readonly engine?: EngineName
   readonly server?: string
+  /** Gateways: what stands between them. */
+  readonly through?: 'jetstream' | 'rabbitmq' | 'redis' | 'kafka'
   /** Jobs that the queue holds at most; default: the engine's. */
   readonly jobs?: number
   /** Pushes that are under way at a time; default 1. */

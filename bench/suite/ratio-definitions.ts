@@ -334,6 +334,19 @@ const jobs: readonly RatioDefinition[] = [
     below: kib('millrace, event loop'),
     reach: { atLeast: 50 },
   },
+  ...(
+    [
+      ['gateway_nats_vs_engine', 'jetstream'],
+      ['gateway_amqp_vs_engine', 'rabbitmq'],
+      ['gateway_redis_vs_engine', 'redis'],
+    ] as const
+  ).map(([name, engine]) => ({
+    name,
+    means: `jobs of 1 KiB a second, from shared memory to shared memory through a gateway on each side and ${engine} ÷ its own client, 256 in flight, confirmed alike`,
+    above: `across: ${engine}, its own client`,
+    below: `across: ${engine}, two gateways`,
+    reach: { atLeast: 0.7 },
+  })),
   {
     name: 'work_disk_group',
     means:

@@ -2,9 +2,11 @@
 
 import type { Parameters } from '../parameters.js'
 import { bullmq } from './bullmq.js'
+import { gateway } from './gateway.js'
 import { jetstream } from './jetstream.js'
 import { millrace } from './millrace.js'
 import { rabbitmq } from './rabbitmq.js'
+import { redis } from './redis.js'
 import { zeromq } from './zeromq.js'
 
 export interface Pusher {
@@ -28,7 +30,7 @@ export interface Engine {
   work(parameters: Parameters, handle: Handle): Promise<Working>
 }
 
-const engines = { bullmq, jetstream, millrace, rabbitmq, zeromq } as const
+const engines = { bullmq, gateway, jetstream, millrace, rabbitmq, redis, zeromq } as const
 export type EngineName = keyof typeof engines
 
 export function engineOf({ engine }: Parameters): Engine {

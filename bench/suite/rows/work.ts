@@ -115,6 +115,33 @@ function brokered(bytes: number): Row[] {
   return [ours, ...theirs]
 }
 
+/** Plain loops of a server's own client, and the same from shared memory to shared memory through a gateway on each side. */
+function joined(bytes: number): Row[] {
+  const engines = [
+    { engine: 'jetstream', server: 'nats', peers: brokers[2]!.peers },
+    { engine: 'rabbitmq', server: 'rabbitmq', peers: ['amqplib'] },
+    { engine: 'redis', server: 'redis-tcp', peers: ['@redis/client'] },
+  ] as const
+  return engines.flatMap(({ engine, server, peers }) => {
+    const common = {
+      ...{ bytes, window: jobs, inFlight: 256, ahead: 256 },
+      ...{ block: 256, blocks: [8, 48] as const },
+    }
+    const facts = { unit: 'job', waiting: 'waiting', slow: true } as const
+    const plain = ofCase('work-throughput', { ...common, engine }, ...peers)
+    const through = ofCase('work-throughput', {
+      ...common,
+      engine: 'gateway',
+      through: engine,
+      jobs,
+    })
+    return [
+      row(`across: ${engine}, its own client`, { ...plain, server }, facts),
+      row(`across: ${engine}, two gateways`, { ...through, server }, facts),
+    ]
+  })
+}
+
 /** As many producers as workers, for the same queue. */
 function many(): Row[] {
   return [0, 20].flatMap((workUs) => {
@@ -191,6 +218,7 @@ function killed(tasks: number): Row[] {
 export const work: readonly Row[] = [
   ...unbrokered(64),
   ...brokered(1024),
+  ...joined(1024),
   ...many(),
   ...toDisk(64),
   hop(64),

@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
 
-export type ServerName = 'redis' | 'rabbitmq' | 'nats'
+export type ServerName = 'redis' | 'redis-tcp' | 'rabbitmq' | 'nats'
 
 export interface Program {
   readonly command: string
@@ -27,6 +27,7 @@ export interface Recipe {
 /** What must be there. */
 export const commands: Readonly<Record<ServerName, readonly string[]>> = {
   redis: ['redis-server'],
+  'redis-tcp': ['redis-server'],
   rabbitmq: ['rabbitmq-server', 'epmd'],
   nats: ['nats-server'],
 }
@@ -46,10 +47,15 @@ const loopback = '127.0.0.1'
 export const recipes: Readonly<Record<ServerName, (folder: string) => Promise<Recipe>>> = {
   redis(folder) {
     const door = join(folder, 'redis.sock')
-    const args = ['--port', '0', '--unixsocket', door, '--dir', folder, '--save', '']
-    // What BullMQ's manual asks for: a log of what was changed, on disk within a second.
-    args.push('--appendonly', 'yes', '--appendfsync', 'everysec')
+    const args = ['--port', '0', '--unixsocket', door, ...redisArgs(folder)]
     return Promise.resolve({ steps: [{ command: 'redis-server', args, door }], address: door })
+  },
+
+  async 'redis-tcp'(folder) {
+    const [door = 0] = await freePorts(1)
+    const args = ['--bind', loopback, '--port', String(door), ...redisArgs(folder)]
+    const address = `redis://${loopback}:${String(door)}`
+    return { steps: [{ command: 'redis-server', args, door }], address }
   },
 
   async nats(folder) {
@@ -84,6 +90,11 @@ export const recipes: Readonly<Record<ServerName, (folder: string) => Promise<Re
     const address = `amqp://guest:guest@${loopback}:${String(port)}`
     return { steps: [{ command: 'epmd', args, env: ofMapper, door: mapper }, server], address }
   },
+}
+
+/** What BullMQ's manual asks for: a log of what was changed, on disk within a second. */
+function redisArgs(folder: string): readonly string[] {
+  return ['--dir', folder, '--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec']
 }
 
 /** Ports that nobody has at this moment. */

@@ -37,6 +37,7 @@ export function serverVersions(): Record<string, string> {
   }
   const versions: Record<ServerName, () => string> = {
     redis: () => of(found('redis-server')!, '--version'),
+    'redis-tcp': () => of(found('redis-server')!, '--version'),
     nats: () => of(found('nats-server')!, '--version'),
     // Its own way to ask starts an Erlang machine for seconds; the folder of its code says it.
     rabbitmq: () => of('sh', '-c', 'ls -d /usr/lib/rabbitmq/lib/rabbitmq_server-*'),

@@ -45,9 +45,9 @@ export const redis: Engine = {
     const bytes = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } }
     const count = String(parameters.ahead ?? 1)
     const ask = ['XREADGROUP', 'GROUP', group, 'one', 'COUNT', count, 'BLOCK', '100', 'STREAMS']
-    let closing = false
+    const closing = new AbortController()
     const ended = (async () => {
-      while (!closing) {
+      while (!closing.signal.aborted) {
         const found = await reader.sendCommand([...ask, stream, '>'], bytes)
         for (const [id, [, data]] of (found as [Buffer, Entries][] | null)?.[0]?.[1] ?? []) {
           await handle(data!)
@@ -58,7 +58,7 @@ export const redis: Engine = {
     })()
     return {
       async close() {
-        closing = true
+        closing.abort()
         await ended
         client.destroy()
         reader.destroy()

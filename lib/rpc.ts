@@ -84,3 +84,5 @@ export type { CallStats } from './rpc/stats.js'
 export { CallServer } from './rpc/server.js'
 /** @internal */
 export { answerUnary, refusalOf, unaryMethod } from './rpc/unary.js'
+/** @internal */
+export { answerMany, manyMethod } from './rpc/many.js'

@@ -3,10 +3,17 @@
 import type { Engine } from './port.js'
 
 const known: Readonly<Record<string, () => Engine>> = {
+  grpc: loadGrpc,
+  'grpc+unix': loadGrpc,
+  grpcs: loadGrpc,
   nats: () => (require('./nats.js') as typeof import('./nats.js')).nats,
 }
 
 /** The engine of a scheme; undefined: it is none of an engine. */
 export function engineOf(scheme: string): Engine | undefined {
   return Object.hasOwn(known, scheme) ? known[scheme]!() : undefined
+}
+
+function loadGrpc(): Engine {
+  return (require('./grpc.js') as typeof import('./grpc.js')).grpc
 }

@@ -15,6 +15,8 @@ export interface PlaceShape {
   readonly keys?: readonly string[]
   /** Does the scheme itself ask for TLS? */
   readonly secure?: boolean
+  /** May the port be 0, which is any for who listens? */
+  readonly anyPort?: boolean
 }
 
 export interface ServerPlace {
@@ -34,8 +36,9 @@ export interface ServerPlace {
 export function serverPlace(
   { text, scheme, rest, query }: Address,
   { tls, insecure }: EngineConnection,
-  { usualPort, example, keys = [], secure = false }: PlaceShape,
+  shape: PlaceShape,
 ): ServerPlace {
+  const { keys = [], secure = false } = shape
   const at = rest.indexOf('/')
   const authority = at < 0 ? rest : rest.slice(0, at)
   const sign = authority.lastIndexOf('@')
@@ -49,7 +52,7 @@ export function serverPlace(
       `there is no '${unknown}' behind the question mark of '${shown}': there may be ${allowed.map((key) => `'${key}'`).join(', ')}`,
     )
   }
-  const hosts = named.split(',').map((one) => hostOf(one, shown, usualPort, example))
+  const hosts = named.split(',').map((one) => hostOf(one, shown, shape))
   if (!secure && tls === undefined && !insecure && !query.has('insecure')) {
     if (hosts.some(({ host }) => !isLoopback(host))) throw leaves(shown)
   }
@@ -81,13 +84,12 @@ function leaves(shown: string): Error {
 function hostOf(
   text: string,
   shown: string,
-  usualPort: number,
-  example: string,
+  { usualPort, example, anyPort = false }: PlaceShape,
 ): ServerPlace['hosts'][number] {
   const found = /^(?:\[([0-9a-f:.%a-z]+)\]|([^:[\]/]+))(?::(\d{1,5}))?$/i.exec(text)
   const host = found?.[1] ?? found?.[2]
   const port = Number(found?.[3] ?? usualPort)
-  if (host === undefined || !(port > 0 && port <= 65_535)) {
+  if (host === undefined || !(port >= (anyPort ? 0 : 1) && port <= 65_535)) {
     throw invalidArgument(
       `the address '${shown}' must name a host, and may name a port, as in '${example}'; several are parted by commas`,
     )

@@ -157,15 +157,62 @@ export interface EngineCall {
   result(bytes: Uint8Array): void
   /** `refused`: nothing was begun. */
   error(bytes: Uint8Array, refused: boolean): void
+  /** What comes and goes where there are many values; undefined: the engine carries one there and one back. */
+  readonly many?: EngineMany | undefined
+}
+
+/** The values of a call of many, at who serves. What was asked for last is awaited before more is asked for, in each direction. */
+export interface EngineMany {
+  /** The next one that comes: nothing is taken before it is asked for. Undefined: there are no more. Rejects with why `signal` aborts. */
+  next(): Promise<Uint8Array | undefined>
+  /** Sends one; resolves as soon as another one may follow. The bytes are the engine's. Rejects with why `signal` aborts. */
+  send(bytes: Uint8Array): Promise<void>
+  /** There are no more, and the call has ended. */
+  end(): void
+}
+
+/** What comes back of a call of many values: one of them, or how it has ended. */
+export interface EngineAnswer {
+  readonly kind: 'item' | 'end' | 'error' | 'refused'
+  readonly bytes: Uint8Array
+}
+
+/** A call of many values, at its caller. It ends when its `signal` aborts. */
+export interface EngineStream {
+  /** Sends one; resolves as soon as another one may follow; false: nobody wants more. The bytes are the engine's. */
+  send(bytes: Uint8Array): Promise<boolean>
+  /** There are no more to send. */
+  end(): void
+  /** What comes next: nothing is taken before it is asked for. Rejects as `call` does. */
+  next(): Promise<EngineAnswer>
 }
 
 /** Calls, over one connection. */
 export interface EngineCalls extends EngineLine {
   readonly maxBytes: number
-  /** From now on calls come to `called`. Resolves when they do. */
-  serve(methods: readonly string[], called: (call: EngineCall) => void): Promise<void>
-  /** No more calls come. */
+  /** Where it serves, if that is not the address that was given: port 0 has become the port. */
+  readonly address?: string
+  /** Clients at this moment, if it knows. */
+  readonly connections?: number
+  /** From now on calls come to `called`; `many`: of those methods, the ones that take many values. Resolves when they do. */
+  serve(
+    methods: readonly string[],
+    called: (call: EngineCall) => void,
+    many?: ReadonlySet<string>,
+  ): Promise<void>
+  /** No more calls come; those that are there go on. May be called twice. */
   unserve(): void
+  /** Resolves when what was answered has gone out. */
+  flushed?(): Promise<void>
+  /** Begins a call of many values; undefined: the engine carries one there and one back. */
+  open?(
+    method: string,
+    options: {
+      readonly fingerprint: string
+      readonly timeout: number
+      readonly signal: AbortSignal
+    },
+  ): EngineStream
   /** The answer; `timeout`: milliseconds that the server is told. Rejects with `NO_RESPONDER` if nobody serves. */
   call(
     method: string,
@@ -208,8 +255,14 @@ export interface EnginePlace {
   work(wanted: EngineQueueOptions): (signal: AbortSignal) => Promise<EngineWork>
   /** @throws MillraceError `INVALID_ARGUMENT` */
   topics(): (signal: AbortSignal) => Promise<EngineTopics>
-  /** @throws MillraceError `INVALID_ARGUMENT` */
-  calls(): (signal: AbortSignal) => Promise<EngineCalls>
+  /** Can functions of many values be served there, and called? */
+  readonly streams?: boolean
+  /**
+   * `serves`: whoever connects serves, and does not call.
+   *
+   * @throws MillraceError `INVALID_ARGUMENT`
+   */
+  calls(side?: 'calls' | 'serves'): (signal: AbortSignal) => Promise<EngineCalls>
 }
 
 /** An engine. */

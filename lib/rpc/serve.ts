@@ -27,7 +27,7 @@ export type Connected<C extends Contract> = CallClient & Client<C>
 
 /**
  * Serves a contract at an address: `shm://calc`, or `calc` alone; or `unix://…`, `tcp://…`, `tls://…`, where this process alone serves,
- * over a connection for each client; or `nats://host:4222/calc`, through a server of NATS (docs/engines.md). Any number of processes and Workers may serve the same one; a call
+ * over a connection for each client; or `nats://host:4222/calc`, through a server of NATS, or `grpc://host:5000/calc`, as a server of gRPC (docs/engines.md). Any number of processes and Workers may serve the same one; a call
  * is taken by whoever is idle. The server keeps its process alive until it is closed, unless `unref()` says otherwise.
  *
  * Blocks for microseconds; at most 2 s if another process is stopped in the middle of creating or leaving the same memory.

@@ -96,7 +96,8 @@ export function unaryMethod(
   })
 }
 
-function failure(kind: 'error' | 'refused', bytes: Uint8Array): Error {
+/** What came back in the place of a result. */
+export function failure(kind: 'error' | 'refused', bytes: Uint8Array): Error {
   const error = decodeError(bytes)
   if (kind === 'error' || !(error instanceof MillraceError)) return error
   return new MillraceError(error.code, error.message, { cause: error, executed: 'no' })

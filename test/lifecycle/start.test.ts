@@ -116,6 +116,7 @@ test('what is used brings the part that it needs', async (t) => {
     'fill-loan',
     'gateway',
     'group',
+    'grpc',
     'nats',
     'net',
     'net-conformance',

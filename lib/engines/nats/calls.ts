@@ -107,7 +107,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
 
   unserve(): void {
     // Cancelling goes on for what is at work.
-    for (const subscription of this.#subscriptions.slice(1)) subscription.unsubscribe()
+    for (const subscription of this.#subscriptions.splice(1)) subscription.unsubscribe()
   }
 
   call(

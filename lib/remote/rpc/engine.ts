@@ -1,4 +1,5 @@
-// Calls through an engine: a client and a server of a contract, whose calls go as one message there and one back.
+// Calls through an engine: a client and a server of a contract, whose calls go as one message there and one back; or as many, where the
+// engine carries those.
 
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import type { EngineCall, EngineCalls, EnginePlace } from '../../engines/port.js'
@@ -6,9 +7,10 @@ import { MillraceError } from '../../errors.js'
 import { readReconnect } from '../../net/backoff.js'
 import type { RemoteOptions } from '../../net/share.js'
 import type { Contract } from '../../rpc/contract.js'
-import type { ConnectedElsewhere } from '../../rpc/elsewhere.js'
+import type { ConnectedElsewhere, ServedElsewhere } from '../../rpc/elsewhere.js'
 import type { MethodPlan } from '../../rpc/methods.js'
 import type { Limits } from '../../rpc/options.js'
+import type { ConnectionOptions as StreamOptions } from '../../rpc/streams/options.js'
 import type { ServedMethod } from '../../rpc/streams/server.js'
 import type { UnaryAnswer } from '../../rpc/unary.js'
 import { unsupported } from '../unsupported.js'
@@ -35,7 +37,7 @@ export async function connectEngine(
   given: ConnectedElsewhere,
 ): Promise<RemoteClient> {
   const { shown } = place
-  const dial = place.calls()
+  const dial = place.calls('calls')
   const fingerprint = String(contract.fingerprint)
   let served = false
   const client = new RemoteClient(shown, contract, given, async (signal) => {
@@ -48,7 +50,7 @@ export async function connectEngine(
       throw error
     }
     calls.hold(false)
-    return lineOf(calls, contract, fingerprint, shown)
+    return lineOf(calls, contract, { fingerprint, shown, streams: given.streams })
   })
   const failure = await client.tried(given.waitMs, given.signal)
   if (failure === undefined) return client
@@ -62,7 +64,7 @@ export async function describeEngine(
   timeout: number,
   signal: AbortSignal | undefined,
 ): Promise<unknown> {
-  const calls = await place.calls()(signal ?? new AbortController().signal)
+  const calls = await place.calls('calls')(signal ?? new AbortController().signal)
   try {
     return (await asked(calls, place.shown, timeout, signal)).description
   } finally {
@@ -119,11 +121,14 @@ async function asked(
   )
 }
 
-function lineOf(calls: EngineCalls, contract: Contract, fingerprint: string, shown: string): Line {
-  const methods = contract.plans.map((plan) => [
-    plan.name,
-    methodOf(plan, calls, fingerprint, shown),
-  ])
+interface Surroundings {
+  readonly fingerprint: string
+  readonly shown: string
+  readonly streams: StreamOptions
+}
+
+function lineOf(calls: EngineCalls, contract: Contract, surroundings: Surroundings): Line {
+  const methods = contract.plans.map((plan) => [plan.name, methodOf(plan, calls, surroundings)])
   const line = {
     get ended() {
       return calls.ended
@@ -143,13 +148,21 @@ function lineOf(calls: EngineCalls, contract: Contract, fingerprint: string, sho
 function methodOf(
   plan: MethodPlan,
   calls: EngineCalls,
-  fingerprint: string,
-  shown: string,
+  { fingerprint, shown, streams }: Surroundings,
 ): (...given: never[]) => unknown {
   if (plan.kind !== 'call') {
-    return () => {
-      throw notCarried(plan.name, shown)
+    if (calls.open === undefined) {
+      return () => {
+        throw notCarried(plan.name, shown)
+      }
     }
+    const { manyMethod } = require('../../rpc/many.js') as typeof import('../../rpc/many.js')
+    return manyMethod(
+      plan,
+      () => calls.maxBytes,
+      streams,
+      (limits) => calls.open!(plan.name, { fingerprint, ...limits }),
+    )
   }
   const { unaryMethod } = require('../../rpc/unary.js') as typeof import('../../rpc/unary.js')
   const sender = {
@@ -173,8 +186,8 @@ function methodOf(
 
 /** Serves until it is closed; the first connection must succeed. */
 export class EngineShare {
-  readonly address: string
-  readonly connections = 0
+  readonly #shown: string
+  readonly #streams: StreamOptions
   readonly #served: ReadonlyMap<string, ServedMethod>
   readonly #fingerprint: string
   readonly #describe: () => object
@@ -189,25 +202,32 @@ export class EngineShare {
     place: EnginePlace,
     contract: Contract,
     served: readonly ServedMethod[],
-    describe: () => object,
-    connection: RemoteOptions | undefined,
+    { describe, connection, streams }: ServedElsewhere,
   ) {
-    this.address = place.shown
+    this.#shown = place.shown
+    this.#streams = streams
     this.#fingerprint = String(contract.fingerprint)
     this.#describe = describe
     this.#served = new Map(served.map((one) => [one.plan.name, one]))
-    const dial = place.calls()
+    const dial = place.calls('serves')
+    const many = served.flatMap(({ plan: { kind, name } }) =>
+      kind === 'upload' || kind === 'duplex' ? [name] : [],
+    )
     const { Session } = require('../../net/session.js') as typeof import('../../net/session.js')
     this.#session = new Session<EngineCalls>({
       title: `the server at '${place.shown}'`,
       address: place.shown,
-      backoff: readReconnect(connection?.reconnect),
+      backoff: readReconnect((connection as RemoteOptions | undefined)?.reconnect),
       dial: async (signal) => {
         const calls = await dial(signal)
         try {
-          await calls.serve([...this.#served.keys(), about], (call) => {
-            void this.#answer(call, calls)
-          })
+          await calls.serve(
+            [...this.#served.keys(), about],
+            (call) => {
+              void this.#answer(call, calls)
+            },
+            new Set(many),
+          )
         } catch (error) {
           calls.close()
           throw error
@@ -235,6 +255,21 @@ export class EngineShare {
     return this.#closed
   }
 
+  /** Where it serves: port 0 has become the port. */
+  get address(): string {
+    return this.#calls?.address ?? this.#shown
+  }
+
+  /** Clients at this moment, as far as the engine knows. */
+  get connections(): number {
+    return this.#calls?.connections ?? 0
+  }
+
+  /** No more calls come; those that are at work go on. */
+  leave(): void {
+    this.#session.line?.unserve()
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     stopTimer(this.#keeper)
@@ -242,9 +277,7 @@ export class EngineShare {
     if (line !== undefined) {
       line.unserve()
       // What was answered has gone out before the connection ends.
-      await (line as EngineCalls & { flushed?: () => Promise<void> })
-        .flushed?.()
-        .catch(() => undefined)
+      await line.flushed?.().catch(() => undefined)
     }
     this.#session.close()
   }
@@ -289,7 +322,23 @@ export class EngineShare {
         throw otherContract(this.address)
       }
       const served = this.#served.get(method)!
-      call.result(await answerUnary(served, { input, left, most: maxBytes, signal }))
+      if (served.plan.kind === 'call') {
+        call.result(await answerUnary(served, { input, left, most: maxBytes, signal }))
+        return
+      }
+      const many = call.many!
+      const { answerMany } = require('../../rpc/many.js') as typeof import('../../rpc/many.js')
+      const asked = {
+        input,
+        left,
+        most: maxBytes,
+        signal,
+        next: () => many.next(),
+        send: (bytes: Uint8Array) => many.send(bytes),
+      }
+      const result = await answerMany(served, asked, this.#streams)
+      if (result === undefined) many.end()
+      else call.result(result)
     } catch (error) {
       const { bytes, refused } = refusalOf(error)
       call.error(bytes, refused)
@@ -298,11 +347,15 @@ export class EngineShare {
 }
 
 /**
- * Which of the functions can be served there: streams cannot.
+ * Which of the functions can be served there: not every engine carries streams.
  *
  * @throws MillraceError `UNSUPPORTED` (none)
  */
-export function servable(methods: readonly ServedMethod[], shown: string): readonly ServedMethod[] {
+export function servable(
+  methods: readonly ServedMethod[],
+  { shown, streams = false }: EnginePlace,
+): readonly ServedMethod[] {
+  if (streams) return methods
   const calls = methods.filter(({ plan }) => plan.kind === 'call')
   if (calls.length === 0 && methods.length > 0) throw notCarried(methods[0]!.plan.name, shown)
   return calls
@@ -311,7 +364,7 @@ export function servable(methods: readonly ServedMethod[], shown: string): reado
 function notCarried(name: string, shown: string): MillraceError {
   return unsupported(
     `${name}() at '${shown}', which is of many values,`,
-    'an engine carries one value there and one back; serve streams at unix://, tcp:// or tls://',
+    'this engine carries one value there and one back; serve streams at unix://, tcp://, tls:// or grpc://',
   )
 }
 

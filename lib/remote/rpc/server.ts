@@ -17,7 +17,7 @@ import { EngineShare, servable } from './engine.js'
 
 /** What is there of a share, wherever it is served. */
 type Served = Pick<Share, 'address' | 'connections' | 'close'> &
-  Readonly<Record<'ref' | 'unref', () => unknown>>
+  Readonly<Record<'ref' | 'unref', () => unknown>> & { readonly leave?: () => void }
 
 /** Calls that wait for a handler beyond those that are at work; more are `BUSY`. */
 const mostWaiting = 1024
@@ -91,13 +91,8 @@ export class RemoteServer {
       plan,
       handler: this.#handlers[plan.name]!,
     }))
-    const whole = new EngineShare(
-      engine,
-      this.#contract,
-      servable(served, engine.shown),
-      describe,
-      connection,
-    )
+    const methods = servable(served, engine)
+    const whole = new EngineShare(engine, this.#contract, methods, this.#given)
     return await whole.began()
   }
 
@@ -232,6 +227,7 @@ export class RemoteServer {
 
   async #end(): Promise<void> {
     this.#given.signal?.removeEventListener('abort', this.#onAbort)
+    this.#share?.leave?.()
     for (const go of this.#waiting.splice(0)) go()
     if (this.#atWork > 0 && this.#given.drainMs > 0) {
       await new Promise<void>((resolve) => {

@@ -203,7 +203,8 @@ export class StreamClient extends Connection<Asked> {
   }
 }
 
-function checkItems(plan: MethodPlan, items: unknown): void {
+/** @throws MillraceError `INVALID_ARGUMENT` */
+export function checkItems(plan: MethodPlan, items: unknown): void {
   if (isItems(items)) return
   throw invalidArgument(
     `${plan.name}() takes many values: an array, a generator, or what for await goes over, not ${show(items)}`,

@@ -120,7 +120,8 @@ export class Outgoing implements Sender {
   }
 }
 
-function iteratorOf(items: Items<unknown>): AsyncIterator<unknown> | Iterator<unknown> {
+/** Whichever way it goes over them. */
+export function iteratorOf(items: Items<unknown>): AsyncIterator<unknown> | Iterator<unknown> {
   const { [Symbol.asyncIterator]: async, [Symbol.iterator]: sync } = items as Partial<
     AsyncIterable<unknown> & Iterable<unknown>
   >

@@ -1,0 +1,304 @@
+// Calls over gRPC, of one value and of many.
+
+import test, { type ExecutionContext } from 'ava'
+import {
+  call,
+  connect,
+  contract,
+  contractAt,
+  duplex,
+  serve,
+  stream,
+  upload,
+  type CallServer,
+  type Connected,
+  type ConnectOptions,
+  type Handlers,
+  type ServeOptions,
+} from 'millrace/rpc'
+
+import { until } from '../support/until.js'
+
+const calc = contract('calc', {
+  add: call<readonly [number, number], number>({ idempotent: true }),
+  fail: call<string>(),
+  wait: call<string, string>(),
+  echo: call<string, string>(),
+  count: stream<number, number>(),
+  endless: stream<number, string>(),
+  breaks: stream<number, number>(),
+  sum: upload<number, number>(),
+  first: upload<string, string>(),
+  double: duplex<number, number>(),
+})
+type Calc = typeof calc
+
+interface Seen {
+  readonly server: CallServer
+  readonly waiting: Map<string, { answer: (text: string) => void; signal: AbortSignal }>
+  readonly remaining: number[]
+  /** Of endless(). */
+  sent: number
+  returned: boolean
+  taken: number
+}
+
+async function served(
+  t: ExecutionContext,
+  address = 'grpc://127.0.0.1:0/calc',
+  options?: ServeOptions,
+): Promise<Seen> {
+  const waiting: Seen['waiting'] = new Map()
+  const handlers: Handlers<Calc> = {
+    add: ([a, b], context) => {
+      seen.remaining.push(context.remaining)
+      return a + b
+    },
+    fail: (text) => {
+      throw Object.assign(new RangeError(text), { code: 'E_MINE', data: { at: 7 } })
+    },
+    wait: (text, { signal }) =>
+      new Promise((answer) => {
+        waiting.set(text, { answer, signal })
+      }),
+    echo: (text) => text,
+    async *count(n) {
+      for (let i = 0; i < n; i++) yield await Promise.resolve(i)
+    },
+    async *endless(length) {
+      try {
+        for (;;) {
+          await Promise.resolve()
+          yield 'x'.repeat(length)
+          seen.sent++
+        }
+      } finally {
+        seen.returned = true
+      }
+    },
+    async *breaks(n) {
+      for (let i = 0; i < n; i++) yield await Promise.resolve(i)
+      throw Object.assign(new RangeError('in the middle'), { code: 'E_MINE' })
+    },
+    async sum(items) {
+      let sum = 0
+      for await (const item of items) sum += item
+      return sum
+    },
+    async first(items) {
+      for await (const item of items) {
+        seen.taken++
+        return item
+      }
+      return 'none'
+    },
+    async *double(items) {
+      for await (const item of items) yield item * 2
+    },
+  }
+  const server = await serve(address, calc, handlers, options)
+  const seen: Seen = { server, waiting, remaining: [], sent: 0, returned: false, taken: 0 }
+  t.teardown(async () => {
+    for (const { answer } of waiting.values()) answer('')
+    await server[Symbol.asyncDispose]()
+  })
+  return seen
+}
+
+async function connected(
+  t: ExecutionContext,
+  { server }: Seen,
+  options?: ConnectOptions,
+): Promise<Connected<Calc>> {
+  const client = await connect(server.name, calc, options)
+  t.teardown(() => {
+    client.close()
+  })
+  return client
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const got: T[] = []
+  for await (const item of items) got.push(item)
+  return got
+}
+
+test('a call is answered, and many at once', async (t) => {
+  const seen = await served(t)
+  t.regex(seen.server.name, /^grpc:\/\/127\.0\.0\.1:[1-9]\d*\/calc$/)
+  const client = await connected(t, seen)
+  t.is(await client.add([1, 2]), 3)
+  const answers = await Promise.all(Array.from({ length: 200 }, (_, n) => client.add([n, n])))
+  t.deepEqual(
+    answers,
+    Array.from({ length: 200 }, (_, n) => 2 * n),
+  )
+  t.is(client.pending, 0)
+  t.is(await client.echo(''), '')
+})
+
+test('what a handler throws keeps its name, message, code and data', async (t) => {
+  const client = await connected(t, await served(t))
+  const error: unknown = await client.fail('out of it').catch((thrown: unknown) => thrown)
+  t.true(error instanceof RangeError)
+  const { message, code, data } = error as Error & { readonly code: string; readonly data: unknown }
+  t.deepEqual([message, code, data], ['out of it', 'E_MINE', { at: 7 }])
+  const got: number[] = []
+  const broken = await t.throwsAsync<Error & { code?: string }>(
+    (async () => {
+      for await (const item of client.breaks(3)) got.push(item)
+    })(),
+    { instanceOf: RangeError },
+  )
+  t.deepEqual([got, broken.code], [[0, 1, 2], 'E_MINE'])
+})
+
+test('values go one by one: many back, many there, both at once', async (t) => {
+  const client = await connected(t, await served(t))
+  t.deepEqual(await all(client.count(5)), [0, 1, 2, 3, 4])
+  t.deepEqual(await all(client.count(0)), [])
+  t.is(await client.sum([1, 2, 3]), 6)
+  t.is(await client.sum([]), 0)
+  t.deepEqual(await all(client.double([1, 2, 3])), [2, 4, 6])
+  const thousand = Array.from({ length: 1000 }, (_, n) => n)
+  t.deepEqual(
+    await all(client.double(thousand)),
+    thousand.map((n) => 2 * n),
+  )
+})
+
+test('who takes slowly holds up who sends; who leaves the loop ends it', async (t) => {
+  const seen = await served(t)
+  const client = await connected(t, seen)
+  const length = 65_536
+  for await (const item of client.endless(length)) {
+    t.is(item.length, length)
+    let last = -1
+    // Until nothing more is sent.
+    await until(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      const same = last === seen.sent
+      last = seen.sent
+      return same
+    })
+    t.true(seen.sent > 0 && seen.sent < 64, `${String(seen.sent)} were sent, and one was taken`)
+    break
+  }
+  await until(() => seen.returned)
+})
+
+test('who sends to one that takes no more is held up, and told when it has ended', async (t) => {
+  const seen = await served(t)
+  const client = await connected(t, seen)
+  let sent = 0
+  let returned = false
+  function* source(): Generator<string> {
+    try {
+      for (;;) {
+        sent++
+        yield 'x'.repeat(65_536)
+      }
+    } finally {
+      returned = true
+    }
+  }
+  t.is((await client.first(source())).length, 65_536)
+  t.true(sent < 64, String(sent))
+  await until(() => returned)
+  t.is(seen.taken, 1)
+})
+
+test('a source that fails ends the call, and its error is what the caller gets', async (t) => {
+  const client = await connected(t, await served(t))
+  function* source(): Generator<number> {
+    yield 1
+    throw new RangeError('no more of it')
+  }
+  await t.throwsAsync(client.sum(source()), { instanceOf: RangeError, message: 'no more of it' })
+  t.is(await client.sum([1]), 1)
+})
+
+test('a deadline goes with the call, and ends it; its handler is told', async (t) => {
+  const seen = await served(t)
+  const client = await connected(t, seen)
+  await client.add([1, 2], { timeout: 10_000 })
+  await client.add([1, 2])
+  t.true(seen.remaining[0]! > 0 && seen.remaining[0]! <= 10_001, String(seen.remaining[0]))
+  t.is(seen.remaining[1], Infinity)
+  await t.throwsAsync(client.wait('late', { timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  await until(() => seen.waiting.get('late')?.signal.aborted === true)
+  await t.throwsAsync(all(client.endless(10, { timeout: 200 })), { code: 'ERR_MILLRACE_TIMEOUT' })
+  await until(() => seen.returned)
+})
+
+test('a call that is aborted aborts the signal of its handler, and of no other', async (t) => {
+  const seen = await served(t)
+  const client = await connected(t, seen)
+  const control = new AbortController()
+  const given = client.wait('given up', { signal: control.signal })
+  const kept = client.wait('kept')
+  await until(() => seen.waiting.size === 2)
+  control.abort()
+  await t.throwsAsync(given, { code: 'ERR_MILLRACE_ABORTED' })
+  await until(() => seen.waiting.get('given up')!.signal.aborted)
+  t.false(seen.waiting.get('kept')!.signal.aborted)
+  seen.waiting.get('kept')!.answer('done')
+  t.is(await kept, 'done')
+})
+
+test('that nobody serves is said at once, and who waits for a server gets one', async (t) => {
+  const other = await served(t)
+  const address = other.server.name.replace('/calc', '/other')
+  const client = await connect(address, calc)
+  t.teardown(() => {
+    client.close()
+  })
+  const error = await t.throwsAsync<Error & { executed?: string }>(client.add([1, 2]), {
+    code: 'ERR_MILLRACE_NO_RESPONDER',
+    message: /served by nobody/,
+  })
+  t.is(error.executed, 'no')
+  const waiting = connect(address, calc, { waitForServer: 15_000 })
+  await served(t, address)
+  const there = await waiting
+  t.is(await there.add([2, 3]), 5)
+  t.is(await client.add([3, 4]), 7)
+  there.close()
+  await t.throwsAsync(served(t, address), { code: 'ERR_MILLRACE_EXISTS', message: /'other'/ })
+})
+
+test('another contract at the same address is refused, by who connects and by who is called', async (t) => {
+  const seen = await served(t)
+  const other = contract('calc', { add: call<number, number>() })
+  await t.throwsAsync(connect(seen.server.name, other), { code: 'ERR_MILLRACE_SCHEMA' })
+  t.is((await contractAt(seen.server.name)).name, 'calc')
+})
+
+test('more calls than may wait are refused as BUSY, and were not executed', async (t) => {
+  const seen = await served(t, undefined, { concurrency: 1 })
+  const client = await connected(t, seen)
+  const control = new AbortController()
+  const { signal } = control
+  const calls = Array.from({ length: 1026 }, (_, n) =>
+    client.wait(String(n), { signal }).catch((error: unknown) => error),
+  )
+  const refused = (await Promise.race(calls)) as { code: string; executed: string }
+  t.deepEqual([refused.code, refused.executed], ['ERR_MILLRACE_BUSY', 'no'])
+  control.abort()
+  seen.waiting.get('0')!.answer('')
+  await Promise.all(calls)
+})
+
+test('what is too long is refused before it is sent, and by who takes less', async (t) => {
+  const seen = await served(t, undefined, { connection: { maxBytes: 8_000_000 } })
+  const own = { connection: { maxBytes: 6_000_000 } }
+  const client = await connected(t, seen, own)
+  // More than gRPC takes unless it is told.
+  t.is((await client.echo('x'.repeat(5_000_000))).length, 5_000_000)
+  await t.throwsAsync(client.echo('x'.repeat(6_000_000)), { code: 'ERR_MILLRACE_TOO_LARGE' })
+  const large = await connected(t, seen)
+  await t.throwsAsync(large.echo('x'.repeat(8_000_000)), { code: 'ERR_MILLRACE_TOO_LARGE' })
+  await t.throwsAsync(all(client.endless(6_000_000)), { code: 'ERR_MILLRACE_TOO_LARGE' })
+  await t.throwsAsync(all(large.endless(8_000_000)), { code: 'ERR_MILLRACE_TOO_LARGE' })
+  t.is(await large.echo('goes on'), 'goes on')
+})

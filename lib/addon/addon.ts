@@ -58,6 +58,11 @@ export interface Addon {
   /** mkfifo: 0, or the number of the error. */
   makePipe(path: string, mode: number): number
   /**
+   * Sends a datagram to a Unix socket, and waits for nobody: 0, or the number of the error, EAGAIN if whoever reads has no room yet. A path
+   * that begins with `@` is a name without a file, which only Linux has.
+   */
+  sendDatagram(path: string, text: string): number
+  /**
    * 0, or the number of the error, EAGAIN if another description has it. How: 0 takes the first byte for whoever writes, 1 only looks
    * whether another one has that, 2 takes the whole for whoever listens, which the first byte does not touch. Until the descriptor is closed.
    */

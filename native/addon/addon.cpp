@@ -14,6 +14,7 @@
 #include "method.hpp"
 #include "millrace/hand_over.hpp"
 #include "millrace/os/clock.hpp"
+#include "millrace/os/datagram.hpp"
 #include "millrace/os/fence.hpp"
 #include "millrace/os/file_lock.hpp"
 #include "millrace/os/identity.hpp"
@@ -108,6 +109,12 @@ Napi::Value make_pipe(const Napi::CallbackInfo& info) {
   const auto mode = static_cast<mode_t>(info[1].ToNumber().Int32Value());
   const bool made = ::mkfifo(path.c_str(), mode) == 0;
   return Napi::Number::New(info.Env(), made ? 0 : errno);
+}
+
+// sendDatagram(path, text) -> 0, or the number of the error, EAGAIN if whoever reads has no room yet.
+Napi::Value send_datagram(const Napi::CallbackInfo& info) {
+  const int error = os::send_datagram(text_of(info[0]), text_of(info[1]));
+  return Napi::Number::New(info.Env(), error);
 }
 
 // lockFile(fd, how) -> 0, or the number of the error, EAGAIN if another description has it. How: 0 takes the first byte for whoever
@@ -243,6 +250,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("unlinkFile", Napi::Function::New<unlink_file>(env, "unlinkFile"));
   exports.Set("socketPeer", Napi::Function::New<socket_peer_>(env, "socketPeer"));
   exports.Set("makePipe", Napi::Function::New<make_pipe>(env, "makePipe"));
+  exports.Set("sendDatagram", Napi::Function::New<send_datagram>(env, "sendDatagram"));
   exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
   exports.Set("detach", Napi::Function::New<detach>(env, "detach"));
   exports.Set("monotonicNs", Napi::Function::New<monotonic>(env, "monotonicNs"));

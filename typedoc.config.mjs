@@ -33,7 +33,7 @@ const navigation = {
     'net',
     'after-a-restart',
   ],
-  Work: ['work-queue', 'message-queue', 'topics', 'addresses', 'engines'],
+  Work: ['work-queue', 'message-queue', 'topics', 'addresses', 'engines', 'gateway'],
   Resilience: ['resilience'],
   Primitives: ['counter', 'mutex', 'rw-lock', 'semaphore', 'event', 'barrier', 'struct'],
   Memory: ['nameless-segments', 'mapped-files', 'memory-options', 'interoperation'],

@@ -15,3 +15,10 @@ export type {
   WorkRoute,
 } from './gateway/config.js'
 export { Gateway } from './gateway/gateway.js'
+export { readGatewayConfig } from './gateway/service/config-file.js'
+/** @internal */
+export { judgeFile, type Judged, type ServiceConfig } from './gateway/service/config-file.js'
+/** @internal */
+export { hostAndPort as httpPlace, type HttpPlace } from './gateway/service/http-place.js'
+/** @internal */
+export { runService, type ServiceOptions } from './gateway/service/service.js'

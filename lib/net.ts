@@ -57,6 +57,8 @@ export type { RemoteOptions, Share, ShareOptions } from './net/share.js'
 /** @internal */
 export { readConnect } from './net/options.js'
 /** @internal */
+export { judgeWay } from './net/judged.js'
+/** @internal */
 export { Session } from './net/session.js'
 /** @internal */
 export { transportOf } from './net/transport.js'

@@ -50,6 +50,7 @@ const expected = [
   /^proto\/millrace\.proto$/,
   /^docs\/[A-Za-z-]+\.md$/,
   /^examples\/(?:README\.md|[a-z]+\/[a-z]+\.ts|(?:transport|video)\/README\.md)$/,
+  /^examples\/gateway\/(?:Dockerfile|compose\.yaml|gateway\.yaml|millrace-gateway\.service)$/,
   /^examples\/cpp\/(?:CMakeLists\.txt|README\.md|[a-z_]+\.(?:cpp|hpp))$/,
   /^examples\/python\/[a-z_]+\.(?:cpp|py)$/,
 ]

@@ -17,6 +17,7 @@ const commands: Record<string, () => Promise<Command>> = {
   pub: async () => (await import('./topics.js')).pub,
   sub: async () => (await import('./topics.js')).sub,
   call: async () => (await import('./call.js')).call,
+  gateway: async () => (await import('./gateway.js')).gateway,
   build: async () => (await import('./build.js')).build,
 }
 
@@ -30,5 +31,6 @@ await runCommand(async (signal) => {
   const { name, rest } = parseGlobal(process.argv.slice(2), Object.keys(commands))
   if (name === 'help') process.stdout.write(help.global)
   else if (name === 'version') process.stdout.write(`${version()}\n`)
-  else await (await commands[name]?.())?.(rest, signal)
+  else return await (await commands[name]?.())?.(rest, signal)
+  return undefined
 })

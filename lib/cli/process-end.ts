@@ -28,9 +28,11 @@ export async function dieIfInterrupted(signal: AbortSignal): Promise<void> {
 /**
  * Runs a command and ends the process with its exit code. SIGINT, SIGTERM and a reader of our output that
  * went away abort the command's signal, so that it can leave its channels in good order; a second one
- * ends the process at once.
+ * ends the process at once. A command that has an exit code of its own ends with that, also after a signal.
  */
-export async function runCommand(command: (signal: AbortSignal) => Promise<void>): Promise<void> {
+export async function runCommand(
+  command: (signal: AbortSignal) => Promise<unknown>,
+): Promise<void> {
   const abort = new AbortController()
   let stopCode: number | undefined
   const stop = (code: number, reason?: Interrupted) => {
@@ -50,14 +52,18 @@ export async function runCommand(command: (signal: AbortSignal) => Promise<void>
   })
   process.stderr.on('error', () => undefined)
 
+  let own: number | undefined
   const code = await command(abort.signal).then(
-    () => 0,
+    (ended) => {
+      if (typeof ended === 'number') own = ended
+      return 0
+    },
     (error: unknown) => (stopCode === undefined ? report(error) : 1),
   )
   // A write of nothing is done when everything before it is.
   const failed = stopCode === undefined ? await new Promise(writeNothing) : undefined
   // Input that nobody reads any more would keep the process alive.
-  process.exit(stopCode ?? (isBrokenPipe(failed) ? brokenPipeCode : code))
+  process.exit(own ?? stopCode ?? (isBrokenPipe(failed) ? brokenPipeCode : code))
 }
 
 function writeNothing(written: (failed: unknown) => void): void {

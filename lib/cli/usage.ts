@@ -2,8 +2,11 @@
 
 import { parseArgs } from 'node:util'
 
-/** A subcommand: its arguments, and a signal that is aborted when the user wants it to end. */
-export type Command = (args: readonly string[], signal: AbortSignal) => Promise<void>
+/**
+ * A subcommand: its arguments, and a signal that is aborted when the user wants it to end. It may resolve to an exit code of its own, for
+ * which being told to end is no failure.
+ */
+export type Command = (args: readonly string[], signal: AbortSignal) => Promise<unknown>
 
 /** The command line was wrong. */
 export class UsageError extends Error {}
@@ -23,6 +26,7 @@ Commands:
   pub ADDRESS SUBJECT    publish to a bus, by a name or an address
   sub ADDRESS FILTER...  write what is published to it
   call ADDRESS METHOD    call a function that is served there
+  gateway CONFIG  join addresses: jobs, messages, calls and frames go from one to the other
   build           compile the native part, where the package brings none for this machine
   help [COMMAND]  this text, or that of a command
 
@@ -153,6 +157,23 @@ Options:
   --timeout MS     give the call up after so many milliseconds (default: wait for ever); without --wait, who does not
                    answer, too
   -h, --help       this text
+`,
+  gateway: `Usage: millrace gateway CONFIG [OPTIONS]
+
+Joins addresses, as CONFIG says, a file of YAML or JSON: jobs, messages, calls and frames that come at one go to the
+other. Needs 'npm install yaml', and the packages of the engines that are named. Writes what becomes of the routes to
+standard error: as JSON, one object a line, or as text where that is a terminal.
+
+  SIGHUP            reads CONFIG again; what has not changed goes on, and a wrong one is refused
+  SIGTERM, SIGINT   lets arrive what is on its way, and ends with 0; the second one ends it at once
+
+Options:
+  --check           only judge CONFIG: all that is wrong, by line and column
+  --http HOST:PORT  where /livez, /readyz, /status and /metrics are; of a port alone, 127.0.0.1 (default: as CONFIG
+                    says, or nowhere)
+  -h, --help        this text
+
+Exit codes: 2 also if CONFIG is wrong.
 `,
   demo: `Usage: millrace demo [OPTIONS] [FILE]
 

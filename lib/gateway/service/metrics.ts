@@ -1,0 +1,92 @@
+// The counts of routes as Prometheus reads them (text format 0.0.4). Labels are bounded: routes are those of the configuration, kinds and
+// reasons are few.
+
+import type { RouteStatus } from '../config.js'
+
+interface Family {
+  readonly name: string
+  readonly type: 'counter' | 'gauge'
+  readonly help: string
+  readonly samples: (route: RouteStatus) => readonly Sample[]
+}
+
+interface Sample {
+  readonly value: number
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+/** What the count of drops stands for. */
+const dropped: Readonly<Record<RouteStatus['kind'], string>> = {
+  work: 'dead-letter',
+  topics: 'no-room',
+  calls: 'refused',
+  frames: 'dead-letter',
+}
+
+const families: readonly Family[] = [
+  {
+    name: 'millrace_route_up',
+    type: 'gauge',
+    help: 'Does the route run (1), or not (0)?',
+    samples: ({ state }) => [{ value: state === 'running' ? 1 : 0 }],
+  },
+  {
+    name: 'millrace_messages_total',
+    type: 'counter',
+    help: 'Messages that the other side has confirmed.',
+    samples: ({ delivered }) => [{ value: delivered }],
+  },
+  {
+    name: 'millrace_bytes_total',
+    type: 'counter',
+    help: 'Bytes of messages that the other side has confirmed.',
+    samples: ({ bytes }) => [{ value: bytes }],
+  },
+  {
+    name: 'millrace_dropped_total',
+    type: 'counter',
+    help: 'Messages that did not go on, by reason.',
+    samples: (route) => [
+      { value: route.duplicates, labels: { reason: 'duplicate' } },
+      { value: route.loops, labels: { reason: 'loop' } },
+      { value: route.dropped, labels: { reason: dropped[route.kind] } },
+    ],
+  },
+  {
+    name: 'millrace_leases',
+    type: 'gauge',
+    help: 'Messages that are on their way.',
+    samples: ({ inFlight }) => [{ value: inFlight }],
+  },
+  {
+    name: 'millrace_reconnects_total',
+    type: 'counter',
+    help: 'Connections that were made anew.',
+    samples: ({ reconnects }) => [{ value: reconnects }],
+  },
+]
+
+export const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
+
+export function metricsOf(routes: readonly RouteStatus[]): string {
+  return families
+    .map(({ name, type, help, samples }) =>
+      [
+        `# HELP ${name} ${help}`,
+        `# TYPE ${name} ${type}`,
+        ...routes.flatMap((route) =>
+          samples(route).map(({ value, labels }) => {
+            const all = Object.entries({ route: route.name, kind: route.kind, ...labels })
+            const text = all.map(([key, of]) => `${key}="${escaped(of)}"`).join(',')
+            return `${name}{${text}} ${String(value)}`
+          }),
+        ),
+        '',
+      ].join('\n'),
+    )
+    .join('')
+}
+
+function escaped(label: string): string {
+  return label.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+}

@@ -1,0 +1,45 @@
+// What has become of routes between two looks at them, as events for the log: up, down, waiting, reconnected, removed.
+
+import type { RouteStatus } from '../config.js'
+import type { LogEvent } from './log.js'
+
+export function changesOf(
+  before: readonly RouteStatus[],
+  after: readonly RouteStatus[],
+): readonly LogEvent[] {
+  const known = new Map(before.map((route) => [route.name, route]))
+  const events = after.flatMap((route) => changeOf(known.get(route.name), route))
+  const left = new Set(after.map(({ name }) => name))
+  const removed = before
+    .filter(({ name }) => !left.has(name))
+    .map((route) => event('info', 'removed', route, 'is not in the configuration any more'))
+  return [...events, ...removed]
+}
+
+function changeOf(was: RouteStatus | undefined, route: RouteStatus): readonly LogEvent[] {
+  const { state, error } = route
+  if (state === 'running') {
+    if (was?.state !== 'running') {
+      return [event('info', 'up', route, `is up: ${route.from} → ${route.to}`)]
+    }
+    if (route.reconnects > was.reconnects) {
+      return [event('warn', 'reconnected', route, 'has lost its connection, and has it again')]
+    }
+    return []
+  }
+  // Of a route that leaves it is said that it was removed; of all, that the gateway drains.
+  if (state === 'draining' || state === 'closed') return []
+  if (was?.state === 'running') return [event('error', 'down', route, 'is down', error)]
+  if (error === undefined || was?.error?.message === error.message) return []
+  return [event('warn', 'waiting', route, 'has no connection yet', error)]
+}
+
+function event(
+  level: LogEvent['level'],
+  word: string,
+  route: RouteStatus,
+  what: string,
+  error?: Error,
+): LogEvent {
+  return { level, event: word, message: `'${route.name}' ${what}`, route, error }
+}

@@ -1,0 +1,259 @@
+// A gateway as a service of the system: started from a file, told by signals, telling by records, by HTTP and to systemd.
+//
+//   starting ──all routes tried──► running ──SIGTERM, SIGINT──► draining ──► end
+//                                  SIGHUP: reads the file again; if that is wrong, all stays as it was
+
+import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
+import type { RouteStatus } from '../config.js'
+import { Gateway } from '../gateway.js'
+import { judgeFile, type ServiceConfig } from './config-file.js'
+import type { HttpPlace } from './http-place.js'
+import { StatusServer, type Told } from './http.js'
+import { logTo, type Log, type LogTarget } from './log.js'
+import { ServiceManager } from './notify.js'
+import { changesOf } from './route-changes.js'
+
+/** How often it is looked how the routes stand. */
+const lookMs = 100
+/** What a service that starts gives first connections before it says that it is ready: they are tried for ever. */
+const mostTryMs = 10_000
+const usualDrainMs = 10_000
+
+/** @internal */
+export interface ServiceOptions {
+  /** Read again at SIGHUP. */
+  readonly file: string
+  /** As it was judged. */
+  readonly config: ServiceConfig
+  /** Instead of what the file says, at a reload, too. */
+  readonly http: HttpPlace | undefined
+  readonly log: LogTarget
+  /** Aborts when it is to end. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * @internal Runs until `signal` aborts, and what was on its way has arrived.
+ *
+ * @throws MillraceError (as rejection) what starting the gateway or its HTTP server throws
+ */
+export async function runService(options: ServiceOptions): Promise<void> {
+  const service = new Service(options)
+  // From now on the signal ends nobody.
+  process.on('SIGHUP', service.onHangUp)
+  try {
+    await service.run(options.signal)
+  } finally {
+    process.off('SIGHUP', service.onHangUp)
+  }
+}
+
+class Service {
+  readonly #file: string
+  readonly #http: HttpPlace | undefined
+  readonly #log: Log
+  readonly #manager = new ServiceManager(process.env)
+  readonly #since = new Date()
+  #config: ServiceConfig
+  #state: Told['state'] = 'starting'
+  #gateway: Gateway | undefined
+  #server: StatusServer | undefined
+  #seen: readonly RouteStatus[] = []
+  #look: Timer | undefined
+  /** The reload that goes on, and whether another one is wanted after it. */
+  #reloading: Promise<void> | undefined
+  #isWantedAgain = false
+
+  constructor({ file, config, http, log }: ServiceOptions) {
+    this.#file = file
+    this.#config = config
+    this.#http = http
+    this.#log = logTo(log, process.env)
+  }
+
+  readonly onHangUp = (): void => {
+    if (this.#state === 'draining') return
+    if (this.#reloading !== undefined || this.#gateway === undefined) {
+      this.#isWantedAgain = true
+      return
+    }
+    this.#reloading = this.#reload().finally(() => {
+      this.#reloading = undefined
+      if (this.#isWantedAgain) this.onHangUp()
+    })
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    this.#manager.watch()
+    try {
+      await this.#start()
+      this.#watchRoutes()
+      if (await this.#tried(signal)) this.#ready()
+      if (this.#isWantedAgain) this.onHangUp()
+      await aborted(signal)
+      await this.#end()
+    } finally {
+      stopTimer(this.#look)
+      this.#gateway?.close()
+      this.#server?.close()
+      this.#manager.close()
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { routes } = this.#config.gateway
+    this.#say('info', 'starting', `gateway: starts ${counted(routes.length)} of ${this.#file}`)
+    this.#server = await this.#listen(this.#placeOf(this.#config))
+    this.#gateway = await Gateway.start(this.#config.gateway)
+  }
+
+  #ready(): void {
+    this.#state = 'running'
+    const status = statusLine(this.#routes)
+    this.#manager.ready(status)
+    this.#say('info', 'ready', `gateway: is ready, ${status}`)
+  }
+
+  async #end(): Promise<void> {
+    this.#state = 'draining'
+    const { drainTimeout = usualDrainMs } = this.#config.gateway
+    const most = `${String(drainTimeout / 1000)} s`
+    const ways = this.#routes.reduce((sum, { inFlight }) => sum + inFlight, 0)
+    const status = `drains: ${String(ways)} on their way, for ${most} at most`
+    this.#manager.stopping(status, drainTimeout + usualDrainMs)
+    this.#say('info', 'draining', `gateway: ${status}; a second signal ends it at once`)
+    await this.#gateway?.drain()
+    await this.#reloading
+    this.#say('info', 'stopped', 'gateway: has ended')
+  }
+
+  /** The old configuration stays until the new one is known to be right. */
+  async #reload(): Promise<void> {
+    this.#isWantedAgain = false
+    this.#manager.reloading()
+    this.#say('info', 'reloading', `gateway: reads ${this.#file} again`)
+    const { findings, config } = judgeFile(this.#file)
+    if (config === undefined) this.#refuse(findings)
+    else {
+      try {
+        await this.#take(config)
+        this.#say(
+          'info',
+          'reloaded',
+          `gateway: goes on with ${counted(config.gateway.routes.length)}`,
+        )
+      } catch (error) {
+        // Whoever ends it has ended that, too.
+        if (this.#state === 'draining') return
+        this.#refuse([], error as Error)
+      }
+    }
+    if (this.#state === 'running') this.#manager.ready(statusLine(this.#routes))
+  }
+
+  #refuse(findings: readonly string[], error?: Error): void {
+    const what = 'gateway: the new configuration is refused, and the old one stays'
+    if (error !== undefined) this.#say('error', 'reload-refused', what, { error })
+    else this.#say('error', 'reload-refused', `${what}:\n${findings.join('\n')}`, { findings })
+  }
+
+  async #take(config: ServiceConfig): Promise<void> {
+    const place = this.#placeOf(config)
+    const isMoved = place === undefined || this.#server?.isAt(place) !== true
+    const fresh = isMoved ? await this.#listen(place) : undefined
+    try {
+      await this.#gateway?.reload(config.gateway)
+    } catch (error) {
+      fresh?.close()
+      throw error
+    }
+    this.#config = config
+    if (!isMoved) return
+    this.#server?.close()
+    this.#server = fresh
+  }
+
+  #placeOf({ http }: ServiceConfig): HttpPlace | undefined {
+    return this.#http ?? http
+  }
+
+  async #listen(place: HttpPlace | undefined): Promise<StatusServer | undefined> {
+    if (place === undefined) return undefined
+    const server = await StatusServer.listen(place, () => ({
+      routes: this.#routes,
+      state: this.#state,
+      host: this.#config.gateway.host ?? process.getBuiltinModule('node:os').hostname(),
+      since: this.#since,
+    }))
+    const { url } = server
+    this.#say('info', 'http', `gateway: tells how it is at ${url}/status`, { url })
+    return server
+  }
+
+  get #routes(): readonly RouteStatus[] {
+    return this.#gateway?.routes ?? []
+  }
+
+  #watchRoutes(): void {
+    const routes = this.#routes
+    for (const change of changesOf(this.#seen, routes)) this.#log(change)
+    this.#seen = routes
+    if (this.#state === 'running' && this.#reloading === undefined) {
+      this.#manager.status(statusLine(routes))
+    }
+    this.#look = startTimer(
+      lookMs,
+      () => {
+        this.#watchRoutes()
+      },
+      { alive: true },
+    )
+  }
+
+  /** Has every route a connection, or the reason why it has none? Or the time for that is over. False: it is to end. */
+  async #tried(signal: AbortSignal): Promise<boolean> {
+    const end = now() + mostTryMs
+    const isTried = ({ state, error }: RouteStatus): boolean =>
+      state !== 'connecting' || error !== undefined
+    while (!signal.aborted && now() < end && !this.#routes.every(isTried)) {
+      await new Promise<void>((done) => startTimer(10, done, { alive: true }))
+    }
+    return !signal.aborted
+  }
+
+  #say(
+    level: 'info' | 'error',
+    event: string,
+    message: string,
+    more: { error?: Error; findings?: readonly string[]; url?: string } = {},
+  ): void {
+    this.#log({ level, event, message, ...more })
+  }
+}
+
+function statusLine(routes: readonly RouteStatus[]): string {
+  const not = routes.filter(({ state }) => state !== 'running')
+  if (not.length === 0) return `${counted(routes.length)} up`
+  const [{ name, state, error }] = not as [RouteStatus]
+  const why = error === undefined ? '' : ` (${error.message})`
+  const run = `${String(routes.length - not.length)} of ${counted(routes.length)} up`
+  const others = not.length === 1 ? '' : `, and ${String(not.length - 1)} more`
+  return `${run}; not ${name}: ${state}${why}${others}`
+}
+
+function counted(routes: number): string {
+  return `${String(routes)} route${routes === 1 ? '' : 's'}`
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener(
+      'abort',
+      () => {
+        resolve()
+      },
+      { once: true },
+    )
+  })
+}

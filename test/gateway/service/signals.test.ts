@@ -1,0 +1,216 @@
+// A gateway as a service: what it tells of its life, and what signals do.
+
+import { createServer, type AddressInfo } from 'node:net'
+import test, { type ExecutionContext } from 'ava'
+import { WorkQueue, type Share } from 'millrace/work'
+
+import { command, start } from '../../cli/run.js'
+import { uniqueName } from '../../support/names.js'
+import { until } from '../../support/until.js'
+import { RunningGateway } from './running.js'
+
+interface Ends {
+  readonly from: WorkQueue
+  readonly to: WorkQueue
+  readonly share: Share
+  readonly route: { readonly kind: 'work'; readonly from: string; readonly to: string }
+}
+
+/** A queue of this machine, and one that is shared by an address, with room for so many jobs. */
+async function ends(t: ExecutionContext, jobs = 1024): Promise<Ends> {
+  const [near, far] = [uniqueName(t, { mayLeave: true }), uniqueName(t, { mayLeave: true })]
+  const from = WorkQueue.open(near, { dedupWindow: 60_000 })
+  const to = WorkQueue.open(far, { jobs, dedupWindow: 60_000 })
+  const share = await to.share('tcp://127.0.0.1:0')
+  t.teardown(async () => {
+    from.close()
+    await share.close()
+    to.close()
+  })
+  return { from, to, share, route: { kind: 'work', from: near, to: share.address } }
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`${signal} drains, and ends with 0`, async (t) => {
+    const { from, to, route } = await ends(t)
+    const gateway = new RunningGateway(t, { routes: [{ ...route, name: 'jobs' }] })
+    await gateway.told('up')
+    for (let i = 0; i < 20; i++) await from.push(`job ${String(i)}`)
+    await until(() => to.stats().ready === 20)
+    gateway.kill(signal)
+    const { code, out } = await gateway.ended
+    t.is(code, 0, gateway.text)
+    t.is(out.toString(), '')
+    t.deepEqual(
+      gateway.events.filter((event) => event !== 'waiting').sort(),
+      ['draining', 'ready', 'starting', 'stopped', 'up'],
+      gateway.text,
+    )
+    const up = gateway.records.find(({ event }) => event === 'up')
+    t.like(up, { route: 'jobs', level: 'info' })
+    t.true(new Date(up!.time) <= new Date())
+  })
+}
+
+test('what cannot arrive goes back when the time to drain is over; a second signal does not wait for that', async (t) => {
+  const { from, to, route } = await ends(t, 1)
+  for (const drainTimeout of [50, 600_000]) {
+    const gateway = new RunningGateway(t, { drainTimeout, routes: [route] })
+    await gateway.told('ready')
+    await from.push('one')
+    await from.push('two')
+    // The far queue has room for one: the other is on its way.
+    await until(() => to.stats().ready === 1 && from.stats().leased >= 1)
+    gateway.kill('SIGTERM')
+    await gateway.told('draining')
+    if (drainTimeout > 1000) gateway.kill('SIGTERM')
+    const { code } = await gateway.ended
+    t.is(code, drainTimeout > 1000 ? 143 : 0, gateway.text)
+    t.is(gateway.events.includes('stopped'), drainTimeout < 1000)
+    await until(() => from.stats().leased === 0)
+    t.is(from.stats().ready + to.stats().ready, 2)
+    for (const queue of [from, to])
+      while (queue.stats().ready > 0) (await queue.takeOne()).complete()
+  }
+})
+
+test('SIGHUP takes what is new, and no job is lost or comes twice', async (t) => {
+  const one = await ends(t)
+  const two = await ends(t)
+  const route = { ...one.route, name: 'one' }
+  const gateway = new RunningGateway(t, { routes: [route] })
+  await gateway.told('up')
+  const jobs = 200
+  for (let i = 0; i < jobs; i++) {
+    await one.from.push(`job ${String(i)}`)
+    if (i === 50) {
+      gateway.write({ routes: [route, { ...two.route, name: 'two' }] })
+      gateway.kill('SIGHUP')
+    }
+    if (i === 150) {
+      await gateway.told('reloaded')
+      gateway.write({
+        routes: [
+          { ...route, inFlight: 3 },
+          { ...two.route, name: 'two' },
+        ],
+      })
+      gateway.kill('SIGHUP')
+    }
+  }
+  await gateway.told('reloaded', 2)
+  await two.from.push('of the second')
+  await until(() => one.to.stats().ready === jobs && two.to.stats().ready === 1)
+  const got = new Set<string>()
+  for (let i = 0; i < jobs; i++) {
+    const job = await one.to.takeOne()
+    got.add(Buffer.from(job.bytes).toString())
+    job.complete()
+  }
+  t.is(got.size, jobs)
+  t.is(one.from.stats().ready + one.from.stats().leased + one.to.stats().ready, 0)
+  gateway.write({ routes: [{ ...two.route, name: 'two' }] })
+  gateway.kill('SIGHUP')
+  t.is((await gateway.told('removed')).route, 'one')
+  gateway.kill('SIGTERM')
+  t.is((await gateway.ended).code, 0, gateway.text)
+})
+
+test('a new configuration that is wrong is told, and the old one goes on', async (t) => {
+  const { from, to, route } = await ends(t)
+  const gateway = new RunningGateway(t, { routes: [route] })
+  await gateway.told('up')
+  gateway.write(`routes:\n  - { kind: work, from: a, too: b }\n`)
+  gateway.kill('SIGHUP')
+  const { findings, level } = await gateway.told('reload-refused')
+  t.is(level, 'error')
+  t.deepEqual(
+    findings?.map((finding) => finding.slice(gateway.file.length, gateway.file.length + 6)),
+    [':2:5: ', ':2:28:'],
+  )
+  await from.push('still')
+  await until(() => to.stats().ready === 1)
+  t.notRegex(gateway.text, /"event":"(?:down|removed|reloaded)"/)
+  gateway.kill('SIGTERM')
+  t.is((await gateway.ended).code, 0)
+})
+
+test('a route whose far side goes is told to be down, with why, and up when it is back', async (t) => {
+  const { to, share, route } = await ends(t)
+  const gateway = new RunningGateway(t, {
+    routes: [{ ...route, name: 'jobs', toConnection: { reconnect: { base: 5, cap: 20 } } }],
+  })
+  await gateway.told('up')
+  await share.close()
+  const { error, route: name } = await gateway.told('down')
+  t.is(name, 'jobs')
+  t.regex(error?.message ?? '', /\S/)
+  const again = await to.share(share.address)
+  t.teardown(() => again.close())
+  await gateway.told('up', 2)
+  gateway.kill('SIGTERM')
+  t.is((await gateway.ended).code, 0)
+})
+
+test('it is ready when the first connections were tried, also in vain', async (t) => {
+  const server = createServer()
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const { port } = server.address() as AddressInfo
+  await new Promise((done) => server.close(done))
+  const to = `tcp://127.0.0.1:${String(port)}`
+  const gateway = new RunningGateway(t, {
+    routes: [{ kind: 'work', name: 'jobs', from: uniqueName(t), to }],
+  })
+  const { msg } = await gateway.told('ready')
+  t.regex(msg, /0 of 1 route up; not jobs: connecting \(nobody listens at/)
+  t.is((await gateway.told('waiting')).error?.code, 'ERR_MILLRACE_UNREACHABLE')
+  gateway.kill('SIGTERM')
+  t.is((await gateway.ended).code, 0)
+})
+
+test('--check judges and starts nothing; a wrong configuration ends with 2, each finding in a line', async (t) => {
+  const name = uniqueName(t)
+  const gateway = new RunningGateway(
+    t,
+    { routes: [{ kind: 'topics', name: 'all of it', from: name, to: 'tcp://127.0.0.1:1' }] },
+    { args: ['--check'] },
+  )
+  const right = await gateway.ended
+  t.deepEqual(
+    [right.code, right.err, right.out.toString()],
+    [
+      0,
+      '',
+      [
+        `KIND    FROM${' '.repeat(name.length - 2)}TO                 NAME`,
+        `topics  ${name}  tcp://127.0.0.1:1  all of it`,
+        '',
+      ].join('\n'),
+    ],
+  )
+  for (const args of [['--check'], []]) {
+    gateway.write('routes: 3\nhttp: here\n')
+    const { code, err, out } = await start(command, ['gateway', gateway.file, ...args]).ended
+    t.is(code, 2)
+    t.is(out.toString(), '')
+    t.regex(err, /^\S+:1:9: routes must be a list of routes, not 3\n\S+:2:7: http must be .*\n$/)
+  }
+})
+
+test('wrong usage is said, and ends with 2', async (t) => {
+  for (const [args, said] of [
+    [[], /gateway wants a file of configuration/],
+    [['a', 'b'], /unexpected argument 'b'/],
+    [
+      ['a', '--http', 'x:y'],
+      /--http must be HOST:PORT, as in 127\.0\.0\.1:9464, or a port, not 'x:y'/,
+    ],
+  ] as const) {
+    const { code, err } = await start(command, ['gateway', ...args]).ended
+    t.is(code, 2)
+    t.regex(err, said)
+  }
+  const { code, out } = await start(command, ['gateway', '--help']).ended
+  t.is(code, 0)
+  t.regex(out.toString(), /^Usage: millrace gateway CONFIG/)
+})

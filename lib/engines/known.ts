@@ -7,6 +7,8 @@ const known: Readonly<Record<string, () => Engine>> = {
   'grpc+unix': loadGrpc,
   grpcs: loadGrpc,
   nats: () => (require('./nats.js') as typeof import('./nats.js')).nats,
+  redis: () => (require('./redis.js') as typeof import('./redis.js')).redis,
+  rediss: () => (require('./redis.js') as typeof import('./redis.js')).redis,
 }
 
 /** The engine of a scheme; undefined: it is none of an engine. */

@@ -236,6 +236,8 @@ export interface EngineTraits {
     readonly replays: boolean
     readonly counts: boolean
     readonly redelivers: boolean
+    /** Are there queue groups? Default true. */
+    readonly groups?: boolean
   }
 }
 

@@ -121,6 +121,7 @@ test('what is used brings the part that it needs', async (t) => {
     'net',
     'net-conformance',
     'pipeline-streams',
+    'redis',
     'remote',
     'ring-records',
     'index',

@@ -1,0 +1,392 @@
+// A work queue over a stream of Redis. A job in hand has a lease, whose end the server keeps: a worker that lives makes it longer, for all
+// it has in hand, three times in its time; what is over is given to somebody else by whoever takes next.
+//
+// What is there is taken by a script. Where nothing is, one is waited for on a connection of its own, which the server holds up: what it
+// brings is given out as the script finds it.
+
+import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
+import { MillraceError } from '../../errors.js'
+import type {
+  EngineConnection,
+  EngineJob,
+  EngineJobOptions,
+  EngineQueueFacts,
+  EngineQueueOptions,
+  EngineSettle,
+  EngineWork,
+} from '../port.js'
+import { redisConnect, RedisLine } from './connection.js'
+import type { RedisClient } from './library.js'
+import type { RedisPlace } from './place.js'
+import { openQueue, run, type RedisQueue } from './queue.js'
+import { extendScript, group, pushScript, settleScript, takeScript } from './scripts.js'
+
+/** Milliseconds between two looks whether there is room: the server does not tell. */
+const shortestLook = 5
+const longestLook = 250
+/** Jobs that are taken at a time. */
+const mostAtATime = 256
+/** Milliseconds for which the server is waited for at a time, at most: leases end meanwhile. */
+const longestWait = 5000
+/** Of the longest reason that goes with a dead letter, in UTF-16 units. */
+const longestReason = 512
+/** Milliseconds that a closed handle has to give back what is in hand. */
+const lastWordsMs = 1000
+
+/** Whoever waits for jobs. */
+interface Taker {
+  readonly most: number
+  resolve(jobs: readonly EngineJob[]): void
+  reject(error: Error): void
+}
+
+type Fields = readonly Buffer[]
+type Taken = readonly [id: Buffer, token: Buffer, acquired: number, attempt: number, Fields]
+type Read = readonly [stream: Buffer, entries: readonly (readonly [id: Buffer, Fields])[]]
+
+/** @throws MillraceError (as rejection) as `redisConnect` and `openQueue` */
+export async function redisWork(
+  place: RedisPlace,
+  wanted: EngineQueueOptions,
+  connection: EngineConnection,
+  signal: AbortSignal,
+): Promise<EngineWork> {
+  const client = await redisConnect(place, connection, signal, 2)
+  return await RedisWork.open(client, place, wanted, connection, signal)
+}
+
+class RedisWork extends RedisLine implements EngineWork {
+  #queue!: RedisQueue
+  /** The connection that waits, and what the server calls it. */
+  #waiting!: RedisClient
+  #waitingId: string | undefined
+  readonly #takers = new Set<Taker>()
+  readonly #held = new Map<string, RedisJob>()
+  #tellLoss: (job: EngineJob) => void = () => undefined
+  #isTaking = false
+  #isWaiting = false
+  /** An entry, and a ring of the bell, that the waiting connection has brought. */
+  #read = ''
+  #rung = ''
+  #timer: Timer | undefined
+
+  static async open(
+    client: RedisClient,
+    place: RedisPlace,
+    wanted: EngineQueueOptions,
+    connection: EngineConnection,
+    signal: AbortSignal,
+  ): Promise<RedisWork> {
+    const work = new RedisWork(client, place, connection)
+    try {
+      work.#queue = await openQueue(work, place.name, wanted, connection)
+      work.#waiting = await redisConnect(place, connection, signal, 2)
+      work.with(work.#waiting)
+      work.#waitingId = await work.#waiting
+        .sendCommand(['CLIENT', 'ID'])
+        .then(String, () => undefined)
+      return work
+    } catch (error) {
+      work.close()
+      throw error
+    }
+  }
+
+  get facts(): EngineQueueFacts {
+    return this.#queue.facts
+  }
+
+  lost(told: (job: EngineJob) => void): void {
+    this.#tellLoss = told
+  }
+
+  // Pushing
+
+  async push(
+    payload: Uint8Array,
+    job: EngineJobOptions,
+    signal: AbortSignal,
+  ): Promise<{ readonly duplicate: boolean }> {
+    const { name, jobs, windowMs } = this.#queue
+    if (payload.length > this.facts.maxBytes) throw this.#tooLong(payload.length)
+    const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+    const fields = ['data', bytes, ...Object.entries(job.headers ?? {}).flat()]
+    const { id = '', group: its = '', delay, ttl, priority } = job
+    if (jobs === 0 && id === '' && delay === 0 && ttl === 0 && priority === 0) {
+      // What any other client would do.
+      const more = its === '' ? [] : ['group', its]
+      const made = await this.asked(['XADD', name, 'NOMKSTREAM', '*', ...fields, ...more])
+      if (made === null) throw this.told(new Error('MILLRACEGONE there is no queue'))
+      return { duplicate: false }
+    }
+    const numbers = [delay, ttl, priority].map((number) => String(Math.ceil(number)))
+    const args = [String(jobs), String(windowMs), id, ...numbers, its, ...fields]
+    for (let look = shortestLook; ; look = Math.min(look * 2, longestLook)) {
+      const answer = String(await run(this, name, pushScript, args))
+      if (answer !== 'full') return { duplicate: answer === 'duplicate' }
+      await pause(look, signal)
+    }
+  }
+
+  // Taking
+
+  take(most: number, signal: AbortSignal): Promise<readonly EngineJob[]> {
+    return new Promise((resolve, reject) => {
+      if (this.closed) {
+        reject(this.gone('it was closed'))
+        return
+      }
+      const end = (): void => {
+        this.#takers.delete(taker)
+        signal.removeEventListener('abort', onAbort)
+      }
+      const taker: Taker = {
+        most,
+        resolve: (jobs) => {
+          end()
+          resolve(jobs)
+        },
+        reject: (error) => {
+          end()
+          reject(error)
+        },
+      }
+      const onAbort = (): void => {
+        taker.reject(
+          new MillraceError('ERR_MILLRACE_ABORTED', 'nobody waits for this job any more'),
+        )
+        if (this.#takers.size === 0 && this.#isWaiting) void this.#unblock()
+      }
+      if (signal.aborted) {
+        onAbort()
+        return
+      }
+      signal.addEventListener('abort', onAbort)
+      this.#takers.add(taker)
+      if (!this.#isTaking) void this.#give()
+    })
+  }
+
+  /** For as long as somebody waits. */
+  async #give(): Promise<void> {
+    this.#isTaking = true
+    try {
+      while (this.#takers.size > 0 || this.#read !== '') {
+        const left = await this.#fetch()
+        if (left !== 0 && this.#takers.size > 0) await this.#wait(left)
+      }
+    } catch (error) {
+      for (const taker of this.#takers) taker.reject(this.told(error))
+    } finally {
+      this.#isTaking = false
+    }
+  }
+
+  /** Gives out what is there. Milliseconds until there may be more; -1: nobody knows; 0: look again. */
+  async #fetch(): Promise<number> {
+    const { name, attempts, dead, silenceMs } = this.#queue
+    let want = 0
+    for (const { most } of this.#takers) want = Math.min(want + most, mostAtATime)
+    const numbers = [attempts, dead, silenceMs].map(String)
+    const args = [String(want), this.#read, this.#rung, ...numbers]
+    this.#read = this.#rung = ''
+    const from = now()
+    const answer = await run(this, name, takeScript, args)
+    const [left, found] = answer as readonly [number, readonly Taken[]]
+    const jobs = found.map((one) => new RedisJob(one, this, from + silenceMs))
+    const isFound = jobs.length > 0
+    for (const job of jobs) this.#hold(job)
+    for (const taker of [...this.#takers]) {
+      if (jobs.length === 0) break
+      taker.resolve(jobs.splice(0, taker.most))
+    }
+    // Who wanted them is gone: somebody else gets them, as if nobody had had them.
+    for (const job of jobs) this.#settled(job, 'unread', 0, '').catch(() => undefined)
+    return isFound ? 0 : left
+  }
+
+  /** Until there is something, or its time is over. */
+  async #wait(left: number): Promise<void> {
+    const { name, silenceMs } = this.#queue
+    const most = Math.min(Math.max(Math.ceil(silenceMs / 4), 50), longestWait)
+    const ms = String(Math.ceil(left < 0 ? most : Math.min(left, most)))
+    this.#isWaiting = true
+    try {
+      const read = ['XREADGROUP', 'GROUP', group, group, 'COUNT', '1', 'BLOCK', ms]
+      const streams = [name, `millrace:${name}:bell`, '>', '>']
+      const answer = (await this.#waiting.sendCommand([...read, ...['STREAMS', ...streams]])) as
+        readonly Read[] | null
+      for (const [stream, entries] of answer ?? []) {
+        const id = entries[0]?.[0].toString() ?? ''
+        if (stream.toString() === name) this.#read = id
+        else this.#rung = id
+      }
+    } finally {
+      this.#isWaiting = false
+    }
+  }
+
+  /** Nobody waits any more, and no entry is to come here for nobody. */
+  async #unblock(): Promise<void> {
+    if (this.#waitingId === undefined) return
+    await this.asked(['CLIENT', 'UNBLOCK', this.#waitingId]).catch(() => undefined) // it waits its time out
+  }
+
+  // What is in hand
+
+  #hold(job: RedisJob): void {
+    this.#held.set(job.entry, job)
+    if (this.#held.size === 1) this.#beat()
+  }
+
+  /** Signs of life for what is in hand; and what had none for too long is somebody else's. */
+  #beat(): void {
+    stopTimer(this.#timer)
+    const { silenceMs, leaseMs } = this.#queue
+    this.#timer = startTimer(silenceMs / 3, () => {
+      const time = now()
+      for (const job of [...this.#held.values()]) if (job.until < time) this.#lose(job)
+      if (leaseMs === 0) {
+        this.#extended([...this.#held.values()], silenceMs).catch(() => undefined) // the line has ended, or the leases do
+      }
+      if (this.#held.size > 0) this.#beat()
+    })
+  }
+
+  /** Those that are still held here are held longer; the others are somebody else's. */
+  async #extended(jobs: readonly RedisJob[], milliseconds: number): Promise<void> {
+    if (jobs.length === 0) return
+    const from = now()
+    const which = jobs.flatMap(({ entry, token }) => [entry, String(token)])
+    const args = [String(Math.ceil(milliseconds)), ...which]
+    const answer = await run(this, this.#queue.name, extendScript, args)
+    const lost = new Set((answer as readonly Buffer[]).map(String))
+    for (const job of jobs) {
+      if (!lost.has(job.entry)) job.until = Math.max(job.until, from + milliseconds)
+      else if (this.#held.get(job.entry) === job) this.#lose(job)
+    }
+  }
+
+  #lose(job: RedisJob): void {
+    this.#held.delete(job.entry)
+    this.#tellLoss(job)
+  }
+
+  async settle(job: RedisJob, settled: EngineSettle): Promise<void> {
+    const { how } = settled
+    const delay = 'delay' in settled ? settled.delay : 0
+    const error = 'error' in settled ? settled.error.slice(0, longestReason) : ''
+    await this.#settled(job, how, delay, error)
+  }
+
+  async extend(job: RedisJob, milliseconds: number): Promise<void> {
+    if (this.#held.get(job.entry) !== job) throw this.#lostError()
+    await this.#extended([job], milliseconds)
+    if (this.#held.get(job.entry) !== job) throw this.#lostError()
+  }
+
+  async #settled(job: RedisJob, how: string, delay: number, error: string): Promise<void> {
+    const { name, attempts, dead } = this.#queue
+    if (this.#held.get(job.entry) !== job) throw this.#lostError()
+    this.#held.delete(job.entry)
+    const args = [job.entry, String(job.token), how, String(Math.ceil(delay)), error]
+    const done = await run(this, name, settleScript, [...args, String(attempts), String(dead)])
+    if (done !== 1) throw this.#lostError()
+  }
+
+  /** What is in hand goes back at once, if the server can be told. */
+  protected override async lastWords(): Promise<void> {
+    stopTimer(this.#timer)
+    for (const taker of this.#takers) taker.reject(this.gone('it was closed'))
+    const { name } = this.#queue
+    const told = [...this.#held.values()].map(({ entry, token }) =>
+      run(this, name, settleScript, [entry, String(token), 'release', '0', '', '0', '0']),
+    )
+    this.#held.clear()
+    if (told.length === 0) return
+    let timer
+    const late = new Promise<void>((resolve) => {
+      timer = startTimer(lastWordsMs, resolve)
+    })
+    await Promise.race([Promise.allSettled(told), late])
+    stopTimer(timer)
+  }
+
+  #tooLong(length: number): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_TOO_LARGE',
+      `a payload of ${String(length)} bytes is more than the ${String(this.facts.maxBytes)} that '${this.shown}' takes: ` +
+        'send less, or let it take more (maxBytes of the connection, proto-max-bulk-len of the server)',
+      { executed: 'no' },
+    )
+  }
+
+  #lostError(): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_LEASE_LOST',
+      `the lease of this job of '${this.shown}' was over before it was settled: somebody else may have it`,
+    )
+  }
+}
+
+/** One entry of the stream, in hand. */
+class RedisJob implements EngineJob {
+  readonly entry: string
+  readonly bytes: Uint8Array
+  readonly attempt: number
+  readonly acquired: number
+  readonly token: bigint
+  readonly pushedAt: number
+  readonly priority: number
+  readonly id: string | undefined
+  readonly group: string | undefined
+  readonly headers: Readonly<Record<string, string>> | undefined
+  /** Until when it is certain that nobody else has it. */
+  until: number
+  readonly #work: RedisWork
+
+  constructor([id, token, acquired, attempt, raw]: Taken, work: RedisWork, until: number) {
+    this.#work = work
+    this.until = until
+    this.entry = id.toString()
+    this.token = BigInt(token.toString())
+    this.acquired = acquired
+    this.attempt = attempt
+    const fields = new Map<string, Buffer>()
+    for (let at = 0; at < raw.length; at += 2) fields.set(raw[at]!.toString(), raw[at + 1]!)
+    const text = (name: string): string | undefined => fields.get(name)?.toString()
+    this.bytes = new Uint8Array(fields.get('data') ?? [])
+    this.pushedAt = Number(text('pushed') ?? this.entry.split('-')[0])
+    this.priority = Math.min(Math.max(Math.floor(Number(text('priority') ?? 0)) || 0, 0), 31)
+    this.id = text('id')
+    this.group = text('group')
+    const along = [...fields].filter(([name]) => name.startsWith('millrace-'))
+    this.headers =
+      along.length === 0
+        ? undefined
+        : Object.fromEntries(along.map(([name, value]) => [name, value.toString()]))
+  }
+
+  settle(how: EngineSettle): Promise<void> {
+    return this.#work.settle(this, how)
+  }
+
+  extend(milliseconds: number): Promise<void> {
+    return this.#work.extend(this, milliseconds)
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      stopTimer(timer)
+      reject(new MillraceError('ERR_MILLRACE_ABORTED', 'nobody waits for room any more'))
+    }
+    const timer = startTimer(ms, () => {
+      signal.removeEventListener('abort', onAbort)
+      resolve()
+    })
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+  })
+}

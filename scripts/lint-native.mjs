@@ -17,6 +17,7 @@ const files = ['native', 'examples', 'test']
 const formatted = [
   ...files,
   'native/arm64/count.c',
+  'test/engines/fixtures/kafka-mock.c',
   'smoke/refuse-buffers.c',
   ...readdirSync(join(root, 'smoke/musl')).map((file) => join('smoke/musl', file)),
 ]

@@ -6,6 +6,7 @@ const known: Readonly<Record<string, () => Engine>> = {
   grpc: loadGrpc,
   'grpc+unix': loadGrpc,
   grpcs: loadGrpc,
+  kafka: () => (require('./kafka.js') as typeof import('./kafka.js')).kafka,
   nats: () => (require('./nats.js') as typeof import('./nats.js')).nats,
   redis: () => (require('./redis.js') as typeof import('./redis.js')).redis,
   rediss: () => (require('./redis.js') as typeof import('./redis.js')).redis,

@@ -117,6 +117,7 @@ test('what is used brings the part that it needs', async (t) => {
     'gateway',
     'group',
     'grpc',
+    'kafka',
     'nats',
     'net',
     'net-conformance',

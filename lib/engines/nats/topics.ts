@@ -3,7 +3,7 @@
 import { MillraceError } from '../../errors.js'
 import type { EngineConnection, EngineMessage, EngineSubscription, EngineTopics } from '../port.js'
 import { matches, overlap } from '../subjects.js'
-import { clock } from './clock.js'
+import { clock } from '../clock.js'
 import { natsConnect, NatsLine } from './connection.js'
 import type { NatsConnection, NatsMessage } from './library.js'
 import type { NatsPlace } from './place.js'

@@ -15,7 +15,7 @@ import type {
   EngineSettle,
   EngineWork,
 } from '../port.js'
-import { clock } from './clock.js'
+import { clock } from '../clock.js'
 import { natsConnect, NatsLine } from './connection.js'
 import type { NatsConnection, NatsHeaders, NatsMessage, NatsSubscription } from './library.js'
 import type { NatsPlace } from './place.js'

@@ -1,7 +1,7 @@
 // One call, at its server: messages as they are asked for, and what is answered, as far as the caller has room for it.
 
 import { MillraceError } from '../../errors.js'
-import { clock } from '../nats/clock.js'
+import { clock } from '../clock.js'
 import type { EngineCall } from '../port.js'
 import { Status, type GrpcServerCall, type GrpcStatus } from './library.js'
 import { names, statusOf } from './status.js'

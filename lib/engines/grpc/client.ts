@@ -3,7 +3,7 @@
 
 import { startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError, timeoutError } from '../../errors.js'
-import { clock } from '../nats/clock.js'
+import { clock } from '../clock.js'
 import type { EngineAnswer, EngineCalls, EngineConnection, EngineStream } from '../port.js'
 import {
   Connectivity,

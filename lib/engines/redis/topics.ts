@@ -3,7 +3,7 @@
 import { MillraceError } from '../../errors.js'
 import type { EngineConnection, EngineMessage, EngineSubscription, EngineTopics } from '../port.js'
 import { matches } from '../subjects.js'
-import { clock } from '../nats/clock.js'
+import { clock } from '../clock.js'
 import { redisConnect, RedisLine } from './connection.js'
 import { opened, sealed } from './envelope.js'
 import type { RedisClient, RedisListener } from './library.js'

@@ -44,8 +44,9 @@ export type {
 export { ChannelFrames } from './net/frame-channel.js'
 export type { LinkEvents, MessageLink } from './net/link.js'
 export type {
-  ConnectionOptions,
   ConnectOptions,
+  ConnectionOptions,
+  CurveOptions,
   GivenConnect,
   GivenConnection,
   GivenListen,

@@ -10,6 +10,8 @@ const known: Readonly<Record<string, () => Engine>> = {
   nats: () => (require('./nats.js') as typeof import('./nats.js')).nats,
   redis: () => (require('./redis.js') as typeof import('./redis.js')).redis,
   rediss: () => (require('./redis.js') as typeof import('./redis.js')).redis,
+  'zmq+ipc': () => (require('./zeromq.js') as typeof import('./zeromq.js')).zeromq,
+  'zmq+tcp': () => (require('./zeromq.js') as typeof import('./zeromq.js')).zeromq,
 }
 
 /** The engine of a scheme; undefined: it is none of an engine. */

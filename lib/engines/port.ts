@@ -3,6 +3,7 @@
 //
 // A line is one connection. It is made by whoever needs it, and made anew by them when it has ended: an engine tries nothing again by itself.
 
+import type { CurveOptions } from '../net/options.js'
 import type { Address } from '../place/address.js'
 
 /** How an engine is reached, as the options of the connection say; each was judged. */
@@ -15,6 +16,8 @@ export interface EngineConnection {
   readonly heartbeat: number | undefined
   /** The longest message that is taken, in bytes. */
   readonly maxBytes: number
+  /** Keys of ZeroMQ. */
+  readonly curve?: CurveOptions | undefined
 }
 
 /** One connection to an engine. Whatever rejects when it breaks says by `executed` whether what was asked may have been done. */
@@ -246,6 +249,8 @@ export interface EngineWorkTraits {
   readonly death: 'exact' | 'timeout'
   readonly priorities: boolean
   readonly groups: boolean
+  /** Does a job go to another worker, if the one that has it dies? Default true. */
+  readonly redelivers?: boolean
 }
 
 /** What an address of an engine stands for: judged, and not connected yet. */

@@ -27,6 +27,18 @@ export interface PeerAllow {
   readonly pids?: readonly number[] | undefined
 }
 
+/** Keys of CURVE, as ZeroMQ has them: each of 40 characters (Z85), as `curveKeyPair()` of zeromq makes them. */
+export interface CurveOptions {
+  /** This side's own; who connects needs it. */
+  readonly publicKey?: string | undefined
+  /** This side's own. */
+  readonly secretKey: string
+  /** The public key of who is bound there; who connects needs it. */
+  readonly serverKey?: string | undefined
+  /** The public keys of those who may connect; who binds needs it. Empty: nobody. */
+  readonly allowed?: readonly string[] | undefined
+}
+
 /** What either side of a connection can say. */
 export interface ConnectionOptions {
   /** The longest message that this side takes, in bytes; default 67 108 864, at most 268 435 455. A longer one ends the connection. */
@@ -49,6 +61,8 @@ export interface ConnectionOptions {
   readonly allow?: PeerAllow | undefined
   /** `tls://`: as `node:tls` takes it. A listener needs `key` and `cert`, and with `ca` and `requestCert` wants certificates of clients. */
   readonly tls?: TlsOptions | undefined
+  /** `zmq+tcp://`, `zmq+ipc://`: who this side is, and who may come. */
+  readonly curve?: CurveOptions | undefined
   /** Lets `tcp://` leave this machine, where everybody on the way can read and change what goes over it. Default false. */
   readonly insecure?: boolean | undefined
 }
@@ -101,6 +115,8 @@ export interface GivenConnection {
   /** Likewise. */
   readonly tls: TlsOptions | undefined
   /** Likewise. */
+  readonly curve: CurveOptions | undefined
+  /** Likewise. */
   readonly insecure: boolean
 }
 
@@ -135,6 +151,7 @@ export const connectionNames = [
   'maxRate',
   'allow',
   'tls',
+  'curve',
   'insecure',
 ] as const
 /** @internal */
@@ -195,6 +212,7 @@ function readConnection(options: ConnectionOptions): GivenConnection {
     maxRate,
     allow: readAllow(options.allow),
     tls: readTls(options.tls),
+    curve: readCurve(options.curve),
     insecure: flag(options, 'insecure'),
   }
 }
@@ -210,6 +228,38 @@ function readTls(given: TlsOptions | undefined): TlsOptions | undefined {
   if (given === undefined || (typeof given === 'object' && (given as unknown) !== null))
     return given
   throw invalidArgument(`tls must be an object of options of node:tls, not ${show(given)}`)
+}
+
+function readCurve(given: CurveOptions | undefined): CurveOptions | undefined {
+  if (given === undefined) return undefined
+  const { allowed, ...own } = checkOptions(given, [
+    'publicKey',
+    'secretKey',
+    'serverKey',
+    'allowed',
+  ])
+  const { secretKey } = own
+  assertKey('secretKey', secretKey)
+  for (const name of ['publicKey', 'serverKey'] as const) {
+    if (own[name] !== undefined) assertKey(name, own[name])
+  }
+  if (allowed === undefined) return { ...own, secretKey }
+  if (!Array.isArray(allowed)) {
+    throw invalidArgument(
+      'curve.allowed must be an array of public keys; an empty one lets nobody in',
+    )
+  }
+  const keys = allowed as readonly string[]
+  for (const [at, key] of keys.entries()) assertKey(`allowed[${String(at)}]`, key)
+  return { ...own, secretKey, allowed: [...keys] }
+}
+
+/** What is wrong with it is not shown: it may be secret. */
+function assertKey(name: string, key: unknown): asserts key is string {
+  if (typeof key === 'string' && /^[0-9a-zA-Z.:+=^!/*?&<>()[\]{}@%$#-]{40}$/.test(key)) return
+  throw invalidArgument(
+    `curve.${name} must be a key of 40 characters, as curveKeyPair() of zeromq makes them`,
+  )
 }
 
 function readSignal(given: unknown): AbortSignal | undefined {

@@ -24,4 +24,6 @@ export interface WorkTraits {
   readonly priorities: boolean
   /** Are there groups? Otherwise a push with one rejects with `ERR_MILLRACE_UNSUPPORTED`. */
   readonly groups: boolean
+  /** Does a job go to another worker, if the one that has it in hand dies? */
+  readonly redelivers: boolean
 }

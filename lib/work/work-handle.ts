@@ -157,6 +157,7 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
       dedups: this.native.windowMs > 0,
       priorities: true,
       groups: true,
+      redelivers: true,
     })
   }
 

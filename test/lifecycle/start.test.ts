@@ -134,6 +134,7 @@ test('what is used brings the part that it needs', async (t) => {
     'sync',
     'topics',
     'work',
+    'zeromq',
     'search',
     'load-failure',
     'own-timers',

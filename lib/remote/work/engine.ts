@@ -179,6 +179,8 @@ export function inTime<T>(
   ask: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { signal, timeout } = options ?? {}
+  // It may have been while the connection was waited for.
+  if (signal?.aborted === true) return Promise.reject(abortedError(signal))
   return new Promise((resolve, reject) => {
     const control = new AbortController()
     const end = (): void => {

@@ -86,6 +86,7 @@ export class RemoteWorkQueue implements Face {
       dedups: this.#session.facts?.dedups ?? false,
       priorities: true,
       groups: true,
+      redelivers: true,
       ...this.#traits,
     })
   }

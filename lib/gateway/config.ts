@@ -1,6 +1,7 @@
 // What a gateway is told: which addresses it joins, and how.
 
 import type { RemoteOptions } from '../net/share.js'
+import type { Contract } from '../rpc/contract.js'
 import type { WorkQueueOptions } from '../work/options.js'
 
 /** What every route says. */
@@ -50,6 +51,8 @@ export interface CallsRoute extends RouteBase {
   readonly kind: 'calls'
   /** Calls that are on their way at one time, 1 to 65,536. Default 256. */
   readonly inFlight?: number | undefined
+  /** What is served at `to`. Default: what whoever serves there says; this machine's memory does not say it. */
+  readonly contract?: Contract | undefined
 }
 
 /** Frames: each is one message at the other side, in parts where that takes no longer ones. */

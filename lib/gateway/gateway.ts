@@ -6,6 +6,7 @@ import { closedError, MillraceError } from '../errors.js'
 import type { GatewayConfig, RouteStatus } from './config.js'
 import { judge, type Judged, type JudgedRoute } from './judge.js'
 import { Route, type Carrier, type Counts } from './route.js'
+import { openCallsRoute } from './calls/carrier.js'
 import { openTopicsRoute } from './topics/carrier.js'
 import { openWorkRoute } from './work/carrier.js'
 
@@ -140,9 +141,10 @@ function made(judged: JudgedRoute): Route {
 function open(judged: JudgedRoute, counts: Counts): Carrier {
   if (judged.config.kind === 'work') return openWorkRoute(judged, counts)
   if (judged.config.kind === 'topics') return openTopicsRoute(judged, counts)
+  if (judged.config.kind === 'calls') return openCallsRoute(judged, counts)
   throw new MillraceError(
     'ERR_MILLRACE_UNSUPPORTED',
-    `'${judged.name}': this version carries work and topics`,
+    `'${judged.name}': this version carries work, topics and calls`,
   )
 }
 

@@ -27,7 +27,7 @@ const common = ['kind', 'name', 'from', 'to', 'fromConnection', 'toConnection'] 
 const names = {
   work: [...common, 'inFlight', 'fromQueue', 'toQueue', 'alone'],
   topics: [...common, 'subjects', 'depth'],
-  calls: [...common, 'inFlight'],
+  calls: [...common, 'inFlight', 'contract'],
   frames: [...common, 'frames', 'inFlight'],
 } as const
 

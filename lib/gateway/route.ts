@@ -16,6 +16,8 @@ export interface Carrier {
   /** Of the sides that are elsewhere. */
   readonly connections: readonly ConnectionStatus[]
   readonly guarantee: RouteStatus['guarantee']
+  /** Is all there that it takes, but connections? */
+  readonly isReady: boolean
   /** What went wrong the last time, until something went well again. */
   readonly error: Error | undefined
   /** Carries until `stop`; rejects if it cannot go on. What is on its way stays so. */
@@ -126,7 +128,7 @@ export class Route {
   }
 
   #isThere(away: ConnectionStatus | undefined): boolean {
-    return this.#carrier !== undefined && away === undefined
+    return this.#carrier?.isReady === true && away === undefined
   }
 
   async #run(): Promise<void> {

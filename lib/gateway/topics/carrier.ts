@@ -31,6 +31,7 @@ export function openTopicsRoute({ config, host }: JudgedRoute, counts: Counts): 
 
 class TopicsCarrier implements Carrier {
   readonly guarantee = 'at-most-once'
+  isReady = false
   readonly #from: Topics
   readonly #to: Topics
   readonly #filters: readonly string[]
@@ -75,6 +76,7 @@ class TopicsCarrier implements Carrier {
         depth: Math.min(this.#depth, this.#from.messages),
         signal: stop,
       })
+      this.isReady = true
       while (!stop.aborted) {
         await this.#flow.roomy(stop)
         const messages = await subscription.receiveBatch(this.#flow.room, { signal: stop })

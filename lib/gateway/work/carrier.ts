@@ -54,6 +54,7 @@ function judgeWindow({ dedups, knownIds }: WorkEnd, to: string, most: number): v
 }
 
 class WorkCarrier implements Carrier {
+  readonly isReady = true
   readonly #from: WorkEnd
   readonly #to: WorkEnd
   readonly #host: string

@@ -61,7 +61,7 @@ export class WorkQueue extends JobTaker {
    *
    * Of any other address (`unix:///run/jobs`, `tcp://127.0.0.1:7000`, `tls://…`) it is the queue that another process has and `share`s
    * there: the same calls, over a connection that is made in the background, and made anew when it breaks. `traits` says what a
-   * connection cannot carry. Of `nats://host:4222/NAME` it is a queue of JetStream (docs/engines.md). `setResolve` and the variable `MILLRACE_ADDRESSES` put such an address in the place of a name.
+   * connection cannot carry. Of `nats://host:4222/NAME` it is a queue of JetStream, of `redis://host:6379/NAME` one over a stream of Redis (docs/engines.md). `setResolve` and the variable `MILLRACE_ADDRESSES` put such an address in the place of a name.
    *
    * Blocks for microseconds; at most 2 s if another process is stopped in the middle of creating or leaving the same queue.
    *

@@ -8,11 +8,13 @@ import { Topics, type Subscription, type TopicsOptions } from 'millrace/topics'
 
 import { selfSigned } from '../support/certificate.js'
 import { until } from '../support/until.js'
-import { redisClient, redisServer, type RedisServer } from './support/redis.js'
+import { endSharedServer, redisClient, redisServer, type RedisServer } from './support/redis.js'
 
 const calc = contract('calc', { add: call<number, number>() })
 
 const patience = { timeout: 15_000 }
+
+test.after.always(endSharedServer)
 
 function open(
   t: ExecutionContext,
@@ -182,7 +184,7 @@ test('a server that is not there yet is waited for', async (t) => {
 })
 
 test('a server that is killed and comes back: subscriptions go on, and miss one message at least', async (t) => {
-  const server = await redisServer(t)
+  const server = await redisServer(t, {})
   const bus = open(t, server)
   const subscription = await bus.subscribe('x')
   await bus.publish('x', 'before')

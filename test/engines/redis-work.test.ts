@@ -6,9 +6,17 @@ import { WorkQueue, type Job, type WorkQueueOptions } from 'millrace/work'
 
 import { run } from '../support/process.js'
 import { until, within } from '../support/until.js'
-import { redisClient, redisServer, type RedisClient, type RedisServer } from './support/redis.js'
+import {
+  endSharedServer,
+  redisClient,
+  redisServer,
+  type RedisClient,
+  type RedisServer,
+} from './support/redis.js'
 
 const patience = { timeout: 15_000 }
+
+test.after.always(endSharedServer)
 const atOnce = { timeout: 200 }
 
 function open(
@@ -503,7 +511,7 @@ test('a server that is killed and comes back has every job that was confirmed', 
 })
 
 test('a server that comes back empty has an empty queue, and whoever waits goes on waiting there', async (t) => {
-  const server = await redisServer(t)
+  const server = await redisServer(t, {})
   const redis = await redisClient(t, server)
   const queue = open(t, server, { jobs: 7 })
   const waiting = queue.takeOne(patience)

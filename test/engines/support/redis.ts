@@ -1,8 +1,9 @@
 // A server of Redis of a test's own.
 
 import { createRequire } from 'node:module'
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 
@@ -49,31 +50,59 @@ export class RedisServer extends EngineServer {
     }
   }
 
-  /** It takes connections before it has read what it keeps, and says so. */
-  async #answers(): Promise<boolean> {
+  /** What it answers to a command; undefined: nobody is there. */
+  async told(command: string): Promise<string | undefined> {
     return await new Promise((resolve) => {
       const socket = connect(this.port, '127.0.0.1', () => {
-        socket.write('PING\r\n')
+        socket.write(`${command}\r\n`)
       })
       socket.once('data', (bytes: Buffer) => {
         socket.destroy()
-        resolve(!bytes.toString().startsWith('-LOADING'))
+        resolve(bytes.toString())
       })
       socket.once('error', () => {
-        resolve(false)
+        resolve(undefined)
       })
     })
   }
+
+  /** It takes connections before it has read what it keeps, and says so. */
+  async #answers(): Promise<boolean> {
+    const answer = await this.told('PING')
+    return answer !== undefined && !answer.startsWith('-LOADING')
+  }
 }
 
+const shared: { server?: RedisServer } = {}
+
+/** A server of the test's own, if it says how it is to be; otherwise one that tests of a file have one after the other, empty. */
 export async function redisServer(
   t: ExecutionContext,
-  options: RedisOptions = {},
+  options?: RedisOptions,
 ): Promise<RedisServer> {
+  if (options === undefined) return await sharedServer()
   const server = new RedisServer(await freePort(), serverFolder(t, 'redis'), options)
   t.teardown(() => server.end())
   if (options.started !== false) await server.start()
   return server
+}
+
+async function sharedServer(): Promise<RedisServer> {
+  if (shared.server === undefined) {
+    const folder = mkdtempSync(join(tmpdir(), `millrace-redis-${String(process.pid)}-`))
+    shared.server = new RedisServer(await freePort(), folder, {})
+    await shared.server.start()
+  }
+  await shared.server.told('FLUSHALL')
+  return shared.server
+}
+
+/** After the last test of a file. */
+export async function endSharedServer(): Promise<void> {
+  const { server } = shared
+  if (server === undefined) return
+  await server.end()
+  rmSync(server.folder, { recursive: true, force: true })
 }
 
 /** Somebody else's client: the library itself, as a program without this package uses it. */

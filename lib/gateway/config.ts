@@ -55,7 +55,10 @@ export interface CallsRoute extends RouteBase {
   readonly contract?: Contract | undefined
 }
 
-/** Frames: each is one message at the other side, in parts where that takes no longer ones. */
+/**
+ * Frames: each is one message at the other side, in parts where that takes no longer ones. Not carried yet: `Gateway.start` rejects with
+ * `ERR_MILLRACE_UNSUPPORTED`.
+ */
 export interface FramesRoute extends RouteBase {
   /** What it carries. */
   readonly kind: 'frames'

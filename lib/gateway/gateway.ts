@@ -144,7 +144,7 @@ function open(judged: JudgedRoute, counts: Counts): Carrier {
   if (judged.config.kind === 'calls') return openCallsRoute(judged, counts)
   throw new MillraceError(
     'ERR_MILLRACE_UNSUPPORTED',
-    `'${judged.name}': this version carries work, topics and calls`,
+    `'${judged.name}': frames are not carried yet; put them into jobs of a work queue, and take a route of work`,
   )
 }
 

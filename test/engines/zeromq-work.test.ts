@@ -337,6 +337,34 @@ test('an open queue does not keep its process alive, nor does what nobody has ta
   t.deepEqual(await within(10_000, ending.ended()), { code: 0, signal: null })
 })
 
+test('a thread has sockets of its own, and ends with one open', async (t) => {
+  const address = await tcpAddress()
+  const fixture = new URL('./fixtures/zeromq-thread.js', import.meta.url)
+  const running = run(t, fixture, [address.at()])
+  await running.printed('to a thread 0')
+  t.deepEqual(await within(10_000, running.ended()), { code: 0, signal: null })
+})
+
+test('what is pushed when a worker was killed goes to the next one', async (t) => {
+  const address = await tcpAddress()
+  const pushing = open(t, address.at('?bind'))
+  const worker = run(t, new URL('./fixtures/worker.js', import.meta.url), [address.at()])
+  await pushing.push('in its hands', patience)
+  await worker.printed('in its hands')
+  await worker.kill()
+  const waiting = open(t, address.at()).takeOne(patience)
+  // What is on its way to one that has died, and nobody knows yet, is lost.
+  let taken: string | undefined
+  void waiting.then((job) => {
+    taken = textOf(job)
+  })
+  await until(async () => {
+    await pushing.push('for the next', patience)
+    return taken !== undefined
+  })
+  t.is(taken, 'for the next')
+})
+
 test('garbage, half a greeting and many connections at the port crash nothing', async (t) => {
   const address = await tcpAddress()
   const taking = open(t, address.at('?bind'), { connection: { maxBytes: 1000 } })

@@ -61,3 +61,34 @@ test('an address of NATS is judged before anything is connected', (t) => {
   })
   far.close()
 })
+
+test('an address of Kafka is judged before anything is connected', (t) => {
+  const wrong: readonly (readonly [string, RegExp])[] = [
+    ['kafka://', /must name a host/],
+    ['kafka://127.0.0.1:0/jobs', /must name a host/],
+    ['kafka://127.0.0.1', /must name a topic/],
+    ['kafka://127.0.0.1/two/names', /must name a topic/],
+    ['kafka://127.0.0.1/..', /must name a topic/],
+    ['kafka://127.0.0.1/jobs?group=x', /there is no 'group'/],
+    ['kafka://127.0.0.1,example.com/jobs', /leaves this machine/],
+    ['kafka://token@127.0.0.1/jobs', /a user and a password/],
+    ['kafka://u:p@127.0.0.1/jobs?sasl=gssapi', /sasl of .* must be one of 'plain'/],
+    ['kafka://127.0.0.1/jobs?sasl=plain', /needs a user and a password/],
+  ]
+  for (const [address, message] of wrong) {
+    t.throws(
+      () => WorkQueue.open(address),
+      { code: 'ERR_MILLRACE_INVALID_ARGUMENT', message },
+      address,
+    )
+  }
+  const right: readonly (readonly [string, string])[] = [
+    ['kafka://a:1,b:2/jobs?insecure', 'kafka://a:1,b:2/jobs'],
+    ['kafka://user:se%20cret@127.0.0.1/jobs?sasl=scram-sha-512', 'kafka://…@127.0.0.1/jobs'],
+  ]
+  for (const [address, shown] of right) {
+    const queue = WorkQueue.open(address, { connection: { reconnect: false } })
+    t.is(queue.name, shown)
+    queue.close()
+  }
+})

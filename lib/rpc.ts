@@ -51,6 +51,7 @@ export {
   type Sent,
   type ValueType,
 } from './rpc/methods.js'
+export { protoService, type ProtoOptions } from './rpc/proto-service.js'
 export { connectOver, serveOver } from './rpc/over.js'
 export { channelPair, queueChannel, type FrameChannel } from './rpc/streams/channel.js'
 export type { StreamClient } from './rpc/streams/client.js'

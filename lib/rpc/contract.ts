@@ -200,11 +200,21 @@ export function contract<const M extends Methods>(
     }
     return planOf(one, index, method, codec)
   })
+  return contractOfPlans(name, methods, codec.name, plans)
+}
+
+/** @internal `plans`: in the order of their names. */
+export function contractOfPlans<M extends Methods>(
+  name: string,
+  methods: M,
+  codec: string,
+  plans: readonly MethodPlan[],
+): Contract<M> {
   return Object.freeze({
     name,
-    codec: codec.name,
+    codec,
     methods: Object.freeze({ ...methods }),
-    fingerprint: fingerprintOf(describe(name, codec.name, plans)),
+    fingerprint: fingerprintOf(describe(name, codec, plans)),
     plans,
   })
 }

@@ -122,6 +122,7 @@ test('what is used brings the part that it needs', async (t) => {
     'net',
     'net-conformance',
     'pipeline-streams',
+    'proto',
     'redis',
     'remote',
     'ring-records',

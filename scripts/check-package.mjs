@@ -49,7 +49,7 @@ const expected = [
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/millrace(?:\.[a-z0-9]+)*\.node$/,
   /^proto\/millrace\.proto$/,
   /^docs\/[A-Za-z-]+\.md$/,
-  /^examples\/(?:README\.md|[a-z]+\/[a-z]+\.ts|(?:transport|video)\/README\.md)$/,
+  /^examples\/(?:README\.md|[a-z-]+\/[a-z]+\.ts|(?:transport|two-hosts|video)\/README\.md)$/,
   /^examples\/gateway\/(?:Dockerfile|compose\.yaml|gateway\.yaml|millrace-gateway\.service)$/,
   /^examples\/cpp\/(?:CMakeLists\.txt|README\.md|[a-z_]+\.(?:cpp|hpp))$/,
   /^examples\/python\/[a-z_]+\.(?:cpp|py)$/,

@@ -148,6 +148,16 @@ test.serial('migration: one process, several, two hosts, and no line changed', a
   await until(() => objects('shop').length === 0, 'the queue and the bus are gone')
 })
 
+test.serial(
+  'two-hosts: joined over tcp://, every order has one receipt, though a gateway is killed',
+  async (t) => {
+    const { code, out, err } = await start(example('two-hosts/start'), ['tcp']).ended
+    t.is(code, 0, err)
+    t.regex(out.toString(), /^over tcp: 400 orders, 400 receipts, 0 of them twice$/m)
+    t.deepEqual([...objects('j.shop.'), ...objects('j.works.')], [])
+  },
+)
+
 test.serial('transport: a page sees what is published, and commands it', async (t) => {
   const { child, ended } = start(example('transport/start'), [])
   let heard = ''

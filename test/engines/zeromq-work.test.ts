@@ -319,6 +319,8 @@ test('a path that somebody else has is left alone, and the socket is for its use
   )
   await until(() => existsSync(socket))
   t.is(statSync(socket).mode & 0o777, 0o600)
+  second.close()
+  await until(() => !existsSync(socket))
 })
 
 test('an open queue does not keep its process alive, nor does what nobody has taken', async (t) => {

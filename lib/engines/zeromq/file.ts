@@ -16,6 +16,11 @@ export function guardFile(path: string): void {
   process.getBuiltinModule('node:fs').chmodSync(path, 0o600)
 }
 
+/** Nobody is bound there any more. */
+export function freeFile(path: string): void {
+  process.getBuiltinModule('node:fs').rmSync(path, { force: true })
+}
+
 function isListening(path: string): Promise<boolean> {
   const { connect } = process.getBuiltinModule('node:net')
   return new Promise((resolve) => {

@@ -6,7 +6,7 @@
 import { MillraceError } from '../../errors.js'
 import type { EngineConnection, EngineLine } from '../port.js'
 import { admit, type Admission } from './admission.js'
-import { claimFile, guardFile } from './file.js'
+import { claimFile, freeFile, guardFile } from './file.js'
 import { zmqContext, zmqLibrary, type Frames, type ZmqKind, type ZmqNative } from './library.js'
 import type { ZmqPlace } from './place.js'
 import { isAgain, Pump } from './pump.js'
@@ -43,6 +43,8 @@ export class ZmqLine implements EngineLine {
   #opening: Promise<ZmqNative> | undefined
   #admission: Admission | undefined
   #pump: Pump | undefined
+  /** The path that it is bound to. */
+  #file: string | undefined
   #turn: Promise<void> = Promise.resolve()
   #waiting = 0
 
@@ -87,6 +89,8 @@ export class ZmqLine implements EngineLine {
   protected end(error: Error | undefined): void {
     if (this.#closed) return
     this.#closed = true
+    // While it is still this side's own: ZeroMQ leaves it there.
+    if (this.#file !== undefined) freeFile(this.#file)
     this.#native?.close()
     this.#admission?.close()
     this.#pump?.wake()
@@ -152,6 +156,7 @@ export class ZmqLine implements EngineLine {
       if (isBound) {
         await native.bind(place.binds)
         if (place.file !== undefined) guardFile(place.file)
+        this.#file = place.file
       } else {
         native.connect(place.connects)
       }
@@ -161,6 +166,7 @@ export class ZmqLine implements EngineLine {
       throw this.#notOpened(error as NodeJS.ErrnoException)
     }
     if (this.#isClosed()) {
+      if (this.#file !== undefined) freeFile(this.#file)
       native.close()
       throw this.gone()
     }

@@ -37,7 +37,7 @@ const expected = [
   /^dist\/(?!cjs\/|cli\/)(?:[a-z-]+\/)+[a-z-]+\.d\.ts(?:\.map)?$/,
   /^dist\/cjs\/(?:gateway|index|net|net-conformance|remote|resilience|rpc|streams|struct|sync|topics|work|shared)\.js(?:\.map)?$/,
   /^dist\/cjs\/(?:cell|frames|select|rings|ring-records|fill|fill-from|fill-loan|group|hand-over|pipeline-streams|(?:record|value)-(?:consumer|producer)|value-writer)\.js(?:\.map)?$/,
-  /^dist\/cjs\/(?:addresses|grpc|kafka|nats|proto|redis|search|load-failure|own-timers|zeromq)\.js(?:\.map)?$/,
+  /^dist\/cjs\/(?:addresses|amqp|grpc|kafka|nats|proto|redis|search|load-failure|own-timers|zeromq)\.js(?:\.map)?$/,
   /^dist\/cjs\/package\.json$/,
   /^dist\/cjs\/(?:[a-z-]+\/)*[a-z-]+\.d\.ts$/,
   /^dist\/cli\/[a-z-]+\.js$/,

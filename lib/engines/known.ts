@@ -3,6 +3,8 @@
 import type { Engine } from './port.js'
 
 const known: Readonly<Record<string, () => Engine>> = {
+  amqp: () => (require('./amqp.js') as typeof import('./amqp.js')).amqp,
+  amqps: () => (require('./amqp.js') as typeof import('./amqp.js')).amqp,
   grpc: loadGrpc,
   'grpc+unix': loadGrpc,
   grpcs: loadGrpc,

@@ -17,6 +17,8 @@ export interface ServerCommand {
   readonly args: readonly string[]
   readonly from?: string
   readonly env?: NodeJS.ProcessEnv
+  /** Milliseconds that it may take to start. Default 10,000. */
+  readonly startMs?: number
   /** Does it take connections? */
   readonly answers: () => Promise<boolean>
 }
@@ -38,7 +40,7 @@ export abstract class EngineServer {
 
   /** Resolves when it takes connections. */
   async start(): Promise<void> {
-    const { command, args, from = command, env, answers } = this.command
+    const { command, args, from = command, env, startMs, answers } = this.command
     const options: SpawnOptions = {
       stdio: 'ignore',
       cwd: this.folder,
@@ -54,7 +56,7 @@ export abstract class EngineServer {
       if (failure !== undefined) throw failure
       if (child.exitCode !== null) throw new Error(`${command} ended: ${String(child.exitCode)}`)
       return await answers()
-    })
+    }, startMs)
   }
 
   async end(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {

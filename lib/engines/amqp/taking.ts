@@ -1,0 +1,201 @@
+// Taking what is wanted, and no more: what the server gives out counts as an attempt, and nobody else has it meanwhile. So what may be there is
+// asked for one by one, over several channels at a time; and when there is none, a consumer with room for one waits for it. That ends when it
+// has one: what is given to a consumer that ends with room left, the server takes back, and counts.
+
+import { MillraceError } from '../../errors.js'
+import type { AmqpLine } from './connection.js'
+import type { AmqpChannel, AmqpMessage } from './library.js'
+
+/** Jobs for one who asks. */
+const mostAtOnce = 1024
+/** Channels that ask at the same time: the server answers one question of each. */
+const mostLanes = 8
+
+interface Waiting {
+  readonly most: number
+  resolve(messages: readonly Taken[]): void
+  reject(error: Error): void
+}
+
+/** A message that is in our hands. */
+export interface Taken {
+  readonly message: AmqpMessage
+  readonly lane: Lane
+}
+
+/** A channel: what comes by it is settled by it. */
+class Lane {
+  readonly channel: AmqpChannel
+  #sync: Promise<void> | undefined
+
+  constructor(channel: AmqpChannel) {
+    this.channel = channel
+  }
+
+  /** When the server has read all that was said to it; what is said in one turn is asked after together. */
+  synced(): Promise<void> {
+    return (this.#sync ??= Promise.resolve().then(async () => {
+      this.#sync = undefined
+      await this.channel.prefetch(1)
+    }))
+  }
+}
+
+export class Taking {
+  readonly #line: AmqpLine
+  readonly #queue: string
+  readonly #lanes: Lane[] = []
+  #waiting: Waiting[] = []
+  #isAtWork = false
+  /** Ends the wait for what the consumer brings. */
+  #stop: () => void = () => undefined
+  #over: Error | undefined
+
+  private constructor(line: AmqpLine, queue: string) {
+    this.#line = line
+    this.#queue = queue
+  }
+
+  static async open(line: AmqpLine, queue: string): Promise<Taking> {
+    const taking = new Taking(line, queue)
+    await taking.#widen(1)
+    return taking
+  }
+
+  /** The first is waited for. */
+  take(most: number, signal: AbortSignal): Promise<readonly Taken[]> {
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        signal.removeEventListener('abort', onAbort)
+        this.#waiting = this.#waiting.filter((one) => one !== waiting)
+      }
+      const waiting: Waiting = {
+        most,
+        resolve: (messages) => {
+          end()
+          resolve(messages)
+        },
+        reject: (error) => {
+          end()
+          reject(error)
+        },
+      }
+      const onAbort = (): void => {
+        waiting.reject(
+          new MillraceError('ERR_MILLRACE_ABORTED', 'nobody waits for this job any more'),
+        )
+        if (this.#waiting.length === 0) this.#stop()
+      }
+      if (signal.aborted) {
+        onAbort()
+        return
+      }
+      if (this.#over !== undefined) {
+        reject(this.#over)
+        return
+      }
+      signal.addEventListener('abort', onAbort)
+      this.#waiting.push(waiting)
+      void this.#work()
+    })
+  }
+
+  /** Resolves when the server has read that. */
+  async ack({ message, lane }: Taken): Promise<void> {
+    lane.channel.ack(message)
+    await lane.synced()
+  }
+
+  /** It is somebody else's again; resolves when the server has read that. */
+  async back({ message, lane }: Taken): Promise<void> {
+    lane.channel.nack(message, false, true)
+    await lane.synced()
+  }
+
+  #end(why: Error): void {
+    if (this.#over !== undefined) return
+    this.#over = this.#line.gone()
+    // The server has closed the channel: what was in hand is in the queue again.
+    this.#line.fail(why)
+    for (const waiting of this.#waiting) waiting.reject(this.#over)
+    this.#stop()
+  }
+
+  async #work(): Promise<void> {
+    if (this.#isAtWork) return
+    this.#isAtWork = true
+    try {
+      // Whoever asks in this turn is counted.
+      await Promise.resolve()
+      while (this.#waiting.length > 0) await this.#round()
+    } catch (error) {
+      const failure = this.#over ?? this.#line.told(error, 'no')
+      for (const waiting of this.#waiting) waiting.reject(failure)
+    } finally {
+      this.#isAtWork = false
+    }
+  }
+
+  async #round(): Promise<void> {
+    await this.#widen(Math.min(this.#waiting.length, mostLanes))
+    const asking = this.#waiting.slice(0, this.#lanes.length)
+    const found = await Promise.all(asking.map((one, at) => this.#asked(one, this.#lanes[at]!)))
+    if (found.some(Boolean) || this.#waiting.length === 0) return
+    const taken = await this.#awaited()
+    if (taken !== undefined) this.#give(this.#waiting[0], [taken])
+  }
+
+  /** What is there now; by one channel, so it is in its order. Was there any? */
+  async #asked(waiting: Waiting, lane: Lane): Promise<boolean> {
+    const taken: Taken[] = []
+    const most = Math.min(waiting.most, mostAtOnce)
+    while (taken.length < most && this.#waiting.includes(waiting)) {
+      const message = await lane.channel.get(this.#queue, { noAck: false })
+      if (message === false) break
+      taken.push({ message, lane })
+    }
+    if (taken.length > 0) this.#give(waiting, taken)
+    return taken.length > 0
+  }
+
+  /** What comes next; nothing: nobody waits for it any more, or the channel has ended. */
+  async #awaited(): Promise<Taken | undefined> {
+    const lane = this.#lanes[0]!
+    const { channel } = lane
+    let taken: Taken | undefined
+    const removed = { is: false }
+    const stopped = new Promise<void>((stop) => {
+      this.#stop = stop
+    })
+    const arrived = (message: AmqpMessage | null): void => {
+      if (message === null) removed.is = true
+      else taken = { message, lane }
+      this.#stop()
+    }
+    const { consumerTag } = await channel.consume(this.#queue, arrived, {})
+    if (this.#waiting.length > 0) await stopped
+    if (removed.is) this.#line.fail(new Error(`somebody has removed the queue '${this.#queue}'`))
+    else if (this.#over === undefined) await channel.cancel(consumerTag)
+    return taken
+  }
+
+  async #widen(lanes: number): Promise<void> {
+    while (this.#lanes.length < lanes) {
+      const channel = await this.#line.channel((why) => {
+        this.#end(why)
+      })
+      // Of the consumer that it may have.
+      await channel.prefetch(1)
+      this.#lanes.push(new Lane(channel))
+    }
+  }
+
+  /** If it still waits. */
+  #give(waiting: Waiting | undefined, taken: readonly Taken[]): void {
+    if (waiting !== undefined && this.#waiting.includes(waiting)) {
+      waiting.resolve(taken)
+      return
+    }
+    for (const one of taken) this.back(one).catch(() => undefined) // the connection has ended: it is back
+  }
+}

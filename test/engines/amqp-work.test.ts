@@ -1,0 +1,403 @@
+// A work queue over a server of RabbitMQ.
+
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import test, { type ExecutionContext } from 'ava'
+import type { MillraceError } from 'millrace'
+import { WorkQueue, type Job, type WorkQueueOptions } from 'millrace/work'
+
+import { run } from '../support/process.js'
+import { until, within } from '../support/until.js'
+import { mostBytes, rabbitClient, sharedRabbit } from './support/rabbit.js'
+
+const patience = { timeout: 20_000 }
+const server = sharedRabbit(test)
+
+let queues = 0
+
+/** A queue of this test's own. */
+function newName(): string {
+  return `jobs-${String(process.pid)}-${String(++queues)}`
+}
+
+function open(
+  t: ExecutionContext,
+  name: string,
+  options?: WorkQueueOptions,
+  secret = '',
+): WorkQueue {
+  const queue = WorkQueue.open(server().address(name, secret), options)
+  t.teardown(() => {
+    queue.close()
+  })
+  return queue
+}
+
+const textOf = (job: Job) => job.copy().toString()
+
+test('jobs go from handle to handle, in their order, and are gone when they are complete', async (t) => {
+  const name = newName()
+  const [pushing, taking] = [open(t, name), open(t, name)]
+  t.true(pushing instanceof WorkQueue)
+  t.is(await pushing.pushBatch(['a', 'b', 'c']), 3)
+  const jobs = await taking.takeBatch(10, patience)
+  t.deepEqual(jobs.map(textOf), ['a', 'b', 'c'])
+  t.deepEqual(
+    jobs.map(({ attempt }) => attempt),
+    [1, 1, 1],
+  )
+  t.true(Math.abs(jobs[0]!.pushedAt.getTime() - Date.now()) < 60_000)
+  for (const job of jobs) await job.complete()
+  t.throws(() => jobs[0]!.complete(), { code: 'ERR_MILLRACE_RELEASED' })
+  await t.throwsAsync(taking.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  const { traits } = taking
+  t.deepEqual(
+    [traits.local, traits.leases, traits.death, traits.dedups, traits.priorities, traits.groups],
+    [false, 'connection', 'exact', false, false, false],
+  )
+  t.deepEqual([taking.durability, taking.maxAttempts, taking.priorities], ['disk', 5, 1])
+})
+
+test('who waits is told of a job that comes later; nobody has one in hand that nobody waits for', async (t) => {
+  const queue = open(t, newName(), { maxAttempts: 1 })
+  const control = new AbortController()
+  const given = [
+    queue.takeOne({ signal: control.signal }),
+    queue.takeBatch(9, { signal: control.signal }),
+  ]
+  await until(() => queue.connection?.state === 'connected')
+  const waiting = queue.takeOne(patience)
+  control.abort()
+  for (const one of given) await t.throwsAsync(one, { code: 'ERR_MILLRACE_ABORTED' })
+  await queue.pushBatch(['late', 'later'])
+  const job = await waiting
+  t.deepEqual([textOf(job), job.attempt], ['late', 1])
+  await job.complete()
+  const other = await open(t, queue.name.split('/').at(-1)!).takeOne(patience)
+  t.deepEqual([textOf(other), other.attempt], ['later', 1])
+})
+
+test('work() hands each job to its handler, also several at a time, and tries again what has failed', async (t) => {
+  const name = newName()
+  const queue = open(t, name)
+  const seen: string[] = []
+  const working = queue.work(
+    async (job) => {
+      await Promise.resolve()
+      seen.push(`${textOf(job)}${String(job.attempt)}`)
+      if (job.attempt === 1 && textOf(job) === 'b') throw new Error('not yet')
+    },
+    { concurrency: 3 },
+  )
+  const pushing = open(t, name)
+  for (const text of ['a', 'b', 'c', 'd']) await pushing.push(text)
+  await until(() => seen.length === 5)
+  t.deepEqual([...seen].sort(), ['a1', 'b1', 'b2', 'c1', 'd1'])
+  queue.close()
+  await within(15_000, working)
+})
+
+test('the id of a job goes with it, and is not known again', async (t) => {
+  const queue = open(t, newName())
+  for (const _ of [1, 2]) {
+    t.deepEqual(await queue.push('twice', { id: 'order 7' }), { duplicate: false })
+  }
+  const jobs = [await queue.takeOne(patience), await queue.takeOne(patience)]
+  t.deepEqual(
+    jobs.map(({ id }) => id),
+    ['order 7', 'order 7'],
+  )
+})
+
+test('what is released, and what failed, comes again, later if that was asked', async (t) => {
+  const queue = open(t, newName())
+  await queue.push('x', { id: 'y' })
+  const first = await queue.takeOne(patience)
+  await first.release()
+  const second = await queue.takeOne(patience)
+  t.is(second.acquired, 2)
+  t.true(second.token > first.token)
+  const from = performance.now()
+  await second.retry({ delay: 300, error: 'later' })
+  const third = await queue.takeOne(patience)
+  t.true(performance.now() - from >= 290)
+  t.deepEqual([textOf(third), third.id, third.attempt], ['x', 'y', 3])
+  t.is(third.pushedAt.getTime(), first.pushedAt.getTime())
+  await third.complete()
+})
+
+test('a job with a delay is due later, and its attempts begin then', async (t) => {
+  const queue = open(t, newName())
+  const from = performance.now()
+  await queue.push('later', { delay: 400 })
+  await queue.push('now')
+  t.is(textOf(await queue.takeOne(patience)), 'now')
+  const job = await queue.takeOne(patience)
+  t.true(performance.now() - from >= 390)
+  t.deepEqual([textOf(job), job.attempt], ['later', 1])
+})
+
+test('dead letters are jobs of a queue of their own: rejected, out of attempts, out of time', async (t) => {
+  const name = newName()
+  const queue = open(t, name, { maxAttempts: 2 })
+  await queue.connected()
+  const dead = open(t, `${name}-dead`)
+  await queue.push('rejected', { id: 'r' })
+  await (await queue.takeOne(patience)).reject(new Error('two\nlines'))
+  const rejected = await dead.takeOne(patience)
+  t.deepEqual([textOf(rejected), rejected.id], ['rejected', 'r'])
+  await rejected.complete()
+
+  await queue.push('poison')
+  for (const delay of [50, 0]) {
+    const job = await queue.takeOne(patience)
+    t.is(job.attempt, delay > 0 ? 1 : 2)
+    await job.retry({ error: 'no', delay })
+  }
+  const poison = await dead.takeOne(patience)
+  t.is(textOf(poison), 'poison')
+  await poison.complete()
+
+  await queue.push('expired', { ttl: 1 })
+  await queue.push('expired later', { ttl: 1, delay: 20 })
+  const expired = [await dead.takeOne(patience)]
+  await t.throwsAsync(queue.takeOne({ timeout: 500 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  expired.push(await dead.takeOne(patience))
+  t.deepEqual(expired.map(textOf), ['expired', 'expired later'])
+})
+
+test('why a job is a dead letter stands in its headers', async (t) => {
+  const name = newName()
+  const queue = open(t, name)
+  await queue.push('bad')
+  await (await queue.takeOne(patience)).reject(new Error('no good'))
+  const channel = await rabbitClient(t, server())
+  const message = await channel.get(`${name}-dead`)
+  t.truthy(message)
+  const { headers } = (message as Exclude<typeof message, false>).properties
+  t.deepEqual([headers['Millrace-Reason'], headers['Millrace-Attempts']], ['rejected', '1'])
+  t.regex(String(headers['Millrace-Error']), /no good/)
+})
+
+test('a full queue makes a push wait, and end in time', async (t) => {
+  const queue = open(t, newName(), { jobs: 2 })
+  // It is full a little later than it was told.
+  let pushed = 0
+  for (;;) {
+    const error = await queue.push('x', { timeout: 200 }).catch((error: unknown) => error)
+    if (error instanceof Error) {
+      t.is((error as { readonly code?: string }).code, 'ERR_MILLRACE_TIMEOUT')
+      break
+    }
+    pushed++
+    t.true(pushed < 500)
+  }
+  t.true(pushed >= 2)
+  const waiting = queue.push('y', patience)
+  while (pushed > 0) {
+    await (await queue.takeOne(patience)).complete()
+    pushed--
+  }
+  t.deepEqual(await waiting, { duplicate: false })
+})
+
+test('what a quorum queue cannot do is refused before anything is done', async (t) => {
+  const name = newName()
+  const queue = open(t, name)
+  for (const options of [{ priority: 1 }, { group: 'g' }, { id: 'x'.repeat(256) }]) {
+    await t.throwsAsync(queue.push('x', options), { code: 'ERR_MILLRACE_UNSUPPORTED' })
+  }
+  t.throws(() => open(t, name, { durability: 'memory' }), { code: 'ERR_MILLRACE_UNSUPPORTED' })
+  t.throws(() => open(t, name, { dedupWindow: 5 }), { code: 'ERR_MILLRACE_UNSUPPORTED' })
+  for (const wrong of ['a.b', '', 'x'.repeat(101), `${name}?nothing`]) {
+    t.throws(() => open(t, wrong), { code: 'ERR_MILLRACE_INVALID_ARGUMENT' }, wrong)
+  }
+  t.throws(() => queue.size, { code: 'ERR_MILLRACE_UNSUPPORTED' })
+  await t.throwsAsync(queue.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+})
+
+test('a queue that is another one than was said is refused, and so is one of somebody else', async (t) => {
+  const name = newName()
+  await open(t, name, { jobs: 5, maxAttempts: 3, deadLetters: { jobs: 7 } }).push('x')
+  const wrong: readonly WorkQueueOptions[] = [
+    { jobs: 6 },
+    { maxAttempts: 9 },
+    { maxAttempts: Infinity },
+    { bytes: 2 ** 20 },
+    { deadLetters: { jobs: 8 } },
+    { priorities: 4 },
+  ]
+  for (const options of wrong) {
+    await t.throwsAsync(
+      open(t, name, options).push('x'),
+      { code: 'ERR_MILLRACE_GEOMETRY' },
+      JSON.stringify(options),
+    )
+  }
+  const knows = open(t, name)
+  await knows.connected()
+  t.deepEqual([knows.maxAttempts, knows.durability], [3, 'disk'])
+  const channel = await rabbitClient(t, server())
+  await channel.assertQueue(`${name}-theirs`)
+  await t.throwsAsync(open(t, `${name}-theirs`).push('x'), {
+    code: 'ERR_MILLRACE_GEOMETRY',
+    message: /not as millrace makes it/,
+  })
+})
+
+test('what has no limit and no dead letters is opened again by who says nothing of that', async (t) => {
+  const name = newName()
+  await open(t, name, { maxAttempts: Infinity, deadLetters: { jobs: 0 } }).push('x')
+  const queue = open(t, name)
+  await (await queue.takeOne(patience)).reject('gone')
+  t.is(queue.maxAttempts, Infinity)
+  await t.throwsAsync(queue.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  await t.throwsAsync(open(t, name, { deadLetters: { jobs: 3 } }).push('x'), {
+    code: 'ERR_MILLRACE_GEOMETRY',
+  })
+})
+
+test("a job of Python's client is one, and Python's client reads what is pushed", async (t) => {
+  const name = newName()
+  const queue = open(t, name)
+  await queue.connected()
+  await queue.push('to outside', { id: 'i' })
+  const program = `
+import pika, sys
+connection = pika.BlockingConnection(pika.ConnectionParameters('127.0.0.1', int(sys.argv[1])))
+channel = connection.channel()
+method, properties, body = channel.basic_get(sys.argv[2])
+channel.basic_ack(method.delivery_tag)
+print(body.decode(), properties.message_id)
+channel.confirm_delivery()
+channel.basic_publish('', sys.argv[2], b'from outside', pika.BasicProperties(message_id='p'))
+connection.close()
+`
+  const args = ['-c', program, String(server().port), name]
+  const { stdout } = await promisify(execFile)('/usr/bin/python3', args)
+  t.is(stdout, 'to outside i\n')
+  const job = await queue.takeOne(patience)
+  t.deepEqual([textOf(job), job.id, job.attempt], ['from outside', 'p', 1])
+  await job.complete()
+})
+
+test('a worker that is killed holds nothing: somebody else has its job at once', async (t) => {
+  const name = newName()
+  const queue = open(t, name)
+  await queue.push('survives')
+  const fixture = new URL('./fixtures/worker.js', import.meta.url)
+  const worker = run(t, fixture, [server().address(name), '0'])
+  await worker.printed('survives')
+  const from = performance.now()
+  await worker.kill()
+  const job = await queue.takeOne(patience)
+  t.deepEqual([textOf(job), job.attempt], ['survives', 2])
+  t.true(performance.now() - from < 5000)
+  await job.complete()
+})
+
+test('a job that kills its workers is a dead letter in the end', async (t) => {
+  const name = newName()
+  const queue = open(t, name, { maxAttempts: 2 })
+  await queue.push('deadly')
+  for (const _ of [1, 2]) {
+    const worker = open(t, name)
+    await worker.takeOne(patience)
+    worker.close()
+  }
+  const dead = open(t, `${name}-dead`)
+  t.is(textOf(await dead.takeOne(patience)), 'deadly')
+})
+
+test('a lease that is over is lost to its worker, and one that is made longer is not', async (t) => {
+  const name = newName()
+  const queue = open(t, name, { leaseTimeout: 400 })
+  const other = open(t, name)
+  await queue.push('slow')
+  const job = await queue.takeOne(patience)
+  await job.extend(1500)
+  await t.throwsAsync(other.takeOne({ timeout: 1000 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  const again = await other.takeOne(patience)
+  t.is(again.attempt, 2)
+  await until(() => job.signal.aborted)
+  await t.throwsAsync(Promise.resolve(job.complete()), { code: 'ERR_MILLRACE_LEASE_LOST' })
+  await again.complete()
+})
+
+test('a payload that is longer than the server takes is refused, and the connection stays', async (t) => {
+  const queue = open(t, newName())
+  await queue.connected()
+  const [long, other] = await Promise.allSettled([
+    queue.push(Buffer.alloc(mostBytes + 1)),
+    queue.push(Buffer.alloc(mostBytes, 7)),
+  ])
+  const why = (long as PromiseRejectedResult).reason as MillraceError
+  t.is(why.code, 'ERR_MILLRACE_TOO_LARGE')
+  t.regex(why.message, /max_message_size/)
+  // What was on its way with it was taken, or is told to be in doubt.
+  if (other.status === 'rejected') t.is((other.reason as MillraceError).executed, 'unknown')
+  await queue.push(Buffer.alloc(mostBytes, 7))
+  const job = await queue.takeOne(patience)
+  t.deepEqual([job.length, job.bytes[12]], [mostBytes, 7])
+  await job.complete()
+  t.is(queue.connection?.made, 1)
+})
+
+test('a wrong password ends the handle, with an error that does not tell it; a vhost that is not there may come', async (t) => {
+  const queue = open(t, newName(), undefined, 'guest:wr%20ong')
+  const error = await t.throwsAsync(queue.push('x', patience), { code: 'ERR_MILLRACE_PERMISSION' })
+  t.notRegex(`${error.message} ${queue.name} ${JSON.stringify(queue.connection)}`, /wr.*ong/)
+  t.true(queue.closed)
+  await t.throwsAsync(open(t, 'jobs?vhost=nowhere').push('x', { timeout: 500 }), {
+    code: 'ERR_MILLRACE_TIMEOUT',
+    message: /see that it has one of that name/,
+  })
+  await open(t, newName(), undefined, 'guest:guest').push('x', patience)
+})
+
+test('a queue that somebody removes is made again', async (t) => {
+  const name = newName()
+  const queue = open(t, name)
+  await queue.push('lost')
+  const channel = await rabbitClient(t, server())
+  await channel.deleteQueue(name)
+  await queue.push('x', patience)
+  const job = await queue.takeOne(patience)
+  t.is(textOf(job), 'x')
+  await job.complete()
+  const waiting = queue.takeOne(patience)
+  await until(async () => (await channel.checkQueue(name)).consumerCount === 1)
+  await channel.deleteQueue(name)
+  await open(t, name).push('y', patience)
+  t.is(textOf(await waiting), 'y')
+})
+
+test('an open queue does not keep its process alive, and a wait does', async (t) => {
+  const fixture = new URL('./fixtures/ends.js', import.meta.url)
+  const ending = run(t, fixture, [server().address(newName())])
+  await ending.printed('x')
+  t.deepEqual(await ending.ended(), { code: 0, signal: null })
+})
+
+test('a server that is killed and comes back has every job that was confirmed', async (t) => {
+  const queue = open(t, newName())
+  await queue.pushBatch(['a', 'b'])
+  const held = await queue.takeOne(patience)
+  const waiting = queue.takeBatch(2, patience)
+  t.is((await waiting).length, 1)
+  const idle = queue.takeOne({ timeout: 60_000 })
+  await server().end()
+  await until(() => queue.connection?.state !== 'connected')
+  t.true(held.signal.aborted)
+  await t.throwsAsync(Promise.resolve(held.complete()), { code: 'ERR_MILLRACE_LEASE_LOST' })
+  await t.throwsAsync(queue.push('c', { timeout: 100 }), {
+    code: 'ERR_MILLRACE_TIMEOUT',
+    message: /RabbitMQ runs there/,
+  })
+  await server().start()
+  const a = await idle
+  const b = await queue.takeOne(patience)
+  t.deepEqual([a, b].map(textOf), ['a', 'b'])
+  for (const job of [a, b]) await job.complete()
+  await t.throwsAsync(queue.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+})

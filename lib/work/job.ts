@@ -29,6 +29,8 @@ export interface Keeper {
   readonly closed: boolean
   /** May jobs be taken away from a process that lives? */
   readonly mayLose: boolean
+  /** Are they kept on disk? */
+  readonly onDisk: boolean
   /** It is done here. */
   complete(job: Job): number
   /** It is done, and goes no further. */
@@ -316,7 +318,9 @@ export class Job {
 
   /** @internal What it is called wherever it is carried: the same each time that somebody has it in hand. */
   get origin(): string {
-    return [this.#pushedHigh, this.#pushedLow, this.#slot].join('.')
+    const when = [this.#pushedHigh, this.#pushedLow]
+    // On disk a job may have another slot after a crash of the machine; when it was pushed tells it from all others there.
+    return (this.#leases.onDisk ? when : [...when, this.#slot]).join('.')
   }
 
   /** @internal A copy for whoever carries it elsewhere, and does not work on it: no attempt begins. */

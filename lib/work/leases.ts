@@ -5,7 +5,7 @@
 // most are settled before.
 
 import { Outcome } from '../addon/outcome.js'
-import { WorkFact, type NativeWork } from '../addon/work.js'
+import { durabilities, WorkFact, type NativeWork } from '../addon/work.js'
 import type { Wait } from '../base/options.js'
 import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
@@ -100,6 +100,10 @@ export class Leases<J extends Job = Job> implements Keeper {
 
   get mayLose(): boolean {
     return this.#leaseMs > 0
+  }
+
+  get onDisk(): boolean {
+    return durabilities[this.#native.durability] === 'disk'
   }
 
   /** The job that `take` has left in the facts. */

@@ -47,6 +47,27 @@ TEST_CASE("a queue holds as many jobs as it was made for, and has room again for
   CHECK(push(*store, "x") == Pushed::full);
 }
 
+TEST_CASE(
+    "no two jobs that were in one slot were pushed at the same time, however fast they came") {
+  Ground ground(shape_of(1));
+  const auto store = ground.store(1);
+  std::vector<std::uint64_t> times;
+  for (int i = 0; i < 5000; ++i) {
+    REQUIRE(push(*store, "x") == Pushed::yes);
+    Lease lease = store->take(0, true);
+    REQUIRE(lease);
+    const std::uint64_t at = facts_of(*store, lease.slot).pushed_at;
+    REQUIRE(at <= os::exact_real_ns());
+    times.push_back(at);
+    REQUIRE(store->release(lease, 0));
+    lease = store->take(0, true);
+    REQUIRE(facts_of(*store, lease.slot).pushed_at == at);
+    REQUIRE(store->complete(lease));
+  }
+  std::ranges::sort(times);
+  CHECK(std::ranges::adjacent_find(times) == times.end());
+}
+
 TEST_CASE("payloads of every size are whole, and their memory comes back") {
   Ground ground(shape_of(200));
   const auto store = ground.store(1);

@@ -113,6 +113,7 @@ test('what is used brings the part that it needs', async (t) => {
   })
   const others = [
     'addresses',
+    'amqp',
     'fill-loan',
     'gateway',
     'group',

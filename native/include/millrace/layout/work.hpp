@@ -153,7 +153,7 @@ struct alignas(kLine) Slot {
   std::atomic<std::uint8_t> stage;
   std::uint8_t reason;                   // DeadReason
   std::uint16_t note;                    // its text + 1; 0: none
-  std::uint64_t pushed_at;               // nanoseconds since 1970
+  std::uint64_t pushed_at;               // nanoseconds since 1970: pushed_at()
   std::atomic<std::uint64_t> due;        // monotonic: delayed until then
   std::atomic<std::uint64_t> expires;    // monotonic; 0: never
   std::atomic<std::uint64_t> lease_end;  // monotonic; 0: never
@@ -176,6 +176,14 @@ static_assert(offsetof(Slot, dead_at) == 80);
 static_assert(offsetof(Slot, group) == 88);
 static_assert(offsetof(Slot, serial) == 96);
 static_assert(offsetof(Slot, forward_queue) == 112);
+
+// When a job was pushed, and which one it is of those that were pushed within a tick of the clock, which ticks every few milliseconds:
+// a number of it stands in the bits of the last 65 µs. So with its slot, or on disk, where a job changes its slot, by itself, it is
+// what no other job has: a slot, or a serial number, is not used 65,536 times within a tick. Never later than `now`.
+[[nodiscard]] constexpr std::uint64_t pushed_at(std::uint64_t now, std::uint64_t number) noexcept {
+  constexpr std::uint64_t mask = 0xFFFF;
+  return ((now - (mask + 1)) & ~mask) | (number & mask);
+}
 
 // A job by its slot and the token of its word.
 [[nodiscard]] constexpr std::uint64_t work_job(std::uint32_t slot, std::uint32_t token) noexcept {

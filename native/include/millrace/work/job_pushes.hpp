@@ -148,7 +148,6 @@ class JobPushes : public JobTimes {
     }
     slot.length = static_cast<std::uint32_t>(length);
     slot.stage.store(options.stage, std::memory_order_relaxed);
-    slot.pushed_at = os::real_ns();
     settle_on(slot.expires, options.ttl_ns == 0 ? 0 : later(now, options.ttl_ns));
     slot.due.store(options.delay_ns == 0 ? 0 : later(now, options.delay_ns),
                    std::memory_order_relaxed);
@@ -158,6 +157,9 @@ class JobPushes : public JobTimes {
     }
     // Where there is an order, jobs of a group are numbered when they come into it.
     if (order_.on() ? options.group.empty() : put_off) give_serial(loan.slot);
+    slot.pushed_at =
+        layout::pushed_at(os::real_ns(), records_.on() ? slot.serial.load(std::memory_order_relaxed)
+                                                       : slot.born.load(std::memory_order_relaxed));
     if (records_.on()) {
       layout::Word next = word;
       next.state = options.delay_ns != 0 ? layout::SlotState::delayed : layout::SlotState::ready;

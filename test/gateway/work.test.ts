@@ -70,19 +70,22 @@ async function taken(queue: WorkQueue, count: number): Promise<string[]> {
   return texts
 }
 
-test.serial('jobs that have the same place one after the other are not taken for one', async (t) => {
-  const [near, far, address] = [queueOf(t, { jobs: 1 }), queueOf(t), socketOf(t)]
-  await shared(t, far, address)
-  const gateway = await gatewayOf(t, { host: 'here', routes: [route(near.name, address)] })
-  const count = 2000
-  for (let number = 0; number < count; number++) await near.push(String(number))
-  const texts = await taken(far, count)
-  t.deepEqual(
-    texts,
-    Array.from({ length: count }, (_, number) => String(number)),
-  )
-  t.is(only(gateway).duplicates, 0)
-})
+test.serial(
+  'jobs that have the same place one after the other are not taken for one',
+  async (t) => {
+    const [near, far, address] = [queueOf(t, { jobs: 1 }), queueOf(t), socketOf(t)]
+    await shared(t, far, address)
+    const gateway = await gatewayOf(t, { host: 'here', routes: [route(near.name, address)] })
+    const count = 2000
+    for (let number = 0; number < count; number++) await near.push(String(number))
+    const texts = await taken(far, count)
+    t.deepEqual(
+      texts,
+      Array.from({ length: count }, (_, number) => String(number)),
+    )
+    t.is(only(gateway).duplicates, 0)
+  },
+)
 
 test.serial(
   'a job goes to a queue that another process shares, with its id, group and priority',

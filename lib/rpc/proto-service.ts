@@ -37,6 +37,8 @@ const makers: Readonly<Record<MethodKind, (options: MethodOptions) => Method>> =
  * and give the compiler is told; without it values are unknown:
  *
  * ```ts
+ * import { call, protoService, serve } from 'millrace/rpc'
+ *
  * const types = { Add: call<{ item: string }, { count: number }>() }
  * const cart = protoService<typeof types>('cart.proto', 'shop.v1.Cart')
  * await serve('grpc://127.0.0.1:5000/shop.v1.Cart', cart, { Add: ({ item }) => ({ count: item.length }) })

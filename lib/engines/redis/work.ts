@@ -341,6 +341,8 @@ class RedisJob implements EngineJob {
   readonly id: string | undefined
   readonly group: string | undefined
   readonly headers: Readonly<Record<string, string>> | undefined
+  /** Which one it is, until it is settled. */
+  readonly origin: string
   /** Until when it is certain that nobody else has it. */
   until: number
   readonly #work: RedisWork
@@ -348,7 +350,7 @@ class RedisJob implements EngineJob {
   constructor([id, token, acquired, attempt, raw]: Taken, work: RedisWork, until: number) {
     this.#work = work
     this.until = until
-    this.entry = id.toString()
+    this.entry = this.origin = id.toString()
     this.token = BigInt(token.toString())
     this.acquired = acquired
     this.attempt = attempt

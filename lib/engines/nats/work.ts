@@ -16,6 +16,7 @@ import type {
   EngineWork,
 } from '../port.js'
 import { clock } from '../clock.js'
+import { leaseLostError, longestLook, pause, shortestLook } from '../waiting.js'
 import { natsConnect, NatsLine } from './connection.js'
 import type { NatsConnection, NatsHeaders, NatsMessage, NatsSubscription } from './library.js'
 import type { NatsPlace } from './place.js'
@@ -24,9 +25,6 @@ import { apiError, notAnswered, openDead, openStream, type NatsQueue } from './s
 /** Milliseconds for which the server keeps a pull. */
 const pullMs = 30_000
 const answerMs = 5000
-/** Milliseconds between two looks whether there is room: the server does not tell. */
-const shortestLook = 5
-const longestLook = 250
 const full = 10_077
 
 const names = {
@@ -297,7 +295,7 @@ export class NatsWork extends NatsLine implements EngineWork {
   }
 
   async settle(job: NatsJob, settled: EngineSettle): Promise<void> {
-    if (!this.#held.delete(job) || this.#isOver(job)) throw this.#lostError()
+    if (!this.#held.delete(job) || this.#isOver(job)) throw leaseLostError(this.shown)
     const { attempts } = this.#queue.kept
     switch (settled.how) {
       case 'complete':
@@ -320,7 +318,7 @@ export class NatsWork extends NatsLine implements EngineWork {
 
   /** The server knows one time for all jobs: it is renewed for as long as it takes. */
   extend(job: NatsJob, milliseconds: number): Promise<void> {
-    if (!this.#held.has(job) || this.#isOver(job)) return Promise.reject(this.#lostError())
+    if (!this.#held.has(job) || this.#isOver(job)) return Promise.reject(leaseLostError(this.shown))
     job.until = Math.max(job.until, now() + milliseconds)
     this.#renew(job)
     return Promise.resolve()
@@ -411,13 +409,6 @@ export class NatsWork extends NatsLine implements EngineWork {
       { executed: 'no' },
     )
   }
-
-  #lostError(): MillraceError {
-    return new MillraceError(
-      'ERR_MILLRACE_LEASE_LOST',
-      `the lease of this job of '${this.shown}' was over before it was settled: somebody else may have it`,
-    )
-  }
 }
 
 /** One message that is not acknowledged. */
@@ -505,19 +496,4 @@ function sentAlong(headers: NatsHeaders | undefined): Readonly<Record<string, st
 
 function oneLine(text: string): string {
   return text.slice(0, longestReason).replaceAll(/[\r\n]+/g, ' ')
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      stopTimer(timer)
-      reject(new MillraceError('ERR_MILLRACE_ABORTED', 'nobody waits for room any more'))
-    }
-    const timer = startTimer(ms, () => {
-      signal.removeEventListener('abort', onAbort)
-      resolve()
-    })
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-  })
 }

@@ -15,15 +15,13 @@ import type {
   EngineSettle,
   EngineWork,
 } from '../port.js'
+import { leaseLostError, longestLook, pause, shortestLook } from '../waiting.js'
 import { redisConnect, RedisLine } from './connection.js'
 import type { RedisClient } from './library.js'
 import type { RedisPlace } from './place.js'
 import { openQueue, run, type RedisQueue } from './queue.js'
 import { extendScript, group, pushScript, settleScript, takeScript } from './scripts.js'
 
-/** Milliseconds between two looks whether there is room: the server does not tell. */
-const shortestLook = 5
-const longestLook = 250
 /** Jobs that are taken at a time. */
 const mostAtATime = 256
 /** Milliseconds for which the server is waited for at a time, at most: leases end meanwhile. */
@@ -280,18 +278,18 @@ class RedisWork extends RedisLine implements EngineWork {
   }
 
   async extend(job: RedisJob, milliseconds: number): Promise<void> {
-    if (this.#held.get(job.entry) !== job) throw this.#lostError()
+    if (this.#held.get(job.entry) !== job) throw leaseLostError(this.shown)
     await this.#extended([job], milliseconds)
-    if (this.#held.get(job.entry) !== job) throw this.#lostError()
+    if (this.#held.get(job.entry) !== job) throw leaseLostError(this.shown)
   }
 
   async #settled(job: RedisJob, how: string, delay: number, error: string): Promise<void> {
     const { name, attempts, dead } = this.#queue
-    if (this.#held.get(job.entry) !== job) throw this.#lostError()
+    if (this.#held.get(job.entry) !== job) throw leaseLostError(this.shown)
     this.#held.delete(job.entry)
     const args = [job.entry, String(job.token), how, String(Math.ceil(delay)), error]
     const done = await run(this, name, settleScript, [...args, String(attempts), String(dead)])
-    if (done !== 1) throw this.#lostError()
+    if (done !== 1) throw leaseLostError(this.shown)
   }
 
   /** What is in hand goes back at once, if the server can be told. */
@@ -318,13 +316,6 @@ class RedisWork extends RedisLine implements EngineWork {
       `a payload of ${String(length)} bytes is more than the ${String(this.facts.maxBytes)} that '${this.shown}' takes: ` +
         'send less, or let it take more (maxBytes of the connection, proto-max-bulk-len of the server)',
       { executed: 'no' },
-    )
-  }
-
-  #lostError(): MillraceError {
-    return new MillraceError(
-      'ERR_MILLRACE_LEASE_LOST',
-      `the lease of this job of '${this.shown}' was over before it was settled: somebody else may have it`,
     )
   }
 }
@@ -376,19 +367,4 @@ class RedisJob implements EngineJob {
   extend(milliseconds: number): Promise<void> {
     return this.#work.extend(this, milliseconds)
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      stopTimer(timer)
-      reject(new MillraceError('ERR_MILLRACE_ABORTED', 'nobody waits for room any more'))
-    }
-    const timer = startTimer(ms, () => {
-      signal.removeEventListener('abort', onAbort)
-      resolve()
-    })
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-  })
 }

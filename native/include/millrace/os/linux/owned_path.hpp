@@ -313,6 +313,8 @@ class OwnedPath {
         read(lock_file_.get())) {
       (void)::unlinkat(directory_.get(), lock_name().c_str(), 0);  // before the lock goes with it
     }
+    // Not by closing alone: a child that this process is just starting has the descriptor, too, until it runs its program.
+    lock_.unlock_all();
     lock_file_.reset();
   }
 

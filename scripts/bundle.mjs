@@ -15,17 +15,25 @@
 //                          one library, however it was loaded
 //   dist/addon/binary.js   for its test; dist/cli is the compiler's own
 //   dist/demo/             the demonstration, with what it needs beside this package and the licences of that
-import { writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 
-import { copyDeclarations, dropMapsOf } from './bundle/declarations.mjs'
+import {
+  copyDeclarations,
+  dropMapsOf,
+  dropMapsOfEngines,
+  dropUnreachable,
+} from './bundle/declarations.mjs'
 import { bundleDemo } from './bundle/demo.mjs'
 import { bundleLibrary } from './bundle/library.mjs'
-import { dist, entries, names } from './bundle/modules.mjs'
+import { dist, entries, names, root } from './bundle/modules.mjs'
 
 await bundleLibrary()
 for (const entry of entries) writeFileSync(`${dist}/${entry}.js`, handOn(entry, names[entry]))
+dropUnreachable()
 copyDeclarations()
 await bundleDemo()
+const engines = readdirSync(`${root}lib/engines`, { withFileTypes: true })
+dropMapsOfEngines(engines.filter((one) => one.isDirectory()).map(({ name }) => name))
 dropMapsOf('cli', /\.(?:js|d\.ts)$/)
 for (const folder of ['addon', 'base']) dropMapsOf(folder, /\.d\.ts$/)
 

@@ -1,9 +1,31 @@
 // Declarations for both kinds of modules, and maps where somebody follows them.
 
-import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 
-import { dist } from './modules.mjs'
+import { dist, entries } from './modules.mjs'
+
+/** What tests look into, though no entry point leads there. */
+const seenByTests = ['addon/binary.d.ts']
+
+/** Removes the declarations to which no entry point leads: the compiler of whoever uses the package never opens them. */
+export function dropUnreachable() {
+  const reached = new Set(seenByTests)
+  const open = entries.map((entry) => `${entry}.d.ts`)
+  for (let file = open.pop(); file !== undefined; file = open.pop()) {
+    if (reached.has(file) || !existsSync(`${dist}/${file}`)) continue
+    reached.add(file)
+    const text = readFileSync(`${dist}/${file}`, 'utf8')
+    for (const [, specifier] of text.matchAll(/(?:from|import\()\s*'(\.[^']+)\.js'/g)) {
+      open.push(join(dirname(file), `${specifier}.d.ts`))
+    }
+  }
+  for (const file of readdirSync(dist, { recursive: true })) {
+    if (/^(?:cjs|cli|demo)\//.test(file) || !file.endsWith('.d.ts') || reached.has(file)) continue
+    rmSync(`${dist}/${file}`)
+    rmSync(`${dist}/${file}.map`, { force: true })
+  }
+}
 
 /** Without their maps: those of the ES modules lead to the same sources. */
 export function copyDeclarations() {
@@ -25,6 +47,15 @@ export function dropMapsOf(folder, which) {
     const file = `${dist}/${folder}/${name}`
     if (name.endsWith('.map')) rmSync(file)
     else if (which.test(name)) writeFileSync(file, withoutMap(readFileSync(file, 'utf8')))
+  }
+}
+
+/** Nobody steps through what speaks to an engine: neither the maps of these parts are packed nor their sources. */
+export function dropMapsOfEngines(engines) {
+  for (const engine of engines) {
+    const file = `${dist}/cjs/${engine}.js`
+    rmSync(`${file}.map`)
+    writeFileSync(file, withoutMap(readFileSync(file, 'utf8')))
   }
 }
 

@@ -34,7 +34,7 @@ async function told(program: string, { cwd = root, env = {} } = {}): Promise<unk
   const { stdout } = await promisify(execFile)(process.execPath, args, {
     cwd,
     env: { PATH: process.env['PATH'], ...env },
-    timeout: 30_000,
+    timeout: 120_000,
   })
   return JSON.parse(stdout)
 }

@@ -95,7 +95,10 @@ export interface RouteStatus {
   readonly state: 'connecting' | 'running' | 'draining' | 'closed' | 'failed'
   /** Why it does not run, if it does not. */
   readonly error: Error | undefined
-  /** How often each message comes, as far as is known: `exactly-once` within the time in which `to` knows ids again. */
+  /**
+   * How often each message comes: `exactly-once` within the time in which `to` knows ids again. Undefined: that is not known before `to` is
+   * there, or nothing is promised (ZeroMQ).
+   */
   readonly guarantee: 'exactly-once' | 'at-least-once' | 'at-most-once' | undefined
   /** What the other side has confirmed. */
   readonly delivered: number

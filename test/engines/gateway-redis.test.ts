@@ -2,23 +2,12 @@
 
 import test, { type ExecutionContext } from 'ava'
 import { Gateway, type GatewayConfig } from 'millrace/gateway'
-import { WorkQueue } from 'millrace/work'
 
-import { uniqueName } from '../support/names.js'
 import { until, within } from '../support/until.js'
-import { endSharedServer, redisServer } from './support/redis.js'
+import { carriedOnce, queueOf } from './support/gateways.js'
+import { endSharedServer, redisClient, redisServer } from './support/redis.js'
 
 test.after.always(endSharedServer)
-
-function queueOf(t: ExecutionContext): WorkQueue {
-  const name = uniqueName(t, { mayLeave: true })
-  const queue = WorkQueue.open(name, { dedupWindow: 600_000 })
-  t.teardown(() => {
-    queue.close()
-    WorkQueue.unlink(name)
-  })
-  return queue
-}
 
 async function runs(t: ExecutionContext, config: GatewayConfig): Promise<Gateway> {
   const gateway = await Gateway.start(config)
@@ -55,4 +44,47 @@ test('jobs go through Redis with their priority and group, in order, and each co
   )
   await until(() => near.stats().completed === count)
   t.is(far.tryTake(), undefined)
+})
+
+test('an id of somebody else that is too long to go along is known again by its hash', async (t) => {
+  const server = await redisServer(t)
+  const far = queueOf(t)
+  const gateway = await runs(t, {
+    host: 'b',
+    routes: [{ kind: 'work', from: server.address('long'), to: far.name }],
+  })
+  const client = await redisClient(t, server)
+  const long = 'lång '.repeat(200)
+  for (const [text, id] of [
+    ['one', long],
+    ['one again', long],
+    ['another', `${long}!`],
+  ] as const) {
+    await client.sendCommand(['XADD', 'long', '*', 'data', text, 'id', id])
+  }
+  const texts: string[] = []
+  while (texts.length < 2) {
+    const job = await within(20_000, far.takeOne())
+    texts.push(job.copy().toString())
+    await job.complete()
+  }
+  t.deepEqual(texts.sort(), ['another', 'one'])
+  await until(() => gateway.routes[0]!.duplicates === 1)
+  t.deepEqual([gateway.routes[0]!.guarantee, gateway.routes[0]!.dropped], ['exactly-once', 0])
+})
+
+test('gateways of two hosts and the server between them are killed again and again: each job comes once, in order', async (t) => {
+  const server = await redisServer(t, { config: ['appendonly yes'] })
+  const between = {
+    address: server.address('orders'),
+    // So long a gateway that was killed has its jobs in hand still.
+    there: { dedupWindow: 600_000, leaseTimeout: 1000 },
+  }
+  await carriedOnce(t, [queueOf(t), queueOf(t)], between, {
+    ...{ jobs: 400, lives: [110, 110], outages: [0.3, 0.6], ordered: true },
+    outage: async () => {
+      await server.end()
+      await server.start()
+    },
+  })
 })

@@ -237,6 +237,29 @@ test.serial(
   },
 )
 
+test.serial('an id that a gateway makes has room everywhere', async (t) => {
+  const name = `${uniqueName(t)}-${'n'.repeat(180)}`
+  const near = WorkQueue.open(name)
+  t.teardown(() => {
+    near.close()
+    WorkQueue.unlink(name)
+  })
+  const far = queueOf(t)
+  const host = 'h'.repeat(64)
+  await gatewayOf(t, { host, routes: [route(near.name, far.name)] })
+  await near.push('one')
+  await near.push('two')
+  const ids: string[] = []
+  for (const text of ['one', 'two']) {
+    const job = await within(patience, far.takeOne())
+    t.is(job.copy().toString(), text)
+    t.true(job.id!.startsWith(`${host}/`) && job.id!.length < 255, job.id)
+    ids.push(job.id!)
+    await job.complete()
+  }
+  t.is(new Set(ids).size, 2)
+})
+
 test.serial('a queue that is full is waited for', async (t) => {
   const [near, far, address] = [
     queueOf(t),

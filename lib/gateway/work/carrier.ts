@@ -86,7 +86,11 @@ class WorkCarrier implements Carrier {
 
   get guarantee(): RouteStatus['guarantee'] {
     if (this.#to.connections.some(({ made }) => made === 0)) return undefined
-    return this.#to.dedups && !this.#hasNameless ? 'exactly-once' : 'at-least-once'
+    const isOnce = this.#to.dedups && !this.#hasNameless
+    // What has left this process may be lost there, and comes again if this process dies.
+    if (!this.#to.keeps) return undefined
+    if (!this.#from.keeps) return isOnce ? 'at-most-once' : undefined
+    return isOnce ? 'exactly-once' : 'at-least-once'
   }
 
   get error(): Error | undefined {

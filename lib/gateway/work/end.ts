@@ -36,19 +36,23 @@ export interface EndOptions {
   readonly host: string
 }
 
-/** Of an id that a gateway has made of what a job is called elsewhere, in bytes. */
+/** Bytes of the longest id that goes as it is; a longer one goes as its hash, by which it is known again as well. */
 const longestId = 1024
+/** Of one that a gateway has made of what a job is called elsewhere: every engine has room for that. */
+const longestMade = 255
 
 type Queue = WorkQueue | RemoteWorkQueue
 
 export class WorkEnd {
   readonly #queue: Queue
-  /** In front of what jobs without an id are called. */
-  readonly #prefix: string
+  /** In front of what jobs without an id are called: this host, if they are of its memory, and the queue. */
+  readonly #host: string
+  readonly #name: string
 
-  private constructor(queue: Queue, prefix: string) {
+  private constructor(queue: Queue, host: string, name: string) {
     this.#queue = queue
-    this.#prefix = prefix
+    this.#host = host
+    this.#name = name
   }
 
   /** @throws MillraceError as `WorkQueue.open` */
@@ -63,12 +67,12 @@ export class WorkEnd {
         )
       }
       const opened = WorkQueue.open(place, queue)
-      return new WorkEnd(opened, `${host}/${opened.name}/`)
+      return new WorkEnd(opened, `${host}/`, `${opened.name}/`)
     }
     const { openWork } = require('../../remote/open.js') as typeof import('../../remote/open.js')
     const { native: wanted } = readWorkOptions('elsewhere', queue)
     const opened = openWork(address, { ...wanted, alone }, connection, { readWork, workAt })
-    return new WorkEnd(opened, `${opened.name}/`)
+    return new WorkEnd(opened, '', `${opened.name}/`)
   }
 
   get isHere(): boolean {
@@ -82,6 +86,11 @@ export class WorkEnd {
 
   get dedups(): boolean {
     return this.#queue.traits.dedups
+  }
+
+  /** Is a job there until it is settled, whoever dies? */
+  get keeps(): boolean {
+    return this.#queue.traits.redelivers
   }
 
   get connections(): readonly ConnectionStatus[] {
@@ -114,7 +123,7 @@ export class WorkEnd {
     return {
       job,
       bytes: job.carried(),
-      id: job.id ?? (origin === undefined ? undefined : this.#prefix + origin),
+      id: job.id ?? (origin === undefined ? undefined : this.#made(origin)),
       group: job.group ?? ofHeader(headers?.[headerNames.group]),
       priority: Math.max(job.priority, priorityOf(headers)),
       hops: hopsOf(headers),
@@ -132,7 +141,7 @@ export class WorkEnd {
     const level = Math.min(priority, priorities - 1)
     const options: PushOptions = {
       signal,
-      ...(id === undefined || id.length > longestId ? {} : { id }),
+      ...(id === undefined ? {} : { id: Buffer.byteLength(id) > longestId ? hashOf(id) : id }),
       ...(group === undefined || !traits.groups ? {} : { group }),
       ...(level <= 0 || !traits.priorities ? {} : { priority: level }),
     }
@@ -149,6 +158,17 @@ export class WorkEnd {
   async close(): Promise<void> {
     await this.#queue[Symbol.asyncDispose]()
   }
+
+  /** An id for a job that has none. */
+  #made(origin: string): string {
+    const whole = this.#host + this.#name + origin
+    return Buffer.byteLength(whole) > longestMade ? this.#host + hashOf(whole) : whole
+  }
+}
+
+function hashOf(id: string): string {
+  const { createHash } = process.getBuiltinModule('node:crypto')
+  return createHash('sha256').update(id).digest('base64url')
 }
 
 /** Of a queue of this machine's memory. */

@@ -179,26 +179,73 @@ test('why a job is a dead letter stands in its headers', async (t) => {
   t.regex(String(headers['Millrace-Error']), /no good/)
 })
 
-test('a full queue makes a push wait, and end in time', async (t) => {
-  const queue = open(t, newName(), { jobs: 2 })
-  // It is full a little later than it was told.
+test('a full queue has what it may have, and makes a push wait, and end in time', async (t) => {
+  const name = newName()
+  const queue = open(t, name, { jobs: 3 })
+  await queue.push('x', patience)
+  const control = new AbortController()
+  const pushes = Array.from({ length: 40 }, () => queue.push('x', { signal: control.signal }))
   let pushed = 0
-  for (;;) {
-    const error = await queue.push('x', { timeout: 200 }).catch((error: unknown) => error)
-    if (error instanceof Error) {
-      t.is((error as { readonly code?: string }).code, 'ERR_MILLRACE_TIMEOUT')
-      break
-    }
-    pushed++
-    t.true(pushed < 500)
-  }
-  t.true(pushed >= 2)
+  const ended = pushes.map((push) =>
+    push.then(
+      () => pushed++,
+      (error: unknown) => error as MillraceError,
+    ),
+  )
+  await until(() => pushed === 2)
+  await t.throwsAsync(queue.push('x', { timeout: 300 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  control.abort()
+  const codes = (await Promise.all(ended)).filter((end) => typeof end !== 'number')
+  t.deepEqual([codes.length, codes[0]!.code], [38, 'ERR_MILLRACE_ABORTED'])
+  const channel = await rabbitClient(t, server())
+  t.is((await channel.checkQueue(name)).messageCount, 3)
   const waiting = queue.push('y', patience)
-  while (pushed > 0) {
-    await (await queue.takeOne(patience)).complete()
-    pushed--
+  for (const text of ['x', 'x', 'x', 'y']) {
+    const job = await queue.takeOne(patience)
+    t.is(textOf(job), text)
+    await job.complete()
   }
   t.deepEqual(await waiting, { duplicate: false })
+})
+
+test('of a queue that has a limit of bytes, a part is on its way at a time', async (t) => {
+  const name = newName()
+  const queue = open(t, name, { bytes: 64_000 })
+  const pushes = Array.from({ length: 100 }, () => queue.push(Buffer.alloc(4000), patience))
+  let pushed = 0
+  for (const push of pushes) push.then(() => pushed++).catch(() => undefined)
+  const channel = await rabbitClient(t, server())
+  await t.throwsAsync(queue.push('x', { timeout: 1000 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+  const { messageCount } = await channel.checkQueue(name)
+  t.true(messageCount >= 16 && messageCount <= 18, String(messageCount))
+  t.is(pushed, messageCount)
+  queue.close()
+  await Promise.allSettled(pushes)
+})
+
+test('who asks for jobs again and again, and gives up in between, sees each of them the first time', async (t) => {
+  const name = newName()
+  const [pushing, queue] = [open(t, name, { maxAttempts: 1 }), open(t, name, { maxAttempts: 1 })]
+  await pushing.connected()
+  const wanted = Array.from({ length: 50 }, (_, at) => String(at))
+  const seen: string[] = []
+  const taking = (async () => {
+    while (seen.length < wanted.length) {
+      try {
+        const job = await queue.takeOne({ timeout: 3 })
+        seen.push(textOf(job))
+        await job.complete()
+      } catch (error) {
+        if ((error as MillraceError).code !== 'ERR_MILLRACE_TIMEOUT') throw error
+      }
+    }
+  })()
+  for (const text of wanted) {
+    await pushing.push(text, patience)
+    await new Promise((resolve) => setTimeout(resolve, 7))
+  }
+  await within(15_000, taking)
+  t.deepEqual(seen, wanted)
 })
 
 test('what a quorum queue cannot do is refused before anything is done', async (t) => {
@@ -365,11 +412,16 @@ test('a queue that somebody removes is made again', async (t) => {
   const job = await queue.takeOne(patience)
   t.is(textOf(job), 'x')
   await job.complete()
-  const waiting = queue.takeOne(patience)
-  await until(async () => (await channel.checkQueue(name)).consumerCount === 1)
-  await channel.deleteQueue(name)
-  await open(t, name).push('y', patience)
-  t.is(textOf(await waiting), 'y')
+  // Whether it is made again at once or not, who waits at the time is told.
+  for (const text of ['y', 'z', 'u', 'v', 'w']) {
+    const waiting = queue.takeOne(patience)
+    await until(async () => (await channel.checkQueue(name)).consumerCount === 1)
+    await channel.deleteQueue(name)
+    await open(t, name).push(text, patience)
+    const next = await waiting
+    t.is(textOf(next), text)
+    await next.complete()
+  }
 })
 
 test('an open queue does not keep its process alive, and a wait does', async (t) => {

@@ -24,6 +24,7 @@ const farewellMs = 1000
 interface Within {
   readonly connection?: {
     readonly stream?: { ref?(): unknown; unref?(): unknown; destroy?(error?: Error): unknown }
+    readonly serverProperties?: { readonly version?: string }
     readonly heartbeat?: number
     readonly heartbeater?: { clear(): void } | null
     checkSend?(): boolean
@@ -80,6 +81,11 @@ export class AmqpLine implements EngineLine {
   /** Has the server run short of memory or of disk, and reads nothing of this connection? */
   get isBlocked(): boolean {
     return this.#isBlocked
+  }
+
+  /** Of the server's version, the first number; 0: it does not say. */
+  get generation(): number {
+    return Number.parseInt(this.#within?.serverProperties?.version ?? '0', 10)
   }
 
   close(): void {

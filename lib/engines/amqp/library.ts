@@ -41,6 +41,8 @@ export interface AmqpQueue {
 
 export interface AmqpChannel extends EventEmitter {
   assertQueue(queue: string, options: AmqpQueue): Promise<{ readonly queue: string }>
+  /** `messageCount`: those that nobody has in hand. */
+  checkQueue(queue: string): Promise<{ readonly messageCount: number }>
   assertExchange(exchange: string, type: string, options: { durable: boolean }): Promise<unknown>
   bindQueue(queue: string, exchange: string, key: string): Promise<unknown>
   publish(exchange: string, key: string, bytes: Buffer, options: AmqpPublish): boolean
@@ -51,7 +53,7 @@ export interface AmqpChannel extends EventEmitter {
     options: { readonly noAck?: boolean; readonly exclusive?: boolean },
   ): Promise<{ readonly consumerTag: string }>
   cancel(consumerTag: string): Promise<unknown>
-  prefetch(count: number): Promise<unknown>
+  prefetch(count: number, ofChannel?: boolean): Promise<unknown>
   ack(message: AmqpMessage): void
   nack(message: AmqpMessage, allUpTo: boolean, requeue: boolean): void
   close(): Promise<void>

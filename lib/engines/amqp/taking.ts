@@ -1,7 +1,13 @@
 // Taking what is wanted, and no more: what the server gives out counts as an attempt, and nobody else has it meanwhile. So what may be there is
 // asked for one by one, over several channels at a time; and when there is none, a consumer with room for one waits for it. That ends when it
-// has one: what is given to a consumer that ends with room left, the server takes back, and counts.
+// has one: what is given to a consumer that ends with room left, the server takes back, and counts. So it stays for a moment when nobody waits
+// any more, for who asks again and again.
+//
+// When a queue is removed, a server of version 3 tells its consumers so only if it cannot make them consumers of a queue that has that name by
+// then; and what such a consumer is given, the server loses sight of until the channel ends (rabbit_channel, handle_consuming_queue_down_or_eol).
+// A channel with a limit of its own cannot have a consumer of a quorum queue, so with one that is set as soon as the consumer is there it is told.
 
+import { startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
 import type { AmqpLine } from './connection.js'
 import type { AmqpChannel, AmqpMessage } from './library.js'
@@ -10,6 +16,8 @@ import type { AmqpChannel, AmqpMessage } from './library.js'
 const mostAtOnce = 1024
 /** Channels that ask at the same time: the server answers one question of each. */
 const mostLanes = 8
+/** Milliseconds for who asks again, before a consumer ends and before a job goes back. */
+const lingerMs = 20
 
 interface Waiting {
   readonly most: number
@@ -27,6 +35,7 @@ export interface Taken {
 class Lane {
   readonly channel: AmqpChannel
   #sync: Promise<void> | undefined
+  #isGuarded = false
 
   constructor(channel: AmqpChannel) {
     this.channel = channel
@@ -36,24 +45,39 @@ class Lane {
   synced(): Promise<void> {
     return (this.#sync ??= Promise.resolve().then(async () => {
       this.#sync = undefined
-      await this.channel.prefetch(1)
+      await this.#limit()
     }))
+  }
+
+  /** Is the consumer to be told when its queue is removed? */
+  async guard(isGuarded: boolean): Promise<void> {
+    this.#isGuarded = isGuarded
+    await this.#limit()
+  }
+
+  async #limit(): Promise<void> {
+    await this.channel.prefetch(1, this.#isGuarded)
   }
 }
 
 export class Taking {
   readonly #line: AmqpLine
   readonly #queue: string
+  readonly #guards: boolean
   readonly #lanes: Lane[] = []
   #waiting: Waiting[] = []
   #isAtWork = false
   /** Ends the wait for what the consumer brings. */
   #stop: () => void = () => undefined
+  /** Tells who has a job for nobody that somebody asks, or that nobody did in time. */
+  #joined: (() => void)[] = []
+  #linger: Timer | undefined
   #over: Error | undefined
 
   private constructor(line: AmqpLine, queue: string) {
     this.#line = line
     this.#queue = queue
+    this.#guards = line.generation === 3
   }
 
   static async open(line: AmqpLine, queue: string): Promise<Taking> {
@@ -84,7 +108,7 @@ export class Taking {
         waiting.reject(
           new MillraceError('ERR_MILLRACE_ABORTED', 'nobody waits for this job any more'),
         )
-        if (this.#waiting.length === 0) this.#stop()
+        if (this.#waiting.length === 0) this.#stopLater()
       }
       if (signal.aborted) {
         onAbort()
@@ -96,6 +120,8 @@ export class Taking {
       }
       signal.addEventListener('abort', onAbort)
       this.#waiting.push(waiting)
+      stopTimer(this.#linger)
+      this.#tellJoined()
       void this.#work()
     })
   }
@@ -118,7 +144,33 @@ export class Taking {
     // The server has closed the channel: what was in hand is in the queue again.
     this.#line.fail(why)
     for (const waiting of this.#waiting) waiting.reject(this.#over)
+    stopTimer(this.#linger)
     this.#stop()
+    this.#tellJoined()
+  }
+
+  #stopLater(): void {
+    stopTimer(this.#linger)
+    this.#linger = startTimer(lingerMs, () => {
+      this.#stop()
+    })
+  }
+
+  #tellJoined(): void {
+    for (const told of this.#joined) told()
+    this.#joined = []
+  }
+
+  /** Until somebody asks, if that is soon. */
+  async #somebody(): Promise<void> {
+    if (this.#waiting.length > 0 || this.#over !== undefined) return
+    const timer = startTimer(lingerMs, () => {
+      this.#tellJoined()
+    })
+    await new Promise<void>((resolve) => {
+      this.#joined.push(resolve)
+    })
+    stopTimer(timer)
   }
 
   async #work(): Promise<void> {
@@ -142,7 +194,7 @@ export class Taking {
     const found = await Promise.all(asking.map((one, at) => this.#asked(one, this.#lanes[at]!)))
     if (found.some(Boolean) || this.#waiting.length === 0) return
     const taken = await this.#awaited()
-    if (taken !== undefined) this.#give(this.#waiting[0], [taken])
+    if (taken !== undefined) await this.#give(this.#waiting[0], [taken])
   }
 
   /** What is there now; by one channel, so it is in its order. Was there any? */
@@ -154,7 +206,7 @@ export class Taking {
       if (message === false) break
       taken.push({ message, lane })
     }
-    if (taken.length > 0) this.#give(waiting, taken)
+    if (taken.length > 0) await this.#give(waiting, taken)
     return taken.length > 0
   }
 
@@ -173,9 +225,14 @@ export class Taking {
       this.#stop()
     }
     const { consumerTag } = await channel.consume(this.#queue, arrived, {})
-    if (this.#waiting.length > 0) await stopped
+    if (this.#guards) await lane.guard(true)
+    if (this.#waiting.length === 0) this.#stopLater()
+    await stopped
     if (removed.is) this.#line.fail(new Error(`somebody has removed the queue '${this.#queue}'`))
-    else if (this.#over === undefined) await channel.cancel(consumerTag)
+    else if (this.#over === undefined) {
+      await channel.cancel(consumerTag)
+      if (this.#guards) await lane.guard(false)
+    }
     return taken
   }
 
@@ -190,12 +247,20 @@ export class Taking {
     }
   }
 
-  /** If it still waits. */
-  #give(waiting: Waiting | undefined, taken: readonly Taken[]): void {
-    if (waiting !== undefined && this.#waiting.includes(waiting)) {
-      waiting.resolve(taken)
-      return
+  /** To who asked for it; or to somebody else who waits, or asks soon. */
+  async #give(waiting: Waiting | undefined, taken: readonly Taken[]): Promise<void> {
+    let left = taken
+    let to = waiting !== undefined && this.#waiting.includes(waiting) ? waiting : undefined
+    while (left.length > 0) {
+      if (to === undefined) {
+        await this.#somebody()
+        to = this.#waiting[0]
+        if (to === undefined) break
+      }
+      to.resolve(left.slice(0, to.most))
+      left = left.slice(to.most)
+      to = undefined
     }
-    for (const one of taken) this.back(one).catch(() => undefined) // the connection has ended: it is back
+    for (const one of left) this.back(one).catch(() => undefined) // the connection has ended: it is back
   }
 }

@@ -13,16 +13,15 @@ import type {
   EngineWork,
 } from '../port.js'
 import { clock } from '../clock.js'
+import { leaseLostError, longestLook, pause, shortestLook } from '../waiting.js'
 import { amqpConnect, AmqpLine } from './connection.js'
 import type { AmqpConnection, AmqpMessage, AmqpPublish } from './library.js'
 import type { AmqpPlace } from './place.js'
 import { Publishing, type Published } from './publishing.js'
 import { delayOf, openDead, openDelay, openQueue, type AmqpQueue } from './queue.js'
+import { Room } from './room.js'
 import { Taking, type Taken } from './taking.js'
 
-/** Milliseconds between two looks whether there is room: the server does not tell. */
-const shortestLook = 5
-const longestLook = 250
 /** Of the longest reason that goes with a dead letter, in UTF-16 units. */
 const longestReason = 512
 /** Milliseconds that the server knows: of an expiration, of a queue's time. */
@@ -52,6 +51,7 @@ export async function amqpWork(
 class AmqpWork extends AmqpLine implements EngineWork {
   #queue!: AmqpQueue
   #taking!: Taking
+  #room!: Room
   readonly #publishing = new Publishing(this)
   readonly #held = new Set<AmqpJob>()
   /** Queues of what is due later, which are there. */
@@ -75,6 +75,7 @@ class AmqpWork extends AmqpLine implements EngineWork {
     const work = new AmqpWork(model, place)
     try {
       work.#queue = await openQueue(work, place.name, wanted, maxBytes)
+      work.#room = new Room(work, work.#queue)
       work.#taking = await Taking.open(work, place.name)
       return work
     } catch (error) {
@@ -114,7 +115,9 @@ class AmqpWork extends AmqpLine implements EngineWork {
       const published =
         delay > 0
           ? await this.#later(bytes, options, delay)
-          : await this.#publishing.publish('', this.#queue.name, bytes, options)
+          : await this.#room.use(bytes.length, signal, () =>
+              this.#publishing.publish('', this.#queue.name, bytes, options),
+            )
       if (published === 'taken') return { duplicate: false }
       if (published === 'nowhere') throw this.#removed()
       await pause(look, signal)
@@ -172,7 +175,7 @@ class AmqpWork extends AmqpLine implements EngineWork {
   }
 
   async settle(job: AmqpJob, settled: EngineSettle): Promise<void> {
-    if (!this.#held.delete(job)) throw this.#lostError()
+    if (!this.#held.delete(job)) throw leaseLostError(this.shown)
     stopTimer(job.lease)
     const { attempts } = this.#queue
     switch (settled.how) {
@@ -195,7 +198,7 @@ class AmqpWork extends AmqpLine implements EngineWork {
   }
 
   extend(job: AmqpJob, milliseconds: number): Promise<void> {
-    if (!this.#held.has(job)) return Promise.reject(this.#lostError())
+    if (!this.#held.has(job)) return Promise.reject(leaseLostError(this.shown))
     if (job.lease !== undefined && now() + milliseconds > job.lease.due) {
       this.#lend(job, milliseconds)
     }
@@ -315,13 +318,6 @@ class AmqpWork extends AmqpLine implements EngineWork {
       { executed: 'no' },
     )
   }
-
-  #lostError(): MillraceError {
-    return new MillraceError(
-      'ERR_MILLRACE_LEASE_LOST',
-      `the lease of this job of '${this.shown}' was over before it was settled: somebody else may have it`,
-    )
-  }
 }
 
 /** One message that is not acknowledged. */
@@ -427,20 +423,5 @@ function assertPossible(
   if (what === undefined) return
   throw new MillraceError('ERR_MILLRACE_UNSUPPORTED', `a job of '${shown}' cannot have ${what}`, {
     executed: 'no',
-  })
-}
-
-function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      stopTimer(timer)
-      reject(new MillraceError('ERR_MILLRACE_ABORTED', 'nobody waits for room any more'))
-    }
-    const timer = startTimer(ms, () => {
-      signal?.removeEventListener('abort', onAbort)
-      resolve()
-    })
-    if (signal?.aborted === true) onAbort()
-    else signal?.addEventListener('abort', onAbort, { once: true })
   })
 }

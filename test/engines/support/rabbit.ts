@@ -163,7 +163,7 @@ export interface RabbitMessage {
 
 export interface RabbitChannel {
   assertQueue(queue: string, options?: object): Promise<{ queue: string; messageCount: number }>
-  checkQueue(queue: string): Promise<{ consumerCount: number }>
+  checkQueue(queue: string): Promise<{ messageCount: number; consumerCount: number }>
   deleteQueue(queue: string): Promise<unknown>
   bindQueue(queue: string, exchange: string, key: string): Promise<unknown>
   publish(exchange: string, key: string, bytes: Buffer, options?: object): boolean

@@ -127,4 +127,22 @@ export const work = [
     breaks: 'who dies when it has cleared the mask of a ring leaves a job that nobody finds',
     test: { native: 'crash/work_store_deaths', only: '*clears the mask of a ring*' },
   },
+  {
+    name: 'work-two-jobs-of-one-name',
+    file: 'native/include/millrace/layout/work.hpp',
+    text: '  return ((now - (mask + 1)) & ~mask) | (number & mask);\n',
+    instead: '  return ((now - (mask + 1)) & ~mask) | (number & 0);\n',
+    breaks:
+      'two jobs that have one place within a tick of the clock are one to whoever carries them on',
+    test: { native: 'work_job_store_test', only: 'no two jobs that were in one slot*' },
+  },
+  {
+    name: 'path-kept-by-who-is-started',
+    file: 'native/include/millrace/os/linux/owned_path.hpp',
+    text: '    lock_.unlock_all();\n',
+    instead: '',
+    breaks:
+      'a path that was given up is owned until a child that is being started runs its program',
+    test: { native: 'owned_path_test', only: 'a path that was given up is free at once*' },
+  },
 ]

@@ -4,14 +4,18 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import type { MillraceError } from 'millrace'
+import { Gateway } from 'millrace/gateway'
 import { WorkQueue, type Job, type WorkQueueOptions } from 'millrace/work'
 
+import { selfSigned } from '../support/certificate.js'
+import { uniqueName } from '../support/names.js'
 import { run } from '../support/process.js'
 import { until, within } from '../support/until.js'
 import { mostBytes, rabbitClient, sharedRabbit } from './support/rabbit.js'
 
 const patience = { timeout: 20_000 }
-const server = sharedRabbit(test)
+const mine = selfSigned()
+const server = sharedRabbit(test, mine)
 
 let queues = 0
 
@@ -328,6 +332,104 @@ connection.close()
   await job.complete()
 })
 
+test('what a gateway sends along is read by Python, and what Python sends along by a gateway', async (t) => {
+  const name = newName()
+  const [near, far] = [1, 2].map(() => {
+    const queue = WorkQueue.open(uniqueName(t, { mayLeave: true }), { dedupWindow: 60_000 })
+    t.teardown(() => {
+      queue.close()
+      WorkQueue.unlink(queue.name)
+    })
+    return queue
+  }) as [WorkQueue, WorkQueue]
+  const away = await Gateway.start({
+    host: 'a',
+    routes: [{ kind: 'work', from: near.name, to: server().address(name) }],
+  })
+  t.teardown(() => away.drain())
+  await near.push('out', { id: 'i', group: 'g', priority: 3 })
+  await until(() => near.stats().completed === 1)
+  const program = `
+import pika, sys
+connection = pika.BlockingConnection(pika.ConnectionParameters('127.0.0.1', int(sys.argv[1])))
+channel = connection.channel()
+method, properties, body = channel.basic_get(sys.argv[2])
+channel.basic_ack(method.delivery_tag)
+names = ['millrace-group', 'millrace-priority', 'millrace-origin', 'millrace-hops']
+print(body.decode(), properties.message_id, *[properties.headers[name] for name in names])
+channel.confirm_delivery()
+headers = {'millrace-group': properties.headers['millrace-group'], 'millrace-priority': '2'}
+channel.basic_publish('', sys.argv[2], b'in', pika.BasicProperties(message_id='j', headers=headers))
+connection.close()
+`
+  const args = ['-c', program, String(server().port), name]
+  const { stdout } = await promisify(execFile)('/usr/bin/python3', args)
+  t.is(stdout, 'out i g 3 a a\n')
+  const home = await Gateway.start({
+    host: 'b',
+    routes: [{ kind: 'work', from: server().address(name), to: far.name }],
+  })
+  t.teardown(() => home.drain())
+  const job = await far.takeOne(patience)
+  t.deepEqual([textOf(job), job.id, job.group, job.priority], ['in', 'j', 'g', 2])
+  job.complete()
+})
+
+test('a job without an id is called the same each time that it is in hand, and a dead letter of it, too', async (t) => {
+  const name = newName()
+  const queue = open(t, name)
+  const originOf = (job: Job) => (job as unknown as { readonly origin?: string }).origin
+  await queue.pushBatch(['a', 'b'])
+  const [a, b] = (await queue.takeBatch(2, patience)) as [Job, Job]
+  const called = originOf(a)
+  t.regex(called!, /^[\w-]{36,}$/)
+  t.not(called, originOf(b))
+  t.is(a.id, undefined)
+  await a.release()
+  const again = await queue.takeOne(patience)
+  t.deepEqual([textOf(again), originOf(again)], ['a', called])
+  await again.retry({ delay: 20 })
+  const later = await queue.takeOne(patience)
+  t.deepEqual([textOf(later), originOf(later)], ['a', called])
+  await later.reject(new Error('no good'))
+  const dead = await open(t, `${name}-dead`).takeOne(patience)
+  t.deepEqual([textOf(dead), originOf(dead), dead.id], ['a', called, undefined])
+  const channel = await rabbitClient(t, server())
+  channel.publish('', name, Buffer.from('theirs'))
+  const theirs = await queue.takeOne(patience)
+  t.deepEqual([textOf(theirs), originOf(theirs)], ['theirs', undefined])
+})
+
+test('over TLS a server is known by its certificate, and by nothing else', async (t) => {
+  const name = newName()
+  const openAt = (address: string, tls?: object): WorkQueue => {
+    const queue = WorkQueue.open(address, { connection: tls === undefined ? {} : { tls } })
+    t.teardown(() => {
+      queue.close()
+    })
+    return queue
+  }
+  const refusal = async (queue: WorkQueue): Promise<string> => {
+    await until(() => queue.connection?.lastError !== undefined)
+    const { code, message } = queue.connection!.lastError as MillraceError
+    t.is(code, 'ERR_MILLRACE_UNREACHABLE')
+    return message
+  }
+  const address = server().secureAddress(name)
+  const queue = openAt(address, { ca: mine.cert })
+  await queue.push('secret', patience)
+  t.is(textOf(await queue.takeOne(patience)), 'secret')
+  const cure = /give the certificate of its authority/
+  t.regex(await refusal(openAt(address, { ca: selfSigned().cert })), cure)
+  t.regex(await refusal(openAt(address)), cure)
+  t.throws(() => openAt(address, { rejectUnauthorized: false }), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+  })
+  const unlike = /with TLS where the server wants it/
+  t.regex(await refusal(openAt(server().address(name), { ca: mine.cert })), unlike)
+  t.regex(await refusal(openAt(address.replace('amqps:', 'amqp:'))), unlike)
+})
+
 test('a worker that is killed holds nothing: somebody else has its job at once', async (t) => {
   const name = newName()
   const queue = open(t, name)
@@ -431,8 +533,9 @@ test('an open queue does not keep its process alive, and a wait does', async (t)
   t.deepEqual(await ending.ended(), { code: 0, signal: null })
 })
 
-test('a server that is killed and comes back has every job that was confirmed', async (t) => {
-  const queue = open(t, newName())
+test('a server that is killed and comes back has every job that was confirmed, and serves who came meanwhile', async (t) => {
+  const name = newName()
+  const queue = open(t, name)
   await queue.pushBatch(['a', 'b'])
   const held = await queue.takeOne(patience)
   const waiting = queue.takeBatch(2, patience)
@@ -446,10 +549,16 @@ test('a server that is killed and comes back has every job that was confirmed', 
     code: 'ERR_MILLRACE_TIMEOUT',
     message: /RabbitMQ runs there/,
   })
+  const early = open(t, name)
+  const pushing = early.push('d', { timeout: 60_000 })
+  await until(() => early.connection?.lastError !== undefined)
   await server().start()
   const a = await idle
   const b = await queue.takeOne(patience)
   t.deepEqual([a, b].map(textOf), ['a', 'b'])
-  for (const job of [a, b]) await job.complete()
+  await pushing
+  const d = await queue.takeOne(patience)
+  t.is(textOf(d), 'd')
+  for (const job of [a, b, d]) await job.complete()
   await t.throwsAsync(queue.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
 })

@@ -29,6 +29,8 @@ const mostMs = 4_294_967_295
 
 const names = {
   pushedAt: 'Millrace-Pushed-At',
+  /** What a job without an id is called. */
+  name: 'Millrace-Name',
   expires: 'Millrace-Expires',
   /** How often it was given out before it was put by for later. */
   before: 'Millrace-Before',
@@ -54,6 +56,9 @@ class AmqpWork extends AmqpLine implements EngineWork {
   #room!: Room
   readonly #publishing = new Publishing(this)
   readonly #held = new Set<AmqpJob>()
+  /** Of the jobs that this line pushes without an id, what their names begin with, and how many they are. */
+  readonly #prefix = process.getBuiltinModule('node:crypto').randomUUID()
+  #named = 0
   /** Queues of what is due later, which are there. */
   readonly #delays = new Map<number, Promise<string>>()
   #tellLoss: (job: EngineJob) => void = () => undefined
@@ -106,6 +111,7 @@ class AmqpWork extends AmqpLine implements EngineWork {
       headers: {
         ...job.headers,
         [names.pushedAt]: String(today),
+        ...(id === undefined ? { [names.name]: this.#nextName() } : {}),
         ...(ttl === 0 ? {} : { [names.expires]: String(today + ttl) }),
       },
       // Where it waits for its time it must not end before that.
@@ -133,6 +139,10 @@ class AmqpWork extends AmqpLine implements EngineWork {
       }
       if (jobs.length > 0) return jobs
     }
+  }
+
+  #nextName(): string {
+    return `${this.#prefix}-${String(++this.#named)}`
   }
 
   async flush(): Promise<void> {
@@ -248,6 +258,7 @@ class AmqpWork extends AmqpLine implements EngineWork {
         headers: {
           ...job.headers,
           [names.pushedAt]: String(job.pushedAt),
+          ...(job.origin === undefined ? {} : { [names.name]: job.origin }),
           [names.reason]: reason,
           [names.attempts]: String(job.attempt),
           ...(error === '' ? {} : { [names.error]: error.slice(0, longestReason) }),
@@ -331,6 +342,7 @@ class AmqpJob implements EngineJob {
   readonly priority = 0
   readonly id: string | undefined
   readonly group = undefined
+  readonly origin: string | undefined
   readonly headers: Readonly<Record<string, string>> | undefined
   /** Milliseconds since 1970. */
   readonly expires: number
@@ -355,6 +367,7 @@ class AmqpJob implements EngineJob {
     const seconds = timestamp === undefined ? clock() : timestamp * 1000
     this.pushedAt = Number(text(names.pushedAt) ?? seconds)
     this.id = properties.messageId
+    this.origin = text(names.name)
     this.headers = sentAlong(properties.headers)
   }
 

@@ -15,7 +15,7 @@ test('gateways of two hosts and the server between them are killed again and aga
     [queueOf(t), queueOf(t)],
     { address },
     {
-      ...{ jobs: 200, lives: [70, 70], outages: [0.5], ordered: false },
+      ...{ jobs: 210, lives: [70, 70], outages: [0.5], ordered: false },
       outage: async () => {
         await server().end()
         await server().start()
@@ -23,7 +23,7 @@ test('gateways of two hosts and the server between them are killed again and aga
     },
   )
   const between = { address: `${address}-in-order`, inFlight: 1 }
-  const drill = { jobs: 80, lives: [40, 40], ordered: true } as const
+  const drill = { jobs: 120, lives: [40, 40], ordered: true } as const
   const one = carriedOnce(t, [queueOf(t), queueOf(t)], between, drill)
   await Promise.all([many, one])
 })

@@ -15,7 +15,7 @@ test('gateways of two hosts are killed again and again, and the brokers go away:
   const cluster = await kafkaCluster(t, ['orders:3'])
   const between = { address: cluster.address('orders'), heartbeat }
   await carriedOnce(t, [queueOf(t), queueOf(t)], between, {
-    ...{ jobs: 600, lives: [100, 300], outages: [0.5], ordered: true },
+    ...{ jobs: 600, lives: [100, 200], outages: [0.5], ordered: true },
     outage: async () => {
       await cluster.tell('down -1')
       await new Promise((resolve) => setTimeout(resolve, 500))

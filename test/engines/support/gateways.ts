@@ -58,7 +58,7 @@ export function ways(
 
 export interface Drill {
   readonly jobs: number
-  /** How many jobs each gateway carries before it is killed, half of that or more: that of `near`, that of `far`. */
+  /** How many jobs each gateway carries before it is killed, half of that or more: that of `near`, that of `far`. A third of all or less. */
   readonly lives: readonly [number, number]
   /** Takes the server away for a while, each time that such a part of the jobs has arrived. */
   readonly outages?: readonly number[]
@@ -100,8 +100,12 @@ export async function carriedOnce(
     }
   })()
   const pushing = (async () => {
-    for (let at = 0; at < jobs; at++)
+    // A third of them, and the next one when both have been killed: none carries all before that.
+    const third = Math.ceil(jobs / 3)
+    for (let at = 0; at < jobs; at++) {
+      if (at % third === 0) await until(() => Math.min(...kills) >= at / third, patience)
       await near.push(String(at), { group: `g${String(at % groups)}` })
+    }
   })()
   const found: number[] = []
   while (found.length < jobs) {

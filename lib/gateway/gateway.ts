@@ -77,7 +77,8 @@ export class Gateway {
    */
   async drain(): Promise<void> {
     this.#closed = true
-    await Promise.all(this.#routes.map((route) => route.drain(this.#drainMs)))
+    // Routes that a reload has taken out may still be on their way to their end.
+    await Promise.all([this.#turn, ...this.#routes.map((route) => route.drain(this.#drainMs))])
   }
 
   /** Ends at once: what was not confirmed goes back, and comes again. */

@@ -70,6 +70,21 @@ async function taken(queue: WorkQueue, count: number): Promise<string[]> {
   return texts
 }
 
+test.serial('who drains waits for routes that a reload has taken out', async (t) => {
+  const [near, far, other] = [queueOf(t), queueOf(t, { ...many, jobs: 1 }), queueOf(t)]
+  const stays = route(other.name, socketOf(t), { name: 'stays' })
+  const config = { host: 'here', drainTimeout: 300, routes: [route(near.name, far.name), stays] }
+  const gateway = await gatewayOf(t, config)
+  for (const text of ['one', 'two']) await near.push(text)
+  await until(() => far.stats().ready === 1 && near.stats().leased === 1)
+  const reloaded = gateway.reload({ ...config, routes: [stays] })
+  await until(() => gateway.routes.length === 1)
+  await gateway.drain()
+  t.is(near.stats().leased, 0)
+  t.is(near.stats().ready, 1)
+  await reloaded
+})
+
 test.serial(
   'jobs that have the same place one after the other are not taken for one',
   async (t) => {

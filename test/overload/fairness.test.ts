@@ -11,7 +11,8 @@ import type { Order, Report } from './fixtures/runner.js'
 import { loops } from './loops.js'
 
 const promised = 50
-const milliseconds = 200
+const beats = 20
+const milliseconds = 3000
 
 /** Another process, which can be ended if it hangs. */
 const runner = start(new URL('./fixtures/runner.js', import.meta.url))
@@ -26,7 +27,7 @@ for (const [loop, worker] of [
   test.serial(
     `promise: overload – a timer keeps its beat beside: ${loop}${worker ? ', in a Worker' : ''}`,
     async (t) => {
-      const order: Order = { loop, name: uniqueName(t), milliseconds, worker }
+      const order: Order = { loop, name: uniqueName(t), beats, milliseconds, worker }
       runner.send(order)
       const { p90, worst, gaps, laps } = (await runner.next()) as Report
       t.log(

@@ -16,8 +16,14 @@ export interface Beats {
 
 const beginAnew = new Set<() => void>()
 
-/** Starts the timer; the function returned stops it. */
-export function startBeat(): () => Beats {
+/** A timer that was started. */
+export interface Beat {
+  /** How many beats there were. */
+  count(): number
+  stop(): Beats
+}
+
+export function startBeat(): Beat {
   const gaps: number[] = []
   let last = performance.now()
   let used = process.cpuUsage()
@@ -32,11 +38,14 @@ export function startBeat(): () => Beats {
   }
   const timer = setInterval(beat, beatMs)
   beginAnew.add(begin)
-  return () => {
-    clearInterval(timer)
-    beginAnew.delete(begin)
-    beat() // if it never came, that was the gap
-    return beatsOf(gaps)
+  return {
+    count: () => gaps.length,
+    stop() {
+      clearInterval(timer)
+      beginAnew.delete(begin)
+      beat() // if it never came, that was the gap
+      return beatsOf(gaps)
+    },
   }
 }
 

@@ -23,13 +23,13 @@ async function runAll({ name, over }: Shift): Promise<Counts> {
   for (let round = 0; !over(); round++) {
     for (const [loop, run] of Object.entries(loops)) {
       const end = performance.now() + 500
-      const stop = startBeat()
+      const beat = startBeat()
       await run({
         name: name(`${round}`),
         over: () => performance.now() >= end,
         lap: () => undefined,
       })
-      gaps.get(loop)!.push(...stop().gaps)
+      gaps.get(loop)!.push(...beat.stop().gaps)
       if (over()) break
     }
   }

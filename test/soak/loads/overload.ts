@@ -51,7 +51,7 @@ const restMs = 4
 async function produce(shift: Shift): Promise<Counts> {
   const beat = startBeat()
   const counts = await together([push, tryPush, ...policies.map(publish), write, set, post], shift)
-  return { ...counts, beatP99: Math.round(beat().p99) }
+  return { ...counts, beatP99: Math.round(beat.stop().p99) }
 }
 
 async function consume(shift: Shift): Promise<Counts> {
@@ -60,7 +60,7 @@ async function consume(shift: Shift): Promise<Counts> {
     [popPushed, popAccepted, ...policies.map(receive), watch, pass, takePermits],
     shift,
   )
-  return { ...counts, beatP99: Math.round(beat().p99) }
+  return { ...counts, beatP99: Math.round(beat.stop().p99) }
 }
 
 async function together(tasks: ((shift: Shift) => Promise<Counts>)[], shift: Shift) {

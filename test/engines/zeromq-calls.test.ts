@@ -93,7 +93,7 @@ test('that nobody serves is said after a second, and who waits for a server gets
     code: 'ERR_MILLRACE_NO_RESPONDER',
     message: /nobody serves add\(\)/,
   })
-  const connection = { heartbeat: 300 }
+  const connection = { heartbeat: 2000 }
   const waiting = connect(address.at(), calc, { waitForServer: 10_000, connection })
   const { server } = await served(t, address.at())
   const other = await within(10_000, waiting)
@@ -140,7 +140,7 @@ test('who is at work and shows no sign of life is taken for dead', async (t) => 
   const address = await tcpAddress()
   const dead = foreign(t, 'Router')
   await dead.bind(address.endpoint)
-  const connecting = connect(address.at(), calc, { connection: { heartbeat: 400 } })
+  const connecting = connect(address.at(), calc, { connection: { heartbeat: 2000 } })
   const [who, call, empty] = await dead.receive()
   const about = { fingerprint: String(calc.fingerprint), description: {} }
   await dead.send([who!, call!, empty!, JSON.stringify(about)])
@@ -150,7 +150,7 @@ test('who is at work and shows no sign of life is taken for dead', async (t) => 
   })
   const gone = client.wait('x')
   await dead.receive()
-  await t.throwsAsync(gone, { code: 'ERR_MILLRACE_PEER_GONE', message: /no sign of life for 400/ })
+  await t.throwsAsync(gone, { code: 'ERR_MILLRACE_PEER_GONE', message: /no sign of life for 2000/ })
 })
 
 test("Python's REQ calls, and is told what went wrong; its REP can be called", async (t) => {

@@ -310,16 +310,17 @@ test('more messages a second than maxRate wait, and none is lost', async (t) => 
 })
 
 test('whose silence is longer than heartbeat is dead; who pings and is not received is not', async (t) => {
-  const listener = await target(t, { heartbeat: 300 })
+  const heartbeat = 1500
+  const listener = await target(t, { heartbeat })
   const silent = await attacker(t, listener)
   silent.resume()
   silent.write(hello())
   await t.throwsAsync(within(patience, (await accepted(listener)).receive()), {
     code: 'ERR_MILLRACE_PEER_GONE',
   })
-  const near = await connect(listener.address, { heartbeat: 300 })
+  const near = await connect(listener.address, { heartbeat })
   const far = await accepted(listener)
-  await new Promise((resolve) => setTimeout(resolve, 1200))
+  await new Promise((resolve) => setTimeout(resolve, 3 * heartbeat))
   await near.send('I live')
   t.is(String(await within(patience, far.receive())), 'I live')
   near.destroy()

@@ -14,7 +14,7 @@ import { open, texts } from '../work/open.js'
 import { Proxy } from './proxy.js'
 
 const patience = 15_000
-const heartbeat = 200
+const heartbeat = 1500
 const reconnect = { base: 1, cap: 20 } as const
 const unknown = { code: 'ERR_MILLRACE_PEER_GONE', executed: 'unknown' } as const
 

@@ -8,41 +8,19 @@ import { Content, payload } from '../side/content.js'
 import type { Measured } from '../side/measured.js'
 import { trips } from '../side/measuring.js'
 import type { Parameters } from '../side/parameters.js'
-import { peer, type Grpc } from '../side/peer.js'
+import { grpcClient, serveGrpc } from '../side/plain-grpc.js'
 
-const grpc = peer('@grpc/grpc-js') as Grpc
 const address = ({ name, transport }: Parameters) =>
   transport === 'tcp' ? '127.0.0.1:0' : `unix://${tmpdir()}/${name}.grpc`
 
-const asItIs = (bytes: Buffer) => bytes
-const definition = {
-  echo: {
-    path: '/Bench/Echo',
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: asItIs,
-    requestDeserialize: asItIs,
-    responseSerialize: asItIs,
-    responseDeserialize: asItIs,
-  },
-}
-
 export async function lead(parameters: Parameters, follower: ChildProcess): Promise<Measured> {
   const [place] = (await once(follower, 'message')) as [string]
-  const Client = grpc.makeGenericClientConstructor(definition, 'Bench')
-  const client = new Client(place, grpc.credentials.createInsecure())
+  const client = grpcClient(place)
   const content = new Content(parameters)
   const message = payload(parameters.bytes)
-  const call = () =>
-    new Promise<Buffer>((resolve, reject) => {
-      client.echo(message, (error, answer) => {
-        if (error === null) resolve(answer)
-        else reject(error)
-      })
-    })
   const measured = await trips(parameters, follower.pid!, async (i) => {
     content.write(message, i)
-    content.read(await call(), i)
+    content.read(await client.echo(message), i)
   })
   client.close()
   follower.send('end')
@@ -50,23 +28,13 @@ export async function lead(parameters: Parameters, follower: ChildProcess): Prom
 }
 
 export async function follow(parameters: Parameters): Promise<void> {
-  const server = new grpc.Server()
   const content = new Content(parameters)
   let sequence = 0
-  server.addService(definition, {
-    echo(call: { request: Buffer }, done: (error: null, answer: Buffer) => void) {
-      content.read(call.request, sequence++)
-      done(null, call.request)
-    },
+  const server = await serveGrpc(address(parameters), (bytes) => {
+    content.read(bytes, sequence++)
   })
-  const credentials = grpc.ServerCredentials.createInsecure()
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(address(parameters), credentials, (error, bound) => {
-      if (error === null) resolve(bound)
-      else reject(error)
-    })
-  })
+  const { port } = server
   process.send?.(parameters.transport === 'tcp' ? `127.0.0.1:${String(port)}` : address(parameters))
   await once(process, 'message')
-  server.forceShutdown()
+  server.close()
 }

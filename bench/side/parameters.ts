@@ -67,7 +67,7 @@ export interface Parameters {
   readonly engine?: EngineName
   readonly server?: string
   /** Gateways: what stands between them. */
-  readonly through?: 'jetstream' | 'rabbitmq' | 'redis' | 'kafka'
+  readonly through?: 'jetstream' | 'rabbitmq' | 'redis' | 'kafka' | 'zeromq' | 'grpc'
   /** Jobs that the queue holds at most; default: the engine's. */
   readonly jobs?: number
   /** Pushes that are under way at a time; default 1. */

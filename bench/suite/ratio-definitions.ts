@@ -336,13 +336,16 @@ const jobs: readonly RatioDefinition[] = [
   },
   ...(
     [
+      ['gateway_zeromq_vs_engine', 'zeromq'],
+      ['gateway_grpc_vs_engine', 'grpc'],
       ['gateway_nats_vs_engine', 'jetstream'],
       ['gateway_amqp_vs_engine', 'rabbitmq'],
+      ['gateway_kafka_vs_engine', 'kafka'],
       ['gateway_redis_vs_engine', 'redis'],
     ] as const
   ).map(([name, engine]) => ({
     name,
-    means: `jobs of 1 KiB a second, from shared memory to shared memory through a gateway on each side and ${engine} ÷ its own client, 256 in flight, confirmed alike`,
+    means: `${engine === 'grpc' ? 'calls' : 'jobs'} of 1 KiB a second, from shared memory to shared memory through a gateway on each side and ${engine} ÷ its own client, 256 in flight, confirmed alike`,
     above: `across: ${engine}, its own client`,
     below: `across: ${engine}, two gateways`,
     reach: { atLeast: 0.7 },

@@ -4,6 +4,7 @@ import type { Parameters } from '../parameters.js'
 import { bullmq } from './bullmq.js'
 import { gateway } from './gateway.js'
 import { jetstream } from './jetstream.js'
+import { kafka } from './kafka.js'
 import { millrace } from './millrace.js'
 import { rabbitmq } from './rabbitmq.js'
 import { redis } from './redis.js'
@@ -30,7 +31,7 @@ export interface Engine {
   work(parameters: Parameters, handle: Handle): Promise<Working>
 }
 
-const engines = { bullmq, gateway, jetstream, millrace, rabbitmq, redis, zeromq } as const
+const engines = { bullmq, gateway, jetstream, kafka, millrace, rabbitmq, redis, zeromq } as const
 export type EngineName = keyof typeof engines
 
 export function engineOf({ engine }: Parameters): Engine {

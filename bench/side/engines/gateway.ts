@@ -1,16 +1,15 @@
-// Jobs that go from shared memory through a gateway, a server, and another gateway to shared memory, as they do between two hosts.
-
-import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+// Jobs that go from shared memory through a gateway, an engine, and another gateway to shared memory, as they do between two hosts.
 
 import { WorkQueue } from 'millrace/work'
 
+import { gatewayEnded, gatewayStarted } from '../gateways.js'
 import type { Parameters } from '../parameters.js'
+import { removeZeromqSocket, zeromqAddress } from '../zeromq-address.js'
 import type { Engine } from './engine.js'
 
-/** The same queue of the server, by our address. */
-function between({ server = '', through }: Parameters): string {
+/** The same queue of the server, by our address. Of ZeroMQ the side that pushes binds, as in the plain loop. */
+function between(parameters: Parameters, side: 'pushes' | 'takes'): string {
+  const { server = '', through } = parameters
   switch (through) {
     case 'rabbitmq':
       return `${server}/jobs`
@@ -18,38 +17,29 @@ function between({ server = '', through }: Parameters): string {
       return `${server}/jobs`
     case 'kafka':
       return `kafka://${server}/jobs`
+    case 'zeromq':
+      return `zmq+${zeromqAddress(parameters)}${side === 'pushes' ? '?bind' : ''}`
     default:
       return `nats://${server}/jobs`
   }
 }
 
-async function started(host: string, from: string, to: string): Promise<ChildProcess> {
-  const config = { host, routes: [{ kind: 'work', from, to, inFlight: 256 }] }
-  const child = fork(fileURLToPath(new URL('../gateway.js', import.meta.url)), [
-    JSON.stringify(config),
-  ])
-  await once(child, 'message')
-  return child
-}
-
-async function ended(child: ChildProcess): Promise<void> {
-  const exited = once(child, 'exit')
-  child.disconnect()
-  await exited
-}
+const started = (host: string, from: string, to: string) =>
+  gatewayStarted(host, { kind: 'work', from, to, inFlight: 256 })
 
 export const gateway: Engine = {
   async pusher(parameters) {
     const { name, jobs } = parameters
     const here = `${name}-here`
     const queue = WorkQueue.open(here, { jobs })
-    const child = await started('here', here, between(parameters))
+    const child = await started('here', here, between(parameters, 'pushes'))
     return {
       push: (job) => queue.push(job),
       async close() {
         queue.close()
-        await ended(child)
+        await gatewayEnded(child)
         WorkQueue.unlink(here)
+        if (parameters.through === 'zeromq') removeZeromqSocket(parameters)
       },
     }
   },
@@ -59,10 +49,10 @@ export const gateway: Engine = {
     const there = `${name}-there`
     const queue = WorkQueue.open(there, { jobs, dedupWindow: 60_000 })
     const working = queue.work((job) => handle(job.bytes), { concurrency: parameters.ahead ?? 1 })
-    const child = await started('there', between(parameters), there)
+    const child = await started('there', between(parameters, 'takes'), there)
     return {
       async close() {
-        await ended(child)
+        await gatewayEnded(child)
         queue.close()
         await working
         WorkQueue.unlink(there)

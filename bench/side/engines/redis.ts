@@ -1,5 +1,5 @@
-// A stream of Redis and a consumer group: a job is pushed when Redis has it in memory, and done when Redis says so, in one step with
-// its removal. By the client that Redis recommends.
+// A stream of Redis and a consumer group: a job is pushed when Redis has it in memory, and done when Redis says so. By the client that
+// Redis recommends, in the older protocol, as ours: what it reads is a list in it.
 
 import type { Parameters } from '../parameters.js'
 import { peer } from '../peer.js'
@@ -20,7 +20,7 @@ const stream = 'jobs'
 const group = 'workers'
 
 async function connected({ server }: Parameters): Promise<Client> {
-  const client = (peer('@redis/client') as Redis).createClient({ url: server })
+  const client = (peer('@redis/client') as Redis).createClient({ url: server, RESP: 2 })
   await client.connect()
   return client
 }
@@ -49,11 +49,14 @@ export const redis: Engine = {
     const ended = (async () => {
       while (!closing.signal.aborted) {
         const found = await reader.sendCommand([...ask, stream, '>'], bytes)
-        for (const [id, [, data]] of (found as [Buffer, Entries][] | null)?.[0]?.[1] ?? []) {
-          await handle(data!)
-          await client.sendCommand(['XACK', stream, group, id])
-          void client.sendCommand(['XDEL', stream, id])
-        }
+        const entries = (found as [Buffer, Entries][] | null)?.[0]?.[1] ?? []
+        await Promise.all(
+          entries.map(async ([id, [, data]]) => {
+            await handle(data!)
+            const done = client.sendCommand(['XACK', stream, group, id])
+            await Promise.all([done, client.sendCommand(['XDEL', stream, id])])
+          }),
+        )
       }
     })()
     return {

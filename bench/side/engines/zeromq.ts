@@ -17,6 +17,9 @@ interface Zeromq {
   }
 }
 
+/** Of more bytes than that the library makes no copy: they must not change any more. */
+const mostCopied = 128
+
 const load = () => peer('zeromq') as Zeromq
 
 export const zeromq: Engine = {
@@ -25,7 +28,7 @@ export const zeromq: Engine = {
     const socket = new (load().Push)(jobs === undefined ? {} : { sendHighWaterMark: jobs })
     await socket.bind(zeromqAddress(parameters))
     return {
-      push: (job) => socket.send(job),
+      push: (job) => socket.send(job.length > mostCopied ? Buffer.from(job) : job),
       close() {
         socket.close()
         removeZeromqSocket(parameters)

@@ -19,6 +19,20 @@ function servers(many: number): Row {
   )
 }
 
+/**
+ * A window of calls of the engine's own client, and of callers in shared memory through a gateway on each side: two processes, and four.
+ * An engine carries calls of one value each way.
+ */
+function joined(bytes: number): Row[] {
+  const parameters = { bytes, inFlight: 256, block: 256, blocks: [32, 96] as const }
+  const facts = { ...waiting, unit: 'call', slow: true } as const
+  const of = (more: object) => ofCase('call-window', { ...parameters, ...more }, '@grpc/grpc-js')
+  return [
+    row('across: grpc, its own client', of({}), facts),
+    row('across: grpc, two gateways', of({ through: 'grpc' }), facts),
+  ]
+}
+
 export const calls: readonly Row[] = [
   ...(['json', 'bytes'] as const).map((codec) =>
     row(`rtt event loop: call, ${codec}`, ofCase('call-rtt', { bytes, codec }), {
@@ -35,4 +49,5 @@ export const calls: readonly Row[] = [
   ),
   servers(1),
   servers(4),
+  ...joined(1024),
 ]

@@ -1,12 +1,16 @@
 // How the servers are started that rows need: on this machine only, with ports and a folder of their own, as their manuals say
 // for one node that keeps what it confirms. Nothing of an installation's own configuration is read.
 
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { delimiter, join } from 'node:path'
+import { delimiter, isAbsolute, join } from 'node:path'
+import { promisify } from 'node:util'
 
-export type ServerName = 'redis' | 'redis-tcp' | 'rabbitmq' | 'nats'
+import { root } from '../programs.js'
+
+export type ServerName = 'redis' | 'redis-tcp' | 'rabbitmq' | 'nats' | 'kafka'
 
 export interface Program {
   readonly command: string
@@ -17,11 +21,14 @@ export interface Program {
 /** A socket's path or a port of the loopback: who accepts there is ready. */
 export type Door = string | number
 
+/** Of a program that chooses its ports itself: it is ready when it has said them, and ends at the end of its input. */
+export const firstLine = 'its first line'
+
 export interface Recipe {
   /** What is started first, with the door that says that it is ready. */
   readonly steps: readonly (Program & { readonly door: Door })[]
-  /** What a client is told. */
-  readonly address: string
+  /** What a client is told; made of the first line of the last step, if that is its door. */
+  readonly address: string | ((firstLine: string) => string)
 }
 
 /** What must be there. */
@@ -30,6 +37,18 @@ export const commands: Readonly<Record<ServerName, readonly string[]>> = {
   'redis-tcp': ['redis-server'],
   rabbitmq: ['rabbitmq-server', 'epmd'],
   nats: ['nats-server'],
+  kafka: ['cc'],
+}
+
+/** The header without which the brokers of `kafka` cannot be built, which come as a library. */
+const mockHeader = 'librdkafka/rdkafka_mock.h'
+const includeFolders = ['/usr/include', '/usr/local/include']
+
+/** What else is missing; `undefined` if nothing is. */
+export function missingHeader(name: ServerName): string | undefined {
+  if (name !== 'kafka') return undefined
+  const isThere = includeFolders.some((folder) => existsSync(join(folder, mockHeader)))
+  return isThere ? undefined : mockHeader
 }
 
 /** Folders in which distributions put what only a system's administrator starts. */
@@ -37,6 +56,7 @@ const furtherFolders = ['/usr/local/sbin', '/usr/sbin']
 
 /** The path of a command; of RabbitMQ's, not the wrapper that asks to be a certain user. */
 export function found(command: string): string | undefined {
+  if (isAbsolute(command)) return command
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...furtherFolders]
   const own = command === 'rabbitmq-server' ? ['/usr/lib/rabbitmq/bin'] : []
   return [...own, ...folders].map((folder) => join(folder, command)).find(existsSync)
@@ -63,6 +83,15 @@ export const recipes: Readonly<Record<ServerName, (folder: string) => Promise<Re
     const args = ['-a', loopback, '-p', String(door), '-js', '-sd', join(folder, 'streams')]
     const address = `${loopback}:${String(door)}`
     return { steps: [{ command: 'nats-server', args, door }], address }
+  },
+
+  /** The mock brokers of librdkafka, as in the tests: they keep what they confirm in memory. */
+  async kafka(folder) {
+    const command = join(folder, 'kafka-mock')
+    const source = join(root, 'test', 'engines', 'fixtures', 'kafka-mock.c')
+    await promisify(execFile)('cc', ['-std=c11', '-O2', source, '-o', command, '-lrdkafka'])
+    const step = { command, args: ['1', 'jobs:4'], door: firstLine }
+    return { steps: [step], address: (brokers) => brokers }
   },
 
   async rabbitmq(folder) {

@@ -6,10 +6,19 @@ import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { commands, found, recipes, type Door, type Program, type ServerName } from './recipes.js'
+import {
+  commands,
+  firstLine,
+  found,
+  missingHeader,
+  recipes,
+  type Door,
+  type Program,
+  type ServerName,
+} from './recipes.js'
 
 export type { ServerName } from './recipes.js'
 
@@ -25,7 +34,8 @@ const lookEveryMs = 20
 
 /** Why a server cannot be started here; `undefined` if it can. */
 export function cannotServe(name: ServerName): string | undefined {
-  const missing = [...commands[name], 'timeout'].find((command) => found(command) === undefined)
+  const commandless = [...commands[name], 'timeout'].find((command) => found(command) === undefined)
+  const missing = commandless ?? missingHeader(name)
   return missing === undefined ? undefined : `there is no ${missing}`
 }
 
@@ -39,6 +49,7 @@ export function serverVersions(): Record<string, string> {
     redis: () => of(found('redis-server')!, '--version'),
     'redis-tcp': () => of(found('redis-server')!, '--version'),
     nats: () => of(found('nats-server')!, '--version'),
+    kafka: () => of('pkg-config', '--modversion', 'rdkafka'),
     // Its own way to ask starts an Erlang machine for seconds; the folder of its code says it.
     rabbitmq: () => of('sh', '-c', 'ls -d /usr/lib/rabbitmq/lib/rabbitmq_server-*'),
   }
@@ -69,41 +80,52 @@ export async function startServer(name: ServerName): Promise<Server> {
   }
   try {
     const { steps, address } = await recipes[name](folder)
-    for (const step of steps) await started(step, running)
-    return { address, stop }
+    let said = ''
+    for (const step of steps) said = await started(step, running)
+    return { address: typeof address === 'string' ? address : address(said), stop }
   } catch (error) {
     await stop()
     throw error
   }
 }
 
-/** Starts a program, and waits until it accepts at its door. */
-async function started(step: Program & { door: Door }, running: Running): Promise<void> {
+/** Starts a program, and waits until it accepts at its door. Its first line, if that is the door. */
+async function started(step: Program & { door: Door }, running: Running): Promise<string> {
   const { command, args, env, door } = step
-  const log = join(running.folder, `${command}.log`)
-  const out = openSync(log, 'w')
+  const file = (kind: string) => join(running.folder, `${basename(command)}.${kind}`)
+  const [said, log] = [file('said'), file('log')]
+  const [out, errors] = [openSync(said, 'w'), openSync(log, 'w')]
   const limited = ['--signal=KILL', String(longestMs / 1000), found(command)!, ...args]
   const child = spawn('timeout', limited, {
     cwd: running.folder,
     env: { ...process.env, ...env },
-    stdio: ['ignore', out, out],
+    stdio: [door === firstLine ? 'pipe' : 'ignore', out, errors],
     detached: true,
   })
   closeSync(out)
+  closeSync(errors)
   running.processes.push(child)
   const state = { failed: undefined as Error | undefined }
   child.once('error', (error) => (state.failed = error))
   const until = performance.now() + startsWithinMs
-  while (!(await accepts(door))) {
+  const line = () => /^(.*)\n/.exec(readFileSync(said, 'utf8'))?.[1]
+  while (door === firstLine ? line() === undefined : !(await accepts(door))) {
     if (state.failed !== undefined) throw state.failed
     const late = performance.now() > until
     if (late || child.exitCode !== null || child.signalCode !== null) {
-      const said = readFileSync(log, 'utf8').trim().split('\n').slice(-3).join(' ')
+      const last = [said, log]
+        .map((one) => readFileSync(one, 'utf8'))
+        .join('')
+        .trim()
+        .split('\n')
+        .slice(-3)
+        .join(' ')
       const what = late ? `was not ready in ${String(startsWithinMs / 1000)} s` : 'ended'
-      throw new Error(`${command} ${what}: ${said}`)
+      throw new Error(`${command} ${what}: ${last}`)
     }
     await sleep(lookEveryMs)
   }
+  return line() ?? ''
 }
 
 async function accepts(door: Door): Promise<boolean> {

@@ -156,23 +156,6 @@ test('a server at work shows signs of life; one that dies is taken for dead afte
   dead.close()
 })
 
-test('more calls than may wait are refused as BUSY, and were not executed', async (t) => {
-  const server = await natsServer(t, { jetstream: false })
-  const seen = await served(t, server, 'a', { concurrency: 1 })
-  const client = await connected(t, server)
-  const control = new AbortController()
-  const { signal } = control
-  const calls = Array.from({ length: 1026 }, (_, n) =>
-    client.wait(String(n), { signal }).catch((error: unknown) => error),
-  )
-  const refused = (await Promise.race(calls)) as { code: string; executed: string }
-  t.deepEqual([refused.code, refused.executed], ['ERR_MILLRACE_BUSY', 'no'])
-  t.is(seen.waiting.size, 1)
-  control.abort()
-  seen.waiting.get('0')!.answer('')
-  await Promise.all(calls)
-})
-
 test('another contract at the same address is refused, by who connects and by who is called', async (t) => {
   const server = await natsServer(t, { jetstream: false })
   const other = contract('calc', { add: call<number, number>() })

@@ -37,22 +37,9 @@ async function refusal(t: ExecutionContext, bus: Topics): Promise<string> {
   return message
 }
 
-test('a server is known by its certificate, and by nothing else', async (t) => {
-  const server = await natsServer(t, { jetstream: false, certificate: mine })
-  t.is(await roundTrip(open(t, server, { ca: mine.cert })), 'b')
-  t.regex(await refusal(t, open(t, server, { ca: other.cert })), /certificate/i)
-  t.regex(await refusal(t, open(t, server, {})), /give the certificate of its authority/)
-  t.regex(await refusal(t, open(t, server)), /certificate/i)
-})
-
 test('a server that wants to see a certificate gets one, or nobody in', async (t) => {
   const server = await natsServer(t, { jetstream: false, certificate: mine, mutual: true })
   t.is(await roundTrip(open(t, server, { ca: mine.cert, ...mine })), 'b')
   await refusal(t, open(t, server, { ca: mine.cert }))
   await refusal(t, open(t, server, { ca: mine.cert, ...other }))
-})
-
-test('a server without TLS is not talked to by who wants it', async (t) => {
-  const server = await natsServer(t, { jetstream: false })
-  t.regex(await refusal(t, open(t, server, { ca: mine.cert })), /tls/i)
 })

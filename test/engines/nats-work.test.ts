@@ -150,16 +150,6 @@ test('dead letters are jobs of a queue of their own: rejected, out of attempts, 
   t.is(textOf(await dead.takeOne(patience)), 'expired')
 })
 
-test('a full queue makes a push wait, and end in time', async (t) => {
-  const server = await natsServer(t)
-  const queue = open(t, server, { jobs: 2 })
-  await queue.pushBatch(['a', 'b'])
-  await t.throwsAsync(queue.push('c', { timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
-  const pushed = queue.push('d', patience)
-  await (await queue.takeOne(patience)).complete()
-  t.deepEqual(await pushed, { duplicate: false })
-})
-
 test('what JetStream cannot do is refused before anything is done', async (t) => {
   const server = await natsServer(t)
   const queue = open(t, server)
@@ -175,7 +165,7 @@ test('what JetStream cannot do is refused before anything is done', async (t) =>
   await t.throwsAsync(queue.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
 })
 
-test('a queue that is another one than was said is refused, and so is a stream of somebody else', async (t) => {
+test('a queue that is another one than was said is refused', async (t) => {
   const server = await natsServer(t)
   await open(t, server, { jobs: 5, leaseTimeout: 2000 }).push('x')
   const wrong: readonly WorkQueueOptions[] = [
@@ -192,15 +182,6 @@ test('a queue that is another one than was said is refused, and so is a stream o
       JSON.stringify(options),
     )
   }
-  const nats = await natsClient(t, server)
-  await nats.request(
-    '$JS.API.STREAM.CREATE.theirs',
-    JSON.stringify({ name: 'theirs', subjects: ['theirs'] }),
-  )
-  await t.throwsAsync(open(t, server, undefined, 'theirs').push('x'), {
-    code: 'ERR_MILLRACE_GEOMETRY',
-    message: /not of millrace's making/,
-  })
 })
 
 test('a job of any other client of NATS is one, and any other client can read what is pushed', async (t) => {
@@ -264,47 +245,6 @@ test('a job stays with a worker that lives, however long it takes', async (t) =>
   await job.complete()
 })
 
-test('a server that is not there yet is waited for', async (t) => {
-  const server = await natsServer(t, { started: false })
-  const queue = open(t, server)
-  await t.throwsAsync(queue.push('x', { timeout: 100 }), {
-    code: 'ERR_MILLRACE_TIMEOUT',
-    message: /nats-server/,
-  })
-  const pushed = queue.push('x', patience)
-  await server.start()
-  t.deepEqual(await pushed, { duplicate: false })
-})
-
-test('a server that is killed and comes back has every job that was confirmed', async (t) => {
-  const server = await natsServer(t)
-  const queue = open(t, server)
-  await queue.pushBatch(['a', 'b'])
-  const held = await queue.takeOne(patience)
-  const waiting = queue.takeBatch(2, patience)
-  await server.end()
-  await until(() => queue.connection?.state !== 'connected')
-  t.true(held.signal.aborted)
-  await t.throwsAsync(Promise.resolve(held.complete()), { code: 'ERR_MILLRACE_LEASE_LOST' })
-  await server.start()
-  const [b] = await waiting
-  const a = b === undefined ? undefined : await queue.takeOne(patience)
-  t.deepEqual([b, a].map((job) => job && textOf(job)).sort(), ['a', 'b'])
-  for (const job of [a, b]) await job?.complete()
-  await t.throwsAsync(queue.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
-})
-
-test('a wrong password ends the handle, with an error that does not tell the right one', async (t) => {
-  const server = await natsServer(t, { user: 'u', password: 'right' })
-  const queue = open(t, server, undefined, 'jobs', 'u:wr%20ong')
-  const error = await t.throwsAsync(queue.push('x', patience), { code: 'ERR_MILLRACE_PERMISSION' })
-  t.false(
-    /right|wr.*ong/.test(`${error.message} ${queue.name} ${JSON.stringify(queue.connection)}`),
-  )
-  t.true(queue.closed)
-  await open(t, server, undefined, 'jobs', 'u:right').push('x', patience)
-})
-
 test('a server without JetStream is told from one that does not answer', async (t) => {
   const server = await natsServer(t, { jetstream: false })
   const queue = open(t, server)
@@ -313,24 +253,6 @@ test('a server without JetStream is told from one that does not answer', async (
     message: /start it with -js/,
   })
   t.true(queue.closed)
-})
-
-test('a payload that is longer than the server takes is refused, and the connection stays', async (t) => {
-  const server = await natsServer(t)
-  const queue = open(t, server)
-  await until(() => queue.connection?.state === 'connected')
-  t.is(queue.maxBytes, 2 ** 20)
-  for (const options of [{}, { id: 'with a header' }]) {
-    const length = queue.maxBytes + ('id' in options ? 0 : 1)
-    await t.throwsAsync(queue.push(Buffer.alloc(length), options), {
-      code: 'ERR_MILLRACE_TOO_LARGE',
-      message: /max_payload/,
-    })
-  }
-  await queue.push(Buffer.alloc(queue.maxBytes, 7))
-  const job = await queue.takeOne(patience)
-  t.deepEqual([job.length, job.bytes[12]], [2 ** 20, 7])
-  await job.complete()
 })
 
 test('an open queue does not keep its process alive, and a wait does', async (t) => {

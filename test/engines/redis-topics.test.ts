@@ -2,11 +2,9 @@
 
 import { execFileSync } from 'node:child_process'
 import test, { type ExecutionContext } from 'ava'
-import type { MillraceError } from 'millrace'
 import { call, connect, contract } from 'millrace/rpc'
 import { Topics, type Subscription, type TopicsOptions } from 'millrace/topics'
 
-import { selfSigned } from '../support/certificate.js'
 import { until } from '../support/until.js'
 import { endSharedServer, redisClient, redisServer, type RedisServer } from './support/redis.js'
 
@@ -137,25 +135,6 @@ r.publish('plant.line1.state', b'MILLRACE/1\\nfrom: outside\\n\\noff')
   t.deepEqual([off.text(), off.headers], ['off', { from: 'outside' }])
 })
 
-test('who lags behind misses the oldest messages, and is told how many', async (t) => {
-  const server = await redisServer(t)
-  const bus = open(t, server)
-  const subscription = await bus.subscribe('n', { depth: 10 })
-  const count = 1000
-  for (let n = 0; n < count; n++) void bus.publish('n', String(n))
-  await bus.publish('end', '')
-  let seen = 0
-  let last = -1
-  while (last < count - 1) {
-    using message = await subscription.receive(patience)
-    seen++
-    t.is(Number(message.text()), last + 1 + message.missed)
-    last = Number(message.text())
-  }
-  t.true(subscription.missed > 0)
-  t.is(seen + subscription.missed, count)
-})
-
 test('what channels of Redis cannot do is refused before anything is done', async (t) => {
   const server = await redisServer(t)
   const bus = open(t, server)
@@ -173,44 +152,6 @@ test('what channels of Redis cannot do is refused before anything is done', asyn
   })
 })
 
-test('a server that is not there yet is waited for', async (t) => {
-  const server = await redisServer(t, { started: false })
-  const bus = open(t, server)
-  const subscribing = bus.subscribe('x')
-  await server.start()
-  const subscription = await subscribing
-  await bus.publish('x', 'y')
-  t.deepEqual(await received(subscription, 1), ['x y'])
-})
-
-test('a server that is killed and comes back: subscriptions go on, and miss one message at least', async (t) => {
-  const server = await redisServer(t, {})
-  const bus = open(t, server)
-  const subscription = await bus.subscribe('x')
-  await bus.publish('x', 'before')
-  t.is((await subscription.receive(patience)).missed, 0)
-  await server.end()
-  await until(() => bus.connection?.state !== 'connected')
-  await t.throwsAsync(bus.publish('x', 'nobody', { timeout: 100 }), {
-    code: 'ERR_MILLRACE_TIMEOUT',
-  })
-  await server.start()
-  await until(() => bus.connection?.state === 'connected')
-  const other = open(t, server)
-  // Until it is subscribed anew, what is published is missed.
-  let message = subscription.receive({ timeout: 100 })
-  for (;;) {
-    await other.publish('x', 'after')
-    const found = await message.catch(() => undefined)
-    if (found !== undefined) {
-      t.deepEqual([found.text(), found.missed], ['after', 1])
-      break
-    }
-    message = subscription.receive({ timeout: 100 })
-  }
-  t.is(subscription.missed, 1)
-})
-
 test('what the server lets nobody do is refused where it was asked', async (t) => {
   const acl = 'user u on >p resetchannels &plant.open.* +@all'
   const server = await redisServer(t, { config: ['user default off', acl] })
@@ -220,40 +161,4 @@ test('what the server lets nobody do is refused where it was asked', async (t) =
   await t.throwsAsync(bus.subscribe('shut.x'), { code: 'ERR_MILLRACE_PERMISSION' })
   await bus.publish('open.x', 'y')
   t.deepEqual(await received(allowed, 1), ['open.x y'])
-  const wrong = open(t, server, 'plant', undefined, 'u:wrong')
-  await t.throwsAsync(wrong.publish('open.x', 'y', patience), { code: 'ERR_MILLRACE_PERMISSION' })
-})
-
-test('a message that is longer than the server takes is refused, and the connection stays', async (t) => {
-  const limit = 'client-output-buffer-limit pubsub 2mb 1mb 60'
-  const server = await redisServer(t, { config: [limit] })
-  const bus = open(t, server)
-  const subscription = await bus.subscribe('x')
-  const most = bus.maxBytes
-  t.is(most, 1.5 * 2 ** 20)
-  await t.throwsAsync(bus.publish('x', Buffer.alloc(most + 1)), { code: 'ERR_MILLRACE_TOO_LARGE' })
-  await t.throwsAsync(bus.publish('x', Buffer.alloc(most), { headers: { a: 'b' } }), {
-    code: 'ERR_MILLRACE_TOO_LARGE',
-    message: /client-output-buffer-limit/,
-  })
-  await bus.publish('x', Buffer.alloc(most, 7))
-  const message = await subscription.receive(patience)
-  t.deepEqual([message.length, message.bytes[1899]], [most, 7])
-})
-
-test('over TLS a server is known by its certificate, and by nothing else', async (t) => {
-  const [mine, other] = [selfSigned(), selfSigned()]
-  const server = await redisServer(t, { certificate: mine })
-  const openWith = (tls: object): Topics => open(t, server, 'plant', { connection: { tls } })
-  const bus = openWith({ ca: mine.cert })
-  const all = await bus.subscribe('>', patience)
-  await bus.publish('a', 'b')
-  t.deepEqual(await received(all, 1), ['a b'])
-  for (const tls of [{ ca: other.cert }, {}]) {
-    const wrong = openWith(tls)
-    await until(() => wrong.connection?.lastError !== undefined)
-    const { code, message } = wrong.connection!.lastError as MillraceError
-    t.is(code, 'ERR_MILLRACE_UNREACHABLE')
-    t.regex(message, /give the certificate of its authority/)
-  }
 })

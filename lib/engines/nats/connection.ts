@@ -37,6 +37,7 @@ export class NatsLine implements EngineLine {
   #closed = false
   #own = false
   #silent = false
+  #why: Error | undefined
   #ping: Timer | undefined
 
   constructor(nats: NatsConnection, { shown }: NatsPlace, { heartbeat }: EngineConnection) {
@@ -61,6 +62,13 @@ export class NatsLine implements EngineLine {
   close(): void {
     if (this.#own) return
     this.#own = true
+    this.nats.close().catch(() => undefined) // it had ended
+  }
+
+  /** It is of no more use, and whoever holds it makes another one. */
+  fail(why: Error): void {
+    if (this.closed || this.#own) return
+    this.#why = why
     this.nats.close().catch(() => undefined) // it had ended
   }
 
@@ -144,13 +152,15 @@ export class NatsLine implements EngineLine {
   protected gone(cause?: Error): MillraceError {
     const why = this.#silent
       ? `the server has shown no sign of life for ${String(this.#silenceMs)} ms`
-      : cause === undefined
-        ? 'the server has closed it, or is gone'
-        : cause.message
+      : this.#why !== undefined
+        ? this.#why.message
+        : cause === undefined
+          ? 'the server has closed it, or is gone'
+          : cause.message
     return new MillraceError(
       'ERR_MILLRACE_PEER_GONE',
       `the connection to '${this.shown}' has ended: ${why}`,
-      { cause, executed: 'unknown' },
+      { cause: cause ?? this.#why, executed: 'unknown' },
     )
   }
 

@@ -252,9 +252,7 @@ async function asked(
 
 /** That nobody answers for JetStream: there is none, or not yet. */
 export function notAnswered(line: NatsLine, error: Error): MillraceError {
-  if (error.name !== 'NoResponders' && !/no responders/i.test(error.message)) {
-    return line.told(error, 'unknown')
-  }
+  if (!isNobody(error)) return line.told(error, 'unknown')
   if (line.nats.info?.jetstream === true) {
     return new MillraceError(
       'ERR_MILLRACE_UNREACHABLE',
@@ -263,6 +261,11 @@ export function notAnswered(line: NatsLine, error: Error): MillraceError {
     )
   }
   return noJetStream(line, error)
+}
+
+/** Is there nobody at the server who could answer? */
+export function isNobody({ name, message }: Error): boolean {
+  return name === 'NoResponders' || /no responders/i.test(message)
 }
 
 function noJetStream({ shown }: NatsLine, cause?: unknown): MillraceError {

@@ -20,12 +20,14 @@ import { leaseLostError, longestLook, pause, shortestLook } from '../waiting.js'
 import { natsConnect, NatsLine } from './connection.js'
 import type { NatsConnection, NatsHeaders, NatsMessage, NatsSubscription } from './library.js'
 import type { NatsPlace } from './place.js'
-import { apiError, notAnswered, openDead, openStream, type NatsQueue } from './stream.js'
+import { apiError, isNobody, notAnswered, openDead, openStream, type NatsQueue } from './stream.js'
 
 /** Milliseconds for which the server keeps a pull. */
 const pullMs = 30_000
 const answerMs = 5000
 const full = 10_077
+/** As the server says that nobody listens. */
+const nobody = 503
 
 const names = {
   id: 'Nats-Msg-Id',
@@ -368,6 +370,7 @@ export class NatsWork extends NatsLine implements EngineWork {
     } catch (error) {
       const { message } = error as Error
       if (message.includes('max_payload')) throw this.#tooLong(bytes.length)
+      if (isNobody(error as Error)) throw this.#removed(error as Error)
       throw notAnswered(this, error as Error)
     }
     return JSON.parse(Buffer.from(answer).toString()) as PubAck
@@ -377,6 +380,11 @@ export class NatsWork extends NatsLine implements EngineWork {
     try {
       await this.nats.request(reply, Buffer.from(what), { timeout: answerMs })
     } catch (error) {
+      // With its stream the job is gone.
+      if (isNobody(error as Error)) {
+        this.#removed(error as Error)
+        throw leaseLostError(this.shown)
+      }
       throw this.told(error, 'unknown')
     }
   }
@@ -394,11 +402,23 @@ export class NatsWork extends NatsLine implements EngineWork {
       this.close()
       return this.gone()
     }
+    if (code === nobody || /deleted/i.test(description)) return this.#removed()
     return new MillraceError(
       'ERR_MILLRACE_UNREACHABLE',
-      `the queue at '${this.shown}' gives no jobs: ${description} (${String(code)}); somebody may have removed it`,
+      `the queue at '${this.shown}' gives no jobs: ${description} (${String(code)})`,
       { executed: 'no' },
     )
+  }
+
+  /** Whoever needs it makes a connection anew, and the queue with it, as soon as there is JetStream. */
+  #removed(cause?: Error): MillraceError {
+    const error = new MillraceError(
+      'ERR_MILLRACE_UNREACHABLE',
+      `nobody has the queue at '${this.shown}' now: somebody has removed it, or JetStream is starting`,
+      { cause, executed: 'no' },
+    )
+    this.fail(error)
+    return error
   }
 
   #tooLong(length: number): MillraceError {

@@ -232,6 +232,6 @@ function notConnected(shown: string, error: Error, isLate: boolean): MillraceErr
       : 'ERR_MILLRACE_UNREACHABLE'
   const cure = /certificate|CERT/.test(`${said} ${String(system)}`)
     ? 'give the certificate of its authority: `connection: { tls: { ca } }`'
-    : 'see that redis-server runs there, and that the address is right'
+    : 'see that redis-server runs there, and that the address is right, with TLS where the server wants it, and nowhere else'
   return new MillraceError(code, `nobody answers at '${shown}' (${said}): ${cure}`, facts)
 }

@@ -54,6 +54,10 @@ export class NatsServer extends EngineServer {
     return `nats://${at}127.0.0.1:${String(this.port)}${name === '' ? '' : `/${name}`}`
   }
 
+  protected override get kept(): readonly string[] {
+    return ['data']
+  }
+
   protected override get command(): ServerCommand {
     return {
       command: 'nats-server',

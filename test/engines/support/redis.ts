@@ -42,6 +42,10 @@ export class RedisServer extends EngineServer {
     return `${scheme}://${at}127.0.0.1:${String(this.port)}${name === '' ? '' : `/${name}`}`
   }
 
+  protected override get kept(): readonly string[] {
+    return ['appendonlydir', 'dump.rdb']
+  }
+
   protected override get command(): ServerCommand {
     return {
       command: 'redis-server',

@@ -59,6 +59,27 @@ export abstract class EngineServer {
     }, startMs)
   }
 
+  /** From now on it does nothing, and its connections stay. */
+  pause(): void {
+    if (this.pid > 0) process.kill(this.pid, 'SIGSTOP')
+  }
+
+  resume(): void {
+    if (this.pid > 0) process.kill(this.pid, 'SIGCONT')
+  }
+
+  /** While it is not there: what it has kept is gone. */
+  forget(): void {
+    for (const name of this.kept) {
+      rmSync(join(this.folder, name), { recursive: true, force: true })
+    }
+  }
+
+  /** What in its folder it keeps jobs and queues in. */
+  protected get kept(): readonly string[] {
+    return []
+  }
+
   async end(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const child = this.#child
     this.#child = undefined

@@ -1,0 +1,77 @@
+// The failure drills of engines: each is written once, for work, topics and calls, and every engine goes through all of them. What an engine cannot
+// go through in the common way it has of its own, with what the table of docs/engines.md says of it; nothing is left out without a word.
+//
+// MILLRACE_DRILL_DOWN: milliseconds that a server stays away; without it, until several attempts to reach it have failed.
+
+import { readFileSync } from 'node:fs'
+import type { ExecutionContext, TestFn } from 'ava'
+
+import { callDrills } from './calls.js'
+import {
+  downMs,
+  drillNames,
+  type DrilledEngine,
+  type DrillName,
+  type Drills,
+  type DrillServer,
+} from './engine.js'
+import { topicDrills } from './topics.js'
+import { workDrills } from './work.js'
+
+const patterns = { work: workDrills, topics: topicDrills, calls: callDrills } as const
+
+/** One test for each drill and each pattern of the engine, and one that holds the table against them. */
+export function drill<S extends DrillServer>(test: TestFn, given: DrilledEngine<S>): void {
+  const engine = given as unknown as DrilledEngine
+  for (const [name, title] of Object.entries(drillNames) as [DrillName, string][]) {
+    for (const [pattern, drills] of Object.entries(patterns) as [keyof typeof patterns, Drills][]) {
+      const part = engine[pattern]
+      if (part === undefined) continue
+      const own = part.own[name]
+      const common = drills[name]
+      if (own === undefined && common === null) continue
+      if (own === undefined && common === undefined) {
+        throw new Error(`${engine.name} has nothing for '${title}' of ${pattern}`)
+      }
+      const what = own === undefined ? title : `${title} (${own.told})`
+      test(`${pattern}: ${what}`, async (t) => {
+        t.timeout(180_000 + downMs)
+        await (own === undefined ? common!(t, engine) : own.drill(t))
+      })
+    }
+  }
+  test('the table of docs/engines.md says what the drills show', (t) => {
+    for (const [name, title] of Object.entries(drillNames) as [DrillName, string][]) {
+      t.is(cellIn(t, engine.name, title), cellOf(engine, name), title)
+    }
+  })
+}
+
+/** Own words of its patterns, once each; where there are others beside them, with the pattern. */
+function cellOf(engine: DrilledEngine, name: DrillName): string {
+  const told = (['work', 'topics', 'calls'] as const).flatMap((key) => {
+    const own = engine[key]?.own[name]
+    const isThere = engine[key] !== undefined && (own !== undefined || patterns[key][name] !== null)
+    return isThere ? [[key, own?.told ?? 'yes'] as const] : []
+  })
+  if (told.length === 0) return '–'
+  if (new Set(told.map(([, text]) => text)).size === 1) return told[0]![1]
+  return told.map(([key, text]) => `${key}: ${text}`).join('; ')
+}
+
+function cellIn(t: ExecutionContext, engine: string, title: string): string | undefined {
+  const page = readFileSync(new URL('../../../../../docs/engines.md', import.meta.url), 'utf8')
+  const rows = page
+    .split('\n')
+    .filter((line) => line.startsWith('|'))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    )
+  const head = rows.findIndex(([first]) => first === 'drill')
+  t.true(head >= 0, 'there is no such table')
+  const column = rows[head]!.indexOf(engine)
+  return rows.slice(head).find(([first]) => first === title)?.[column]
+}

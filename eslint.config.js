@@ -73,7 +73,7 @@ export default defineConfig(
         {
           allow: [
             '^\\./[a-z-]+\\.js$',
-            '^(?:\\./|(?:\\.\\./){1,2})(?:base|engines|net|place|queue|remote|rpc|topics|work)/[a-z-]+\\.js$',
+            '^(?:\\./|(?:\\.\\./){1,2})(?:base|engines|frames|net|place|queue|remote|rpc|topics|work)/[a-z-]+\\.js$',
           ],
         },
       ],

@@ -6,7 +6,9 @@
 
 export type {
   CallsRoute,
+  FrameDrop,
   FramesRoute,
+  FramesStatus,
   GatewayConfig,
   RouteBase,
   RouteConfig,

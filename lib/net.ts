@@ -56,6 +56,8 @@ export type {
 export type { ReconnectOptions } from './net/backoff.js'
 export type { RemoteOptions, Share, ShareOptions } from './net/share.js'
 /** @internal */
+export { crc32 } from './net/checksum.js'
+/** @internal */
 export { readConnect } from './net/options.js'
 /** @internal */
 export { judgeWay } from './net/judged.js'

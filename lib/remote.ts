@@ -14,3 +14,7 @@ export {
   shareTopics,
   shareWork,
 } from './remote/open.js'
+/** @internal What gateways of two hosts speak by. */
+export { dial } from './remote/dial.js'
+/** @internal */
+export { share } from './remote/sharing.js'

@@ -1,5 +1,7 @@
 // What a gateway is told: which addresses it joins, and how.
 
+import type { FrameReaderOptions } from '../frames/frame-reader.js'
+import type { FrameWriterOptions } from '../frames/frame-writer.js'
 import type { RemoteOptions } from '../net/share.js'
 import type { Contract } from '../rpc/contract.js'
 import type { WorkQueueOptions } from '../work/options.js'
@@ -56,16 +58,30 @@ export interface CallsRoute extends RouteBase {
 }
 
 /**
- * Frames: each is one message at the other side, in parts where that takes no longer ones. Not carried yet: `Gateway.start` rejects with
- * `ERR_MILLRACE_UNSUPPORTED`.
+ * Frames, at most once, in order. One side is a channel of frames of this machine's memory, the other one an address: of an engine with
+ * topics, whose bus carries the parts of frames; or `unix://`, `tcp://`, `tls://`, where the gateway of the route that ends in a channel listens.
  */
 export interface FramesRoute extends RouteBase {
   /** What it carries. */
   readonly kind: 'frames'
-  /** Is the channel of frames at `from`, or at `to`? The other one is a work queue. */
-  readonly frames: 'from' | 'to'
-  /** Parts that are on their way at one time, 1 to 65,536. Default 64. */
+  /** Frames that are on their way at one time, 1 to 65,536. Default 16. */
   readonly inFlight?: number | undefined
+  /**
+   * Bytes of a frame that go in one message, 1024 to 67,108,864; less where the other side takes less. Default 262,144 over an engine,
+   * 1,048,576 over a connection.
+   */
+  readonly partBytes?: number | undefined
+  /** What the parts are called at the bus of an engine. Default: `frames.NAME`, of the channel's name. */
+  readonly subject?: string | undefined
+  /** How the channel at `from` is read; its policy is `overwrite-oldest`, unless this says another one. */
+  readonly fromChannel?: Pick<FrameReaderOptions, 'policy' | 'depth'> | undefined
+  /** What the channel at `to` has, of which the gateway is the writer. Needed there. */
+  readonly toChannel?:
+    | Pick<
+        FrameWriterOptions,
+        'slotBytes' | 'slots' | 'maxReaders' | 'history' | 'keep' | 'replace' | 'mode'
+      >
+    | undefined
 }
 
 /** A route of any kind. */
@@ -79,6 +95,23 @@ export interface GatewayConfig {
   readonly routes: readonly RouteConfig[]
   /** Milliseconds that `drain` gives what is on its way. Default 10,000. */
   readonly drainTimeout?: number | undefined
+}
+
+/**
+ * Why a frame did not go on. At `from`, where it was taken: `skipped`: it gave way to a newer one before; `unconfirmed`: it was sent, and the
+ * connection broke: it may have arrived. At `to`: `lost`: the other gateway has sent it, and nothing of it came; `incomplete`: not all
+ * of it came; `damaged`: a part was not what had been sent; `no-room`: no slot was free. At both: `too-large`: no slot of the channel at `to`
+ * holds it, or the engine took no part of it.
+ */
+export type FrameDrop =
+  'skipped' | 'unconfirmed' | 'lost' | 'incomplete' | 'damaged' | 'no-room' | 'too-large'
+
+/** What became of the frames of a route. */
+export interface FramesStatus {
+  /** Frames that came in: from the channel at `from`, or of which something arrived. */
+  readonly taken: number
+  /** Frames that did not go on, by reason. */
+  readonly dropped: Readonly<Record<FrameDrop, number>>
 }
 
 /** How a route stands. */
@@ -108,10 +141,12 @@ export interface RouteStatus {
   readonly duplicates: number
   /** What came back from where it had gone to. */
   readonly loops: number
-  /** What could not be sent: dead letters (work), messages without room (topics). */
+  /** What could not be sent: dead letters (work), messages without room (topics), frames of all reasons (frames). */
   readonly dropped: number
   /** What is on its way at this instant. */
   readonly inFlight: number
   /** How often a connection was made anew. */
   readonly reconnects: number
+  /** Of frames only. */
+  readonly frames?: FramesStatus | undefined
 }

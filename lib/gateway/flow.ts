@@ -1,16 +1,20 @@
 // What is on its way over a route: counted, bounded, and waited for.
 
 import { startTimer, stopTimer } from '../base/time.js'
-import type { Counts } from './route.js'
+
+/** Where it is counted. */
+interface Counted {
+  inFlight: number
+}
 
 export class Flow {
-  readonly #counts: Counts
+  readonly #counts: Counted
   readonly #most: number
   readonly #told = new Set<() => void>()
   #count = 0
 
   /** `most` at a time. */
-  constructor(most: number, counts: Counts) {
+  constructor(most: number, counts: Counted) {
     this.#most = most
     this.#counts = counts
   }

@@ -2,11 +2,12 @@
 
 import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
-import { closedError, MillraceError } from '../errors.js'
+import { closedError } from '../errors.js'
 import type { GatewayConfig, RouteStatus } from './config.js'
 import { judge, type Judged, type JudgedRoute } from './judge.js'
 import { Route, type Carrier, type Counts } from './route.js'
 import { openCallsRoute } from './calls/carrier.js'
+import { openFramesRoute } from './frames/carrier.js'
 import { openTopicsRoute } from './topics/carrier.js'
 import { openWorkRoute } from './work/carrier.js'
 
@@ -143,10 +144,7 @@ function open(judged: JudgedRoute, counts: Counts): Carrier {
   if (judged.config.kind === 'work') return openWorkRoute(judged, counts)
   if (judged.config.kind === 'topics') return openTopicsRoute(judged, counts)
   if (judged.config.kind === 'calls') return openCallsRoute(judged, counts)
-  throw new MillraceError(
-    'ERR_MILLRACE_UNSUPPORTED',
-    `'${judged.name}': frames are not carried yet; put them into jobs of a work queue, and take a route of work`,
-  )
+  return openFramesRoute(judged, counts)
 }
 
 /** All of them, or none. */

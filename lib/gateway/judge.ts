@@ -6,6 +6,7 @@ import { addressElsewhere } from '../place/elsewhere.js'
 import { nameOf, placeOf } from '../place/place.js'
 import { checkFilters } from '../topics/subjects.js'
 import type { GatewayConfig, RouteConfig } from './config.js'
+import { judgeFrames, subjectOf } from './judge-frames.js'
 
 /** A route that was judged. */
 export interface JudgedRoute {
@@ -28,7 +29,7 @@ const names = {
   work: [...common, 'inFlight', 'fromQueue', 'toQueue', 'alone'],
   topics: [...common, 'subjects', 'depth'],
   calls: [...common, 'inFlight', 'contract'],
-  frames: [...common, 'frames', 'inFlight'],
+  frames: [...common, 'inFlight', 'partBytes', 'subject', 'fromChannel', 'toChannel'],
 } as const
 
 /** @throws MillraceError `INVALID_ARGUMENT`: the message says which route, and what of it */
@@ -82,11 +83,7 @@ function routeOf(given: unknown, host: string): JudgedRoute {
     wholeNumber(route, 'inFlight', 1, [1, mostInFlight])
   }
   if (route.kind === 'work') flag(route, 'alone')
-  if (route.kind === 'frames' && !['from', 'to'].includes(route.frames)) {
-    throw invalidArgument(
-      `frames must say which side is the channel of frames, 'from' or 'to', not ${show(route.frames)}`,
-    )
-  }
+  if (route.kind === 'frames') judgeFrames(route)
   const { name = `${route.kind} ${shown(route.from)} → ${shown(route.to)}` } = route
   if (typeof name !== 'string' || name === '') {
     throw invalidArgument(`name must be text, not ${show(name)}`)
@@ -104,18 +101,18 @@ function judgeNames(routes: readonly JudgedRoute[]): void {
   }
 }
 
-/** Jobs and calls that are handed on must not come back by other routes. */
+/** Jobs, calls and frames that are handed on must not come back by other routes. */
 function judgeRounds(routes: readonly JudgedRoute[]): void {
-  for (const kind of ['work', 'calls'] as const) {
+  for (const kind of ['work', 'calls', 'frames'] as const) {
     const those = routes.filter(({ config }) => config.kind === kind)
     const next = (place: string): readonly JudgedRoute[] =>
-      those.filter(({ config }) => placeKey(config.from) === place)
+      those.filter(({ config }) => endKey(config, 'from') === place)
     for (const first of those) {
-      const start = placeKey(first.config.from)
+      const start = endKey(first.config, 'from')
       const seen = new Set<string>()
       const open = [first]
       for (let route = open.pop(); route !== undefined; route = open.pop()) {
-        const to = placeKey(route.config.to)
+        const to = endKey(route.config, 'to')
         if (to === start) {
           throw invalidArgument(
             `'${first.name}' and '${route.name}' lead in a circle: what is taken at '${shown(first.config.from)}' would come back there ` +
@@ -128,6 +125,13 @@ function judgeRounds(routes: readonly JudgedRoute[]): void {
       }
     }
   }
+}
+
+/** The same for what is the same: frames of one subject, where a bus carries many. */
+function endKey(config: RouteConfig, side: 'from' | 'to'): string {
+  const place = placeKey(config[side])
+  const isBus = config.kind === 'frames' && addressElsewhere(config[side]) !== undefined
+  return isBus ? `${place} ${subjectOf(config)}` : place
 }
 
 /** The same for the same place, however it is written. */

@@ -8,7 +8,7 @@
 import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import { waitAfter } from '../net/backoff.js'
 import type { ConnectionStatus } from '../net/connection-status.js'
-import type { RouteStatus } from './config.js'
+import type { FrameDrop, RouteStatus } from './config.js'
 import { shown, type JudgedRoute } from './judge.js'
 
 /** Both sides of a route, opened. */
@@ -20,6 +20,8 @@ export interface Carrier {
   readonly isReady: boolean
   /** What went wrong the last time, until something went well again. */
   readonly error: Error | undefined
+  /** Brings the counts to what is so now. */
+  look?(): void
   /** Carries until `stop`; rejects if it cannot go on. What is on its way stays so. */
   run(stop: AbortSignal): Promise<void>
   /** When nothing is on its way any more. */
@@ -36,6 +38,23 @@ export class Counts {
   loops = 0
   dropped = 0
   inFlight = 0
+  /** Of frames: what came in, and what did not go on. */
+  taken = 0
+  readonly drops: Record<FrameDrop, number> = {
+    skipped: 0,
+    unconfirmed: 0,
+    lost: 0,
+    incomplete: 0,
+    damaged: 0,
+    'no-room': 0,
+    'too-large': 0,
+  }
+
+  /** So many frames did not go on. */
+  drop(reason: FrameDrop, frames = 1): void {
+    this.drops[reason] += frames
+    this.dropped += frames
+  }
 }
 
 /** The waits before a route that failed is opened anew, in milliseconds. */
@@ -73,6 +92,7 @@ export class Route {
 
   get status(): RouteStatus {
     const { config, name } = this.judged
+    this.#carrier?.look?.()
     const { delivered, bytes, duplicates, loops, dropped, inFlight } = this.#counts
     const away = this.#carrier?.connections.find(({ state }) => state !== 'connected')
     const state = this.#state === 'connecting' && this.#isThere(away) ? 'running' : this.#state
@@ -89,7 +109,13 @@ export class Route {
       guarantee: this.#carrier?.guarantee,
       ...{ delivered, bytes, duplicates, loops, dropped, inFlight },
       reconnects: this.#reconnects + madeAnew(this.#carrier),
+      ...(config.kind === 'frames' ? { frames: this.#frames() } : {}),
     })
+  }
+
+  #frames(): RouteStatus['frames'] {
+    const { taken, drops } = this.#counts
+    return Object.freeze({ taken, dropped: Object.freeze({ ...drops }) })
   }
 
   /** Takes nothing any more, and lets what is on its way arrive for so many milliseconds; the rest goes back. */

@@ -5,7 +5,7 @@ import { MillraceError, type ErrorCode } from '../errors.js'
 import type { Channel } from '../net/channel.js'
 
 /** What is shared. */
-export type Kind = 'work' | 'topics' | 'group' | 'calls'
+export type Kind = 'work' | 'topics' | 'group' | 'calls' | 'frames'
 
 const longest = 4096
 /** Of a name in a message. */
@@ -20,6 +20,7 @@ const shown: Readonly<Record<Kind, string>> = {
   topics: 'a bus of topics',
   group: 'a bus of topics',
   calls: 'a contract of calls',
+  frames: 'a gateway that takes frames',
 }
 
 interface Words {

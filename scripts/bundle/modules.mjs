@@ -96,7 +96,7 @@ function requiredModules() {
     Array.from(text.matchAll(required), ([, target]) => {
       const path = resolve(dirname(file), target)
       const room = basename(dirname(path))
-      const entry = room === 'queue' ? 'index' : room
+      const entry = room === 'queue' || rooms.includes(room) ? 'index' : room
       const isOther = dirname(path) !== dirname(file) && entries.includes(entry)
       return { path, entry: isOther ? entry : undefined }
     }),

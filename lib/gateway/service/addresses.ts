@@ -15,10 +15,8 @@ const name = /^(?!\.)[A-Za-z0-9._-]{1,240}$/
 export interface Side {
   readonly address: string
   readonly connection: ConnectionOptions | undefined
-  /** Calls are served at `from`: it is listened there, and not connected to. */
+  /** Calls are served at `from`, and frames are taken there: it is listened there, and not connected to. */
   readonly serves: boolean
-  /** A channel of frames, which is of this machine's memory. */
-  readonly frames: boolean
   /** What the queue there is to have. */
   readonly queue: Omit<WorkQueueOptions, 'connection'> | undefined
 }
@@ -34,18 +32,13 @@ export function judgeAddress(kind: RouteConfig['kind'], side: Side): void {
       `'${address}' is of this machine's memory, to which there is no connection: take its options away`,
     )
   }
-  if (side.frames) {
-    throw invalidArgument(
-      `'${address}' is to be a channel of frames, which only this machine's memory has: take a name; the other side may be elsewhere`,
-    )
-  }
   const parsed = parseAddress(elsewhere)
   const { judgeWay, readConnect } =
     require('../../net/judged.js') as typeof import('../../net/judged.js')
   const engine = engineOf(parsed.scheme)
   if (engine !== undefined) {
     const place = engine.at(parsed, readConnect(connection))
-    if (kind === 'topics') place.topics()
+    if (kind === 'topics' || kind === 'frames') place.topics()
     else if (kind === 'calls') place.calls()
     else place.work(wanted(side.queue))
     return

@@ -16,11 +16,10 @@ interface Sample {
 }
 
 /** What the count of drops stands for. */
-const dropped: Readonly<Record<RouteStatus['kind'], string>> = {
+const dropped: Readonly<Record<Exclude<RouteStatus['kind'], 'frames'>, string>> = {
   work: 'dead-letter',
   topics: 'no-room',
   calls: 'refused',
-  frames: 'dead-letter',
 }
 
 const families: readonly Family[] = [
@@ -49,8 +48,24 @@ const families: readonly Family[] = [
     samples: (route) => [
       { value: route.duplicates, labels: { reason: 'duplicate' } },
       { value: route.loops, labels: { reason: 'loop' } },
-      { value: route.dropped, labels: { reason: dropped[route.kind] } },
+      ...(route.frames === undefined
+        ? [
+            {
+              value: route.dropped,
+              labels: { reason: dropped[route.kind as keyof typeof dropped] },
+            },
+          ]
+        : Object.entries(route.frames.dropped).map(([reason, value]) => ({
+            value,
+            labels: { reason },
+          }))),
     ],
+  },
+  {
+    name: 'millrace_frames_taken_total',
+    type: 'counter',
+    help: 'Frames that came in: from the channel, or of which something arrived.',
+    samples: ({ frames }) => (frames === undefined ? [] : [{ value: frames.taken }]),
   },
   {
     name: 'millrace_leases',
@@ -70,6 +85,9 @@ export const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
 
 export function metricsOf(routes: readonly RouteStatus[]): string {
   return families
+    .filter(
+      ({ samples }) => routes.length === 0 || routes.some((route) => samples(route).length > 0),
+    )
     .map(({ name, type, help, samples }) =>
       [
         `# HELP ${name} ${help}`,

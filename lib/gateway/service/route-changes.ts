@@ -17,6 +17,21 @@ export function changesOf(
 }
 
 function changeOf(was: RouteStatus | undefined, route: RouteStatus): readonly LogEvent[] {
+  return [...standingOf(was, route), ...dropsOf(was, route)]
+}
+
+/** Frames that are dropped because of what somebody has set wrong: at the first one, and when there are twice as many. */
+function dropsOf(was: RouteStatus | undefined, route: RouteStatus): readonly LogEvent[] {
+  return (['too-large', 'damaged'] as const).flatMap((reason) => {
+    const count = route.frames?.dropped[reason] ?? 0
+    const before = was?.frames?.dropped[reason] ?? 0
+    if (count === 0 || Math.floor(Math.log2(count)) <= Math.floor(Math.log2(before))) return []
+    const what = `has dropped ${String(count)} frame${count === 1 ? '' : 's'}: ${reason}`
+    return [event('warn', 'dropped', route, what, route.error)]
+  })
+}
+
+function standingOf(was: RouteStatus | undefined, route: RouteStatus): readonly LogEvent[] {
   const { state, error } = route
   if (state === 'running') {
     if (was?.state !== 'running') {

@@ -1,6 +1,7 @@
 // What a route may have, by its kind, and how each of it is read.
 
 import type { RouteConfig } from '../config.js'
+import { framePolicies, partRange } from '../judge-frames.js'
 import { readTls } from './certificates.js'
 import type { Key, Keys, Reading } from './reading.js'
 import type { YamlNode } from './yaml.js'
@@ -10,6 +11,7 @@ export const longestMs = 2 ** 31 - 1
 const mostInFlight = 65_536
 const mostJobs = 2 ** 20
 const mostBytes = 2 ** 40
+const mostSlots = 4096
 /** 100 days. */
 const longestWindowMs = 8_640_000_000
 
@@ -43,14 +45,13 @@ export function keysOf(kind: RouteConfig['kind'], reading: Reading, folder: stri
     const flag: Key = { read: (one, what) => reading.flag(one, what) }
     return { ...base, inFlight: count, fromQueue: queue, toQueue: queue, alone: flag }
   }
-  const sides = ['from', 'to'] as const
   return {
     ...base,
-    frames: {
-      read: (one, what) => reading.word(one, what, sides),
-      needed: 'from, or to: where the channel of frames is',
-    },
     inFlight: count,
+    partBytes: { read: (one, what) => reading.whole(one, what, partRange) },
+    subject: { read: (one, what) => readFrameSubject(reading, one, what) },
+    fromChannel: { read: (one, what) => readFromChannel(reading, one, what) },
+    toChannel: { read: (one, what) => readToChannel(reading, one, what) },
   }
 }
 
@@ -76,6 +77,45 @@ function readSubject(reading: Reading, node: YamlNode | null, what: string): str
     `${what} must be tokens with dots between them, * for one and > for all that follow, not '${subject}'`,
   )
   return undefined
+}
+
+/** What frames are called at a bus: no filter. */
+function readFrameSubject(
+  reading: Reading,
+  node: YamlNode | null,
+  what: string,
+): string | undefined {
+  const subject = reading.text(node, what)
+  if (subject === undefined || /^[^\s.*>]+(?:\.[^\s.*>]+)*$/.test(subject)) return subject
+  reading.findings.add(node, `${what} must be tokens with dots between them, not '${subject}'`)
+  return undefined
+}
+
+function readFromChannel(
+  reading: Reading,
+  node: YamlNode | null,
+  what: string,
+): object | undefined {
+  return reading.map(node, what, {
+    policy: { read: (one, name) => reading.word(one, name, framePolicies) },
+    depth: { read: (one, name) => reading.whole(one, name, [1, mostSlots]) },
+  })?.values
+}
+
+/** What a channel of frames is to have, whose writer the gateway is. */
+function readToChannel(reading: Reading, node: YamlNode | null, what: string): object | undefined {
+  const whole = (range: readonly [number, number]): Key => ({
+    read: (one, name) => reading.whole(one, name, range),
+  })
+  const flag: Key = { read: (one, name) => reading.flag(one, name) }
+  return reading.map(node, what, {
+    slotBytes: { ...whole([1, mostBytes]), needed: 'bytes of the largest frame' },
+    slots: whole([2, mostSlots]),
+    maxReaders: whole([1, 62]),
+    history: whole([0, mostSlots - 2]),
+    keep: flag,
+    replace: flag,
+  })?.values
 }
 
 function readConnection(

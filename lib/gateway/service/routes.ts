@@ -1,7 +1,7 @@
 // The routes of a configuration: each read by its kind, and judged by what its addresses are.
 
 import { MillraceError } from '../../errors.js'
-import type { FramesRoute, RouteBase, RouteConfig, WorkRoute } from '../config.js'
+import type { RouteBase, RouteConfig, WorkRoute } from '../config.js'
 import { judgeAddress } from './addresses.js'
 import type { Reading, ReadMap } from './reading.js'
 import { keysOf, kinds } from './route-keys.js'
@@ -79,8 +79,7 @@ function judgeSides(reading: Reading, config: RouteConfig, { spots, values }: Re
       judgeAddress(kind, {
         address,
         connection: connection in values ? options : undefined,
-        serves: kind === 'calls' && side === 'from',
-        frames: kind === 'frames' && (config as FramesRoute).frames === side,
+        serves: (kind === 'calls' || kind === 'frames') && side === 'from',
         queue: (config as WorkRoute)[`${side}Queue`],
       })
     } catch (error) {

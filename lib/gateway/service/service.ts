@@ -233,12 +233,20 @@ class Service {
 
 function statusLine(routes: readonly RouteStatus[]): string {
   const not = routes.filter(({ state }) => state !== 'running')
-  if (not.length === 0) return `${counted(routes.length)} up`
+  if (not.length === 0) return `${counted(routes.length)} up${droppingOf(routes)}`
   const [{ name, state, error }] = not as [RouteStatus]
   const why = error === undefined ? '' : ` (${error.message})`
   const run = `${String(routes.length - not.length)} of ${counted(routes.length)} up`
   const others = not.length === 1 ? '' : `, and ${String(not.length - 1)} more`
   return `${run}; not ${name}: ${state}${why}${others}`
+}
+
+/** Frames that no slot holds are a mistake of somebody, which may be seen wherever somebody looks. */
+function droppingOf(routes: readonly RouteStatus[]): string {
+  const route = routes.find(
+    ({ frames, error }) => error !== undefined && (frames?.dropped['too-large'] ?? 0) > 0,
+  )
+  return route === undefined ? '' : `; ${route.name} drops frames (${route.error!.message})`
 }
 
 function counted(routes: number): string {

@@ -78,9 +78,26 @@ const wrong: Readonly<Record<string, readonly [text: string, ...said: string[]]>
     'routes:\n  - kind: work\n    from: a\n',
     "2:5: a work route needs 'to': a name, or an address like 'tcp://127.0.0.1:7000'",
   ],
-  'frames without their side': [
+  'frames from memory to memory': [
     route('', 'frames'),
-    "2:5: a frames route needs 'frames': from, or to: where the channel of frames is",
+    "2:5: 'a' and 'b' are both channels of this machine's memory, which whoever can open one of them can open: one side must be an address",
+  ],
+  'a channel without its size': [
+    'routes:\n  - { kind: frames, from: "tcp://127.0.0.1:1", to: a, toChannel: { slots: 4 } }\n',
+    "2:66: toChannel needs 'slotBytes': bytes of the largest frame",
+  ],
+  'a channel that is not said': [
+    'routes:\n  - { kind: frames, from: "tcp://127.0.0.1:1", to: a }\n',
+    "2:5: 'a' is the channel that this gateway writes: say what it has, as in toChannel: { slotBytes: 8388608, slots: 8 }",
+  ],
+  'a policy that there is not': [
+    'routes:\n  - { kind: frames, from: a, to: "tcp://127.0.0.1:1", fromChannel: { policy: overwrite } }\n',
+    "2:78: policy must be one of overwrite-oldest, drop-newest, wait, not 'overwrite'",
+  ],
+  'frames over an engine without topics': [
+    'routes:\n  - { kind: frames, from: a, to: "grpc://127.0.0.1:1/calc" }\n',
+    "2:34: to: topics at 'grpc://127.0.0.1:1/calc' cannot be had: gRPC carries calls, and keeps nothing; take an engine that has them " +
+      '(nats://, amqp://, redis://, mqtt://, kafka://), or serve a stream',
   ],
   'a number that is text': [
     route('inFlight: many'),
@@ -132,9 +149,9 @@ const wrong: Readonly<Record<string, readonly [text: string, ...said: string[]]>
     route('fromConnection: { insecure: true }'),
     "3:11: from: 'a' is of this machine's memory, to which there is no connection: take its options away",
   ],
-  'frames elsewhere': [
-    'routes: [{ kind: frames, frames: to, from: a, to: "tcp://127.0.0.1:1" }]\n',
-    "1:51: to: 'tcp://127.0.0.1:1' is to be a channel of frames, which only this machine's memory has: take a name; the other side may be elsewhere",
+  'frames between two addresses': [
+    'routes: [{ kind: frames, from: "tcp://127.0.0.1:2", to: "tcp://127.0.0.1:1" }]\n',
+    "1:10: from and to are both elsewhere: one side must be a channel of this machine's memory; from engine to engine the parts of frames go by a route of topics",
   ],
   'a route to where it begins': [
     'routes: [{ kind: work, from: a, to: a }]\n',

@@ -7,8 +7,10 @@ import { Topics } from 'millrace/topics'
 import { uniqueName } from '../support/names.js'
 import { camera, look, seen, shoot, timestampOf, viewer } from '../support/pictures.js'
 import { until, within } from '../support/until.js'
+import { kafkaCluster } from './support/kafka.js'
 import { natsServer } from './support/nats.js'
 import { endSharedServer, redisServer } from './support/redis.js'
+import { ipcAddress } from './support/zeromq.js'
 
 const patience = 60_000
 const large = 8 * 2 ** 20
@@ -76,6 +78,50 @@ test('NATS: frames of 8 MB, where a message has 1 MiB', async (t) => {
 
 test('Redis: frames of 8 MB', async (t) => {
   await carriesLarge(t, (await redisServer(t)).address('pictures'))
+})
+
+/** Where the first messages may be lost: some frames come, each of them whole, in order. */
+async function carriesSome(
+  t: ExecutionContext,
+  [out, back]: readonly [string, string],
+): Promise<void> {
+  t.timeout(patience)
+  const bytes = 3 * 2 ** 20
+  const ways = { near: uniqueName(t), far: uniqueName(t), slotBytes: bytes }
+  const writer = camera(t, ways.near, { slotBytes: bytes })
+  const there = await taker(t, { ...ways, address: back })
+  const reader = await viewer(t, ways.far, { policy: 'overwrite-oldest' })
+  const here = await sender(t, { ...ways, address: out })
+  await running(here, there)
+  let over = false
+  const isOver = (): boolean => over
+  const shooting = (async () => {
+    for (let number = 0; !isOver(); number++) {
+      await shoot(writer, number)
+      await until(() => isOver() || here.routes[0]!.inFlight === 0, patience)
+    }
+  })()
+  let last = -1
+  for (let count = 0; count < 10; count++) {
+    const { number, bytes: length } = await look(t, reader)
+    t.is(length, bytes)
+    t.true(number > last)
+    last = number
+  }
+  over = true
+  await shooting
+  t.like(there.routes[0], { frames: { dropped: { damaged: 0, 'too-large': 0 } } })
+}
+
+test('Kafka: frames of 3 MB, where a record has 1 MiB', async (t) => {
+  const cluster = await kafkaCluster(t, ['pictures:1'])
+  const address = cluster.address('pictures')
+  await carriesSome(t, [address, address])
+})
+
+test('ZeroMQ: frames of 3 MB', async (t) => {
+  const address = ipcAddress()
+  await carriesSome(t, [address.at(), address.at('?bind')])
 })
 
 test('NATS: two gateways send by one subject: each frame is whole, and each writer keeps its order', async (t) => {

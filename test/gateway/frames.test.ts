@@ -348,6 +348,34 @@ test.serial(
 )
 
 test.serial(
+  'parts are no longer than the other side takes; a side that takes no head is refused with a typed error',
+  async (t) => {
+    t.timeout(patience)
+    const [near, far] = [uniqueName(t), uniqueName(t)]
+    const writer = camera(t, near)
+    const address = unixAddress(t)
+    const there = await gatewayOf(t, {
+      host: 'there',
+      routes: [into(address, far, { fromConnection: { maxBytes: 500 } })],
+    })
+    const here = await gatewayOf(t, { host: 'here', routes: [out(near, address)] })
+    const late = { code: 'ERR_MILLRACE_TOO_LARGE', state: 'connecting' }
+    await until(() => {
+      const { error, state } = here.routes[0]!
+      return error instanceof MillraceError && error.code === late.code && state === late.state
+    }, patience)
+    await there.reload({
+      host: 'there',
+      routes: [into(address, far, { fromConnection: { maxBytes: 1000 } })],
+    })
+    const reader = await viewer(t, far)
+    await running(here, there)
+    await shoot(writer, 1)
+    t.like(await look(t, reader), { number: 1, bytes: slotBytes })
+  },
+)
+
+test.serial(
   'what has passed a host does not come there again, whatever channels it goes through',
   async (t) => {
     t.timeout(patience)

@@ -11,7 +11,7 @@ import type { RemoteOptions } from '../../net/share.js'
 import { Flow } from '../flow.js'
 import type { Carrier, Counts } from '../route.js'
 import { linkFingerprint, readAnswer, slotBytesOf, type Answer } from './link.js'
-import { Sending, type FrameParts } from './sending.js'
+import { longestHead, Sending, type FrameParts } from './sending.js'
 import type { FrameSource } from './source.js'
 
 /** Milliseconds that the other side has to say what it takes. */
@@ -166,6 +166,7 @@ export class LinkOut implements Carrier {
     const { address, connection } = this.#options
     const { channel } = await dial(address, connection ?? {}, 'frames', linkFingerprint, signal)
     try {
+      judgeRoom(channel, address)
       const slotBytes = slotBytesOf(await channel.receive({ signal, timeout: helloMs }))
       if (slotBytes !== undefined) return new LinkLine(channel, slotBytes)
       throw new MillraceError(
@@ -245,4 +246,14 @@ export class LinkOut implements Carrier {
     else if (outcome === 'duplicate') this.#counts.duplicates++
     else this.#counts.drop(outcome)
   }
+}
+
+/** @throws MillraceError `TOO_LARGE` */
+function judgeRoom({ traits: { maxBytes } }: Channel, address: string): void {
+  if (maxBytes >= longestHead) return
+  throw new MillraceError(
+    'ERR_MILLRACE_TOO_LARGE',
+    `'${address}' takes messages of ${String(maxBytes)} bytes, and the head of a part of a frame has up to ${String(longestHead)}: give the route ` +
+      'there a larger maxBytes in fromConnection',
+  )
 }

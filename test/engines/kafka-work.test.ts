@@ -231,30 +231,6 @@ test('errors of brokers: what was refused for now is tried again, what is too la
   await slow.complete()
 })
 
-test('a cluster that is not there yet is waited for, and one that comes back has every job that was confirmed', async (t) => {
-  const cluster = await kafkaCluster(t, ['jobs:1'])
-  await cluster.tell('down -1')
-  const queue = open(t, cluster)
-  await t.throwsAsync(queue.push('x', { timeout: 2500 }), {
-    code: 'ERR_MILLRACE_TIMEOUT',
-    message: /see that Kafka runs there/,
-  })
-  const pushed = queue.push('a', patience)
-  await cluster.tell('up -1')
-  t.deepEqual(await pushed, { duplicate: false })
-  const held = await queue.takeOne(patience)
-  t.is(textOf(held), 'a')
-  await cluster.tell('down -1')
-  await until(() => queue.connection?.state !== 'connected')
-  t.true(held.signal.aborted)
-  await t.throwsAsync(Promise.resolve(held.complete()), { code: 'ERR_MILLRACE_LEASE_LOST' })
-  const waiting = queue.takeOne(patience)
-  await cluster.tell('up -1')
-  const again = await waiting
-  t.is(textOf(again), 'a')
-  await again.complete()
-})
-
 test('an open queue does not keep its process alive, and a wait does', async (t) => {
   const cluster = await kafkaCluster(t, ['jobs:2'], 2)
   const fixture = new URL('./fixtures/ends.js', import.meta.url)

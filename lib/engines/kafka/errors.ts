@@ -94,7 +94,7 @@ export function kafkaError(shown: string, error: unknown, executed: Executed): M
   if (typeof code === 'string' && certificate.test(code)) {
     return new MillraceError(
       'ERR_MILLRACE_UNREACHABLE',
-      `there is no TLS with '${shown}' (${message}): see \`ca\`, \`cert\` and \`key\` of connection.tls`,
+      `the brokers of '${shown}' are not known (${message}): give the certificate of their authority, as connection: { tls: { ca } }, and cert and key if they want to see one; leave out tls where they speak none`,
       no,
     )
   }
@@ -104,7 +104,7 @@ export function kafkaError(shown: string, error: unknown, executed: Executed): M
   const what: ErrorCode = isTimeout ? 'ERR_MILLRACE_TIMEOUT' : 'ERR_MILLRACE_UNREACHABLE'
   return new MillraceError(
     what,
-    `no broker of '${shown}' does it (${message}): see that Kafka runs there, that its leaders and replicas are there, and that the address is right`,
+    `no broker of '${shown}' does it (${message}): see that Kafka runs there, that its leaders and replicas are there, and that the address is right, with TLS where brokers want it`,
     facts,
   )
 }

@@ -166,6 +166,7 @@ export class NatsWork extends NatsLine implements EngineWork {
       const jobs: NatsJob[] = []
       let left = wanted.batch
       const end = (error?: Error): void => {
+        stopTimer(late)
         signal.removeEventListener('abort', onAbort)
         if (error === undefined) {
           for (const job of jobs) this.#hold(job)
@@ -179,7 +180,7 @@ export class NatsWork extends NatsLine implements EngineWork {
         inbox.pull = undefined
         this.#free.push(inbox)
       }
-      const onAbort = (): void => {
+      const leave = (): void => {
         // The server gives nothing to an inbox that nobody listens to; what is on its way goes back.
         inbox.pull = {
           arrived: ({ reply = '' }) => {
@@ -189,8 +190,16 @@ export class NatsWork extends NatsLine implements EngineWork {
         }
         this.#inboxes.delete(inbox)
         inbox.subscription.drain().catch(() => undefined) // the connection has ended
+      }
+      const onAbort = (): void => {
+        leave()
         end(new MillraceError('ERR_MILLRACE_ABORTED', 'nobody waits for this job any more'))
       }
+      // What comes to a consumer in the moment that somebody removes it, the server answers never.
+      const late = startTimer((wanted.expires ?? 0) / 1e6 + answerMs, () => {
+        leave()
+        end()
+      })
       inbox.pull = {
         arrived: (message) => {
           const job = this.#jobOf(message)

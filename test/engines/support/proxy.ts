@@ -20,11 +20,13 @@ export class Proxy {
   to: number
   /** Milliseconds that bytes are on their way for, in each direction. */
   delay = 0
+  readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
   constructor(server: Server, to: number, { certificate, answers }: ProxyOptions) {
     this.port = (server.address() as AddressInfo).port
     this.to = to
+    this.#server = server
     server.on(certificate === undefined ? 'connection' : 'secureConnection', (near: Socket) => {
       const far = connect(this.to, '127.0.0.1')
       this.#carry(near, far, (bytes) => bytes)
@@ -32,9 +34,17 @@ export class Proxy {
     })
   }
 
-  /** Ends all connections. */
-  cut(): void {
+  /** Ends all connections, and takes no more. */
+  close(): void {
+    this.#server.close()
     for (const socket of this.#sockets) socket.destroy()
+  }
+
+  /** Takes connections again, at the same port. */
+  async open(): Promise<void> {
+    if (this.#server.listening) return
+    this.#server.listen(this.port, '127.0.0.1')
+    await once(this.#server, 'listening')
   }
 
   #carry(from: Socket, to: Socket, changed: (bytes: Buffer) => Buffer): void {
@@ -79,8 +89,7 @@ export async function proxyTo(
   await once(server, 'listening')
   const proxy = new Proxy(server, port, options)
   t.teardown(() => {
-    proxy.cut()
-    server.close()
+    proxy.close()
   })
   return proxy
 }

@@ -1,11 +1,12 @@
 // A server of RabbitMQ of a test's own. It takes seconds to start, so the tests of a file share one.
 
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import type { TestFn } from 'ava'
 
 import type { Certificate } from '../../support/certificate.js'
@@ -107,6 +108,21 @@ export class RabbitServer extends EngineServer {
     await ended
   }
 
+  /** An order by rabbitmqctl, which takes seconds. */
+  async control(...args: readonly string[]): Promise<void> {
+    const env = { ...process.env, ...this.env }
+    await promisify(execFile)('/usr/lib/rabbitmq/bin/rabbitmqctl', [...args], { env })
+  }
+
+  override forget(): void {
+    super.forget()
+    mkdirSync(join(this.folder, 'mnesia'))
+  }
+
+  protected override get kept(): readonly string[] {
+    return ['mnesia']
+  }
+
   protected override get command(): ServerCommand {
     return {
       command: script,
@@ -123,8 +139,12 @@ export class RabbitServer extends EngineServer {
   }
 }
 
-/** One server for the tests of a file, ended when they are over. */
-export function sharedRabbit(test: TestFn, certificate?: Certificate): () => RabbitServer {
+/** One server for the tests of a file, ended when they are over. `started`: is it to run at once? */
+export function sharedRabbit(
+  test: TestFn,
+  certificate?: Certificate,
+  started = true,
+): () => RabbitServer {
   let server: RabbitServer | undefined
   test.before('a server', async () => {
     const folder = mkdtempSync(join(tmpdir(), `millrace-rabbit-${String(process.pid)}-`))
@@ -135,7 +155,7 @@ export function sharedRabbit(test: TestFn, certificate?: Certificate): () => Rab
       await freePort(),
     ]
     server = new RabbitServer(folder, { plain, tls, node, names }, certificate)
-    await server.start()
+    if (started) await server.start()
   })
   test.after.always('the server ends', async () => {
     await server?.endAll()

@@ -12,16 +12,18 @@ import {
   passwords,
   patience,
   reconnect,
+  slowMs,
+  slowServer,
   type CommonDrill,
   type Drills,
   type DrillServer,
 } from './engine.js'
-import { proxyTo } from '../proxy.js'
 
 type Client = Connected<typeof calc>
 
 export interface ServeSetup {
-  readonly heartbeat?: number
+  readonly maxBytes?: number
+  /** Files. */
   readonly tls?: { readonly key: string; readonly cert: string }
 }
 
@@ -163,16 +165,15 @@ export const callDrills = {
   empty: null,
 
   slow: async (t, engine) => {
-    const server = await engine.server(t, {})
-    const proxy = await proxyTo(t, server.port)
-    const address = server.address(engine.newName())
-    await serving(t, server, address)
-    const client = await openClient(t, address.replace(String(server.port), String(proxy.port)))
+    const name = engine.newName()
+    const { server, proxy, address } = await slowServer(t, engine, name)
+    await serving(t, server, server.address(name))
+    const client = await openClient(t, address)
     await answered(client)
-    proxy.delay = 300
+    proxy.delay = slowMs
     const from = performance.now()
     t.is(await client.echo('slow', patience), 'slow')
-    t.true(performance.now() - from >= 590)
+    t.true(performance.now() - from >= 2 * slowMs - 10)
     const late = (await client.echo('late', { timeout: 100 }).catch(failure)) as MillraceError
     t.is(late.code, 'ERR_MILLRACE_TIMEOUT')
     t.is(await client.echo('later', patience), 'later')

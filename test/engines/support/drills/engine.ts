@@ -7,6 +7,7 @@ import type { WorkQueue, WorkQueueOptions } from 'millrace/work'
 
 import { selfSigned, type Certificate } from '../../../support/certificate.js'
 import { until } from '../../../support/until.js'
+import { proxyTo, type Proxy } from '../proxy.js'
 
 /** As the rows of the table have it, and what each is about. */
 export const drillNames = {
@@ -34,6 +35,8 @@ export interface Setup {
   readonly password?: boolean
   /** Does it speak TLS, with this? */
   readonly certificate?: Certificate
+  /** How many processes are to work on one queue at a time? Default 1. */
+  readonly workers?: number
   /** Are long messages longer than it takes? */
   readonly small?: boolean
   /** Does it keep what it has confirmed, whatever becomes of its process? */
@@ -50,6 +53,8 @@ export interface DrillServer {
   forget(): void | Promise<void>
   pause(): void
   resume(): void
+  /** Through which everybody reaches it, where it tells its port to its clients. */
+  readonly proxy?: Proxy
 }
 
 /** A drill that an engine has of its own, or cannot have. */
@@ -114,6 +119,8 @@ export interface DrilledEngine<S extends DrillServer = DrillServer> {
   /** As the table has it. */
   readonly name: string
   server(t: ExecutionContext, setup: Setup): Promise<S>
+  /** The one that its servers have; undefined: whichever they are given. */
+  readonly certificate?: Certificate
   /** The name of a queue, a bus or a contract that nobody has used. */
   newName(): string
   /** What a time-out tells to do where nobody answers. */
@@ -147,6 +154,21 @@ export async function awayFor(...handles: readonly Handle[]): Promise<void> {
   await until(() => handles.every(({ connection }) => connection!.attempts >= 3), 60_000)
   await new Promise((resolve) => setTimeout(resolve, downMs))
 }
+
+/** A server that is reached through somebody who makes it slow. */
+export async function slowServer(
+  t: ExecutionContext,
+  engine: DrilledEngine,
+  name: string,
+): Promise<{ readonly server: DrillServer; readonly proxy: Proxy; readonly address: string }> {
+  const server = await engine.server(t, {})
+  const proxy = server.proxy ?? (await proxyTo(t, server.port))
+  const address = server.address(name).replace(String(server.port), String(proxy.port))
+  return { server, proxy, address }
+}
+
+/** Milliseconds that bytes are on their way to a slow server, or from it. */
+export const slowMs = 200
 
 export async function broken({ connection }: Handle): Promise<void> {
   await until(() => connection!.state !== 'connected', 60_000)
@@ -191,7 +213,7 @@ export async function certificates<H extends Handle>(
   open: (address: string, tls: object | undefined) => H | Promise<H>,
   use: (handle: H) => Promise<unknown>,
 ): Promise<void> {
-  const mine = selfSigned()
+  const mine = engine.certificate ?? selfSigned()
   const server = await engine.server(t, { certificate: mine })
   const address = server.address(name)
   await use(await open(address, { ca: mine.cert }))
@@ -201,7 +223,12 @@ export async function certificates<H extends Handle>(
     await until(() => handle.connection!.lastError !== undefined, 60_000)
     const { code, message } = handle.connection!.lastError as MillraceError
     t.is(code, 'ERR_MILLRACE_UNREACHABLE')
-    t.regex(message, /give the certificate of its authority/)
+    t.regex(
+      message,
+      tls === undefined
+        ? /certificate|with TLS/
+        : /give the certificate of (?:its|their) authority/,
+    )
     handle.close()
   }
 }

@@ -20,25 +20,26 @@ import { workDrills } from './work.js'
 
 const patterns = { work: workDrills, topics: topicDrills, calls: callDrills } as const
 
-/** One test for each drill and each pattern of the engine, and one that holds the table against them. */
+/** One test for each drill, in which the patterns of the engine go through it beside each other, and one that holds the table against them. */
 export function drill<S extends DrillServer>(test: TestFn, given: DrilledEngine<S>): void {
   const engine = given as unknown as DrilledEngine
   for (const [name, title] of Object.entries(drillNames) as [DrillName, string][]) {
-    for (const [pattern, drills] of Object.entries(patterns) as [keyof typeof patterns, Drills][]) {
-      const part = engine[pattern]
-      if (part === undefined) continue
-      const own = part.own[name]
+    const runs = Object.entries(patterns).flatMap(([pattern, drills]: [string, Drills]) => {
+      const part = engine[pattern as keyof typeof patterns]
+      const own = part?.own[name]
       const common = drills[name]
-      if (own === undefined && common === null) continue
-      if (own === undefined && common === undefined) {
+      if (part === undefined || (own === undefined && common === null)) return []
+      if (own !== undefined) return [{ what: `${pattern} (${own.told})`, run: own.drill }]
+      if (common === undefined || common === null) {
         throw new Error(`${engine.name} has nothing for '${title}' of ${pattern}`)
       }
-      const what = own === undefined ? title : `${title} (${own.told})`
-      test(`${pattern}: ${what}`, async (t) => {
-        t.timeout(180_000 + downMs)
-        await (own === undefined ? common!(t, engine) : own.drill(t))
-      })
-    }
+      return [{ what: pattern, run: (t: ExecutionContext) => common(t, engine) }]
+    })
+    if (runs.length === 0) continue
+    test(`${title}: ${runs.map(({ what }) => what).join(', ')}`, async (t) => {
+      t.timeout(180_000 + downMs)
+      await Promise.all(runs.map(({ run }) => run(t)))
+    })
   }
   test('the table of docs/engines.md says what the drills show', (t) => {
     for (const [name, title] of Object.entries(drillNames) as [DrillName, string][]) {

@@ -2,6 +2,7 @@
 
 import type { ExecutionContext } from 'ava'
 import type { MillraceError } from 'millrace'
+import type { CurveOptions } from 'millrace/net'
 import { connect, type ConnectOptions, type Connected } from 'millrace/rpc'
 
 import { run, type Run } from '../../../support/process.js'
@@ -23,6 +24,7 @@ type Client = Connected<typeof calc>
 
 export interface ServeSetup {
   readonly maxBytes?: number
+  readonly curve?: CurveOptions
   /** Files. */
   readonly tls?: { readonly key: string; readonly cert: string }
 }
@@ -155,8 +157,8 @@ export const callDrills = {
     await server.start()
     await serving(t, server, address)
     const sum = await waiting
-    // Where somebody else takes calls before anybody serves, that is said at once.
-    if (server instanceof ServingServer) t.is(sum, 5)
+    // Where somebody else takes calls before anybody serves, or nobody comes for a second, that is said.
+    if (server instanceof ServingServer && engine.calls!.holds !== true) t.is(sum, 5)
     else t.true(sum === 5 || (sum as MillraceError).executed === 'no', String(sum))
     await answered(client)
   },

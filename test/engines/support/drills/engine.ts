@@ -135,11 +135,10 @@ export interface DrilledEngine<S extends DrillServer = DrillServer> {
 }
 
 export const reconnect = { base: 20, cap: 500 }
-/** For what comes as soon as the machine has the time for it. */
-export const patience = { timeout: 60_000 }
-
 /** Milliseconds that a server stays away; 0: until several attempts to reach it have failed. */
 export const downMs = Number(process.env['MILLRACE_DRILL_DOWN'] ?? 0)
+/** For what comes as soon as the machine has the time for it, and the server is there. */
+export const patience = { timeout: 60_000 + downMs }
 
 /** What work, topics and calls have in common. */
 export interface Handle {

@@ -1,5 +1,6 @@
-// list() and sweep(): what lies about, as plain objects.
+// list(), sweep() and observe(): what lies about, as plain objects.
 #include "millrace/upkeep.hpp"
+#include "millrace/observe.hpp"
 
 #include "addon.hpp"
 #include "arguments.hpp"
@@ -94,11 +95,49 @@ Napi::Value sweep(const Napi::CallbackInfo& info) {
   return result;
 }
 
+Napi::Object figures_of(Napi::Env env, const std::vector<Figure>& figures) {
+  Napi::Object object = Napi::Object::New(env);
+  for (const Figure& figure : figures)
+    object.Set(figure.name, Napi::Number::New(env, figure.value));
+  return object;
+}
+
+Napi::Object part_of(Napi::Env env, const ObservedPart& part) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("kind", part.kind);
+  object.Set("index", Napi::Number::New(env, part.index));
+  if (!part.name.empty()) object.Set("name", millrace::detail::printable(part.name));
+  if (part.pid != 0) object.Set("pid", Napi::Number::New(env, part.pid));
+  if (part.policy != nullptr) object.Set("policy", part.policy);
+  object.Set("figures", figures_of(env, part.figures));
+  return object;
+}
+
+// observe(prefix, exactly) -> entries with `figures` and `parts`
+Napi::Value observe(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::vector<Observation> all =
+      observe_objects(text_of(info[0]), info[1].ToBoolean().Value());
+  Napi::Array entries = Napi::Array::New(env, all.size());
+  for (std::uint32_t i = 0; i < all.size(); ++i) {
+    const Napi::HandleScope scope(env);
+    Napi::Object entry = entry_of(env, all[i].object);
+    entry.Set("figures", figures_of(env, all[i].figures));
+    Napi::Array parts = Napi::Array::New(env, all[i].parts.size());
+    for (std::uint32_t at = 0; at < all[i].parts.size(); ++at)
+      parts.Set(at, part_of(env, all[i].parts[at]));
+    entry.Set("parts", parts);
+    entries.Set(i, entry);
+  }
+  return entries;
+}
+
 }  // namespace
 
 void define_upkeep(Napi::Env env, Napi::Object exports) {
   exports.Set("list", Napi::Function::New<list>(env, "list"));
   exports.Set("sweep", Napi::Function::New<sweep>(env, "sweep"));
+  exports.Set("observe", Napi::Function::New<observe>(env, "observe"));
 }
 
 }  // namespace millrace::addon

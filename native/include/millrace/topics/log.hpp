@@ -24,44 +24,16 @@
 #include "../crash_point.hpp"
 #include "keeping.hpp"
 #include "memory.hpp"
+#include "turns.hpp"
 
 namespace millrace {
 
-class TopicLog {
+class TopicLog : public TopicTurns {
  public:
   TopicLog() = default;
   TopicLog(const TopicMemory& memory, TopicKeeping& keeping) noexcept
-      : memory_(&memory),
-        keeping_(&keeping),
-        shift_(static_cast<unsigned>(std::countr_zero(memory.shape().messages))) {}
+      : TopicTurns(memory.shape().messages), memory_(&memory), keeping_(&keeping) {}
 
-  enum class Age : std::uint8_t {
-    now,         // empty, to be filled in this turn
-    full,        // has the message of this turn
-    later,       // its message of this turn has been evicted
-    earlier,     // still has the message of the turn before
-    impossible,  // somebody lied
-  };
-  [[nodiscard]] std::uint32_t capacity() const noexcept { return 1U << shift_; }
-  [[nodiscard]] std::uint64_t turn_of(std::uint64_t index) const noexcept {
-    return index >> shift_;
-  }
-  // What a cell that was read says about that index.
-  [[nodiscard]] Age age_of(std::uint64_t cell, std::uint64_t index) const noexcept {
-    const std::uint64_t turn = turn_of(index);
-    if (cell == layout::empty_topic_cell(turn)) return Age::now;
-    const std::uint64_t ahead = ahead_of(cell, turn);
-    const bool full = layout::is_full_topic_cell(cell);
-    if (full && ahead == 0) return Age::full;
-    const std::uint64_t all = 1ULL << bits_of(full);
-    if (ahead < all / 2) return Age::later;
-    return full && ahead == all - 1 ? Age::earlier : Age::impossible;  // nobody skips a turn
-  }
-  // Where to go on from a cell that is later than that index.
-  [[nodiscard]] std::uint64_t behind(std::uint64_t cell, std::uint64_t index) const noexcept {
-    const std::uint64_t turns = ahead_of(cell, turn_of(index));
-    return index + 1 + (turns > 1 ? (turns - 1) << shift_ : 0);
-  }
   [[nodiscard]] std::uint64_t cell(std::uint64_t index, std::memory_order order) const noexcept {
     return memory_->cell(index).load(order);
   }
@@ -188,19 +160,8 @@ class TopicLog {
  private:
   static constexpr std::uint64_t kStoreEvery = 8;
 
-  static constexpr unsigned bits_of(bool full) noexcept {
-    return full ? layout::kTopicTurnBits : layout::kTopicEmptyTurnBits;
-  }
-  // By how many turns a cell is ahead of `turn`, modulo what it tells of them.
-  static std::uint64_t ahead_of(std::uint64_t cell, std::uint64_t turn) noexcept {
-    const unsigned bits = bits_of(layout::is_full_topic_cell(cell));
-    return (layout::turn_of_topic_cell(cell) - turn) & ((1ULL << bits) - 1);
-  }
-  [[nodiscard]] std::uint32_t most_steps() const noexcept { return 4 * capacity() + 64; }
-
   const TopicMemory* memory_ = nullptr;
   TopicKeeping* keeping_ = nullptr;
-  unsigned shift_ = 0;
   std::uint64_t seen_tail_ = 0;
   std::uint64_t seen_head_ = 0;
 };

@@ -65,6 +65,14 @@ class Inspection {
 
   [[nodiscard]] ObjectReport take() { return std::move(report_); }
   [[nodiscard]] const ObjectReport& report() const noexcept { return report_; }
+  [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
+  // After look(): a copy of the header, if what is behind it is of the kind that its name says, of this layout version and
+  // of the size it should be; else nothing.
+  [[nodiscard]] const layout::Header* usable() const {
+    const bool ours = open_ && layout::origin_of(head()) == layout::Origin::ours;
+    if (!ours || head().major != layout::kMajor || !find_damage().empty()) return nullptr;
+    return &head();
+  }
 
   // From outside, without a lock.
   void look() {
@@ -241,15 +249,19 @@ class Inspection {
     report_.holders.clear();
     const RoleMap roles(head().kind, head().geometry);
     const std::uint32_t count = known ? roles.count() : kRolesElsewhere;
+    std::vector<bool> alive(count, false);
+    if (held) mark_held(alive, 0, count);
+    // Records that lie in a row, as there may be thousands of, are read many at a time.
+    Row row;
     for (std::uint32_t role = 0; role < count; ++role) {
       Holder holder;
-      holder.alive = held && lock_.held_by_other(layout::kFirstRoleByte + role, 1);
+      holder.alive = alive[role];
       const auto at = known       ? roles.record(role)
                       : role == 0 ? std::optional<std::uint64_t>(layout::kRolesOffset)
                                   : std::nullopt;
       bool attached = false;
       if (at) {
-        const auto& record = read<layout::RoleRecord>(*at);
+        const layout::RoleRecord& record = row.at(fd_.get(), *at);
         attached = record.state.load(std::memory_order_relaxed) ==
                    static_cast<std::uint32_t>(layout::RoleState::attached);
         holder.pid = record.pid.load(std::memory_order_relaxed);
@@ -260,6 +272,34 @@ class Inspection {
       report_.holders.push_back(std::move(holder));
     }
   }
+  // Which of the roles from `from` on are held; they are halved as long as the kernel says that somebody holds one of them, for
+  // most of many are not.
+  void mark_held(std::vector<bool>& alive, std::uint32_t from, std::uint32_t count) const {
+    if (count == 0 || !lock_.held_by_other(layout::kFirstRoleByte + from, count)) return;
+    if (count == 1) {
+      alive[from] = true;
+      return;
+    }
+    mark_held(alive, from, count / 2);
+    mark_held(alive, from + count / 2, count - count / 2);
+  }
+  // Role records, copied some at a time.
+  class Row {
+   public:
+    const layout::RoleRecord& at(int fd, std::uint64_t offset) {
+      if (offset < from_ || offset - from_ > sizeof bytes_ - sizeof(layout::RoleRecord) ||
+          (offset - from_) % sizeof(layout::RoleRecord) != 0) {
+        from_ = offset;
+        bytes_.fill(std::byte{0});
+        (void)os::read_object(fd, offset, bytes_.data(), bytes_.size());
+      }
+      return *reinterpret_cast<const layout::RoleRecord*>(bytes_.data() + (offset - from_));
+    }
+
+   private:
+    alignas(layout::RoleRecord) std::array<std::byte, 64 * sizeof(layout::RoleRecord)> bytes_{};
+    std::uint64_t from_ = ~std::uint64_t{0};
+  };
 
   // Only of what nobody holds. Of other versions nothing is known that could be wrong.
   [[nodiscard]] std::string find_damage() const {

@@ -139,6 +139,7 @@ export default {
     'lib/streams.ts',
     'lib/struct.ts',
     'lib/sync.ts',
+    'lib/telemetry.ts',
     'lib/topics.ts',
     'lib/work.ts',
   ],

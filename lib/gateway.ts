@@ -21,6 +21,6 @@ export { readGatewayConfig } from './gateway/service/config-file.js'
 /** @internal */
 export { judgeFile, type Judged, type ServiceConfig } from './gateway/service/config-file.js'
 /** @internal */
-export { hostAndPort as httpPlace, type HttpPlace } from './gateway/service/http-place.js'
+export { hostAndPort as httpPlace, type HttpPlace } from './telemetry/http-place.js'
 /** @internal */
 export { runService, type ServiceOptions } from './gateway/service/service.js'

@@ -78,6 +78,22 @@ export interface ObjectEntry {
   readonly holders: readonly ObjectHolder[]
 }
 
+/** @internal Numbers by their names. */
+export type NativeFigures = Readonly<Record<string, number>>
+
+/** @internal As lib/telemetry/figures.ts says of each kind; no figures: of what is damaged, or not of this layout version. */
+export interface ObservedEntry extends ObjectEntry {
+  readonly figures: NativeFigures
+  readonly parts: readonly {
+    readonly kind: string
+    readonly index: number
+    readonly name?: string
+    readonly pid?: number
+    readonly policy?: string
+    readonly figures: NativeFigures
+  }[]
+}
+
 /** What a sweep found. */
 export interface SweepResult {
   /** As they were before. */

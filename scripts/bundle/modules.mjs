@@ -18,6 +18,7 @@ export const entries = [
   'streams',
   'struct',
   'sync',
+  'telemetry',
   'topics',
   'work',
 ]

@@ -134,6 +134,7 @@ test('what is used brings the part that it needs', async (t) => {
     'streams',
     'struct',
     'sync',
+    'telemetry',
     'topics',
     'work',
     'zeromq',

@@ -1,9 +1,9 @@
-// The counts of routes as Prometheus reads them (text format 0.0.4). Labels are bounded: routes are those of the configuration, kinds and
-// reasons are few.
+// The counts of routes as metrics. Labels are bounded: routes are those of the configuration, kinds and reasons are few.
 
+import type { Family } from '../../telemetry/families.js'
 import type { RouteStatus } from '../config.js'
 
-interface Family {
+interface Meaning {
   readonly name: string
   readonly type: 'counter' | 'gauge'
   readonly help: string
@@ -22,7 +22,7 @@ const dropped: Readonly<Record<Exclude<RouteStatus['kind'], 'frames'>, string>> 
   calls: 'refused',
 }
 
-const families: readonly Family[] = [
+const meanings: readonly Meaning[] = [
   {
     name: 'millrace_route_up',
     type: 'gauge',
@@ -81,30 +81,16 @@ const families: readonly Family[] = [
   },
 ]
 
-export const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
-
-export function metricsOf(routes: readonly RouteStatus[]): string {
-  return families
-    .filter(
-      ({ samples }) => routes.length === 0 || routes.some((route) => samples(route).length > 0),
-    )
-    .map(({ name, type, help, samples }) =>
-      [
-        `# HELP ${name} ${help}`,
-        `# TYPE ${name} ${type}`,
-        ...routes.flatMap((route) =>
-          samples(route).map(({ value, labels }) => {
-            const all = Object.entries({ route: route.name, kind: route.kind, ...labels })
-            const text = all.map(([key, of]) => `${key}="${escaped(of)}"`).join(',')
-            return `${name}{${text}} ${String(value)}`
-          }),
-        ),
-        '',
-      ].join('\n'),
-    )
-    .join('')
-}
-
-function escaped(label: string): string {
-  return label.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+export function familiesOfRoutes(routes: readonly RouteStatus[]): Family[] {
+  const families = meanings.map(({ samples, ...family }) => ({
+    ...family,
+    samples: routes.flatMap((route) =>
+      samples(route).map(({ value, labels }) => ({
+        value,
+        labels: { route: route.name, kind: route.kind, ...labels },
+      })),
+    ),
+  }))
+  // Some are of one kind of routes alone.
+  return families.filter(({ samples }) => routes.length === 0 || samples.length > 0)
 }

@@ -4,11 +4,12 @@
 //                                  SIGHUP: reads the file again; if that is wrong, all stays as it was
 
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
+import type { HttpPlace } from '../../telemetry/http-place.js'
+import type { PageServer } from '../../telemetry/pages.js'
 import type { RouteStatus } from '../config.js'
 import { Gateway } from '../gateway.js'
 import { judgeFile, type ServiceConfig } from './config-file.js'
-import type { HttpPlace } from './http-place.js'
-import { StatusServer, type Told } from './http.js'
+import { serveStatus, type Told } from './http.js'
 import { logTo, type Log, type LogTarget } from './log.js'
 import { ServiceManager } from './notify.js'
 import { changesOf } from './route-changes.js'
@@ -57,7 +58,7 @@ class Service {
   #config: ServiceConfig
   #state: Told['state'] = 'starting'
   #gateway: Gateway | undefined
-  #server: StatusServer | undefined
+  #server: PageServer | undefined
   #seen: readonly RouteStatus[] = []
   #look: Timer | undefined
   /** The reload that goes on, and whether another one is wanted after it. */
@@ -177,9 +178,9 @@ class Service {
     return this.#http ?? http
   }
 
-  async #listen(place: HttpPlace | undefined): Promise<StatusServer | undefined> {
+  async #listen(place: HttpPlace | undefined): Promise<PageServer | undefined> {
     if (place === undefined) return undefined
-    const server = await StatusServer.listen(place, () => ({
+    const server = await serveStatus(place, () => ({
       routes: this.#routes,
       state: this.#state,
       host: this.#config.gateway.host ?? process.getBuiltinModule('node:os').hostname(),

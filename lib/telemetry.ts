@@ -1,0 +1,43 @@
+/**
+ * Seeing what happens: the numbers of all channels of this machine from outside, and as metrics.
+ *
+ * @module millrace/telemetry
+ */
+
+export { familiesOf, type FamiliesOptions, type Family, type Sample } from './telemetry/families.js'
+export type {
+  BarrierFigures,
+  BreakerFigures,
+  CallFigures,
+  CallUserFigures,
+  CellFigures,
+  CounterFigures,
+  EventFigures,
+  FrameFigures,
+  FrameReaderFigures,
+  FrameReaderPart,
+  LockFigures,
+  Observed,
+  ObservedKind,
+  ObservedOf,
+  Part,
+  QueueFigures,
+  RateLimiterFigures,
+  Sights,
+  StagePart,
+  SubscriptionFigures,
+  SubscriptionPart,
+  TopicsFigures,
+  WorkFigures,
+  WorkUserFigures,
+} from './telemetry/figures.js'
+export { measuresOf, type Measures } from './telemetry/measures.js'
+export { observe, type ObserveOptions } from './telemetry/observe.js'
+export { hostAndPort as httpPlace, type HttpPlace } from './telemetry/http-place.js'
+export { plainText, servePages, type Page, type Pages, type PageServer } from './telemetry/pages.js'
+export { prometheusText, prometheusType } from './telemetry/prometheus.js'
+export { showMetrics, type MetricsRegistry, type RegistryOptions } from './telemetry/registry.js'
+export type { StageStats, WorkStats } from './work/stats.js'
+export type { CallStats } from './rpc/stats.js'
+export type { TopicsStats } from './topics/stats.js'
+export type { ObjectEntry, ObjectHolder, ObjectKind, ObjectState } from './addon/upkeep.js'

@@ -1,0 +1,236 @@
+// What channels tell, as families of metrics: neutral, so that Prometheus text, prom-client and OpenTelemetry are made of the same.
+
+import { checkOptions, show } from '../base/options.js'
+import { invalidArgument } from '../errors.js'
+import type { Observed } from './figures.js'
+import { measuresOf, type Measures } from './measures.js'
+
+/** One value of a family. */
+export interface Sample {
+  readonly labels: Readonly<Record<string, string>>
+  readonly value: number
+}
+
+/** Values of one meaning. */
+export interface Family {
+  readonly name: string
+  readonly type: 'counter' | 'gauge'
+  /** What it is, for people. */
+  readonly help: string
+  readonly samples: readonly Sample[]
+}
+
+/** How much is told. */
+export interface FamiliesOptions {
+  /**
+   * How many channels have a name of their own among the labels, in the order of `observe()`; the rest are one, `other`, of each kind.
+   * Default 1000.
+   */
+  readonly maxChannels?: number | undefined
+}
+
+interface Meaning {
+  readonly name: string
+  readonly type: Family['type']
+  readonly help: string
+  readonly of: (seen: Observed, measures: Measures) => readonly Given[]
+  /** Of several channels that are told as one: the sum, unless the largest is what matters. */
+  readonly join?: 'largest'
+}
+
+/** A value that is not there is not told. */
+interface Given {
+  readonly value: number | undefined
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+const seconds = (milliseconds: number | undefined): number | undefined =>
+  milliseconds === undefined ? undefined : milliseconds / 1000
+
+const meanings: readonly Meaning[] = [
+  {
+    name: 'millrace_messages_total',
+    type: 'counter',
+    help: 'Messages, frames, jobs or calls since the channel was created, by what was done with them.',
+    of: (_, measures) => [
+      { value: measures.in, labels: { op: 'send' } },
+      { value: measures.out, labels: { op: 'receive' } },
+    ],
+  },
+  {
+    name: 'millrace_bytes_total',
+    type: 'counter',
+    help: 'Bytes that messages took in the ring since the channel was created.',
+    of: (_, measures) => [
+      { value: measures.bytesIn, labels: { op: 'send' } },
+      { value: measures.bytesOut, labels: { op: 'receive' } },
+    ],
+  },
+  {
+    name: 'millrace_dropped_total',
+    type: 'counter',
+    help: 'What somebody did not get, by why.',
+    of: (_, { drops }) =>
+      Object.entries(drops).map(([reason, value]) => ({ value, labels: { reason } })),
+  },
+  {
+    name: 'millrace_redeliveries_total',
+    type: 'counter',
+    help: 'Jobs or calls that were given to somebody again.',
+    of: (_, measures) => [{ value: measures.again }],
+  },
+  {
+    name: 'millrace_wakes_total',
+    type: 'counter',
+    help: 'How often somebody was woken who slept for want of messages or of room.',
+    of: (_, measures) => [{ value: measures.wakes }],
+  },
+  {
+    name: 'millrace_queue_messages',
+    type: 'gauge',
+    help: 'What waits; of several readers, for the one who is farthest behind.',
+    of: (_, measures) => [{ value: measures.depth }],
+  },
+  {
+    name: 'millrace_queue_places',
+    type: 'gauge',
+    help: 'How much may wait, where that is counted in messages.',
+    of: (_, measures) => [{ value: measures.places }],
+  },
+  {
+    name: 'millrace_queue_used_ratio',
+    type: 'gauge',
+    help: 'Part of the room that is taken: 1 is full.',
+    join: 'largest',
+    of: (seen, measures) => [{ value: usedRatio(seen, measures) }],
+  },
+  {
+    name: 'millrace_oldest_message_age_seconds',
+    type: 'gauge',
+    help: 'How long the oldest of what waits has waited.',
+    join: 'largest',
+    of: (_, measures) => [{ value: seconds(measures.oldestAge) }],
+  },
+  {
+    name: 'millrace_newest_message_age_seconds',
+    type: 'gauge',
+    help: 'How long ago the newest frame or value was written.',
+    join: 'largest',
+    of: (_, measures) => [{ value: seconds(measures.newestAge) }],
+  },
+  {
+    name: 'millrace_leases',
+    type: 'gauge',
+    help: 'What somebody has in hand: jobs, calls, slots of frames, locks.',
+    of: (_, measures) => [{ value: measures.leases }],
+  },
+  {
+    name: 'millrace_dead_letters',
+    type: 'gauge',
+    help: 'Jobs that were given up.',
+    of: (_, measures) => [{ value: measures.dead }],
+  },
+  {
+    name: 'millrace_parked',
+    type: 'gauge',
+    help: 'Who sleeps until there is something to do.',
+    of: (_, measures) => [{ value: measures.parked }],
+  },
+  {
+    name: 'millrace_peers',
+    type: 'gauge',
+    help: 'Who is on the channel, alive or found dead.',
+    of: ({ holders }) =>
+      [true, false].map((alive) => ({
+        value: holders.filter((holder) => holder.alive === alive).length,
+        labels: { state: alive ? 'alive' : 'dead' },
+      })),
+  },
+  {
+    name: 'millrace_value',
+    type: 'gauge',
+    help: 'What a counter says.',
+    of: (seen) => [{ value: seen.kind === 'counter' ? seen.figures?.value : undefined }],
+  },
+  {
+    name: 'millrace_breaker_open',
+    type: 'gauge',
+    help: 'Is the circuit breaker open (1), or not (0)?',
+    of: (seen) => [{ value: seen.kind === 'breaker' ? seen.figures?.open : undefined }],
+  },
+  {
+    name: 'millrace_segment_bytes',
+    type: 'gauge',
+    help: 'Shared memory that the channel takes.',
+    of: ({ size }) => [{ value: size }],
+  },
+  {
+    name: 'millrace_unusable',
+    type: 'gauge',
+    help: 'Channels that are abandoned, half made, damaged or of another layout version (1).',
+    of: ({ figures, state }) => [
+      { value: figures === undefined || state === 'abandoned' || state === 'corrupt' ? 1 : 0 },
+    ],
+  },
+]
+
+/** @internal All families there may be. */
+export const familyHeads: readonly Omit<Meaning, 'of'>[] = meanings
+
+/**
+ * The metrics of what was seen: `millrace_messages_total` and others, labelled with `channel` and `kind`.
+ *
+ * @example
+ * ```ts
+ * import { familiesOf, observe } from 'millrace/telemetry'
+ *
+ * for (const { name, samples } of familiesOf(observe())) console.log(name, samples.length)
+ * ```
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ */
+export function familiesOf(seen: readonly Observed[], options: FamiliesOptions = {}): Family[] {
+  const { maxChannels = 1000 } = checkOptions(options, ['maxChannels'])
+  if (!Number.isInteger(maxChannels) || maxChannels < 0) {
+    throw invalidArgument(`maxChannels must be a whole number, not ${show(maxChannels)}`)
+  }
+  const known = seen.map((one, at) => ({
+    seen: one,
+    measures: measuresOf(one),
+    channel: at < maxChannels ? one.name : 'other',
+  }))
+  return meanings.flatMap(({ of, join, ...family }) => {
+    const samples = new Map<string, Sample>()
+    for (const { seen: one, measures, channel } of known) {
+      for (const { value, labels } of of(one, measures)) {
+        if (value !== undefined) add(samples, { channel, kind: one.kind, ...labels }, value, join)
+      }
+    }
+    return samples.size === 0 ? [] : [{ ...family, samples: [...samples.values()] }]
+  })
+}
+
+function add(
+  samples: Map<string, Sample>,
+  labels: Readonly<Record<string, string>>,
+  value: number,
+  join: Meaning['join'],
+): void {
+  const key = Object.values(labels).join('\0')
+  const before = samples.get(key)?.value
+  const joined =
+    before === undefined ? value : join === 'largest' ? Math.max(before, value) : before + value
+  samples.set(key, { labels, value: joined })
+}
+
+function usedRatio(seen: Observed, { depth, leases = 0, places }: Measures): number | undefined {
+  if (seen.figures === undefined) return undefined
+  if (seen.kind === 'queue') {
+    const { bytes, capacity } = seen.figures
+    return capacity === 0 ? undefined : bytes / capacity
+  }
+  if (places === undefined || places === 0) return undefined
+  if (seen.kind === 'frames') return leases / places
+  if (seen.kind === 'topics') return (depth ?? 0) / places
+  return Math.min(((depth ?? 0) + leases) / places, 1)
+}

@@ -1,0 +1,282 @@
+// What is seen of each kind of channel from outside: native/include/millrace/observe. What is counted is so since the object was created;
+// ages are in milliseconds.
+
+import type { ObjectEntry } from '../addon/upkeep.js'
+import type { CallStats } from '../rpc/stats.js'
+import type { TopicsStats } from '../topics/stats.js'
+import type { StageStats, WorkStats } from '../work/stats.js'
+
+/** Of a message queue, a queue of records or a side of a connection over shared memory. */
+export interface QueueFigures {
+  /** Messages that were sent. */
+  readonly sent: number
+  /** Messages that the consumer has done with. */
+  readonly received: number
+  /** Bytes that they took in the ring, 8 for each message and what fills it up to a multiple of 8 among them. */
+  readonly sentBytes: number
+  /** Bytes that came free again. */
+  readonly receivedBytes: number
+  /** Messages that wait. */
+  readonly messages: number
+  /** Bytes that they take. */
+  readonly bytes: number
+  /** Bytes that the ring has. */
+  readonly capacity: number
+  /** How often the producer, who slept for want of room, was woken. */
+  readonly producerWakes: number
+  /** How often the consumer, who slept for want of messages, was woken. */
+  readonly consumerWakes: number
+  /** Does the producer sleep (1), or not (0)? */
+  readonly producerParked: number
+  /** Does the consumer sleep (1), or not (0)? */
+  readonly consumerParked: number
+}
+
+/** Of a frame channel. */
+export interface FrameFigures {
+  /** Frames that were published. */
+  readonly published: number
+  /** How often one was received, by the readers there are now, all together. */
+  readonly received: number
+  /** Frames that wait for their readers, likewise: one that two wait for counts twice. */
+  readonly queued: number
+  /** Frames that were not delivered to a reader of the policy `drop-newest`. */
+  readonly dropped: number
+  /** Frames that were taken back from a reader of the policy `overwrite-oldest`. */
+  readonly evicted: number
+  /** Readers there are. */
+  readonly readers: number
+  /** Slots. */
+  readonly slots: number
+  /** Slots that may not be written now: somebody reads them, or is to, or they are kept for who comes late. */
+  readonly slotsHeld: number
+  /** Bytes that a frame may have. */
+  readonly slotBytes: number
+  /** Bytes of the newest frame. */
+  readonly newestBytes: number
+  /** How often the writer, who slept for want of a slot, was woken. */
+  readonly writerWakes: number
+  /** Does the writer sleep (1), or not (0)? */
+  readonly writerParked: number
+  /** Milliseconds since the newest frame was published; left out if there is none. */
+  readonly newestAge?: number
+}
+
+/** Of a reader of a frame channel. */
+export interface FrameReaderFigures {
+  /** Frames that wait for it. */
+  readonly queued: number
+  /** Frames that may wait for it. */
+  readonly depth: number
+  readonly received: number
+  readonly dropped: number
+  readonly evicted: number
+  /** How often it was woken. */
+  readonly wakes: number
+  /** Does it sleep (1), or not (0)? */
+  readonly parked: number
+}
+
+/** Of a cell. */
+export interface CellFigures {
+  /** How often it was written. */
+  readonly version: number
+  /** Bytes that its value may have. */
+  readonly maxBytes: number
+  /** Readers that sleep until it changes. */
+  readonly readersParked: number
+  /** Bytes of its value; left out while there is none. */
+  readonly newestBytes?: number
+  /** Milliseconds since it was written; left out while there is no value, and where its writer does not say. */
+  readonly newestAge?: number
+}
+
+/** Of a counter. Beyond 2^53 it is about that. */
+export interface CounterFigures {
+  readonly value: number
+}
+
+/** Of a work queue or a pipeline. */
+export interface WorkFigures extends Omit<WorkStats, 'unsettled'> {
+  /** Jobs that are done in a stage that is left in order, and whose turn to go on has not come. */
+  readonly held: number
+  /** Jobs there may be. */
+  readonly places: number
+  /** Bytes that payloads may take up beside their jobs. */
+  readonly bytes: number
+  /** Milliseconds since the oldest of the ready jobs was pushed; left out if there is none. */
+  readonly oldestAge?: number
+}
+
+/** Of a handle that a work queue is open in. What is counted is so since it was opened. */
+export interface WorkUserFigures {
+  /** Jobs that it has in hand. */
+  readonly inHand: number
+  readonly wakes: number
+  readonly parked: number
+  readonly pushed: number
+  readonly taken: number
+  readonly completed: number
+  readonly returned: number
+  readonly rejected: number
+}
+
+/** Of calls. */
+export interface CallFigures extends Omit<
+  CallStats,
+  'usedBytes' | 'calls' | 'seats' | 'maxArgument' | 'maxResult'
+> {
+  /** Calls there may be at a time, waiting and in hand. */
+  readonly places: number
+  /** Bytes that arguments and results take, of those that do not lie with their calls. */
+  readonly bytesUsed: number
+}
+
+/** Of a server or a client. What is counted is so since it came. */
+export interface CallUserFigures {
+  /** Calls that it has in hand. */
+  readonly inHand: number
+  readonly wakes: number
+  readonly parked: number
+  /** Does it take calls (1), or only make them (0)? */
+  readonly serves: number
+  readonly made: number
+  readonly taken: number
+  readonly completed: number
+  readonly withdrawn: number
+  readonly unanswered: number
+}
+
+/** Of a bus. */
+export interface TopicsFigures extends TopicsStats {
+  /** Messages there may be. */
+  readonly places: number
+  /** Bytes that payloads may take up beside their messages. */
+  readonly bytes: number
+}
+
+/** Of a subscription or a queue group. */
+export interface SubscriptionFigures {
+  /** Messages of the bus, of whatever subject, that it has not come to. */
+  readonly lag: number
+  readonly received: number
+  /** Messages that were gone before it came to them. */
+  readonly missed: number
+  /** Of a queue group: how many share it. */
+  readonly members?: number
+}
+
+/** Of a mutex or a lock of readers and writers. */
+export interface LockFigures {
+  /** Who has it. */
+  readonly holders: number
+  /** Is it held by one alone (1), or not (0)? */
+  readonly exclusive: number
+  /** Who waits for it. */
+  readonly waiting: number
+  /** Did an owner die inside, and nobody has put that right (1)? */
+  readonly abandoned: number
+}
+
+/** Of an event: the first two with automatic reset, the others with manual reset. */
+export interface EventFigures {
+  readonly signals?: number
+  readonly waiting?: number
+  readonly set?: number
+  /** How often it was set. */
+  readonly sets?: number
+}
+
+/** Of a barrier. */
+export interface BarrierFigures {
+  readonly parties: number
+  readonly arrived: number
+  /** Rounds. */
+  readonly completed: number
+  /** Parties that died or left. */
+  readonly missing: number
+}
+
+/** Of a rate limiter. */
+export interface RateLimiterFigures {
+  /** Permits that could be taken at once. */
+  readonly available: number
+  readonly burst: number
+  readonly perSecond: number
+}
+
+/** Of a circuit breaker. */
+export interface BreakerFigures {
+  readonly open: number
+  readonly halfOpen: number
+  /** Failures that count. */
+  readonly failures: number
+}
+
+/** What an object has several of. */
+export interface Part<Kind extends string, Figures> {
+  readonly kind: Kind
+  /** Its number: lane, seat, subscription or stage. */
+  readonly index: number
+  /** Process id, where it is recorded. */
+  readonly pid?: number
+  readonly figures: Figures
+}
+
+/** A reader of frames. */
+export interface FrameReaderPart extends Part<'reader', FrameReaderFigures> {
+  readonly policy: 'wait' | 'drop-newest' | 'overwrite-oldest'
+}
+/** A stage of a pipeline. */
+export interface StagePart extends Part<'stage', StageStats> {
+  readonly name: string
+}
+/** A subscription, or a queue group. */
+export interface SubscriptionPart extends Part<'subscription' | 'group', SubscriptionFigures> {
+  /** Its filters, with commas between. */
+  readonly name: string
+  readonly policy: 'wait' | 'overwrite-oldest'
+}
+
+/** What there is to be seen of each kind. */
+export interface Sights {
+  readonly queue: { readonly figures: QueueFigures; readonly part: never }
+  readonly frames: { readonly figures: FrameFigures; readonly part: FrameReaderPart }
+  readonly cell: { readonly figures: CellFigures; readonly part: never }
+  readonly counter: { readonly figures: CounterFigures; readonly part: never }
+  readonly work: { readonly figures: WorkFigures; readonly part: Part<'user', WorkUserFigures> }
+  readonly pipeline: {
+    readonly figures: WorkFigures
+    readonly part: Part<'user', WorkUserFigures> | StagePart
+  }
+  readonly calls: { readonly figures: CallFigures; readonly part: Part<'user', CallUserFigures> }
+  readonly topics: { readonly figures: TopicsFigures; readonly part: SubscriptionPart }
+  readonly mutex: {
+    readonly figures: LockFigures
+    readonly part: Part<'holder', Record<string, never>>
+  }
+  readonly rwlock: {
+    readonly figures: LockFigures
+    readonly part: Part<'holder', Record<string, never>>
+  }
+  readonly event: { readonly figures: EventFigures; readonly part: never }
+  readonly barrier: { readonly figures: BarrierFigures; readonly part: never }
+  readonly 'rate-limiter': { readonly figures: RateLimiterFigures; readonly part: never }
+  readonly breaker: { readonly figures: BreakerFigures; readonly part: never }
+  readonly memory: { readonly figures: Record<string, never>; readonly part: never }
+}
+
+/** The kinds of objects that can be looked at. */
+export type ObservedKind = keyof Sights
+
+/** An object of that kind, as it was seen. */
+export type ObservedOf<Kind extends ObservedKind> = Omit<ObjectEntry, 'kind'> & {
+  readonly kind: Kind
+  /** Its numbers. Left out if it is damaged, somebody else's, or of another layout version. */
+  readonly figures?: Sights[Kind]['figures']
+  /** Its readers, users, subscriptions, stages. */
+  readonly parts: readonly Sights[Kind]['part'][]
+}
+
+/** An object, as it was seen: by its `kind` it is known what there is to it. */
+export type Observed = { [Kind in ObservedKind]: ObservedOf<Kind> }[ObservedKind]

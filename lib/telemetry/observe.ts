@@ -2,7 +2,7 @@
 
 import { native } from '../addon/native.js'
 import type { ObservedEntry } from '../addon/upkeep.js'
-import { checkOptions } from '../base/options.js'
+import { checkOptions, show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import { checkPrefix } from '../upkeep/prefix.js'
 import type { Observed } from './figures.js'
@@ -39,8 +39,9 @@ export function observe(options?: ObserveOptions): Observed[] {
   const { name, prefix } = checkOptions(options, ['name', 'prefix'])
   if (name !== undefined && prefix !== undefined)
     throw invalidArgument('observe() takes a name or a prefix, not both')
-  const exactly = name !== undefined
-  const seen = native.observe(checkPrefix(name ?? prefix, exactly ? 'name' : 'prefix'), exactly)
+  if (name !== undefined && typeof name !== 'string')
+    throw invalidArgument(`name must be a string, not ${show(name)}`)
+  const seen = native.observe(name ?? checkPrefix(prefix), name !== undefined)
   return seen.map(seenOf)
 }
 

@@ -2,7 +2,6 @@
 
 import { invalidArgument } from '../errors.js'
 import { checkOptions, show } from '../base/options.js'
-import { startTurn } from '../base/time.js'
 import { familiesOf, familyHeads, type FamiliesOptions, type Family } from './families.js'
 import { observe, type ObserveOptions } from './observe.js'
 
@@ -58,8 +57,8 @@ export function showMetrics(registry: MetricsRegistry, options: RegistryOptions 
   let families: Map<string, Family> | undefined
   const look = (): Map<string, Family> => {
     if (families !== undefined) return families
-    // All metrics of one page are asked for in one turn.
-    startTurn(() => (families = undefined))
+    // All metrics of one page are asked for at once, before anything is waited for.
+    void Promise.resolve().then(() => (families = undefined))
     families = new Map(
       familiesOf(observe(which), { maxChannels }).map((family) => [family.name, family]),
     )

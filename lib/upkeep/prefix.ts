@@ -3,7 +3,7 @@
 import { show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 
-export function checkPrefix(prefix: unknown = '', what = 'prefix'): string {
+export function checkPrefix(prefix: unknown = ''): string {
   if (typeof prefix === 'string') return prefix
-  throw invalidArgument(`${what} must be a string, not ${show(prefix)}`)
+  throw invalidArgument(`prefix must be a string, not ${show(prefix)}`)
 }

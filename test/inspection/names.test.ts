@@ -11,6 +11,7 @@ const entries = [
   'millrace/rpc',
   'millrace/streams',
   'millrace/sync',
+  'millrace/telemetry',
   'millrace/struct',
   'millrace/topics',
   'millrace/work',

@@ -12,6 +12,7 @@ import * as rpc from 'millrace/rpc'
 import * as streams from 'millrace/streams'
 import * as struct from 'millrace/struct'
 import * as sync from 'millrace/sync'
+import * as telemetry from 'millrace/telemetry'
 import * as topics from 'millrace/topics'
 import * as work from 'millrace/work'
 import { uniqueName } from '../support/names.js'
@@ -28,6 +29,7 @@ test('require gives a CommonJS program what import gives a module', (t) => {
     'millrace/streams': streams,
     'millrace/struct': struct,
     'millrace/sync': sync,
+    'millrace/telemetry': telemetry,
     'millrace/topics': topics,
     'millrace/work': work,
   }

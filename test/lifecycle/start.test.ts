@@ -52,6 +52,7 @@ const loads = [
   },
   { how: "require('millrace/sync')", files: ['shared', 'sync'], most: 66_000 },
   { how: "require('millrace/resilience')", files: ['resilience', 'shared'], most: 75_000 },
+  { how: "require('millrace/telemetry')", files: ['shared', 'telemetry'], most: 60_000 },
   { how: "require('millrace/topics')", files: ['shared', 'topics'], most: 100_000 },
   { how: "require('millrace/work')", files: ['shared', 'work'], most: 112_000 },
   { how: "require('millrace/struct')", files: ['shared', 'struct'], most: 77_000 },

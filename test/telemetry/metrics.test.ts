@@ -1,0 +1,105 @@
+// Metrics: what Prometheus reads, and what the registry of an application shows.
+
+import { spawnSync } from 'node:child_process'
+import test from 'ava'
+import { SpscQueue } from 'millrace'
+import { familiesOf, observe, prometheusText, showMetrics } from 'millrace/telemetry'
+import { Counter, Gauge, Registry } from 'prom-client'
+
+import { uniqueName } from '../support/names.js'
+import { open } from '../work/open.js'
+
+/** The samples of that channel. */
+const linesOf = (text: string, name: string) =>
+  text.split('\n').filter((line) => line.includes(`channel="${name}"`))
+
+test('a page of all channels is what promtool finds nothing wrong with', async (t) => {
+  const name = uniqueName(t, { mayLeave: true })
+  const queue = open(t, name)
+  await queue.push('job')
+  using ring = SpscQueue.consumer(name, { capacity: 4096 })
+  const text = prometheusText(familiesOf(observe({ name: ring.name })))
+  t.deepEqual(
+    linesOf(text, name).filter((line) => /messages_total|queue_messages|peers/.test(line)),
+    [
+      `millrace_messages_total{channel="${name}",kind="queue",op="send"} 0`,
+      `millrace_messages_total{channel="${name}",kind="queue",op="receive"} 0`,
+      `millrace_messages_total{channel="${name}",kind="work",op="send"} 1`,
+      `millrace_messages_total{channel="${name}",kind="work",op="receive"} 0`,
+      `millrace_queue_messages{channel="${name}",kind="queue"} 0`,
+      `millrace_queue_messages{channel="${name}",kind="work"} 1`,
+      `millrace_peers{channel="${name}",kind="queue",state="alive"} 1`,
+      `millrace_peers{channel="${name}",kind="queue",state="dead"} 0`,
+      `millrace_peers{channel="${name}",kind="work",state="alive"} 1`,
+      `millrace_peers{channel="${name}",kind="work",state="dead"} 0`,
+    ],
+  )
+  const checked = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })
+  if (checked.error !== undefined) {
+    t.log('promtool is not installed')
+    return
+  }
+  t.deepEqual([checked.stdout, checked.stderr, checked.status], ['', '', 0])
+})
+
+test('labels are bounded: beyond so many, channels of a kind are one', (t) => {
+  const name = uniqueName(t)
+  const rings = ['a', 'b', 'c'].map((end) =>
+    SpscQueue.consumer(`${name}-${end}`, { capacity: 4096 }),
+  )
+  const families = familiesOf(observe({ prefix: name }), { maxChannels: 1 })
+  const bytes = families.find((family) => family.name === 'millrace_segment_bytes')!
+  const size = observe({ name: `${name}-a` })[0]!.size
+  t.deepEqual(bytes.samples, [
+    { labels: { channel: `${name}-a`, kind: 'queue' }, value: size },
+    { labels: { channel: 'other', kind: 'queue' }, value: 2 * size },
+  ])
+  for (const ring of rings) ring.close()
+  for (const maxChannels of [-1, 1.5, '1']) {
+    t.throws(() => familiesOf([], { maxChannels } as never), {
+      code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+    })
+  }
+})
+
+test('whatever a channel is called, its label is a label', (t) => {
+  const family = {
+    name: 'x',
+    type: 'gauge',
+    help: 'x',
+    samples: [{ labels: { channel: 'a"b\\c\nd' }, value: 1 }],
+  } as const
+  t.is(prometheusText([family]).split('\n')[2], 'x{channel="a\\"b\\\\c\\nd"} 1')
+})
+
+test('the registry of an application shows them, looked at when it is asked, until they are taken out', async (t) => {
+  const name = uniqueName(t)
+  const registry = new Registry()
+  new Counter({ name: 'mine', help: 'of the application', registers: [registry] }).inc(3)
+  const hide = showMetrics(registry, { name })
+  t.deepEqual(linesOf(await registry.metrics(), name), [])
+  using ring = SpscQueue.consumer(name, { capacity: 4096 })
+  const page = await registry.metrics()
+  t.deepEqual(
+    linesOf(page, name).sort(),
+    linesOf(prometheusText(familiesOf(observe({ name: ring.name }))), name).sort(),
+  )
+  t.regex(page, /^mine 3$/m)
+  t.true(Array.isArray(await registry.getMetricsAsJSON()))
+  hide()
+  t.is(await registry.metrics(), '# HELP mine of the application\n# TYPE mine counter\nmine 3\n')
+})
+
+test('a name that the registry has is its error, and nothing stays; what is no registry is said', async (t) => {
+  const registry = new Registry()
+  new Gauge({ name: 'millrace_peers', help: 'another one', registers: [registry] })
+  const before = await registry.metrics()
+  t.throws(() => showMetrics(registry), { message: /millrace_peers/ })
+  t.is(await registry.metrics(), before)
+  for (const wrong of [undefined, null, {}, 'register']) {
+    t.throws(() => showMetrics(wrong as never), {
+      code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+      message: /prom-client/,
+    })
+  }
+})

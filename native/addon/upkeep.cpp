@@ -95,7 +95,7 @@ Napi::Value sweep(const Napi::CallbackInfo& info) {
   return result;
 }
 
-Napi::Object figures_of(Napi::Env env, const std::vector<Figure>& figures) {
+Napi::Object figures_of(Napi::Env env, const Figures& figures) {
   Napi::Object object = Napi::Object::New(env);
   for (const Figure& figure : figures)
     object.Set(figure.name, Napi::Number::New(env, figure.value));

@@ -31,7 +31,7 @@ using namespace millrace::test;
 
 namespace {
 
-double figure(const std::vector<Figure>& figures, std::string_view name) {
+double figure(const Figures& figures, std::string_view name) {
   for (const Figure& one : figures) {
     if (one.name == name) return one.value;
   }

@@ -47,19 +47,17 @@ inline void observe_queue(const Copies& copies, const layout::Geometry& geometry
   const std::uint64_t read = ring.consumer.read_position.load(std::memory_order_relaxed);
   const std::uint64_t sent = ring.producer.messages.load(std::memory_order_relaxed);
   const std::uint64_t received = ring.consumer.messages.load(std::memory_order_relaxed);
-  seen.figures = {
-      {"sent", number(sent)},
-      {"received", number(received)},
-      {"sentBytes", number(written)},
-      {"receivedBytes", number(read)},
-      {"messages", number(distance(sent, received, capacity / layout::kRecordHeaderBytes))},
-      {"bytes", number(distance(written, read, capacity))},
-      {"capacity", number(capacity)},
-      {"producerWakes", number(ring.producer_wait.wakes)},
-      {"consumerWakes", number(ring.consumer_wait.wakes)},
-      {"producerParked", is_parked(ring.producer_wait)},
-      {"consumerParked", is_parked(ring.consumer_wait)},
-  };
+  seen.figures.add("sent", number(sent))
+      .add("received", number(received))
+      .add("sentBytes", number(written))
+      .add("receivedBytes", number(read))
+      .add("messages", number(distance(sent, received, capacity / layout::kRecordHeaderBytes)))
+      .add("bytes", number(distance(written, read, capacity)))
+      .add("capacity", number(capacity))
+      .add("producerWakes", number(ring.producer_wait.wakes))
+      .add("consumerWakes", number(ring.consumer_wait.wakes))
+      .add("producerParked", is_parked(ring.producer_wait))
+      .add("consumerParked", is_parked(ring.consumer_wait));
 }
 
 inline void observe_frames(const Copies& copies, const layout::Geometry& geometry,
@@ -101,36 +99,32 @@ inline void observe_frames(const Copies& copies, const layout::Geometry& geometr
     reader.policy = policy == layout::Policy::wait          ? "wait"
                     : policy == layout::Policy::drop_newest ? "drop-newest"
                                                             : "overwrite-oldest";
-    reader.figures = {
-        {"queued", number(behind)},
-        {"depth", static_cast<double>(lane.join.depth.load(std::memory_order_relaxed))},
-        {"received", number(lane.reader.received)},
-        {"dropped", number(lane.writer.dropped)},
-        {"evicted", number(lane.writer.evicted)},
-        {"wakes", number(lane.wait.wakes)},
-        {"parked", is_parked(lane.wait)},
-    };
+    reader.figures.add("queued", number(behind))
+        .add("depth", static_cast<double>(lane.join.depth.load(std::memory_order_relaxed)))
+        .add("received", number(lane.reader.received))
+        .add("dropped", number(lane.writer.dropped))
+        .add("evicted", number(lane.writer.evicted))
+        .add("wakes", number(lane.wait.wakes))
+        .add("parked", is_parked(lane.wait));
     dropped += lane.writer.dropped.load(std::memory_order_relaxed);
     evicted += lane.writer.evicted.load(std::memory_order_relaxed);
     received += lane.reader.received.load(std::memory_order_relaxed);
     queued += behind;
     seen.parts.push_back(std::move(reader));
   });
-  seen.figures = {
-      {"published", number(published)},
-      {"received", number(received)},
-      {"queued", number(queued)},
-      {"dropped", number(dropped)},
-      {"evicted", number(evicted)},
-      {"readers", number(seen.parts.size())},
-      {"slots", number(std::uint64_t{plan.slots})},
-      {"slotsHeld", number(held)},
-      {"slotBytes", number(plan.slot_bytes)},
-      {"newestBytes", number(newest_bytes)},
-      {"writerWakes", number(writer.wait.wakes)},
-      {"writerParked", is_parked(writer.wait)},
-  };
-  if (newest_at != 0) seen.figures.push_back({"newestAge", age_ms(now, newest_at)});
+  seen.figures.add("published", number(published))
+      .add("received", number(received))
+      .add("queued", number(queued))
+      .add("dropped", number(dropped))
+      .add("evicted", number(evicted))
+      .add("readers", number(seen.parts.size()))
+      .add("slots", number(std::uint64_t{plan.slots}))
+      .add("slotsHeld", number(held))
+      .add("slotBytes", number(plan.slot_bytes))
+      .add("newestBytes", number(newest_bytes))
+      .add("writerWakes", number(writer.wait.wakes))
+      .add("writerParked", is_parked(writer.wait));
+  if (newest_at != 0) seen.figures.add("newestAge", age_ms(now, newest_at));
 }
 
 inline void observe_cell(const Copies& copies, const layout::Geometry& geometry,
@@ -143,21 +137,21 @@ inline void observe_cell(const Copies& copies, const layout::Geometry& geometry,
   std::uint64_t waiting = 0;
   for_each_bit(control.readers.waiting.load(std::memory_order_relaxed),
                [&waiting](std::uint32_t) { ++waiting; });
-  seen.figures = {{"version", number(version)},
-                  {"maxBytes", number(judged.value().max_bytes)},
-                  {"readersParked", number(waiting)}};
+  seen.figures.add("version", number(version))
+      .add("maxBytes", number(judged.value().max_bytes))
+      .add("readersParked", number(waiting));
   if (version == 0) return;
   const auto slot = copies.one<layout::CellSlot>(
       layout::kCellSlotsOffset + version % judged.value().slots * sizeof(layout::CellSlot));
   if (slot[0].sequence.load(std::memory_order_relaxed) != layout::complete(version)) return;
-  seen.figures.push_back({"newestBytes", number(slot[0].length)});
+  seen.figures.add("newestBytes", number(slot[0].length));
   const std::uint64_t at = slot[0].timestamp.load(std::memory_order_relaxed);
-  if (at != 0) seen.figures.push_back({"newestAge", age_ms(os::monotonic_ns(), at)});
+  if (at != 0) seen.figures.add("newestAge", age_ms(os::monotonic_ns(), at));
 }
 
 inline void observe_counter(const Copies& copies, Observation& seen) {
   const auto copy = copies.one<layout::CounterRecord>(layout::kCounterOffset);
-  seen.figures = {{"value", static_cast<double>(copy[0].value.load(std::memory_order_relaxed))}};
+  seen.figures.add("value", static_cast<double>(copy[0].value.load(std::memory_order_relaxed)));
 }
 
 }  // namespace millrace::detail

@@ -10,10 +10,8 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <span>
 
-#include "../layout/header.hpp"
 #include "../os/inventory.hpp"
 
 namespace millrace::detail {
@@ -23,25 +21,25 @@ template <typename T>
 class Copy {
  public:
   explicit Copy(std::size_t count)
-      : bytes_(static_cast<std::byte*>(::operator new(count * sizeof(T), kAlign))), count_(count) {
-    std::memset(bytes_.get(), 0, count * sizeof(T));
+      : bytes_(std::make_unique<std::byte[]>(count * sizeof(T) + alignof(T))), count_(count) {
+    void* at = bytes_.get();
+    std::size_t room = count * sizeof(T) + alignof(T);
+    // Not by the operator for such things, which would bring exceptions into a library that has none.
+    first_ = static_cast<std::byte*>(std::align(alignof(T), count * sizeof(T), at, room));
   }
   void read(int fd, std::uint64_t offset, std::size_t count) {
     const std::size_t wanted = std::min(count, count_) * sizeof(T);
-    const std::size_t got = os::read_object(fd, offset, bytes_.get(), wanted);
-    std::memset(bytes_.get() + got, 0, wanted - got);
+    const std::size_t got = os::read_object(fd, offset, first_, wanted);
+    std::memset(first_ + got, 0, wanted - got);
   }
   [[nodiscard]] const T& operator[](std::size_t at) const noexcept {
-    return reinterpret_cast<const T*>(bytes_.get())[at];
+    return reinterpret_cast<const T*>(first_)[at];
   }
   [[nodiscard]] std::size_t size() const noexcept { return count_; }
 
  private:
-  static constexpr std::align_val_t kAlign{layout::kLine};
-  struct Free {
-    void operator()(std::byte* bytes) const noexcept { ::operator delete(bytes, kAlign); }
-  };
-  std::unique_ptr<std::byte[], Free> bytes_;
+  std::unique_ptr<std::byte[]> bytes_;
+  std::byte* first_ = nullptr;
   std::size_t count_;
 };
 

@@ -1,6 +1,7 @@
 // What is seen of one object from outside: what a list tells of it, and its numbers.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,6 +16,27 @@ struct Figure {
   double value;
 };
 
+class Figures {
+ public:
+  // Out of line: there are a hundred of them.
+  [[gnu::noinline]] Figures& add(const char* name, double value) {
+    all_.push_back({name, value});
+    return *this;
+  }
+  [[gnu::noinline]] Figures& add(const char* name, std::uint64_t value) {
+    return add(name, static_cast<double>(value));
+  }
+  [[gnu::noinline]] Figures& add(const char* name, const std::atomic<std::uint64_t>& word) {
+    return add(name, word.load(std::memory_order_relaxed));
+  }
+  [[nodiscard]] bool empty() const noexcept { return all_.empty(); }
+  [[nodiscard]] auto begin() const noexcept { return all_.begin(); }
+  [[nodiscard]] auto end() const noexcept { return all_.end(); }
+
+ private:
+  std::vector<Figure> all_;
+};
+
 // What an object has several of: readers, users, subscriptions, stages.
 struct ObservedPart {
   const char* kind;
@@ -22,12 +44,12 @@ struct ObservedPart {
   std::string name{};       // of a stage or a queue group; the filters of a subscription
   std::uint32_t pid = 0;    // 0: not recorded
   const char* policy = nullptr;
-  std::vector<Figure> figures{};
+  Figures figures{};
 };
 
 struct Observation {
   ObjectReport object;
-  std::vector<Figure> figures;  // none: of what is damaged, foreign or of another layout
+  Figures figures;  // none: of what is damaged, foreign or of another layout
   std::vector<ObservedPart> parts;
 };
 

@@ -39,10 +39,10 @@ inline void observe_lock(const Copies& copies, Observation& seen) {
   for_each_bit(word & layout::kLockHolders, [&](std::uint32_t seat) {
     seen.parts.push_back({"holder", seat, {}, pid_of_party(copies, seat)});
   });
-  seen.figures = {{"holders", bits_in(word & layout::kLockHolders)},
-                  {"exclusive", (word & layout::kLockExclusive) != 0 ? 1.0 : 0.0},
-                  {"waiting", number(waiting)},
-                  {"abandoned", (word & layout::kLockAbandoned) != 0 ? 1.0 : 0.0}};
+  seen.figures.add("holders", bits_in(word & layout::kLockHolders))
+      .add("exclusive", (word & layout::kLockExclusive) != 0 ? 1.0 : 0.0)
+      .add("waiting", number(waiting))
+      .add("abandoned", (word & layout::kLockAbandoned) != 0 ? 1.0 : 0.0);
 }
 
 inline void observe_event(const Copies& copies, const layout::Geometry& geometry,
@@ -52,11 +52,11 @@ inline void observe_event(const Copies& copies, const layout::Geometry& geometry
   const bool automatic = geometry.values[layout::kFirstOwnValue + layout::kEventReset] ==
                          static_cast<std::uint64_t>(layout::Reset::automatic);
   if (automatic) {
-    seen.figures = {{"signals", number(layout::signals_of(word))},
-                    {"waiting", bits_in(layout::waiting_of(word))}};
+    seen.figures.add("signals", number(layout::signals_of(word)))
+        .add("waiting", bits_in(layout::waiting_of(word)));
   } else {
-    seen.figures = {{"set", static_cast<double>(word & layout::kEventSet)},
-                    {"sets", number(layout::generation_of(word))}};
+    seen.figures.add("set", static_cast<double>(word & layout::kEventSet))
+        .add("sets", number(layout::generation_of(word)));
   }
 }
 
@@ -64,11 +64,11 @@ inline void observe_barrier(const Copies& copies, const layout::Geometry& geomet
                             Observation& seen) {
   const auto copy = copies.one<layout::BarrierState>(layout::kSharedOffset);
   const std::uint64_t word = copy[0].turn.word.load(std::memory_order_relaxed);
-  seen.figures = {
-      {"parties", number(geometry.values[layout::kFirstOwnValue + layout::kBarrierParties])},
-      {"arrived", bits_in(layout::arrived_of(word))},
-      {"completed", number(copy[0].turn.completed)},
-      {"missing", bits_in(copy[0].losses.missing.load(std::memory_order_relaxed))}};
+  seen.figures
+      .add("parties", number(geometry.values[layout::kFirstOwnValue + layout::kBarrierParties]))
+      .add("arrived", bits_in(layout::arrived_of(word)))
+      .add("completed", number(copy[0].turn.completed))
+      .add("missing", bits_in(copy[0].losses.missing.load(std::memory_order_relaxed)));
 }
 
 inline void observe_rate_limiter(const Copies& copies, const layout::Geometry& geometry,
@@ -80,17 +80,17 @@ inline void observe_rate_limiter(const Copies& copies, const layout::Geometry& g
   const std::uint64_t burst = geometry.values[layout::kRateBurst];
   if (interval == 0) return;
   const std::uint64_t used = empty_at <= now ? 0 : (empty_at - now + interval - 1) / interval;
-  seen.figures = {{"available", number(used >= burst ? 0 : burst - used)},
-                  {"burst", number(burst)},
-                  {"perSecond", 1e9 * layout::kTicksPerNs / static_cast<double>(interval)}};
+  seen.figures.add("available", number(used >= burst ? 0 : burst - used))
+      .add("burst", number(burst))
+      .add("perSecond", 1e9 * layout::kTicksPerNs / static_cast<double>(interval));
 }
 
 inline void observe_breaker(const Copies& copies, Observation& seen) {
   const auto copy = copies.one<layout::BreakerShared>(layout::kSharedOffset);
   const auto view = layout::BreakerView::of(copy[0].word.load(std::memory_order_relaxed));
-  seen.figures = {{"open", view.phase == layout::BreakerPhase::open ? 1.0 : 0.0},
-                  {"halfOpen", view.phase == layout::BreakerPhase::half_open ? 1.0 : 0.0},
-                  {"failures", number(std::uint64_t{view.failures})}};
+  seen.figures.add("open", view.phase == layout::BreakerPhase::open ? 1.0 : 0.0)
+      .add("halfOpen", view.phase == layout::BreakerPhase::half_open ? 1.0 : 0.0)
+      .add("failures", number(std::uint64_t{view.failures}));
 }
 
 }  // namespace millrace::detail

@@ -95,17 +95,15 @@ inline ObservedPart observe_subscription(const Copies& copies, const TopicShape&
                                                      info.seat * sizeof(layout::RoleRecord));
     part.pid = role[0].pid.load(std::memory_order_relaxed);
   }
-  part.figures = {
-      {"lag", number(topic_lag(tail, position.at, shape.messages))},
-      {"received", number(entry.received)},
-      {"missed", number(entry.missed) + static_cast<double>(position.missed)},
-  };
+  part.figures.add("lag", number(topic_lag(tail, position.at, shape.messages)))
+      .add("received", number(entry.received))
+      .add("missed", number(entry.missed) + static_cast<double>(position.missed));
   if (info.group) {
     std::uint64_t members = 0;
     for (const auto& word : entry.members) {
       for_each_bit(word.load(std::memory_order_relaxed), [&members](std::uint32_t) { ++members; });
     }
-    part.figures.push_back({"members", number(members)});
+    part.figures.add("members", number(members));
   }
   return part;
 }
@@ -143,17 +141,15 @@ inline void observe_topics(const Copies& copies, const layout::Geometry& geometr
       seen.parts.push_back(observe_subscription(copies, shape, index, end));
     });
   }
-  seen.figures = {
-      {"messages", number(distance(tail, head, shape.messages))},
-      {"places", number(std::uint64_t{shape.messages})},
-      {"subjects", static_cast<double>(control.subjects.load(std::memory_order_relaxed))},
-      {"subscriptions", number(subscriptions)},
-      {"handles", number(seats)},
-      {"bytesUsed", number(granule_bytes_used(copies, shape.owners_at(), shape.granules()))},
-      {"bytes", number(shape.bytes)},
-  };
+  seen.figures.add("messages", number(distance(tail, head, shape.messages)))
+      .add("places", number(std::uint64_t{shape.messages}))
+      .add("subjects", static_cast<double>(control.subjects.load(std::memory_order_relaxed)))
+      .add("subscriptions", number(subscriptions))
+      .add("handles", number(seats))
+      .add("bytesUsed", number(granule_bytes_used(copies, shape.owners_at(), shape.granules())))
+      .add("bytes", number(shape.bytes));
   for (std::size_t i = 0; i < counts.size(); ++i)
-    seen.figures.push_back({kTopicFigures[i], number(counts[i])});
+    seen.figures.add(kTopicFigures[i], number(counts[i]));
 }
 
 }  // namespace millrace::detail

@@ -102,16 +102,16 @@ inline void observe_seats(const Copies& copies, const WorkShape& shape,
       const bool serves = record[0].serves.load(std::memory_order_relaxed) != 0;
       servers += serves ? 1 : 0;
       ObservedPart user{"user", seat, {}, role[0].pid.load(std::memory_order_relaxed)};
-      user.figures = {{"inHand", number(census.in_hand[seat])},
-                      {"wakes", number(wait[0].wakes)},
-                      {"parked", is_parked(wait[0])}};
-      if (shape.answers) user.figures.push_back({"serves", serves ? 1.0 : 0.0});
+      user.figures.add("inHand", number(census.in_hand[seat]))
+          .add("wakes", number(wait[0].wakes))
+          .add("parked", is_parked(wait[0]));
+      if (shape.answers) user.figures.add("serves", serves ? 1.0 : 0.0);
       for (const auto& [of_seat, of_queue] : kSeatCounters) {
         const auto what = static_cast<std::size_t>(of_queue);
         const std::uint64_t own = (record[0].*of_seat).load(std::memory_order_relaxed);
         counts[what] += own;
         const char* const name = shape.answers ? kCallFigures[what] : kWorkFigures[what];
-        if (name != nullptr) user.figures.push_back({name, number(own)});
+        if (name != nullptr) user.figures.add(name, number(own));
       }
       seen.parts.push_back(std::move(user));
     });
@@ -127,14 +127,12 @@ inline void observe_stages(const Copies& copies, const WorkShape& shape, const W
     const auto length = std::min<std::size_t>(names[i].length, layout::kStageNameMost);
     ObservedPart stage{"stage", i, std::string(names[i].text.data(), length)};
     const SlotCensus& found = census.stages[i];
-    stage.figures = {
-        {"ready", found.of(SlotState::ready)},
-        {"inHand", found.of(SlotState::leased) + found.of(SlotState::moving)},
-        {"held", found.of(SlotState::held)},
-        {"delayed", found.of(SlotState::delayed)},
-        {"grouped", found.of(SlotState::grouped)},
-        {"dead", found.of(SlotState::dead)},
-    };
+    stage.figures.add("ready", found.of(SlotState::ready))
+        .add("inHand", found.of(SlotState::leased) + found.of(SlotState::moving))
+        .add("held", found.of(SlotState::held))
+        .add("delayed", found.of(SlotState::delayed))
+        .add("grouped", found.of(SlotState::grouped))
+        .add("dead", found.of(SlotState::dead));
     seen.parts.push_back(std::move(stage));
   }
 }
@@ -157,28 +155,28 @@ inline void observe_work(const Copies& copies, const layout::Geometry& geometry,
   const double users = number(seen.parts.size());
   const double used = number(granule_bytes_used(copies, shape.owners_at(), shape.granules()));
   if (answers) {
-    seen.figures = {{"waiting", census.all.of(SlotState::ready)},
-                    {"inHand", census.all.of(SlotState::leased)},
-                    {"answered", census.all.of(SlotState::answered)},
-                    {"servers", number(std::uint64_t{servers})}};
+    seen.figures.add("waiting", census.all.of(SlotState::ready))
+        .add("inHand", census.all.of(SlotState::leased))
+        .add("answered", census.all.of(SlotState::answered))
+        .add("servers", number(std::uint64_t{servers}));
   } else {
-    seen.figures = {{"ready", census.all.of(SlotState::ready)},
-                    {"leased", census.all.of(SlotState::leased)},
-                    {"delayed", census.all.of(SlotState::delayed)},
-                    {"grouped", census.all.of(SlotState::grouped)},
-                    {"held", census.all.of(SlotState::held)},
-                    {"dead", census.all.of(SlotState::dead)},
-                    {"free", census.all.of(SlotState::free)}};
+    seen.figures.add("ready", census.all.of(SlotState::ready))
+        .add("leased", census.all.of(SlotState::leased))
+        .add("delayed", census.all.of(SlotState::delayed))
+        .add("grouped", census.all.of(SlotState::grouped))
+        .add("held", census.all.of(SlotState::held))
+        .add("dead", census.all.of(SlotState::dead))
+        .add("free", census.all.of(SlotState::free));
     if (census.oldest != ~std::uint64_t{0})
-      seen.figures.push_back({"oldestAge", age_ms(os::exact_real_ns(), census.oldest)});
+      seen.figures.add("oldestAge", age_ms(os::exact_real_ns(), census.oldest));
   }
-  seen.figures.push_back({"places", number(std::uint64_t{shape.jobs})});
-  seen.figures.push_back({"bytesUsed", used});
-  seen.figures.push_back({"bytes", number(shape.bytes)});
-  seen.figures.push_back({"handles", users});
+  seen.figures.add("places", number(std::uint64_t{shape.jobs}));
+  seen.figures.add("bytesUsed", used);
+  seen.figures.add("bytes", number(shape.bytes));
+  seen.figures.add("handles", users);
   for (std::size_t i = 0; i < counts.size(); ++i) {
     const char* const name = answers ? kCallFigures[i] : kWorkFigures[i];
-    if (name != nullptr) seen.figures.push_back({name, number(counts[i])});
+    if (name != nullptr) seen.figures.add(name, number(counts[i]));
   }
   observe_stages(copies, shape, census, seen);
 }

@@ -2,7 +2,8 @@
 export default {
   files: ['out/test/engines/**/*.test.js'],
   workerThreads: false,
-  concurrency: 1,
+  // Servers are each test file's own, and tests wait more than they work: two files at a time, and the tests of one after each other.
+  concurrency: 2,
   serial: true,
   timeout: '2m',
 }

@@ -48,7 +48,16 @@ export async function lead(parameters: Parameters, follower: ChildProcess): Prom
   )
   await told(follower, 'end', 'ended')
   await pusher.close()
-  return measured
+  return parameters.whole === true ? inTheMean(measured) : measured
+}
+
+function inTheMean({ mean, p50, ...rest }: Measured): Measured {
+  const { cpu } = rest
+  return {
+    p50: mean ?? p50,
+    ...(mean === undefined ? {} : { mean }),
+    ...(cpu === undefined ? {} : { cpu }),
+  }
 }
 
 export async function follow(parameters: Parameters): Promise<void> {

@@ -7,9 +7,12 @@ import { fileURLToPath } from 'node:url'
 import type { RouteConfig } from 'millrace/gateway'
 
 /** Resolves when what is in memory is open; connections are made from then on. */
-export async function gatewayStarted(host: string, route: RouteConfig): Promise<ChildProcess> {
+export async function gatewayStarted(
+  host: string,
+  routes: RouteConfig | readonly RouteConfig[],
+): Promise<ChildProcess> {
   const child = fork(fileURLToPath(new URL('gateway.js', import.meta.url)), [
-    JSON.stringify({ host, routes: [route] }),
+    JSON.stringify({ host, routes: [routes].flat() }),
   ])
   await once(child, 'message')
   return child

@@ -76,6 +76,8 @@ export interface Parameters {
   readonly ahead?: number
   /** An engine without a limit of its own: so many jobs that are not done are the most. */
   readonly window?: number
+  /** The time of a job is that of the whole stretch, until all are done: a window takes up so many at once that it says nothing of the rest. */
+  readonly whole?: boolean
   /** Messages that the log of a bus keeps for those who have not read them. */
   readonly log?: number
   /** Of this process among its like. */

@@ -27,11 +27,14 @@ function between(parameters: Parameters, side: 'pushes' | 'takes'): string {
 const started = (host: string, from: string, to: string) =>
   gatewayStarted(host, { kind: 'work', from, to, inFlight: 256 })
 
+/** Room for all that may be on its way: no engine of these rows has less. */
+const roomFor = ({ jobs = 1024, bytes }: Parameters) => ({ jobs, bytes: 2 * jobs * bytes })
+
 export const gateway: Engine = {
   async pusher(parameters) {
-    const { name, jobs } = parameters
+    const { name } = parameters
     const here = `${name}-here`
-    const queue = WorkQueue.open(here, { jobs })
+    const queue = WorkQueue.open(here, roomFor(parameters))
     const child = await started('here', here, between(parameters, 'pushes'))
     return {
       push: (job) => queue.push(job),
@@ -45,9 +48,9 @@ export const gateway: Engine = {
   },
 
   async work(parameters, handle) {
-    const { name, jobs } = parameters
+    const { name } = parameters
     const there = `${name}-there`
-    const queue = WorkQueue.open(there, { jobs, dedupWindow: 60_000 })
+    const queue = WorkQueue.open(there, { ...roomFor(parameters), dedupWindow: 60_000 })
     const working = queue.work((job) => handle(job.bytes), { concurrency: parameters.ahead ?? 1 })
     const child = await started('there', between(parameters, 'takes'), there)
     return {

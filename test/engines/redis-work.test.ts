@@ -142,6 +142,31 @@ test('a second push with an id is a duplicate, until the window is over', async 
   t.true(performance.now() - from >= 900)
 })
 
+test('what is pushed and completed in one turn goes together: each has its own answer, and their order is kept', async (t) => {
+  const server = await redisServer(t)
+  const queue = open(t, server)
+  const numbers = Array.from({ length: 600 }, (_, at) => at)
+  const answers = await Promise.all(
+    numbers.map((at) => queue.push(Buffer.alloc(4096, at % 251), { id: String(at % 599) })),
+  )
+  t.deepEqual(
+    answers.map(({ duplicate }) => duplicate),
+    numbers.map((at) => at === 599),
+  )
+  const jobs: Job[] = []
+  while (jobs.length < 599) jobs.push(...(await queue.takeBatch(599 - jobs.length, patience)))
+  t.deepEqual(
+    jobs.map(({ id, bytes }) => [id, bytes.length, bytes[0]]),
+    numbers.slice(0, 599).map((at) => [String(at), 4096, at % 251]),
+  )
+  const [back, ...done] = jobs
+  await Promise.all([...done.map((job) => job.complete()), back!.release()])
+  const again = await queue.takeOne(patience)
+  t.is(again.id, '0')
+  await again.complete()
+  await t.throwsAsync(queue.takeOne(atOnce), { code: 'ERR_MILLRACE_TIMEOUT' })
+})
+
 test('the highest priority comes first, and within one the oldest, also of what came back', async (t) => {
   const server = await redisServer(t)
   const queue = open(t, server)

@@ -165,44 +165,61 @@ end
 return redis.call('HMGET', own, 'version', 'attempts', 'dead', 'lease', 'window', 'jobs')
 `)
 
-/** limit, window, id, delay, ttl, priority, group, fields… → 'pushed', 'full', 'duplicate' */
+/** What became of each job of `pushScript`. */
+export const pushed = { done: 0, duplicate: 1, full: 2 } as const
+
+/** limit, window, then of each job: how many of its fields and values there are, id, delay, ttl, priority, group, fields… → of each: `pushed` */
 export const pushScript = script(`
-local limit, window, id = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local delay, ttl, priority, group = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 if redis.call('EXISTS', own, name) < 2 then return redis.error_reply('MILLRACEGONE there is no queue') end
 local ids = own .. ':ids'
-if id ~= '' then
-  local known = redis.call('ZSCORE', ids, id)
-  if known and tonumber(known) > now then return 'duplicate' end
-end
-if limit > 0 and redis.call('XLEN', name) >= limit then return 'full' end
-local fields = {}
-for at = 8, #ARGV do fields[#fields + 1] = ARGV[at] end
-local function add(field, value)
-  fields[#fields + 1] = field
-  fields[#fields + 1] = value
-end
-if id ~= '' then add('id', id) end
-if group ~= '' then add('group', group) end
-if priority > 0 then add('priority', ARGV[6]) end
-if delay > 0 then add('due', whole(now + delay)) end
-if ttl > 0 then add('expires', whole(now + ttl)) end
--- The first write: it fails if there is no memory, and nothing is done then.
-local entry = redis.call('XADD', name, '*', unpack(fields))
-if id ~= '' then
-  redis.call('ZADD', ids, whole(now + window), id)
-  redis.call('ZREMRANGEBYSCORE', ids, '-inf', whole(now))
-end
-if delay > 0 or priority > 0 then
-  local job = { token = '0', acquired = 0, attempt = 0, priority = priority, group = group }
-  keep(entry, job)
-  if delay > 0 then
-    redis.call('ZADD', later, whole(now + delay), entry)
-  else
-    redis.call('ZADD', ready, order(entry, priority), entry)
+local isKnown = false
+
+local function push(from)
+  local count, id = tonumber(ARGV[from]), ARGV[from + 1]
+  local delay, ttl, priority = tonumber(ARGV[from + 2]), tonumber(ARGV[from + 3]), tonumber(ARGV[from + 4])
+  local group = ARGV[from + 5]
+  if id ~= '' then
+    local known = redis.call('ZSCORE', ids, id)
+    if known and tonumber(known) > now then return ${String(pushed.duplicate)} end
   end
+  if limit > 0 and redis.call('XLEN', name) >= limit then return ${String(pushed.full)} end
+  local fields = {}
+  for at = 1, count do fields[at] = ARGV[from + 5 + at] end
+  local function add(field, value)
+    fields[#fields + 1] = field
+    fields[#fields + 1] = value
+  end
+  if id ~= '' then add('id', id) end
+  if group ~= '' then add('group', group) end
+  if priority > 0 then add('priority', ARGV[from + 4]) end
+  if delay > 0 then add('due', whole(now + delay)) end
+  if ttl > 0 then add('expires', whole(now + ttl)) end
+  -- The first write of the first job: it fails if there is no memory, and nothing is done then.
+  local entry = redis.call('XADD', name, '*', unpack(fields))
+  if id ~= '' then
+    redis.call('ZADD', ids, whole(now + window), id)
+    isKnown = true
+  end
+  if delay > 0 or priority > 0 then
+    local job = { token = '0', acquired = 0, attempt = 0, priority = priority, group = group }
+    keep(entry, job)
+    if delay > 0 then
+      redis.call('ZADD', later, whole(now + delay), entry)
+    else
+      redis.call('ZADD', ready, order(entry, priority), entry)
+    end
+  end
+  return ${String(pushed.done)}
 end
-return 'pushed'
+
+local answers, at, last = {}, 3, #ARGV
+while at <= last do
+  answers[#answers + 1] = push(at)
+  at = at + 6 + tonumber(ARGV[at])
+end
+if isKnown then redis.call('ZREMRANGEBYSCORE', ids, '-inf', whole(now)) end
+return answers
 `)
 
 /**
@@ -336,6 +353,30 @@ end
 return { wait, taken }
 `)
 
+/** id and token of each → 1 each; 0: it is somebody else's. */
+export const completeScript = script(`
+local answers, plain = {}, {}
+calm()
+for at = 1, #ARGV, 2 do
+  local id = ARGV[at]
+  local job = kept(id)
+  local isOurs = job and job.token == ARGV[at + 1]
+  answers[#answers + 1] = isOurs and 1 or 0
+  if isOurs and job.group ~= '' then
+    finish(id, job.group)
+  elseif isOurs then
+    plain[#plain + 1] = id
+  end
+end
+if #plain > 0 then
+  redis.call('XACK', name, 'millrace', unpack(plain))
+  redis.call('XDEL', name, unpack(plain))
+  redis.call('HDEL', jobs, unpack(plain))
+  redis.call('ZREM', leases, unpack(plain))
+end
+return answers
+`)
+
 /** id, token, how, delay, error, attempts, dead → 1; 0: it is somebody else's. */
 export const settleScript = script(`
 local id, how, delay = ARGV[1], ARGV[3], tonumber(ARGV[4])
@@ -343,10 +384,6 @@ local attempts, dead = tonumber(ARGV[6]), tonumber(ARGV[7])
 calm()
 local job = kept(id)
 if not job or job.token ~= ARGV[2] then return 0 end
-if how == 'complete' then
-  finish(id, job.group)
-  return 1
-end
 if how == 'reject' or (how == 'retry' and attempts > 0 and job.attempt >= attempts) then
   local raw = entryOf(id)
   if raw then

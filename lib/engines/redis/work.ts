@@ -15,21 +15,47 @@ import type {
   EngineSettle,
   EngineWork,
 } from '../port.js'
+import { Gathered } from '../gathered.js'
 import { leaseLostError, longestLook, pause, shortestLook } from '../waiting.js'
 import { redisConnect, RedisLine } from './connection.js'
 import type { RedisClient } from './library.js'
 import type { RedisPlace } from './place.js'
 import { openQueue, run, type RedisQueue } from './queue.js'
-import { extendScript, group, pushScript, settleScript, takeScript } from './scripts.js'
+import {
+  completeScript,
+  extendScript,
+  group,
+  pushed,
+  pushScript,
+  settleScript,
+  takeScript,
+} from './scripts.js'
 
-/** Jobs that are taken at a time. */
+/** Jobs that are taken, pushed or completed at a time: the server does nothing else meanwhile. */
 const mostAtATime = 256
+/** Bytes that are pushed at a time, if it is more than one job. */
+const mostBytes = 1_048_576
 /** Milliseconds for which the server is waited for at a time, at most: leases end meanwhile. */
 const longestWait = 5000
 /** Of the longest reason that goes with a dead letter, in UTF-16 units. */
 const longestReason = 512
 /** Milliseconds that a closed handle has to give back what is in hand. */
 const lastWordsMs = 1000
+
+/** A job that goes to the server: with others of the same turn. */
+interface Pushing {
+  readonly args: readonly (string | Buffer)[]
+  readonly bytes: number
+  resolve(answer: number): void
+  reject(error: unknown): void
+}
+
+/** One that is done. */
+interface Completing {
+  readonly job: RedisJob
+  resolve(isDone: boolean): void
+  reject(error: unknown): void
+}
 
 /** Whoever waits for jobs. */
 interface Taker {
@@ -60,6 +86,12 @@ class RedisWork extends RedisLine implements EngineWork {
   #waitingId: string | undefined
   readonly #takers = new Set<Taker>()
   readonly #held = new Map<string, RedisJob>()
+  readonly #pushes = new Gathered<Pushing>((all) => {
+    for (const some of batchesOf(all, ({ bytes }) => bytes)) void this.#pushAll(some)
+  })
+  readonly #completions = new Gathered<Completing>((all) => {
+    for (const some of batchesOf(all, () => 0)) void this.#completeAll(some)
+  })
   #tellLoss: (job: EngineJob) => void = () => undefined
   #isTaking = false
   #isWaiting = false
@@ -105,7 +137,7 @@ class RedisWork extends RedisLine implements EngineWork {
     job: EngineJobOptions,
     signal: AbortSignal,
   ): Promise<{ readonly duplicate: boolean }> {
-    const { name, jobs, windowMs } = this.#queue
+    const { name, jobs } = this.#queue
     if (payload.length > this.facts.maxBytes) throw this.#tooLong(payload.length)
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
     const fields = ['data', bytes, ...Object.entries(job.headers ?? {}).flat()]
@@ -113,16 +145,31 @@ class RedisWork extends RedisLine implements EngineWork {
     if (jobs === 0 && id === '' && delay === 0 && ttl === 0 && priority === 0) {
       // What any other client would do.
       const more = its === '' ? [] : ['group', its]
+      this.#pushes.now()
       const made = await this.asked(['XADD', name, 'NOMKSTREAM', '*', ...fields, ...more])
       if (made === null) throw this.told(new Error('MILLRACEGONE there is no queue'))
       return { duplicate: false }
     }
     const numbers = [delay, ttl, priority].map((number) => String(Math.ceil(number)))
-    const args = [String(jobs), String(windowMs), id, ...numbers, its, ...fields]
+    const args = [String(fields.length), id, ...numbers, its, ...fields]
     for (let look = shortestLook; ; look = Math.min(look * 2, longestLook)) {
-      const answer = String(await run(this, name, pushScript, args))
-      if (answer !== 'full') return { duplicate: answer === 'duplicate' }
+      const answer = await new Promise<number>((resolve, reject) => {
+        this.#pushes.add({ args, bytes: bytes.length, resolve, reject })
+      })
+      if (answer !== pushed.full) return { duplicate: answer === pushed.duplicate }
       await pause(look, signal)
+    }
+  }
+
+  /** All of them in one step, or none if the server refuses. Never rejects. */
+  async #pushAll(all: readonly Pushing[]): Promise<void> {
+    const { name, jobs, windowMs } = this.#queue
+    const args = [String(jobs), String(windowMs), ...all.flatMap((one) => one.args)]
+    try {
+      const answers = (await run(this, name, pushScript, args)) as readonly number[]
+      for (const [at, one] of all.entries()) one.resolve(answers[at]!)
+    } catch (error) {
+      for (const one of all) one.reject(error)
     }
   }
 
@@ -287,14 +334,39 @@ class RedisWork extends RedisLine implements EngineWork {
     const { name, attempts, dead } = this.#queue
     if (this.#held.get(job.entry) !== job) throw leaseLostError(this.shown)
     this.#held.delete(job.entry)
+    if (how === 'complete') {
+      const isDone = await new Promise<boolean>((resolve, reject) => {
+        this.#completions.add({ job, resolve, reject })
+      })
+      if (!isDone) throw leaseLostError(this.shown)
+      return
+    }
     const args = [job.entry, String(job.token), how, String(Math.ceil(delay)), error]
     const done = await run(this, name, settleScript, [...args, String(attempts), String(dead)])
     if (done !== 1) throw leaseLostError(this.shown)
   }
 
+  /** All of them in one step. Never rejects. */
+  async #completeAll(all: readonly Completing[]): Promise<void> {
+    const args = all.flatMap(({ job: { entry, token } }) => [entry, String(token)])
+    try {
+      const answers = await run(this, this.#queue.name, completeScript, args)
+      for (const [at, one] of all.entries()) one.resolve((answers as readonly number[])[at] === 1)
+    } catch (error) {
+      for (const one of all) one.reject(error)
+    }
+  }
+
+  override async flush(): Promise<void> {
+    this.#pushes.now()
+    this.#completions.now()
+    await super.flush()
+  }
+
   /** What is in hand goes back at once, if the server can be told. */
   protected override async lastWords(): Promise<void> {
     stopTimer(this.#timer)
+    this.#completions.now()
     for (const taker of this.#takers) taker.reject(this.gone('it was closed'))
     const { name } = this.#queue
     const told = [...this.#held.values()].map(({ entry, token }) =>
@@ -318,6 +390,25 @@ class RedisWork extends RedisLine implements EngineWork {
       { executed: 'no' },
     )
   }
+}
+
+/** So many at a time, and of so many bytes. */
+function* batchesOf<T>(
+  all: readonly T[],
+  bytesOf: (one: T) => number,
+): Generator<readonly T[], undefined> {
+  let [from, bytes] = [0, 0]
+  for (const [at, one] of all.entries()) {
+    const length = bytesOf(one)
+    if (at > from && (at - from === mostAtATime || bytes + length > mostBytes)) {
+      yield all.slice(from, at)
+      from = at
+      bytes = 0
+    }
+    bytes += length
+  }
+  yield all.slice(from)
+  return undefined
 }
 
 /** One entry of the stream, in hand. */

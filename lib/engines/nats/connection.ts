@@ -27,6 +27,12 @@ interface Within {
   }
 }
 
+/** What the library says of permissions. */
+interface Violation extends Error {
+  readonly operation?: string
+  readonly subject?: string
+}
+
 export class NatsLine implements EngineLine {
   readonly nats: NatsConnection
   readonly library: NatsLibrary
@@ -149,6 +155,11 @@ export class NatsLine implements EngineLine {
     return new MillraceError('ERR_MILLRACE_UNREACHABLE', `'${this.shown}': ${message}`, facts)
   }
 
+  /** The server refuses what was sent to that subject. */
+  protected refusedAt(_subject: string, _error: Error): void {
+    // Whoever waits for an answer is told.
+  }
+
   protected gone(cause?: Error): MillraceError {
     const why = this.#silent
       ? `the server has shown no sign of life for ${String(this.#silenceMs)} ms`
@@ -186,6 +197,8 @@ export class NatsLine implements EngineLine {
     for await (const { type, error } of this.nats.status()) {
       if (type !== 'error' || error === undefined) continue
       for (const told of this.#refused) told(error)
+      const { operation, subject } = error as Violation
+      if (operation === 'publish' && subject !== undefined) this.refusedAt(subject, error)
     }
   }
 }

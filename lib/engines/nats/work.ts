@@ -17,6 +17,7 @@ import type {
 } from '../port.js'
 import { clock } from '../clock.js'
 import { leaseLostError, longestLook, pause, shortestLook } from '../waiting.js'
+import { Answers } from './answers.js'
 import { natsConnect, NatsLine } from './connection.js'
 import type { NatsConnection, NatsHeaders, NatsMessage, NatsSubscription } from './library.js'
 import type { NatsPlace } from './place.js'
@@ -78,6 +79,7 @@ export async function natsWork(
 
 export class NatsWork extends NatsLine implements EngineWork {
   #queue!: NatsQueue
+  readonly #answers: Answers
   readonly #inboxes = new Set<Inbox>()
   readonly #free: Inbox[] = []
   readonly #held = new Set<NatsJob>()
@@ -87,8 +89,10 @@ export class NatsWork extends NatsLine implements EngineWork {
 
   private constructor(nats: NatsConnection, place: NatsPlace, connection: EngineConnection) {
     super(nats, place, connection)
-    void this.ended.then(() => {
+    this.#answers = new Answers(nats, this.library, answerMs)
+    void this.ended.then((why) => {
       stopTimer(this.#timer)
+      this.#answers.end(why ?? this.gone())
       for (const { pull } of this.#inboxes) pull?.over(0, 'the connection has ended')
     })
   }
@@ -154,6 +158,10 @@ export class NatsWork extends NatsLine implements EngineWork {
 
   async flush(): Promise<void> {
     await this.flushed()
+  }
+
+  protected override refusedAt(subject: string, error: Error): void {
+    this.#answers.refused(subject, error)
   }
 
   /** What one pull brings. None: there was nothing in its time. */
@@ -374,20 +382,20 @@ export class NatsWork extends NatsLine implements EngineWork {
   ): Promise<PubAck> {
     let answer: Uint8Array
     try {
-      const options = { timeout: answerMs, ...(headers === undefined ? {} : { headers }) }
-      answer = (await this.nats.request(subject, bytes, options)).data
+      answer = await this.#answers.ask(subject, bytes, headers)
     } catch (error) {
       const { message } = error as Error
       if (message.includes('max_payload')) throw this.#tooLong(bytes.length)
       if (isNobody(error as Error)) throw this.#removed(error as Error)
       throw notAnswered(this, error as Error)
     }
-    return JSON.parse(Buffer.from(answer).toString()) as PubAck
+    const { buffer, byteOffset, byteLength } = answer
+    return JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString()) as PubAck
   }
 
   async #confirmed({ reply }: NatsJob, what: string): Promise<void> {
     try {
-      await this.nats.request(reply, Buffer.from(what), { timeout: answerMs })
+      await this.#answers.ask(reply, Buffer.from(what))
     } catch (error) {
       // With its stream the job is gone.
       if (isNobody(error as Error)) {

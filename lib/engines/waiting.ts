@@ -1,5 +1,6 @@
 // What work of every engine has in common: looking again whether there is room, and leases that were over.
 
+import { forgetAbort, whenAborted } from '../base/abort-signals.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import { MillraceError } from '../errors.js'
 
@@ -10,16 +11,18 @@ export const longestLook = 250
 /** @throws MillraceError (as rejection) `ABORTED` */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      stopTimer(timer)
-      reject(new MillraceError('ERR_MILLRACE_ABORTED', 'nobody waits for room any more'))
+    const onAbort = {
+      aborted: (): void => {
+        stopTimer(timer)
+        reject(new MillraceError('ERR_MILLRACE_ABORTED', 'nobody waits for room any more'))
+      },
     }
     const timer = startTimer(ms, () => {
-      signal?.removeEventListener('abort', onAbort)
+      if (signal !== undefined) forgetAbort(signal, onAbort)
       resolve()
     })
-    if (signal?.aborted === true) onAbort()
-    else signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal?.aborted === true) onAbort.aborted()
+    else if (signal !== undefined) whenAborted(signal, onAbort)
   })
 }
 

@@ -194,11 +194,15 @@ class Connection implements KafkaConnection {
         outcome === undefined ? await this.produce(topic, rest) : rest.map(() => outcome)
       return [outcome, ...others]
     }
-    // What fails in one partition says nothing of the others: each has a request of its own.
+    // What fails in one partition says nothing of the others: each has a request of its own. So what may go anywhere goes to one of
+    // them, and the next time to the next one, as Kafka's own clients do it.
     const byPartition = new Map<number, KafkaRecord[]>()
+    let anywhere: number | undefined
     const placed = records.map((record) => {
-      const message = { key: keyOf(record) }
-      const partition = this.#partitionOf({ topic, partitionMetadata: known, message })
+      const key = keyOf(record)
+      const of = (): number =>
+        this.#partitionOf({ topic, partitionMetadata: known, message: { key } })
+      const partition = key === null ? (anywhere ??= of()) : of()
       const its = byPartition.get(partition) ?? []
       byPartition.set(partition, its)
       its.push(record)

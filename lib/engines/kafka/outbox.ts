@@ -1,6 +1,7 @@
 // What is on its way into a topic: many at a time, one batch after the other, so that records of one key keep their order. A record that
 // was refused for now is tried again, for a while; one that may have been written never is.
 
+import { forgetAbort, whenAborted } from '../../base/abort-signals.js'
 import { now, startTimer } from '../../base/time.js'
 import type { MillraceError } from '../../errors.js'
 import { comesLater, kafkaError } from './errors.js'
@@ -45,23 +46,28 @@ export class Outbox {
         reject(this.#line.gone('no'))
         return
       }
-      const leave = (): void => {
-        const at = this.#items.indexOf(item)
-        if (at >= 0) this.#items.splice(at, 1)
+      const leave = {
+        aborted: (): void => {
+          const at = this.#items.indexOf(item)
+          if (at >= 0) this.#items.splice(at, 1)
+        },
+      }
+      const over = (): void => {
+        if (signal !== undefined) forgetAbort(signal, leave)
       }
       const item: Item = {
         record,
         done: () => {
-          signal?.removeEventListener('abort', leave)
+          over()
           resolve()
         },
         failed: (error) => {
-          signal?.removeEventListener('abort', leave)
+          over()
           reject(error)
         },
         alone: false,
       }
-      signal?.addEventListener('abort', leave)
+      if (signal !== undefined) whenAborted(signal, leave)
       this.#items.push(item)
       this.#running ??= this.#run()
     })

@@ -47,6 +47,8 @@ export class ZmqLine implements EngineLine {
   #file: string | undefined
   #turn: Promise<void> = Promise.resolve()
   #waiting = 0
+  /** What the socket has as its time to send: to ask it takes as long as to send. Undefined: that was not asked yet. */
+  #sendMs: number | undefined
 
   constructor(place: ZmqPlace, connection: EngineConnection) {
     this.place = place
@@ -240,13 +242,15 @@ export class ZmqLine implements EngineLine {
       if (this.closed || native === undefined) throw this.gone()
       if (signal?.aborted === true) throw signal.reason as Error
       const isHeld = this.#pump!.alive
-      if (native.sendTimeout !== 0) native.sendTimeout = isHeld ? sendMs : 1
+      const has = (this.#sendMs ??= native.sendTimeout)
+      const wanted = isHeld ? sendMs : 1
+      if (has !== 0 && has !== wanted) this.#sendMs = native.sendTimeout = wanted
       try {
         await native.send(frames)
         return
       } catch (error) {
         if (!isAgain(error)) throw this.#notSent(error as NodeJS.ErrnoException)
-        if (native.sendTimeout === 0) throw error
+        if (this.#sendMs === 0) throw error
       }
       if (!isHeld && !this.#isClosed()) await this.#pump!.pause()
     }

@@ -67,12 +67,18 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
     push: async ({ facts, bytes }, options) => {
       const { priority = 0, delay = 0, ttl = 0, id, group, headers } = facts
       const job = { priority, delay, ttl, id, group, headers }
-      const { duplicate } = await inTime(
-        `room in '${name}'`,
-        'the queue is full: start workers, or allow more time',
-        options,
-        (signal) => work.push(bytes, job, signal),
-      )
+      const push = (signal: AbortSignal): Promise<{ readonly duplicate: boolean }> =>
+        work.push(bytes, job, signal)
+      const { signal, timeout = Infinity } = options ?? {}
+      const { duplicate } =
+        timeout === Infinity
+          ? await untilAborted(signal, push)
+          : await inTime(
+              `room in '${name}'`,
+              'the queue is full: start workers, or allow more time',
+              options,
+              push,
+            )
       return { facts: { duplicate }, bytes: nothing }
     },
     take: async ({ facts: { ticket, most } }) => {
@@ -169,6 +175,36 @@ class Losses {
     }
     return undefined
   }
+}
+
+/** For those who gave no signal. */
+const never = new AbortController().signal
+
+/** As `inTime`, without a signal for each: that costs more than all the rest. Many ask with the same one. */
+function untilAborted<T>(
+  signal: AbortSignal | undefined,
+  ask: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  if (signal === undefined) return ask(never)
+  if (signal.aborted) return Promise.reject(abortedError(signal))
+  return new Promise((resolve, reject) => {
+    const onAbort = {
+      aborted: (): void => {
+        reject(abortedError(signal))
+      },
+    }
+    whenAborted(signal, onAbort)
+    ask(signal).then(
+      (value) => {
+        forgetAbort(signal, onAbort)
+        resolve(value)
+      },
+      (error: unknown) => {
+        forgetAbort(signal, onAbort)
+        reject(error)
+      },
+    )
+  })
 }
 
 /** What is asked, for as long as the options allow. What was sent by then may be done. */

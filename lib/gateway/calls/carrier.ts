@@ -10,13 +10,14 @@ import { asRefusal, isAnswer } from '../../rpc/described.js'
 import type { CallServer } from '../../rpc/server.js'
 import type { Connected } from '../../rpc/serve.js'
 import type { CallsRoute } from '../config.js'
+import { connectionTo } from '../connection.js'
 import { Flow } from '../flow.js'
 import type { JudgedRoute } from '../judge.js'
 import type { Carrier, Counts } from '../route.js'
 import { carriedContract } from './contract.js'
 
 const usualInFlight = 256
-const again = { base: 50, cap: 5000 }
+const again = { base: 50, cap: 500 }
 
 /** @throws MillraceError `INVALID_ARGUMENT` */
 export function openCallsRoute({ config }: JudgedRoute, counts: Counts): Carrier {
@@ -72,8 +73,9 @@ class CallsCarrier implements Carrier {
       const { connect, serve } =
         require('../../rpc/serve.js') as typeof import('../../rpc/serve.js')
       const { from, to, fromConnection, toConnection } = this.#route
+      const its = connectionTo(to, toConnection)
       const client = (await connect(to, contract, {
-        ...(toConnection === undefined ? {} : { connection: toConnection }),
+        ...(its === undefined ? {} : { connection: its }),
         signal: stop,
       })) as Client
       this.#client = client

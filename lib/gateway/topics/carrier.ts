@@ -6,6 +6,7 @@ import type { TopicMessage } from '../../topics/message.js'
 import type { Subscription } from '../../topics/subscription.js'
 import type { Topics } from '../../topics/topics.js'
 import type { TopicsRoute } from '../config.js'
+import { connectionTo } from '../connection.js'
 import { Flow } from '../flow.js'
 import type { JudgedRoute } from '../judge.js'
 import { goesRound, headerNames, hopsOf, passedBy } from '../origin.js'
@@ -19,9 +20,9 @@ const onTheWay = 256
 export function openTopicsRoute({ config, host }: JudgedRoute, counts: Counts): Carrier {
   const { from, to, fromConnection, toConnection, subjects, depth } = config as TopicsRoute
   const { Topics } = require('../../topics/topics.js') as typeof import('../../topics/topics.js')
-  const source = Topics.open(from, { connection: fromConnection })
+  const source = Topics.open(from, { connection: connectionTo(from, fromConnection) })
   try {
-    const target = Topics.open(to, { connection: toConnection })
+    const target = Topics.open(to, { connection: connectionTo(to, toConnection) })
     return new TopicsCarrier(source, target, subjects ?? ['>'], depth ?? usualDepth, host, counts)
   } catch (error) {
     source.close()

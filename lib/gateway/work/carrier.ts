@@ -7,6 +7,7 @@ import { waitAfter } from '../../net/backoff.js'
 import type { ConnectionStatus } from '../../net/connection-status.js'
 import type { Job } from '../../work/job.js'
 import type { RouteStatus, WorkRoute } from '../config.js'
+import { connectionTo } from '../connection.js'
 import type { JudgedRoute } from '../judge.js'
 import { goesRound, passedBy } from '../origin.js'
 import { Flow } from '../flow.js'
@@ -23,12 +24,12 @@ export function openWorkRoute({ config, host }: JudgedRoute, counts: Counts): Ca
     config as WorkRoute
   const most = inFlight ?? usualInFlight
   const source = WorkEnd.open({
-    ...{ place: from, queue: fromQueue, connection: fromConnection },
+    ...{ place: from, queue: fromQueue, connection: connectionTo(from, fromConnection) },
     ...{ alone: alone === true, host },
   })
   try {
     const target = WorkEnd.open({
-      ...{ place: to, queue: toQueue, connection: toConnection },
+      ...{ place: to, queue: toQueue, connection: connectionTo(to, toConnection) },
       ...{ alone: false, host },
     })
     try {
@@ -66,7 +67,9 @@ class WorkCarrier implements Carrier {
   readonly #groups = new Map<string, Promise<boolean>>()
   /** Did jobs come that nobody can tell from others? */
   #hasNameless = false
-  #failures = 0
+  /** Has a push failed since one went well, and how often was that waited for? */
+  #hasFailed = false
+  #waits = 0
   #error: Error | undefined
   readonly #flow: Flow
   #leaseTimer: Timer | undefined
@@ -174,7 +177,8 @@ class WorkCarrier implements Carrier {
         this.#counts.delivered++
         this.#counts.bytes += bytes.length
       }
-      this.#failures = 0
+      this.#hasFailed = false
+      this.#waits = 0
       this.#error = undefined
     } catch (error) {
       return await this.#failed(job, error)
@@ -191,7 +195,7 @@ class WorkCarrier implements Carrier {
       return true
     }
     if (!this.#over.signal.aborted) {
-      this.#failures++
+      this.#hasFailed = true
       this.#error = error as Error
     }
     await quietly(() => job.release())
@@ -207,10 +211,17 @@ class WorkCarrier implements Carrier {
 
   /** After failures nothing is taken for a while. */
   async #calm(stop: AbortSignal): Promise<void> {
-    if (this.#failures === 0) return
+    if (!this.#hasFailed) return
     // What is on its way may still be about to go back, and comes in its order only when all of that is there.
     await this.#flow.empty(stop)
-    await this.#flow.pause(waitAfter(again, Math.max(this.#failures, 1), Math.random()), stop)
+    // What has gone well meanwhile says that the next will.
+    if (!this.#isFailing()) return
+    // All that failed at one time failed for one reason.
+    await this.#flow.pause(waitAfter(again, ++this.#waits, Math.random()), stop)
+  }
+
+  #isFailing(): boolean {
+    return this.#hasFailed // by now
   }
 
   /** What waits for the other side must not be taken by somebody else meanwhile. */

@@ -27,6 +27,22 @@ export function formatNanoseconds(nanoseconds: number): string {
   return scaled(nanoseconds, 1000, ['ns', 'µs', 'ms', 's'])
 }
 
+export function formatMilliseconds(milliseconds: number): string {
+  if (milliseconds >= 1000) {
+    const seconds = milliseconds / 1000
+    if (seconds < 100) return `${seconds.toFixed(1)} s`
+    return seconds < 6000 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(0)} h`
+  }
+  return formatNanoseconds(milliseconds * 1e6)
+}
+
+/** `0`, `0.5`, `12`, `1.2k`, `34M`: events a second, in five characters. */
+export function formatRate(perSecond: number): string {
+  if (perSecond > 0 && perSecond < 9.95) return perSecond.toFixed(1)
+  if (perSecond < 999.5) return perSecond.toFixed(0)
+  return scaled(perSecond, 1000, ['', 'k', 'M', 'G']).replace(' ', '')
+}
+
 function scaled(value: number, step: number, units: readonly string[]): string {
   let left = value
   let unit = 0

@@ -21,6 +21,9 @@ Commands:
   send NAME       send standard input to 'millrace recv NAME'; a NAME, or an address
   recv NAME       write what 'millrace send NAME' sends to standard output
   ls [PREFIX]     list all objects, and who is on them
+  stat NAME       all that is seen of a channel: what went through, what waits, who is on it
+  top [PREFIX]    what goes through channels, again and again
+  export          the metrics of all channels, for Prometheus
   sweep [PREFIX]  remove what no living process holds
   work COMMAND    work queues, pipelines: push, take, peek at jobs; send dead letters round again
   pub ADDRESS SUBJECT    publish to a bus, by a name or an address
@@ -76,6 +79,47 @@ States:
 Options:
   --json        what list() returns, as JSON
   -h, --help    this text
+`,
+  stat: `Usage: millrace stat NAME [OPTIONS]
+
+All that is seen of the channels of that name, while they are at work or after their users have died: what went through,
+what waits, who is on them, and how far each reader is behind. Takes no part in anything, and nobody notices.
+
+Options:
+  --json        what observe() returns, as JSON
+  -h, --help    this text
+
+Exit code: 1 if there is none.
+`,
+  top: `Usage: millrace top [PREFIX] [OPTIONS]
+
+What goes through channels, again and again: all, or those whose names start with PREFIX. On a terminal the screen is
+written anew, elsewhere table after table. Takes no part in anything, and nobody notices.
+
+  IN/S, OUT/S   messages, frames, jobs or calls a second     DROPS/S  what somebody did not get
+  DEPTH         what waits, for who is farthest behind       HAND     what somebody has in hand
+  OLDEST        how long the oldest of that has waited       PEERS    who is on it; dead ones as +1†
+
+Options:
+  --once           one table, over one interval
+  --interval MS    between two looks (default: 1000)
+  --sort COLUMN    name, in, out, depth, oldest, hand, drops or peers (default: in)
+  --limit N        so many rows at most (default: those that a screen has, else all)
+  --json           an array of rows for each look, one a line
+  -h, --help       this text
+`,
+  export: `Usage: millrace export [PREFIX] (--once | --http HOST:PORT | --file PATH) [OPTIONS]
+
+The metrics of all channels of this user, or of those whose names start with PREFIX, as Prometheus reads them; also of
+those whose processes have died. No process is asked for them.
+
+Options:
+  --once             to standard output
+  --http HOST:PORT   as a page /metrics; of a port alone, 127.0.0.1
+  --file PATH        into a file that is whole whenever it is read, for node_exporter's textfile collector
+  --interval MS      between two of these (default: 15000)
+  --max-channels N   so many have a name among the labels, the others are 'other' (default: 1000)
+  -h, --help         this text
 `,
   sweep: `Usage: millrace sweep [PREFIX] [OPTIONS]
 

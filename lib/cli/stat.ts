@@ -1,0 +1,86 @@
+// `millrace stat NAME`: all that is seen of a channel.
+
+import { observe, type Observed } from '../telemetry.js'
+import { formatColumns } from './columns.js'
+import { nameHere } from './here.js'
+import { formatAge, formatHolders } from './objects.js'
+import { formatBytes, formatMilliseconds } from './quantities.js'
+import { parseCommand, UsageError } from './usage.js'
+
+export function stat(args: readonly string[]): Promise<number | undefined> {
+  const parsed = parseCommand('stat', args, [], ['json'])
+  if (parsed === undefined) return Promise.resolve(undefined)
+  const [given, extra] = parsed.positionals
+  if (given === undefined) throw new UsageError('stat wants a name')
+  if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`)
+  const name = nameHere('stat', given)
+  const seen = observe({ name })
+  if (parsed.values.json === true) {
+    process.stdout.write(`${JSON.stringify(seen, undefined, 2)}\n`)
+  } else if (seen.length > 0) {
+    process.stdout.write(seen.map((one) => formatSeen(one)).join('\n'))
+  } else {
+    process.stderr.write(`millrace: there is no channel '${name}' here: 'millrace ls' lists all\n`)
+  }
+  return Promise.resolve(seen.length > 0 ? undefined : 1)
+}
+
+/** Numbers that are bytes, by their names. */
+const bytes = /bytes|capacity$/i
+const lasting = /age$/i
+/** Numbers that are answers. */
+const answers = new Set(['exclusive', 'abandoned', 'set', 'open', 'halfOpen', 'serves'])
+
+function formatSeen(seen: Observed, now = Date.now()): string {
+  const { kind, name, state, size, layout, created, creator, detail, holders, parts } = seen
+  const made = created === undefined ? '' : ` ${formatAge(now - created.getTime())} ago`
+  const head = [
+    ['state', [state.replace('-', ' '), detail].filter((part) => part !== '').join(': ')],
+    ['size', formatBytes(size)],
+    ['layout', layout ?? '-'],
+    ['made', `${made}${creator === undefined ? '' : ` by ${String(creator)}`}`.trim() || '-'],
+    ['held by', formatHolders(holders) || 'nobody'],
+  ]
+  const figures = Object.entries(seen.figures ?? {}) as readonly (readonly [string, number])[]
+  const rows = [...head, ...figures.map(([key, value]) => [wordsOf(key), formatFigure(key, value)])]
+  const kinds = new Set(parts.map((part) => part.kind))
+  const tables = [...kinds].map((one) => formatParts(parts.filter((part) => part.kind === one)))
+  return [
+    `${kind} ${name}\n`,
+    formatColumns(rows.map(([key = '', value = '']) => [`  ${key}`, value])),
+    ...tables,
+  ].join('')
+}
+
+type Part = Observed['parts'][number]
+
+/** What an object has several of, a row each. */
+function formatParts(parts: readonly Part[]): string {
+  const [first] = parts
+  if (first === undefined) return ''
+  const keys = Object.keys(first.figures)
+  const named = parts.some((part) => 'name' in part)
+  const heading = [first.kind, ...(named ? ['name'] : []), 'pid', ...keys.map(wordsOf)]
+  const rows = parts.map((part) => [
+    String(part.index),
+    ...(named ? ['name' in part ? part.name : ''] : []),
+    part.pid === undefined ? '-' : String(part.pid),
+    ...keys.map((key) =>
+      formatFigure(key, (part.figures as Readonly<Record<string, number>>)[key] ?? 0),
+    ),
+  ])
+  const right = heading.flatMap((_, column) => (named && column === 1 ? [] : [column]))
+  return `\n${formatColumns([heading.map((word) => word.toUpperCase()), ...rows], right)}`
+}
+
+/** `sentBytes` is `sent bytes`. */
+function wordsOf(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+}
+
+function formatFigure(name: string, value: number): string {
+  if (lasting.test(name)) return formatMilliseconds(value)
+  if (bytes.test(name)) return formatBytes(value)
+  if (answers.has(name)) return value === 0 ? 'no' : 'yes'
+  return String(value)
+}

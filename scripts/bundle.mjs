@@ -20,7 +20,7 @@ import { readdirSync, writeFileSync } from 'node:fs'
 import {
   copyDeclarations,
   dropMapsOf,
-  dropMapsOfEngines,
+  dropMapsOfBundles,
   dropUnreachable,
 } from './bundle/declarations.mjs'
 import { bundleDemo } from './bundle/demo.mjs'
@@ -33,9 +33,14 @@ dropUnreachable()
 copyDeclarations()
 await bundleDemo()
 const engines = readdirSync(`${root}lib/engines`, { withFileTypes: true })
-dropMapsOfEngines(engines.filter((one) => one.isDirectory()).map(({ name }) => name))
+// Who reads their code, or steps through it, does it in the repository: the package would have no room for its binaries.
+dropMapsOfBundles([
+  ...engines.filter((one) => one.isDirectory()).map(({ name }) => name),
+  'gateway',
+  'net-conformance',
+])
 dropMapsOf('cli', /\.(?:js|d\.ts)$/)
-for (const folder of ['addon', 'base']) dropMapsOf(folder, /\.d\.ts$/)
+for (const folder of ['addon', 'base', 'conformance', 'gateway']) dropMapsOf(folder, /\.d\.ts$/)
 
 /** By require: the first CommonJS module that Node has to import costs a process 20 ms. */
 function handOn(entry, exported) {

@@ -51,9 +51,9 @@ export function dropMapsOf(folder, which) {
 }
 
 /** Nobody steps through what speaks to an engine: neither the maps of these parts are packed nor their sources. */
-export function dropMapsOfEngines(engines) {
-  for (const engine of engines) {
-    const file = `${dist}/cjs/${engine}.js`
+export function dropMapsOfBundles(bundles) {
+  for (const bundle of bundles) {
+    const file = `${dist}/cjs/${bundle}.js`
     rmSync(`${file}.map`)
     writeFileSync(file, withoutMap(readFileSync(file, 'utf8')))
   }

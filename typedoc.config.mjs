@@ -37,7 +37,15 @@ const navigation = {
   Resilience: ['resilience'],
   Primitives: ['counter', 'mutex', 'rw-lock', 'semaphore', 'event', 'barrier', 'struct'],
   Memory: ['nameless-segments', 'mapped-files', 'memory-options', 'interoperation'],
-  Running: ['overload', 'performance', 'operations', 'list-and-sweep', 'crash-safety', 'security'],
+  Running: [
+    'overload',
+    'performance',
+    'operations',
+    'list-and-sweep',
+    'observing',
+    'crash-safety',
+    'security',
+  ],
   Project: [
     '../ARCHITECTURE',
     '../CHANGELOG',

@@ -23,6 +23,8 @@ export type {
   Part,
   QueueFigures,
   RateLimiterFigures,
+  Seen,
+  Sight,
   Sights,
   StagePart,
   SubscriptionFigures,

@@ -7,16 +7,21 @@ import { measuresOf, type Measures } from './measures.js'
 
 /** One value of a family. */
 export interface Sample {
+  /** What tells it from the others of its family. */
   readonly labels: Readonly<Record<string, string>>
+  /** What it says. */
   readonly value: number
 }
 
 /** Values of one meaning. */
 export interface Family {
+  /** What it is called. */
   readonly name: string
+  /** Does it only grow, or not? */
   readonly type: 'counter' | 'gauge'
   /** What it is, for people. */
   readonly help: string
+  /** Its values. */
   readonly samples: readonly Sample[]
 }
 

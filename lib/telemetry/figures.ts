@@ -68,8 +68,11 @@ export interface FrameReaderFigures {
   readonly queued: number
   /** Frames that may wait for it. */
   readonly depth: number
+  /** What it received. */
   readonly received: number
+  /** Frames that were not delivered to it. */
   readonly dropped: number
+  /** Frames that were taken back from it. */
   readonly evicted: number
   /** How often it was woken. */
   readonly wakes: number
@@ -93,6 +96,7 @@ export interface CellFigures {
 
 /** Of a counter. Beyond 2^53 it is about that. */
 export interface CounterFigures {
+  /** What it says. */
   readonly value: number
 }
 
@@ -112,12 +116,19 @@ export interface WorkFigures extends Omit<WorkStats, 'unsettled'> {
 export interface WorkUserFigures {
   /** Jobs that it has in hand. */
   readonly inHand: number
+  /** How often it was woken. */
   readonly wakes: number
+  /** Does it sleep (1), or not (0)? */
   readonly parked: number
+  /** Jobs that it pushed. */
   readonly pushed: number
+  /** Leases that it took. */
   readonly taken: number
+  /** What it completed. */
   readonly completed: number
+  /** Jobs that it gave back by `release` and `retry`. */
   readonly returned: number
+  /** Jobs that it gave up. */
   readonly rejected: number
 }
 
@@ -136,14 +147,21 @@ export interface CallFigures extends Omit<
 export interface CallUserFigures {
   /** Calls that it has in hand. */
   readonly inHand: number
+  /** How often it was woken. */
   readonly wakes: number
+  /** Does it sleep (1), or not (0)? */
   readonly parked: number
   /** Does it take calls (1), or only make them (0)? */
   readonly serves: number
+  /** Calls that it made. */
   readonly made: number
+  /** Leases that it took. */
   readonly taken: number
+  /** What it completed. */
   readonly completed: number
+  /** Calls that it gave up. */
   readonly withdrawn: number
+  /** Calls of it that ended without an answer. */
   readonly unanswered: number
 }
 
@@ -159,6 +177,7 @@ export interface TopicsFigures extends TopicsStats {
 export interface SubscriptionFigures {
   /** Messages of the bus, of whatever subject, that it has not come to. */
   readonly lag: number
+  /** What it received. */
   readonly received: number
   /** Messages that were gone before it came to them. */
   readonly missed: number
@@ -180,8 +199,11 @@ export interface LockFigures {
 
 /** Of an event: the first two with automatic reset, the others with manual reset. */
 export interface EventFigures {
+  /** Signals that nobody has taken yet. */
   readonly signals?: number
+  /** Who waits for one. */
   readonly waiting?: number
+  /** Is it set (1), or not (0)? */
   readonly set?: number
   /** How often it was set. */
   readonly sets?: number
@@ -189,7 +211,9 @@ export interface EventFigures {
 
 /** Of a barrier. */
 export interface BarrierFigures {
+  /** Parties that it waits for. */
   readonly parties: number
+  /** Parties that have arrived. */
   readonly arrived: number
   /** Rounds. */
   readonly completed: number
@@ -201,13 +225,17 @@ export interface BarrierFigures {
 export interface RateLimiterFigures {
   /** Permits that could be taken at once. */
   readonly available: number
+  /** Permits at once at most. */
   readonly burst: number
+  /** Permits a second. */
   readonly perSecond: number
 }
 
 /** Of a circuit breaker. */
 export interface BreakerFigures {
+  /** Is it open (1), or not (0)? */
   readonly open: number
+  /** Does one caller try it (1), or not (0)? */
   readonly halfOpen: number
   /** Failures that count. */
   readonly failures: number
@@ -215,68 +243,91 @@ export interface BreakerFigures {
 
 /** What an object has several of. */
 export interface Part<Kind extends string, Figures> {
+  /** What it is. */
   readonly kind: Kind
   /** Its number: lane, seat, subscription or stage. */
   readonly index: number
   /** Process id, where it is recorded. */
   readonly pid?: number
+  /** Its numbers. */
   readonly figures: Figures
 }
 
 /** A reader of frames. */
 export interface FrameReaderPart extends Part<'reader', FrameReaderFigures> {
+  /** What becomes of messages that it is too slow for. */
   readonly policy: 'wait' | 'drop-newest' | 'overwrite-oldest'
 }
 /** A stage of a pipeline. */
 export interface StagePart extends Part<'stage', StageStats> {
+  /** What it is called. */
   readonly name: string
 }
 /** A subscription, or a queue group. */
 export interface SubscriptionPart extends Part<'subscription' | 'group', SubscriptionFigures> {
   /** Its filters, with commas between. */
   readonly name: string
+  /** What becomes of messages that it is too slow for. */
   readonly policy: 'wait' | 'overwrite-oldest'
+}
+
+/** What there is to be seen of a kind. */
+export interface Sight<Figures, Part = never> {
+  /** Its numbers. */
+  readonly figures: Figures
+  /** One of what it has several of. */
+  readonly part: Part
 }
 
 /** What there is to be seen of each kind. */
 export interface Sights {
-  readonly queue: { readonly figures: QueueFigures; readonly part: never }
-  readonly frames: { readonly figures: FrameFigures; readonly part: FrameReaderPart }
-  readonly cell: { readonly figures: CellFigures; readonly part: never }
-  readonly counter: { readonly figures: CounterFigures; readonly part: never }
-  readonly work: { readonly figures: WorkFigures; readonly part: Part<'user', WorkUserFigures> }
-  readonly pipeline: {
-    readonly figures: WorkFigures
-    readonly part: Part<'user', WorkUserFigures> | StagePart
-  }
-  readonly calls: { readonly figures: CallFigures; readonly part: Part<'user', CallUserFigures> }
-  readonly topics: { readonly figures: TopicsFigures; readonly part: SubscriptionPart }
-  readonly mutex: {
-    readonly figures: LockFigures
-    readonly part: Part<'holder', Record<string, never>>
-  }
-  readonly rwlock: {
-    readonly figures: LockFigures
-    readonly part: Part<'holder', Record<string, never>>
-  }
-  readonly event: { readonly figures: EventFigures; readonly part: never }
-  readonly barrier: { readonly figures: BarrierFigures; readonly part: never }
-  readonly 'rate-limiter': { readonly figures: RateLimiterFigures; readonly part: never }
-  readonly breaker: { readonly figures: BreakerFigures; readonly part: never }
-  readonly memory: { readonly figures: Record<string, never>; readonly part: never }
+  /** Of message queues and queues of records. */
+  readonly queue: Sight<QueueFigures>
+  /** Of frame channels. */
+  readonly frames: Sight<FrameFigures, FrameReaderPart>
+  /** Of cells. */
+  readonly cell: Sight<CellFigures>
+  /** Of counters. */
+  readonly counter: Sight<CounterFigures>
+  /** Of work queues. */
+  readonly work: Sight<WorkFigures, Part<'user', WorkUserFigures>>
+  /** Of pipelines. */
+  readonly pipeline: Sight<WorkFigures, Part<'user', WorkUserFigures> | StagePart>
+  /** Of calls. */
+  readonly calls: Sight<CallFigures, Part<'user', CallUserFigures>>
+  /** Of buses. */
+  readonly topics: Sight<TopicsFigures, SubscriptionPart>
+  /** Of mutexes. */
+  readonly mutex: Sight<LockFigures, Part<'holder', Record<string, never>>>
+  /** Of locks of readers and writers. */
+  readonly rwlock: Sight<LockFigures, Part<'holder', Record<string, never>>>
+  /** Of events. */
+  readonly event: Sight<EventFigures>
+  /** Of barriers. */
+  readonly barrier: Sight<BarrierFigures>
+  /** Of rate limiters. */
+  readonly 'rate-limiter': Sight<RateLimiterFigures>
+  /** Of circuit breakers. */
+  readonly breaker: Sight<BreakerFigures>
+  /** Of shared memory, of which only its size is seen. */
+  readonly memory: Sight<Record<string, never>>
 }
 
 /** The kinds of objects that can be looked at. */
 export type ObservedKind = keyof Sights
 
-/** An object of that kind, as it was seen. */
-export type ObservedOf<Kind extends ObservedKind> = Omit<ObjectEntry, 'kind'> & {
+/** What is seen of an object beside what `list()` tells of it. */
+export interface Seen<Kind extends ObservedKind> {
+  /** What it is. */
   readonly kind: Kind
   /** Its numbers. Left out if it is damaged, somebody else's, or of another layout version. */
   readonly figures?: Sights[Kind]['figures']
   /** Its readers, users, subscriptions, stages. */
   readonly parts: readonly Sights[Kind]['part'][]
 }
+
+/** An object of that kind, as it was seen. */
+export type ObservedOf<Kind extends ObservedKind> = Omit<ObjectEntry, 'kind'> & Seen<Kind>
 
 /** An object, as it was seen: by its `kind` it is known what there is to it. */
 export type Observed = { [Kind in ObservedKind]: ObservedOf<Kind> }[ObservedKind]

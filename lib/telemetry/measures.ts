@@ -10,6 +10,7 @@ export interface Measures {
   readonly out?: number
   /** Bytes likewise. */
   readonly bytesIn?: number
+  /** Bytes that were taken out. */
   readonly bytesOut?: number
   /** What waits to be taken out; of the reader who is farthest behind. */
   readonly depth?: number

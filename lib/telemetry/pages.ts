@@ -10,9 +10,11 @@ import type { HttpPlace } from './http-place.js'
 
 /** What is answered. */
 export interface Page {
+  /** Code of the answer. */
   readonly status: number
   /** Of its content. */
   readonly type: string
+  /** The text. */
   readonly body: string
 }
 
@@ -25,16 +27,22 @@ export interface PageServer {
   readonly url: string
   /** Is it where it is wanted? */
   isAt(place: HttpPlace | undefined): boolean
+  /** Ends it, and what connections it has. */
   close(): void
 }
 
+/** The type of a page of plain text. */
 export const plainText = 'text/plain; charset=utf-8'
 export const jsonText = 'application/json; charset=utf-8'
 
 const longestMs = 5000
 const mostConnections = 64
 
-/** @throws MillraceError (as rejection) `EXISTS` (another one listens there), `PERMISSION`, `UNREACHABLE` (no such address here), `SYSTEM` */
+/**
+ * Serves pages by HTTP until it is closed. Who asks 127.0.0.1 or another address of loopback has to call it so (`Host`).
+ *
+ * @throws MillraceError (as rejection) `EXISTS` (another one listens there), `PERMISSION`, `UNREACHABLE` (no such address here), `SYSTEM`
+ */
 export async function servePages(place: HttpPlace, pages: Pages): Promise<PageServer> {
   const { createServer } = process.getBuiltinModule('node:http')
   const server = createServer(

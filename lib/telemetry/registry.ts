@@ -7,7 +7,9 @@ import { observe, type ObserveOptions } from './observe.js'
 
 /** What a registry takes and gives: `Registry` of prom-client 15 and of @prometheus-io/client have more. */
 export interface MetricsRegistry {
+  /** Takes a metric in. */
   registerMetric(metric: never): void
+  /** Takes one out. */
   removeSingleMetric(name: string): void
 }
 

@@ -1,6 +1,6 @@
 // What a work queue tells about itself.
 
-/** Numbers of a {@link WorkQueue} at this instant, and what was counted since it was created, by all who have it open. */
+/** Numbers of a `WorkQueue` at this instant, and what was counted since it was created, by all who have it open. */
 export interface WorkStats {
   /** Jobs that anybody could take. */
   readonly ready: number
@@ -64,7 +64,7 @@ export interface WorkStats {
   readonly unsettled: number
 }
 
-/** Numbers of a stage of a {@link Pipeline} at this instant. */
+/** Numbers of a stage of a `Pipeline` at this instant. */
 export interface StageStats {
   /** Jobs that anybody could take. */
   readonly ready: number
@@ -81,7 +81,7 @@ export interface StageStats {
 }
 
 /**
- * Numbers of a {@link Pipeline} at this instant, and what was counted since it was created, by all who have it open. `completed` counts
+ * Numbers of a `Pipeline` at this instant, and what was counted since it was created, by all who have it open. `completed` counts
  * each stage that a job has passed.
  */
 export interface PipelineStats<Stages extends string = string> extends WorkStats {

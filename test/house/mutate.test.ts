@@ -1,7 +1,7 @@
 // `npm run mutate` tells a test that notices from one that does not, and from a list that is out of date.
 
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -45,6 +45,24 @@ test('a mutant that changes nothing survives, one that is noticed does not', asy
     'has-no-test': 'FAILS UNCHANGED',
   })
   t.regex(said, /^1 of 5 mutants killed$/m)
+})
+
+test('each mutant is of a text that stands once in its file', async (t) => {
+  const { mutants } = (await import(new URL('test/mutants.mjs', `file://${root}`).href)) as {
+    readonly mutants: readonly {
+      readonly name: string
+      readonly file: string
+      readonly text: string
+    }[]
+  }
+  const elsewhere = mutants.filter(
+    ({ file, text }) => readFileSync(join(root, file), 'utf8').split(text).length !== 2,
+  )
+  t.deepEqual(
+    elsewhere.map(({ name }) => name),
+    [],
+  )
+  t.true(mutants.length > 100)
 })
 
 /** Runs it with a list of its own. */

@@ -34,4 +34,12 @@ export const door = [
     breaks: 'two processes have one role',
     test: { native: 'segment_test', only: 'a taken role is refused with the process that has it' },
   },
+  {
+    name: 'observe-damage-unjudged',
+    file: 'native/include/millrace/upkeep/inspection.hpp',
+    text: '    if (!ours || head().major != layout::kMajor || !find_damage().empty()) return nullptr;\n',
+    instead: '',
+    breaks: 'who looks from outside reads numbers of what is no such channel',
+    test: { native: 'observe_test', only: 'observe: what was cut short*' },
+  },
 ]

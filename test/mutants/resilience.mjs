@@ -76,8 +76,8 @@ export const resilience = [
   {
     name: 'js-retry-of-what-has-run',
     file: 'lib/resilience/judgement.ts',
-    text: "error.executed === 'unknown' || isAnswer(error)",
-    instead: "error.executed === 'unknown'",
+    text: 'mayHaveRun: found.mayHaveRun || hasRun }',
+    instead: 'mayHaveRun: found.mayHaveRun }',
     breaks: 'a call is made again although its handler has run',
     test: {
       ava: 'resilience/resilient',

@@ -150,4 +150,12 @@ export const topics = [
     breaks: 'who waits for room behind a subscription of limited depth is not woken',
     test: { native: 'topics_waiting_test', only: 'topics: one of limited depth*' },
   },
+  {
+    name: 'observe-hint-believed',
+    file: 'native/include/millrace/observe/topics.hpp',
+    text: '          ++at;\n',
+    instead: '          break;\n',
+    breaks: 'who looks from outside takes the hint of where the log ends for its end',
+    test: { native: 'observe_test', only: 'observe: topics, what is in the log*' },
+  },
 ]

@@ -62,6 +62,37 @@ test('jobs go from handle to handle, in their order, and are gone when they are 
   t.deepEqual([taking.durability, taking.maxAttempts, taking.priorities], ['disk', 5, 1])
 })
 
+test('a batch of many is asked for over several channels: each job once, about in its order, and none for nobody', async (t) => {
+  const name = newName()
+  const [pushing, taking] = [open(t, name), open(t, name)]
+  const count = 100
+  await pushing.pushBatch(Array.from({ length: count }, (_, i) => String(i)))
+  const jobs = [...(await taking.takeBatch(count, patience))]
+  t.is(jobs.length, 64)
+  while (jobs.length < count) jobs.push(...(await taking.takeBatch(17, patience)))
+  const places = jobs.map((job) => Number(textOf(job)))
+  t.deepEqual(
+    places.toSorted((a, b) => a - b),
+    Array.from({ length: count }, (_, i) => i),
+  )
+  t.true(places.every((place, at) => Math.abs(place - at) <= 7))
+  // What one asks for who gives up is somebody else's, and has not been tried.
+  for (const job of jobs.slice(0, 50)) await job.complete()
+  for (const job of jobs.slice(50)) await job.release()
+  const control = new AbortController()
+  const left: Job[] = []
+  const given = taking.takeBatch(50, { signal: control.signal }).then(
+    (some) => left.push(...some),
+    () => undefined,
+  )
+  control.abort()
+  await given
+  while (left.length < 50) left.push(...(await taking.takeBatch(50 - left.length, patience)))
+  t.is(new Set(left.map(textOf)).size, 50)
+  for (const job of left) await job.complete()
+  await t.throwsAsync(taking.takeBatch(50, { timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+})
+
 test('who waits is told of a job that comes later; nobody has one in hand that nobody waits for', async (t) => {
   const queue = open(t, newName(), { maxAttempts: 1 })
   const control = new AbortController()

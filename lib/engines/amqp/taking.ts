@@ -16,6 +16,10 @@ import type { AmqpChannel, AmqpMessage } from './library.js'
 const mostAtOnce = 1024
 /** Channels that ask at the same time: the server answers one question of each. */
 const mostLanes = 8
+/** Who wants more than so many is asked for over all of them, and gets them in about their order; */
+const mostInOrder = 16
+/** so many at most, that the first need not wait for all. */
+const mostAcross = 64
 /** Milliseconds for who asks again, before a consumer ends and before a job goes back. */
 const lingerMs = 20
 
@@ -189,12 +193,41 @@ export class Taking {
   }
 
   async #round(): Promise<void> {
+    if ((await this.#asking()) || this.#waiting.length === 0) return
+    const taken = await this.#awaited()
+    if (taken !== undefined) await this.#give(this.#waiting[0], [taken])
+  }
+
+  /** Everybody who waits, or as many as there may be channels. Was there any? */
+  async #asking(): Promise<boolean> {
+    const [first, ...others] = this.#waiting
+    if (first !== undefined && others.length === 0 && first.most > mostInOrder) {
+      await this.#widen(mostLanes)
+      return await this.#askedAcross(first)
+    }
     await this.#widen(Math.min(this.#waiting.length, mostLanes))
     const asking = this.#waiting.slice(0, this.#lanes.length)
     const found = await Promise.all(asking.map((one, at) => this.#asked(one, this.#lanes[at]!)))
-    if (found.some(Boolean) || this.#waiting.length === 0) return
-    const taken = await this.#awaited()
-    if (taken !== undefined) await this.#give(this.#waiting[0], [taken])
+    return found.some(Boolean)
+  }
+
+  /** What is there now, by all channels at a time: a question takes as long as a way there and back. */
+  async #askedAcross(waiting: Waiting): Promise<boolean> {
+    const taken: Taken[] = []
+    const most = Math.min(waiting.most, mostAcross)
+    let isMore = true
+    while (isMore && taken.length < most && this.#waiting.includes(waiting)) {
+      const asked = this.#lanes.slice(0, most - taken.length).map(async (lane) => {
+        const message = await lane.channel.get(this.#queue, { noAck: false })
+        return { message, lane }
+      })
+      for (const { message, lane } of await Promise.all(asked)) {
+        if (message === false) isMore = false
+        else taken.push({ message, lane })
+      }
+    }
+    if (taken.length > 0) await this.#give(waiting, taken)
+    return taken.length > 0
   }
 
   /** What is there now; by one channel, so it is in its order. Was there any? */

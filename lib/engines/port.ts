@@ -46,6 +46,8 @@ export interface EngineQueueOptions {
   readonly durability: 'memory' | 'file' | 'disk' | undefined
   /** True: nobody else takes there, so all that is in hand when it is opened comes again at once, in order, as far as the engine can do that. */
   readonly alone?: boolean | undefined
+  /** So many are always wanted, as soon as there are some: they may lie here before somebody asks. Left out: what is asked for is. */
+  readonly ahead?: number | undefined
 }
 
 /** What a queue has. */

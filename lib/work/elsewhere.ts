@@ -26,6 +26,8 @@ export interface WorkWanted {
   readonly leaseMs: number | undefined
   /** Of a queue of an engine: does nobody else take there? */
   readonly alone?: boolean | undefined
+  /** Likewise: so many are always wanted. */
+  readonly ahead?: number | undefined
 }
 
 /** What the floor above can do. */

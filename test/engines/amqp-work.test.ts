@@ -62,37 +62,6 @@ test('jobs go from handle to handle, in their order, and are gone when they are 
   t.deepEqual([taking.durability, taking.maxAttempts, taking.priorities], ['disk', 5, 1])
 })
 
-test('a batch of many is asked for over several channels: each job once, about in its order, and none for nobody', async (t) => {
-  const name = newName()
-  const [pushing, taking] = [open(t, name), open(t, name)]
-  const count = 100
-  await pushing.pushBatch(Array.from({ length: count }, (_, i) => String(i)))
-  const jobs = [...(await taking.takeBatch(count, patience))]
-  t.is(jobs.length, 64)
-  while (jobs.length < count) jobs.push(...(await taking.takeBatch(17, patience)))
-  const places = jobs.map((job) => Number(textOf(job)))
-  t.deepEqual(
-    places.toSorted((a, b) => a - b),
-    Array.from({ length: count }, (_, i) => i),
-  )
-  t.true(places.every((place, at) => Math.abs(place - at) <= 7))
-  // What one asks for who gives up is somebody else's, and has not been tried.
-  for (const job of jobs.slice(0, 50)) await job.complete()
-  for (const job of jobs.slice(50)) await job.release()
-  const control = new AbortController()
-  const left: Job[] = []
-  const given = taking.takeBatch(50, { signal: control.signal }).then(
-    (some) => left.push(...some),
-    () => undefined,
-  )
-  control.abort()
-  await given
-  while (left.length < 50) left.push(...(await taking.takeBatch(50 - left.length, patience)))
-  t.is(new Set(left.map(textOf)).size, 50)
-  for (const job of left) await job.complete()
-  await t.throwsAsync(taking.takeBatch(50, { timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
-})
-
 test('who waits is told of a job that comes later; nobody has one in hand that nobody waits for', async (t) => {
   const queue = open(t, newName(), { maxAttempts: 1 })
   const control = new AbortController()
@@ -404,6 +373,58 @@ connection.close()
   const job = await far.takeOne(patience)
   t.deepEqual([textOf(job), job.id, job.group, job.priority], ['in', 'j', 'g', 2])
   job.complete()
+})
+
+test('a gateway is given jobs ahead, in their order; what it has not passed on when it ends is still there', async (t) => {
+  const name = newName()
+  const [there, count] = [open(t, name), 200]
+  const near = WorkQueue.open(uniqueName(t, { mayLeave: true }), {
+    dedupWindow: 60_000,
+    jobs: 60,
+  })
+  t.teardown(() => {
+    near.close()
+    WorkQueue.unlink(near.name)
+  })
+  await there.pushBatch(Array.from({ length: count }, (_, i) => String(i)))
+  const gateway = await Gateway.start({
+    routes: [{ kind: 'work', from: server().address(name), to: near.name, inFlight: 50 }],
+  })
+  t.teardown(() => gateway.drain())
+  const came: string[] = []
+  const receive = (): void => {
+    for (let job = near.tryTake(); job !== undefined; job = near.tryTake()) {
+      came.push(textOf(job))
+      job.complete()
+    }
+  }
+  // The queue is full, and what the gateway has in hand waits for room there.
+  await until(() => near.stats().ready === 60)
+  const drained = { is: false }
+  const draining = gateway.drain().then(() => (drained.is = true))
+  await until(() => {
+    receive()
+    return drained.is
+  })
+  await draining
+  receive()
+  t.true(came.length >= 60)
+  t.deepEqual(
+    came,
+    came.map((_, i) => String(i)),
+  )
+  // Somebody else gets the others.
+  const others: string[] = []
+  while (others.length < count - came.length) {
+    const job = await there.takeOne(patience)
+    others.push(textOf(job))
+    await job.complete()
+  }
+  t.deepEqual(
+    others.toSorted((a, b) => Number(a) - Number(b)),
+    Array.from({ length: count - came.length }, (_, i) => String(came.length + i)),
+  )
+  await t.throwsAsync(there.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
 })
 
 test('a job without an id is called the same each time that it is in hand, and a dead letter of it, too', async (t) => {

@@ -10,16 +10,13 @@
 import { startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
 import type { AmqpLine } from './connection.js'
-import type { AmqpChannel, AmqpMessage } from './library.js'
+import { Lane, type Taken, type Taker } from './lane.js'
+import type { AmqpMessage } from './library.js'
 
 /** Jobs for one who asks. */
 const mostAtOnce = 1024
 /** Channels that ask at the same time: the server answers one question of each. */
 const mostLanes = 8
-/** Who wants more than so many is asked for over all of them, and gets them in about their order; */
-const mostInOrder = 16
-/** so many at most, that the first need not wait for all. */
-const mostAcross = 64
 /** Milliseconds for who asks again, before a consumer ends and before a job goes back. */
 const lingerMs = 20
 
@@ -29,42 +26,7 @@ interface Waiting {
   reject(error: Error): void
 }
 
-/** A message that is in our hands. */
-export interface Taken {
-  readonly message: AmqpMessage
-  readonly lane: Lane
-}
-
-/** A channel: what comes by it is settled by it. */
-class Lane {
-  readonly channel: AmqpChannel
-  #sync: Promise<void> | undefined
-  #isGuarded = false
-
-  constructor(channel: AmqpChannel) {
-    this.channel = channel
-  }
-
-  /** When the server has read all that was said to it; what is said in one turn is asked after together. */
-  synced(): Promise<void> {
-    return (this.#sync ??= Promise.resolve().then(async () => {
-      this.#sync = undefined
-      await this.#limit()
-    }))
-  }
-
-  /** Is the consumer to be told when its queue is removed? */
-  async guard(isGuarded: boolean): Promise<void> {
-    this.#isGuarded = isGuarded
-    await this.#limit()
-  }
-
-  async #limit(): Promise<void> {
-    await this.channel.prefetch(1, this.#isGuarded)
-  }
-}
-
-export class Taking {
+export class Taking implements Taker {
   readonly #line: AmqpLine
   readonly #queue: string
   readonly #guards: boolean
@@ -130,18 +92,6 @@ export class Taking {
     })
   }
 
-  /** Resolves when the server has read that. */
-  async ack({ message, lane }: Taken): Promise<void> {
-    lane.channel.ack(message)
-    await lane.synced()
-  }
-
-  /** It is somebody else's again; resolves when the server has read that. */
-  async back({ message, lane }: Taken): Promise<void> {
-    lane.channel.nack(message, false, true)
-    await lane.synced()
-  }
-
   #end(why: Error): void {
     if (this.#over !== undefined) return
     this.#over = this.#line.gone()
@@ -193,41 +143,12 @@ export class Taking {
   }
 
   async #round(): Promise<void> {
-    if ((await this.#asking()) || this.#waiting.length === 0) return
-    const taken = await this.#awaited()
-    if (taken !== undefined) await this.#give(this.#waiting[0], [taken])
-  }
-
-  /** Everybody who waits, or as many as there may be channels. Was there any? */
-  async #asking(): Promise<boolean> {
-    const [first, ...others] = this.#waiting
-    if (first !== undefined && others.length === 0 && first.most > mostInOrder) {
-      await this.#widen(mostLanes)
-      return await this.#askedAcross(first)
-    }
     await this.#widen(Math.min(this.#waiting.length, mostLanes))
     const asking = this.#waiting.slice(0, this.#lanes.length)
     const found = await Promise.all(asking.map((one, at) => this.#asked(one, this.#lanes[at]!)))
-    return found.some(Boolean)
-  }
-
-  /** What is there now, by all channels at a time: a question takes as long as a way there and back. */
-  async #askedAcross(waiting: Waiting): Promise<boolean> {
-    const taken: Taken[] = []
-    const most = Math.min(waiting.most, mostAcross)
-    let isMore = true
-    while (isMore && taken.length < most && this.#waiting.includes(waiting)) {
-      const asked = this.#lanes.slice(0, most - taken.length).map(async (lane) => {
-        const message = await lane.channel.get(this.#queue, { noAck: false })
-        return { message, lane }
-      })
-      for (const { message, lane } of await Promise.all(asked)) {
-        if (message === false) isMore = false
-        else taken.push({ message, lane })
-      }
-    }
-    if (taken.length > 0) await this.#give(waiting, taken)
-    return taken.length > 0
+    if (found.some(Boolean) || this.#waiting.length === 0) return
+    const taken = await this.#awaited()
+    if (taken !== undefined) await this.#give(this.#waiting[0], [taken])
   }
 
   /** What is there now; by one channel, so it is in its order. Was there any? */
@@ -274,9 +195,9 @@ export class Taking {
       const channel = await this.#line.channel((why) => {
         this.#end(why)
       })
-      // Of the consumer that it may have.
-      await channel.prefetch(1)
-      this.#lanes.push(new Lane(channel))
+      const lane = new Lane(channel, 1)
+      await lane.limit()
+      this.#lanes.push(lane)
     }
   }
 
@@ -294,6 +215,6 @@ export class Taking {
       left = left.slice(to.most)
       to = undefined
     }
-    for (const one of left) this.back(one).catch(() => undefined) // the connection has ended: it is back
+    for (const { lane, message } of left) lane.back(message).catch(() => undefined) // the connection has ended: it is back
   }
 }

@@ -20,7 +20,9 @@ import type { AmqpPlace } from './place.js'
 import { Publishing, type Published } from './publishing.js'
 import { delayOf, openDead, openDelay, openQueue, type AmqpQueue } from './queue.js'
 import { Room } from './room.js'
-import { Taking, type Taken } from './taking.js'
+import type { Taken, Taker } from './lane.js'
+import { TakingAhead } from './taking-ahead.js'
+import { Taking } from './taking.js'
 
 /** Of the longest reason that goes with a dead letter, in UTF-16 units. */
 const longestReason = 512
@@ -52,7 +54,7 @@ export async function amqpWork(
 
 class AmqpWork extends AmqpLine implements EngineWork {
   #queue!: AmqpQueue
-  #taking!: Taking
+  #taking!: Taker
   #room!: Room
   readonly #publishing = new Publishing(this)
   readonly #held = new Set<AmqpJob>()
@@ -81,7 +83,9 @@ class AmqpWork extends AmqpLine implements EngineWork {
     try {
       work.#queue = await openQueue(work, place.name, wanted, maxBytes)
       work.#room = new Room(work, work.#queue)
-      work.#taking = await Taking.open(work, place.name)
+      const { ahead = 1 } = wanted
+      work.#taking =
+        ahead > 1 ? new TakingAhead(work, place.name, ahead) : await Taking.open(work, place.name)
       return work
     } catch (error) {
       work.close()
@@ -181,7 +185,7 @@ class AmqpWork extends AmqpLine implements EngineWork {
   }
 
   #giveBack({ taken }: AmqpJob): void {
-    this.#taking.back(taken).catch(() => undefined) // the connection has ended: it is back
+    taken.lane.back(taken.message).catch(() => undefined) // the connection has ended: it is back
   }
 
   async settle(job: AmqpJob, settled: EngineSettle): Promise<void> {
@@ -217,7 +221,7 @@ class AmqpWork extends AmqpLine implements EngineWork {
 
   async #done({ taken }: AmqpJob): Promise<void> {
     try {
-      await this.#taking.ack(taken)
+      await taken.lane.ack(taken.message)
     } catch (error) {
       throw this.told(error, 'unknown')
     }
@@ -226,7 +230,7 @@ class AmqpWork extends AmqpLine implements EngineWork {
   async #back(job: AmqpJob, delay: number): Promise<void> {
     if (delay === 0) {
       try {
-        await this.#taking.back(job.taken)
+        await job.taken.lane.back(job.taken.message)
       } catch (error) {
         throw this.told(error, 'unknown')
       }

@@ -25,7 +25,7 @@ export function openWorkRoute({ config, host }: JudgedRoute, counts: Counts): Ca
   const most = inFlight ?? usualInFlight
   const source = WorkEnd.open({
     ...{ place: from, queue: fromQueue, connection: connectionTo(from, fromConnection) },
-    ...{ alone: alone === true, host },
+    ...{ alone: alone === true, ahead: most, host },
   })
   try {
     const target = WorkEnd.open({

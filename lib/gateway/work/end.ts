@@ -32,6 +32,8 @@ export interface EndOptions {
   readonly connection: RemoteOptions | undefined
   /** Does nobody else take there? */
   readonly alone: boolean
+  /** So many are always wanted from there. */
+  readonly ahead?: number
   /** What this gateway is called. */
   readonly host: string
 }
@@ -56,7 +58,7 @@ export class WorkEnd {
   }
 
   /** @throws MillraceError as `WorkQueue.open` */
-  static open({ place, queue, connection, alone, host }: EndOptions): WorkEnd {
+  static open({ place, queue, connection, alone, ahead, host }: EndOptions): WorkEnd {
     const { WorkQueue, readWorkOptions, readWork, workAt } =
       require('../../work/carrying.js') as typeof import('../../work/carrying.js')
     const address = addressElsewhere(place)
@@ -71,7 +73,7 @@ export class WorkEnd {
     }
     const { openWork } = require('../../remote/open.js') as typeof import('../../remote/open.js')
     const { native: wanted } = readWorkOptions('elsewhere', queue)
-    const opened = openWork(address, { ...wanted, alone }, connection, { readWork, workAt })
+    const opened = openWork(address, { ...wanted, alone, ahead }, connection, { readWork, workAt })
     return new WorkEnd(opened, '', `${opened.name}/`)
   }
 

@@ -62,8 +62,8 @@ export async function kafkaCluster(
   topics: readonly string[] = [],
   brokers = 1,
 ): Promise<KafkaCluster> {
-  const program = await compiled()
-  const child = spawn(program, [String(brokers), ...topics], { stdio: ['pipe', 'pipe', 'ignore'] })
+  const mock = await compiled()
+  const child = spawn(mock, [String(brokers), ...topics], { stdio: ['pipe', 'pipe', 'ignore'] })
   const answers = createInterface(child.stdout)[Symbol.asyncIterator]()
   const { value = '' } = (await answers.next()) as { readonly value?: string }
   const cluster = new KafkaCluster(value, child, answers)
@@ -71,15 +71,22 @@ export async function kafkaCluster(
   return cluster
 }
 
-async function compiled(): Promise<string> {
+let program: Promise<string> | undefined
+
+/** Clusters that start at the same time wait for one compiler: what another one still writes cannot be run. */
+function compiled(): Promise<string> {
+  return (program ??= compile())
+}
+
+async function compile(): Promise<string> {
   const hash = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16)
-  const program = join(programs, `kafka-mock-${hash}`)
-  if (existsSync(program)) return program
+  const built = join(programs, `kafka-mock-${hash}`)
+  if (existsSync(built)) return built
   mkdirSync(programs, { recursive: true })
-  const unfinished = `${program}.${String(process.pid)}`
+  const unfinished = `${built}.${String(process.pid)}`
   const flags = ['-std=c11', '-O1', '-Wall', '-Wextra', '-Werror']
   const cure = 'install a C compiler, or set CC'
   await tool(process.env['CC'] ?? 'cc', [...flags, source, '-o', unfinished, '-lrdkafka'], cure)
-  renameSync(unfinished, program)
-  return program
+  renameSync(unfinished, built)
+  return built
 }

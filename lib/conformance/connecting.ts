@@ -83,7 +83,7 @@ export const connecting: readonly Asked<Scene>[] = [
       const fars: Channel[] = []
       while (fars.length < count) {
         const far = await listener.accept()
-        assert.ok(far !== undefined)
+        assert.ok(far !== undefined, 'not so: far !== undefined')
         fars.push(far)
       }
       same(listener.connections, count)
@@ -112,7 +112,7 @@ export const connecting: readonly Asked<Scene>[] = [
       const next = await scene.connectNext(listener.address)
       await next.send('of the next one')
       const to = isLog(near) ? far : await listener.accept()
-      assert.ok(to !== undefined)
+      assert.ok(to !== undefined, 'not so: to !== undefined')
       same((await taken(to)).toString(), 'of the next one')
     },
   },
@@ -127,7 +127,7 @@ export const connecting: readonly Asked<Scene>[] = [
       await listener.close()
       const later = await scene.listenAt(listener.address)
       const reader = await later.accept()
-      assert.ok(reader !== undefined)
+      assert.ok(reader !== undefined, 'not so: reader !== undefined')
       for (let i = 0; i < 3; i++) same(numberOf(await taken(reader)), i)
     },
   },
@@ -214,7 +214,7 @@ export const connecting: readonly Asked<Scene>[] = [
       // Whoever was given up may have come to the listener before.
       const near = await scene.connectNext(listener.address)
       const far = await listener.accept()
-      assert.ok(far !== undefined)
+      assert.ok(far !== undefined, 'not so: far !== undefined')
       same(near.closed, false)
     },
   },
@@ -243,7 +243,10 @@ export const connecting: readonly Asked<Scene>[] = [
       const told = scene.selected(listener)
       await scene.connect(listener.address)
       same(await told, 'ready')
-      assert.ok((await listener.accept()) !== undefined)
+      assert.ok(
+        (await listener.accept()) !== undefined,
+        'not so: (await listener.accept()) !== undefined',
+      )
       const ended = scene.selected(listener)
       await listener.close()
       same(await ended, 'ended')

@@ -207,7 +207,10 @@ export const messages: readonly Asked<Scene>[] = [
             room.fill(0)
             const sending = from.send(numbered(length, length))
             same(await to.receiveInto(target), length)
-            assert.ok(room.subarray(0, length).equals(numbered(length, length)))
+            assert.ok(
+              room.subarray(0, length).equals(numbered(length, length)),
+              'not so: room.subarray(0, length).equals(numbered(length, length))',
+            )
             await sending
           }
         }
@@ -317,7 +320,7 @@ async function crowd(from: Channel, to: Channel): Promise<void> {
     let last = -1
     for (;;) {
       const message = await to.receive()
-      assert.ok(message !== undefined)
+      assert.ok(message !== undefined, 'not so: message !== undefined')
       const number = numberOf(message)
       if (number === 0xffff_ffff) return
       assert.ok(number > last, 'each task receives in order')

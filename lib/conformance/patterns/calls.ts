@@ -161,7 +161,7 @@ export const calls: readonly Asked<PatternScene>[] = [
     async judge(scene: PatternScene): Promise<void> {
       const { client } = await scene.calls(new Desk().serving())
       const error: unknown = await client.fail('no').catch((reason: unknown) => reason)
-      assert.ok(error instanceof RangeError)
+      assert.ok(error instanceof RangeError, `no instanceof RangeError: ${String(error)}`)
       const { message, code, data } = error as RangeError & {
         readonly code?: unknown
         readonly data?: unknown

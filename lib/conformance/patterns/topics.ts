@@ -224,7 +224,7 @@ export const topics: readonly Asked<PatternScene>[] = [
       await apart(1000)
       using first = await here.receive()
       assert.ok(first.missed > 0, 'it is not silent')
-      assert.ok(here.missed > 0)
+      assert.ok(here.missed > 0, 'not so: here.missed > 0')
       using second = await here.receive()
       same(second.missed, 0)
     },

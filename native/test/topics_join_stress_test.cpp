@@ -66,7 +66,7 @@ int publish_all(const TopicSpec& spec, Numbers& n, std::uint32_t publisher) {
         (random.chance(30) ? known - 1 : static_cast<std::uint32_t>(random.below(known)));
     const std::uint64_t number = n.begun.at(subject).load() + 1;
     n.begun.at(subject).store(number);
-    const os::Deadline deadline = soon();
+    const os::Deadline deadline = os::Deadline::after(60 * kSecond);
     while (!bus->wait(kForTopicRoom, 0, kSliceNs,
                       [&] { return publish(*bus, text_of(subject), number).has_value(); })) {
       if (deadline.passed()) return __LINE__ % 250;

@@ -304,7 +304,7 @@ TEST_CASE(
   std::atomic<std::uint32_t> pushing{threads_of_each};
   std::atomic<std::uint32_t> pushed{0};
   std::atomic<std::uint32_t> taken{0};
-  const os::Deadline deadline = soon();
+  const os::Deadline deadline = os::Deadline::after(90 * kSecond);
 
   const auto push = [&](std::uint16_t me) {
     Random random(me + 3);

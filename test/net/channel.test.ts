@@ -19,7 +19,7 @@ import {
 import { uniqueName } from '../support/names.js'
 import { until, within } from '../support/until.js'
 
-const patience = 15_000
+const patience = 40_000
 
 interface Ends {
   readonly listener: Listener

@@ -124,7 +124,6 @@ export function measuresOf(seen: Observed): Measures {
         depth: most('lag'),
         places: figures.places,
         drops: { missed: sum('missed') },
-        wakes: figures.waits,
       }
     }
     case 'mutex':

@@ -1,7 +1,6 @@
 // What is seen of one object from outside: what a list tells of it, and its numbers.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -22,12 +21,6 @@ class Figures {
   [[gnu::noinline]] Figures& add(const char* name, double value) {
     all_.push_back({name, value});
     return *this;
-  }
-  [[gnu::noinline]] Figures& add(const char* name, std::uint64_t value) {
-    return add(name, static_cast<double>(value));
-  }
-  [[gnu::noinline]] Figures& add(const char* name, const std::atomic<std::uint64_t>& word) {
-    return add(name, word.load(std::memory_order_relaxed));
   }
   [[nodiscard]] bool empty() const noexcept { return all_.empty(); }
   [[nodiscard]] auto begin() const noexcept { return all_.begin(); }

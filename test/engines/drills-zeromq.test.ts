@@ -1,5 +1,4 @@
-// The failure drills, over calls of ZeroMQ: whoever serves is the server. Work and topics have no server at all, and nobody who confirms anything: what
-// becomes of them is in zeromq-work.test.ts and zeromq-topics.test.ts.
+// The failure drills, over ZeroMQ. Of calls whoever serves is the server; work and topics have none, so their drills are their own.
 
 import test, { type ExecutionContext } from 'ava'
 import type { MillraceError } from 'millrace'
@@ -10,6 +9,8 @@ import { openClient, ServingServer, type ServeSetup } from './support/drills/cal
 import { patience, type DrilledEngine } from './support/drills/engine.js'
 import { drill } from './support/drills/suite.js'
 import { freePort } from './support/server.js'
+import { topicsPart } from './support/zeromq-topics.js'
+import { workPart } from './support/zeromq-work.js'
 import { library } from './support/zeromq.js'
 
 async function serverOf(
@@ -24,11 +25,13 @@ async function serverOf(
 }
 
 const zeromq: DrilledEngine<ServingServer> = {
-  name: 'ZeroMQ (calls)',
+  name: 'ZeroMQ',
   newName: () => 'calc',
   cure: /nobody serves/,
   server: async (t, { started = true }) => await serverOf(t, {}, started),
 
+  work: workPart,
+  topics: topicsPart,
   calls: {
     // The sign of life of who is at work comes every two seconds.
     heartbeat: 5000,
@@ -58,6 +61,7 @@ const zeromq: DrilledEngine<ServingServer> = {
           for (const keys of [
             { ...other, serverKey },
             { ...allowed, serverKey: other.publicKey },
+            undefined,
           ]) {
             const wrong = await openClient(t, address, { connection: { curve: keys } })
             const error = await t.throwsAsync<MillraceError>(wrong.add([1, 2]))

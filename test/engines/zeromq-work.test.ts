@@ -4,7 +4,6 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:f
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { WorkQueue, type Job, type WorkQueueOptions } from 'millrace/work'
 
@@ -131,74 +130,6 @@ test('several who take share the jobs', async (t) => {
   t.is(working.length, 2)
 })
 
-test('a push waits until somebody is connected, and ends in time', async (t) => {
-  const address = await tcpAddress()
-  const pushing = open(t, address.at())
-  await t.throwsAsync(pushing.push('never', { timeout: 150 }), { code: 'ERR_MILLRACE_TIMEOUT' })
-  const control = new AbortController()
-  const given = pushing.push('given up', { signal: control.signal })
-  control.abort()
-  await t.throwsAsync(given, { code: 'ERR_MILLRACE_ABORTED' })
-  // The library cannot be told to stop: each attempt lasts up to 50 ms.
-  await pause(1000)
-  const pushed = pushing.push('later', patience)
-  const taking = open(t, address.at('?bind'))
-  t.is(textOf(await taking.takeOne(patience)), 'later')
-  t.deepEqual(await pushed, { duplicate: false })
-  await t.throwsAsync(taking.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
-})
-
-test('a push waits while the other side takes nothing: what is between them is bounded', async (t) => {
-  const address = await tcpAddress()
-  const pushing = open(t, address.at('?bind'), { jobs: 2 })
-  const slow = foreign(t, 'Pull', { receiveHighWaterMark: 1 })
-  slow.connect(address.endpoint)
-  const big = Buffer.alloc(1_000_000, 'x')
-  let pushed = 0
-  await t.throwsAsync(
-    async () => {
-      for (; pushed < 200; pushed++) await pushing.push(big, { timeout: 500 })
-    },
-    { code: 'ERR_MILLRACE_TIMEOUT' },
-  )
-  t.true(pushed < 50, String(pushed))
-  const next = pushing.push(big, patience)
-  for (let taken = 0; taken < pushed; taken++) await slow.receive()
-  t.deepEqual(await next, { duplicate: false })
-})
-
-test('who takes comes back after it was away, and so does who pushes', async (t) => {
-  const address = await tcpAddress()
-  const pushing = open(t, address.at())
-  for (const text of ['first', 'second']) {
-    const taking = open(t, address.at('?bind'))
-    // What is sent to who has just gone is lost, so it is said until it is heard.
-    const heard = (async () => {
-      while (textOf(await taking.takeOne(patience)) !== text);
-    })()
-    const isHeard = heard.then(() => true)
-    do await pushing.push(text, patience)
-    while (!(await Promise.race([isHeard, pause(100, false)])))
-    taking.close()
-    // Nobody else can have the port until it is free.
-    await until(async () => await isFree(address.endpoint))
-  }
-  t.is(pushing.connection?.state, 'connected')
-})
-
-function isFree(endpoint: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(Number(endpoint.split(':')[2]), '127.0.0.1')
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(false)
-    })
-    socket.once('error', () => {
-      resolve(true)
-    })
-  })
-}
-
 test('what is released, or failed, comes again to the same handle, and not for ever', async (t) => {
   const address = await tcpAddress()
   const [pushing, taking] = [
@@ -233,22 +164,6 @@ test('a job whose time is over when it comes is not given to anybody', async (t)
   await new Promise((resolve) => setTimeout(resolve, 20))
   await pushing.push('in time', { ttl: 60_000, ...patience })
   t.is(textOf(await taking.takeOne(patience)), 'in time')
-})
-
-test('what is too long is refused here, and by the other side', async (t) => {
-  const address = await tcpAddress()
-  const connection = { maxBytes: 1000 }
-  const taking = open(t, address.at('?bind'), { connection })
-  const pushing = open(t, address.at(), { connection })
-  await t.throwsAsync(pushing.push(Buffer.alloc(1001), patience), {
-    code: 'ERR_MILLRACE_TOO_LARGE',
-  })
-  const waiting = taking.takeOne(patience)
-  const push = foreign(t, 'Push')
-  push.connect(address.endpoint)
-  await push.send(Buffer.alloc(200_000))
-  await pushing.push('fits', patience)
-  t.is(textOf(await waiting), 'fits')
 })
 
 test('what ZeroMQ cannot do is refused before anything is done', async (t) => {
@@ -302,6 +217,11 @@ test('addresses are judged when they are opened', (t) => {
   })
 })
 
+async function hasFailed(queue: WorkQueue): Promise<void> {
+  queue.takeOne().catch(() => undefined) // it waits until the handle is closed
+  await until(() => queue.connection!.lastError !== undefined, 40_000)
+}
+
 test('a path that somebody else has is left alone, and the socket is for its user', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), `millrace-zmq-${String(process.pid)}-`))
   t.teardown(() => {
@@ -310,22 +230,21 @@ test('a path that somebody else has is left alone, and the socket is for its use
   const [file, socket] = [join(folder, 'file'), join(folder, 'socket')]
   writeFileSync(file, 'kept')
   const refused = open(t, `zmq+ipc://${file}?bind`)
+  await hasFailed(refused)
   await t.throwsAsync(refused.takeOne({ timeout: 300 }), { message: /no socket is at that path/ })
   t.true(existsSync(file))
 
   const pull = foreign(t, 'Pull')
   await pull.bind(`ipc://${socket}`)
   const second = open(t, `zmq+ipc://${socket}?bind`)
+  await hasFailed(second)
   await t.throwsAsync(second.takeOne({ timeout: 300 }), { message: /bound there already/ })
   pull.close()
-  t.is(
-    await second
-      .push('x', { timeout: 300 })
-      .catch((error: unknown) => (error as { code: string }).code),
-    'ERR_MILLRACE_TIMEOUT',
+  // The handle tries again, until it is the one who is bound.
+  await until(
+    () => (statSync(socket, { throwIfNoEntry: false })?.mode ?? 0) % 0o1000 === 0o600,
+    40_000,
   )
-  await until(() => existsSync(socket))
-  t.is(statSync(socket).mode & 0o777, 0o600)
   second.close()
   await until(() => !existsSync(socket))
 })
@@ -352,26 +271,6 @@ test('a thread has sockets of its own, and ends with one open', async (t) => {
   const running = run(t, fixture, [address.at()])
   await running.printed('to a thread 0')
   t.deepEqual(await within(10_000, running.ended()), { code: 0, signal: null })
-})
-
-test('what is pushed when a worker was killed goes to the next one', async (t) => {
-  const address = await tcpAddress()
-  const pushing = open(t, address.at('?bind'))
-  const worker = run(t, new URL('./fixtures/worker.js', import.meta.url), [address.at()])
-  await pushing.push('in its hands', patience)
-  await worker.printed('in its hands')
-  await worker.kill()
-  const waiting = open(t, address.at()).takeOne(patience)
-  // What is on its way to one that has died, and nobody knows yet, is lost.
-  let taken: string | undefined
-  void waiting.then((job) => {
-    taken = textOf(job)
-  })
-  await until(async () => {
-    await pushing.push('for the next', patience)
-    return taken !== undefined
-  })
-  t.is(taken, 'for the next')
 })
 
 test('garbage, half a greeting and many connections at the port crash nothing', async (t) => {
@@ -406,44 +305,6 @@ test('garbage, half a greeting and many connections at the port crash nothing', 
   await pushing.push('honest', patience)
   t.is(textOf(await waiting), 'honest')
   for (const socket of sockets) socket.destroy()
-})
-
-test('CURVE: the right key comes in, and a wrong one, none, and one that is not allowed do not', async (t) => {
-  const address = await tcpAddress()
-  const [server, allowed, other] = [
-    library.curveKeyPair(),
-    library.curveKeyPair(),
-    library.curveKeyPair(),
-  ]
-  const bound = open(t, address.at('?bind'), {
-    connection: { curve: { secretKey: server.secretKey, allowed: [allowed.publicKey] } },
-  })
-  const serverKey = server.publicKey
-  const refused = [
-    { connection: { curve: { ...other, serverKey } } },
-    { connection: { curve: { ...allowed, serverKey: other.publicKey } } },
-    {},
-  ]
-  const waiting = bound.takeOne(patience)
-  await Promise.all(
-    refused.map(async (options) => {
-      await t.throwsAsync(open(t, address.at(), options).push('in', { timeout: 700 }), {
-        code: 'ERR_MILLRACE_TIMEOUT',
-      })
-    }),
-  )
-  const right = open(t, address.at(), { connection: { curve: { ...allowed, serverKey } } })
-  await right.push('right', patience)
-  t.is(textOf(await waiting), 'right')
-
-  const stranger = foreign(t, 'Push', {
-    curvePublicKey: allowed.publicKey,
-    curveSecretKey: allowed.secretKey,
-    curveServerKey: serverKey,
-  })
-  stranger.connect(address.endpoint)
-  await stranger.send('also right')
-  t.is(textOf(await bound.takeOne(patience)), 'also right')
 })
 
 test('CURVE: an empty list lets nobody in, and each socket has a list of its own', async (t) => {

@@ -11,6 +11,7 @@ import { freePort } from './server.js'
 
 export interface ForeignSocket {
   readonly closed: boolean
+  readonly readable: boolean
   linger: number
   bind(address: string): Promise<void>
   connect(address: string): void

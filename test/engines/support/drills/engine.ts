@@ -66,7 +66,8 @@ export interface Own {
 }
 
 export interface Part {
-  readonly own: Partial<Record<DrillName, Own>>
+  /** Null: there is nothing of it that it could happen to. */
+  readonly own: Partial<Record<DrillName, Own | null>>
   /** Milliseconds of silence that mean death, as short as the engine has it. */
   readonly heartbeat: number
 }

@@ -28,7 +28,7 @@ export function drill<S extends DrillServer>(test: TestFn, given: DrilledEngine<
       const part = engine[pattern as keyof typeof patterns]
       const own = part?.own[name]
       const common = drills[name]
-      if (part === undefined || (own === undefined && common === null)) return []
+      if (part === undefined || own === null || (own === undefined && common === null)) return []
       if (own !== undefined) return [{ what: `${pattern} (${own.told})`, run: own.drill }]
       if (common === undefined || common === null) {
         throw new Error(`${engine.name} has nothing for '${title}' of ${pattern}`)
@@ -51,9 +51,10 @@ export function drill<S extends DrillServer>(test: TestFn, given: DrilledEngine<
 /** Own words of its patterns, once each; where there are others beside them, with the pattern. */
 function cellOf(engine: DrilledEngine, name: DrillName): string {
   const told = (['work', 'topics', 'calls'] as const).flatMap((key) => {
-    const own = engine[key]?.own[name]
-    const isThere = engine[key] !== undefined && (own !== undefined || patterns[key][name] !== null)
-    return isThere ? [[key, own?.told ?? 'yes'] as const] : []
+    const part = engine[key]
+    const own = part?.own[name]
+    const isThere = own ?? (own === undefined && patterns[key][name] !== null)
+    return part !== undefined && isThere ? [[key, own?.told ?? 'yes'] as const] : []
   })
   if (told.length === 0) return '–'
   if (new Set(told.map(([, text]) => text)).size === 1) return told[0]![1]

@@ -167,6 +167,29 @@ test('what is pushed and completed in one turn goes together: each has its own a
   await t.throwsAsync(queue.takeOne(atOnce), { code: 'ERR_MILLRACE_TIMEOUT' })
 })
 
+test('of one turn an id counts once, no more goes in than there is room for, and each lease has a token of its own', async (t) => {
+  const server = await redisServer(t)
+  const queue = open(t, server, { jobs: 3 })
+  await queue.connected(patience)
+  const ids = ['a', 'a', 'b', 'c', 'd', 'b']
+  const answers = ids.map((id) => queue.push(id, { id }))
+  const known = await Promise.all([0, 1, 2, 3, 5].map((at) => answers[at]!))
+  t.deepEqual(
+    known.map(({ duplicate }) => duplicate),
+    [false, true, false, false, true],
+  )
+  const jobs = await queue.takeBatch(8, patience)
+  t.deepEqual(jobs.map(textOf), ['a', 'b', 'c'])
+  const tokens = jobs.map(({ token }) => token)
+  t.true(tokens[0]! < tokens[1]! && tokens[1]! < tokens[2]!)
+  await Promise.all(jobs.map((job) => job.complete()))
+  t.false((await answers[4]!).duplicate, 'it had waited for room')
+  const last = await queue.takeOne(patience)
+  t.is(textOf(last), 'd')
+  t.true(last.token > tokens[2]!)
+  await last.complete()
+})
+
 test('the highest priority comes first, and within one the oldest, also of what came back', async (t) => {
   const server = await redisServer(t)
   const queue = open(t, server)

@@ -40,20 +40,21 @@ local function whole(number) return string.format('%.0f', number) end
 -- Memory is refused to the first write of a script alone. What does not make a queue longer must not fail for it.
 local function calm() redis.call('HDEL', own, '_') end
 
-local function kept(id)
-  local found = redis.call('HGET', jobs, id)
-  if not found then return nil end
-  local token, acquired, attempt, priority, group = string.match(found, '^(%d+) (%d+) (%d+) (%d+) (.*)$')
+local function jobOf(line)
+  if not line then return nil end
+  local token, acquired, attempt, priority, group = string.match(line, '^(%d+) (%d+) (%d+) (%d+) (.*)$')
   return {
     token = token, acquired = tonumber(acquired), attempt = tonumber(attempt),
     priority = tonumber(priority), group = group,
   }
 end
 
-local function keep(id, job)
-  local line = { job.token, job.acquired, job.attempt, job.priority, job.group }
-  redis.call('HSET', jobs, id, table.concat(line, ' '))
+local function lineOf(job)
+  return table.concat({ job.token, job.acquired, job.attempt, job.priority, job.group }, ' ')
 end
+
+local function kept(id) return jobOf(redis.call('HGET', jobs, id)) end
+local function keep(id, job) redis.call('HSET', jobs, id, lineOf(job)) end
 
 -- Higher priorities first, then by age: 2 to the power of 48 is more than a time.
 local function order(id, priority)
@@ -173,19 +174,34 @@ export const pushScript = script(`
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 if redis.call('EXISTS', own, name) < 2 then return redis.error_reply('MILLRACEGONE there is no queue') end
 local ids = own .. ':ids'
-local isKnown = false
+local last = #ARGV
+
+-- All that is asked of what is known is asked at once: a call of the server's costs more than what it does.
+local starts, asked, known = {}, {}, {}
+local at = 3
+while at <= last do
+  starts[#starts + 1] = at
+  local id = ARGV[at + 1]
+  if id ~= '' then asked[#asked + 1] = id end
+  at = at + 6 + tonumber(ARGV[at])
+end
+if #asked > 0 then
+  local scores = redis.call('ZMSCORE', ids, unpack(asked))
+  for of, id in ipairs(asked) do
+    local score = scores[of]
+    known[id] = score and tonumber(score) > now
+  end
+end
+local length = limit > 0 and redis.call('XLEN', name)
+local marks = {}
 
 local function push(from)
   local count, id = tonumber(ARGV[from]), ARGV[from + 1]
   local delay, ttl, priority = tonumber(ARGV[from + 2]), tonumber(ARGV[from + 3]), tonumber(ARGV[from + 4])
   local group = ARGV[from + 5]
-  if id ~= '' then
-    local known = redis.call('ZSCORE', ids, id)
-    if known and tonumber(known) > now then return ${String(pushed.duplicate)} end
-  end
-  if limit > 0 and redis.call('XLEN', name) >= limit then return ${String(pushed.full)} end
-  local fields = {}
-  for at = 1, count do fields[at] = ARGV[from + 5 + at] end
+  if known[id] then return ${String(pushed.duplicate)} end
+  if length and length >= limit then return ${String(pushed.full)} end
+  local fields = { unpack(ARGV, from + 6, from + 5 + count) }
   local function add(field, value)
     fields[#fields + 1] = field
     fields[#fields + 1] = value
@@ -197,9 +213,11 @@ local function push(from)
   if ttl > 0 then add('expires', whole(now + ttl)) end
   -- The first write of the first job: it fails if there is no memory, and nothing is done then.
   local entry = redis.call('XADD', name, '*', unpack(fields))
+  if length then length = length + 1 end
   if id ~= '' then
-    redis.call('ZADD', ids, whole(now + window), id)
-    isKnown = true
+    known[id] = true
+    marks[#marks + 1] = whole(now + window)
+    marks[#marks + 1] = id
   end
   if delay > 0 or priority > 0 then
     local job = { token = '0', acquired = 0, attempt = 0, priority = priority, group = group }
@@ -213,12 +231,12 @@ local function push(from)
   return ${String(pushed.done)}
 end
 
-local answers, at, last = {}, 3, #ARGV
-while at <= last do
-  answers[#answers + 1] = push(at)
-  at = at + 6 + tonumber(ARGV[at])
+local answers = {}
+for of, start in ipairs(starts) do answers[of] = push(start) end
+if #marks > 0 then
+  redis.call('ZADD', ids, unpack(marks))
+  redis.call('ZREMRANGEBYSCORE', ids, '-inf', whole(now))
 end
-if isKnown then redis.call('ZREMRANGEBYSCORE', ids, '-inf', whole(now)) end
 return answers
 `)
 
@@ -236,10 +254,8 @@ if rung ~= '' then
   redis.call('XDEL', bell, rung)
 end
 
--- A job that may be taken now; nil: it is known already, or due later.
-local function admitted(id, raw)
-  if redis.call('HEXISTS', jobs, id) == 1 then return nil end
-  local fields = mapped(raw)
+-- A job that nobody knows yet, and that may be taken now; nil: it is due later.
+local function admitted(id, fields)
   local job = fresh(fields)
   local due = tonumber(fields.due)
   if due and due > now then
@@ -251,7 +267,8 @@ local function admitted(id, raw)
 end
 
 local function put(id, raw)
-  local job = raw and admitted(id, raw)
+  if not raw or redis.call('HEXISTS', jobs, id) == 1 then return end
+  local job = admitted(id, mapped(raw))
   if not job then return end
   keep(id, job)
   redis.call('ZADD', ready, order(id, job.priority), id)
@@ -288,9 +305,8 @@ if now - tonumber(swept[1] or '0') > lease / 4 then
 end
 if read ~= '' then put(read, entryOf(read)) end
 
-local taken = {}
-local function begin(id, raw, job)
-  local fields = mapped(raw)
+local taken, begun = {}, {}
+local function begin(id, raw, job, fields)
   local expires = tonumber(fields.expires)
   if not fields.data then return bury(id, job, raw, 'rejected', 'it has no field data', dead) end
   if expires and expires <= now then return bury(id, job, raw, 'expired', '', dead) end
@@ -306,11 +322,9 @@ local function begin(id, raw, job)
     end
     redis.call('HSET', groups, job.group, id)
   end
-  job.token = whole(redis.call('HINCRBY', own, 'token', 1))
   job.acquired, job.attempt = job.acquired + 1, job.attempt + 1
-  keep(id, job)
-  redis.call('ZADD', leases, whole(now + lease), id)
-  taken[#taken + 1] = { id, job.token, job.acquired, job.attempt, raw }
+  begun[#begun + 1] = job
+  taken[#taken + 1] = { id, '', job.acquired, job.attempt, raw }
 end
 
 local looks = 0
@@ -320,7 +334,8 @@ while #taken < want and looks < 1000 do
     looks = looks + 1
     local job, raw = kept(id), entryOf(id)
     if raw then
-      begin(id, raw, job or fresh(mapped(raw)))
+      local fields = mapped(raw)
+      begin(id, raw, job or fresh(fields), fields)
     else
       finish(id, job and job.group or '')
     end
@@ -329,17 +344,39 @@ while #taken < want and looks < 1000 do
     local most = math.min(want - #taken, 100)
     local found = redis.call('XREADGROUP', 'GROUP', 'millrace', 'millrace', 'COUNT', most, 'STREAMS', name, '>')
     if not found then break end
-    for _, entry in ipairs(found[1][2]) do
+    local entries, which = found[1][2], {}
+    for of, entry in ipairs(entries) do which[of] = entry[1] end
+    local lines = redis.call('HMGET', jobs, unpack(which))
+    for of, entry in ipairs(entries) do
       looks = looks + 1
-      local job = admitted(entry[1], entry[2])
+      local id, raw = entry[1], entry[2]
+      local fields = not lines[of] and mapped(raw)
+      local job = fields and admitted(id, fields)
       if job and job.priority > 0 then
-        keep(entry[1], job)
-        redis.call('ZADD', ready, order(entry[1], job.priority), entry[1])
+        keep(id, job)
+        redis.call('ZADD', ready, order(id, job.priority), id)
       elseif job then
-        begin(entry[1], entry[2], job)
+        begin(id, raw, job, fields)
       end
     end
   end
+end
+
+-- What was given out is written down at once.
+if #taken > 0 then
+  local token = redis.call('HINCRBY', own, 'token', #taken) - #taken
+  local lines, ends, till = {}, {}, whole(now + lease)
+  for of, one in ipairs(taken) do
+    local job = begun[of]
+    job.token = whole(token + of)
+    one[2] = job.token
+    lines[#lines + 1] = one[1]
+    lines[#lines + 1] = lineOf(job)
+    ends[#ends + 1] = till
+    ends[#ends + 1] = one[1]
+  end
+  redis.call('HSET', jobs, unpack(lines))
+  redis.call('ZADD', leases, unpack(ends))
 end
 
 if redis.call('ZCARD', ready) > 0 then ring() elseif #taken == 0 then redis.call('XTRIM', bell, 'MAXLEN', 0) end
@@ -355,13 +392,14 @@ return { wait, taken }
 
 /** id and token of each → 1 each; 0: it is somebody else's. */
 export const completeScript = script(`
-local answers, plain = {}, {}
+local answers, plain, which = {}, {}, {}
 calm()
-for at = 1, #ARGV, 2 do
-  local id = ARGV[at]
-  local job = kept(id)
-  local isOurs = job and job.token == ARGV[at + 1]
-  answers[#answers + 1] = isOurs and 1 or 0
+for at = 1, #ARGV, 2 do which[#which + 1] = ARGV[at] end
+local lines = redis.call('HMGET', jobs, unpack(which))
+for of, id in ipairs(which) do
+  local job = jobOf(lines[of])
+  local isOurs = job and job.token == ARGV[2 * of]
+  answers[of] = isOurs and 1 or 0
   if isOurs and job.group ~= '' then
     finish(id, job.group)
   elseif isOurs then

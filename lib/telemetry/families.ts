@@ -202,17 +202,41 @@ export function familiesOf(seen: readonly Observed[], options: FamiliesOptions =
   const known = seen.map((one, at) => ({
     seen: one,
     measures: measuresOf(one),
-    channel: at < maxChannels ? one.name : 'other',
+    channel: at < maxChannels ? one.name : joined,
   }))
+  const alone = aloneOf(known)
   return meanings.flatMap(({ of, join, ...family }) => {
-    const samples = new Map<string, Sample>()
+    const samples: Sample[] = []
+    const together = new Map<string, Sample>()
     for (const { seen: one, measures, channel } of known) {
-      for (const { value, labels } of of(one, measures)) {
-        if (value !== undefined) add(samples, { channel, kind: one.kind, ...labels }, value, join)
+      for (const { value, labels: more } of of(one, measures)) {
+        if (value === undefined) continue
+        const labels = { channel, kind: one.kind, ...more }
+        if (alone.has(one)) samples.push({ labels, value })
+        else add(together, labels, value, join)
       }
     }
-    return samples.size === 0 ? [] : [{ ...family, samples: [...samples.values()] }]
+    samples.push(...together.values())
+    return samples.length === 0 ? [] : [{ ...family, samples }]
   })
+}
+
+/** What channels are called that have no name of their own among the labels. */
+const joined = 'other'
+
+/** Who has labels that no other one has: nothing is to be added up. */
+function aloneOf(
+  known: readonly { readonly seen: Observed; readonly channel: string }[],
+): ReadonlySet<Observed> {
+  const firsts = new Map<string, Observed>()
+  const several = new Set<Observed>()
+  for (const { seen, channel } of known) {
+    const key = `${seen.kind}\0${channel}`
+    const first = firsts.get(key)
+    if (first === undefined) firsts.set(key, seen)
+    else several.add(first).add(seen)
+  }
+  return new Set(known.filter(({ seen }) => !several.has(seen)).map(({ seen }) => seen))
 }
 
 function add(
@@ -223,9 +247,9 @@ function add(
 ): void {
   const key = Object.values(labels).join('\0')
   const before = samples.get(key)?.value
-  const joined =
+  const whole =
     before === undefined ? value : join === 'largest' ? Math.max(before, value) : before + value
-  samples.set(key, { labels, value: joined })
+  samples.set(key, { labels, value: whole })
 }
 
 function usedRatio(seen: Observed, { depth, leases = 0, places }: Measures): number | undefined {

@@ -50,6 +50,31 @@ TEST_CASE_FIXTURE(LockedObject, "two opens of one process exclude each other, by
   CHECK(b.lock.try_exclusive(3));
 }
 
+TEST_CASE_FIXTURE(LockedObject, "of bytes asked about, some that others hold are named") {
+  const Opened a = open_again(name());
+  const Opened b = open_again(name());
+  const auto expect = [&](off_t from, off_t count, off_t first, off_t end) {
+    const auto held = b.lock.some_held(from, count);
+    REQUIRE(held);
+    CHECK(held->from == first);
+    CHECK(held->to == end);
+  };
+  CHECK_FALSE(b.lock.some_held(0, 0));
+  for (const off_t byte : {5, 6, 7})
+    CHECK(a.lock.try_exclusive(byte));
+  expect(0, 0, 5, 8);
+  expect(6, 1, 6, 7);
+  expect(7, 10, 7, 8);
+  CHECK_FALSE(b.lock.some_held(0, 5));
+  CHECK_FALSE(b.lock.some_held(8, 0));
+  CHECK(b.lock.try_exclusive(9));  // our own do not count
+  CHECK_FALSE(b.lock.some_held(8, 0));
+  // Of a system that names what it was not asked about, all may be held.
+  const os::HeldBytes vague = os::HeldBytes::within(10, 4, 0, 2);
+  CHECK(vague.from == 10);
+  CHECK(vague.to == 14);
+}
+
 TEST_CASE_FIXTURE(LockedObject, "shared holders exclude an exclusive one only") {
   const Opened a = open_again(name());
   const Opened b = open_again(name());

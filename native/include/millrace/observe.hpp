@@ -4,6 +4,8 @@
 // and two numbers of one object may be of two instants. Only objects that this user's list() shows, of this layout version.
 #pragma once
 
+#include <unistd.h>
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,7 +25,7 @@ namespace detail {
 inline void observe_figures(const Inspection& inspection, Observation& seen) {
   const layout::Header* const header = inspection.usable();
   if (header == nullptr) return;
-  const Copies copies(inspection.descriptor());
+  const Copies copies(inspection.descriptor(), inspection.start());
   const layout::Geometry& geometry = header->geometry;
   switch (header->kind) {
     case layout::Kind::queue:
@@ -62,6 +64,7 @@ inline void observe_figures(const Inspection& inspection, Observation& seen) {
 inline std::vector<Observation> observe_objects(const std::string& prefix = {},
                                                 bool exactly = false) {
   std::vector<Observation> all;
+  const uid_t user = ::geteuid();
   for (const std::string& object : os::object_names()) {
     if (!detail::is_segment_name(object)) continue;
     // Only where names are not shortened do they tell before the object is read.
@@ -69,7 +72,7 @@ inline std::vector<Observation> observe_objects(const std::string& prefix = {},
       if (object.compare(detail::kPrefixLength, prefix.size(), prefix) != 0) continue;
       if (exactly && object.size() != detail::kPrefixLength + prefix.size()) continue;
     }
-    auto inspection = detail::Inspection::of(object, os::Access::read_only);
+    auto inspection = detail::Inspection::of(object, os::Access::read_only, user);
     if (!inspection) continue;
     inspection->look();
     Observation seen;

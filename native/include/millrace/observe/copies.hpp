@@ -32,6 +32,9 @@ class Copy {
     const std::size_t got = os::read_object(fd, offset, first_, wanted);
     std::memset(first_ + got, 0, wanted - got);
   }
+  void take(std::span<const std::byte> bytes) noexcept {
+    std::memcpy(first_, bytes.data(), bytes.size());
+  }
   [[nodiscard]] const T& operator[](std::size_t at) const noexcept {
     return reinterpret_cast<const T*>(first_)[at];
   }
@@ -45,12 +48,17 @@ class Copy {
 
 class Copies {
  public:
-  explicit Copies(int fd) noexcept : fd_(fd) {}
+  // `start`: its first bytes, as they have been copied already, with zeroes for what it has not.
+  explicit Copies(int fd, std::span<const std::byte> start = {}) noexcept : fd_(fd), start_(start) {}
 
   template <typename T>
   [[nodiscard]] Copy<T> some(std::uint64_t offset, std::size_t count) const {
     Copy<T> copy(count);
-    copy.read(fd_, offset, count);
+    if (const std::size_t bytes = count * sizeof(T);
+        bytes <= start_.size() && offset <= start_.size() - bytes)
+      copy.take(start_.subspan(offset, bytes));
+    else
+      copy.read(fd_, offset, count);
     return copy;
   }
   template <typename T>
@@ -72,6 +80,7 @@ class Copies {
 
  private:
   int fd_;
+  std::span<const std::byte> start_;
 };
 
 }  // namespace millrace::detail

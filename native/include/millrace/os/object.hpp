@@ -56,8 +56,10 @@ inline Error in_our_way(const std::string& object_name, const char* what) {
 }
 
 // Fails with not_found if there is none, with not_ours if it is no shared memory at all. `object_name`
-// has no leading slash. Never waits for what somebody may have put there.
-inline Result<Descriptor> open_object(const std::string& object_name, Access access) {
+// has no leading slash. Never waits for what somebody may have put there. `status` becomes what `ask(fd, status)` says of it.
+template <typename Ask>
+Result<Descriptor> open_object(const std::string& object_name, Access access, struct stat& status,
+                               Ask&& ask) {
   const std::string posix_name = "/" + object_name;
   const int flags = (access == Access::read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW |
                     kOpenWithoutWaiting;
@@ -76,12 +78,16 @@ inline Result<Descriptor> open_object(const std::string& object_name, Access acc
     if (errno == ENXIO) return in_our_way(object_name, "a FIFO, socket or device");
     return object_error("shm_open", errno, object_path(object_name));
   }
-  struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) {
+  if (!ask(fd.get(), status)) {
     return system_error("fstat", errno, object_path(object_name));
   }
   if (!is_object(status)) return in_our_way(object_name, "no shared memory");
   return fd;
+}
+inline Result<Descriptor> open_object(const std::string& object_name, Access access) {
+  struct stat status {};
+  return open_object(object_name, access, status,
+                     [](int fd, struct stat& of) noexcept { return ::fstat(fd, &of) == 0; });
 }
 
 // What to say when an object could not be opened: if it is somebody else's, that, and whose.

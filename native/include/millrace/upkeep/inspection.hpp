@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,16 +44,21 @@ namespace millrace::detail {
 class Inspection {
  public:
   // Nothing if it has gone meanwhile.
-  static std::optional<Inspection> of(const std::string& object, os::Access access) {
-    Inspection found(object);
-    auto opened = os::open_object(object, access);
+  static std::optional<Inspection> of(const std::string& object, os::Access access,
+                                      uid_t user = ::geteuid()) {
+    Inspection found(object, user);
+    struct stat status {};
+    std::int64_t born_ms = 0;
+    auto opened = os::open_object(
+        object, access, status,
+        [&born_ms](int fd, struct stat& of) noexcept { return os::stat_born(fd, of, born_ms); });
     if (!opened.ok()) {
       if (opened.error().code == Code::not_found) return std::nullopt;
       found.describe_unopened(opened.error());
       return found;
     }
     found.fd_ = opened.take();
-    if (!found.describe()) return found;
+    if (!found.describe(status, born_ms)) return found;
     auto lock = os::FileLock::over(found.fd_.get(), object, 0600);
     if (lock.ok()) {
       found.lock_ = lock.take();
@@ -66,6 +72,8 @@ class Inspection {
   [[nodiscard]] ObjectReport take() { return std::move(report_); }
   [[nodiscard]] const ObjectReport& report() const noexcept { return report_; }
   [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
+  // The first bytes, as look() copied them.
+  [[nodiscard]] std::span<const std::byte> start() const noexcept { return head_; }
   // After look(): a copy of the header, if what is behind it is of the kind that its name says, of this layout version and
   // of the size it should be; else nothing.
   [[nodiscard]] const layout::Header* usable() const {
@@ -78,7 +86,9 @@ class Inspection {
   void look() {
     if (!open_) return;
     judge();
-    if (lock_.held_by_other(layout::kLifecycleByte, 1)) say_in_transition();
+    // Of what is in use anyway, nothing else would be said.
+    if (report_.condition != Condition::in_use && lock_.held_by_other(layout::kLifecycleByte, 1))
+      say_in_transition();
   }
   // S2 to S6. False: it has gone meanwhile.
   bool sweep(const SweepSpec& spec, bool& removed) {
@@ -93,7 +103,7 @@ class Inspection {
       os::sleep_ns(50'000);
     }
     if (!lock_.confirm(fd_, object_, os::Access::read_write)) return false;
-    if (describe()) {
+    if (describe_again()) {
       judge();
       removed = removable(report_.condition, spec) && remove();
     }
@@ -118,9 +128,10 @@ class Inspection {
   static constexpr std::uint64_t kPatienceNs = 5'000'000;
   // Roles looked at in segments of other versions. Whether anybody holds one is asked of all at once.
   static constexpr std::uint32_t kRolesElsewhere = 64;
+  static constexpr std::size_t kHeadBytes = 8192;
 
-  explicit Inspection(const std::string& object)
-      : object_(object), letter_(object.at(kPrefixLength - 2)) {
+  Inspection(const std::string& object, uid_t user)
+      : object_(object), user_(user), letter_(object.at(kPrefixLength - 2)) {
     report_.name = object.substr(kPrefixLength);
     report_.path = os::object_path(object);
     report_.kind = "unknown";
@@ -140,7 +151,7 @@ class Inspection {
   void describe_unopened(const Error& error) {
     struct stat status {};
     if (::lstat(report_.path.c_str(), &status) != 0) return say(Condition::unknown, error.message);
-    record(status);
+    record(status, os::born_ms(AT_FDCWD, report_.path.c_str(), status));
     if (error.code == Code::not_ours) {
       say(Condition::foreign, S_ISLNK(status.st_mode)   ? "a symbolic link"
                               : S_ISDIR(status.st_mode) ? "a directory"
@@ -149,26 +160,28 @@ class Inspection {
       say(Condition::unknown, error.message);
     }
   }
-  // Whose it is. False: not ours.
-  bool describe() {
+  bool describe_again() {
     struct stat status {};
-    if (::fstat(fd_.get(), &status) != 0) {
-      say(Condition::unknown, system_error("fstat", errno, report_.path).message);
-      return false;
-    }
-    record(status);
+    std::int64_t born_ms = 0;
+    if (os::stat_born(fd_.get(), status, born_ms)) return describe(status, born_ms);
+    say(Condition::unknown, system_error("fstat", errno, report_.path).message);
+    return false;
+  }
+  // Whose it is. False: not ours.
+  bool describe(const struct stat& status, std::int64_t born_ms) {
+    record(status, born_ms);
     young_ = !os::is_older_than_a_moment(status);
     return judge_rights();
   }
-  void record(const struct stat& status) {
-    report_.size = static_cast<std::uint64_t>(status.st_size);
+  void record(const struct stat& status, std::int64_t born_ms) {
+    size_ = static_cast<std::uint64_t>(status.st_size);
+    report_.size = size_;
     report_.owner = status.st_uid;
     report_.mode = static_cast<mode_t>(status.st_mode & 07777);
-    report_.created_ms = fd_ ? os::born_ms(fd_.get(), "", status)
-                             : os::born_ms(AT_FDCWD, report_.path.c_str(), status);
+    report_.created_ms = born_ms;
   }
   bool judge_rights() {
-    if (report_.owner != ::geteuid()) {
+    if (report_.owner != user_) {
       say(Condition::foreign, "belongs to user " + std::to_string(report_.owner));
       return false;
     }
@@ -182,12 +195,13 @@ class Inspection {
 
   // Under the lifecycle lock the answer holds until it is released; without it, it is a hint.
   void judge() {
+    // Locks first: whoever takes a role writes its record after its lock.
+    const auto held = lock_.some_held(layout::kFirstRoleByte, 0);
     read_header();
     const layout::Origin origin = layout::origin_of(head());
     if (origin == layout::Origin::foreign) {
       return say(Condition::foreign, "does not start with the magic number");
     }
-    const bool held = lock_.held_by_other(layout::kFirstRoleByte, 0);
     find_holders(held, origin == layout::Origin::ours && head().major == layout::kMajor);
     if (held) return say(Condition::in_use, version_note());
     if (origin == layout::Origin::unfinished) {
@@ -206,8 +220,8 @@ class Inspection {
 
   // What is shorter is followed by zeroes.
   void read_header() {
-    header_.fill(std::byte{0});
-    (void)os::read_object(fd_.get(), 0, header_.data(), header_.size());
+    const std::size_t got = os::read_object(fd_.get(), 0, head_.data(), head_.size());
+    std::memset(head_.data() + got, 0, head_.size() - got);
     if (head().magic != layout::kMagic) return;
     report_.major = head().major;
     report_.minor = head().minor;
@@ -226,7 +240,7 @@ class Inspection {
     report_.size = memory.size.load(std::memory_order_relaxed);
   }
   [[nodiscard]] const layout::Header& head() const noexcept {
-    return *reinterpret_cast<const layout::Header*>(header_.data());
+    return *reinterpret_cast<const layout::Header*>(head_.data());
   }
   template <typename T>
   const T& read(std::uint64_t offset) {
@@ -245,14 +259,14 @@ class Inspection {
            std::to_string(report_.minor);
   }
 
-  void find_holders(bool held, bool known) {
+  void find_holders(const std::optional<os::HeldBytes>& held, bool known) {
     report_.holders.clear();
     const RoleMap roles(head().kind, head().geometry);
     const std::uint32_t count = known ? roles.count() : kRolesElsewhere;
     std::vector<bool> alive(count, false);
-    if (held) mark_held(alive, 0, count);
+    if (held) mark(alive, *held, layout::kFirstRoleByte, layout::kFirstRoleByte + count);
     // Records that lie in a row, as there may be thousands of, are read many at a time.
-    Row row;
+    Row row(head_);
     for (std::uint32_t role = 0; role < count; ++role) {
       Holder holder;
       holder.alive = alive[role];
@@ -272,21 +286,26 @@ class Inspection {
       report_.holders.push_back(std::move(holder));
     }
   }
-  // Which of the roles from `from` on are held; they are halved as long as the kernel says that somebody holds one of them, for
-  // most of many are not.
-  void mark_held(std::vector<bool>& alive, std::uint32_t from, std::uint32_t count) const {
-    if (count == 0 || !lock_.held_by_other(layout::kFirstRoleByte + from, count)) return;
-    if (count == 1) {
-      alive[from] = true;
-      return;
-    }
-    mark_held(alive, from, count / 2);
-    mark_held(alive, from + count / 2, count - count / 2);
+  // Which roles' bytes of [from, to) are held, of which the kernel has named some; then it is asked about those before and behind.
+  void mark(std::vector<bool>& alive, const os::HeldBytes& held, off_t from, off_t to) const {
+    const off_t begin = std::max(held.from, from);
+    const off_t end = std::min(held.to, to);
+    for (off_t byte = begin; byte < end; ++byte)
+      alive[static_cast<std::size_t>(byte - layout::kFirstRoleByte)] = true;
+    mark_held(alive, from, std::min(held.from, to));
+    mark_held(alive, std::max(held.to, from), to);
+  }
+  void mark_held(std::vector<bool>& alive, off_t from, off_t to) const {
+    if (from >= to) return;
+    if (const auto held = lock_.some_held(from, to - from)) mark(alive, *held, from, to);
   }
   // Role records, copied some at a time.
   class Row {
    public:
+    explicit Row(const std::array<std::byte, kHeadBytes>& head) noexcept : head_(head) {}
     const layout::RoleRecord& at(int fd, std::uint64_t offset) {
+      if (offset <= kHeadBytes - sizeof(layout::RoleRecord))
+        return *reinterpret_cast<const layout::RoleRecord*>(head_.data() + offset);
       if (offset < from_ || offset - from_ > sizeof bytes_ - sizeof(layout::RoleRecord) ||
           (offset - from_) % sizeof(layout::RoleRecord) != 0) {
         from_ = offset;
@@ -297,16 +316,14 @@ class Inspection {
     }
 
    private:
-    alignas(layout::RoleRecord) std::array<std::byte, 64 * sizeof(layout::RoleRecord)> bytes_{};
+    const std::array<std::byte, kHeadBytes>& head_;
+    alignas(layout::RoleRecord) std::array<std::byte, 64 * sizeof(layout::RoleRecord)> bytes_;
     std::uint64_t from_ = ~std::uint64_t{0};
   };
 
   // Only of what nobody holds. Of other versions nothing is known that could be wrong.
   [[nodiscard]] std::string find_damage() const {
-    struct stat status {};
-    (void)::fstat(fd_.get(), &status);
-    const auto size = static_cast<std::uint64_t>(status.st_size);
-    if (size < sizeof(layout::Header)) return "too short for a header";
+    if (size_ < sizeof(layout::Header)) return "too short for a header";
     if (head().endian_tag != layout::kEndianTag || head().word_bits != 64) {
       return "made by a machine of another kind";
     }
@@ -315,9 +332,9 @@ class Inspection {
       if (kind.letter == letter_ && kind.kind != head().kind) return "is another kind of channel";
     }
     const bool open = (head().flags.load(std::memory_order_relaxed) & layout::kOpenCapacity) != 0;
-    if (open ? head().geometry.total_bytes > size : head().geometry.total_bytes != size) {
+    if (open ? head().geometry.total_bytes > size_ : head().geometry.total_bytes != size_) {
       return "claims " + std::to_string(head().geometry.total_bytes) + " bytes but has " +
-             std::to_string(size);
+             std::to_string(size_);
     }
     const bool possible =
         (head().kind != layout::Kind::work || WorkShape::judged(head().geometry)) &&
@@ -443,13 +460,16 @@ class Inspection {
   }
 
   std::string object_;
+  uid_t user_;
   char letter_;
   os::Descriptor fd_;
   os::FileLock lock_;
   ObjectReport report_;
+  std::uint64_t size_ = 0;  // bytes, as the system says
   bool open_ = false;
   bool young_ = false;
-  alignas(layout::Header) std::array<std::byte, sizeof(layout::Header)> header_{};
+  // The first of it, which one call copies: the header, the records of the first roles, and what most kinds count in.
+  alignas(layout::Header) std::array<std::byte, kHeadBytes> head_{};
   alignas(layout::RoleRecord) std::array<std::byte, sizeof(layout::RoleRecord)> piece_{};
 };
 

@@ -14,4 +14,11 @@ namespace millrace::os {
   return std::int64_t{when.tv_sec} * 1000 + when.tv_nsec / 1'000'000;
 }
 
+// What fstat() says of `fd`, and born_ms(). False: errno says why.
+[[nodiscard]] inline bool stat_born(int fd, struct stat& status, std::int64_t& born) noexcept {
+  if (::fstat(fd, &status) != 0) return false;
+  born = born_ms(fd, "", status);
+  return true;
+}
+
 }  // namespace millrace::os

@@ -7,11 +7,13 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "../../result.hpp"
 #include "../descriptor.hpp"
+#include "../held_bytes.hpp"
 #include "../object.hpp"
 
 namespace millrace::os {
@@ -45,6 +47,16 @@ class FileLock {
   void unlock(off_t byte) const noexcept { (void)set(F_UNLCK, byte, 1); }
   void unlock_all() const noexcept { (void)set(F_UNLCK, 0, 0); }
 
+  // Some bytes of [from, from + count) that another description holds, as the kernel names them; count 0: to the end. Nothing if
+  // nobody holds one of them.
+  [[nodiscard]] std::optional<HeldBytes> some_held(off_t from, off_t count) const noexcept {
+    struct flock range = describe(F_WRLCK, from, count);
+    if (retry_eintr([&] { return ::fcntl(fd_, F_OFD_GETLK, &range); }) != 0) {
+      return HeldBytes::all_of(from, count);
+    }
+    if (range.l_type == F_UNLCK) return std::nullopt;
+    return HeldBytes::within(from, count, range.l_start, range.l_len);
+  }
   // True if another description holds any byte of [from, from + count); count 0: to the end.
   [[nodiscard]] bool held_by_other(off_t from, off_t count) const noexcept {
     struct flock range = describe(F_WRLCK, from, count);

@@ -4,6 +4,7 @@ import test, { type ExecutionContext } from 'ava'
 import { Gateway, type FramesRoute } from 'millrace/gateway'
 import { Topics } from 'millrace/topics'
 
+import { killedAtRandom } from '../support/frame-drill.js'
 import { uniqueName } from '../support/names.js'
 import { camera, look, seen, shoot, timestampOf, viewer } from '../support/pictures.js'
 import { until, within } from '../support/until.js'
@@ -123,6 +124,20 @@ test('ZeroMQ: frames of 3 MB', async (t) => {
   const address = ipcAddress()
   await carriesSome(t, [address.at(), address.at('?bind')])
 })
+
+for (const [engine, addressOf] of [
+  ['NATS', async (t) => (await natsServer(t, { jetstream: false })).address('pictures')],
+  ['Redis', async (t) => (await redisServer(t)).address('pictures')],
+] as const satisfies readonly (readonly [string, (t: ExecutionContext) => Promise<string>])[]) {
+  test(`${engine}: gateways of both hosts are killed again and again: what arrives is whole, in order, and comes once`, async (t) => {
+    const address = await addressOf(t)
+    const subject = 'frames.killed'
+    await killedAtRandom(t, {
+      out: { to: address, subject, toConnection: connection },
+      into: { from: address, subject, fromConnection: connection },
+    })
+  })
+}
 
 test('NATS: two gateways send by one subject: each frame is whole, and each writer keeps its order', async (t) => {
   t.timeout(patience)

@@ -6,11 +6,12 @@ import test, { type ExecutionContext } from 'ava'
 import { FrameWriter, MillraceError } from 'millrace'
 import { Gateway, type FramesRoute, type GatewayConfig } from 'millrace/gateway'
 
+import { selfSigned } from '../support/certificate.js'
 import { ownDirectory } from '../support/directory.js'
+import { killedAtRandom } from '../support/frame-drill.js'
 import { uniqueName } from '../support/names.js'
-import { camera, look, seen, shoot, timestampOf, viewer } from '../support/pictures.js'
+import { camera, look, shoot, timestampOf, viewer } from '../support/pictures.js'
 import { run } from '../support/process.js'
-import { Random } from '../support/random.js'
 import { until, within } from '../support/until.js'
 
 const patience = 60_000
@@ -26,6 +27,31 @@ async function tcpAddress(): Promise<string> {
   const { port } = server.address() as AddressInfo
   await new Promise((closed) => server.close(closed))
   return `tcp://127.0.0.1:${String(port)}`
+}
+
+const schemes = ['unix', 'tcp', 'tls'] as const
+
+/** An address, and what the gateway that connects and the one that listens say of it. */
+async function wayOf(
+  t: ExecutionContext,
+  scheme: (typeof schemes)[number],
+): Promise<{
+  readonly address: string
+  readonly connecting: Partial<FramesRoute>
+  readonly listening: Partial<FramesRoute>
+}> {
+  const toConnection = { reconnect }
+  if (scheme === 'unix') {
+    return { address: unixAddress(t), connecting: { toConnection }, listening: {} }
+  }
+  const address = await tcpAddress()
+  if (scheme === 'tcp') return { address, connecting: { toConnection }, listening: {} }
+  const { key, cert } = selfSigned()
+  return {
+    address: address.replace('tcp:', 'tls:'),
+    connecting: { toConnection: { ...toConnection, tls: { ca: cert } } },
+    listening: { fromConnection: { tls: { key, cert } } },
+  }
 }
 
 const out = (from: string, to: string, more: Partial<FramesRoute> = {}): FramesRoute => ({
@@ -50,7 +76,7 @@ const running = (...gateways: readonly Gateway[]): Promise<void> =>
     patience,
   )
 
-for (const scheme of ['unix', 'tcp'] as const) {
+for (const scheme of schemes) {
   test.serial(
     `frames of 8 MB come over ${scheme} between gateways of two processes as they were: bytes, header, timestamp, order`,
     async (t) => {
@@ -58,17 +84,17 @@ for (const scheme of ['unix', 'tcp'] as const) {
       const [near, far] = [uniqueName(t), uniqueName(t, { mayLeave: true })]
       const large = 8 * 2 ** 20
       const writer = camera(t, near, { slotBytes: large })
-      const address = scheme === 'unix' ? unixAddress(t) : await tcpAddress()
+      const { address, connecting, listening } = await wayOf(t, scheme)
       const there = run(t, fixture, [
         JSON.stringify({
           host: 'there',
-          routes: [into(address, far, { toChannel: { slotBytes: large, slots: 4 } })],
+          routes: [into(address, far, { ...listening, toChannel: { slotBytes: large, slots: 4 } })],
         }),
       ])
       await there.next()
       const here = await gatewayOf(t, {
         host: 'here',
-        routes: [out(near, address, { fromChannel: { policy: 'wait' } })],
+        routes: [out(near, address, { ...connecting, fromChannel: { policy: 'wait' } })],
       })
       const reader = await viewer(t, far)
       await running(here)
@@ -165,67 +191,18 @@ test.serial(
   },
 )
 
-test.serial(
-  'gateways of both hosts are killed again and again: what arrives is whole, in order, and comes once',
-  async (t) => {
-    t.timeout(2 * patience)
-    const [near, far] = [uniqueName(t), uniqueName(t, { mayLeave: true })]
-    const bytes = 2 ** 19
-    const writer = camera(t, near, { slotBytes: bytes, slots: 6 })
-    const address = unixAddress(t)
-    const configs = [
-      { host: 'here', routes: [out(near, address, { partBytes: 65_536 })] },
-      {
-        host: 'there',
-        routes: [into(address, far, { toChannel: { slotBytes: bytes, slots: 6 } })],
-      },
-    ]
-    const found: number[] = []
-    const kills = [0, 0]
-    let over = false
-    const isOver = (): boolean => over
-    const first = run(t, fixture, [JSON.stringify(configs[1])])
-    await first.next()
-    const reader = await viewer(t, far, { policy: 'overwrite-oldest' })
-    await first.end()
-    const killing = configs.map(async (config, which) => {
-      const random = new Random(23 + which)
-      while (!isOver()) {
-        const gateway = run(t, fixture, [JSON.stringify(config)])
-        await gateway.next()
-        const wanted = found.length + 5 + random.below(15)
-        await until(() => isOver() || found.length >= wanted, patience)
-        await gateway.end()
-        kills[which]!++
-      }
-    })
-    const shooting = (async () => {
-      for (let number = 1; !isOver(); number++) {
-        await shoot(writer, number)
-        await new Promise((turn) => setImmediate(turn))
-      }
-    })()
-    while (Math.min(...kills) < 3) {
-      try {
-        using frame = await within(patience, reader.receive())
-        if (frame !== undefined) {
-          found.push(seen(t, frame).number)
-          continue
-        }
-      } catch (error) {
-        t.true(error instanceof MillraceError && error.code === 'ERR_MILLRACE_PEER_GONE')
-      }
-      await within(patience, reader.waitForPeer())
-    }
-    over = true
-    await Promise.all([...killing, shooting])
-    t.true(found.length > 20)
-    t.true(
-      found.every((number, at) => at === 0 || number > found[at - 1]!),
-      found.join(),
-    )
-  },
-)
+for (const scheme of schemes) {
+  test.serial(
+    `${scheme}: gateways of both hosts are killed again and again: what arrives is whole, in order, and comes once`,
+    async (t) => {
+      const { address, connecting, listening } = await wayOf(t, scheme)
+      await killedAtRandom(t, {
+        out: { to: address, ...connecting },
+        into: { from: address, ...listening },
+      })
+    },
+  )
+}
 
 test.serial(
   'while the other side is away frames give way to newer ones, which is counted at once; then the newest come, and it goes on',

@@ -4,7 +4,8 @@ import { spawnSync } from 'node:child_process'
 import test from 'ava'
 import { SpscQueue } from 'millrace'
 import { familiesOf, observe, prometheusText, showMetrics } from 'millrace/telemetry'
-import { Counter, Gauge, Registry } from 'prom-client'
+import * as successor from '@prometheus-io/client'
+import * as prom from 'prom-client'
 
 import { uniqueName } from '../support/names.js'
 import { open } from '../work/open.js'
@@ -72,34 +73,45 @@ test('whatever a channel is called, its label is a label', (t) => {
   t.is(prometheusText([family]).split('\n')[2], 'x{channel="a\\"b\\\\c\\nd"} 1')
 })
 
-test('the registry of an application shows them, looked at when it is asked, until they are taken out', async (t) => {
-  const name = uniqueName(t)
-  const registry = new Registry()
-  new Counter({ name: 'mine', help: 'of the application', registers: [registry] }).inc(3)
-  const hide = showMetrics(registry, { name })
-  t.deepEqual(linesOf(await registry.metrics(), name), [])
-  using ring = SpscQueue.consumer(name, { capacity: 4096 })
-  const page = await registry.metrics()
-  t.deepEqual(
-    linesOf(page, name).sort(),
-    linesOf(prometheusText(familiesOf(observe({ name: ring.name }))), name).sort(),
-  )
-  t.regex(page, /^mine 3$/m)
-  t.true(Array.isArray(await registry.getMetricsAsJSON()))
-  hide()
-  t.is(await registry.metrics(), '# HELP mine of the application\n# TYPE mine counter\nmine 3\n')
-})
+/** The one that most applications have, and its successor. */
+const libraries = [
+  ['prom-client', prom],
+  // Its types are its own, and what is used here is the same.
+  ['@prometheus-io/client', successor as unknown as typeof prom],
+] as const
 
-test('a name that the registry has is its error, and nothing stays; what is no registry is said', async (t) => {
-  const registry = new Registry()
-  new Gauge({ name: 'millrace_peers', help: 'another one', registers: [registry] })
-  const before = await registry.metrics()
-  t.throws(() => showMetrics(registry), { message: /millrace_peers/ })
-  t.is(await registry.metrics(), before)
-  for (const wrong of [undefined, null, {}, 'register']) {
-    t.throws(() => showMetrics(wrong as never), {
-      code: 'ERR_MILLRACE_INVALID_ARGUMENT',
-      message: /prom-client/,
-    })
-  }
-})
+for (const [library, { Counter, Registry }] of libraries) {
+  test(`the registry of ${library} shows them, looked at when it is asked, until they are taken out`, async (t) => {
+    const name = uniqueName(t)
+    const registry = new Registry()
+    new Counter({ name: 'mine', help: 'of the application', registers: [registry] }).inc(3)
+    const hide = showMetrics(registry, { name })
+    t.deepEqual(linesOf(await registry.metrics(), name), [])
+    using ring = SpscQueue.consumer(name, { capacity: 4096 })
+    const page = await registry.metrics()
+    t.deepEqual(
+      linesOf(page, name).sort(),
+      linesOf(prometheusText(familiesOf(observe({ name: ring.name }))), name).sort(),
+    )
+    t.regex(page, /^mine 3$/m)
+    t.true(Array.isArray(await registry.getMetricsAsJSON()))
+    hide()
+    t.is(await registry.metrics(), '# HELP mine of the application\n# TYPE mine counter\nmine 3\n')
+  })
+}
+
+for (const [library, { Gauge, Registry }] of libraries) {
+  test(`a name that the registry of ${library} has is its error, and nothing stays; what is no registry is said`, async (t) => {
+    const registry = new Registry()
+    new Gauge({ name: 'millrace_peers', help: 'another one', registers: [registry] })
+    const before = await registry.metrics()
+    t.throws(() => showMetrics(registry), { message: /millrace_peers/ })
+    t.is(await registry.metrics(), before)
+    for (const wrong of [undefined, null, {}, 'register']) {
+      t.throws(() => showMetrics(wrong as never), {
+        code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+        message: /prom-client/,
+      })
+    }
+  })
+}

@@ -51,7 +51,9 @@ export class FrameTarget {
   /** A frame comes; why it is not taken, if it is not. */
   judge({ source, sequence, total, facts }: Part): Outcome | undefined {
     this.#counts.taken++
-    if (goesRound(facts!.hops, this.#host)) return this.count('loop')
+    // From this very channel it can only have come round, by gateways that do not know which hosts it had passed.
+    const isOwn = source === this.#writer.channelId
+    if (isOwn || goesRound(facts!.hops, this.#host)) return this.count('loop')
     if (sequence <= (this.#newest.get(source) ?? -1)) return this.count('duplicate')
     if (total <= this.slotBytes) return undefined
     this.#error = new MillraceError(

@@ -80,6 +80,7 @@ class WorkCarrier implements Carrier {
     this.#flow = new Flow(most, counts)
     this.#host = host
     this.#counts = counts
+    from.watch()
     this.#keepLeases()
   }
 
@@ -203,10 +204,8 @@ class WorkCarrier implements Carrier {
   }
 
   /** What comes back here by a way that other gateways have made. */
-  #isOwn({ id, hops }: Carried): boolean {
-    if (goesRound(hops, this.#host)) return true
-    // What is handed on from queue to queue here is no stranger.
-    return !this.#from.isHere && this.#to.isHere && id?.startsWith(`${this.#host}/`) === true
+  #isOwn({ job, hops }: Carried): boolean {
+    return goesRound(hops, this.#host) || this.#from.hasMade(job.id) || this.#to.hasMade(job.id)
   }
 
   /** After failures nothing is taken for a while. */

@@ -13,6 +13,7 @@ import type { PushResult } from '../../work/loan.js'
 import type { PushOptions, WorkQueueOptions } from '../../work/options.js'
 import type { WorkQueue } from '../../work/work-queue.js'
 import { asHeader, headerNames, hopsOf, ofHeader, type Headers } from '../origin.js'
+import { passedOf, tellPassed, unwatchPassed, watchPassed } from './passed.js'
 
 /** A job on its way. */
 export interface Carried {
@@ -50,6 +51,7 @@ export class WorkEnd {
   /** In front of what jobs without an id are called: this host, if they are of its memory, and the queue. */
   readonly #host: string
   readonly #name: string
+  #isWatched = false
 
   private constructor(queue: Queue, host: string, name: string) {
     this.#queue = queue
@@ -79,6 +81,18 @@ export class WorkEnd {
 
   get isHere(): boolean {
     return this.#queue.traits.local
+  }
+
+  /** Jobs are taken here: what routes of this process push here meanwhile is remembered. */
+  watch(): void {
+    if (!this.isHere) return
+    this.#isWatched = true
+    watchPassed(this.#queue.name)
+  }
+
+  /** Was the id made of what a job of this queue is called here? Then it has come back to where it was without one. */
+  hasMade(id: string | undefined): boolean {
+    return this.isHere && id?.startsWith(this.#host + this.#name) === true
   }
 
   /** Are jobs of a group handed out one at a time, in their order? */
@@ -128,22 +142,23 @@ export class WorkEnd {
       id: job.id ?? (origin === undefined ? undefined : this.#made(origin)),
       group: job.group ?? ofHeader(headers?.[headerNames.group]),
       priority: Math.max(job.priority, priorityOf(headers)),
-      hops: hopsOf(headers),
+      hops: this.isHere ? passedOf(this.#queue.name, job.id) : hopsOf(headers),
       origin: headers?.[headerNames.origin],
     }
   }
 
   /** Pushes what was taken elsewhere; `passed`: what the next gateway is told. */
   async push(
-    { bytes, id, group, priority }: Carried,
+    { bytes, id: given, group, priority, hops }: Carried,
     passed: Headers,
     signal: AbortSignal,
   ): Promise<PushResult> {
     const { traits, priorities } = this.#queue
+    const id = given !== undefined && Buffer.byteLength(given) > longestId ? hashOf(given) : given
     const level = Math.min(priority, priorities - 1)
     const options: PushOptions = {
       signal,
-      ...(id === undefined ? {} : { id: Buffer.byteLength(id) > longestId ? hashOf(id) : id }),
+      ...(id === undefined ? {} : { id }),
       ...(group === undefined || !traits.groups ? {} : { group }),
       ...(level <= 0 || !traits.priorities ? {} : { priority: level }),
     }
@@ -154,10 +169,14 @@ export class WorkEnd {
         ...(priority === 0 ? {} : { [headerNames.priority]: String(priority) }),
       })
     }
+    // Before: whoever takes it may be faster.
+    tellPassed(this.#queue.name, id, hops)
     return await this.#queue.push(bytes, options)
   }
 
   async close(): Promise<void> {
+    if (this.#isWatched) unwatchPassed(this.#queue.name)
+    this.#isWatched = false
     await this.#queue[Symbol.asyncDispose]()
   }
 

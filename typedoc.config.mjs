@@ -43,6 +43,7 @@ const navigation = {
     'operations',
     'list-and-sweep',
     'observing',
+    'dashboard',
     'crash-safety',
     'security',
   ],
@@ -139,6 +140,7 @@ export default {
   name: 'millrace',
   entryPoints: [
     'lib/index.ts',
+    'lib/dashboard.ts',
     'lib/gateway.ts',
     'lib/net.ts',
     'lib/net-conformance.ts',

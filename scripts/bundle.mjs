@@ -15,6 +15,7 @@
 //                          one library, however it was loaded
 //   dist/addon/binary.js   for its test; dist/cli is the compiler's own
 //   dist/demo/             the demonstration, with what it needs beside this package and the licences of that
+//   dist/page/             the files of the live page, with the licence of what draws its charts
 import { readdirSync, writeFileSync } from 'node:fs'
 
 import {
@@ -24,6 +25,7 @@ import {
   dropUnreachable,
 } from './bundle/declarations.mjs'
 import { bundleDemo } from './bundle/demo.mjs'
+import { bundlePage } from './bundle/page.mjs'
 import { bundleLibrary } from './bundle/library.mjs'
 import { dist, entries, names, root } from './bundle/modules.mjs'
 
@@ -32,15 +34,18 @@ for (const entry of entries) writeFileSync(`${dist}/${entry}.js`, handOn(entry, 
 dropUnreachable()
 copyDeclarations()
 await bundleDemo()
+await bundlePage()
 const engines = readdirSync(`${root}lib/engines`, { withFileTypes: true })
 // Who reads their code, or steps through it, does it in the repository: the package would have no room for its binaries.
 dropMapsOfBundles([
   ...engines.filter((one) => one.isDirectory()).map(({ name }) => name),
+  'dashboard',
   'gateway',
   'net-conformance',
 ])
 dropMapsOf('cli', /\.(?:js|d\.ts)$/)
-for (const folder of ['addon', 'base', 'conformance', 'gateway']) dropMapsOf(folder, /\.d\.ts$/)
+for (const folder of ['addon', 'base', 'conformance', 'dashboard', 'gateway'])
+  dropMapsOf(folder, /\.d\.ts$/)
 
 /** By require: the first CommonJS module that Node has to import costs a process 20 ms. */
 function handOn(entry, exported) {

@@ -14,6 +14,7 @@ const commands: Record<string, () => Promise<Command>> = {
   ls: async () => (await import('./ls.js')).ls,
   stat: async () => (await import('./stat.js')).stat,
   top: async () => (await import('./top.js')).top,
+  dashboard: async () => (await import('./dashboard.js')).dashboard,
   export: async () => (await import('./export.js')).exportMetrics,
   sweep: async () => (await import('./sweep.js')).sweep,
   work: async () => (await import('./work.js')).work,

@@ -23,6 +23,7 @@ Commands:
   ls [PREFIX]     list all objects, and who is on them
   stat NAME       all that is seen of a channel: what went through, what waits, who is on it
   top [PREFIX]    what goes through channels, again and again
+  dashboard       a live page of that in a browser
   export          the metrics of all channels, for Prometheus
   sweep [PREFIX]  remove what no living process holds
   work COMMAND    work queues, pipelines: push, take, peek at jobs; send dead letters round again
@@ -106,6 +107,21 @@ Options:
   --sort COLUMN    name, in, out, depth, oldest, hand, drops or peers (default: in)
   --limit N        so many rows at most (default: those that a screen has, else all)
   --json           an array of rows for each look, one a line
+  -h, --help       this text
+`,
+  dashboard: `Usage: millrace dashboard [PREFIX] [OPTIONS]
+
+A live page of what goes through channels, all or those whose names start with PREFIX: rates, what waits, who is on them,
+who writes to whom. Prints its address, and serves it until it is told to end. The address has a token in it: who has it
+sees the page. Takes no part in anything, and looks only while a page is open.
+
+Options:
+  --port N         where it listens (default: any that is free)
+  --open           open it in the browser
+  --interval MS    between two looks, 100 to 5000 (default: 1000)
+  --host HOST      another address of this machine (default: 127.0.0.1)
+  --allow-remote   one that other machines reach; the token and all that is shown go over the network as plain text
+  --json           print {"url", "port"}
   -h, --help       this text
 `,
   export: `Usage: millrace export [PREFIX] (--once | --http HOST:PORT | --file PATH) [OPTIONS]

@@ -74,7 +74,7 @@ function headOf(file, isLoaded, code) {
     isLoaded || file === 'shared' ? '' : 'const __shared=require("./shared.js");',
     file === 'shared'
       ? 'const addon=__dirname.slice(0,__dirname.lastIndexOf("/"))+"/addon",url=__filename;'
-      : code.includes('(url)')
+      : /\(\s*url\s*\)/.test(code)
         ? 'const url=__filename;'
         : '',
     ...entries,

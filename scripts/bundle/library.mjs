@@ -112,7 +112,8 @@ function judgeCopies(bundles) {
 /** What is in the bundles now, and modules of nothing but types, which are in none. */
 function removeModules() {
   for (const file of readdirSync(dist, { recursive: true })) {
-    if (!file.endsWith('.js') || /^(?:cjs|cli)\//.test(file) || file === 'addon/binary.js') continue
+    if (!file.endsWith('.js') || /^(?:cjs|cli|page)\//.test(file) || file === 'addon/binary.js')
+      continue
     rmSync(`${dist}/${file}`)
     rmSync(`${dist}/${file}.map`, { force: true })
   }

@@ -8,6 +8,7 @@ import { build } from 'esbuild'
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 export const dist = `${root}dist`
 export const entries = [
+  'dashboard',
   'gateway',
   'index',
   'net',
@@ -87,7 +88,7 @@ export function handedOn() {
 
 function readModules() {
   const files = readdirSync(dist, { recursive: true })
-    .filter((file) => file.endsWith('.js') && !/^(?:cjs|cli|demo)\//.test(file))
+    .filter((file) => file.endsWith('.js') && !/^(?:cjs|cli|demo|page)\//.test(file))
     .map((file) => `${dist}/${file}`)
   return new Map(files.map((file) => [file, readFileSync(file, 'utf8')]))
 }

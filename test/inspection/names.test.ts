@@ -7,6 +7,7 @@ import test from 'ava'
 const require = createRequire(import.meta.url)
 const entries = [
   'millrace',
+  'millrace/dashboard',
   'millrace/resilience',
   'millrace/rpc',
   'millrace/streams',

@@ -12,6 +12,7 @@ import { uniqueName } from '../support/names.js'
 const require = createRequire(import.meta.url)
 const entries = [
   'millrace',
+  'millrace/dashboard',
   'millrace/resilience',
   'millrace/rpc',
   'millrace/streams',

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import * as millrace from 'millrace'
+import * as dashboard from 'millrace/dashboard'
 import * as resilience from 'millrace/resilience'
 import * as rpc from 'millrace/rpc'
 import * as streams from 'millrace/streams'
@@ -24,6 +25,7 @@ test('require gives a CommonJS program what import gives a module', (t) => {
   const require = createRequire(import.meta.url)
   const imports = {
     millrace,
+    'millrace/dashboard': dashboard,
     'millrace/resilience': resilience,
     'millrace/rpc': rpc,
     'millrace/streams': streams,

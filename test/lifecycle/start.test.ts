@@ -52,6 +52,7 @@ const loads = [
   },
   { how: "require('millrace/sync')", files: ['shared', 'sync'], most: 66_000 },
   { how: "require('millrace/resilience')", files: ['resilience', 'shared'], most: 75_000 },
+  { how: "require('millrace/dashboard')", files: ['dashboard', 'shared'], most: 75_000 },
   { how: "require('millrace/telemetry')", files: ['shared', 'telemetry'], most: 60_000 },
   { how: "require('millrace/topics')", files: ['shared', 'topics'], most: 100_000 },
   { how: "require('millrace/work')", files: ['shared', 'work'], most: 112_000 },
@@ -115,6 +116,7 @@ test('what is used brings the part that it needs', async (t) => {
   const others = [
     'addresses',
     'amqp',
+    'dashboard',
     'fill-loan',
     'gateway',
     'group',

@@ -39,6 +39,7 @@ export { hostAndPort as httpPlace, type HttpPlace } from './telemetry/http-place
 export { plainText, servePages, type Page, type Pages, type PageServer } from './telemetry/pages.js'
 export { prometheusText, prometheusType } from './telemetry/prometheus.js'
 export { showMetrics, type MetricsRegistry, type RegistryOptions } from './telemetry/registry.js'
+export { ChannelWatch, watch, type WatchedMessage, type WatchOptions } from './telemetry/watch.js'
 export type { StageStats, WorkStats } from './work/stats.js'
 export type { CallStats } from './rpc/stats.js'
 export type { TopicsStats } from './topics/stats.js'

@@ -17,6 +17,7 @@
 #include "addon/shared_memory.cpp"
 #include "addon/topics.cpp"
 #include "addon/upkeep.cpp"
+#include "addon/watch.cpp"
 #include "addon/watcher_thread.cpp"
 #include "addon/watcher_uv.cpp"
 #include "addon/work.cpp"

@@ -27,7 +27,7 @@ const { values: options } = parseArgs({
 
 /** The budgets of CONTRIBUTING.md. */
 const largestPackage = 8_000_000
-const largestPrebuild = 620_000
+const largestPrebuild = 660_000
 
 /** Every file has a reason to be there. */
 const expected = [

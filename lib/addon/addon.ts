@@ -30,6 +30,7 @@ import type { NativeRateLimiter, NativeRateLimiterOptions } from './rate-limiter
 import type { NativeSemaphore, NativeSemaphoreOptions } from './semaphore.js'
 import type { NativeMemory, NativeMemoryOptions } from './shared-memory.js'
 import type { ObjectEntry, ObservedEntry, SweepResult } from './upkeep.js'
+import type { NativeChannelWatch } from './watch.js'
 import type { NativeTopics, NativeTopicsOptions } from './topics.js'
 import type { NativeWork, NativeWorkOptions } from './work.js'
 
@@ -134,5 +135,6 @@ export interface Addon {
   readonly Breaker: new (options: NativeBreakerOptions) => NativeBreaker
   readonly Calls: new (options: NativeCallsOptions) => NativeCalls
   readonly Topics: new (options: NativeTopicsOptions) => NativeTopics
+  readonly ChannelWatch: new (letter: string, name: string, oldest: boolean) => NativeChannelWatch
   readonly Work: new (options: NativeWorkOptions) => NativeWork
 }

@@ -10,6 +10,7 @@ export const recordHeaderBytes = 8
 /** Indices of 32-bit words in `layout::RingControl`; of a position the low half. */
 export const atWritePosition = 0
 export const atSent = 2
+export const atSeen = 8
 export const atReadPosition = 32
 export const atReceived = 34
 export const atConsumerParked = 64

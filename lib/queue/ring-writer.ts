@@ -10,6 +10,7 @@ import {
   atMine,
   atPeers,
   atReadPosition,
+  atSeen,
   atSent,
   atWritePosition,
   mostByWords,
@@ -197,6 +198,9 @@ export class RingWriter {
     const plausible = (read - known) >>> 0 <= (mine - known) >>> 0 && (read & 7) === 0
     if (!plausible || carries(known, read)) return this.#native.room()
     this.#cursor[atPeers] = read
+    // As RingProducer::say_seen: what was read may be written over from now on. The load keeps our later stores behind it.
+    Atomics.store(this.#control, atSeen, read | 1)
+    Atomics.load(this.#control, atSeen)
     return this.#capacity - ((mine - read) | 0)
   }
 

@@ -206,6 +206,7 @@ std::array offered_classes = {
     OfferedClass{"Topics", define_topics},
     OfferedClass{"Work", define_work},
     OfferedClass{"Calls", define_calls},
+    OfferedClass{"ChannelWatch", define_channel_watch},
 };
 
 napi_value class_of(napi_env env, napi_callback_info info) {

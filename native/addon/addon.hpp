@@ -25,6 +25,7 @@ Napi::Function define_breaker(Napi::Env env);
 Napi::Function define_topics(Napi::Env env);
 Napi::Function define_work(Napi::Env env);
 Napi::Function define_calls(Napi::Env env);
+Napi::Function define_channel_watch(Napi::Env env);
 void define_upkeep(Napi::Env env, Napi::Object exports);
 
 }  // namespace millrace::addon

@@ -185,6 +185,10 @@ class FrameLedger {
       if (!is_free(slot, active)) continue;
       loaned_[slot] = true;
       ++loans_;
+      channel_.slot(slot).sequence.store(0, std::memory_order_relaxed);
+      // release: no byte of the next frame before that. Pairs with the acquire fence in FramesWatch::look(), between its copy and
+      // its second look at the sequence.
+      std::atomic_thread_fence(std::memory_order_release);
       return slot;
     }
     return std::nullopt;

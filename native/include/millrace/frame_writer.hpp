@@ -246,6 +246,9 @@ class FrameWriter {
         segment_.claim(channel_.writer_record(), layout::kWriterRole, spec.doorbell, "writer");
     if (!claimed.ok()) return claimed;
     if (spec.keep) segment_.set_flag(layout::kKeep, true);
+    // Before the first loan.
+    channel_.control().lanes.marking.store(
+        channel_.writer_record().epoch.load(std::memory_order_relaxed), std::memory_order_release);
     pool_ = mapped.take();
     sleeper_ = Sleeper(&channel_.control().wait);
     ledger_.bind(&segment_, channel_);

@@ -111,7 +111,8 @@ class QueueProducer {
   [[gnu::cold, gnu::noinline]] bool settles() { return settle(true).ok(); }
   void take_ring() noexcept {
     const auto& data = side_.data();
-    ring_ = RingProducer(side_.control(), data ? data->data() : nullptr, side_.capacity());
+    ring_ = RingProducer(side_.control(), data ? data->data() : nullptr, side_.capacity(),
+                         side_.epoch());
   }
 
   RingProducer ring_;

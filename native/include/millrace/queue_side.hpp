@@ -228,6 +228,10 @@ class QueueSide {
   void announce_doorbell(std::uint64_t doorbell) const noexcept {
     record(mine_).doorbell.store(doorbell, std::memory_order_relaxed);
   }
+  // Which holder of our role we are.
+  [[nodiscard]] std::uint32_t epoch() const noexcept {
+    return record(mine_).epoch.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint32_t peer_pid() const noexcept {
     return record(other()).pid.load(std::memory_order_relaxed);
   }

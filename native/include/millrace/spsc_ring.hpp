@@ -42,8 +42,10 @@ class RingProducer {
   RingProducer() = default;
 
   // Continues where the last producer published. `data` is the mirror map.
-  RingProducer(layout::RingControl* control, std::byte* data, std::uint64_t capacity) noexcept
-      : control_(control), data_(data), capacity_(capacity) {
+  // `epoch`: of the producer's role, for tools that look at the ring from outside.
+  RingProducer(layout::RingControl* control, std::byte* data, std::uint64_t capacity,
+               std::uint32_t epoch = 0) noexcept
+      : control_(control), data_(data), capacity_(capacity), epoch_(epoch) {
     cursor_->mine = control_->producer.write_position.load(std::memory_order_relaxed);
     cursor_->peers = cursor_->mine;  // refresh() replaces it; judged against the full range there
     const std::uint64_t read = control_->consumer.read_position.load(std::memory_order_acquire);
@@ -52,6 +54,7 @@ class RingProducer {
       corrupt_ = true;
     } else {
       cursor_->peers = read;
+      say_seen();
     }
   }
 
@@ -75,9 +78,13 @@ class RingProducer {
     refresh();
     return corrupt_ ? 0 : capacity_ - (cursor_->mine - cursor_->peers);
   }
+  // Takes no room by it, as the others do: what was read stays for tools to see.
   [[nodiscard]] bool drained() noexcept {
-    refresh();
-    return !corrupt_ && cursor_->mine == cursor_->peers;
+    // acquire: as in refresh().
+    const std::uint64_t read = control_->consumer.read_position.load(std::memory_order_acquire);
+    if (!plausible(read, cursor_->peers, cursor_->mine)) [[unlikely]]
+      corrupt_ = true;
+    return !corrupt_ && cursor_->mine == read;
   }
 
   [[nodiscard]] RingStatus push(const void* payload, std::uint32_t length) noexcept {
@@ -175,6 +182,15 @@ class RingProducer {
       return;
     }
     cursor_->peers = read;
+    say_seen();
+  }
+  // What the consumer has read up to there may be written over from now on. It is said before that happens: whoever finds a
+  // byte of ours where a message was that has been read finds this, too (watch/queue.hpp). Once a lap, and while the ring is full.
+  void say_seen() noexcept {
+    control_->producer.seen.store(layout::seen_word(epoch_, cursor_->peers),
+                                  std::memory_order_relaxed);
+    // release: pairs with the acquire fence in QueueWatch::look(), between its copy and its look at `seen`.
+    std::atomic_thread_fence(std::memory_order_release);
   }
   // from <= position <= to on the circle of 64-bit numbers, and on a record boundary.
   static bool plausible(std::uint64_t position, std::uint64_t from, std::uint64_t to) noexcept {
@@ -193,6 +209,7 @@ class RingProducer {
   layout::RingControl* control_ = nullptr;
   std::byte* data_ = nullptr;
   std::uint64_t capacity_ = 0;
+  std::uint32_t epoch_ = 0;
   CursorPlace<RingCursor> cursor_;
   bool corrupt_ = false;
 };

@@ -42,6 +42,8 @@ enum class CallEnd : std::uint8_t {
 // as a step.
 inline constexpr std::uint64_t kTokenAndAttempt = ~0ULL << 24U;
 inline constexpr std::uint64_t kTokenAlone = ~0ULL << 32U;
+// Of a free word, for tools: the call that was there has been answered by a server.
+inline constexpr std::uint64_t kWasAnswered = 1ULL << 9U;
 [[nodiscard]] constexpr SlotState state_in(std::uint64_t bits) noexcept {
   return static_cast<SlotState>(bits & 15U);
 }

@@ -51,7 +51,9 @@ struct WriterControl {
   struct alignas(kLine) LanesLine {
     std::atomic<std::uint64_t> active;  // bit i: deliver to lane i; readers set and clear their own
     std::atomic<std::uint64_t> reason_rest[12];  // goes on; writer
-    std::byte pad[kLine - 104];
+    // Epoch of a writer that marks what it begins to write over (SlotRecord::sequence), for tools; writer, when it comes.
+    std::atomic<std::uint32_t> marking;
+    std::byte pad[kLine - 108];
   } lanes;
   WaitLine wait;  // the writer sleeps here until a slot is free
 };
@@ -103,7 +105,8 @@ inline constexpr std::uint64_t kMaxSequence = (1ULL << 48U) - 1;
 
 struct alignas(kLine) SlotRecord {
   std::atomic<std::uint64_t> holders;
-  std::atomic<std::uint64_t> sequence;   // writer, while nobody holds the slot
+  // Writer, while nobody holds the slot: 0 from when it begins to write there until the frame is published.
+  std::atomic<std::uint64_t> sequence;
   std::atomic<std::uint64_t> length;     // payload bytes; writer, likewise
   std::atomic<std::uint64_t> timestamp;  // monotonic nanoseconds; writer, likewise
   std::byte pad[kLine - 32];

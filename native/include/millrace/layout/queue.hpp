@@ -53,7 +53,11 @@ struct RingControl {
     // Both written under the lifecycle lock.
     std::atomic<std::uint64_t> session_begin;
     std::atomic<std::uint32_t> session_epoch;
-    std::byte pad[kLine - 28];
+    std::byte pad0[4];
+    // How far the producer knows the consumer to be, and so what it may write over: seen_word(). Written before it writes
+    // any byte that it takes from that. For tools, which look at messages after they were consumed (watch/queue.hpp).
+    std::atomic<std::uint64_t> seen;
+    std::byte pad1[kLine - 40];
   } producer;
   struct alignas(kLine) ConsumerLine {
     std::atomic<std::uint64_t> read_position;  // consumer: release; producer: acquire
@@ -67,8 +71,15 @@ struct RingControl {
   WaitLine consumer_wait;  // the consumer sleeps here until there is data
   WaitLine producer_wait;  // the producer sleeps here until there is room
 };
+static_assert(offsetof(RingControl::ProducerLine, seen) == 32);
 static_assert(sizeof(RingControl) == 4 * kLine);
 static_assert(offsetof(RingControl, consumer) == kLine);
 static_assert(offsetof(RingControl, consumer_wait) == 2 * kLine);
+
+// {epoch of the producer's role 32, low half of the consumer's position 31, 1 where that is multiple of 8}. Of another epoch than
+// the role's: the producer is of a version that does not say.
+[[nodiscard]] constexpr std::uint64_t seen_word(std::uint32_t epoch, std::uint64_t read) noexcept {
+  return std::uint64_t{epoch} << 32U | static_cast<std::uint32_t>(read) | 1U;
+}
 
 }  // namespace millrace::layout

@@ -51,6 +51,10 @@ class Copies {
   // `start`: its first bytes, as they have been copied already, with zeroes for what it has not.
   explicit Copies(int fd, std::span<const std::byte> start = {}) noexcept : fd_(fd), start_(start) {}
 
+  // False: it could not be read, or ends before that.
+  [[nodiscard]] bool into(std::uint64_t offset, void* to, std::size_t bytes) const noexcept {
+    return bytes == 0 || os::read_object(fd_, offset, to, bytes) == bytes;
+  }
   template <typename T>
   [[nodiscard]] Copy<T> some(std::uint64_t offset, std::size_t count) const {
     Copy<T> copy(count);

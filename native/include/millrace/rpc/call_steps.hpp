@@ -272,9 +272,12 @@ class CallSteps {
            const Place& answer) noexcept {
     layout::Slot& slot = memory_.slot(index);
     const std::uint32_t born = slot.born.load(std::memory_order_relaxed);
+    const bool answered = layout::state_in(bits) == layout::SlotState::answered &&
+                          layout::level_in(bits) < layout::kFirstCallEnd;
     // Pairs with the acquire of who claims it: our reads of what lies there come before its writes.
-    if (!slot.word.compare_exchange_strong(bits, bits & layout::kTokenAlone,
-                                           std::memory_order_seq_cst, std::memory_order_relaxed)) {
+    if (!slot.word.compare_exchange_strong(
+            bits, (bits & layout::kTokenAlone) | (answered ? layout::kWasAnswered : 0),
+            std::memory_order_seq_cst, std::memory_order_relaxed)) {
       return false;
     }
     MILLRACE_CRASH_POINT("calls.end.word");

@@ -82,6 +82,13 @@ class Inspection {
     return &head();
   }
 
+  // After look(): is it still being made, or has its maker died over it?
+  [[nodiscard]] bool unfinished() const noexcept {
+    return open_ && layout::origin_of(head()) == layout::Origin::unfinished;
+  }
+  // Does the name lead elsewhere by now, or nowhere?
+  [[nodiscard]] bool unlinked() const noexcept { return lock_.unlinked(); }
+
   // From outside, without a lock.
   void look() {
     if (!open_) return;

@@ -5,6 +5,7 @@
  */
 
 export { familiesOf, type FamiliesOptions, type Family, type Sample } from './telemetry/families.js'
+export { waitTimes } from './telemetry/figures.js'
 export type {
   BarrierFigures,
   BreakerFigures,
@@ -30,6 +31,7 @@ export type {
   SubscriptionFigures,
   SubscriptionPart,
   TopicsFigures,
+  Wait,
   WorkFigures,
   WorkUserFigures,
 } from './telemetry/figures.js'

@@ -92,6 +92,14 @@ export interface ObservedEntry extends ObjectEntry {
     readonly policy?: string
     readonly figures: NativeFigures
   }[]
+  readonly waits: readonly {
+    readonly side: string
+    readonly index: number
+    readonly waits: number
+    readonly milliseconds: number
+    readonly since?: number
+    readonly times: readonly number[]
+  }[]
 }
 
 /** What a sweep found. */

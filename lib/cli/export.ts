@@ -22,7 +22,7 @@ const usualChannels = 1000
 
 export async function exportMetrics(args: readonly string[], signal: AbortSignal): Promise<void> {
   const options = ['http', 'file', 'interval', 'max-channels'] as const
-  const parsed = parseCommand('export', args, options, ['once'])
+  const parsed = parseCommand('export', args, options, ['once', 'histograms'])
   if (parsed === undefined) return
   const { values, positionals } = parsed
   const prefix = nameHere('export', onePrefix(positionals))
@@ -32,7 +32,9 @@ export async function exportMetrics(args: readonly string[], signal: AbortSignal
     values['max-channels'] === undefined
       ? usualChannels
       : parseCount('--max-channels', values['max-channels'], 0, 1_000_000)
-  const text = (): string => prometheusText(familiesOf(observe({ prefix }), { maxChannels }))
+  const histograms = values.histograms === true
+  const text = (): string =>
+    prometheusText(familiesOf(observe({ prefix }), { maxChannels, histograms }))
   if (values.http !== undefined) await serve(placeOf(values.http), text, signal)
   else if (values.file !== undefined) {
     const interval =

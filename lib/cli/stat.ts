@@ -1,6 +1,6 @@
 // `millrace stat NAME`: all that is seen of a channel.
 
-import { observe, type Observed } from '../telemetry.js'
+import { observe, waitTimes, type Observed, type Wait } from '../telemetry.js'
 import { formatColumns } from './columns.js'
 import { nameHere } from './here.js'
 import { formatAge, formatHolders } from './objects.js'
@@ -49,7 +49,34 @@ function formatSeen(seen: Observed, now = Date.now()): string {
     `${kind} ${name}\n`,
     formatColumns(rows.map(([key = '', value = '']) => [`  ${key}`, value])),
     ...tables,
+    formatWaits(seen.waits),
   ].join('')
+}
+
+/** Who waits, and how long that takes; of what is spread, bounds that so many do not exceed. */
+function formatWaits(waits: readonly Wait[]): string {
+  if (waits.length === 0) return ''
+  const heading = ['WAITS OF', '', 'WAITS', 'MEAN', 'P50', 'P99', 'NOW']
+  const rows = waits.map((wait) => [
+    wait.side,
+    String(wait.index),
+    String(wait.waits),
+    wait.waits === 0 ? '-' : formatMilliseconds(wait.milliseconds / wait.waits),
+    ...[0.5, 0.99].map((part) => boundOf(wait.times, part)),
+    wait.since === undefined ? '-' : formatMilliseconds(wait.since),
+  ])
+  return `\n${formatColumns([heading, ...rows], [1, 2, 3, 4, 5, 6])}`
+}
+
+function boundOf(times: readonly number[], part: number): string {
+  const all = times.reduce((sum, count) => sum + count, 0)
+  if (all === 0) return '-'
+  let counted = 0
+  const at = times.findIndex((count) => (counted += count) >= all * part)
+  const bound = waitTimes[at]
+  return bound === undefined
+    ? `>${formatMilliseconds(waitTimes.at(-1)!)}`
+    : `≤${formatMilliseconds(bound)}`
 }
 
 type Part = Observed['parts'][number]

@@ -135,6 +135,7 @@ Options:
   --file PATH        into a file that is whole whenever it is read, for node_exporter's textfile collector
   --interval MS      between two of these (default: 15000)
   --max-channels N   so many have a name among the labels, the others are 'other' (default: 1000)
+  --histograms       how waits are spread, not their number and sum alone: 19 lines more for each side
   -h, --help         this text
 `,
   sweep: `Usage: millrace sweep [PREFIX] [OPTIONS]

@@ -2,23 +2,27 @@
 
 import { checkOptions, show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
-import type { Observed } from './figures.js'
+import { waitTimes, type Observed, type Wait } from './figures.js'
 import { measuresOf, type Measures } from './measures.js'
 
 /** One value of a family. */
 export interface Sample {
   /** What tells it from the others of its family. */
   readonly labels: Readonly<Record<string, string>>
-  /** What it says. */
+  /** What it says; of a summary or a histogram the sum. */
   readonly value: number
+  /** Of a summary or a histogram: how many were added up. */
+  readonly count?: number
+  /** Of a histogram: how many were not greater than that, by bound; each has those of the lesser bounds in it. */
+  readonly buckets?: readonly { readonly atMost: number; readonly count: number }[]
 }
 
 /** Values of one meaning. */
 export interface Family {
   /** What it is called. */
   readonly name: string
-  /** Does it only grow, or not? */
-  readonly type: 'counter' | 'gauge'
+  /** Does it only grow (`counter`), or not (`gauge`)? Or is it many values: their sum and number (`summary`), and how they are spread (`histogram`)? */
+  readonly type: 'counter' | 'gauge' | 'summary' | 'histogram'
   /** What it is, for people. */
   readonly help: string
   /** Its values. */
@@ -32,6 +36,10 @@ export interface FamiliesOptions {
    * Default 1000.
    */
   readonly maxChannels?: number | undefined
+  /**
+   * How waits are spread, in 19 lines of text for each side of a channel? Else only their number and their sum. Default false.
+   */
+  readonly histograms?: boolean | undefined
 }
 
 interface Meaning {
@@ -44,13 +52,32 @@ interface Meaning {
 }
 
 /** A value that is not there is not told. */
-interface Given {
+interface Given extends Omit<Sample, 'value' | 'labels'> {
   readonly value: number | undefined
   readonly labels?: Readonly<Record<string, string>>
 }
 
 const seconds = (milliseconds: number | undefined): number | undefined =>
   milliseconds === undefined ? undefined : milliseconds / 1000
+
+/** Waits of a channel, by side, in the order of the first of each. */
+function sidesOf(waits: readonly Wait[]): (readonly [string, readonly Wait[]])[] {
+  if (waits.length === 0) return []
+  const sides = [...new Set(waits.map(({ side }) => side))]
+  return sides.map((side) => [side, waits.filter((wait) => wait.side === side)])
+}
+
+function spreadOf(side: string, waits: readonly Wait[]): Given {
+  const sum = (what: (wait: Wait) => number): number =>
+    waits.reduce((all, wait) => all + what(wait), 0)
+  let count = 0
+  const buckets = waitTimes.map((atMost, at) => {
+    count += sum(({ times }) => times[at]!)
+    return { atMost: atMost / 1000, count }
+  })
+  count += sum(({ times }) => times[waitTimes.length]!)
+  return { labels: { side }, value: sum(({ milliseconds }) => milliseconds) / 1000, count, buckets }
+}
 
 const meanings: readonly Meaning[] = [
   {
@@ -142,6 +169,25 @@ const meanings: readonly Meaning[] = [
     of: (_, measures) => [{ value: measures.parked }],
   },
   {
+    name: 'millrace_waiting_seconds',
+    type: 'gauge',
+    help: 'How long the present wait of that side has lasted; of several, the longest.',
+    join: 'largest',
+    of: ({ waits }) =>
+      sidesOf(waits).flatMap(([side, those]) => {
+        const present = those.flatMap(({ since }) => (since === undefined ? [] : [since]))
+        return present.length === 0
+          ? []
+          : [{ value: seconds(Math.max(...present)), labels: { side } }]
+      }),
+  },
+  {
+    name: 'millrace_wait_seconds',
+    type: 'histogram',
+    help: 'Waits that have ended, for messages, room or a lock, in which somebody went to sleep.',
+    of: ({ waits }) => sidesOf(waits).map(([side, those]) => spreadOf(side, those)),
+  },
+  {
     name: 'millrace_peers',
     type: 'gauge',
     help: 'Who is on the channel, alive or found dead.',
@@ -195,7 +241,13 @@ export const familyHeads: readonly Omit<Meaning, 'of'>[] = meanings
  * @throws MillraceError `INVALID_ARGUMENT`
  */
 export function familiesOf(seen: readonly Observed[], options: FamiliesOptions = {}): Family[] {
-  const { maxChannels = 1000 } = checkOptions(options, ['maxChannels'])
+  const { maxChannels = 1000, histograms = false } = checkOptions(options, [
+    'maxChannels',
+    'histograms',
+  ])
+  if (typeof histograms !== 'boolean') {
+    throw invalidArgument(`histograms must be true or false, not ${show(histograms)}`)
+  }
   if (!Number.isInteger(maxChannels) || maxChannels < 0) {
     throw invalidArgument(`maxChannels must be a whole number, not ${show(maxChannels)}`)
   }
@@ -206,18 +258,23 @@ export function familiesOf(seen: readonly Observed[], options: FamiliesOptions =
   }))
   const alone = aloneOf(known)
   return meanings.flatMap(({ of, join, ...family }) => {
+    const type = typeOf(family.type, histograms)
     const samples: Sample[] = []
     const together = new Map<string, Sample>()
     for (const { seen: one, measures, channel } of known) {
-      for (const { value, labels: more } of of(one, measures)) {
+      for (const { value, labels: more, count, buckets } of of(one, measures)) {
         if (value === undefined) continue
         const labels = { channel, kind: one.kind, ...more }
-        if (alone.has(one)) samples.push({ labels, value })
-        else add(together, labels, value, join)
+        const sample: Sample =
+          count === undefined
+            ? { labels, value }
+            : { labels, value, count, ...(type === 'histogram' && buckets && { buckets }) }
+        if (alone.has(one)) samples.push(sample)
+        else add(together, sample, join)
       }
     }
     samples.push(...together.values())
-    return samples.length === 0 ? [] : [{ ...family, samples }]
+    return samples.length === 0 ? [] : [{ ...family, type, samples }]
   })
 }
 
@@ -239,17 +296,28 @@ function aloneOf(
   return new Set(known.filter(({ seen }) => !several.has(seen)).map(({ seen }) => seen))
 }
 
-function add(
-  samples: Map<string, Sample>,
-  labels: Readonly<Record<string, string>>,
-  value: number,
-  join: Meaning['join'],
-): void {
-  const key = Object.values(labels).join('\0')
-  const before = samples.get(key)?.value
-  const whole =
-    before === undefined ? value : join === 'largest' ? Math.max(before, value) : before + value
-  samples.set(key, { labels, value: whole })
+/** @internal */
+export function typeOf(type: Family['type'], histograms: boolean): Family['type'] {
+  return type === 'histogram' && !histograms ? 'summary' : type
+}
+
+function add(samples: Map<string, Sample>, sample: Sample, join: Meaning['join']): void {
+  const key = Object.values(sample.labels).join('\0')
+  const before = samples.get(key)
+  samples.set(key, before === undefined ? sample : joinedOf(before, sample, join))
+}
+
+function joinedOf(before: Sample, { labels, ...more }: Sample, join: Meaning['join']): Sample {
+  if (join === 'largest') return { labels, value: Math.max(before.value, more.value) }
+  const value = before.value + more.value
+  if (before.count === undefined || more.count === undefined) return { labels, value }
+  const count = before.count + more.count
+  if (before.buckets === undefined) return { labels, value, count }
+  const buckets = before.buckets.map((bucket, at) => ({
+    atMost: bucket.atMost,
+    count: bucket.count + (more.buckets?.[at]?.count ?? 0),
+  }))
+  return { labels, value, count, buckets }
 }
 
 function usedRatio(seen: Observed, { depth, leases = 0, places }: Measures): number | undefined {

@@ -271,6 +271,28 @@ export interface SubscriptionPart extends Part<'subscription' | 'group', Subscri
   readonly policy: 'wait' | 'overwrite-oldest'
 }
 
+/**
+ * How somebody waits for messages, room or a lock, and has waited, in one place: whoever has it now, and who had it before. Counted is a wait in
+ * which the thread or the event loop went to sleep; what was found by a look or by spinning was not waited for.
+ */
+export interface Wait {
+  /** Who waits: for messages a `consumer`, a `reader`, a `user`; for room a `producer`, a `writer`, a `user`; for a lock or a signal a `party`. */
+  readonly side: 'producer' | 'consumer' | 'writer' | 'reader' | 'user' | 'party'
+  /** Its lane or seat; 0 of what there is one of. */
+  readonly index: number
+  /** Waits that have ended. */
+  readonly waits: number
+  /** Milliseconds that they took, all together. */
+  readonly milliseconds: number
+  /** Milliseconds since the present one began; left out if nobody waits there. */
+  readonly since?: number
+  /** Waits that have ended, by how long they took: up to `waitTimes[i]` milliseconds; the last one longer than all of them. Each is modulo 2^32. */
+  readonly times: readonly number[]
+}
+
+/** Milliseconds, by which `Wait.times` counts: 0.008, 0.016, …, 524. */
+export const waitTimes: readonly number[] = Array.from({ length: 17 }, (_, at) => (8 << at) / 1000)
+
 /** What there is to be seen of a kind. */
 export interface Sight<Figures, Part = never> {
   /** Its numbers. */
@@ -324,6 +346,8 @@ export interface Seen<Kind extends ObservedKind> {
   readonly figures?: Sights[Kind]['figures']
   /** Its readers, users, subscriptions, stages. */
   readonly parts: readonly Sights[Kind]['part'][]
+  /** Who waits, and has waited; places where nobody ever did are left out. */
+  readonly waits: readonly Wait[]
 }
 
 /** An object of that kind, as it was seen. */

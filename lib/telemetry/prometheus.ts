@@ -5,14 +5,49 @@ import type { Family } from './families.js'
 /** What an HTTP answer says that has such text in it. */
 export const prometheusType = 'text/plain; version=0.0.4; charset=utf-8'
 
+/** @internal A number as a page has it: of a summary or a histogram several make a sample. */
+export interface Line {
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly value: number
+}
+
+/** @internal The lines of a family, in their order. */
+export function linesOf({ name, samples }: Family): readonly Line[] {
+  return samples.flatMap(({ labels, value, count, buckets }) => {
+    if (count === undefined) return [{ name, labels, value }]
+    const bounded = (buckets ?? []).map((bucket) => ({
+      name: `${name}_bucket`,
+      labels: { ...labels, le: String(bucket.atMost) },
+      value: bucket.count,
+    }))
+    return [
+      ...bounded,
+      ...(buckets === undefined
+        ? []
+        : [{ name: `${name}_bucket`, labels: { ...labels, le: '+Inf' }, value: count }]),
+      { name: `${name}_sum`, labels, value },
+      { name: `${name}_count`, labels, value: count },
+    ]
+  })
+}
+
 /** Families as text, for a `/metrics` page or a file that node_exporter's textfile collector reads. */
 export function prometheusText(families: readonly Family[]): string {
   // Put together at the end: a text that grows line by line keeps the memory manager busier than the lines do.
   const lines: string[] = []
-  for (const { name, type, help, samples } of families) {
+  for (const family of families) {
+    const { name, type, help } = family
     lines.push(`# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`)
-    for (const { labels, value } of samples)
-      lines.push(`${name}${labelled(labels)} ${String(value)}\n`)
+    const told = type === 'counter' || type === 'gauge' ? undefined : linesOf(family)
+    // The many plain ones without a list of their own.
+    if (told === undefined) {
+      for (const { labels, value } of family.samples)
+        lines.push(`${name}${labelled(labels)} ${String(value)}\n`)
+    } else {
+      for (const line of told)
+        lines.push(`${line.name}${labelled(line.labels)} ${String(line.value)}\n`)
+    }
   }
   return lines.join('')
 }

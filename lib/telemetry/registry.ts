@@ -2,8 +2,9 @@
 
 import { invalidArgument } from '../errors.js'
 import { checkOptions, show } from '../base/options.js'
-import { familiesOf, familyHeads, type FamiliesOptions, type Family } from './families.js'
+import { familiesOf, familyHeads, typeOf, type FamiliesOptions, type Family } from './families.js'
 import { observe, type ObserveOptions } from './observe.js'
+import { linesOf } from './prometheus.js'
 
 /** What a registry takes and gives: `Registry` of prom-client 15 and of @prometheus-io/client have more. */
 export interface MetricsRegistry {
@@ -27,7 +28,11 @@ interface RegistryMetric {
     readonly help: string
     readonly type: Family['type']
     readonly aggregator: 'sum' | 'max'
-    readonly values: readonly { readonly labels: object; readonly value: number }[]
+    readonly values: readonly {
+      readonly labels: object
+      readonly value: number
+      readonly metricName?: string
+    }[]
   }>
   reset(): void
 }
@@ -50,7 +55,12 @@ interface RegistryMetric {
  * @throws MillraceError `INVALID_ARGUMENT`. What the registry throws, as for names that it has already.
  */
 export function showMetrics(registry: MetricsRegistry, options: RegistryOptions = {}): () => void {
-  const { maxChannels, ...which } = checkOptions(options, ['name', 'prefix', 'maxChannels'])
+  const { maxChannels, histograms, ...which } = checkOptions(options, [
+    'name',
+    'prefix',
+    'maxChannels',
+    'histograms',
+  ])
   if (typeof (registry as Partial<MetricsRegistry> | undefined)?.registerMetric !== 'function') {
     throw invalidArgument(
       `showMetrics() takes a registry, like \`register\` of prom-client or @prometheus-io/client, not ${show(registry)}`,
@@ -62,15 +72,26 @@ export function showMetrics(registry: MetricsRegistry, options: RegistryOptions 
     // All metrics of one page are asked for at once, before anything is waited for.
     void Promise.resolve().then(() => (families = undefined))
     families = new Map(
-      familiesOf(observe(which), { maxChannels }).map((family) => [family.name, family]),
+      familiesOf(observe(which), { maxChannels, histograms }).map((family) => [
+        family.name,
+        family,
+      ]),
     )
     return families
   }
   const metrics = familyHeads.map(({ name, help, type, join }): RegistryMetric => {
-    const head = { name, help, type, aggregator: join === 'largest' ? 'max' : 'sum' } as const
+    const head = {
+      name,
+      help,
+      type: typeOf(type, histograms === true),
+      aggregator: join === 'largest' ? 'max' : 'sum',
+    } as const
     return {
       ...head,
-      get: () => Promise.resolve({ ...head, values: look().get(name)?.samples ?? [] }),
+      get: () => {
+        const family = look().get(name)
+        return Promise.resolve({ ...head, values: family === undefined ? [] : valuesOf(family) })
+      },
       reset: () => undefined,
     }
   })
@@ -88,4 +109,10 @@ export function showMetrics(registry: MetricsRegistry, options: RegistryOptions 
     throw error
   }
   return hide
+}
+
+/** As registries want them: what belongs to a summary or a histogram has a name of its own. */
+function valuesOf(family: Family): readonly { readonly labels: object; readonly value: number }[] {
+  if (family.type === 'counter' || family.type === 'gauge') return family.samples
+  return linesOf(family).map(({ name, labels, value }) => ({ labels, value, metricName: name }))
 }

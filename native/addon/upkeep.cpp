@@ -113,7 +113,21 @@ Napi::Object part_of(Napi::Env env, const ObservedPart& part) {
   return object;
 }
 
-// observe(prefix, exactly) -> entries with `figures` and `parts`
+Napi::Object wait_of(Napi::Env env, const ObservedWait& wait) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("side", wait.side);
+  object.Set("index", Napi::Number::New(env, wait.index));
+  object.Set("waits", Napi::Number::New(env, wait.waits));
+  object.Set("milliseconds", Napi::Number::New(env, wait.milliseconds));
+  if (wait.since) object.Set("since", Napi::Number::New(env, *wait.since));
+  Napi::Array times = Napi::Array::New(env, wait.times.size());
+  for (std::uint32_t i = 0; i < wait.times.size(); ++i)
+    times.Set(i, Napi::Number::New(env, wait.times[i]));
+  object.Set("times", times);
+  return object;
+}
+
+// observe(prefix, exactly) -> entries with `figures`, `parts` and `waits`
 Napi::Value observe(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::vector<Observation> all =
@@ -127,6 +141,10 @@ Napi::Value observe(const Napi::CallbackInfo& info) {
     for (std::uint32_t at = 0; at < all[i].parts.size(); ++at)
       parts.Set(at, part_of(env, all[i].parts[at]));
     entry.Set("parts", parts);
+    Napi::Array waits = Napi::Array::New(env, all[i].waits.size());
+    for (std::uint32_t at = 0; at < all[i].waits.size(); ++at)
+      waits.Set(at, wait_of(env, all[i].waits[at]));
+    entry.Set("waits", waits);
     entries.Set(i, entry);
   }
   return entries;

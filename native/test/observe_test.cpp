@@ -244,6 +244,56 @@ TEST_CASE_FIXTURE(Observed, "observe: who holds a lock, and who waits for it") {
   CHECK(seen.parts[0].pid == static_cast<std::uint32_t>(::getpid()));
 }
 
+TEST_CASE_FIXTURE(Observed, "observe: how often and how long each side has waited, and waits now") {
+  auto consumer = must(QueueConsumer::open(queue(), soon()));
+  auto producer = must(QueueProducer::open(queue(), soon()));
+  CHECK(only().waits.empty());
+  REQUIRE_FALSE(consumer->wait_data(0, 2'000'000));
+  Observation seen = only();
+  REQUIRE(seen.waits.size() == 1);
+  const double first = seen.waits[0].milliseconds;
+  CHECK(std::string_view(seen.waits[0].side) == "consumer");
+  CHECK(seen.waits[0].waits == 1);
+  CHECK(first >= 2);
+  CHECK_FALSE(seen.waits[0].since);
+  // However often it lies down, it is one wait.
+  REQUIRE(consumer->park({}));
+  os::sleep_ns(3'000'000);
+  REQUIRE(consumer->park({}));
+  REQUIRE(only().waits[0].since);
+  CHECK(*only().waits[0].since >= 3);
+  CHECK(only().waits[0].waits == 1);
+  REQUIRE(producer->try_push("1", 1) == RingStatus::ok);
+  consumer->side().sleeper().unpark();
+  consumer->side().sleeper().unpark();
+  seen = only();
+  CHECK(seen.waits[0].waits == 2);
+  CHECK(seen.waits[0].milliseconds >= first);
+  CHECK_FALSE(seen.waits[0].since);
+  std::uint32_t counted = 0;
+  for (const std::uint32_t times : seen.waits[0].times)
+    counted += times;
+  CHECK(counted == 2);
+  // Whoever comes next goes on counting, and has not begun to wait.
+  REQUIRE_FALSE(consumer->park({}));
+  consumer->release(consumer->peek());
+  REQUIRE(consumer->park({}));
+  producer->close(false);
+  consumer->close(false);
+  CHECK(all().empty());
+}
+
+TEST_CASE("waits are counted by powers of two, from 8 microseconds on") {
+  CHECK(layout::wait_time_of(0) == 0);
+  CHECK(layout::wait_time_of(8'000) == 0);
+  CHECK(layout::wait_time_of(8'001) == 1);
+  CHECK(layout::wait_time_of(16'000) == 1);
+  CHECK(layout::wait_time_of(16'001) == 2);
+  CHECK(layout::wait_time_of(8'000ULL << 16U) == 16);
+  CHECK(layout::wait_time_of((8'000ULL << 16U) + 1) == 17);
+  CHECK(layout::wait_time_of(~std::uint64_t{0}) == 17);
+}
+
 TEST_CASE_FIXTURE(Observed,
                   "observe: what was cut short, is nonsense, or is of another layout has no "
                   "figures, and harms nobody") {

@@ -13,6 +13,14 @@ export const waits = [
     },
   },
   {
+    name: 'wait-begins-anew',
+    file: 'native/include/millrace/waiting.hpp',
+    text: '    if (line_->waiting_since.load(std::memory_order_relaxed) != 0) return;\n',
+    instead: '',
+    breaks: 'of a wait only the time since the last look is told',
+    test: { native: 'observe_test', only: 'observe: how often and how long each side*' },
+  },
+  {
     name: 'permit-not-given-back',
     file: 'native/include/millrace/sync/permit_taker.hpp',
     text: '      (void)state.semaphore->post();\n',

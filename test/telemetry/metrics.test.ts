@@ -1,18 +1,27 @@
 // Metrics: what Prometheus reads, and what the registry of an application shows.
 
 import { spawnSync } from 'node:child_process'
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { SpscQueue } from 'millrace'
-import { familiesOf, observe, prometheusText, showMetrics } from 'millrace/telemetry'
+import { familiesOf, observe, prometheusText, showMetrics, waitTimes } from 'millrace/telemetry'
 import * as successor from '@prometheus-io/client'
 import * as prom from 'prom-client'
 
 import { uniqueName } from '../support/names.js'
+import { until } from '../support/until.js'
 import { open } from '../work/open.js'
 
 /** The samples of that channel. */
 const linesOf = (text: string, name: string) =>
   text.split('\n').filter((line) => line.includes(`channel="${name}"`))
+
+/** What promtool finds wrong with it; nothing, too, if there is no promtool. */
+function checkedBy(t: ExecutionContext, text: string): string {
+  const checked = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })
+  if (checked.error === undefined) return `${checked.stdout}${checked.stderr}`
+  t.log('promtool is not installed')
+  return ''
+}
 
 test('a page of all channels is what promtool finds nothing wrong with', async (t) => {
   const name = uniqueName(t, { mayLeave: true })
@@ -35,12 +44,7 @@ test('a page of all channels is what promtool finds nothing wrong with', async (
       `millrace_peers{channel="${name}",kind="work",state="dead"} 0`,
     ],
   )
-  const checked = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })
-  if (checked.error !== undefined) {
-    t.log('promtool is not installed')
-    return
-  }
-  t.deepEqual([checked.stdout, checked.stderr, checked.status], ['', '', 0])
+  t.is(checkedBy(t, text), '')
 })
 
 test('labels are bounded: beyond so many, channels of a kind are one', (t) => {
@@ -61,6 +65,41 @@ test('labels are bounded: beyond so many, channels of a kind are one', (t) => {
       code: 'ERR_MILLRACE_INVALID_ARGUMENT',
     })
   }
+})
+
+test('waits are a summary, or a histogram whose buckets promtool finds nothing wrong with', async (t) => {
+  const name = uniqueName(t)
+  using consumer = SpscQueue.consumer(name, { capacity: 4096 })
+  using producer = SpscQueue.producer(name, { capacity: 4096 })
+  for (let i = 0; i < 3; ++i) {
+    const message = consumer.pop()
+    await until(() => observe({ name })[0]!.waits.some(({ since }) => since !== undefined))
+    await producer.push('x')
+    await message
+  }
+  const label = `{channel="${name}",kind="queue",side="consumer"`
+  const told = (histograms: boolean) =>
+    prometheusText(familiesOf(observe({ name }), { histograms }))
+      .split('\n')
+      .filter((line) => line.includes('millrace_wait_seconds') && !line.startsWith('# HELP'))
+  const [type, sum, count, ...more] = told(false)
+  t.is(type, '# TYPE millrace_wait_seconds summary')
+  t.true(sum!.startsWith(`millrace_wait_seconds_sum${label}} `))
+  t.deepEqual([count, ...more], [`millrace_wait_seconds_count${label}} 3`])
+  const spread = told(true)
+  t.is(spread[0], '# TYPE millrace_wait_seconds histogram')
+  const buckets = spread.filter((line) => line.startsWith('millrace_wait_seconds_bucket'))
+  t.is(buckets.length, waitTimes.length + 1)
+  t.is(buckets.at(-1), `millrace_wait_seconds_bucket${label},le="+Inf"} 3`)
+  const counts = buckets.map((line) => Number(line.split(' ')[1]))
+  t.deepEqual(
+    counts,
+    counts.toSorted((a, b) => a - b),
+  )
+  t.deepEqual(checkedBy(t, prometheusText(familiesOf(observe({ name }), { histograms: true }))), '')
+  t.throws(() => familiesOf([], { histograms: 1 } as never), {
+    code: 'ERR_MILLRACE_INVALID_ARGUMENT',
+  })
 })
 
 test('whatever a channel is called, its label is a label', (t) => {

@@ -4,11 +4,12 @@ import test from 'ava'
 import { Cell, FrameReader, FrameWriter, SpscQueue, type MillraceError } from 'millrace'
 import { connect, contract, call, serve } from 'millrace/rpc'
 import { Barrier, Counter, Mutex, SharedEvent } from 'millrace/sync'
-import { observe, type ObservedKind, type ObservedOf } from 'millrace/telemetry'
+import { observe, waitTimes, type ObservedKind, type ObservedOf } from 'millrace/telemetry'
 import { Topics } from 'millrace/topics'
 
 import { uniqueName } from '../support/names.js'
 import { start } from '../support/process.js'
+import { until } from '../support/until.js'
 import { open } from '../work/open.js'
 import { two } from '../work/pipelines.js'
 
@@ -157,6 +158,62 @@ test('a lock tells who has it; counters, events and barriers what they say', asy
   ])
   t.truthy(counter)
   t.truthy(barrier)
+})
+
+test('waits are counted for each side: how many, how long, and how long the present one lasts', async (t) => {
+  const name = uniqueName(t)
+  using consumer = SpscQueue.consumer(name, { capacity: 4096 })
+  using producer = SpscQueue.producer(name, { capacity: 4096 })
+  t.deepEqual(seenOf('queue', name).waits, [])
+  const first = consumer.pop()
+  await until(() => seenOf('queue', name).waits.length === 1)
+  const present = seenOf('queue', name).waits[0]!
+  t.is(present.side, 'consumer')
+  t.is(present.waits, 0)
+  await until(() => seenOf('queue', name).waits[0]!.since! > 20)
+  await producer.push('one')
+  await first
+  const { waits, since, milliseconds, times } = seenOf('queue', name).waits[0]!
+  t.deepEqual([waits, since], [1, undefined])
+  t.true(milliseconds > 20)
+  t.deepEqual(
+    times.map((count) => count > 0),
+    times.map((_, at) => at === waitTimes.filter((bound) => bound < milliseconds).length),
+  )
+  // What is there at once is not waited for.
+  await producer.push('two')
+  await consumer.pop()
+  t.is(seenOf('queue', name).waits[0]!.waits, 1)
+  // For room, the producer waits.
+  while (producer.tryPush(Buffer.alloc(500)));
+  const room = producer.push(Buffer.alloc(500))
+  await until(() => seenOf('queue', name).waits.length === 2)
+  t.deepEqual(
+    seenOf('queue', name).waits.map(({ side, since: of }) => [side, of === undefined]),
+    [
+      ['producer', false],
+      ['consumer', true],
+    ],
+  )
+  consumer.tryPop()
+  await room
+  t.is(seenOf('queue', name).waits[0]!.waits, 1)
+  consumer.drain(() => undefined)
+})
+
+test('a lock tells how its parties have waited for it', async (t) => {
+  const name = uniqueName(t)
+  using one = Mutex.open(name)
+  using other = Mutex.open(name)
+  const guard = await one.lock()
+  const second = other.lock()
+  await until(() => seenOf('mutex', name).waits.some(({ since }) => since !== undefined))
+  guard.release()
+  ;(await second).release()
+  t.deepEqual(
+    seenOf('mutex', name).waits.map(({ side, waits, since }) => [side, waits, since]),
+    [['party', 1, undefined]],
+  )
 })
 
 test('the dead are seen as well, with what they left', async (t) => {

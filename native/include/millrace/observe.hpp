@@ -15,6 +15,7 @@
 #include "observe/observation.hpp"
 #include "observe/sync.hpp"
 #include "observe/topics.hpp"
+#include "observe/waits.hpp"
 #include "observe/work.hpp"
 #include "upkeep.hpp"
 
@@ -44,14 +45,18 @@ inline void observe_figures(const Inspection& inspection, Observation& seen) {
       return observe_topics(copies, geometry, seen);
     case layout::Kind::mutex:
     case layout::Kind::rwlock:
+      observe_party_waits(copies, seen);
       return observe_lock(copies, seen);
     case layout::Kind::event:
+      observe_party_waits(copies, seen);
       return observe_event(copies, geometry, seen);
     case layout::Kind::barrier:
+      observe_party_waits(copies, seen);
       return observe_barrier(copies, geometry, seen);
     case layout::Kind::rate_limiter:
       return observe_rate_limiter(copies, geometry, seen);
     case layout::Kind::breaker:
+      observe_party_waits(copies, seen);
       return observe_breaker(copies, seen);
     case layout::Kind::memory:
       return;

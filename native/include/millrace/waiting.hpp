@@ -49,6 +49,7 @@ class Sleeper {
   Sleeper() = default;
   explicit Sleeper(layout::WaitLine* line) noexcept : line_(line) {
     line_->parked.store(0, std::memory_order_relaxed);
+    line_->waiting_since.store(0, std::memory_order_relaxed);
     // What a predecessor needed.
     if (os::asymmetric_fence_available())
       line_->needs_full_fence.store(0, std::memory_order_relaxed);
@@ -62,6 +63,7 @@ class Sleeper {
   // (S1) alone. The caller does (S2) by os::heavy_fence(), for many at once, and where that is refused by park_on_bell()
   // for each, which asks the wakers for full fences.
   void announce_on_bell(const WakeAddress& address) noexcept {
+    begin_wait();
     line_->doorbell.store(address.doorbell, std::memory_order_relaxed);
     line_->token.store(address.token, std::memory_order_relaxed);
     MILLRACE_CRASH_POINT("waiting.park.addressed");
@@ -76,6 +78,7 @@ class Sleeper {
   }
   // (S1) alone, as above.
   void announce_on_futex() noexcept {
+    begin_wait();
     line_->parked.store(static_cast<std::uint32_t>(layout::Parked::futex),
                         std::memory_order_release);
     MILLRACE_CRASH_POINT("waiting.park.futex");
@@ -85,12 +88,36 @@ class Sleeper {
     os::futex_wait(line_->parked, static_cast<std::uint32_t>(layout::Parked::futex), timeout_ns);
   }
   // A ring may still be on its way; it is harmless.
-  void unpark() noexcept { line_->parked.store(0, std::memory_order_relaxed); }
+  void unpark() noexcept {
+    line_->parked.store(0, std::memory_order_relaxed);
+    end_wait();
+  }
   [[nodiscard]] bool parked() const noexcept {
     return line_->parked.load(std::memory_order_relaxed) != 0;
   }
 
  private:
+  // A wait lasts from the first time that the sleeper lies down until it has nothing to wait for, however often it is woken in
+  // between. Counted where a system call is made anyway, by plain stores, since the line has one sleeper.
+  void begin_wait() noexcept {
+    if (line_->waiting_since.load(std::memory_order_relaxed) != 0) return;
+    line_->waiting_since.store(os::monotonic_ns(), std::memory_order_relaxed);
+  }
+  void end_wait() noexcept {
+    const std::uint64_t since = line_->waiting_since.load(std::memory_order_relaxed);
+    if (since == 0) return;
+    line_->waiting_since.store(0, std::memory_order_relaxed);
+    const std::uint64_t now = os::monotonic_ns();
+    const std::uint64_t took = now > since ? now - since : 0;
+    add(line_->waits, std::uint64_t{1});
+    add(line_->waited_ns, took);
+    add(line_->wait_times[layout::wait_time_of(took)], std::uint32_t{1});
+  }
+  template <typename T>
+  static void add(std::atomic<T>& counter, T what) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + what, std::memory_order_relaxed);
+  }
+
   layout::WaitLine* line_ = nullptr;
   bool waited_ = false;
 };

@@ -27,6 +27,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -171,14 +172,30 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free,
 // before parked, release); whoever finds `parked` set exchanges it for 0 and thereby owes the wake-up.
 enum class Parked : std::uint32_t { awake = 0, futex = 1, doorbell = 2 };
 
+// How long waits took, counted by powers of two: up to 8 µs, up to 16 µs, …, up to 524 ms, longer.
+inline constexpr std::uint64_t kShortestWaitNs = 8'000;
+inline constexpr std::size_t kWaitTimes = 18;
+[[nodiscard]] constexpr std::size_t wait_time_of(std::uint64_t nanoseconds) noexcept {
+  if (nanoseconds == 0) return 0;
+  const auto doublings =
+      static_cast<std::size_t>(std::bit_width((nanoseconds - 1) / kShortestWaitNs));
+  return doublings < kWaitTimes ? doublings : kWaitTimes - 1;
+}
+
 struct alignas(kLine) WaitLine {
   std::atomic<std::uint32_t> parked;
   std::atomic<std::uint32_t> needs_full_fence;  // the sleeper cannot use the asymmetric fence
   std::atomic<std::uint64_t> doorbell;
   std::atomic<std::uint64_t> token;
-  std::atomic<std::uint64_t> wakes;  // counter for tools
-  std::byte pad[kLine - 32];
+  std::atomic<std::uint64_t> wakes;  // counter for tools; wakers
+  // For tools, by the sleeper alone, from one holder of the line to the next; zero in what older versions wrote.
+  std::atomic<std::uint64_t> waiting_since;  // monotonic nanoseconds; 0: it does not wait
+  std::atomic<std::uint64_t> waits;          // that have ended
+  std::atomic<std::uint64_t> waited_ns;      // by those
+  std::array<std::atomic<std::uint32_t>, kWaitTimes>
+      wait_times;  // of those, by wait_time_of(); they wrap around
 };
-static_assert(sizeof(WaitLine) == kLine);
+static_assert(sizeof(WaitLine) == kLine && offsetof(WaitLine, waiting_since) == 32 &&
+              offsetof(WaitLine, wait_times) == 56);
 
 }  // namespace millrace::layout

@@ -16,6 +16,7 @@
 #include "../os/clock.hpp"
 #include "copies.hpp"
 #include "observation.hpp"
+#include "waits.hpp"
 
 namespace millrace::detail {
 
@@ -58,6 +59,8 @@ inline void observe_queue(const Copies& copies, const layout::Geometry& geometry
       .add("consumerWakes", number(ring.consumer_wait.wakes))
       .add("producerParked", is_parked(ring.producer_wait))
       .add("consumerParked", is_parked(ring.consumer_wait));
+  observe_wait(ring.producer_wait, "producer", 0, seen);
+  observe_wait(ring.consumer_wait, "consumer", 0, seen);
 }
 
 inline void observe_frames(const Copies& copies, const layout::Geometry& geometry,
@@ -111,6 +114,7 @@ inline void observe_frames(const Copies& copies, const layout::Geometry& geometr
     received += lane.reader.received.load(std::memory_order_relaxed);
     queued += behind;
     seen.parts.push_back(std::move(reader));
+    observe_wait(lane.wait, "reader", index, seen);
   });
   seen.figures.add("published", number(published))
       .add("received", number(received))
@@ -125,6 +129,7 @@ inline void observe_frames(const Copies& copies, const layout::Geometry& geometr
       .add("writerWakes", number(writer.wait.wakes))
       .add("writerParked", is_parked(writer.wait));
   if (newest_at != 0) seen.figures.add("newestAge", age_ms(now, newest_at));
+  observe_wait(writer.wait, "writer", 0, seen);
 }
 
 inline void observe_cell(const Copies& copies, const layout::Geometry& geometry,
@@ -140,6 +145,11 @@ inline void observe_cell(const Copies& copies, const layout::Geometry& geometry,
   seen.figures.add("version", number(version))
       .add("maxBytes", number(judged.value().max_bytes))
       .add("readersParked", number(waiting));
+  copies.each<layout::CellLane>(layout::kCellLanesOffset, layout::kCellLanes,
+                                [&](std::size_t at, const layout::CellLane& lane) {
+                                  observe_wait(lane.wait, "reader", static_cast<std::uint32_t>(at),
+                                               seen);
+                                });
   if (version == 0) return;
   const auto slot = copies.one<layout::CellSlot>(
       layout::kCellSlotsOffset + version % judged.value().slots * sizeof(layout::CellSlot));

@@ -49,7 +49,8 @@ class Copy {
 class Copies {
  public:
   // `start`: its first bytes, as they have been copied already, with zeroes for what it has not.
-  explicit Copies(int fd, std::span<const std::byte> start = {}) noexcept : fd_(fd), start_(start) {}
+  explicit Copies(int fd, std::span<const std::byte> start = {}) noexcept
+      : fd_(fd), start_(start) {}
 
   // False: it could not be read, or ends before that.
   [[nodiscard]] bool into(std::uint64_t offset, void* to, std::size_t bytes) const noexcept {

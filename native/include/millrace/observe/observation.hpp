@@ -1,10 +1,13 @@
 // What is seen of one object from outside: what a list tells of it, and its numbers.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "../layout/header.hpp"
 #include "../upkeep/report.hpp"
 
 namespace millrace {
@@ -40,10 +43,21 @@ struct ObservedPart {
   Figures figures{};
 };
 
+// How somebody waits, and has waited, in one place: whoever has it now, and who had it before.
+struct ObservedWait {
+  const char* side;  // producer, consumer, writer, reader, user, party
+  std::uint32_t index = 0;
+  double waits = 0;  // that have ended
+  double milliseconds = 0;
+  std::optional<double> since{};  // milliseconds since the present one began
+  std::array<std::uint32_t, layout::kWaitTimes> times{};
+};
+
 struct Observation {
   ObjectReport object;
   Figures figures;  // none: of what is damaged, foreign or of another layout
   std::vector<ObservedPart> parts;
+  std::vector<ObservedWait> waits;  // where nobody ever waited left out
 };
 
 }  // namespace millrace

@@ -148,6 +148,7 @@ inline void observe_topics(const Copies& copies, const layout::Geometry& geometr
       .add("handles", number(seats))
       .add("bytesUsed", number(granule_bytes_used(copies, shape.owners_at(), shape.granules())))
       .add("bytes", number(shape.bytes));
+  observe_waits(copies, shape.wait_lines_at(), shape.seats, "user", seen);
   for (std::size_t i = 0; i < counts.size(); ++i)
     seen.figures.add(kTopicFigures[i], number(counts[i]));
 }

@@ -179,6 +179,7 @@ inline void observe_work(const Copies& copies, const layout::Geometry& geometry,
     if (name != nullptr) seen.figures.add(name, number(counts[i]));
   }
   observe_stages(copies, shape, census, seen);
+  observe_waits(copies, shape.wait_lines_at(), shape.seats, "user", seen);
 }
 
 }  // namespace millrace::detail

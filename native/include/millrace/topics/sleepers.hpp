@@ -128,6 +128,7 @@ class TopicSleepers {
     set_room(seat, false);
     MILLRACE_CRASH_POINT("topics.bury.room");
     seats_->line(seat).parked.store(0, std::memory_order_relaxed);
+    seats_->line(seat).waiting_since.store(0, std::memory_order_relaxed);
     seats_->line(seat).doorbell.store(0, std::memory_order_relaxed);  // the next one may only block
     if (!died) return;
     seats_->for_each_present([&](std::uint32_t other) {

@@ -110,6 +110,7 @@ class Sleepers : public Wakers<Seats> {
       if (died && left.on_the_way) ring_again(left.seat);  // it may have been about to
     });
     seats_->line(seat).parked.store(0, std::memory_order_relaxed);
+    seats_->line(seat).waiting_since.store(0, std::memory_order_relaxed);
     seats_->line(seat).doorbell.store(0, std::memory_order_relaxed);  // the next one may only block
     seats_->seat_record(seat).waits_for.store(0, std::memory_order_relaxed);
     if (!died) return;

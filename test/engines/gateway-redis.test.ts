@@ -2,6 +2,7 @@
 
 import test, { type ExecutionContext } from 'ava'
 import { Gateway, type GatewayConfig } from 'millrace/gateway'
+import { WorkQueue } from 'millrace/work'
 
 import { until, within } from '../support/until.js'
 import { carriedOnce, queueOf } from './support/gateways.js'
@@ -44,6 +45,45 @@ test('jobs go through Redis with their priority and group, in order, and each co
   )
   await until(() => near.stats().completed === count)
   t.is(far.tryTake(), undefined)
+})
+
+test('who takes alone has at once what somebody had in hand before, in its order, however long that lease is', async (t) => {
+  const server = await redisServer(t)
+  const far = queueOf(t)
+  const address = server.address('alone')
+  const leaseTimeout = 600_000
+  const before = WorkQueue.open(address, { leaseTimeout })
+  t.teardown(() => {
+    before.close()
+  })
+  for (const text of ['1', '2', '3']) await before.push(text, { group: 'g' })
+  await before.push('free')
+  const [first, free] = [await before.takeOne(), await before.takeOne()]
+  t.deepEqual(
+    [first, free].map((job) => job.copy().toString()),
+    ['1', 'free'],
+  )
+  // What a reader was given that died at once.
+  const client = await redisClient(t, server)
+  await client.sendCommand(['XADD', 'alone', '*', 'data', 'read'])
+  await client.sendCommand(['XREADGROUP', 'GROUP', 'millrace', 'millrace', 'STREAMS', 'alone', '>'])
+  const fromQueue = { leaseTimeout }
+  await runs(t, {
+    host: 'b',
+    routes: [{ kind: 'work', from: address, to: far.name, fromQueue, alone: true }],
+  })
+  const found: string[] = []
+  while (found.length < 5) {
+    const job = await within(20_000, far.takeOne())
+    found.push(job.copy().toString())
+    job.complete()
+  }
+  t.deepEqual(
+    found.filter((text) => /^\d$/.test(text)),
+    ['1', '2', '3'],
+  )
+  t.deepEqual(found.toSorted(), ['1', '2', '3', 'free', 'read'])
+  await t.throwsAsync(Promise.resolve(first.complete()), { code: 'ERR_MILLRACE_LEASE_LOST' })
 })
 
 test('an id of somebody else that is too long to go along is known again by its hash', async (t) => {

@@ -58,13 +58,14 @@ export async function openQueue(
   const server = await serverOf(line)
   assertKeeps(line, server)
   const durability = durabilityOf(line, wanted.durability, server)
-  const { attempts, dead, leaseMs, windowMs, jobs } = wanted
+  const { attempts, dead, leaseMs, windowMs, jobs, alone } = wanted
   const said = [
     attempts ?? usualAttempts,
     dead ?? usualDead,
     leaseMs ?? 0,
     windowMs === undefined || windowMs === 0 ? usualWindowMs : windowMs,
     jobs ?? 0,
+    alone === true ? 1 : 0,
   ].map((number) => String(Math.round(number)))
   const found = (await run(line, name, openScript, said)) as readonly (Buffer | null)[]
   const [version, ...kept] = found.map((value) => (value === null ? NaN : Number(value.toString())))

@@ -143,7 +143,7 @@ local function bury(id, job, raw, reason, why, most)
 end
 `
 
-/** attempts, dead, lease, window, jobs → what of them the queue has. */
+/** attempts, dead, lease, window, jobs, 1 if nobody else takes there: then all leases are over → what of them the queue has. */
 export const openScript = script(`
 local wanted = {
   [name] = 'stream', [own] = 'hash', [jobs] = 'hash', [ready] = 'zset', [later] = 'zset', [leases] = 'zset',
@@ -162,6 +162,38 @@ end
 for _, stream in ipairs({ name, bell }) do
   local made = redis.pcall('XGROUP', 'CREATE', stream, 'millrace', '0', 'MKSTREAM')
   if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
+end
+if ARGV[6] == '1' then
+  local isSome = false
+  local function back(id, job)
+    job.token = '0'
+    keep(id, job)
+    redis.call('ZADD', ready, order(id, job.priority), id)
+    isSome = true
+  end
+  for _, id in ipairs(redis.call('ZRANGE', leases, 0, -1)) do
+    local job = kept(id)
+    if job then back(id, job) end
+  end
+  redis.call('DEL', leases)
+  -- What a reader was given that died before it was known.
+  local from = '-'
+  repeat
+    local pending = redis.call('XPENDING', name, 'millrace', from, '+', 256)
+    for _, one in ipairs(pending) do
+      local raw = redis.call('HEXISTS', jobs, one[1]) == 0 and entryOf(one[1])
+      local fields = raw and mapped(raw)
+      local due = fields and tonumber(fields.due)
+      if due and due > now then
+        keep(one[1], fresh(fields))
+        redis.call('ZADD', later, whole(due), one[1])
+      elseif fields then
+        back(one[1], fresh(fields))
+      end
+      from = '(' .. one[1]
+    end
+  until #pending < 256
+  if isSome then ring() end
 end
 return redis.call('HMGET', own, 'version', 'attempts', 'dead', 'lease', 'window', 'jobs')
 `)

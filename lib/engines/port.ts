@@ -46,7 +46,10 @@ export interface EngineQueueOptions {
   readonly durability: 'memory' | 'file' | 'disk' | undefined
   /** True: nobody else takes there, so all that is in hand when it is opened comes again at once, in order, as far as the engine can do that. */
   readonly alone?: boolean | undefined
-  /** So many are always wanted, as soon as there are some: they may lie here before somebody asks. Left out: what is asked for is. */
+  /**
+   * So many are always wanted, as soon as there are some, by who passes them on: they may lie here before somebody asks, and their bytes
+   * may be those that were read. Left out: what is asked for is, with bytes of its own.
+   */
   readonly ahead?: number | undefined
 }
 
@@ -113,6 +116,8 @@ export interface EngineWork extends EngineLine {
   ): Promise<{ readonly duplicate: boolean }>
   /** Jobs that are there now, up to `most`; the first is waited for. What comes after `signal` goes back. */
   take(most: number, signal: AbortSignal): Promise<readonly EngineJob[]>
+  /** As `settle` of each, together. Resolves when the engine has it so, as far as they were ours; never rejects. */
+  completeAll?(jobs: readonly EngineJob[]): Promise<void>
   /** Calls `told` when the lease of a job is over before it was settled. */
   lost(told: (job: EngineJob) => void): void
   flush(): Promise<void>

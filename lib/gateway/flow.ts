@@ -26,11 +26,20 @@ export class Flow {
 
   /** `carry` never rejects. */
   begin(carry: () => Promise<void>): void {
-    this.#counts.inFlight = ++this.#count
+    this.enter(1)
     void carry().finally(() => {
-      this.#counts.inFlight = --this.#count
-      this.tell()
+      this.leave(1)
     })
+  }
+
+  /** So many are on their way, until they `leave`. */
+  enter(count: number): void {
+    this.#counts.inFlight = this.#count += count
+  }
+
+  leave(count: number): void {
+    this.#counts.inFlight = this.#count -= count
+    this.tell()
   }
 
   /** When a quarter of it is free: to ask for one at a time costs a question each. */
@@ -78,6 +87,6 @@ export class Flow {
 
   /** Something may be so now. */
   tell(): void {
-    for (const told of [...this.#told]) told()
+    for (const told of this.#told) told()
   }
 }

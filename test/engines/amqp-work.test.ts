@@ -62,6 +62,40 @@ test('jobs go from handle to handle, in their order, and are gone when they are 
   t.deepEqual([taking.durability, taking.maxAttempts, taking.priorities], ['disk', 5, 1])
 })
 
+test('of many that are done in one turn, in any order, each is done, and none that is beside it', async (t) => {
+  const name = newName()
+  const queue = open(t, name)
+  const numbers = Array.from({ length: 24 }, (_, at) => String(at))
+  t.is(await queue.pushBatch(numbers), 24)
+  const jobs = await queue.takeBatch(24, patience)
+  t.deepEqual(jobs.map(textOf), numbers)
+  const done = (...which: number[]) => which.map((at) => Promise.resolve(jobs[at]!.complete()))
+  // First those in front, with gaps; then what closes a gap; some go back between them, and some stay in hand.
+  await Promise.all([...done(2, 0, 1, 5, 7), jobs[3]!.release(), ...done(9, 12)])
+  await Promise.all([...done(4), jobs[10]!.release(), ...done(14, 13)])
+  await Promise.all(done(6, 8, 11, 16))
+  await t.throwsAsync(
+    Promise.resolve().then(() => jobs[5]!.complete()),
+    {
+      code: 'ERR_MILLRACE_RELEASED',
+    },
+  )
+  const back = await queue.takeBatch(2, patience)
+  t.deepEqual(back.map(textOf).toSorted(), ['10', '3'])
+  for (const job of back) await job.complete()
+  queue.close()
+  const left = open(t, name)
+  const again: string[] = []
+  while (again.length < 8) {
+    const job = await left.takeOne(patience)
+    again.push(textOf(job))
+    await job.complete()
+  }
+  const inHand = ['15', '17', '18', '19', '20', '21', '22', '23']
+  t.deepEqual(again.toSorted(), inHand)
+  await t.throwsAsync(left.takeOne({ timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
+})
+
 test('who waits is told of a job that comes later; nobody has one in hand that nobody waits for', async (t) => {
   const queue = open(t, newName(), { maxAttempts: 1 })
   const control = new AbortController()

@@ -2,7 +2,7 @@
 //
 // The signs of life are the library's, and their time is not: its timers would keep a process alive, and stand still with the clock of a test.
 
-import { startTimer, stopTimer, type Timer } from '../../base/time.js'
+import { startTimer, startTurn, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError, type Executed } from '../../errors.js'
 import type { EngineConnection, EngineLine } from '../port.js'
 import {
@@ -17,13 +17,21 @@ import type { AmqpPlace } from './place.js'
 const attemptMs = 5000
 /** Milliseconds of silence after which a server is taken for dead, and we by it, if nobody says otherwise. */
 const silenceMs = 10_000
+/** Bytes that the library hands over before it waits until they are written. */
+const mostInOnePiece = 1_048_576
 /** Milliseconds that a server has to say farewell. */
 const farewellMs = 1000
 
 /** What the library has within. Where it is not so, an open connection keeps the process alive until it is closed. */
 interface Within {
   readonly connection?: {
-    readonly stream?: { ref?(): unknown; unref?(): unknown; destroy?(error?: Error): unknown }
+    readonly stream?: {
+      ref?(): unknown
+      unref?(): unknown
+      destroy?(error?: Error): unknown
+      cork?(): unknown
+      uncork?(): unknown
+    }
     readonly serverProperties?: { readonly version?: string }
     readonly heartbeat?: number
     readonly heartbeater?: { clear(): void } | null
@@ -48,6 +56,7 @@ export class AmqpLine implements EngineLine {
   #failed = false
   #why: Error | undefined
   #isBlocked = false
+  #isGathering = false
   readonly #timers = new Set<Timer>()
 
   constructor(model: AmqpConnection, { shown }: AmqpPlace) {
@@ -106,6 +115,23 @@ export class AmqpLine implements EngineLine {
     this.#why ??= why
     this.#failed = true
     this.#destroy(why)
+  }
+
+  /**
+   * What is written from now until the end of the next turn goes in one piece. The library hands over what there is once in each turn, but
+   * writes each message of it by itself.
+   */
+  gather(): void {
+    const { stream } = this.#within ?? {}
+    if (this.#isGathering || stream?.cork === undefined || stream.uncork === undefined) return
+    this.#isGathering = true
+    stream.cork()
+    startTurn(() => {
+      startTurn(() => {
+        this.#isGathering = false
+        stream.uncork!()
+      })
+    })
   }
 
   /** The library has no say about that; its socket has. */
@@ -246,6 +272,8 @@ async function connected(
     {
       ...tls,
       noDelay: true,
+      // With less the library would stop in the middle of what goes in one piece.
+      writableHighWaterMark: mostInOnePiece,
       timeout: attemptMs,
       clientProperties: { connection_name: `millrace ${String(process.pid)}` },
     },

@@ -6,8 +6,8 @@ import { loadPeer } from '../peer.js'
 
 export interface AmqpProperties {
   readonly headers?: Readonly<Record<string, unknown>>
-  readonly messageId?: string
-  readonly correlationId?: string
+  readonly messageId?: string | undefined
+  readonly correlationId?: string | undefined
   readonly replyTo?: string
   /** Seconds since 1970. */
   readonly timestamp?: number
@@ -29,7 +29,7 @@ export interface AmqpPublish extends AmqpProperties {
   readonly mandatory?: boolean
   readonly persistent?: boolean
   /** Milliseconds. */
-  readonly expiration?: string
+  readonly expiration?: string | undefined
 }
 
 export interface AmqpQueue {
@@ -54,7 +54,8 @@ export interface AmqpChannel extends EventEmitter {
   ): Promise<{ readonly consumerTag: string }>
   cancel(consumerTag: string): Promise<unknown>
   prefetch(count: number, ofChannel?: boolean): Promise<unknown>
-  ack(message: AmqpMessage): void
+  /** `allUpTo`: and all that were given out by this channel before it. */
+  ack(message: AmqpMessage, allUpTo?: boolean): void
   nack(message: AmqpMessage, allUpTo: boolean, requeue: boolean): void
   close(): Promise<void>
 }
@@ -67,6 +68,9 @@ export interface AmqpConfirmChannel extends AmqpChannel {
     options: AmqpPublish,
     confirmed?: (error: Error | null) => void,
   ): boolean
+  /** What `publish` does when it has read its options. */
+  sendMessage(fields: object, properties: object, bytes: Buffer): boolean
+  pushConfirmCallback(confirmed: (error: Error | null) => void): void
 }
 
 export interface AmqpConnection extends EventEmitter {

@@ -31,6 +31,11 @@ export class Room {
     this.#left = jobs === Infinity ? Infinity : 0
   }
 
+  /** Is there always some? */
+  get isEndless(): boolean {
+    return this.#jobs === Infinity && this.#bytes === Infinity
+  }
+
   /**
    * Publishes so many bytes, if there is room.
    *

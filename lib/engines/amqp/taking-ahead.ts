@@ -74,7 +74,7 @@ export class TakingAhead implements Taker {
     const channel = await this.#line.channel((why) => {
       this.#end(why)
     })
-    const lane = new Lane(channel, this.#ahead)
+    const lane = new Lane(this.#line, channel, this.#ahead)
     await lane.limit()
     await channel.consume(
       this.#queue,
@@ -83,7 +83,7 @@ export class TakingAhead implements Taker {
           this.#end(new Error(`somebody has removed the queue '${this.#queue}'`))
           return
         }
-        this.#there.push({ message, lane })
+        this.#there.push(lane.taken(message))
         this.#serveSoon()
       },
       {},

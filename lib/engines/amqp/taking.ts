@@ -158,7 +158,7 @@ export class Taking implements Taker {
     while (taken.length < most && this.#waiting.includes(waiting)) {
       const message = await lane.channel.get(this.#queue, { noAck: false })
       if (message === false) break
-      taken.push({ message, lane })
+      taken.push(lane.taken(message))
     }
     if (taken.length > 0) await this.#give(waiting, taken)
     return taken.length > 0
@@ -175,7 +175,7 @@ export class Taking implements Taker {
     })
     const arrived = (message: AmqpMessage | null): void => {
       if (message === null) removed.is = true
-      else taken = { message, lane }
+      else taken = lane.taken(message)
       this.#stop()
     }
     const { consumerTag } = await channel.consume(this.#queue, arrived, {})
@@ -195,7 +195,7 @@ export class Taking implements Taker {
       const channel = await this.#line.channel((why) => {
         this.#end(why)
       })
-      const lane = new Lane(channel, 1)
+      const lane = new Lane(this.#line, channel, 1)
       await lane.limit()
       this.#lanes.push(lane)
     }

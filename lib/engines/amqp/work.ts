@@ -58,6 +58,8 @@ class AmqpWork extends AmqpLine implements EngineWork {
   #room!: Room
   readonly #publishing = new Publishing(this)
   readonly #held = new Set<AmqpJob>()
+  /** Is what is taken passed on at once, so that its bytes need no memory of their own? */
+  #passesOn = false
   /** Of the jobs that this line pushes without an id, what their names begin with, and how many they are. */
   readonly #prefix = process.getBuiltinModule('node:crypto').randomUUID()
   #named = 0
@@ -84,6 +86,7 @@ class AmqpWork extends AmqpLine implements EngineWork {
       work.#queue = await openQueue(work, place.name, wanted, maxBytes)
       work.#room = new Room(work, work.#queue)
       const { ahead = 1 } = wanted
+      work.#passesOn = ahead > 1
       work.#taking =
         ahead > 1 ? new TakingAhead(work, place.name, ahead) : await Taking.open(work, place.name)
       return work
@@ -109,25 +112,25 @@ class AmqpWork extends AmqpLine implements EngineWork {
     assertPossible(job, this.shown)
     if (bytes.length > this.facts.maxBytes) throw this.#tooLong(bytes.length)
     const { id, delay, ttl } = job
-    const today = clock()
+    const today = Math.floor(clock())
+    const headers: Record<string, string> = { ...job.headers, [names.pushedAt]: String(today) }
+    if (id === undefined) headers[names.name] = this.#nextName()
+    if (ttl !== 0) headers[names.expires] = String(today + ttl)
     const options: AmqpPublish = {
-      ...sent(today, id),
-      headers: {
-        ...job.headers,
-        [names.pushedAt]: String(today),
-        ...(id === undefined ? { [names.name]: this.#nextName() } : {}),
-        ...(ttl === 0 ? {} : { [names.expires]: String(today + ttl) }),
-      },
+      ...{ mandatory: true, persistent: true, timestamp: Math.floor(today / 1000) },
+      ...{ messageId: id, headers },
       // Where it waits for its time it must not end before that.
-      ...(ttl === 0 || delay > 0 ? {} : { expiration: String(Math.ceil(ttl)) }),
+      expiration: ttl === 0 || delay > 0 ? undefined : String(Math.ceil(ttl)),
     }
     for (let look = shortestLook; ; look = Math.min(look * 2, longestLook)) {
       const published =
         delay > 0
           ? await this.#later(bytes, options, delay)
-          : await this.#room.use(bytes.length, signal, () =>
-              this.#publishing.publish('', this.#queue.name, bytes, options),
-            )
+          : this.#room.isEndless
+            ? await this.#publishing.publish('', this.#queue.name, bytes, options)
+            : await this.#room.use(bytes.length, signal, () =>
+                this.#publishing.publish('', this.#queue.name, bytes, options),
+              )
       if (published === 'taken') return { duplicate: false }
       if (published === 'nowhere') throw this.#removed()
       await pause(look, signal)
@@ -156,7 +159,8 @@ class AmqpWork extends AmqpLine implements EngineWork {
   /** Undefined: nobody is to have it any more. */
   #jobOf(taken: Taken): AmqpJob | undefined {
     const { attempts, leaseMs, dead, name } = this.#queue
-    const job = new AmqpJob(taken, this, dead === undefined && name.endsWith('-dead'))
+    const isDead = dead === undefined && name.endsWith('-dead')
+    const job = new AmqpJob(taken, this, isDead, this.#passesOn)
     const why =
       job.expires <= clock()
         ? 'expired'
@@ -209,6 +213,16 @@ class AmqpWork extends AmqpLine implements EngineWork {
       case 'release':
         await this.#back(job, settled.delay)
     }
+  }
+
+  async completeAll(jobs: readonly AmqpJob[]): Promise<void> {
+    const told = new Set<Promise<void>>()
+    for (const job of jobs) {
+      if (!this.#held.delete(job)) continue
+      stopTimer(job.lease)
+      told.add(job.taken.lane.ack(job.taken.message))
+    }
+    await Promise.allSettled(told)
   }
 
   extend(job: AmqpJob, milliseconds: number): Promise<void> {
@@ -341,7 +355,6 @@ class AmqpJob implements EngineJob {
   readonly bytes: Uint8Array
   readonly attempt: number
   readonly acquired: number
-  readonly token: bigint
   readonly pushedAt: number
   readonly priority = 0
   readonly id: string | undefined
@@ -353,26 +366,32 @@ class AmqpJob implements EngineJob {
   lease: Timer | undefined
   readonly #work: AmqpWork
 
-  constructor(taken: Taken, work: AmqpWork, isDead: boolean) {
+  readonly #token = nextToken()
+
+  constructor(taken: Taken, work: AmqpWork, isDead: boolean, passesOn: boolean) {
     this.taken = taken
     this.#work = work
     const { content, properties } = taken.message
+    const all = properties.headers
     const text = (name: string): string | undefined => {
-      const value = properties.headers?.[name]
+      const value = all?.[name]
       return isPlain(value) ? String(value) : undefined
     }
-    this.bytes = Uint8Array.from(content)
+    this.bytes = passesOn ? content : new Uint8Array(content)
     const before = isDead ? 0 : Number(text(names.before) ?? 0)
     this.attempt = before + Number(text('x-delivery-count') ?? 0) + 1
     this.acquired = this.attempt
-    this.token = nextToken()
     this.expires = isDead ? Infinity : Number(text(names.expires) ?? Infinity)
     const { timestamp } = properties
     const seconds = timestamp === undefined ? clock() : timestamp * 1000
     this.pushedAt = Number(text(names.pushedAt) ?? seconds)
     this.id = properties.messageId
     this.origin = text(names.name)
-    this.headers = sentAlong(properties.headers)
+    this.headers = sentAlong(all)
+  }
+
+  get token(): bigint {
+    return BigInt(this.#token)
   }
 
   settle(how: EngineSettle): Promise<void> {
@@ -388,12 +407,11 @@ function isPlain(value: unknown): value is string | number {
   return typeof value === 'string' || typeof value === 'number'
 }
 
-let lastToken = 0n
+let lastToken = 0
 
 /** The time of day, in microseconds: a server of AMQP has nothing that grows. */
-function nextToken(): bigint {
-  const today = BigInt(Math.round(clock() * 1000))
-  return (lastToken = today > lastToken ? today : lastToken + 1n)
+function nextToken(): number {
+  return (lastToken = Math.max(Math.round(clock() * 1000), lastToken + 1))
 }
 
 /** Of all that is published for a queue. */
@@ -416,11 +434,12 @@ function ownHeaders({ properties }: AmqpMessage): Record<string, unknown> {
 function sentAlong(
   headers: Readonly<Record<string, unknown>> | undefined,
 ): Readonly<Record<string, string>> | undefined {
-  const entries: [string, string][] = []
-  for (const [name, value] of Object.entries(headers ?? {})) {
-    if (name.startsWith('millrace-') && isPlain(value)) entries.push([name, String(value)])
+  let along: Record<string, string> | undefined
+  for (const name in headers) {
+    const value = headers[name]
+    if (name.startsWith('millrace-') && isPlain(value)) (along ??= {})[name] = String(value)
   }
-  return entries.length === 0 ? undefined : Object.fromEntries(entries)
+  return along
 }
 
 function assertPossible(

@@ -57,6 +57,8 @@ interface Completing {
   reject(error: unknown): void
 }
 
+const untold = (): void => undefined
+
 /** Whoever waits for jobs. */
 interface Taker {
   readonly most: number
@@ -86,6 +88,8 @@ class RedisWork extends RedisLine implements EngineWork {
   #waitingId: string | undefined
   readonly #takers = new Set<Taker>()
   readonly #held = new Map<string, RedisJob>()
+  /** Is what is taken passed on at once, so that its bytes need no memory of their own? */
+  readonly #passesOn: boolean
   readonly #pushes = new Gathered<Pushing>((all) => {
     for (const some of batchesOf(all, ({ bytes }) => bytes)) void this.#pushAll(some)
   })
@@ -100,6 +104,16 @@ class RedisWork extends RedisLine implements EngineWork {
   #rung = ''
   #timer: Timer | undefined
 
+  private constructor(
+    client: RedisClient,
+    place: RedisPlace,
+    connection: EngineConnection,
+    { ahead = 1 }: EngineQueueOptions,
+  ) {
+    super(client, place, connection)
+    this.#passesOn = ahead > 1
+  }
+
   static async open(
     client: RedisClient,
     place: RedisPlace,
@@ -107,7 +121,7 @@ class RedisWork extends RedisLine implements EngineWork {
     connection: EngineConnection,
     signal: AbortSignal,
   ): Promise<RedisWork> {
-    const work = new RedisWork(client, place, connection)
+    const work = new RedisWork(client, place, connection, wanted)
     try {
       work.#queue = await openQueue(work, place.name, wanted, connection)
       work.#waiting = await redisConnect(place, connection, signal, 2)
@@ -140,8 +154,9 @@ class RedisWork extends RedisLine implements EngineWork {
     const { name, jobs } = this.#queue
     if (payload.length > this.facts.maxBytes) throw this.#tooLong(payload.length)
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-    const fields = ['data', bytes, ...Object.entries(job.headers ?? {}).flat()]
-    const { id = '', group: its = '', delay, ttl, priority } = job
+    const fields: (string | Buffer)[] = ['data', bytes]
+    const { id = '', group: its = '', delay, ttl, priority, headers } = job
+    for (const name in headers) fields.push(name, headers[name]!)
     if (jobs === 0 && id === '' && delay === 0 && ttl === 0 && priority === 0) {
       // What any other client would do.
       const more = its === '' ? [] : ['group', its]
@@ -150,7 +165,7 @@ class RedisWork extends RedisLine implements EngineWork {
       if (made === null) throw this.told(new Error('MILLRACEGONE there is no queue'))
       return { duplicate: false }
     }
-    const numbers = [delay, ttl, priority].map((number) => String(Math.ceil(number)))
+    const numbers = [inWhole(delay), inWhole(ttl), String(priority)]
     const args = [String(fields.length), id, ...numbers, its, ...fields]
     for (let look = shortestLook; ; look = Math.min(look * 2, longestLook)) {
       const answer = await new Promise<number>((resolve, reject) => {
@@ -238,7 +253,8 @@ class RedisWork extends RedisLine implements EngineWork {
     const from = now()
     const answer = await run(this, name, takeScript, args)
     const [left, found] = answer as readonly [number, readonly Taken[]]
-    const jobs = found.map((one) => new RedisJob(one, this, from + silenceMs))
+    const until = from + silenceMs
+    const jobs = found.map((one) => new RedisJob(one, this, until, this.#passesOn))
     const isFound = jobs.length > 0
     for (const job of jobs) this.#hold(job)
     for (const taker of [...this.#takers]) {
@@ -302,7 +318,7 @@ class RedisWork extends RedisLine implements EngineWork {
   async #extended(jobs: readonly RedisJob[], milliseconds: number): Promise<void> {
     if (jobs.length === 0) return
     const from = now()
-    const which = jobs.flatMap(({ entry, token }) => [entry, String(token)])
+    const which = jobs.flatMap(({ entry, fencing }) => [entry, fencing])
     const args = [String(Math.ceil(milliseconds)), ...which]
     const answer = await run(this, this.#queue.name, extendScript, args)
     const lost = new Set((answer as readonly Buffer[]).map(String))
@@ -324,6 +340,14 @@ class RedisWork extends RedisLine implements EngineWork {
     await this.#settled(job, how, delay, error)
   }
 
+  async completeAll(jobs: readonly RedisJob[]): Promise<void> {
+    const ours = jobs.filter((job) => this.#held.get(job.entry) === job)
+    for (const { entry } of ours) this.#held.delete(entry)
+    // What became of each is of no interest to who asks like this.
+    const all = ours.map((job) => ({ job, resolve: untold, reject: untold }))
+    await Promise.all([...batchesOf(all, () => 0)].map((some) => this.#completeAll(some)))
+  }
+
   async extend(job: RedisJob, milliseconds: number): Promise<void> {
     if (this.#held.get(job.entry) !== job) throw leaseLostError(this.shown)
     await this.#extended([job], milliseconds)
@@ -341,14 +365,15 @@ class RedisWork extends RedisLine implements EngineWork {
       if (!isDone) throw leaseLostError(this.shown)
       return
     }
-    const args = [job.entry, String(job.token), how, String(Math.ceil(delay)), error]
+    const args = [job.entry, job.fencing, how, String(Math.ceil(delay)), error]
     const done = await run(this, name, settleScript, [...args, String(attempts), String(dead)])
     if (done !== 1) throw leaseLostError(this.shown)
   }
 
   /** All of them in one step. Never rejects. */
   async #completeAll(all: readonly Completing[]): Promise<void> {
-    const args = all.flatMap(({ job: { entry, token } }) => [entry, String(token)])
+    if (all.length === 0) return
+    const args = all.flatMap(({ job: { entry, fencing } }) => [entry, fencing])
     try {
       const answers = await run(this, this.#queue.name, completeScript, args)
       for (const [at, one] of all.entries()) one.resolve((answers as readonly number[])[at] === 1)
@@ -369,8 +394,8 @@ class RedisWork extends RedisLine implements EngineWork {
     this.#completions.now()
     for (const taker of this.#takers) taker.reject(this.gone('it was closed'))
     const { name } = this.#queue
-    const told = [...this.#held.values()].map(({ entry, token }) =>
-      run(this, name, settleScript, [entry, String(token), 'release', '0', '', '0', '0']),
+    const told = [...this.#held.values()].map(({ entry, fencing }) =>
+      run(this, name, settleScript, [entry, fencing, 'release', '0', '', '0', '0']),
     )
     this.#held.clear()
     if (told.length === 0) return
@@ -391,6 +416,8 @@ class RedisWork extends RedisLine implements EngineWork {
     )
   }
 }
+
+const inWhole = (milliseconds: number): string => String(Math.ceil(milliseconds))
 
 /** So many at a time, and of so many bytes. */
 function* batchesOf<T>(
@@ -417,7 +444,8 @@ class RedisJob implements EngineJob {
   readonly bytes: Uint8Array
   readonly attempt: number
   readonly acquired: number
-  readonly token: bigint
+  /** Its token, in decimal. */
+  readonly fencing: string
   readonly pushedAt: number
   readonly priority: number
   readonly id: string | undefined
@@ -429,26 +457,41 @@ class RedisJob implements EngineJob {
   until: number
   readonly #work: RedisWork
 
-  constructor([id, token, acquired, attempt, raw]: Taken, work: RedisWork, until: number) {
+  constructor(
+    [id, token, acquired, attempt, raw]: Taken,
+    work: RedisWork,
+    until: number,
+    passesOn: boolean,
+  ) {
     this.#work = work
     this.until = until
-    this.entry = this.origin = id.toString()
-    this.token = BigInt(token.toString())
+    this.entry = this.origin = id.toString('latin1')
+    this.fencing = token.toString('latin1')
     this.acquired = acquired
     this.attempt = attempt
-    const fields = new Map<string, Buffer>()
-    for (let at = 0; at < raw.length; at += 2) fields.set(raw[at]!.toString(), raw[at + 1]!)
-    const text = (name: string): string | undefined => fields.get(name)?.toString()
-    this.bytes = new Uint8Array(fields.get('data') ?? [])
-    this.pushedAt = Number(text('pushed') ?? this.entry.split('-')[0])
-    this.priority = Math.min(Math.max(Math.floor(Number(text('priority') ?? 0)) || 0, 0), 31)
-    this.id = text('id')
-    this.group = text('group')
-    const along = [...fields].filter(([name]) => name.startsWith('millrace-'))
-    this.headers =
-      along.length === 0
-        ? undefined
-        : Object.fromEntries(along.map(([name, value]) => [name, value.toString()]))
+    let bytes: Uint8Array | undefined
+    let headers: Record<string, string> | undefined
+    let [pushed, priority, its, group]: (string | undefined)[] = []
+    for (let at = 0; at < raw.length; at += 2) {
+      const name = raw[at]!.toString()
+      const value = raw[at + 1]!
+      if (name === 'data') bytes = passesOn ? value : new Uint8Array(value)
+      else if (name === 'id') its = value.toString()
+      else if (name === 'group') group = value.toString()
+      else if (name === 'priority') priority = value.toString()
+      else if (name === 'pushed') pushed = value.toString()
+      else if (name.startsWith('millrace-')) (headers ??= {})[name] = value.toString()
+    }
+    this.bytes = bytes ?? new Uint8Array(0)
+    this.pushedAt = Number(pushed ?? this.entry.slice(0, this.entry.indexOf('-')))
+    this.priority = Math.min(Math.max(Math.floor(Number(priority ?? 0)) || 0, 0), 31)
+    this.id = its
+    this.group = group
+    this.headers = headers
+  }
+
+  get token(): bigint {
+    return BigInt(this.fencing)
   }
 
   settle(how: EngineSettle): Promise<void> {

@@ -2,14 +2,14 @@
 // at a time; of a group of an engine that knows none, one after the other.
 
 import { invalidArgument } from '../../errors.js'
-import { startTimer, stopTimer, type Timer } from '../../base/time.js'
+import { afterAllElse, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { waitAfter } from '../../net/backoff.js'
 import type { ConnectionStatus } from '../../net/connection-status.js'
 import type { Job } from '../../work/job.js'
 import type { RouteStatus, WorkRoute } from '../config.js'
 import { connectionTo } from '../connection.js'
 import type { JudgedRoute } from '../judge.js'
-import { goesRound, passedBy } from '../origin.js'
+import { goesRound, passedBy, type Headers } from '../origin.js'
 import { Flow } from '../flow.js'
 import type { Carrier, Counts } from '../route.js'
 import { isPoison, WorkEnd, type Carried } from './end.js'
@@ -54,15 +54,24 @@ function judgeWindow({ dedups, knownIds }: WorkEnd, to: string, most: number): v
   )
 }
 
+/** A job that has arrived; `told`: who waits for its end. */
+interface Done {
+  readonly job: Job
+  readonly told: ((wasSent: boolean) => void) | undefined
+}
+
 class WorkCarrier implements Carrier {
   readonly isReady = true
   readonly #from: WorkEnd
   readonly #to: WorkEnd
   readonly #host: string
+  /** What the next one is told of a job that no gateway had before. */
+  readonly #first: Headers
   readonly #counts: Counts
   /** Ends pushes that wait. */
   readonly #over = new AbortController()
   readonly #jobs = new Set<Job>()
+  #done: Done[] = []
   /** Of groups that `from` does not know: the last one that is on its way. */
   readonly #groups = new Map<string, Promise<boolean>>()
   /** Did jobs come that nobody can tell from others? */
@@ -79,6 +88,7 @@ class WorkCarrier implements Carrier {
     this.#to = to
     this.#flow = new Flow(most, counts)
     this.#host = host
+    this.#first = Object.freeze(passedBy([], host, undefined))
     this.#counts = counts
     from.watch()
     this.#keepLeases()
@@ -108,7 +118,8 @@ class WorkCarrier implements Carrier {
         await this.#flow.roomy(stop)
         await this.#calm(stop)
         const jobs = await this.#from.take(this.#flow.room, stop)
-        for (const job of jobs) this.#flow.begin(() => this.#carry(job))
+        this.#flow.enter(jobs.length)
+        for (const job of jobs) this.#carry(job)
       }
     } catch (error) {
       if (!stop.aborted) throw error
@@ -121,86 +132,121 @@ class WorkCarrier implements Carrier {
 
   async close(): Promise<void> {
     this.#over.abort()
+    this.#tellDone()
     stopTimer(this.#leaseTimer)
     // First what was pushed is confirmed to be so, as far as that is known.
     await Promise.all([this.#from.close(), this.#to.close()])
   }
 
-  /** Never rejects. */
-  async #carry(job: Job): Promise<void> {
+  #carry(job: Job): void {
     this.#jobs.add(job)
-    await this.#brought(job)
-    this.#jobs.delete(job)
-  }
-
-  async #brought(job: Job): Promise<void> {
     let carried: Carried
     try {
       carried = this.#from.read(job)
     } catch {
-      return // it is not ours any more
+      this.#left([job]) // it is not ours any more
+      return
     }
     if (this.#isOwn(carried)) {
       this.#counts.loops++
-      await quietly(() => job.complete())
+      this.#isDone({ job, told: undefined })
       return
     }
     this.#hasNameless ||= carried.id === undefined
     const { group } = carried
     if (group === undefined || this.#from.keepsGroups) {
-      await this.#send(carried)
+      this.#send(carried, undefined)
       return
     }
-    const before = this.#groups.get(group)
-    const sent = this.#after(before, carried)
+    const sent = this.#after(this.#groups.get(group), carried)
     this.#groups.set(group, sent)
-    await sent
-    if (this.#groups.get(group) === sent) this.#groups.delete(group)
+    void sent.then(() => {
+      if (this.#groups.get(group) === sent) this.#groups.delete(group)
+    })
   }
 
   /** What is behind one that could not be sent goes back with it. */
   async #after(before: Promise<boolean> | undefined, carried: Carried): Promise<boolean> {
     if (before !== undefined && !(await before)) {
-      await quietly(() => carried.job.release())
+      await this.#back(carried.job)
       return false
     }
-    return await this.#send(carried)
+    return await new Promise((told) => {
+      this.#send(carried, told)
+    })
   }
 
-  /** Was it sent, or is it out of the way? */
-  async #send(carried: Carried): Promise<boolean> {
+  /** `told`: was it sent, or is it out of the way? When that is known where it comes from, too. */
+  #send(carried: Carried, told: ((wasSent: boolean) => void) | undefined): void {
     const { job, bytes, hops, origin } = carried
-    try {
-      const passed = passedBy(hops, this.#host, origin)
-      const { duplicate } = await this.#to.push(carried, passed, this.#over.signal)
-      if (duplicate) this.#counts.duplicates++
-      else {
-        this.#counts.delivered++
-        this.#counts.bytes += bytes.length
-      }
-      this.#hasFailed = false
-      this.#waits = 0
-      this.#error = undefined
-    } catch (error) {
-      return await this.#failed(job, error)
+    // The first hop of most.
+    const passed =
+      hops.length === 0 && origin === undefined ? this.#first : passedBy(hops, this.#host, origin)
+    this.#to.push(carried, passed, this.#over.signal).then(
+      ({ duplicate }) => {
+        if (duplicate) this.#counts.duplicates++
+        else {
+          this.#counts.delivered++
+          this.#counts.bytes += bytes.length
+        }
+        this.#hasFailed = false
+        this.#waits = 0
+        this.#error = undefined
+        // If that is not confirmed, it comes again, and is known there.
+        this.#isDone({ job, told })
+      },
+      async (error: unknown) => {
+        const isOut = await this.#failed(job, error)
+        told?.(isOut)
+      },
+    )
+  }
+
+  /** What is over in one turn is told together. */
+  #isDone(one: Done): void {
+    if (this.#done.push(one) > 1) return
+    afterAllElse(() => {
+      this.#tellDone()
+    })
+  }
+
+  #tellDone(): void {
+    if (this.#done.length === 0) return
+    const all = this.#done
+    this.#done = []
+    const jobs = all.map(({ job }) => job)
+    const end = (): void => {
+      this.#left(jobs)
+      for (const { told } of all) told?.(true)
     }
-    // If that is not confirmed, it comes again, and is known there.
-    await quietly(() => job.complete())
-    return true
+    const known = this.#from.complete(jobs)
+    if (known === undefined) end()
+    else void known.then(end)
   }
 
   async #failed(job: Job, error: unknown): Promise<boolean> {
     if (isPoison(error)) {
       this.#counts.dropped++
       await quietly(() => job.reject(error))
+      this.#left([job])
       return true
     }
     if (!this.#over.signal.aborted) {
       this.#hasFailed = true
       this.#error = error as Error
     }
-    await quietly(() => job.release())
+    await this.#back(job)
     return false
+  }
+
+  async #back(job: Job): Promise<void> {
+    await quietly(() => job.release())
+    this.#left([job])
+  }
+
+  #left(jobs: readonly Job[]): void {
+    for (const job of jobs) this.#jobs.delete(job)
+    this.#flow.leave(jobs.length)
   }
 
   /** What comes back here by a way that other gateways have made. */

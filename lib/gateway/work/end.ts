@@ -10,7 +10,7 @@ import type { RemoteJob } from '../../remote/work/job.js'
 import type { RemoteWorkQueue } from '../../remote/work/queue.js'
 import type { Job } from '../../work/job.js'
 import type { PushResult } from '../../work/loan.js'
-import type { PushOptions, WorkQueueOptions } from '../../work/options.js'
+import type { JobOptions, WorkQueueOptions } from '../../work/options.js'
 import type { WorkQueue } from '../../work/work-queue.js'
 import { asHeader, headerNames, hopsOf, ofHeader, type Headers } from '../origin.js'
 import { passedOf, tellPassed, unwatchPassed, watchPassed } from './passed.js'
@@ -48,6 +48,11 @@ type Queue = WorkQueue | RemoteWorkQueue
 
 export class WorkEnd {
   readonly #queue: Queue
+  /** Of its traits, what is asked for each job. */
+  readonly isHere: boolean
+  /** Are jobs of a group handed out one at a time, in their order? */
+  readonly keepsGroups: boolean
+  readonly #hasPriorities: boolean
   /** In front of what jobs without an id are called: this host, if they are of its memory, and the queue. */
   readonly #host: string
   readonly #name: string
@@ -55,6 +60,10 @@ export class WorkEnd {
 
   private constructor(queue: Queue, host: string, name: string) {
     this.#queue = queue
+    const { local, groups, priorities } = queue.traits
+    this.isHere = local
+    this.keepsGroups = groups
+    this.#hasPriorities = priorities
     this.#host = host
     this.#name = name
   }
@@ -79,10 +88,6 @@ export class WorkEnd {
     return new WorkEnd(opened, '', `${opened.name}/`)
   }
 
-  get isHere(): boolean {
-    return this.#queue.traits.local
-  }
-
   /** Jobs are taken here: what routes of this process push here meanwhile is remembered. */
   watch(): void {
     if (!this.isHere) return
@@ -93,11 +98,6 @@ export class WorkEnd {
   /** Was the id made of what a job of this queue is called here? Then it has come back to where it was without one. */
   hasMade(id: string | undefined): boolean {
     return this.isHere && id?.startsWith(this.#host + this.#name) === true
-  }
-
-  /** Are jobs of a group handed out one at a time, in their order? */
-  get keepsGroups(): boolean {
-    return this.#queue.traits.groups
   }
 
   get dedups(): boolean {
@@ -148,30 +148,52 @@ export class WorkEnd {
   }
 
   /** Pushes what was taken elsewhere; `passed`: what the next gateway is told. */
-  async push(
+  push(
     { bytes, id: given, group, priority, hops }: Carried,
     passed: Headers,
     signal: AbortSignal,
   ): Promise<PushResult> {
-    const { traits, priorities } = this.#queue
-    const id = given !== undefined && Buffer.byteLength(given) > longestId ? hashOf(given) : given
-    const level = Math.min(priority, priorities - 1)
-    const options: PushOptions = {
-      signal,
-      ...(id === undefined ? {} : { id }),
-      ...(group === undefined || !traits.groups ? {} : { group }),
-      ...(level <= 0 || !traits.priorities ? {} : { priority: level }),
+    const queue = this.#queue
+    let level = 0
+    try {
+      if (priority > 0 && this.#hasPriorities) level = Math.min(priority, queue.priorities - 1)
+    } catch (error) {
+      return Promise.reject(error)
     }
-    if ('pushAlong' in this.#queue) {
-      return await this.#queue.pushAlong(bytes, options, {
-        ...passed,
-        ...(group === undefined ? {} : { [headerNames.group]: asHeader(group) }),
-        ...(priority === 0 ? {} : { [headerNames.priority]: String(priority) }),
-      })
+    const id = given !== undefined && isLong(given) ? hashOf(given) : given
+    const job: JobOptions = {
+      id,
+      group: this.keepsGroups ? group : undefined,
+      priority: level,
     }
-    // Before: whoever takes it may be faster.
-    tellPassed(this.#queue.name, id, hops)
-    return await this.#queue.push(bytes, options)
+    if (!('carry' in queue)) {
+      // Before: whoever takes it may be faster.
+      tellPassed(queue.name, id, hops)
+      return queue.push(bytes, { ...job, signal })
+    }
+    const isPlain = group === undefined && priority === 0
+    const headers = isPlain
+      ? passed
+      : {
+          ...passed,
+          ...(group === undefined ? {} : { [headerNames.group]: asHeader(group) }),
+          ...(priority === 0 ? {} : { [headerNames.priority]: String(priority) }),
+        }
+    return queue.carry(bytes, job, headers, signal)
+  }
+
+  /** These jobs were taken here, and are done: resolves when that is known here, as far as they were ours. Undefined: it is. Never rejects. */
+  complete(jobs: readonly Job[]): Promise<void> | undefined {
+    const queue = this.#queue
+    if ('completeAll' in queue) return queue.completeAll(jobs as unknown as RemoteJob[])
+    for (const job of jobs) {
+      try {
+        void job.complete()
+      } catch {
+        // Then it is taken again, by whoever has it now.
+      }
+    }
+    return undefined
   }
 
   async close(): Promise<void> {
@@ -185,6 +207,11 @@ export class WorkEnd {
     const whole = this.#host + this.#name + origin
     return Buffer.byteLength(whole) > longestMade ? this.#host + hashOf(whole) : whole
   }
+}
+
+/** No character takes more than three bytes. */
+function isLong(id: string): boolean {
+  return 3 * id.length > longestId && Buffer.byteLength(id) > longestId
 }
 
 function hashOf(id: string): string {

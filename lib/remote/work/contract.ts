@@ -7,6 +7,7 @@
 import { contract } from '../../rpc/contract.js'
 import { call, stream } from '../../rpc/methods.js'
 import type { CallOptions } from '../../rpc/options.js'
+import type { EngineJobOptions } from '../../engines/port.js'
 import type { Line } from '../../net/session.js'
 import type { Durability } from '../../work/options.js'
 import { headed, type Headed } from '../headed.js'
@@ -88,7 +89,25 @@ export const workContract = contract('millrace.work.1', workMethods, { codec: he
 type Ask<In, Out> = (input: Headed<In>, options?: CallOptions) => Promise<Headed<Out>>
 /** Jobs, whose bytes stand one behind the other. */
 export interface TakenFacts {
-  readonly jobs: readonly (JobFacts & { readonly length: number })[]
+  readonly jobs: readonly TakenJob[]
+}
+
+export type TakenJob = JobFacts & {
+  readonly length: number
+  /** Of an engine, in this process: they stand behind no other's. */
+  readonly bytes?: Uint8Array | undefined
+}
+
+/** What a gateway asks of an engine in this process: a promise for each step between processes would cost more than the engine does. */
+export interface DirectLine {
+  /** As `push`. Also when `signal` aborts, an answer that is on its way may still be waited for; it comes, or the line ends. */
+  push(
+    bytes: Uint8Array,
+    job: EngineJobOptions,
+    signal: AbortSignal,
+  ): Promise<{ readonly duplicate: boolean }>
+  /** All of them, at once. Resolves when the engine has it so, as far as they were ours; never rejects. */
+  complete(leases: readonly number[]): Promise<void>
 }
 
 /** One connection, as its client sees it: to a process that shares the queue, or to an engine that has one. */
@@ -101,4 +120,6 @@ export interface WorkLine extends Line {
   readonly settle: Ask<SettleFacts, None>
   readonly flush: Ask<None, None>
   losses(input: Headed<None>): AsyncIterable<Headed<{ readonly lease: number }>>
+  /** Of an engine. */
+  readonly direct?: DirectLine
 }

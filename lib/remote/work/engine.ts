@@ -6,7 +6,7 @@ import type { EngineJob, EngineSettle, EngineWork } from '../../engines/port.js'
 import { abortedError, invalidArgument, MillraceError, timeoutError } from '../../errors.js'
 import type { CallOptions } from '../../rpc/options.js'
 import { nothing, type Headed } from '../headed.js'
-import type { JobFacts, SettleFacts, WorkLine } from './contract.js'
+import type { SettleFacts, TakenJob, WorkLine } from './contract.js'
 
 const done = { facts: {}, bytes: nothing }
 
@@ -35,18 +35,19 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
   void work.ended.then(() => {
     losses.end()
   })
-  const lend = (ticket: number, job: EngineJob): JobFacts & { readonly length: number } => {
+  const lend = (ticket: number, job: EngineJob): TakenJob => {
     const lease = ++leases
     held.set(lease, { job, ticket })
     leaseOf.set(job, lease)
-    const { attempt, acquired, priority, token, pushedAt, id, group, origin, headers } = job
-    const some = Object.fromEntries(
-      Object.entries({ id, group, origin, headers }).filter(([, value]) => value !== undefined),
-    )
-    const { length } = job.bytes
+    const { attempt, acquired, priority, id, group, origin, headers, bytes } = job
     return {
-      ...{ lease, attempt, acquired, priority, token: String(token) },
-      ...{ pushedAt: Math.floor(pushedAt), ...some, length },
+      ...{ lease, attempt, acquired, priority, id, group, origin, headers, bytes },
+      length: bytes.length,
+      // Hardly anybody asks for it, and it is long to write.
+      get token() {
+        return String(job.token)
+      },
+      pushedAt: Math.floor(job.pushedAt),
     }
   }
   return {
@@ -86,9 +87,7 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
       takes.set(ticket, control)
       try {
         const jobs = await work.take(most, control.signal)
-        const facts = jobs.map((job) => lend(ticket, job))
-        const all = jobs.map(({ bytes }) => bytes)
-        return { facts: { jobs: facts }, bytes: all.length === 1 ? all[0]! : Buffer.concat(all) }
+        return { facts: { jobs: jobs.map((job) => lend(ticket, job)) }, bytes: nothing }
       } finally {
         takes.delete(ticket)
       }
@@ -120,6 +119,20 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
       return done
     },
     losses: () => losses.all(),
+    direct: {
+      push: (bytes, job, signal) => work.push(bytes, job, signal),
+      complete: async (which) => {
+        const jobs: EngineJob[] = []
+        for (const lease of which) {
+          const job = held.get(lease)?.job
+          if (job === undefined) continue // it was lost
+          forget(lease, job)
+          jobs.push(job)
+        }
+        if (work.completeAll !== undefined) await work.completeAll(jobs)
+        else await Promise.allSettled(jobs.map((job) => job.settle({ how: 'complete' })))
+      },
+    },
   }
 }
 

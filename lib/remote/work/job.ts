@@ -35,8 +35,6 @@ export class RemoteJob {
   readonly acquired: number
   readonly attempt: number
   readonly priority: number
-  readonly token: bigint
-  readonly pushedAt: Date
   readonly id: string | undefined
   readonly group: string | undefined
   /** @internal Its number on its connection. */
@@ -47,6 +45,7 @@ export class RemoteJob {
   readonly headers: Readonly<Record<string, string>> | undefined
   readonly #keeper: RemoteKeeper
   readonly #bytes: Uint8Array
+  readonly #facts: JobFacts
   #settled: Settled | undefined
   #begun = false
   #control: AbortController | undefined
@@ -55,17 +54,24 @@ export class RemoteJob {
   constructor(keeper: RemoteKeeper, facts: JobFacts, bytes: Uint8Array) {
     this.#keeper = keeper
     this.#bytes = bytes
+    this.#facts = facts
     this.length = bytes.length
     this.lease = facts.lease
     this.attempt = facts.attempt
     this.acquired = facts.acquired
     this.priority = facts.priority
-    this.token = BigInt(facts.token)
-    this.pushedAt = new Date(facts.pushedAt)
     this.id = facts.id
     this.group = facts.group
     this.origin = facts.origin
     this.headers = facts.headers
+  }
+
+  get token(): bigint {
+    return BigInt(this.#facts.token)
+  }
+
+  get pushedAt(): Date {
+    return new Date(this.#facts.pushedAt)
   }
 
   /** @internal The bytes, for whoever carries the job elsewhere, and does not work on it: no attempt begins. */
@@ -161,6 +167,14 @@ export class RemoteJob {
       pushedAt: this.pushedAt.toISOString(),
       state: this.#settled ?? (this.#keeper.closed ? 'void' : 'held'),
     }))
+  }
+
+  /** @internal It is done, which whoever has the jobs says of several at a time. False: it is not ours any more. */
+  completed(): boolean {
+    if (this.#lost !== undefined || this.#settled !== undefined || this.#keeper.closed) return false
+    this.#settled = 'completed'
+    this.#keeper.forget(this)
+    return true
   }
 
   /** @internal From now on this attempt counts, whatever becomes of the connection. */

@@ -12,7 +12,14 @@ import { closedError, hasCode, invalidArgument, MillraceError } from '../../erro
 import type { DeadLetters } from '../../work/dead-letters.js'
 import type { Job } from '../../work/job.js'
 import type { PushResult, WorkLoan } from '../../work/loan.js'
-import { assertGiven, readPush, type Durability, type PushOptions } from '../../work/options.js'
+import {
+  assertGiven,
+  readJob,
+  readPush,
+  type Durability,
+  type JobOptions,
+  type PushOptions,
+} from '../../work/options.js'
 import type { WorkStats } from '../../work/stats.js'
 import type { WorkTraits } from '../../work/traits.js'
 import type { WorkQueue } from '../../work/work-queue.js'
@@ -131,20 +138,30 @@ export class RemoteWorkQueue implements Face {
     }
   }
 
-  /** @internal As `push`, with what a gateway sends along: through an engine alone. */
-  async pushAlong(
+  /** @internal As `push`, of a gateway: with what that sends along, through an engine alone. */
+  carry(
     bytes: Uint8Array,
-    options: PushOptions,
+    job: JobOptions,
     headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
   ): Promise<PushResult> {
-    const { facts, wait } = readPush(options, limits)
-    this.#assertOpen()
-    return await this.#session.push(bytes, facts, wait, this.isOfEngine ? headers : undefined)
+    try {
+      const facts = readJob(job, limits)
+      this.#assertOpen()
+      return this.#session.carry(
+        bytes,
+        facts,
+        this.#traits === undefined ? undefined : headers,
+        signal,
+      )
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
-  /** @internal Is it a queue of an engine? */
-  get isOfEngine(): boolean {
-    return this.#traits !== undefined
+  /** @internal They are done. Resolves when the queue has it so, as far as they were ours; never rejects. */
+  async completeAll(jobs: readonly RemoteJob[]): Promise<void> {
+    await this.#session.complete(jobs)
   }
 
   async pushBatch(

@@ -15,7 +15,8 @@ import type { ConnectionStatus } from '../../net/connection-status.js'
 import type { Session } from '../../net/session.js'
 import { nothing } from '../headed.js'
 import { Liveness } from '../liveness.js'
-import type { QueueFacts, SettleFacts, WorkLine, JobFacts as JobOfLine } from './contract.js'
+import type { EngineJobOptions } from '../../engines/port.js'
+import type { QueueFacts, SettleFacts, TakenJob, WorkLine } from './contract.js'
 import { asJob, RemoteJob, type RemoteKeeper } from './job.js'
 
 /** How a queue elsewhere is reached. */
@@ -42,7 +43,7 @@ export interface RemoteWorkOptions {
 const lastWordsMs = 5000
 const none = { facts: {}, bytes: nothing }
 
-type JobOfTake = JobOfLine & { readonly length: number }
+type Headers = Readonly<Record<string, string>>
 
 /** One connection after the other; what is in hand ends with each. */
 export class WorkSession {
@@ -174,12 +175,7 @@ export class WorkSession {
   }
 
   /** `headers`: what a gateway sends along, through an engine. */
-  async push(
-    bytes: Uint8Array,
-    job: JobFacts,
-    wait: Wait,
-    headers?: Readonly<Record<string, string>>,
-  ): Promise<PushResult> {
+  async push(bytes: Uint8Array, job: JobFacts, wait: Wait, headers?: Headers): Promise<PushResult> {
     const facts = {
       ...(job.level === 0 ? {} : { priority: job.level }),
       ...(job.delay === 0 ? {} : { delay: job.delay }),
@@ -197,6 +193,52 @@ export class WorkSession {
       mayRepeat,
     )
     return { duplicate: result.duplicate }
+  }
+
+  /** As `push`, of a gateway: through an engine without what stands between processes. */
+  carry(
+    bytes: Uint8Array,
+    job: JobFacts,
+    headers: Headers | undefined,
+    signal: AbortSignal,
+  ): Promise<PushResult> {
+    const { line } = this.#session
+    const { direct } = line ?? {}
+    if (direct === undefined) return this.push(bytes, job, { signal, timeout: Infinity }, headers)
+    if (signal.aborted) return Promise.reject(abortedError(signal))
+    const { level: priority, delay, ttl, id, group } = job
+    const options: EngineJobOptions = {
+      ...{ priority, delay, ttl, headers },
+      id: id === '' ? undefined : id,
+      group: group === '' ? undefined : group,
+    }
+    this.#liveness.begun()
+    return direct.push(bytes, options, signal).then(
+      (pushed) => {
+        this.#liveness.ended()
+        return pushed
+      },
+      async (error: unknown) => {
+        this.#liveness.ended()
+        if (!isBroken(error, line!)) throw error
+        if (this.#closed) throw closedError(this.#title)
+        if (error.executed !== 'no' && !(id !== '' && this.#facts?.dedups === true)) throw error
+        await line!.ended
+        return await this.push(bytes, job, { signal, timeout: Infinity }, headers)
+      },
+    )
+  }
+
+  /** They are done. Resolves when the queue has it so, as far as they were ours; never rejects. */
+  async complete(jobs: readonly RemoteJob[]): Promise<void> {
+    const leases = jobs.filter((job) => job.completed()).map(({ lease }) => lease)
+    if (leases.length === 0) return
+    const direct = this.#session.line?.direct
+    if (direct === undefined) {
+      await Promise.allSettled(leases.map((lease) => this.#settle({ how: 'complete', lease })))
+      return
+    }
+    await this.#confirmed(direct.complete(leases))
   }
 
   async take(most: number, wait: Wait): Promise<Job[]> {
@@ -267,9 +309,10 @@ export class WorkSession {
     })
   }
 
-  #taken(facts: readonly JobOfTake[], bytes: Uint8Array): RemoteJob[] {
+  #taken(facts: readonly TakenJob[], bytes: Uint8Array): RemoteJob[] {
     let at = 0
     const jobs = facts.map((one) => {
+      if (one.bytes !== undefined) return new RemoteJob(this.#keeper, one, one.bytes)
       // Memory of its own: it may be kept, and transferred.
       const own = facts.length === 1 ? bytes : Uint8Array.from(bytes.subarray(at, at + one.length))
       at += one.length
@@ -319,6 +362,11 @@ export class WorkSession {
         throw isBroken(error, line) ? this.#unconfirmedError(facts.how, error) : error
       },
     )
+    return this.#confirmed(told)
+  }
+
+  /** Whoever closes waits for it, for a while. */
+  #confirmed(told: Promise<void>): Promise<void> {
     this.#unconfirmed.add(told)
     this.#liveness.begun()
     const confirmed = (): void => {

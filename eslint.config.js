@@ -73,7 +73,7 @@ export default defineConfig(
         {
           allow: [
             '^\\./[a-z-]+\\.js$',
-            '^(?:\\./|(?:\\.\\./){1,2})(?:base|engines|frames|net|place|queue|remote|rpc|telemetry|topics|work)/[a-z-]+\\.js$',
+            '^(?:\\./|(?:\\.\\./){1,2})(?:base|cell|engines|frames|net|place|queue|remote|rpc|telemetry|topics|work)/[a-z-]+\\.js$',
           ],
         },
       ],

@@ -42,9 +42,10 @@ dropMapsOfBundles([
   'dashboard',
   'gateway',
   'net-conformance',
+  'recording',
 ])
 dropMapsOf('cli', /\.(?:js|d\.ts)$/)
-for (const folder of ['addon', 'base', 'conformance', 'dashboard', 'gateway'])
+for (const folder of ['addon', 'base', 'conformance', 'dashboard', 'gateway', 'recording'])
   dropMapsOf(folder, /\.d\.ts$/)
 
 /** By require: the first CommonJS module that Node has to import costs a process 20 ms. */

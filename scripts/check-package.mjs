@@ -32,10 +32,10 @@ const largestPrebuild = 660_000
 /** Every file has a reason to be there. */
 const expected = [
   /^(?:package\.json|README\.md|LICENSE|ARCHITECTURE\.md|CHANGELOG\.md|SECURITY\.md|sbom\.cdx\.json)$/,
-  /^dist\/(?:dashboard|gateway|index|net|net-conformance|remote|resilience|rpc|streams|struct|sync|telemetry|topics|work)\.(?:js|d\.ts|d\.ts\.map)$/,
+  /^dist\/(?:dashboard|gateway|index|net|net-conformance|recording|remote|resilience|rpc|streams|struct|sync|telemetry|topics|work)\.(?:js|d\.ts|d\.ts\.map)$/,
   /^dist\/errors\.d\.ts(?:\.map)?$/,
   /^dist\/(?!cjs\/|cli\/)(?:[a-z-]+\/)+[a-z-]+\.d\.ts(?:\.map)?$/,
-  /^dist\/cjs\/(?:dashboard|gateway|index|net|net-conformance|remote|resilience|rpc|streams|struct|sync|telemetry|topics|work|shared)\.js(?:\.map)?$/,
+  /^dist\/cjs\/(?:dashboard|gateway|index|net|net-conformance|recording|remote|resilience|rpc|streams|struct|sync|telemetry|topics|work|shared)\.js(?:\.map)?$/,
   /^dist\/cjs\/(?:cell|frames|select|rings|ring-records|fill|fill-from|fill-loan|group|hand-over|pipeline-streams|(?:record|value)-(?:consumer|producer)|value-writer)\.js(?:\.map)?$/,
   /^dist\/cjs\/(?:addresses|amqp|grpc|kafka|nats|proto|redis|search|load-failure|own-timers|zeromq)\.js(?:\.map)?$/,
   /^dist\/cjs\/package\.json$/,

@@ -351,6 +351,14 @@ const jobs: readonly RatioDefinition[] = [
     reach: { atLeast: 0.7 },
   })),
   {
+    name: 'record_frame_vs_writev',
+    means:
+      'frames of 8 MiB recorded from shared memory a second ÷ the same bytes by writev out of a buffer',
+    above: 'frame 8 MiB into a file: writev',
+    below: 'frame 8 MiB into a file: recorded',
+    reach: { atLeast: 0.9 },
+  },
+  {
     name: 'work_disk_group',
     means:
       'jobs of 64 B a second that are on the disk, 256 in flight ÷ one write and fdatasync each',

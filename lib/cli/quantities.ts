@@ -2,14 +2,30 @@
 
 import { UsageError } from './usage.js'
 
-const binaryUnits: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }
+const binaryUnits: Record<string, number> = {
+  '': 1,
+  K: 2 ** 10,
+  M: 2 ** 20,
+  G: 2 ** 30,
+}
 
 /** A number of bytes, with K, M or G for powers of 1024: `4096`, `64K`, `1M`. */
-export function parseBytes(option: string, text: string): number {
+export function parseBytes(option: string, text: string, most = 2 ** 30): number {
   const match = /^(\d+)([KMG]?)(?:i?B)?$/i.exec(text)
   const bytes = Number(match?.[1]) * (binaryUnits[match?.[2]?.toUpperCase() ?? ''] ?? NaN)
-  if (bytes > 0 && bytes <= 2 ** 30) return bytes
-  throw new UsageError(`${option} must be a size up to 1G, such as 64K or 4M, not '${text}'`)
+  if (bytes > 0 && bytes <= most) return bytes
+  const limit = most === 2 ** 30 ? ' up to 1G' : ''
+  throw new UsageError(`${option} must be a size${limit}, such as 64K or 4M, not '${text}'`)
+}
+
+const timeUnits: Record<string, number> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 }
+
+/** Milliseconds: `500ms`, `1.5s`, `10min`, `2h`; of a number alone, seconds. */
+export function parseDuration(option: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|min|h)?$/.exec(text)
+  const milliseconds = Number(match?.[1]) * (timeUnits[match?.[2] ?? 's'] ?? NaN)
+  if (milliseconds >= 0) return milliseconds
+  throw new UsageError(`${option} must be a time such as 500ms, 60s, 10min or 2h, not '${text}'`)
 }
 
 export function parseCount(option: string, text: string, least: number, most: number): number {

@@ -31,6 +31,7 @@ Commands:
   sub ADDRESS FILTER...  write what is published to it
   call ADDRESS METHOD    call a function that is served there
   gateway CONFIG  join addresses: jobs, messages, calls and frames go from one to the other
+  replay FILE...  what was recorded, into channels
   build           compile the native part, where the package brings none for this machine
   help [COMMAND]  this text, or that of a command
 
@@ -247,6 +248,25 @@ Options:
   --out PATH    where the picture goes (default: millrace-demo.png)
   -h, --help    this text
 `,
+  replay: `Usage: millrace replay FILE... [OPTIONS]
+
+Sends what was recorded when it was sent then, from its first message on: into the channels it came from, or others.
+Channels that are not there are made as they were. FILE is one of 'millrace/recording', or another in the format MCAP;
+several are one that was split. On a terminal, space stands still and goes on. SIGINT ends it.
+
+Options:
+  --rate N           so many times as fast, e.g. 2 or 0.5; max: as fast as the channels take it (default: 1)
+  --start TIME       begin so long after the first message, e.g. 90s or 5min
+  --end TIME         end so long after the first message
+  --topics A,B       only these channels
+  --to NAME=OTHER    into OTHER what was recorded of NAME; several with commas between
+  --loop             begin again at the end
+  --paused           stand still at first
+  --json             what became of it, as JSON
+  -h, --help         this text
+
+Exit codes: 0 also if it was told to end.
+`,
   build: `Usage: millrace build [OPTIONS]
 
 Compiles the native part of the installed package, and puts it where it is looked for first. Needed only on
@@ -283,6 +303,10 @@ function parseHelp(
   return { name: command, rest: ['--help'] }
 }
 
+function optionOf(option: string): { readonly type: 'string'; readonly short?: string } {
+  return option === 'output' ? { type: 'string', short: 'o' } : { type: 'string' }
+}
+
 /** Reads a subcommand's arguments; `undefined` if help was asked for and has been printed. */
 export function parseCommand<Option extends string, Flag extends string = never>(
   command: Exclude<keyof typeof help, 'global'>,
@@ -299,7 +323,7 @@ export function parseCommand<Option extends string, Flag extends string = never>
     parseArgs({
       args: [...args],
       options: {
-        ...Object.fromEntries(options.map((option) => [option, { type: 'string' as const }])),
+        ...Object.fromEntries(options.map((option) => [option, optionOf(option)])),
         ...Object.fromEntries(flags.map((flag) => [flag, { type: 'boolean' as const }])),
         help: { type: 'boolean', short: 'h' },
       },

@@ -66,7 +66,7 @@ function headOf(file, isLoaded, code) {
     (part) => `,${loaderOf(part)}=__part(()=>require("./${basename(part, '.js')}.js"))`,
   )
   const entries = [...inEntries]
-    .filter(([path]) => code.includes(loaderOf(path)))
+    .filter(([path, entry]) => entry !== file && code.includes(loaderOf(path)))
     .map(([path, entry]) => `const ${loaderOf(path)}=()=>require("./${entry}.js");`)
   return [
     // In brackets: V8 would only skim it otherwise, and read it again when it is called.

@@ -13,6 +13,7 @@ export const entries = [
   'index',
   'net',
   'net-conformance',
+  'recording',
   'remote',
   'resilience',
   'rpc',

@@ -56,6 +56,7 @@ const loads = [
   { how: "require('millrace/telemetry')", files: ['shared', 'telemetry'], most: 60_000 },
   { how: "require('millrace/topics')", files: ['shared', 'topics'], most: 100_000 },
   { how: "require('millrace/work')", files: ['shared', 'work'], most: 112_000 },
+  { how: "require('millrace/recording')", files: ['recording', 'shared'], most: 102_000 },
   { how: "require('millrace/struct')", files: ['shared', 'struct'], most: 77_000 },
 ]
 
@@ -127,6 +128,7 @@ test('what is used brings the part that it needs', async (t) => {
     'net-conformance',
     'pipeline-streams',
     'proto',
+    'recording',
     'redis',
     'remote',
     'ring-records',

@@ -25,12 +25,21 @@ export const files: readonly Row[] = [
     ofCase('stream-pipeline', { bytes: gibibyte, count: 3 }),
   ),
   ...besidePipe(ofCase('send-recv', { bytes: 1000 * megabyte, count: 2 })),
+  ...besideWritev(ofCase('record-frame', { bytes: 8 * 1024 * 1024, count: 24 })),
 ]
 
 function besideSocket(what: string, work: CaseWork): Row[] {
   return [
     row(`${what}: millrace`, work, facts),
     row(`${what}: Unix socket`, work, { ...facts, part: 'socket' }),
+  ]
+}
+
+function besideWritev(work: CaseWork): Row[] {
+  const its = { unit: 'frame', waiting: 'waiting' } as const
+  return [
+    row('frame 8 MiB into a file: recorded', work, its),
+    row('frame 8 MiB into a file: writev', work, { ...its, part: 'plain' }),
   ]
 }
 

@@ -6,7 +6,7 @@
 
 export type { SchemaFacts } from './recording/mcap/format.js'
 export type { PayloadFacts } from './recording/channels.js'
-export { record } from './recording/record.js'
+export { record, type RecordOptions } from './recording/record.js'
 export type { RecorderOptions } from './recording/record-options.js'
 export { Recorder, type RecordedChannel, type RecorderStats } from './recording/recorder.js'
 export {

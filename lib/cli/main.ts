@@ -22,6 +22,7 @@ const commands: Record<string, () => Promise<Command>> = {
   sub: async () => (await import('./topics.js')).sub,
   call: async () => (await import('./call.js')).call,
   gateway: async () => (await import('./gateway.js')).gateway,
+  record: async () => (await import('./record.js')).record,
   replay: async () => (await import('./replay.js')).replay,
   build: async () => (await import('./build.js')).build,
 }

@@ -31,6 +31,7 @@ Commands:
   sub ADDRESS FILTER...  write what is published to it
   call ADDRESS METHOD    call a function that is served there
   gateway CONFIG  join addresses: jobs, messages, calls and frames go from one to the other
+  record NAME...  what goes through channels, into a file
   replay FILE...  what was recorded, into channels
   build           compile the native part, where the package brings none for this machine
   help [COMMAND]  this text, or that of a command
@@ -248,10 +249,33 @@ Options:
   --out PATH    where the picture goes (default: millrace-demo.png)
   -h, --help    this text
 `,
+  record: `Usage: millrace record NAME... -o FILE [OPTIONS]
+
+Writes what goes through these channels into FILE, in the open format MCAP: messages of queues, jobs, what is published,
+calls, frames, values of cells, with their own times. Takes no part in anything, and nobody notices. What went by unseen
+is counted, told, and in the file. SIGINT ends it.
+
+Options:
+  -o, --output FILE  the file
+  --max-size BYTES   begin the next file before one is larger, e.g. 500M or 4G: FILE-0001, FILE-0002 and so on
+  --max-time TIME    begin the next file after so long, e.g. 60s, 10min or 2h
+  --last TIME        write nothing, but keep the last 60s, say, in memory until SIGUSR1 comes: each writes a file
+  --last-size BYTES  that takes no more memory than so much (default: 256M)
+  --overwrite        write anew what is there already
+  --take-part        of frames: be a reader, and write them from where they lie in shared memory, copied by nobody. The
+                     writer does not wait for it, but has a slot less while a frame is written
+  --from WORD        newest (default), or oldest: first all that is still there
+  --kind KIND        queue, work, topics, calls, frames or cell, where there are several of a name (default: all)
+  --interval TIME    between two looks at channels without anything new (default: 5ms)
+  --json             what became of it, as JSON
+  -h, --help         this text
+
+Exit codes: 0 also if it was told to end, 1 also if the disk is full: what was written before is kept.
+`,
   replay: `Usage: millrace replay FILE... [OPTIONS]
 
 Sends what was recorded when it was sent then, from its first message on: into the channels it came from, or others.
-Channels that are not there are made as they were. FILE is one of 'millrace/recording', or another in the format MCAP;
+Channels that are not there are made as they were. FILE is one of 'millrace record', or another in the format MCAP;
 several are one that was split. On a terminal, space stands still and goes on. SIGINT ends it.
 
 Options:

@@ -5,7 +5,6 @@ import { checkOptions, checkSignal, duration, flag, show, wholeNumber } from '..
 import type { PayloadFacts } from './channels.js'
 import { checkPath } from './file.js'
 import { mostSources, type SplitOptions } from './output.js'
-import type { RecordSource } from './source.js'
 
 /** Options of every recording. */
 export interface RecorderOptions {
@@ -102,7 +101,7 @@ function readPayloads(given: unknown): Readonly<Record<string, PayloadFacts | un
 }
 
 /** @throws MillraceError `INVALID_ARGUMENT` */
-export function checkSources(sources: readonly RecordSource[]): void {
+export function checkSources(sources: readonly unknown[]): void {
   if (!Array.isArray(sources) || sources.length === 0) {
     throw invalidArgument('there must be something to record: a channel, or more of them')
   }

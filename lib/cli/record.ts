@@ -6,6 +6,7 @@ import {
   type Recorder,
   type RecorderStats,
   type RecordOptions,
+  type RecordSource,
 } from '../recording.js'
 import { observe } from '../telemetry.js'
 import { nameHere } from './here.js'
@@ -56,13 +57,11 @@ export async function record(
     from: values.from as RecordOptions['from'],
   }
   const isTaking = values['take-part'] === true
-  const channels = await Promise.all(
-    names.map((name) =>
-      isTaking && observe({ name }).some((seen) => seen.kind === 'frames')
-        ? takePart(name, { signal })
-        : name,
-    ),
-  )
+  const channels: (string | RecordSource)[] = []
+  for (const name of names) {
+    const isFrames = isTaking && observe({ name }).some(({ kind }) => kind === 'frames')
+    channels.push(isFrames ? await takePart(name, { signal }) : name)
+  }
   const recorder = await begin(channels, settings)
   const stop = (): void => {
     void recorder.stop().catch(() => undefined)

@@ -48,7 +48,7 @@ export async function record(
   if (kind !== undefined && !recordedKinds.includes(kind)) {
     throw invalidArgument(`kind must be one of ${recordedKinds.join(', ')}, not ${show(kind)}`)
   }
-  if (from !== undefined && from !== 'newest' && from !== 'oldest') {
+  if (from !== undefined && !['newest', 'oldest'].includes(from)) {
     throw invalidArgument(`from must be 'newest' or 'oldest', not ${show(from)}`)
   }
   checkSources(channels)

@@ -45,6 +45,7 @@ const navigation = {
     'observing',
     'dashboard',
     'recording',
+    'tracing',
     'crash-safety',
     'security',
   ],

@@ -1,5 +1,6 @@
 /**
- * Seeing what happens: the numbers of all channels of this machine from outside, and as metrics.
+ * Seeing what happens: the numbers of all channels of this machine from outside, and as metrics; what this process does with channels as
+ * tracing channels of `diagnostics_channel`, and as spans of OpenTelemetry.
  *
  * @module millrace/telemetry
  */
@@ -42,6 +43,26 @@ export { plainText, servePages, type Page, type Pages, type PageServer } from '.
 export { prometheusText, prometheusType } from './telemetry/prometheus.js'
 export { showMetrics, type MetricsRegistry, type RegistryOptions } from './telemetry/registry.js'
 export { ChannelWatch, watch, type WatchedMessage, type WatchOptions } from './telemetry/watch.js'
+export type { TraceOptions } from './telemetry/trace-options.js'
+export { traceWith } from './telemetry/trace-with.js'
+export type { Tracing } from './telemetry/spans.js'
+export type {
+  OtelAttributes,
+  OtelMeter,
+  OtelSpan,
+  OtelSpanContext,
+  OtelTracer,
+} from './telemetry/otel.js'
+export type {
+  CallTrace,
+  ConnectTrace,
+  ProcessTrace,
+  ReceiveTrace,
+  SendTrace,
+  Traced,
+  TracedKind,
+  TracedMessage,
+} from './base/traced.js'
 export type { StageStats, WorkStats } from './work/stats.js'
 export type { CallStats } from './rpc/stats.js'
 export type { TopicsStats } from './topics/stats.js'

@@ -54,6 +54,14 @@ export const CallEnd = { answered: 1, died: 2, expired: 3, noResponder: 4, touch
 /** What a handle can wait for, as bits: answers to its calls (or that they are cancelled), and calls to answer. */
 export const CallKind = { calls: 1, answers: 2 } as const
 
+/** Flags that go with a call. */
+export const CallFlag = {
+  /** There is a trace context behind the bytes. */
+  traced: 1,
+  /** To `call`, of one that asks for a connection for streams: its client may send contexts there, if the server takes them. */
+  tracedStreams: 2,
+} as const
+
 /** Of `call`, beside the outcomes of all. */
 export const noResponder = -9
 
@@ -91,12 +99,12 @@ export interface NativeCalls extends NativeWaiter {
   // Of a client.
   /** Calls with what is in the outbox and the facts: the slot; `wouldBlock` (no room), `tooLarge`, `noResponder`, `closed`. */
   readonly call: () => number
-  /** The same, with these bytes. */
-  callWith(bytes: ArrayBufferView): number
+  /** The same, with these bytes, and with a trace context, unless there is no room for it. */
+  callWith(bytes: ArrayBufferView, trace?: Uint8Array): number
   /** Room for an argument: the number of the loan, whose place is in `facts`; or as `call`. */
   tryLoan(length: number): number
   /** As `call`, with the first `length` bytes of the loan; where nobody serves the loan is what it was. */
-  pushLoan(loan: number, length: number): number
+  pushLoan(loan: number, length: number, trace?: Uint8Array): number
   cancelLoan(loan: number): void
   /** The next answer, in `facts`. What is not small stays until `release`. */
   readonly poll: () => void
@@ -129,6 +137,8 @@ export interface NativeCalls extends NativeWaiter {
   cancelAnswer(): void
   /** The slot of a call that was cancelled while its handler is at work; each once. `wouldBlock`: no more. */
   nextCancelled(): number
+  /** Of the call in `facts`, whose flags say that it has one: its trace context. */
+  trace(): Uint8Array | undefined
 
   /** Copies what lies at the offset in the facts; how many bytes. */
   copyOut(target: ArrayBufferView): number

@@ -55,7 +55,7 @@ export const WorkFact = {
   acquired: 6,
   /** Nanoseconds since 1970. */
   pushedAt: 7,
-  /** Are there an id or a group, which `texts` tells? */
+  /** Bits: there is an id or a group (1), a trace context (2), which `texts` tells. */
   texts: 9,
   /** To `park`: the kinds that this handle waits for. */
   kinds: 10,
@@ -123,6 +123,7 @@ export interface NativeWork extends NativeWaiter {
     ttlMs: number,
     id: string,
     group: string,
+    trace: Uint8Array | undefined,
   ) => number
   /** The number of the loan, whose place is in `facts`. */
   tryLoan(length: number): number
@@ -134,6 +135,7 @@ export interface NativeWork extends NativeWaiter {
     ttlMs: number,
     id: string,
     group: string,
+    trace: Uint8Array | undefined,
   ): number
   cancelLoan(loan: number): void
 
@@ -167,6 +169,7 @@ export interface NativeWork extends NativeWaiter {
     delayMs: number,
     ttlMs: number,
     id: string,
+    trace: Uint8Array | undefined,
   ): number
   /**
    * The first half of `forward`, for a `to` on disk, which has to be synced before the other half: 3 and more: the number of what was
@@ -179,13 +182,14 @@ export interface NativeWork extends NativeWaiter {
     delayMs: number,
     ttlMs: number,
     id: string,
+    trace: Uint8Array | undefined,
   ): number
   /** The other half: 1, or 0 if the lease was lost; `closed`; `corrupt` if what was promised is gone. */
   keepPromise(to: NativeWork, promise: number): number
   /** What was promised in this queue comes to nothing. */
   withdraw(promise: number): void
-  /** Its id and its group; undefined if the lease was lost. */
-  texts(): readonly [id: string, group: string] | undefined
+  /** Its id, its group, and its trace context if it has one; undefined if the lease was lost. */
+  texts(): readonly [id: string, group: string, trace?: Uint8Array] | undefined
   /** Copies the payload; how many bytes. */
   copyOut(target: ArrayBufferView): number
 
@@ -214,6 +218,7 @@ export interface NativeWork extends NativeWaiter {
     group: string,
     spinMs: number,
     timeoutMs: number,
+    trace: Uint8Array | undefined,
   ): number
   /** See `statsOf` in lib/work/stats.ts. */
   counts(): Float64Array

@@ -74,7 +74,7 @@ export interface EngineJobOptions {
   readonly ttl: number
   readonly id: string | undefined
   readonly group: string | undefined
-  /** What a gateway sends along; names begin with `millrace-`. */
+  /** What a gateway sends along, whose names begin with `millrace-`, and `traceparent`. */
   readonly headers: Readonly<Record<string, string>> | undefined
 }
 
@@ -98,7 +98,7 @@ export interface EngineJob {
   readonly group: string | undefined
   /** What it is called each time that somebody has it in hand, whoever pushed it; left out: the engine cannot tell. */
   readonly origin?: string | undefined
-  /** What a gateway sent along. */
+  /** What a gateway sent along, and `traceparent`. */
   readonly headers: Readonly<Record<string, string>> | undefined
   /** Resolves when the engine has it so. */
   settle(how: EngineSettle): Promise<void>
@@ -164,6 +164,8 @@ export interface EngineCall {
   readonly left: number
   /** Aborts when nobody waits for the answer any more, or the connection has ended. */
   readonly signal: AbortSignal
+  /** What the caller said of a trace, which may be none. */
+  readonly traceparent: string | undefined
   result(bytes: Uint8Array): void
   /** `refused`: nothing was begun. */
   error(bytes: Uint8Array, refused: boolean): void
@@ -197,6 +199,17 @@ export interface EngineStream {
   next(): Promise<EngineAnswer>
 }
 
+/** What goes with a call. */
+export interface EngineCallOptions {
+  /** Of the contract. */
+  readonly fingerprint: string
+  /** Milliseconds that the server is told. */
+  readonly timeout: number
+  readonly signal: AbortSignal
+  /** The context of the trace that it belongs to, as W3C writes it. */
+  readonly traceparent?: string | undefined
+}
+
 /** Calls, over one connection. */
 export interface EngineCalls extends EngineLine {
   readonly maxBytes: number
@@ -217,21 +230,13 @@ export interface EngineCalls extends EngineLine {
   /** Begins a call of many values; undefined: the engine carries one there and one back. */
   open?(
     method: string,
-    options: {
-      readonly fingerprint: string
-      readonly timeout: number
-      readonly signal: AbortSignal
-    },
+    options: EngineCallOptions,
   ): EngineStream
   /** The answer; `timeout`: milliseconds that the server is told. Rejects with `NO_RESPONDER` if nobody serves. */
   call(
     method: string,
     input: Uint8Array,
-    options: {
-      readonly fingerprint: string
-      readonly timeout: number
-      readonly signal: AbortSignal
-    },
+    options: EngineCallOptions,
   ): Promise<{
     readonly kind: 'result' | 'error' | 'refused'
     readonly bytes: Uint8Array

@@ -3,6 +3,8 @@
 import { forgetAbort, whenAborted } from '../base/abort-signals.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import { show } from '../base/options.js'
+import type { ConnectTrace } from '../base/traced.js'
+import { connecting, traced } from '../base/tracing.js'
 import { abortedError, invalidArgument, timeoutError } from '../errors.js'
 import { parseAddress, schemeOf, type Address } from '../place/address.js'
 import { addressElsewhere } from '../place/elsewhere.js'
@@ -14,6 +16,7 @@ import {
   readListen,
   type ConnectOptions,
   type GivenConnect,
+  type GivenListen,
   type ListenOptions,
 } from './options.js'
 import { Reconnecting } from './reconnecting.js'
@@ -66,6 +69,16 @@ export async function connect(address: string, options?: ConnectOptions): Promis
 }
 
 async function connectOnce(
+  parsed: Address,
+  transport: Transport,
+  given: GivenConnect,
+): Promise<Channel> {
+  if (!connecting.yes) return await connectUnseen(parsed, transport, given)
+  const context: ConnectTrace = { operation: 'connect', address: parsed.text }
+  return await traced().trace(connecting, context, () => connectUnseen(parsed, transport, given))
+}
+
+async function connectUnseen(
   parsed: Address,
   transport: Transport,
   given: GivenConnect,
@@ -130,6 +143,16 @@ export async function listen(address: string, options?: ListenOptions): Promise<
   const parsed = parseAddress(addressElsewhere(address) ?? named(address))
   const transport = transportOf(parsed)
   transport.check(parsed, given)
+  if (!connecting.yes) return await listenUnseen(parsed, transport, given)
+  const context: ConnectTrace = { operation: 'listen', address: parsed.text }
+  return await traced().trace(connecting, context, () => listenUnseen(parsed, transport, given))
+}
+
+async function listenUnseen(
+  parsed: Address,
+  transport: Transport,
+  given: GivenListen,
+): Promise<Listener> {
   const listener = new ChannelListener(parsed.text, transport, given)
   try {
     listener.began(await transport.listen(parsed, given, listener))

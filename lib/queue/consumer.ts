@@ -12,6 +12,7 @@ import { iterate, type Iteration, type IterationOptions } from '../base/iteratio
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { readinessOf, selectable, type Readiness } from '../base/selectable.js'
+import { receiving, traced } from '../base/tracing.js'
 import type { Attempt } from '../base/waiter.js'
 import { popCopy, targetTooSmall } from './copying.js'
 import { checkDrain, refusePromise } from './drain-callback.js'
@@ -144,7 +145,8 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
         const message = this.tryPop()
         if (message !== undefined) return fairly(message)
       }
-      return this.#wait(this.#attempt, wait)
+      if (!receiving.yes) return this.#wait(this.#attempt, wait)
+      return traced().tracePopWait(this.name, () => this.#wait(this.#attempt, wait))
     } catch (error) {
       return Promise.reject(error)
     }

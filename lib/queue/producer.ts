@@ -6,7 +6,8 @@ import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
 import type { FillSource } from '../base/fill.js'
-import { readWait, show, type Tuning, type WaitOptions } from '../base/options.js'
+import { readWait, show, type Tuning, type Wait, type WaitOptions } from '../base/options.js'
+import { sending, traced } from '../base/tracing.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
 import type { FillFromOptions } from './fill-from.js'
@@ -63,12 +64,19 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
       const wait = readWait(options)
       if (this.tryPush(message)) return fairly(undefined)
       const bytes = this.toBytes(message)
-      return this.waits
-        .wait(this.full, (thorough) => this.#attempt(bytes, thorough), wait)
-        .then(discardResult)
+      const { name } = this
+      return sending.yes
+        ? traced().tracePushWait(name, bytes.byteLength, () => this.#pushLater(bytes, wait))
+        : this.#pushLater(bytes, wait)
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  #pushLater(bytes: Uint8Array, wait: Wait): Promise<void> {
+    return this.waits
+      .wait(this.full, (thorough) => this.#attempt(bytes, thorough), wait)
+      .then(discardResult)
   }
 
   /**

@@ -23,19 +23,26 @@ export async function dial(
   fingerprint: bigint,
   signal: AbortSignal,
   name?: string,
-): Promise<{ readonly frames: ChannelFrames; readonly channel: Channel }> {
+): Promise<{
+  readonly frames: ChannelFrames
+  readonly channel: Channel
+  /** May contexts of traces go along with calls? */
+  readonly takesTraces: boolean
+}> {
   const { connect } = require('../net/connect.js') as typeof import('../net/connect.js')
   const { ChannelFrames: Frames } =
     require('../net/frame-channel.js') as typeof import('../net/frame-channel.js')
   const end = now() + attemptMs
   const channel = await connect(address, { ...options, signal, timeout: attemptMs })
+  let takesTraces: boolean
   try {
-    await greet(channel, kind, { fingerprint, name }, { signal, timeout: Math.max(end - now(), 1) })
+    const wait = { signal, timeout: Math.max(end - now(), 1) }
+    takesTraces = await greet(channel, kind, { fingerprint, name }, wait)
   } catch (error) {
     channel.destroy()
     throw error
   }
-  return { frames: new Frames(channel), channel }
+  return { frames: new Frames(channel), channel, takesTraces }
 }
 
 /**

@@ -32,6 +32,8 @@ interface Words {
   readonly message?: unknown
   /** Asks what is shared, instead of using it; or the answer to that. */
   readonly description?: unknown
+  /** Contexts of traces may go along with calls: those of older versions do not say so. */
+  readonly traces?: unknown
 }
 
 /** What is shared, as far as the first words are about it. */
@@ -51,16 +53,22 @@ export interface Wanted {
   readonly name?: string | undefined
 }
 
-/** @throws MillraceError (as rejection) `SCHEMA` (something else is shared there), `PROTOCOL`, `PEER_GONE`, `TIMEOUT`, `ABORTED` */
+/**
+ * Resolves with whether contexts of traces may go along.
+ *
+ * @throws MillraceError (as rejection) `SCHEMA` (something else is shared there), `PROTOCOL`, `PEER_GONE`, `TIMEOUT`, `ABORTED`
+ */
 export async function greet(
   channel: Channel,
   kind: Kind,
   { fingerprint, name }: Wanted,
   wait: WaitOptions,
-): Promise<void> {
+): Promise<boolean> {
   const words = { kind, fingerprint: String(fingerprint), name: name?.slice(0, longestName) }
   await channel.send(wordsOf(words), wait)
-  throwRefusal(read(await channel.receive(wait), channel))
+  const answer = read(await channel.receive(wait), channel)
+  throwRefusal(answer)
+  return answer.traces === true
 }
 
 /**
@@ -98,7 +106,7 @@ export async function welcome<G extends Greeted>(
   const wanted = shared.find((one) => one.kind === words.kind)
   const { kind, fingerprint, name, describe } = wanted ?? shared[0]
   if (wanted !== undefined && words.fingerprint === String(fingerprint)) {
-    await channel.send(wordsOf({ kind }), wait)
+    await channel.send(wordsOf({ kind, traces: true }), wait)
     return wanted
   }
   if (wanted !== undefined && words.description === true && describe !== undefined) {

@@ -152,7 +152,14 @@ export abstract class Caller extends CallHandle implements Waits {
   }
 
   /** @internal Sends these bytes, or so many of the outbox, as the facts say. */
-  protected send(bytes: number | Uint8Array): number {
+  protected send(bytes: number | Uint8Array, trace?: Uint8Array): number {
+    if (trace !== undefined) {
+      const { outbox } = this.native
+      return this.native.callWith(
+        typeof bytes === 'number' ? outbox.subarray(0, bytes) : bytes,
+        trace,
+      )
+    }
     if (typeof bytes !== 'number') return this.native.callWith(bytes)
     this.facts[CallFact.length] = bytes
     return this.native.call()

@@ -1,10 +1,11 @@
 // The handle behind a client: one attachment to the memory of the calls, and what goes through it.
 
-import { CallFact, type NativeCalls } from '../addon/calls.js'
+import { CallFact, CallFlag, type NativeCalls } from '../addon/calls.js'
 import { ifAllowed } from '../base/borrowing.js'
 import type { Bytes } from '../base/view-constructor.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { now } from '../base/time.js'
+import { traced } from '../base/tracing.js'
 import { Caller, type Again } from './caller.js'
 import { closedError } from '../errors.js'
 import { decodeError } from './errors.js'
@@ -22,7 +23,7 @@ import type { Receive } from './pending.js'
 import { wideAt } from './call-handle.js'
 import { Outbox, Status } from './outbox.js'
 import { openStreams, readAddress } from './stream-address.js'
-import { Streams } from './stream-client.js'
+import { Streams, type StreamsAt } from './stream-client.js'
 import type { MethodPlan } from './methods.js'
 
 /** A function of a client. */
@@ -42,6 +43,12 @@ interface Called {
   readonly own: Receive
   /** Is its result lent where it lies? */
   readonly inPlace: boolean
+}
+
+/** What goes along with a call. */
+function contextOf(limits: Limits | undefined): Uint8Array | undefined {
+  const traceparent = limits?.traceparent
+  return traceparent === undefined ? undefined : traced().packTrace(traceparent)
 }
 
 /** The handle behind a client, whose names are its own. */
@@ -168,9 +175,10 @@ export class ClientHandle extends Caller {
             throw decodeError(bytes)
           }
       const until = limits.timeout === Infinity ? Infinity : now() + limits.timeout
+      const trace = contextOf(limits)
       const send = (): number => {
         this.#outbox.address(plan, until === Infinity ? Infinity : Math.max(until - now(), 0))
-        const slot = this.native.pushLoan(loan, length)
+        const slot = this.native.pushLoan(loan, length, trace)
         sent.yet = slot >= 0
         return slot
       }
@@ -242,10 +250,11 @@ export class ClientHandle extends Caller {
       const left = limits === undefined ? undefined : { ...limits, timeout }
       return this.#other.#call(called, input, kept, left)
     }
+    const trace = contextOf(limits)
     if (limits === undefined || limits.timeout === Infinity) {
       return this.dispatch(
         what,
-        () => this.#ask(plan, input, kept, Infinity),
+        () => this.#ask(plan, input, kept, Infinity, trace),
         receive,
         limits,
         again,
@@ -253,7 +262,7 @@ export class ClientHandle extends Caller {
       )
     }
     const until = now() + limits.timeout
-    const send = (): number => this.#ask(plan, input, kept, Math.max(until - now(), 0))
+    const send = (): number => this.#ask(plan, input, kept, Math.max(until - now(), 0), trace)
     return this.dispatch(what, send, receive, limits, again, plan.idempotent)
   }
 
@@ -268,19 +277,21 @@ export class ClientHandle extends Caller {
   }
 
   /** The address of two queues that a server has made for us. */
-  async #askForStreams(limits: Limits): Promise<string> {
+  async #askForStreams(limits: Limits): Promise<StreamsAt> {
     this.assertOpen()
     const send = (): number => {
       this.#outbox.address({ number: openStreams, idempotent: false }, limits.timeout)
+      this.facts[CallFact.flags] = CallFlag.tracedStreams
       return this.send(0)
     }
     const receive: Receive = (status, bytes) => {
-      if (status === Status.stream) return readAddress(this.name, bytes)
-      throw decodeError(bytes)
+      const takesTraces = status === Status.tracedStream
+      if (status !== Status.stream && !takesTraces) throw decodeError(bytes)
+      return { address: readAddress(this.name, bytes), takesTraces }
     }
     const what = 'a connection for streams'
     const again: Again = (timeout) => this.#other.#askForStreams({ ...limits, timeout })
-    return (await this.dispatch(what, send, receive, limits, again, false)) as string
+    return (await this.dispatch(what, send, receive, limits, again, false)) as StreamsAt
   }
 
   /** Who has seen that it has moved asks there. */
@@ -313,11 +324,17 @@ export class ClientHandle extends Caller {
     this.#streams.close()
   }
 
-  #ask(plan: MethodPlan, value: unknown, kept: Uint8Array | undefined, timeout: number): number {
+  #ask(
+    plan: MethodPlan,
+    value: unknown,
+    kept: Uint8Array | undefined,
+    timeout: number,
+    trace: Uint8Array | undefined,
+  ): number {
     const outbox = this.#outbox
     const bytes = kept === undefined ? outbox.encode(plan.input.codec, value) : outbox.put(kept)
     outbox.address(plan, timeout)
-    return this.send(bytes)
+    return this.send(bytes, trace)
   }
 
   [inspected](...how: Inspecting): string {

@@ -11,11 +11,13 @@ import { nobodyServes, untilSo } from './caller.js'
 import { closedError } from '../errors.js'
 import { assertLendable, assertLength } from './lending.js'
 import type { CallLoan } from './loan.js'
+import type { Contract } from './contract.js'
 import { readLimits, type CallOptions, type GivenConnect } from './options.js'
 import { Later } from './stream-client.js'
 import { statsOf, type CallStats } from './stats.js'
 import type { MethodPlan } from './methods.js'
 import { ClientHandle, type Function } from './client-handle.js'
+import { watched } from './watching.js'
 
 /** Memory under the same name, in which somebody serves, is looked for at most once in so many milliseconds. */
 const lookForMemoryMs = 20
@@ -46,7 +48,7 @@ export class CallClient {
     name: string,
     open: () => NativeCalls,
     given: GivenConnect,
-    plans: readonly MethodPlan[],
+    { plans, name: contract }: Pick<Contract, 'name' | 'plans'>,
   ) {
     this.name = name
     this.#open = open
@@ -55,7 +57,8 @@ export class CallClient {
     this.path = this.#attach() ?? this.#handle!.path
     for (const plan of plans) {
       const { kind, idempotent } = plan
-      const value = describe(this.#functionOf(plan), { once: kind === 'call', idempotent })
+      const made = watched(plan, { address: name, contract }, this.#functionOf(plan))
+      const value = describe(made, { once: kind === 'call', idempotent })
       if (kind === 'call') {
         const loan = (length: number): Promise<CallLoan> => this.#loan(plan, length)
         Object.defineProperty(value, 'loan', { value: loan })

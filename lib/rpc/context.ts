@@ -28,9 +28,12 @@ export class CallContext implements HandlerContext {
   #server: AnswerLender | undefined
   #call: unknown
 
+  readonly #traceparent: string | undefined
+
   /** @internal Of the call that `take` has left in the facts. */
-  constructor(method: string, facts: Int32Array) {
+  constructor(method: string, facts: Int32Array, traceparent: string | undefined) {
     this.#method = method
+    this.#traceparent = traceparent
     this.#caller = facts[CallFact.caller]!
     this.#until =
       facts[CallFact.left + 1] === -1 ? Infinity : now() + wideAt(facts, CallFact.left) / 1e6
@@ -61,6 +64,11 @@ export class CallContext implements HandlerContext {
   /** When its caller gives it up, in milliseconds since 1970 by the clock of this process; Infinity: never. */
   get deadline(): number {
     return this.#until === Infinity ? Infinity : today() + this.remaining
+  }
+
+  /** The context of the trace that the call belongs to, as W3C writes it, if its caller has sent one. */
+  get traceparent(): string | undefined {
+    return this.#traceparent
   }
 
   /** Who calls. */

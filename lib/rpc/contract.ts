@@ -56,6 +56,8 @@ export interface HandlerContext {
   readonly remaining: number
   /** When that is, in milliseconds since 1970; Infinity: never. */
   readonly deadline: number
+  /** The context of the trace that the call belongs to, as W3C writes it, if its caller has sent one. */
+  readonly traceparent: string | undefined
   /** Who calls. */
   readonly caller: {
     /** Its process. */

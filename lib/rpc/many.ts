@@ -29,6 +29,8 @@ export interface ManyCall {
   readonly most: number
   /** Aborts when nobody waits for the answer any more. */
   readonly signal: AbortSignal
+  /** The context of the trace that it belongs to. */
+  readonly traceparent: string | undefined
   /** Of one that takes many: the next; undefined: there are no more. */
   next(): Promise<Uint8Array | undefined>
   /** Of one that answers with many: resolves as soon as another one may follow. */
@@ -54,10 +56,10 @@ export async function answerMany(
   call: ManyCall,
   options: ConnectionOptions | undefined,
 ): Promise<Uint8Array | undefined> {
-  const { input, left, most, signal } = call
+  const { input, left, most, signal, traceparent } = call
   const { kind, name, output } = plan
   const { codec, check } = plan.input
-  const context = new Context(plan, 0, left, most)
+  const context = new Context(plan, 0, left, most, traceparent)
   const takesMany = kind === 'upload' || kind === 'duplex'
   const taken = takesMany ? new Arrivals(readConnection(options).window, check) : undefined
   const stop = new AbortController()
@@ -105,7 +107,9 @@ export function manyMethod(
   plan: MethodPlan,
   most: () => number,
   options: ConnectionOptions | undefined,
-  open: (limits: { readonly timeout: number; readonly signal: AbortSignal }) => ManyAsked,
+  open: (
+    limits: Pick<Limits, 'timeout' | 'traceparent'> & { readonly signal: AbortSignal },
+  ) => ManyAsked,
 ): (given: unknown, options?: CallOptions) => unknown {
   const { window } = readConnection(options)
   const { kind } = plan
@@ -121,7 +125,7 @@ export function manyMethod(
     const giveUp = (error: unknown): void => {
       control.abort(error)
     }
-    const asked = open({ timeout: limits.timeout, signal })
+    const asked = open({ timeout: limits.timeout, signal, traceparent: limits.traceparent })
     const ends = [limits.signal, limits.outer].map((one) =>
       one === undefined
         ? undefined

@@ -19,6 +19,7 @@ import {
   type TuningOptions,
   type WaitOptions,
 } from '../base/options.js'
+import { traced } from '../base/tracing.js'
 import { abortedError, invalidArgument, MillraceError } from '../errors.js'
 import type { ConnectionOptions as NetConnectionOptions } from '../net/options.js'
 import type { RemoteOptions, ShareOptions } from '../net/share.js'
@@ -102,8 +103,10 @@ export interface CallOptions {
   readonly deadline?: number | Date | undefined
   /** Ends the call with `ERR_MILLRACE_ABORTED`; its handler's signal aborts. */
   readonly signal?: AbortSignal | undefined
-  /** The call of a handler, for which this one is made: it ends no later than that, and with it. */
+  /** The call of a handler, for which this one is made: it ends no later than that, and with it, and belongs to the same trace. */
   readonly within?: CallLimits | undefined
+  /** The context of the trace that it belongs to, as W3C writes it; default: that of `within`. See docs/tracing.md. */
+  readonly traceparent?: string | undefined
 }
 
 /** A call whose result is wanted where it lies. */
@@ -121,6 +124,8 @@ export interface CallLimits {
   readonly signal?: AbortSignal | undefined
   /** When its caller gives it up: milliseconds since 1970, or a Date; Infinity: never. */
   readonly deadline?: number | Date | undefined
+  /** The context of its trace, as W3C writes it. */
+  readonly traceparent?: string | undefined
 }
 
 const memoryNames = [...accessNames, ...tuningNames, 'calls', 'bytes', 'seats', 'memory'] as const
@@ -134,8 +139,9 @@ const serveNames = [
   'signal',
 ] as const
 const connectNames = [...memoryNames, 'waitForServer', 'connection', 'streams', 'signal'] as const
-const callNames = ['timeout', 'deadline', 'signal', 'within'] as const
-const onceNames = [...callNames, 'inPlace'] as const
+const callNames = ['timeout', 'deadline', 'signal', 'within', 'traceparent'] as const
+/** @internal Of a call of one value. */
+export const onceNames = [...callNames, 'inPlace'] as const
 /** @internal Of a call with a loan. */
 export const loanCallNames = [...onceNames, 'length'] as const
 
@@ -251,10 +257,17 @@ export interface Limits {
   readonly signal: AbortSignal | undefined
   /** Of the call for which this one is made. */
   readonly outer: AbortSignal | undefined
+  /** The context that goes along; undefined: none. */
+  readonly traceparent: string | undefined
 }
 
 /** @internal */
-export const unlimited: Limits = { timeout: Infinity, signal: undefined, outer: undefined }
+export const unlimited: Limits = {
+  timeout: Infinity,
+  signal: undefined,
+  outer: undefined,
+  traceparent: undefined,
+}
 
 /**
  * @internal
@@ -278,9 +291,19 @@ export function readLimits(
   const signal = checkSignal(options.signal)
   const outer = checkSignal(within?.signal)
   const aborted = [signal, outer].find((one) => one?.aborted === true)
-  if (aborted === undefined) return { timeout, signal, outer }
+  const traceparent = readContext(options.traceparent, within?.traceparent)
+  if (aborted === undefined) return { timeout, signal, outer, traceparent }
   const facts = { cause: aborted.reason as unknown, executed: 'no' } as const
   throw new MillraceError('ERR_MILLRACE_ABORTED', 'the call was aborted before it was made', facts)
+}
+
+/** What was given is judged; what has come along with another call goes on, if it is one. */
+function readContext(given: unknown, outer: string | undefined): string | undefined {
+  if (given !== undefined) {
+    traced().readTrace(given)
+    return given as string
+  }
+  return outer === undefined || traced().packTrace(outer) === undefined ? undefined : outer
 }
 
 /** @internal What one call of one value may take, that was read. */

@@ -5,7 +5,7 @@ import type { Codec } from '../codec/types.js'
 import type { MethodPlan } from './methods.js'
 
 /** What servers answer with. */
-export const Status = { value: 0, error: 1, stream: 2 } as const
+export const Status = { value: 0, error: 1, stream: 2, tracedStream: 3 } as const
 
 /** Flags of a call, in the facts. */
 const idempotentFlag = 0x1_0000

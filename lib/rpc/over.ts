@@ -56,6 +56,11 @@ export function connectOver<C extends Contract>(
   return client as Client<C> & StreamClient
 }
 
+/** @internal Its server does not know contexts of traces. */
+export function withoutTraces(client: StreamClient): void {
+  StreamClient.withoutTraces(client)
+}
+
 /**
  * @internal A handler for each function, in the order of their numbers.
  * @throws MillraceError `INVALID_ARGUMENT`

@@ -21,6 +21,7 @@ import { elsewhere } from './elsewhere.js'
 import { assertLendable } from './lending.js'
 import { CallServer } from './server.js'
 import type { AnyHandler, ServedMethod } from './streams/server.js'
+import { watchedHandler } from './watching.js'
 
 /** A client: the functions of a contract, and what all clients have. */
 export type Connected<C extends Contract> = CallClient & Client<C>
@@ -48,7 +49,7 @@ export function serve<C extends Contract>(
     checkContract(contract)
     checkNames(contract)
     const given = readServe(options)
-    const methods = servedBy(contract, handlers, given.inPlace)
+    const methods = servedBy(contract, handlers, given.inPlace, name)
     if (there !== undefined) {
       const { connection, streams: { capacity: _capacity, ...streams } = {} } = options ?? {}
       const served = { ...given, connection, streams, describe: () => descriptionOf(contract) }
@@ -83,7 +84,7 @@ export function connect<C extends Contract>(
       return elsewhere().connectCalls(there, contract, connected) as Promise<Connected<C>>
     }
     const attach = (): NativeCalls => open(name, contract, given.native, true)
-    const client = new CallClient(name, attach, given, contract.plans) as Connected<C>
+    const client = new CallClient(name, attach, given, contract) as Connected<C>
     return given.waitMs === 0 ? client : served(client, given.signal)
   })
 }
@@ -144,6 +145,7 @@ function servedBy(
   contract: Contract,
   handlers: unknown,
   inPlace: ReadonlySet<string>,
+  address: string,
 ): ServedMethod[] {
   for (const name of inPlace) assertOnce(contract, name)
   if (typeof handlers !== 'object' || handlers === null) {
@@ -158,6 +160,7 @@ function servedBy(
       `there is no '${name}' in the contract '${contract.name}'; there are: ${Object.keys(contract.methods).join(', ')}`,
     )
   }
+  const at = { address, contract: contract.name }
   return contract.plans.map((plan) => {
     const handler = given[plan.name]
     if (typeof handler !== 'function') {
@@ -168,7 +171,7 @@ function servedBy(
     if (inPlace.has(plan.name)) assertLendable(plan.name, 'argument', plan.input)
     return {
       plan,
-      handler: (handler as AnyHandler).bind(handlers),
+      handler: watchedHandler(plan, at, (handler as AnyHandler).bind(handlers)),
       inPlace: inPlace.has(plan.name),
     }
   })

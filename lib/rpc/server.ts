@@ -1,8 +1,9 @@
 // The server of a contract: a handler for each of its methods.
 
-import { CallFact, type NativeCalls } from '../addon/calls.js'
+import { CallFact, CallFlag, type NativeCalls } from '../addon/calls.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
 import { isPromise } from '../base/promised.js'
+import { traced } from '../base/tracing.js'
 import type { Bytes } from '../base/view-constructor.js'
 import { invalidArgument, MillraceError } from '../errors.js'
 import { AnswerLoan } from './answer-loan.js'
@@ -46,7 +47,9 @@ export class CallServer extends Taker {
 
   /** @internal */
   protected override contextOf(facts: Int32Array, method: number): CallContext {
-    return new CallContext(this.#methods[method]?.plan.name ?? String(method), facts)
+    const isTraced = (facts[CallFact.flags]! & CallFlag.traced) !== 0
+    const traceparent = isTraced ? traced().unpackTrace(this.native.trace()) : undefined
+    return new CallContext(this.#methods[method]?.plan.name ?? String(method), facts, traceparent)
   }
 
   /** @internal */
@@ -117,7 +120,9 @@ export class CallServer extends Taker {
   /** A client wants to go on over a connection of its own. */
   #openStreams(call: TakenCall): void {
     try {
-      this.answer(call, Status.stream, this.#outbox.put(Buffer.from(this.#connections.open())))
+      const takes = (this.facts[CallFact.flags]! & CallFlag.tracedStreams) !== 0
+      const address = Buffer.from(this.#connections.open())
+      this.answer(call, takes ? Status.tracedStream : Status.stream, this.#outbox.put(address))
     } catch (error) {
       this.#fail(call, error)
     }

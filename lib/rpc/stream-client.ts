@@ -14,10 +14,18 @@ import { readLimits, type CallOptions, type Limits } from './options.js'
 import { queuesOf } from './stream-address.js'
 import { openQueues } from './stream-queues.js'
 
+/** Two queues of a server. */
+export interface StreamsAt {
+  readonly address: string
+  /** Does it take contexts of traces? One of an older version does not. */
+  readonly takesTraces: boolean
+}
+
 /** Asks a server for two queues: their address. Ends as `limits` say. */
-export type Ask = (limits: Limits) => Promise<string>
+export type Ask = (limits: Limits) => Promise<StreamsAt>
 
 type Items = Iteration<unknown>
+type Queues = ReturnType<typeof openQueues> & Pick<StreamsAt, 'takesTraces'>
 
 /** A connection, until it has ended: of those whose servers leave there can be several, beside one that takes streams. */
 interface Connected {
@@ -110,7 +118,8 @@ export class Streams {
   }
 
   async #connect(limits: Limits, until: number): Promise<StreamClient> {
-    const channel = queueChannel(await this.#queues(limits, until))
+    const { takesTraces, ...queues } = await this.#queues(limits, until)
+    const channel = queueChannel(queues)
     const hold = channel.hold!.bind(channel)
     const one: Connected = { client: undefined, hold, held: false }
     channel.hold = (held) => {
@@ -118,6 +127,7 @@ export class Streams {
       hold(held && this.#alive)
     }
     const client = new StreamClient(channel, this.#given, this.#name)
+    if (!takesTraces) StreamClient.withoutTraces(client)
     one.client = client
     this.#all.add(one)
     void client.ended.then(() => this.#all.delete(one))
@@ -127,10 +137,12 @@ export class Streams {
   }
 
   /** The queues that a server has made; it is there already, or it has left since, and another one is asked. */
-  async #queues(limits: Limits, until: number): Promise<ReturnType<typeof openQueues>> {
+  async #queues(limits: Limits, until: number): Promise<Queues> {
     for (let tries = 0; tries < mostTries; tries++) {
-      const { up, down } = queuesOf(await this.#ask({ ...limits, timeout: leftUntil(until) }))
-      const queues = openQueues(up, down)
+      const asked = { ...limits, timeout: leftUntil(until) }
+      const { address, takesTraces } = await this.#ask(asked)
+      const { up, down } = queuesOf(address)
+      const queues = { ...openQueues(up, down), takesTraces }
       if (queues.producer.peer !== 'absent' && queues.consumer.peer !== 'absent') return queues
       queues.producer.close()
       queues.consumer.close()
@@ -153,7 +165,8 @@ function leftUntil(until: number): number {
 /** The same, with what is left of its time. */
 function leftOf(options: CallOptions | undefined, until: number): CallOptions | undefined {
   if (until === Infinity) return options
-  return { signal: options?.signal, within: options?.within, timeout: leftUntil(until) }
+  const { signal, within, traceparent } = options ?? {}
+  return { signal, within, traceparent, timeout: leftUntil(until) }
 }
 
 /** One that waits for what others have begun, as long as its own limits allow. */

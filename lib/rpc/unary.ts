@@ -20,14 +20,16 @@ export interface UnaryCall {
   readonly most: number
   /** Aborts when nobody waits for the answer any more. */
   readonly signal: AbortSignal
+  /** The context of the trace that it belongs to. */
+  readonly traceparent: string | undefined
 }
 
 /** The bytes of the answer; rejects with what the handler throws. */
 export async function answerUnary(
   { plan, handler }: ServedMethod,
-  { input, left, most, signal }: UnaryCall,
+  { input, left, most, signal, traceparent }: UnaryCall,
 ): Promise<Uint8Array> {
-  const context = new Context(plan, 0, left, most)
+  const context = new Context(plan, 0, left, most, traceparent)
   const onAbort = (): void => {
     context.cancel(signal.reason)
   }

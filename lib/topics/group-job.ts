@@ -5,6 +5,7 @@
 import { IntakeFact } from '../addon/topics.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { traced } from '../base/tracing.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { corruptError, isRefusal } from '../errors.js'
 import type { Job, ReleaseOptions, RetryOptions, Settled, Settling } from '../work/job.js'
@@ -39,6 +40,22 @@ export function writeEnvelope(
     buffer.subarray(offset, offset + length),
     buffer.subarray(headersAt, headersAt + headersLength),
   )
+}
+
+/** The context of the trace that such a message belongs to, as W3C writes it. */
+export function contextOf(
+  facts: Float64Array,
+  at: number,
+  buffer: Uint8Array,
+): string | undefined {
+  const length = facts[at + IntakeFact.headers]!
+  if (length === 0) return undefined
+  const headersAt = facts[at + IntakeFact.offset]! + ((facts[at + IntakeFact.length]! + 7) & ~7)
+  const headers = decodeHeaders(buffer.subarray(headersAt, headersAt + length))
+  const traceparent = headers?.['traceparent']
+  // What a publisher has written there may be none.
+  const isContext = traceparent !== undefined && traced().packTrace(traceparent) !== undefined
+  return isContext ? traceparent : undefined
 }
 
 /** Of a message that came otherwise. `publishedAt`: milliseconds since 1970. Throws as `encodeHeaders`. */

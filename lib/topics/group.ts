@@ -17,11 +17,12 @@ import { iterate, type Iteration, type IterationOptions } from '../base/iteratio
 import type { WaitOptions } from '../base/options.js'
 import { selectable, type Readiness } from '../base/selectable.js'
 import { startTimer, stopTimer, type Timer } from '../base/time.js'
+import { processing, receiving } from '../base/tracing.js'
 import { WaitQueue } from '../base/wait-queue.js'
 import { closedError, hasCode, timeoutError } from '../errors.js'
 import type { Job } from '../work/job.js'
 import type { WorkQueue } from '../work/work-queue.js'
-import { envelopeMost, envelopeOf, TopicJob, writeEnvelope } from './group-job.js'
+import { contextOf, envelopeMost, envelopeOf, TopicJob, writeEnvelope } from './group-job.js'
 import type { GroupParts } from './elsewhere.js'
 import type { Wanted } from './options.js'
 import type { Bus } from './subscription.js'
@@ -128,7 +129,7 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
     return iterate(
       {
         take: (wait) => this.receive(wait),
-        takeNow: () => this.tryReceive(),
+        takeNow: () => (receiving.yes || processing.yes ? undefined : this.tryReceive()),
         handle: this.queue,
       },
       options,
@@ -269,7 +270,9 @@ export class GroupSubscription implements AsyncIterable<TopicJob> {
         const index = facts[at + IntakeFact.index]!
         const subject = source.subjectOf(facts[at + IntakeFact.subject]!)
         const payload = writeEnvelope(subject, facts, at, buffer)
-        if (!this.queue.tryPush(payload, { id: `${native.instance}.${String(index)}` })) {
+        const traceparent = contextOf(facts, at, buffer)
+        const id = `${native.instance}.${String(index)}`
+        if (!this.queue.tryPush(payload, { id, traceparent })) {
           this.#lookLater(againMs)
           return false
         }

@@ -1,7 +1,9 @@
 // Small texts that go with a message: `traceparent` and the like. Of each, one behind the other: the bytes of its name (one),
-// those of its value (two), and both in UTF-8.
+// those of its value (two), and both in UTF-8. One without a name is the context of a trace (base/traced.ts), as whoever looks on has put it
+// there: it is shown as `traceparent`.
 
 import { show } from '../base/options.js'
+import { traced } from '../base/tracing.js'
 import { invalidArgument } from '../errors.js'
 
 /** Short texts by their names, in the order in which they were given. */
@@ -44,6 +46,12 @@ export function encodeHeaders(headers: GivenHeaders | undefined): Uint8Array {
     )
   }
   return Buffer.concat(parts, length)
+}
+
+/** With a context behind them; as they are, where there is no room for it. */
+export function withTrace(headers: Uint8Array, trace: Uint8Array): Uint8Array {
+  if (headers.length + 3 + trace.length > mostHeaderBytes) return headers
+  return Buffer.concat([headers, Buffer.from([0, trace.length, 0]), trace])
 }
 
 /**
@@ -106,6 +114,12 @@ export function decodeHeaders(bytes: Uint8Array): Headers | undefined {
     const valueAt = nameAt + text[at]!
     const end = valueAt + (text[at + 1]! | (text[at + 2]! << 8))
     if (end > text.length) return undefined
+    if (valueAt === nameAt) {
+      const traceparent = traced().unpackTrace(text.subarray(valueAt, end))
+      if (traceparent !== undefined) headers['traceparent'] ??= traceparent
+      at = end
+      continue
+    }
     const name = text.toString('utf8', nameAt, valueAt)
     // A header of that name is one of many, and no prototype.
     Object.defineProperty(headers, name, {

@@ -6,9 +6,10 @@ import { block } from '../base/blocking.js'
 import { bytesOf, goneError, type ByteSource } from '../base/bytes.js'
 import { fairly } from '../base/fairness.js'
 import { readWait, show, wholeNumber, type Wait } from '../base/options.js'
+import { sending, traced } from '../base/tracing.js'
 import type { Attempt } from '../base/waiter.js'
 import { hasCode, invalidArgument, MillraceError, timeoutError } from '../errors.js'
-import { noHeaders } from './headers.js'
+import { noHeaders, withTrace } from './headers.js'
 import { TopicLoan, type Lender } from './loan.js'
 import {
   readMessage,
@@ -20,6 +21,7 @@ import {
 } from './options.js'
 import { checkSubject } from './subjects.js'
 import { TopicsHandle } from './topics-handle.js'
+import { tracedTopics } from './tracing-topics.js'
 
 /** The most messages that go to the addon at once. */
 const mostPacked = 64
@@ -43,8 +45,21 @@ export abstract class TopicPublisher extends TopicsHandle {
    *   be no more subjects), `CLOSED`, `ABORTED`, `TIMEOUT`, `INVALID_ARGUMENT`, `CORRUPT`
    */
   publish(subject: string, payload: ByteSource, options?: PublishOptions): Promise<number> {
+    if (!sending.yes) return this.publishUnseen(subject, payload, options)
+    return tracedTopics().tracedPublish(this, subject, payload, options, (those, trace) =>
+      this.publishUnseen(subject, payload, those, trace),
+    )
+  }
+
+  /** @internal The same, and nobody who looks on sees it. `trace`: what goes along. */
+  publishUnseen(
+    subject: string,
+    payload: ByteSource,
+    options?: PublishOptions,
+    trace?: Uint8Array,
+  ): Promise<number> {
     try {
-      if (options === undefined) {
+      if (options === undefined && trace === undefined) {
         const id = this.#known(subject)
         // What costs least is what is asked for most.
         if (
@@ -63,7 +78,8 @@ export abstract class TopicPublisher extends TopicsHandle {
         return this.#publish(subject, asBytes(payload), noHeaders, readWait(undefined))
       }
       const { headers, wait } = readPublish(options)
-      return this.#publish(subject, asBytes(payload), headers, wait)
+      const bytes = asBytes(payload)
+      return this.#publish(subject, bytes, this.#carrying(bytes.length, headers, trace), wait)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -113,10 +129,25 @@ export abstract class TopicPublisher extends TopicsHandle {
     payloads: readonly ByteSource[],
     options?: PublishOptions,
   ): Promise<number> {
-    const { headers, wait } = readPublish(options)
+    if (!sending.yes) return await this.#publishBatch(subject, payloads, options)
+    const { tracedPublish } = tracedTopics()
+    return await tracedPublish(this, subject, payloads, options, (those, trace) =>
+      this.#publishBatch(subject, payloads, those, trace),
+    )
+  }
+
+  async #publishBatch(
+    subject: string,
+    payloads: readonly ByteSource[],
+    options?: PublishOptions,
+    trace?: Uint8Array,
+  ): Promise<number> {
+    const { headers: own, wait } = readPublish(options)
     if (!Array.isArray(payloads)) {
       throw invalidArgument(`payloads must be an array of payloads, not ${show(payloads)}`)
     }
+    const longest = trace === undefined ? 0 : payloads.map(lengthIn).reduce(larger, 0)
+    const headers = this.#carrying(longest, own, trace)
     const all = (payloads as readonly ByteSource[]).map((payload, i) =>
       ofPayload(i, () => {
         const bytes = asBytes(payload)
@@ -212,6 +243,13 @@ export abstract class TopicPublisher extends TopicsHandle {
       assertUnchanged(bytes, length)
       return this.#publishNow(id, bytes, headers)
     }, wait)
+  }
+
+  /** A message that fits without is not to be refused because somebody looks on. */
+  #carrying(length: number, headers: Uint8Array, trace: Uint8Array | undefined): Uint8Array {
+    if (trace === undefined) return headers
+    const all = withTrace(headers, trace)
+    return length + all.length > this.native.maxBytes ? headers : all
   }
 
   /** The number of a subject, which is made if there is none. */
@@ -362,6 +400,10 @@ let packed: Uint8Array | undefined
 
 /** Whoever has the bytes of a loan has the loan. */
 const loansOfBytes = new WeakMap<object, TopicLoan>()
+
+const larger = (one: number, other: number): number => Math.max(one, other)
+
+const lengthIn = (payload: unknown): number => traced().bytesIn(payload)
 
 const asBytes = (payload: ByteSource): Uint8Array => bytesOf(payload, 'a payload')
 

@@ -10,12 +10,14 @@ import { iterate, type Iteration, type IterationOptions } from '../base/iteratio
 import { readWait, wholeNumber, type Tuning, type WaitOptions } from '../base/options.js'
 import { readinessOf, selectable, type Readiness } from '../base/selectable.js'
 import { WaitQueue } from '../base/wait-queue.js'
+import { receiving } from '../base/tracing.js'
 import type { Attempt } from '../base/waiter.js'
 import { closedError, invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { Intake, type Source } from './intake.js'
 import type { TopicMessage } from './message.js'
 import type { Policy, Wanted } from './options.js'
 import type { TopicSeat, TopicWaiter } from './seat.js'
+import { tracedTopics } from './tracing-topics.js'
 
 /** @internal Whose subscription it is. */
 export interface Bus {
@@ -117,6 +119,13 @@ export class Subscription implements AsyncIterable<TopicMessage> {
    * @throws MillraceError (as rejection) `ABORTED`, `TIMEOUT`, `CLOSED`, `CORRUPT`, `INVALID_ARGUMENT`
    */
   receive(options?: WaitOptions): Promise<TopicMessage> {
+    return receiving.yes
+      ? tracedTopics().tracedReceive(this.#seen, 'receive', () => this.receiveUnseen(options))
+      : this.receiveUnseen(options)
+  }
+
+  /** @internal The same, and nobody who looks on sees it. */
+  receiveUnseen(options?: WaitOptions): Promise<TopicMessage> {
     try {
       const wait = readWait(options)
       const message = this.tryReceive()
@@ -151,6 +160,14 @@ export class Subscription implements AsyncIterable<TopicMessage> {
 
   /** Up to `max` messages that are there now; waits for the first. Errors as `receive`. */
   receiveBatch(max: number, options?: WaitOptions): Promise<TopicMessage[]> {
+    return receiving.yes
+      ? tracedTopics().tracedReceive(this.#seen, 'receiveBatch', () =>
+          this.#receiveBatch(max, options),
+        )
+      : this.#receiveBatch(max, options)
+  }
+
+  #receiveBatch(max: number, options?: WaitOptions): Promise<TopicMessage[]> {
     try {
       if ((max as unknown) === undefined) {
         throw invalidArgument('max must be given: there is no default')
@@ -258,8 +275,13 @@ export class Subscription implements AsyncIterable<TopicMessage> {
   /** What iterations of messages ask. */
   readonly #messages = {
     take: (wait: WaitOptions): Promise<TopicMessage> => this.receive(wait),
-    takeNow: (): TopicMessage | undefined => this.tryReceive(),
+    // Who looks on is shown all that a loop asks for.
+    takeNow: (): TopicMessage | undefined => (receiving.yes ? undefined : this.tryReceive()),
     handle: this as { readonly closed: boolean },
+  }
+
+  get #seen(): { readonly destination: string; readonly source: string } {
+    return { destination: this.#bus.name, source: this.filters.join(' ') }
   }
 
   #next(): TopicMessage | undefined {

@@ -46,11 +46,12 @@ export function offer(queue: object, target: Target): void {
   targets.set(queue, target)
 }
 
-const names = ['to', 'bytes', ...jobNames, ...waitNames] as const
+/** @internal */
+export const forwardNames = ['to', 'bytes', ...jobNames, ...waitNames] as const
 
 /** @internal */
 export function readForward(given: ForwardOptions): Forward {
-  const { to, bytes, ...rest } = checkOptions(given as ForwardOptions & JobOptions, names)
+  const { to, bytes, ...rest } = checkOptions(given as ForwardOptions & JobOptions, forwardNames)
   if (rest.group !== undefined) {
     throw invalidArgument(
       'group: what a job becomes in one step cannot have one, for it may have to be taken out of the middle of its group by somebody ' +

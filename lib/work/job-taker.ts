@@ -7,11 +7,13 @@ import { fairly } from '../base/fairness.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { readWait, wholeNumber, type Tuning, type WaitOptions } from '../base/options.js'
 import { readinessOf, selectable, type Readiness } from '../base/selectable.js'
+import { processing, receiving } from '../base/tracing.js'
 import type { Attempt } from '../base/waiter.js'
 import { timeoutError, type MillraceError } from '../errors.js'
 import type { Job } from './job.js'
 import { assertGiven } from './options.js'
 import { JobPusher } from './pusher.js'
+import { tracedWork } from './tracing-work.js'
 import type { Post } from './work-handle.js'
 import { Working, type Craft, type GivenWork } from './working.js'
 
@@ -40,9 +42,16 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
    * @throws MillraceError (as rejection) `ABORTED`, `TIMEOUT`, `CLOSED`, `CORRUPT`
    */
   takeOne(options?: WaitOptions): Promise<J> {
+    return isSeen()
+      ? tracedWork().tracedTake(this, 'take', () => this.takeUnseen(options))
+      : this.takeUnseen(options)
+  }
+
+  /** @internal The same, and nobody who looks on sees it. */
+  takeUnseen(options?: WaitOptions): Promise<J> {
     try {
       const wait = readWait(options)
-      const job = this.#jobs.takeNow()
+      const job = this.tryTake()
       return job === undefined ? this.waits.wait(this.late, this.#takeAttempt, wait) : fairly(job)
     } catch (error) {
       return Promise.reject(error)
@@ -51,7 +60,8 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
 
   /** The next job if there is one now, and no earlier call of this handle waits for one. Never blocks. */
   tryTake(): J | undefined {
-    return this.#jobs.takeNow()
+    this.assertOpen()
+    return this.waits.occupied ? undefined : this.#takeNow()
   }
 
   /** As `takeOne`, blocking this thread; for Workers. Errors are thrown; `BUSY` while others of this handle wait. */
@@ -64,6 +74,13 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
    * that a job that kills its worker costs the others of its batch none.
    */
   takeBatch(max: number, options?: WaitOptions): Promise<J[]> {
+    return isSeen()
+      ? tracedWork().tracedTake(this, 'takeBatch', () => this.takeBatchUnseen(max, options))
+      : this.takeBatchUnseen(max, options)
+  }
+
+  /** @internal The same, and nobody who looks on sees it. */
+  takeBatchUnseen(max: number, options?: WaitOptions): Promise<J[]> {
     try {
       assertGiven(max, 'max')
       const most = wholeNumber({ max }, 'max', NaN, [1, 2 ** 20])
@@ -92,10 +109,8 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
   /** What iterations of jobs ask. */
   readonly #jobs = {
     take: (wait: WaitOptions): Promise<J> => this.takeOne(wait),
-    takeNow: (): J | undefined => {
-      this.assertOpen()
-      return this.waits.occupied ? undefined : this.#takeNow()
-    },
+    // Who looks on is shown all that a loop asks for.
+    takeNow: (): J | undefined => (isSeen() ? undefined : this.tryTake()),
     handle: this as { readonly closed: boolean },
   }
 
@@ -209,3 +224,5 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
     }
   }
 }
+
+const isSeen = (): boolean => receiving.yes || processing.yes

@@ -5,11 +5,13 @@ import { disposeInEveryContext } from '../base/disposal.js'
 import { reasonText } from '../base/failure.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
 import { checkOptions, type Wait } from '../base/options.js'
+import { inHand, sending, traced } from '../base/tracing.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
 import { MillraceError } from '../errors.js'
 import { readForward, type Forward, type ForwardOptions } from './forward.js'
 import { duplicate, pushed, type PushResult } from './loan.js'
 import { assertGiven, time } from './options.js'
+import { tracedWork } from './tracing-work.js'
 
 /** More of them are not counted. */
 const mostAttempts = 255
@@ -46,7 +48,7 @@ export interface Keeper {
   start(job: Job): number
   /** Is it still ours? */
   holds(job: Job): number
-  texts(job: Job): readonly [id: string, group: string] | undefined
+  texts(job: Job): readonly [id: string, group: string, trace?: Uint8Array] | undefined
   view(job: Job, offset: number, length: number): Bytes
   copy(job: Job, offset: number, length: number): PlainBuffer
   /** It is settled; `signalled`: its signal was asked for. */
@@ -114,11 +116,12 @@ export class Job {
   readonly #offset: number
   readonly #pushedLow: number
   readonly #pushedHigh: number
-  readonly #hasTexts: boolean
+  /** Bits: see `WorkFact.texts`. */
+  readonly #has: number
   #begun: boolean
   #settled: Settled | undefined
   #bytes: Bytes | undefined
-  #texts: readonly [id: string, group: string] | undefined
+  #texts: readonly [id: string, group: string, trace?: Uint8Array] | undefined
   #control: AbortController | undefined
 
   /**
@@ -136,7 +139,7 @@ export class Job {
     this.acquired = facts[WorkFact.acquired]!
     this.#pushedLow = facts[WorkFact.pushedAt]!
     this.#pushedHigh = facts[WorkFact.pushedAt + 1]!
-    this.#hasTexts = facts[WorkFact.texts] !== 0
+    this.#has = facts[WorkFact.texts]!
     this.#begun = begun
   }
 
@@ -197,6 +200,11 @@ export class Job {
   /** The `group` it was pushed with. */
   get group(): string | undefined {
     return this.#text(1)
+  }
+
+  /** The context of the trace that it belongs to, as W3C writes it: what it was pushed with, or what whoever looks on has put there. */
+  get traceparent(): string | undefined {
+    return (this.#has & 2) === 0 ? undefined : traced().unpackTrace(this.#allTexts()[2])
   }
 
   /** How it was settled; undefined as long as it is in hand. */
@@ -337,7 +345,10 @@ export class Job {
 
   /** @internal Has somebody asked for its signal, who is to be told? */
   abort(reason: MillraceError): void {
-    if (reason.code === 'ERR_MILLRACE_LEASE_LOST') this.#settled ??= 'lost'
+    if (reason.code === 'ERR_MILLRACE_LEASE_LOST') {
+      this.#settled ??= 'lost'
+      inHand.told?.get(this)?.('lost')
+    }
     this.#control?.abort(reason)
   }
 
@@ -347,7 +358,17 @@ export class Job {
     this.#forget()
   }
 
-  async #forward(options: ForwardOptions): Promise<PushResult> {
+  async #forward(given: ForwardOptions): Promise<PushResult> {
+    // What it becomes belongs to the same trace.
+    const { traceparent } = this
+    const isGiven = traceparent === undefined || (given as ForwardOptions | null)?.traceparent !== undefined
+    const options = isGiven ? given : { ...given, traceparent }
+    if (!sending.yes) return await this.#forwardAs(options)
+    const { tracedForward } = tracedWork()
+    return await tracedForward(options, (those) => this.#forwardAs(those))
+  }
+
+  async #forwardAs(options: ForwardOptions): Promise<PushResult> {
     const wanted = readForward(options)
     const outcome = await this.settleWhenRoom((leases, waits) =>
       leases.forward(this, wanted, waits),
@@ -390,14 +411,18 @@ export class Job {
   }
 
   #text(which: 0 | 1): string | undefined {
-    if (!this.#hasTexts) return undefined
+    if ((this.#has & 1) === 0) return undefined
+    const text = this.#allTexts()[which]
+    return text === '' ? undefined : text
+  }
+
+  #allTexts(): readonly [id: string, group: string, trace?: Uint8Array] {
     if (this.#texts === undefined) {
       this.#assertHeld()
       this.#texts = this.#leases.texts(this)
       if (this.#texts === undefined) throw this.#lose()
     }
-    const text = this.#texts[which]
-    return text === '' ? undefined : text
+    return this.#texts
   }
 
   #assertHeld(): void {
@@ -432,6 +457,7 @@ export class Job {
   }
 
   #forget(): void {
+    inHand.told?.get(this)?.(this.#settled!)
     this.#leases.forget(this, this.#control !== undefined)
   }
 

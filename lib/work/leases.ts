@@ -127,12 +127,12 @@ export class Leases<J extends Job = Job> implements Keeper {
   /** See `Keeper`. */
   forward(job: Job, wanted: Forward, waits: () => void): Promise<number> {
     const { target, bytes, facts, wait } = wanted
-    const { level, delay, ttl, id } = facts
+    const { level, delay, ttl, id, trace } = facts
     if (target.onDisk) return this.#forwardToDisk(job, wanted, waits)
     const attempt = (): number => {
       this.assertOpen()
       job.put(this.facts)
-      const outcome = this.#native.forward(bytes, target.native, level, delay, ttl, id)
+      const outcome = this.#native.forward(bytes, target.native, level, delay, ttl, id, trace)
       if (outcome > 0) wanted.certain = this.#holder.certain()
       return this.#settle(outcome)
     }
@@ -142,11 +142,11 @@ export class Leases<J extends Job = Job> implements Keeper {
   /** What the job became is on the disk before the job ends. */
   async #forwardToDisk(job: Job, wanted: Forward, waits: () => void): Promise<number> {
     const { target, bytes, facts, wait } = wanted
-    const { level, delay, ttl, id } = facts
+    const { level, delay, ttl, id, trace } = facts
     const attempt = (): number => {
       this.assertOpen()
       job.put(this.facts)
-      const told = this.#native.promise(bytes, target.native, level, delay, ttl, id)
+      const told = this.#native.promise(bytes, target.native, level, delay, ttl, id, trace)
       if (told > 0) waits()
       return this.#settle(told)
     }
@@ -215,7 +215,7 @@ export class Leases<J extends Job = Job> implements Keeper {
     return this.#native.holds()
   }
 
-  texts(job: Job): readonly [string, string] | undefined {
+  texts(job: Job): readonly [string, string, Uint8Array?] | undefined {
     job.put(this.facts)
     return this.#native.texts()
   }

@@ -13,6 +13,7 @@ import {
   type Wait,
   type WaitOptions,
 } from '../base/options.js'
+import { sending } from '../base/tracing.js'
 import type { Attempt } from '../base/waiter.js'
 import { hasCode, invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { offer } from './forward.js'
@@ -30,6 +31,7 @@ import {
   type PushOptions,
   type PushSyncOptions,
 } from './options.js'
+import { tracedWork } from './tracing-work.js'
 import { WorkHandle, type Post } from './work-handle.js'
 
 export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
@@ -54,6 +56,13 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
    *   the push that finds out has left its job in the queue, all later ones leave nothing; see `flush`)
    */
   push(payload: ByteSource, options?: PushOptions): Promise<PushResult> {
+    return sending.yes
+      ? tracedWork().tracedPush(this, payload, options, (those) => this.pushUnseen(payload, those))
+      : this.pushUnseen(payload, options)
+  }
+
+  /** @internal The same, and nobody who looks on sees it. */
+  pushUnseen(payload: ByteSource, options?: PushOptions): Promise<PushResult> {
     try {
       if (options === undefined) {
         const bytes =
@@ -104,8 +113,11 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
       wait,
       this.#looking(() => result ?? this.#pushNow(bytes, facts)),
       (spin, timeout) => {
-        const { level, delay, ttl, id, group } = facts
-        const outcome = this.native.waitForRoom(bytes, level, delay, ttl, id, group, spin, timeout)
+        const { level, delay, ttl, id, group, trace } = facts
+        const outcome = this.native.waitForRoom(
+          ...([bytes, level, delay, ttl, id, group] as const),
+          ...([spin, timeout, trace] as const),
+        )
         this.settled()
         result = this.#pushedOr(outcome, bytes.length)
         return result !== undefined
@@ -122,6 +134,15 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
    * @throws MillraceError (as rejection) as `push`; the message begins with the place of the one that was refused: `payloads[2]: …`
    */
   async pushBatch(
+    payloads: readonly ByteSource[],
+    options?: Omit<PushOptions, 'id'>,
+  ): Promise<number> {
+    if (!sending.yes) return await this.#pushBatch(payloads, options)
+    const { tracedBatch } = tracedWork()
+    return await tracedBatch(this, payloads, options, (those) => this.#pushBatch(payloads, those))
+  }
+
+  async #pushBatch(
     payloads: readonly ByteSource[],
     options?: Omit<PushOptions, 'id'>,
   ): Promise<number> {
@@ -249,12 +270,13 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
   /** Undefined: there is no room now. */
   #pushNow(bytes: Uint8Array, facts: JobFacts): PushResult | undefined {
     const { native: handle } = this
-    const outcome =
-      facts === plain
-        ? handle.tryPush(bytes)
-        : handle.tryPushWith(bytes, facts.level, facts.delay, facts.ttl, facts.id, facts.group)
+    const outcome = facts === plain ? handle.tryPush(bytes) : this.#pushAs(bytes, facts)
     this.settled()
     return this.#pushedOr(outcome, bytes.length)
+  }
+
+  #pushAs(bytes: Uint8Array, { level, delay, ttl, id, group, trace }: JobFacts): number {
+    return this.native.tryPushWith(bytes, level, delay, ttl, id, group, trace)
   }
 
   #pushedOr(outcome: number, length: number): PushResult | undefined {
@@ -349,9 +371,9 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
   }
 
   #pushLoan(loan: number, length: number, options: JobOptions, judged: () => void): boolean {
-    const { level, delay, ttl, id, group } = readJob(checkJobOptions(options), this.native)
+    const { level, delay, ttl, id, group, trace } = readJob(checkJobOptions(options), this.native)
     judged()
-    const outcome = this.native.pushLoan(loan, length, level, delay, ttl, id, group)
+    const outcome = this.native.pushLoan(loan, length, level, delay, ttl, id, group, trace)
     this.settled()
     if (outcome === Outcome.tooLarge) throw this.#textsTooLong()
     const result = this.#pushedOr(outcome, length)
@@ -414,7 +436,7 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
     )
 }
 
-const plain: JobFacts = { level: 0, delay: 0, ttl: 0, id: '', group: '' }
+const plain: JobFacts = { level: 0, delay: 0, ttl: 0, id: '', group: '', trace: undefined }
 
 /** Says of which payload of a batch an error is that is about it, and not about the queue. */
 function ofPayload<T>(index: number, act: () => T): T {

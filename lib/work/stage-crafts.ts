@@ -4,10 +4,12 @@
 import { Stop } from '../base/abort-signals.js'
 import type { ByteSource } from '../base/bytes.js'
 import { show, type WaitOptions } from '../base/options.js'
+import { processing } from '../base/tracing.js'
 import { hasCode, invalidArgument } from '../errors.js'
 import type { StageCraft, StageHandle } from './stage-handle.js'
 import type { StageJob } from './stage-job.js'
 import { drop, type BatchHandler, type Stage, type StageHandler } from './stages.js'
+import { tracedWork } from './tracing-work.js'
 import { fail, isGone, JobCraft, release, settle, type GivenWork } from './working.js'
 
 /**
@@ -102,7 +104,8 @@ class BatchCraft implements StageCraft<StageJob[]> {
 
   work(jobs: StageJob[]): unknown {
     // A list of the handler's own: what it does with it is no concern of ours.
-    return this.#handler([...jobs])
+    if (!processing.yes) return this.#handler([...jobs])
+    return tracedWork().tracedJobs(this.#handle, jobs, () => this.#handler([...jobs]))
   }
 
   async succeeded(jobs: StageJob[], results: unknown): Promise<void> {

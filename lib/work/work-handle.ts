@@ -19,6 +19,7 @@ import { Seat } from './seat.js'
 import { countOf, statsOf, type WorkStats } from './stats.js'
 import { Syncer } from './syncer.js'
 import type { WorkTraits } from './traits.js'
+import type { SeenPlace } from './seen-place.js'
 import type { Loop } from './working.js'
 
 /**
@@ -60,6 +61,7 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
   protected readonly running = new Set<Loop>()
   /** @internal Where its jobs come from, for messages. */
   protected readonly source: string
+  readonly #stage: string | undefined
   readonly #facts: Int32Array
   #lookedAt = -Infinity
   /** Kinds of which somebody was woken who may not come. */
@@ -74,6 +76,7 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
     super(name, post.title, native, watch, tuning, seat.waiter(jobsOf(post.stage)))
     this.path = native.path
     this.source = post.source
+    this.#stage = post.stages[post.stage]
     this.roomWaits = new WaitQueue(
       seat.waiter(Kind.room),
       () => !this.contended && !seat.isLookout,
@@ -115,6 +118,12 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
         this.settled()
       },
     })
+  }
+
+  /** @internal For who looks on. */
+  get seen(): SeenPlace {
+    const kind = this.#stage === undefined ? 'work' : 'pipeline'
+    return { kind, destination: this.name, source: this.#stage, maxBytes: this.maxBytes }
   }
 
   /** Jobs there may be at a time. */

@@ -10,6 +10,7 @@ import type { BlockingOptions } from '../base/blocking.js'
 import { fairly } from '../base/fairness.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { checkName, readWait, type Tuning, type WaitOptions } from '../base/options.js'
+import { receiving } from '../base/tracing.js'
 import type { PlainBuffer } from '../base/view-constructor.js'
 import type { ConnectionStatus } from '../net/connection-status.js'
 import type { Share, ShareOptions } from '../net/share.js'
@@ -19,6 +20,7 @@ import { elsewhere } from './elsewhere.js'
 import { Job, wideAt } from './job.js'
 import { JobTaker } from './job-taker.js'
 import { readWorkOptions, type WorkQueueOptions } from './options.js'
+import { tracedWork } from './tracing-work.js'
 import { JobCraft, readWork, workAt, type JobHandler, type WorkOptions } from './working.js'
 
 /** @internal What every work queue has, wherever its memory is. */
@@ -163,6 +165,12 @@ export class WorkQueue extends JobTaker {
    * @throws MillraceError (as rejection) as `takeOne`
    */
   receive(options?: WaitOptions): Promise<PlainBuffer> {
+    return receiving.yes
+      ? tracedWork().tracedReceive(this, () => this.takeUnseen(options))
+      : this.#receive(options)
+  }
+
+  #receive(options?: WaitOptions): Promise<PlainBuffer> {
     try {
       const wait = readWait(options)
       const message = this.tryReceive()
@@ -193,7 +201,7 @@ export class WorkQueue extends JobTaker {
     return iterate(
       {
         take: (wait) => this.receive(wait),
-        takeNow: () => this.tryReceive(),
+        takeNow: () => (receiving.yes ? undefined : this.tryReceive()),
         handle: this,
       },
       options,

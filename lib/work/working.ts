@@ -11,9 +11,12 @@ import {
 import { isPromise } from '../base/promised.js'
 import { turnIsDue } from '../base/fairness.js'
 import { startTimer, stopTimer } from '../base/time.js'
+import { processing } from '../base/tracing.js'
 import { abortedError, hasCode } from '../errors.js'
 import { byAsker, type Hand } from './asking.js'
 import type { Job } from './job.js'
+import type { SeenPlace } from './seen-place.js'
+import { tracedWork } from './tracing-work.js'
 
 /** What is done for a job. What it returns, or resolves with, is ignored. */
 export type JobHandler = (job: Job) => unknown
@@ -104,7 +107,8 @@ export class JobCraft<J extends Job = Job> implements Craft<J> {
 
   work(job: J): unknown {
     job.begin()
-    return this.#handler(job)
+    if (!processing.yes) return this.#handler(job)
+    return tracedWork().tracedJob(this.#place, job, () => this.#handler(job))
   }
 
   succeeded(job: J, _result: unknown): Promise<void> | void {
@@ -124,6 +128,8 @@ export class JobCraft<J extends Job = Job> implements Craft<J> {
 
 /** @internal Whose jobs are worked on. */
 export interface Workplace<J extends Job> {
+  /** For who looks on. */
+  readonly seen: SeenPlace
   readonly closed: boolean
   /** A job whose attempt begins with `begin()`: the handle may close before its handler has its turn. */
   takeAhead(wait: WaitOptions): Promise<J>

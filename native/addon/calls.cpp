@@ -71,6 +71,7 @@ Napi::Function CallsObject::define(Napi::Env env) {
                           method<&CallsObject::answer_loan>("answerLoan"),
                           method<&CallsObject::cancel_answer>("cancelAnswer"),
                           method<&CallsObject::next_cancelled>("nextCancelled"),
+                          method<&CallsObject::trace>("trace"),
                           method<&CallsObject::copy_out>("copyOut"),
                           method<&CallsObject::look>("look"),
                           method<&CallsObject::keep_watch>("keepWatch"),
@@ -86,11 +87,32 @@ Napi::Function CallsObject::define(Napi::Env env) {
 std::int32_t CallsObject::call() {
   return core() == nullptr ? std::int32_t{kClosed} : ask(sent());
 }
-// callWith(bytes): the same, with these
-std::int32_t CallsObject::call_with(const Arguments<1>& given) {
+// callWith(bytes, trace): the same, with these, and with a trace context, or undefined
+std::int32_t CallsObject::call_with(const Arguments<2>& given) {
   if (core() == nullptr) return kClosed;
   const auto bytes = bytes_of(given.env, given[0]);
-  return bytes ? ask({bytes->data, bytes->size}) : std::int32_t{kInvalid};
+  if (!bytes) return kInvalid;
+  const auto trace = bytes_of(given.env, given[1]);
+  if (!trace || trace->size != kTraceBytes) return ask({bytes->data, bytes->size});
+  return ask_traced({bytes->data, bytes->size}, {trace->data, trace->size});
+}
+std::int32_t CallsObject::ask_traced(std::span<const std::byte> request,
+                                     std::span<const std::byte> trace) {
+  Ticket ticket;
+  CallLoan loan;
+  const std::uint64_t at = trace_at(request.size());
+  const Asked got = core()->reserve(at + trace.size(), loan);
+  // The largest ones have no room for it.
+  if (got == Asked::too_large) return ask(request);
+  if (got != Asked::yes) return asked(got, ticket);
+  std::byte* const to = core()->data()->data() + loan.at;
+  if (!request.empty()) std::memcpy(to, request.data(), request.size());
+  std::memcpy(to + at, trace.data(), trace.size());
+  CallOptions told = options();
+  told.flags |= kTraced;
+  const Asked done = core()->push(loan, request.size(), told, ticket);
+  if (done != Asked::yes) core()->cancel(loan);
+  return asked(done, ticket);
 }
 std::int32_t CallsObject::ask(std::span<const std::byte> request) {
   Ticket ticket;
@@ -147,14 +169,20 @@ CallLoan* CallsObject::loan_at(napi_env env, napi_value value) {
   const std::uint32_t index = small_natural(env, value, ~0U);
   return index < loans_.size() && loans_[index] ? &loans_[index] : nullptr;
 }
-// pushLoan(loan, length): as call(), with the first so many of its bytes
-std::int32_t CallsObject::push_loan(const Arguments<2>& given) {
+// pushLoan(loan, length, trace): as call(), with the first so many of its bytes, and with a trace context if there is room behind them
+std::int32_t CallsObject::push_loan(const Arguments<3>& given) {
   if (core() == nullptr) return kClosed;
   CallLoan* const loan = loan_at(given.env, given[0]);
   const std::uint64_t length = natural(given.env, given[1], ~std::uint64_t{0});
   if (loan == nullptr || length > loan->room) return kInvalid;
   Ticket ticket;
-  return asked(core()->push(*loan, length, options(), ticket), ticket);
+  CallOptions told = options();
+  const auto trace = bytes_of(given.env, given[2]);
+  if (trace && trace->size == kTraceBytes && trace_at(length) + kTraceBytes <= loan->room) {
+    std::memcpy(core()->data()->data() + loan->at + trace_at(length), trace->data, kTraceBytes);
+    told.flags |= kTraced;
+  }
+  return asked(core()->push(*loan, length, told, ticket), ticket);
 }
 // cancelLoan(loan)
 void CallsObject::cancel_loan(const Arguments<1>& given) {
@@ -352,6 +380,20 @@ std::int32_t CallsObject::next_cancelled() {
   if (core()->poll(answer) != millrace::Outcome::none) core()->release(answer);
   std::uint32_t slot = 0;
   return core()->next_cancelled(slot) ? static_cast<std::int32_t>(slot) : std::int32_t{kWouldBlock};
+}
+
+// trace() -> the trace context of the call in `facts`, whose flags say that it has one; undefined: that cannot be
+Napi::Value CallsObject::trace() {
+  const Lease mine = core() == nullptr ? Lease{} : lease();
+  CallFacts call;
+  if (!mine || !core()->facts(mine, call) || (call.flags & kTraced) == 0) return Env().Undefined();
+  const std::uint64_t at = call.at + trace_at(call.length);
+  const std::uint64_t all = core()->data()->size();
+  if (at > all || kTraceBytes > all - at) return Env().Undefined();
+  auto trace = Napi::Uint8Array::New(Env(), kTraceBytes);
+  if (trace.IsEmpty()) return Env().Undefined();  // a worker that is being terminated
+  std::memcpy(trace.Data(), core()->data()->data() + at, kTraceBytes);
+  return trace;
 }
 
 // --- both ---

@@ -93,13 +93,22 @@ class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
   static constexpr std::int32_t kNoResponder = -9;
   // Of kEnd: a handler may have begun.
   static constexpr std::uint32_t kTouched = 16;
+  // Of the flags of a call: a trace context lies behind the request, at the next multiple of 8. Who does not know that sees the request
+  // alone.
+  static constexpr std::uint16_t kTraced = 1;
+  static constexpr std::size_t kTraceBytes = 26;  // lib/base/traced.ts says what is in it
 
   // The caller
   std::int32_t call();
-  std::int32_t call_with(const Arguments<1>& given);
+  std::int32_t call_with(const Arguments<2>& given);
   std::int32_t ask(std::span<const std::byte> request);
+  std::int32_t ask_traced(std::span<const std::byte> request, std::span<const std::byte> trace);
+  // Where that of a request of so many bytes lies, from its start on.
+  [[nodiscard]] static std::uint64_t trace_at(std::uint64_t length) noexcept {
+    return (length + 7) / 8 * 8;
+  }
   std::int32_t try_loan(const Arguments<1>& given);
-  std::int32_t push_loan(const Arguments<2>& given);
+  std::int32_t push_loan(const Arguments<3>& given);
   void cancel_loan(const Arguments<1>& given);
   void poll();
   void release(const Arguments<1>& given);
@@ -118,6 +127,7 @@ class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
   std::int32_t answer_loan(const Arguments<1>& given);
   void cancel_answer();
   std::int32_t next_cancelled();
+  Napi::Value trace();
 
   // Both
   double copy_out(const Arguments<1>& given);

@@ -83,7 +83,7 @@ constexpr std::size_t argument_count() noexcept {
                 std::is_invocable_v<decltype(member), Object&, const Arguments<Count>&>) {
     return Count;
   } else {
-    static_assert(Count < 9, "a method takes nothing, or const Arguments<N>&");
+    static_assert(Count < 10, "a method takes nothing, or const Arguments<N>&");
     return argument_count<Object, member, Count + 1>();
   }
 }

@@ -70,14 +70,16 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
 
   // Pushing: work_push.cpp
   std::int32_t try_push(const Arguments<1>& given);
-  std::int32_t try_push_with(const Arguments<6>& given);
-  std::int32_t wait_for_room(const Arguments<8>& given);
+  std::int32_t try_push_with(const Arguments<7>& given);
+  std::int32_t wait_for_room(const Arguments<9>& given);
   std::int32_t try_loan(const Arguments<1>& given);
-  std::int32_t push_loan(const Arguments<7>& given);
+  std::int32_t push_loan(const Arguments<8>& given);
   void cancel_loan(const Arguments<1>& given);
   std::int32_t outcome_of(Pushed pushed);
   template <std::size_t Count>
-  bool read_push(const Arguments<Count>& given, std::size_t first, Described& job) const;
+  bool read_push(const Arguments<Count>& given, std::size_t first, napi_value trace,
+                 Described& job) const;
+  static bool read_trace(napi_env env, napi_value value, PushOptions& options);
   Loan* loan_at(napi_env env, napi_value value);
 
   // Taking and settling: work_jobs.cpp
@@ -95,12 +97,12 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   std::int32_t reject(const Arguments<1>& given);
   std::int32_t extend(const Arguments<1>& given);
   std::int32_t holds();
-  std::int32_t forward(const Arguments<6>& given);
-  std::int32_t promise(const Arguments<6>& given);
+  std::int32_t forward(const Arguments<7>& given);
+  std::int32_t promise(const Arguments<7>& given);
   std::int32_t keep_promise(const Arguments<2>& given);
   void withdraw(const Arguments<1>& given);
   template <typename Do>
-  std::int32_t forward_by(const Arguments<6>& given, Do&& act);
+  std::int32_t forward_by(const Arguments<7>& given, Do&& act);
   Promise* promise_at(napi_env env, napi_value value);
   Napi::Value texts();
   double copy_out(const Arguments<1>& given);
@@ -149,6 +151,8 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
 
   static constexpr std::size_t kLongestText = 1024;
   static constexpr std::size_t kLoanTail = 256;  // for an id and a group, beside the payload
+  // As headers of a job: lib/base/traced.ts says what is in it.
+  static constexpr std::size_t kTraceBytes = 26;
   static constexpr std::uint32_t kAllKinds = (1U << (layout::kForRoom + 1)) - 1;
 
   std::uint32_t stage_ = 0;  // that it takes jobs of

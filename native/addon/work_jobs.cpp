@@ -46,7 +46,8 @@ void WorkObject::hand_over(const Lease& lease) {
   facts_.set(WorkFacts::kLength, facts.length);
   facts_.set(WorkFacts::kAcquired, facts.acquired);
   facts_.set_wide(WorkFacts::kPushedAt, facts.pushed_at);
-  facts_.set(WorkFacts::kTexts, facts.id.empty() && facts.group.empty() ? 0 : 1);
+  facts_.set(WorkFacts::kTexts, (facts.id.empty() && facts.group.empty() ? 0U : 1U) |
+                                    (facts.headers.size() == kTraceBytes ? 2U : 0U));
 }
 
 // --- settle ---
@@ -151,7 +152,7 @@ static std::int32_t outcome_of(Forwarded done) noexcept {
 }
 // act(lease, bytes, to, options) -> Result<Forwarded>
 template <typename Do>
-std::int32_t WorkObject::forward_by(const Arguments<6>& given, Do&& act) {
+std::int32_t WorkObject::forward_by(const Arguments<7>& given, Do&& act) {
   if (core() == nullptr) return kClosed;
   auto* const to = WorkObject::Unwrap(Napi::Object(given.env, given[1]));
   if (to == nullptr || to->core() == nullptr) return kClosed;
@@ -162,6 +163,7 @@ std::int32_t WorkObject::forward_by(const Arguments<6>& given, Do&& act) {
   const std::string id = text_at(given.env, given[5]);
   if (!bytes || level >= to->shape().levels || id.size() > kLongestText) return kInvalid;
   if (!own) return 0;
+  if (!read_trace(given.env, given[6], options)) return kInvalid;
   options.level = static_cast<std::uint8_t>(level);
   options.delay_ns = nanoseconds(given.env, given[3]);
   options.ttl_ns = nanoseconds(given.env, given[4]);
@@ -174,17 +176,17 @@ std::int32_t WorkObject::forward_by(const Arguments<6>& given, Do&& act) {
   environment().raise(done.error());
   return kInvalid;
 }
-// forward(payload, to, level, delayMs, ttlMs, id): the job in `facts` becomes one of `to` -> 1; 2 if the id was known there, and
+// forward(payload, to, level, delayMs, ttlMs, id, trace): the job in `facts` becomes one of `to` -> 1; 2 if the id was known there, and
 // it is done; 0 if the lease was lost; kWouldBlock, kBusy, kTooLarge, kInvalid, kClosed. An exception if these two cannot. `to` is
 // not on disk.
-std::int32_t WorkObject::forward(const Arguments<6>& given) {
+std::int32_t WorkObject::forward(const Arguments<7>& given) {
   return forward_by(given, [this](Lease& own, auto payload, WorkObject& to, const auto& options) {
     return core()->forward(own, payload, *to.core(), options);
   });
 }
-// promise(payload, to, level, delayMs, ttlMs, id): its first half -> 3 and more: the number of what was promised and 3; 2: the job is
+// promise(payload, to, level, delayMs, ttlMs, id, trace): its first half -> 3 and more: the number of what was promised and 3; 2: the job is
 // to be completed; or as forward()
-std::int32_t WorkObject::promise(const Arguments<6>& given) {
+std::int32_t WorkObject::promise(const Arguments<7>& given) {
   Promise made;
   WorkObject* its = nullptr;
   const std::int32_t told =
@@ -229,7 +231,7 @@ void WorkObject::withdraw(const Arguments<1>& given) {
   note_woken();
 }
 
-// texts() -> [id, group] of the job in `facts`; undefined if the lease was lost
+// texts() -> [id, group, trace context if it has one] of the job in `facts`; undefined if the lease was lost
 Napi::Value WorkObject::texts() {
   if (core() == nullptr) return Env().Undefined();
   const Lease own = lease();
@@ -238,6 +240,13 @@ Napi::Value WorkObject::texts() {
   Napi::Array list = Napi::Array::New(Env(), 2);
   list[0U] = to_js(Env(), std::string(facts.id));
   list[1U] = to_js(Env(), std::string(facts.group));
+  if (facts.headers.size() == kTraceBytes) {
+    auto trace = Napi::Uint8Array::New(Env(), kTraceBytes);
+    if (trace.IsEmpty()) return Env().Undefined();  // a worker that is being terminated
+    std::copy_n(reinterpret_cast<const std::uint8_t*>(facts.headers.data()), kTraceBytes,
+                trace.Data());
+    list[2U] = trace;
+  }
   if (!core()->holds(own)) return Env().Undefined();
   return list;
 }

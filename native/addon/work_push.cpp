@@ -33,9 +33,10 @@ std::int32_t WorkObject::try_push(const Arguments<1>& given) {
   if (!bytes) return kInvalid;
   return outcome_of(core()->try_push({bytes->data, bytes->size}, PushOptions{}));
 }
-// From the argument `first` on: level, delayMs, ttlMs, id, group
+// From the argument `first` on: level, delayMs, ttlMs, id, group. `trace`: a trace context, or undefined
 template <std::size_t Count>
-bool WorkObject::read_push(const Arguments<Count>& given, std::size_t first, Described& job) const {
+bool WorkObject::read_push(const Arguments<Count>& given, std::size_t first, napi_value trace,
+                           Described& job) const {
   const std::uint32_t level = small_natural(given.env, given[first], 0xFFFF'FFFFU);
   if (level >= shape().levels) return false;
   job.options.level = static_cast<std::uint8_t>(level);
@@ -46,23 +47,32 @@ bool WorkObject::read_push(const Arguments<Count>& given, std::size_t first, Des
   if (job.id.size() > kLongestText || job.group.size() > kLongestText) return false;
   job.options.id = job.id;
   job.options.group = job.group;
+  return read_trace(given.env, trace, job.options);
+}
+// The memory is JavaScript's, and good until the call returns.
+bool WorkObject::read_trace(napi_env env, napi_value value, PushOptions& options) {
+  napi_valuetype type = napi_undefined;
+  if (napi_typeof(env, value, &type) != napi_ok || type == napi_undefined) return true;
+  const auto bytes = bytes_of(env, value);
+  if (!bytes || bytes->size != kTraceBytes) return false;
+  options.headers = {bytes->data, bytes->size};
   return true;
 }
-// tryPushWith(payload, level, delayMs, ttlMs, id, group) -> as tryPush, and 1 if the id was known
-std::int32_t WorkObject::try_push_with(const Arguments<6>& given) {
+// tryPushWith(payload, level, delayMs, ttlMs, id, group, trace) -> as tryPush, and 1 if the id was known
+std::int32_t WorkObject::try_push_with(const Arguments<7>& given) {
   if (core() == nullptr) return kClosed;
   const auto bytes = bytes_of(given.env, given[0]);
   Described job;
-  if (!bytes || !read_push(given, 1, job)) return kInvalid;
+  if (!bytes || !read_push(given, 1, given[6], job)) return kInvalid;
   return outcome_of(core()->try_push({bytes->data, bytes->size}, job.options));
 }
 
-// waitForRoom(payload, level, delayMs, ttlMs, id, group, spinMs, timeoutMs) -> as tryPushWith; blocks for 20 ms at most
-std::int32_t WorkObject::wait_for_room(const Arguments<8>& given) {
+// waitForRoom(payload, level, delayMs, ttlMs, id, group, spinMs, timeoutMs, trace) -> as tryPushWith; blocks for 20 ms at most
+std::int32_t WorkObject::wait_for_room(const Arguments<9>& given) {
   if (core() == nullptr) return kClosed;
   const auto bytes = bytes_of(given.env, given[0]);
   Described job;
-  if (!bytes || !read_push(given, 1, job)) return kInvalid;
+  if (!bytes || !read_push(given, 1, given[8], job)) return kInvalid;
   Pushed done = Pushed::full;
   (void)core()->wait_for_room(nanoseconds(given.env, given[6]), nanoseconds(given.env, given[7]),
                               [&] {
@@ -97,12 +107,12 @@ Loan* WorkObject::loan_at(napi_env env, napi_value value) {
   const std::uint64_t index = natural(env, value, ~std::uint64_t{0});
   return index < loans_.size() && loans_[index] ? &loans_[index] : nullptr;
 }
-// pushLoan(loan, length, level, delayMs, ttlMs, id, group) -> as tryPushWith
-std::int32_t WorkObject::push_loan(const Arguments<7>& given) {
+// pushLoan(loan, length, level, delayMs, ttlMs, id, group, trace) -> as tryPushWith
+std::int32_t WorkObject::push_loan(const Arguments<8>& given) {
   if (core() == nullptr) return kClosed;
   Loan* loan = loan_at(given.env, given[0]);
   Described job;
-  if (loan == nullptr || !read_push(given, 2, job)) return kInvalid;
+  if (loan == nullptr || !read_push(given, 2, given[7], job)) return kInvalid;
   const std::uint64_t length = natural(given.env, given[1], ~std::uint64_t{0});
   if (length > loan->room) return kInvalid;
   const std::uint64_t tail = job.options.tail_bytes();

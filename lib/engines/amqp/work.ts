@@ -3,6 +3,7 @@
 
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
+import { isSentAlong } from '../along.js'
 import type {
   EngineConnection,
   EngineJob,
@@ -430,14 +431,14 @@ function ownHeaders({ properties }: AmqpMessage): Record<string, unknown> {
   return Object.fromEntries(entries.filter(([name]) => !name.startsWith('x-')))
 }
 
-/** What begins with `millrace-`: the rest is RabbitMQ's own, and what this file writes. */
+/** The rest is RabbitMQ's own, and what this file writes. */
 function sentAlong(
   headers: Readonly<Record<string, unknown>> | undefined,
 ): Readonly<Record<string, string>> | undefined {
   let along: Record<string, string> | undefined
   for (const name in headers) {
     const value = headers[name]
-    if (name.startsWith('millrace-') && isPlain(value)) (along ??= {})[name] = String(value)
+    if (isSentAlong(name) && isPlain(value)) (along ??= {})[name] = String(value)
   }
   return along
 }

@@ -51,7 +51,11 @@ export class Answering {
 
   /** Whose contract it is called by; undefined: somebody's who has none. */
   get fingerprint(): string | undefined {
-    const [text] = this.#call.metadata.get(names.contract)
+    return this.#said(names.contract)
+  }
+
+  #said(name: string): string | undefined {
+    const [text] = this.#call.metadata.get(name)
     return typeof text === 'string' ? text : undefined
   }
 
@@ -145,6 +149,7 @@ export class Answering {
         return left()
       },
       signal,
+      traceparent: this.#said('traceparent'),
       result: (bytes) => {
         this.result(bytes)
       },

@@ -4,7 +4,13 @@
 import { startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError, timeoutError } from '../../errors.js'
 import { clock } from '../clock.js'
-import type { EngineAnswer, EngineCalls, EngineConnection, EngineStream } from '../port.js'
+import type {
+  EngineAnswer,
+  EngineCallOptions,
+  EngineCalls,
+  EngineConnection,
+  EngineStream,
+} from '../port.js'
 import {
   Connectivity,
   grpcLibrary,
@@ -22,12 +28,6 @@ const attemptMs = 5000
 const neverMs = 2 ** 31 - 1
 /** Bytes of one call that the library keeps, for fear that it must be sent again, before it holds up who sends. */
 const keptBytes = 65_536
-
-interface CallOptions {
-  readonly fingerprint: string
-  readonly timeout: number
-  readonly signal: AbortSignal
-}
 
 /** @throws MillraceError (as rejection) `UNREACHABLE`, `TIMEOUT`, `ABORTED`, `INVALID_ARGUMENT` (what `tls` gives) */
 export async function grpcCalls(
@@ -217,7 +217,7 @@ class GrpcCalls implements EngineCalls {
   async call(
     method: string,
     input: Uint8Array,
-    options: CallOptions,
+    options: EngineCallOptions,
   ): Promise<{ readonly kind: 'result' | 'error' | 'refused'; readonly bytes: Uint8Array }> {
     const exchange = this.#begin(method, options)
     void exchange.send(input)
@@ -235,11 +235,11 @@ class GrpcCalls implements EngineCalls {
     )
   }
 
-  open(method: string, options: CallOptions): EngineStream {
+  open(method: string, options: EngineCallOptions): EngineStream {
     return this.#begin(method, options)
   }
 
-  #begin(method: string, { fingerprint, timeout, signal }: CallOptions): Exchange {
+  #begin(method: string, { fingerprint, timeout, signal, traceparent }: EngineCallOptions): Exchange {
     if (signal.aborted) throw signal.reason
     this.#look()
     if (this.#closed) throw this.#gone('no')
@@ -248,6 +248,7 @@ class GrpcCalls implements EngineCalls {
     const call = this.#channel.createCall(path, deadline, undefined, null, undefined)
     const metadata = new (grpcLibrary().Metadata)()
     if (fingerprint !== '') metadata.set(names.contract, fingerprint)
+    if (traceparent !== undefined) metadata.set('traceparent', traceparent)
     const exchange = new Exchange(call, metadata, signal, {
       ending: (status) => {
         // So that whoever is told that the connection has ended finds it so.

@@ -1,6 +1,7 @@
 // A job of a topic, and the headers that it has there.
 
 import type { Timer } from '../../base/time.js'
+import { isSentAlong } from '../along.js'
 import type { EngineJob, EngineJobOptions, EngineSettle } from '../port.js'
 import type { KafkaArrival, KafkaRecord } from './port.js'
 import { clock } from '../clock.js'
@@ -58,7 +59,7 @@ export class KafkaJob implements EngineJob {
     this.id = headers[names.id]
     this.expires = Number(headers[names.expires] ?? Infinity)
     this.pushedAt = Number(headers[names.pushedAt] ?? timestamp)
-    const along = Object.entries(headers).filter(([name]) => name.startsWith('millrace-'))
+    const along = Object.entries(headers).filter(([name]) => isSentAlong(name))
     this.headers = along.length === 0 ? undefined : Object.fromEntries(along)
     this.origin = `${topic}/${String(lane.partition)}/${String(offset)}@${String(timestamp)}`
   }

@@ -8,7 +8,7 @@
 
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
-import type { EngineCall, EngineCalls, EngineConnection } from '../port.js'
+import type { EngineCall, EngineCallOptions, EngineCalls, EngineConnection } from '../port.js'
 import { natsConnect, NatsLine } from './connection.js'
 import type { NatsConnection, NatsMessage, NatsSubscription } from './library.js'
 import type { NatsPlace } from './place.js'
@@ -113,11 +113,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
   call(
     method: string,
     input: Uint8Array,
-    {
-      fingerprint,
-      timeout,
-      signal,
-    }: { readonly fingerprint: string; readonly timeout: number; readonly signal: AbortSignal },
+    { fingerprint, timeout, signal, traceparent }: EngineCallOptions,
   ): Promise<Answer> {
     const subject = `${this.#name}.${method}`
     const reply = `${this.#inbox}.${String(++this.#last)}`
@@ -176,6 +172,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
           [names.contract, fingerprint],
           [names.call, reply],
           ...(timeout === Infinity ? [] : [[names.left, String(Math.ceil(timeout))] as const]),
+          ...(traceparent === undefined ? [] : [['traceparent', traceparent] as const]),
         ])!
         this.nats.publish(subject, input, { reply, headers })
       } catch (error) {
@@ -221,6 +218,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
         return left === Infinity ? Infinity : Math.max(until - now(), 0)
       },
       signal: control.signal,
+      traceparent: text('traceparent'),
       result: (bytes) => {
         end(bytes, [])
       },

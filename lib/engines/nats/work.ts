@@ -6,6 +6,7 @@
 
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
+import { isSentAlong } from '../along.js'
 import type {
   EngineConnection,
   EngineJob,
@@ -525,7 +526,7 @@ function assertPossible({ priority, group }: EngineJobOptions, shown: string): v
 
 /** What begins with `millrace-`: the rest is NATS's own, and what this file writes. */
 function sentAlong(headers: NatsHeaders | undefined): Readonly<Record<string, string>> | undefined {
-  const names = headers?.keys().filter((name) => name.startsWith('millrace-')) ?? []
+  const names = headers?.keys().filter(isSentAlong) ?? []
   return names.length === 0
     ? undefined
     : Object.fromEntries(names.map((name) => [name, headers!.get(name)]))

@@ -6,6 +6,7 @@
 
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
+import { isSentAlong } from '../along.js'
 import type {
   EngineConnection,
   EngineJob,
@@ -480,7 +481,7 @@ class RedisJob implements EngineJob {
       else if (name === 'group') group = value.toString()
       else if (name === 'priority') priority = value.toString()
       else if (name === 'pushed') pushed = value.toString()
-      else if (name.startsWith('millrace-')) (headers ??= {})[name] = value.toString()
+      else if (isSentAlong(name)) (headers ??= {})[name] = value.toString()
     }
     this.bytes = bytes ?? new Uint8Array(0)
     this.pushedAt = Number(pushed ?? this.entry.slice(0, this.entry.indexOf('-')))

@@ -12,7 +12,7 @@
 
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
-import type { EngineCall, EngineCalls, EngineConnection } from '../port.js'
+import type { EngineCall, EngineCallOptions, EngineCalls, EngineConnection } from '../port.js'
 import { besideFrame, readBeside } from './envelope.js'
 import type { Frames } from './library.js'
 import { assertKeys, silenceMs, ZmqLine } from './line.js'
@@ -128,7 +128,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
   }
 
   #begin(request: Request, method: string, input: Uint8Array, more: Uint8Array | undefined): void {
-    const { contract, timeout: left = Infinity } = readBeside(more)
+    const { contract, timeout: left = Infinity, headers } = readBeside(more)
     const until = now() + left
     const control = new AbortController()
     this.#served.set(request.key, control)
@@ -152,6 +152,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
         return left === Infinity ? Infinity : Math.max(until - now(), 0)
       },
       signal: control.signal,
+      traceparent: headers?.['traceparent'],
       result: (bytes) => {
         end(Buffer.from(bytes), '')
       },
@@ -179,11 +180,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
   async call(
     method: string,
     input: Uint8Array,
-    {
-      fingerprint,
-      timeout,
-      signal,
-    }: { readonly fingerprint: string; readonly timeout: number; readonly signal: AbortSignal },
+    { fingerprint, timeout, signal, traceparent }: EngineCallOptions,
   ): Promise<Answer> {
     this.assertFits(input.length)
     assertKeys(this.place, this.connection, false)
@@ -193,6 +190,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
     const beside = besideFrame({
       contract: fingerprint,
       ...(timeout === Infinity ? {} : { timeout: Math.ceil(timeout) }),
+      ...(traceparent === undefined ? {} : { headers: { traceparent } }),
     })!
     const name = Buffer.from(this.#prefix + method)
     const id = Buffer.from(call)

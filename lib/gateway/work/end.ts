@@ -25,6 +25,8 @@ export interface Carried {
   readonly priority: number
   readonly hops: readonly string[]
   readonly origin: string | undefined
+  /** The context of its trace, as W3C writes it. */
+  readonly traceparent: string | undefined
 }
 
 export interface EndOptions {
@@ -144,12 +146,13 @@ export class WorkEnd {
       priority: Math.max(job.priority, priorityOf(headers)),
       hops: this.isHere ? passedOf(this.#queue.name, job.id) : hopsOf(headers),
       origin: headers?.[headerNames.origin],
+      traceparent: job.traceparent,
     }
   }
 
   /** Pushes what was taken elsewhere; `passed`: what the next gateway is told. */
   push(
-    { bytes, id: given, group, priority, hops }: Carried,
+    { bytes, id: given, group, priority, hops, traceparent }: Carried,
     passed: Headers,
     signal: AbortSignal,
   ): Promise<PushResult> {
@@ -165,6 +168,7 @@ export class WorkEnd {
       id,
       group: this.keepsGroups ? group : undefined,
       priority: level,
+      traceparent,
     }
     if (!('carry' in queue)) {
       // Before: whoever takes it may be faster.

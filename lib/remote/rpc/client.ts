@@ -21,6 +21,7 @@ import {
   type Limits,
 } from '../../rpc/options.js'
 import type { CallStats } from '../../rpc/stats.js'
+import { watched } from '../../rpc/watching.js'
 import type { StreamClient } from '../../rpc/streams/client.js'
 import { readReconnect } from '../../net/backoff.js'
 import type { ConnectionStatus } from '../../net/connection-status.js'
@@ -78,13 +79,17 @@ export class RemoteClient {
       dial:
         dialed ??
         (async (signal) => {
-          const { connectOver } = require('../../rpc/over.js') as typeof import('../../rpc/over.js')
+          const { connectOver, withoutTraces } =
+            require('../../rpc/over.js') as typeof import('../../rpc/over.js')
           const { fingerprint, name } = contract
           const options = connection ?? {}
-          const { frames } = await dial(address, options, 'calls', fingerprint, signal, name)
+          const dialed = await dial(address, options, 'calls', fingerprint, signal, name)
+          const { frames, takesTraces } = dialed
           frames.mayHold(this.#alive)
           this.#frames = frames
-          return connectOver(frames, contract, streams) as unknown as Line
+          const line = connectOver(frames, contract, streams)
+          if (!takesTraces) withoutTraces(line)
+          return line as unknown as Line
         }),
       opened: () => undefined,
       lost: () => ({}),
@@ -92,7 +97,8 @@ export class RemoteClient {
     })
     for (const plan of contract.plans) {
       const { name, kind, idempotent } = plan
-      const value = describe(this.#functionOf(plan), { once: kind === 'call', idempotent })
+      const made = watched(plan, { address, contract: contract.name }, this.#functionOf(plan))
+      const value = describe(made, { once: kind === 'call', idempotent })
       Object.defineProperty(this, name, { value, enumerable: true })
     }
   }
@@ -325,16 +331,16 @@ export class RemoteClient {
 
 /** What is left of a call's limits, as options of it. */
 function leftOf(
-  { timeout, signal, outer }: Limits,
+  { timeout, signal, outer, traceparent }: Limits,
   end: number,
   inPlace: boolean,
 ): CallOptions | undefined {
-  if (timeout === Infinity && signal === undefined && outer === undefined && !inPlace) {
+  if (timeout === Infinity && !inPlace && (signal ?? outer ?? traceparent) === undefined) {
     return undefined
   }
   const left = timeout === Infinity ? undefined : Math.max(end - now(), 0)
   const within = outer === undefined ? undefined : { signal: outer }
-  return { timeout: left, signal, within, ...(inPlace ? { inPlace } : undefined) }
+  return { timeout: left, signal, within, traceparent, ...(inPlace ? { inPlace } : undefined) }
 }
 
 /** What the last attempt met, unless that is just that nobody is there. */

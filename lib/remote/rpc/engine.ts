@@ -2,6 +2,7 @@
 // engine carries those.
 
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
+import { traced } from '../../base/tracing.js'
 import type { EngineCall, EngineCalls, EnginePlace } from '../../engines/port.js'
 import { MillraceError } from '../../errors.js'
 import { readReconnect } from '../../net/backoff.js'
@@ -171,14 +172,14 @@ function methodOf(
     most: () => calls.maxBytes,
   }
   const ask = (input: Uint8Array, limits: Limits): Promise<UnaryAnswer> => {
-    const { timeout } = limits
+    const { timeout, traceparent } = limits
     const signals = [limits.signal, limits.outer].filter((one) => one !== undefined)
     const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0]
     return inTime(
       `the answer to ${plan.name}()`,
       'its handler may still be at work, and its signal aborts; allow more time, or see what it does',
       { timeout, signal },
-      (ended) => calls.call(plan.name, input, { fingerprint, timeout, signal: ended }),
+      (ended) => calls.call(plan.name, input, { fingerprint, timeout, signal: ended, traceparent }),
     )
   }
   return unaryMethod(plan, sender, ask)
@@ -312,6 +313,7 @@ export class EngineShare {
     const { answerUnary, refusalOf } =
       require('../../rpc/unary.js') as typeof import('../../rpc/unary.js')
     const { method, input, left, signal, fingerprint } = call
+    const traceparent = contextOf(call)
     try {
       if (method === about) {
         const told: About = { fingerprint: this.#fingerprint, description: this.#describe() }
@@ -323,7 +325,7 @@ export class EngineShare {
       }
       const served = this.#served.get(method)!
       if (served.plan.kind === 'call') {
-        call.result(await answerUnary(served, { input, left, most: maxBytes, signal }))
+        call.result(await answerUnary(served, { input, left, most: maxBytes, signal, traceparent }))
         return
       }
       const many = call.many!
@@ -333,6 +335,7 @@ export class EngineShare {
         left,
         most: maxBytes,
         signal,
+        traceparent,
         next: () => many.next(),
         send: (bytes: Uint8Array) => many.send(bytes),
       }
@@ -344,6 +347,12 @@ export class EngineShare {
       call.error(bytes, refused)
     }
   }
+}
+
+/** What others have said may be none. */
+function contextOf({ traceparent }: EngineCall): string | undefined {
+  const isContext = traceparent !== undefined && traced().packTrace(traceparent) !== undefined
+  return isContext ? traceparent : undefined
 }
 
 /**

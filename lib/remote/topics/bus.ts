@@ -14,6 +14,7 @@ import {
   type WaitOptions,
 } from '../../base/options.js'
 import { now } from '../../base/time.js'
+import { sending, traced } from '../../base/tracing.js'
 import { abortedError, closedError, invalidArgument, MillraceError } from '../../errors.js'
 import type { GroupParts, TopicsWanted } from '../../topics/elsewhere.js'
 import type { GroupSubscription } from '../../topics/group.js'
@@ -29,6 +30,7 @@ import {
 import type { TopicsStats } from '../../topics/stats.js'
 import { checkSubject } from '../../topics/subjects.js'
 import type { Topics } from '../../topics/topics.js'
+import { tracedTopics } from '../../topics/tracing-topics.js'
 import type { TopicsTraits } from '../../topics/traits.js'
 import type { WorkTraits } from '../../work/traits.js'
 import type { Backoff } from '../../net/backoff.js'
@@ -118,6 +120,7 @@ export class RemoteTopics implements Face {
     })
     const isClosed = (): boolean => this.#closed
     this.#bus = {
+      name: this.name,
       title: this.#title,
       session: this.#session,
       liveness: this.#liveness,
@@ -175,9 +178,22 @@ export class RemoteTopics implements Face {
   }
 
   publish(subject: string, payload: ByteSource, options?: PublishOptions): Promise<number> {
+    if (!sending.yes) return this.publishUnseen(subject, payload, options)
+    return tracedTopics().tracedPublish(this, subject, payload, options, (those, trace) =>
+      this.publishUnseen(subject, payload, those, trace),
+    )
+  }
+
+  /** @internal The same, and nobody who looks on sees it. `trace`: what goes along. */
+  publishUnseen(
+    subject: string,
+    payload: ByteSource,
+    options?: PublishOptions,
+    trace?: Uint8Array,
+  ): Promise<number> {
     try {
       checkSubject(subject)
-      const given = readPublish(options)
+      const given = readPublish(options, trace)
       const bytes = bytesOf(payload, 'the payload')
       this.#assertOpen()
       return this.#publish(subject, bytes, given)
@@ -191,8 +207,21 @@ export class RemoteTopics implements Face {
     payloads: readonly ByteSource[],
     options?: PublishOptions,
   ): Promise<number> {
+    if (!sending.yes) return await this.#publishBatch(subject, payloads, options)
+    const { tracedPublish } = tracedTopics()
+    return await tracedPublish(this, subject, payloads, options, (those, trace) =>
+      this.#publishBatch(subject, payloads, those, trace),
+    )
+  }
+
+  async #publishBatch(
+    subject: string,
+    payloads: readonly ByteSource[],
+    options?: PublishOptions,
+    trace?: Uint8Array,
+  ): Promise<number> {
     checkSubject(subject)
-    const given = readPublish(options)
+    const given = readPublish(options, trace)
     if (!Array.isArray(payloads)) {
       throw invalidArgument(`payloads must be an array of payloads, not ${show(payloads)}`)
     }
@@ -398,10 +427,21 @@ interface GivenPublish {
 }
 
 /** The headers are judged here, and go as an object: they are encoded where the bus is. */
-function readPublish(given: PublishOptions | undefined): GivenPublish {
+function readPublish(given: PublishOptions | undefined, trace?: Uint8Array): GivenPublish {
   const options = checkOptions(given, ['headers', ...waitNames])
-  const headers = plainHeaders(options.headers)
+  const own = plainHeaders(options.headers)
+  const traceparent = trace === undefined ? undefined : traced().unpackTrace(trace)
+  const headers = traceparent === undefined ? own : withContext(own, traceparent)
   const signal = checkSignal(options.signal)
   if (signal?.aborted === true) throw abortedError(signal)
   return { headers, signal, timeout: duration(options, 'timeout', Infinity) }
+}
+
+/** As they are, where there is no room for it. */
+function withContext(headers: Headers | undefined, traceparent: string): Headers | undefined {
+  try {
+    return plainHeaders({ ...headers, traceparent })
+  } catch {
+    return headers
+  }
 }

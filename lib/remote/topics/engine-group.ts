@@ -156,7 +156,7 @@ class Member implements EngineWork {
       return
     }
     this.#bytes += envelope.length
-    this.#jobs.push(new MemberJob(this, envelope, publishedAt, index))
+    this.#jobs.push(new MemberJob(this, { envelope, publishedAt, index, headers }))
     this.#wake()
   }
 
@@ -181,16 +181,30 @@ class MemberJob implements EngineJob {
   readonly priority = 0
   readonly id = undefined
   readonly group = undefined
-  readonly headers = undefined
+  /** `traceparent` alone: the others are in the envelope. */
+  readonly headers: Readonly<Record<string, string>> | undefined
   attempt = 0
   acquired = 0
   readonly #member: Member
 
-  constructor(member: Member, bytes: Uint8Array, pushedAt: number, index: number) {
+  constructor(
+    member: Member,
+    {
+      envelope,
+      publishedAt,
+      index,
+      headers,
+    }: Pick<EngineMessage, 'publishedAt' | 'headers'> & {
+      readonly envelope: Uint8Array
+      readonly index: number
+    },
+  ) {
     this.#member = member
-    this.bytes = bytes
-    this.pushedAt = pushedAt
+    this.bytes = envelope
+    this.pushedAt = publishedAt
     this.token = BigInt(index)
+    const traceparent = headers?.['traceparent']
+    this.headers = traceparent === undefined ? undefined : { traceparent }
   }
 
   settle(settled: EngineSettle): Promise<void> {

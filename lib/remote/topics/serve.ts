@@ -21,8 +21,9 @@ export function serveTopics(channel: FrameChannel, bus: Topics, epoch: string): 
       const facts = { name, messages, maxBytes, subjects, subscriptions, seats, epoch }
       return { facts, bytes: nothing }
     },
+    // Whoever publishes, or receives, is at the other side, and is seen there.
     publish: async ({ facts: { subject, headers }, bytes }, { signal }) => {
-      const matched = await bus.publish(subject, bytes, { headers, signal })
+      const matched = await bus.publishUnseen(subject, bytes, { headers, signal })
       return { facts: { matched }, bytes: nothing }
     },
     subscribe: ({ facts }, { signal }) => delivered(bus, facts, signal, epoch),
@@ -42,7 +43,7 @@ async function* delivered(
   try {
     yield { facts: { joined: true, depth: subscription.depth, epoch }, bytes: nothing }
     for (;;) {
-      const message = await subscription.receive()
+      const message = await subscription.receiveUnseen()
       try {
         const { subject, index, missed, publishedAt, headers } = message
         const some = Object.keys(headers).length === 0 ? {} : { headers }

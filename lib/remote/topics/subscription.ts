@@ -9,6 +9,7 @@ import { iterate, type Iteration, type IterationOptions } from '../../base/itera
 import { readWait, wholeNumber, type WaitOptions } from '../../base/options.js'
 import { selectable, type Readiness } from '../../base/selectable.js'
 import { startTimer, stopTimer } from '../../base/time.js'
+import { receiving } from '../../base/tracing.js'
 import {
   abortedError,
   closedError,
@@ -20,6 +21,7 @@ import type { Line } from '../../net/waits.js'
 import type { TopicMessage } from '../../topics/message.js'
 import type { Policy, Wanted } from '../../topics/options.js'
 import type { Subscription } from '../../topics/subscription.js'
+import { tracedTopics } from '../../topics/tracing-topics.js'
 import { nothing } from '../headed.js'
 import type { Liveness } from '../liveness.js'
 import type { Session } from '../../net/session.js'
@@ -42,6 +44,7 @@ function newLine(late: (timeout: number) => Error, changed: () => void): Line<Re
 
 /** @internal Whose it is. */
 export interface RemoteBus {
+  readonly name: string
   readonly title: string
   readonly session: Session<TopicsLine>
   readonly liveness: Liveness
@@ -133,6 +136,17 @@ export class RemoteSubscription implements Face {
   }
 
   receive(options?: WaitOptions): Promise<TopicMessage> {
+    return receiving.yes
+      ? tracedTopics().tracedReceive(this.#seen, 'receive', () => this.receiveUnseen(options))
+      : this.receiveUnseen(options)
+  }
+
+  get #seen(): { readonly destination: string; readonly source: string } {
+    return { destination: this.#bus.name, source: this.filters.join(' ') }
+  }
+
+  /** @internal The same, and nobody who looks on sees it. */
+  receiveUnseen(options?: WaitOptions): Promise<TopicMessage> {
     try {
       const wait = readWait(options)
       const message = this.tryReceive()
@@ -153,11 +167,17 @@ export class RemoteSubscription implements Face {
   }
 
   async receiveBatch(max: number, options?: WaitOptions): Promise<TopicMessage[]> {
+    if (!receiving.yes) return await this.#receiveBatch(max, options)
+    const { tracedReceive } = tracedTopics()
+    return await tracedReceive(this.#seen, 'receiveBatch', () => this.#receiveBatch(max, options))
+  }
+
+  async #receiveBatch(max: number, options?: WaitOptions): Promise<TopicMessage[]> {
     if ((max as unknown) === undefined) {
       throw invalidArgument('max must be given: there is no default')
     }
     const most = wholeNumber({ max }, 'max', NaN, [1, 2 ** 20])
-    const messages = [await this.receive(options)]
+    const messages = [await this.receiveUnseen(options)]
     while (messages.length < most) {
       const message = this.#receivers.size > 0 || this.closed ? undefined : this.#take()
       if (message === undefined) break
@@ -168,7 +188,11 @@ export class RemoteSubscription implements Face {
 
   messages(options?: IterationOptions): Iteration<TopicMessage> {
     return iterate(
-      { take: (wait) => this.receive(wait), takeNow: () => this.tryReceive(), handle: this },
+      {
+        take: (wait) => this.receive(wait),
+        takeNow: () => (receiving.yes ? undefined : this.tryReceive()),
+        handle: this,
+      },
       options,
     )
   }

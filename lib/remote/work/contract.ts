@@ -34,7 +34,7 @@ export interface PushFacts {
   readonly ttl?: number | undefined
   readonly id?: string | undefined
   readonly group?: string | undefined
-  /** Through an engine alone: what a gateway sends along. */
+  /** `traceparent`; through an engine also what a gateway sends along. */
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 

@@ -4,6 +4,7 @@ import { disposeInEveryContext } from '../../base/disposal.js'
 import { reasonText } from '../../base/failure.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
 import { checkOptions } from '../../base/options.js'
+import { inHand, traced } from '../../base/tracing.js'
 import type { Bytes, PlainBuffer } from '../../base/view-constructor.js'
 import { MillraceError } from '../../errors.js'
 import type { ForwardOptions } from '../../work/forward.js'
@@ -72,6 +73,13 @@ export class RemoteJob {
 
   get pushedAt(): Date {
     return new Date(this.#facts.pushedAt)
+  }
+
+  get traceparent(): string | undefined {
+    const traceparent = this.headers?.['traceparent']
+    // What others have written there may be none.
+    const isContext = traceparent !== undefined && traced().packTrace(traceparent) !== undefined
+    return isContext ? traceparent : undefined
   }
 
   /** @internal The bytes, for whoever carries the job elsewhere, and does not work on it: no attempt begins. */
@@ -173,6 +181,7 @@ export class RemoteJob {
   completed(): boolean {
     if (this.#lost !== undefined || this.#settled !== undefined || this.#keeper.closed) return false
     this.#settled = 'completed'
+    inHand.told?.get(this)?.('completed')
     this.#keeper.forget(this)
     return true
   }
@@ -190,6 +199,7 @@ export class RemoteJob {
     if (this.#settled !== undefined || this.#lost !== undefined) return
     this.#lost = reason
     if (reason.code === 'ERR_MILLRACE_LEASE_LOST') this.#settled = 'lost'
+    inHand.told?.get(this)?.('lost')
     this.#control?.abort(reason)
   }
 
@@ -197,6 +207,7 @@ export class RemoteJob {
     const over = this.#over()
     if (over !== undefined) return over
     this.#settled = how
+    inHand.told?.get(this)?.(how)
     this.#keeper.forget(this)
     return this.#tell(facts)
   }

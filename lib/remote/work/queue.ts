@@ -7,6 +7,7 @@ import { iterate, type Iteration, type IterationOptions } from '../../base/itera
 import { checkFunction, readWait, show, wholeNumber, type WaitOptions } from '../../base/options.js'
 import { selectable, type Readiness } from '../../base/selectable.js'
 import { now } from '../../base/time.js'
+import { processing, receiving, sending } from '../../base/tracing.js'
 import type { PlainBuffer } from '../../base/view-constructor.js'
 import { closedError, hasCode, invalidArgument, MillraceError } from '../../errors.js'
 import type { DeadLetters } from '../../work/dead-letters.js'
@@ -20,6 +21,8 @@ import {
   type JobOptions,
   type PushOptions,
 } from '../../work/options.js'
+import type { SeenPlace } from '../../work/seen-place.js'
+import { tracedWork } from '../../work/tracing-work.js'
 import type { WorkStats } from '../../work/stats.js'
 import type { WorkTraits } from '../../work/traits.js'
 import type { WorkQueue } from '../../work/work-queue.js'
@@ -128,6 +131,19 @@ export class RemoteWorkQueue implements Face {
   // Pushing
 
   push(payload: ByteSource, options?: PushOptions): Promise<PushResult> {
+    return sending.yes
+      ? tracedWork().tracedPush(this, payload, options, (those) => this.pushUnseen(payload, those))
+      : this.pushUnseen(payload, options)
+  }
+
+  /** @internal For who looks on. */
+  get seen(): SeenPlace {
+    const { maxBytes = Infinity } = this.#session.facts ?? {}
+    return { kind: 'work', destination: this.name, source: undefined, maxBytes }
+  }
+
+  /** @internal As `push`, and nobody who looks on sees it. */
+  pushUnseen(payload: ByteSource, options?: PushOptions): Promise<PushResult> {
     try {
       const { facts, wait } = readPush(options, limits)
       const bytes = bytesOf(payload, 'the payload')
@@ -145,8 +161,20 @@ export class RemoteWorkQueue implements Face {
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<PushResult> {
+    if (!sending.yes) return this.#carry(bytes, job, headers, signal)
+    return tracedWork().tracedPush(this, bytes, job, (those) =>
+      this.#carry(bytes, those ?? job, headers, signal),
+    )
+  }
+
+  #carry(
+    bytes: Uint8Array,
+    { priority, delay, ttl, id, group, traceparent }: JobOptions,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<PushResult> {
     try {
-      const facts = readJob(job, limits)
+      const facts = readJob({ priority, delay, ttl, id, group, traceparent }, limits)
       this.#assertOpen()
       return this.#session.carry(
         bytes,
@@ -165,6 +193,15 @@ export class RemoteWorkQueue implements Face {
   }
 
   async pushBatch(
+    payloads: readonly ByteSource[],
+    options?: Omit<PushOptions, 'id'>,
+  ): Promise<number> {
+    if (!sending.yes) return await this.#pushBatch(payloads, options)
+    const { tracedBatch } = tracedWork()
+    return await tracedBatch(this, payloads, options, (those) => this.#pushBatch(payloads, those))
+  }
+
+  async #pushBatch(
     payloads: readonly ByteSource[],
     options?: Omit<PushOptions, 'id'>,
   ): Promise<number> {
@@ -225,6 +262,12 @@ export class RemoteWorkQueue implements Face {
   }
 
   async takeOne(options?: WaitOptions): Promise<Job> {
+    if (!isSeen()) return await this.takeUnseen(options)
+    return await tracedWork().tracedTake(this, 'take', () => this.takeUnseen(options))
+  }
+
+  /** @internal As `takeOne`, and nobody who looks on sees it. */
+  async takeUnseen(options?: WaitOptions): Promise<Job> {
     const wait = readWait(options)
     this.#assertOpen()
     const [job] = await this.#session.take(1, wait)
@@ -232,6 +275,14 @@ export class RemoteWorkQueue implements Face {
   }
 
   async takeBatch(max: number, options?: WaitOptions): Promise<Job[]> {
+    if (!isSeen()) return await this.takeBatchUnseen(max, options)
+    return await tracedWork().tracedTake(this, 'takeBatch', () =>
+      this.takeBatchUnseen(max, options),
+    )
+  }
+
+  /** @internal As `takeBatch`, and nobody who looks on sees it. */
+  async takeBatchUnseen(max: number, options?: WaitOptions): Promise<Job[]> {
     assertGiven(max, 'max')
     const most = wholeNumber({ max }, 'max', NaN, [1, 2 ** 20])
     const wait = readWait(options)
@@ -241,7 +292,7 @@ export class RemoteWorkQueue implements Face {
 
   /** @internal What `work` takes: its attempts begin when the handler does. */
   async takeAhead(wait: WaitOptions): Promise<Job> {
-    return await this.takeOne(wait)
+    return await this.takeUnseen(wait)
   }
 
   async work(handler: JobHandler, options?: WorkOptions): Promise<void> {
@@ -250,6 +301,7 @@ export class RemoteWorkQueue implements Face {
     this.#assertOpen()
     const isClosed = (): boolean => this.closed
     const place = {
+      seen: this.seen,
       takeAhead: (wait: WaitOptions): Promise<Job> => this.takeAhead(wait),
       // There is none before the queue was asked.
       tryTake: (): undefined => undefined,
@@ -268,9 +320,14 @@ export class RemoteWorkQueue implements Face {
   }
 
   async receive(options?: WaitOptions): Promise<PlainBuffer> {
+    if (!receiving.yes) return await this.#receive(options)
+    return await tracedWork().tracedReceive(this, () => this.takeUnseen(options))
+  }
+
+  async #receive(options?: WaitOptions): Promise<PlainBuffer> {
     const wait = readWait(options)
     for (;;) {
-      const job = await this.takeOne(wait)
+      const job = await this.takeUnseen(wait)
       const message = job.copy()
       try {
         await (job as unknown as RemoteJob).complete()
@@ -387,3 +444,5 @@ function told(error: unknown, where: string): unknown {
   if (!(error instanceof MillraceError)) return error
   return new MillraceError(error.code, where + error.message, { cause: error })
 }
+
+const isSeen = (): boolean => receiving.yes || processing.yes

@@ -2,12 +2,14 @@
 // hands, as far as the queue knows: when the connection ends, it goes back at once, as if the client had been a process that was killed.
 
 import { whenAborted } from '../../base/abort-signals.js'
+import { traced } from '../../base/tracing.js'
 import { invalidArgument, MillraceError } from '../../errors.js'
 import type { HandlerContext, Handlers } from '../../rpc/contract.js'
 import type { FrameChannel } from '../../rpc/streams/channel.js'
 import type { ConnectionOptions } from '../../rpc/streams/options.js'
 import type { StreamServer } from '../../rpc/streams/server.js'
 import type { Job } from '../../work/job.js'
+import type { PushOptions } from '../../work/options.js'
 import type { WorkQueue } from '../../work/work-queue.js'
 import { nothing, type Headed } from '../headed.js'
 import { workContract, type JobFacts, type PushFacts, type SettleFacts } from './contract.js'
@@ -71,7 +73,8 @@ export class WorkClient {
       return { facts: { name, ...limits, durability, dedups }, bytes: nothing }
     },
     push: async ({ facts, bytes }, { signal }) => {
-      const { duplicate } = await this.#queue.push(bytes, { ...pushOptions(facts), signal })
+      // Whoever pushes it is at the other side, and has been seen there.
+      const { duplicate } = await this.#queue.pushUnseen(bytes, { ...pushOptions(facts), signal })
       return { facts: { duplicate }, bytes: nothing }
     },
     take: async ({ facts: { ticket, most } }, context) => {
@@ -136,7 +139,7 @@ export class WorkClient {
     })
     const found: Job[] = []
     try {
-      found.push(await this.#queue.takeOne({ signal }))
+      found.push(await this.#queue.takeUnseen({ signal }))
     } finally {
       this.#takes.delete(ticket)
     }
@@ -244,12 +247,13 @@ function giveBack(job: Job, begun: boolean): void {
 }
 
 function factsOf(lease: number, job: Job): JobFacts {
-  const { attempt, acquired, priority, token, pushedAt, id, group } = job
+  const { attempt, acquired, priority, token, pushedAt, id, group, traceparent } = job
   const texts = id === undefined ? { group, origin: job.origin } : { id, group }
   return {
     ...{ lease, attempt, acquired, priority },
     ...{ token: String(token), pushedAt: pushedAt.getTime() },
     ...texts,
+    ...(traceparent === undefined ? {} : { headers: { traceparent } }),
   }
 }
 
@@ -258,6 +262,9 @@ function together(jobs: readonly Job[]): Uint8Array {
 }
 
 /** Only what a push takes: the rest of what came is nobody's. */
-function pushOptions({ priority, delay, ttl, id, group }: PushFacts): PushFacts {
-  return { priority, delay, ttl, id, group }
+function pushOptions({ priority, delay, ttl, id, group, headers }: PushFacts): PushOptions {
+  const options = { priority, delay, ttl, id, group }
+  const traceparent = headers?.['traceparent']
+  const isContext = traceparent !== undefined && traced().packTrace(traceparent) !== undefined
+  return isContext ? { ...options, traceparent } : options
 }

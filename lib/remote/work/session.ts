@@ -3,6 +3,7 @@
 import { forgetAbort, whenAborted } from '../../base/abort-signals.js'
 import type { Wait } from '../../base/options.js'
 import { now, startTimer, stopTimer } from '../../base/time.js'
+import { traced } from '../../base/tracing.js'
 import { abortedError, closedError, MillraceError, timeoutError } from '../../errors.js'
 import type { Job } from '../../work/job.js'
 import type { PushResult } from '../../work/loan.js'
@@ -174,8 +175,9 @@ export class WorkSession {
     }
   }
 
-  /** `headers`: what a gateway sends along, through an engine. */
-  async push(bytes: Uint8Array, job: JobFacts, wait: Wait, headers?: Headers): Promise<PushResult> {
+  /** `along`: what a gateway sends along, through an engine. */
+  async push(bytes: Uint8Array, job: JobFacts, wait: Wait, along?: Headers): Promise<PushResult> {
+    const headers = withContext(along, job)
     const facts = {
       ...(job.level === 0 ? {} : { priority: job.level }),
       ...(job.delay === 0 ? {} : { delay: job.delay }),
@@ -199,9 +201,10 @@ export class WorkSession {
   carry(
     bytes: Uint8Array,
     job: JobFacts,
-    headers: Headers | undefined,
+    along: Headers | undefined,
     signal: AbortSignal,
   ): Promise<PushResult> {
+    const headers = withContext(along, job)
     const { line } = this.#session
     const { direct } = line ?? {}
     if (direct === undefined) return this.push(bytes, job, { signal, timeout: Infinity }, headers)
@@ -446,4 +449,10 @@ export class WorkSession {
 /** Did the connection break under it? */
 function isBroken(error: unknown, line: WorkLine): error is MillraceError {
   return line.closed && error instanceof MillraceError && error.executed !== undefined
+}
+
+/** With the context of its trace, if it has one. */
+function withContext(along: Headers | undefined, { trace }: JobFacts): Headers | undefined {
+  const traceparent = trace === undefined ? undefined : traced().unpackTrace(trace)
+  return traceparent === undefined ? along : { ...along, traceparent }
 }

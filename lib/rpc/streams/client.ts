@@ -4,6 +4,7 @@ import { forgetAbort, whenAborted, type Abortable } from '../../base/abort-signa
 import { disposeInEveryContext } from '../../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
 import { startTimer, stopTimer, type Timer } from '../../base/time.js'
+import { traced } from '../../base/tracing.js'
 import { invalidArgument, MillraceError, type Executed } from '../../errors.js'
 import { show } from '../../base/options.js'
 import type { Bytes } from '../../base/view-constructor.js'
@@ -38,6 +39,8 @@ export class StreamClient extends Connection<Asked> {
   /** Where what is called is, for messages. */
   readonly #at: string
   #leaving = false
+  /** May contexts of traces go along? The other side may be of another version. */
+  #takesTraces = true
 
   /** @internal */
   constructor(channel: FrameChannel, given: GivenStreams, address = channel.address) {
@@ -176,9 +179,13 @@ export class StreamClient extends Connection<Asked> {
       this.forget(id)
       if (this.streams.size === 0 && !this.closed) this.channel.hold?.(false)
     })
-    const fits = bytes !== undefined && bytes.length + openBytes <= link.longest
-    const { timeout } = limits
-    const opening = { method: plan.number, left: timeout, window, input: fits ? bytes : undefined }
+    const { timeout, traceparent } = limits
+    const isTraced = this.#takesTraces && traceparent !== undefined
+    const trace = isTraced ? traced().packTrace(traceparent) : undefined
+    const head = openBytes + (trace?.length ?? 0)
+    const fits = bytes !== undefined && bytes.length + head <= link.longest
+    const first = fits ? bytes : undefined
+    const opening = { method: plan.number, left: timeout, window, input: first, trace }
     link.urgent(openingOf(id, opening)) // the bytes are where they were
     asked.limit(limits)
     if (bytes !== undefined && !fits) {
@@ -190,6 +197,11 @@ export class StreamClient extends Connection<Asked> {
   /** @internal */
   protected override peerLeaves(): void {
     this.#leaving = true
+  }
+
+  /** @internal The server does not know contexts of traces. */
+  static withoutTraces(client: StreamClient): void {
+    client.#takesTraces = false
   }
 
   /** @internal Does the server begin nothing more? */

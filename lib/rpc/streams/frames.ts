@@ -3,7 +3,7 @@
 //   u32 stream · u8 kind · the rest
 //
 //   open    c→s  u16 method · u8 flags · f64 milliseconds left (Infinity: for ever) · u32 items · u32 bytes that the client has
-//                room for · the input, if the flag says so
+//                room for · 26 bytes of trace context (base/traced.ts), and the input, if the flags say so
 //   input   c→s  the input, or the last piece of it, where it had no room in `open`
 //   window  s→c  u32 items · u32 bytes that the server has room for: now the client may send its items
 //   item    both an item, or the last piece of one
@@ -39,7 +39,11 @@ export const headerBytes = 5
 export const openBytes = 19
 /** Flags of `open`. */
 export const hasInput = 1
+/** Only to a server that is known to take it. */
+export const hasTrace = 2
 export const lastStream = 0xffff_ffff
+/** Of a context. */
+export const traceBytes = 26
 
 /** So many streams of one side at most are in the middle of something that goes in pieces; others wait. */
 export const mostInPieces = 4
@@ -100,31 +104,39 @@ export interface Opening {
   readonly window: Window
   /** The input, if it is there. */
   readonly input: Uint8Array | undefined
+  /** The trace context that goes along. */
+  readonly trace: Uint8Array | undefined
 }
 
 export function openingOf(stream: number, opening: Opening): Uint8Array {
-  const { method, left, window, input = nothing } = opening
-  const rest = Buffer.alloc(openBytes + input.length)
+  const { method, left, window, input = nothing, trace = nothing } = opening
+  const rest = Buffer.alloc(openBytes + trace.length + input.length)
   const view = viewOf(rest)
   view.setUint16(0, method, true)
-  view.setUint8(2, opening.input === undefined ? 0 : hasInput)
+  const withInput = opening.input === undefined ? 0 : hasInput
+  view.setUint8(2, withInput | (opening.trace === undefined ? 0 : hasTrace))
   view.setFloat64(3, left, true)
   view.setUint32(11, window.items, true)
   view.setUint32(15, window.bytes, true)
-  rest.set(input, openBytes)
+  rest.set(trace, openBytes)
+  rest.set(input, openBytes + trace.length)
   return frameOf(stream, Kind.open, rest)
 }
 
 export function readOpening(rest: Uint8Array): Opening {
   if (rest.length < openBytes) throw liesError('opened a stream without saying which')
   const view = viewOf(rest)
+  const flags = view.getUint8(2)
+  const inputAt = openBytes + ((flags & hasTrace) === 0 ? 0 : traceBytes)
+  if (rest.length < inputAt) throw liesError('opened a stream without the context that it has')
   const left = view.getFloat64(3, true)
   if (!(left >= 0)) throw liesError('opened a stream for a time that is none')
   return {
     method: view.getUint16(0, true),
     left,
     window: checkWindow({ items: view.getUint32(11, true), bytes: view.getUint32(15, true) }),
-    input: view.getUint8(2) === hasInput ? rest.subarray(openBytes) : undefined,
+    trace: inputAt === openBytes ? undefined : rest.subarray(openBytes, inputAt),
+    input: (flags & hasInput) === 0 ? undefined : rest.subarray(inputAt),
   }
 }
 

@@ -4,6 +4,7 @@ import { disposeInEveryContext } from '../../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../../base/inspection.js'
 import { isPromise } from '../../base/promised.js'
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
+import { traced } from '../../base/tracing.js'
 import { invalidArgument, MillraceError } from '../../errors.js'
 import { show } from '../../base/options.js'
 import type { HandlerContext, Items } from '../contract.js'
@@ -144,12 +145,20 @@ export class Context implements HandlerContext {
   readonly #pid: number
   readonly #until: number
   readonly #most: number
+  readonly #traceparent: string | undefined
   #control: AbortController | undefined
   #loan: AnswerLoan | undefined
   #cancelled: { readonly reason: unknown } | undefined
 
-  constructor(plan: MethodPlan, pid: number, left: number, most: number) {
+  constructor(
+    plan: MethodPlan,
+    pid: number,
+    left: number,
+    most: number,
+    traceparent: string | undefined,
+  ) {
     this.#plan = plan
+    this.#traceparent = traceparent
     this.#most = most
     this.#pid = pid
     this.#until = now() + left
@@ -157,6 +166,10 @@ export class Context implements HandlerContext {
 
   get method(): string {
     return this.#plan.name
+  }
+
+  get traceparent(): string | undefined {
+    return this.#traceparent
   }
 
   get caller(): { readonly pid: number } {
@@ -221,7 +234,7 @@ class Served implements Stream, Upstream {
   constructor(
     id: number,
     { plan, handler }: ServedMethod,
-    { left, window }: Opening,
+    { left, window, trace }: Opening,
     { link, given, pid, forget, drop }: Surroundings,
   ) {
     this.#id = id
@@ -231,7 +244,8 @@ class Served implements Stream, Upstream {
     this.#given = given
     this.#forget = forget
     this.#drop = drop
-    this.#context = new Context(plan, pid, left, given.maxBytes)
+    const traceparent = trace === undefined ? undefined : traced().unpackTrace(trace)
+    this.#context = new Context(plan, pid, left, given.maxBytes, traceparent)
     this.#outgoing = new Outgoing(link, id, plan.output.codec, given.maxBytes, `${plan.name}()`)
     this.#outgoing.open(window)
     if (plan.kind === 'upload' || plan.kind === 'duplex') {

@@ -7,7 +7,7 @@
 
 import { loadavg } from 'node:os'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 
 import type { RouteConfig } from 'millrace/gateway'
@@ -28,12 +28,15 @@ interface Engine {
   readonly alone?: true
 }
 
+/** Of ZeroMQ, which leaves it behind when its process is killed. */
+const socket = `/tmp/millrace-bench-${String(process.pid)}`
+
 const engines: Readonly<Record<string, Engine>> = {
   nats: { server: 'nats', address: (server) => `nats://${server}/jobs`, alone: true },
   redis: { server: 'redis-tcp', address: (server) => `${server}/jobs`, alone: true },
   rabbitmq: { server: 'rabbitmq', address: (server) => `${server}/jobs` },
   kafka: { server: 'kafka', address: (server) => `kafka://${server}/jobs` },
-  zeromq: { address: () => `zmq+ipc:///tmp/millrace-bench-${String(process.pid)}` },
+  zeromq: { address: () => `zmq+ipc://${socket}` },
 }
 
 /** User and system, in milliseconds. */
@@ -82,6 +85,7 @@ async function measure(name: string, { server: needed, address, alone }: Engine)
     far.close()
     WorkQueue.unlink(here)
     WorkQueue.unlink(there)
+    rmSync(socket, { force: true })
     await server?.stop()
   }
   const shown = (all: readonly number[]) => all.map((ms) => ms.toFixed(0)).join(', ')

@@ -1,9 +1,10 @@
-// Frames into a file: recorded, from where they lie in shared memory; and in turn with that, the same bytes by `writev` out of a buffer.
-// Both in the same folder, which is removed.
+// Frames into a file: recorded, from where they lie in shared memory; and in turn with that, the same bytes by `writev` out of
+// buffers, as many as the channel has slots: one alone would lie in the caches. Both in the same folder, which is removed.
 
 import { closeSync, mkdtempSync, openSync, rmSync, writev } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
 import { FrameWriter } from 'millrace'
@@ -37,7 +38,7 @@ async function measure(
 ): Promise<Measured> {
   const { bytes, count, warmUp, stretch } = parameters
   const content = new Content(parameters)
-  const buffer = payload(bytes)
+  const buffers = Array.from({ length: slots }, () => payload(bytes))
   const ours = new Stopwatch(count)
   const plain = new Stopwatch(count)
   const turn = async (times: Stopwatch, plainTimes: Stopwatch): Promise<void> => {
@@ -49,7 +50,7 @@ async function measure(
     rmSync(recorded)
     const written = join(folder, 'written')
     plainTimes.start()
-    await writeInto(written, buffer, count)
+    await writeInto(written, buffers, count)
     plainTimes.stop()
     rmSync(written)
   }
@@ -75,7 +76,7 @@ async function recordInto(
       const frame = await writer.loan()
       content.write(frame.bytes, published++)
       frame.publish()
-    } else await new Promise((resolve) => setImmediate(resolve))
+    } else await pause(1) // to spin would take the core from who writes
   }
   const { dropped, recorded } = await recorder.stop()
   if (dropped > 0 || recorded < count) throw new Error(`${String(dropped)} frames are not recorded`)
@@ -89,13 +90,18 @@ async function judge(file: string, count: number, content: Content): Promise<voi
   if (read !== count) throw new Error(`${String(count - read)} frames are not in the file`)
 }
 
-async function writeInto(file: string, buffer: Uint8Array, count: number): Promise<void> {
+async function writeInto(
+  file: string,
+  buffers: readonly Uint8Array[],
+  count: number,
+): Promise<void> {
   const write = promisify(writev)
   const descriptor = openSync(file, 'w')
   const head = new Uint8Array(headBytes)
   let at = 0
   try {
     for (let written = 0; written < count; written++) {
+      const buffer = buffers[written % buffers.length]!
       const { bytesWritten } = await write(descriptor, [head, buffer], at)
       if (bytesWritten !== head.length + buffer.length) throw new Error('the disk is full')
       at += bytesWritten

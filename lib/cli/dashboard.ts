@@ -13,7 +13,7 @@ export async function dashboard(
   args: readonly string[],
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const flags = ['allow-remote', 'open', 'json'] as const
+  const flags = ['allow-remote', 'payload', 'open', 'json'] as const
   const parsed = parseCommand('dashboard', args, ['port', 'host', 'interval'], flags)
   if (parsed === undefined) return undefined
   const { values, positionals } = parsed
@@ -22,12 +22,13 @@ export async function dashboard(
     values[option] === undefined
       ? undefined
       : parseCount(`--${option}`, values[option], least, most)
-  const { host, 'allow-remote': allowRemote } = values
+  const { host, 'allow-remote': allowRemote, payload } = values
   using served = await serveDashboard({
     port: count('port', 0, 65_535),
     interval: count('interval', 100, 5000),
     host,
     allowRemote,
+    payload,
     prefix,
   })
   if (allowRemote === true) {

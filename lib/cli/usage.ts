@@ -119,6 +119,7 @@ sees the page. Takes no part in anything, and looks only while a page is open.
 
 Options:
   --port N         where it listens (default: any that is free)
+  --payload        also what is in messages, and pictures of frames
   --open           open it in the browser
   --interval MS    between two looks, 100 to 5000 (default: 1000)
   --host HOST      another address of this machine (default: 127.0.0.1)

@@ -12,6 +12,7 @@ import { failed, json, send, text, type Answer } from './answers.js'
 import { asset, isAsset } from './assets.js'
 import { headers, openDoors, type Doors } from './doors.js'
 import { Looks } from './looks.js'
+import { Payload } from './payload.js'
 import { redrive } from './redrive.js'
 import { Tab } from './tab.js'
 
@@ -23,6 +24,8 @@ export interface DashboardOptions {
   readonly host?: string | undefined
   /** May other machines ask? Whoever listens on the way reads the token, and whatever is shown. Default false. */
   readonly allowRemote?: boolean | undefined
+  /** May the page show what is in messages, and pictures of frames? Default false. */
+  readonly payload?: boolean | undefined
   /** Only channels whose names start with this. Default: all. */
   readonly prefix?: string | undefined
   /** Milliseconds between two looks, 100 to 5,000; longer where there are so many channels that looks take long. Default 1,000. */
@@ -43,13 +46,13 @@ export interface Dashboard extends Disposable {
 
 /** More open pages than that are refused. */
 const mostTabs = 32
-const names = ['port', 'host', 'allowRemote', 'prefix', 'interval'] as const
+const names = ['port', 'host', 'allowRemote', 'payload', 'prefix', 'interval'] as const
 
 /**
  * Serves a live page of what goes through channels, until it is closed; the process lives for as long. The page takes no part in any channel.
  * It only looks, but for one button, which sends dead letters round again.
  *
- * Who has the `url` sees the page. It is served to names of this machine alone, and shows nothing of what is in messages.
+ * Who has the `url` sees the page. It is served to names of this machine alone, and shows nothing of what is in messages unless `payload` is set.
  *
  * @example
  * ```ts
@@ -75,8 +78,9 @@ export async function serveDashboard(options: DashboardOptions = {}): Promise<Da
   const prefix = checkPrefix(given.prefix)
   const doors = openDoors(place)
   const looks = new Looks({ prefix, interval })
+  const payload = flag(given, 'payload') ? new Payload() : undefined
   const tabs = new Set<Socket>()
-  const site: Site = { doors, looks, tabs, prefix }
+  const site: Site = { doors, looks, payload, tabs, prefix }
   const server = await listenHttp(place, {
     answer(request, response) {
       answer(request, response, site)
@@ -85,6 +89,7 @@ export async function serveDashboard(options: DashboardOptions = {}): Promise<Da
   })
   const close = (): void => {
     looks.end()
+    payload?.close()
     server.close()
   }
   return {
@@ -113,7 +118,7 @@ function hostOfOptions(given: DashboardOptions): string {
   return plain
 }
 
-function flag(given: DashboardOptions, key: 'allowRemote'): boolean {
+function flag(given: DashboardOptions, key: 'allowRemote' | 'payload'): boolean {
   const { [key]: value = false } = given
   if (typeof value === 'boolean') return value
   throw invalidArgument(`${key} must be true or false, not ${show(value)}`)
@@ -122,6 +127,7 @@ function flag(given: DashboardOptions, key: 'allowRemote'): boolean {
 interface Site {
   readonly doors: Doors
   readonly looks: Looks
+  readonly payload: Payload | undefined
   readonly tabs: Set<Socket>
   readonly prefix: string
 }
@@ -162,9 +168,10 @@ function refusal(
   return undefined
 }
 
-function answerTo(path: string, query: URLSearchParams, { looks }: Site): Answer {
+function answerTo(path: string, query: URLSearchParams, { looks, payload }: Site): Answer {
   const kind = query.get('kind') ?? ''
   const name = query.get('name') ?? ''
+  const hidden = text(403, 'payload is not shown: start millrace dashboard with --payload')
   try {
     switch (path) {
       case '/':
@@ -173,6 +180,10 @@ function answerTo(path: string, query: URLSearchParams, { looks }: Site): Answer
         const detail = looks.detail(kind, name)
         return detail === undefined ? text(404, `there is no ${kind} '${name}'`) : json(detail)
       }
+      case '/picture':
+        return payload?.picture(name, query) ?? hidden
+      case '/messages':
+        return payload?.messages(kind, name) ?? hidden
       case '/redrive':
         return redrive(kind, name)
       default:
@@ -184,7 +195,7 @@ function answerTo(path: string, query: URLSearchParams, { looks }: Site): Answer
 }
 
 function stream(request: IncomingMessage, response: ServerResponse, site: Site): void {
-  const { looks, tabs, prefix } = site
+  const { looks, payload, tabs, prefix } = site
   if (tabs.size >= mostTabs) {
     send(response, text(503, `${String(mostTabs)} pages are open already: close one`))
     return
@@ -193,7 +204,7 @@ function stream(request: IncomingMessage, response: ServerResponse, site: Site):
   tabs.add(socket)
   response.writeHead(200, { ...headers, 'Content-Type': 'text/event-stream; charset=utf-8' })
   const { hostname } = process.getBuiltinModule('node:os')
-  const tab = new Tab(response, { host: hostname(), payload: false, prefix })
+  const tab = new Tab(response, { host: hostname(), payload: payload !== undefined, prefix })
   response.once('close', () => {
     tabs.delete(socket)
     looks.leave(tab)

@@ -59,7 +59,7 @@ export interface CallsRoute extends RouteBase {
 
 /**
  * Frames, at most once, in order. One side is a channel of frames of this machine's memory, the other one an address: of an engine with
- * topics, whose bus carries the parts of frames; or `unix://`, `tcp://`, `tls://`, where the gateway of the route that ends in a channel listens.
+ * topics, whose bus carries the parts of frames; or `unix://`, `tcp://`, `tls://`, where one of both gateways listens (`listen`).
  */
 export interface FramesRoute extends RouteBase {
   /** What it carries. */
@@ -73,6 +73,12 @@ export interface FramesRoute extends RouteBase {
   readonly partBytes?: number | undefined
   /** What the parts are called at the bus of an engine. Default: `frames.NAME`, of the channel's name. */
   readonly subject?: string | undefined
+  /**
+   * Over `unix://`, `tcp://` and `tls://`: does this gateway listen at the address? Then the other one connects, and says the opposite. Default: the
+   * one that writes the channel listens. `true` beside a channel at `from` hands its frames on to every gateway that connects, each by itself;
+   * `false` beside a channel at `to` is for a host that can only connect.
+   */
+  readonly listen?: boolean | undefined
   /** How the channel at `from` is read; its policy is `overwrite-oldest`, unless this says another one. */
   readonly fromChannel?: Pick<FrameReaderOptions, 'policy' | 'depth'> | undefined
   /** What the channel at `to` has, of which the gateway is the writer. Needed there. */

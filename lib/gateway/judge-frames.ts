@@ -1,7 +1,9 @@
 // What is said of a route of frames, judged before anything is done.
 
-import { checkOptions, show, wholeNumber } from '../base/options.js'
+import { checkOptions, flag, show, wholeNumber } from '../base/options.js'
+import { engineOf } from '../engines/known.js'
 import { invalidArgument } from '../errors.js'
+import { parseAddress } from '../place/address.js'
 import { addressElsewhere } from '../place/elsewhere.js'
 import { placeOf } from '../place/place.js'
 import { checkSubject } from '../topics/subjects.js'
@@ -14,6 +16,7 @@ const mostDepth = 4096
 /** @throws MillraceError `INVALID_ARGUMENT` */
 export function judgeFrames(route: FramesRoute): void {
   judgeSides(route)
+  judgeListening(route)
   wholeNumber(route, 'partBytes', partRange[0], partRange)
   checkSubject(subjectOf(route))
   const { fromChannel, toChannel } = route
@@ -37,6 +40,25 @@ export function judgeFrames(route: FramesRoute): void {
 export function subjectOf({ subject, from, to }: FramesRoute): string {
   if (subject !== undefined) return subject
   return `frames.${placeOf(addressElsewhere(from) === undefined ? from : to) as string}`
+}
+
+/** Does this gateway listen at the address, and the other one connect? */
+export function listens({ listen, from }: FramesRoute): boolean {
+  return listen ?? addressElsewhere(from) !== undefined
+}
+
+export function isEngine(address: string): boolean {
+  return engineOf(parseAddress(address).scheme) !== undefined
+}
+
+function judgeListening(route: FramesRoute): void {
+  flag(route, 'listen')
+  const { listen, from, to } = route
+  const address = addressElsewhere(from) ?? addressElsewhere(to)!
+  if (listen === undefined || !isEngine(address)) return
+  throw invalidArgument(
+    'listen is for unix://, tcp:// and tls://: to an engine every gateway connects; take it away',
+  )
 }
 
 function judgeSides({ from, to, fromChannel, toChannel }: FramesRoute): void {

@@ -29,7 +29,7 @@ const names = {
   work: [...common, 'inFlight', 'fromQueue', 'toQueue', 'alone'],
   topics: [...common, 'subjects', 'depth'],
   calls: [...common, 'inFlight', 'contract'],
-  frames: [...common, 'inFlight', 'partBytes', 'subject', 'fromChannel', 'toChannel'],
+  frames: [...common, 'inFlight', 'partBytes', 'subject', 'listen', 'fromChannel', 'toChannel'],
 } as const
 
 /** @throws MillraceError `INVALID_ARGUMENT`: the message says which route, and what of it */

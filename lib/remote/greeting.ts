@@ -5,7 +5,7 @@ import { MillraceError, type ErrorCode } from '../errors.js'
 import type { Channel } from '../net/channel.js'
 
 /** What is shared. */
-export type Kind = 'work' | 'topics' | 'group' | 'calls' | 'frames'
+export type Kind = 'work' | 'topics' | 'group' | 'calls' | 'frames' | 'frames-from'
 
 const longest = 4096
 /** Of a name in a message. */
@@ -21,6 +21,7 @@ const shown: Readonly<Record<Kind, string>> = {
   group: 'a bus of topics',
   calls: 'a contract of calls',
   frames: 'a gateway that takes frames',
+  'frames-from': 'a gateway that sends frames',
 }
 
 interface Words {

@@ -1,58 +1,20 @@
 // Routes of frames: from a channel here over a connection into a channel there; whole, in order, at most once.
 
-import { createServer, type AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { FrameWriter, MillraceError } from 'millrace'
 import { Gateway, type FramesRoute, type GatewayConfig } from 'millrace/gateway'
 
-import { selfSigned } from '../support/certificate.js'
-import { ownDirectory } from '../support/directory.js'
 import { killedAtRandom } from '../support/frame-drill.js'
 import { uniqueName } from '../support/names.js'
 import { camera, look, shoot, timestampOf, viewer } from '../support/pictures.js'
 import { run } from '../support/process.js'
 import { until, within } from '../support/until.js'
+import { schemes, unixAddress, wayOf } from './support/ways.js'
 
 const patience = 60_000
 const fixture = new URL('fixtures/gateway.js', import.meta.url)
 const reconnect = { base: 5, cap: 50 }
 const slotBytes = 65_536
-
-const unixAddress = (t: ExecutionContext): string => `unix://${join(ownDirectory(t), 'socket')}`
-
-async function tcpAddress(): Promise<string> {
-  const server = createServer()
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
-  const { port } = server.address() as AddressInfo
-  await new Promise((closed) => server.close(closed))
-  return `tcp://127.0.0.1:${String(port)}`
-}
-
-const schemes = ['unix', 'tcp', 'tls'] as const
-
-/** An address, and what the gateway that connects and the one that listens say of it. */
-async function wayOf(
-  t: ExecutionContext,
-  scheme: (typeof schemes)[number],
-): Promise<{
-  readonly address: string
-  readonly connecting: Partial<FramesRoute>
-  readonly listening: Partial<FramesRoute>
-}> {
-  const toConnection = { reconnect }
-  if (scheme === 'unix') {
-    return { address: unixAddress(t), connecting: { toConnection }, listening: {} }
-  }
-  const address = await tcpAddress()
-  if (scheme === 'tcp') return { address, connecting: { toConnection }, listening: {} }
-  const { key, cert } = selfSigned()
-  return {
-    address: address.replace('tcp:', 'tls:'),
-    connecting: { toConnection: { ...toConnection, tls: { ca: cert } } },
-    listening: { fromConnection: { tls: { key, cert } } },
-  }
-}
 
 const out = (from: string, to: string, more: Partial<FramesRoute> = {}): FramesRoute => ({
   ...{ kind: 'frames', from, to, toConnection: { reconnect } },
@@ -88,13 +50,18 @@ for (const scheme of schemes) {
       const there = run(t, fixture, [
         JSON.stringify({
           host: 'there',
-          routes: [into(address, far, { ...listening, toChannel: { slotBytes: large, slots: 4 } })],
+          routes: [
+            into(address, far, {
+              fromConnection: listening,
+              toChannel: { slotBytes: large, slots: 4 },
+            }),
+          ],
         }),
       ])
       await there.next()
       const here = await gatewayOf(t, {
         host: 'here',
-        routes: [out(near, address, { ...connecting, fromChannel: { policy: 'wait' } })],
+        routes: [out(near, address, { toConnection: connecting, fromChannel: { policy: 'wait' } })],
       })
       const reader = await viewer(t, far)
       await running(here)
@@ -197,8 +164,8 @@ for (const scheme of schemes) {
     async (t) => {
       const { address, connecting, listening } = await wayOf(t, scheme)
       await killedAtRandom(t, {
-        out: { to: address, ...connecting },
-        into: { from: address, ...listening },
+        out: { to: address, toConnection: connecting },
+        into: { from: address, fromConnection: listening },
       })
     },
   )

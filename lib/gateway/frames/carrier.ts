@@ -2,18 +2,19 @@
 // it goes, and over what, the two addresses say.
 
 import { invalidArgument } from '../../errors.js'
-import { engineOf } from '../../engines/known.js'
 import { readReconnect } from '../../net/backoff.js'
 import { parseAddress } from '../../place/address.js'
 import { addressElsewhere } from '../../place/elsewhere.js'
 import type { Topics } from '../../topics/topics.js'
 import type { FramesRoute } from '../config.js'
-import { subjectOf } from '../judge-frames.js'
+import { isEngine, listens, subjectOf } from '../judge-frames.js'
 import { shown, type JudgedRoute } from '../judge.js'
 import type { Carrier, Counts } from '../route.js'
 import { BusIn } from './bus-in.js'
 import { BusOut } from './bus-out.js'
+import { LinkFrom } from './link-from.js'
 import { LinkIn } from './link-in.js'
+import { LinkOffer } from './link-offer.js'
 import { LinkOut } from './link-out.js'
 import { FrameSource } from './source.js'
 import { FrameTarget } from './target.js'
@@ -30,29 +31,39 @@ export function openFramesRoute({ config, host }: JudgedRoute, counts: Counts): 
 }
 
 function openOut(route: FramesRoute, address: string, host: string, counts: Counts): Carrier {
-  const source = new FrameSource(route.from, route.fromChannel, counts)
+  const open = (): FrameSource => new FrameSource(route.from, route.fromChannel, counts)
   const connection = route.toConnection
   const { inFlight = usualInFlight } = route
   if (isEngine(address)) {
     const bus = openBus(address, connection)
     const { partBytes = usualPart.bus } = route
     const options = { host, address: shown(address), subject: subjectOf(route) }
-    return new BusOut(source, bus, { ...options, partBytes, inFlight }, counts)
+    return new BusOut(open(), bus, { ...options, partBytes, inFlight }, counts)
+  }
+  const { partBytes = usualPart.link } = route
+  const options = { host, address, partBytes, inFlight }
+  if (listens(route)) {
+    const { reconnect: _reconnect, ...its } = connection ?? {}
+    judgeLink(address, 'listen', its)
+    return new LinkOffer(open, options, its, counts)
   }
   judgeLink(address, 'connect', connection)
-  const { partBytes = usualPart.link } = route
   const backoff = readReconnect(connection?.reconnect)
-  return new LinkOut(source, { host, address, connection, partBytes, inFlight }, backoff, counts)
+  return new LinkOut(open(), { ...options, connection }, backoff, counts)
 }
 
 function openIn(route: FramesRoute, address: string, host: string, counts: Counts): Carrier {
   const connection = route.fromConnection
   const { reconnect: _reconnect, ...options } = connection ?? {}
   const isLink = !isEngine(address)
-  if (isLink) judgeLink(address, 'listen', options)
+  const how = listens(route) ? 'listen' : 'connect'
+  if (isLink) judgeLink(address, how, options)
   const target = new FrameTarget(route.to, route.toChannel!, host, counts)
-  if (isLink) return new LinkIn(address, options, target)
   try {
+    if (isLink && how === 'listen') return new LinkIn(address, options, target)
+    if (isLink) {
+      return new LinkFrom({ address, connection }, target, readReconnect(connection?.reconnect))
+    }
     const bus = openBus(address, connection)
     const its = { host, address: shown(address), subject: subjectOf(route) }
     const { partBytes = usualPart.bus, inFlight = usualInFlight } = route
@@ -66,10 +77,6 @@ function openIn(route: FramesRoute, address: string, host: string, counts: Count
 function openBus(address: string, connection: FramesRoute['toConnection']): Topics {
   const { Topics } = require('../../topics/topics.js') as typeof import('../../topics/topics.js')
   return Topics.open(address, { connection })
-}
-
-function isEngine(address: string): boolean {
-  return engineOf(parseAddress(address).scheme) !== undefined
 }
 
 /** @throws MillraceError `INVALID_ARGUMENT` */

@@ -1,5 +1,4 @@
-// Frames of the gateways that connect here. The bytes of a frame are written to its slot as they arrive; while no slot is free nothing is
-// read, and so whoever sends waits. Each connection is a way of its own.
+// Frames of the gateways that connect here. Each connection is a way of its own.
 
 import { MillraceError } from '../../errors.js'
 import type { Channel } from '../../net/channel.js'
@@ -7,13 +6,9 @@ import type { ConnectionStatus } from '../../net/connection-status.js'
 import type { Share, ShareOptions } from '../../net/share.js'
 import type { Serving } from '../../remote/sharing.js'
 import type { Carrier } from '../route.js'
-import { Joining } from './joining.js'
-import { answerOf, helloOf, linkFingerprint } from './link.js'
-import { readPart } from './part.js'
+import { linkFingerprint } from './link.js'
+import { LinkTaking } from './link-taking.js'
 import type { FrameTarget } from './target.js'
-
-/** Bytes of frames that are not taken go here; nobody reads it. */
-const rubbishBytes = 65_536
 
 export class LinkIn implements Carrier {
   readonly guarantee = 'at-most-once'
@@ -22,8 +17,7 @@ export class LinkIn implements Carrier {
   readonly #options: ShareOptions
   readonly #target: FrameTarget
   readonly #over = new AbortController()
-  readonly #ways = new Map<Channel, Joining>()
-  #rubbish = new Uint8Array(rubbishBytes)
+  readonly #ways = new Set<LinkTaking>()
   #stop: AbortSignal | undefined
   #share: Share | undefined
   #closing: Promise<void> | undefined
@@ -67,55 +61,25 @@ export class LinkIn implements Carrier {
 
   async close(): Promise<void> {
     this.#over.abort()
-    for (const [channel, way] of this.#ways) if (way.isOpen) channel.destroy()
+    for (const way of this.#ways) if (way.isOpen) way.channel.destroy()
     await (this.#closing ?? this.#share?.close())
     this.#target.close()
   }
 
   #serve(channel: Channel): Serving {
-    const way = new Joining(
-      this.#target,
-      () => this.#target.tryLoan() ?? this.#target.loan(this.#over.signal),
-      (ordinal, outcome) => {
-        // Who sends waits for the answers of few frames: there is room for them.
-        channel.send(answerOf(ordinal, outcome)).catch(() => undefined)
-      },
-    )
-    this.#ways.set(channel, way)
+    const way = new LinkTaking(channel, this.#target, this.#over.signal)
+    this.#ways.add(way)
     const close = (): void => {
       if (!way.isOpen) void channel.close()
     }
-    const ended = this.#receive(channel, way)
+    const ended = way
+      .run(() => this.#stop?.aborted === true)
       .catch(() => undefined)
       .then(async () => {
-        this.#ways.delete(channel)
+        this.#ways.delete(way)
         way.abandon()
         await channel.close()
       })
     return { ended, close }
-  }
-
-  async #receive(channel: Channel, way: Joining): Promise<void> {
-    await channel.send(helloOf(this.#target.slotBytes))
-    while (this.#stop?.aborted !== true || way.isOpen) {
-      const head = await channel.receive()
-      if (head === undefined) return
-      const read = readPart(head)
-      if (read?.at !== head.length) {
-        this.#target.count('damaged')
-        return
-      }
-      const { part } = read
-      const room = await way.room(part)
-      const target = room ?? this.#rubbishOf(part.length)
-      const length = await channel.receiveInto(target)
-      if (length !== part.length) return
-      if (room !== undefined) way.placed(part)
-    }
-  }
-
-  #rubbishOf(length: number): Uint8Array {
-    if (this.#rubbish.length < length) this.#rubbish = new Uint8Array(length)
-    return this.#rubbish.subarray(0, length)
   }
 }

@@ -21,6 +21,8 @@ export class FrameSource {
   /** Missed before this reader, and by its frames. */
   #before = 0
   #missed = 0
+  /** Of these, counted. */
+  #skipped = 0
 
   constructor(place: string, wanted: FramesRoute['fromChannel'], counts: Counts) {
     this.name = placeOf(place) as string
@@ -48,8 +50,9 @@ export class FrameSource {
     if (this.#reader === undefined || this.#reader.closed) return
     const { lost } = this.#reader.stats
     const skipped = this.#before + Math.max(lost, this.#missed)
-    const news = skipped - this.#counts.drops.skipped
-    if (news > 0) this.#counts.drop('skipped', news)
+    if (skipped <= this.#skipped) return
+    this.#counts.drop('skipped', skipped - this.#skipped)
+    this.#skipped = skipped
   }
 
   /**

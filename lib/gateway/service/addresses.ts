@@ -15,7 +15,7 @@ const name = /^(?!\.)[A-Za-z0-9._-]{1,240}$/
 export interface Side {
   readonly address: string
   readonly connection: ConnectionOptions | undefined
-  /** Calls are served at `from`, and frames are taken there: it is listened there, and not connected to. */
+  /** It is listened there, and not connected to. */
   readonly serves: boolean
   /** What the queue there is to have. */
   readonly queue: Omit<WorkQueueOptions, 'connection'> | undefined

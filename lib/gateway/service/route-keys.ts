@@ -50,6 +50,7 @@ export function keysOf(kind: RouteConfig['kind'], reading: Reading, folder: stri
     inFlight: count,
     partBytes: { read: (one, what) => reading.whole(one, what, partRange) },
     subject: { read: (one, what) => readFrameSubject(reading, one, what) },
+    listen: { read: (one, what) => reading.flag(one, what) },
     fromChannel: { read: (one, what) => readFromChannel(reading, one, what) },
     toChannel: { read: (one, what) => readToChannel(reading, one, what) },
   }

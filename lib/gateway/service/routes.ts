@@ -79,7 +79,7 @@ function judgeSides(reading: Reading, config: RouteConfig, { spots, values }: Re
       judgeAddress(kind, {
         address,
         connection: connection in values ? options : undefined,
-        serves: (kind === 'calls' || kind === 'frames') && side === 'from',
+        serves: isListenedAt(config, side),
         queue: (config as WorkRoute)[`${side}Queue`],
       })
     } catch (error) {
@@ -93,6 +93,11 @@ function judgeSides(reading: Reading, config: RouteConfig, { spots, values }: Re
       `to: '${to}' is where the route begins: what it carries would come round for ever`,
     )
   }
+}
+
+function isListenedAt(config: RouteConfig, side: 'from' | 'to'): boolean {
+  if (config.kind === 'frames') return config.listen ?? side === 'from'
+  return config.kind === 'calls' && side === 'from'
 }
 
 /** As programs call the options of the connection, so do messages of what is below; a file has them at each side. */

@@ -94,6 +94,14 @@ const wrong: Readonly<Record<string, readonly [text: string, ...said: string[]]>
     'routes:\n  - { kind: frames, from: a, to: "tcp://127.0.0.1:1", fromChannel: { policy: overwrite } }\n',
     "2:78: policy must be one of overwrite-oldest, drop-newest, wait, not 'overwrite'",
   ],
+  'a gateway that listens at an engine': [
+    'routes:\n  - { kind: frames, from: a, to: "nats://127.0.0.1:1/x", listen: true }\n',
+    '2:5: listen is for unix://, tcp:// and tls://: to an engine every gateway connects; take it away',
+  ],
+  'a listener that is none': [
+    'routes:\n  - { kind: frames, from: a, to: "tcp://127.0.0.1:1", listen: here }\n',
+    "2:63: listen must be true or false, not 'here'",
+  ],
   'frames over an engine without topics': [
     'routes:\n  - { kind: frames, from: a, to: "grpc://127.0.0.1:1/calc" }\n',
     "2:34: to: topics at 'grpc://127.0.0.1:1/calc' cannot be had: gRPC carries calls, and keeps nothing; take an engine that has them " +
@@ -284,6 +292,17 @@ test.serial(
         '    to: tls://127.0.0.1:7124',
         "    subjects: [a.*, 'b.>']",
         '    toConnection: *far',
+        '  - kind: frames',
+        '    from: tls://hub.example:7125',
+        '    listen: false',
+        '    fromConnection: *far',
+        '    to: camera-of-hub',
+        '    toChannel: { slotBytes: 4096 }',
+        '  - kind: frames',
+        '    from: camera',
+        '    to: tls://127.0.0.1:7126',
+        '    listen: true',
+        '    toConnection: { tls: { cert: cert, key: key } }',
       ].join('\n'),
     )
     const connection = {
@@ -315,6 +334,21 @@ test.serial(
           to: 'tls://127.0.0.1:7124',
           subjects: ['a.*', 'b.>'],
           toConnection: connection,
+        },
+        {
+          kind: 'frames',
+          from: 'tls://hub.example:7125',
+          listen: false,
+          fromConnection: connection,
+          to: 'camera-of-hub',
+          toChannel: { slotBytes: 4096 },
+        },
+        {
+          kind: 'frames',
+          from: 'camera',
+          to: 'tls://127.0.0.1:7126',
+          listen: true,
+          toConnection: { tls: { cert, key } },
         },
       ],
     })

@@ -189,7 +189,7 @@ test.serial(
     await until(() => writer.readers === 1, patience)
     const other = await gatewayOf(t, { host: 'other', routes: [site(address, second)] })
     await until(() => there.routes[0]!.error !== undefined, patience)
-    t.like(there.routes[0], { state: 'running', error: { code: 'ERR_MILLRACE_ROLE_TAKEN' } })
+    t.like(there.routes[0], { state: 'running', error: { code: 'ERR_MILLRACE_NO_LANE' } })
     const reader = await viewer(t, second)
     await one.drain()
     await until(() => there.routes[0]!.error === undefined && writer.readers === 1, patience)

@@ -228,10 +228,7 @@ export interface EngineCalls extends EngineLine {
   /** Resolves when what was answered has gone out. */
   flushed?(): Promise<void>
   /** Begins a call of many values; undefined: the engine carries one there and one back. */
-  open?(
-    method: string,
-    options: EngineCallOptions,
-  ): EngineStream
+  open?(method: string, options: EngineCallOptions): EngineStream
   /** The answer; `timeout`: milliseconds that the server is told. Rejects with `NO_RESPONDER` if nobody serves. */
   call(
     method: string,

@@ -43,11 +43,7 @@ export function writeEnvelope(
 }
 
 /** The context of the trace that such a message belongs to, as W3C writes it. */
-export function contextOf(
-  facts: Float64Array,
-  at: number,
-  buffer: Uint8Array,
-): string | undefined {
+export function contextOf(facts: Float64Array, at: number, buffer: Uint8Array): string | undefined {
   const length = facts[at + IntakeFact.headers]!
   if (length === 0) return undefined
   const headersAt = facts[at + IntakeFact.offset]! + ((facts[at + IntakeFact.length]! + 7) & ~7)

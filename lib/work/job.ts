@@ -361,7 +361,8 @@ export class Job {
   async #forward(given: ForwardOptions): Promise<PushResult> {
     // What it becomes belongs to the same trace.
     const { traceparent } = this
-    const isGiven = traceparent === undefined || (given as ForwardOptions | null)?.traceparent !== undefined
+    const isGiven =
+      traceparent === undefined || (given as ForwardOptions | null)?.traceparent !== undefined
     const options = isGiven ? given : { ...given, traceparent }
     if (!sending.yes) return await this.#forwardAs(options)
     const { tracedForward } = tracedWork()

@@ -56,7 +56,7 @@ const loads = [
   { how: "require('millrace/sync')", files: ['shared', 'sync'], most: 67_000 },
   { how: "require('millrace/resilience')", files: ['resilience', 'shared'], most: 76_000 },
   { how: "require('millrace/dashboard')", files: ['dashboard', 'shared'], most: 77_000 },
-  { how: "require('millrace/telemetry')", files: ['shared', 'telemetry'], most: 69_000 },
+  { how: "require('millrace/telemetry')", files: ['shared', 'telemetry'], most: 72_000 },
   { how: "require('millrace/topics')", files: ['shared', 'topics'], most: 100_000 },
   { how: "require('millrace/work')", files: ['shared', 'work'], most: 115_000 },
   { how: "require('millrace/recording')", files: ['recording', 'shared'], most: 103_000 },

@@ -239,7 +239,10 @@ class GrpcCalls implements EngineCalls {
     return this.#begin(method, options)
   }
 
-  #begin(method: string, { fingerprint, timeout, signal, traceparent }: EngineCallOptions): Exchange {
+  #begin(
+    method: string,
+    { fingerprint, timeout, signal, traceparent }: EngineCallOptions,
+  ): Exchange {
     if (signal.aborted) throw signal.reason
     this.#look()
     if (this.#closed) throw this.#gone('no')

@@ -155,14 +155,14 @@ function peeked(message: WatchedMessage): Peeked {
   const first = bytes.subarray(0, mostText)
   // A sign that was cut in two is no reason to take it for binary.
   const decoded = first.toString().replace(/\uFFFD+$/, '')
-  const binary = /(?![\t\n\v\f\r])[\p{Cc}\uFFFD]/u.test(decoded)
+  const binary = /[\0-\x08\x0e-\x1f\uFFFD]/.test(decoded)
   return {
     sequence: String(sequence),
     op,
     length,
     ...(ageOf(message) === undefined ? {} : { age: ageOf(message)! }),
     ...(subject === undefined ? {} : { subject }),
-    ...(id === undefined ? {} : { id }),
+    ...(id === undefined ? {} : { id: String(id) }),
     ...(state === undefined ? {} : { state }),
     ...(method === undefined ? {} : { method }),
     text: binary ? first.toString('hex').replaceAll(/(..)(?=.)/g, '$1 ') : decoded,

@@ -6,7 +6,7 @@ import type { Engine, EngineTraits } from './port.js'
 import { ZmqCalls } from './zeromq/calls.js'
 import { assertKeys } from './zeromq/line.js'
 import { zmqLibrary } from './zeromq/library.js'
-import { zmqPlace } from './zeromq/place.js'
+import { zmqPlace, type ZmqPlace } from './zeromq/place.js'
 import { ZmqTopics } from './zeromq/topics.js'
 import { assertWanted, ZmqWork } from './zeromq/work.js'
 
@@ -52,10 +52,12 @@ export const zeromq: Engine = {
         return () => Promise.resolve(new ZmqWork(place, connection, wanted))
       },
       topics() {
+        assertNotPacked(place)
         assertKeys(place, connection, isBound)
         return () => Promise.resolve(new ZmqTopics(place, connection))
       },
       calls() {
+        assertNotPacked(place)
         if (isBound) {
           throw invalidArgument(
             `'${shown}' must not say 'bind': of calls the server binds, and its clients connect`,
@@ -65,4 +67,12 @@ export const zeromq: Engine = {
       },
     }
   },
+}
+
+/** @throws MillraceError `INVALID_ARGUMENT` */
+function assertNotPacked({ isPacked, shown }: ZmqPlace): void {
+  if (!isPacked) return
+  throw invalidArgument(
+    `'${shown}' must not say 'packed': jobs alone go many in one message; leave it out`,
+  )
 }

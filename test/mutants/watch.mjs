@@ -16,8 +16,7 @@ export const watch = [
     file: 'native/include/millrace/watch/queue.hpp',
     text: '      found = behind(from, after.safe);\n',
     instead: '      found = true;\n',
-    breaks:
-      'messages that were written over while they were counted are taken for nonsense, or told with wrong numbers',
+    breaks: 'messages that were written over while they were counted are taken for nonsense, or told with wrong numbers',
     test: meeting('messages that a producer writes over'),
   },
   {

@@ -18,7 +18,7 @@ function between(parameters: Parameters, side: 'pushes' | 'takes'): string {
     case 'kafka':
       return `kafka://${server}/jobs`
     case 'zeromq':
-      return `zmq+${zeromqAddress(parameters)}${side === 'pushes' ? '?bind' : ''}`
+      return `zmq+${zeromqAddress(parameters)}?${side === 'pushes' ? 'bind&' : ''}packed`
     default:
       return `nats://${server}/jobs`
   }

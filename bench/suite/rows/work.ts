@@ -118,8 +118,8 @@ function brokered(bytes: number): Row[] {
 /**
  * Plain loops of an engine's own client, and the same from shared memory to shared memory through a gateway on each side. There are two
  * processes and the engine in a plain loop, and four and the engine between gateways. The plain loops know no ids again; between gateways
- * all engines but ZeroMQ carry an id with each job, and the far queue knows it. Both sides have as much under way. ZeroMQ's own client
- * takes one message at a time, and confirms none. Over RabbitMQ and Redis each push is confirmed for itself on both sides; `acrossConfirms`
+ * an id goes along with each job, and the far queue knows it. Both sides have as much under way. ZeroMQ's own client takes one message at a
+ * time, and confirms none; nor is anything confirmed between its gateways, whose messages have up to 64 jobs. Over RabbitMQ and Redis each push is confirmed for itself on both sides; `acrossConfirms`
  * says what a job that is done costs. The mock brokers of Kafka answer who waits for news only when his time is over, so there more jobs
  * may be on their way than come in that time. What counts is the whole stretch, until the last job is done.
  */
@@ -170,6 +170,10 @@ function joined(bytes: number): Row[] {
 
 /** Of an engine's own client, as its manual shows it: each job is acknowledged as soon as it is done. And of gateways. */
 const acrossConfirms: Readonly<Partial<Record<string, readonly [string, string]>>> = {
+  zeromq: [
+    zeromqConfirms,
+    'a push: in shared memory here; on the way nothing, many jobs in a message; that a job is done: in shared memory there',
+  ],
   rabbitmq: [
     'a push: in the log on disk of the only node of a quorum queue; that a job is done: said for each, not answered',
     'a push: the same; that jobs are done: said together for those of one turn, and awaited until the server has read it',

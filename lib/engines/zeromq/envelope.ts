@@ -18,47 +18,75 @@ export interface CallBeside {
   readonly timeout?: number
 }
 
-const most = 65_536 - 1024
+/** Bytes of the frame. */
+export const mostBeside = 65_536 - 1024
+
+export type Said = Readonly<Record<string, unknown>>
 
 /** Undefined: there is nothing to say. */
 export function besideFrame(said: Beside & CallBeside): Buffer | undefined {
-  const entries = Object.entries(said).filter(([, value]) => value !== undefined)
-  if (entries.length === 0) return undefined
-  return Buffer.from(JSON.stringify(Object.fromEntries(entries)))
+  const text = JSON.stringify(said)
+  return text === '{}' ? undefined : Buffer.from(text)
+}
+
+/** Without writing it: can the frame be too long to go? */
+export function mayBeTooMuch({ id = '', group = '', headers = {} }: Beside): boolean {
+  // JSON makes up to six bytes of one character.
+  return 6 * (id.length + group.length + charactersOf(headers)) + 256 > mostBeside
+}
+
+/** What was asked for last: many jobs of a gateway have the same ones. */
+let measured: { readonly headers: object; readonly characters: number } | undefined
+
+function charactersOf(headers: Readonly<Record<string, string>>): number {
+  if (measured?.headers === headers) return measured.characters
+  let characters = 0
+  for (const [name, value] of Object.entries(headers)) characters += name.length + value.length + 6
+  measured = { headers, characters }
+  return characters
 }
 
 /** May the frame go? */
 export function isTooMuchBeside(frame: Uint8Array | undefined): boolean {
-  return frame !== undefined && frame.length > most
+  return frame !== undefined && frame.length > mostBeside
 }
 
 /** What is of the right kind in it. */
 export function readBeside(frame: Uint8Array | undefined): Beside & CallBeside {
-  if (frame === undefined || frame.length > most || frame[0] !== 0x7b) return {}
-  let said: Readonly<Record<string, unknown>>
+  return rightOf(saidBeside(frame))
+}
+
+/** What is said there, of whatever kind it is. */
+export function saidBeside(frame: Uint8Array | undefined): Said {
+  if (frame === undefined || frame.length > mostBeside || frame[0] !== 0x7b) return {}
   try {
-    said = JSON.parse(Buffer.from(frame).toString()) as typeof said
+    const { buffer, byteOffset, byteLength } = frame
+    return JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString()) as Said
   } catch {
     return {}
   }
-  const { id, group, priority, at, expires, headers, contract, timeout } = said
-  return {
-    ...(typeof id === 'string' ? { id } : {}),
-    ...(typeof group === 'string' ? { group } : {}),
-    ...(isCount(priority) ? { priority } : {}),
-    ...(isCount(at) ? { at } : {}),
-    ...(isCount(expires) ? { expires } : {}),
-    ...(typeof contract === 'string' ? { contract } : {}),
-    ...(isCount(timeout) ? { timeout } : {}),
-    ...(isHeaders(headers) ? { headers } : {}),
-  }
 }
 
-function isCount(value: unknown): value is number {
+/** What is of the right kind. */
+export function rightOf(said: Said): Beside & CallBeside {
+  const { id, group, priority, at, expires, headers, contract, timeout } = said
+  const right: { -readonly [K in keyof (Beside & CallBeside)]: (Beside & CallBeside)[K] } = {}
+  if (typeof id === 'string') right.id = id
+  if (typeof group === 'string') right.group = group
+  if (isCount(priority)) right.priority = priority
+  if (isCount(at)) right.at = at
+  if (isCount(expires)) right.expires = expires
+  if (typeof contract === 'string') right.contract = contract
+  if (isCount(timeout)) right.timeout = timeout
+  if (headers !== undefined && isHeaders(headers)) right.headers = headers
+  return right
+}
+
+export function isCount(value: unknown): value is number {
   return typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER
 }
 
-function isHeaders(value: unknown): value is Readonly<Record<string, string>> {
+export function isHeaders(value: unknown): value is Readonly<Record<string, string>> {
   return (
     typeof value === 'object' &&
     value !== null &&

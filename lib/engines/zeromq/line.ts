@@ -21,7 +21,7 @@ export const silenceMs = 10_000
 /** Frames of a message beside what it carries. */
 const roomBeside = 65_536
 /** That may wait for their turn to send. */
-const mostWaiting = 16_384
+export const mostWaiting = 16_384
 
 export interface ZmqSocketOptions {
   /** Messages that may wait to be sent, or to be received, for each connection. */
@@ -214,13 +214,7 @@ export class ZmqLine implements EngineLine {
    * @throws MillraceError (as rejection) `BUSY`, `PEER_GONE`, and what `signal` aborts with
    */
   protected async send(frames: Frames, signal?: AbortSignal): Promise<void> {
-    if (this.#waiting >= mostWaiting) {
-      throw new MillraceError(
-        'ERR_MILLRACE_BUSY',
-        `${String(mostWaiting)} messages wait to be sent to '${this.shown}' already: wait for some of them`,
-        { executed: 'no' },
-      )
-    }
+    if (this.#waiting >= mostWaiting) throw this.tooManyWait()
     this.#waiting++
     const before = this.#turn
     let done!: () => void
@@ -237,23 +231,41 @@ export class ZmqLine implements EngineLine {
   }
 
   async #sent(frames: Frames, signal: AbortSignal | undefined): Promise<void> {
-    const native = this.#native
-    for (;;) {
-      if (this.closed || native === undefined) throw this.gone()
+    do {
+      if (this.closed) throw this.gone()
       if (signal?.aborted === true) throw signal.reason as Error
-      const isHeld = this.#pump!.alive
-      const has = (this.#sendMs ??= native.sendTimeout)
-      const wanted = isHeld ? sendMs : 1
-      if (has !== 0 && has !== wanted) this.#sendMs = native.sendTimeout = wanted
-      try {
-        await native.send(frames)
-        return
-      } catch (error) {
-        if (!isAgain(error)) throw this.#notSent(error as NodeJS.ErrnoException)
-        if (this.#sendMs === 0) throw error
-      }
-      if (!isHeld && !this.#isClosed()) await this.#pump!.pause()
+    } while (!(await this.trySend(frames)))
+  }
+
+  /**
+   * Does the socket have it? False: there was no room for a while. One at a time, and not beside `send`.
+   *
+   * @throws MillraceError (as rejection) `PEER_GONE`
+   */
+  protected async trySend(frames: Frames): Promise<boolean> {
+    const native = this.#native
+    if (this.closed || native === undefined) throw this.gone()
+    const isHeld = this.#pump!.alive
+    const has = (this.#sendMs ??= native.sendTimeout)
+    const wanted = isHeld ? sendMs : 1
+    if (has !== 0 && has !== wanted) this.#sendMs = native.sendTimeout = wanted
+    try {
+      await native.send(frames)
+      return true
+    } catch (error) {
+      if (!isAgain(error)) throw this.#notSent(error as NodeJS.ErrnoException)
+      if (this.#sendMs === 0) throw error
     }
+    if (!isHeld && !this.#isClosed()) await this.#pump!.pause()
+    return false
+  }
+
+  protected tooManyWait(): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_BUSY',
+      `${String(mostWaiting)} messages wait to be sent to '${this.shown}' already: wait for some of them`,
+      { executed: 'no' },
+    )
   }
 
   /** Before it is sent: the longest is what the other side takes, too, if it was told the same. */

@@ -1,4 +1,4 @@
-// Addresses of ZeroMQ: zmq+tcp://host:port[/name][?bind] and zmq+ipc:///absolute/path[?name=…][&bind]
+// Addresses of ZeroMQ: zmq+tcp://host:port[/name][?bind][&packed] and zmq+ipc:///absolute/path[?name=…][&bind][&packed]
 
 import { show } from '../../base/options.js'
 import { invalidArgument } from '../../errors.js'
@@ -17,6 +17,8 @@ export interface ZmqPlace {
   readonly name: string
   /** Does this side bind? Otherwise it connects. */
   readonly isBound: boolean
+  /** Do many jobs go in one message? */
+  readonly isPacked: boolean
 }
 
 /** What begins a subject or the name of a function. */
@@ -26,7 +28,7 @@ const tokens = /^[^\s.*>/]+(?:\.[^\s.*>/]+)*$/
 export function zmqPlace(address: Address, connection: EngineConnection): ZmqPlace {
   const { text, scheme, rest, query } = address
   const isLocal = scheme === 'zmq+ipc'
-  const allowed = isLocal ? ['bind', 'name', 'insecure'] : ['bind', 'insecure']
+  const allowed = isLocal ? ['bind', 'name', 'packed', 'insecure'] : ['bind', 'packed', 'insecure']
   const unknown = [...query.keys()].find((key) => !allowed.includes(key))
   if (unknown !== undefined) {
     throw invalidArgument(
@@ -42,7 +44,7 @@ export function zmqPlace(address: Address, connection: EngineConnection): ZmqPla
       `the name in ${show(text)} begins each subject or function: tokens without blanks, * and >, with dots between them, as in 'zmq+tcp://127.0.0.1:5555/plant'`,
     )
   }
-  const judged = { name, isBound, shown: text }
+  const judged = { name, isBound, isPacked: query.has('packed'), shown: text }
   if (isLocal) return { ...judged, ...fileOf(address, isOpen) }
   return { ...judged, ...portOf({ ...address, rest: at < 0 ? rest : rest.slice(0, at) }, isOpen) }
 }

@@ -4,9 +4,11 @@
 //   [payload]              a job, also of somebody else's
 //   [payload, beside]      the same, with what the job says of itself: JSON with id, group, priority, at, expires, headers
 //
+// Where the address of who pushes says so, many of one turn go in one message (packed.ts), which everybody here takes.
+//
 // What a worker gives back comes again to the same handle.
 
-import { startTimer } from '../../base/time.js'
+import { afterAllElse, startTimer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
 import { clock } from '../clock.js'
 import type {
@@ -18,9 +20,17 @@ import type {
   EngineSettle,
   EngineWork,
 } from '../port.js'
-import { besideFrame, isTooMuchBeside, readBeside } from './envelope.js'
+import {
+  besideFrame,
+  isTooMuchBeside,
+  mayBeTooMuch,
+  rightOf,
+  saidBeside,
+  type Beside,
+} from './envelope.js'
 import type { Frames } from './library.js'
-import { ZmqLine } from './line.js'
+import { mostWaiting, ZmqLine } from './line.js'
+import { isPacked, mostPacked, Packer, unpack } from './packed.js'
 import type { ZmqPlace } from './place.js'
 
 /** For each connection, if nothing is said. */
@@ -51,8 +61,27 @@ export function assertWanted(wanted: EngineQueueOptions, shown: string): void {
   )
 }
 
+/** A push that waits for its turn. */
+interface Pending {
+  readonly bytes: Uint8Array
+  readonly said: Beside
+  readonly signal: AbortSignal
+  /** Called once; left out: the library has it. */
+  readonly told: (error?: Error) => void
+}
+
+const pushed = { duplicate: false }
+
 export class ZmqWork extends ZmqLine implements EngineWork {
   readonly facts: EngineQueueFacts
+  readonly #packer: Packer | undefined
+  /** Is what is taken only passed on? Then a job may lie where its message does. */
+  readonly #isCarried: boolean
+  /** The oldest in front. */
+  #pending: Pending[] = []
+  #isSending = false
+  /** Came in one message with the last one that was taken. */
+  #unpacked: ZmqJob[] = []
   /** What was given back. */
   readonly #back: ZmqJob[] = []
   #waitingBack = 0
@@ -62,7 +91,8 @@ export class ZmqWork extends ZmqLine implements EngineWork {
 
   constructor(place: ZmqPlace, connection: EngineConnection, wanted: EngineQueueOptions) {
     super(place, connection)
-    const { jobs = usualJobs, attempts = usualAttempts } = wanted
+    const { jobs = usualJobs, attempts = usualAttempts, ahead } = wanted
+    this.#isCarried = ahead !== undefined
     this.facts = {
       jobs,
       bytes: Infinity,
@@ -72,6 +102,10 @@ export class ZmqWork extends ZmqLine implements EngineWork {
       dedups: false,
       priorities: 1,
     }
+    this.#packer = place.isPacked ? new Packer(this.maxBytes) : undefined
+    void this.ended.then(() => {
+      this.#fail(this.#pending.splice(0), this.gone())
+    })
   }
 
   async push(
@@ -79,7 +113,22 @@ export class ZmqWork extends ZmqLine implements EngineWork {
     job: EngineJobOptions,
     signal: AbortSignal,
   ): Promise<{ readonly duplicate: boolean }> {
-    const { delay, ttl, id, group, priority, headers } = job
+    const said = this.#judged(bytes, job)
+    await this.#open('Push')
+    return await new Promise((resolve, reject) => {
+      const told = (error?: Error): void => {
+        if (error === undefined) resolve(pushed)
+        else reject(error)
+      }
+      this.#add([{ bytes, said, signal, told }])
+    })
+  }
+
+  /** @throws MillraceError `UNSUPPORTED`, `TOO_LARGE` */
+  #judged(
+    bytes: Uint8Array,
+    { delay, ttl, id, group, priority, headers }: EngineJobOptions,
+  ): Beside {
     if (delay > 0) {
       throw new MillraceError(
         'ERR_MILLRACE_UNSUPPORTED',
@@ -88,25 +137,66 @@ export class ZmqWork extends ZmqLine implements EngineWork {
       )
     }
     this.assertFits(bytes.length)
-    const beside = besideFrame({
-      ...(id === undefined ? {} : { id }),
-      ...(group === undefined ? {} : { group }),
-      ...(priority === 0 ? {} : { priority }),
-      ...(ttl === 0 ? {} : { expires: clock() + ttl }),
-      ...(headers === undefined ? {} : { headers }),
-    })
-    if (isTooMuchBeside(beside)) {
-      throw new MillraceError(
-        'ERR_MILLRACE_TOO_LARGE',
-        `the id, group and headers of a job of '${this.shown}' are ${String(beside!.length)} bytes as JSON: there is room for 64,512`,
-        { executed: 'no' },
-      )
+    const said: { -readonly [K in keyof Beside]: Beside[K] } = {}
+    if (id !== undefined) said.id = id
+    if (group !== undefined) said.group = group
+    if (priority !== 0) said.priority = priority
+    if (ttl !== 0) said.expires = clock() + ttl
+    if (headers !== undefined) said.headers = headers
+    const beside = mayBeTooMuch(said) ? besideFrame(said) : undefined
+    if (!isTooMuchBeside(beside)) return said
+    throw new MillraceError(
+      'ERR_MILLRACE_TOO_LARGE',
+      `the id, group and headers of a job of '${this.shown}' are ${String(beside!.length)} bytes as JSON: there is room for 64,512`,
+      { executed: 'no' },
+    )
+  }
+
+  #add(pending: readonly Pending[]): void {
+    if (this.#pending.length + pending.length > mostWaiting) {
+      this.#fail(pending, this.tooManyWait())
+      return
     }
-    await this.#open('Push')
-    // It is read later, by a thread of the library.
-    const payload = Buffer.from(bytes)
-    await this.send(beside === undefined ? [payload] : [payload, beside], signal)
-    return { duplicate: false }
+    for (const one of pending) this.#pending.push(one)
+    if (this.#isSending) return
+    this.#isSending = true
+    // What is pushed in one turn goes together.
+    afterAllElse(() => void this.#sendAll())
+  }
+
+  /** Never rejects. */
+  async #sendAll(): Promise<void> {
+    while (this.#pending.length > 0) {
+      const given = this.#pending.filter(({ signal }) => signal.aborted)
+      if (given.length > 0) {
+        this.#pending = this.#pending.filter(({ signal }) => !signal.aborted)
+        for (const { signal, told } of given) told(signal.reason as Error)
+        continue
+      }
+      await this.#sendSome()
+    }
+    this.#isSending = false
+  }
+
+  /** The first message of what waits, if there is room for it. */
+  async #sendSome(): Promise<void> {
+    const { bytes, said } = this.#pending[0]!
+    const { count, frames } = this.#packer?.pack(this.#pending) ?? {
+      count: 1,
+      frames: framesOf(bytes, said),
+    }
+    try {
+      if (!(await this.trySend(frames))) return
+    } catch (error) {
+      // Of what the socket does not take nothing was sent.
+      this.#fail(this.#pending.splice(0, count), error as Error)
+      return
+    }
+    for (const { told } of this.#pending.splice(0, count)) told()
+  }
+
+  #fail(pending: readonly Pending[], error: Error): void {
+    for (const { told } of pending) told(error)
   }
 
   /** One after the other: a socket is asked for one at a time. */
@@ -123,6 +213,11 @@ export class ZmqWork extends ZmqLine implements EngineWork {
     } finally {
       done()
     }
+  }
+
+  /** Nobody has to be told. */
+  completeAll(): Promise<void> {
+    return Promise.resolve()
   }
 
   /** What was sent is the library's, and whether it has arrived it does not say. */
@@ -156,15 +251,18 @@ export class ZmqWork extends ZmqLine implements EngineWork {
   }
 
   async #open(kind: 'Push' | 'Pull'): Promise<void> {
-    const { isBound } = this.place
-    await this.socket(kind, { isBound, highWaterMark: this.facts.jobs })
+    const { isBound, isPacked } = this.place
+    const { jobs } = this.facts
+    // It counts messages, each of which may have so many.
+    const highWaterMark = isPacked ? Math.max(Math.floor(jobs / mostPacked), 1) : jobs
+    await this.socket(kind, { isBound, highWaterMark })
   }
 
   async #taken(most: number, signal: AbortSignal): Promise<readonly EngineJob[]> {
     const jobs: ZmqJob[] = []
     // What is there already comes along with the first.
     while (jobs.length < most) {
-      const job = this.#back.shift() ?? (await this.#arrived(jobs.length > 0, signal))
+      const job = this.#here() ?? (await this.#arrived(jobs.length > 0, signal))
       if (job === undefined) break
       jobs.push(job)
     }
@@ -178,6 +276,17 @@ export class ZmqWork extends ZmqLine implements EngineWork {
     throw signal.aborted ? (signal.reason as Error) : this.gone()
   }
 
+  /** What was given back, and what came before it was asked for. */
+  #here(): ZmqJob | undefined {
+    const back = this.#back.shift()
+    if (back !== undefined) return back
+    for (;;) {
+      const job = this.#unpacked.shift()
+      if (job === undefined || job.expires > clock()) return job
+      this.#drop('its time was over when it was taken')
+    }
+  }
+
   async #arrived(isMore: boolean, signal: AbortSignal): Promise<ZmqJob | undefined> {
     for (;;) {
       const isOver = (): boolean =>
@@ -188,16 +297,25 @@ export class ZmqWork extends ZmqLine implements EngineWork {
         if (back !== undefined || isMore || signal.aborted || this.closed) return back
         continue
       }
-      const job = this.#jobOf(frames)
-      if (job.expires > clock()) return job
-      this.#drop('its time was over when it came')
+      this.#unpacked = this.#jobsOf(frames)
+      const job = this.#here()
+      if (job !== undefined) return job
     }
   }
 
-  #jobOf([payload, more]: Frames): ZmqJob {
-    const { id, group, priority = 0, expires = Infinity, headers } = readBeside(more)
-    const said = { id, group, priority, expires, headers }
-    return new ZmqJob(this, payload ?? new Uint8Array(0), ++this.#last, said)
+  #jobsOf([payload = empty, more]: Frames): ZmqJob[] {
+    const said = saidBeside(more)
+    const at = clock()
+    if (!isPacked(said)) return [new ZmqJob(this, payload, ++this.#last, at, rightOf(said))]
+    const unpacked = unpack(payload, said)
+    if (typeof unpacked !== 'string') {
+      return unpacked.map(({ bytes, said: its }) => {
+        const own = this.#isCarried ? bytes : new Uint8Array(bytes)
+        return new ZmqJob(this, own, ++this.#last, at, its)
+      })
+    }
+    this.#drop(unpacked)
+    return []
   }
 
   #giveBack(job: ZmqJob, delay: number): void {
@@ -229,18 +347,19 @@ export class ZmqWork extends ZmqLine implements EngineWork {
   }
 }
 
-interface Said {
-  readonly id: string | undefined
-  readonly group: string | undefined
-  readonly priority: number
-  readonly expires: number
-  readonly headers: Readonly<Record<string, string>> | undefined
+const empty = new Uint8Array(0)
+
+/** What is read later, by a thread of the library, is a copy. */
+function framesOf(bytes: Uint8Array, said: Beside): Buffer[] {
+  const payload = Buffer.from(bytes)
+  const beside = besideFrame(said)
+  return beside === undefined ? [payload] : [payload, beside]
 }
 
 class ZmqJob implements EngineJob {
   readonly bytes: Uint8Array
   readonly token: bigint
-  readonly pushedAt = clock()
+  readonly pushedAt: number
   readonly id: string | undefined
   readonly group: string | undefined
   readonly priority: number
@@ -254,11 +373,13 @@ class ZmqJob implements EngineJob {
     work: ZmqWork,
     bytes: Uint8Array,
     token: bigint,
-    { id, group, priority, expires, headers }: Said,
+    at: number,
+    { id, group, priority = 0, expires = Infinity, headers }: Beside,
   ) {
     this.#work = work
     this.bytes = bytes
     this.token = token
+    this.pushedAt = at
     this.id = id
     this.group = group
     this.priority = priority

@@ -46,6 +46,8 @@ const navigation = {
     'dashboard',
     'recording',
     'tracing',
+    'logs',
+    'supervision',
     'crash-safety',
     'security',
   ],

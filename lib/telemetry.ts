@@ -36,6 +36,31 @@ export type {
   WorkFigures,
   WorkUserFigures,
 } from './telemetry/figures.js'
+export {
+  lifeEvents,
+  logLevels,
+  logTo,
+  type Logger,
+  type Logging,
+  type LogLevel,
+  type LogMethod,
+  type LogOptions,
+  type LogRecord,
+} from './telemetry/log.js'
+export { lineLogger, type LineOptions, type LineTarget } from './telemetry/lines.js'
+export {
+  health,
+  type Health,
+  type HealthCheck,
+  type HealthCode,
+  type HealthLimit,
+  type HealthLimits,
+  type HealthOptions,
+  type HealthReason,
+  type HealthRoute,
+  type HealthStatus,
+} from './telemetry/health.js'
+export { healthPages, healthType } from './telemetry/health-pages.js'
 export { measuresOf, type Measures } from './telemetry/measures.js'
 export { observe, type ObserveOptions } from './telemetry/observe.js'
 export { hostAndPort as httpPlace, type HttpPlace } from './telemetry/http-place.js'
@@ -63,7 +88,14 @@ export type {
   TracedKind,
   TracedMessage,
 } from './base/traced.js'
+export {
+  supervise,
+  type ServiceNews,
+  type SuperviseOptions,
+  type Supervisor,
+} from './telemetry/systemd.js'
 export type { StageStats, WorkStats } from './work/stats.js'
 export type { CallStats } from './rpc/stats.js'
 export type { TopicsStats } from './topics/stats.js'
+export type { DeathFacts, LifeEvent, LifeFacts, LifeTold, RoleFacts } from './base/life.js'
 export type { ObjectEntry, ObjectHolder, ObjectKind, ObjectState } from './addon/upkeep.js'

@@ -81,6 +81,11 @@ export interface Addon {
     readonly semaphores: boolean
     readonly dryRun: boolean
   }): SweepResult
+  /**
+   * What this process found out about the dead since the last time, seven values each: what, kind, name, pid, reason, attempts, when in
+   * milliseconds since 1970; and last how many are not among them. Nothing if nothing was.
+   */
+  happenings(): (number | string)[] | undefined
   detach(buffer: ArrayBuffer): void
   monotonicNs(): bigint
   /** Have all doorbells of this environment their names? If not, they are made anew at a later call. */

@@ -1,5 +1,6 @@
 // Waiting without the event loop, for Workers: native slices of at most 20 ms with a look in between.
 
+import { tellDeaths } from './life.js'
 import { checkOptions, duration, spinTime } from './options.js'
 import { now } from './time.js'
 import type { WaitQueue } from './wait-queue.js'
@@ -63,6 +64,7 @@ export function block<T>(
       if (result !== undefined) return result ?? (undefined as T)
     }
   } finally {
+    tellDeaths()
     waits.parkAgain() // somebody may wait in the event loop for the peer to come
   }
 }

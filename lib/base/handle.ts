@@ -6,6 +6,7 @@ import type { NativeWaiter } from '../addon/waiter.js'
 import { closedError } from '../errors.js'
 import { disposeInEveryContext } from './disposal.js'
 import { inspected, jsonOf, type Inspecting } from './inspection.js'
+import { tellClosed, tellOpened } from './life.js'
 import type { Tuning } from './options.js'
 import { WaitQueue } from './wait-queue.js'
 
@@ -42,6 +43,7 @@ export abstract class Handle<Native extends NativeWaiter> {
       tuning,
     )
     this.#unknow = onLeaving(this, Handle.#left)
+    tellOpened(this)
   }
 
   // Not a function of the constructor's, whose scope has `this`: it would keep the handle from being collected.
@@ -97,6 +99,7 @@ export abstract class Handle<Native extends NativeWaiter> {
     this.#unknow()
     this.closeNative()
     this.waits.evict(reason)
+    tellClosed(this)
   }
 
   /** @internal Closes what is beneath; called once. */

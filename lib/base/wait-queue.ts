@@ -16,6 +16,7 @@ import { native } from '../addon/native.js'
 import type { NativeWaiter } from '../addon/waiter.js'
 import { AdaptiveBackoff } from './adaptive-backoff.js'
 import { LinkedList } from './linked-list.js'
+import { tellDeaths } from './life.js'
 import { Looker } from './looker.js'
 import { checkSignal, duration, sharesProcessor, type Tuning, type WaitOptions } from './options.js'
 import { endFairly, fairly } from './fairness.js'
@@ -452,6 +453,12 @@ export class WaitQueue extends Looker implements Sleeper {
 
   /** Serves those in line until one has to wait, and those aside. True if one was served. */
   #serve(thorough: boolean): boolean {
+    const served = this.#serveAll(thorough)
+    if (thorough) tellDeaths()
+    return served
+  }
+
+  #serveAll(thorough: boolean): boolean {
     let served = false
     for (;;) {
       const { first } = this.#line

@@ -2,6 +2,7 @@
 
 import { ifAllowed } from '../base/borrowing.js'
 import { checkView, targetOf } from '../base/bytes.js'
+import { tellGone } from '../base/life.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { block, type BlockingOptions } from '../base/blocking.js'
 import { closedError, corruptError, MillraceError, timeoutError } from '../errors.js'
@@ -207,6 +208,7 @@ export class CellReader<Value = unknown> extends PeerHandle<NativeCellReader> {
       // It may have written between our look and its leaving.
       if (this.#isNewer(since)) return true
       if (peer === 'closed') return false
+      tellGone(this, this.peerPid)
       throw new MillraceError(
         'ERR_MILLRACE_PEER_GONE',
         `the writer of cell '${this.name}' (pid ${String(this.peerPid)}) died; its last value can still be ` +

@@ -8,6 +8,7 @@ import { closeIt, onLeaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeCellWriter } from '../addon/cell.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { tellClosed, tellOpened } from '../base/life.js'
 import { checkOptions, flag, show } from '../base/options.js'
 import { isPromise } from '../base/promised.js'
 import type { Bytes } from '../base/view-constructor.js'
@@ -57,6 +58,7 @@ export class CellWriter<Value = never, View = Bytes> {
     this.slots = native.slots
     this.native = native
     this.#unknow = onLeaving(this, closeIt)
+    tellOpened(this)
   }
 
   /** Has this side been closed? */
@@ -222,6 +224,7 @@ export class CellWriter<Value = never, View = Bytes> {
     this.#buffer = undefined
     this.#views.clear()
     this.native.close()
+    tellClosed(this)
   }
 
   /** What `using` calls at the end of its block: `close()`. */

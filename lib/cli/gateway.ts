@@ -2,6 +2,7 @@
 
 import { httpPlace, judgeFile, runService, type ServiceConfig } from '../gateway.js'
 import { formatColumns } from './columns.js'
+import { logger, logLife, logOptions } from './logging.js'
 import { parseCommand, UsageError } from './usage.js'
 
 /** As for a wrong command line: what was said is wrong, and nothing was done. */
@@ -11,13 +12,14 @@ export async function gateway(
   args: readonly string[],
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const parsed = parseCommand('gateway', args, ['http'], ['check'])
+  const parsed = parseCommand('gateway', args, ['http', ...logOptions], ['check'])
   if (parsed === undefined) return undefined
   const { values, positionals } = parsed
   const [file, extra] = positionals
   if (file === undefined) throw new UsageError('gateway wants a file of configuration')
   if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`)
   const http = values.http === undefined ? undefined : placeOf(values.http)
+  const log = logger(values)
   const { findings, config } = judgeFile(file)
   if (config === undefined) {
     for (const finding of findings) process.stderr.write(`${finding}\n`)
@@ -27,7 +29,8 @@ export async function gateway(
     process.stdout.write(overview(config))
     return 0
   }
-  await runService({ file, config, http, log: process.stderr, signal })
+  logLife(log, values)
+  await runService({ file, config, http, log, signal })
   return 0
 }
 

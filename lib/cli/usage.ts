@@ -225,8 +225,8 @@ Options:
   gateway: `Usage: millrace gateway CONFIG [OPTIONS]
 
 Joins addresses, as CONFIG says, a file of YAML or JSON: jobs, messages, calls and frames that come at one go to the
-other. Needs 'npm install yaml', and the packages of the engines that are named. Writes what becomes of the routes to
-standard error: as JSON, one object a line, or as text where that is a terminal.
+other. Needs 'npm install yaml', and the packages of the engines that are named. Writes what becomes of the routes and of
+channels to standard error.
 
   SIGHUP            reads CONFIG again; what has not changed goes on, and a wrong one is refused
   SIGTERM, SIGINT   lets arrive what is on its way, and ends with 0; the second one ends it at once
@@ -235,6 +235,8 @@ Options:
   --check           only judge CONFIG: all that is wrong, by line and column
   --http HOST:PORT  where /livez, /readyz, /status and /metrics are; of a port alone, 127.0.0.1 (default: as CONFIG
                     says, or nowhere)
+  --log-level WORD  debug, info, warn or error: nothing that is less important (default: info)
+  --log-format WORD json, an object a line, or text (default: text on a terminal)
   -h, --help        this text
 
 Exit codes: 2 also if CONFIG is wrong.

@@ -1,6 +1,7 @@
 // The reading side of a frame channel.
 
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { tellGone } from '../base/life.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import {
   closedError,
@@ -383,6 +384,7 @@ export class FrameReader extends PeerHandle<NativeFrameReader> {
         'everything it published has been received: wait for another writer with waitForPeer(), or close',
       )
     }
+    tellGone(this, this.peerPid)
     throw new MillraceError(
       'ERR_MILLRACE_PEER_GONE',
       `the writer of frame channel '${this.name}' (pid ${String(this.peerPid)}) died; everything it ` +

@@ -2,6 +2,7 @@
 
 import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { facts, heard } from '../base/life.js'
 import { closedError } from '../errors.js'
 import type { GatewayConfig, RouteStatus } from './config.js'
 import { judge, type Judged, type JudgedRoute } from './judge.js'
@@ -80,6 +81,9 @@ export class Gateway {
     this.#closed = true
     // Routes that a reload has taken out may still be on their way to their end.
     await Promise.all([this.#turn, ...this.#routes.map((route) => route.drain(this.#drainMs))])
+    if (heard('drained') === undefined) return
+    const { length } = this.#routes
+    facts().tell('drained', `${String(length)} route${length === 1 ? '' : 's'}`, 'gateway', {})
   }
 
   /** Ends at once: what was not confirmed goes back, and comes again. */

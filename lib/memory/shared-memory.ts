@@ -22,6 +22,7 @@ import {
 } from '../base/options.js'
 import type { MemoryOptions } from '../addon/memory-options.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { tellClosed, tellOpened } from '../base/life.js'
 import { MappedFile } from '../place/mapped-file.js'
 import { NamelessSegment } from '../place/nameless-segment.js'
 import { checkPlace, nameOf, type Place } from '../place/place.js'
@@ -88,6 +89,7 @@ export class SharedMemory {
     this.readOnly = readOnly
     this.#native = handle
     this.#unknow = onLeaving(this, closeIt)
+    tellOpened(this)
   }
 
   /**
@@ -243,6 +245,7 @@ export class SharedMemory {
     this.#unknow()
     this.#buffer = undefined
     this.#native.close()
+    tellClosed(this)
   }
 
   /**

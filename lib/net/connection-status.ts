@@ -1,6 +1,7 @@
 // How a connection that is made anew stands, for the program: what it is now, and what becomes of it, as events.
 
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { facts, heard, type LifeEvent } from '../base/life.js'
 import { checkFunction } from '../base/options.js'
 import { afterAllElse, now } from '../base/time.js'
 
@@ -146,6 +147,8 @@ export class Status implements ConnectionStatus {
     this.#made++
     const gap = this.#loss && { ...this.#loss, milliseconds: now() - this.#lostAt }
     this.#loss = undefined
+    if (gap === undefined) this.#tell('connected')
+    else this.#tell('reconnected', { milliseconds: gap.milliseconds })
     this.#emit('connected', gap)
   }
 
@@ -154,6 +157,8 @@ export class Status implements ConnectionStatus {
     this.#lastError = loss.reason
     this.#loss = loss
     this.#lostAt = now()
+    const { reason: error, unknown } = loss
+    this.#tell('disconnected', { error, ...(unknown === undefined ? {} : { unknown }) })
     this.#emit('lost', loss)
   }
 
@@ -184,6 +189,10 @@ export class Status implements ConnectionStatus {
       made: this.made,
       lastError: this.lastError?.message,
     }))
+  }
+
+  #tell(event: LifeEvent, more: object = {}): void {
+    if (heard(event) !== undefined) facts().tell(event, this.address, 'connection', more)
   }
 
   #add<Name extends keyof ConnectionEvents>(

@@ -5,6 +5,7 @@ import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueSide } from '../addon/queue.js'
 import { reasonText } from '../base/failure.js'
 import { factsOf } from '../base/inspection.js'
+import { tellGone } from '../base/life.js'
 import { checkOptions, flag, readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { PeerHandle } from '../base/peer-handle.js'
 import { recordHeaderBytes } from './ring-layout.js'
@@ -128,6 +129,7 @@ export abstract class QueueSide<
 
   /** @internal The other side died: what waits for it will wait in vain. */
   protected goneError(): MillraceError {
+    tellGone(this, this.peerPid)
     return new MillraceError(
       'ERR_MILLRACE_PEER_GONE',
       `the process at the other side of queue '${this.name}' (pid ${String(this.peerPid)}) died; ` +

@@ -7,6 +7,7 @@ import type { NativeRateLimiter } from '../addon/rate-limiter.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { tellClosed, tellOpened } from '../base/life.js'
 import {
   access,
   accessNames,
@@ -102,6 +103,7 @@ export class SharedRateLimiter {
       this.#leave(reason)
     })
     this.#unknow = onLeaving(this, SharedRateLimiter.#left)
+    tellOpened(this)
   }
 
   /**
@@ -268,6 +270,7 @@ export class SharedRateLimiter {
     this.#unknow()
     this.#native.close()
     this.#line.evict(reason)
+    tellClosed(this)
   }
 
   /** Whoever may write to a name may shorten it as well. */

@@ -10,6 +10,7 @@ import { Outcome } from '../addon/outcome.js'
 import { forgetAbort, whenAborted, type Abortable } from '../base/abort-signals.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { atTurn, turnIsDue } from '../base/fairness.js'
+import { tellOf } from '../base/life.js'
 import { pause } from '../base/opening.js'
 import { outsideOfAll } from '../base/outside.js'
 import { afterAllElse, startTimer, stopTimer } from '../base/time.js'
@@ -125,6 +126,7 @@ export abstract class Taker extends CallHandle implements Abortable {
         stopTimer(timer)
         this.#drained = undefined
         super.close()
+        tellOf('drained', this)
         resolve()
       }
       const timer = startTimer(this.#drainMs, end, { alive: true })

@@ -5,6 +5,7 @@ import { closedError, corruptError, MillraceError, timeoutError } from '../error
 import type { NativeBarrier } from '../addon/barrier.js'
 import { native } from '../addon/native.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { tellGone } from '../base/life.js'
 import { checkName, wholeNumber, type Tuning, type WaitOptions, readWait } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { countOf, inWords } from './others.js'
@@ -194,6 +195,7 @@ export class Barrier extends Party<NativeBarrier> {
       case Status.complete:
         return { generation: facts[0]!, serial: facts[1] === 1 }
       case Status.died:
+        tellGone(this, facts[0]!)
         throw new MillraceError(
           'ERR_MILLRACE_PEER_GONE',
           `a party of ${this.title} (pid ${String(facts[0])}) died; open the barrier in its place, or call ` +

@@ -12,6 +12,7 @@ import type { NativeCounter } from '../addon/counter.js'
 import { ifAllowed } from '../base/borrowing.js'
 import { disposeInEveryContext } from '../base/disposal.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { tellClosed, tellOpened } from '../base/life.js'
 import {
   access,
   checkName,
@@ -60,6 +61,7 @@ export class Counter {
     this.name = name
     this.#native = handle
     this.#unknow = onLeaving(this, closeIt)
+    tellOpened(this)
   }
 
   /**
@@ -157,6 +159,7 @@ export class Counter {
     this.#value = undefined
     this.#unknow()
     this.#native.close()
+    tellClosed(this)
   }
 
   /** What `using` calls at the end of its block: `close()`. */

@@ -23,6 +23,7 @@ import {
 } from '../base/options.js'
 import { fairly } from '../base/fairness.js'
 import { factsOf, inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
+import { tellClosed, tellOpened } from '../base/life.js'
 import { WaitQueue } from '../base/wait-queue.js'
 import { Permit } from './permit.js'
 
@@ -101,6 +102,7 @@ export class Semaphore {
       () => undefined, // nor does it ever say that it is damaged
       tuning,
     )
+    tellOpened(this)
   }
 
   /**
@@ -258,6 +260,7 @@ export class Semaphore {
     this.#closed = true
     this.#waits.evict(this.#closedError())
     this.#letGoWhenUnused()
+    tellClosed(this)
   }
 
   /** Removes the name; this object and others that have it open go on. Returns whether there was one. */

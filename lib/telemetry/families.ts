@@ -320,7 +320,11 @@ function joinedOf(before: Sample, { labels, ...more }: Sample, join: Meaning['jo
   return { labels, value, count, buckets }
 }
 
-function usedRatio(seen: Observed, { depth, leases = 0, places }: Measures): number | undefined {
+/** @internal Which part of the room is taken. */
+export function usedRatio(
+  seen: Observed,
+  { depth, leases = 0, places }: Measures,
+): number | undefined {
   if (seen.figures === undefined) return undefined
   if (seen.kind === 'queue') {
     const { bytes, capacity } = seen.figures

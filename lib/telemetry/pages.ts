@@ -16,8 +16,8 @@ export interface Page {
   readonly body: string
 }
 
-/** Pages by their paths, made when they are asked for. */
-export type Pages = Readonly<Record<string, () => Page>>
+/** Pages by their paths, made when they are asked for, of what stands behind the `?`. */
+export type Pages = Readonly<Record<string, (query: URLSearchParams) => Page>>
 
 /** A server of pages. */
 export interface PageServer {
@@ -82,9 +82,9 @@ function answerTo(request: IncomingMessage, place: HttpPlace, pages: Pages): Pag
   if (isLoopback(place.host) && !isOfThisMachine(request.headers.host)) {
     return { status: 403, type: plainText, body: 'ask for 127.0.0.1 or localhost\n' }
   }
-  const path = (request.url ?? '').split('?', 1)[0]!
+  const [path = '', query] = (request.url ?? '').split(/\?(.*)/s, 2)
   const found = Object.hasOwn(pages, path) ? pages[path] : undefined
-  if (found !== undefined) return found()
+  if (found !== undefined) return found(new URLSearchParams(query))
   const all = Object.keys(pages).join(', ')
   return { status: 404, type: plainText, body: `there are ${all}\n` }
 }

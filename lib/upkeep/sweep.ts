@@ -1,6 +1,7 @@
 // Removing what nobody holds.
 
 import { native } from '../addon/native.js'
+import { facts, heard } from '../base/life.js'
 import { checkOptions, flag } from '../base/options.js'
 import type { ListOptions } from './list.js'
 import { checkPrefix } from './prefix.js'
@@ -36,10 +37,13 @@ export interface SweepOptions extends ListOptions {
  */
 export function sweep(options?: SweepOptions): SweepResult {
   const given = checkOptions(options, ['prefix', 'kept', 'semaphores', 'dryRun'])
-  return native.sweep({
+  const dryRun = flag(given, 'dryRun')
+  const result = native.sweep({
     prefix: checkPrefix(given.prefix),
     kept: flag(given, 'kept'),
     semaphores: flag(given, 'semaphores'),
-    dryRun: flag(given, 'dryRun'),
+    dryRun,
   })
+  if (!dryRun && heard('swept') !== undefined) facts().tellSwept(result.removed)
+  return result
 }

@@ -5,6 +5,7 @@ import { WorkFact, type NativeWork } from '../addon/work.js'
 import { block, readBlocking, type BlockingOptions } from '../base/blocking.js'
 import { fairly } from '../base/fairness.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
+import { tellOf } from '../base/life.js'
 import { readWait, wholeNumber, type Tuning, type WaitOptions } from '../base/options.js'
 import { readinessOf, selectable, type Readiness } from '../base/selectable.js'
 import { processing, receiving } from '../base/tracing.js'
@@ -150,7 +151,13 @@ export abstract class JobTaker<J extends Job = Job> extends JobPusher<J> {
     const facts = this.#facts
     if (facts[WorkFact.woke] !== 0) this.settled()
     const slot = facts[WorkFact.slot]!
-    if (slot >= 0) return this.leases.taken(begun)
+    if (slot >= 0) {
+      const job = this.leases.taken(begun)
+      if (job.acquired > 1) {
+        tellOf('redelivered', this, { attempt: job.attempt, acquired: job.acquired })
+      }
+      return job
+    }
     if (slot === Outcome.wouldBlock) return undefined
     throw this.fail(slot)
   }

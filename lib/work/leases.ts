@@ -6,6 +6,7 @@
 
 import { Outcome } from '../addon/outcome.js'
 import { durabilities, WorkFact, type NativeWork } from '../addon/work.js'
+import { tellDeaths } from '../base/life.js'
 import type { Wait } from '../base/options.js'
 import { now, startTimer, stopTimer, type Timer } from '../base/time.js'
 import type { Bytes, PlainBuffer } from '../base/view-constructor.js'
@@ -190,12 +191,12 @@ export class Leases<J extends Job = Job> implements Keeper {
 
   retry(job: LeaseOf, delay: number, error: string): number {
     job.put(this.facts)
-    return this.#settle(this.#native.retry(delay, error))
+    return this.#failed(this.#native.retry(delay, error))
   }
 
   reject(job: Job, error: string): number {
     job.put(this.facts)
-    return this.#settle(this.#native.reject(error))
+    return this.#failed(this.#native.reject(error))
   }
 
   extend(job: Job, milliseconds: number): number {
@@ -322,6 +323,12 @@ export class Leases<J extends Job = Job> implements Keeper {
 
   fail(outcome: number): MillraceError {
     return outcome === Outcome.closed ? this.closedError() : this.#holder.fail(outcome)
+  }
+
+  /** It may be a dead letter now. */
+  #failed(outcome: number): number {
+    tellDeaths()
+    return this.#settle(outcome)
   }
 
   #settle(outcome: number): number {

@@ -5,6 +5,7 @@ import { durabilities, jobsOf, Kind, WorkFact, type NativeWork } from '../addon/
 import { disposeInEveryContext } from '../base/disposal.js'
 import { Handle } from '../base/handle.js'
 import { factsOf, inspected, inspection, type Inspecting } from '../base/inspection.js'
+import { tellOf } from '../base/life.js'
 import type { Tuning, Wait } from '../base/options.js'
 import { recheckSoon } from '../base/rechecks.js'
 import { now } from '../base/time.js'
@@ -239,6 +240,7 @@ export abstract class WorkHandle<J extends Job = Job> extends Handle<NativeWork>
     this.#ending = Promise.all(drains.map((loop) => loop.drained())).then(() => {
       this.syncer.hurry()
       super.close()
+      tellOf('drained', this)
     })
     const error = (): MillraceError => this.fail(Outcome.closed)
     this.waits.evict(error)

@@ -1,5 +1,6 @@
 // list(), sweep() and observe(): what lies about, as plain objects.
 #include "millrace/upkeep.hpp"
+#include "millrace/happenings.hpp"
 #include "millrace/observe.hpp"
 
 #include "addon.hpp"
@@ -150,12 +151,36 @@ Napi::Value observe(const Napi::CallbackInfo& info) {
   return entries;
 }
 
+// happenings() -> what was found out about the dead since the last time, seven values each, and last how many are not among them;
+// undefined if nothing was.
+Napi::Value happenings(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto next = Happenings::take();
+  if (!next) return env.Undefined();
+  Napi::Array told = Napi::Array::New(env);
+  std::uint32_t at = 0;
+  const auto number = [&](double value) { told.Set(at++, Napi::Number::New(env, value)); };
+  for (; next; next = Happenings::take()) {
+    const HappeningFacts& facts = next->facts;
+    number(static_cast<double>(facts.what));
+    number(static_cast<double>(facts.kind));
+    told.Set(at++, Napi::String::New(env, next->name.data()));
+    number(facts.pid);
+    number(facts.reason);
+    number(facts.attempts);
+    number(static_cast<double>(next->at_ns / 1'000'000));
+  }
+  number(Happenings::take_lost());
+  return told;
+}
+
 }  // namespace
 
 void define_upkeep(Napi::Env env, Napi::Object exports) {
   exports.Set("list", Napi::Function::New<list>(env, "list"));
   exports.Set("sweep", Napi::Function::New<sweep>(env, "sweep"));
   exports.Set("observe", Napi::Function::New<observe>(env, "observe"));
+  exports.Set("happenings", Napi::Function::New<happenings>(env, "happenings"));
 }
 
 }  // namespace millrace::addon

@@ -36,20 +36,24 @@ test('promtool has nothing to say against the metrics', async (t) => {
   t.not(judge('# TYPE millrace_x_count gauge\nmillrace_x_count 1\n').status, 0)
 })
 
-test('systemd-analyze has nothing to say against the unit', (t) => {
-  const folder = ownDirectory(t)
-  const unit = join(folder, 'millrace-gateway.service')
-  const verify = () =>
-    spawnSync('systemd-analyze', ['verify', '--man=no', unit], { encoding: 'utf8' })
-  copyFileSync(join(examples, 'millrace-gateway.service'), unit)
-  const { status, stdout, stderr, error } = verify()
-  t.is(error, undefined, 'systemd-analyze must be installed (Debian: systemd)')
-  const ours = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('millrace-gateway'))
-  t.deepEqual([status, ours], [0, []])
-  // It does judge.
-  writeFileSync(unit, readFileSync(unit, 'utf8').replace('WatchdogSec=30', 'WatchdogSec=often'))
-  t.regex(verify().stderr, /:\d+: Failed to parse sec value, ignoring: often/)
-})
+for (const [file, folder, own] of [
+  ['millrace-gateway.service', 'gateway', 'WatchdogSec=30'],
+  ['orders.service', 'supervised', 'WatchdogSec=10'],
+] as const) {
+  test(`systemd-analyze has nothing to say against ${file}`, (t) => {
+    const unit = join(ownDirectory(t), file)
+    const verify = () =>
+      spawnSync('systemd-analyze', ['verify', '--man=no', unit], { encoding: 'utf8' })
+    copyFileSync(join(examples, '..', folder, file), unit)
+    const { status, stdout, stderr, error } = verify()
+    t.is(error, undefined, 'systemd-analyze must be installed (Debian: systemd)')
+    const ours = `${stdout}${stderr}`.split('\n').filter((line) => line.includes(file))
+    t.deepEqual([status, ours], [0, []])
+    // It does judge.
+    writeFileSync(unit, readFileSync(unit, 'utf8').replace(own, 'WatchdogSec=often'))
+    t.regex(verify().stderr, /:\d+: Failed to parse sec value, ignoring: often/)
+  })
+}
 
 test('the example of a configuration is right', (t) => {
   const folder = join(ownDirectory(t), 'etc')

@@ -1,5 +1,6 @@
 // What is wrong with a file of configuration: all of it, each with its line and column, and without what came out of the environment.
 
+import { withoutSecrets } from '../../telemetry/secrets.js'
 import type { YamlLines, YamlNode } from './yaml.js'
 
 /** Where something stands: a node, or how many characters are before it. */
@@ -59,9 +60,4 @@ export class Findings {
     for (const [value, shown] of this.#secrets) text = text.replaceAll(value, shown)
     return withoutSecrets(text)
   }
-}
-
-/** Addresses in it are without user, password and token. */
-export function withoutSecrets(text: string): string {
-  return text.replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s'"/@…]+@/gi, '$1…@')
 }

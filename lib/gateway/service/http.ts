@@ -1,16 +1,12 @@
-// How a service is, by HTTP: /livez, /readyz, /status, /metrics.
+// How a service is, by HTTP: /livez, /readyz, /health, /status, /metrics.
 
+import type { HealthOptions } from '../../telemetry/health.js'
+import { healthPages } from '../../telemetry/health-pages.js'
 import type { HttpPlace } from '../../telemetry/http-place.js'
-import {
-  jsonText,
-  plainText,
-  servePages,
-  type Page,
-  type PageServer,
-} from '../../telemetry/pages.js'
+import { jsonText, servePages, type PageServer } from '../../telemetry/pages.js'
 import { prometheusText, prometheusType } from '../../telemetry/prometheus.js'
+import { withoutSecrets } from '../../telemetry/secrets.js'
 import type { RouteStatus } from '../config.js'
-import { withoutSecrets } from './findings.js'
 import { familiesOfRoutes } from './metrics.js'
 
 /** What is told, at the time it is asked for. */
@@ -24,8 +20,7 @@ export interface Told {
 /** @throws MillraceError (as rejection) as `servePages()` */
 export function serveStatus(place: HttpPlace, told: () => Told): Promise<PageServer> {
   return servePages(place, {
-    '/livez': () => ({ status: 200, type: plainText, body: 'alive\n' }),
-    '/readyz': () => readiness(told()),
+    ...healthPages(() => healthOf(told())),
     '/status': () => ({ status: 200, type: jsonText, body: statusOf(told()) }),
     '/metrics': () => ({
       status: 200,
@@ -35,15 +30,10 @@ export function serveStatus(place: HttpPlace, told: () => Told): Promise<PageSer
   })
 }
 
-function readiness({ routes, state }: Told): Page {
-  const not = routes.filter((route) => route.state !== 'running')
-  if (not.length === 0 && state === 'running')
-    return { status: 200, type: plainText, body: 'ready\n' }
-  const lines = not.map(({ name, state: its, error }) => {
-    const why = error === undefined ? '' : ` (${withoutSecrets(error.message)})`
-    return `${name}: ${its}${why}\n`
-  })
-  return { status: 503, type: plainText, body: `${state}\n${lines.join('')}` }
+/** Only what it was told to do: whoever uses the same channels is ready without it, or not. */
+function healthOf({ routes, state }: Told): HealthOptions {
+  const isRunning = (): true | string => state === 'running' || `it is ${state}`
+  return { of: 'none', routes, checks: { gateway: isRunning } }
 }
 
 function statusOf({ routes, state, host, since }: Told): string {

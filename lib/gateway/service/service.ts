@@ -5,13 +5,14 @@
 
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import type { HttpPlace } from '../../telemetry/http-place.js'
+import type { Logger } from '../../telemetry/log.js'
 import type { PageServer } from '../../telemetry/pages.js'
+import { supervisorOf, type Supervisor } from '../../telemetry/systemd.js'
 import type { RouteStatus } from '../config.js'
 import { Gateway } from '../gateway.js'
 import { judgeFile, type ServiceConfig } from './config-file.js'
 import { serveStatus, type Told } from './http.js'
-import { logTo, type Log, type LogTarget } from './log.js'
-import { ServiceManager } from './notify.js'
+import { logOf, type Log } from './log.js'
 import { changesOf } from './route-changes.js'
 
 /** How often it is looked how the routes stand. */
@@ -28,7 +29,7 @@ export interface ServiceOptions {
   readonly config: ServiceConfig
   /** Instead of what the file says, at a reload, too. */
   readonly http: HttpPlace | undefined
-  readonly log: LogTarget
+  readonly log: Logger
   /** Aborts when it is to end. */
   readonly signal: AbortSignal
 }
@@ -53,7 +54,7 @@ class Service {
   readonly #file: string
   readonly #http: HttpPlace | undefined
   readonly #log: Log
-  readonly #manager = new ServiceManager(process.env)
+  readonly #manager: Supervisor
   readonly #since = new Date()
   #config: ServiceConfig
   #state: Told['state'] = 'starting'
@@ -69,7 +70,9 @@ class Service {
     this.#file = file
     this.#config = config
     this.#http = http
-    this.#log = logTo(log, process.env)
+    this.#log = logOf(log)
+    // From the event loop, for as long as that runs.
+    this.#manager = supervisorOf(process.env, true)
   }
 
   readonly onHangUp = (): void => {
@@ -85,7 +88,6 @@ class Service {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    this.#manager.watch()
     try {
       await this.#start()
       this.#watchRoutes()
@@ -111,7 +113,7 @@ class Service {
   #ready(): void {
     this.#state = 'running'
     const status = statusLine(this.#routes)
-    this.#manager.ready(status)
+    this.#manager.notify({ ready: true, status })
     this.#say('info', 'ready', `gateway: is ready, ${status}`)
   }
 
@@ -121,7 +123,7 @@ class Service {
     const most = `${String(drainTimeout / 1000)} s`
     const ways = this.#routes.reduce((sum, { inFlight }) => sum + inFlight, 0)
     const status = `drains: ${String(ways)} on their way, for ${most} at most`
-    this.#manager.stopping(status, drainTimeout + usualDrainMs)
+    this.#manager.notify({ stopping: true, status, extendTimeout: drainTimeout + usualDrainMs })
     this.#say('info', 'draining', `gateway: ${status}; a second signal ends it at once`)
     await this.#gateway?.drain()
     await this.#reloading
@@ -131,7 +133,7 @@ class Service {
   /** The old configuration stays until the new one is known to be right. */
   async #reload(): Promise<void> {
     this.#isWantedAgain = false
-    this.#manager.reloading()
+    this.#manager.notify({ reloading: true, status: 'reads its configuration again' })
     this.#say('info', 'reloading', `gateway: reads ${this.#file} again`)
     const { findings, config } = judgeFile(this.#file)
     if (config === undefined) this.#refuse(findings)
@@ -149,7 +151,9 @@ class Service {
         this.#refuse([], error as Error)
       }
     }
-    if (this.#state === 'running') this.#manager.ready(statusLine(this.#routes))
+    if (this.#state === 'running') {
+      this.#manager.notify({ ready: true, status: statusLine(this.#routes) })
+    }
   }
 
   #refuse(findings: readonly string[], error?: Error): void {
@@ -200,7 +204,7 @@ class Service {
     for (const change of changesOf(this.#seen, routes)) this.#log(change)
     this.#seen = routes
     if (this.#state === 'running' && this.#reloading === undefined) {
-      this.#manager.status(statusLine(routes))
+      this.#manager.notify({ status: statusLine(routes) })
     }
     this.#look = startTimer(
       lookMs,

@@ -90,7 +90,7 @@ class FrameLanes {
     std::uint64_t reaped = 0;
     for_each_bit(dead, [&](std::uint32_t lane) {
       if (segment_->role_held(FrameChannel::role_of_lane(lane))) return;
-      os::remove_dead_bell(bell_of(lane));
+      segment_->bury(lanes_[lane].view.lane->join.role);
       reaped |= 1ULL << lane;
     });
     MILLRACE_CRASH_POINT("frames.reap.buried");

@@ -38,6 +38,7 @@
 #include <utility>
 
 #include "crash_point.hpp"
+#include "happenings.hpp"
 #include "layout/header.hpp"
 #include "os/clock.hpp"
 #include "os/doorbell.hpp"
@@ -221,7 +222,8 @@ class Segment {
                         path());
     }
     MILLRACE_CRASH_POINT("segment.claim.locked");
-    bury(record);
+    remove_bell(record);
+    note_death(record, HappeningWhat::taken_over);
     state_schema();
     record.pid.store(static_cast<std::uint32_t>(::getpid()), std::memory_order_relaxed);
     record.started.store(os::own_start_time(), std::memory_order_relaxed);
@@ -241,7 +243,8 @@ class Segment {
   // Removes what a dead holder left beside the segment. Only while nobody else holds the role. Whatever
   // the state says: it may have died on its way in or out, and a bell that is in use stays.
   void bury(const layout::RoleRecord& record) const noexcept {
-    os::remove_dead_bell(record.doorbell.load(std::memory_order_relaxed));
+    remove_bell(record);
+    note_death(record, HappeningWhat::buried);
   }
   // As if nobody had held the role yet. Only under the lifecycle lock, and while nobody holds it.
   void vacate(layout::RoleRecord& record) const noexcept {
@@ -403,6 +406,17 @@ class Segment {
 
  private:
   static constexpr int kRoundsWithoutTime = 8;
+
+  static void remove_bell(const layout::RoleRecord& record) noexcept {
+    os::remove_dead_bell(record.doorbell.load(std::memory_order_relaxed));
+  }
+  // Of a role that nobody alive has: did its last holder leave without a word?
+  void note_death(const layout::RoleRecord& record, HappeningWhat what) const noexcept {
+    const auto attached = static_cast<std::uint32_t>(layout::RoleState::attached);
+    if (record.state.load(std::memory_order_relaxed) != attached) return;
+    const std::uint32_t pid = record.pid.load(std::memory_order_relaxed);
+    Happenings::note({what, header().kind, pid}, name());
+  }
 
   // Not left to close(): a mapping that JavaScript still holds keeps the open file description, and with
   // it the locks, alive.

@@ -65,8 +65,8 @@ test('liveness, readiness, status and metrics tell of the routes, and no secret'
   t.regex(url, /^http:\/\/127\.0\.0\.1:\d+$/)
   await gateway.told('ready')
   await gateway.told('up')
-  t.like(await get(`${url}/livez`), { status: 200, body: 'alive\n' })
-  t.like(await get(`${url}/readyz`), { status: 200, body: 'ready\n' })
+  t.like(await get(`${url}/livez`), { status: 200, body: 'ok\n' })
+  t.like(await get(`${url}/readyz`), { status: 200, body: 'ok\n' })
   await from.push('0123456789')
   await until(() => to.stats().ready === 1)
   const counted = async (): Promise<string> => (await get(`${url}/metrics`)).body
@@ -84,7 +84,14 @@ test('liveness, readiness, status and metrics tell of the routes, and no secret'
   await gateway.told('waiting')
   const ready = await get(`${url}/readyz`)
   t.is(ready.status, 503)
-  t.regex(ready.body, /^running\ndown: connecting \(.+\)\n$/)
+  t.regex(
+    ready.body,
+    /^\[\+\]route:a "quoted" \\ name ok\n\[-\]route:down failed: connecting \(.+\)\n\[\+\]gateway ok\nreadyz check failed\n$/,
+  )
+  t.is((await get(`${url}/readyz?exclude=route:down`)).status, 200)
+  const health = await get(`${url}/health`)
+  t.is(health.headers['content-type'], 'application/health+json; charset=utf-8')
+  t.like(JSON.parse(health.body), { status: 'fail', checks: { gateway: [{ status: 'pass' }] } })
   t.is((await get(`${url}/livez`)).status, 200)
   const status = await get(`${url}/status`)
   const told = JSON.parse(status.body) as {

@@ -1,50 +1,12 @@
 // What a gateway tells systemd, read by somebody else's program: a socket of datagrams in Python.
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 
 import { ownDirectory } from '../../support/directory.js'
+import { notifyReader } from '../../support/notify-reader.js'
 import { uniqueName } from '../../support/names.js'
-import { until } from '../../support/until.js'
 import { RunningGateway } from './running.js'
-
-const program = `
-import json, socket, sys
-path = sys.argv[1]
-server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-server.bind("\\0" + path[1:] if path.startswith("@") else path)
-print("[]", flush=True)
-while True:
-    print(json.dumps(server.recv(65536).decode().split("\\n")), flush=True)
-`
-
-/** Whoever reads at the socket, with the messages so far, each by its lines. */
-async function reader(t: ExecutionContext, socket: string) {
-  const child = spawn('python3', ['-c', program, socket], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const ended = once(child, 'exit')
-  t.teardown(async () => {
-    child.kill('SIGKILL')
-    await ended
-  })
-  let text = ''
-  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
-  const messages = (): readonly (readonly string[])[] =>
-    text
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as string[])
-      .slice(1)
-  await until(() => text.includes('\n'), 60_000)
-  /** Resolves with the message that has such a line, when it has come so often. */
-  const got = async (line: string, times = 1): Promise<readonly string[]> => {
-    const found = () => messages().filter((lines) => lines.includes(line))[times - 1]
-    await until(() => found() !== undefined, 60_000)
-    return found()!
-  }
-  return { messages, got }
-}
 
 for (const kind of ['a path', 'a name without a file'] as const) {
   test(`ready, alive, reloading and stopping are told to ${kind}`, async (t) => {
@@ -52,7 +14,7 @@ for (const kind of ['a path', 'a name without a file'] as const) {
       kind === 'a path'
         ? join(ownDirectory(t), 'notify')
         : `@millrace-test-${String(process.pid)}-notify`
-    const { messages, got } = await reader(t, socket)
+    const { messages, got } = await notifyReader(t, socket)
     const route = { kind: 'work', name: 'jobs', from: uniqueName(t), to: 'tcp://127.0.0.1:1' }
     const gateway = new RunningGateway(
       t,
@@ -84,7 +46,7 @@ for (const kind of ['a path', 'a name without a file'] as const) {
 test('a watchdog of another process is not ours; nobody there is no reason not to run', async (t) => {
   const folder = ownDirectory(t)
   const socket = join(folder, 'notify')
-  const { messages, got } = await reader(t, socket)
+  const { messages, got } = await notifyReader(t, socket)
   const route = { kind: 'work', name: 'jobs', from: uniqueName(t), to: 'tcp://127.0.0.1:1' }
   const env = { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '2000', WATCHDOG_PID: '1' }
   const gateway = new RunningGateway(t, { routes: [route] }, { env })

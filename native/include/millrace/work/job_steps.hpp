@@ -8,10 +8,12 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "../crash_point.hpp"
+#include "../happenings.hpp"
 #include "../os/clock.hpp"
 #include "../store/arena.hpp"
 #include "../store/id_hash.hpp"
@@ -58,6 +60,8 @@ class JobSteps {
   // Its parts point to memory_.
   JobSteps(const JobSteps&) = delete;
   JobSteps& operator=(const JobSteps&) = delete;
+  // What the queue is called, for whoever is told what becomes of its jobs.
+  void name_it(std::string_view name) { name_ = name; }
   [[nodiscard]] const WorkMemory& memory() const noexcept { return memory_; }
   [[nodiscard]] const Records& records() const noexcept { return records_; }
   // What others may wait for and has come since the last call: jobs of a stage (its bit), room (kRoom).
@@ -390,6 +394,9 @@ class JobSteps {
     if (!step(index, bits, word, layout::MovingTo::dead)) return false;
     MILLRACE_CRASH_POINT("work.die.word");
     add(layout::WorkCount::dead_lettered);
+    Happenings::note({HappeningWhat::dead_lettered, layout::Kind::work, 0,
+                      static_cast<std::uint32_t>(reason), word.attempt},
+                     name_);
     leave_group(group);
     balance();
     advance_from(stage);
@@ -426,6 +433,7 @@ class JobSteps {
   std::array<std::uint32_t, kMostOwed> owed_groups_{};  // that somebody else is to see to
   std::uint32_t owed_ = 0;
   bool owes_order_ = false;  // a stage was left in which jobs may wait for nobody
+  std::string name_;
 };
 
 }  // namespace millrace

@@ -484,6 +484,7 @@ class WorkQueue {
   std::unique_ptr<JobStore> store_of(std::uint16_t seat) {
     auto store = std::make_unique<JobStore>(memory_, seat, seats_.seat_record(seat),
                                             seats_.segment().instance());
+    store->name_it(seats_.segment().name());
     store->reach_by([this](std::uint64_t instance, const LookAt& look) {
       const auto place = Links(memory_, 0).find(instance);
       if (!place) return Reached::gone;

@@ -94,12 +94,6 @@ export interface LifeTold {
   readonly drained: RoleFacts
 }
 
-/** What is told beside what is told of everything. */
-export type LifeMore<Event extends LifeEvent> = Omit<
-  LifeTold[Event],
-  Exclude<keyof LifeFacts, 'time'>
-> & { readonly time?: number }
-
 const channels: Partial<Record<LifeEvent, Channel>> = {}
 
 /** The channel of that event, if somebody listens to it. */

@@ -12,6 +12,7 @@ import { healthPages } from 'millrace/telemetry'
 import { parse, parseAllDocuments } from 'yaml'
 
 import { ownDirectory } from '../support/directory.js'
+import { fileOf, samplesOf } from '../support/documented.js'
 import { uniqueName } from '../support/names.js'
 import { notifyReader } from '../support/notify-reader.js'
 import { until } from '../support/until.js'
@@ -74,6 +75,12 @@ test('the worker says how it is to systemd, by HTTP and to the log, and ends whe
     records.find(({ event }) => event === 'order'),
     { msg: 'an order of 5 bytes' },
   )
+})
+
+test('the page shows the example as it is', (t) => {
+  const [shown] = samplesOf('docs/supervision.md').filter((one) => fileOf(one) === 'orders.mjs')
+  const code = (program: string): string => program.replaceAll(/^\/\/ .*\n+/gm, '')
+  t.is(code(shown!.text), code(textOf('orders.mjs')))
 })
 
 interface Probe {

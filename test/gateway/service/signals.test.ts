@@ -2,6 +2,7 @@
 
 import { createServer, type AddressInfo } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
+import { list } from 'millrace'
 import { WorkQueue, type Share } from 'millrace/work'
 
 import { command, start } from '../../cli/run.js'
@@ -199,6 +200,28 @@ test('--check judges and starts nothing; a wrong configuration ends with 2, each
   }
 })
 
+test('records are as many, and in the form, that was asked for; what becomes of channels is among them', async (t) => {
+  const name = uniqueName(t)
+  const route = { kind: 'work', name: 'jobs', from: name, to: 'tcp://127.0.0.1:1' }
+  const run = async (...args: readonly string[]): Promise<string> => {
+    const gateway = new RunningGateway(t, { routes: [route] }, { args })
+    // Of what is less important nothing is told: it is ready when it has the channel.
+    await until(() => list({ prefix: name }).length > 0, 60_000)
+    if (!args.includes('error')) await until(() => gateway.text.includes('ready'), 60_000)
+    gateway.kill('SIGTERM')
+    t.is((await gateway.ended).code, 0, gateway.text)
+    return gateway.text
+  }
+  const all = (await run('--log-level', 'debug')).trim().split('\n')
+  const records = all.map((line) => JSON.parse(line) as Record<string, unknown>)
+  const opened = records.find(({ event }) => event === 'opened')
+  t.like(opened, { level: 'debug', channel: name, kind: 'work', msg: `work '${name}': was opened` })
+  const text = await run('--log-format', 'text')
+  t.regex(text, /^\d\d:\d\d:\d\d ● gateway: is ready, /m)
+  t.notRegex(text, /was opened|\u001b/)
+  t.is(await run('--log-level', 'error'), '')
+})
+
 test('wrong usage is said, and ends with 2', async (t) => {
   for (const [args, said] of [
     [[], /gateway wants a file of configuration/],
@@ -207,6 +230,8 @@ test('wrong usage is said, and ends with 2', async (t) => {
       ['a', '--http', 'x:y'],
       /--http must be HOST:PORT, as in 127\.0\.0\.1:9464, or a port, not 'x:y'/,
     ],
+    [['a', '--log-level', 'all'], /--log-level must be one of debug, info, warn, error, not 'all'/],
+    [['a', '--log-format', 'xml'], /--log-format must be json or text, not 'xml'/],
   ] as const) {
     const { code, err } = await start(command, ['gateway', ...args]).ended
     t.is(code, 2)

@@ -1,5 +1,7 @@
 // A worker as a service: it says how it is to systemd, to whoever asks by HTTP, and to the log.
 
+import process from 'node:process'
+
 import { healthPages, lineLogger, logTo, servePages, supervise } from 'millrace/telemetry'
 import { WorkQueue } from 'millrace/work'
 

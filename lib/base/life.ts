@@ -105,11 +105,7 @@ export function heard(event: LifeEvent): Channel | undefined {
 }
 
 /** Tells of a handle that this has happened. */
-export function tellOf<Event extends LifeEvent>(
-  event: Event,
-  handle: { readonly name: string },
-  more?: object,
-): void {
+export function tellOf(event: LifeEvent, handle: { readonly name: string }, more?: object): void {
   if (heard(event) !== undefined) facts().tellOf(event, handle, more)
 }
 
@@ -135,6 +131,6 @@ export function tellClosed(handle: { readonly name: string }): void {
   tellOf('closed', handle)
 }
 
-export function facts() {
+export function facts(): typeof import('./life-facts.js') {
   return require('./life-facts.js') as typeof import('./life-facts.js')
 }

@@ -56,7 +56,7 @@ function checksPage(page: string, { checks }: Health, query: URLSearchParams): P
   const failed = asked.some(({ status }) => status === 'fail')
   const lines = asked.map(({ name, status, reasons }) => {
     const why = reasons.map(({ message }) => message).join('; ')
-    const shown = `${name}`.replaceAll(/\s+/g, ' ')
+    const shown = name.replaceAll(/\s+/g, ' ')
     if (status === 'pass') return `[+]${shown} ok\n`
     return status === 'warn' ? `[!]${shown} warns: ${why}\n` : `[-]${shown} failed: ${why}\n`
   })

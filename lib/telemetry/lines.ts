@@ -41,7 +41,7 @@ export function lineLogger(target: LineTarget, options: LineOptions = {}): Logge
     ['level', 'format'],
   )
   const least = checkLevel(level)
-  if (format !== 'json' && format !== 'text') {
+  if (!['json', 'text'].includes(format)) {
     throw invalidArgument(`format must be 'json' or 'text', not ${show(format)}`)
   }
   const { env } = process

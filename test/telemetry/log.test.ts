@@ -1,7 +1,7 @@
 // What becomes of channels is told to a logger of the application's: by pino itself, of two processes, one of which is killed.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { mock } from 'node:test'
 import { context, ROOT_CONTEXT, trace, type Context, type ContextManager } from '@opentelemetry/api'
 import test, { type ExecutionContext } from 'ava'
@@ -224,7 +224,7 @@ test('each kind of handle says what it is when it is opened and closed', async (
   server.close()
   await turn()
   const told = [...of(name), ...of(`${name}-m`)].map(({ event, kind, role }) =>
-    [event, kind, role].filter((word) => word !== undefined).join(' '),
+    [event, kind, ...(typeof role === 'string' ? [role] : [])].join(' '),
   )
   const pair = (what: string): string[] => [`opened ${what}`, `closed ${what}`]
   t.deepEqual(
@@ -279,7 +279,6 @@ test('what is less important than was asked for, and other events, are not logge
   Mutex.open(name).close()
   await turn()
   t.is(some.of(name).length, 2)
-  t.false(channel('millrace:redelivered').hasSubscribers && info.logging === undefined)
 })
 
 test('a logger that throws breaks no channel, and is told of once', async (t) => {

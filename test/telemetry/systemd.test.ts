@@ -20,8 +20,7 @@ const withEnv = (env: NodeJS.ProcessEnv, then: () => void): void => {
   try {
     then()
   } finally {
-    for (const name of Object.keys(env)) delete process.env[name]
-    Object.assign(process.env, before)
+    process.env = before
   }
 }
 

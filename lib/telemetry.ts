@@ -97,5 +97,5 @@ export {
 export type { StageStats, WorkStats } from './work/stats.js'
 export type { CallStats } from './rpc/stats.js'
 export type { TopicsStats } from './topics/stats.js'
-export type { DeathFacts, LifeEvent, LifeFacts, LifeTold, RoleFacts } from './base/life.js'
+export type { DeathFacts, LifeEvent, LifeFacts, LifeTold, RoleFacts } from './base/life-events.js'
 export type { ObjectEntry, ObjectHolder, ObjectKind, ObjectState } from './addon/upkeep.js'

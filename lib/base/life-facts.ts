@@ -1,9 +1,9 @@
-// What is told of what becomes of channels (base/life.ts), made of what is known; loaded when somebody listens.
+// What is told of what becomes of channels (life-events.ts), made of what is known; loaded when somebody listens.
 
 import { native } from '../addon/native.js'
 import type { ObjectKind, ObjectState } from '../addon/upkeep.js'
 import { afterAllElse } from './time.js'
-import { heard, type LifeEvent, type LifeFacts } from './life.js'
+import { heard, type LifeEvent, type LifeFacts } from './life-events.js'
 
 /** By the classes of handles. */
 const classes: Readonly<Record<string, readonly [kind: LifeFacts['kind'], role?: string]>> = {

@@ -2,7 +2,8 @@
 
 import { disposeInEveryContext } from '../base/disposal.js'
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
-import { facts, heard } from '../base/life.js'
+import { heard } from '../base/life-events.js'
+import { facts } from '../base/life.js'
 import { closedError } from '../errors.js'
 import type { GatewayConfig, RouteStatus } from './config.js'
 import { judge, type Judged, type JudgedRoute } from './judge.js'

@@ -1,7 +1,8 @@
 // How a connection that is made anew stands, for the program: what it is now, and what becomes of it, as events.
 
 import { inspected, inspection, jsonOf, type Inspecting } from '../base/inspection.js'
-import { facts, heard, type LifeEvent } from '../base/life.js'
+import { heard, type LifeEvent } from '../base/life-events.js'
+import { facts } from '../base/life.js'
 import { checkFunction } from '../base/options.js'
 import { afterAllElse, now } from '../base/time.js'
 

@@ -2,7 +2,7 @@
 
 import { native } from '../addon/native.js'
 import { checkOptions, show } from '../base/options.js'
-import { heard, type LifeEvent, type LifeTold } from '../base/life.js'
+import { heard, type LifeEvent, type LifeTold } from '../base/life-events.js'
 import { invalidArgument } from '../errors.js'
 import { activeSpan } from './active-span.js'
 import { withoutSecrets } from './secrets.js'

@@ -1,7 +1,8 @@
 // Removing what nobody holds.
 
 import { native } from '../addon/native.js'
-import { facts, heard } from '../base/life.js'
+import { heard } from '../base/life-events.js'
+import { facts } from '../base/life.js'
 import { checkOptions, flag } from '../base/options.js'
 import type { ListOptions } from './list.js'
 import { checkPrefix } from './prefix.js'

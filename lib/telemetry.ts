@@ -40,6 +40,7 @@ export {
   lifeEvents,
   logLevels,
   logTo,
+  type LoggedError,
   type Logger,
   type Logging,
   type LogLevel,
@@ -51,6 +52,7 @@ export { lineLogger, type LineOptions, type LineTarget } from './telemetry/lines
 export {
   health,
   type Health,
+  type HealthBounds,
   type HealthCheck,
   type HealthCode,
   type HealthLimit,

@@ -66,9 +66,16 @@ export interface Health {
   readonly checks: readonly HealthCheck[]
 }
 
-/** From where on something is worth a look, and from where on it fails; one number: from where on it fails. What is left out never is. */
-export type HealthLimit =
-  number | { readonly warn?: number | undefined; readonly fail?: number | undefined }
+/** From where on something is worth a look, and from where on it fails. What is left out never is. */
+export interface HealthBounds {
+  /** From here on it is worth a look. */
+  readonly warn?: number | undefined
+  /** From here on it fails. */
+  readonly fail?: number | undefined
+}
+
+/** The bounds of something; one number: from where on it fails. */
+export type HealthLimit = number | HealthBounds
 
 /** When something is wrong. */
 export interface HealthLimits {

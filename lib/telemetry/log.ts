@@ -19,6 +19,14 @@ export type LogMethod = (record: LogRecord, message: string) => unknown
 /** A logger as those of pino are: bunyan and roarr have the same methods. */
 export type Logger = Readonly<Record<LogLevel, LogMethod>>
 
+/** What is told of an error. */
+export interface LoggedError {
+  /** Its code, if it has one. */
+  readonly code?: string
+  /** Its message, without secrets. */
+  readonly message: string
+}
+
 /** What is handed to a logger. Fields of one event only are those of {@link LifeTold}. */
 export interface LogRecord {
   /** What has happened. */
@@ -32,7 +40,7 @@ export interface LogRecord {
   /** Process that died. */
   readonly peer?: number
   /** Why. */
-  readonly error?: { readonly code?: string; readonly message: string }
+  readonly error?: LoggedError
   /** Of the span that was active, if there is one. */
   readonly trace_id?: string
   /** Likewise. */
@@ -169,7 +177,7 @@ function record(logger: Logger, told: LifeTold[LifeEvent]): void {
   )
 }
 
-function factsOf(error: Error): { readonly code?: string; readonly message: string } {
+function factsOf(error: Error): LoggedError {
   const { code } = error as { readonly code?: string }
   return { ...(code === undefined ? {} : { code }), message: withoutSecrets(error.message) }
 }

@@ -47,7 +47,7 @@ const bytesOf = (files: readonly string[]) =>
  * much in each room: only that it is asked for, not what is done then.
  */
 const loads = [
-  { how: "require('millrace')", files: ['index', 'shared'], most: 77_500 },
+  { how: "require('millrace')", files: ['index', 'shared'], most: 78_500 },
   {
     how: "await import('millrace')",
     files: ['cell', 'frames', 'index', 'record-consumer', 'record-producer', 'select', 'shared'],
@@ -60,7 +60,7 @@ const loads = [
   { how: "require('millrace/topics')", files: ['shared', 'topics'], most: 101_500 },
   { how: "require('millrace/work')", files: ['shared', 'work'], most: 116_500 },
   { how: "require('millrace/recording')", files: ['recording', 'shared'], most: 104_500 },
-  { how: "require('millrace/struct')", files: ['shared', 'struct'], most: 78_000 },
+  { how: "require('millrace/struct')", files: ['shared', 'struct'], most: 79_500 },
 ]
 
 for (const { how, files, most } of loads) {

@@ -52,7 +52,10 @@ class QueueWatch final : public Watcher {
     for (int round = 0; round < kRounds && !sink.full(); ++round) {
       Ends ends;
       if (!read(ends)) return shortened();
-      if (ends.capacity == 0) return {};  // nothing was sent yet
+      if (ends.capacity == 0) {
+        begun_ = true;  // nothing was sent yet: what is sent from here on is told
+        return {};
+      }
       if (!possible(ends)) return impossible();
       if (!begun_) {
         auto begun = begin(ends);

@@ -176,7 +176,6 @@ async function take(jobs: Jobs, { values, signal }: Call): Promise<void> {
         : Buffer.concat([job.bytes, Buffer.from('\n')]),
     )
     // By an address it is a promise.
-    // eslint-disable-next-line @typescript-eslint/await-thenable, @typescript-eslint/no-confusing-void-expression
     await job.complete()
   }
 }

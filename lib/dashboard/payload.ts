@@ -150,19 +150,24 @@ function ageOf({ publishedAt, seenAt }: WatchedMessage): number | undefined {
   return publishedAt === undefined ? undefined : Number(seenAt - publishedAt) / 1e6
 }
 
+/** What no text has in it: control characters but for tabs and ends of lines, and what is no sign. */
+function isNoText(sign: string): boolean {
+  return sign === '\uFFFD' || (sign < ' ' && !'\t\n\v\f\r'.includes(sign))
+}
+
 function peeked(message: WatchedMessage): Peeked {
   const { sequence, op, length, bytes, cut, subject, id, state, method } = message
   const first = bytes.subarray(0, mostText)
   // A sign that was cut in two is no reason to take it for binary.
   const decoded = first.toString().replace(/\uFFFD+$/, '')
-  const binary = /[\0-\x08\x0e-\x1f\uFFFD]/.test(decoded)
+  const binary = [...decoded].some(isNoText)
   return {
     sequence: String(sequence),
     op,
     length,
     ...(ageOf(message) === undefined ? {} : { age: ageOf(message)! }),
     ...(subject === undefined ? {} : { subject }),
-    ...(id === undefined ? {} : { id: String(id) }),
+    ...(id === undefined ? {} : { id }),
     ...(state === undefined ? {} : { state }),
     ...(method === undefined ? {} : { method }),
     text: binary ? first.toString('hex').replaceAll(/(..)(?=.)/g, '$1 ') : decoded,

@@ -258,6 +258,7 @@ export class ChannelWatch extends Closable implements AsyncIterable<WatchedMessa
     } else {
       this.#target = Buffer.alloc(0)
     }
+    // eslint-disable-next-line no-restricted-properties -- it is compared with the time of publishing
     const seenAt = BigInt(Date.now()) * 1_000_000n
     for (let i = 0; i < count; i++) messages.push(this.#messageAt(i * watchedBytes, memory, seenAt))
   }
@@ -371,7 +372,7 @@ class Wait implements Abortable {
   }
 
   aborted(): void {
-    this.fail(abortedError(this.#signal as AbortSignal))
+    this.fail(abortedError(this.#signal!))
   }
 
   fail(error: unknown): void {
@@ -427,7 +428,8 @@ interface ReadOptions {
 export function watch(name: string, options?: WatchOptions): ChannelWatch {
   const given = checkOptions(options, ['kind', 'from', 'interval', 'signal', 'most'])
   const checked = checkName(name)
-  const { kind, from = 'newest' } = given
+  const { kind } = given
+  const from: string = given.from ?? 'newest'
   if (from !== 'newest' && from !== 'oldest')
     throw invalidArgument(`from must be 'newest' or 'oldest', not ${show(from)}`)
   if (kind !== undefined && !Object.hasOwn(letters, kind))

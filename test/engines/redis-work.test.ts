@@ -182,7 +182,7 @@ test('of one turn an id counts once, no more goes in than there is room for, and
   t.deepEqual(jobs.map(textOf), ['a', 'b', 'c'])
   const tokens = jobs.map(({ token }) => token)
   t.true(tokens[0]! < tokens[1]! && tokens[1]! < tokens[2]!)
-  await Promise.all(jobs.map((job) => job.complete()))
+  for (const job of jobs) await job.complete()
   t.false((await answers[4]!).duplicate, 'it had waited for room')
   const last = await queue.takeOne(patience)
   t.is(textOf(last), 'd')

@@ -151,7 +151,7 @@ test('frames for which the writer waits, and a breaker that is open, are told of
   const options = { names: [name], limits: { full: { warn: 0 } } }
   const third = writer.loan()
   await until(() => said(checkOf(name, options).reasons).includes('warn full'))
-  ;(await reader.receive()).release()
+  ;(await reader.receive())!.release()
   ;(await third).publish()
   t.is(checkOf(name, options).status, 'pass')
 

@@ -418,7 +418,7 @@ test('lines for tools: JSON with fixed fields, text for people, and no secrets',
   const record = JSON.parse(written[0]!) as Record<string, unknown>
   t.deepEqual(Object.keys(record), ['time', 'level', 'event', 'msg', 'channel', 'error', 'pid'])
   t.like(record, { level: 'error', event: 'down', msg: 'nats://…@host: lost', pid: process.pid })
-  t.is(new Date(record['time'] as string).toISOString(), record['time'])
+  t.is(new Date(String(record['time'])).toISOString(), String(record['time']))
   const text = lineLogger(target, { format: 'text', level: 'debug' })
   text.warn({ event: 'x' }, 'one\ntwo')
   text.error({ event: 'x', error: { code: 'E', message: 'why' } }, 'three')

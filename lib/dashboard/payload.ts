@@ -160,7 +160,7 @@ function peeked(message: WatchedMessage): Peeked {
   const first = bytes.subarray(0, mostText)
   // A sign that was cut in two is no reason to take it for binary.
   const decoded = first.toString().replace(/\uFFFD+$/, '')
-  const binary = [...decoded].some(isNoText)
+  const binary = Array.from(decoded).some(isNoText)
   return {
     sequence: String(sequence),
     op,

@@ -220,6 +220,7 @@ export class ChannelWatch extends Closable implements AsyncIterable<WatchedMessa
         (message, error) => {
           this.#waits.delete(wait)
           if (error === undefined) resolve(message)
+          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- the reason of a signal may be anything
           else reject(error)
         },
       )

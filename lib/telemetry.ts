@@ -5,7 +5,13 @@
  * @module millrace/telemetry
  */
 
-export { familiesOf, type FamiliesOptions, type Family, type Sample } from './telemetry/families.js'
+export {
+  familiesOf,
+  type Bucket,
+  type FamiliesOptions,
+  type Family,
+  type Sample,
+} from './telemetry/families.js'
 export { waitTimes } from './telemetry/figures.js'
 export type {
   BarrierFigures,
@@ -75,6 +81,8 @@ export { traceWith } from './telemetry/trace-with.js'
 export type { Tracing } from './telemetry/spans.js'
 export type {
   OtelAttributes,
+  OtelCounter,
+  OtelHistogram,
   OtelMeter,
   OtelSpan,
   OtelSpanContext,

@@ -5,6 +5,14 @@ import { invalidArgument } from '../errors.js'
 import { waitTimes, type Observed, type Wait } from './figures.js'
 import { measuresOf, type Measures } from './measures.js'
 
+/** How many were not greater than a bound. */
+export interface Bucket {
+  /** The bound. */
+  readonly atMost: number
+  /** How many; those of lesser bounds are among them. */
+  readonly count: number
+}
+
 /** One value of a family. */
 export interface Sample {
   /** What tells it from the others of its family. */
@@ -13,8 +21,8 @@ export interface Sample {
   readonly value: number
   /** Of a summary or a histogram: how many were added up. */
   readonly count?: number
-  /** Of a histogram: how many were not greater than that, by bound; each has those of the lesser bounds in it. */
-  readonly buckets?: readonly { readonly atMost: number; readonly count: number }[]
+  /** Of a histogram: its buckets, from the least bound on. */
+  readonly buckets?: readonly Bucket[]
 }
 
 /** Values of one meaning. */

@@ -40,18 +40,24 @@ export interface OtelTracer {
   startSpan(name: string, options?: object, context?: never): OtelSpan
 }
 
+/** `Counter` of @opentelemetry/api, as far as it is used. */
+export interface OtelCounter {
+  /** Adds to it. */
+  add(value: number, attributes?: OtelAttributes): void
+}
+
+/** `Histogram` of @opentelemetry/api, as far as it is used. */
+export interface OtelHistogram {
+  /** Takes a value in. */
+  record(value: number, attributes?: OtelAttributes): void
+}
+
 /** `Meter` of @opentelemetry/api, as far as it is used. */
 export interface OtelMeter {
   /** Makes a counter. */
-  createCounter(
-    name: string,
-    options?: object,
-  ): { add(value: number, attributes?: OtelAttributes): void }
+  createCounter(name: string, options?: object): OtelCounter
   /** Makes a histogram. */
-  createHistogram(
-    name: string,
-    options?: object,
-  ): { record(value: number, attributes?: OtelAttributes): void }
+  createHistogram(name: string, options?: object): OtelHistogram
 }
 
 /** The API. */

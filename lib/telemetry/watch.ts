@@ -200,6 +200,7 @@ export class ChannelWatch extends Closable implements AsyncIterable<WatchedMessa
     return jsonOf(this)
   }
 
+  /** @internal What `console.log` shows. */
   [inspected](...how: Inspecting): string {
     const { name, kind, missed, closed } = this
     return inspection('ChannelWatch', how, () => ({ name, kind, missed, closed }))

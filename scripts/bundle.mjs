@@ -41,11 +41,25 @@ dropMapsOfBundles([
   ...engines.filter((one) => one.isDirectory()).map(({ name }) => name),
   'dashboard',
   'gateway',
+  'net',
   'net-conformance',
   'recording',
+  'remote',
+  'spans',
+  'telemetry',
 ])
 dropMapsOf('cli', /\.(?:js|d\.ts)$/)
-for (const folder of ['addon', 'base', 'conformance', 'dashboard', 'gateway', 'recording'])
+for (const folder of [
+  'addon',
+  'base',
+  'conformance',
+  'dashboard',
+  'gateway',
+  'net',
+  'recording',
+  'remote',
+  'telemetry',
+])
   dropMapsOf(folder, /\.d\.ts$/)
 
 /** By require: the first CommonJS module that Node has to import costs a process 20 ms. */

@@ -53,6 +53,7 @@ const expected = [
   /^examples\/(?:README\.md|[a-z-]+\/[a-z]+\.ts|(?:transport|two-hosts|video)\/README\.md)$/,
   /^examples\/gateway\/(?:Dockerfile|compose\.yaml|gateway\.yaml|millrace-gateway\.service)$/,
   /^examples\/monitoring\/(?:rules|rules-test)\.yaml$/,
+  /^examples\/supervised\/(?:Dockerfile|compose\.yaml|kubernetes\.yaml|orders\.(?:mjs|service))$/,
   /^examples\/monitoring\/grafana\.json$/,
   /^examples\/cpp\/(?:CMakeLists\.txt|README\.md|[a-z_]+\.(?:cpp|hpp))$/,
   /^examples\/python\/[a-z_]+\.(?:cpp|py)$/,

@@ -107,7 +107,7 @@ export async function welcome<G extends Greeted>(
   const wanted = shared.find((one) => one.kind === words.kind)
   const { kind, fingerprint, name, describe } = wanted ?? shared[0]
   if (wanted !== undefined && words.fingerprint === String(fingerprint)) {
-    await channel.send(wordsOf({ kind, traces: true }), wait)
+    await channel.send(wordsOf(kind === 'calls' ? { kind, traces: true } : { kind }), wait)
     return wanted
   }
   if (wanted !== undefined && words.description === true && describe !== undefined) {

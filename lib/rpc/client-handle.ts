@@ -73,7 +73,11 @@ export class ClientHandle extends Caller {
     super(name, native, tuning, waitMs)
     this.#next = next
     this.#outbox = new Outbox(native)
-    this.#streams = new Streams(name, (limits) => this.#askForStreams(limits), streams)
+    this.#streams = new Streams(
+      name,
+      (address, limits) => this.#askForStreams(address, limits),
+      streams,
+    )
   }
 
   functionOf(plan: MethodPlan): Function {
@@ -276,13 +280,14 @@ export class ClientHandle extends Caller {
     }
   }
 
-  /** The address of two queues that a server has made for us. */
-  async #askForStreams(limits: Limits): Promise<StreamsAt> {
+  /** A server is to make two queues at that address; where it has made them. */
+  async #askForStreams(address: string, limits: Limits): Promise<StreamsAt> {
     this.assertOpen()
     const send = (): number => {
+      const bytes = this.#outbox.put(Buffer.from(address))
       this.#outbox.address({ number: openStreams, idempotent: false }, limits.timeout)
       this.facts[CallFact.flags] = CallFlag.tracedStreams
-      return this.send(0)
+      return this.send(bytes)
     }
     const receive: Receive = (status, bytes) => {
       const takesTraces = status === Status.tracedStream
@@ -290,7 +295,7 @@ export class ClientHandle extends Caller {
       return { address: readAddress(this.name, bytes), takesTraces }
     }
     const what = 'a connection for streams'
-    const again: Again = (timeout) => this.#other.#askForStreams({ ...limits, timeout })
+    const again: Again = (timeout) => this.#other.#askForStreams(address, { ...limits, timeout })
     return (await this.dispatch(what, send, receive, limits, again, false)) as StreamsAt
   }
 

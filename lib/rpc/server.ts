@@ -55,7 +55,7 @@ export class CallServer extends Taker {
   /** @internal */
   protected override handle(call: TakenCall, method: number, bytes: Bytes): void {
     if (method === openStreams) {
-      this.#openStreams(call)
+      this.#openStreams(call, bytes)
       return
     }
     const served = this.#methods[method]
@@ -118,10 +118,10 @@ export class CallServer extends Taker {
   }
 
   /** A client wants to go on over a connection of its own. */
-  #openStreams(call: TakenCall): void {
+  #openStreams(call: TakenCall, bytes: Bytes): void {
     try {
       const takes = (this.facts[CallFact.flags]! & CallFlag.tracedStreams) !== 0
-      const address = Buffer.from(this.#connections.open())
+      const address = Buffer.from(this.#connections.open(bytes))
       this.answer(call, takes ? Status.tracedStream : Status.stream, this.#outbox.put(address))
     } catch (error) {
       this.#fail(call, error)

@@ -1,5 +1,5 @@
 // Where the streams of a client and a server go: two queues, which the server makes when the client asks for them, by a call that no
-// contract has.
+// contract has. The client says what they are called: whatever becomes of the server, somebody knows of them.
 
 import { invalidArgument } from '../errors.js'
 
@@ -20,11 +20,15 @@ export const queuesOf = (address: string): { readonly up: string; readonly down:
   down: `${address}.d`,
 })
 
-/** What the server has answered: an address of ours, and nothing else. */
+/**
+ * What the other side says: an address of streams under that name, and nothing else.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ */
 export function readAddress(name: string, bytes: Uint8Array): string {
   const address = Buffer.from(bytes).toString()
   if (address.startsWith(`${name}.`) && /^[0-9a-f]{12}$/.test(address.slice(name.length + 1))) {
     return address
   }
-  throw invalidArgument('the server has answered with no address of streams')
+  throw invalidArgument('the other side has said what is no address of streams')
 }

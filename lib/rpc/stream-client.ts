@@ -5,14 +5,14 @@ import { forgetAbort, whenAborted, type Abortable } from '../base/abort-signals.
 import { disposeInEveryContext } from '../base/disposal.js'
 import type { Iteration } from '../base/iteration.js'
 import { now, startTimer, stopTimer } from '../base/time.js'
-import { abortedError, MillraceError } from '../errors.js'
+import { abortedError, hasCode, MillraceError } from '../errors.js'
 import { queueChannel } from './streams/channel.js'
 import { StreamClient } from './streams/client.js'
 import type { GivenStreams } from './streams/connection.js'
 import type { MethodPlan } from './methods.js'
 import { readLimits, type CallOptions, type Limits } from './options.js'
-import { queuesOf } from './stream-address.js'
-import { openQueues } from './stream-queues.js'
+import { newAddress, queuesOf } from './stream-address.js'
+import { openQueues, removeQueues } from './stream-queues.js'
 
 /** Two queues of a server. */
 export interface StreamsAt {
@@ -21,8 +21,8 @@ export interface StreamsAt {
   readonly takesTraces: boolean
 }
 
-/** Asks a server for two queues: their address. Ends as `limits` say. */
-export type Ask = (limits: Limits) => Promise<StreamsAt>
+/** Asks a server to make two queues at an address; where it has made them. Ends as `limits` say. */
+export type Ask = (address: string, limits: Limits) => Promise<StreamsAt>
 
 type Items = Iteration<unknown>
 type Queues = ReturnType<typeof openQueues> & Pick<StreamsAt, 'takesTraces'>
@@ -139,8 +139,8 @@ export class Streams {
   /** The queues that a server has made; it is there already, or it has left since, and another one is asked. */
   async #queues(limits: Limits, until: number): Promise<Queues> {
     for (let tries = 0; tries < mostTries; tries++) {
-      const asked = { ...limits, timeout: leftUntil(until) }
-      const { address, takesTraces } = await this.#ask(asked)
+      const limited = { ...limits, timeout: leftUntil(until) }
+      const { address, takesTraces } = await this.#asked(limited)
       const { up, down } = queuesOf(address)
       const queues = { ...openQueues(up, down), takesTraces }
       if (queues.producer.peer !== 'absent' && queues.consumer.peer !== 'absent') return queues
@@ -152,6 +152,20 @@ export class Streams {
       `${String(mostTries)} servers have closed before a connection to them for streams was open; call again`,
       { executed: 'no' },
     )
+  }
+
+  async #asked(limits: Limits): Promise<StreamsAt> {
+    const address = newAddress(this.#name)
+    try {
+      return await this.#ask(address, limits)
+    } catch (error) {
+      const { executed } = error as Partial<MillraceError>
+      if (hasCode(error, 'ERR_MILLRACE_PEER_GONE') && executed !== 'no') {
+        const { up, down } = queuesOf(address)
+        removeQueues(up, down)
+      }
+      throw error
+    }
   }
 }
 

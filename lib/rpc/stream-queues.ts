@@ -18,3 +18,14 @@ export function openQueues(
     throw error
   }
 }
+
+/** What a server that has died had made of them, or had half made, goes. */
+export function removeQueues(sends: string, receives: string): void {
+  try {
+    const { producer, consumer } = openQueues(sends, receives)
+    producer.close()
+    consumer.close({ discard: true })
+  } catch {
+    // Somebody sees to it already.
+  }
+}

@@ -4,7 +4,7 @@ import { startTimer, stopTimer } from '../base/time.js'
 import { queueChannel } from './streams/channel.js'
 import type { GivenStreamServer } from './options.js'
 import { StreamServer, type ServedMethod } from './streams/server.js'
-import { newAddress, queuesOf } from './stream-address.js'
+import { newAddress, queuesOf, readAddress } from './stream-address.js'
 import { openQueues } from './stream-queues.js'
 
 /** A client that has asked comes at once, or it is gone. */
@@ -29,9 +29,14 @@ export class Connections {
     return count
   }
 
-  /** A new one: its address. */
-  open(): string {
-    const address = newAddress(this.#name)
+  /**
+   * A new one, at the address that the client has found for it: so the client knows what to remove if this process dies before it can answer.
+   *
+   * @throws MillraceError `INVALID_ARGUMENT`, and as `SpscQueue.producer`
+   */
+  open(given: Uint8Array): string {
+    // A client of an older version leaves it to the server.
+    const address = given.length === 0 ? newAddress(this.#name) : readAddress(this.#name, given)
     const { up, down } = queuesOf(address)
     const { producer, consumer } = openQueues(down, up, this.#given.capacity)
     // What waits for clients keeps nothing alive: the server does.

@@ -1,10 +1,14 @@
 // Functions of many values, served and called like all others: they share a connection of their client and a server.
 
+import { readdirSync } from 'node:fs'
 import test from 'ava'
+import type { MillraceError } from 'millrace'
 import { connect, contract, call, duplex, serve, stream, upload, type Handlers } from 'millrace/rpc'
 
 import { actor } from '../support/actor.js'
-import { objectsOf, uniqueName } from '../support/names.js'
+import { objectsOf, sharedMemory, uniqueName } from '../support/names.js'
+import { run } from '../support/process.js'
+import { Random } from '../support/random.js'
 import { until } from '../support/until.js'
 import { gate } from './open.js'
 
@@ -141,6 +145,52 @@ test('a server is killed: its streams end with PEER_GONE, and the next one goes 
   t.deepEqual(await all(client.ticks(2)), [0, 1])
   client.close()
   server.close()
+})
+
+const doomed = contract('doomed', { numbers: stream<undefined, number>() })
+const dies = new URL('./fixtures/dies-at-streams.js', import.meta.url)
+const streamsOf = (name: string): string[] =>
+  readdirSync(sharedMemory).filter((object) => object.includes(`${name}.`))
+
+for (const when of ['one', 'both'] as const) {
+  test(`a server that dies when it has made ${when} of the queues for streams leaves none behind`, async (t) => {
+    const name = uniqueName(t, { mayLeave: true })
+    const server = run(t, dies, [name, when])
+    await server.printed('serves', 40_000)
+    const client = await connect(name, doomed)
+    const error = await t.throwsAsync<MillraceError>(client.numbers().next(), {
+      code: 'ERR_MILLRACE_PEER_GONE',
+    })
+    t.is(error.executed, 'unknown')
+    t.is((await server.ended()).signal, 'SIGKILL')
+    t.deepEqual(streamsOf(name), [])
+    client.close()
+  })
+}
+
+test('servers are killed at any time of streams, and leave no queue behind', async (t) => {
+  t.timeout(100_000)
+  const name = uniqueName(t, { mayLeave: true })
+  const random = new Random(3)
+  const client = await connect(name, doomed)
+  for (let life = 0; life < 6; life++) {
+    const server = run(t, dies, [name, 'at any time'])
+    await server.printed('serves', 40_000)
+    const wanted = random.below(30)
+    const reading = Array.from({ length: 3 }, async () => {
+      for await (const number of client.numbers()) {
+        if (number === wanted) server.signal('SIGKILL')
+      }
+    })
+    if (wanted < 10) server.signal('SIGKILL')
+    for (const ended of reading) {
+      const { code } = await t.throwsAsync<MillraceError>(ended)
+      t.true(code === 'ERR_MILLRACE_PEER_GONE' || code === 'ERR_MILLRACE_NO_RESPONDER', code)
+    }
+    await server.ended(40_000)
+    await until(() => streamsOf(name).length === 0, 40_000)
+  }
+  client.close()
 })
 
 test('a server that drains begins no more streams: those that there are end well, and others go to another server', async (t) => {

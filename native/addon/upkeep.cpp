@@ -168,7 +168,8 @@ Napi::Value happenings(const Napi::CallbackInfo& info) {
     number(facts.pid);
     number(facts.reason);
     number(facts.attempts);
-    number(static_cast<double>(next->at_ns / 1'000'000));
+    const std::uint64_t at_ms = next->at_ns / 1'000'000;
+    number(static_cast<double>(at_ms));
   }
   number(Happenings::take_lost());
   return told;

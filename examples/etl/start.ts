@@ -61,8 +61,11 @@ await etl.idle()
 clearInterval(killing)
 ending = true
 const told = once(loader, 'message')
+// The last one to leave removes the pipeline, so this process leaves after the others, of which one may be ended in the middle of its start.
+const gone = Promise.all([...children].map((child) => once(child, 'exit')))
 for (const child of children) child.kill('SIGTERM')
 const [byStatus] = (await told) as [Record<string, number>]
+await gone
 const dead = etl.dead.peek()
 etl.dead.purge()
 etl.close()

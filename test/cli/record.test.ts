@@ -17,7 +17,7 @@ const patience = 60_000
 async function recording(t: ExecutionContext, ...options: readonly string[]) {
   const name = uniqueName(t)
   const file = join(ownDirectory(t), 'some.mcap')
-  const producer = SpscQueue.producer(name, { capacity: 65_536 })
+  const producer = SpscQueue.producer(name)
   const consumer = SpscQueue.consumer(name)
   t.teardown(() => {
     producer.close()

@@ -40,6 +40,18 @@ test('a queue: what waits, what was read, and what comes', async (t) => {
   consumer.drain(() => undefined)
 })
 
+test('a queue of whose size nobody has said anything is watched from its first message on', async (t) => {
+  const name = uniqueName(t)
+  using producer = SpscQueue.producer(name)
+  using consumer = SpscQueue.consumer(name)
+  using fresh = watch(name)
+  t.deepEqual(texts(fresh), [])
+  await producer.push('one')
+  t.is(String(await consumer.pop()), 'one')
+  t.deepEqual(texts(fresh), ['one'])
+  t.is(fresh.missed, 0n)
+})
+
 test('long messages are cut to what is wanted, and memory is found for those that are not', async (t) => {
   const name = uniqueName(t)
   using consumer = SpscQueue.consumer(name, { capacity: 1 << 20 })

@@ -39,13 +39,13 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
     const lease = ++leases
     held.set(lease, { job, ticket })
     leaseOf.set(job, lease)
-    const { attempt, acquired, priority, id, group, origin, headers, bytes } = job
+    const { attempt, acquired, priority, token, id, group, origin, headers, bytes } = job
     return {
       ...{ lease, attempt, acquired, priority, id, group, origin, headers, bytes },
       length: bytes.length,
-      // Hardly anybody asks for it, and it is long to write.
+      // Hardly anybody asks for it, and it is long to write. The engine's job may have another one later.
       get token() {
-        return String(job.token)
+        return String(token)
       },
       pushedAt: Math.floor(job.pushedAt),
     }

@@ -183,7 +183,7 @@ test('a partition that goes to another worker takes its jobs along: settling the
   const found = await other.takeOne(patience)
   // By the hashes of their groups, half of the twelve are in each partition.
   const lost = () => [...held].filter(([, job]) => job.signal.aborted)
-  await until(() => lost().length === 6)
+  await until(() => lost().length === 6, patience.timeout)
   for (const [, job] of lost()) {
     await t.throwsAsync(Promise.resolve(job.complete()), { code: 'ERR_MILLRACE_LEASE_LOST' })
   }

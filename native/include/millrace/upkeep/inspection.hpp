@@ -281,7 +281,8 @@ class Inspection {
                       : role == 0 ? std::optional<std::uint64_t>(layout::kRolesOffset)
                                   : std::nullopt;
       bool attached = false;
-      if (at) {
+      // Where a record may be is what a stranger wrote: one that no record of ours can have is none.
+      if (at && *at % alignof(layout::RoleRecord) == 0) {
         const layout::RoleRecord& record = row.at(fd_.get(), *at);
         attached = record.state.load(std::memory_order_relaxed) ==
                    static_cast<std::uint32_t>(layout::RoleState::attached);
@@ -476,7 +477,8 @@ class Inspection {
   bool open_ = false;
   bool young_ = false;
   // The first of it, which one call copies: the header, the records of the first roles, and what most kinds count in.
-  alignas(layout::Header) std::array<std::byte, kHeadBytes> head_{};
+  // Role records lie in it, too, and those ask for more than the header does.
+  alignas(layout::RoleRecord) std::array<std::byte, kHeadBytes> head_{};
   alignas(layout::RoleRecord) std::array<std::byte, sizeof(layout::RoleRecord)> piece_{};
 };
 

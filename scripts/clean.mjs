@@ -3,7 +3,16 @@
 import { rmSync } from 'node:fs'
 import process from 'node:process'
 
-const generated = ['build', 'build-native', 'coverage', 'dist', 'out', 'prebuilds', 'site']
+const generated = [
+  'build',
+  'build-capi',
+  'build-native',
+  'coverage',
+  'dist',
+  'out',
+  'prebuilds',
+  'site',
+]
 const requested = process.argv.slice(2)
 
 for (const directory of requested.length > 0 ? requested : generated) {

@@ -25,6 +25,7 @@
 #include "../layout/rate_limiter.hpp"
 #include "../layout/work.hpp"
 #include "../memory_companion.hpp"
+#include "../observe/copies.hpp"
 #include "../os/birth.hpp"
 #include "../os/clock.hpp"
 #include "../os/doorbell.hpp"
@@ -73,7 +74,9 @@ class Inspection {
   [[nodiscard]] const ObjectReport& report() const noexcept { return report_; }
   [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
   // The first bytes, as look() copied them.
-  [[nodiscard]] std::span<const std::byte> start() const noexcept { return head_; }
+  [[nodiscard]] std::span<const std::byte> start() const noexcept {
+    return {first_bytes(), kHeadBytes};
+  }
   // After look(): a copy of the header, if what is behind it is of the kind that its name says, of this layout version and
   // of the size it should be; else nothing.
   [[nodiscard]] const layout::Header* usable() const {
@@ -227,8 +230,7 @@ class Inspection {
 
   // What is shorter is followed by zeroes.
   void read_header() {
-    const std::size_t got = os::read_object(fd_.get(), 0, head_.data(), head_.size());
-    std::memset(head_.data() + got, 0, head_.size() - got);
+    head_.read(fd_.get(), 0, head_.size());
     if (head().magic != layout::kMagic) return;
     report_.major = head().major;
     report_.minor = head().minor;
@@ -246,15 +248,18 @@ class Inspection {
     report_.path = os::object_path(report_.name);
     report_.size = memory.size.load(std::memory_order_relaxed);
   }
+  [[nodiscard]] const std::byte* first_bytes() const noexcept {
+    return reinterpret_cast<const std::byte*>(&head_[0]);
+  }
   [[nodiscard]] const layout::Header& head() const noexcept {
-    return *reinterpret_cast<const layout::Header*>(head_.data());
+    return *reinterpret_cast<const layout::Header*>(first_bytes());
   }
   template <typename T>
   const T& read(std::uint64_t offset) {
-    static_assert(sizeof(T) <= sizeof(piece_));
-    piece_.fill(std::byte{0});
-    (void)os::read_object(fd_.get(), offset, piece_.data(), sizeof(T));
-    return *reinterpret_cast<const T*>(piece_.data());
+    static_assert(sizeof(T) <= sizeof(layout::RoleRecord) &&
+                  alignof(T) <= alignof(layout::RoleRecord));
+    piece_.read(fd_.get(), offset, 1);
+    return *reinterpret_cast<const T*>(&piece_[0]);
   }
   const layout::MemoryRecord& memory_record() {
     return read<layout::MemoryRecord>(layout::kMemoryRecordOffset);
@@ -273,7 +278,7 @@ class Inspection {
     std::vector<bool> alive(count, false);
     if (held) mark(alive, *held, layout::kFirstRoleByte, layout::kFirstRoleByte + count);
     // Records that lie in a row, as there may be thousands of, are read many at a time.
-    Row row(head_);
+    Row row(first_bytes());
     for (std::uint32_t role = 0; role < count; ++role) {
       Holder holder;
       holder.alive = alive[role];
@@ -310,10 +315,10 @@ class Inspection {
   // Role records, copied some at a time.
   class Row {
    public:
-    explicit Row(const std::array<std::byte, kHeadBytes>& head) noexcept : head_(head) {}
+    explicit Row(const std::byte* head) noexcept : head_(head) {}
     const layout::RoleRecord& at(int fd, std::uint64_t offset) {
       if (offset <= kHeadBytes - sizeof(layout::RoleRecord))
-        return *reinterpret_cast<const layout::RoleRecord*>(head_.data() + offset);
+        return *reinterpret_cast<const layout::RoleRecord*>(head_ + offset);
       if (offset < from_ || offset - from_ > sizeof bytes_ - sizeof(layout::RoleRecord) ||
           (offset - from_) % sizeof(layout::RoleRecord) != 0) {
         from_ = offset;
@@ -324,7 +329,7 @@ class Inspection {
     }
 
    private:
-    const std::array<std::byte, kHeadBytes>& head_;
+    const std::byte* head_;
     alignas(layout::RoleRecord) std::array<std::byte, 64 * sizeof(layout::RoleRecord)> bytes_;
     std::uint64_t from_ = ~std::uint64_t{0};
   };
@@ -477,9 +482,10 @@ class Inspection {
   bool open_ = false;
   bool young_ = false;
   // The first of it, which one call copies: the header, the records of the first roles, and what most kinds count in.
-  // Role records lie in it, too, and those ask for more than the header does.
-  alignas(layout::RoleRecord) std::array<std::byte, kHeadBytes> head_{};
-  alignas(layout::RoleRecord) std::array<std::byte, sizeof(layout::RoleRecord)> piece_{};
+  // Role records lie in it, too, and ask for the most alignment. Not as members: a class that asks for so much is made by
+  // the aligned operator new, which throws, and the shipped binary has nothing that can.
+  Copy<layout::RoleRecord> head_{kHeadBytes / sizeof(layout::RoleRecord)};
+  Copy<layout::RoleRecord> piece_{1};
 };
 
 }  // namespace millrace::detail

@@ -1,8 +1,8 @@
 // What was seen of a channel, as a row of the table.
 
-import type { Observed } from '../telemetry/figures.js'
+import { waitTimes, type Observed, type Wait } from '../telemetry/figures.js'
 import { measuresOf, type Measures } from '../telemetry/measures.js'
-import type { Detail, Doing, Holder, Lag, Row } from './wire.js'
+import type { Detail, Doing, Holder, Lag, Row, WaitBound, Waited } from './wire.js'
 
 /** What was counted at a look, to be compared with what is at the next. */
 export interface Counted {
@@ -78,7 +78,28 @@ export function detailOf(seen: Observed, row: Row): Detail {
       ...part,
       figures: { ...part.figures },
     })),
+    waits: seen.waits.slice(0, 1000).map(waitedOf),
   })
+}
+
+function waitedOf({ side, index, waits, milliseconds, since, times }: Wait): Waited {
+  return known({
+    side,
+    index,
+    waits,
+    mean: waits === 0 ? undefined : milliseconds / waits,
+    half: boundOf(times, 0.5),
+    most: boundOf(times, 0.99),
+    now: since,
+  })
+}
+
+function boundOf(times: readonly number[], part: number): WaitBound | undefined {
+  const all = times.reduce((sum, count) => sum + count, 0)
+  if (all === 0) return undefined
+  let counted = 0
+  const atMost = waitTimes[times.findIndex((count) => (counted += count) >= all * part)]
+  return atMost === undefined ? { above: waitTimes.at(-1)! } : { atMost }
 }
 
 /** Without what is not there. */

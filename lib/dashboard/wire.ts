@@ -87,7 +87,24 @@ export interface Detail {
     readonly policy?: string
     readonly figures: Readonly<Record<string, number>>
   }[]
+  readonly waits: readonly Waited[]
 }
+
+/** How somebody waits, and has waited, in one place. Times are milliseconds. */
+export interface Waited {
+  readonly side: string
+  readonly index: number
+  /** Waits that have ended. */
+  readonly waits: number
+  readonly mean?: number
+  /** Of those that have ended, half and 99 of 100 took no longer: a bound, or longer than the last bound there is. */
+  readonly half?: WaitBound
+  readonly most?: WaitBound
+  /** How long the present one lasts. */
+  readonly now?: number
+}
+
+export type WaitBound = { readonly atMost: number } | { readonly above: number }
 
 /** Formats that a picture can be made of. */
 export const formats = ['RGBA', 'RGB', 'GRAY', 'YUYV', 'NV12', 'JPEG'] as const

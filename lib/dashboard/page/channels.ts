@@ -4,6 +4,7 @@
 import type { Row } from '../wire.js'
 import { el, on, say, setAttribute, unseen } from './dom.js'
 import { DeadLetters } from './redrive.js'
+import { SearchBox } from './search-box.js'
 import { Sparkline } from './sparkline.js'
 import { matches, type Channel, type Store } from './store.js'
 import { linkTo, type View } from './view.js'
@@ -102,14 +103,10 @@ const columns: readonly Column[] = [
 export class Channels implements View {
   readonly element: HTMLElement
   readonly title = 'Channels'
-  readonly #search = el('input', {
-    type: 'search',
-    id: 'filter',
-    placeholder: 'name, kind, process …',
-    autocomplete: 'off',
-    spellcheck: 'false',
+  readonly #search = new SearchBox(() => {
+    this.#limit = rowsAtOnce
+    this.#choose()
   })
-  readonly #found = el('p', { id: 'found', role: 'status', 'aria-live': 'polite' })
   readonly #body = el('tbody')
   readonly #table: HTMLTableElement
   readonly #more = el('button', { type: 'button', id: 'more', hidden: true })
@@ -131,10 +128,6 @@ export class Channels implements View {
       el('thead', {}, head),
       this.#body,
     )
-    on(this.#search, 'input', () => {
-      this.#limit = rowsAtOnce
-      this.#choose()
-    })
     on(this.#more, 'click', () => {
       this.#limit += rowsAtOnce
       this.#choose()
@@ -142,16 +135,10 @@ export class Channels implements View {
     this.element = el(
       'section',
       { 'aria-label': 'Channels' },
+      this.#search.element,
       el(
         'div',
-        { class: 'tools' },
-        el('label', { for: 'filter' }, 'Filter'),
-        this.#search,
-        this.#found,
-      ),
-      el(
-        'div',
-        { class: 'scroll', role: 'region', 'aria-label': 'Table of channels' },
+        { class: 'scroll', role: 'region', 'aria-label': 'Table of channels', tabindex: 0 },
         this.#table,
       ),
       this.#empty,
@@ -175,7 +162,7 @@ export class Channels implements View {
   #show(): void {
     const store = this.#store
     if (store === undefined) return
-    const filter = this.#search.value.trim()
+    const filter = this.#search.wanted
     const all = [...store.channels.values()]
     const found = filter === '' ? all : all.filter((channel) => matches(channel, filter))
     this.#order = this.#ordered(found)
@@ -204,8 +191,7 @@ export class Channels implements View {
       this.#empty,
       filter === '' ? 'There are no channels yet.' : `No channel matches “${filter}”.`,
     )
-    say(
-      this.#found,
+    this.#search.tell(
       filter === ''
         ? plural(all.length, 'channel')
         : `${count(found.length)} of ${plural(all.length, 'channel')}`,

@@ -11,7 +11,7 @@ export interface Curve {
   readonly colour: string
 }
 
-const height = 180
+const height = 160
 
 export class Chart {
   readonly element = el('figure', { class: 'chart' })
@@ -84,7 +84,7 @@ export class Chart {
           y: { range: (_, __, most) => [0, Number.isFinite(most) && most > 0 ? most * 1.1 : 1] },
         },
         axes: [
-          { ...axis, space: 80, values: (_, ticks) => ticks.map(clock) },
+          { ...axis, size: 30, space: 80, values: (_, ticks) => ticks.map(clock) },
           { ...axis, size: 56, values: (_, ticks) => ticks.map(mark) },
         ],
         series: [

@@ -1,6 +1,6 @@
 // One channel: all that is seen of it, and what went through it for the last minutes.
 
-import { idOf, type Detail as Told, type Row } from '../wire.js'
+import { idOf, type Detail as Told, type Row, type WaitBound } from '../wire.js'
 import { Chart } from './chart.js'
 import { el, say } from './dom.js'
 import { Messages } from './messages.js'
@@ -168,6 +168,7 @@ export class Detail implements View {
         ]),
       },
       ...kinds.map((kind) => ofParts(kind, told, store)),
+      ofWaits(told),
       {
         caption: 'All numbers',
         heads: ['What', 'Value'],
@@ -227,6 +228,28 @@ function ofParts(kind: string, { parts }: Told, store: Store): Table {
   }
 }
 
+function ofWaits({ waits }: Told): Table {
+  return {
+    caption: 'Waits',
+    heads: ['Who', 'No.', 'Waits', 'Mean', 'Half of them', '99 %', 'Now'],
+    numbers: [1, 2, 3, 4, 5, 6],
+    rows: waits.map((wait) => [
+      wait.side,
+      String(wait.index),
+      count(wait.waits),
+      milliseconds(wait.mean),
+      bound(wait.half),
+      bound(wait.most),
+      milliseconds(wait.now),
+    ]),
+  }
+}
+
+function bound(given: WaitBound | undefined): string {
+  if (given === undefined) return '–'
+  return 'atMost' in given ? `≤ ${milliseconds(given.atMost)}` : `> ${milliseconds(given.above)}`
+}
+
 function tableOf(table: Table): HTMLElement {
   const cell = (text: string, at: number) =>
     el('td', { class: table.numbers.includes(at) ? 'number' : undefined }, text)
@@ -234,7 +257,7 @@ function tableOf(table: Table): HTMLElement {
     el('th', { scope: 'col', class: table.numbers.includes(at) ? 'number' : undefined }, text)
   return el(
     'div',
-    { class: 'scroll', role: 'region', 'aria-label': table.caption },
+    { class: 'scroll', role: 'region', 'aria-label': table.caption, tabindex: 0 },
     el(
       'table',
       { 'data-shape': shapeOf(table) },

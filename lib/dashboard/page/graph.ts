@@ -1,8 +1,9 @@
 // Who writes to whom: processes and channels, with arrows along which messages go. The same in words stands below.
 
 import type { Holder, Row } from '../wire.js'
-import { el, on, say, setAttribute, svg } from './dom.js'
+import { el, say, setAttribute, svg } from './dom.js'
 import { layout, type Arrow } from './layout.js'
+import { SearchBox } from './search-box.js'
 import { matches, type Channel, type Store } from './store.js'
 import { linkTo, type View } from './view.js'
 import { plural, rate } from './words.js'
@@ -25,18 +26,14 @@ interface Tie {
 export class Graph implements View {
   readonly element: HTMLElement
   readonly title = 'Who writes to whom'
-  readonly #search = el('input', {
-    type: 'search',
-    id: 'filter',
-    placeholder: 'name, kind, process …',
-    autocomplete: 'off',
-    spellcheck: 'false',
+  readonly #search = new SearchBox(() => {
+    if (this.#store !== undefined) this.update(this.#store)
   })
-  readonly #found = el('p', { id: 'found', role: 'status', 'aria-live': 'polite' })
   readonly #drawing = el('div', {
     class: 'scroll drawing',
     role: 'region',
     'aria-label': 'Drawing',
+    tabindex: 0,
   })
   readonly #words = el('ul', { class: 'words', id: 'graph-words' })
   /** What a node says beside its name, by its id. */
@@ -46,19 +43,10 @@ export class Graph implements View {
   #store: Store | undefined
 
   constructor() {
-    on(this.#search, 'input', () => {
-      if (this.#store !== undefined) this.update(this.#store)
-    })
     this.element = el(
       'section',
       { 'aria-label': this.title },
-      el(
-        'div',
-        { class: 'tools' },
-        el('label', { for: 'filter' }, 'Filter'),
-        this.#search,
-        this.#found,
-      ),
+      this.#search.element,
       this.#drawing,
       el('h2', {}, 'In words'),
       this.#words,
@@ -67,7 +55,7 @@ export class Graph implements View {
 
   update(store: Store): void {
     this.#store = store
-    const filter = this.#search.value.trim()
+    const filter = this.#search.wanted
     const held = [...store.channels.values()].filter(
       (channel) =>
         channel.row.holders.some(({ pid }) => pid !== undefined) &&
@@ -78,8 +66,7 @@ export class Graph implements View {
     const ties = channels.flatMap(tiesOf)
     const processes = [...new Set(ties.map(({ process }) => process))].sort()
     const hidden = held.length - channels.length
-    say(
-      this.#found,
+    this.#search.tell(
       `${plural(channels.length, 'channel')}, ${plural(processes.length, 'process', 'processes')}` +
         (hidden > 0 ? `; ${String(hidden)} that are less busy are left out` : ''),
     )

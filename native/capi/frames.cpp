@@ -364,6 +364,10 @@ int32_t millrace_frame_reader_peer(millrace_frame_reader* reader, millrace_peer*
                   state == Peer::failed ? reader->core->writer_reason() : "");
   return capi::give(peer, told);
 }
+int64_t millrace_frame_reader_slot_bytes(millrace_frame_reader* reader) {
+  const Rarely inside(reader);
+  return inside ? static_cast<int64_t>(reader->core->plan().slot_bytes) : inside.code();
+}
 uint64_t millrace_frame_reader_instance(millrace_frame_reader* reader) {
   const Rarely inside(reader);
   return inside ? reader->core->segment().instance() : 0;

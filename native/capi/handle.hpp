@@ -6,7 +6,9 @@
 // at `closing` after every slice.
 //
 // The calls of every message (Entering::often) set `inside` by a plain store: two threads that break the rule at the same instant are
-// not told apart. All others exchange it.
+// not told apart. All others exchange it, and so do these after millrace_careful(1).
+//
+// `kept` keeps what pointers that were given out point to mapped from the close until the free.
 #pragma once
 
 #include <atomic>
@@ -27,6 +29,7 @@
 #include "millrace/failure.hpp"
 #include "millrace/os/clock.hpp"
 #include "millrace/os/fence.hpp"
+#include "millrace/os/mapping.hpp"
 #include "millrace/place.hpp"
 #include "millrace/segment_spec.hpp"
 #include "process.hpp"
@@ -59,6 +62,8 @@ class HandleBase {
 
   // 0, or why not.
   [[nodiscard]] std::int32_t enter_often() noexcept {
+    if (careful()) [[unlikely]]
+      return enter();
     if (!ours()) [[unlikely]]
       return forked();
     if (inside_.load(std::memory_order_relaxed) != 0) [[unlikely]]
@@ -125,6 +130,7 @@ class Handle : public HandleBase {
 
   std::unique_ptr<Core> core;
   Bell bell;
+  os::MappingPtr kept;
 };
 
 enum class Entering { often, rarely };
@@ -270,6 +276,11 @@ template <typename Object, typename Spec, typename Options, typename OpenCore>
   auto made = std::make_unique<Object>(what);
   made->core = opened.take();
   made->spin_ns = spin_of(options.spin_us);
+  if constexpr (requires { made->core->pool(); }) {
+    made->kept = made->core->pool();
+  } else if constexpr (requires { made->core->memory(); }) {
+    made->kept = made->core->memory();
+  }
   *handle = made.release();
   return MILLRACE_OK;
 }

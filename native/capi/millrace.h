@@ -20,7 +20,7 @@
  * Time-outs are nanoseconds: MILLRACE_FOREVER (-1) waits as long as it takes, 0 not at all (then TIMEOUT at once).
  *
  * Threads: a handle is used by one thread at a time; another thread that comes meanwhile gets BUSY, as far as that is noticed (it is for
- * certain while the first one waits). close and abort alone may be called at any time: a call that waits in another thread ends with
+ * certain while the first one waits, and always after millrace_careful(1)). close and abort alone may be called at any time: a call that waits in another thread ends with
  * CLOSED within about 20 ms, and close returns after that. Two threads that both want to push, pop, lock, ... open a handle each.
  *
  * Ending: close leaves (others see it), and returns CLOSED if that has been done before. The handle stays valid for every call,
@@ -130,6 +130,10 @@ const char* millrace_version(void);
  * concerned. Safe in signal handlers. A language that has signal handlers of its own (Python) rather calls with short time-outs
  * and looks in between. */
 void millrace_interrupt(void);
+
+/* With `on` not 0 every call of this process notices for certain that another thread is in its handle: BUSY. Costs some nanoseconds a call; for
+ * languages in which no mistake may crash. To be called before anything is opened. */
+void millrace_careful(int32_t on);
 
 /* CLOCK_MONOTONIC, as frames and cells are stamped by. Nanoseconds. */
 uint64_t millrace_now(void);
@@ -398,12 +402,14 @@ int32_t millrace_frame_release(millrace_frame_reader* reader, const millrace_fra
 int32_t millrace_frame_reader_counts_of(millrace_frame_reader* reader,
                                         millrace_frame_reader_counts* counts);
 int32_t millrace_frame_reader_peer(millrace_frame_reader* reader, millrace_peer* peer);
+/* Bytes of a slot, which is as long as a frame can be. */
+int64_t millrace_frame_reader_slot_bytes(millrace_frame_reader* reader);
 /* A random number of this channel, for `after_instance`. 0 once closed. */
 uint64_t millrace_frame_reader_instance(millrace_frame_reader* reader);
 int32_t millrace_frame_reader_fd(millrace_frame_reader* reader);
 int32_t millrace_frame_reader_arm(millrace_frame_reader* reader);
 int32_t millrace_frame_reader_disarm(millrace_frame_reader* reader);
-/* Frames that are held go back: their pointers must not be used any more. */
+/* Frames that are held go back. What their pointers point to stays mapped until the free, and shows anything. */
 int32_t millrace_frame_reader_close(millrace_frame_reader* reader);
 void millrace_frame_reader_free(millrace_frame_reader* reader);
 
@@ -621,7 +627,7 @@ int32_t millrace_memory_create(const char* place, uint64_t bytes, const millrace
 /* Flags: READ_ONLY, HAS_OWNER, memory. */
 int32_t millrace_memory_open(const char* place, const millrace_options* options,
                              millrace_memory** memory);
-/* Byte 0, until close; NULL once closed. */
+/* Byte 0; NULL once closed. It stays mapped until the free. */
 void* millrace_memory_data(millrace_memory* memory);
 /* Bytes; 0 once closed. */
 uint64_t millrace_memory_size(millrace_memory* memory);

@@ -15,6 +15,7 @@ namespace millrace::capi {
 namespace detail {
 std::atomic<std::uint32_t> generation{0};
 std::atomic<std::uint64_t> interrupts{0};
+std::atomic<bool> careful{false};
 }  // namespace detail
 
 namespace {
@@ -56,6 +57,9 @@ const char* millrace_version(void) {
 }
 void millrace_interrupt(void) {
   millrace::capi::detail::interrupts.fetch_add(1, std::memory_order_relaxed);
+}
+void millrace_careful(int32_t on) {
+  millrace::capi::detail::careful.store(on != 0, std::memory_order_relaxed);
 }
 uint64_t millrace_now(void) {
   return millrace::os::monotonic_ns();

@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
 } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -41,6 +42,18 @@ const flags = [
   ...['-Inative/include', '-Inative/capi'],
 ]
 
+const changedAt = (file) => statSync(join(root, file), { throwIfNoEntry: false })?.mtimeMs ?? 0
+
+/** When what all sources depend on was changed last: headers, and this file and the version. */
+function newestHeader() {
+  const headers = ['native/include', 'native/capi'].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true })
+      .filter((file) => /\.(hpp|h)$/.test(file))
+      .map((file) => join(folder, file)),
+  )
+  return Math.max(...[...headers, 'scripts/build-capi.mjs', 'package.json'].map(changedAt))
+}
+
 /** Builds it, and returns the folder that has include/ and lib/. */
 export async function buildCapi({ sanitized = false } = {}) {
   const to = capiDirectory(sanitized)
@@ -59,8 +72,11 @@ export async function buildCapi({ sanitized = false } = {}) {
     at('objects', `${source.split('/').at(-1)}.o`),
   ])
   const objects = queue.map(([, object]) => object)
+  const newest = newestHeader()
   const worker = async () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const made = changedAt(next[1])
+      if (made > newest && made > changedAt(next[0])) continue
       await run(compiler, [...flags, ...how, '-c', next[0], '-o', next[1]])
     }
   }

@@ -83,6 +83,15 @@ class HandleBase {
     leave();
     return closed();
   }
+  // Of handles that several threads use at once: `inside` counts them.
+  [[nodiscard]] std::int32_t enter_shared() noexcept {
+    if (!ours()) return forked();
+    inside_.fetch_add(1, std::memory_order_seq_cst);
+    if (!is_closing()) return MILLRACE_OK;
+    leave_shared();
+    return closed();
+  }
+  void leave_shared() noexcept { inside_.fetch_sub(1, std::memory_order_release); }
   // release: pairs with the acquire in begin_to_close(): what was done inside is over.
   void leave() noexcept { inside_.store(0, std::memory_order_release); }
 
@@ -133,7 +142,7 @@ class Handle : public HandleBase {
   os::MappingPtr kept;
 };
 
-enum class Entering { often, rarely };
+enum class Entering { often, rarely, shared };
 
 // In a handle, as long as this lives.
 template <Entering how = Entering::rarely>
@@ -144,6 +153,8 @@ class Inside {
       code_ = no_handle();
     } else if constexpr (how == Entering::often) {
       code_ = handle->enter_often();
+    } else if constexpr (how == Entering::shared) {
+      code_ = handle->enter_shared();
     } else {
       code_ = handle->enter();
     }
@@ -151,7 +162,12 @@ class Inside {
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
   ~Inside() {
-    if (code_ == MILLRACE_OK) handle_->leave();
+    if (code_ != MILLRACE_OK) return;
+    if constexpr (how == Entering::shared) {
+      handle_->leave_shared();
+    } else {
+      handle_->leave();
+    }
   }
   [[nodiscard]] explicit operator bool() const noexcept { return code_ == MILLRACE_OK; }
   [[nodiscard]] std::int32_t code() const noexcept { return code_; }
@@ -162,6 +178,7 @@ class Inside {
 };
 using Often = Inside<Entering::often>;
 using Rarely = Inside<Entering::rarely>;
+using Shared = Inside<Entering::shared>;
 
 // Looks, and waits in between, until there is an answer: look(thorough) gives one, or WOULD_BLOCK. wait(spin_ns, timeout_ns) blocks for a
 // slice at most, and says whether something stirred. `late` makes the error of a wait that was too long.

@@ -37,6 +37,8 @@
  *   1. do what can be done, until it says WOULD_BLOCK;
  *   2. X_arm(): 1 (MILLRACE_READY): go to 1; 0: whatever comes from now on makes the descriptor readable;
  *   3. wait until the descriptor is readable, alone or with others, and go to 1.
+ * Of work queues and topics X_arm() does not look for room, since how much is needed it does not know: after MILLRACE_FOR_ROOM try once
+ * more before you wait.
  * Nobody reads from the descriptor: X_arm() empties it, X_disarm() as well, which takes the wish back. It tells also of a peer that
  * leaves or dies, of what becomes due, and now and then of nothing. It belongs to the handle, which closes it.
  *
@@ -709,13 +711,14 @@ typedef struct millrace_work_loan {
   void* data;
   uint64_t
       capacity; /* bytes, those of id and group (each rounded up to 8 with the payload) included */
-  uint64_t lease[4]; /* the library's */
+  uint64_t lease[5]; /* the library's */
 } millrace_work_loan;
 
 /* GEOMETRY: there is one with other properties. A pipeline is none. */
 int32_t millrace_work_open(const char* place, const millrace_work_options* options,
                            millrace_work** work);
-/* 0, or MILLRACE_DUPLICATE. TOO_LARGE: never fits. `options` may be NULL. With durability `disk` it returns when it is on the disk. */
+/* 0, or MILLRACE_DUPLICATE. TOO_LARGE: never fits. `options` may be NULL. With durability `disk` it returns when it is on the disk;
+ * millrace_work_try_push() and millrace_work_push_loan() do not wait for that, which millrace_work_flush() does. */
 int32_t millrace_work_push(millrace_work* work, const void* payload, uint64_t length,
                            const millrace_push_options* options, int64_t timeout_ns);
 int32_t millrace_work_try_push(millrace_work* work, const void* payload, uint64_t length,

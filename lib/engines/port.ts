@@ -217,11 +217,15 @@ export interface EngineCalls extends EngineLine {
   readonly address?: string
   /** Clients at this moment, if it knows. */
   readonly connections?: number
-  /** From now on calls come to `called`; `many`: of those methods, the ones that take many values. Resolves when they do. */
+  /**
+   * From now on calls come to `called`; `many`: of those methods, the ones that take many values; `single`: those that take one and return
+   * one. Resolves when they do.
+   */
   serve(
     methods: readonly string[],
     called: (call: EngineCall) => void,
     many?: ReadonlySet<string>,
+    single?: ReadonlySet<string>,
   ): Promise<void>
   /** No more calls come; those that are there go on. May be called twice. */
   unserve(): void

@@ -78,7 +78,7 @@ export function unaryMethod(
 ): (input: unknown, options?: CallOptions) => Promise<unknown> {
   const call = async (input: unknown, { limits, inPlace }: GivenCall): Promise<unknown> => {
     if (inPlace) assertInPlace(plan)
-    const bytes = Uint8Array.from(plan.input.codec.encode(input))
+    const bytes = new Uint8Array(plan.input.codec.encode(input))
     if (bytes.length > most()) {
       throw tooLongError(`the input of ${plan.name}()`, bytes.length, most())
     }

@@ -2,8 +2,14 @@
 
 import { MillraceError } from '../../errors.js'
 import { clock } from '../clock.js'
-import type { EngineCall } from '../port.js'
-import { Status, type GrpcServerCall, type GrpcStatus } from './library.js'
+import type { EngineCall, EngineMany } from '../port.js'
+import {
+  Status,
+  type GrpcAnswer,
+  type GrpcCalled,
+  type GrpcServerCall,
+  type GrpcStatus,
+} from './library.js'
 import { names, statusOf } from './status.js'
 
 /** What the stream of Node has within. Where it is not so, some messages more are taken before they are asked for. */
@@ -19,48 +25,139 @@ export interface Packing {
 
 const nothing = new Uint8Array(0)
 
-export class Answering {
+/** What there is of every call. */
+export abstract class AnyAnswering {
   readonly signal: AbortSignal
-  readonly #call: GrpcServerCall
-  readonly #packing: Packing | undefined
+  protected over = false
+  readonly #called: GrpcCalled
   readonly #control = new AbortController()
   readonly #until: number
   readonly #onOver: (() => void)[] = []
-  #ended = false
-  #over = false
-  #back: Uint8Array | undefined
 
-  constructor(call: GrpcServerCall, packing?: Packing) {
-    this.#call = call
-    this.#packing = packing
+  constructor(called: GrpcCalled) {
+    this.#called = called
     this.signal = this.#control.signal
-    const deadline = call.getDeadline()
+    const deadline = called.getDeadline()
     this.#until = deadline instanceof Date ? deadline.getTime() : deadline
-    const within = (call as unknown as Within)._readableState
-    if (within?.highWaterMark !== undefined) within.highWaterMark = 1
-    call.once('cancelled', () => {
+    called.once('cancelled', () => {
       // Also when all has gone well.
-      const wasOver = this.#over
-      this.#finish()
+      const wasOver = this.over
+      this.finish()
       if (!wasOver) this.#control.abort(this.#unwanted())
-    })
-    call.once('end', () => {
-      this.#ended = true
     })
   }
 
   /** Whose contract it is called by; undefined: somebody's who has none. */
   get fingerprint(): string | undefined {
-    return this.#said(names.contract)
+    return this.said(names.contract)
   }
 
-  #said(name: string): string | undefined {
-    const [text] = this.#call.metadata.get(name)
+  protected said(name: string): string | undefined {
+    const [text] = this.#called.metadata.get(name)
     return typeof text === 'string' ? text : undefined
   }
 
   get left(): number {
     return this.#until === Infinity ? Infinity : Math.max(this.#until - clock(), 0)
+  }
+
+  /** Told once when it was answered, or nobody waits any more. */
+  onOver(told: () => void): void {
+    if (this.over) told()
+    else this.#onOver.push(told)
+  }
+
+  abstract result(bytes: Uint8Array): void
+
+  error(bytes: Uint8Array, refused: boolean): void {
+    this.fail(statusOf(bytes, refused, this.fingerprint !== undefined))
+  }
+
+  /** It ends with a status that is none of a handler's. */
+  abstract fail(status: GrpcStatus): void
+
+  /** It ends, for the server does: what the handler does goes nowhere any more. */
+  cut(): void {
+    this.fail({ code: Status.unavailable, details: 'the server has closed' })
+    this.#control.abort(
+      new MillraceError('ERR_MILLRACE_PEER_GONE', 'the server has closed, and nobody hears it'),
+    )
+  }
+
+  /** As the floor above takes it. */
+  asCall(method: string, input: Uint8Array): EngineCall {
+    const { fingerprint, signal } = this
+    const left = (): number => this.left
+    return {
+      method,
+      input,
+      fingerprint,
+      get left() {
+        return left()
+      },
+      signal,
+      traceparent: this.said('traceparent'),
+      result: (bytes) => {
+        this.result(bytes)
+      },
+      error: (bytes, refused) => {
+        this.error(bytes, refused)
+      },
+    }
+  }
+
+  protected finish(): void {
+    this.over = true
+    for (const told of this.#onOver.splice(0)) told()
+  }
+
+  #unwanted(): MillraceError {
+    return this.left === 0
+      ? new MillraceError('ERR_MILLRACE_TIMEOUT', 'the time that the caller allowed is over')
+      : new MillraceError(
+          'ERR_MILLRACE_ABORTED',
+          'nobody waits for the answer any more: the caller has aborted the call, or left its loop, or is gone',
+        )
+  }
+}
+
+/** One message came, and one goes back. */
+export class SingleAnswering extends AnyAnswering {
+  readonly #answer: GrpcAnswer
+
+  constructor(called: GrpcCalled, answer: GrpcAnswer) {
+    super(called)
+    this.#answer = answer
+  }
+
+  result(bytes: Uint8Array): void {
+    if (this.over) return
+    this.finish()
+    this.#answer(null, bufferOf(bytes))
+  }
+
+  fail(status: GrpcStatus): void {
+    if (this.over) return
+    this.finish()
+    this.#answer(status)
+  }
+}
+
+export class Answering extends AnyAnswering {
+  readonly #call: GrpcServerCall
+  readonly #packing: Packing | undefined
+  #ended = false
+  #back: Uint8Array | undefined
+
+  constructor(call: GrpcServerCall, packing?: Packing) {
+    super(call)
+    this.#call = call
+    this.#packing = packing
+    const within = (call as unknown as Within)._readableState
+    if (within?.highWaterMark !== undefined) within.highWaterMark = 1
+    call.once('end', () => {
+      this.#ended = true
+    })
   }
 
   /** Undefined: there are no more. Rejects with why nobody waits any more. */
@@ -90,12 +187,6 @@ export class Answering {
     this.#back = bytes
   }
 
-  /** Told once when it was answered, or nobody waits any more. */
-  onOver(told: () => void): void {
-    if (this.#over) told()
-    else this.#onOver.push(told)
-  }
-
   /** Resolves as soon as another one may follow. Rejects with why nobody waits any more. */
   async send(bytes: Uint8Array): Promise<void> {
     this.signal.throwIfAborted()
@@ -107,74 +198,37 @@ export class Answering {
 
   /** There are no more, and all is well. */
   end(): void {
-    if (this.#over) return
-    this.#finish()
+    if (this.over) return
+    this.finish()
     this.#call.end()
   }
 
   result(bytes: Uint8Array): void {
-    if (this.#over) return
+    if (this.over) return
     this.#call.write(this.#packed(bytes))
     this.end()
   }
 
-  error(bytes: Uint8Array, refused: boolean): void {
-    this.fail(statusOf(bytes, refused, this.fingerprint !== undefined))
-  }
-
-  /** It ends with a status that is none of a handler's. */
   fail(status: GrpcStatus): void {
-    if (this.#over) return
-    this.#finish()
+    if (this.over) return
+    this.finish()
     this.#call.emit('error', status)
   }
 
-  /** It ends, for the server does: what the handler does goes nowhere any more. */
-  cut(): void {
-    this.fail({ code: Status.unavailable, details: 'the server has closed' })
-    this.#control.abort(
-      new MillraceError('ERR_MILLRACE_PEER_GONE', 'the server has closed, and nobody hears it'),
-    )
-  }
-
-  /** As the floor above takes it. */
-  asCall(method: string, input: Uint8Array): EngineCall {
-    const { fingerprint, signal } = this
-    const left = (): number => this.left
-    return {
-      method,
-      input,
-      fingerprint,
-      get left() {
-        return left()
-      },
-      signal,
-      traceparent: this.#said('traceparent'),
-      result: (bytes) => {
-        this.result(bytes)
-      },
-      error: (bytes, refused) => {
-        this.error(bytes, refused)
-      },
-      many: {
-        next: () => this.next(),
-        send: (bytes) => this.send(bytes),
-        end: () => {
-          this.end()
-        },
+  override asCall(method: string, input: Uint8Array): EngineCall {
+    const many: EngineMany = {
+      next: () => this.next(),
+      send: (bytes) => this.send(bytes),
+      end: () => {
+        this.end()
       },
     }
-  }
-
-  #finish(): void {
-    this.#over = true
-    for (const told of this.#onOver.splice(0)) told()
+    // What is read anew each time stays so.
+    return Object.assign(super.asCall(method, input), { many })
   }
 
   #packed(bytes: Uint8Array): Buffer {
-    const { buffer, byteOffset, byteLength } = this.#packing?.pack(bytes) ?? bytes
-    // What is empty is no object to a stream of Node, but for a Buffer.
-    return Buffer.from(byteLength === 0 ? nothing.buffer : buffer, byteOffset, byteLength)
+    return bufferOf(this.#packing?.pack(bytes) ?? bytes)
   }
 
   /** Whether something is told, or nobody waits any more. */
@@ -194,13 +248,9 @@ export class Answering {
       forget?.()
     }
   }
+}
 
-  #unwanted(): MillraceError {
-    return this.left === 0
-      ? new MillraceError('ERR_MILLRACE_TIMEOUT', 'the time that the caller allowed is over')
-      : new MillraceError(
-          'ERR_MILLRACE_ABORTED',
-          'nobody waits for the answer any more: the caller has aborted the call, or left its loop, or is gone',
-        )
-  }
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  // What is empty is no object to a stream of Node, but for a Buffer.
+  return Buffer.from(byteLength === 0 ? nothing.buffer : buffer, byteOffset, byteLength)
 }

@@ -8,7 +8,7 @@ import { invalidArgument, MillraceError } from '../../errors.js'
 import { refusal } from '../../net/refusals.js'
 import { listenAtPath, readyPath } from '../../net/transports/socket-file.js'
 import type { EngineConnection } from '../port.js'
-import { Answering, type Packing } from './answering.js'
+import { Answering, SingleAnswering, type AnyAnswering, type Packing } from './answering.js'
 import { Health, healthService, Serving } from './health.js'
 import { grpcLibrary, Status, type GrpcInjector, type GrpcServer } from './library.js'
 import type { GrpcPlace } from './place.js'
@@ -28,9 +28,11 @@ export interface Service {
   readonly methods: ReadonlySet<string>
   /** Of those, the ones that take many values. */
   readonly many: ReadonlySet<string>
+  /** And those that take one, and return one. */
+  readonly single: ReadonlySet<string>
   /** No more calls come. */
   readonly leaving: boolean
-  called(call: Answering, method: string, input: Uint8Array): void
+  called(call: AnyAnswering, method: string, input: Uint8Array): void
 }
 
 /** Of our own, for languages whose libraries want a .proto: see proto/millrace.proto. */
@@ -173,7 +175,8 @@ export class Host {
     this.#services.set(name, service)
     this.#ended.add(ended)
     for (const method of methods) {
-      this.#register(name, method, (call) => this.#begin(call, service, method))
+      if (service.single.has(method)) this.#registerSingle(service, method)
+      else this.#register(name, method, (call) => this.#begin(call, service, method))
     }
     this.#health.changed()
   }
@@ -304,9 +307,25 @@ export class Host {
     )
   }
 
+  /** As the library has it for one message each way, it needs no stream for what comes, and no waiting. */
+  #registerSingle(service: Service, method: string): void {
+    const same = (bytes: Buffer): Buffer => bytes
+    this.#server.register(
+      `/${service.name}/${method}`,
+      (stream, answer) => {
+        const call = new SingleAnswering(stream, answer)
+        if (service.leaving) refuseLeaving(call, service.name)
+        else service.called(call, method, stream.request)
+      },
+      same,
+      same,
+      'unary',
+    )
+  }
+
   async #begin(call: Answering, service: Service, method: string): Promise<void> {
     if (service.leaving) {
-      refuse(call, `the server of '${service.name}' is closing, and takes no more calls`)
+      refuseLeaving(call, service.name)
       return
     }
     const input = service.many.has(method) ? new Uint8Array(0) : await call.next()
@@ -352,7 +371,7 @@ export class Host {
       return
     }
     if (service.leaving) {
-      refuse(call, `the server of '${name}' is closing, and takes no more calls`)
+      refuseLeaving(call, name)
       return
     }
     if (service.many.has(method)) call.putBack(first)
@@ -370,7 +389,8 @@ export class Host {
   }
 }
 
-function refuse(call: Answering, message: string): void {
+function refuseLeaving(call: AnyAnswering, service: string): void {
+  const message = `the server of '${service}' is closing, and takes no more calls`
   const code = 'ERR_MILLRACE_NO_RESPONDER'
   const name = 'MillraceError'
   const said = { name, own: true, code, message, executed: 'no' }

@@ -46,13 +46,25 @@ export interface GrpcChannel {
   ): GrpcCall
 }
 
-/** A call at its server: messages are read and written as objects. */
-export interface GrpcServerCall extends Duplex {
+/** What there is of every call at its server. */
+export interface GrpcCalled {
   readonly metadata: GrpcMetadata
   /** Milliseconds since 1970. */
   getDeadline(): Date | number
   getPath(): string
+  once(event: string, told: () => void): unknown
 }
+
+/** A call at its server: messages are read and written as objects. */
+export type GrpcServerCall = GrpcCalled & Duplex
+
+/** One of one message each way. */
+export interface GrpcSingleCall extends GrpcCalled {
+  readonly request: Buffer
+}
+
+/** Its end: what went wrong, or the answer. */
+export type GrpcAnswer = (error: GrpcStatus | null, answer?: Buffer) => void
 
 export interface GrpcInjector {
   injectConnection(socket: Duplex): void
@@ -67,6 +79,13 @@ export interface GrpcServer {
     serialize: (value: Buffer) => Buffer,
     deserialize: (bytes: Buffer) => Buffer,
     type: 'bidi',
+  ): boolean
+  register(
+    path: string,
+    handler: (call: GrpcSingleCall, answer: GrpcAnswer) => void,
+    serialize: (value: Buffer) => Buffer,
+    deserialize: (bytes: Buffer) => Buffer,
+    type: 'unary',
   ): boolean
   unregister(path: string): boolean
   createConnectionInjector(credentials: object): GrpcInjector

@@ -2,7 +2,7 @@
 
 import { MillraceError } from '../../errors.js'
 import type { EngineCall, EngineCalls, EngineConnection } from '../port.js'
-import type { Answering } from './answering.js'
+import type { AnyAnswering } from './answering.js'
 import { hostAt, type Host, type Service } from './host.js'
 import type { GrpcPlace } from './place.js'
 
@@ -22,10 +22,11 @@ class GrpcServes implements EngineCalls, Service {
   readonly ended: Promise<Error | undefined>
   methods: ReadonlySet<string> = new Set()
   many: ReadonlySet<string> = new Set()
+  single: ReadonlySet<string> = new Set()
   leaving = false
   readonly #host: Host
   readonly #place: GrpcPlace
-  readonly #calls = new Set<Answering>()
+  readonly #calls = new Set<AnyAnswering>()
   readonly #failed = (error: Error): void => {
     this.#end(
       new MillraceError(
@@ -69,15 +70,17 @@ class GrpcServes implements EngineCalls, Service {
     methods: readonly string[],
     called: (call: EngineCall) => void,
     many: ReadonlySet<string> = new Set(),
+    single: ReadonlySet<string> = new Set(),
   ): Promise<void> {
     this.methods = new Set(methods)
     this.many = many
+    this.single = single
     this.#called = called
     this.#host.add(this, this.#failed)
     await Promise.resolve()
   }
 
-  called(call: Answering, method: string, input: Uint8Array): void {
+  called(call: AnyAnswering, method: string, input: Uint8Array): void {
     this.#calls.add(call)
     call.onOver(() => {
       this.#calls.delete(call)

@@ -161,18 +161,17 @@ class CallsCarrier implements Carrier {
   }
 
   async #once(ask: () => Promise<unknown>): Promise<unknown> {
-    return await new Promise((resolve, reject) => {
-      this.#flow.begin(async () => {
-        try {
-          const result = await ask()
-          this.#did(result)
-          resolve(result)
-        } catch (error) {
-          this.#failed(error)
-          reject(told(error))
-        }
-      })
-    })
+    this.#flow.enter(1)
+    try {
+      const result = await ask()
+      this.#did(result)
+      return result
+    } catch (error) {
+      this.#failed(error)
+      throw told(error)
+    } finally {
+      this.#flow.leave(1)
+    }
   }
 
   async *#many(ask: () => AsyncIterable<unknown>): AsyncGenerator<unknown, undefined> {

@@ -214,6 +214,7 @@ export class EngineShare {
     const many = served.flatMap(({ plan: { kind, name } }) =>
       kind === 'upload' || kind === 'duplex' ? [name] : [],
     )
+    const single = served.flatMap(({ plan: { kind, name } }) => (kind === 'call' ? [name] : []))
     const { Session } = require('../../net/session.js') as typeof import('../../net/session.js')
     this.#session = new Session<EngineCalls>({
       title: `the server at '${place.shown}'`,
@@ -228,6 +229,7 @@ export class EngineShare {
               void this.#answer(call, calls)
             },
             new Set(many),
+            new Set([...single, about]),
           )
         } catch (error) {
           calls.close()

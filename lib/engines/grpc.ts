@@ -38,7 +38,7 @@ export const grpc: Engine = {
       calls(side = 'calls') {
         if (side === 'serves') return (signal) => grpcServes(place, connection, signal)
         checkPort(place)
-        return (signal) => grpcCalls(place, connection, signal)
+        return (signal) => grpcCalls(place, connection, signal, side)
       },
     }
   },

@@ -278,11 +278,12 @@ export interface EnginePlace {
   /** Can functions of many values be served there, and called? */
   readonly streams?: boolean
   /**
-   * `serves`: whoever connects serves, and does not call.
+   * `serves`: whoever connects serves, and does not call. `carries`: he calls for others, so many calls are under way at a time, and may go
+   * together.
    *
    * @throws MillraceError `INVALID_ARGUMENT`
    */
-  calls(side?: 'calls' | 'serves'): (signal: AbortSignal) => Promise<EngineCalls>
+  calls(side?: 'calls' | 'serves' | 'carries'): (signal: AbortSignal) => Promise<EngineCalls>
 }
 
 /** An engine. */

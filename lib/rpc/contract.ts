@@ -36,6 +36,8 @@ export interface Contract<M extends Methods = Methods> {
   readonly fingerprint: bigint
   /** @internal In the order of their names. */
   readonly plans: readonly MethodPlan[]
+  /** @internal Does who has it pass on the calls of others, with the values as they are? */
+  readonly isCarried?: boolean
 }
 
 /** The types of a function of a contract. */

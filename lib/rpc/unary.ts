@@ -1,5 +1,6 @@
 // Calls that go as one message there and one back, by whatever carries messages: what the values are, and what a handler is told.
 
+import { forgetAbort, whenAborted } from '../base/abort-signals.js'
 import { startTimer, stopTimer } from '../base/time.js'
 import type { Bytes } from '../base/view-constructor.js'
 import { MillraceError } from '../errors.js'
@@ -30,10 +31,12 @@ export async function answerUnary(
   { input, left, most, signal, traceparent }: UnaryCall,
 ): Promise<Uint8Array> {
   const context = new Context(plan, 0, left, most, traceparent)
-  const onAbort = (): void => {
-    context.cancel(signal.reason)
+  const waiting = {
+    aborted: (): void => {
+      context.cancel(signal.reason)
+    },
   }
-  signal.addEventListener('abort', onAbort, { once: true })
+  whenAborted(signal, waiting)
   const timer = startTimer(left, () => {
     context.cancel(
       new MillraceError('ERR_MILLRACE_TIMEOUT', 'the time that the caller allowed is over'),
@@ -48,7 +51,7 @@ export async function answerUnary(
     return bytes
   } finally {
     stopTimer(timer)
-    signal.removeEventListener('abort', onAbort)
+    forgetAbort(signal, waiting)
   }
 }
 

@@ -25,8 +25,18 @@ export interface Packing {
 
 const nothing = new Uint8Array(0)
 
-/** What there is of every call. */
-export abstract class AnyAnswering {
+/** A call that came, as its service has it. */
+export interface TakenCall {
+  /** Told once when it was answered, or nobody waits any more. */
+  onOver(told: () => void): void
+  /** It ends, for the server does: what the handler does goes nowhere any more. */
+  cut(): void
+  /** As the floor above takes it. */
+  asCall(method: string, input: Uint8Array): EngineCall
+}
+
+/** What there is of every call of its own. */
+export abstract class AnyAnswering implements TakenCall {
   readonly signal: AbortSignal
   protected over = false
   readonly #called: GrpcCalled
@@ -43,7 +53,7 @@ export abstract class AnyAnswering {
       // Also when all has gone well.
       const wasOver = this.over
       this.finish()
-      if (!wasOver) this.#control.abort(this.#unwanted())
+      if (!wasOver) this.#control.abort(unwanted(this.left))
     })
   }
 
@@ -61,7 +71,6 @@ export abstract class AnyAnswering {
     return this.#until === Infinity ? Infinity : Math.max(this.#until - clock(), 0)
   }
 
-  /** Told once when it was answered, or nobody waits any more. */
   onOver(told: () => void): void {
     if (this.over) told()
     else this.#onOver.push(told)
@@ -76,15 +85,11 @@ export abstract class AnyAnswering {
   /** It ends with a status that is none of a handler's. */
   abstract fail(status: GrpcStatus): void
 
-  /** It ends, for the server does: what the handler does goes nowhere any more. */
   cut(): void {
     this.fail({ code: Status.unavailable, details: 'the server has closed' })
-    this.#control.abort(
-      new MillraceError('ERR_MILLRACE_PEER_GONE', 'the server has closed, and nobody hears it'),
-    )
+    this.#control.abort(closedUnheard())
   }
 
-  /** As the floor above takes it. */
   asCall(method: string, input: Uint8Array): EngineCall {
     const { fingerprint, signal } = this
     const left = (): number => this.left
@@ -109,15 +114,6 @@ export abstract class AnyAnswering {
   protected finish(): void {
     this.over = true
     for (const told of this.#onOver.splice(0)) told()
-  }
-
-  #unwanted(): MillraceError {
-    return this.left === 0
-      ? new MillraceError('ERR_MILLRACE_TIMEOUT', 'the time that the caller allowed is over')
-      : new MillraceError(
-          'ERR_MILLRACE_ABORTED',
-          'nobody waits for the answer any more: the caller has aborted the call, or left its loop, or is gone',
-        )
   }
 }
 
@@ -253,4 +249,18 @@ export class Answering extends AnyAnswering {
 function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   // What is empty is no object to a stream of Node, but for a Buffer.
   return Buffer.from(byteLength === 0 ? nothing.buffer : buffer, byteOffset, byteLength)
+}
+
+/** Why a handler is to stop; `left`: milliseconds that its caller waits still. */
+export function unwanted(left: number): MillraceError {
+  return left === 0
+    ? new MillraceError('ERR_MILLRACE_TIMEOUT', 'the time that the caller allowed is over')
+    : new MillraceError(
+        'ERR_MILLRACE_ABORTED',
+        'nobody waits for the answer any more: the caller has aborted the call, or left its loop, or is gone',
+      )
+}
+
+export function closedUnheard(): MillraceError {
+  return new MillraceError('ERR_MILLRACE_PEER_GONE', 'the server has closed, and nobody hears it')
 }

@@ -11,6 +11,7 @@ import type {
   EngineConnection,
   EngineStream,
 } from '../port.js'
+import { BundledCalls, type SingleAnswer } from './bundled-calls.js'
 import {
   Connectivity,
   grpcLibrary,
@@ -18,6 +19,7 @@ import {
   type GrpcCall,
   type GrpcChannel,
   type GrpcMetadata,
+  type GrpcStatus,
 } from './library.js'
 import type { GrpcPlace } from './place.js'
 import { endingOf, names, type Ending } from './status.js'
@@ -29,16 +31,23 @@ const neverMs = 2 ** 31 - 1
 /** Bytes of one call that the library keeps, for fear that it must be sent again, before it holds up who sends. */
 const keptBytes = 65_536
 
+/** Bytes around a value that goes alone in a message of many calls. */
+const headRoom = 64
+
 /** @throws MillraceError (as rejection) `UNREACHABLE`, `TIMEOUT`, `ABORTED`, `INVALID_ARGUMENT` (what `tls` gives) */
 export async function grpcCalls(
   place: GrpcPlace,
   connection: EngineConnection,
   signal: AbortSignal,
+  side: 'calls' | 'carries',
 ): Promise<EngineCalls> {
+  const { maxBytes } = connection
+  const isCarried = side === 'carries'
   const channel = new (grpcLibrary().Channel)(
     targetOf(place),
     credentialsOf(place, connection),
-    optionsOf(place, connection),
+    // A value that goes with others has a head.
+    optionsOf(place, isCarried ? { ...connection, maxBytes: maxBytes + headRoom } : connection),
   )
   try {
     await ready(channel, place, signal)
@@ -46,7 +55,7 @@ export async function grpcCalls(
     channel.close()
     throw error
   }
-  return new GrpcCalls(channel, place, connection.maxBytes)
+  return new GrpcCalls(channel, place, maxBytes, isCarried)
 }
 
 function targetOf({ path, host, port }: GrpcPlace): string {
@@ -173,10 +182,16 @@ class GrpcCalls implements EngineCalls {
   readonly #shown: string
   readonly #service: string
   readonly #exchanges = new Set<Exchange>()
+  readonly #bundled: BundledCalls | undefined
   #tellEnd!: (why: Error | undefined) => void
   #closed = false
 
-  constructor(channel: GrpcChannel, { shown, name }: GrpcPlace, maxBytes: number) {
+  constructor(
+    channel: GrpcChannel,
+    { shown, name }: GrpcPlace,
+    maxBytes: number,
+    isCarried: boolean,
+  ) {
     this.#channel = channel
     this.#shown = shown
     this.#service = name
@@ -184,6 +199,12 @@ class GrpcCalls implements EngineCalls {
     this.ended = new Promise((resolve) => {
       this.#tellEnd = resolve
     })
+    if (isCarried) {
+      this.#bundled = new BundledCalls({
+        ...{ channel, service: name, shown, maxBytes },
+        ending: (status, method) => this.#ending(status, method),
+      })
+    }
     channel.watchConnectivityState(Connectivity.ready, Infinity, () => {
       this.#look()
     })
@@ -197,6 +218,7 @@ class GrpcCalls implements EngineCalls {
     this.#end(undefined)
     const gone = this.#gone()
     for (const exchange of this.#exchanges) exchange.fail(gone)
+    this.#bundled?.close(gone)
   }
 
   /** Calls that are on their way keep the process alive, and nothing else does. */
@@ -218,7 +240,22 @@ class GrpcCalls implements EngineCalls {
     method: string,
     input: Uint8Array,
     options: EngineCallOptions,
-  ): Promise<{ readonly kind: 'result' | 'error' | 'refused'; readonly bytes: Uint8Array }> {
+  ): Promise<SingleAnswer> {
+    const bundled = this.#bundled
+    if (bundled?.takes(method, input, options) === true) {
+      const answer = await bundled.call(method, input, options)
+      if (answer !== undefined) return answer
+    }
+    const answer = await this.#single(method, input, options)
+    if (answer.kind === 'result') bundled?.begin(options.fingerprint)
+    return answer
+  }
+
+  async #single(
+    method: string,
+    input: Uint8Array,
+    options: EngineCallOptions,
+  ): Promise<SingleAnswer> {
     const exchange = this.#begin(method, options)
     void exchange.send(input)
     exchange.end()
@@ -253,11 +290,7 @@ class GrpcCalls implements EngineCalls {
     if (fingerprint !== '') metadata.set(names.contract, fingerprint)
     if (traceparent !== undefined) metadata.set('traceparent', traceparent)
     const exchange = new Exchange(call, metadata, signal, {
-      ending: (status) => {
-        // So that whoever is told that the connection has ended finds it so.
-        if (status.code === Status.unavailable) this.#look()
-        return endingOf(status, `${method}()`, this.#shown, true)
-      },
+      ending: (status) => this.#ending(status, method),
       over: () => {
         this.#exchanges.delete(exchange)
       },
@@ -265,6 +298,12 @@ class GrpcCalls implements EngineCalls {
     this.#exchanges.add(exchange)
     exchange.start()
     return exchange
+  }
+
+  #ending(status: GrpcStatus, method: string): Ending {
+    // So that whoever is told that the connection has ended finds it so.
+    if (status.code === Status.unavailable) this.#look()
+    return endingOf(status, `${method}()`, this.#shown, true)
   }
 
   /** Is it there still? */
@@ -290,7 +329,7 @@ class GrpcCalls implements EngineCalls {
 }
 
 interface Ends {
-  readonly ending: (status: Parameters<typeof endingOf>[0]) => Ending
+  readonly ending: (status: GrpcStatus) => Ending
   readonly over: () => void
 }
 

@@ -8,10 +8,19 @@ import { invalidArgument, MillraceError } from '../../errors.js'
 import { refusal } from '../../net/refusals.js'
 import { listenAtPath, readyPath } from '../../net/transports/socket-file.js'
 import type { EngineConnection } from '../port.js'
-import { Answering, SingleAnswering, type AnyAnswering, type Packing } from './answering.js'
+import {
+  Answering,
+  SingleAnswering,
+  type AnyAnswering,
+  type Packing,
+  type TakenCall,
+} from './answering.js'
+import { BundledAnswers } from './bundled-answers.js'
+import { bundledNames, bundledPath } from './bundle.js'
 import { Health, healthService, Serving } from './health.js'
 import { grpcLibrary, Status, type GrpcInjector, type GrpcServer } from './library.js'
 import type { GrpcPlace } from './place.js'
+import { refusalAs } from './status.js'
 import { bytesOf, readFields, textOf, writeFields } from './wire.js'
 
 /** Connections at a time, and bytes of a call's names in its metadata: as the other transports have it. */
@@ -32,7 +41,7 @@ export interface Service {
   readonly single: ReadonlySet<string>
   /** No more calls come. */
   readonly leaving: boolean
-  called(call: AnyAnswering, method: string, input: Uint8Array): void
+  called(call: TakenCall, method: string, input: Uint8Array): void
 }
 
 /** Of our own, for languages whose libraries want a .proto: see proto/millrace.proto. */
@@ -81,6 +90,8 @@ export class Host {
   readonly #sockets = new Set<Socket>()
   readonly #held = new Set<Service>()
   readonly #ended = new Set<(error: Error) => void>()
+  /** Streams of many calls each, by what they call. */
+  readonly #bundled = new Map<Service, Set<BundledAnswers>>()
   readonly #health = new Health((service) => this.#statusOf(service))
   #listener!: Server
   #closed = false
@@ -104,6 +115,7 @@ export class Host {
     this.#register(healthService, 'Check', (call) => this.#health.check(call))
     this.#register(healthService, 'Watch', (call) => this.#health.watch(call))
     for (const method of callsMethods) this.#registerPacked(method)
+    this.#registerBundled()
   }
 
   get port(): number {
@@ -188,6 +200,9 @@ export class Host {
     this.#ended.delete(ended)
     this.#held.delete(service)
     for (const method of service.methods) this.#server.unregister(`/${service.name}/${method}`)
+    for (const answers of [...(this.#bundled.get(service) ?? [])]) {
+      answers.end({ code: Status.unavailable, details: 'the server has closed' })
+    }
     this.#health.changed()
     if (this.#services.size === 0) this.#close()
     else this.#hold()
@@ -357,6 +372,34 @@ export class Host {
     )
   }
 
+  /** A gateway that calls keeps one of them open. */
+  #registerBundled(): void {
+    const same = (bytes: Buffer): Buffer => bytes
+    this.#server.register(
+      bundledPath,
+      (stream) => {
+        const [name] = stream.metadata.get(bundledNames.service)
+        const service = this.#services.get(String(name))
+        if (service === undefined) {
+          const details = `nobody serves '${String(name)}' here`
+          stream.emit('error', { code: Status.notFound, details })
+          return
+        }
+        let all = this.#bundled.get(service)
+        if (all === undefined) this.#bundled.set(service, (all = new Set()))
+        const those = all
+        const answers: BundledAnswers = new BundledAnswers(stream, service, () => {
+          those.delete(answers)
+          if (those.size === 0) this.#bundled.delete(service)
+        })
+        those.add(answers)
+      },
+      same,
+      same,
+      'bidi',
+    )
+  }
+
   async #beginPacked(call: Answering, packing: CallsPacking): Promise<void> {
     const first = await call.next()
     if (first === undefined) {
@@ -390,11 +433,7 @@ export class Host {
 }
 
 function refuseLeaving(call: AnyAnswering, service: string): void {
-  const message = `the server of '${service}' is closing, and takes no more calls`
-  const code = 'ERR_MILLRACE_NO_RESPONDER'
-  const name = 'MillraceError'
-  const said = { name, own: true, code, message, executed: 'no' }
-  call.error(Buffer.from(JSON.stringify(said)), true)
+  call.error(refusalAs(`the server of '${service}' is closing, and takes no more calls`), true)
 }
 
 /** `Request { string service = 1; string method = 2; bytes input = 3 }`, `Response { bytes output = 1 }` */

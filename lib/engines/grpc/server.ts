@@ -2,7 +2,7 @@
 
 import { MillraceError } from '../../errors.js'
 import type { EngineCall, EngineCalls, EngineConnection } from '../port.js'
-import type { AnyAnswering } from './answering.js'
+import type { TakenCall } from './answering.js'
 import { hostAt, type Host, type Service } from './host.js'
 import type { GrpcPlace } from './place.js'
 
@@ -26,7 +26,7 @@ class GrpcServes implements EngineCalls, Service {
   leaving = false
   readonly #host: Host
   readonly #place: GrpcPlace
-  readonly #calls = new Set<AnyAnswering>()
+  readonly #calls = new Set<TakenCall>()
   readonly #failed = (error: Error): void => {
     this.#end(
       new MillraceError(
@@ -80,7 +80,7 @@ class GrpcServes implements EngineCalls, Service {
     await Promise.resolve()
   }
 
-  called(call: AnyAnswering, method: string, input: Uint8Array): void {
+  called(call: TakenCall, method: string, input: Uint8Array): void {
     this.#calls.add(call)
     call.onOver(() => {
       this.#calls.delete(call)

@@ -70,6 +70,19 @@ function fitted(said: Said, bytes: Uint8Array, most: number): Buffer {
   return Buffer.from(JSON.stringify(short))
 }
 
+/** An error as it goes to who has a contract, as far as there is room. */
+export function fittedError(bytes: Uint8Array): Uint8Array {
+  if (bytes.length <= mostToOwn) return bytes
+  return fitted(JSON.parse(Buffer.from(bytes).toString()) as Said, bytes, mostToOwn)
+}
+
+/** That nothing was begun, as an error of this package. */
+export function refusalAs(message: string): Buffer {
+  const code = 'ERR_MILLRACE_NO_RESPONDER'
+  const name = 'MillraceError'
+  return Buffer.from(JSON.stringify({ name, own: true, code, message, executed: 'no' }))
+}
+
 /** How a call has ended at its caller. */
 export type Ending =
   { readonly kind: 'end' | 'error' | 'refused'; readonly bytes: Uint8Array } | MillraceError

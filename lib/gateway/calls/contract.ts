@@ -12,10 +12,10 @@ export function carriedContract(contract: Contract): Contract {
     input: { codec: carried(plan.input.codec), check: undefined },
     output: { codec: carried(plan.output.codec), check: undefined },
   }))
-  return Object.freeze({ ...contract, plans })
+  return Object.freeze({ ...contract, plans, isCarried: true })
 }
 
-/** What others call it, and bytes. */
+/** What others call it, and bytes. Nobody here transfers what comes, so it need not have memory to itself. */
 function carried({ name }: Codec): Codec {
-  return { ...bytesCodec, name }
+  return { ...bytesCodec, name, decode: (bytes) => Buffer.from(bytes) }
 }

@@ -38,7 +38,7 @@ export async function connectEngine(
   given: ConnectedElsewhere,
 ): Promise<RemoteClient> {
   const { shown } = place
-  const dial = place.calls('calls')
+  const dial = place.calls(contract.isCarried === true ? 'carries' : 'calls')
   const fingerprint = String(contract.fingerprint)
   let served = false
   const client = new RemoteClient(shown, contract, given, async (signal) => {

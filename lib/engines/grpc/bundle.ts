@@ -4,9 +4,10 @@
 //               method · trace · input
 //   its end:    number u32 · 1 u8 · 0 u8 · 0 u16 · 0 u32 · 0 u32           nobody waits for the answer any more
 //   an answer:  number u32 · 0 result, 1 error, 2 refused, 3 too long u8 · 0 u8 · 0 u16 · 0 u32 · length u32 · bytes
+//   the first:  bytes u32 · 4 u8 · 0 u8 · 0 u16 · 0 u32 · 0 u32            a server takes calls so, in messages of so many bytes
 //
-// Numbers are little-endian. A message is any number of those; the first one that a server sends is empty, and says that it takes calls so.
-// Milliseconds of 2^32 - 1 are no limit. What is too long for its caller is its length alone, as text.
+// Numbers are little-endian. A message is any number of those. Milliseconds of 2^32 - 1 are no limit. What is too long for its caller is
+// its length alone, as text.
 
 import { afterAllElse } from '../../base/time.js'
 
@@ -16,7 +17,7 @@ export const bundledPath = '/millrace.Bundled/Calls'
 /** Metadata of such a stream: what is called, and how long a message may be that comes back. */
 export const bundledNames = { service: 'millrace-service', most: 'millrace-max-bytes' } as const
 
-/** Bytes of a message, if there are several in it; and of an input that goes so: longer ones hold up the others. */
+/** Bytes of a message, if there are several in it, and the other side takes as many; and of an input that goes so: longer ones hold up the others. */
 export const bundleBytes = 65_536
 export const mostBundled = 32_768
 /** Calls of a stream without an answer, as its caller has them; and as its server does, which hears later that an answer has gone. */
@@ -24,7 +25,7 @@ export const mostCalls = 1024
 export const mostTaken = 2 * mostCalls
 
 export const Kind = { call: 0, end: 1 } as const
-export const Answer = { result: 0, error: 1, refused: 2, tooLong: 3 } as const
+export const Answer = { result: 0, error: 1, refused: 2, tooLong: 3, taken: 4 } as const
 
 const headBytes = 16
 const noLimit = 0xffff_ffff
@@ -42,16 +43,16 @@ export interface Part {
   readonly bytes: Uint8Array
 }
 
-/** As many of them, from the front, as go in one message: at least one. Names are of one byte for each sign. */
-export function bundled(parts: readonly Part[]): {
-  readonly count: number
-  readonly message: Buffer
-} {
+/** As many of them, from the front, as go in one message of so many bytes: at least one. Names are of one byte for each sign. */
+export function bundled(
+  parts: readonly Part[],
+  most: number,
+): { readonly count: number; readonly message: Buffer } {
   let count = 0
   let length = 0
   for (; count < parts.length; count++) {
     const next = lengthOf(parts[count]!)
-    if (count > 0 && length + next > bundleBytes) break
+    if (count > 0 && length + next > most) break
     length += next
   }
   const message = Buffer.allocUnsafe(length)
@@ -59,6 +60,9 @@ export function bundled(parts: readonly Part[]): {
   for (let i = 0; i < count; i++) at = write(message, at, parts[i]!)
   return { count, message }
 }
+
+/** Bytes that a call takes of a message, beside its input, at the most: names have up to 255 each. */
+export const mostBeside = headBytes + 2 * 255
 
 function lengthOf({ method, trace, bytes }: Part): number {
   return headBytes + method.length + trace.length + bytes.length
@@ -81,7 +85,7 @@ function write(message: Buffer, start: number, part: Part): number {
 
 /** What is in a message; the bytes lie in it. Throws if it is none of these. */
 export function* unbundled(message: Buffer): Generator<Part, void> {
-  for (let at = 0; at < message.length; ) {
+  for (let at = 0; at < message.length;) {
     if (at + headBytes > message.length) throw cutOff()
     const traceLength = message[at + 5]!
     const methodLength = message.readUInt16LE(at + 6)
@@ -110,13 +114,15 @@ function cutOff(): RangeError {
 
 /** What is to go, in its order: whatever gathers in one turn, or while a message is on its way. */
 export class Bundler {
+  readonly #most: number
   readonly #send: (message: Buffer, sent: () => void) => void
   #parts: Part[] = []
   #isDue = false
   #isSending = false
 
-  /** `send` calls `sent` when the next message may follow. */
-  constructor(send: (message: Buffer, sent: () => void) => void) {
+  /** `most`: bytes of a message that the other side takes. `send` calls `sent` when the next message may follow. */
+  constructor(most: number, send: (message: Buffer, sent: () => void) => void) {
+    this.#most = Math.min(most, bundleBytes)
     this.#send = send
   }
 
@@ -145,7 +151,7 @@ export class Bundler {
   }
 
   #next(): void {
-    const { count, message } = bundled(this.#parts)
+    const { count, message } = bundled(this.#parts, this.#most)
     this.#parts = count === this.#parts.length ? [] : this.#parts.slice(count)
     this.#isSending = true
     this.#send(message, this.#sent)

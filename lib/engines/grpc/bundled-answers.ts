@@ -11,6 +11,8 @@ import { fittedError, names, refusalAs } from './status.js'
 /** What is called so. */
 export interface BundledService {
   readonly name: string
+  /** Bytes of a message that comes, at the most. */
+  readonly maxBytes: number
   /** Those that take one value, and return one. */
   readonly single: ReadonlySet<string>
   /** No more calls come. */
@@ -38,7 +40,7 @@ export class BundledAnswers {
     this.#onOver = onOver
     this.#fingerprint = said(stream, names.contract)
     this.#most = Number(said(stream, bundledNames.most) ?? Infinity)
-    this.#bundler = new Bundler((message, sent) => {
+    this.#bundler = new Bundler(this.#most, (message, sent) => {
       const gone = this.#answered
       this.#answered = 0
       stream.write(message, () => {
@@ -55,7 +57,7 @@ export class BundledAnswers {
     stream.once('cancelled', () => {
       this.#over()
     })
-    stream.write(Buffer.alloc(0)) // they are taken here
+    this.#bundler.add(partOf(service.maxBytes, Answer.taken, nothing))
   }
 
   /** What is answered goes before. */
@@ -101,7 +103,10 @@ export class BundledAnswers {
     )
     this.#calls.set(number, call)
     if (service.leaving) {
-      call.error(refusalAs(`the server of '${service.name}' is closing, and takes no more calls`), true)
+      call.error(
+        refusalAs(`the server of '${service.name}' is closing, and takes no more calls`),
+        true,
+      )
     } else if (service.single.has(method)) {
       service.called(call, method, bytes)
     } else {
@@ -115,11 +120,7 @@ export class BundledAnswers {
     const isTooLong = given.length > this.#most
     const bytes = isTooLong ? Buffer.from(String(given.length)) : given
     this.#answered++
-    this.#bundler.add({
-      number,
-      kind: isTooLong ? Answer.tooLong : kind,
-      ...{ method: '', trace: '', left: 0, bytes },
-    })
+    this.#bundler.add(partOf(number, isTooLong ? Answer.tooLong : kind, bytes))
   }
 }
 
@@ -198,6 +199,10 @@ class BundledCall implements EngineCall, TakenCall {
 }
 
 const nothing = new Uint8Array(0)
+
+function partOf(number: number, kind: number, bytes: Uint8Array): Part {
+  return { number, kind, method: '', trace: '', left: 0, bytes }
+}
 
 function said({ metadata }: GrpcServerCall, name: string): string | undefined {
   const [text] = metadata.get(name)

@@ -10,6 +10,7 @@ import {
   bundledPath,
   Bundler,
   Kind,
+  mostBeside,
   mostBundled,
   mostCalls,
   unbundled,
@@ -35,7 +36,11 @@ export interface BundledTo {
 }
 
 const nothing = new Uint8Array(0)
-const kinds = { [Answer.result]: 'result', [Answer.error]: 'error', [Answer.refused]: 'refused' } as const
+const kinds = {
+  [Answer.result]: 'result',
+  [Answer.error]: 'error',
+  [Answer.refused]: 'refused',
+} as const
 /** What a head has room for. */
 const plain = /^[\x21-\x7e]{1,255}$/
 const largest = 0xffff_ffff
@@ -48,6 +53,8 @@ export class BundledCalls {
   #fingerprint = ''
   #call: GrpcCall | undefined
   #bundler: Bundler | undefined
+  /** Bytes of an input that goes so. */
+  #most = 0
   #last = 0
 
   constructor(to: BundledTo) {
@@ -66,9 +73,6 @@ export class BundledCalls {
     this.#state = 'opening'
     this.#fingerprint = fingerprint
     this.#call = call
-    this.#bundler = new Bundler((message, callback) => {
-      call.sendMessageWithContext({ callback }, message)
-    })
     call.start(metadata, {
       onReceiveMetadata: () => undefined,
       onReceiveMessage: (message) => {
@@ -86,7 +90,7 @@ export class BundledCalls {
   takes(method: string, input: Uint8Array, { fingerprint }: EngineCallOptions): boolean {
     return (
       this.#state === 'open' &&
-      input.length <= mostBundled &&
+      input.length <= this.#most &&
       this.#waiting.size < mostCalls &&
       fingerprint === this.#fingerprint &&
       this.#isShort(method)
@@ -122,9 +126,9 @@ export class BundledCalls {
     const call = this.#call
     this.#state = 'refused'
     this.#call = undefined
-    for (const [number, { reject }] of this.#waiting) {
+    for (const [number, waiting] of this.#waiting) {
       this.#forget(number)
-      reject(reason)
+      waiting.reject(reason)
     }
     call?.cancelWithStatus(Status.cancelled, 'nobody waits for the answers any more')
   }
@@ -142,9 +146,11 @@ export class BundledCalls {
   }
 
   #came(call: GrpcCall, message: Buffer): void {
-    this.#state = 'open'
     try {
-      for (const part of unbundled(message)) this.#answered(part)
+      for (const part of unbundled(message)) {
+        if (part.kind === Answer.taken) this.#opened(call, part.number)
+        else this.#answered(part)
+      }
     } catch (error) {
       const details = (error as Error).message
       this.#over({ code: Status.unavailable, details })
@@ -153,6 +159,15 @@ export class BundledCalls {
       return
     }
     call.startRead()
+  }
+
+  #opened(call: GrpcCall, maxBytes: number): void {
+    if (this.#state !== 'opening') return
+    this.#state = 'open'
+    this.#most = Math.min(mostBundled, maxBytes - mostBeside)
+    this.#bundler = new Bundler(maxBytes, (message, callback) => {
+      call.sendMessageWithContext({ callback }, message)
+    })
   }
 
   #answered({ number, kind, bytes }: Part): void {
@@ -182,7 +197,8 @@ export class BundledCalls {
     const isNever = this.#state === 'opening' && status.code !== Status.notFound
     this.#state = isNever ? 'refused' : 'none'
     this.#call = undefined
-    for (const { number } of this.#bundler!.rest()) this.#forget(number)?.resolve(undefined)
+    // Ends of calls are among them, which nobody waits for.
+    for (const { number } of this.#bundler?.rest() ?? []) this.#forget(number)?.resolve(undefined)
     for (const [number, { method }] of this.#waiting) {
       this.#forget(number)!.reject(this.#failure(status, method))
     }

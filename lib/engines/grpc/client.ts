@@ -236,11 +236,7 @@ class GrpcCalls implements EngineCalls {
     // It serves nothing.
   }
 
-  async call(
-    method: string,
-    input: Uint8Array,
-    options: EngineCallOptions,
-  ): Promise<SingleAnswer> {
+  async call(method: string, input: Uint8Array, options: EngineCallOptions): Promise<SingleAnswer> {
     const bundled = this.#bundled
     if (bundled?.takes(method, input, options) === true) {
       const answer = await bundled.call(method, input, options)

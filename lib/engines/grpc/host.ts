@@ -34,6 +34,8 @@ const ownersOnly = 0o600
 /** What is served under one name. */
 export interface Service {
   readonly name: string
+  /** Bytes of a message that comes, at the most. */
+  readonly maxBytes: number
   readonly methods: ReadonlySet<string>
   /** Of those, the ones that take many values. */
   readonly many: ReadonlySet<string>

@@ -81,9 +81,12 @@ export async function buildCapi({ sanitized = false } = {}) {
     }
   }
   await Promise.all(Array.from({ length: jobs }, worker))
+  const library = at('lib', darwin ? 'libmillrace.dylib' : 'libmillrace.so')
+  const parts = [...objects, 'native/capi/millrace.map']
+  if (parts.every((part) => changedAt(part) < changedAt(library))) return to
   await run(compiler, [
     ...['-shared', '-pthread', ...how, ...objects],
-    ...['-o', at('lib', darwin ? 'libmillrace.dylib' : 'libmillrace.so')],
+    ...['-o', library],
     ...(darwin
       ? ['-Wl,-install_name,@rpath/libmillrace.dylib']
       : [

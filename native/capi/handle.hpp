@@ -293,10 +293,12 @@ template <typename Object, typename Spec, typename Options, typename OpenCore>
   auto made = std::make_unique<Object>(what);
   made->core = opened.take();
   made->spin_ns = spin_of(options.spin_us);
-  if constexpr (requires { made->core->pool(); }) {
+  if constexpr (requires { made->kept = made->core->pool(); }) {
     made->kept = made->core->pool();
-  } else if constexpr (requires { made->core->memory(); }) {
+  } else if constexpr (requires { made->kept = made->core->memory(); }) {
     made->kept = made->core->memory();
+  } else if constexpr (requires { made->kept = made->core->data(); }) {
+    made->kept = made->core->data();
   }
   *handle = made.release();
   return MILLRACE_OK;

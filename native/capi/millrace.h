@@ -205,7 +205,7 @@ typedef struct millrace_queue_options {
   int32_t spin_us;
   uint64_t schema;
   uint64_t
-      capacity; /* bytes, rounded up to a power of two from 4 KiB to 1 GiB; 0: what is there or the other side says, else 64 KiB */
+      capacity; /* bytes, rounded up to a power of two from 4 KiB to 1 GiB; 0: what is there or the other side says, else 256 KiB */
 } millrace_queue_options;
 
 /* ROLE_TAKEN: there is a producer. Either side may come first. */

@@ -131,6 +131,12 @@ int32_t millrace_semaphore_try_wait(millrace_semaphore* semaphore) {
 int32_t millrace_semaphore_post(millrace_semaphore* semaphore, uint32_t count) {
   const Shared inside(semaphore);
   if (!inside) return inside.code();
+  if (count > millrace::os::kSemaphoreMax) {
+    return fail(make_error(Code::too_large, "a semaphore holds at most " +
+                                                std::to_string(millrace::os::kSemaphoreMax) +
+                                                " permits; it has no room for " +
+                                                std::to_string(count) + " more"));
+  }
   auto posted = semaphore->core->semaphore->post(count);
   return posted.ok() ? MILLRACE_OK : fail(posted.error());
 }

@@ -214,6 +214,7 @@ class FrameReaderObject final : public FramesObject<FrameReaderObject, FrameRead
                             method<&FrameReaderObject::has_frame>("hasFrame"),
                             method<&FrameReaderObject::excluded>("excluded"),
                             method<&FrameReaderObject::wait>("wait"),
+                            method<&FrameReaderObject::count_latency>("countLatency"),
                             method<&FrameReaderObject::peer>("peer"),
                             method<&FrameReaderObject::peer_pid>("peerPid"),
                             method<&FrameReaderObject::peer_reason>("peerReason"),
@@ -296,6 +297,15 @@ class FrameReaderObject final : public FramesObject<FrameReaderObject, FrameRead
       list[5] = static_cast<double>(core()->held());
     }
     return counted;
+  }
+  // countLatency(): of the frame in `facts`, which has just been received
+  void count_latency() {
+    if (core() == nullptr) return;
+    ReceivedFrame frame;
+    frame.status = ReceivedFrame::Status::ok;
+    frame.sequence = facts_.get(kSequence);
+    frame.timestamp = facts_.get(kTimestamp);
+    core()->count_latency(frame);
   }
   // hasFrame() -> is there one that was not received? Takes nothing
   bool has_frame() { return core() != nullptr && core()->has_frame(); }

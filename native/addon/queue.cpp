@@ -43,7 +43,7 @@ class QueueObject : public WaitingObject<Object, Side> {
     const Segment& segment = this->core()->side().segment();
     return control_.get(this->Env(), segment.control(),
                         segment.geometry().values[layout::kQueueControlOffset],
-                        sizeof(layout::RingControl));
+                        sizeof(layout::RingControl) + sizeof(layout::QueueLatency::MarksLine));
   }
   // cursor() -> the positions, which stay where they are put here, in an ArrayBuffer of JavaScript's, until the side
   // is closed
@@ -141,6 +141,7 @@ class ProducerObject final : public QueueObject<ProducerObject, QueueProducer> {
                             method<&ProducerObject::room>("room"),
                             method<&ProducerObject::drained>("drained"),
                             method<&ProducerObject::wait>("wait"),
+                            method<&ProducerObject::mark>("mark"),
                         });
   }
 
@@ -205,6 +206,14 @@ class ProducerObject final : public QueueObject<ProducerObject, QueueProducer> {
            core()->wait_room(natural(given.env, given[0], 0), nanoseconds(given.env, given[1]),
                              nanoseconds(given.env, given[2]));
   }
+  // mark(): the next message, to be called before it is sent, one of kLatencyEvery
+  void mark() {
+    if (core() == nullptr) return;
+    if (!marker_) marker_ = core()->latency_marker();
+    (void)core()->mark(*marker_);
+  }
+
+  std::optional<LatencyMarker> marker_;
 };
 
 class ConsumerObject final : public QueueObject<ConsumerObject, QueueConsumer> {
@@ -223,6 +232,7 @@ class ConsumerObject final : public QueueObject<ConsumerObject, QueueConsumer> {
                             method<&ConsumerObject::release>("release"),
                             method<&ConsumerObject::mark_corrupt>("markCorrupt"),
                             method<&ConsumerObject::wait>("wait"),
+                            method<&ConsumerObject::count_taken>("countTaken"),
                         });
   }
 
@@ -283,6 +293,17 @@ class ConsumerObject final : public QueueObject<ConsumerObject, QueueConsumer> {
     return core() == nullptr ||
            core()->wait_data(nanoseconds(given.env, given[0]), nanoseconds(given.env, given[1]));
   }
+  // countTaken() -> when something has been taken, how long the marked ones among that were on their way is counted: low half of the
+  // position of the next marked message; 1: none is known. The first call says that this is going to be done.
+  std::int32_t count_taken() {
+    if (core() == nullptr) return kNothingDue;
+    if (!taker_) taker_ = core()->latency_taker();
+    const std::uint64_t due = core()->take(*taker_);
+    return due == LatencyTaker::kNothingDue ? kNothingDue : static_cast<std::int32_t>(due);
+  }
+
+  static constexpr std::int32_t kNothingDue = 1;  // positions are multiples of 8
+  std::optional<LatencyTaker> taker_;
 };
 
 }  // namespace

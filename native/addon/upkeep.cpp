@@ -128,7 +128,23 @@ Napi::Object wait_of(Napi::Env env, const ObservedWait& wait) {
   return object;
 }
 
-// observe(prefix, exactly) -> entries with `figures`, `parts` and `waits`
+Napi::Object latency_of(Napi::Env env, const ObservedLatency& latency) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("side", latency.side);
+  object.Set("index", Napi::Number::New(env, latency.index));
+  object.Set("milliseconds", Napi::Number::New(env, latency.milliseconds));
+  Napi::Array buckets = Napi::Array::New(env, latency.buckets.size());
+  for (std::uint32_t i = 0; i < latency.buckets.size(); ++i) {
+    Napi::Object bucket = Napi::Object::New(env);
+    bucket.Set("below", Napi::Number::New(env, latency.buckets[i].below));
+    bucket.Set("count", Napi::Number::New(env, latency.buckets[i].count));
+    buckets.Set(i, bucket);
+  }
+  object.Set("buckets", buckets);
+  return object;
+}
+
+// observe(prefix, exactly) -> entries with `figures`, `parts`, `waits` and `latencies`
 Napi::Value observe(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::vector<Observation> all =
@@ -146,6 +162,10 @@ Napi::Value observe(const Napi::CallbackInfo& info) {
     for (std::uint32_t at = 0; at < all[i].waits.size(); ++at)
       waits.Set(at, wait_of(env, all[i].waits[at]));
     entry.Set("waits", waits);
+    Napi::Array latencies = Napi::Array::New(env, all[i].latencies.size());
+    for (std::uint32_t at = 0; at < all[i].latencies.size(); ++at)
+      latencies.Set(at, latency_of(env, all[i].latencies[at]));
+    entry.Set("latencies", latencies);
     entries.Set(i, entry);
   }
   return entries;

@@ -16,6 +16,7 @@
 #include "crash_point.hpp"
 #include "frame_channel.hpp"
 #include "frame_joining.hpp"
+#include "latency.hpp"
 #include "layout/frames.hpp"
 #include "os/clock.hpp"
 #include "os/doorbell.hpp"
@@ -94,6 +95,12 @@ class FrameReader {
       result.missed -= std::min(result.missed, passed);  // those were our choice
     }
     return result;
+  }
+  // For who has been asked to say how long frames take: of one of kLatencyEvery, when it has been received (latency.hpp). Of what was
+  // published before this reader came nothing is counted.
+  void count_latency(const ReceivedFrame& frame) noexcept {
+    if (frame.status == ReceivedFrame::Status::ok && frame.sequence > joined_after_)
+      millrace::count_latency(*lane_.queue().view().lane, frame.timestamp);
   }
   // Gives a frame back. False if that frame is not held (released already, or never received).
   bool release(std::uint32_t slot, std::uint64_t sequence) {

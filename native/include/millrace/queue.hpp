@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 
+#include "latency.hpp"
 #include "layout/queue.hpp"
 #include "queue_side.hpp"
 #include "result.hpp"
@@ -100,6 +101,15 @@ class QueueProducer {
   // Has the peer written nonsense? To a ring of which nothing is known, everything is impossible.
   [[nodiscard]] bool corrupt() const noexcept { return side_.capacity() != 0 && ring_.corrupt(); }
   [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
+  // For who has been asked to say how long messages take: one of kLatencyEvery is to be marked before it is sent (latency.hpp).
+  [[nodiscard]] LatencyMarker latency_marker() const noexcept {
+    return {side_.latency(),
+            side_.control()->producer.write_position.load(std::memory_order_relaxed)};
+  }
+  bool mark(LatencyMarker& marker) {
+    RingProducer& sending = ring();
+    return marker.mark(sending.cursor()->mine, sending.capacity());
+  }
   void close(bool discard) noexcept { side_.leave(discard, corrupt()); }
   // As close(false), but after what is published the consumer's waits end with peer_failed and the reason:
   // UTF-8, of which the first 200 bytes are kept.
@@ -193,6 +203,11 @@ class QueueConsumer {
   // Has the peer written nonsense? To a ring of which nothing is known, everything is impossible.
   [[nodiscard]] bool corrupt() const noexcept { return side_.capacity() != 0 && ring_.corrupt(); }
   [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
+  // For who has been asked to say how long messages take: to be looked at when some have been taken (latency.hpp).
+  [[nodiscard]] LatencyTaker latency_taker() const noexcept {
+    return LatencyTaker(side_.latency());
+  }
+  std::uint64_t take(LatencyTaker& taker) { return taker.take(ring_.cursor()->mine); }
   void close(bool discard) noexcept { side_.leave(discard, corrupt()); }
   // As close(false), but a producer that waits for room, or for its messages to be read, gets peer_failed and
   // the reason: UTF-8, of which the first 200 bytes are kept.

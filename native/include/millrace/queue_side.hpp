@@ -11,6 +11,7 @@
 
 #include "crash_point.hpp"
 #include "failure.hpp"
+#include "layout/latency.hpp"
 #include "layout/queue.hpp"
 #include "queue_capacity.hpp"
 #include "segment.hpp"
@@ -188,6 +189,10 @@ class QueueSide {
   // Messages that opening with `fresh` has dropped.
   [[nodiscard]] std::uint64_t discarded() const noexcept { return discarded_; }
   [[nodiscard]] layout::RingControl* control() const noexcept { return control_; }
+  [[nodiscard]] layout::QueueLatency* latency() const noexcept {
+    return reinterpret_cast<layout::QueueLatency*>(reinterpret_cast<std::byte*>(control_) +
+                                                   layout::kQueueLatencyOffset);
+  }
   [[nodiscard]] Sleeper& sleeper() noexcept { return sleeper_; }
   void wake_peer() {
     if (!peer_waker_.peer_sleeps()) [[likely]]

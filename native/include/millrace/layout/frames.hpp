@@ -13,11 +13,13 @@
 // The ledger says which of the pinned slots a reader has taken out of its queue.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 
 #include "header.hpp"
+#include "log_linear.hpp"
 
 namespace millrace::layout {
 
@@ -71,7 +73,9 @@ struct Lane {
     RoleRecord role;
     std::atomic<std::uint32_t> policy;  // reader, before its bit in `active` is set
     std::atomic<std::uint32_t> depth;   // frames that may queue up; reader, likewise
-    std::byte pad[kLine - sizeof(RoleRecord) - 8];
+    // How long frames took, if the reader was asked to count that: the last of the buckets of FrameTimes; reader.
+    std::array<std::atomic<std::uint32_t>, 13> latency_rest;
+    std::byte pad[4];
   } join;
   struct alignas(kLine) WriterLine {
     std::atomic<std::uint64_t> write_position;  // writer: release; reader: acquire
@@ -84,11 +88,24 @@ struct Lane {
     // Advanced by compare-and-swap: by the reader that takes a frame, by the writer that evicts one.
     std::atomic<std::uint64_t> read_position;
     std::atomic<std::uint64_t> received;  // counter for tools; reader
-    std::byte pad[kLine - 16];
+    // The first of those buckets, and what all that were counted took; reader.
+    std::atomic<std::uint64_t> latency_ns;
+    std::array<std::atomic<std::uint32_t>, 26> latency;
   } reader;
   WaitLine wait;  // the reader sleeps here until there is a frame
 };
 static_assert(sizeof(Lane) == 4 * kLine);
+static_assert(offsetof(Lane::ReaderLine, latency_ns) == 16);
+static_assert(offsetof(Lane::JoinLine, latency_rest) == sizeof(RoleRecord) + 8);
+
+// How long frames took, in as many buckets as a lane had bytes left: 2 and 4 µs, and of each doubling from there to 1.05 s a half. The
+// counts wrap around, and go on from one reader of a lane to the next.
+using FrameTimes = LogLinear<1, 2000, 39>;
+template <typename OfLane>
+[[nodiscard]] auto& latency_count(OfLane& lane, std::size_t at) noexcept {
+  return at < lane.reader.latency.size() ? lane.reader.latency[at]
+                                         : lane.join.latency_rest[at - lane.reader.latency.size()];
+}
 
 // 64-bit descriptor: sequence (48 bits) and slot (16 bits). The sequence doubles as the slot's generation.
 inline constexpr std::uint64_t kMaxSequence = (1ULL << 48U) - 1;

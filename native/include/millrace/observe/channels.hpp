@@ -12,9 +12,11 @@
 #include "../layout/cell.hpp"
 #include "../layout/counter.hpp"
 #include "../layout/frames.hpp"
+#include "../layout/latency.hpp"
 #include "../layout/queue.hpp"
 #include "../os/clock.hpp"
 #include "copies.hpp"
+#include "latencies.hpp"
 #include "observation.hpp"
 #include "waits.hpp"
 
@@ -61,6 +63,27 @@ inline void observe_queue(const Copies& copies, const layout::Geometry& geometry
       .add("consumerParked", is_parked(ring.consumer_wait));
   observe_wait(ring.producer_wait, "producer", 0, seen);
   observe_wait(ring.consumer_wait, "consumer", 0, seen);
+  const std::uint64_t latency_at =
+      geometry.values[layout::kQueueControlOffset] + layout::kQueueLatencyOffset;
+  // As most have none, the sum of it is looked at first.
+  std::uint64_t took = 0;
+  if (!copies.into(latency_at + offsetof(layout::QueueLatency, taken), &took, sizeof took) ||
+      took == 0)
+    return;
+  const auto latency = copies.one<layout::QueueLatency>(latency_at);
+  const auto& taken = latency[0].taken;
+  observe_latency<layout::QueueLatency::Times>(
+      "consumer", 0, taken.nanoseconds.load(std::memory_order_relaxed),
+      [&](std::size_t i) { return taken.counts[i].load(std::memory_order_relaxed); }, seen);
+}
+
+inline void observe_lane_latency(const layout::Lane& lane, std::uint32_t index, Observation& seen) {
+  const std::uint64_t took = lane.reader.latency_ns.load(std::memory_order_relaxed);
+  if (took == 0) return;
+  observe_latency<layout::FrameTimes>(
+      "reader", index, took,
+      [&](std::size_t i) { return layout::latency_count(lane, i).load(std::memory_order_relaxed); },
+      seen);
 }
 
 inline void observe_frames(const Copies& copies, const layout::Geometry& geometry,
@@ -115,7 +138,15 @@ inline void observe_frames(const Copies& copies, const layout::Geometry& geometr
     queued += behind;
     seen.parts.push_back(std::move(reader));
     observe_wait(lane.wait, "reader", index, seen);
+    observe_lane_latency(lane, index, seen);
   });
+  // Of readers that have died or left, what they counted stays until somebody else has their lane.
+  const std::uint64_t active = writer.lanes.active.load(std::memory_order_relaxed);
+  for (std::uint32_t index = 0; index < plan.readers; ++index) {
+    if ((active >> index & 1U) != 0) continue;
+    const auto copy = copies.one<layout::Lane>(plan.lanes_offset + plan.lane_stride * index);
+    observe_lane_latency(copy[0], index, seen);
+  }
   seen.figures.add("published", number(published))
       .add("received", number(received))
       .add("queued", number(queued))

@@ -54,6 +54,10 @@ class Copies {
 
   // False: it could not be read, or ends before that.
   [[nodiscard]] bool into(std::uint64_t offset, void* to, std::size_t bytes) const noexcept {
+    if (bytes <= start_.size() && offset <= start_.size() - bytes) {
+      std::memcpy(to, start_.data() + offset, bytes);
+      return true;
+    }
     return bytes == 0 || os::read_object(fd_, offset, to, bytes) == bytes;
   }
   template <typename T>

@@ -53,11 +53,24 @@ struct ObservedWait {
   std::array<std::uint32_t, layout::kWaitTimes> times{};
 };
 
+// How long one of so many messages took from who sent it to who took it, as they have counted it.
+struct ObservedLatency {
+  struct Bucket {
+    double below;  // milliseconds; infinite: longer than all others
+    double count;
+  };
+  const char* side;  // consumer, reader
+  std::uint32_t index = 0;
+  double milliseconds = 0;  // all together
+  std::vector<Bucket> buckets{};
+};
+
 struct Observation {
   ObjectReport object;
   Figures figures;  // none: of what is damaged, foreign or of another layout
   std::vector<ObservedPart> parts;
-  std::vector<ObservedWait> waits;  // where nobody ever waited left out
+  std::vector<ObservedWait> waits;         // where nobody ever waited left out
+  std::vector<ObservedLatency> latencies;  // where nothing was counted left out
 };
 
 }  // namespace millrace

@@ -12,7 +12,7 @@ export {
   type Family,
   type Sample,
 } from './telemetry/families.js'
-export { waitTimes } from './telemetry/figures.js'
+export { percentile, waitTimes } from './telemetry/figures.js'
 export type {
   BarrierFigures,
   BreakerFigures,
@@ -24,6 +24,8 @@ export type {
   FrameFigures,
   FrameReaderFigures,
   FrameReaderPart,
+  Latency,
+  LatencyBucket,
   LockFigures,
   Observed,
   ObservedKind,

@@ -17,6 +17,7 @@ import { ring } from './mutants/ring.mjs'
 import { topicJoins } from './mutants/topic-joins.mjs'
 import { topics } from './mutants/topics.mjs'
 import { waits } from './mutants/waits.mjs'
+import { watch } from './mutants/watch.mjs'
 import { work } from './mutants/work.mjs'
 
 /**
@@ -29,6 +30,7 @@ export const mutants = [
   ...ring,
   ...waits,
   ...work,
+  ...watch,
   ...order,
   ...resilience,
   ...results,

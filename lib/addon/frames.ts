@@ -77,6 +77,8 @@ export interface NativeFrameReader extends NativeFramesSide {
   /** Is there one to be received? Takes nothing. */
   hasFrame(): boolean
   excluded(): boolean
+  /** Of the frame in `facts`, which has just been received, how long it took. */
+  countLatency(): void
   peer(): number
   peerPid(): number
   /** Why it failed, when `peer()` says so; empty: it did not say. */

@@ -52,6 +52,8 @@ export interface NativeQueueProducer extends NativeQueueSide {
   /** 1 if the consumer has released everything, else 0. */
   drained(): number
   wait(recordBytes: number, spinMs: number, timeoutMs: number): boolean
+  /** Of the next message it can be told how long it takes. To be called before that is sent. */
+  mark(): void
 }
 
 export interface NativeQueueConsumer extends NativeQueueSide {
@@ -62,6 +64,11 @@ export interface NativeQueueConsumer extends NativeQueueSide {
   release(recordBytes: number, messages: number): number
   nextLength(): number
   wait(spinMs: number, timeoutMs: number): boolean
+  /**
+   * Counts how long the marked messages took that have been taken since the last call: low half of the position of the next marked
+   * one, or 1.
+   */
+  countTaken(): number
   /** JavaScript met an impossible record. */
   markCorrupt(): void
 }

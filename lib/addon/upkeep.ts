@@ -100,6 +100,12 @@ export interface ObservedEntry extends ObjectEntry {
     readonly since?: number
     readonly times: readonly number[]
   }[]
+  readonly latencies: readonly {
+    readonly side: string
+    readonly index: number
+    readonly milliseconds: number
+    readonly buckets: readonly { readonly below: number; readonly count: number }[]
+  }[]
 }
 
 /** What a sweep found. */

@@ -8,6 +8,8 @@ export interface NativeChannelWatch {
    */
   look(target: Uint8Array, heads: Uint8Array, most: number, cut: number): number
   missed(): bigint
+  /** When it looked the last time: nanoseconds since 1970. */
+  seenAt(): bigint
   isPipeline(): boolean
   close(): void
 }

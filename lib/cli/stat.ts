@@ -1,6 +1,13 @@
 // `millrace stat NAME`: all that is seen of a channel.
 
-import { observe, waitTimes, type Observed, type Wait } from '../telemetry.js'
+import {
+  observe,
+  percentile,
+  waitTimes,
+  type Latency,
+  type Observed,
+  type Wait,
+} from '../telemetry.js'
 import { formatColumns } from './columns.js'
 import { nameHere } from './here.js'
 import { formatAge, formatHolders } from './objects.js'
@@ -50,33 +57,57 @@ function formatSeen(seen: Observed, now = Date.now()): string {
     formatColumns(rows.map(([key = '', value = '']) => [`  ${key}`, value])),
     ...tables,
     formatWaits(seen.waits),
+    formatLatencies(seen.latencies),
   ].join('')
 }
 
 /** Who waits, and how long that takes; of what is spread, bounds that so many do not exceed. */
 function formatWaits(waits: readonly Wait[]): string {
-  if (waits.length === 0) return ''
-  const heading = ['WAITS OF', '', 'WAITS', 'MEAN', 'P50', 'P99', 'NOW']
   const rows = waits.map((wait) => [
     wait.side,
     String(wait.index),
     String(wait.waits),
     wait.waits === 0 ? '-' : formatMilliseconds(wait.milliseconds / wait.waits),
-    ...[0.5, 0.99].map((part) => boundOf(wait.times, part)),
+    ...percentilesOf(wait),
     wait.since === undefined ? '-' : formatMilliseconds(wait.since),
   ])
-  return `\n${formatColumns([heading, ...rows], [1, 2, 3, 4, 5, 6])}`
+  return formatTimes(['WAITS OF', '', 'WAITS', 'MEAN', ...heads, 'NOW'], rows)
 }
 
-function boundOf(times: readonly number[], part: number): string {
-  const all = times.reduce((sum, count) => sum + count, 0)
-  if (all === 0) return '-'
-  let counted = 0
-  const at = times.findIndex((count) => (counted += count) >= all * part)
-  const bound = waitTimes[at]
-  return bound === undefined
-    ? `>${formatMilliseconds(waitTimes.at(-1)!)}`
-    : `≤${formatMilliseconds(bound)}`
+/** How long messages take, likewise. */
+function formatLatencies(latencies: readonly Latency[]): string {
+  const rows = latencies.map((latency) => {
+    const measured = latency.buckets.reduce((sum, { count }) => sum + count, 0)
+    return [
+      latency.side,
+      String(latency.index),
+      String(measured),
+      formatMilliseconds(latency.milliseconds / measured),
+      ...percentilesOf(latency),
+    ]
+  })
+  return formatTimes(['LATENCY OF', '', 'MESSAGES', 'MEAN', ...heads], rows)
+}
+
+/** Milliseconds, beyond which it is not told apart how long something took: waits, and latencies of the two who count those. */
+const longest = (spread: Latency | Wait): number =>
+  'times' in spread ? waitTimes.at(-1)! : spread.side === 'reader' ? 1048.576 : 134_217.728
+
+const told = [0.5, 0.95, 0.99] as const
+const heads = told.map((part) => `P${String(part * 100)}`)
+
+function formatTimes(heading: readonly string[], rows: readonly string[][]): string {
+  if (rows.length === 0) return ''
+  return `\n${formatColumns([[...heading], ...rows], [1, 2, 3, 4, 5, 6, 7])}`
+}
+
+function percentilesOf(spread: Latency | Wait): string[] {
+  return told.map((part) => {
+    const bound = percentile(spread, part)
+    if (bound === undefined) return '-'
+    if (bound !== Infinity) return `≤${formatMilliseconds(bound)}`
+    return `>${formatMilliseconds(longest(spread))}`
+  })
 }
 
 type Part = Observed['parts'][number]

@@ -7,7 +7,7 @@ import { MillraceError, timeoutError } from '../errors.js'
 import { leaving } from '../addon/leaving.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueConsumer } from '../addon/queue.js'
-import { readWait, type Tuning, type WaitOptions } from '../base/options.js'
+import { readWait, type WaitOptions } from '../base/options.js'
 import { iterate, type Iteration, type IterationOptions } from '../base/iteration.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
@@ -22,7 +22,7 @@ import { checkTargets } from './packed.js'
 import { recordBytes } from './record-bytes.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import type { RingReader } from './ring-reader.js'
-import { QueueSide } from './side.js'
+import { QueueSide, type QueueTuning } from './side.js'
 import { TimeBudget } from './time-budget.js'
 import { rings } from './working-parts.js'
 
@@ -50,7 +50,7 @@ export class QueueConsumer<Value = PlainBuffer, View = Uint8Array> extends Queue
   #inHandBytes = 0
 
   /** @internal */
-  constructor(name: string, native: NativeQueueConsumer, tuning: Tuning) {
+  constructor(name: string, native: NativeQueueConsumer, tuning: QueueTuning) {
     super(name, 'consumer', native, tuning)
   }
 

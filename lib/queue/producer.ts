@@ -6,7 +6,7 @@ import { invalidArgument, MillraceError, timeoutError } from '../errors.js'
 import { Outcome } from '../addon/outcome.js'
 import type { NativeQueueProducer } from '../addon/queue.js'
 import type { FillSource } from '../base/fill.js'
-import { readWait, show, type Tuning, type Wait, type WaitOptions } from '../base/options.js'
+import { readWait, show, type Wait, type WaitOptions } from '../base/options.js'
 import { sending, traced } from '../base/tracing.js'
 import { fairly } from '../base/fairness.js'
 import { inspected, inspection, type Inspecting } from '../base/inspection.js'
@@ -17,7 +17,7 @@ import { recordBytes } from './record-bytes.js'
 import { RingReservation, type Reservation, type Reserver } from './reservation.js'
 import { recordHeaderBytes } from './ring-layout.js'
 import type { RingWriter } from './ring-writer.js'
-import { QueueSide } from './side.js'
+import { QueueSide, type QueueTuning } from './side.js'
 import { rings } from './working-parts.js'
 
 /** What can be sent: bytes in any container, or a string (sent as UTF-8). */
@@ -35,7 +35,7 @@ export class QueueProducer<Value = never> extends QueueSide<NativeQueueProducer,
   protected holder: object | undefined
 
   /** @internal */
-  constructor(name: string, native: NativeQueueProducer, tuning: Tuning) {
+  constructor(name: string, native: NativeQueueProducer, tuning: QueueTuning) {
     super(name, 'producer', native, tuning)
   }
 

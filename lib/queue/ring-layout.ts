@@ -15,6 +15,8 @@ export const atReadPosition = 32
 export const atReceived = 34
 export const atConsumerParked = 64
 export const atProducerParked = 96
+/** In `layout::QueueLatency`, behind it: marks that were made. */
+export const atMade = 128
 /** Where a sleeper says that it cannot have the light fence: so many words after `parked`. */
 export const toNeedsFence = 1
 

@@ -9,6 +9,12 @@ import { tellGone } from '../base/life.js'
 import { checkOptions, flag, readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { PeerHandle } from '../base/peer-handle.js'
 import { recordHeaderBytes } from './ring-layout.js'
+import { latency } from './working-parts.js'
+
+/** How a side waits, and whether it counts how long messages take. */
+export interface QueueTuning extends Tuning {
+  readonly stats?: boolean
+}
 
 export abstract class QueueSide<
   Native extends NativeQueueSide,
@@ -26,7 +32,12 @@ export abstract class QueueSide<
   #refused = false
 
   /** @internal */
-  protected constructor(name: string, role: string, native: Native, tuning: Tuning) {
+  protected constructor(
+    name: string,
+    role: 'producer' | 'consumer',
+    native: Native,
+    tuning: QueueTuning,
+  ) {
     super(name, `the ${role} of queue '${name}'`, native, tuning)
     try {
       this.#capacity = native.settle(false)
@@ -35,6 +46,7 @@ export abstract class QueueSide<
       throw error
     }
     this.discarded = native.discarded
+    if (tuning.stats === true) latency()[role](this, native as never)
   }
 
   /**

@@ -13,7 +13,6 @@ import {
   type AccessOptions,
   type Schema,
   type SchemaOptions,
-  type Tuning,
   type TuningOptions,
   accessNames,
   schemaNames,
@@ -30,6 +29,7 @@ import {
 import { checkPlace, nameOf, type Place } from '../place/place.js'
 import { QueueConsumer } from './consumer.js'
 import { QueueProducer } from './producer.js'
+import type { QueueTuning } from './side.js'
 import { rings } from './working-parts.js'
 
 export interface QueueOptions<S extends Schema = OpaqueSchema>
@@ -57,6 +57,14 @@ export interface QueueOptions<S extends Schema = OpaqueSchema>
    * producer drops what is unread; `ERR_MILLRACE_BUSY` if a consumer is reading it.
    */
   readonly fresh?: boolean | undefined
+  /**
+   * Count how long messages take, in the memory of the queue, where `observe()`, `millrace stat` and the metrics find it, also when both
+   * sides are dead? One of 16 messages is measured, and stands for all since the one before: from when it is sent until it has been popped
+   * or taken, or a callback of `drain` is done with it. While 32 measured ones wait in the ring, one every 1/24 of the ring is.
+   * Nothing is counted unless both sides ask for it, nor what was sent before the consumer came. A message takes some nanoseconds longer
+   * with it; without it, no longer than before. Default false.
+   */
+  readonly stats?: boolean | undefined
   /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
   readonly memory?: MemoryOptions | undefined
 }
@@ -69,6 +77,7 @@ export const ringNames = [
   'keep',
   'fresh',
   'memory',
+  'stats',
 ] as const
 const queueNames = [...ringNames, ...schemaNames] as const
 const largestCapacity = 2 ** 30
@@ -158,7 +167,7 @@ function openConsumer(
 }
 
 interface ReadQueue {
-  readonly tuning: Tuning
+  readonly tuning: QueueTuning
   readonly values: AnyValueSchema | undefined
   readonly side: NativeQueueOptions
 }
@@ -168,7 +177,7 @@ export function readQueue(place: Place, given: QueueOptions<Schema> | undefined)
   const options = checkOptions(given, queueNames)
   rings()
   return {
-    tuning: readTuning(options),
+    tuning: { ...readTuning(options), stats: flag(options, 'stats') },
     values: valuesOf(options),
     side: {
       place: checkPlace(place),

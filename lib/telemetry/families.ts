@@ -2,7 +2,7 @@
 
 import { checkOptions, show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
-import { waitTimes, type Observed, type Wait } from './figures.js'
+import { waitTimes, type Latency, type Observed, type Wait } from './figures.js'
 import { measuresOf, type Measures } from './measures.js'
 
 /** How many were not greater than a bound. */
@@ -45,7 +45,7 @@ export interface FamiliesOptions {
    */
   readonly maxChannels?: number | undefined
   /**
-   * How waits are spread, in 19 lines of text for each side of a channel? Else only their number and their sum. Default false.
+   * How waits and latencies are spread, in 19 lines of text for each side of a channel? Else only their number and their sum. Default false.
    */
   readonly histograms?: boolean | undefined
 }
@@ -85,6 +85,21 @@ function spreadOf(side: string, waits: readonly Wait[]): Given {
   })
   count += sum(({ times }) => times[waitTimes.length]!)
   return { labels: { side }, value: sum(({ milliseconds }) => milliseconds) / 1000, count, buckets }
+}
+
+/** Bounds of latencies, in nanoseconds: 4 µs, 8 µs, … to a second, which buckets of all kinds end at. */
+const latencyBounds = Array.from({ length: 19 }, (_, at) => 4000 << at)
+
+function latencyOf(side: string, those: readonly Latency[]): Given {
+  const found = those.flatMap(({ buckets }) => buckets)
+  const sum = (counted: readonly { readonly count: number }[]): number =>
+    counted.reduce((all, { count }) => all + count, 0)
+  const buckets = latencyBounds.map((bound) => ({
+    atMost: bound / 1e9,
+    count: sum(found.filter(({ below }) => Math.round(below * 1e6) <= bound)),
+  }))
+  const took = those.reduce((all, { milliseconds }) => all + milliseconds, 0)
+  return { labels: { side }, value: took / 1000, count: sum(found), buckets }
 }
 
 const meanings: readonly Meaning[] = [
@@ -194,6 +209,20 @@ const meanings: readonly Meaning[] = [
     type: 'histogram',
     help: 'Waits that have ended, for messages, room or a lock, in which somebody went to sleep.',
     of: ({ waits }) => sidesOf(waits).map(([side, those]) => spreadOf(side, those)),
+  },
+  {
+    name: 'millrace_message_latency_seconds',
+    type: 'histogram',
+    help: 'From when a message or frame was sent until it was taken, where that was asked for; one of 16 is measured, for all.',
+    of: ({ latencies }) =>
+      latencies.length === 0
+        ? []
+        : [...new Set(latencies.map(({ side }) => side))].map((side) =>
+            latencyOf(
+              side,
+              latencies.filter((latency) => latency.side === side),
+            ),
+          ),
   },
   {
     name: 'millrace_peers',

@@ -1,6 +1,8 @@
 // What is seen of each kind of channel from outside: native/include/millrace/observe. What is counted is so since the object was created;
 // ages are in milliseconds.
 
+import { show } from '../base/options.js'
+import { invalidArgument } from '../errors.js'
 import type { ObjectEntry } from '../addon/upkeep.js'
 import type { CallStats } from '../rpc/stats.js'
 import type { TopicsStats } from '../topics/stats.js'
@@ -290,8 +292,65 @@ export interface Wait {
   readonly times: readonly number[]
 }
 
+/** How many messages took less than a bound, and no less than that of the bucket before. */
+export interface LatencyBucket {
+  /** The bound, in milliseconds; infinite: they took longer than is told apart. */
+  readonly below: number
+  /** How many. */
+  readonly count: number
+}
+
+/**
+ * How long messages of a queue took from the producer to the consumer, or frames from the writer to a reader, as those count it who were
+ * opened with `stats`. One of 16 is measured, and counted for all since the one before. So it is since the channel was created, of a reader
+ * since its lane was used first.
+ */
+export interface Latency {
+  /** Who counted: of queues the `consumer`, of frames a `reader`. */
+  readonly side: 'consumer' | 'reader'
+  /** Its lane; 0 of what there is one of. */
+  readonly index: number
+  /** Milliseconds that they took, all together. */
+  readonly milliseconds: number
+  /**
+   * How they are spread, from the least bound on, without what nothing is in. A bucket is an eighth of its bound wide, or 125 ns; of frames
+   * a half, or 2 µs.
+   */
+  readonly buckets: readonly LatencyBucket[]
+}
+
 /** Milliseconds, by which `Wait.times` counts: 0.008, 0.016, …, 524. */
 export const waitTimes: readonly number[] = Array.from({ length: 17 }, (_, at) => (8 << at) / 1000)
+
+/**
+ * How long a part of them took at most, in milliseconds: `percentile(latency, 0.99)` is what 99 of 100 did not exceed, by the bound of the
+ * bucket that they end in. Infinite if that has none; `undefined` if nothing was counted.
+ *
+ * @example
+ * ```ts
+ * import { observe, percentile } from 'millrace/telemetry'
+ *
+ * for (const { name, latencies } of observe()) {
+ *   for (const latency of latencies) console.log(name, percentile(latency, 0.99), 'ms')
+ * }
+ * ```
+ *
+ * @throws MillraceError `INVALID_ARGUMENT` (`part` must be above 0 and at most 1)
+ */
+export function percentile(spread: Latency | Wait, part: number): number | undefined {
+  if (typeof part !== 'number' || !(part > 0 && part <= 1)) {
+    throw invalidArgument(`part must be above 0 and at most 1, not ${show(part)}`)
+  }
+  const buckets =
+    'buckets' in spread
+      ? spread.buckets
+      : spread.times.map((count, at) => ({ below: waitTimes[at] ?? Infinity, count }))
+  const all = buckets.reduce((sum, { count }) => sum + count, 0)
+  let counted = 0
+  return all === 0
+    ? undefined
+    : buckets.find(({ count }) => (counted += count) >= all * part)?.below
+}
 
 /** What there is to be seen of a kind. */
 export interface Sight<Figures, Part = never> {
@@ -348,6 +407,8 @@ export interface Seen<Kind extends ObservedKind> {
   readonly parts: readonly Sights[Kind]['part'][]
   /** Who waits, and has waited; places where nobody ever did are left out. */
   readonly waits: readonly Wait[]
+  /** How long messages took; where nothing was counted, because not all asked for it, left out. */
+  readonly latencies: readonly Latency[]
 }
 
 /** An object of that kind, as it was seen. */

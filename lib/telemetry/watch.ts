@@ -260,8 +260,7 @@ export class ChannelWatch extends Closable implements AsyncIterable<WatchedMessa
     } else {
       this.#target = Buffer.alloc(0)
     }
-    // eslint-disable-next-line no-restricted-properties -- it is compared with the time of publishing
-    const seenAt = BigInt(Date.now()) * 1_000_000n
+    const seenAt = this.#native.seenAt()
     for (let i = 0; i < count; i++) messages.push(this.#messageAt(i * watchedBytes, memory, seenAt))
   }
 

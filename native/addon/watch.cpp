@@ -1,5 +1,6 @@
 // The messages of a channel seen from outside, as a JavaScript object: it holds a descriptor, and no channel.
 #include "millrace/watch.hpp"
+#include "millrace/os/clock.hpp"
 
 #include "addon.hpp"
 #include "arguments.hpp"
@@ -29,6 +30,7 @@ class ChannelWatchObject final : public Napi::ObjectWrap<ChannelWatchObject> {
                        {
                            InstanceMethod<&ChannelWatchObject::look>("look"),
                            InstanceMethod<&ChannelWatchObject::missed>("missed"),
+                           InstanceMethod<&ChannelWatchObject::seen_at>("seenAt"),
                            InstanceMethod<&ChannelWatchObject::is_pipeline>("isPipeline"),
                            InstanceMethod<&ChannelWatchObject::close>("close"),
                        });
@@ -51,6 +53,7 @@ class ChannelWatchObject final : public Napi::ObjectWrap<ChannelWatchObject> {
                    std::span<millrace::Watched>(messages, most),
                    natural(env, info[3], ~std::uint64_t{0}));
     const auto looked = core_->look(sink);
+    seen_at_ = os::exact_real_ns();
     // What was copied before something impossible is told first; the next look finds that again.
     if (!looked.ok() && sink.count() == 0) {
       Environment::of(env).raise(looked.error());
@@ -58,6 +61,11 @@ class ChannelWatchObject final : public Napi::ObjectWrap<ChannelWatchObject> {
     }
     return sink.needed() != 0 ? Napi::Number::New(env, -static_cast<double>(sink.needed()))
                               : Napi::Number::New(env, static_cast<double>(sink.count()));
+  }
+  // seenAt() -> when it looked the last time: nanoseconds since 1970, as the system has them whatever clock a program has put in their
+  // place
+  Napi::Value seen_at(const Napi::CallbackInfo& info) {
+    return Napi::BigInt::New(info.Env(), seen_at_);
   }
   // missed() -> bigint
   Napi::Value missed(const Napi::CallbackInfo& info) {
@@ -69,6 +77,7 @@ class ChannelWatchObject final : public Napi::ObjectWrap<ChannelWatchObject> {
   void close(const Napi::CallbackInfo& /*info*/) { core_.reset(); }
 
   std::unique_ptr<millrace::ChannelWatch> core_;
+  std::uint64_t seen_at_ = 0;
 };
 
 }  // namespace

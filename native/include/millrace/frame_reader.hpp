@@ -99,8 +99,11 @@ class FrameReader {
   // For who has been asked to say how long frames take: of one of kLatencyEvery, when it has been received (latency.hpp). Of what was
   // published before this reader came nothing is counted.
   void count_latency(const ReceivedFrame& frame) noexcept {
-    if (frame.status == ReceivedFrame::Status::ok && frame.sequence > joined_after_)
-      millrace::count_latency(*lane_.queue().view().lane, frame.timestamp);
+    if (frame.status != ReceivedFrame::Status::ok || frame.sequence <= joined_after_) return;
+    const std::uint64_t frames = measured_ == 0 ? 1 : received_ - measured_;
+    measured_ = received_;
+    millrace::count_latency(*lane_.queue().view().lane, frame.timestamp,
+                            static_cast<std::uint32_t>(frames));
   }
   // Gives a frame back. False if that frame is not held (released already, or never received).
   bool release(std::uint32_t slot, std::uint64_t sequence) {
@@ -327,6 +330,7 @@ class FrameReader {
   std::uint64_t last_sequence_ = 0;  // received last; at first what came before us, or what we had
   std::uint64_t joined_after_ = 0;
   std::uint64_t received_ = 0;
+  std::uint64_t measured_ = 0;  // how many that were when one was measured last
   std::uint64_t skipped_ = 0;
   std::uint64_t taken_ = 0;  // out of the queue, whether handed out or passed over
   std::uint64_t lost_ = 0;   // as it was told last

@@ -103,8 +103,7 @@ class QueueProducer {
   [[nodiscard]] detail::QueueSide& side() noexcept { return side_; }
   // For who has been asked to say how long messages take: one of kLatencyEvery is to be marked before it is sent (latency.hpp).
   [[nodiscard]] LatencyMarker latency_marker() const noexcept {
-    return {side_.latency(),
-            side_.control()->producer.write_position.load(std::memory_order_relaxed)};
+    return {side_.latency(), side_.control()};
   }
   bool mark(LatencyMarker& marker) {
     RingProducer& sending = ring();

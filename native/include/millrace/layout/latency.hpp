@@ -14,7 +14,7 @@
 namespace millrace::layout {
 
 // Of a queue, in the rest of the page of RingControl. The producer marks some messages: at which position one lies, and when it was
-// sent. The consumer, when it has taken that message, counts how long that was.
+// sent. The consumer, when it has taken that message, counts how long that was, for all that were sent since the mark before.
 inline constexpr std::size_t kLatencyMarks = 64;
 struct QueueLatency {
   // Up to an eighth of a microsecond, and of each doubling from a microsecond to 134 s an eighth.
@@ -26,6 +26,7 @@ struct QueueLatency {
   struct Mark {
     std::atomic<std::uint64_t> position;  // of the record, + 1; 0: nothing is to be read here now
     std::atomic<std::uint64_t> sent_at;   // monotonic nanoseconds
+    std::atomic<std::uint64_t> messages;  // that it stands for
   };
   Mark mark[kLatencyMarks];  // in turn; producer
   struct alignas(kLine) TakenLine {

@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
 import { FrameWriter } from 'millrace'
-import { openRecording, record, takePart } from 'millrace/recording'
+import { openRecording, record, takePart, type RecordSource } from 'millrace/recording'
 
 import { Content, payload } from '../side/content.js'
 import { Stopwatch, type Measured } from '../side/measured.js'
@@ -43,8 +43,9 @@ async function measure(
   const plain = new Stopwatch(count)
   const turn = async (times: Stopwatch, plainTimes: Stopwatch): Promise<void> => {
     const recorded = join(folder, 'recorded.mcap')
+    const source = await takePart(writer.name)
     times.start()
-    await recordInto(recorded, writer, count, content)
+    await recordInto(recorded, source, writer, count, content)
     times.stop()
     await judge(recorded, count, content)
     rmSync(recorded)
@@ -66,11 +67,12 @@ async function measure(
 
 async function recordInto(
   file: string,
+  source: RecordSource,
   writer: FrameWriter,
   count: number,
   content: Content,
 ): Promise<void> {
-  const recorder = await record([await takePart(writer.name)], { file })
+  const recorder = await record([source], { file })
   for (let published = 0; published < count;) {
     if (published - recorder.stats.recorded < inFlight) {
       const frame = await writer.loan()

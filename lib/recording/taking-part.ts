@@ -48,7 +48,9 @@ export async function takePart(name: string, options?: TakePartOptions): Promise
   const { FrameReader } =
     require('../frames/frame-reader.js') as typeof import('../frames/frame-reader.js')
   const signal = checkSignal(given.signal)
-  return new FrameSource(await FrameReader.open(name, { policy, timeout, signal }))
+  // All of it will be read: page by page, while it is written, that takes as long as writing.
+  const memory = { prefault: true }
+  return new FrameSource(await FrameReader.open(name, { policy, timeout, signal, memory }))
 }
 
 class FrameSource implements RecordSource {

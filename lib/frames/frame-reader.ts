@@ -134,16 +134,16 @@ const measuredEvery = 16
 
 /** From now on this handle counts; others know nothing of it. */
 function countLatencies(handle: NativeFrameReader): void {
-  const { facts, receive, latest } = handle
+  const { facts } = handle
   let left = 1
   const counting = (take: () => void) => (): void => {
-    take.call(handle)
+    take()
     if (facts[ReaderFact.slot]! < 0 || --left > 0) return
     left = measuredEvery
     handle.countLatency()
   }
-  handle.receive = counting(receive)
-  handle.latest = counting(latest)
+  handle.receive = counting(handle.receive.bind(handle))
+  handle.latest = counting(handle.latest.bind(handle))
 }
 
 /**

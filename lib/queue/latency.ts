@@ -54,17 +54,18 @@ export function producer(side: object, native: NativeQueueProducer): void {
     }
   }
 
-  const { tryPush, tryPushPacked } = native
+  const tryPush = native.tryPush.bind(native)
+  const tryPushPacked = native.tryPushPacked.bind(native)
   // For what is packed, and where there is no ring in JavaScript.
   replace(native, 'tryPush', (message) => {
     begin()
-    const outcome = tryPush.call(native, message)
+    const outcome = tryPush(message)
     if (outcome === 0) end(1)
     return outcome
   })
   replace(native, 'tryPushPacked', (bytes, lengths, count) => {
     begin()
-    const sent = tryPushPacked.call(native, bytes, lengths, count)
+    const sent = tryPushPacked(bytes, lengths, count)
     end(sent)
     return sent
   })
@@ -109,14 +110,15 @@ export function consumer(side: object, native: NativeQueueConsumer): void {
     }
   }
 
-  const { popInto, tryPopPacked } = native
+  const popInto = native.popInto.bind(native)
+  const tryPopPacked = native.tryPopPacked.bind(native)
   replace(native, 'popInto', (target, offset) => {
-    const outcome = popInto.call(native, target, offset)
+    const outcome = popInto(target, offset)
     native.countTaken()
     return outcome
   })
   replace(native, 'tryPopPacked', (target, lengths) => {
-    const outcome = tryPopPacked.call(native, target, lengths)
+    const outcome = tryPopPacked(target, lengths)
     native.countTaken()
     return outcome
   })

@@ -12,14 +12,6 @@ export const watch = [
     test: meeting('messages that a producer writes over'),
   },
   {
-    name: 'watched-messages-counted-and-not-looked-at-again',
-    file: 'native/include/millrace/watch/queue.hpp',
-    text: '      found = behind(from, after.safe);\n',
-    instead: '      found = true;\n',
-    breaks: 'messages that were written over while they were counted are taken for nonsense, or told with wrong numbers',
-    test: meeting('messages that a producer writes over'),
-  },
-  {
     name: 'producer-does-not-say-what-it-writes-over',
     file: 'native/include/millrace/spsc_ring.hpp',
     text: `    cursor_->peers = read;

@@ -9,7 +9,6 @@ import { tellGone } from '../base/life.js'
 import { checkOptions, flag, readWait, type Tuning, type WaitOptions } from '../base/options.js'
 import { PeerHandle } from '../base/peer-handle.js'
 import { recordHeaderBytes } from './ring-layout.js'
-import { latency } from './working-parts.js'
 
 /** How a side waits, and whether it counts how long messages take. */
 export interface QueueTuning extends Tuning {
@@ -191,4 +190,9 @@ export abstract class QueueSide<
 
   /** @internal */
   protected abstract openRing(): Ring
+}
+
+/** What counts how long messages take, loaded by whoever opens a queue with `stats`. */
+function latency(): typeof import('./latency.js') {
+  return require('./latency.js') as typeof import('./latency.js')
 }

@@ -5,8 +5,3 @@
 export function rings(): typeof import('./rings.js') {
   return require('./rings.js') as typeof import('./rings.js')
 }
-
-/** What counts how long messages take, loaded by whoever opens a queue with `stats`. */
-export function latency(): typeof import('./latency.js') {
-  return require('./latency.js') as typeof import('./latency.js')
-}

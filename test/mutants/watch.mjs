@@ -64,12 +64,4 @@ export const watch = [
     breaks: 'a job is told that has the bytes of the next one',
     test: meeting('a job whose slot'),
   },
-  {
-    name: 'watched-word-not-looked-at-again',
-    file: 'native/include/millrace/watch/work.hpp',
-    text: '    if (facts_of(bits, born).over ? word != bits : !facts.there) return false;\n',
-    instead: '',
-    breaks: 'a job is told whose bytes are being written over by the next one',
-    test: meeting('a job whose slot'),
-  },
 ]

@@ -96,17 +96,26 @@ Exit code: 1 if there is none.
 `,
   top: `Usage: millrace top [PREFIX] [OPTIONS]
 
-What goes through channels, again and again: all, or those whose names start with PREFIX. On a terminal the screen is
-written anew, elsewhere table after table. Takes no part in anything, and nobody notices.
+What goes through channels, again and again: all, or those whose names start with PREFIX. On a terminal it fills the
+screen, and keys say what is shown; elsewhere it is table after table. Takes no part in anything, and nobody notices.
 
   IN/S, OUT/S   messages, frames, jobs or calls a second     DROPS/S  what somebody did not get
   DEPTH         what waits, for who is farthest behind       HAND     what somebody has in hand
   OLDEST        how long the oldest of that has waited       PEERS    who is on it; dead ones as +1†
 
+Keys:
+  /                filter: words that are found in kind, name, state or process ids; Enter keeps it, Esc shows all
+  1 to 8, ← →      sort by that column, from NAME to PEERS; the same key again, or r, reverses the order
+  ↑ ↓, page keys   scroll
+  space            stand still, and go on
+  q                quit
+
 Options:
   --once           one table, over one interval
   --interval MS    between two looks (default: 1000)
   --sort COLUMN    name, in, out, depth, oldest, hand, drops or peers (default: in)
+  --reverse        the other way round
+  --filter WORDS   only channels that all of these are found in, as by the key /
   --limit N        so many rows at most (default: those that a screen has, else all)
   --json           an array of rows for each look, one a line
   -h, --help       this text

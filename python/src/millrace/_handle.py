@@ -1,0 +1,351 @@
+"""What all handles have in common: the end, waiting in a thread, and waiting in an event loop.
+
+A handle is used by one thread at a time; the library refuses a second one with BusyError. ``close`` alone may come from any
+thread. What was opened is freed when the object goes, which is when no frame, view or array of it is left: so what these show
+stays mapped, whatever was closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import time
+from collections import deque
+from types import TracebackType
+from typing import Any, Callable, ClassVar, Deque, Dict, NamedTuple, Optional, Type, TypeVar
+
+from ._errors import (
+    BUSY,
+    CLOSED,
+    END,
+    FORKED,
+    INTERRUPTED,
+    READY,
+    TIMEOUT,
+    UNSUPPORTED,
+    make_error,
+)
+from ._library import check, failure, late
+from ._options import nanoseconds
+
+Self = TypeVar("Self", bound="Handle")
+Result = TypeVar("Result")
+
+# A blocking call comes back so often to let Python look for signals: Ctrl-C is heard within that time.
+_SLICE_NS = 50_000_000
+# A task that always finds something lets the others run after so many.
+FAIR = 128
+# Where the library has no descriptor for it, an event loop looks so often.
+LOOK_SECONDS = 0.005
+
+
+class _Nothing:
+    """Not now."""
+
+
+NOTHING = _Nothing()
+
+
+class Peer(NamedTuple):
+    """How the other side is doing."""
+
+    state: str
+    """``absent`` (nobody was there yet), ``attached``, ``closed`` (left in good order), ``gone`` (died), ``failed`` (left saying so)."""
+    pid: int
+    """Of the process that is or was there; 0: none."""
+    reason: str
+    """Why it failed, as far as it said."""
+
+
+_STATES = ("absent", "attached", "closed", "gone", "failed")
+
+
+class _Peer(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_uint64),
+        ("state", ctypes.c_int32),
+        ("pid", ctypes.c_uint32),
+        ("reason", ctypes.c_char * 208),
+    ]
+
+
+def peer_of(ask: Callable[..., int], address: int) -> Peer:
+    told = _Peer()
+    told.size = ctypes.sizeof(told)
+    check(ask(address, ctypes.addressof(told)))
+    return Peer(_STATES[told.state], told.pid, told.reason.decode("utf-8", "replace"))
+
+
+def wait(step: Callable[[int], int], timeout: Optional[float], what: str) -> int:
+    """Calls step(nanoseconds) until it gives another code than TIMEOUT, in slices. Raises what is an error."""
+    if timeout is None:
+        code = step(_SLICE_NS)
+        while code == TIMEOUT or code == INTERRUPTED:
+            code = step(_SLICE_NS)
+    else:
+        end = time.monotonic_ns() + nanoseconds(timeout)
+        while True:
+            left = max(end - time.monotonic_ns(), 0)
+            code = step(min(left, _SLICE_NS))
+            if code != TIMEOUT and code != INTERRUPTED:
+                break
+            if left <= _SLICE_NS:
+                raise late(code, what, timeout)
+    if code < 0 and code != END:
+        raise failure(code)
+    return code
+
+
+class _Turn:
+    """A task that waits."""
+
+    __slots__ = ("future", "expired")
+
+    def __init__(self) -> None:
+        self.future: Optional[asyncio.Future[None]] = None
+        self.expired = False
+
+    def wake(self) -> None:
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+    def expire(self) -> None:
+        self.expired = True
+        self.wake()
+
+
+class Waiter:
+    """The tasks of one event loop that wait for one handle. They are served in the order in which they came."""
+
+    __slots__ = ("loop", "fd", "watching", "stopped", "turns")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
+        self.loop = loop
+        self.fd = fd
+        self.watching = False
+        self.stopped = False
+        self.turns: Dict[int, Deque[_Turn]] = {}
+
+    def watch(self) -> None:
+        if not self.watching and not self.stopped:
+            self.loop.add_reader(self.fd, self._rung)
+            self.watching = True
+
+    def _rung(self) -> None:
+        nobody = True
+        for turns in self.turns.values():
+            if turns:
+                nobody = False
+                turns[0].wake()
+        if nobody:  # the descriptor stays readable until somebody arms it
+            self._ignore()
+
+    def _ignore(self) -> None:
+        if self.watching:
+            self.watching = False
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self.fd)
+
+    def _here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            return not self.loop.is_running()
+
+    def stop(self) -> None:
+        """Before the descriptor is closed."""
+        self.stopped = True
+        if self._here():
+            self._ignore()
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._ignore)
+
+    def end(self) -> None:
+        """After the close: those who wait find out."""
+        if self._here():
+            self._rung()
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._rung)
+
+    def wanted(self) -> int:
+        wanted = 0
+        for what, turns in self.turns.items():
+            if turns:
+                wanted |= what
+        return wanted
+
+
+class Handle:
+    """Something that is open. ``with`` closes it."""
+
+    __slots__ = ("_address", "_name", "_waiter", "__weakref__")
+
+    # Of the library; each class says its own.
+    _free: ClassVar[Callable[..., int]]
+    _close: ClassVar[Callable[..., int]]
+    _fd: ClassVar[Optional[Callable[[int], int]]] = None
+    _disarm: ClassVar[Optional[Callable[[int], int]]] = None
+
+    _address: int
+    _name: str
+    _waiter: Optional[Waiter]
+
+    def _opened(self, name: Any, out: ctypes.c_void_p) -> None:
+        self._address = out.value or 0
+        self._name = str(name)
+        self._waiter = None
+
+    @property
+    def name(self) -> str:
+        """As it was opened."""
+        return self._name
+
+    def close(self) -> None:
+        """Leaves; others see it. Once is enough. Calls that wait, in other threads and tasks, end with ClosedError."""
+        self._leave(type(self)._close)
+
+    def _leave(self, leave: Callable[..., int], *arguments: Any) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            waiter.stop()
+        code = leave(self._address, *arguments)
+        if waiter is not None:
+            waiter.end()
+        if code < 0 and code != CLOSED and code != FORKED:
+            raise failure(code)
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self: Self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        address = getattr(self, "_address", 0)  # 0: opening failed
+        if address:
+            waiter = self._waiter
+            if waiter is not None:
+                waiter.stop()
+            type(self)._free(address)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name!r}>"
+
+    def fileno(self) -> int:
+        """The descriptor for select, poll, or an event loop of your own: readable when it is worth while to look again.
+
+        The rule: do what can be done (``try_…``) until there is nothing; call ``arm``; unless it says True, wait for the
+        descriptor to be readable; begin again. Nobody reads from it, and this object closes it.
+        """
+        descriptor = type(self)._fd
+        if descriptor is None:
+            raise make_error(UNSUPPORTED, f"{type(self).__name__} has nothing to wait for")
+        return check(descriptor(self._address))
+
+    def disarm(self) -> None:
+        """Takes back what ``arm`` asked for."""
+        disarm = type(self)._disarm
+        if disarm is not None:
+            check(disarm(self._address))
+
+    def _here(self) -> Waiter:
+        loop = asyncio.get_running_loop()
+        waiter = self._waiter
+        if waiter is None or waiter.loop is not loop:
+            if waiter is not None:
+                if waiter.wanted() and not waiter.loop.is_closed():
+                    raise make_error(
+                        BUSY, f"another event loop waits for {self!r}; open it there again"
+                    )
+                waiter._ignore()
+            waiter = self._waiter = Waiter(loop, self.fileno())
+        return waiter
+
+    async def _until(
+        self,
+        attempt: Callable[[], Any],
+        arm: Callable[[int], int],
+        timeout: Optional[float],
+        words: str,
+        what: int = 1,
+    ) -> Any:
+        """Waits in the event loop until attempt() gives something else than NOTHING.
+
+        Nothing is taken by a task that is cancelled: what is there is taken only right before this returns.
+        """
+        waiter = self._here()
+        turns = waiter.turns.get(what)
+        if turns is None:
+            turns = waiter.turns[what] = deque()
+        turn = _Turn()
+        timer = None
+        if timeout is not None:
+            timer = waiter.loop.call_later(nanoseconds(timeout) / 1e9, turn.expire)
+        turns.append(turn)
+        done = False
+        rounds = 0
+        try:
+            while True:
+                if turns[0] is turn:
+                    result = attempt()
+                    if result is not NOTHING:
+                        done = True
+                        return result
+                    if turn.expired:
+                        break
+                    if check(arm(waiter.wanted())) == READY:
+                        rounds += 1
+                        if rounds > 1:
+                            await asyncio.sleep(0)
+                        continue
+                    waiter.watch()
+                elif turn.expired:
+                    break
+                rounds = 0
+                turn.future = waiter.loop.create_future()
+                await turn.future
+                turn.future = None
+        finally:
+            if timer is not None:
+                timer.cancel()
+            turns.remove(turn)
+            if turns:
+                turns[0].wake()
+            elif not done and self._waiter is waiter and not waiter.wanted():
+                disarm = type(self)._disarm
+                if disarm is not None:
+                    disarm(self._address)
+        assert timeout is not None
+        raise late(TIMEOUT, words, timeout)
+
+    def _in_turn(self, what: int = 1) -> bool:
+        """May a task of this loop try at once, or do others wait already?"""
+        waiter = self._waiter
+        return waiter is None or not waiter.turns.get(what)
+
+
+async def look_until(look: Callable[[], bool], timeout: Optional[float], what: str) -> None:
+    """For what the library has no descriptor: looks every few milliseconds, in the event loop."""
+    end = None if timeout is None else time.monotonic() + nanoseconds(timeout) / 1e9
+    while not look():
+        if end is not None and time.monotonic() >= end:
+            assert timeout is not None
+            raise late(TIMEOUT, what, timeout)
+        await asyncio.sleep(LOOK_SECONDS)

@@ -20,6 +20,9 @@ const formatted = [
   'test/engines/fixtures/kafka-mock.c',
   'smoke/refuse-buffers.c',
   ...readdirSync(join(root, 'smoke/musl')).map((file) => join('smoke/musl', file)),
+  ...readdirSync(join(root, 'test/capi'))
+    .filter((file) => file.endsWith('.c'))
+    .map((file) => join('test/capi', file)),
 ]
 
 if (process.argv.includes('--fix-format')) {

@@ -59,7 +59,8 @@ export const targets = [
 const allowedLibraries =
   /^(lib(c|m|dl|rt|pthread)\.so(\.\d+)?|ld-linux[-\w]*\.so\.\d|\/usr\/lib\/libSystem\.B\.dylib)$/
 
-const flags = [
+/** How everything is compiled that ships, the addon or the library of the C interface. */
+export const shippedFlags = [
   ...['-std=c++20', '-fno-exceptions', '-fno-rtti', '-pthread', '-fPIC', '-shared'],
   // The smallest code (-Oz, which Zig's own driver takes for -Os). Calls from JavaScript cost ten times what is in
   // them.
@@ -69,10 +70,14 @@ const flags = [
   ...['-fvisibility=hidden', '-fvisibility-inlines-hidden'],
   '-fvisibility-global-new-delete=force-hidden',
   ...['-Wall', '-Wextra', '-Werror', '-D_FILE_OFFSET_BITS=64', '-DNDEBUG', '-s'],
+  '-Inative/include',
+]
+const flags = [
+  ...shippedFlags,
   // As in binding.gyp.
   ...['-DNAPI_VERSION=8', '-DNODE_GYP_MODULE_NAME=millrace', '-DBUILDING_NODE_EXTENSION'],
   ...['-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
-  ...['-Inative/include', '-isystem', 'node_modules/node-api-headers/include'],
+  ...['-isystem', 'node_modules/node-api-headers/include'],
   ...['-isystem', 'node_modules/node-addon-api'],
 ]
 const linkFlags = {
@@ -115,7 +120,7 @@ async function build(zig, target, scratch) {
 }
 
 /** Shows what the compiler said only if it failed: it tells much about its own libraries. */
-async function quietly(command, args) {
+export async function quietly(command, args) {
   const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
   const said = []
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => said.push(chunk))
@@ -128,15 +133,10 @@ async function quietly(command, args) {
   throw new Error(`${command} ${args.join(' ')}: ${signal ?? `exit code ${code}`}`)
 }
 
-function judge(target, format, content, { format: found, arch, needs, offers, wants }) {
-  const faults = []
-  if (content.length > limit) faults.push(`${content.length} bytes; the limit is ${limit}`)
-  if (found !== format || arch !== target.name.split('-')[1])
-    faults.push(`it is ${found} for ${arch}`)
-  for (const library of needs) {
-    if (!allowedLibraries.test(library)) faults.push(`it needs ${library}`)
-  }
-  const plain = (symbols) => symbols.map((name) => (format === 'mach-o' ? name.slice(1) : name))
+function judge(target, format, content, described) {
+  const { offers, wants } = described
+  const faults = judgeLibrary(target, format, content, described, limit)
+  const plain = plainNames(format)
   const entry = ['napi_register_module_v1', 'node_api_module_get_api_version_v1']
   const linkers = ['mh_dylib_header', '_mh_dylib_header', '__dso_handle', '_dso_handle'] // in every library of macOS
   const surplus = plain(offers).filter((name) => ![...entry, ...linkers].includes(name))
@@ -150,7 +150,24 @@ function judge(target, format, content, { format: found, arch, needs, offers, wa
   return faults
 }
 
-function chosen(positionals) {
+/** Symbols of Mach-O begin with an underscore. */
+export const plainNames = (format) => (symbols) =>
+  symbols.map((name) => (format === 'mach-o' ? name.slice(1) : name))
+
+/** What is wrong with a library of whatever kind. */
+export function judgeLibrary(target, format, content, { format: found, arch, needs }, most) {
+  const faults = []
+  if (content.length > most) faults.push(`${content.length} bytes; the limit is ${most}`)
+  if (found !== format || arch !== target.name.split('-')[1])
+    faults.push(`it is ${found} for ${arch}`)
+  for (const library of needs) {
+    if (!allowedLibraries.test(library)) faults.push(`it needs ${library}`)
+  }
+  return faults
+}
+
+/** The targets of those names; all without any. */
+export function chosen(positionals) {
   for (const name of positionals) {
     if (targets.some((target) => target.name === name)) continue
     throw new Error(

@@ -557,6 +557,9 @@ const further: readonly RatioDefinition[] = [
   plain('cell_read64_vs_seqlock', 'cell read 64 B: millrace', 'cell read 64 B: C seqlock', {
     atMost: 7,
   }),
+  plain('capi_vs_core', 'message in turn: C interface', 'message in turn: C++ core', {
+    atMost: 1.3,
+  }),
   plain('counter_vs_c', 'counter: millrace', 'counter: C', { atMost: 5 }),
   plain('event_vs_c', 'event: millrace', 'event: C condition'),
   plain('barrier_vs_c', 'barrier: millrace', 'barrier: C'),

@@ -13,11 +13,11 @@ inline constexpr std::uint64_t kMostOptions = 4096;
 
 [[nodiscard]] std::int32_t number_of(Code code) noexcept;
 // Notes it for this thread, and returns its code.
-std::int32_t fail(const Error& error) noexcept;
+[[gnu::cold]] std::int32_t fail(const Error& error) noexcept;
 // The same with one of the codes that the core does not know.
-std::int32_t fail_as(std::int32_t code, const char* message) noexcept;
+[[gnu::cold]] std::int32_t fail_as(std::int32_t code, const char* message) noexcept;
 // Apart: most calls do not come here.
-[[nodiscard]] std::int32_t no_handle() noexcept;
-[[nodiscard]] std::int32_t no_argument(const char* what) noexcept;
+[[nodiscard, gnu::cold]] std::int32_t no_handle() noexcept;
+[[nodiscard, gnu::cold]] std::int32_t no_argument(const char* what) noexcept;
 
 }  // namespace millrace::capi

@@ -61,17 +61,18 @@ class HandleBase {
   [[nodiscard]] const char* what() const noexcept { return what_; }
 
   // 0, or why not.
-  [[nodiscard]] std::int32_t enter_often() noexcept {
-    if (careful()) [[unlikely]]
+  [[nodiscard, gnu::always_inline]] std::int32_t enter_often() noexcept {
+    // Neither the parent's, nor of a process that is careful, nor in use.
+    if (process_word() != 2 * generation_ || inside_.load(std::memory_order_relaxed) != 0)
+        [[unlikely]]
       return enter();
-    if (!ours()) [[unlikely]]
-      return forked();
-    if (inside_.load(std::memory_order_relaxed) != 0) [[unlikely]]
-      return in_use();
     inside_.store(1, std::memory_order_relaxed);
     os::light_fence();  // pairs with the heavy fence in begin_to_close()
     if (!is_closing()) [[likely]]
       return MILLRACE_OK;
+    return leave_closed();
+  }
+  [[nodiscard, gnu::cold]] std::int32_t leave_closed() noexcept {
     leave();
     return closed();
   }
@@ -105,9 +106,9 @@ class HandleBase {
     return MILLRACE_OK;
   }
 
-  [[nodiscard]] std::int32_t closed() const noexcept;
-  [[nodiscard]] std::int32_t forked() const noexcept;
-  [[nodiscard]] std::int32_t in_use() const noexcept;
+  [[nodiscard, gnu::cold]] std::int32_t closed() const noexcept;
+  [[nodiscard, gnu::cold]] std::int32_t forked() const noexcept;
+  [[nodiscard, gnu::cold]] std::int32_t in_use() const noexcept;
 
   std::uint64_t spin_ns = 50'000;
   // When somebody has asked the kernel last how the peer is doing, on the coarse clock.
@@ -148,8 +149,8 @@ enum class Entering { often, rarely, shared };
 template <Entering how = Entering::rarely>
 class Inside {
  public:
-  explicit Inside(HandleBase* handle) noexcept : handle_(handle) {
-    if (handle == nullptr) {
+  [[gnu::always_inline]] explicit Inside(HandleBase* handle) noexcept : handle_(handle) {
+    if (handle == nullptr) [[unlikely]] {
       code_ = no_handle();
     } else if constexpr (how == Entering::often) {
       code_ = handle->enter_often();
@@ -161,8 +162,9 @@ class Inside {
   }
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
-  ~Inside() {
-    if (code_ != MILLRACE_OK) return;
+  [[gnu::always_inline]] ~Inside() {
+    if (code_ != MILLRACE_OK) [[unlikely]]
+      return;
     if constexpr (how == Entering::shared) {
       handle_->leave_shared();
     } else {

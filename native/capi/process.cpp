@@ -13,9 +13,8 @@
 namespace millrace::capi {
 
 namespace detail {
-std::atomic<std::uint32_t> generation{0};
+std::atomic<std::uint32_t> process_word{0};
 std::atomic<std::uint64_t> interrupts{0};
-std::atomic<bool> careful{false};
 }  // namespace detail
 
 namespace {
@@ -31,7 +30,7 @@ pthread_once_t forks_once = PTHREAD_ONCE_INIT;
 void watch_forks() {
   (void)::pthread_atfork([] { bell_mutex.lock(); }, [] { bell_mutex.unlock(); },
                          [] {
-                           detail::generation.fetch_add(1, std::memory_order_relaxed);
+                           detail::process_word.fetch_add(2, std::memory_order_relaxed);
                            bell_mutex.unlock();
                          });
 }
@@ -59,7 +58,12 @@ void millrace_interrupt(void) {
   millrace::capi::detail::interrupts.fetch_add(1, std::memory_order_relaxed);
 }
 void millrace_careful(int32_t on) {
-  millrace::capi::detail::careful.store(on != 0, std::memory_order_relaxed);
+  auto& word = millrace::capi::detail::process_word;
+  if (on != 0) {
+    word.fetch_or(1, std::memory_order_relaxed);
+  } else {
+    word.fetch_and(~1U, std::memory_order_relaxed);
+  }
 }
 uint64_t millrace_now(void) {
   return millrace::os::monotonic_ns();

@@ -7,22 +7,24 @@
 namespace millrace::capi {
 
 namespace detail {
-extern std::atomic<std::uint32_t> generation;
+// Twice the generation among forks, and 1 more after millrace_careful(1).
+extern std::atomic<std::uint32_t> process_word;
 extern std::atomic<std::uint64_t> interrupts;
-extern std::atomic<bool> careful;
 }  // namespace detail
 
 // Another one in each child. relaxed: a child has one thread when it comes to be.
+[[nodiscard]] inline std::uint32_t process_word() noexcept {
+  return detail::process_word.load(std::memory_order_relaxed);
+}
 [[nodiscard]] inline std::uint32_t fork_generation() noexcept {
-  return detail::generation.load(std::memory_order_relaxed);
+  return process_word() / 2;
+}
+// millrace_careful(): is every call to notice for certain that another thread is in its handle?
+[[nodiscard]] inline bool careful() noexcept {
+  return process_word() % 2 != 0;
 }
 [[nodiscard]] inline std::uint64_t interrupt_count() noexcept {
   return detail::interrupts.load(std::memory_order_relaxed);
-}
-
-// millrace_careful(): is every call to notice for certain that another thread is in its handle?
-[[nodiscard]] inline bool careful() noexcept {
-  return detail::careful.load(std::memory_order_relaxed);
 }
 
 // Nobody rings it: it is there so that peers can wait for its end. 0: there is none to be had, and peers look from time to time.

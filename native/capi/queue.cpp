@@ -1,7 +1,6 @@
 // Queues. Outcomes and messages are those of the blocking calls of queue_sync.hpp.
 #include <algorithm>
 #include <limits>
-#include <optional>
 #include <string>
 
 #include "handle.hpp"
@@ -19,11 +18,12 @@ namespace capi = millrace::capi;
 
 struct millrace_queue_producer : capi::Handle<QueueProducer> {
   using Handle::Handle;
-  std::optional<std::uint64_t> reserved;  // bytes
+  static constexpr std::uint64_t kNothing = ~std::uint64_t{0};
+  std::uint64_t reserved = kNothing;  // bytes
 };
 struct millrace_queue_consumer : capi::Handle<QueueConsumer> {
   using Handle::Handle;
-  std::optional<Message> peeked;
+  Message peeked;  // its status is ok as long as it is not released
 };
 
 namespace millrace::capi {
@@ -202,7 +202,7 @@ template <typename Look>
                                                 std::to_string(size) + "; it stays: give more"));
   }
   if (message.length != 0) std::memcpy(buffer, message.data, message.length);
-  consumer.peeked.reset();
+  consumer.peeked.status = RingStatus::empty;
   consumer.core->release(message);
   return MILLRACE_OK;
 }
@@ -255,7 +255,7 @@ int32_t millrace_queue_push(millrace_queue_producer* producer, const void* messa
   const Often inside(producer);
   if (!inside) return inside.code();
   if (message == nullptr && length != 0) return no_argument("message");
-  producer->reserved.reset();
+  producer->reserved = millrace_queue_producer::kNothing;
   return capi::wait_for_room(*producer, length, timeout_ns,
                              [&] { return capi::push_now(*producer, message, length); });
 }
@@ -266,7 +266,9 @@ int32_t millrace_queue_try_push(millrace_queue_producer* producer, const void* m
     return inside.code();
   if (message == nullptr && length != 0) [[unlikely]]
     return no_argument("message");
-  producer->reserved.reset();
+  producer->reserved = millrace_queue_producer::kNothing;
+  if (producer->core->try_push(message, capi::length_of(length)) == RingStatus::ok) [[likely]]
+    return MILLRACE_OK;
   const std::int32_t code = capi::push_now(*producer, message, length);
   return code != MILLRACE_WOULD_BLOCK ? code : capi::refused(*producer);
 }
@@ -277,7 +279,7 @@ int64_t millrace_queue_try_push_many(millrace_queue_producer* producer, const vo
   if (lengths == nullptr && count != 0) return no_argument("lengths");
   if (messages == nullptr && bytes != 0) return no_argument("messages");
   if (count == 0) return 0;
-  producer->reserved.reset();
+  producer->reserved = millrace_queue_producer::kNothing;
   const std::uint64_t sent =
       producer->core->try_push_packed({static_cast<const std::byte*>(messages), bytes}, count,
                                       [lengths](std::uint64_t i) { return lengths[i]; });
@@ -297,7 +299,7 @@ int32_t millrace_queue_reserve(millrace_queue_producer* producer, uint64_t lengt
   if (room == nullptr) return no_argument("room");
   const Often inside(producer);
   if (!inside) return inside.code();
-  producer->reserved.reset();
+  producer->reserved = millrace_queue_producer::kNothing;
   return capi::wait_for_room(*producer, length, timeout_ns,
                              [&] { return capi::reserve_now(*producer, length, room); });
 }
@@ -306,19 +308,19 @@ int32_t millrace_queue_try_reserve(millrace_queue_producer* producer, uint64_t l
   if (room == nullptr) return no_argument("room");
   const Often inside(producer);
   if (!inside) return inside.code();
-  producer->reserved.reset();
+  producer->reserved = millrace_queue_producer::kNothing;
   const std::int32_t code = capi::reserve_now(*producer, length, room);
   return code != MILLRACE_WOULD_BLOCK ? code : capi::refused(*producer);
 }
 int32_t millrace_queue_commit(millrace_queue_producer* producer, uint64_t length) {
   const Often inside(producer);
   if (!inside) return inside.code();
-  if (!producer->reserved || length > *producer->reserved) {
+  if (producer->reserved == millrace_queue_producer::kNothing || length > producer->reserved) {
     return fail(
         make_error(Code::invalid_argument,
                    "nothing is reserved, or fewer bytes than are to be sent; reserve first"));
   }
-  producer->reserved.reset();
+  producer->reserved = millrace_queue_producer::kNothing;
   producer->core->commit(static_cast<std::uint32_t>(length));
   return MILLRACE_OK;
 }
@@ -440,6 +442,14 @@ int32_t millrace_queue_try_pop(millrace_queue_consumer* consumer, void* buffer, 
     return no_argument("buffer");
   if (length == nullptr && size != 0) [[unlikely]]
     return no_argument("length");
+  if (const Message message = consumer->core->peek();
+      message.status == RingStatus::ok && message.length <= size) [[likely]] {
+    if (length != nullptr) *length = message.length;
+    if (message.length != 0) std::memcpy(buffer, message.data, message.length);
+    consumer->peeked.status = RingStatus::empty;
+    consumer->core->release(message);
+    return MILLRACE_OK;
+  }
   return capi::try_message(*consumer, [&](const Message& message) {
     return capi::take(*consumer, message, buffer, size, length);
   });
@@ -454,7 +464,7 @@ int64_t millrace_queue_try_pop_many(millrace_queue_consumer* consumer, void* buf
     const std::uint64_t most = std::min<std::uint64_t>(count, 1U << 30U);
     const auto popped =
         consumer->core->try_pop_packed({static_cast<std::byte*>(buffer), size}, {lengths, most});
-    consumer->peeked.reset();
+    consumer->peeked.status = RingStatus::empty;
     if (popped.status == RingStatus::ok) return static_cast<std::int32_t>(popped.messages);
     if (popped.status == RingStatus::corrupt) return capi::corrupt(*consumer);
     std::uint64_t length = 0;
@@ -490,11 +500,11 @@ int32_t millrace_queue_try_peek(millrace_queue_consumer* consumer, const void** 
 int32_t millrace_queue_release(millrace_queue_consumer* consumer) {
   const Often inside(consumer);
   if (!inside) return inside.code();
-  if (!consumer->peeked) {
+  if (consumer->peeked.status != RingStatus::ok) {
     return fail(make_error(Code::invalid_argument, "no message was peeked; peek first"));
   }
-  consumer->core->release(*consumer->peeked);
-  consumer->peeked.reset();
+  consumer->core->release(consumer->peeked);
+  consumer->peeked.status = RingStatus::empty;
   return MILLRACE_OK;
 }
 int32_t millrace_queue_consumer_wait_peer(millrace_queue_consumer* consumer, int64_t timeout_ns) {

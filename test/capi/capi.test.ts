@@ -11,6 +11,7 @@ import { Topics } from 'millrace/topics'
 import { WorkQueue } from 'millrace/work'
 
 import { runProgram } from '../support/cxx.js'
+import { programOf, startNode } from '../support/documented.js'
 import { sharedMemory, uniqueName } from '../support/names.js'
 import { run, type Run } from '../support/process.js'
 import { message } from './messages.js'
@@ -79,6 +80,20 @@ test.serial('nothing but the names of the header is to be seen', async (t) => {
   const offered = (await exportedSymbols()).filter((name) => name !== 'MILLRACE_1.0')
   t.deepEqual([...declared].sort(), offered.map((name) => name.split('@')[0]!).sort())
   t.true(offered.every((name) => name.endsWith('@@MILLRACE_1.0')))
+})
+
+test.serial('docs/from-c.md: a program in C receives what one in TypeScript sends', async (t) => {
+  const name = uniqueName(t)
+  const file = await program(programOf(t, 'from-c.md', 'ticks.c', { ticks: name }))
+  made.push(file)
+  const receiver = runProgram(t, file)
+  const sender = await startNode(t, programOf(t, 'from-c.md', 'ticks.ts', { ticks: name }))
+  t.deepEqual(await sender.ended(patience), { code: 0, signal: null }, sender.stderr)
+  t.deepEqual(await receiver.ended(patience), { code: 0, signal: null }, receiver.stderr)
+  t.deepEqual(
+    receiver.lines,
+    [1, 2, 3, 4, 5].map((i) => `tick ${String(i)}`),
+  )
 })
 
 // --- queues ---

@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process'
 import { mkdir } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -26,7 +26,7 @@ export async function buildLibrary(): Promise<void> {
   await tool(process.execPath, [join(root, 'scripts/build-capi.mjs')], '')
 }
 
-/** The path of the program that a file of test/capi becomes. */
+/** The path of the program that a file becomes: one of test/capi, or any by its whole path. */
 export async function program(source: string, language: Language = 'c'): Promise<string> {
   const [compiler, ...flags] = languages[language]
   await mkdir(programs, { recursive: true })
@@ -36,7 +36,7 @@ export async function program(source: string, language: Language = 'c'): Promise
     [
       ...flags,
       ...['-O1', '-Wall', '-Wextra', '-Werror', '-D_XOPEN_SOURCE=700', '-pthread'],
-      ...['-I', join(built, 'include'), join(root, 'test/capi', source), '-o', to],
+      ...['-I', join(built, 'include'), resolve(root, 'test/capi', source), '-o', to],
       ...['-L', join(built, 'lib'), '-x', 'none', '-lmillrace'],
       `-Wl,-rpath,${join(built, 'lib')}`,
     ],

@@ -72,11 +72,14 @@ function cells(): Row[] {
 
 function others(): Row[] {
   const call = { unit: 'call', waiting: 'spinning', checked: false } as const
+  const message = { ...call, unit: 'message', payload: 64 } as const
   const blocking = { unit: 'round trip', waiting: 'blocking', checked: false } as const
   const waiting = { ...blocking, waiting: 'waiting' } as const
   const native = (what: string, count: number) => ofCount('sync', what, 8, count)
   const count = trips
   return [
+    row('message in turn: C++ core', ofCount('capi', 'core', 64, calls), message),
+    row('message in turn: C interface', ofCount('capi', 'c', 64, calls), message),
     row('counter: C', native('atomic-add', calls), call),
     row('counter: C++ core', native('counter-add', calls), call),
     row('counter: millrace', ofCase('counter-add', {}), call),

@@ -1,0 +1,84 @@
+// Builds libmillrace for all platforms on any of them: npm run prebuild:capi [-- [--zig <path>] target...]
+//
+// With the cross compiler, the targets and the flags of the addon's binaries (prebuild.mjs), into build-capi/TARGET/lib, with the
+// header in build-capi/TARGET/include: what other languages pack. Each is held to a size, to the C library as all that it needs, and
+// to the functions of millrace.h as all that it offers.
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { parseArgs } from 'node:util'
+import { describeBinary } from './binary-format.mjs'
+import { capiDefines, capiSources, soname } from './build-capi.mjs'
+import { makeRepeatable } from './mach-o-repeatable.mjs'
+import { root } from './native-build.mjs'
+import { chosen, judgeLibrary, plainNames, quietly, shippedFlags } from './prebuild.mjs'
+import { findZig } from './zig.mjs'
+
+/** The most bytes of a library. */
+const limit = 600_000
+
+const linkFlags = {
+  elf: [
+    ...['-flto', '-Wl,--gc-sections', '-Wl,-z,nodelete', `-Wl,-soname,${soname}`],
+    ...['-Wl,--version-script=native/capi/millrace.map', '-ldl', '-lrt'],
+  ],
+  'mach-o': [
+    ...['-mllvm', '-enable-machine-outliner=always'],
+    ...['-Wl,-install_name,@rpath/libmillrace.dylib', '-Wl,-dead_strip', '-Wl,-x'],
+  ],
+}
+
+const header = readFileSync(join(root, 'native/capi/millrace.h'), 'utf8')
+const declared = new Set([...header.matchAll(/\b(millrace_\w+)\(/g)].map(([, name]) => name))
+
+async function build(zig, target) {
+  const format = target.name.startsWith('darwin') ? 'mach-o' : 'elf'
+  const to = join(root, 'build-capi', target.name)
+  const file = join(to, 'lib', format === 'elf' ? 'libmillrace.so' : 'libmillrace.dylib')
+  rmSync(to, { recursive: true, force: true })
+  mkdirSync(join(to, 'lib'), { recursive: true })
+  mkdirSync(join(to, 'include'), { recursive: true })
+  await quietly(zig, [
+    ...['c++', '-target', target.zig, ...shippedFlags, ...(target.flags ?? [])],
+    ...[...capiDefines, '-Inative/capi', ...linkFlags[format]],
+    ...[...capiSources, 'native/prebuild/no_exceptions.cpp', '-o', relative(root, file)],
+  ])
+  const content = readFileSync(file)
+  if (format === 'mach-o') {
+    makeRepeatable(content)
+    writeFileSync(file, content)
+  }
+  const described = describeBinary(content)
+  const faults = judgeLibrary(target, format, content, described, limit)
+  const offers = new Set(
+    plainNames(format)(described.offers).filter((name) => name.startsWith('millrace_')),
+  )
+  for (const name of declared) {
+    if (!offers.has(name)) faults.push(`it does not offer ${name}`)
+  }
+  const surplus = plainNames(format)(described.offers).filter(
+    (name) => !declared.has(name) && !/^MILLRACE_|^_?_?(mh_dylib|dso_handle)/.test(name),
+  )
+  if (surplus.length > 0) faults.push(`it offers ${surplus.join(', ')}`)
+  if (faults.length > 0) throw new Error(`${target.name}: ${faults.join('; ')}`)
+  copyFileSync(join(root, 'native/capi/millrace.h'), join(to, 'include/millrace.h'))
+  return {
+    target: target.name,
+    bytes: content.length,
+    needs: described.needs.map((path) => path.split('/').at(-1)).join(' '),
+    'at least':
+      described.glibc === undefined ? (described.macos ?? '') : `glibc ${described.glibc}`,
+  }
+}
+
+const { values, positionals } = parseArgs({
+  options: { zig: { type: 'string' } },
+  allowPositionals: true,
+})
+const wanted = chosen(positionals)
+const zig = await findZig(values.zig)
+const rows = []
+for (const target of wanted) {
+  console.log(`${target.name} ...`)
+  rows.push(await build(zig, target))
+}
+console.table(rows)

@@ -105,6 +105,9 @@ export interface EngineJob {
   extend(milliseconds: number): Promise<void>
 }
 
+/** What became of a push: an error, or what `push` resolves with. Never throws. */
+export type PushTold = (error: unknown, pushed?: { readonly duplicate: boolean }) => void
+
 /** A work queue, over one connection. */
 export interface EngineWork extends EngineLine {
   readonly facts: EngineQueueFacts
@@ -114,6 +117,8 @@ export interface EngineWork extends EngineLine {
     job: EngineJobOptions,
     signal: AbortSignal,
   ): Promise<{ readonly duplicate: boolean }>
+  /** As `push`, for who asks for many and has something better than a promise for each: `told` hears of it once, later. */
+  pushTold?(bytes: Uint8Array, job: EngineJobOptions, signal: AbortSignal, told: PushTold): void
   /** Jobs that are there now, up to `most`; the first is waited for. What comes after `signal` goes back. */
   take(most: number, signal: AbortSignal): Promise<readonly EngineJob[]>
   /** As `settle` of each, together. Resolves when the engine has it so, as far as they were ours; never rejects. */

@@ -50,7 +50,7 @@ export interface Keeper {
   holds(job: Job): number
   texts(job: Job): readonly [id: string, group: string, trace?: Uint8Array] | undefined
   view(job: Job, offset: number, length: number): Bytes
-  copy(job: Job, offset: number, length: number): PlainBuffer
+  copy(job: Job, offset: number, length: number, target?: PlainBuffer): PlainBuffer
   /** It is settled; `signalled`: its signal was asked for. */
   forget(job: Job, signalled: boolean): void
   /** Somebody wants to know when it is lost. */
@@ -333,7 +333,9 @@ export class Job {
 
   /** @internal A copy for whoever carries it elsewhere, and does not work on it: no attempt begins. */
   carried(): PlainBuffer {
-    const copy = this.#leases.copy(this, this.#offset, this.length)
+    // Nobody transfers it, so it may lie beside others.
+    const beside = Buffer.allocUnsafe(this.length)
+    const copy = this.#leases.copy(this, this.#offset, this.length, beside)
     this.#assertOurs()
     return copy
   }

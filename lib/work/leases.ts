@@ -87,6 +87,8 @@ export class Leases<J extends Job = Job> implements Keeper {
   #toldUnsettled = false
   /** Jobs that went back because nobody settled them. */
   unsettledCount = 0
+  /** Does whoever takes here keep each job until it is settled? Then none need be watched, which costs as much as to take it. */
+  areKept = false
 
   constructor(holder: Holder, native: NativeWork, job: JobClass<J>) {
     this.#holder = holder
@@ -109,7 +111,7 @@ export class Leases<J extends Job = Job> implements Keeper {
 
   /** The job that `take` has left in the facts. */
   taken(begun: boolean): J {
-    if (this.#newest !== undefined) this.#watch(this.#newest)
+    if (this.#newest !== undefined && !this.areKept) this.#watch(this.#newest)
     const job = new this.#job(this, this.facts, begun)
     this.#newest = job
     return job
@@ -237,14 +239,17 @@ export class Leases<J extends Job = Job> implements Keeper {
     return bytes
   }
 
-  copy(job: Job, offset: number, length: number): PlainBuffer {
+  copy(job: Job, offset: number, length: number, target?: PlainBuffer): PlainBuffer {
     job.put(this.facts)
-    return this.copyOf(offset, length)
+    return this.copyOf(offset, length, target)
   }
 
-  /** The payload of the job in the facts, in memory that nothing else has. */
-  copyOf(offset: number, length: number): PlainBuffer {
-    const copy = Buffer.allocUnsafeSlow(length)
+  /** The payload of the job in the facts, in memory that nothing else has, if none is given. */
+  copyOf(
+    offset: number,
+    length: number,
+    copy: PlainBuffer = Buffer.allocUnsafeSlow(length),
+  ): PlainBuffer {
     const memory = this.#memory()
     if (memory !== undefined) {
       copy.set(new Uint8Array(memory, offset, length))

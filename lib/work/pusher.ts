@@ -84,6 +84,23 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
     }
   }
 
+  /** @internal A gateway takes here: it keeps each job until it is settled, and asks for no views. */
+  keepJobs(): void {
+    this.leases.areKept = true
+  }
+
+  /**
+   * @internal As `push`, of a gateway that has judged the id and the group, without a promise. Undefined: that cannot be done at once;
+   * `push` waits for it, or says why it cannot be done at all.
+   */
+  pushAtOnce(bytes: Uint8Array, level: number, id: string, group: string): PushResult | undefined {
+    if (sending.yes || this.#onDisk || this.roomWaits.occupied || this.closed) return undefined
+    const outcome = this.native.tryPushWith(bytes, level, 0, 0, id, group, undefined)
+    this.settled()
+    if (outcome === 0) return pushed
+    return outcome === 1 ? duplicate : undefined
+  }
+
   /**
    * Pushes a job if there is room now, and no earlier `push` of this handle waits for some. Never blocks. True: it is there, or
    * its `id` was pushed before within the `dedupWindow` (`push` tells the difference). With durability `disk` `flush` tells when

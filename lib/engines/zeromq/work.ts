@@ -19,6 +19,7 @@ import type {
   EngineQueueOptions,
   EngineSettle,
   EngineWork,
+  PushTold,
 } from '../port.js'
 import {
   besideFrame,
@@ -66,11 +67,13 @@ interface Pending {
   readonly bytes: Uint8Array
   readonly said: Beside
   readonly signal: AbortSignal
-  /** Called once; left out: the library has it. */
-  readonly told: (error?: Error) => void
+  /** Called once. */
+  readonly told: PushTold
 }
 
 const pushed = { duplicate: false }
+/** Does nobody want it any more? */
+const isGiven = ({ signal }: Pending): boolean => signal.aborted
 
 export class ZmqWork extends ZmqLine implements EngineWork {
   readonly facts: EngineQueueFacts
@@ -113,15 +116,20 @@ export class ZmqWork extends ZmqLine implements EngineWork {
     job: EngineJobOptions,
     signal: AbortSignal,
   ): Promise<{ readonly duplicate: boolean }> {
-    const said = this.#judged(bytes, job)
-    await this.#open('Push')
     return await new Promise((resolve, reject) => {
-      const told = (error?: Error): void => {
+      this.pushTold(bytes, job, signal, (error) => {
         if (error === undefined) resolve(pushed)
-        else reject(error)
-      }
-      this.#add([{ bytes, said, signal, told }])
+        else reject(error) // eslint-disable-line @typescript-eslint/prefer-promise-reject-errors -- as it was told
+      })
     })
+  }
+
+  pushTold(bytes: Uint8Array, job: EngineJobOptions, signal: AbortSignal, told: PushTold): void {
+    try {
+      this.#add({ bytes, said: this.#judged(bytes, job), signal, told })
+    } catch (error) {
+      told(error)
+    }
   }
 
   /** @throws MillraceError `UNSUPPORTED`, `TOO_LARGE` */
@@ -152,12 +160,9 @@ export class ZmqWork extends ZmqLine implements EngineWork {
     )
   }
 
-  #add(pending: readonly Pending[]): void {
-    if (this.#pending.length + pending.length > mostWaiting) {
-      this.#fail(pending, this.tooManyWait())
-      return
-    }
-    for (const one of pending) this.#pending.push(one)
+  #add(pending: Pending): void {
+    if (this.#pending.length >= mostWaiting) throw this.tooManyWait()
+    this.#pending.push(pending)
     if (this.#isSending) return
     this.#isSending = true
     // What is pushed in one turn goes together.
@@ -166,10 +171,15 @@ export class ZmqWork extends ZmqLine implements EngineWork {
 
   /** Never rejects. */
   async #sendAll(): Promise<void> {
+    try {
+      await this.#open('Push')
+    } catch (error) {
+      this.#fail(this.#pending.splice(0), error as Error)
+    }
     while (this.#pending.length > 0) {
-      const given = this.#pending.filter(({ signal }) => signal.aborted)
-      if (given.length > 0) {
-        this.#pending = this.#pending.filter(({ signal }) => !signal.aborted)
+      if (this.#pending.some(isGiven)) {
+        const given = this.#pending.filter(isGiven)
+        this.#pending = this.#pending.filter((one) => !isGiven(one))
         for (const { signal, told } of given) told(signal.reason as Error)
         continue
       }
@@ -192,7 +202,7 @@ export class ZmqWork extends ZmqLine implements EngineWork {
       this.#fail(this.#pending.splice(0, count), error as Error)
       return
     }
-    for (const { told } of this.#pending.splice(0, count)) told()
+    for (const { told } of this.#pending.splice(0, count)) told(undefined, pushed)
   }
 
   #fail(pending: readonly Pending[], error: Error): void {

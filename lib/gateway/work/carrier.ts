@@ -179,27 +179,25 @@ class WorkCarrier implements Carrier {
   /** `told`: was it sent, or is it out of the way? When that is known where it comes from, too. */
   #send(carried: Carried, told: ((wasSent: boolean) => void) | undefined): void {
     const { job, bytes, hops, origin } = carried
-    // The first hop of most.
-    const passed =
-      hops.length === 0 && origin === undefined ? this.#first : passedBy(hops, this.#host, origin)
-    this.#to.push(carried, passed, this.#over.signal).then(
-      ({ duplicate }) => {
-        if (duplicate) this.#counts.duplicates++
-        else {
-          this.#counts.delivered++
-          this.#counts.bytes += bytes.length
-        }
-        this.#hasFailed = false
-        this.#waits = 0
-        this.#error = undefined
-        // If that is not confirmed, it comes again, and is known there.
-        this.#isDone({ job, told })
-      },
-      async (error: unknown) => {
-        const isOut = await this.#failed(job, error)
-        told?.(isOut)
-      },
-    )
+    // The first hop of most; and into memory nothing is told.
+    const isFirst = this.#to.isHere || (hops.length === 0 && origin === undefined)
+    const passed = isFirst ? this.#first : passedBy(hops, this.#host, origin)
+    this.#to.push(carried, passed, this.#over.signal, (error, pushed) => {
+      if (pushed === undefined) {
+        void this.#failed(job, error).then(told)
+        return
+      }
+      if (pushed.duplicate) this.#counts.duplicates++
+      else {
+        this.#counts.delivered++
+        this.#counts.bytes += bytes.length
+      }
+      this.#hasFailed = false
+      this.#waits = 0
+      this.#error = undefined
+      // If that is not confirmed, it comes again, and is known there.
+      this.#isDone({ job, told })
+    })
   }
 
   /** What is over in one turn is told together. */

@@ -2,6 +2,7 @@
 // by itself (groups and priorities of some engines) goes along in headers, and is there again on the other side.
 
 import type { NativeWork } from '../../addon/work.js'
+import type { PushTold } from '../../engines/port.js'
 import { invalidArgument, type MillraceError } from '../../errors.js'
 import type { ConnectionStatus } from '../../net/connection-status.js'
 import type { RemoteOptions } from '../../net/share.js'
@@ -9,7 +10,6 @@ import { addressElsewhere } from '../../place/elsewhere.js'
 import type { RemoteJob } from '../../remote/work/job.js'
 import type { RemoteWorkQueue } from '../../remote/work/queue.js'
 import type { Job } from '../../work/job.js'
-import type { PushResult } from '../../work/loan.js'
 import type { JobOptions, WorkQueueOptions } from '../../work/options.js'
 import type { WorkQueue } from '../../work/work-queue.js'
 import { asHeader, headerNames, hopsOf, ofHeader, type Headers } from '../origin.js'
@@ -59,6 +59,8 @@ export class WorkEnd {
   readonly #host: string
   readonly #name: string
   #isWatched = false
+  #lastHeaders: Headers | undefined
+  #lastHops: readonly string[] = []
 
   private constructor(queue: Queue, host: string, name: string) {
     this.#queue = queue
@@ -82,6 +84,7 @@ export class WorkEnd {
         )
       }
       const opened = WorkQueue.open(place, queue)
+      opened.keepJobs()
       return new WorkEnd(opened, `${host}/`, `${opened.name}/`)
     }
     const { openWork } = require('../../remote/open.js') as typeof import('../../remote/open.js')
@@ -144,24 +147,26 @@ export class WorkEnd {
       id: job.id ?? (origin === undefined ? undefined : this.#made(origin)),
       group: job.group ?? ofHeader(headers?.[headerNames.group]),
       priority: Math.max(job.priority, priorityOf(headers)),
-      hops: this.isHere ? passedOf(this.#queue.name, job.id) : hopsOf(headers),
+      hops: this.isHere ? passedOf(this.#queue.name, job.id) : this.#hopsOf(headers),
       origin: headers?.[headerNames.origin],
       traceparent: job.traceparent,
     }
   }
 
-  /** Pushes what was taken elsewhere; `passed`: what the next gateway is told. */
+  /** Pushes what was taken elsewhere; `passed`: what the next gateway is told. `told` hears of it once, perhaps before this returns. */
   push(
     { bytes, id: given, group, priority, hops, traceparent }: Carried,
     passed: Headers,
     signal: AbortSignal,
-  ): Promise<PushResult> {
+    told: PushTold,
+  ): void {
     const queue = this.#queue
     let level = 0
     try {
       if (priority > 0 && this.#hasPriorities) level = Math.min(priority, queue.priorities - 1)
     } catch (error) {
-      return Promise.reject(error)
+      told(error)
+      return
     }
     const id = given !== undefined && isLong(given) ? hashOf(given) : given
     const job: JobOptions = {
@@ -173,7 +178,15 @@ export class WorkEnd {
     if (!('carry' in queue)) {
       // Before: whoever takes it may be faster.
       tellPassed(queue.name, id, hops)
-      return queue.push(bytes, { ...job, signal })
+      const isPlain = group === undefined && traceparent === undefined && id !== ''
+      const pushed = isPlain ? queue.pushAtOnce(bytes, level, id ?? '', '') : undefined
+      if (pushed !== undefined) told(undefined, pushed)
+      else {
+        queue.push(bytes, { ...job, signal }).then((result) => {
+          told(undefined, result)
+        }, told)
+      }
+      return
     }
     const isPlain = group === undefined && priority === 0
     const headers = isPlain
@@ -183,7 +196,7 @@ export class WorkEnd {
           ...(group === undefined ? {} : { [headerNames.group]: asHeader(group) }),
           ...(priority === 0 ? {} : { [headerNames.priority]: String(priority) }),
         }
-    return queue.carry(bytes, job, headers, signal)
+    queue.carry(bytes, job, headers, signal, told)
   }
 
   /** These jobs were taken here, and are done: resolves when that is known here, as far as they were ours. Undefined: it is. Never rejects. */
@@ -198,6 +211,15 @@ export class WorkEnd {
       }
     }
     return undefined
+  }
+
+  /** Jobs of one message have the same headers. */
+  #hopsOf(headers: Headers | undefined): readonly string[] {
+    if (headers === undefined || headers !== this.#lastHeaders) {
+      this.#lastHeaders = headers
+      this.#lastHops = hopsOf(headers)
+    }
+    return this.#lastHops
   }
 
   async close(): Promise<void> {

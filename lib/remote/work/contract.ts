@@ -7,7 +7,7 @@
 import { contract } from '../../rpc/contract.js'
 import { call, stream } from '../../rpc/methods.js'
 import type { CallOptions } from '../../rpc/options.js'
-import type { EngineJobOptions } from '../../engines/port.js'
+import type { EngineJobOptions, PushTold } from '../../engines/port.js'
 import type { Line } from '../../net/session.js'
 import type { Durability } from '../../work/options.js'
 import { headed, type Headed } from '../headed.js'
@@ -101,11 +101,7 @@ export type TakenJob = JobFacts & {
 /** What a gateway asks of an engine in this process: a promise for each step between processes would cost more than the engine does. */
 export interface DirectLine {
   /** As `push`. Also when `signal` aborts, an answer that is on its way may still be waited for; it comes, or the line ends. */
-  push(
-    bytes: Uint8Array,
-    job: EngineJobOptions,
-    signal: AbortSignal,
-  ): Promise<{ readonly duplicate: boolean }>
+  push(bytes: Uint8Array, job: EngineJobOptions, signal: AbortSignal, told: PushTold): void
   /** All of them, at once. Resolves when the engine has it so, as far as they were ours; never rejects. */
   complete(leases: readonly number[]): Promise<void>
 }

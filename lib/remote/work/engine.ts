@@ -18,19 +18,17 @@ interface Held {
 /** `name`: what the queue is called. */
 export function engineWorkLine(work: EngineWork, name: string): WorkLine {
   const held = new Map<number, Held>()
-  const leaseOf = new Map<EngineJob, number>()
   const takes = new Map<number, AbortController>()
   const losses = new Losses()
   let leases = 0
-  const forget = (lease: number, job: EngineJob): void => {
-    held.delete(lease)
-    leaseOf.delete(job)
-  }
-  work.lost((job) => {
-    const lease = leaseOf.get(job)
-    if (lease === undefined) return
-    forget(lease, job)
-    losses.tell(lease)
+  work.lost((lost) => {
+    // It is seldom, and they are few.
+    for (const [lease, { job }] of held) {
+      if (job !== lost) continue
+      held.delete(lease)
+      losses.tell(lease)
+      return
+    }
   })
   void work.ended.then(() => {
     losses.end()
@@ -38,17 +36,7 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
   const lend = (ticket: number, job: EngineJob): TakenJob => {
     const lease = ++leases
     held.set(lease, { job, ticket })
-    leaseOf.set(job, lease)
-    const { attempt, acquired, priority, token, id, group, origin, headers, bytes } = job
-    return {
-      ...{ lease, attempt, acquired, priority, id, group, origin, headers, bytes },
-      length: bytes.length,
-      // Hardly anybody asks for it, and it is long to write. The engine's job may have another one later.
-      get token() {
-        return String(token)
-      },
-      pushedAt: Math.floor(job.pushedAt),
-    }
+    return new LentJob(lease, job)
   }
   return {
     get ended() {
@@ -96,7 +84,7 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
       takes.get(ticket)?.abort()
       for (const [lease, { job, ticket: its }] of [...held]) {
         if (its !== ticket) continue
-        forget(lease, job)
+        held.delete(lease)
         await job.settle({ how: 'release', delay: 0 })
       }
       return done
@@ -110,7 +98,7 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
         await job.extend(facts.milliseconds)
         return done
       }
-      forget(lease, job)
+      held.delete(lease)
       await job.settle(settleOf(facts))
       return done
     },
@@ -120,19 +108,62 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
     },
     losses: () => losses.all(),
     direct: {
-      push: (bytes, job, signal) => work.push(bytes, job, signal),
+      push: (bytes, job, signal, told) => {
+        if (work.pushTold !== undefined) work.pushTold(bytes, job, signal, told)
+        else
+          work.push(bytes, job, signal).then((pushed) => {
+            told(undefined, pushed)
+          }, told)
+      },
       complete: async (which) => {
         const jobs: EngineJob[] = []
         for (const lease of which) {
           const job = held.get(lease)?.job
           if (job === undefined) continue // it was lost
-          forget(lease, job)
+          held.delete(lease)
           jobs.push(job)
         }
         if (work.completeAll !== undefined) await work.completeAll(jobs)
         else await Promise.allSettled(jobs.map((job) => job.settle({ how: 'complete' })))
       },
     },
+  }
+}
+
+/** A job in hand, as whoever asked has it. */
+class LentJob {
+  readonly lease: number
+  readonly attempt: number
+  readonly acquired: number
+  readonly priority: number
+  readonly id: string | undefined
+  readonly group: string | undefined
+  readonly origin: string | undefined
+  readonly headers: Readonly<Record<string, string>> | undefined
+  readonly bytes: Uint8Array
+  readonly length: number
+  readonly pushedAt: number
+  readonly #token: bigint
+
+  constructor(lease: number, job: EngineJob) {
+    this.lease = lease
+    this.attempt = job.attempt
+    this.acquired = job.acquired
+    this.priority = job.priority
+    this.id = job.id
+    this.group = job.group
+    this.origin = job.origin
+    this.headers = job.headers
+    this.bytes = job.bytes
+    this.length = job.bytes.length
+    this.pushedAt = Math.floor(job.pushedAt)
+    // The engine's job may have another one later.
+    this.#token = job.token
+  }
+
+  /** Hardly anybody asks for it, and it is long to write. */
+  get token(): string {
+    return String(this.#token)
   }
 }
 

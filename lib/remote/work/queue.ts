@@ -9,6 +9,7 @@ import { selectable, type Readiness } from '../../base/selectable.js'
 import { now } from '../../base/time.js'
 import { processing, receiving, sending } from '../../base/tracing.js'
 import type { PlainBuffer } from '../../base/view-constructor.js'
+import type { PushTold } from '../../engines/port.js'
 import { closedError, hasCode, invalidArgument, MillraceError } from '../../errors.js'
 import type { DeadLetters } from '../../work/dead-letters.js'
 import type { Job } from '../../work/job.js'
@@ -18,6 +19,7 @@ import {
   readJob,
   readPush,
   type Durability,
+  type JobFacts,
   type JobOptions,
   type PushOptions,
 } from '../../work/options.js'
@@ -36,7 +38,10 @@ import { RemoteLoan } from './loan.js'
 import { WorkSession, type RemoteWorkOptions } from './session.js'
 
 const limits = { levels: 32, groups: Infinity }
-type Face = Omit<Pick<WorkQueue, keyof WorkQueue>, 'recheck' | 'tryTakeBatch' | 'ref' | 'unref'>
+type Face = Omit<
+  Pick<WorkQueue, keyof WorkQueue>,
+  'recheck' | 'tryTakeBatch' | 'ref' | 'unref' | 'pushAtOnce' | 'keepJobs'
+>
 
 /** Made by `WorkQueue.open` with an address that is not this machine's memory. */
 export class RemoteWorkQueue implements Face {
@@ -154,36 +159,49 @@ export class RemoteWorkQueue implements Face {
     }
   }
 
-  /** @internal As `push`, of a gateway: with what that sends along, through an engine alone. */
+  /** @internal As `push`, of a gateway: with what that sends along, through an engine alone. `told` hears of it once. */
   carry(
     bytes: Uint8Array,
     job: JobOptions,
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal,
-  ): Promise<PushResult> {
-    if (!sending.yes) return this.#carry(bytes, job, headers, signal)
-    return tracedWork().tracedPush(this, bytes, job, (those) =>
-      this.#carry(bytes, those ?? job, headers, signal),
+    told: PushTold,
+  ): void {
+    if (!sending.yes) {
+      this.#carry(bytes, job, headers, signal, told)
+      return
+    }
+    const seen = tracedWork().tracedPush(
+      this,
+      bytes,
+      job,
+      (those) =>
+        new Promise<PushResult>((resolve, reject) => {
+          this.#carry(bytes, those ?? job, headers, signal, (error, pushed) => {
+            if (pushed !== undefined) resolve(pushed)
+            else reject(error)
+          })
+        }),
     )
+    seen.then((pushed) => {
+      told(undefined, pushed)
+    }, told)
   }
 
   #carry(
     bytes: Uint8Array,
-    { priority, delay, ttl, id, group, traceparent }: JobOptions,
+    job: JobOptions,
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal,
-  ): Promise<PushResult> {
+    told: PushTold,
+  ): void {
     try {
-      const facts = readJob({ priority, delay, ttl, id, group, traceparent }, limits)
+      const facts = factsOf(job)
       this.#assertOpen()
-      return this.#session.carry(
-        bytes,
-        facts,
-        this.#traits === undefined ? undefined : headers,
-        signal,
-      )
+      const along = this.#traits === undefined ? undefined : headers
+      this.#session.carry(bytes, facts, along, signal, told)
     } catch (error) {
-      return Promise.reject(error)
+      told(error)
     }
   }
 
@@ -438,6 +456,15 @@ export class RemoteWorkQueue implements Face {
         : `it takes a while to get an answer; await ${instead}`,
     )
   }
+}
+
+/** Of a gateway, whose ids are judged: to read all else that can be takes as long as to push. */
+function factsOf({ priority, delay, ttl, id, group, traceparent }: JobOptions): JobFacts {
+  const isPlain = group === undefined && traceparent === undefined && (priority ?? 0) === 0
+  if (isPlain && id !== undefined && id !== '' && delay === undefined && ttl === undefined) {
+    return { level: 0, delay: 0, ttl: 0, id, group: '', trace: undefined }
+  }
+  return readJob({ priority, delay, ttl, id, group, traceparent }, limits)
 }
 
 function told(error: unknown, where: string): unknown {

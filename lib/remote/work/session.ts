@@ -16,7 +16,7 @@ import type { ConnectionStatus } from '../../net/connection-status.js'
 import type { Session } from '../../net/session.js'
 import { nothing } from '../headed.js'
 import { Liveness } from '../liveness.js'
-import type { EngineJobOptions } from '../../engines/port.js'
+import type { EngineJobOptions, PushTold } from '../../engines/port.js'
 import type { QueueFacts, SettleFacts, TakenJob, WorkLine } from './contract.js'
 import { asJob, RemoteJob, type RemoteKeeper } from './job.js'
 
@@ -203,12 +203,25 @@ export class WorkSession {
     job: JobFacts,
     along: Headers | undefined,
     signal: AbortSignal,
-  ): Promise<PushResult> {
+    told: PushTold,
+  ): void {
     const headers = withContext(along, job)
+    const again = (): void => {
+      const wait = { signal, timeout: Infinity }
+      this.push(bytes, job, wait, headers).then((pushed) => {
+        told(undefined, pushed)
+      }, told)
+    }
     const { line } = this.#session
     const { direct } = line ?? {}
-    if (direct === undefined) return this.push(bytes, job, { signal, timeout: Infinity }, headers)
-    if (signal.aborted) return Promise.reject(abortedError(signal))
+    if (direct === undefined) {
+      again()
+      return
+    }
+    if (signal.aborted) {
+      told(abortedError(signal))
+      return
+    }
     const { level: priority, delay, ttl, id, group } = job
     const options: EngineJobOptions = {
       ...{ priority, delay, ttl, headers },
@@ -216,20 +229,14 @@ export class WorkSession {
       group: group === '' ? undefined : group,
     }
     this.#liveness.begun()
-    return direct.push(bytes, options, signal).then(
-      (pushed) => {
-        this.#liveness.ended()
-        return pushed
-      },
-      async (error: unknown) => {
-        this.#liveness.ended()
-        if (!isBroken(error, line!)) throw error
-        if (this.#closed) throw closedError(this.#title)
-        if (error.executed !== 'no' && !(id !== '' && this.#facts?.dedups === true)) throw error
-        await line!.ended
-        return await this.push(bytes, job, { signal, timeout: Infinity }, headers)
-      },
-    )
+    direct.push(bytes, options, signal, (error, pushed) => {
+      this.#liveness.ended()
+      if (error === undefined) told(undefined, pushed)
+      else if (!isBroken(error, line!)) told(error)
+      else if (this.#closed) told(closedError(this.#title))
+      else if (error.executed !== 'no' && !(id !== '' && this.#facts?.dedups === true)) told(error)
+      else void line!.ended.then(again)
+    })
   }
 
   /** They are done. Resolves when the queue has it so, as far as they were ours; never rejects. */

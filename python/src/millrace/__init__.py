@@ -6,6 +6,7 @@ Times are seconds. What has the name ``…_async`` waits in asyncio's event loop
 
 from __future__ import annotations
 
+from ._cell import CellReader, CellValue, CellWriter
 from ._errors import (
     AbortedError,
     BusyError,
@@ -48,14 +49,86 @@ from ._frames import Frame, FrameReader, FrameWriter, Loan, ReaderCounts
 from ._handle import Peer
 from ._library import check as _check
 from ._library import function as _function
-from ._library import now, path, version
+from ._library import now, version
+from ._library import path as library_path
+from ._locks import Hold, Mutex, RwLock
 from ._options import Memory
 from ._queue import QueueConsumer, QueueProducer
+from ._small import Counter, Event, Semaphore, SharedMemory
+from ._topics import Subscription, TopicMessage, Topics, TopicsCounts
+from ._work import DeadLetter, Job, WorkCounts, WorkQueue
+
+__all__ = [
+    "AbortedError",
+    "BusyError",
+    "CellReader",
+    "CellValue",
+    "CellWriter",
+    "CircuitOpenError",
+    "ClosedError",
+    "CorruptError",
+    "Counter",
+    "DeadLetter",
+    "Event",
+    "ExistsError",
+    "ForkedError",
+    "Frame",
+    "FrameReader",
+    "FrameWriter",
+    "GeometryError",
+    "Hold",
+    "IncompleteError",
+    "InvalidArgumentError",
+    "InvalidNameError",
+    "Job",
+    "LayoutError",
+    "LeaseLostError",
+    "Loan",
+    "Memory",
+    "MillraceError",
+    "MissingPeerError",
+    "Mutex",
+    "NameTooLongError",
+    "NoLaneError",
+    "NoResponderError",
+    "NoSpaceError",
+    "NotFoundError",
+    "NotOursError",
+    "Peer",
+    "PeerFailedError",
+    "PeerGoneError",
+    "PermissionError",
+    "ProtocolError",
+    "QueueConsumer",
+    "QueueProducer",
+    "ReaderCounts",
+    "ReleasedError",
+    "RoleTakenError",
+    "RwLock",
+    "SchemaError",
+    "Semaphore",
+    "SharedMemory",
+    "Subscription",
+    "SystemCallError",
+    "TimeoutError",
+    "TooLargeError",
+    "TooManyHeldError",
+    "TopicMessage",
+    "Topics",
+    "TopicsCounts",
+    "UnreachableError",
+    "UnsupportedError",
+    "UnsupportedPlatformError",
+    "UnsupportedRuntimeError",
+    "WorkCounts",
+    "WorkQueue",
+    "library_path",
+    "now",
+    "unlink",
+    "version",
+]
 
 __version__ = version
-library_path = path
-"""The library that is used."""
-
 _unlink = _function("unlink")
 
 

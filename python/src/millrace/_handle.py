@@ -20,6 +20,7 @@ from ._errors import (
     END,
     FORKED,
     INTERRUPTED,
+    OK,
     READY,
     TIMEOUT,
     UNSUPPORTED,
@@ -44,6 +45,10 @@ class _Nothing:
 
 
 NOTHING = _Nothing()
+
+# What X_arm() of work queues and topics waits for.
+FOR_MESSAGES = 1
+FOR_ROOM = 2
 
 
 class Peer(NamedTuple):
@@ -117,13 +122,14 @@ class _Turn:
 class Waiter:
     """The tasks of one event loop that wait for one handle. They are served in the order in which they came."""
 
-    __slots__ = ("loop", "fd", "watching", "stopped", "turns")
+    __slots__ = ("loop", "fd", "watching", "stopped", "turns", "lines")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
         self.loop = loop
         self.fd = fd
         self.watching = False
         self.stopped = False
+        self.lines = 0
         self.turns: Dict[int, Deque[_Turn]] = {}
 
     def watch(self) -> None:
@@ -133,7 +139,7 @@ class Waiter:
 
     def _rung(self) -> None:
         nobody = True
-        for turns in self.turns.values():
+        for turns in list(self.turns.values()):
             if turns:
                 nobody = False
                 turns[0].wake()
@@ -171,7 +177,7 @@ class Waiter:
         wanted = 0
         for what, turns in self.turns.items():
             if turns:
-                wanted |= what
+                wanted |= what & 0xFF
         return wanted
 
 
@@ -334,6 +340,47 @@ class Handle:
                     disarm(self._address)
         assert timeout is not None
         raise late(TIMEOUT, words, timeout)
+
+    async def _until_any(
+        self,
+        attempt: Callable[[], Any],
+        arm: Callable[[int], int],
+        timeout: Optional[float],
+        words: str,
+    ) -> Any:
+        """Of tasks that each wait for something of their own (a subscription): each has a line for itself."""
+        waiter = self._here()
+        waiter.lines += 1
+        # Above the bits that mean something to the library.
+        line = waiter.lines << 8 | FOR_MESSAGES
+        try:
+            return await self._until(attempt, arm, timeout, words, line)
+        finally:
+            waiter.turns.pop(line, None)
+
+    async def _until_room(
+        self,
+        attempt: Callable[[], Any],
+        arm: Callable[[int, int], int],
+        timeout: Optional[float],
+        words: str,
+    ) -> Any:
+        """Of handles whose arm does not look for room: it is tried once more after that."""
+        found: Any = NOTHING
+
+        def once_more(what: int) -> int:
+            nonlocal found
+            code = arm(self._address, what)
+            if code == OK:
+                found = attempt()
+                if found is not NOTHING:
+                    return READY
+            return code
+
+        def first() -> Any:
+            return attempt() if found is NOTHING else found
+
+        return await self._until(first, once_more, timeout, words, FOR_ROOM)
 
     def _in_turn(self, what: int = 1) -> bool:
         """May a task of this loop try at once, or do others wait already?"""

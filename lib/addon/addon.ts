@@ -29,7 +29,7 @@ import type { NativeQueueConsumer, NativeQueueOptions, NativeQueueProducer } fro
 import type { NativeRateLimiter, NativeRateLimiterOptions } from './rate-limiter.js'
 import type { NativeSemaphore, NativeSemaphoreOptions } from './semaphore.js'
 import type { NativeMemory, NativeMemoryOptions } from './shared-memory.js'
-import type { ObjectEntry, ObservedEntry, SweepResult } from './upkeep.js'
+import type { NativeObserved, ObjectEntry, SweepResult } from './upkeep.js'
 import type { NativeChannelWatch } from './watch.js'
 import type { NativeTopics, NativeTopicsOptions } from './topics.js'
 import type { NativeWork, NativeWorkOptions } from './work.js'
@@ -74,7 +74,7 @@ export interface Addon {
   unlinkFile(path: string): boolean
   list(prefix: string): ObjectEntry[]
   /** Of all whose names start with that, or are that. */
-  observe(prefix: string, exactly: boolean): ObservedEntry[]
+  observe(prefix: string, exactly: boolean): NativeObserved
   sweep(options: {
     readonly prefix: string
     readonly kept: boolean

@@ -78,35 +78,8 @@ export interface ObjectEntry {
   readonly holders: readonly ObjectHolder[]
 }
 
-/** @internal Numbers by their names. */
-export type NativeFigures = Readonly<Record<string, number>>
-
-/** @internal As lib/telemetry/figures.ts says of each kind; no figures: of what is damaged, or not of this layout version. */
-export interface ObservedEntry extends ObjectEntry {
-  readonly figures: NativeFigures
-  readonly parts: readonly {
-    readonly kind: string
-    readonly index: number
-    readonly name?: string
-    readonly pid?: number
-    readonly policy?: string
-    readonly figures: NativeFigures
-  }[]
-  readonly waits: readonly {
-    readonly side: string
-    readonly index: number
-    readonly waits: number
-    readonly milliseconds: number
-    readonly since?: number
-    readonly times: readonly number[]
-  }[]
-  readonly latencies: readonly {
-    readonly side: string
-    readonly index: number
-    readonly milliseconds: number
-    readonly buckets: readonly { readonly below: number; readonly count: number }[]
-  }[]
-}
+/** @internal A row of numbers, and the texts in it: lib/telemetry/told.ts. */
+export type NativeObserved = readonly [numbers: Float64Array, texts: readonly string[]]
 
 /** What a sweep found. */
 export interface SweepResult {

@@ -288,31 +288,49 @@ export function familiesOf(seen: readonly Observed[], options: FamiliesOptions =
   if (!Number.isInteger(maxChannels) || maxChannels < 0) {
     throw invalidArgument(`maxChannels must be a whole number, not ${show(maxChannels)}`)
   }
-  const known = seen.map((one, at) => ({
-    seen: one,
-    measures: measuresOf(one),
-    channel: at < maxChannels ? one.name : joined,
-  }))
+  const known = seen.map((one, at) => {
+    const channel = at < maxChannels ? one.name : joined
+    return { seen: one, channel, measures: measuresOf(one), labelled: labelsOf(channel, one.kind) }
+  })
   const alone = aloneOf(known)
   return meanings.flatMap(({ of, join, ...family }) => {
     const type = typeOf(family.type, histograms)
     const samples: Sample[] = []
     const together = new Map<string, Sample>()
-    for (const { seen: one, measures, channel } of known) {
+    for (const { seen: one, measures, labelled } of known) {
+      const isAlone = alone.has(one)
       for (const { value, labels: more, count, buckets } of of(one, measures)) {
         if (value === undefined) continue
-        const labels = { channel, kind: one.kind, ...more }
         const sample: Sample =
           count === undefined
-            ? { labels, value }
-            : { labels, value, count, ...(type === 'histogram' && buckets && { buckets }) }
-        if (alone.has(one)) samples.push(sample)
+            ? { labels: labelled(more), value }
+            : {
+                labels: labelled(more),
+                value,
+                count,
+                ...(type === 'histogram' && buckets && { buckets }),
+              }
+        if (isAlone) samples.push(sample)
         else add(together, sample, join)
       }
     }
     samples.push(...together.values())
     return samples.length === 0 ? [] : [{ ...family, type, samples }]
   })
+}
+
+/** Labels of a channel: the same object in all families that have the same ones, so that whoever writes them does it once. */
+function labelsOf(channel: string, kind: string): (more: Given['labels']) => Sample['labels'] {
+  const plain = { channel, kind }
+  const others = new Map<string, Sample['labels']>()
+  return (more) => {
+    if (more === undefined) return plain
+    let key = ''
+    for (const name in more) key += `${name}=${more[name]!};`
+    let labels = others.get(key)
+    if (labels === undefined) others.set(key, (labels = { channel, kind, ...more }))
+    return labels
+  }
 }
 
 /** What channels are called that have no name of their own among the labels. */

@@ -1,11 +1,11 @@
 // Looking at channels from outside.
 
 import { native } from '../addon/native.js'
-import type { ObservedEntry } from '../addon/upkeep.js'
 import { checkOptions, show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import { checkPrefix } from '../upkeep/prefix.js'
 import type { Observed } from './figures.js'
+import { observedOf } from './told.js'
 
 /** What is looked at. */
 export interface ObserveOptions {
@@ -41,11 +41,5 @@ export function observe(options?: ObserveOptions): Observed[] {
     throw invalidArgument('observe() takes a name or a prefix, not both')
   if (name !== undefined && typeof name !== 'string')
     throw invalidArgument(`name must be a string, not ${show(name)}`)
-  const seen = native.observe(name ?? checkPrefix(prefix), name !== undefined)
-  return seen.map(seenOf)
-}
-
-function seenOf({ figures, ...entry }: ObservedEntry): Observed {
-  const known = Object.keys(figures).length > 0 || entry.kind === 'memory'
-  return (known ? { ...entry, figures } : entry) as unknown as Observed
+  return observedOf(native.observe(name ?? checkPrefix(prefix), name !== undefined))
 }

@@ -1,6 +1,6 @@
 // Families as Prometheus reads them: text format 0.0.4.
 
-import type { Family } from './families.js'
+import type { Family, Sample } from './families.js'
 
 /** What an HTTP answer says that has such text in it. */
 export const prometheusType = 'text/plain; version=0.0.4; charset=utf-8'
@@ -36,14 +36,17 @@ export function linesOf({ name, samples }: Family): readonly Line[] {
 export function prometheusText(families: readonly Family[]): string {
   // Put together at the end: a text that grows line by line keeps the memory manager busier than the lines do.
   const lines: string[] = []
+  const labelled = labelTexts()
   for (const family of families) {
     const { name, type, help } = family
     lines.push(`# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`)
     const told = type === 'counter' || type === 'gauge' ? undefined : linesOf(family)
-    // The many plain ones without a list of their own.
+    // The many plain ones without a list of their own: what begins each of them stands between them.
     if (told === undefined) {
-      for (const { labels, value } of family.samples)
-        lines.push(`${name}${labelled(labels)} ${String(value)}\n`)
+      const samples = family.samples.map(
+        ({ labels, value }) => `${labelled(labels)} ${String(value)}`,
+      )
+      if (samples.length > 0) lines.push(name, samples.join(`\n${name}`), '\n')
     } else {
       for (const line of told)
         lines.push(`${line.name}${labelled(line.labels)} ${String(line.value)}\n`)
@@ -52,12 +55,26 @@ export function prometheusText(families: readonly Family[]): string {
   return lines.join('')
 }
 
-function labelled(labels: Readonly<Record<string, string>>): string {
-  let text = ''
-  for (const key of Object.keys(labels)) {
-    text += (text === '' ? '{' : ',') + key + '="' + escaped(labels[key]!) + '"'
+/** Labels as text. A channel has the same ones in many families: what has been written once is known. */
+function labelTexts(): (labels: Sample['labels']) => string {
+  const whole = new Map<Sample['labels'], string>()
+  const parts = new Map<string, Map<string, string>>()
+  const partOf = (key: string, value: string): string => {
+    let ofKey = parts.get(key)
+    if (ofKey === undefined) parts.set(key, (ofKey = new Map<string, string>()))
+    let text = ofKey.get(value)
+    if (text === undefined) ofKey.set(value, (text = `${key}="${escaped(value)}"`))
+    return text
   }
-  return text === '' ? '' : text + '}'
+  return (labels) => {
+    let text = whole.get(labels)
+    if (text !== undefined) return text
+    text = ''
+    for (const key in labels) text += (text === '' ? '{' : ',') + partOf(key, labels[key]!)
+    if (text !== '') text += '}'
+    whole.set(labels, text)
+    return text
+  }
 }
 
 function escaped(label: string): string {

@@ -40,6 +40,28 @@ test('a queue: what waits, what was read, and what comes', async (t) => {
   consumer.drain(() => undefined)
 })
 
+test('when a message was seen the clock of the system says, whatever stands in its place', async (t) => {
+  const name = uniqueName(t)
+  using consumer = SpscQueue.consumer(name, { capacity: 4096 })
+  using producer = SpscQueue.producer(name)
+  using fresh = watch(name)
+  t.deepEqual(texts(fresh), [])
+  await producer.push('one')
+  t.is(consumer.tryPop()?.length, 3)
+  const { now } = Date
+  const before = BigInt(now()) * 1_000_000n
+  // As fake timers do it; nothing else runs meanwhile.
+  Date.now = () => 0
+  let seen: ReturnType<typeof fresh.read>
+  try {
+    seen = fresh.read()
+  } finally {
+    Date.now = now
+  }
+  t.is(seen.length, 1)
+  t.true(seen[0]!.seenAt >= before && seen[0]!.seenAt < BigInt(now() + 1) * 1_000_000n)
+})
+
 test('a queue of whose size nobody has said anything is watched from its first message on', async (t) => {
   const name = uniqueName(t)
   using producer = SpscQueue.producer(name)

@@ -3,7 +3,14 @@
 // With the cross compiler, the targets and the flags of the addon's binaries (prebuild.mjs), into build-capi/TARGET/lib, with the
 // header in build-capi/TARGET/include: what other languages pack. Each is held to a size, to the C library as all that it needs, and
 // to the functions of millrace.h as all that it offers.
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { describeBinary } from './binary-format.mjs'
@@ -61,6 +68,7 @@ async function build(zig, target) {
   if (surplus.length > 0) faults.push(`it offers ${surplus.join(', ')}`)
   if (faults.length > 0) throw new Error(`${target.name}: ${faults.join('; ')}`)
   copyFileSync(join(root, 'native/capi/millrace.h'), join(to, 'include/millrace.h'))
+  if (format === 'elf') symlinkSync('libmillrace.so', join(to, 'lib', soname))
   return {
     target: target.name,
     bytes: content.length,

@@ -58,6 +58,7 @@ void Bell::mend() {
   if (bell_.has_name()) return;
   auto old = bell_.renew();
   if (!old.ok()) return;
+  ++renewals_;
   set_.remove(old.value().get());
   (void)set_.add_readable(bell_.fd(), kOwn);
 }

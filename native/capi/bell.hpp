@@ -40,6 +40,8 @@ class Bell {
   // Rings `ns` from now on at the latest, and sooner where deaths cannot be heard.
   void alarm(std::uint64_t ns) noexcept;
   void no_alarm() noexcept { set_.alarm(0); }
+  // How often the doorbell was made anew: write ends that were opened before lead nowhere.
+  [[nodiscard]] std::uint32_t renewals() const noexcept { return renewals_; }
 
  private:
   struct Watched {
@@ -57,6 +59,7 @@ class Bell {
   std::vector<Watched> peers_;
   bool deaf_ = false;
   std::uint64_t mended_ms_ = 0;
+  std::uint32_t renewals_ = 0;
 };
 
 }  // namespace millrace::capi

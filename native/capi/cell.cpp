@@ -82,18 +82,18 @@ using capi::no_argument;
 using capi::Often;
 using capi::Rarely;
 
-int32_t millrace_cell_writer_open(const char* place, const millrace_cell_writer_options* given,
+int32_t millrace_cell_writer_open(const char* place, const millrace_cell_writer_options* options,
                                   millrace_cell_writer** writer) {
   if (writer == nullptr) return no_argument("writer");
-  auto options =
-      capi::options_of(given, MILLRACE_KEEP | MILLRACE_HAS_OWNER | MILLRACE_NO_TIMESTAMPS);
-  if (!options.ok()) return fail(options.error());
+  auto read =
+      capi::options_of(options, MILLRACE_KEEP | MILLRACE_HAS_OWNER | MILLRACE_NO_TIMESTAMPS);
+  if (!read.ok()) return fail(read.error());
   CellWriterSpec spec;
-  spec.max_bytes = options.value().max_bytes;
-  spec.slots = options.value().slots;
-  spec.timestamps = (options.value().flags & MILLRACE_NO_TIMESTAMPS) == 0;
+  spec.max_bytes = read.value().max_bytes;
+  spec.slots = read.value().slots;
+  spec.timestamps = (read.value().flags & MILLRACE_NO_TIMESTAMPS) == 0;
   return capi::open_handle(
-      "cell writer", place, options.value(), writer, spec,
+      "cell writer", place, read.value(), writer, spec,
       [](const CellWriterSpec& wanted) { return CellWriter::open(wanted, capi::soon()); });
 }
 int32_t millrace_cell_write(millrace_cell_writer* writer, const void* value, uint64_t length) {
@@ -139,14 +139,14 @@ void millrace_cell_writer_free(millrace_cell_writer* writer) {
   capi::free_handle(writer, [](CellWriter& core) { core.close(); });
 }
 
-int32_t millrace_cell_reader_open(const char* place, const millrace_options* given,
+int32_t millrace_cell_reader_open(const char* place, const millrace_options* options,
                                   millrace_cell_reader** reader) {
   if (reader == nullptr) return no_argument("reader");
-  auto options = capi::options_of(given, MILLRACE_HAS_OWNER);
-  if (!options.ok()) return fail(options.error());
+  auto read = capi::options_of(options, MILLRACE_HAS_OWNER);
+  if (!read.ok()) return fail(read.error());
   CellReaderSpec spec;
   return capi::open_handle(
-      "cell reader", place, options.value(), reader, spec,
+      "cell reader", place, read.value(), reader, spec,
       [](const CellReaderSpec& wanted) { return CellReader::open(wanted, capi::soon()); });
 }
 int32_t millrace_cell_read(millrace_cell_reader* reader, void* buffer, uint64_t size,

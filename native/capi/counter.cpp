@@ -15,15 +15,15 @@ using capi::fail;
 using capi::no_argument;
 using capi::Shared;
 
-int32_t millrace_counter_open(const char* place, const millrace_counter_options* given,
+int32_t millrace_counter_open(const char* place, const millrace_counter_options* options,
                               millrace_counter** counter) {
   if (counter == nullptr) return no_argument("counter");
-  auto options = capi::options_of(given, MILLRACE_KEEP | MILLRACE_HAS_OWNER);
-  if (!options.ok()) return fail(options.error());
+  auto read = capi::options_of(options, MILLRACE_KEEP | MILLRACE_HAS_OWNER);
+  if (!read.ok()) return fail(read.error());
   CounterSpec spec;
-  spec.initial = options.value().initial;
+  spec.initial = read.value().initial;
   return capi::open_handle(
-      "counter", place, options.value(), counter, spec,
+      "counter", place, read.value(), counter, spec,
       [](const CounterSpec& wanted) { return Counter::open(wanted, capi::soon()); });
 }
 int32_t millrace_counter_get(millrace_counter* counter, int64_t* value) {

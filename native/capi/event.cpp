@@ -40,13 +40,13 @@ using capi::fail;
 using capi::no_argument;
 using capi::Rarely;
 
-int32_t millrace_event_open(const char* name, const millrace_event_options* given,
+int32_t millrace_event_open(const char* name, const millrace_event_options* options,
                             millrace_event** event) {
   if (event == nullptr) return no_argument("event");
-  auto options = capi::options_of(given, MILLRACE_KEEP | MILLRACE_HAS_OWNER);
-  if (!options.ok()) return fail(options.error());
+  auto read = capi::options_of(options, MILLRACE_KEEP | MILLRACE_HAS_OWNER);
+  if (!read.ok()) return fail(read.error());
   EventSpec spec;
-  switch (options.value().reset) {
+  switch (read.value().reset) {
     case MILLRACE_RESET_ANY:
       break;
     case MILLRACE_RESET_AUTO:
@@ -59,9 +59,9 @@ int32_t millrace_event_open(const char* name, const millrace_event_options* give
       return fail(
           make_error(Code::invalid_argument, "options.reset is none of enum millrace_event_reset"));
   }
-  return capi::open_handle(
-      "event", name, options.value(), event, spec,
-      [](const EventSpec& wanted) { return Event::open(wanted, capi::soon()); });
+  return capi::open_handle("event", name, read.value(), event, spec, [](const EventSpec& wanted) {
+    return Event::open(wanted, capi::soon());
+  });
 }
 int32_t millrace_event_set(millrace_event* event) {
   const Rarely inside(event);

@@ -156,12 +156,12 @@ using capi::no_argument;
 using capi::Often;
 using capi::Rarely;
 
-int32_t millrace_frame_writer_open(const char* place, const millrace_frame_writer_options* given,
+int32_t millrace_frame_writer_open(const char* place, const millrace_frame_writer_options* options,
                                    millrace_frame_writer** writer) {
   if (writer == nullptr) return no_argument("writer");
-  auto options = capi::options_of(given, MILLRACE_KEEP | MILLRACE_REPLACE | capi::kMemoryFlags);
-  if (!options.ok()) return fail(options.error());
-  const millrace_frame_writer_options& own = options.value();
+  auto read = capi::options_of(options, MILLRACE_KEEP | MILLRACE_REPLACE | capi::kMemoryFlags);
+  if (!read.ok()) return fail(read.error());
+  const millrace_frame_writer_options& own = read.value();
   FrameWriterSpec spec;
   spec.geometry.slot_bytes = own.slot_bytes;
   if (own.slots != 0) spec.geometry.slots = own.slots;
@@ -283,13 +283,13 @@ void millrace_frame_writer_free(millrace_frame_writer* writer) {
   capi::free_handle(writer, [](FrameWriter& core) { core.close(); });
 }
 
-int32_t millrace_frame_reader_open(const char* place, const millrace_frame_reader_options* given,
+int32_t millrace_frame_reader_open(const char* place, const millrace_frame_reader_options* options,
                                    int64_t timeout_ns, millrace_frame_reader** reader) {
   if (reader == nullptr) return no_argument("reader");
-  auto options = capi::options_of(
-      given, MILLRACE_HAS_OWNER | MILLRACE_HAS_AFTER | MILLRACE_LOCK_MEMORY | MILLRACE_PREFAULT);
-  if (!options.ok()) return fail(options.error());
-  const millrace_frame_reader_options& own = options.value();
+  auto read = capi::options_of(
+      options, MILLRACE_HAS_OWNER | MILLRACE_HAS_AFTER | MILLRACE_LOCK_MEMORY | MILLRACE_PREFAULT);
+  if (!read.ok()) return fail(read.error());
+  const millrace_frame_reader_options& own = read.value();
   if (own.policy > MILLRACE_FRAME_OVERWRITE_OLDEST) {
     return fail(
         make_error(Code::invalid_argument, "options.policy is none of enum millrace_frame_policy"));

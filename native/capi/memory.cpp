@@ -14,27 +14,27 @@ using capi::fail;
 using capi::no_argument;
 using capi::Shared;
 
-int32_t millrace_memory_create(const char* place, uint64_t bytes, const millrace_options* given,
+int32_t millrace_memory_create(const char* place, uint64_t bytes, const millrace_options* options,
                                millrace_memory** memory) {
   if (memory == nullptr) return no_argument("memory");
-  auto options = capi::options_of(given, capi::kMemoryFlags);
-  if (!options.ok()) return fail(options.error());
+  auto read = capi::options_of(options, capi::kMemoryFlags);
+  if (!read.ok()) return fail(read.error());
   MemorySpec spec;
   spec.size = bytes;
   return capi::open_handle(
-      "shared memory", place, options.value(), memory, spec,
+      "shared memory", place, read.value(), memory, spec,
       [](const MemorySpec& wanted) { return SharedMemory::create(wanted, capi::soon()); });
 }
-int32_t millrace_memory_open(const char* place, const millrace_options* given,
+int32_t millrace_memory_open(const char* place, const millrace_options* options,
                              millrace_memory** memory) {
   if (memory == nullptr) return no_argument("memory");
-  auto options =
-      capi::options_of(given, MILLRACE_READ_ONLY | MILLRACE_HAS_OWNER | capi::kMemoryFlags);
-  if (!options.ok()) return fail(options.error());
+  auto read =
+      capi::options_of(options, MILLRACE_READ_ONLY | MILLRACE_HAS_OWNER | capi::kMemoryFlags);
+  if (!read.ok()) return fail(read.error());
   MemorySpec spec;
-  const bool read_only = (options.value().flags & MILLRACE_READ_ONLY) != 0;
+  const bool read_only = (read.value().flags & MILLRACE_READ_ONLY) != 0;
   return capi::open_handle(
-      "shared memory", place, options.value(), memory, spec, [read_only](const MemorySpec& wanted) {
+      "shared memory", place, read.value(), memory, spec, [read_only](const MemorySpec& wanted) {
         return SharedMemory::open(
             wanted, read_only ? millrace::os::Access::read_only : millrace::os::Access::read_write,
             capi::soon());

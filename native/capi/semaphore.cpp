@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "handle.hpp"
@@ -29,7 +30,8 @@ struct Permits {
   std::mutex mutex;  // guards the taker, and the bell of the handle
   PermitTaker taker;
   std::atomic<bool> armed{false};
-  bool in_hand = false;  // a permit that arm() found, for the next who takes one
+  std::optional<std::uint32_t> bell_of;  // Bell::renewals() when the taker learned where to ring
+  bool in_hand = false;                  // a permit that arm() found, for the next who takes one
 };
 
 }  // namespace
@@ -66,15 +68,17 @@ void finish(Permits& permits) {
 }
 // Under the mutex.
 [[nodiscard]] std::int32_t ready_bell(millrace_semaphore& semaphore) {
-  if (semaphore.bell.is_open()) return MILLRACE_OK;
+  Bell& bell = semaphore.bell;
   const os::BellTrust trust{::geteuid(), 0, false};
-  if (auto made = semaphore.bell.open(trust); !made.ok()) return fail(made.error());
-  os::Descriptor line = os::open_bell(semaphore.bell.id(), trust);
-  if (!line) {
-    semaphore.bell.close();
-    return fail(system_error("open", errno, os::doorbell_path(semaphore.bell.id())));
+  if (!bell.is_open()) {
+    if (auto made = bell.open(trust); !made.ok()) return fail(made.error());
+    semaphore.core->bell_of.reset();
   }
-  semaphore.core->taker.ring_at(std::move(line), semaphore.bell.address().token);
+  if (semaphore.core->bell_of == bell.renewals()) return MILLRACE_OK;
+  os::Descriptor line = os::open_bell(bell.id(), trust);
+  if (!line) return fail(system_error("open", errno, os::doorbell_path(bell.id())));
+  semaphore.core->taker.ring_at(std::move(line), bell.address().token);
+  semaphore.core->bell_of = bell.renewals();
   return MILLRACE_OK;
 }
 
@@ -86,20 +90,20 @@ using capi::fail;
 using capi::no_argument;
 using capi::Shared;
 
-int32_t millrace_semaphore_open(const char* name, const millrace_semaphore_options* given,
+int32_t millrace_semaphore_open(const char* name, const millrace_semaphore_options* options,
                                 millrace_semaphore** semaphore) {
   if (semaphore == nullptr) return no_argument("semaphore");
-  auto options =
-      capi::options_of(given, MILLRACE_HAS_OWNER | MILLRACE_OPEN_ONLY | MILLRACE_CREATE_ONLY);
-  if (!options.ok()) return fail(options.error());
+  auto read =
+      capi::options_of(options, MILLRACE_HAS_OWNER | MILLRACE_OPEN_ONLY | MILLRACE_CREATE_ONLY);
+  if (!read.ok()) return fail(read.error());
   auto named = capi::name_of(name);
   if (!named.ok()) return fail(named.error());
   SemaphoreSpec spec;
   spec.name = named.take();
-  spec.initial = options.value().initial;
-  const std::uint32_t flags = options.value().flags;
+  spec.initial = read.value().initial;
+  const std::uint32_t flags = read.value().flags;
   return capi::open_handle(
-      "semaphore", name, options.value(), semaphore, spec,
+      "semaphore", name, read.value(), semaphore, spec,
       [flags](const SemaphoreSpec& wanted) -> millrace::Result<std::unique_ptr<capi::Permits>> {
         auto opened = (flags & MILLRACE_CREATE_ONLY) != 0 ? Semaphore::create(wanted)
                       : (flags & MILLRACE_OPEN_ONLY) != 0 ? Semaphore::open(wanted)
@@ -159,8 +163,8 @@ int32_t millrace_semaphore_arm(millrace_semaphore* semaphore) {
   if (!inside) return inside.code();
   capi::Permits& permits = *semaphore->core;
   const std::lock_guard<std::mutex> lock(permits.mutex);
+  if (semaphore->bell.is_open()) (void)semaphore->bell.drain();
   if (const std::int32_t code = capi::ready_bell(*semaphore); code != MILLRACE_OK) return code;
-  (void)semaphore->bell.drain();
   permits.armed.store(true, std::memory_order_relaxed);
   // One that was granted rang before: it would not ring again.
   if (!permits.in_hand) permits.in_hand = permits.taker.take();

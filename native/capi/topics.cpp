@@ -162,12 +162,12 @@ using capi::fail;
 using capi::no_argument;
 using capi::Rarely;
 
-int32_t millrace_topics_open(const char* place, const millrace_topics_options* given,
+int32_t millrace_topics_open(const char* place, const millrace_topics_options* options,
                              millrace_topics** topics) {
   if (topics == nullptr) return no_argument("topics");
-  auto options = capi::options_of(given, capi::kTopicFlags);
-  if (!options.ok()) return fail(options.error());
-  const millrace_topics_options& own = options.value();
+  auto read = capi::options_of(options, capi::kTopicFlags);
+  if (!read.ok()) return fail(read.error());
+  const millrace_topics_options& own = read.value();
   TopicSpec spec;
   spec.attach_only = (own.flags & MILLRACE_OPEN_ONLY) != 0;
   const auto set = [](auto& to, auto value) {
@@ -262,11 +262,11 @@ int32_t millrace_topics_try_publish(millrace_topics* topics, uint32_t subject, c
   return capi::outcome(*topics, done, matched, length + encoded.size);
 }
 int32_t millrace_topics_subscribe(millrace_topics* topics, const char* const* filters,
-                                  uint64_t filter_count, const millrace_subscribe_options* given,
+                                  uint64_t filter_count, const millrace_subscribe_options* options,
                                   uint32_t* subscription) {
   if (filters == nullptr || filter_count == 0) return no_argument("filters");
   if (subscription == nullptr) return no_argument("subscription");
-  auto own = capi::options_of(given);
+  auto own = capi::options_of(options);
   if (!own.ok()) return fail(own.error());
   if (own.value().policy > MILLRACE_TOPIC_OVERWRITE) {
     return fail(
@@ -279,13 +279,13 @@ int32_t millrace_topics_subscribe(millrace_topics* topics, const char* const* fi
   }
   const Rarely inside(topics);
   if (!inside) return inside.code();
-  millrace::SubscribeOptions options;
-  options.policy = own.value().policy == MILLRACE_TOPIC_WAIT ? layout::TopicPolicy::wait
-                                                             : layout::TopicPolicy::overwrite;
-  options.depth = own.value().depth;
-  options.replay.newest = own.value().replay;
-  options.replay.last = own.value().replay_last != 0;
-  const auto entry = topics->core->subscribe(texts, options);
+  millrace::SubscribeOptions wanted;
+  wanted.policy = own.value().policy == MILLRACE_TOPIC_WAIT ? layout::TopicPolicy::wait
+                                                            : layout::TopicPolicy::overwrite;
+  wanted.depth = own.value().depth;
+  wanted.replay.newest = own.value().replay;
+  wanted.replay.last = own.value().replay_last != 0;
+  const auto entry = topics->core->subscribe(texts, wanted);
   if (!entry.ok()) return fail(entry.error());
   topics->subscriptions.push_back(entry.value());
   *subscription = entry.value();

@@ -300,12 +300,12 @@ using capi::fail;
 using capi::no_argument;
 using capi::Rarely;
 
-int32_t millrace_work_open(const char* place, const millrace_work_options* given,
+int32_t millrace_work_open(const char* place, const millrace_work_options* options,
                            millrace_work** work) {
   if (work == nullptr) return no_argument("work");
-  auto options = capi::options_of(given, capi::kWorkFlags);
-  if (!options.ok()) return fail(options.error());
-  const millrace_work_options& own = options.value();
+  auto read = capi::options_of(options, capi::kWorkFlags);
+  if (!read.ok()) return fail(read.error());
+  const millrace_work_options& own = read.value();
   if (own.durability > MILLRACE_DURABILITY_DISK) {
     return fail(make_error(Code::invalid_argument,
                            "options.durability is none of enum millrace_durability"));

@@ -7,6 +7,7 @@ import { nameOf, placeOf } from '../place/place.js'
 import { checkFilters } from '../topics/subjects.js'
 import type { GatewayConfig, RouteConfig } from './config.js'
 import { judgeFrames, subjectOf } from './judge-frames.js'
+import { assertCertificate, isListenedAt } from './listening.js'
 
 /** A route that was judged. */
 export interface JudgedRoute {
@@ -84,6 +85,15 @@ function routeOf(given: unknown, host: string): JudgedRoute {
   }
   if (route.kind === 'work') flag(route, 'alone')
   if (route.kind === 'frames') judgeFrames(route)
+  for (const side of ['from', 'to'] as const) {
+    if (!isListenedAt(route, side)) continue
+    try {
+      assertCertificate(route[side], route[`${side}Connection`])
+    } catch (error) {
+      const message = (error as Error).message.replace('connection: ', `${side}Connection: `)
+      throw invalidArgument(message, error)
+    }
+  }
   const { name = `${route.kind} ${shown(route.from)} → ${shown(route.to)}` } = route
   if (typeof name !== 'string' || name === '') {
     throw invalidArgument(`name must be text, not ${show(name)}`)

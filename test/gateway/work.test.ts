@@ -423,6 +423,31 @@ const wrong: readonly (readonly [what: string, routes: readonly unknown[], messa
     /called "x"/,
   ],
   ['no such kind', [{ kind: 'jobs', from: 'a', to: 'b' }], /kind must be/],
+  [
+    'no certificate where calls are served',
+    [{ kind: 'calls', from: 'tls://127.0.0.1:0', to: 'unix:///tmp/calls' }],
+    /listens at 'tls:\/\/127\.0\.0\.1:0'.*give fromConnection: \{ tls: \{ key, cert/,
+  ],
+  [
+    'no certificate where frames come',
+    [
+      {
+        ...{ kind: 'frames', from: 'tls://127.0.0.1:1', to: 'a', toChannel: { slotBytes: 64 } },
+        fromConnection: { tls: { ca: 'of others' } },
+      },
+    ],
+    /give fromConnection: \{ tls/,
+  ],
+  [
+    'no certificate where frames are fetched',
+    [{ kind: 'frames', from: 'a', to: 'tls://127.0.0.1:1', listen: true }],
+    /give toConnection: \{ tls/,
+  ],
+  [
+    'no certificate for a server of gRPC',
+    [{ kind: 'calls', from: 'grpcs://127.0.0.1:1/calc', to: 'unix:///tmp/calls' }],
+    /'grpcs:\/\/127\.0\.0\.1:1\/calc'.*fromConnection/,
+  ],
   ['no such option', [{ kind: 'work', from: 'a', to: 'b', depth: 1 }], /depth/],
   ['no place', [{ kind: 'work', from: 'a' }], /to must be/],
   ['too much on its way', [{ kind: 'work', from: 'a', to: 'b', inFlight: 1e6 }], /inFlight/],

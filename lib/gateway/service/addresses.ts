@@ -8,6 +8,7 @@ import { addressElsewhere } from '../../place/elsewhere.js'
 import type { ConnectionOptions } from '../../net/options.js'
 import type { WorkQueueOptions } from '../../work/options.js'
 import type { RouteConfig } from '../config.js'
+import { assertCertificate } from '../listening.js'
 
 const name = /^(?!\.)[A-Za-z0-9._-]{1,240}$/
 
@@ -35,6 +36,7 @@ export function judgeAddress(kind: RouteConfig['kind'], side: Side): void {
   const parsed = parseAddress(elsewhere)
   const { judgeWay, readConnect } =
     require('../../net/judged.js') as typeof import('../../net/judged.js')
+  if (side.serves) assertCertificate(address, connection)
   const engine = engineOf(parsed.scheme)
   if (engine !== undefined) {
     const place = engine.at(parsed, readConnect(connection))

@@ -2,6 +2,7 @@
 
 import { MillraceError } from '../../errors.js'
 import type { RouteBase, RouteConfig, WorkRoute } from '../config.js'
+import { isListenedAt } from '../listening.js'
 import { judgeAddress } from './addresses.js'
 import type { Reading, ReadMap } from './reading.js'
 import { keysOf, kinds } from './route-keys.js'
@@ -93,11 +94,6 @@ function judgeSides(reading: Reading, config: RouteConfig, { spots, values }: Re
       `to: '${to}' is where the route begins: what it carries would come round for ever`,
     )
   }
-}
-
-function isListenedAt(config: RouteConfig, side: 'from' | 'to'): boolean {
-  if (config.kind === 'frames') return config.listen ?? side === 'from'
-  return config.kind === 'calls' && side === 'from'
 }
 
 /** As programs call the options of the connection, so do messages of what is below; a file has them at each side. */

@@ -144,6 +144,11 @@ const wrong: Readonly<Record<string, readonly [text: string, ...said: string[]]>
     'routes: [{ kind: work, from: a, to: "pipe:///tmp/x" }]\n',
     "1:37: to: 'pipe:///tmp/x' goes one way, and a work route needs both: take unix://, tcp:// or tls://",
   ],
+  'a listener without a certificate': [
+    'routes: [{ kind: calls, from: "tls://127.0.0.1:1", to: "unix:///tmp/x" }]\n',
+    "1:31: from: the gateway listens at 'tls://127.0.0.1:1', for which it needs a certificate: give fromConnection: { tls: { key, cert } }, as " +
+      'node:tls takes them',
+  ],
   'an address without a port': [
     'routes: [{ kind: work, from: a, to: "tcp://127.0.0.1" }]\n',
     "1:37: to: the address \"tcp://127.0.0.1\" must name a host and a port up to 65535, as in 'tcp://127.0.0.1:7000' or 'tcp://[::1]:7000'",

@@ -3,14 +3,7 @@
 // With the cross compiler, the targets and the flags of the addon's binaries (prebuild.mjs), into build-capi/TARGET/lib, with the
 // header in build-capi/TARGET/include: what other languages pack. Each is held to a size, to the C library as all that it needs, and
 // to the functions of millrace.h as all that it offers.
-import {
-  copyFileSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { describeBinary } from './binary-format.mjs'

@@ -72,13 +72,18 @@ async function recordInto(
   count: number,
   content: Content,
 ): Promise<void> {
+  let published = 0
+  const publish = async (): Promise<void> => {
+    const frame = await writer.loan()
+    content.write(frame.bytes, published++)
+    frame.publish()
+  }
+  // Frames are there when the recording begins: it need not wait for the first one until it looks again.
+  while (published < Math.min(inFlight, count)) await publish()
   const recorder = await record([source], { file })
-  for (let published = 0; published < count;) {
-    if (published - recorder.stats.recorded < inFlight) {
-      const frame = await writer.loan()
-      content.write(frame.bytes, published++)
-      frame.publish()
-    } else await pause(1) // to spin would take the core from who writes
+  while (published < count) {
+    if (published - recorder.stats.recorded < inFlight) await publish()
+    else await pause(2) // to spin would take the core from who writes, and each look takes some of it
   }
   const { dropped, recorded } = await recorder.stop()
   if (dropped > 0 || recorded < count) throw new Error(`${String(dropped)} frames are not recorded`)

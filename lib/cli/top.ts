@@ -12,6 +12,8 @@ import { tableLines } from './top-table.js'
 import { onePrefix, parseCommand, UsageError } from './usage.js'
 
 const usualIntervalMs = 1000
+/** Of a core it takes 1 / 20 at most, unless it was said how often it is to look. */
+const share = 20
 
 export async function top(args: readonly string[], signal: AbortSignal): Promise<void> {
   const options = ['interval', 'sort', 'filter', 'limit'] as const
@@ -21,10 +23,7 @@ export async function top(args: readonly string[], signal: AbortSignal): Promise
   const prefix = nameHere('top', onePrefix(parsed.positionals))
   const wanted: Wanted = {
     looker: new Looker(prefix),
-    interval:
-      values.interval === undefined
-        ? usualIntervalMs
-        : parseCount('--interval', values.interval, 100, 3_600_000),
+    pace: paceOf(values.interval),
     order: { by: columnOf(values.sort ?? 'in'), reverse: values.reverse === true },
     filter: values.filter ?? '',
     limit:
@@ -37,10 +36,25 @@ export async function top(args: readonly string[], signal: AbortSignal): Promise
 
 interface Wanted {
   readonly looker: Looker
-  readonly interval: number
+  /** Milliseconds until the next look. */
+  readonly pace: () => number
   readonly order: { readonly by: Column; readonly reverse: boolean }
   readonly filter: string
   readonly limit: number | undefined
+}
+
+/** With so many channels that a look takes long, there are fewer of them. */
+function paceOf(interval: string | undefined): () => number {
+  if (interval !== undefined) {
+    const wished = parseCount('--interval', interval, 100, 3_600_000)
+    return () => wished
+  }
+  let before = process.cpuUsage()
+  return () => {
+    const { user, system } = process.cpuUsage(before)
+    before = process.cpuUsage()
+    return Math.max(usualIntervalMs, ((user + system) / 1000) * share)
+  }
 }
 
 function columnOf(text: string): Column {
@@ -49,10 +63,7 @@ function columnOf(text: string): Column {
   throw new UsageError(`--sort must be one of ${columns.join(', ')}, not '${text}'`)
 }
 
-async function onScreen(
-  { looker, interval, ...shown }: Wanted,
-  signal: AbortSignal,
-): Promise<void> {
+async function onScreen({ looker, pace, ...shown }: Wanted, signal: AbortSignal): Promise<void> {
   const end = new AbortController()
   const screen = new Screen({
     ...shown,
@@ -65,7 +76,7 @@ async function onScreen(
   try {
     while (!ended.aborted) {
       if (!screen.isStill) screen.show(looker.look())
-      await pause(interval, ended)
+      await pause(pace(), ended)
     }
   } finally {
     screen.close()
@@ -75,13 +86,13 @@ async function onScreen(
 
 /** The first look is only what the next one is compared with. */
 async function asText(
-  { looker, interval, order, filter, limit }: Wanted,
+  { looker, pace, order, filter, limit }: Wanted,
   { once, json }: { readonly once: boolean; readonly json: boolean },
   signal: AbortSignal,
 ): Promise<void> {
   looker.look()
   for (;;) {
-    await pause(interval, signal)
+    await pause(pace(), signal)
     signal.throwIfAborted()
     const rows = ordered(matching(looker.look(), filter), order)
     await written(json ? `${JSON.stringify(rows.slice(0, limit))}\n` : tableOf(rows, limit))

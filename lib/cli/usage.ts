@@ -112,7 +112,7 @@ Keys:
 
 Options:
   --once           one table, over one interval
-  --interval MS    between two looks (default: 1000)
+  --interval MS    between two looks (default: 1000, or more where looks would take over a twentieth of a core)
   --sort COLUMN    name, in, out, depth, oldest, hand, drops or peers (default: in)
   --reverse        the other way round
   --filter WORDS   only channels that all of these are found in, as by the key /

@@ -64,7 +64,6 @@ export class Screen {
     if (!this.#isOpen) return
     this.#isOpen = false
     process.off('exit', this.close)
-    process.stdout.off('resize', this.#draw)
     process.stdout.off('resize', this.#draw).write(leave)
     if (this.#hasKeys) process.stdin.off('keypress', this.#onKey).setRawMode(false).pause()
   }

@@ -26,6 +26,7 @@ def test_a_job_is_done_once(name: str) -> None:
             work.take(0.01)
         counts = work.counts
         assert (counts.pushed, counts.completed, counts.duplicates, counts.ready) == (1, 1, 1, 0)
+    assert millrace.unlink("work", name)  # it stays for the ids that it remembers
 
 
 def test_what_fails_is_tried_again_and_becomes_a_dead_letter(name: str) -> None:

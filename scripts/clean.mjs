@@ -12,6 +12,7 @@ const generated = [
   'out',
   'prebuilds',
   'site',
+  'wheels',
 ]
 const requested = process.argv.slice(2)
 

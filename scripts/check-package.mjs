@@ -36,7 +36,7 @@ const expected = [
   /^dist\/errors\.d\.ts(?:\.map)?$/,
   /^dist\/(?!cjs\/|cli\/)(?:[a-z-]+\/)+[a-z-]+\.d\.ts(?:\.map)?$/,
   /^dist\/cjs\/(?:dashboard|gateway|index|net|net-conformance|recording|remote|resilience|rpc|streams|struct|sync|telemetry|topics|work|shared)\.js(?:\.map)?$/,
-  /^dist\/cjs\/(?:cell|frames|select|rings|ring-records|fill|fill-from|fill-loan|group|hand-over|latency|pipeline-streams|spans|traced(?:-(?:calls|topics|work))?|(?:record|value)-(?:consumer|producer)|value-writer)\.js(?:\.map)?$/,
+  /^dist\/cjs\/(?:cell|frames|select|rings|ring-records|fill|fill-from|fill-loan|group|hand-over|latency|pipeline-streams|python-module|spans|traced(?:-(?:calls|topics|work))?|(?:record|value)-(?:consumer|producer)|value-writer)\.js(?:\.map)?$/,
   /^dist\/cjs\/(?:addresses|amqp|grpc|kafka|nats|proto|redis|search|life-facts|load-failure|own-timers|zeromq)\.js(?:\.map)?$/,
   /^dist\/cjs\/package\.json$/,
   /^dist\/cjs\/(?:[a-z-]+\/)*[a-z-]+\.d\.ts$/,

@@ -311,7 +311,7 @@ export async function fill(from: Channel, length: number): Promise<number> {
       assert.ok(sent * length < most, 'back-pressure: trySend() is false before 64 MiB wait')
     }
     try {
-      await from.send(numbered(sent, length), { timeout: 200 })
+      await from.send(numbered(sent, length), { timeout: 500 })
       sent++
       assert.ok(sent * length < most, 'back-pressure: send() waits before 64 MiB do')
     } catch (error) {

@@ -13,6 +13,7 @@ import {
   type Codec,
   type FieldType,
   type MovablePart,
+  type Shape,
 } from './field-type.js'
 import { jsonOf } from './plain.js'
 import { refusalWithin, wrongValue, type Key } from './refusal.js'
@@ -302,6 +303,10 @@ class ArrayType extends Type {
 
   declaration(identifier: string): string {
     return this.#element.declaration(`${identifier}[${String(this.#length)}]`)
+  }
+
+  get shape(): Shape {
+    return { of: this.#element, length: this.#length }
   }
 
   protected makeCodec(littleEndian: boolean): Codec {

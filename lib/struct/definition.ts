@@ -44,7 +44,7 @@ export type Memory = ArrayBufferView | ArrayBufferLike
 
 /** How a structure is laid out. */
 export interface StructOptions {
-  /** The name in C; needed for `toCHeader`, and shown in messages. It does not change the fingerprint. */
+  /** The name in C; needed for `toCHeader` and `toPython`, and shown in messages. It does not change the fingerprint. */
   readonly name?: string | undefined
   /** No padding, as with `__attribute__((packed))`; structures inside keep their own. Default false. */
   readonly packed?: boolean | undefined
@@ -123,6 +123,14 @@ export interface Struct<F extends Fields> extends FieldType<StructFieldTypes<F>>
    * @throws MillraceError `INVALID_ARGUMENT` without a `name`, or if two structures in it share one
    */
   toCHeader(): string
+
+  /**
+   * The same structure in Python, as a module of its own: a `ctypes.Structure` NAME, whose offsets are compared when the module is
+   * imported, `NAME_FINGERPRINT`, which is the `schema` of channels, and `NAME_dtype()`, which needs numpy.
+   *
+   * @throws MillraceError `INVALID_ARGUMENT` without a `name`, if two structures in it share one, or if a name is none in Python
+   */
+  toPython(): string
 }
 
 /**

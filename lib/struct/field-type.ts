@@ -110,6 +110,14 @@ export interface Layout {
   }[]
 }
 
+/** @internal What a type is made of: a number by its name, text and bytes by their length, an array, a structure. */
+export type Shape =
+  | { readonly number: string }
+  | { readonly text: number }
+  | { readonly bytes: number }
+  | { readonly of: Type; readonly length: number }
+  | { readonly layout: Layout }
+
 /** @internal All field types are instances. */
 export abstract class Type {
   abstract readonly size: number
@@ -122,6 +130,8 @@ export abstract class Type {
 
   /** The declaration of `identifier` in C, without semicolon. */
   abstract declaration(identifier: string): string
+  /** What it is, for other languages. */
+  abstract get shape(): Shape
   protected abstract makeCodec(littleEndian: boolean): Codec
 
   /** For `JSON.stringify`: what `console.log` shows. Never throws. */

@@ -5,6 +5,7 @@ import {
   Type,
   type Codec,
   type FieldType,
+  type Shape,
   type TypedArrayConstructor,
   type ValueFieldTypes,
 } from './field-type.js'
@@ -50,6 +51,10 @@ class Scalar<Value> extends Type {
 
   declaration(identifier: string): string {
     return `${this.#facts.c} ${identifier}`
+  }
+
+  get shape(): Shape {
+    return { number: this.description }
   }
 
   protected makeCodec(littleEndian: boolean): Codec {

@@ -32,7 +32,15 @@ import type {
   StructView,
 } from './definition.js'
 import { cHeader, structBody } from './c-header.js'
-import { checkType, move, Type, type Codec, type Layout, type MovablePart } from './field-type.js'
+import {
+  checkType,
+  move,
+  Type,
+  type Codec,
+  type Layout,
+  type MovablePart,
+  type Shape,
+} from './field-type.js'
 import { fingerprintOf } from './fingerprint.js'
 import { checkIdentifier } from './identifier.js'
 import { jsonOf } from './plain.js'
@@ -91,6 +99,10 @@ class StructType<F extends Fields> extends Type implements Struct<F> {
     return name === undefined
       ? `${structBody(this.#layout)} ${identifier}`
       : `struct ${name} ${identifier}`
+  }
+
+  get shape(): Shape {
+    return { layout: this.#layout }
   }
 
   protected makeCodec(): Codec {
@@ -153,6 +165,11 @@ class StructType<F extends Fields> extends Type implements Struct<F> {
 
   toCHeader(): string {
     return cHeader(this.#layout)
+  }
+
+  toPython(): string {
+    const { pythonModule } = require('./python-module.js') as typeof import('./python-module.js')
+    return pythonModule(this.#layout)
   }
 
   #own(view: unknown): View {

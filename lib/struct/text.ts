@@ -7,6 +7,7 @@ import {
   type Codec,
   type FieldType,
   type MovablePart,
+  type Shape,
   type ValueFieldTypes,
 } from './field-type.js'
 import { refusal, wrongValue, type Key } from './refusal.js'
@@ -33,6 +34,10 @@ class Text extends Type implements Codec {
 
   declaration(identifier: string): string {
     return `char ${identifier}[${String(this.size)}]`
+  }
+
+  get shape(): Shape {
+    return { text: this.size }
   }
 
   protected makeCodec(): Codec {
@@ -115,6 +120,10 @@ class Bytes extends Type implements Codec {
 
   declaration(identifier: string): string {
     return `uint8_t ${identifier}[${String(this.size)}]`
+  }
+
+  get shape(): Shape {
+    return { bytes: this.size }
   }
 
   protected makeCodec(): Codec {

@@ -5,7 +5,6 @@
 
 #include "handle.hpp"
 
-using millrace::CellRead;
 using millrace::CellReader;
 using millrace::CellReaderSpec;
 using millrace::CellWriter;

@@ -12,7 +12,6 @@ using millrace::FrameWriter;
 using millrace::FrameWriterSpec;
 using millrace::make_error;
 using millrace::Peer;
-using millrace::ReceivedFrame;
 namespace capi = millrace::capi;
 
 struct millrace_frame_writer : capi::Handle<FrameWriter> {

@@ -152,13 +152,11 @@ class Inside {
   [[gnu::always_inline]] explicit Inside(HandleBase* handle) noexcept : handle_(handle) {
     if (handle == nullptr) [[unlikely]] {
       code_ = no_handle();
-    } else if constexpr (how == Entering::often) {
-      code_ = handle->enter_often();
-    } else if constexpr (how == Entering::shared) {
-      code_ = handle->enter_shared();
-    } else {
-      code_ = handle->enter();
+      return;
     }
+    if constexpr (how == Entering::often) code_ = handle->enter_often();
+    if constexpr (how == Entering::shared) code_ = handle->enter_shared();
+    if constexpr (how == Entering::rarely) code_ = handle->enter();
   }
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;

@@ -6,10 +6,7 @@
 #include "millrace/sync/mutex.hpp"
 #include "millrace/sync/rw_lock.hpp"
 
-using millrace::Code;
 using millrace::LockMode;
-using millrace::LockStatus;
-using millrace::make_error;
 using millrace::Mutex;
 using millrace::PartyOptions;
 using millrace::RwLock;

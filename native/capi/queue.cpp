@@ -9,7 +9,6 @@
 using millrace::Code;
 using millrace::make_error;
 using millrace::Message;
-using millrace::Peer;
 using millrace::QueueConsumer;
 using millrace::QueueProducer;
 using millrace::QueueSpec;

@@ -13,7 +13,6 @@
 
 using millrace::Code;
 using millrace::make_error;
-using millrace::PermitTaker;
 using millrace::Semaphore;
 using millrace::SemaphoreSpec;
 namespace capi = millrace::capi;

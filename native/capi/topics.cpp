@@ -134,7 +134,7 @@ struct Reading {
   std::uint64_t size;
   millrace_message* messages;
   std::uint32_t most;
-  std::uint64_t* needed;
+  std::uint64_t* needed = nullptr;  // bytes for the next one, if they are too few
 };
 [[nodiscard]] std::int32_t read_now(millrace_topics& topics, const Reading& reading) {
   TopicBus& core = *topics.core;
@@ -309,8 +309,8 @@ int32_t millrace_topics_read(millrace_topics* topics, uint32_t subscription, voi
   if (!inside) return inside.code();
   if (!capi::has(*topics, subscription)) return capi::no_subscription();
   TopicBus& core = *topics->core;
-  const capi::Reading reading{subscription, static_cast<std::byte*>(buffer), size, messages, most,
-                              needed};
+  capi::Reading reading{subscription, static_cast<std::byte*>(buffer), size, messages, most};
+  reading.needed = needed;
   return capi::block(
       *topics, timeout_ns,
       [&](bool thorough) {
@@ -334,8 +334,8 @@ int32_t millrace_topics_try_read(millrace_topics* topics, uint32_t subscription,
   const Rarely inside(topics);
   if (!inside) return inside.code();
   if (!capi::has(*topics, subscription)) return capi::no_subscription();
-  const capi::Reading reading{subscription, static_cast<std::byte*>(buffer), size, messages, most,
-                              needed};
+  capi::Reading reading{subscription, static_cast<std::byte*>(buffer), size, messages, most};
+  reading.needed = needed;
   const std::int32_t code = capi::read_now(*topics, reading);
   if (code != MILLRACE_WOULD_BLOCK || !topics->thorough()) return code;
   return topics->core->look() == 0 ? code : capi::read_now(*topics, reading);

@@ -18,7 +18,6 @@ using millrace::Lease;
 using millrace::Loan;
 using millrace::make_error;
 using millrace::Pushed;
-using millrace::PushOptions;
 using millrace::WorkQueue;
 using millrace::WorkSpec;
 namespace capi = millrace::capi;

@@ -156,6 +156,7 @@ test('what is used brings the part that it needs', async (t) => {
     'life-facts',
     'load-failure',
     'own-timers',
+    'python-module',
   ]
   const all = readdirSync(code).flatMap((file) => (file.endsWith('.js') ? [file.slice(0, -3)] : []))
   t.deepEqual(

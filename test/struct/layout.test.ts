@@ -167,3 +167,26 @@ test('a header needs names, each for one structure', (t) => {
   )
   t.regex(struct({ a: u32 }, { name: 'Big', endian: 'big' }).toCHeader(), /Big-endian/)
 })
+
+test('a module of Python needs names, each for one structure, that are names there', (t) => {
+  t.throws(() => struct({ a: u8 }).toPython(), invalid(/needs a name/))
+  const one = struct({ a: u8 }, { name: 'Same' })
+  const two = struct({ a: u8 }, { name: 'Same' })
+  t.throws(() => struct({ one, two }, { name: 'Outer' }).toPython(), invalid(/named 'Same'/))
+  t.notThrows(() => struct({ one, again: one }, { name: 'Outer' }).toPython())
+  // That of a structure without a name is made of its owner's and its field's.
+  const taken = struct({ a: u8 }, { name: 'Outer_one' })
+  t.throws(
+    () => struct({ taken, one: struct({ b: u8 }) }, { name: 'Outer' }).toPython(),
+    invalid(/named 'Outer_one'/),
+  )
+  t.throws(() => struct({ a: u8 }, { name: 'lambda' }).toPython(), invalid(/'lambda'/))
+  for (const field of ['_fields_', '_pack_', '_objects']) {
+    t.throws(
+      () => struct({ [field]: u8 }, { name: 'Outer' }).toPython(),
+      invalid(/means something to ctypes/),
+    )
+  }
+  // A field may have any other name; only type checkers do not hear of it.
+  t.notRegex(struct({ from: u8 }, { name: 'Outer' }).toPython(), /from: int/)
+})

@@ -256,8 +256,9 @@ class Inspection {
   }
   template <typename T>
   const T& read(std::uint64_t offset) {
-    static_assert(sizeof(T) <= sizeof(layout::RoleRecord) &&
-                  alignof(T) <= alignof(layout::RoleRecord));
+    static_assert(sizeof(T) <= sizeof(layout::RoleRecord));
+    // Copies are aligned as role records are.
+    static_assert(alignof(T) <= alignof(layout::RoleRecord));
     piece_.read(fd_.get(), offset, 1);
     return *reinterpret_cast<const T*>(&piece_[0]);
   }

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:f
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { WorkQueue, type Job, type WorkQueueOptions } from 'millrace/work'
 
@@ -48,6 +49,63 @@ for (const [kind, addressOf] of [
     }
   })
 }
+
+test('who is full for longer than a heartbeat loses nothing', async (t) => {
+  const address = await tcpAddress()
+  const connection = { heartbeat: 300 }
+  const pushing = open(t, address.at('?bind'), { jobs: 10, connection })
+  const taking = open(t, address.at(), { jobs: 10, connection })
+  const [first] = await Promise.all([
+    taking.takeBatch(1, patience),
+    pushing.push(Buffer.alloc(100_000), patience),
+  ])
+  await first[0]!.complete()
+  let sent = 1
+  while (sent < 10_000) {
+    const told = await pushing.push(Buffer.alloc(100_000, sent % 251), { timeout: 500 }).then(
+      () => true,
+      () => false,
+    )
+    if (!told) break
+    sent++
+  }
+  t.true(sent > 10 && sent < 10_000)
+  // Ten times as long as who shows no sign of life is waited for.
+  await pause(3000)
+  for (let next = 1; next < sent;) {
+    for (const job of await taking.takeBatch(10, patience)) {
+      t.is(job.bytes[0], next++ % 251)
+      await job.complete()
+    }
+  }
+})
+
+test('who is full survives that who pushes is killed', async (t) => {
+  const address = await tcpAddress()
+  const connection = { heartbeat: 300 }
+  const taking = open(t, address.at('?bind'), { jobs: 10, connection })
+  await taking.connected(patience)
+  const waiting = taking.takeBatch(1, patience)
+  const pusher = python(
+    t,
+    `
+push = context.socket(zmq.PUSH); push.setsockopt(zmq.SNDTIMEO, 500); push.setsockopt(zmq.SNDHWM, 10)
+push.connect(args[0])
+try:
+    while True:
+        push.send(bytes(100_000))
+except zmq.Again:
+    print('full', flush=True)
+context.destroy(linger=-1)
+`,
+    [address.endpoint],
+  )
+  await (await waiting)[0]!.complete()
+  await pusher.printed('full', 60_000)
+  await pusher.kill()
+  await pause(2000)
+  t.true((await taking.takeBatch(5, patience)).length > 0)
+})
 
 test('traits say that nothing is promised but an order', async (t) => {
   const queue = open(t, (await tcpAddress()).at())

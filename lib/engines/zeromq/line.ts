@@ -30,6 +30,25 @@ export interface ZmqSocketOptions {
   readonly more?: object
 }
 
+/**
+ * How the end of the other side is noticed where the connection does not tell it. Calls are always read, so the library's own heartbeats
+ * do. Who takes jobs or messages may be full for longer than that: then the library reads nothing, hears no heartbeat either, and ends
+ * the connection with all that was on its way (or itself: libzmq 4.3.5 asserts that it still reads). So there the kernel's are used,
+ * which count in seconds.
+ */
+function signsOfLife(kind: ZmqKind, ms: number): object {
+  if (kind === 'Dealer' || kind === 'Router') {
+    return { heartbeatInterval: Math.max(Math.floor(ms / 3), 1), heartbeatTimeout: ms }
+  }
+  const seconds = Math.max(Math.round(ms / 3000), 1)
+  return {
+    tcpKeepalive: 1,
+    tcpKeepaliveIdle: seconds,
+    tcpKeepaliveInterval: seconds,
+    tcpKeepaliveCount: 2,
+  }
+}
+
 export class ZmqLine implements EngineLine {
   readonly shown: string
   readonly ended: Promise<Error | undefined>
@@ -143,12 +162,7 @@ export class ZmqLine implements EngineLine {
       maxMessageSize: maxBytes + roomBeside,
       reconnectInterval: 50,
       reconnectMaxInterval: 1000,
-      ...(heartbeat === 0
-        ? {}
-        : {
-            heartbeatInterval: Math.max(Math.floor(heartbeat / 3), 1),
-            heartbeatTimeout: heartbeat,
-          }),
+      ...(heartbeat === 0 ? {} : signsOfLife(kind, heartbeat)),
       ...(isSent ? { sendHighWaterMark: highWaterMark, sendTimeout: sendMs } : {}),
       ...(isReceived ? { receiveHighWaterMark: highWaterMark, receiveTimeout: receiveMs } : {}),
       ...keys,

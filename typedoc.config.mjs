@@ -36,7 +36,14 @@ const navigation = {
   Work: ['work-queue', 'message-queue', 'topics', 'addresses', 'engines', 'gateway', 'many-hosts'],
   Resilience: ['resilience'],
   Primitives: ['counter', 'mutex', 'rw-lock', 'semaphore', 'event', 'barrier', 'struct'],
-  Memory: ['nameless-segments', 'mapped-files', 'memory-options', 'interoperation', 'from-c', 'from-python'],
+  Memory: [
+    'nameless-segments',
+    'mapped-files',
+    'memory-options',
+    'interoperation',
+    'from-c',
+    'from-python',
+  ],
   Running: [
     'overload',
     'performance',

@@ -266,3 +266,20 @@ def test_async_frames(name: str) -> None:
                 return got
 
     assert asyncio.run(main()) == list(range(300))
+
+
+def test_finalizers_of_a_cycle_find_the_memory_of_what_is_in_it(name: str, run: Any) -> None:
+    child = run(
+        "import gc, sys, millrace\n"
+        "class Reader(millrace.FrameReader): pass\n"
+        "class Last:\n"
+        "    def __del__(self): print(bytes(self.view[:3]), sys.argv[1] in repr(self.reader))\n"
+        "writer = millrace.FrameWriter(sys.argv[1], 1 << 20)\n"
+        "reader = Reader(sys.argv[1])\n"
+        "writer.send(b'one')\n"
+        "last = Last(); last.reader = reader; last.view = reader.next().data; reader.last = last\n"
+        "del reader, last\ngc.collect()\nprint(writer.readers)\n",
+        name,
+    )
+    out, error = child.communicate(timeout=PATIENCE)
+    assert (out, child.returncode) == ("b'one' True\n0\n", 0), error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import time
 from collections import deque
 from types import TracebackType
@@ -181,6 +182,33 @@ class Waiter:
         return wanted
 
 
+class Address(int):
+    """Of something of the library, which ``free`` frees."""
+
+    __slots__ = ()
+    free: ClassVar[Callable[..., int]]
+
+    def __del__(self) -> None:
+        type(self).free(self)
+
+
+_untrack = ctypes.pythonapi.PyObject_GC_UnTrack
+_untrack.argtypes = [ctypes.py_object]
+_untrack.restype = None
+
+
+def owned(kind: Type[Address], address: Optional[int]) -> int:
+    """An address that is freed when the last reference to it goes.
+
+    The collector does not know of it: so it goes after all finalizers of a cycle that it is in have run, and none of these finds
+    memory that is not mapped any more.
+    """
+    made = kind(address or 0)
+    if gc.is_tracked(made):
+        _untrack(made)
+    return made
+
+
 class Handle:
     """Something that is open. ``with`` closes it."""
 
@@ -188,6 +216,7 @@ class Handle:
 
     # Of the library; each class says its own.
     _free: ClassVar[Callable[..., int]]
+    _kind: ClassVar[Type[Address]]
     _close: ClassVar[Callable[..., int]]
     _fd: ClassVar[Optional[Callable[[int], int]]] = None
     _disarm: ClassVar[Optional[Callable[[int], int]]] = None
@@ -196,8 +225,12 @@ class Handle:
     _name: str
     _waiter: Optional[Waiter]
 
+    def __init_subclass__(cls) -> None:
+        if "_free" in cls.__dict__:
+            cls._kind = type("Address", (Address,), {"__slots__": (), "free": cls._free})
+
     def _opened(self, name: Any, out: ctypes.c_void_p) -> None:
-        self._address = out.value or 0
+        self._address = owned(type(self)._kind, out.value)
         self._name = str(name)
         self._waiter = None
 
@@ -244,12 +277,9 @@ class Handle:
         self.close()
 
     def __del__(self) -> None:
-        address = getattr(self, "_address", 0)  # 0: opening failed
-        if address:
-            waiter = self._waiter
-            if waiter is not None:
-                waiter.stop()
-            type(self)._free(address)
+        waiter = getattr(self, "_waiter", None)  # None as well when opening failed
+        if waiter is not None:
+            waiter.stop()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name!r}>"

@@ -9,7 +9,7 @@ from typing import Any, AsyncIterator, Iterator, List, NamedTuple, Optional
 
 from ._buffers import Bytes, lend
 from ._errors import LEASE_LOST, OK, READY, RELEASED, WOULD_BLOCK, ClosedError, invalid
-from ._handle import FAIR, FOR_MESSAGES, FOR_ROOM, NOTHING, Handle, wait
+from ._handle import FAIR, FOR_MESSAGES, FOR_ROOM, NOTHING, Address, Handle, owned, wait
 from ._library import check, failure, function
 from ._options import KEEP, OPEN_ONLY, Memory, Options, Place, fill, nanoseconds, place_bytes, whole
 
@@ -285,16 +285,11 @@ class Job:
         return f"<Job {self.id or ''} of {self._work._name!r}, attempt {self.attempt}>"
 
 
-class _Letters:
+class _Letters(Address):
     """A list of dead letters of the library."""
 
-    __slots__ = ("address",)
-
-    def __init__(self, address: int) -> None:
-        self.address = address
-
-    def __del__(self) -> None:
-        _letters_free(self.address)
+    __slots__ = ()
+    free = _letters_free
 
 
 class DeadLetter:
@@ -316,7 +311,7 @@ class DeadLetter:
         "priority",
     )
 
-    def __init__(self, work: "WorkQueue", letters: _Letters, address: int) -> None:
+    def __init__(self, work: "WorkQueue", letters: int, address: int) -> None:
         raw = _Letter.from_address(address)
         self._work = work
         self._letters = letters
@@ -592,10 +587,10 @@ class WorkQueue(Handle):
                 self._address, whole("limit", limit, (1 << 64) - 1), ctypes.addressof(out)
             )
         )
-        letters = _Letters(out.value or 0)
-        count = _letters_count(letters.address)
+        letters = owned(_Letters, out.value)
         return [
-            DeadLetter(self, letters, _letters_at(letters.address, index)) for index in range(count)
+            DeadLetter(self, letters, _letters_at(letters, index))
+            for index in range(_letters_count(letters))
         ]
 
     @property

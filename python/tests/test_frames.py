@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 import threading
+import time
 from typing import Any, List
 
 import pytest
@@ -266,6 +267,46 @@ def test_async_frames(name: str) -> None:
                 return got
 
     assert asyncio.run(main()) == list(range(300))
+
+
+def test_a_frame_that_another_thread_drops_goes_back_while_the_reader_is_waited_for(
+    name: str,
+) -> None:
+    with millrace.FrameWriter(name, 64, slots=2) as writer, millrace.FrameReader(name) as reader:
+        writer.send(b"one")
+        one = reader.next(PATIENCE)
+        assert one is not None
+        got: List[Any] = []
+        thread = threading.Thread(target=lambda: got.append(reader.next(PATIENCE)))
+        thread.start()
+        while not _is_busy(lambda: reader.counts):
+            time.sleep(0.001)
+        one.release()
+        for _ in range(2):  # needs both slots
+            writer.send(b"more", timeout=PATIENCE)
+        thread.join(PATIENCE)
+        assert [frame.sequence for frame in got] == [2]
+
+
+def test_a_loan_that_another_thread_drops_is_what_the_writer_waits_for(name: str) -> None:
+    with millrace.FrameWriter(name, 64, slots=2) as writer:
+        loans = [writer.loan(), writer.loan()]
+        got: List[Any] = []
+        thread = threading.Thread(target=lambda: got.append(writer.loan(PATIENCE)))
+        thread.start()
+        while not _is_busy(lambda: writer.readers):
+            time.sleep(0.001)
+        del loans[0]
+        thread.join(PATIENCE)
+        assert len(got) == 1
+
+
+def _is_busy(ask: Any) -> bool:
+    try:
+        ask()
+        return False
+    except millrace.BusyError:
+        return True
 
 
 def test_finalizers_of_a_cycle_find_the_memory_of_what_is_in_it(name: str, run: Any) -> None:

@@ -11,26 +11,33 @@ import asyncio
 import ctypes
 import math
 import weakref
+from collections import deque
 from types import TracebackType
 from typing import (
     TYPE_CHECKING,
     Any,
     AsyncIterator,
+    Callable,
+    ClassVar,
+    Deque,
     Iterator,
     List,
     NamedTuple,
     Optional,
     Sequence,
+    TypeVar,
     Union,
 )
 
 from ._buffers import Bytes, lend
 from ._errors import (
+    BUSY,
     END,
     OK,
     READY,
     RELEASED,
     TOO_LARGE,
+    TOO_MANY_HELD,
     WOULD_BLOCK,
     ClosedError,
     invalid,
@@ -84,6 +91,7 @@ _Slot = ctypes.c_uint64 * 4
 _Received = ctypes.c_uint64 * 7
 _Header = ctypes.c_ubyte * HEADER_BYTES
 
+Self = TypeVar("Self", bound="_Memory")
 Shape = Union[int, Sequence[int]]
 
 
@@ -161,10 +169,11 @@ class _Memory:
 
     __slots__ = ("_handle", "_raw", "_views", "_released", "__weakref__")
 
-    _handle: Handle
-    _raw: Any
-    _views: "List[weakref.ref[Any]]"
-    _released: bool
+    def __init__(self, handle: Any, raw: Any) -> None:
+        self._handle = handle
+        self._raw = raw
+        self._views: "List[weakref.ref[Any]]" = []
+        self._released = False
 
     def _view(self, kind: Any, address: int, length: int, writable: bool) -> memoryview:
         if self._released:
@@ -199,18 +208,75 @@ class _Memory:
                 view.flags.writeable = False
         self._views.clear()
 
+    def _give_back(self) -> None:
+        self._released = True
+        if self._views:
+            self._forget_views()
+        self._handle._give(self._raw)
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        if not self._released:
+            self._give_back()
+
+    def __del__(self) -> None:
+        if not self._released:
+            self._released = True
+            self._handle._give(self._raw)
+
+
+class _Slots(Handle):
+    """A handle whose slots are given back by whoever drops them last, in whatever thread."""
+
+    __slots__ = ("_slot_type", "_late")
+    _back: ClassVar[Callable[..., int]]
+    _slot_type: Any
+
+    def _opened(self, name: Any, out: ctypes.c_void_p) -> None:
+        super()._opened(name, out)
+        self._late: Deque[Any] = deque()
+
+    def _give(self, raw: Any) -> None:
+        """Gives a slot back: now, or, if another thread is in this handle, before that thread looks next."""
+        if type(self)._back(self._address, raw) == BUSY:
+            self._late.append(raw)
+
+    def _settle(self) -> None:
+        """Gives back what came while somebody was in this handle."""
+        late = self._late
+        for _ in range(len(late)):
+            try:
+                self._give(late.popleft())
+            except IndexError:
+                return  # another thread was faster
+
+    def _step(self, step: Callable[[int], int]) -> Callable[[int], int]:
+        """A step of wait() that does so first."""
+
+        def after(ns: int) -> int:
+            if self._late:
+                self._settle()
+            code = step(ns)
+            if code == TOO_MANY_HELD and self._late:  # some came meanwhile
+                self._settle()
+                code = step(ns)
+            return code
+
+        return after
+
 
 class Loan(_Memory):
     """A slot to be filled and published. ``with`` gives it back unless it was published; so does the garbage collector."""
 
     __slots__ = ()
     _handle: "FrameWriter"
-
-    def __init__(self, writer: "FrameWriter", raw: Any) -> None:
-        self._handle = writer
-        self._raw = raw
-        self._views = []
-        self._released = False
 
     @property
     def capacity(self) -> int:
@@ -263,30 +329,11 @@ class Loan(_Memory):
 
     def discard(self) -> None:
         """Gives the slot back. Does nothing after ``publish``."""
-        if self._released:
-            return
-        self._released = True
-        self._forget_views()
-        _discard(self._handle._address, self._raw)
-
-    def __enter__(self) -> "Loan":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.discard()
-
-    def __del__(self) -> None:
         if not self._released:
-            self._released = True
-            _discard(self._handle._address, self._raw)
+            self._give_back()
 
 
-class FrameWriter(Handle):
+class FrameWriter(_Slots):
     """Publishes frames. In TypeScript: ``FrameWriter.create``.
 
     RoleTakenError: there is a writer that lives. GeometryError: readers are on a channel with other sizes.
@@ -303,7 +350,8 @@ class FrameWriter(Handle):
         schema, mode, owner, spin, memory: as of a QueueProducer.
     """
 
-    __slots__ = ("_slot_type",)
+    __slots__ = ()
+    _back = _discard
     _free = function("frame_writer_free")
     _close = function("frame_writer_close")
     _fd = function("frame_writer_fd")
@@ -339,12 +387,14 @@ class FrameWriter(Handle):
         )
         out = ctypes.c_void_p()
         check(_writer_open(place_bytes(place), ctypes.addressof(options), ctypes.addressof(out)))
-        self._slot_type = ctypes.c_ubyte * slot_bytes
         self._opened(place, out)
+        self._slot_type = ctypes.c_ubyte * options.slot_bytes
 
     def try_loan(self) -> Optional[Loan]:
         """A slot to write into. None: readers have all at this moment."""
         raw = _Slot()
+        if self._late:
+            self._settle()
         code = _try_acquire(self._address, raw)
         if code == OK:
             return Loan(self, raw)
@@ -355,12 +405,14 @@ class FrameWriter(Handle):
     def loan(self, timeout: Optional[float] = None) -> Loan:
         """A slot to write into; blocks this thread until there is one. Several may be out at once. TimeoutError."""
         raw = _Slot()
+        if self._late:
+            self._settle()
         code = _try_acquire(self._address, raw)
         if code != OK:
             if code != WOULD_BLOCK:
                 raise failure(code)
             wait(
-                lambda ns: _acquire(self._address, ns, raw),
+                self._step(lambda ns: _acquire(self._address, ns, raw)),
                 timeout,
                 f"a free slot of '{self._name}'",
             )
@@ -389,7 +441,7 @@ class FrameWriter(Handle):
         sequence = ctypes.c_uint64()
         told = ctypes.addressof(sequence)
         wait(
-            lambda ns: _send(self._address, pointer, length, beside, ns, told),
+            self._step(lambda ns: _send(self._address, pointer, length, beside, ns, told)),
             timeout,
             f"a free slot of '{self._name}'",
         )
@@ -466,18 +518,13 @@ class Frame(_Memory):
     arrays, and what was derived from a view, stay: these show what is written to the slot next.
     """
 
-    __slots__ = ("sequence",)
+    __slots__ = ()
     _handle: "FrameReader"
 
-    sequence: int
-    """Frames count from 1 on, over the life of the channel."""
-
-    def __init__(self, reader: "FrameReader", raw: Any) -> None:
-        self._handle = reader
-        self._raw = raw
-        self._views = []
-        self._released = False
-        self.sequence = raw[3]
+    @property
+    def sequence(self) -> int:
+        """Frames count from 1 on, over the life of the channel."""
+        return int(self._raw[3])
 
     @property
     def timestamp(self) -> int:
@@ -528,34 +575,11 @@ class Frame(_Memory):
             raise self._gone()
         self._give_back()
 
-    def _give_back(self) -> None:
-        self._released = True
-        if self._views:
-            self._forget_views()
-        _release(self._handle._address, self._raw)
-
-    def __enter__(self) -> "Frame":
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        if not self._released:
-            self._give_back()
-
-    def __del__(self) -> None:
-        if not self._released:
-            self._released = True
-            _release(self._handle._address, self._raw)
-
     def __repr__(self) -> str:
         return f"<Frame {self.sequence} of {self._handle._name!r}{', released' * self._released}>"
 
 
-class FrameReader(Handle):
+class FrameReader(_Slots):
     """Receives frames. In TypeScript: ``FrameReader.open``.
 
     ``for frame in reader`` receives frames until the writer has closed; each is released when the loop goes on.
@@ -573,7 +597,8 @@ class FrameReader(Handle):
         schema, mode, owner, spin, memory: as of a QueueProducer; of the memory LOCK and PREFAULT alone.
     """
 
-    __slots__ = ("_slot_type", "_ended")
+    __slots__ = ("_ended",)
+    _back = _release
     _free = function("frame_reader_free")
     _close = function("frame_reader_close")
     _fd = function("frame_reader_fd")
@@ -613,11 +638,25 @@ class FrameReader(Handle):
         name = place_bytes(place)
         given, told = ctypes.addressof(options), ctypes.addressof(out)
         _wait_open(lambda ns: int(_reader_open(name, given, ns, told)), timeout)
+        self._opened(place, out)
         self._slot_type = ctypes.c_ubyte * max(check(_reader_slot_bytes(out)), 1)
         self._ended = False
-        self._opened(place, out)
 
-    def _received(self, code: int, raw: Any) -> Optional[Frame]:
+    def _look(
+        self,
+        ask: Callable[..., int],
+        block: Optional[Callable[..., int]] = None,
+        timeout: Optional[float] = None,
+    ) -> Optional[Frame]:
+        """One call of ask, and of block unless that finds something."""
+        raw = _Received()
+        if self._late:
+            self._settle()
+        code = ask(self._address, raw)
+        if code == WOULD_BLOCK and block is not None:
+            call, address = block, self._address
+            step = self._step(lambda ns: call(address, ns, raw))
+            code = wait(step, timeout, f"a frame of '{self._name}'")
         if code == OK:
             self._ended = False
             return Frame(self, raw)
@@ -631,33 +670,19 @@ class FrameReader(Handle):
 
         TooManyHeldError: release some. PeerFailedError, PeerGoneError: the writer has left so, and all it published is received.
         """
-        raw = _Received()
-        return self._received(_try_next(self._address, raw), raw)
+        return self._look(_try_next)
 
     def try_newest(self) -> Optional[Frame]:
         """As ``try_next``, but the newest; older ones are passed over and counted."""
-        raw = _Received()
-        return self._received(_try_newest(self._address, raw), raw)
+        return self._look(_try_newest)
 
     def next(self, timeout: Optional[float] = None) -> Optional[Frame]:
         """The oldest frame that was not received; blocks this thread until there is one. None: the writer has closed. TimeoutError."""
-        raw = _Received()
-        code = _try_next(self._address, raw)
-        if code == WOULD_BLOCK:
-            code = wait(
-                lambda ns: _next(self._address, ns, raw), timeout, f"a frame of '{self._name}'"
-            )
-        return self._received(code, raw)
+        return self._look(_try_next, _next, timeout)
 
     def newest(self, timeout: Optional[float] = None) -> Optional[Frame]:
         """As ``next``, but the newest; older ones are passed over and counted."""
-        raw = _Received()
-        code = _try_newest(self._address, raw)
-        if code == WOULD_BLOCK:
-            code = wait(
-                lambda ns: _newest(self._address, ns, raw), timeout, f"a frame of '{self._name}'"
-            )
-        return self._received(code, raw)
+        return self._look(_try_newest, _newest, timeout)
 
     async def next_async(self, timeout: Optional[float] = None) -> Optional[Frame]:
         """As ``next``, but waits in the event loop. A call that is cancelled takes nothing."""
@@ -691,7 +716,7 @@ class FrameReader(Handle):
         try:
             while True:
                 raw = _Received()
-                if _try_next(address, raw) == OK:
+                if not self._late and _try_next(address, raw) == OK:
                     frame = Frame(self, raw)
                 else:
                     found = self.next()
@@ -732,6 +757,8 @@ class FrameReader(Handle):
     @property
     def counts(self) -> ReaderCounts:
         """What has become of the frames."""
+        if self._late:
+            self._settle()
         told = _Counts()
         told.size = ctypes.sizeof(told)
         check(_reader_counts_of(self._address, ctypes.addressof(told)))

@@ -45,6 +45,7 @@ interface Grpc {
   ) => { open(metadata: object): Duplex; close(): void }
 }
 interface RawServer {
+  tryShutdown(done: (error?: Error) => void): void
   register(path: string, handler: unknown, to: unknown, from: unknown, type: string): void
   bindAsync(
     address: string,
@@ -246,6 +247,8 @@ test.serial('what is under way when the gateway closes ends at its handler', asy
 /** A server of somebody else's, or an older one: what is called comes to `called`, and streams of many calls, if it takes them, to `opened`. */
 async function rawServer(t: ExecutionContext, opened?: (stream: Duplex) => void) {
   const server = new grpc.Server()
+  /** What ends the calls of wait() that have come. */
+  const slow: (() => void)[] = []
   const same = (bytes: Buffer): Buffer => bytes
   const about = JSON.stringify({ fingerprint: String(calc.fingerprint), description: null })
   const answers: Readonly<Record<string, (input: Buffer) => Buffer>> = {
@@ -261,6 +264,15 @@ async function rawServer(t: ExecutionContext, opened?: (stream: Duplex) => void)
     }
     server.register(`/calc/${name}`, handler, same, same, 'unary')
   }
+  const wait = (
+    { request }: { request: Buffer },
+    done: (error: null, bytes: Buffer) => void,
+  ): void => {
+    slow.push(() => {
+      done(null, request)
+    })
+  }
+  server.register('/calc/wait', wait, same, same, 'unary')
   if (opened !== undefined) server.register(bundled, opened, same, same, 'bidi')
   const port = await new Promise<number>((resolve, reject) => {
     const credentials = grpc.ServerCredentials.createInsecure()
@@ -272,12 +284,13 @@ async function rawServer(t: ExecutionContext, opened?: (stream: Duplex) => void)
   t.teardown(() => {
     server.forceShutdown()
   })
-  return `grpc://127.0.0.1:${String(port)}/calc`
+  return { address: `grpc://127.0.0.1:${String(port)}/calc`, server, slow }
 }
 
 test.serial('where a server does not take them so they go one by one', async (t) => {
   const before = count(bundled)
-  const { near } = await through(t, await rawServer(t), { contract: calc })
+  const { address } = await rawServer(t)
+  const { near } = await through(t, address, { contract: calc })
   const single = count('/calc/echo')
   for (const text of ['a', 'b', 'c']) t.is(await near.echo(text), text)
   t.deepEqual(await Promise.all([near.echo('d'), near.echo('e')]), ['d', 'e'])
@@ -289,26 +302,16 @@ test.serial(
   'a stream that is cut off ends what was sent over it, and another one comes',
   async (t) => {
     const streams: Duplex[] = []
-    const address = await rawServer(t, (stream) => {
+    const { address } = await rawServer(t, (stream) => {
       stream.on('data', () => came++)
       stream.write(head(1_000_000, 4, '', Buffer.alloc(0)))
       streams.push(stream)
     })
     let came = 0
     const { near } = await through(t, address, { contract: calc })
-    // One that goes over the stream has no answer.
-    const pending: Promise<string>[] = []
-    await until(async () => {
-      const sent = near.echo('lost')
-      const isAnswered = await Promise.race([
-        sent.then(() => true),
-        until(() => came > 0, patience),
-      ])
-      if (isAnswered !== true) pending.push(sent)
-      return pending.length > 0
-    }, patience)
+    const { sent } = await unanswered(near, () => came)
     streams[0]!.emit('error', { code: 14, details: 'cut off' })
-    await t.throwsAsync(within(patience, pending[0]!), {
+    await t.throwsAsync(within(patience, sent), {
       code: 'ERR_MILLRACE_PEER_GONE',
       message: /cut off/,
     })
@@ -321,6 +324,117 @@ test.serial(
     await until(async () => (await within(patience, again())) === 'still', patience)
   },
 )
+
+/** Until one goes over the stream of a server that answers none of those: its signal, and what it is. */
+async function unanswered(
+  near: { echo(text: string, options: { signal: AbortSignal }): Promise<string> },
+  came: () => number,
+) {
+  const found: { control: AbortController; sent: Promise<string> }[] = []
+  await until(async () => {
+    const control = new AbortController()
+    const sent = near.echo('', { signal: control.signal })
+    const isAnswered = await Promise.race([
+      sent.then(() => true),
+      until(() => came() > 0, patience),
+    ])
+    if (isAnswered !== true) found.push({ control, sent })
+    return found.length > 0
+  }, patience)
+  return found[0]!
+}
+
+test.serial(
+  'calls that are aborted are without an answer until the server has said so',
+  async (t) => {
+    const answers: (() => void)[] = []
+    const { address } = await rawServer(t, (stream) => {
+      stream.on('data', (message: Buffer) => {
+        for (let at = 0; at < message.length; at += lengthAt(message, at)) {
+          const number = message.readUInt32LE(at)
+          if (message[at + 4] !== 0) continue
+          answers.push(() => stream.write(head(number, 0, '', Buffer.from('"late"'))))
+        }
+      })
+      stream.write(head(1_000_000, 4, '', Buffer.alloc(0)))
+    })
+    const { near } = await through(t, address, { contract: calc, inFlight: 4096 })
+    const first = await unanswered(near, () => answers.length)
+    first.control.abort()
+    await t.throwsAsync(first.sent, { code: 'ERR_MILLRACE_ABORTED' })
+    for (const all of [512, 1024]) {
+      const control = new AbortController()
+      const calls = Array.from({ length: all - answers.length }, () =>
+        near.echo('', { signal: control.signal }),
+      )
+      const ended = Promise.allSettled(calls)
+      await until(() => answers.length === all, patience)
+      control.abort()
+      for (const { status } of await ended) t.is(status, 'rejected')
+    }
+    const single = count('/calc/echo')
+    t.is(await within(patience, near.echo('by itself')), 'by itself')
+    t.is(count('/calc/echo'), single + 1)
+    // As soon as there is room, the next one goes with others again.
+    for (const answer of answers.splice(0)) answer()
+    await unanswered(near, () => answers.length)
+    answers[0]!()
+  },
+)
+
+test.serial(
+  'of a server that leaves, what is under way ends well, and its stream then',
+  async (t) => {
+    const streams: Duplex[] = []
+    const numbers: number[] = []
+    const { address, server, slow } = await rawServer(t, (stream) => {
+      streams.push(stream)
+      stream.on('data', (message: Buffer) => numbers.push(message.readUInt32LE(0)))
+      stream.write(head(1_000_000, 4, '', Buffer.alloc(0)))
+    })
+    const { near } = await through(t, address, { contract: calc })
+    const { sent } = await unanswered(near, () => numbers.length)
+    const long = 'x'.repeat(40_000)
+    const alone = near.wait(long)
+    await until(() => slow.length === 1, patience)
+    const left = new Promise<void>((resolve) => {
+      server.tryShutdown(() => {
+        resolve()
+      })
+    })
+    await until(() => isRefused(near), patience)
+    slow[0]!()
+    t.is(await within(patience, alone), long)
+    t.is(streams.length, 1)
+    streams[0]!.write(head(numbers[0]!, 0, '', Buffer.from('"in time"')))
+    t.is(await within(patience, sent), 'in time')
+    await within(patience, left)
+  },
+)
+
+/** Is nobody there any more who takes one by itself? */
+async function isRefused(near: {
+  echo(text: string, options: { timeout: number }): Promise<string>
+}): Promise<boolean> {
+  return await near.echo('x'.repeat(40_000), { timeout: 500 }).then(
+    () => false,
+    () => true,
+  )
+}
+
+test.serial('the first call may end after the server has left', async (t) => {
+  const { address, server, slow } = await rawServer(t, () => undefined)
+  const { near } = await through(t, address, { contract: calc })
+  const alone = near.wait('alone')
+  await until(() => slow.length === 1, patience)
+  server.tryShutdown(() => undefined)
+  await until(() => isRefused(near), patience)
+  slow[0]!()
+  t.is(await within(patience, alone), 'alone')
+})
+
+const lengthAt = (message: Buffer, at: number): number =>
+  16 + message[at + 5]! + message.readUInt16LE(at + 6) + message.readUInt32LE(at + 12)
 
 const head = (number: number, kind: number, method: string, input: Buffer): Buffer => {
   const bytes = Buffer.alloc(16)

@@ -47,8 +47,8 @@ const largest = 0xffff_ffff
 
 export class BundledCalls {
   readonly #to: BundledTo
-  readonly #waiting = new Map<number, Waiting>()
-  readonly #isPlain = new Map<string, boolean>()
+  /** Those without an answer; undefined: nobody waits for it, and the server has not said that it knows. */
+  readonly #waiting = new Map<number, Waiting | undefined>()
   #state: 'none' | 'opening' | 'open' | 'refused' = 'none'
   #fingerprint = ''
   #call: GrpcCall | undefined
@@ -93,7 +93,7 @@ export class BundledCalls {
       input.length <= this.#most &&
       this.#waiting.size < mostCalls &&
       fingerprint === this.#fingerprint &&
-      this.#isShort(method)
+      plain.test(method)
     )
   }
 
@@ -111,6 +111,7 @@ export class BundledCalls {
         ...{ method, signal, resolve, reject },
         aborted: () => {
           this.#forget(number)
+          this.#waiting.set(number, undefined)
           this.#bundler!.add(endOf(number))
           reject(signal.reason as Error)
         },
@@ -121,22 +122,23 @@ export class BundledCalls {
     })
   }
 
-  /** None goes so any more. */
-  close(reason: Error): void {
-    const call = this.#call
+  /** None goes so any more; the stream ends when all that were sent are answered. */
+  leave(): void {
     this.#state = 'refused'
-    this.#call = undefined
-    for (const [number, waiting] of this.#waiting) {
-      this.#forget(number)
-      waiting.reject(reason)
-    }
-    call?.cancelWithStatus(Status.cancelled, 'nobody waits for the answers any more')
+    if (this.#waiting.size === 0) this.#cancel()
   }
 
-  #isShort(method: string): boolean {
-    let found = this.#isPlain.get(method)
-    if (found === undefined) this.#isPlain.set(method, (found = plain.test(method)))
-    return found
+  /** None goes so any more, and nobody waits. */
+  close(reason: Error): void {
+    this.#state = 'refused'
+    for (const number of this.#waiting.keys()) this.#forget(number)?.reject(reason)
+    this.#cancel()
+  }
+
+  #cancel(): void {
+    const call = this.#call
+    this.#call = undefined
+    call?.cancelWithStatus(Status.cancelled, 'nobody waits for the answers any more')
   }
 
   #free(): number {
@@ -153,12 +155,13 @@ export class BundledCalls {
       }
     } catch (error) {
       const details = (error as Error).message
-      this.#over({ code: Status.unavailable, details })
       this.#state = 'refused'
+      this.#over({ code: Status.unavailable, details })
       call.cancelWithStatus(Status.cancelled, details)
       return
     }
-    call.startRead()
+    if (this.#state === 'refused' && this.#waiting.size === 0) this.#cancel()
+    else call.startRead()
   }
 
   #opened(call: GrpcCall, maxBytes: number): void {
@@ -186,21 +189,22 @@ export class BundledCalls {
 
   #forget(number: number): Waiting | undefined {
     const waiting = this.#waiting.get(number)
-    if (waiting === undefined) return undefined
     this.#waiting.delete(number)
-    forgetAbort(waiting.signal, waiting)
+    if (waiting !== undefined) forgetAbort(waiting.signal, waiting)
     return waiting
   }
 
   /** The stream has ended: the next one begins after another call has gone well. */
   #over(status: GrpcStatus): void {
-    const isNever = this.#state === 'opening' && status.code !== Status.notFound
-    this.#state = isNever ? 'refused' : 'none'
+    const isOpening = this.#state === 'opening'
+    const mayCome = this.#state === 'open' || (isOpening && status.code === Status.notFound)
+    this.#state = mayCome ? 'none' : 'refused'
     this.#call = undefined
-    // Ends of calls are among them, which nobody waits for.
+    // Nobody waits for some of them.
     for (const { number } of this.#bundler?.rest() ?? []) this.#forget(number)?.resolve(undefined)
-    for (const [number, { method }] of this.#waiting) {
-      this.#forget(number)!.reject(this.#failure(status, method))
+    for (const number of this.#waiting.keys()) {
+      const waiting = this.#forget(number)
+      waiting?.reject(this.#failure(status, waiting.method))
     }
   }
 

@@ -312,6 +312,7 @@ class GrpcCalls implements EngineCalls {
     if (this.#closed) return
     this.#closed = true
     this.#channel.close()
+    this.#bundled?.leave()
     this.#tellEnd(why)
   }
 

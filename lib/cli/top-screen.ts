@@ -2,8 +2,9 @@
 
 import { emitKeypressEvents, type Key } from 'node:readline'
 
+import { bold, dim, sizeOfScreen } from './screen.js'
 import { matching, columns, ordered, type Found, type Order } from './top-rows.js'
-import { bold, dim, shortened, tableLines } from './top-table.js'
+import { shortened, tableLines } from './top-table.js'
 
 const control = (what: string): string => `\u001b[${what}`
 /** A screen of its own, without a cursor, on which nothing wraps. */
@@ -184,15 +185,4 @@ export class Screen {
     })
     process.kill(0, 'SIGTSTP')
   }
-}
-
-/** What is no terminal takes any number of lines, which have 80 signs all the same; and so has a terminal that does not say how large it is. */
-export function sizeOfScreen(): {
-  readonly columns: number
-  readonly rows: number
-  readonly colours: boolean
-} {
-  const { stdout } = process
-  if (!stdout.isTTY) return { columns: 80, rows: Infinity, colours: false }
-  return { columns: stdout.columns || 80, rows: stdout.rows || 24, colours: stdout.hasColors() }
 }

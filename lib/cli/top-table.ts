@@ -1,6 +1,7 @@
 // The rows of `millrace top` as a table that is no wider than the screen. Only rows that are shown are put into words.
 
 import { formatMilliseconds, formatRate } from './quantities.js'
+import { bold, red } from './screen.js'
 import { columns, type Order, type Row } from './top-rows.js'
 
 const heading = ['KIND', 'NAME', 'IN/S', 'OUT/S', 'DEPTH', 'OLDEST', 'HAND', 'DROPS/S', 'PEERS']
@@ -21,10 +22,6 @@ export interface Look {
   /** Signs of the longest name there is, also in rows that are not shown. */
   readonly longestName?: number
 }
-
-export const bold = (text: string): string => `\u001b[1m${text}\u001b[22m`
-export const dim = (text: string): string => `\u001b[2m${text}\u001b[22m`
-const red = (text: string): string => `\u001b[31m${text}\u001b[39m`
 
 /** The heading, and a line for each row. */
 export function tableLines(

@@ -22,6 +22,11 @@ Commands:
   recv NAME       write what 'millrace send NAME' sends to standard output
   ls [PREFIX]     list all objects, and who is on them
   stat NAME       all that is seen of a channel: what went through, what waits, who is on it
+  ps [PREFIX]     which process holds what
+  tail NAME       the messages of a channel as they come; takes none away
+  peek NAME       the messages that are there now, dead letters first; takes none away
+  hz NAME...      how often messages come, and how evenly
+  bw NAME...      how many bytes messages bring
   top [PREFIX]    what goes through channels, again and again
   dashboard       a live page of that in a browser
   export          the metrics of all channels, for Prometheus
@@ -93,6 +98,67 @@ Options:
   -h, --help    this text
 
 Exit code: 1 if there is none.
+`,
+  ps: `Usage: millrace ps [PREFIX] [OPTIONS]
+
+Which process holds what: its id, whether it is alive, its roles on channels, and its command where the system tells it. All,
+or those on objects whose names start with PREFIX. A dead one holds nothing: it has left something behind.
+
+Options:
+  --json        an array of processes, each with its channels
+  -h, --help    this text
+`,
+  tail: `Usage: millrace tail NAME [OPTIONS]
+
+Writes the messages of a channel as they come: of a queue, a work queue or pipeline, a bus, calls, frames, a cell. Takes
+none away, takes no part in anything, and nobody waits for it: what is too quick goes by, and is counted on standard error.
+
+Options:
+  --format WORD       text, hex, json or struct (default: text where it is that, else hex)
+  --struct FILE       what payloads are: a module that exports a struct(), or FILE#EXPORT
+  --from WORD         oldest: first what is still there. newest (default): what comes, and the newest frame or value
+  --max N             end after so many messages
+  --bytes SIZE        so much of each payload at most, e.g. 64 or 4K (default: all)
+  --kind WORD         queue, work, pipeline, topics, calls, frames or cell, where a name stands for several
+  --interval MS       between two looks while nothing comes (default: 10)
+  --json              an object a line, with the payload as text, hex or value
+  --no-color          nothing pale, also on a terminal; so does NO_COLOR
+  -h, --help          this text
+`,
+  peek: `Usage: millrace peek NAME [OPTIONS]
+
+The messages of a channel that are there now, dead letters first: one screen of them. Takes none away, has none in hand,
+and nobody notices.
+
+Options:
+  --max N             so many at most (default: those that a screen has, else 20)
+  --format, --struct, --bytes, --kind, --json, --no-color    as those of tail
+  -h, --help          this text
+`,
+  hz: `Usage: millrace hz NAME... [OPTIONS]
+
+How often messages come on channels, and how evenly: messages a second, and of the time between two of them the least, the
+greatest and the standard deviation. By when they were published where the channel keeps it, else by when they were seen, every
+2 ms. Takes no part in anything. Ends with Ctrl-C, and a summary.
+
+Options:
+  --interval MS   between two tables (default: 1000)
+  --window N      the last so many gaps (default: 10000)
+  --count N       end after so many tables
+  --json          an object a line for each channel and table
+  -h, --help      this text
+`,
+  bw: `Usage: millrace bw NAME... [OPTIONS]
+
+How many bytes messages bring: bytes of payloads a second, and of their sizes the least, the mean and the greatest. What went by
+unseen is not among the bytes. Takes no part in anything. Ends with Ctrl-C, and a summary.
+
+Options:
+  --interval MS   between two tables (default: 1000)
+  --window N      the sizes of the last so many messages (default: 10000)
+  --count N       end after so many tables
+  --json          an object a line for each channel and table
+  -h, --help      this text
 `,
   top: `Usage: millrace top [PREFIX] [OPTIONS]
 

@@ -365,3 +365,32 @@ def test_a_loop_of_ones_own_polls_the_descriptor(name: str) -> None:
         assert consumer.try_pop() == b"one"
         consumer.disarm()
         assert poll.poll(0) == []
+
+
+@pytest.mark.parametrize("leave", ["abort", "close"])
+def test_many_are_received_although_the_producer_leaves_behind_the_first(
+    name: str, leave: str
+) -> None:
+    async def main() -> None:
+        consumer = QueueConsumer(name)
+        for waits_async in (True, False):
+            producer = QueueProducer(name)
+            if waits_async:
+                pending = asyncio.ensure_future(consumer.pop_many_async(timeout=PATIENCE))
+            else:
+                loop = asyncio.get_running_loop()
+                pending = asyncio.ensure_future(
+                    loop.run_in_executor(None, lambda: consumer.pop_many(timeout=PATIENCE))
+                )
+            await asyncio.sleep(0.01)
+            producer.push(b"first")
+            getattr(producer, leave)()
+            assert await pending == [b"first"]
+            if leave == "abort":
+                with pytest.raises(millrace.PeerFailedError):
+                    consumer.pop_many(timeout=PATIENCE)
+            else:
+                assert consumer.pop_many(timeout=PATIENCE) == []
+        consumer.close()
+
+    asyncio.run(main())

@@ -8,7 +8,17 @@ from typing import AsyncIterator, Iterable, Iterator, List, Optional
 import asyncio
 
 from ._buffers import Bytes, Scratch, lend, new_bytes
-from ._errors import CLOSED, END, OK, READY, TIMEOUT, TOO_LARGE, WOULD_BLOCK, ClosedError
+from ._errors import (
+    CLOSED,
+    END,
+    OK,
+    READY,
+    TIMEOUT,
+    TOO_LARGE,
+    WOULD_BLOCK,
+    ClosedError,
+    MillraceError,
+)
 from ._handle import FAIR, NOTHING, Handle, Peer, look_until, peer_of, wait
 from ._library import check, failure, function
 from ._options import FRESH, KEEP, Memory, Options, Place, fill, place_bytes
@@ -395,10 +405,15 @@ class QueueConsumer(Handle):
             first = self.pop(timeout)
             if first is None:
                 return []
-            messages = [first]
-            if most > 1:
-                messages += self.try_pop_many(most - 1)
+            messages = self._and_more(first, most)
         return messages
+
+    def _and_more(self, first: bytes, most: int) -> List[bytes]:
+        """What is there behind the first. What goes wrong then is told by the next call: the first is taken already."""
+        try:
+            return [first, *(self.try_pop_many(most - 1) if most > 1 else [])]
+        except MillraceError:
+            return [first]
 
     async def pop_async(self, timeout: Optional[float] = None) -> Optional[bytes]:
         """As ``pop``, but waits in the event loop. Calls are served in their order; one that is cancelled takes nothing."""
@@ -426,7 +441,7 @@ class QueueConsumer(Handle):
         first = await self.pop_async(timeout)
         if first is None:
             return []
-        return [first, *(self.try_pop_many(most - 1) if most > 1 else [])]
+        return self._and_more(first, most)
 
     def __iter__(self) -> Iterator[bytes]:
         try:

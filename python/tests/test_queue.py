@@ -394,3 +394,32 @@ def test_many_are_received_although_the_producer_leaves_behind_the_first(
         consumer.close()
 
     asyncio.run(main())
+
+
+def test_async_close_after_the_loop_has_gone_with_tasks_that_wait(name: str) -> None:
+    consumer = QueueConsumer(name)
+    loop = asyncio.new_event_loop()
+    waits = [loop.create_task(consumer.pop_async()) for _ in range(2)]
+    for wait in waits:
+        wait._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+    consumer.close()
+    del waits, wait
+
+
+def test_async_a_handle_can_have_the_descriptor_of_one_that_a_thread_has_closed(name: str) -> None:
+    async def main() -> None:
+        first = QueueConsumer(name)
+        waiting = asyncio.ensure_future(first.pop_async())
+        await asyncio.sleep(0.01)
+        closing = threading.Thread(target=first.close)
+        closing.start()
+        closing.join(PATIENCE)  # the loop has not looked yet
+        with QueueConsumer(name) as second, QueueProducer(name) as producer:
+            asyncio.get_running_loop().call_later(0.05, producer.push, b"one")
+            assert await second.pop_async(PATIENCE) == b"one"
+        with pytest.raises(millrace.ClosedError):
+            await waiting
+
+    asyncio.run(main())

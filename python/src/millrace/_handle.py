@@ -11,9 +11,10 @@ import asyncio
 import ctypes
 import gc
 import time
+import weakref
 from collections import deque
 from types import TracebackType
-from typing import Any, Callable, ClassVar, Deque, Dict, NamedTuple, Optional, Type, TypeVar
+from typing import Any, Callable, ClassVar, Deque, Dict, NamedTuple, Optional, Tuple, Type, TypeVar
 
 from ._errors import (
     BUSY,
@@ -112,8 +113,9 @@ class _Turn:
         self.expired = False
 
     def wake(self) -> None:
-        if self.future is not None and not self.future.done():
-            self.future.set_result(None)
+        future = self.future
+        if future is not None and not future.done() and not future.get_loop().is_closed():
+            future.set_result(None)
 
     def expire(self) -> None:
         self.expired = True
@@ -123,7 +125,12 @@ class _Turn:
 class Waiter:
     """The tasks of one event loop that wait for one handle. They are served in the order in which they came."""
 
-    __slots__ = ("loop", "fd", "watching", "stopped", "turns", "lines")
+    __slots__ = ("loop", "fd", "watching", "stopped", "turns", "lines", "__weakref__")
+
+    # Whose each descriptor is: its number may be another handle's before the loop of a closed one has come to let go of it.
+    _watched: ClassVar[
+        "weakref.WeakValueDictionary[Tuple[int, int], Waiter]"
+    ] = weakref.WeakValueDictionary()
 
     def __init__(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
         self.loop = loop
@@ -135,6 +142,11 @@ class Waiter:
 
     def watch(self) -> None:
         if not self.watching and not self.stopped:
+            key = (id(self.loop), self.fd)
+            before = Waiter._watched.get(key)
+            if before is not None:
+                before._ignore()
+            Waiter._watched[key] = self
             self.loop.add_reader(self.fd, self._rung)
             self.watching = True
 
@@ -162,17 +174,21 @@ class Waiter:
     def stop(self) -> None:
         """Before the descriptor is closed."""
         self.stopped = True
-        if self._here():
-            self._ignore()
-        elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._ignore)
+        self._post(self._ignore)
 
     def end(self) -> None:
         """After the close: those who wait find out."""
+        self._post(self._rung)
+
+    def _post(self, call: Callable[[], None]) -> None:
+        """Calls it in the loop; at once if we are there, or if it does not run."""
         if self._here():
-            self._rung()
-        elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._rung)
+            call()
+        else:
+            try:
+                self.loop.call_soon_threadsafe(call)
+            except RuntimeError:
+                pass  # it was closed: nobody waits there any more
 
     def wanted(self) -> int:
         wanted = 0
@@ -310,7 +326,7 @@ class Handle:
                     raise make_error(
                         BUSY, f"another event loop waits for {self!r}; open it there again"
                     )
-                waiter._ignore()
+                waiter.stop()
             waiter = self._waiter = Waiter(loop, self.fileno())
         return waiter
 

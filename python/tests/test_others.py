@@ -257,3 +257,43 @@ def test_memory(name: str) -> None:
     del reader, owner
     gc.collect()
     assert int(np.asarray(seen).astype("u8").sum()) > 0
+
+
+def test_async_a_lock_that_is_closed_while_it_is_handed_over_ends_the_wait(
+    name: str, monkeypatch: Any
+) -> None:
+    polls = []
+
+    def poll(address: int) -> int:
+        polls.append(address)
+        assert len(polls) < 1000, "a wait without end"
+        return -101 if len(polls) < 10 else -19  # would block, then closed
+
+    async def main() -> None:
+        with millrace.Mutex(name) as one, millrace.Mutex(name) as two:
+            with one.lock():
+                waiting = asyncio.ensure_future(two.lock_async())
+                await asyncio.sleep(0.01)
+                monkeypatch.setattr(millrace.Mutex, "_withdraw", lambda address: -20)  # too late
+                monkeypatch.setattr(millrace.Mutex, "_poll", poll)
+                polls.clear()
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                monkeypatch.undo()
+
+    asyncio.run(main())
+    assert len(polls) == 10
+
+
+def test_a_hold_is_kept_when_another_thread_is_in_the_handle(name: str) -> None:
+    with millrace.Mutex(name) as mutex, millrace.Mutex(name) as other:
+        hold = mutex.lock()
+        unlock, hold._unlock = hold._unlock, lambda address, abandoned: -20  # busy
+        with pytest.raises(millrace.BusyError):
+            hold.release()
+        hold._unlock = unlock
+        assert other.try_lock() is None
+        hold.release()
+        with other.lock(PATIENCE):
+            pass

@@ -6,7 +6,7 @@ import ctypes
 from types import TracebackType
 from typing import Any, Callable, Optional
 
-from ._errors import BUSY, RELEASED, WOULD_BLOCK, make_error
+from ._errors import BUSY, OK, RELEASED, WOULD_BLOCK, make_error
 from ._handle import NOTHING, Handle, wait
 from ._library import check, failure, function
 from ._options import Options, Place, fill, place_bytes
@@ -53,8 +53,11 @@ class Hold:
         lock = self._lock
         if lock is None:
             raise make_error(RELEASED, "the lock was given back; lock it again")
+        code = self._unlock(lock._address, int(abandoned))
+        if code == BUSY:  # it is ours still
+            raise failure(code)
         self._lock = None
-        check(self._unlock(lock._address, int(abandoned)))
+        check(code)
         waiter = lock._waiter
         if waiter is not None:
             waiter.end()  # tasks that wait for the same handle are told by nobody else
@@ -105,13 +108,12 @@ class _Lock(Handle):
             return hold
         finally:
             if state == "in line":
-                code = withdraw(self._address)
-                while code == BUSY:  # too late: it becomes ours, and nobody wants it
+                while withdraw(self._address) == BUSY:  # too late: it becomes ours, unwanted
                     code = poll(self._address)
-                    if code == 0 or code == 1:
+                    if code >= OK:
                         unlock(self._address, code)
+                    if code != WOULD_BLOCK and code != BUSY:
                         break
-                    code = BUSY
 
 
 class Mutex(_Lock):

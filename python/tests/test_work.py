@@ -191,3 +191,28 @@ def test_a_slow_subscription_is_told_what_it_missed(name: str) -> None:
         first = slow.read(PATIENCE)
         assert first.missed == int(first.data) > 0
         assert slow.missed == first.missed
+
+
+def test_the_exception_of_a_block_goes_on_whatever_became_of_its_job(name: str) -> None:
+    with millrace.WorkQueue(name, max_attempts=1) as work:
+        work.push(b"bad text")
+        with pytest.raises(KeyError):
+            with work.take(PATIENCE):
+                raise KeyError("\ud800")  # no text of UTF-8
+        (letter,) = work.dead_letters()
+        assert "ud800" in letter.error
+        assert letter.purge()
+    with millrace.WorkQueue(name, lease_timeout=0.05) as work, millrace.WorkQueue(name) as other:
+        work.push(b"late")
+        with pytest.raises(KeyError):
+            with work.take(PATIENCE):
+                with other.take(PATIENCE):  # the lease is over
+                    pass
+                raise KeyError("late")
+        work.push(b"closed")
+        with pytest.raises(KeyError):
+            with work.take(PATIENCE):
+                work.close()
+                raise KeyError("closed")
+        with other.take(PATIENCE) as job:
+            assert job.data == b"closed"

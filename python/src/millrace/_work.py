@@ -8,7 +8,18 @@ from types import TracebackType
 from typing import Any, AsyncIterator, Iterator, List, NamedTuple, Optional
 
 from ._buffers import Bytes, lend
-from ._errors import LEASE_LOST, OK, READY, RELEASED, WOULD_BLOCK, ClosedError, invalid
+from ._errors import (
+    LEASE_LOST,
+    OK,
+    READY,
+    RELEASED,
+    WOULD_BLOCK,
+    ClosedError,
+    ForkedError,
+    LeaseLostError,
+    ReleasedError,
+    invalid,
+)
 from ._handle import FAIR, FOR_MESSAGES, FOR_ROOM, NOTHING, Address, Handle, owned, wait
 from ._library import check, failure, function
 from ._options import KEEP, OPEN_ONLY, Memory, Options, Place, fill, nanoseconds, place_bytes, whole
@@ -142,7 +153,7 @@ def _texts(address: Optional[int], length: int) -> Optional[str]:
 
 
 def _error_bytes(error: Optional[str]) -> Optional[bytes]:
-    return None if error is None else error.encode("utf-8").replace(b"\0", b" ")
+    return None if error is None else error.encode("utf-8", "backslashreplace").replace(b"\0", b" ")
 
 
 class Job:
@@ -276,10 +287,11 @@ class Job:
             return
         if error is None:
             self.complete()
-        elif self._work._closed:
-            self._settled = True
-        else:
+            return
+        try:
             self.retry(error=f"{type(error).__name__}: {error}")
+        except (ClosedError, ForkedError, LeaseLostError, ReleasedError):
+            self._settled = True  # it is somebody else's: what went wrong is what is to be told
 
     def __repr__(self) -> str:
         return f"<Job {self.id or ''} of {self._work._name!r}, attempt {self.attempt}>"
@@ -379,7 +391,7 @@ class WorkQueue(Handle):
         open_only: NotFoundError if there is none.
     """
 
-    __slots__ = ("_closed",)
+    __slots__ = ()
     _free = function("work_free")
     _close = function("work_close")
     _fd = function("work_fd")
@@ -431,7 +443,6 @@ class WorkQueue(Handle):
         )
         out = ctypes.c_void_p()
         check(_open(place_bytes(place), ctypes.addressof(options), ctypes.addressof(out)))
-        self._closed = False
         self._opened(place, out)
 
     def try_push(
@@ -620,5 +631,4 @@ class WorkQueue(Handle):
 
     def close(self) -> None:
         """Leaves. Jobs in hand go back, which counts as an attempt."""
-        self._closed = True
-        self._leave(type(self)._close)
+        super().close()

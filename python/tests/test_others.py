@@ -272,10 +272,10 @@ def test_async_a_lock_that_is_closed_while_it_is_handed_over_ends_the_wait(
     async def main() -> None:
         with millrace.Mutex(name) as one, millrace.Mutex(name) as two:
             with one.lock():
-                waiting = asyncio.ensure_future(two.lock_async())
-                await asyncio.sleep(0.01)
                 monkeypatch.setattr(millrace.Mutex, "_withdraw", lambda address: -20)  # too late
                 monkeypatch.setattr(millrace.Mutex, "_poll", poll)
+                waiting = asyncio.ensure_future(two.lock_async())
+                await asyncio.sleep(0.01)
                 polls.clear()
                 waiting.cancel()
                 with pytest.raises(asyncio.CancelledError):

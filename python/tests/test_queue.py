@@ -210,8 +210,7 @@ def test_a_blocked_call_lets_other_threads_run_and_hears_a_signal(name: str, run
     child = run(
         "import sys, millrace\n"
         "consumer = millrace.QueueConsumer(sys.argv[1])\n"
-        "print('ready', flush=True)\n"
-        "try:\n    consumer.pop()\n"
+        "try:\n    print('ready', flush=True)\n    consumer.pop()\n"
         "except KeyboardInterrupt:\n    consumer.close(); print('interrupted')\n",
         name,
     )

@@ -409,15 +409,23 @@ def test_async_close_after_the_loop_has_gone_with_tasks_that_wait(name: str) -> 
 
 def test_async_a_handle_can_have_the_descriptor_of_one_that_a_thread_has_closed(name: str) -> None:
     async def main() -> None:
-        first = QueueConsumer(name)
-        waiting = asyncio.ensure_future(first.pop_async())
-        await asyncio.sleep(0.01)
-        closing = threading.Thread(target=first.close)
-        closing.start()
-        closing.join(PATIENCE)  # the loop has not looked yet
-        with QueueConsumer(name) as second, QueueProducer(name) as producer:
+        first, other = QueueConsumer(name), name + ".second"
+        with QueueConsumer(other) as second, QueueProducer(other) as producer:
+            waiting = asyncio.ensure_future(first.pop_async())
+            await asyncio.sleep(0.01)
+            number = first.fileno()
+            closing = threading.Thread(target=first.close)
+            closing.start()
+            closing.join(PATIENCE)  # the loop has not looked yet
+            lower = []
+            while not lower or lower[-1] < number:
+                lower.append(os.dup(1))
+            os.close(lower.pop())
+            assert second.fileno() == number
+            for taken in lower:
+                os.close(taken)
             asyncio.get_running_loop().call_later(0.05, producer.push, b"one")
-            assert await second.pop_async(PATIENCE) == b"one"
+            assert await asyncio.wait_for(second.pop_async(), PATIENCE) == b"one"
         with pytest.raises(millrace.ClosedError):
             await waiting
 

@@ -53,6 +53,7 @@ from ._library import now, version
 from ._library import path as library_path
 from ._locks import Hold, Mutex, RwLock
 from ._options import Memory
+from ._options import without_nul as _without_nul
 from ._queue import QueueConsumer, QueueProducer
 from ._small import Counter, Event, Semaphore, SharedMemory
 from ._topics import Subscription, TopicMessage, Topics, TopicsCounts
@@ -137,4 +138,4 @@ def unlink(kind: str, name: str) -> bool:
 
     ``kind``: ``queue``, ``frames``, ``cell``, ``mutex``, ``rwlock``, ``event``, ``counter``, ``semaphore``, ``memory``, ``work`` or ``topics``.
     """
-    return _check(_unlink(kind.encode("utf-8"), name.encode("utf-8"))) == 1
+    return _check(_unlink(_without_nul("a kind", kind), _without_nul("a name", name))) == 1

@@ -9,7 +9,7 @@ from ._buffers import Bytes, lend
 from ._errors import BUSY, END, OK, READY, TIMEOUT, WOULD_BLOCK, ClosedError
 from ._handle import NOTHING, Handle, Peer, peer_of, wait
 from ._library import check, failure, function
-from ._options import KEEP, NO_TIMESTAMPS, Options, Place, fill, place_bytes
+from ._options import KEEP, NO_TIMESTAMPS, Options, Place, fill, place_bytes, whole
 
 _writer_open = function("cell_writer_open")
 _write = function("cell_write")
@@ -21,6 +21,8 @@ _reader_version = function("cell_reader_version")
 _reader_max_bytes = function("cell_reader_max_bytes")
 _reader_peer = function("cell_reader_peer")
 _reader_arm = function("cell_reader_arm")
+
+_MOST = (1 << 64) - 1
 
 
 class _WriterOptions(ctypes.Structure):
@@ -144,6 +146,7 @@ class CellReader(Handle):
 
     def read_next(self, since: int = 0, timeout: Optional[float] = None) -> Optional[CellValue]:
         """Blocks until the newest value has another version than ``since``. None: the writer has closed. PeerGoneError: it died."""
+        since = whole("since", since, _MOST)
         buffer, told = ctypes.create_string_buffer(self._max_bytes or 1), _Told()
         out = ctypes.addressof(told)
         code = wait(
@@ -157,6 +160,7 @@ class CellReader(Handle):
         self, since: int = 0, timeout: Optional[float] = None
     ) -> Optional[CellValue]:
         """As ``read_next``, but waits in the event loop."""
+        since = whole("since", since, _MOST)
         buffer, told = ctypes.create_string_buffer(self._max_bytes or 1), _Told()
         out = ctypes.addressof(told)
 
@@ -220,7 +224,7 @@ class CellReader(Handle):
 
     def arm(self, since: int = 0) -> bool:
         """For an event loop of your own, see ``fileno``: for a version other than ``since``. True: look again at once."""
-        return check(_reader_arm(self._address, since)) == READY
+        return check(_reader_arm(self._address, whole("since", since, _MOST))) == READY
 
 
 def _value(buffer: "ctypes.Array[ctypes.c_char]", told: _Told) -> CellValue:

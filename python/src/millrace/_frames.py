@@ -55,6 +55,7 @@ from ._options import (
     fill,
     nanoseconds,
     place_bytes,
+    whole,
 )
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ _reader_instance = function("frame_reader_instance")
 _reader_arm = function("frame_reader_arm")
 
 HEADER_BYTES = 64
+_MOST = (1 << 64) - 1
 _POLICIES = ("wait", "drop-newest", "overwrite-oldest")
 
 # millrace_slot and millrace_frame, as words: data, capacity, header, slot; data, length, header, sequence, timestamp, missed, slot.
@@ -314,8 +316,10 @@ class Loan(_Memory):
             raise self._gone()
         if length is None:
             length = self._raw[1]
-        elif not 0 <= length <= self._raw[1]:
-            raise invalid(f"length is {length}; the slot has {self._raw[1]} bytes")
+        else:
+            length = whole("length", length, self._raw[1])
+        if timestamp:
+            timestamp = whole("timestamp", timestamp, _MOST)
         sequence = ctypes.c_uint64()
         code = _publish(
             self._handle._address, self._raw, length, timestamp, ctypes.addressof(sequence)
@@ -468,16 +472,18 @@ class FrameWriter(_Slots):
 
     def wait_for_readers(self, count: int = 1, timeout: Optional[float] = None) -> None:
         """Blocks until so many readers are attached and alive."""
+        wanted = whole("count", count, 62)
         wait(
-            lambda ns: _writer_wait_readers(self._address, count, ns),
+            lambda ns: _writer_wait_readers(self._address, wanted, ns),
             timeout,
             f"{count} readers on frame channel '{self._name}'",
         )
 
     async def wait_for_readers_async(self, count: int = 1, timeout: Optional[float] = None) -> None:
         """Waits in the event loop until so many readers are attached and alive."""
+        wanted = whole("count", count, 62)
         await look_until(
-            lambda: self.readers >= count,
+            lambda: self.readers >= wanted,
             timeout,
             f"{count} readers on frame channel '{self._name}'",
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import numbers
+import operator
 import os
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from ._errors import invalid
 
@@ -51,9 +53,16 @@ def place_bytes(place: Place) -> bytes:
         text = "file:" + os.fspath(place)
     else:
         raise TypeError(f"a name is a str or a path, not {type(place).__name__}")
+    return without_nul("a name", text, os.fsencode)
+
+
+def without_nul(what: str, text: str, encode: Callable[[str], bytes] = str.encode) -> bytes:
+    """Of texts that end with a NUL for the library: it would see what is before that only."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is a str, not {type(text).__name__}")
     if "\0" in text:
-        raise invalid("a name has no NUL in it")
-    return os.fsencode(text)
+        raise invalid(f"{what} has no NUL in it")
+    return encode(text)
 
 
 def fill(
@@ -79,13 +88,15 @@ def fill(
     return options
 
 
-def whole(name: str, value: int, most: int) -> int:
-    """ctypes cuts numbers that do not fit: they are refused here."""
-    if not isinstance(value, int):
-        raise TypeError(f"{name} is an int, not {type(value).__name__}")
-    if not 0 <= value <= most:
-        raise invalid(f"{name} is {value}; it can be 0 to {most}")
-    return value
+def whole(name: str, value: int, most: int, least: int = 0) -> int:
+    """ctypes cuts numbers that do not fit: they are refused here. Those of numpy are ints as well."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is an int, not {type(value).__name__}") from None
+    if not least <= number <= most:
+        raise invalid(f"{name} is {number}; it can be {least} to {most}")
+    return number
 
 
 def spin_us(spin: Optional[float]) -> int:
@@ -98,7 +109,7 @@ def spin_us(spin: Optional[float]) -> int:
 
 def nanoseconds(seconds: float, name: str = "timeout") -> int:
     """Of a time that is given in seconds."""
-    if not isinstance(seconds, (int, float)):
+    if not isinstance(seconds, numbers.Real):
         raise TypeError(f"{name} is a number of seconds, not {type(seconds).__name__}")
     if not 0 <= seconds <= 1e9:  # neither is NaN
         raise invalid(f"{name} is {seconds}; it is a number of seconds, 0 or more")

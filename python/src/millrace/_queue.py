@@ -21,7 +21,7 @@ from ._errors import (
 )
 from ._handle import FAIR, NOTHING, Handle, Peer, look_until, peer_of, wait
 from ._library import check, failure, function
-from ._options import FRESH, KEEP, Memory, Options, Place, fill, place_bytes
+from ._options import FRESH, KEEP, Memory, Options, Place, fill, place_bytes, whole
 
 _producer_open = function("queue_producer_open")
 _push = function("queue_push")
@@ -54,6 +54,7 @@ _QUICK_BYTES = 16 * 1024
 _SCRATCH_BYTES = 64 * 1024
 _MANY = 1024
 _KEPT = 1
+_MOST = (1 << 64) - 1
 
 
 class _QueueOptions(ctypes.Structure):
@@ -260,7 +261,7 @@ class QueueProducer(Handle):
 
     def arm(self, length: int = 0) -> bool:
         """For an event loop of your own, see ``fileno``: for room for a message of so many bytes. True: look again at once."""
-        return check(_producer_arm(self._address, length)) == READY
+        return check(_producer_arm(self._address, whole("length", length, _MOST))) == READY
 
     def close(self, discard: bool = False) -> None:
         """Leaves. What is unread waits for the next consumer, or is dropped with ``discard``, if nobody is there."""
@@ -378,7 +379,7 @@ class QueueConsumer(Handle):
             scratch.address,
             _SCRATCH_BYTES,
             ctypes.addressof(scratch.lengths),
-            min(max(most, 1), _MANY),
+            min(max(whole("most", most, _MOST), 1), _MANY),
         )
         messages: List[bytes] = []
         if count > 0:

@@ -212,11 +212,7 @@ class _CounterOptions(ctypes.Structure):
 
 
 def _signed(name: str, value: int) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"{name} is an int, not {type(value).__name__}")
-    if not -(1 << 63) <= value < 1 << 63:
-        raise invalid(f"{name} is {value}; it has 64 bits")
-    return value
+    return whole(name, value, (1 << 63) - 1, -(1 << 63))
 
 
 class Counter(Handle):

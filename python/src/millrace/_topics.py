@@ -11,7 +11,7 @@ from ._buffers import Bytes, Scratch, lend
 from ._errors import CLOSED, FORKED, READY, TOO_LARGE, WOULD_BLOCK, ClosedError, invalid, make_error
 from ._handle import FAIR, FOR_MESSAGES, FOR_ROOM, NOTHING, Handle, wait
 from ._library import check, failure, function
-from ._options import KEEP, OPEN_ONLY, Memory, Options, Place, fill, place_bytes, whole
+from ._options import KEEP, OPEN_ONLY, Memory, Options, Place, fill, place_bytes, whole, without_nul
 
 _open = function("topics_open")
 _subject = function("topics_subject")
@@ -198,10 +198,9 @@ class Topics(Handle):
     def _number(self, subject: str) -> int:
         number = self._numbers.get(subject)
         if number is None:
-            if "\0" in subject:
-                raise invalid("a subject has no NUL in it")
+            raw = without_nul("a subject", subject)
             out = ctypes.c_uint32()
-            check(_subject(self._address, subject.encode("utf-8"), ctypes.addressof(out)))
+            check(_subject(self._address, raw, ctypes.addressof(out)))
             number = self._numbers[subject] = out.value
         return number
 
@@ -290,7 +289,9 @@ class Topics(Handle):
         options.depth = whole("depth", depth, 0xFFFF_FFFF)
         options.replay = whole("replay", replay, 0xFFFF_FFFF)
         options.replay_last = int(replay_last)
-        table = (ctypes.c_char_p * len(filters))(*[text.encode("utf-8") for text in filters])
+        table = (ctypes.c_char_p * len(filters))(
+            *[without_nul("a filter", text) for text in filters]
+        )
         out = ctypes.c_uint32()
         check(
             _subscribe(

@@ -433,6 +433,51 @@ test.serial('the first call may end after the server has left', async (t) => {
   t.is(await within(patience, alone), 'alone')
 })
 
+test.serial(
+  'answers that nobody asked for harm nobody, and one that is too long ends its stream alone',
+  async (t) => {
+    const streams: Duplex[] = []
+    const numbers: number[] = []
+    const { address } = await rawServer(t, (stream) => {
+      streams.push(stream)
+      stream.on('data', (message: Buffer) => {
+        for (let at = 0; at < message.length; at += lengthAt(message, at)) {
+          numbers.push(message.readUInt32LE(at))
+        }
+      })
+      stream.write(head(1_000_000, 4, '', Buffer.alloc(0)))
+    })
+    const toConnection = { maxBytes: 16_384 }
+    const { near } = await through(t, address, { contract: calc, toConnection })
+    const first = await unanswered(near, () => numbers.length)
+    const second = near.echo('')
+    await until(() => numbers.length === 2, patience)
+    const [one, other] = numbers as [number, number]
+    const text = (said: string): Buffer => Buffer.from(JSON.stringify(said))
+    streams[0]!.write(
+      Buffer.concat([
+        head(one + 1000, 0, '', text('nobody')),
+        head(1, 4, '', Buffer.alloc(0)), // once more what it takes
+        head(one, 0, '', text('right')),
+        head(one, 0, '', text('again')),
+      ]),
+    )
+    t.is(await within(patience, first.sent), 'right')
+    // Another one gets its own number, whatever was said of others.
+    const third = near.echo('')
+    await until(() => numbers.length === 3, patience)
+    streams[0]!.write(head(numbers[2]!, 0, '', text('third')))
+    t.is(await within(patience, third), 'third')
+    streams[0]!.write(head(other, 0, '', Buffer.alloc(20_000, '1')))
+    await t.throwsAsync(within(patience, second), {
+      code: 'ERR_MILLRACE_TOO_LARGE',
+      message: /larger maxBytes/,
+    })
+    t.is(await within(patience, near.echo('next')), 'next')
+    await until(() => streams.length === 2, patience)
+  },
+)
+
 const lengthAt = (message: Buffer, at: number): number =>
   16 + message[at + 5]! + message.readUInt16LE(at + 6) + message.readUInt32LE(at + 12)
 

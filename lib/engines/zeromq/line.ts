@@ -34,7 +34,7 @@ export interface ZmqSocketOptions {
  * How the end of the other side is noticed where the connection does not tell it. Calls are always read, so the library's own heartbeats
  * do. Who takes jobs or messages may be full for longer than that: then the library reads nothing, hears no heartbeat either, and ends
  * the connection with all that was on its way (or itself: libzmq 4.3.5 asserts that it still reads). So there the kernel's are used,
- * which count in seconds.
+ * which count in seconds, and only while nothing is on its way: a limit for that (TCP_USER_TIMEOUT) would also end who is full.
  */
 function signsOfLife(kind: ZmqKind, ms: number): object {
   if (kind === 'Dealer' || kind === 'Router') {

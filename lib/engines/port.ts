@@ -117,7 +117,7 @@ export interface EngineWork extends EngineLine {
     job: EngineJobOptions,
     signal: AbortSignal,
   ): Promise<{ readonly duplicate: boolean }>
-  /** As `push`, for who asks for many and has something better than a promise for each: `told` hears of it once, later. */
+  /** As `push`, for who asks for many and has something better than a promise for each: `told` hears of it once, perhaps before this returns. */
   pushTold?(bytes: Uint8Array, job: EngineJobOptions, signal: AbortSignal, told: PushTold): void
   /** Jobs that are there now, up to `most`; the first is waited for. What comes after `signal` goes back. */
   take(most: number, signal: AbortSignal): Promise<readonly EngineJob[]>

@@ -90,12 +90,12 @@ export abstract class JobPusher<J extends Job = Job> extends WorkHandle<J> {
   }
 
   /**
-   * @internal As `push`, of a gateway that has judged the id and the group, without a promise. Undefined: that cannot be done at once;
+   * @internal As `push` without a group, of a gateway that has judged the id, without a promise. Undefined: that cannot be done at once;
    * `push` waits for it, or says why it cannot be done at all.
    */
-  pushAtOnce(bytes: Uint8Array, level: number, id: string, group: string): PushResult | undefined {
+  pushAtOnce(bytes: Uint8Array, level: number, id: string): PushResult | undefined {
     if (sending.yes || this.#onDisk || this.roomWaits.occupied || this.closed) return undefined
-    const outcome = this.native.tryPushWith(bytes, level, 0, 0, id, group, undefined)
+    const outcome = this.native.tryPushWith(bytes, level, 0, 0, id, '', undefined)
     this.settled()
     if (outcome === 0) return pushed
     return outcome === 1 ? duplicate : undefined

@@ -179,7 +179,7 @@ export class WorkEnd {
       // Before: whoever takes it may be faster.
       tellPassed(queue.name, id, hops)
       const isPlain = group === undefined && traceparent === undefined && id !== ''
-      const pushed = isPlain ? queue.pushAtOnce(bytes, level, id ?? '', '') : undefined
+      const pushed = isPlain ? queue.pushAtOnce(bytes, level, id ?? '') : undefined
       if (pushed !== undefined) told(undefined, pushed)
       else {
         queue.push(bytes, { ...job, signal }).then((result) => {

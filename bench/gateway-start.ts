@@ -35,7 +35,7 @@ const engines: Readonly<Record<string, Engine>> = {
   nats: { server: 'nats', address: (server) => `nats://${server}/jobs`, alone: true },
   redis: { server: 'redis-tcp', address: (server) => `${server}/jobs`, alone: true },
   rabbitmq: { server: 'rabbitmq', address: (server) => `${server}/jobs` },
-  kafka: { server: 'kafka', address: (server) => `kafka://${server}/jobs` },
+  kafka: { server: 'kafka', address: (server) => `kafka://${server}/jobs`, alone: true },
   zeromq: { address: () => `zmq+ipc://${socket}` },
 }
 

@@ -32,7 +32,8 @@ export interface WorkRoute extends RouteBase {
   readonly toQueue?: Omit<WorkQueueOptions, 'connection'> | undefined
   /**
    * Does nobody else take jobs at `from`, which is a queue of an engine? Then what a gateway that died had in hand comes again at once, and
-   * before all that is behind it, so that groups stay in order; who takes there besides loses what he has in hand. Default false.
+   * before all that is behind it, so that groups stay in order; who takes there besides loses what he has in hand, or (Kafka) keeps this
+   * route from going on: `ROLE_TAKEN`. Default false.
    */
   readonly alone?: boolean | undefined
 }

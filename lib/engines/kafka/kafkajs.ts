@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 
 import { startTimer, stopTimer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
+import { clock } from '../clock.js'
 import { fileOfPeer } from '../peer.js'
 import type { EngineConnection } from '../port.js'
 import { kafkaError } from './errors.js'
@@ -73,10 +74,20 @@ interface TopicOffsets {
   readonly topic: string
   readonly partitions: readonly { readonly partition: number; readonly offset: string }[]
 }
+interface Joining {
+  readonly groupProtocols: readonly { readonly name: string; readonly metadata: Buffer }[]
+}
+interface Syncing {
+  readonly generationId: number
+  readonly memberId: string
+  readonly groupAssignment: readonly { readonly memberAssignment: Buffer }[]
+}
 /** A broker, as whoever assigns partitions gets at it. */
 interface Broker {
-  joinGroup(asked: object): Promise<object>
-  syncGroup(asked: { readonly generationId: number; readonly memberId: string }): Promise<object>
+  joinGroup(asked: Joining): Promise<object>
+  syncGroup(asked: Syncing): Promise<object>
+  heartbeat(asked: object): Promise<unknown>
+  leaveGroup(asked: object): Promise<unknown>
   offsetCommit(asked: object): Promise<unknown>
   offsetFetch(asked: object): Promise<{ readonly responses: readonly TopicOffsets[] }>
 }
@@ -378,7 +389,10 @@ class Member implements KafkaMember {
         type: 'ILLEGAL_GENERATION',
       })
     }
-    const [memberId, groupGenerationId] = [this.#memberId, this.#generation]
+    // Who reads alone is no member, and says so: a group that has one refuses it.
+    const [memberId, groupGenerationId] = this.#consumption.alone
+      ? ['', -1]
+      : [this.#memberId, this.#generation]
     const partitions = [...offsets].map(([partition, offset]) => ({
       ...{ partition, offset: String(offset) },
     }))
@@ -430,17 +444,20 @@ class Member implements KafkaMember {
     cluster.findGroupCoordinator = async (asked) => {
       const coordinator = await this.#find(asked)
       this.#coordinator = coordinator
-      const watched: Pick<Broker, 'joinGroup' | 'syncGroup'> = {
+      const group = this.#consumption.alone ? new GroupOfOne(this.#generation) : coordinator
+      const watched: Group = {
         joinGroup: async (given) => {
           await this.#consumption.leaving()
-          return await coordinator.joinGroup(given)
+          return await group.joinGroup(given)
         },
         syncGroup: async (given) => {
-          const answer = await coordinator.syncGroup(given)
+          const answer = await group.syncGroup(given)
           this.#generation = given.generationId
           this.#memberId = given.memberId
           return answer
         },
+        heartbeat: (given) => group.heartbeat(given),
+        leaveGroup: (given) => group.leaveGroup(given),
       }
       return Object.assign(Object.create(coordinator) as Broker, watched)
     }
@@ -486,6 +503,41 @@ class Member implements KafkaMember {
     void room.then(() => {
       if (share === this.#share && this.#closing === undefined) this.#consumer.resume(what)
     })
+  }
+}
+
+type Group = Pick<Broker, 'joinGroup' | 'syncGroup' | 'heartbeat' | 'leaveGroup'>
+
+/** What a coordinator would answer to a group's only member. So no session of a member that died has to be waited for. */
+class GroupOfOne implements Group {
+  readonly #generation: number
+
+  /** `before`: the last generation of this member; 0: none. The first one is above those of members before it. */
+  constructor(before: number) {
+    this.#generation = before === 0 ? Math.floor(clock() / 1000) % 0x7fff_ffff : before + 1
+  }
+
+  joinGroup({ groupProtocols }: Joining): Promise<object> {
+    const [{ name, metadata }] = groupProtocols as [Joining['groupProtocols'][number]]
+    const memberId = 'alone'
+    return Promise.resolve({
+      ...{ generationId: this.#generation, groupProtocol: name, leaderId: memberId, memberId },
+      members: [{ memberId, memberMetadata: metadata }],
+    })
+  }
+
+  /** It has assigned everything to itself; nothing if the topic has no partitions. */
+  syncGroup({ groupAssignment }: Syncing): Promise<object> {
+    const memberAssignment = groupAssignment[0]?.memberAssignment ?? Buffer.alloc(0)
+    return Promise.resolve({ memberAssignment })
+  }
+
+  heartbeat(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  leaveGroup(): Promise<void> {
+    return Promise.resolve()
   }
 }
 

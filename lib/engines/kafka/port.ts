@@ -33,6 +33,8 @@ export interface KafkaConsumption {
   readonly from: 'begin' | 'end'
   /** Is there a group of that name when this member has gone? */
   readonly keeps: boolean
+  /** Does nobody else read in that group? Then it is not joined: all partitions are read at once, whoever was in it and died. */
+  readonly alone: boolean
   /** Milliseconds without a sign of life after which a member is dead. */
   readonly sessionMs: number
   /** Before it is joined again; joining waits for that. */

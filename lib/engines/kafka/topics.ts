@@ -117,7 +117,7 @@ class Reader {
     this.#options = options
     const { topic, group, sessionMs, keeps, failed } = options
     this.#joined = kafka.consume({
-      ...{ topic, group, sessionMs, keeps, failed, from: 'end' },
+      ...{ topic, group, sessionMs, keeps, failed, from: 'end', alone: false },
       leaving: () => this.#commit(),
       joined: (share) => {
         this.#share = share

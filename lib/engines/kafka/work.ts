@@ -4,6 +4,9 @@
 //
 // Before the group is joined anew, nothing more is given out, and what is in hand has a while to be settled. Partitions that are with
 // somebody else then take their jobs with them. A commit says in which generation of the group it was made, and Kafka refuses older ones.
+//
+// Who takes alone joins no group, whose dead members he would have to wait for. The offsets are those of the group all the same: Kafka takes
+// them from anybody while the group has no members.
 
 import { now, startTimer, stopTimer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
@@ -17,7 +20,7 @@ import type {
   EngineSettle,
   EngineWork,
 } from '../port.js'
-import { comesLater, kafkaError, typeOf } from './errors.js'
+import { bottomOf, comesLater, kafkaError, typeOf } from './errors.js'
 import { KafkaJob, recordOf } from './job.js'
 import { Lane } from './lane.js'
 import { kafkaConnect, KafkaLine } from './line.js'
@@ -53,6 +56,7 @@ class KafkaWork extends KafkaLine implements EngineWork {
   readonly facts: EngineQueueFacts
   readonly #leaseMs: number
   readonly #keepsDead: boolean
+  readonly #isAlone: boolean
   readonly #outbox: Outbox
   readonly #dead: Outbox
   #isMember = false
@@ -72,6 +76,8 @@ class KafkaWork extends KafkaLine implements EngineWork {
   #rejoining: Promise<void> | undefined
   #rejoined: (() => void) | undefined
   #committing: Promise<void> | undefined
+  /** By brokers, though nobody else is said to take. */
+  #refusedSince: number | undefined
   #given = 0n
   #tellLoss: (job: EngineJob) => void = () => undefined
 
@@ -84,6 +90,7 @@ class KafkaWork extends KafkaLine implements EngineWork {
     super(kafka, place, connection)
     this.#leaseMs = wanted.leaseMs ?? 0
     this.#keepsDead = wanted.dead !== 0
+    this.#isAlone = wanted.alone === true
     this.#outbox = new Outbox(kafka, this, this.topic)
     this.#dead = new Outbox(kafka, this, `${this.topic}-dead`)
     this.facts = {
@@ -170,6 +177,7 @@ class KafkaWork extends KafkaLine implements EngineWork {
       group: `millrace-${this.topic}`,
       from: 'begin',
       keeps: true,
+      alone: this.#isAlone,
       sessionMs: this.sessionMs,
       leaving: () => this.#leave(),
       joined: (share) => this.#joined(share),
@@ -397,10 +405,12 @@ class KafkaWork extends KafkaLine implements EngineWork {
       const floors = new Map(lanes.map((lane) => [lane.partition, lane.floor]))
       await this.#member!.commit(share, floors)
       for (const lane of lanes) lane.committed = floors.get(lane.partition)!
+      this.#refusedSince = undefined
     } catch (error) {
       const type = typeOf(error)
       if (type === undefined || !rebalancing.has(type)) throw error
-      this.#rejoining ??= this.#rejoin()
+      if (this.#isAlone) await this.#outlive(error)
+      else this.#rejoining ??= this.#rejoin()
     } finally {
       this.#committing = undefined
       if (this.#inHand.size === 0) this.#settled?.()
@@ -419,6 +429,24 @@ class KafkaWork extends KafkaLine implements EngineWork {
       const timer = startTimer(this.sessionMs, rejoined)
       this.#rejoined = rejoined
     })
+  }
+
+  /** The group has a member, whom brokers forget when it is dead. One that lives makes this one end. */
+  async #outlive(error: unknown): Promise<void> {
+    const since = (this.#refusedSince ??= now())
+    if (now() - since <= 2 * this.sessionMs) {
+      await new Promise<void>((resolve) => {
+        startTimer(commitPauseMs, resolve)
+      })
+      return
+    }
+    this.fail(
+      new MillraceError(
+        'ERR_MILLRACE_ROLE_TAKEN',
+        `somebody else takes from '${this.shown}', so brokers refuse what is done here (${bottomOf(error).message}): let it end, or leave out 'alone'`,
+        { cause: error },
+      ),
+    )
   }
 
   #wake(): void {

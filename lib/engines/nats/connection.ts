@@ -3,6 +3,7 @@
 import { startTimer, startTurn, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError, type ErrorCode, type Executed } from '../../errors.js'
 import type { EngineConnection, EngineLine } from '../port.js'
+import { authenticatorOf } from './credentials.js'
 import { natsLibrary, type NatsConnection, type NatsHeaders, type NatsLibrary } from './library.js'
 import type { NatsPlace } from './place.js'
 
@@ -203,18 +204,23 @@ export class NatsLine implements EngineLine {
   }
 }
 
-/** @throws MillraceError (as rejection) `PERMISSION` (user, password, token), `UNREACHABLE`, `TIMEOUT`, `ABORTED` */
+/** @throws MillraceError (as rejection) `PERMISSION` (user, password, token, key), `UNREACHABLE`, `TIMEOUT`, `ABORTED` */
 export async function natsConnect(
   place: NatsPlace,
   { tls }: EngineConnection,
   signal: AbortSignal,
 ): Promise<NatsConnection> {
   let nats: NatsConnection
+  const library = natsLibrary()
+  const { credentials } = place
+  const authenticator =
+    credentials === undefined ? undefined : authenticatorOf(library, credentials, place.shown)
   try {
-    nats = await natsLibrary().connect({
+    nats = await library.connect({
       servers: place.servers,
       ...(place.user === undefined ? {} : { user: place.user, pass: place.password }),
       ...(place.token === undefined ? {} : { token: place.token }),
+      ...(authenticator === undefined ? {} : { authenticator }),
       ...(tls === undefined ? {} : { tls }),
       name: `millrace ${String(process.pid)}`,
       reconnect: false,
@@ -246,7 +252,7 @@ function notConnected(shown: string, error: Error): MillraceError {
 function refusedError(shown: string, message: string, cause: unknown): MillraceError {
   return new MillraceError(
     'ERR_MILLRACE_PERMISSION',
-    `the server at '${shown}' refuses (${message}): see user, password and token of the address, and what the server lets them do`,
+    `the server at '${shown}' refuses (${message}): see user, password and token of the address, or its file (creds, nkey), and what the server lets them do`,
     { cause, executed: 'no' },
   )
 }

@@ -55,6 +55,8 @@ export interface NatsLibrary {
   connect(options: object): Promise<NatsConnection>
   headers(): NatsHeaders
   createInbox(): string
+  credsAuthenticator(file: Uint8Array): unknown
+  nkeyAuthenticator(seed: Uint8Array): unknown
 }
 
 const loaded: { library?: NatsLibrary } = {}

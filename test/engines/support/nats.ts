@@ -16,6 +16,8 @@ export interface NatsOptions {
   readonly maxPayload?: number
   /** Has it one user, `u` with the password `p`, who may not use `plant.shut.>`? */
   readonly permissions?: boolean
+  /** What its configuration says besides. */
+  readonly config?: string
   /** What it shows to who connects, who must then speak TLS. With `mutual`, they must show one that is signed by it. */
   readonly certificate?: Certificate
   readonly mutual?: boolean
@@ -30,7 +32,7 @@ export class NatsServer extends EngineServer {
   constructor(port: number, folder: string, options: NatsOptions) {
     super(folder)
     const { jetstream = true, user, password, maxPayload, permissions = false } = options
-    const { certificate, mutual = false } = options
+    const { certificate, mutual = false, config = '' } = options
     this.port = port
     this.#args = [
       ...['-a', '127.0.0.1', '-p', String(port)],
@@ -45,7 +47,7 @@ export class NatsServer extends EngineServer {
     const users = permissions
       ? `authorization: { users: [{ user: u, password: p, ${rights} }] }\n`
       : ''
-    writeFileSync(join(folder, 'server.conf'), limit + users)
+    writeFileSync(join(folder, 'server.conf'), limit + users + config)
   }
 
   /** `nats://[secret@]127.0.0.1:PORT/NAME` */

@@ -10,6 +10,7 @@ import { useNode } from './suite/node.js'
 import { installPeers } from './suite/peers.js'
 import { printReport } from './suite/print.js'
 import { buildPrograms } from './suite/programs.js'
+import { buildLibrary, cannotRunPython } from './suite/python.js'
 import { ratios } from './suite/ratio-definitions.js'
 import { ratioOf, rowsOf, targetsOf, unavailableRatios } from './suite/ratios.js'
 import type { Report } from './suite/row.js'
@@ -60,6 +61,8 @@ if (chosen.length === 0) throw new Error(`no row and no ratio is called ${only ?
 useNode(options.node)
 installPeers()
 await buildPrograms()
+const needsPython = chosen.some(({ work }) => 'case' in work && work.python === true)
+if (needsPython && cannotRunPython() === undefined) await buildLibrary()
 const loadAtStart = load()
 const started = performance.now()
 const { placement, kept, skipped: notMeasured, dropped } = await run(chosen, extent)

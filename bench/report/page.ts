@@ -69,6 +69,8 @@ function method({ method: how, rows }: Report): string[] {
     '- Jobs: from the push until it is done, as fast as they get through; at most 1,024 are not done. Servers run on the same',
     '  machine, with one connection a side, 256 pushes under way and 64 jobs handed out at a time; the processor time is without',
     '  theirs.',
+    '- Python: `rtt` between the event loops of Node and asyncio, whose socket is served by callbacks. `alone` is the time of one side, in',
+    '  a process that is both. What goes into a `shared_memory` is copied there, and not out of it.',
     '- The same buffer is sent again and again, so it is in the sender’s cache: for all alike.',
     `- Rows whose content cannot be checked (the C++ programs beyond their message numbers, locks, counters): ${String(unchecked)}.`,
   ]

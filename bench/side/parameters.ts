@@ -25,6 +25,8 @@ export interface Parameters {
    */
   readonly threadCores?: readonly [number, number]
 
+  /** Of Python: what bench/python/side.py does. */
+  readonly role?: string
   /** How both sides wait; which way is natural depends on the case. */
   readonly wait?: 'spin' | 'block' | 'event-loop'
   /** Milliseconds of polling before sleeping; default: the library's. */

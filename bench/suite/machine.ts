@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { nodeVersions } from './node.js'
 import { peerVersions } from './peers.js'
 import { root } from './programs.js'
+import { pythonVersion } from './python.js'
 import { serverVersions } from './servers/servers.js'
 
 export const load = () => loadavg().map((value) => Number(value.toFixed(2)))
@@ -30,6 +31,7 @@ export function versions(): Record<string, string> {
     millrace: millrace(),
     ...peerVersions(),
     ...serverVersions(),
+    ...pythonVersion(),
   }
 }
 

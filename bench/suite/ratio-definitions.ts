@@ -503,6 +503,40 @@ const byAddress: readonly RatioDefinition[] = [
   },
 ]
 
+const withPython: readonly RatioDefinition[] = [
+  {
+    name: 'python_wait_vs_uds',
+    means: 'round trip of 64 B between Node and asyncio, p50 ÷ over a Unix socket between the two',
+    above: 'Python and Node, rtt: millrace',
+    below: 'Python and Node, rtt: Unix socket',
+    reach: { atMost: 0.2 },
+  },
+  {
+    name: 'python_frame8m_vs_pipe',
+    means:
+      'a frame of 8 MiB between two Pythons, handed over and answered, p50 ÷ copied to a multiprocessing.shared_memory, with a pipe',
+    above: 'Python, frame 8 MiB: millrace',
+    below: 'Python, frame 8 MiB: shared_memory, copied to, and a pipe',
+    reach: { atMost: 0.01 },
+  },
+  ...(['lent and published', 'received and released'] as const).map((what): RatioDefinition => ({
+    name: what.startsWith('lent') ? 'python_frame8m_write_us' : 'python_frame8m_read_us',
+    means: `microseconds of Python for a frame of 8 MiB that is ${what}`,
+    above: `Python alone, frame 8 MiB: ${what}`,
+    below: [],
+    of: (nanoseconds) => nanoseconds / 1000,
+    reach: { atMost: 5 },
+  })),
+  {
+    name: 'python_frames_per_second',
+    means: 'small frames a second that `for frame in reader` takes, while Node publishes',
+    above: 'Python, for frame in reader, 64 B',
+    below: [],
+    of: (nanoseconds) => 1e9 / nanoseconds,
+    reach: { atLeast: 100_000 },
+  },
+]
+
 /** Beside what a C program would use, and further topologies. */
 const further: readonly RatioDefinition[] = [
   plain(
@@ -587,5 +621,6 @@ export const ratios: readonly RatioDefinition[] = [
   ...jobs,
   ...messaging,
   ...byAddress,
+  ...withPython,
   ...further,
 ]

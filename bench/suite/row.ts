@@ -31,6 +31,8 @@ export interface CaseWork {
   readonly parameters: Partial<Parameters>
   /** Packages of bench/peers that it needs. */
   readonly peers?: readonly string[]
+  /** Does it need Python, and the package of python/? */
+  readonly python?: boolean
   /** A server that it needs, started for each measurement. */
   readonly server?: ServerName
   /** Milliseconds that a measurement may take, if that is more than usual. */

@@ -6,6 +6,7 @@ import { connections } from './rows/connections.js'
 import { files } from './rows/files.js'
 import { frames } from './rows/frames.js'
 import { primitives } from './rows/primitives.js'
+import { python } from './rows/python.js'
 import { roundTrips } from './rows/round-trips.js'
 import { scale } from './rows/scale.js'
 import { throughput } from './rows/throughput.js'
@@ -23,4 +24,5 @@ export const rows: readonly Row[] = [
   ...files,
   ...scale,
   ...primitives,
+  ...python,
 ]

@@ -10,6 +10,7 @@ import { cannotLoad } from './peers.js'
 import { cannotPin } from './pinning.js'
 import { lookAtPlacement, placements, type Placement } from './placement.js'
 import { whyNotBuilt } from './programs.js'
+import { cannotRunPython } from './python.js'
 import type { Row, Skipped } from './row.js'
 import { cannotServe } from './servers/servers.js'
 
@@ -180,11 +181,14 @@ function possible(rows: readonly Row[], skipped: Skipped[]): Row[] {
     if (!peers.has(peer)) peers.set(peer, cannotLoad(peer))
     return peers.get(peer)
   }
+  let python: { readonly whyNot: string | undefined } | undefined
+  const cannotRunOurPython = () => (python ??= { whyNot: cannotRunPython() }).whyNot
   const whyNot = ({ work, cores }: Row): string | undefined => {
     if ('program' in work) return whyNotBuilt(work.program) ?? cannotPin(cores)
     const noServer = work.server === undefined ? undefined : cannotServe(work.server)
     const noPeer = (work.peers ?? []).map(cannotLoadPeer).find((why) => why !== undefined)
-    return noServer ?? noPeer ?? cannotPin(cores)
+    const noPython = work.python === true ? cannotRunOurPython() : undefined
+    return noServer ?? noPeer ?? noPython ?? cannotPin(cores)
   }
   return rows.filter((row) => {
     const why = whyNot(row)

@@ -33,9 +33,11 @@ from ._buffers import Bytes, lend
 from ._errors import (
     BUSY,
     END,
+    INTERRUPTED,
     OK,
     READY,
     RELEASED,
+    TIMEOUT,
     TOO_LARGE,
     TOO_MANY_HELD,
     WOULD_BLOCK,
@@ -57,6 +59,7 @@ from ._options import (
     place_bytes,
     whole,
 )
+from ._spinning import Spinning
 
 if TYPE_CHECKING:
     import numpy
@@ -88,10 +91,20 @@ HEADER_BYTES = 64
 _MOST = (1 << 64) - 1
 _POLICIES = ("wait", "drop-newest", "overwrite-oldest")
 
-# millrace_slot and millrace_frame, as words: data, capacity, header, slot; data, length, header, sequence, timestamp, missed, slot.
-_Slot = ctypes.c_uint64 * 4
+# millrace_slot and millrace_frame, as words: data, capacity, header, slot, and here the sequence that publish tells; data, length, header,
+# sequence, timestamp, missed, slot.
+_Slot = ctypes.c_uint64 * 5
+_SEQUENCE = 4
+_SEQUENCE_AT = 8 * _SEQUENCE
 _Received = ctypes.c_uint64 * 7
-_Header = ctypes.c_ubyte * HEADER_BYTES
+
+
+def _exporter(length: int) -> Any:
+    """The type of what views of so many bytes are of: it keeps its owner alive, beyond every other reference."""
+    return type("Bytes", (ctypes.c_ubyte * length,), {"__slots__": ("owner",)})
+
+
+_Header = _exporter(HEADER_BYTES)
 
 Self = TypeVar("Self", bound="_Memory")
 Shape = Union[int, Sequence[int]]
@@ -181,7 +194,7 @@ class _Memory:
         if self._released:
             raise self._gone()
         exporter = kind.from_address(address)
-        exporter.owner = self  # beyond the life of every other reference
+        exporter.owner = self
         view = memoryview(exporter).cast("B")
         if not writable:
             view = view.toreadonly()
@@ -320,16 +333,15 @@ class Loan(_Memory):
             length = whole("length", length, self._raw[1])
         if timestamp:
             timestamp = whole("timestamp", timestamp, _MOST)
-        sequence = ctypes.c_uint64()
-        code = _publish(
-            self._handle._address, self._raw, length, timestamp, ctypes.addressof(sequence)
-        )
+        raw = self._raw
+        told = ctypes.addressof(raw) + _SEQUENCE_AT
+        code = _publish(self._handle._address, raw, length, timestamp, told)
         if code != OK:
             raise failure(code)
         self._released = True
         if self._views:
             self._forget_views()
-        return sequence.value
+        return int(raw[_SEQUENCE])
 
     def discard(self) -> None:
         """Gives the slot back. Does nothing after ``publish``."""
@@ -392,7 +404,7 @@ class FrameWriter(_Slots):
         out = ctypes.c_void_p()
         check(_writer_open(place_bytes(place), ctypes.addressof(options), ctypes.addressof(out)))
         self._opened(place, out)
-        self._slot_type = ctypes.c_ubyte * options.slot_bytes
+        self._slot_type = _exporter(options.slot_bytes)
 
     def try_loan(self) -> Optional[Loan]:
         """A slot to write into. None: readers have all at this moment."""
@@ -603,7 +615,7 @@ class FrameReader(_Slots):
         schema, mode, owner, spin, memory: as of a QueueProducer; of the memory LOCK and PREFAULT alone.
     """
 
-    __slots__ = ("_ended",)
+    __slots__ = ("_ended", "_spinning")
     _back = _release
     _free = function("frame_reader_free")
     _close = function("frame_reader_close")
@@ -645,8 +657,9 @@ class FrameReader(_Slots):
         given, told = ctypes.addressof(options), ctypes.addressof(out)
         _wait_open(lambda ns: int(_reader_open(name, given, ns, told)), timeout)
         self._opened(place, out)
-        self._slot_type = ctypes.c_ubyte * max(check(_reader_slot_bytes(out)), 1)
+        self._slot_type = _exporter(max(check(_reader_slot_bytes(out)), 1))
         self._ended = False
+        self._spinning = Spinning(spin)
 
     def _look(
         self,
@@ -692,15 +705,22 @@ class FrameReader(_Slots):
 
     async def next_async(self, timeout: Optional[float] = None) -> Optional[Frame]:
         """As ``next``, but waits in the event loop. A call that is cancelled takes nothing."""
-        return await self._receive_async(self.try_next, timeout)
+        return await self._receive_async(self.try_next, _next, timeout)
 
     async def newest_async(self, timeout: Optional[float] = None) -> Optional[Frame]:
         """As ``newest``, but waits in the event loop."""
-        return await self._receive_async(self.try_newest, timeout)
+        return await self._receive_async(self.try_newest, _newest, timeout)
 
-    async def _receive_async(self, ask: Any, timeout: Optional[float]) -> Optional[Frame]:
+    async def _receive_async(
+        self, ask: Any, block: Callable[..., int], timeout: Optional[float]
+    ) -> Optional[Frame]:
+        spinning = self._spinning
+        if spinning.turn_is_due:
+            await asyncio.sleep(0)
+            spinning.turned()
         if self._in_turn():
-            frame: Optional[Frame] = ask()
+            ns = spinning.budget(timeout)
+            frame: Optional[Frame] = ask() if ns == 0 else self._spin(block, ns)
             if frame is not None:
                 return frame
 
@@ -712,6 +732,20 @@ class FrameReader(_Slots):
             attempt, self._arm, timeout, f"a frame of '{self._name}'"
         )
         return received
+
+    def _spin(self, block: Callable[..., int], ns: int) -> Optional[Frame]:
+        """As try_next or try_newest, but looks for so long."""
+        raw = _Received()
+        if self._late:
+            self._settle()
+        code = self._spinning.look(lambda ns: block(self._address, ns, raw), ns, TIMEOUT)
+        if code == OK:
+            self._ended = False
+            return Frame(self, raw)
+        if code == TIMEOUT or code == INTERRUPTED or code == END:
+            self._ended = code == END
+            return None
+        raise failure(code)
 
     def _arm(self, what: int) -> int:
         code: int = _reader_arm(self._address)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import select
 import time
 import weakref
 from collections import deque
@@ -125,7 +126,7 @@ class _Turn:
 class Waiter:
     """The tasks of one event loop that wait for one handle. They are served in the order in which they came."""
 
-    __slots__ = ("loop", "fd", "watching", "stopped", "turns", "lines", "__weakref__")
+    __slots__ = ("loop", "fd", "watching", "stopped", "turns", "lines", "_look", "__weakref__")
 
     # Whose each descriptor is: its number may be another handle's before the loop of a closed one has come to let go of it.
     _watched: ClassVar[
@@ -139,6 +140,8 @@ class Waiter:
         self.stopped = False
         self.lines = 0
         self.turns: Dict[int, Deque[_Turn]] = {}
+        self._look = select.poll()
+        self._look.register(fd, select.POLLIN)
 
     def watch(self) -> None:
         if not self.watching and not self.stopped:
@@ -147,8 +150,14 @@ class Waiter:
             if before is not None:
                 before._ignore()
             Waiter._watched[key] = self
-            self.loop.add_reader(self.fd, self._rung)
+            self.loop.add_reader(self.fd, self._heard)
             self.watching = True
+
+    def _heard(self) -> None:
+        # A task that was woken runs in the next turn of the loop, which by then has seen once more that the descriptor is readable, and
+        # calls this after the task has armed it again: what it says is over.
+        if self._look.poll(0):
+            self._rung()
 
     def _rung(self) -> None:
         nobody = True

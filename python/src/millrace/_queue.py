@@ -11,6 +11,7 @@ from ._buffers import Bytes, Scratch, lend, new_bytes
 from ._errors import (
     CLOSED,
     END,
+    INTERRUPTED,
     OK,
     READY,
     TIMEOUT,
@@ -22,6 +23,7 @@ from ._errors import (
 from ._handle import FAIR, NOTHING, Handle, Peer, look_until, peer_of, wait
 from ._library import check, failure, function
 from ._options import FRESH, KEEP, Memory, Options, Place, fill, place_bytes, whole
+from ._spinning import Spinning
 
 _producer_open = function("queue_producer_open")
 _push = function("queue_push")
@@ -285,7 +287,7 @@ class QueueConsumer(Handle):
     ``async for`` does so in the event loop. RoleTakenError: there is a consumer that lives.
     """
 
-    __slots__ = ("_scratches", "_ended")
+    __slots__ = ("_scratches", "_ended", "_spinning")
     _free = function("queue_consumer_free")
     _close = function("queue_consumer_close")
     _fd = function("queue_consumer_fd")
@@ -311,6 +313,7 @@ class QueueConsumer(Handle):
         # Taken out of the list while a call uses it: two threads that come at once have one each.
         self._scratches: List[Scratch] = []
         self._ended = False
+        self._spinning = Spinning(spin)
 
     def _scratch(self) -> Scratch:
         try:
@@ -418,14 +421,37 @@ class QueueConsumer(Handle):
 
     async def pop_async(self, timeout: Optional[float] = None) -> Optional[bytes]:
         """As ``pop``, but waits in the event loop. Calls are served in their order; one that is cancelled takes nothing."""
+        spinning = self._spinning
+        if spinning.turn_is_due:
+            await asyncio.sleep(0)
+            spinning.turned()
         if self._in_turn():
-            message = self.try_pop()
+            ns = spinning.budget(timeout)
+            message = self.try_pop() if ns == 0 else self._spin(ns)
             if message is not None:
                 return message
         taken: Optional[bytes] = await self._until(
             self._attempt, self._arm, timeout, f"a message in queue '{self._name}'"
         )
         return taken
+
+    def _spin(self, ns: int) -> Optional[bytes]:
+        """As try_pop, but looks for so long."""
+        scratch = self._scratch()
+        code = self._spinning.look(
+            lambda ns: _pop(self._address, scratch.address, _SCRATCH_BYTES, scratch.tell, ns),
+            ns,
+            TIMEOUT,
+        )
+        if code == OK:
+            message: Optional[bytes] = scratch.view[: scratch.tell[0]].tobytes()
+            self._ended = False
+        elif code == TIMEOUT or code == INTERRUPTED:
+            message = None
+        else:
+            message = self._took(code, scratch)
+        self._scratches.append(scratch)
+        return message
 
     def _attempt(self) -> object:
         message = self.try_pop()

@@ -1,0 +1,176 @@
+"""A task looks for some microseconds before its loop sleeps, as long as that pays; others have their turns all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Iterator, List
+
+import pytest
+
+from millrace import FrameReader, FrameWriter, QueueConsumer, QueueProducer, _queue
+from millrace._errors import OK, TIMEOUT
+from millrace._spinning import Spinning
+
+PATIENCE = 30.0
+
+
+@pytest.fixture(autouse=True)
+def account() -> Iterator[None]:
+    """What others have lost or saved is not ours."""
+    before = Spinning._account
+    Spinning._account = 1_000_000
+    yield
+    Spinning._account = before
+
+
+def _tries(spinning: Spinning, count: int) -> int:
+    tried = 0
+    for _ in range(count):
+        Spinning._account = 1_000_000
+        ns = spinning.budget(None)
+        if ns:
+            tried += 1
+            assert spinning.look(lambda ns: TIMEOUT, 1, TIMEOUT) == TIMEOUT
+    return tried
+
+
+def test_what_does_not_pay_is_tried_seldom() -> None:
+    spinning = Spinning(None)
+    assert _tries(spinning, 4) == 4
+    assert _tries(spinning, 160) == 10
+
+
+def test_what_pays_is_tried_each_time() -> None:
+    spinning = Spinning(None)
+    _tries(spinning, 100)
+    assert spinning.look(lambda ns: OK, 1, TIMEOUT) == OK
+    assert _tries(spinning, 1) == 1
+
+
+def test_all_together_lose_a_twentieth_of_the_time() -> None:
+    spinnings = [Spinning(None) for _ in range(100)]
+    Spinning._account = 0
+    Spinning._counted = began = time.monotonic_ns()
+    lost = 0
+    while time.monotonic_ns() - began < 200_000_000:
+        for spinning in spinnings:
+            ns = spinning.budget(None)
+            if ns:
+                before = time.monotonic_ns()
+                spinning.look(lambda ns: TIMEOUT, ns, TIMEOUT)
+                lost += time.monotonic_ns() - before
+    took = time.monotonic_ns() - began
+    assert 0 < lost < took / 20 + 60_000_000  # one that was interrupted by the system may take long
+
+
+def test_no_spin_without_time_or_will() -> None:
+    assert Spinning(0).budget(None) == 0
+    assert Spinning(None).budget(0) == 0
+    assert Spinning(None).budget(0.00001) == 0
+    assert Spinning(None).budget(1) == 50_000
+    assert Spinning(10).budget(None) == 1_000_000
+    spinning = Spinning(None)
+    Spinning._account, Spinning._counted = -1_000_000, time.monotonic_ns()
+    assert spinning.budget(None) == 0
+
+
+def test_a_message_that_comes_meanwhile_is_had_without_a_sleep(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        with QueueProducer(name) as producer, QueueConsumer(name, spin=0.001) as consumer:
+
+            def late(ns: int) -> int:
+                producer.push(b"late")
+                return TIMEOUT
+
+            original = Spinning.look
+            monkeypatch.setattr(
+                Spinning,
+                "look",
+                lambda self, step, ns, nothing: late(ns) and original(self, step, ns, nothing),
+            )
+            monkeypatch.setattr(_queue, "_consumer_arm", lambda address: pytest.fail("it slept"))
+            assert await consumer.pop_async(PATIENCE) == b"late"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("length", [3, 200_000])
+def test_a_spin_finds_messages_of_any_length_and_the_end(name: str, length: int) -> None:
+    async def main() -> List[Any]:
+        producer = QueueProducer(name, capacity=1 << 20)
+        with QueueConsumer(name) as consumer:
+            producer.push(b"a" * length)
+            producer.close()
+            return [await consumer.pop_async(PATIENCE), await consumer.pop_async(PATIENCE)]
+
+    assert asyncio.run(main()) == [b"a" * length, None]
+
+
+def test_who_always_finds_something_lets_the_loop_have_turns(name: str) -> None:
+    async def main() -> int:
+        turns = 0
+        with QueueProducer(name) as producer, QueueConsumer(name) as consumer:
+
+            async def other() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            counting = asyncio.ensure_future(other())
+            end = time.monotonic() + 0.1
+            while time.monotonic() < end:
+                producer.push(b"x")
+                assert await consumer.pop_async() == b"x"
+            counting.cancel()
+        return turns
+
+    assert asyncio.run(main()) > 10
+
+
+def test_a_woken_task_arms_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    armed = 0
+    arm = _queue._consumer_arm
+
+    def counted(address: int) -> int:
+        nonlocal armed
+        armed += 1
+        return arm(address)
+
+    monkeypatch.setattr(_queue, "_consumer_arm", counted)
+
+    async def main() -> None:
+        with QueueProducer(name) as producer, QueueConsumer(name, spin=0) as consumer:
+            loop = asyncio.get_running_loop()
+
+            async def receive() -> List[bytes]:
+                return [await consumer.pop_async(PATIENCE) or b"" for _ in range(20)]
+
+            receiving = asyncio.ensure_future(receive())
+            for i in range(20):
+                await asyncio.sleep(0.003)
+                await loop.run_in_executor(None, producer.push, b"%d" % i)
+            assert await receiving == [b"%d" % i for i in range(20)]
+
+    asyncio.run(main())
+    assert armed <= 25  # something else may ring once in a while
+
+
+def test_frames_are_found_by_a_spin_and_given_back(name: str) -> None:
+    async def main() -> List[int]:
+        with FrameWriter(name, 64, slots=2) as writer, FrameReader(name) as reader:
+            got = []
+            for i in range(50):
+                loan = writer.loan(PATIENCE)
+                loan.data[0] = i
+                loan.publish()
+                frame = await reader.next_async(PATIENCE)
+                assert frame is not None
+                with frame:
+                    got.append(frame.data[0])
+            return got
+
+    assert asyncio.run(main()) == list(range(50))

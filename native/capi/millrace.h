@@ -222,7 +222,8 @@ int32_t millrace_queue_try_push(millrace_queue_producer* producer, const void* m
  * no room for the first; TOO_LARGE if the first never fits, or `bytes` are fewer than it needs. */
 int64_t millrace_queue_try_push_many(millrace_queue_producer* producer, const void* messages,
                                      uint64_t bytes, const uint32_t* lengths, uint64_t count);
-/* Room for a message of at most `length` bytes in the queue itself; nothing is sent before the commit. A later reserve takes its place. */
+/* Room for a message of at most `length` bytes in the queue itself; nothing is sent before the commit. A later reserve or push takes its
+ * place. It stays mapped until the free. */
 int32_t millrace_queue_reserve(millrace_queue_producer* producer, uint64_t length,
                                int64_t timeout_ns, void** room);
 int32_t millrace_queue_try_reserve(millrace_queue_producer* producer, uint64_t length, void** room);
@@ -265,7 +266,8 @@ int32_t millrace_queue_try_pop(millrace_queue_consumer* consumer, void* buffer, 
  * WOULD_BLOCK if there is none, TOO_LARGE if the first does not fit, END, PEER_FAILED, PEER_GONE. */
 int64_t millrace_queue_try_pop_many(millrace_queue_consumer* consumer, void* buffer, uint64_t size,
                                     uint32_t* lengths, uint64_t count);
-/* The oldest message where it lies, until millrace_queue_release(). Read only: a producer in another process sees what is written. */
+/* The oldest message where it lies, until millrace_queue_release() or a pop. Read only: a producer in another process sees what is
+ * written. It stays mapped until the free. */
 int32_t millrace_queue_peek(millrace_queue_consumer* consumer, const void** message,
                             uint64_t* length, int64_t timeout_ns);
 int32_t millrace_queue_try_peek(millrace_queue_consumer* consumer, const void** message,

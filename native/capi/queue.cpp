@@ -90,10 +90,17 @@ template <typename Object, typename Side>
       return MILLRACE_WOULD_BLOCK;
   }
 }
+// What is given out in place stays mapped until the free. The ring of a handle is mapped once, and never another.
+template <typename Object>
+void keep_mapped(Object& handle) {
+  if (!handle.kept) [[unlikely]]
+    handle.kept = handle.core->side().data();
+}
 [[nodiscard]] std::int32_t reserve_now(millrace_queue_producer& producer, std::uint64_t length,
                                        void** room) {
   std::byte* const place = producer.core->reserve(length_of(length));
   if (place != nullptr) {
+    keep_mapped(producer);
     producer.reserved = length;
     *room = place;
     return MILLRACE_OK;
@@ -477,6 +484,7 @@ int32_t millrace_queue_peek(millrace_queue_consumer* consumer, const void** mess
   const Often inside(consumer);
   if (!inside) return inside.code();
   return capi::wait_for_message(*consumer, timeout_ns, [&](const Message& found) {
+    capi::keep_mapped(*consumer);
     consumer->peeked = found;
     *message = found.data;
     *length = found.length;
@@ -490,6 +498,7 @@ int32_t millrace_queue_try_peek(millrace_queue_consumer* consumer, const void** 
   const Often inside(consumer);
   if (!inside) return inside.code();
   return capi::try_message(*consumer, [&](const Message& found) {
+    capi::keep_mapped(*consumer);
     consumer->peeked = found;
     *message = found.data;
     *length = found.length;

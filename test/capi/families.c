@@ -125,7 +125,9 @@ static void batches(void) {
   DONE(millrace_queue_producer_disarm(producer));
   CHECK(millrace_queue_consumer_available(consumer) == 208 * (4096 / 208));
   GIVES(MILLRACE_TIMEOUT, millrace_queue_end(producer, 0));
+  DONE(millrace_queue_try_peek(consumer, &message, &length));
   DONE(millrace_queue_consumer_close(consumer, 0));
+  CHECK(length == 200 && memcmp(message, text, 8) == 0); /* mapped until the free */
   GIVES(MILLRACE_CLOSED, millrace_queue_push(producer, text, 200, MILLRACE_FOREVER));
   millrace_queue_consumer_free(consumer);
   DONE(millrace_queue_producer_close(producer, 1));

@@ -55,6 +55,12 @@ test('Python writes frames', async (t) => {
   t.like(await run.ended(patience), { code: 0 }, run.stderr)
 })
 
+test('messages in place', async (t) => {
+  const run = documented(t, 'spectrum.py', 'spectra', uniqueName(t))
+  t.like(await run.ended(patience), { code: 0 }, run.stderr)
+  t.deepEqual(run.lines, ['1024.0'])
+})
+
 test('asyncio', async (t) => {
   const run = documented(t, 'asyncio.run', 'jobs', uniqueName(t))
   t.like(await run.ended(patience), { code: 0 }, run.stderr)

@@ -6,7 +6,7 @@ Times are seconds. What has the name ``…_async`` waits in asyncio's event loop
 
 from __future__ import annotations
 
-from ._cell import CellReader, CellValue, CellWriter
+from ._cell import BegunValue, CellReader, CellValue, CellWriter
 from ._errors import (
     AbortedError,
     BusyError,
@@ -54,13 +54,14 @@ from ._library import path as library_path
 from ._locks import Hold, Mutex, RwLock
 from ._options import Memory
 from ._options import without_nul as _without_nul
-from ._queue import QueueConsumer, QueueProducer
+from ._queue import PeekedMessage, QueueConsumer, QueueProducer, Room
 from ._small import Counter, Event, Semaphore, SharedMemory
 from ._topics import Subscription, TopicMessage, Topics, TopicsCounts
 from ._work import DeadLetter, Job, WorkCounts, WorkQueue
 
 __all__ = [
     "AbortedError",
+    "BegunValue",
     "BusyError",
     "CellReader",
     "CellValue",
@@ -95,6 +96,7 @@ __all__ = [
     "NoSpaceError",
     "NotFoundError",
     "NotOursError",
+    "PeekedMessage",
     "Peer",
     "PeerFailedError",
     "PeerGoneError",
@@ -105,6 +107,7 @@ __all__ = [
     "ReaderCounts",
     "ReleasedError",
     "RoleTakenError",
+    "Room",
     "RwLock",
     "SchemaError",
     "Semaphore",

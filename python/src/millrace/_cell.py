@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import ctypes
-from typing import AsyncIterator, Iterator, NamedTuple, Optional
+import weakref
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Iterator, NamedTuple, Optional
 
 from ._buffers import Bytes, lend
 from ._errors import BUSY, END, OK, READY, TIMEOUT, WOULD_BLOCK, ClosedError
 from ._handle import NOTHING, Handle, Peer, peer_of, wait
+from ._inplace import InPlace, Shape, exporter_of
 from ._library import check, failure, function
 from ._options import KEEP, NO_TIMESTAMPS, Options, Place, fill, place_bytes, whole
 
+if TYPE_CHECKING:
+    import numpy
+
 _writer_open = function("cell_writer_open")
 _write = function("cell_write")
+_begin = function("cell_begin")
+_publish = function("cell_publish")
 _writer_version = function("cell_writer_version")
 _reader_open = function("cell_reader_open")
 _read = function("cell_read")
@@ -52,6 +60,62 @@ class CellValue(NamedTuple):
     """When it was written, as ``millrace.now()``; 0: not said."""
 
 
+class BegunValue(InPlace):
+    """Memory of a cell for its next value, which nobody sees before ``publish``. ``with`` gives it up unless it was published.
+
+    One at a time: whatever is begun or written next makes it void.
+    """
+
+    __slots__ = ("_address",)
+    _handle: "CellWriter"
+
+    def __init__(self, writer: "CellWriter", address: int) -> None:
+        super().__init__(writer)
+        self._address = address
+
+    def __len__(self) -> int:
+        return self._handle._max_bytes
+
+    @property
+    def data(self) -> memoryview:
+        """``max_bytes`` bytes, to be written. After ``publish`` the view is void."""
+        writer = self._handle
+        return self._view(writer._value_type, self._address, writer._max_bytes, True)
+
+    def array(
+        self, dtype: Any = "uint8", shape: Optional[Shape] = None, offset: int = 0
+    ) -> "numpy.ndarray[Any, Any]":
+        """The bytes as a numpy array, without a copy. ``publish`` makes it read-only; do not write to others that were made of it after that."""
+        return self._written(self.data, dtype, shape, offset)
+
+    def publish(self, length: Optional[int] = None) -> None:
+        """Makes the first ``length`` bytes, by default all, the newest value."""
+        if self._released:
+            raise self._gone()
+        most = self._handle._max_bytes
+        length = most if length is None else whole("length", length, most)
+        code = _publish(self._handle._address, length)
+        if code != OK:
+            raise failure(code)
+        self._forget()
+
+    def discard(self) -> None:
+        """Nothing becomes of it. Does nothing after ``publish``."""
+        if not self._released:
+            self._forget()
+
+    def __enter__(self) -> "BegunValue":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.discard()
+
+
 class CellWriter(Handle):
     """Writes values. In TypeScript: ``Cell.writer``. RoleTakenError: there is a writer that lives.
 
@@ -64,7 +128,8 @@ class CellWriter(Handle):
         schema, mode, owner: as of a QueueProducer.
     """
 
-    __slots__ = ()
+    __slots__ = ("_max_bytes", "_value_type", "_out")
+    _out: "Optional[weakref.ref[BegunValue]]"
     _free = function("cell_writer_free")
     _close = function("cell_writer_close")
 
@@ -91,10 +156,38 @@ class CellWriter(Handle):
         )
         out = ctypes.c_void_p()
         check(_writer_open(place_bytes(place), ctypes.addressof(options), ctypes.addressof(out)))
+        self._max_bytes: int = options.max_bytes
+        self._value_type = exporter_of(self._max_bytes)
+        self._out = None
         self._opened(place, out)
+
+    def begin(self, copy: bool = False) -> BegunValue:
+        """Memory for the next value, which ``publish`` shows. It holds the newest value with ``copy``, else anything."""
+        self._take_back()
+        at = ctypes.c_uint64()
+        code = _begin(self._address, int(copy), ctypes.addressof(at), None)
+        if code != OK:
+            raise failure(code)
+        begun = BegunValue(self, at.value)
+        self._out = weakref.ref(begun)
+        return begun
+
+    def _take_back(self) -> None:
+        out = self._out
+        if out is not None:
+            self._out = None
+            begun = out()
+            if begun is not None and not begun._released:
+                begun._forget()
+
+    def _leave(self, leave: Callable[..., int], *arguments: Any) -> None:
+        self._take_back()
+        super()._leave(leave, *arguments)
 
     def write(self, value: Bytes) -> None:
         """Makes it the newest value. Never blocks. TooLargeError: longer than ``max_bytes``."""
+        if self._out is not None:
+            self._take_back()
         held, pointer, length = lend(value)
         code = _write(self._address, pointer, length)
         del held

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import math
-import weakref
 from collections import deque
 from types import TracebackType
 from typing import (
@@ -26,7 +24,6 @@ from typing import (
     Optional,
     Sequence,
     TypeVar,
-    Union,
 )
 
 from ._buffers import Bytes, lend
@@ -36,7 +33,6 @@ from ._errors import (
     INTERRUPTED,
     OK,
     READY,
-    RELEASED,
     TIMEOUT,
     TOO_LARGE,
     TOO_MANY_HELD,
@@ -46,6 +42,7 @@ from ._errors import (
     make_error,
 )
 from ._handle import FAIR, NOTHING, Handle, Peer, look_until, peer_of, wait
+from ._inplace import InPlace, Shape, array_over, exporter_of
 from ._library import check, failure, function
 from ._options import (
     HAS_AFTER,
@@ -97,17 +94,9 @@ _Slot = ctypes.c_uint64 * 5
 _SEQUENCE = 4
 _SEQUENCE_AT = 8 * _SEQUENCE
 _Received = ctypes.c_uint64 * 7
-
-
-def _exporter(length: int) -> Any:
-    """The type of what views of so many bytes are of: it keeps its owner alive, beyond every other reference."""
-    return type("Bytes", (ctypes.c_ubyte * length,), {"__slots__": ("owner",)})
-
-
-_Header = _exporter(HEADER_BYTES)
+_Header = exporter_of(HEADER_BYTES)
 
 Self = TypeVar("Self", bound="_Memory")
-Shape = Union[int, Sequence[int]]
 
 
 class _WriterOptions(ctypes.Structure):
@@ -160,73 +149,19 @@ class ReaderCounts(NamedTuple):
     """Sequence of the last frame before it joined."""
 
 
-def array_over(view: memoryview, dtype: Any, shape: Optional[Shape], offset: int) -> Any:
-    """A numpy array over a view, without a copy."""
-    import numpy
+class _Memory(InPlace):
+    """Bytes of a slot, which goes back when nothing is left of them."""
 
-    kind = numpy.dtype(dtype)
-    if kind.hasobject:
-        raise invalid(f"{kind} holds references, which mean nothing in shared memory")
-    if shape is None:
-        shape = (len(view) - offset) // (kind.itemsize or 1)
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    if offset < 0 or min(sizes, default=0) < 0:
-        raise invalid(f"shape is {shape} and offset {offset}; neither can be negative")
-    if offset + math.prod(sizes) * kind.itemsize > len(view):
-        raise invalid(
-            f"an array of {kind}, {shape}, from {offset} on, is more than {len(view)} bytes"
-        )
-    return numpy.ndarray(sizes, kind, view, offset)
-
-
-class _Memory:
-    """Bytes of a slot. Whoever is given a view of them keeps this alive, and this keeps the handle, which keeps the memory mapped."""
-
-    __slots__ = ("_handle", "_raw", "_views", "_released", "__weakref__")
+    __slots__ = ("_raw",)
 
     def __init__(self, handle: Any, raw: Any) -> None:
-        self._handle = handle
+        super().__init__(handle)
         self._raw = raw
-        self._views: "List[weakref.ref[Any]]" = []
-        self._released = False
-
-    def _view(self, kind: Any, address: int, length: int, writable: bool) -> memoryview:
-        if self._released:
-            raise self._gone()
-        exporter = kind.from_address(address)
-        exporter.owner = self
-        view = memoryview(exporter).cast("B")
-        if not writable:
-            view = view.toreadonly()
-        if length != len(view):
-            view = view[:length]
-        self._views.append(weakref.ref(view))
-        return view
-
-    def _gone(self) -> Exception:
-        return make_error(
-            RELEASED,
-            f"the {type(self).__name__.lower()} was given back; take what it has before that",
-        )
-
-    def _forget_views(self) -> None:
-        for reference in self._views:
-            view = reference()
-            if view is None:
-                continue
-            if isinstance(view, memoryview):
-                try:
-                    view.release()
-                except BufferError:
-                    pass  # an array, or a part of it, lives: it stays mapped
-            else:
-                view.flags.writeable = False
-        self._views.clear()
 
     def _give_back(self) -> None:
         self._released = True
         if self._views:
-            self._forget_views()
+            self._forget()
         self._handle._give(self._raw)
 
     def __enter__(self: Self) -> Self:
@@ -316,9 +251,7 @@ class Loan(_Memory):
         ``publish`` makes the array read-only. Arrays that were derived from it (slices, reshaped ones) stay writable: do not write through
         these after that, the readers would see it.
         """
-        array: "numpy.ndarray[Any, Any]" = array_over(self.data, dtype, shape, offset)
-        self._views.append(weakref.ref(array))
-        return array
+        return self._written(self.data, dtype, shape, offset)
 
     def publish(self, length: Optional[int] = None, timestamp: int = 0) -> int:
         """Hands the first ``length`` bytes, by default all, to all readers. Returns the number of the frame. Never blocks.
@@ -340,7 +273,7 @@ class Loan(_Memory):
             raise failure(code)
         self._released = True
         if self._views:
-            self._forget_views()
+            self._forget()
         return int(raw[_SEQUENCE])
 
     def discard(self) -> None:
@@ -404,7 +337,7 @@ class FrameWriter(_Slots):
         out = ctypes.c_void_p()
         check(_writer_open(place_bytes(place), ctypes.addressof(options), ctypes.addressof(out)))
         self._opened(place, out)
-        self._slot_type = _exporter(options.slot_bytes)
+        self._slot_type = exporter_of(options.slot_bytes)
 
     def try_loan(self) -> Optional[Loan]:
         """A slot to write into. None: readers have all at this moment."""
@@ -657,7 +590,7 @@ class FrameReader(_Slots):
         given, told = ctypes.addressof(options), ctypes.addressof(out)
         _wait_open(lambda ns: int(_reader_open(name, given, ns, told)), timeout)
         self._opened(place, out)
-        self._slot_type = _exporter(max(check(_reader_slot_bytes(out)), 1))
+        self._slot_type = exporter_of(max(check(_reader_slot_bytes(out)), 1))
         self._ended = False
         self._spinning = Spinning(spin)
 

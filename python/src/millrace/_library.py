@@ -76,6 +76,9 @@ SIGNATURES: Dict[str, str] = {
     "queue_push": "ihpQq",
     "queue_try_push": "ihpQ",
     "queue_try_push_many": "qhpQpQ",
+    "queue_reserve": "ihQqp",
+    "queue_try_reserve": "ihQp",
+    "queue_commit": "ihQ",
     "queue_end": "ihq",
     "queue_producer_wait_peer": "ihq",
     "queue_producer_peer": "ihp",
@@ -93,6 +96,9 @@ SIGNATURES: Dict[str, str] = {
     "queue_pop": "ihpQpq",
     "queue_try_pop": "ihpQp",
     "queue_try_pop_many": "qhpQpQ",
+    "queue_peek": "ihppq",
+    "queue_try_peek": "ihpp",
+    "queue_release": "ih",
     "queue_consumer_wait_peer": "ihq",
     "queue_consumer_peer": "ihp",
     "queue_consumer_available": "qh",
@@ -137,6 +143,8 @@ SIGNATURES: Dict[str, str] = {
     # cells
     "cell_writer_open": "ispp",
     "cell_write": "ihpQ",
+    "cell_begin": "ihipp",
+    "cell_publish": "ihQ",
     "cell_writer_version": "qh",
     "cell_writer_close": "ih",
     "cell_writer_free": "vh",
@@ -271,6 +279,7 @@ SIGNATURES: Dict[str, str] = {
 # Called with the interpreter locked. last_error must be: it is of this thread, and short.
 QUICK = frozenset(
     """last_error version now queue_try_pop queue_try_pop_many queue_producer_room
+    queue_try_reserve queue_commit queue_try_peek queue_release cell_begin cell_publish
     queue_consumer_available queue_producer_arm queue_consumer_arm queue_producer_disarm queue_consumer_disarm
     frame_try_acquire frame_publish frame_discard frame_writer_sequence frame_writer_arm
     frame_writer_disarm frame_try_next frame_try_newest frame_release frame_reader_arm

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from typing import AsyncIterator, Iterable, Iterator, List, Optional
+import weakref
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Iterable, Iterator, List, Optional
 
 import asyncio
 
@@ -21,15 +23,22 @@ from ._errors import (
     MillraceError,
 )
 from ._handle import FAIR, NOTHING, Handle, Peer, look_until, peer_of, wait
+from ._inplace import InPlace, Shape, array_over, exporter_for
 from ._library import check, failure, function
 from ._options import FRESH, KEEP, Memory, Options, Place, fill, place_bytes, whole
 from ._spinning import Spinning
+
+if TYPE_CHECKING:
+    import numpy
 
 _producer_open = function("queue_producer_open")
 _push = function("queue_push")
 _try_push = function("queue_try_push")
 _try_push_quick = function("queue_try_push", quick=True)
 _try_push_many = function("queue_try_push_many")
+_reserve = function("queue_reserve")
+_try_reserve = function("queue_try_reserve")
+_commit = function("queue_commit")
 _end = function("queue_end")
 _producer_wait_peer = function("queue_producer_wait_peer")
 _producer_peer = function("queue_producer_peer")
@@ -44,6 +53,9 @@ _pop = function("queue_pop")
 _try_pop = function("queue_try_pop")
 _try_pop_large = function("queue_try_pop", quick=False)
 _try_pop_many = function("queue_try_pop_many")
+_peek = function("queue_peek")
+_try_peek = function("queue_try_peek")
+_release = function("queue_release")
 _consumer_wait_peer = function("queue_consumer_wait_peer")
 _consumer_peer = function("queue_consumer_peer")
 _consumer_available = function("queue_consumer_available")
@@ -86,7 +98,161 @@ def _options(
     return options
 
 
-class QueueProducer(Handle):
+_Place = ctypes.c_uint64 * 2
+
+
+class _Side(Handle):
+    """A handle that gives out one message in place at a time: what comes next takes the last one's place."""
+
+    __slots__ = ("_out",)
+    _out: "Optional[weakref.ref[InPlace]]"
+
+    def _opened(self, name: Any, out: ctypes.c_void_p) -> None:
+        super()._opened(name, out)
+        self._out = None
+
+    def _put_out(self, given: InPlace) -> None:
+        self._take_back()
+        self._out = weakref.ref(given)
+
+    def _take_back(self) -> None:
+        """What is out is void."""
+        out = self._out
+        if out is not None:
+            self._out = None
+            given = out()
+            if given is not None and not given._released:
+                given._forget()
+
+    def _leave(self, leave: Callable[..., int], *arguments: Any) -> None:
+        self._take_back()
+        super()._leave(leave, *arguments)
+
+
+class Room(InPlace):
+    """Room in a queue for a message that is not sent yet. ``with`` gives it up unless it was committed.
+
+    One at a time: the next reservation takes its place, and so does what is pushed meanwhile.
+    """
+
+    __slots__ = ("_address", "_length")
+    _handle: "QueueProducer"
+
+    def __init__(self, producer: "QueueProducer", address: int, length: int) -> None:
+        super().__init__(producer)
+        self._address = address
+        self._length = length
+        producer._put_out(self)
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def data(self) -> memoryview:
+        """The bytes, to be written. They hold anything. After ``commit`` the view is void."""
+        return self._view(exporter_for(self._length), self._address, self._length, True)
+
+    def array(
+        self, dtype: Any = "uint8", shape: Optional[Shape] = None, offset: int = 0
+    ) -> "numpy.ndarray[Any, Any]":
+        """The bytes as a numpy array, without a copy. ``commit`` makes it read-only; do not write to others that were made of it after that."""
+        return self._written(self.data, dtype, shape, offset)
+
+    def commit(self, length: Optional[int] = None) -> None:
+        """Sends the first ``length`` bytes, by default all."""
+        if self._released:
+            raise self._gone()
+        length = self._length if length is None else whole("length", length, self._length)
+        code = _commit(self._handle._address, length)
+        if code != OK:
+            raise failure(code)
+        self._forget()
+
+    def discard(self) -> None:
+        """Sends nothing. Does nothing after ``commit``."""
+        if not self._released:
+            self._forget()
+
+    def __enter__(self) -> "Room":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.discard()
+
+
+class PeekedMessage(InPlace):
+    """The oldest message of a queue, where it lies. It is read only.
+
+    ``release`` takes it off the queue, and so does the end of a ``with`` unless it raises: then it stays, and is the next one
+    again, as it is when it is dropped without a release. One at a time: whatever is popped or peeked next makes it void.
+    """
+
+    __slots__ = ("_address", "_length")
+    _handle: "QueueConsumer"
+
+    def __init__(self, consumer: "QueueConsumer", address: int, length: int) -> None:
+        super().__init__(consumer)
+        self._address = address
+        self._length = length
+        consumer._put_out(self)
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def data(self) -> memoryview:
+        """The bytes, read-only, without a copy. After the release the view is void."""
+        return self._view(exporter_for(self._length), self._address, self._length, False)
+
+    def array(
+        self, dtype: Any = "uint8", shape: Optional[Shape] = None, offset: int = 0
+    ) -> "numpy.ndarray[Any, Any]":
+        """The message as a numpy array, read-only, without a copy: copy what is needed beyond the release."""
+        array: "numpy.ndarray[Any, Any]" = array_over(self.data, dtype, shape, offset)
+        return array
+
+    def __bytes__(self) -> bytes:
+        return self.data.tobytes()
+
+    def __buffer__(self, flags: int) -> memoryview:
+        return self.data
+
+    @property
+    def released(self) -> bool:
+        return self._released
+
+    def release(self) -> None:
+        """Takes it off the queue: its memory is the producer's again. ReleasedError: that was done before."""
+        if self._released:
+            raise self._gone()
+        code = _release(self._handle._address)
+        if code != OK:
+            raise failure(code)
+        self._forget()
+
+    def __enter__(self) -> "PeekedMessage":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        if self._released:
+            return
+        if kind is None:
+            self.release()
+        else:
+            self._forget()
+
+
+class QueueProducer(_Side):
     """The side that sends. In TypeScript: ``SpscQueue.producer``.
 
     It waits for no consumer: either side may come first. RoleTakenError: there is a producer that lives.
@@ -132,6 +298,8 @@ class QueueProducer(Handle):
 
         TooLargeError: longer than ``max_message``. ClosedError, PeerFailedError, PeerGoneError: there is no room, and the consumer has left.
         """
+        if self._out is not None:
+            self._take_back()
         if type(message) is bytes and len(message) <= _QUICK_BYTES:
             code = _try_push_quick(self._address, message, len(message))
         else:
@@ -146,6 +314,8 @@ class QueueProducer(Handle):
 
     def push(self, message: Bytes, timeout: Optional[float] = None) -> None:
         """Sends a copy of the message; blocks this thread until there is room. Errors as ``try_push``; TimeoutError."""
+        if self._out is not None:
+            self._take_back()
         if type(message) is bytes and len(message) <= _QUICK_BYTES:
             code = _try_push_quick(self._address, message, len(message))
             if code == OK:
@@ -162,6 +332,7 @@ class QueueProducer(Handle):
 
     def try_push_many(self, messages: Iterable[Bytes]) -> int:
         """Sends as many of the messages as there is room for, from the first on, at once. Returns how many."""
+        self._take_back()
         packed = [lend(message) for message in messages]
         lengths = (ctypes.c_uint32 * len(packed))(*[length for _, _, length in packed])
         joined = b"".join([_joinable(held) for held, _, _ in packed])
@@ -180,6 +351,46 @@ class QueueProducer(Handle):
                 self.push(rest[0], timeout)
                 sent = 1
             del rest[:sent]
+
+    def try_reserve(self, length: int) -> Optional[Room]:
+        """Room in the queue itself for a message of at most so many bytes. None: there is none now. Errors as ``try_push``."""
+        length = whole("length", length, _MOST)
+        at = ctypes.c_uint64()
+        self._take_back()
+        code = _try_reserve(self._address, length, ctypes.addressof(at))
+        if code == OK:
+            return Room(self, at.value, length)
+        if code == WOULD_BLOCK:
+            return None
+        raise failure(code)
+
+    def reserve(self, length: int, timeout: Optional[float] = None) -> Room:
+        """As ``try_reserve``, but blocks this thread until there is room. TimeoutError."""
+        room = self.try_reserve(length)
+        if room is None:
+            at = ctypes.c_uint64()
+            told = ctypes.addressof(at)
+            wait(
+                lambda ns: _reserve(self._address, length, ns, told),
+                timeout,
+                f"room in queue '{self._name}'",
+            )
+            room = Room(self, at.value, length)
+        return room
+
+    async def reserve_async(self, length: int, timeout: Optional[float] = None) -> Room:
+        """As ``reserve``, but waits in the event loop. What is pushed or reserved next takes its place."""
+        if self._in_turn():
+            room = self.try_reserve(length)
+            if room is not None:
+                return room
+        found: Room = await self._until(
+            lambda: NOTHING if (room := self.try_reserve(length)) is None else room,
+            lambda what: _producer_arm(self._address, length),
+            timeout,
+            f"room in queue '{self._name}'",
+        )
+        return found
 
     async def push_async(self, message: Bytes, timeout: Optional[float] = None) -> None:
         """As ``push``, but waits in the event loop. Calls are served in their order. Do not change the bytes before it returns."""
@@ -280,7 +491,7 @@ def _joinable(held: object) -> bytes:
     return ctypes.string_at(held.address, held.length)  # type: ignore[attr-defined]
 
 
-class QueueConsumer(Handle):
+class QueueConsumer(_Side):
     """The side that receives. In TypeScript: ``SpscQueue.consumer``. Its arguments are those of QueueProducer.
 
     ``for message in consumer`` receives messages until the producer has closed, and everything is read;
@@ -316,6 +527,8 @@ class QueueConsumer(Handle):
         self._spinning = Spinning(spin)
 
     def _scratch(self) -> Scratch:
+        if self._out is not None:
+            self._take_back()
         try:
             return self._scratches.pop()
         except IndexError:
@@ -418,6 +631,52 @@ class QueueConsumer(Handle):
             return [first, *(self.try_pop_many(most - 1) if most > 1 else [])]
         except MillraceError:
             return [first]
+
+    def try_peek(self) -> Optional[PeekedMessage]:
+        """The oldest message, where it lies; None: there is none now, as of ``try_pop``. It stays in the queue until its release."""
+        self._take_back()
+        at = _Place()
+        told = ctypes.addressof(at)
+        return self._peeked(_try_peek(self._address, told, told + 8), at)
+
+    def peek(self, timeout: Optional[float] = None) -> Optional[PeekedMessage]:
+        """As ``try_peek``, but blocks this thread until there is one. None: the producer has closed, and everything is read."""
+        message = self.try_peek()
+        if message is not None or self._ended:
+            return message
+        at = _Place()
+        told = ctypes.addressof(at)
+        code = wait(
+            lambda ns: _peek(self._address, told, told + 8, ns),
+            timeout,
+            f"a message in queue '{self._name}'",
+        )
+        return self._peeked(code, at)
+
+    async def peek_async(self, timeout: Optional[float] = None) -> Optional[PeekedMessage]:
+        """As ``peek``, but waits in the event loop."""
+        if self._in_turn():
+            message = self.try_peek()
+            if message is not None:
+                return message
+
+        def attempt() -> object:
+            message = self.try_peek()
+            return NOTHING if message is None and not self._ended else message
+
+        found: Optional[PeekedMessage] = await self._until(
+            attempt, self._arm, timeout, f"a message in queue '{self._name}'"
+        )
+        return found
+
+    def _peeked(self, code: int, at: Any) -> Optional[PeekedMessage]:
+        if code == OK:
+            self._ended = False
+            return PeekedMessage(self, at[0], at[1])
+        if code == WOULD_BLOCK or code == END:
+            self._ended = code == END
+            return None
+        raise failure(code)
 
     async def pop_async(self, timeout: Optional[float] = None) -> Optional[bytes]:
         """As ``pop``, but waits in the event loop. Calls are served in their order; one that is cancelled takes nothing."""

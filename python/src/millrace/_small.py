@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, List, Optional
 
 from ._errors import OK, READY, WOULD_BLOCK, invalid
-from ._frames import Shape, array_over
+from ._inplace import Shape, array_over
 from ._handle import NOTHING, Handle, wait
 from ._library import check, failure, function
 from ._options import (

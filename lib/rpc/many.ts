@@ -316,7 +316,7 @@ function isOver(signal: AbortSignal): boolean {
 function encoded(codec: Codec, value: unknown, most: number, what: string): Uint8Array {
   const bytes = codec.encode(value)
   if (bytes.length > most) throw tooLongError(what, bytes.length, most)
-  return Uint8Array.from(bytes)
+  return new Uint8Array(bytes)
 }
 
 /** Calls `act` when it aborts; returns what takes that back. */

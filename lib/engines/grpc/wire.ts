@@ -82,5 +82,5 @@ function varintOf(value: number): Uint8Array {
   let rest = value
   for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 0x80)
   bytes.push(rest)
-  return Uint8Array.from(bytes)
+  return new Uint8Array(bytes)
 }

@@ -54,7 +54,7 @@ export class KafkaJob implements EngineJob {
     this.#key = key
     this.lane = lane
     this.offset = offset
-    this.bytes = Uint8Array.from(value)
+    this.bytes = new Uint8Array(value)
     this.group = key === undefined ? undefined : Buffer.from(key).toString()
     this.id = headers[names.id]
     this.expires = Number(headers[names.expires] ?? Infinity)

@@ -166,7 +166,7 @@ class Reader {
         if (offset < (from.get(partition) ?? 0n)) continue
         told({
           subject: key === undefined ? '' : Buffer.from(key).toString(),
-          bytes: Uint8Array.from(value),
+          bytes: new Uint8Array(value),
           headers: along,
           publishedAt: timestamp,
         })

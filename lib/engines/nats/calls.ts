@@ -154,13 +154,13 @@ class NatsCalls extends NatsLine implements EngineCalls {
           end()
           const foreign = headers?.get(names.code) ?? ''
           if (status === 'error' || status === 'refused') {
-            resolve({ kind: status, bytes: Uint8Array.from(data) })
+            resolve({ kind: status, bytes: new Uint8Array(data) })
           } else if (foreign !== '') {
             const message = headers?.get(names.error) ?? ''
             const said = Buffer.from(JSON.stringify({ message, code: foreign }))
             resolve({ kind: 'error', bytes: said })
           } else {
-            resolve({ kind: 'result', bytes: Uint8Array.from(data) })
+            resolve({ kind: 'result', bytes: new Uint8Array(data) })
           }
         },
       })
@@ -212,7 +212,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
     }
     called({
       method,
-      input: Uint8Array.from(data),
+      input: new Uint8Array(data),
       fingerprint: text(names.contract),
       get left() {
         return left === Infinity ? Infinity : Math.max(until - now(), 0)

@@ -9,6 +9,7 @@
 import { MillraceError, type ErrorCode } from '../../errors.js'
 import type { EngineQueueFacts, EngineQueueOptions } from '../port.js'
 import type { NatsLine } from './connection.js'
+import type { NatsPlace } from './place.js'
 
 /** All workers of a queue share it. */
 const consumer = 'millrace'
@@ -37,6 +38,7 @@ interface StreamConfig {
   readonly max_bytes?: number
   readonly max_msg_size?: number
   readonly duplicate_window?: number
+  readonly num_replicas?: number
   readonly description?: string
 }
 
@@ -58,6 +60,7 @@ export interface NatsQueue {
   readonly facts: EngineQueueFacts
   /** Milliseconds until the server gives a job to somebody else. */
   readonly ackWaitMs: number
+  readonly replicas: number
   /** Where pulls go. */
   readonly pulls: string
 }
@@ -75,12 +78,12 @@ const ns = (ms: number): number => Math.round(ms * 1e6)
  */
 export async function openStream(
   line: NatsLine,
-  stream: string,
+  { name: stream, replicas }: NatsPlace,
   wanted: EngineQueueOptions,
 ): Promise<NatsQueue> {
   let config = await streamOf(line, stream)
   if (config === undefined) {
-    const made = await asked(line, `STREAM.CREATE.${stream}`, configOf(stream, wanted))
+    const made = await asked(line, `STREAM.CREATE.${stream}`, configOf(stream, wanted, replicas))
     // Somebody else may have made it meanwhile.
     config = made.error === undefined ? made.config : await streamOf(line, stream)
     if (config === undefined) throw apiError(line, made.error!)
@@ -92,7 +95,7 @@ export async function openStream(
       `the stream '${stream}' at '${line.shown}' is not of millrace's making: take another name, or remove it`,
     )
   }
-  judge(line, stream, wanted, kept, config)
+  judge(line, stream, { ...wanted, replicas }, kept, config)
   const ackWaitMs = kept.leaseMs === 0 ? silenceMs : kept.leaseMs
   await openConsumer(line, stream, ackWaitMs, wanted.alone === true)
   const { max_msgs: jobs = -1, max_bytes: bytes = -1, max_msg_size: longest = -1 } = config
@@ -101,6 +104,7 @@ export async function openStream(
     subject: config.subjects[0]!,
     kept,
     ackWaitMs,
+    replicas: config.num_replicas ?? 1,
     facts: {
       jobs: jobs < 0 ? Infinity : jobs,
       bytes: bytes < 0 ? Infinity : bytes,
@@ -117,20 +121,24 @@ export async function openStream(
 /** Where dead letters of the queue go: a queue like others, whose oldest job makes room. */
 export async function openDead(
   line: NatsLine,
-  { stream, kept, facts }: NatsQueue,
+  { stream, kept, facts, replicas }: NatsQueue,
 ): Promise<string> {
   const dead = `${stream}-dead`
   const config = {
-    ...configOf(dead, {
-      jobs: kept.dead,
-      bytes: kept.deadBytes,
-      attempts: 0,
-      dead: 0,
-      deadBytes: undefined,
-      windowMs: undefined,
-      leaseMs: undefined,
-      durability: facts.durability,
-    }),
+    ...configOf(
+      dead,
+      {
+        jobs: kept.dead,
+        bytes: kept.deadBytes,
+        attempts: 0,
+        dead: 0,
+        deadBytes: undefined,
+        windowMs: undefined,
+        leaseMs: undefined,
+        durability: facts.durability,
+      },
+      replicas,
+    ),
     discard: 'old',
   }
   const { error } = await asked(line, `STREAM.CREATE.${dead}`, config)
@@ -145,7 +153,7 @@ async function streamOf(line: NatsLine, stream: string): Promise<StreamConfig | 
   throw apiError(line, error)
 }
 
-function configOf(stream: string, wanted: EngineQueueOptions): object {
+function configOf(stream: string, wanted: EngineQueueOptions, replicas = 1): object {
   const { jobs, bytes, attempts, dead, deadBytes, windowMs, leaseMs, durability } = wanted
   const kept: Kept = {
     attempts: attempts ?? usualAttempts,
@@ -162,7 +170,7 @@ function configOf(stream: string, wanted: EngineQueueOptions): object {
     max_msgs: jobs ?? -1,
     max_bytes: bytes ?? -1,
     max_consumers: -1,
-    num_replicas: 1,
+    num_replicas: replicas,
     duplicate_window: ns(windowMs === undefined || windowMs === 0 ? usualWindowMs : windowMs),
     description: mark + JSON.stringify(kept),
   }
@@ -187,15 +195,16 @@ function keptOf({ description }: StreamConfig): Kept | undefined {
 function judge(
   line: NatsLine,
   stream: string,
-  wanted: EngineQueueOptions,
+  wanted: EngineQueueOptions & { readonly replicas: number | undefined },
   kept: Kept,
-  { duplicate_window: window = 0 }: StreamConfig,
+  { duplicate_window: window = 0, num_replicas: copies = 1 }: StreamConfig,
 ): void {
-  const { windowMs, leaseMs, dead } = wanted
+  const { windowMs, leaseMs, dead, replicas } = wanted
   const differences = [
     ['leaseTimeout', kept.leaseMs, leaseMs],
     ['dedupWindow', window / 1e6, windowMs === 0 ? undefined : windowMs],
     ['deadLetters.jobs', kept.dead, dead],
+    ['replicas', copies, replicas],
   ] as const
   const wrong = differences.filter(([, is, said]) => said !== undefined && said !== is)
   if (wrong.length === 0) return

@@ -128,7 +128,7 @@ function messageOf(subject: string, { data, headers }: NatsMessage): EngineMessa
   const said = Number(headers?.get(publishedAt) ?? '')
   return {
     subject,
-    bytes: Uint8Array.from(data),
+    bytes: new Uint8Array(data),
     headers: entries.length === 0 ? undefined : Object.fromEntries(entries),
     publishedAt: said > 0 ? said : clock(),
   }

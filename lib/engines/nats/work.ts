@@ -26,10 +26,13 @@ import { apiError, isNobody, notAnswered, openDead, openStream, type NatsQueue }
 
 /** Milliseconds for which the server keeps a pull. */
 const pullMs = 30_000
+/** Milliseconds between the server's signs that it has a pull still: whoever had it in a cluster may have died, and tells nobody. */
+const pulseMs = 2000
 const answerMs = 5000
 const full = 10_077
-/** As the server says that nobody listens. */
+/** As the server says that nobody listens, and that it has the pull still. */
 const nobody = 503
+const pulse = 100
 
 const names = {
   id: 'Nats-Msg-Id',
@@ -57,6 +60,8 @@ interface PubAck {
 /** What becomes of what a pull brings. */
 interface Pull {
   arrived(message: NatsMessage): void
+  /** The server has it still. */
+  heard(): void
   /** The server has no more for it. */
   over(code: number, description: string): void
 }
@@ -106,7 +111,7 @@ export class NatsWork extends NatsLine implements EngineWork {
   ): Promise<NatsWork> {
     const work = new NatsWork(nats, place, connection)
     try {
-      work.#queue = await openStream(work, place.name, wanted)
+      work.#queue = await openStream(work, place, wanted)
       return work
     } catch (error) {
       work.close()
@@ -150,7 +155,8 @@ export class NatsWork extends NatsLine implements EngineWork {
     const there = await this.#pull({ batch: most, no_wait: true }, signal)
     if (there.length > 0) return there
     for (;;) {
-      const [first] = await this.#pull({ batch: 1, expires: pullMs * 1e6 }, signal)
+      const wanted = { batch: 1, expires: pullMs * 1e6, idle_heartbeat: pulseMs * 1e6 }
+      const [first] = await this.#pull(wanted, signal)
       if (first === undefined) continue
       if (most === 1) return [first]
       return [first, ...(await this.#pull({ batch: most - 1, no_wait: true }, signal))]
@@ -167,7 +173,12 @@ export class NatsWork extends NatsLine implements EngineWork {
 
   /** What one pull brings. None: there was nothing in its time. */
   #pull(
-    wanted: { readonly batch: number; readonly no_wait?: boolean; readonly expires?: number },
+    wanted: {
+      readonly batch: number
+      readonly no_wait?: boolean
+      readonly expires?: number
+      readonly idle_heartbeat?: number
+    },
     signal: AbortSignal,
   ): Promise<NatsJob[]> {
     return new Promise((resolve, reject) => {
@@ -195,6 +206,7 @@ export class NatsWork extends NatsLine implements EngineWork {
           arrived: ({ reply = '' }) => {
             this.#tell(reply, '-NAK')
           },
+          heard: () => undefined,
           over: () => undefined,
         }
         this.#inboxes.delete(inbox)
@@ -204,12 +216,18 @@ export class NatsWork extends NatsLine implements EngineWork {
         leave()
         end(new MillraceError('ERR_MILLRACE_ABORTED', 'nobody waits for this job any more'))
       }
-      // What comes to a consumer in the moment that somebody removes it, the server answers never.
-      const late = startTimer((wanted.expires ?? 0) / 1e6 + answerMs, () => {
-        leave()
-        end()
-      })
+      // What comes to a consumer in the moment that somebody removes it, the server answers never; nor what one of a cluster had that died.
+      let late: Timer | undefined
+      const listen = (): void => {
+        stopTimer(late)
+        late = startTimer(answerMs, () => {
+          leave()
+          end()
+        })
+      }
+      listen()
       inbox.pull = {
+        heard: listen,
         arrived: (message) => {
           const job = this.#jobOf(message)
           if (job !== undefined) jobs.push(job)
@@ -248,7 +266,9 @@ export class NatsWork extends NatsLine implements EngineWork {
       callback: (error, message) => {
         if (error !== null) return
         const { headers } = message
-        if (headers !== undefined && headers.code > 0) {
+        if (headers?.code === pulse) {
+          inbox.pull?.heard()
+        } else if (headers !== undefined && headers.code > 0) {
           inbox.pull?.over(headers.code, headers.description)
         } else {
           inbox.pull?.arrived(message)
@@ -478,7 +498,7 @@ class NatsJob implements EngineJob {
   constructor({ data, reply = '', headers }: NatsMessage, work: NatsWork) {
     this.#work = work
     this.reply = reply
-    this.bytes = Uint8Array.from(data)
+    this.bytes = new Uint8Array(data)
     // $JS.ACK.stream.consumer.delivered.sequence.delivery.time.pending, or with a domain and an account before the stream
     const tokens = reply.split('.')
     const at = tokens.length === 9 ? 4 : 6

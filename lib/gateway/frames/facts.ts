@@ -45,7 +45,7 @@ export function readFacts(facts: Buffer): FrameFacts | undefined {
     boot: facts.toString('hex', 0, bootBytes),
     timestamp: facts.readBigUInt64LE(16),
     wall: facts.readDoubleLE(24),
-    header: Uint8Array.from(facts.subarray(32, 32 + headerBytes)),
+    header: new Uint8Array(facts.subarray(32, 32 + headerBytes)),
     hops: hops === '' ? [] : hops.split(','),
   }
 }

@@ -50,12 +50,13 @@ const expected = [
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/millrace(?:\.[a-z0-9]+)*\.node$/,
   /^proto\/millrace\.proto$/,
   /^docs\/[A-Za-z-]+\.md$/,
-  /^examples\/(?:README\.md|[a-z-]+\/[a-z]+\.ts|(?:transport|two-hosts|video)\/README\.md)$/,
+  /^examples\/(?:README\.md|[a-z-]+\/[a-z]+\.ts|(?:feed|transport|two-hosts|video|vision)\/README\.md)$/,
   /^examples\/gateway\/(?:Dockerfile|compose\.yaml|gateway\.yaml|millrace-gateway\.service)$/,
   /^examples\/monitoring\/(?:rules|rules-test)\.yaml$/,
   /^examples\/supervised\/(?:Dockerfile|compose\.yaml|kubernetes\.yaml|orders\.(?:mjs|service))$/,
   /^examples\/monitoring\/grafana\.json$/,
   /^examples\/cpp\/(?:CMakeLists\.txt|README\.md|[a-z_]+\.(?:cpp|hpp))$/,
+  /^examples\/(?:feed|vision)\/[a-z]+\.(?:cpp|py)$/,
   /^examples\/python\/[a-z_]+\.(?:cpp|py)$/,
 ]
 

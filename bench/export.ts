@@ -1,5 +1,5 @@
 // What a scrape of `millrace export` costs, with 1,000 queues that another process has open: milliseconds of the processor, and as they
-// pass, for each of its three steps.
+// pass, for each of its three steps and all of them.
 //
 //   node out/bench/export.js [CHANNELS]
 
@@ -38,7 +38,7 @@ async function measure(): Promise<void> {
   const prefix = `bench-export-${String(process.pid)}`
   const holder = fork(fileURLToPath(import.meta.url), [given, prefix])
   await once(holder, 'message')
-  const times = { look: [], families: [], text: [] } as Record<string, [number, number][]>
+  const times = { look: [], families: [], text: [], all: [] } as Record<string, [number, number][]>
   const timed = <T>(step: string, run: () => T): T => {
     const start = performance.now()
     const before = process.cpuUsage()
@@ -52,6 +52,7 @@ async function measure(): Promise<void> {
     if (seen.length !== channels) throw new Error(`${String(seen.length)} channels were seen`)
     const families = timed('families', () => familiesOf(seen))
     timed('text', () => prometheusText(families))
+    times['all']!.push(sumOf(['look', 'families', 'text'].map((step) => times[step]!.at(-1)!)))
   }
   const rows = Object.entries(times).map(([step, all]) => {
     const ofProcessor = all.map(([spent]) => spent).sort((a, b) => a - b)
@@ -68,4 +69,8 @@ async function measure(): Promise<void> {
   console.table(rows)
   holder.send('end')
   await once(holder, 'exit')
+}
+
+function sumOf(pairs: readonly [number, number][]): [number, number] {
+  return pairs.reduce(([a, b], [c, d]) => [a + c, b + d], [0, 0])
 }

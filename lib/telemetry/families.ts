@@ -3,6 +3,7 @@
 import { checkOptions, show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import { waitTimes, type Latency, type Observed, type Wait } from './figures.js'
+import { channelLabels, extraLabel, type ChannelLabels, type ExtraLabel } from './labels.js'
 import { measuresOf, type Measures } from './measures.js'
 
 /** How many were not greater than a bound. */
@@ -54,15 +55,18 @@ interface Meaning {
   readonly name: string
   readonly type: Family['type']
   readonly help: string
-  readonly of: (seen: Observed, measures: Measures) => readonly Given[]
+  readonly of: (seen: Observed, measures: Measures, tell: Tell) => void
   /** Of several channels that are told as one: the sum, unless the largest is what matters. */
   readonly join?: 'largest'
 }
 
-/** A value that is not there is not told. */
-interface Given extends Omit<Sample, 'value' | 'labels'> {
-  readonly value: number | undefined
-  readonly labels?: Readonly<Record<string, string>>
+/** Takes a sample of a channel. A value that is not there is not told. */
+type Tell = (value: number | undefined, label?: ExtraLabel, many?: Many) => void
+
+/** What is told of a summary or a histogram beside its sum. */
+interface Many {
+  readonly count: number
+  readonly buckets: () => readonly Bucket[]
 }
 
 const seconds = (milliseconds: number | undefined): number | undefined =>
@@ -75,195 +79,240 @@ function sidesOf(waits: readonly Wait[]): (readonly [string, readonly Wait[]])[]
   return sides.map((side) => [side, waits.filter((wait) => wait.side === side)])
 }
 
-function spreadOf(side: string, waits: readonly Wait[]): Given {
-  const sum = (what: (wait: Wait) => number): number =>
-    waits.reduce((all, wait) => all + what(wait), 0)
-  let count = 0
-  const buckets = waitTimes.map((atMost, at) => {
-    count += sum(({ times }) => times[at]!)
-    return { atMost: atMost / 1000, count }
-  })
-  count += sum(({ times }) => times[waitTimes.length]!)
-  return { labels: { side }, value: sum(({ milliseconds }) => milliseconds) / 1000, count, buckets }
+function spreadOf(waits: readonly Wait[]): Many & { readonly sum: number } {
+  const counts = waitTimes.map(() => 0).concat(0)
+  let milliseconds = 0
+  for (const wait of waits) {
+    milliseconds += wait.milliseconds
+    for (let at = 0; at < counts.length; at++) counts[at]! += wait.times[at]!
+  }
+  const upTo = (end: number): number => {
+    let sum = 0
+    for (let at = 0; at < end; at++) sum += counts[at]!
+    return sum
+  }
+  return {
+    sum: milliseconds / 1000,
+    count: upTo(counts.length),
+    buckets: () => waitTimes.map((atMost, at) => ({ atMost: atMost / 1000, count: upTo(at + 1) })),
+  }
 }
 
 /** Bounds of latencies, in nanoseconds: 4 µs, 8 µs, … to a second, which buckets of all kinds end at. */
 const latencyBounds = Array.from({ length: 19 }, (_, at) => 4000 << at)
 
-function latencyOf(side: string, those: readonly Latency[]): Given {
+function latencyOf(those: readonly Latency[]): Many & { readonly sum: number } {
   const found = those.flatMap(({ buckets }) => buckets)
   const sum = (counted: readonly { readonly count: number }[]): number =>
     counted.reduce((all, { count }) => all + count, 0)
-  const buckets = latencyBounds.map((bound) => ({
-    atMost: bound / 1e9,
-    count: sum(found.filter(({ below }) => Math.round(below * 1e6) <= bound)),
-  }))
+  const buckets = () =>
+    latencyBounds.map((bound) => ({
+      atMost: bound / 1e9,
+      count: sum(found.filter(({ below }) => Math.round(below * 1e6) <= bound)),
+    }))
   const took = those.reduce((all, { milliseconds }) => all + milliseconds, 0)
-  return { labels: { side }, value: took / 1000, count: sum(found), buckets }
+  return { sum: took / 1000, count: sum(found), buckets }
 }
+
+const sent: ExtraLabel = { name: 'op', value: 'send' }
+const received: ExtraLabel = { name: 'op', value: 'receive' }
+const alive: ExtraLabel = { name: 'state', value: 'alive' }
+const dead: ExtraLabel = { name: 'state', value: 'dead' }
 
 const meanings: readonly Meaning[] = [
   {
     name: 'millrace_messages_total',
     type: 'counter',
     help: 'Messages, frames, jobs or calls since the channel was created, by what was done with them.',
-    of: (_, measures) => [
-      { value: measures.in, labels: { op: 'send' } },
-      { value: measures.out, labels: { op: 'receive' } },
-    ],
+    of: (_, measures, tell) => {
+      tell(measures.in, sent)
+      tell(measures.out, received)
+    },
   },
   {
     name: 'millrace_bytes_total',
     type: 'counter',
     help: 'Bytes that messages took in the ring since the channel was created.',
-    of: (_, measures) => [
-      { value: measures.bytesIn, labels: { op: 'send' } },
-      { value: measures.bytesOut, labels: { op: 'receive' } },
-    ],
+    of: (_, measures, tell) => {
+      tell(measures.bytesIn, sent)
+      tell(measures.bytesOut, received)
+    },
   },
   {
     name: 'millrace_dropped_total',
     type: 'counter',
     help: 'What somebody did not get, by why.',
-    of: (_, { drops }) =>
-      Object.entries(drops).map(([reason, value]) => ({ value, labels: { reason } })),
+    of: (_, { drops }, tell) => {
+      for (const reason in drops) tell(drops[reason], extraLabel('reason', reason))
+    },
   },
   {
     name: 'millrace_redeliveries_total',
     type: 'counter',
     help: 'Jobs or calls that were given to somebody again.',
-    of: (_, measures) => [{ value: measures.again }],
+    of: (_, measures, tell) => {
+      tell(measures.again)
+    },
   },
   {
     name: 'millrace_wakes_total',
     type: 'counter',
     help: 'How often somebody was woken who slept for want of messages or of room.',
-    of: (_, measures) => [{ value: measures.wakes }],
+    of: (_, measures, tell) => {
+      tell(measures.wakes)
+    },
   },
   {
     name: 'millrace_queue_messages',
     type: 'gauge',
     help: 'What waits; of several readers, for the one who is farthest behind.',
-    of: (_, measures) => [{ value: measures.depth }],
+    of: (_, measures, tell) => {
+      tell(measures.depth)
+    },
   },
   {
     name: 'millrace_queue_places',
     type: 'gauge',
     help: 'How much may wait, where that is counted in messages.',
-    of: (_, measures) => [{ value: measures.places }],
+    of: (_, measures, tell) => {
+      tell(measures.places)
+    },
   },
   {
     name: 'millrace_queue_used_ratio',
     type: 'gauge',
     help: 'Part of the room that is taken: 1 is full.',
     join: 'largest',
-    of: (seen, measures) => [{ value: usedRatio(seen, measures) }],
+    of: (seen, measures, tell) => {
+      tell(usedRatio(seen, measures))
+    },
   },
   {
     name: 'millrace_oldest_message_age_seconds',
     type: 'gauge',
     help: 'How long the oldest of what waits has waited.',
     join: 'largest',
-    of: (_, measures) => [{ value: seconds(measures.oldestAge) }],
+    of: (_, measures, tell) => {
+      tell(seconds(measures.oldestAge))
+    },
   },
   {
     name: 'millrace_newest_message_age_seconds',
     type: 'gauge',
     help: 'How long ago the newest frame or value was written.',
     join: 'largest',
-    of: (_, measures) => [{ value: seconds(measures.newestAge) }],
+    of: (_, measures, tell) => {
+      tell(seconds(measures.newestAge))
+    },
   },
   {
     name: 'millrace_leases',
     type: 'gauge',
     help: 'What somebody has in hand: jobs, calls, slots of frames, locks.',
-    of: (_, measures) => [{ value: measures.leases }],
+    of: (_, measures, tell) => {
+      tell(measures.leases)
+    },
   },
   {
     name: 'millrace_dead_letters',
     type: 'gauge',
     help: 'Jobs that were given up.',
-    of: (_, measures) => [{ value: measures.dead }],
+    of: (_, measures, tell) => {
+      tell(measures.dead)
+    },
   },
   {
     name: 'millrace_parked',
     type: 'gauge',
     help: 'Who sleeps until there is something to do.',
-    of: (_, measures) => [{ value: measures.parked }],
+    of: (_, measures, tell) => {
+      tell(measures.parked)
+    },
   },
   {
     name: 'millrace_waiting_seconds',
     type: 'gauge',
     help: 'How long the present wait of that side has lasted; of several, the longest.',
     join: 'largest',
-    of: ({ waits }) =>
-      sidesOf(waits).flatMap(([side, those]) => {
+    of: ({ waits }, _, tell) => {
+      for (const [side, those] of sidesOf(waits)) {
         const present = those.flatMap(({ since }) => (since === undefined ? [] : [since]))
-        return present.length === 0
-          ? []
-          : [{ value: seconds(Math.max(...present)), labels: { side } }]
-      }),
+        if (present.length > 0) tell(seconds(Math.max(...present)), extraLabel('side', side))
+      }
+    },
   },
   {
     name: 'millrace_wait_seconds',
     type: 'histogram',
     help: 'Waits that have ended, for messages, room or a lock, in which somebody went to sleep.',
-    of: ({ waits }) => sidesOf(waits).map(([side, those]) => spreadOf(side, those)),
+    of: ({ waits }, _, tell) => {
+      for (const [side, those] of sidesOf(waits)) {
+        const spread = spreadOf(those)
+        tell(spread.sum, extraLabel('side', side), spread)
+      }
+    },
   },
   {
     name: 'millrace_message_latency_seconds',
     type: 'histogram',
     help: 'From when a message or frame was sent until it was taken, where that was asked for; one of 16 is measured, for all.',
-    of: ({ latencies }) =>
-      latencies.length === 0
-        ? []
-        : [...new Set(latencies.map(({ side }) => side))].map((side) =>
-            latencyOf(
-              side,
-              latencies.filter((latency) => latency.side === side),
-            ),
-          ),
+    of: ({ latencies }, _, tell) => {
+      if (latencies.length === 0) return
+      for (const side of new Set(latencies.map((latency) => latency.side))) {
+        const spread = latencyOf(latencies.filter((latency) => latency.side === side))
+        tell(spread.sum, extraLabel('side', side), spread)
+      }
+    },
   },
   {
     name: 'millrace_peers',
     type: 'gauge',
     help: 'Who is on the channel, alive or found dead.',
-    of: ({ holders }) =>
-      [true, false].map((alive) => ({
-        value: holders.filter((holder) => holder.alive === alive).length,
-        labels: { state: alive ? 'alive' : 'dead' },
-      })),
+    of: ({ holders }, _, tell) => {
+      let living = 0
+      for (const holder of holders) living += holder.alive ? 1 : 0
+      tell(living, alive)
+      tell(holders.length - living, dead)
+    },
   },
   {
     name: 'millrace_value',
     type: 'gauge',
     help: 'What a counter says.',
-    of: (seen) => [{ value: seen.kind === 'counter' ? seen.figures?.value : undefined }],
+    of: (seen, _, tell) => {
+      if (seen.kind === 'counter') tell(seen.figures?.value)
+    },
   },
   {
     name: 'millrace_breaker_open',
     type: 'gauge',
     help: 'Is the circuit breaker open (1), or not (0)?',
-    of: (seen) => [{ value: seen.kind === 'breaker' ? seen.figures?.open : undefined }],
+    of: (seen, _, tell) => {
+      if (seen.kind === 'breaker') tell(seen.figures?.open)
+    },
   },
   {
     name: 'millrace_segment_bytes',
     type: 'gauge',
     help: 'Shared memory that the channel takes.',
-    of: ({ size }) => [{ value: size }],
+    of: ({ size }, _, tell) => {
+      tell(size)
+    },
   },
   {
     name: 'millrace_unusable',
     type: 'gauge',
     help: 'Channels that are abandoned, half made, damaged or of another layout version (1).',
-    of: ({ figures, state }) => [
-      { value: figures === undefined || state === 'abandoned' || state === 'corrupt' ? 1 : 0 },
-    ],
+    of: ({ figures, state }, _, tell) => {
+      tell(figures === undefined || state === 'abandoned' || state === 'corrupt' ? 1 : 0)
+    },
   },
 ]
 
 /** @internal All families there may be. */
-export const familyHeads: readonly Omit<Meaning, 'of'>[] = meanings
+export function familyHeads(): readonly Omit<Meaning, 'of'>[] {
+  return meanings
+}
 
 /**
  * The metrics of what was seen: `millrace_messages_total` and others, labelled with `channel` and `kind`.
@@ -288,68 +337,67 @@ export function familiesOf(seen: readonly Observed[], options: FamiliesOptions =
   if (!Number.isInteger(maxChannels) || maxChannels < 0) {
     throw invalidArgument(`maxChannels must be a whole number, not ${show(maxChannels)}`)
   }
-  const known = seen.map((one, at) => {
-    const channel = at < maxChannels ? one.name : joined
-    return { seen: one, channel, measures: measuresOf(one), labelled: labelsOf(channel, one.kind) }
-  })
-  const alone = aloneOf(known)
+  const { known, alone } = toldApart(seen, maxChannels)
   return meanings.flatMap(({ of, join, ...family }) => {
     const type = typeOf(family.type, histograms)
     const samples: Sample[] = []
     const together = new Map<string, Sample>()
-    for (const { seen: one, measures, labelled } of known) {
-      const isAlone = alone.has(one)
-      for (const { value, labels: more, count, buckets } of of(one, measures)) {
-        if (value === undefined) continue
-        const sample: Sample =
-          count === undefined
-            ? { labels: labelled(more), value }
-            : {
-                labels: labelled(more),
-                value,
-                count,
-                ...(type === 'histogram' && buckets && { buckets }),
-              }
-        if (isAlone) samples.push(sample)
-        else add(together, sample, join)
-      }
+    let labels = known[0]?.labels
+    let isAlone = true
+    const tell: Tell = (value, label, many) => {
+      if (value === undefined) return
+      const sample = sampleOf(labels!.with(label), value, many, type)
+      if (isAlone) samples.push(sample)
+      else add(together, sample, join)
     }
-    samples.push(...together.values())
+    for (const one of known) {
+      labels = one.labels
+      isAlone = alone.has(labels)
+      of(one.seen, one.measures, tell)
+    }
+    for (const sample of together.values()) samples.push(sample)
     return samples.length === 0 ? [] : [{ ...family, type, samples }]
   })
 }
 
-/** Labels of a channel: the same object in all families that have the same ones, so that whoever writes them does it once. */
-function labelsOf(channel: string, kind: string): (more: Given['labels']) => Sample['labels'] {
-  const plain = { channel, kind }
-  const others = new Map<string, Sample['labels']>()
-  return (more) => {
-    if (more === undefined) return plain
-    let key = ''
-    for (const name in more) key += `${name}=${more[name]!};`
-    let labels = others.get(key)
-    if (labels === undefined) others.set(key, (labels = { channel, kind, ...more }))
-    return labels
-  }
+interface Known {
+  readonly seen: Observed
+  readonly measures: Measures
+  readonly labels: ChannelLabels
+}
+
+/** What was seen, with its labels, and which of those only one has: there nothing is to be added up. */
+function toldApart(
+  seen: readonly Observed[],
+  maxChannels: number,
+): { readonly known: readonly Known[]; readonly alone: ReadonlySet<ChannelLabels> } {
+  const labelled = channelLabels()
+  const alone = new Set<ChannelLabels>()
+  const several = new Set<ChannelLabels>()
+  const known = seen.map((one, at) => {
+    const labels = labelled(at < maxChannels ? one.name : joined, one.kind)
+    ;(alone.has(labels) ? several : alone).add(labels)
+    return { seen: one, measures: measuresOf(one), labels }
+  })
+  for (const labels of several) alone.delete(labels)
+  return { known, alone }
+}
+
+function sampleOf(
+  labels: Sample['labels'],
+  value: number,
+  many: Many | undefined,
+  type: Family['type'],
+): Sample {
+  if (many === undefined) return { labels, value }
+  const { count, buckets } = many
+  return type === 'histogram'
+    ? { labels, value, count, buckets: buckets() }
+    : { labels, value, count }
 }
 
 /** What channels are called that have no name of their own among the labels. */
 const joined = 'other'
-
-/** Who has labels that no other one has: nothing is to be added up. */
-function aloneOf(
-  known: readonly { readonly seen: Observed; readonly channel: string }[],
-): ReadonlySet<Observed> {
-  const firsts = new Map<string, Observed>()
-  const several = new Set<Observed>()
-  for (const { seen, channel } of known) {
-    const key = `${seen.kind}\0${channel}`
-    const first = firsts.get(key)
-    if (first === undefined) firsts.set(key, seen)
-    else several.add(first).add(seen)
-  }
-  return new Set(known.filter(({ seen }) => !several.has(seen)).map(({ seen }) => seen))
-}
 
 /** @internal */
 export function typeOf(type: Family['type'], histograms: boolean): Family['type'] {

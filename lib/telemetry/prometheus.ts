@@ -1,6 +1,7 @@
 // Families as Prometheus reads them: text format 0.0.4.
 
-import type { Family, Sample } from './families.js'
+import type { Family } from './families.js'
+import { labelText } from './label-text.js'
 
 /** What an HTTP answer says that has such text in it. */
 export const prometheusType = 'text/plain; version=0.0.4; charset=utf-8'
@@ -34,50 +35,20 @@ export function linesOf({ name, samples }: Family): readonly Line[] {
 
 /** Families as text, for a `/metrics` page or a file that node_exporter's textfile collector reads. */
 export function prometheusText(families: readonly Family[]): string {
-  // Put together at the end: a text that grows line by line keeps the memory manager busier than the lines do.
-  const lines: string[] = []
-  const labelled = labelTexts()
+  // Pieces, put together at the end: a text that grows line by line keeps the memory manager busier than the lines do.
+  const pieces: string[] = []
   for (const family of families) {
-    const { name, type, help } = family
-    lines.push(`# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`)
-    const told = type === 'counter' || type === 'gauge' ? undefined : linesOf(family)
-    // The many plain ones without a list of their own: what begins each of them stands between them.
-    if (told === undefined) {
-      const samples = family.samples.map(
-        ({ labels, value }) => `${labelled(labels)} ${String(value)}`,
-      )
-      if (samples.length > 0) lines.push(name, samples.join(`\n${name}`), '\n')
+    const { name, type, help, samples } = family
+    pieces.push(`# HELP ${name} ${help}\n# TYPE ${name} ${type}`)
+    if (type === 'counter' || type === 'gauge') {
+      // The many plain ones without a list of their own.
+      const begin = `\n${name}`
+      for (const { labels, value } of samples) pieces.push(begin, labelText(labels), String(value))
     } else {
-      for (const line of told)
-        lines.push(`${line.name}${labelled(line.labels)} ${String(line.value)}\n`)
+      for (const line of linesOf(family))
+        pieces.push('\n', line.name, labelText(line.labels), String(line.value))
     }
+    pieces.push('\n')
   }
-  return lines.join('')
-}
-
-/** Labels as text. A channel has the same ones in many families: what has been written once is known. */
-function labelTexts(): (labels: Sample['labels']) => string {
-  const whole = new Map<Sample['labels'], string>()
-  const parts = new Map<string, Map<string, string>>()
-  const partOf = (key: string, value: string): string => {
-    let ofKey = parts.get(key)
-    if (ofKey === undefined) parts.set(key, (ofKey = new Map<string, string>()))
-    let text = ofKey.get(value)
-    if (text === undefined) ofKey.set(value, (text = `${key}="${escaped(value)}"`))
-    return text
-  }
-  return (labels) => {
-    let text = whole.get(labels)
-    if (text !== undefined) return text
-    text = ''
-    for (const key in labels) text += (text === '' ? '{' : ',') + partOf(key, labels[key]!)
-    if (text !== '') text += '}'
-    whole.set(labels, text)
-    return text
-  }
-}
-
-function escaped(label: string): string {
-  if (!/[\\"\n]/.test(label)) return label
-  return label.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+  return pieces.join('')
 }

@@ -79,7 +79,7 @@ export function showMetrics(registry: MetricsRegistry, options: RegistryOptions 
     )
     return families
   }
-  const metrics = familyHeads.map(({ name, help, type, join }): RegistryMetric => {
+  const metrics = familyHeads().map(({ name, help, type, join }): RegistryMetric => {
     const head = {
       name,
       help,

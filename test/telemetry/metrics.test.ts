@@ -1,8 +1,11 @@
 // Metrics: what Prometheus reads, and what the registry of an application shows.
 
 import { spawnSync } from 'node:child_process'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import test, { type ExecutionContext } from 'ava'
 import { SpscQueue } from 'millrace'
+import { Counter as SharedCount } from 'millrace/sync'
 import { familiesOf, observe, prometheusText, showMetrics, waitTimes } from 'millrace/telemetry'
 import * as successor from '@prometheus-io/client'
 import * as prom from 'prom-client'
@@ -110,6 +113,63 @@ test('whatever a channel is called, its label is a label', (t) => {
     samples: [{ labels: { channel: 'a"b\\c\nd' }, value: 1 }],
   } as const
   t.is(prometheusText([family]).split('\n')[2], 'x{channel="a\\"b\\\\c\\nd"} 1')
+})
+
+test('labels that somebody changes between two pages are told as they are then', (t) => {
+  const labels = { channel: 'a' }
+  const family = { name: 'x', type: 'gauge', help: 'x', samples: [{ labels, value: 1 }] } as const
+  t.true(prometheusText([family]).endsWith('x{channel="a"} 1\n'))
+  labels.channel = 'b'
+  t.true(prometheusText([family]).endsWith('x{channel="b"} 1\n'))
+})
+
+test('a name that is removed and made again between two pages is told as it is then, also as another kind', async (t) => {
+  const name = uniqueName(t)
+  const told = () =>
+    linesOf(prometheusText(familiesOf(observe({ name }))), name).filter((line) =>
+      /^millrace_(messages_total|value|unusable)/.test(line),
+    )
+  const queue = (op: string, count: number) =>
+    `millrace_messages_total{channel="${name}",kind="queue",op="${op}"} ${String(count)}`
+  const usable = (kind: string) => `millrace_unusable{channel="${name}",kind="${kind}"} 0`
+  const consumer = SpscQueue.consumer(name, { capacity: 4096 })
+  const producer = SpscQueue.producer(name)
+  await producer.push('x')
+  await producer.push('x')
+  t.deepEqual(told(), [queue('send', 2), queue('receive', 0), usable('queue')])
+  for (const side of [producer, consumer]) side.close({ discard: true })
+  t.deepEqual(told(), [])
+
+  const again = SpscQueue.consumer(name, { capacity: 4096 })
+  t.deepEqual(told(), [queue('send', 0), queue('receive', 0), usable('queue')])
+  again.close({ discard: true })
+  using counter = SharedCount.open(name)
+  counter.add(7n)
+  t.deepEqual(told(), [`millrace_value{channel="${name}",kind="counter"} 7`, usable('counter')])
+})
+
+test('of channels that are not among those that are told any more nothing is kept', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const name = uniqueName(t)
+  using ring = SpscQueue.consumer(name, { capacity: 4096 })
+  const [seen] = observe({ name: ring.name })
+  const labelsOf = (channel: string) => {
+    const families = familiesOf([{ ...seen!, name: channel }])
+    prometheusText(families)
+    return families.flatMap(({ samples }) => samples)[0]!.labels
+  }
+  t.is(labelsOf(name), labelsOf(name), 'those of the last page are gone on with')
+  const labels = Array.from(
+    { length: 100 },
+    (_, at) => new WeakRef(labelsOf(`${name}-${String(at)}`)),
+  )
+  labelsOf(name)
+  await until(() => {
+    collect()
+    return labels.every((one) => one.deref() === undefined)
+  })
+  t.pass()
 })
 
 /** The one that most applications have, and its successor. */

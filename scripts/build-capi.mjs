@@ -1,7 +1,7 @@
 // Builds libmillrace, the shared library of the C interface, with this machine's compiler: npm run build:capi
 //
 // build-capi/ then has include/millrace.h and lib/libmillrace.so (.dylib). With --sanitize it is the library under AddressSanitizer and
-// UndefinedBehaviorSanitizer, in build-capi/sanitized. All seven targets: npm run prebuild:capi.
+// UndefinedBehaviorSanitizer, in build-capi/sanitized. All seven targets: npm run cross:capi.
 import {
   copyFileSync,
   existsSync,

@@ -1,4 +1,7 @@
-// Builds the binaries that the package brings, for all platforms on any of them: npm run prebuild [-- [--zig <path>] target...]
+// Builds the binaries that the packages bring, for all platforms on any of them: npm run prebuild [-- [--zig <path>] [--addon] target...]
+//
+// Those of the addon, into prebuilds/, which the npm package brings; then the libraries of the C interface, into build-capi/, and the wheels
+// of the Python package that bring them, into wheels/, unless --addon asks for the addon alone.
 //
 // One cross compiler for all, even for the machine it runs on: what a distribution's compiler links needs that
 // distribution's glibc or a newer one, and its libstdc++. These need glibc 2.17, or any musl, and no C++ library.
@@ -179,7 +182,7 @@ export function chosen(positionals) {
 
 async function main() {
   const { values, positionals } = parseArgs({
-    options: { zig: { type: 'string' } },
+    options: { zig: { type: 'string' }, addon: { type: 'boolean' } },
     allowPositionals: true,
   })
   const wanted = chosen(positionals)
@@ -197,6 +200,15 @@ async function main() {
     rmSync(scratch, { recursive: true, force: true })
   }
   console.table(rows)
+  if (values.addon === true) return
+  // Here, for they need what this file has.
+  const { prebuildCapi } = await import('./prebuild-capi.mjs')
+  const { makeWheels } = await import('./wheels.mjs')
+  const { platforms } = await import('./check-wheels.mjs')
+  await prebuildCapi(positionals, values.zig)
+  const withWheels = wanted.map(({ name }) => name).filter((name) => platforms[name] !== undefined)
+  if (withWheels.length > 0) makeWheels(withWheels)
 }
 
-if (process.argv[1] === import.meta.filename) await main()
+// Not awaited: what main() imports imports this module, whose evaluation has to be over by then.
+if (process.argv[1] === import.meta.filename) void main()

@@ -1,8 +1,9 @@
 // Wheels of the Python package, one for each platform, with the library inside: npm run wheels
 // [-- [--from FOLDER] [--to FOLDER] target...]
 //
-// Takes the libraries of `npm run prebuild:capi`, which it runs for what is missing, or those in FOLDER, and writes wheels/. The same sources give the same
-// bytes: entries are sorted, stored without compression, and dated 1980. Each is held to a size.
+// Takes the libraries of `npm run cross:capi`, which it makes where they are missing, or those in FOLDER, and writes wheels/. The same
+// sources give the same bytes: entries are sorted, stored without compression, and dated 1980. Each is read back and judged
+// (check-wheels.mjs). `npm run prebuild` makes libraries and wheels anew.
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -12,25 +13,12 @@ import { parseArgs } from 'node:util'
 import { crc32 } from 'node:zlib'
 
 import { version } from './build-capi.mjs'
-import { root, run } from './native-build.mjs'
-
-/** Of the target of prebuild-capi.mjs. */
-const platforms = {
-  'linux-x64-glibc': 'manylinux_2_17_x86_64',
-  'linux-arm64-glibc': 'manylinux_2_17_aarch64',
-  'linux-x64-musl': 'musllinux_1_1_x86_64',
-  'linux-arm64-musl': 'musllinux_1_1_aarch64',
-  'darwin-x64': 'macosx_11_0_x86_64',
-  'darwin-arm64': 'macosx_11_0_arm64',
-}
-
-/** The most bytes of a wheel with the library of `npm run prebuild:capi`; those of this machine have what debuggers read. */
-const limit = 900_000
+import { isPacked, judgeWheel, platforms, wheelName } from './check-wheels.mjs'
+import { root } from './native-build.mjs'
+import { prebuildCapi } from './prebuild-capi.mjs'
 
 const sources = join(root, 'python/src/millrace')
 const folder = join(root, 'wheels')
-
-const wheelName = (platform) => `millrace-${version}-py3-none-${platform}.whl`
 
 /** Makes the wheel of a target, and returns its path. */
 function makeWheel(target, { from, to = folder }) {
@@ -39,7 +27,7 @@ function makeWheel(target, { from, to = folder }) {
   const info = `millrace-${version}.dist-info`
   const entries = new Map()
   for (const file of readdirSync(sources)) {
-    if (/\.pyi?$|^py\.typed$/.test(file)) {
+    if (isPacked(file)) {
       entries.set(`millrace/${file}`, readFileSync(join(sources, file)))
     }
   }
@@ -64,9 +52,6 @@ function makeWheel(target, { from, to = folder }) {
   })
   entries.set(`${info}/RECORD`, text([...record.sort(), `${info}/RECORD,,`]))
   const content = zip(entries)
-  if (from === undefined && content.length > limit) {
-    throw new Error(`${target}: a wheel of ${content.length} bytes; ${limit} are allowed`)
-  }
   mkdirSync(to, { recursive: true })
   const path = join(to, wheelName(platform))
   writeFileSync(path, content)
@@ -129,22 +114,29 @@ function zip(entries) {
   return Buffer.concat([...parts, index, end])
 }
 
-const { values, positionals: asked } = parseArgs({
-  options: { from: { type: 'string' }, to: { type: 'string' } },
-  allowPositionals: true,
-})
-const unknown = asked.find((target) => platforms[target] === undefined)
-if (unknown !== undefined) throw new Error(`there is no target '${unknown}'`)
-const targets = asked.length > 0 ? asked : Object.keys(platforms)
-const missing = targets.filter((target) => !existsSync(join(root, 'build-capi', target, 'lib')))
-if (missing.length > 0 && values.from === undefined) {
-  await run(process.execPath, [join(root, 'scripts/prebuild-capi.mjs'), ...missing])
-}
-console.table(
-  targets.map((target) => {
+/** Makes wheels of those of the targets that have one, all without any; judges them, and shows what came of it. */
+export function makeWheels(names, values = {}) {
+  const unknown = names.find((target) => platforms[target] === undefined)
+  if (unknown !== undefined) throw new Error(`there is no wheel of '${unknown}'`)
+  const wanted = names.length > 0 ? names : Object.keys(platforms)
+  const rows = wanted.map((target) => {
     const path = makeWheel(target, values)
     const content = readFileSync(path)
     if (!content.equals(readFileSync(makeWheel(target, values)))) throw new Error(`${path} differs`)
+    const faults = judgeWheel(path, { anyLibrary: values.from !== undefined })
+    if (faults.length > 0) throw new Error(`${path}: ${faults.join('; ')}`)
     return { wheel: wheelName(platforms[target]), bytes: content.length }
-  }),
-)
+  })
+  console.table(rows)
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const { values, positionals } = parseArgs({
+    options: { from: { type: 'string' }, to: { type: 'string' } },
+    allowPositionals: true,
+  })
+  const asked = positionals.length > 0 ? positionals : Object.keys(platforms)
+  const missing = asked.filter((target) => !existsSync(join(root, 'build-capi', target, 'lib')))
+  if (missing.length > 0 && values.from === undefined) await prebuildCapi(missing)
+  makeWheels(positionals, values)
+}

@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -42,6 +42,27 @@ test('a wheel is the same each time, and works where it is installed', async (t)
   t.deepEqual(others, [])
   t.regex(wheel!, /^millrace-\d+\.\d+\.\d+-py3-none-(manylinux_2_17|macosx_11_0)_\w+\.whl$/)
   t.deepEqual(await readFile(join(one, wheel!)), await readFile(join(two, wheel!)))
+
+  const judge = (...args: string[]): Promise<{ stdout: string }> =>
+    execute(process.execPath, [join(root, 'scripts/check-wheels.mjs'), '--any-library', ...args])
+  t.regex((await judge(join(one, wheel!))).stdout, /^1 wheels of .* are as they should be$/m)
+  await t.throwsAsync(judge('--complete', join(one, wheel!)), { message: /\.whl is missing/ })
+  const content = await readFile(join(one, wheel!))
+  const spoiled = join(folder, wheel!)
+  for (const [what, said] of [
+    ['Version: ', /METADATA is damaged/],
+    ['PK\x05\x06', /no zip archive/],
+    [target.includes('darwin') ? '__TEXT' : '\x7fELF', /libmillrace\.\w+ is damaged/],
+  ] as const) {
+    const other = Buffer.from(content)
+    other[other.indexOf(what, 0, 'latin1')]! ^= 1
+    await writeFile(spoiled, other)
+    await t.throwsAsync(judge(spoiled), { message: said })
+  }
+  await writeFile(join(folder, 'millrace-9.9.9-py3-none-any.whl'), content)
+  await t.throwsAsync(judge(join(folder, 'millrace-9.9.9-py3-none-any.whl')), {
+    message: /it is called millrace-9\.9\.9/,
+  })
 
   const python = process.env['PYTHON'] ?? 'python3'
   const environment = { ...process.env, PYTHONPATH: '' }

@@ -6,6 +6,7 @@ found as JSON: nanoseconds. What is measured and for how long is what bench/side
 
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -327,6 +328,9 @@ ROLES = {
 def main() -> None:
     role = ROLES[sys.argv[1]]
     parameters = json.loads(sys.argv[2])
+    cores = parameters.get("threadCores")
+    if cores is not None:
+        os.sched_setaffinity(0, {cores[0 if sys.argv[1].startswith("lead_") else 1]})
     found = role(parameters)
     if asyncio.iscoroutine(found):
         asyncio.run(found)

@@ -519,6 +519,21 @@ const withPython: readonly RatioDefinition[] = [
     below: 'Python, frame 8 MiB: shared_memory, copied to, and a pipe',
     reach: { atMost: 0.01 },
   },
+  ...(['python_wait_vs_uds', 'python_frame8m_vs_pipe'] as const).map((name): RatioDefinition => {
+    const [above, below] =
+      name === 'python_wait_vs_uds'
+        ? ['Python and Node, rtt: millrace', 'Python and Node, rtt: Unix socket']
+        : [
+            'Python, frame 8 MiB: millrace',
+            'Python, frame 8 MiB: shared_memory, copied to, and a pipe',
+          ]
+    return {
+      name: `${name}_two_cores`,
+      means: 'the same, each side on a core of its own',
+      above: `${above} (two cores)`,
+      below: `${below} (two cores)`,
+    }
+  }),
   ...(['lent and published', 'received and released'] as const).map((what): RatioDefinition => ({
     name: what.startsWith('lent') ? 'python_frame8m_write_us' : 'python_frame8m_read_us',
     means: `microseconds of Python for a frame of 8 MiB that is ${what}`,

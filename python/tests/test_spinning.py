@@ -81,16 +81,13 @@ def test_a_message_that_comes_meanwhile_is_had_without_a_sleep(
     async def main() -> None:
         with QueueProducer(name) as producer, QueueConsumer(name, spin=0.001) as consumer:
 
-            def late(ns: int) -> int:
-                producer.push(b"late")
-                return TIMEOUT
+            look_on = Spinning.look_on
 
-            original = Spinning.look
-            monkeypatch.setattr(
-                Spinning,
-                "look",
-                lambda self, step, ns, nothing: late(ns) and original(self, step, ns, nothing),
-            )
+            def later(self: Spinning, *arguments: Any) -> int:
+                producer.push(b"late")
+                return look_on(self, *arguments)
+
+            monkeypatch.setattr(Spinning, "look_on", later)
             monkeypatch.setattr(_queue, "_consumer_arm", lambda address: pytest.fail("it slept"))
             assert await consumer.pop_async(PATIENCE) == b"late"
 

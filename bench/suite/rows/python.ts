@@ -1,10 +1,12 @@
 // Python: beside Node, beside what its standard library has, and its own part of the time.
 
-import type { CaseWork, Row } from '../row.js'
+import type { CaseWork, Cores, Row } from '../row.js'
 import type { Parameters } from '../../side/parameters.js'
 import { large, ofCase, row, size } from './making.js'
 
 const bytes = 64
+/** Where the system puts the sides, which is on one core where there is little else to be had; and on a core each. */
+const placements: readonly Cores[] = ['unpinned', 'two cores']
 /** What a second pass checks of large frames. */
 const count = 8
 
@@ -18,28 +20,28 @@ export const python: readonly Row[] = [...roundTrips(), ...handOvers(), ...ownTi
 
 function roundTrips(): Row[] {
   const facts = { unit: 'round trip', waiting: 'waiting' } as const
+  const overQueues = withPython('python-rtt', { bytes })
+  const overSocket = withPython('python-rtt', { bytes, transport: 'unix' })
+  const overFrames = withPython('python-frame-rtt', { bytes: large, count })
   return [
-    row('Python and Node, rtt: millrace', withPython('python-rtt', { bytes }), facts),
-    row(
-      'Python and Node, rtt: Unix socket',
-      withPython('python-rtt', { bytes, transport: 'unix' }),
-      facts,
-    ),
-    row(
-      `Python and Node, frame ${size(large)}: millrace`,
-      withPython('python-frame-rtt', { bytes: large, count }),
-      facts,
-    ),
+    ...placements.flatMap((cores) => [
+      row('Python and Node, rtt: millrace', overQueues, { ...facts, cores }),
+      row('Python and Node, rtt: Unix socket', overSocket, { ...facts, cores }),
+    ]),
+    row(`Python and Node, frame ${size(large)}: millrace`, overFrames, facts),
   ]
 }
 
 function handOvers(): Row[] {
   const facts = { unit: 'round trip', waiting: 'blocking' } as const
   const name = (what: string) => `Python, frame ${size(large)}: ${what}`
-  return [
-    row(name('millrace'), alone('lead_frames', large), facts),
-    row(name('shared_memory, copied to, and a pipe'), alone('lead_shared_memory', large), facts),
-  ]
+  return placements.flatMap((cores) => [
+    row(name('millrace'), alone('lead_frames', large), { ...facts, cores }),
+    row(name('shared_memory, copied to, and a pipe'), alone('lead_shared_memory', large), {
+      ...facts,
+      cores,
+    }),
+  ])
 }
 
 function ownTime(): Row[] {

@@ -82,7 +82,7 @@ def new_bytes(length: int) -> bytes:
 class Scratch:
     """Memory that messages are copied to first. ``tell`` is a word beside it."""
 
-    __slots__ = ("memory", "address", "view", "size", "tell", "lengths")
+    __slots__ = ("memory", "address", "view", "size", "tell", "tell_at", "lengths")
 
     def __init__(self, size: int, count: int) -> None:
         self.memory = (ctypes.c_ubyte * size)()
@@ -90,4 +90,5 @@ class Scratch:
         self.view = memoryview(self.memory).cast("B")
         self.size = size
         self.tell = (ctypes.c_uint64 * 1)()
+        self.tell_at = ctypes.addressof(self.tell)
         self.lengths = (ctypes.c_uint32 * count)()

@@ -26,7 +26,7 @@ from ._handle import FAIR, NOTHING, Handle, Peer, look_until, peer_of, wait
 from ._inplace import InPlace, Shape, array_over, exporter_for
 from ._library import check, failure, function
 from ._options import FRESH, KEEP, Memory, Options, Place, fill, place_bytes, whole
-from ._spinning import Spinning
+from ._spinning import FIRST_NS, Spinning, now
 
 if TYPE_CHECKING:
     import numpy
@@ -302,6 +302,8 @@ class QueueProducer(_Side):
             self._take_back()
         if type(message) is bytes and len(message) <= _QUICK_BYTES:
             code = _try_push_quick(self._address, message, len(message))
+            if code == OK:
+                return True
         else:
             held, pointer, length = lend(message)
             code = _try_push(self._address, pointer, length)
@@ -555,7 +557,7 @@ class QueueConsumer(_Side):
         PeerFailedError, PeerGoneError: the producer has left so, and everything is read.
         """
         scratch = self._scratch()
-        code = _try_pop(self._address, scratch.address, _SCRATCH_BYTES, scratch.tell)
+        code = _try_pop(self._address, scratch.address, _SCRATCH_BYTES, scratch.tell_at)
         if code == OK:
             message: Optional[bytes] = scratch.view[: scratch.tell[0]].tobytes()
             self._ended = False
@@ -573,7 +575,7 @@ class QueueConsumer(_Side):
         if message is not None or self._ended:
             return message
         scratch = self._scratch()
-        tell = ctypes.addressof(scratch.tell)
+        tell = scratch.tell_at
         code = wait(
             lambda ns: _kept(_pop(self._address, scratch.address, _SCRATCH_BYTES, tell, ns)),
             timeout,
@@ -697,11 +699,15 @@ class QueueConsumer(_Side):
     def _spin(self, ns: int) -> Optional[bytes]:
         """As try_pop, but looks for so long."""
         scratch = self._scratch()
-        code = self._spinning.look(
-            lambda ns: _pop(self._address, scratch.address, _SCRATCH_BYTES, scratch.tell, ns),
-            ns,
-            TIMEOUT,
-        )
+        address, memory, tell = self._address, scratch.address, scratch.tell_at
+        began = now()
+        code = _pop(address, memory, _SCRATCH_BYTES, tell, FIRST_NS)
+        if code == TIMEOUT:
+            code = self._spinning.look_on(
+                lambda ns: _pop(address, memory, _SCRATCH_BYTES, tell, ns), ns, TIMEOUT, began
+            )
+        else:
+            self._spinning.paid(began)
         if code == OK:
             message: Optional[bytes] = scratch.view[: scratch.tell[0]].tobytes()
             self._ended = False

@@ -24,7 +24,7 @@ _USUAL_NS = 50_000
 # No spin is longer, whatever was asked for: the loop stands still.
 _LONGEST_NS = 1_000_000
 # It looks for so long before it first offers the processor to others, among whom may be the peer; then between two times.
-_FIRST_NS = 2_000
+FIRST_NS = 2_000
 _BURST_NS = 10_000
 # After so long without one the loop has a turn.
 _TURN_NS = 1_000_000
@@ -52,6 +52,8 @@ class Spinning:
     def budget(self, timeout: Optional[float]) -> int:
         """Nanoseconds to look for; 0: not this time."""
         ns = self._ns
+        if timeout is None and self._score > 0 and Spinning._account > 0:
+            return ns
         if ns == 0 or (timeout is not None and timeout * 1e9 < ns):
             return 0
         if Spinning._account <= 0:
@@ -68,18 +70,32 @@ class Spinning:
     def look(self, step: Callable[[int], int], ns: int, nothing: int) -> int:
         """Calls step(ns), and notes whether it gave something else than ``nothing``, the code of a time that is over."""
         began = now()
-        code = step(min(_FIRST_NS, ns))
+        code = step(FIRST_NS)
+        if code != nothing:
+            self.paid(began)
+            return code
+        return self.look_on(step, ns, nothing, began)
+
+    def paid(self, began: int) -> None:
+        """Something was found by what began at that time."""
+        ended = now()
+        if self._score < _BEST:
+            self._score += 1
+        account = Spinning._account + _SAVED_NS - (ended - began)
+        Spinning._account = account if account < _MOST_NS else _MOST_NS
+        if ended - self._turned > _TURN_NS:
+            self.turn_is_due = True
+
+    def look_on(self, step: Callable[[int], int], ns: int, nothing: int, began: int) -> int:
+        """As ``look``, after a first step(FIRST_NS), which began at that time and gave nothing."""
+        code = nothing
         ended = now()
         while code == nothing and ended - began < ns:
             _give_way()
-            code = step(min(_BURST_NS, ns))
+            code = step(_BURST_NS)
             ended = now()
         if code != nothing:
-            if self._score < _BEST:
-                self._score += 1
-            self._enter(_SAVED_NS - (ended - began))
-            if ended - self._turned > _TURN_NS:
-                self.turn_is_due = True
+            self.paid(began)
         else:
             if self._score > 0:
                 self._score -= 1

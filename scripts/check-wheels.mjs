@@ -100,6 +100,12 @@ export function judgeWheel(path, { anyLibrary = false } = {}) {
     new RegExp(`^${key}: (.*)$`, 'm').exec(entries.get(`${info}/${file}`).toString())?.[1]
   expect('Name in METADATA', field('METADATA', 'Name'), 'millrace')
   expect('Version in METADATA', field('METADATA', 'Version'), version)
+  const [, description = ''] = entries
+    .get(`${info}/METADATA`)
+    .toString()
+    .split(/\n\n(.*)/s)
+  if (description !== readFileSync(join(root, 'python/README.md'), 'utf8'))
+    faults.push('METADATA does not end with python/README.md')
   expect('Tag in WHEEL', field('WHEEL', 'Tag'), `py3-none-${platforms[target]}`)
   expect('Root-Is-Purelib in WHEEL', field('WHEEL', 'Root-Is-Purelib'), 'false')
   judgeRecord(entries, `${info}/RECORD`, faults)

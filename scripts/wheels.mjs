@@ -70,6 +70,9 @@ function metadata() {
     `Requires-Python: ${field('requires-python')}`,
     'Provides-Extra: numpy',
     'Requires-Dist: numpy>=1.22; extra == "numpy"',
+    'Description-Content-Type: text/markdown',
+    '',
+    readFileSync(join(root, 'python/README.md'), 'utf8').trimEnd(),
   ]
 }
 

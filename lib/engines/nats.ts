@@ -27,6 +27,7 @@ export const nats: Engine = {
     return {
       shown,
       traits,
+      streams: true,
       work(wanted) {
         if (!streamName.test(place.name)) {
           throw invalidArgument(

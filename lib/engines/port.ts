@@ -234,6 +234,8 @@ export interface EngineCalls extends EngineLine {
   ): Promise<void>
   /** No more calls come; those that are there go on. May be called twice. */
   unserve(): void
+  /** It is about to close: whoever waits for an answer is told, where an engine would not tell of it. */
+  farewell?(): void
   /** Resolves when what was answered has gone out. */
   flushed?(): Promise<void>
   /** Begins a call of many values; undefined: the engine carries one there and one back. */

@@ -161,26 +161,6 @@ test('another contract at the same address is refused, by who connects and by wh
   t.is((await contractAt(server.address('calc'))).name, 'calc')
 })
 
-test('streams are refused, where they are called and where nothing else is served', async (t) => {
-  const server = await natsServer(t, { jetstream: false })
-  await served(t, server)
-  const client = await connected(t, server)
-  await t.throwsAsync(client.count(3).next(), {
-    code: 'ERR_MILLRACE_UNSUPPORTED',
-    message: /count\(\).*many values/,
-  })
-  const ticks = contract('ticks', { ticks: stream<string, number>() })
-  await t.throwsAsync(
-    serve(server.address('ticks'), ticks, {
-      async *ticks() {
-        await Promise.resolve()
-        yield 1
-      },
-    }),
-    { code: 'ERR_MILLRACE_UNSUPPORTED' },
-  )
-})
-
 test('any other client of NATS can call, and can serve', async (t) => {
   const server = await natsServer(t, { jetstream: false })
   await served(t, server)

@@ -4,24 +4,36 @@
 //   millrace.cancel.NAME   the name of a call that nobody waits for any more: all who serve hear it, and one of them knows it
 //   the inbox of a call    signs of life, and the answer
 //
+// Of many values (many.ts): a call with Millrace-Room, and no body, is answered with `open` and an inbox at who serves. From there on each side tells
+// the other, at its inbox and with Millrace-Status and Millrace-Count, of values, room and ends; the last one is the end of the call, or its error.
+//
 // NATS says at once that nobody serves; that a server has died it does not say. So one shows a sign of life while it is at work.
 
-import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
+import { startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
-import type { EngineCall, EngineCallOptions, EngineCalls, EngineConnection } from '../port.js'
+import { lostError, roomAhead, type Exchange, type Post } from '../many.js'
+import type {
+  EngineCall,
+  EngineCallOptions,
+  EngineCalls,
+  EngineConnection,
+  EngineStream,
+} from '../port.js'
+import {
+  callOf,
+  countIn,
+  errorEntries,
+  foreignError,
+  isManyKind,
+  names,
+  notOfOne,
+  textIn,
+  type Entries,
+} from './call-messages.js'
 import { natsConnect, NatsLine } from './connection.js'
-import type { NatsConnection, NatsMessage, NatsSubscription } from './library.js'
+import type { NatsConnection, NatsHeaders, NatsMessage, NatsSubscription } from './library.js'
+import { AskedForMany, ServedOfMany, type Asked, type AskedTrouble } from './many-calls.js'
 import type { NatsPlace } from './place.js'
-
-const names = {
-  contract: 'Millrace-Contract',
-  left: 'Millrace-Timeout',
-  call: 'Millrace-Call',
-  status: 'Millrace-Status',
-  // As the services of NATS say it.
-  error: 'Nats-Service-Error',
-  code: 'Nats-Service-Error-Code',
-} as const
 
 /** All who serve share it: one of them gets each call. */
 const group = 'millrace'
@@ -32,11 +44,6 @@ const silenceMs = 10_000
 const headerRoom = 1024
 
 type Answer = Awaited<ReturnType<EngineCalls['call']>>
-
-interface Asked {
-  arrived(message: NatsMessage): void
-  failed(error: Error): void
-}
 
 /** @throws MillraceError (as rejection) as `natsConnect` */
 export async function natsCalls(
@@ -54,6 +61,9 @@ class NatsCalls extends NatsLine implements EngineCalls {
   readonly #asked = new Map<string, Asked>()
   /** What is served, by the names that their callers gave. */
   readonly #served = new Map<string, AbortController>()
+  /** Of calls of many values that are served: by the inboxes that callers were told. */
+  readonly #exchanges = new Map<string, Exchange>()
+  readonly #valuesInbox: string
   #subscriptions: NatsSubscription[] = []
   #last = 0
 
@@ -68,6 +78,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
         if (error === null) this.#asked.get(message.subject)?.arrived(message)
       },
     })
+    this.#valuesInbox = this.library.createInbox()
     void this.ended.then(() => {
       const gone = this.gone()
       for (const asked of [...this.#asked.values()]) asked.failed(gone)
@@ -79,7 +90,12 @@ class NatsCalls extends NatsLine implements EngineCalls {
     return this.maxPayload - headerRoom
   }
 
-  async serve(methods: readonly string[], called: (call: EngineCall) => void): Promise<void> {
+  async serve(
+    methods: readonly string[],
+    called: (call: EngineCall) => void,
+    many: ReadonlySet<string> = new Set(),
+    single: ReadonlySet<string> = new Set(methods),
+  ): Promise<void> {
     const cancelled = this.nats.subscribe(this.#cancels, {
       callback: (_error, { data }) => {
         this.#served
@@ -97,24 +113,34 @@ class NatsCalls extends NatsLine implements EngineCalls {
         queue: group,
         callback: (error, message) => {
           // Who wants no answer calls nothing.
-          if (error === null && message.reply !== undefined) this.#called(method, message, called)
+          if (error !== null || message.reply === undefined) return
+          if (single.has(method)) this.#called(method, message, called)
+          else this.#calledOfMany(method, message, called, many.has(method))
         },
       }),
     )
-    this.#subscriptions = [cancelled, ...served]
+    const values = this.nats.subscribe(`${this.#valuesInbox}.*`, {
+      callback: (error, message) => {
+        if (error === null) this.#valueArrived(message)
+      },
+    })
+    this.#subscriptions = [cancelled, values, ...served]
     await this.flushed()
   }
 
   unserve(): void {
-    // Cancelling goes on for what is at work.
-    for (const subscription of this.#subscriptions.splice(1)) subscription.unsubscribe()
+    // Cancelling goes on for what is at work, and so do its values.
+    for (const subscription of this.#subscriptions.splice(2)) subscription.unsubscribe()
   }
 
-  call(
-    method: string,
-    input: Uint8Array,
-    { fingerprint, timeout, signal, traceparent }: EngineCallOptions,
-  ): Promise<Answer> {
+  farewell(): void {
+    for (const reply of this.#served.keys()) {
+      this.#answer(reply, new Uint8Array(0), [[names.status, 'gone']])
+    }
+  }
+
+  call(method: string, input: Uint8Array, options: EngineCallOptions): Promise<Answer> {
+    const { signal } = options
     const subject = `${this.#name}.${method}`
     const reply = `${this.#inbox}.${String(++this.#last)}`
     return new Promise((resolve, reject) => {
@@ -131,7 +157,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
       }
       const onAbort = (): void => {
         failed(signal.reason as Error)
-        if (!this.closed) this.nats.publish(this.#cancels, Buffer.from(reply))
+        this.#cancel(reply)
       }
       const listen = (): void => {
         stopTimer(silence)
@@ -141,7 +167,8 @@ class NatsCalls extends NatsLine implements EngineCalls {
       }
       this.#asked.set(reply, {
         failed,
-        arrived: ({ data, headers }) => {
+        arrived: (message) => {
+          const { data, headers } = message
           if (headers?.code === 503) {
             failed(this.#nobody(method))
             return
@@ -151,14 +178,16 @@ class NatsCalls extends NatsLine implements EngineCalls {
             listen()
             return
           }
+          if (status === 'gone') {
+            failed(this.#serverGone(method))
+            return
+          }
           end()
-          const foreign = headers?.get(names.code) ?? ''
+          const foreign = foreignError(message)
           if (status === 'error' || status === 'refused') {
             resolve({ kind: status, bytes: new Uint8Array(data) })
-          } else if (foreign !== '') {
-            const message = headers?.get(names.error) ?? ''
-            const said = Buffer.from(JSON.stringify({ message, code: foreign }))
-            resolve({ kind: 'error', bytes: said })
+          } else if (foreign !== undefined) {
+            resolve({ kind: 'error', bytes: foreign })
           } else {
             resolve({ kind: 'result', bytes: new Uint8Array(data) })
           }
@@ -168,17 +197,60 @@ class NatsCalls extends NatsLine implements EngineCalls {
       this.hold(true)
       listen()
       try {
-        const headers = this.headersOf([
-          [names.contract, fingerprint],
-          [names.call, reply],
-          ...(timeout === Infinity ? [] : [[names.left, String(Math.ceil(timeout))] as const]),
-          ...(traceparent === undefined ? [] : [['traceparent', traceparent] as const]),
-        ])!
-        this.nats.publish(subject, input, { reply, headers })
+        this.nats.publish(subject, input, { reply, headers: this.#headersOf(reply, options) })
       } catch (error) {
         failed(this.told(error, 'no'))
       }
     })
+  }
+
+  open(method: string, options: EngineCallOptions): EngineStream {
+    const { signal } = options
+    signal.throwIfAborted()
+    const reply = `${this.#inbox}.${String(++this.#last)}`
+    const stream = new AskedForMany(signal, {
+      silenceMs: this.#silenceMs,
+      post: (to, ...told) => {
+        this.#post(to, ...told)
+      },
+      errorOf: (why) => this.#errorOf(why, method),
+      over: (isGivenUp) => {
+        this.#asked.delete(reply)
+        if (this.#asked.size === 0) this.hold(false)
+        if (isGivenUp) this.#cancel(reply)
+      },
+    })
+    this.#asked.set(reply, stream)
+    this.hold(true)
+    try {
+      const headers = this.#headersOf(reply, options)
+      headers.set(names.room, String(roomAhead))
+      this.nats.publish(`${this.#name}.${method}`, new Uint8Array(0), { reply, headers })
+    } catch (error) {
+      stream.failed(this.told(error, 'no'))
+    }
+    return stream
+  }
+
+  /** What goes with each call. */
+  #headersOf(reply: string, { fingerprint, timeout, traceparent }: EngineCallOptions): NatsHeaders {
+    return this.headersOf([
+      [names.contract, fingerprint],
+      [names.call, reply],
+      ...(timeout === Infinity ? [] : [[names.left, String(Math.ceil(timeout))] as const]),
+      ...(traceparent === undefined ? [] : [['traceparent', traceparent] as const]),
+    ])!
+  }
+
+  #post(to: string, ...[kind, count, bytes]: Parameters<Post>): void {
+    this.#answer(to, bytes, [
+      [names.status, kind],
+      ...(count === 0 ? [] : [[names.count, String(count)] as const]),
+    ])
+  }
+
+  #cancel(reply: string): void {
+    if (!this.closed) this.nats.publish(this.#cancels, Buffer.from(reply))
   }
 
   get #cancels(): string {
@@ -186,16 +258,9 @@ class NatsCalls extends NatsLine implements EngineCalls {
   }
 
   #called(method: string, message: NatsMessage, called: (call: EngineCall) => void): void {
-    const { data, headers, reply = '' } = message
-    const text = (name: string): string | undefined => {
-      const value = headers?.get(name) ?? ''
-      return value === '' ? undefined : value
-    }
-    const id = text(names.call)
-    const left = Number(text(names.left) ?? Infinity)
-    const until = now() + left
-    const control = new AbortController()
-    if (id !== undefined) this.#served.set(id, control)
+    const { data, reply = '' } = message
+    const id = textIn(message, names.call)
+    const control = this.#began(id)
     let timer: Timer | undefined
     const sign = (): void => {
       timer = startTimer(signMs, () => {
@@ -205,39 +270,93 @@ class NatsCalls extends NatsLine implements EngineCalls {
     }
     // Others know no signs of life.
     if (id !== undefined) sign()
-    const end = (bytes: Uint8Array, entries: readonly (readonly [string, string])[]): void => {
+    const end = (bytes: Uint8Array, entries: Entries): void => {
       stopTimer(timer)
       if (id !== undefined) this.#served.delete(id)
       if (!control.signal.aborted) this.#answer(reply, bytes, entries)
     }
-    called({
-      method,
-      input: new Uint8Array(data),
-      fingerprint: text(names.contract),
-      get left() {
-        return left === Infinity ? Infinity : Math.max(until - now(), 0)
-      },
-      signal: control.signal,
-      traceparent: text('traceparent'),
-      result: (bytes) => {
-        end(bytes, [])
-      },
-      error: (bytes, refused) => {
-        end(bytes, [
-          [names.status, refused ? 'refused' : 'error'],
-          [names.error, 'see the body'],
-          [names.code, refused ? '503' : '500'],
-        ])
-      },
-    })
+    called(
+      callOf(method, message, new Uint8Array(data), control.signal, {
+        result: (bytes) => {
+          end(bytes, [])
+        },
+        error: (bytes, refused) => {
+          end(bytes, errorEntries(refused))
+        },
+      }),
+    )
   }
 
-  #answer(reply: string, bytes: Uint8Array, entries: readonly (readonly [string, string])[]): void {
+  #calledOfMany(
+    method: string,
+    message: NatsMessage,
+    called: (call: EngineCall) => void,
+    takesMany: boolean,
+  ): void {
+    const { reply = '' } = message
+    const id = textIn(message, names.call)
+    const room = Number(textIn(message, names.room) ?? 0)
+    if (id === undefined || !(room > 0)) {
+      this.#answer(reply, notOfOne(method), errorEntries(true))
+      return
+    }
+    const inbox = `${this.#valuesInbox}.${String(++this.#last)}`
+    const served = new ServedOfMany(method, message, this.#began(id), {
+      ...{ room, silenceMs: this.#silenceMs },
+      answer: (bytes, entries) => {
+        this.#answer(reply, bytes, entries)
+      },
+      post: (...told) => {
+        this.#post(reply, ...told)
+      },
+      callerGone: () => this.#callerGone(method),
+      over: () => {
+        this.#served.delete(id)
+        this.#exchanges.delete(inbox)
+      },
+    })
+    this.#exchanges.set(inbox, served.exchange)
+    this.#answer(reply, new Uint8Array(0), [
+      [names.status, 'open'],
+      [names.to, inbox],
+      [names.count, String(roomAhead)],
+    ])
+    served.begin(called, takesMany)
+  }
+
+  /** Until it ends it can be cancelled, by the name that its caller gave. */
+  #began(id: string | undefined): AbortController {
+    const control = new AbortController()
+    if (id !== undefined) this.#served.set(id, control)
+    return control
+  }
+
+  #valueArrived(message: NatsMessage): void {
+    const status = textIn(message, names.status) ?? ''
+    if (!isManyKind(status)) return
+    const bytes = new Uint8Array(message.data)
+    this.#exchanges.get(message.subject)?.hears(status, countIn(message), bytes)
+  }
+
+  #answer(reply: string, bytes: Uint8Array, entries: Entries): void {
     try {
       const headers = this.headersOf(entries)
       this.nats.publish(reply, bytes, headers === undefined ? {} : { headers })
     } catch {
       // The connection has ended: the caller is told by its silence.
+    }
+  }
+
+  #errorOf(why: AskedTrouble, method: string): MillraceError {
+    switch (why) {
+      case 'nobody':
+        return this.#nobody(method)
+      case 'silent':
+        return this.#silent(method)
+      case 'lost':
+        return lostError(`${method}()`)
+      case 'gone':
+        return this.#serverGone(method)
     }
   }
 
@@ -254,6 +373,21 @@ class NatsCalls extends NatsLine implements EngineCalls {
       'ERR_MILLRACE_PEER_GONE',
       `who was at work with ${method}() at '${this.shown}' has shown no sign of life for ${String(this.#silenceMs)} ms`,
       { executed: 'unknown' },
+    )
+  }
+
+  #serverGone(method: string): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_PEER_GONE',
+      `who was at work with ${method}() at '${this.shown}' has closed`,
+      { executed: 'unknown' },
+    )
+  }
+
+  #callerGone(method: string): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_PEER_GONE',
+      `who called ${method}() at '${this.shown}' has shown no sign of life for ${String(this.#silenceMs)} ms`,
     )
   }
 }

@@ -279,6 +279,7 @@ export class EngineShare {
     const { line } = this.#session
     if (line !== undefined) {
       line.unserve()
+      line.farewell?.()
       // What was answered has gone out before the connection ends.
       await line.flushed?.().catch(() => undefined)
     }
@@ -375,7 +376,7 @@ export function servable(
 function notCarried(name: string, shown: string): MillraceError {
   return unsupported(
     `${name}() at '${shown}', which is of many values,`,
-    'this engine carries one value there and one back; serve streams at unix://, tcp://, tls:// or grpc://',
+    'this engine carries one value there and one back; serve streams at unix://, tcp://, tls://, grpc:// or nats://',
   )
 }
 

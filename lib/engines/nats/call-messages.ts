@@ -1,0 +1,80 @@
+// What calls say in the headers of their messages.
+
+import { now } from '../../base/time.js'
+import type { ManyKind } from '../many.js'
+import type { EngineCall } from '../port.js'
+import type { NatsMessage } from './library.js'
+
+export const names = {
+  contract: 'Millrace-Contract',
+  left: 'Millrace-Timeout',
+  call: 'Millrace-Call',
+  status: 'Millrace-Status',
+  // Of calls of many values.
+  room: 'Millrace-Room',
+  to: 'Millrace-To',
+  count: 'Millrace-Count',
+  // As the services of NATS say it.
+  error: 'Nats-Service-Error',
+  code: 'Nats-Service-Error-Code',
+} as const
+
+/** Names and values of headers. */
+export type Entries = readonly (readonly [string, string])[]
+
+/** Undefined: it has no such header. */
+export function textIn({ headers }: NatsMessage, name: string): string | undefined {
+  const value = headers?.get(name) ?? ''
+  return value === '' ? undefined : value
+}
+
+export function countIn(message: NatsMessage): number {
+  return Number(textIn(message, names.count) ?? 0)
+}
+
+export function isManyKind(status: string): status is ManyKind {
+  return status === 'item' || status === 'room' || status === 'end' || status === 'working'
+}
+
+/** What the services of others say of an error, as ours say it; undefined: it is none. */
+export function foreignError(message: NatsMessage): Uint8Array | undefined {
+  const code = textIn(message, names.code)
+  if (code === undefined) return undefined
+  return Buffer.from(JSON.stringify({ message: textIn(message, names.error) ?? '', code }))
+}
+
+export function errorEntries(refused: boolean): Entries {
+  return [
+    [names.status, refused ? 'refused' : 'error'],
+    [names.error, 'see the body'],
+    [names.code, refused ? '503' : '500'],
+  ]
+}
+
+/** The body of an error. */
+export function notOfOne(method: string): Uint8Array {
+  const message = `${method}() is of many values, which come one by one: a request with one answer cannot call it`
+  return Buffer.from(
+    JSON.stringify({ name: 'MillraceError', code: 'ERR_MILLRACE_UNSUPPORTED', message }),
+  )
+}
+
+/** What there is of every call. */
+export function callOf(
+  method: string,
+  message: NatsMessage,
+  input: Uint8Array,
+  signal: AbortSignal,
+  ends: Pick<EngineCall, 'result' | 'error'>,
+): EngineCall {
+  const left = Number(textIn(message, names.left) ?? Infinity)
+  const until = now() + left
+  return {
+    ...{ method, input, signal, ...ends },
+    fingerprint: textIn(message, names.contract),
+    get left() {
+      return left === Infinity ? Infinity : Math.max(until - now(), 0)
+    },
+    traceparent: textIn(message, 'traceparent'),
+  }
+}

@@ -145,6 +145,8 @@ export interface EngineSubscription {
 /** A bus, over one connection. */
 export interface EngineTopics extends EngineLine {
   readonly maxBytes: number
+  /** It will publish: whoever is to hear it can come now. Not there: that makes no difference. */
+  willPublish?(): void
   /** Resolves when the engine has it. */
   publish(
     subject: string,

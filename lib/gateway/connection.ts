@@ -3,6 +3,7 @@
 
 import type { RemoteOptions } from '../net/share.js'
 import { addressElsewhere } from '../place/elsewhere.js'
+import type { Topics } from '../topics/topics.js'
 
 const usual = { base: 50, cap: 500 }
 
@@ -13,4 +14,10 @@ export function connectionTo(
 ): RemoteOptions | undefined {
   if (addressElsewhere(place) === undefined || given?.reconnect !== undefined) return given
   return { ...given, reconnect: usual }
+}
+
+/** So that whoever listens there is connected when the first message comes. Memory needs no connection. */
+export function willPublish(target: Topics): void {
+  const elsewhere = target as { willPublish?(): void }
+  elsewhere.willPublish?.()
 }

@@ -1,11 +1,14 @@
 // A gateway to and from ZeroMQ, which keeps nothing: its routes do not say that they do.
 
 import test from 'ava'
+import { FrameWriter } from 'millrace'
 import { Gateway } from 'millrace/gateway'
 
+import { uniqueName } from '../support/names.js'
 import { run } from '../support/process.js'
 import { until, within } from '../support/until.js'
 import { queueOf } from './support/gateways.js'
+import { portAnswers } from './support/server.js'
 import { tcpAddress } from './support/zeromq.js'
 
 test('jobs go over ZeroMQ, at most once', async (t) => {
@@ -29,6 +32,28 @@ test('jobs go over ZeroMQ, at most once', async (t) => {
   await until(() => out.routes[0]!.delivered === 1 && back.routes[0]!.delivered === 1)
   t.deepEqual([out.routes[0]!.state, out.routes[0]!.guarantee], ['running', undefined])
   t.deepEqual([back.routes[0]!.state, back.routes[0]!.guarantee], ['running', 'at-most-once'])
+})
+
+test('who listens can connect before there is anything to carry: nothing is published to nobody', async (t) => {
+  const [messages, frames] = [await tcpAddress(), await tcpAddress()]
+  const own = uniqueName(t)
+  using camera = FrameWriter.create(own, { slotBytes: 64, slots: 4 })
+  await using gateway = await Gateway.start({
+    host: 'a',
+    routes: [
+      { kind: 'topics', from: own, to: messages.at('?bind') },
+      { kind: 'frames', from: own, to: frames.at('?bind') },
+    ],
+  })
+  for (const { endpoint } of [messages, frames]) {
+    const port = Number(endpoint.slice(endpoint.lastIndexOf(':') + 1))
+    await until(() => portAnswers(port))
+  }
+  t.deepEqual(
+    gateway.routes.map(({ delivered }) => delivered),
+    [0, 0],
+  )
+  t.false(camera.closed)
 })
 
 const patience = 40_000

@@ -30,6 +30,12 @@ export class ZmqTopics extends ZmqLine implements EngineTopics {
     this.#prefix = place.name === '' ? '' : `${place.name}.`
   }
 
+  /** Who subscribes connects from now on. What was published before that would be published to nobody. */
+  willPublish(): void {
+    // Whoever publishes is told why it cannot be had.
+    this.#open('Publisher').catch(() => undefined)
+  }
+
   async publish(
     subject: string,
     bytes: Uint8Array,

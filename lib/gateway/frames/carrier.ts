@@ -7,6 +7,7 @@ import { parseAddress } from '../../place/address.js'
 import { addressElsewhere } from '../../place/elsewhere.js'
 import type { Topics } from '../../topics/topics.js'
 import type { FramesRoute } from '../config.js'
+import { willPublish } from '../connection.js'
 import { isEngine, listens, subjectOf } from '../judge-frames.js'
 import { shown, type JudgedRoute } from '../judge.js'
 import type { Carrier, Counts } from '../route.js'
@@ -36,6 +37,7 @@ function openOut(route: FramesRoute, address: string, host: string, counts: Coun
   const { inFlight = usualInFlight } = route
   if (isEngine(address)) {
     const bus = openBus(address, connection)
+    willPublish(bus)
     const { partBytes = usualPart.bus } = route
     const options = { host, address: shown(address), subject: subjectOf(route) }
     return new BusOut(open(), bus, { ...options, partBytes, inFlight }, counts)

@@ -6,7 +6,7 @@ import type { TopicMessage } from '../../topics/message.js'
 import type { Subscription } from '../../topics/subscription.js'
 import type { Topics } from '../../topics/topics.js'
 import type { TopicsRoute } from '../config.js'
-import { connectionTo } from '../connection.js'
+import { connectionTo, willPublish } from '../connection.js'
 import { Flow } from '../flow.js'
 import type { JudgedRoute } from '../judge.js'
 import { goesRound, headerNames, hopsOf, passedBy } from '../origin.js'
@@ -23,6 +23,7 @@ export function openTopicsRoute({ config, host }: JudgedRoute, counts: Counts): 
   const source = Topics.open(from, { connection: connectionTo(from, fromConnection) })
   try {
     const target = Topics.open(to, { connection: connectionTo(to, toConnection) })
+    willPublish(target)
     return new TopicsCarrier(source, target, subjects ?? ['>'], depth ?? usualDepth, host, counts)
   } catch (error) {
     source.close()

@@ -90,6 +90,7 @@ export class RemoteTopics implements Face {
   #facts: BusFacts | undefined
   #traits: TopicsTraits | undefined
   #closed = false
+  #publishes = false
 
   constructor(options: RemoteTopicsOptions) {
     const { address, backoff, dial, wanted } = options
@@ -108,6 +109,7 @@ export class RemoteTopics implements Face {
           this.#judge(facts, wanted)
           this.#facts = facts
           this.#liveness.attach(hold)
+          if (this.#publishes) line.willPublish?.()
         } catch (error) {
           line.close()
           throw error
@@ -175,6 +177,11 @@ export class RemoteTopics implements Face {
     const wait = readWait(options)
     this.#assertOpen()
     await this.#session.ready(wait)
+  }
+
+  /** @internal Before the first connection is there: what it is for, which one socket of ZeroMQ does not do with another. */
+  willPublish(): void {
+    this.#publishes = true
   }
 
   publish(subject: string, payload: ByteSource, options?: PublishOptions): Promise<number> {

@@ -70,6 +70,8 @@ export const window = { windowItems: 256, windowBytes: 1_048_576 }
 /** One connection, as its client sees it: to a process that shares the bus, or to an engine that is one. */
 export interface TopicsLine extends Line {
   readonly closed: boolean
+  /** An engine for which that makes a difference: it will publish. */
+  willPublish?(): void
   about(input: Headed<None>, options?: CallOptions): Promise<Headed<BusFacts>>
   publish(
     input: Headed<PublishFacts>,

@@ -32,6 +32,9 @@ export function engineTopicsLine(topics: EngineTopics, name: string): TopicsLine
         bytes: nothing,
       })
     },
+    willPublish: () => {
+      topics.willPublish?.()
+    },
     publish: async ({ facts: { subject, headers }, bytes }, options) => {
       await inTime(
         `a publish to '${subject}' at '${name}'`,

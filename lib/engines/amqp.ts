@@ -42,10 +42,14 @@ export const amqp: Engine = {
         return (signal) => amqpWork(place, wanted, connection, signal)
       },
       topics() {
-        throw unsupported(`a bus at '${shown}'`)
+        throw unsupported(
+          `a bus at '${shown}' cannot be had: RabbitMQ has work queues here; take an engine that has topics (nats://, redis://, kafka://, zmq+tcp://)`,
+        )
       },
       calls() {
-        throw unsupported(`calls at '${shown}'`)
+        throw unsupported(
+          `calls at '${shown}' cannot be had: RabbitMQ has work queues here; take an engine that has calls (nats://, grpc://, zmq+tcp://)`,
+        )
       },
     }
   },

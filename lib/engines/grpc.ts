@@ -32,7 +32,7 @@ export const grpc: Engine = {
       topics() {
         throw notCarried(
           `topics at '${shown}'`,
-          'take an engine that has them (nats://, amqp://, redis://, mqtt://, kafka://), or serve a stream',
+          'take an engine that has them (nats://, redis://, kafka://, zmq+tcp://), or serve a stream',
         )
       },
       calls(side = 'calls') {

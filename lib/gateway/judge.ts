@@ -6,6 +6,7 @@ import { addressElsewhere } from '../place/elsewhere.js'
 import { nameOf, placeOf } from '../place/place.js'
 import { checkFilters } from '../topics/subjects.js'
 import type { GatewayConfig, RouteConfig } from './config.js'
+import { assertContract } from './judge-calls.js'
 import { judgeFrames, subjectOf } from './judge-frames.js'
 import { assertCertificate, isListenedAt } from './listening.js'
 
@@ -84,6 +85,7 @@ function routeOf(given: unknown, host: string): JudgedRoute {
     wholeNumber(route, 'inFlight', 1, [1, mostInFlight])
   }
   if (route.kind === 'work') flag(route, 'alone')
+  if (route.kind === 'calls') assertContract(route)
   if (route.kind === 'frames') judgeFrames(route)
   for (const side of ['from', 'to'] as const) {
     if (!isListenedAt(route, side)) continue

@@ -1,10 +1,9 @@
 // Hands on calls: serves at `from` what is served at `to`, as it says itself. Values go through as they are, with their deadline and their
 // end; an error says of itself what it is, and whether the call may have run.
 
-import { hasCode, invalidArgument, MillraceError } from '../../errors.js'
+import { hasCode, MillraceError } from '../../errors.js'
 import { waitAfter } from '../../net/backoff.js'
 import type { ConnectionStatus } from '../../net/connection-status.js'
-import { addressElsewhere } from '../../place/elsewhere.js'
 import type { Contract, HandlerContext } from '../../rpc/contract.js'
 import { asRefusal, isAnswer } from '../../rpc/described.js'
 import type { CallServer } from '../../rpc/server.js'
@@ -19,16 +18,8 @@ import { carriedContract } from './contract.js'
 const usualInFlight = 256
 const again = { base: 50, cap: 500 }
 
-/** @throws MillraceError `INVALID_ARGUMENT` */
 export function openCallsRoute({ config }: JudgedRoute, counts: Counts): Carrier {
-  const route = config as CallsRoute
-  if (route.contract === undefined && addressElsewhere(route.to) === undefined) {
-    throw invalidArgument(
-      `'${route.to}' is in this machine's memory, which does not say what is served there: give the route its contract, in a program; or ` +
-        'serve at an address, such as unix:///run/app/calls, and let the route lead there',
-    )
-  }
-  return new CallsCarrier(route, counts)
+  return new CallsCarrier(config as CallsRoute, counts)
 }
 
 type Client = Connected<Contract> &

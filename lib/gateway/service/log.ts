@@ -28,13 +28,14 @@ export function logOf(logger: Logger): Log {
 }
 
 function recordOf({ event, route, error, findings, url }: LogEvent): LogRecord {
-  const { name, kind, from, to } = route ?? {}
+  const { name, kind, from, to, guarantee } = route ?? {}
   const facts = {
     event,
     route: name,
     kind,
     from,
     to,
+    guarantee: event === 'up' || event === 'guarantee' ? guarantee : undefined,
     error: error && factsOf(error),
     findings,
     url,

@@ -1,4 +1,5 @@
-// What has become of routes between two looks at them, as events for the log: up, down, waiting, reconnected, removed.
+// What has become of routes between two looks at them, as events for the log: up, guarantee, down, waiting,
+// reconnected, removed, dropped.
 
 import type { RouteStatus } from '../config.js'
 import type { LogEvent } from './log.js'
@@ -35,7 +36,10 @@ function standingOf(was: RouteStatus | undefined, route: RouteStatus): readonly 
   const { state, error } = route
   if (state === 'running') {
     if (was?.state !== 'running') {
-      return [event('info', 'up', route, `is up: ${route.from} → ${route.to}`)]
+      return [event('info', 'up', route, `is up: ${route.from} → ${route.to}${oftenOf(route)}`)]
+    }
+    if (isOther(was.guarantee, route.guarantee)) {
+      return [event('warn', 'guarantee', route, `goes on${oftenOf(route)}`)]
     }
     if (route.reconnects > was.reconnects) {
       return [event('warn', 'reconnected', route, 'has lost its connection, and has it again')]
@@ -47,6 +51,15 @@ function standingOf(was: RouteStatus | undefined, route: RouteStatus): readonly 
   if (was?.state === 'running') return [event('error', 'down', route, 'is down', error)]
   if (error === undefined || was?.error?.message === error.message) return []
   return [event('warn', 'waiting', route, 'has no connection yet', error)]
+}
+
+function isOther(was: RouteStatus['guarantee'], is: RouteStatus['guarantee']): boolean {
+  return was !== undefined && is !== undefined && was !== is
+}
+
+/** How often what it carries arrives; a job that comes twice, because nobody there knows ids again, is a mistake of somebody. */
+function oftenOf({ guarantee }: RouteStatus): string {
+  return guarantee === undefined ? '' : `, ${guarantee.replaceAll('-', ' ')}`
 }
 
 function event(

@@ -130,6 +130,7 @@ function readConnection(
   })
   const found = reading.map(node, what, {
     tls: { read: (one, name) => readTls(reading, one, name, folder) },
+    curve: { read: (one, name) => readCurve(reading, one, name) },
     insecure: { read: (one, name) => reading.flag(one, name) },
     maxBytes: whole([1, 268_435_455]),
     highWaterMark: whole([1024, 2 ** 30]),
@@ -139,7 +140,29 @@ function readConnection(
     allow: { read: (one, name) => readAllow(reading, one, name) },
     reconnect: { read: (one, name) => readReconnect(reading, one, name) },
   })
-  return found?.values
+  // Without keys that were meant to be there the address would be judged as if it had none.
+  const isWhole = found === undefined || 'curve' in found.spots === 'curve' in found.values
+  return isWhole ? found?.values : undefined
+}
+
+/** Keys of ZeroMQ. What they must be like, and which ones a side needs, is judged with its address. */
+function readCurve(reading: Reading, node: YamlNode | null, what: string): object | undefined {
+  const key: Key = { read: (one, name) => reading.text(one, name, 'a key') }
+  const allowed: Key = {
+    read: (one, name) =>
+      reading.list(one, name, {
+        of: 'keys',
+        most: 65_536,
+        each: (each, which) => reading.text(each, which, 'a key'),
+      })?.values,
+  }
+  const found = reading.map(node, what, {
+    publicKey: key,
+    secretKey: { ...key, needed: "this side's own, as in ${ZMQ_SECRET_KEY}" },
+    serverKey: key,
+    allowed,
+  })
+  return found?.values['secretKey'] === undefined ? undefined : found.values
 }
 
 /** What a queue is to have, if the gateway is the first to open it. */

@@ -1,7 +1,9 @@
 // The routes of a configuration: each read by its kind, and judged by what its addresses are.
 
 import { MillraceError } from '../../errors.js'
-import type { RouteBase, RouteConfig, WorkRoute } from '../config.js'
+import { addressElsewhere } from '../../place/elsewhere.js'
+import type { CallsRoute, RouteBase, RouteConfig, WorkRoute } from '../config.js'
+import { assertContract } from '../judge-calls.js'
 import { isListenedAt } from '../listening.js'
 import { judgeAddress } from './addresses.js'
 import type { Reading, ReadMap } from './reading.js'
@@ -68,7 +70,8 @@ function judgeKindless(
 }
 
 /** Both addresses, once they and what is said of their connections could be read. */
-function judgeSides(reading: Reading, config: RouteConfig, { spots, values }: ReadMap): void {
+function judgeSides(reading: Reading, config: RouteConfig, map: ReadMap): void {
+  const { spots, values } = map
   const { kind, from, to } = config as Partial<RouteBase> & Pick<RouteConfig, 'kind'>
   for (const side of ['from', 'to'] as const) {
     const address = side === 'from' ? from : to
@@ -76,6 +79,7 @@ function judgeSides(reading: Reading, config: RouteConfig, { spots, values }: Re
     const isRead = connection in spots === connection in values
     if (address === undefined || !isRead) continue
     const { reconnect: _, ...options } = (config[connection] ?? {}) as Record<string, unknown>
+    judgeKeys(reading, map, { address, connection })
     try {
       judgeAddress(kind, {
         address,
@@ -83,6 +87,7 @@ function judgeSides(reading: Reading, config: RouteConfig, { spots, values }: Re
         serves: isListenedAt(config, side),
         queue: (config as WorkRoute)[`${side}Queue`],
       })
+      if (side === 'to' && kind === 'calls') assertContract(config as CallsRoute)
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error
       reading.findings.add(spots[side] ?? null, `${side}: ${inFile(error.message, connection)}`)
@@ -96,9 +101,24 @@ function judgeSides(reading: Reading, config: RouteConfig, { spots, values }: Re
   }
 }
 
+/** Keys are for ZeroMQ: elsewhere nothing would be encrypted by them. */
+function judgeKeys(
+  reading: Reading,
+  { spots, values }: ReadMap,
+  { address, connection }: { readonly address: string; readonly connection: string },
+): void {
+  const { curve } = (values[connection] ?? {}) as { readonly curve?: unknown }
+  const elsewhere = addressElsewhere(address)
+  if (curve === undefined || elsewhere === undefined || elsewhere.startsWith('zmq+')) return
+  reading.findings.add(
+    spots[connection] ?? null,
+    `curve is for zmq+tcp:// and zmq+ipc://, and '${address}' would not know of it: take tls, or take curve away`,
+  )
+}
+
 /** As programs call the options of the connection, so do messages of what is below; a file has them at each side. */
 function inFile(message: string, connection: string): string {
-  return message.replaceAll(/\bconnection: (?=\{)/g, `${connection}: `)
+  return message.replaceAll(/\bconnection(?=: \{|\.(?:tls|curve)\b)/g, connection)
 }
 
 /** Names tell routes apart, and of two routes that are alike one would take from the other. */

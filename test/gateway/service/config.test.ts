@@ -4,7 +4,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { readGatewayConfig } from 'millrace/gateway'
+import { readGatewayConfig, type WorkRoute } from 'millrace/gateway'
 
 import { selfSigned } from '../../support/certificate.js'
 import { ownDirectory } from '../../support/directory.js'
@@ -25,6 +25,8 @@ function findings(t: ExecutionContext, text: string): string[] {
 const name = 'neither a name (1 to 240 of A-Z a-z 0-9 . _ -, no dot first)'
 const ofWork =
   'kind, name, from, to, fromConnection, toConnection, inFlight, fromQueue, toQueue, alone'
+/** Of 40 characters, as keys of ZeroMQ are. */
+const curveKey = 'k'.repeat(40)
 const route = (more: string, kind = 'work'): string =>
   `routes:\n  - kind: ${kind}\n    from: a\n    to: b\n${more.replaceAll(/^/gm, '    ')}\n`
 
@@ -105,7 +107,37 @@ const wrong: Readonly<Record<string, readonly [text: string, ...said: string[]]>
   'frames over an engine without topics': [
     'routes:\n  - { kind: frames, from: a, to: "grpc://127.0.0.1:1/calc" }\n',
     "2:34: to: topics at 'grpc://127.0.0.1:1/calc' cannot be had: gRPC carries calls, and keeps nothing; take an engine that has them " +
-      '(nats://, amqp://, redis://, mqtt://, kafka://), or serve a stream',
+      '(nats://, redis://, kafka://, zmq+tcp://), or serve a stream',
+  ],
+  'what RabbitMQ has not': [
+    'routes:\n  - { kind: topics, from: a, to: "amqp://127.0.0.1/x" }\n  - { kind: calls, from: a, to: "amqp://127.0.0.1/x" }\n',
+    "2:34: to: a bus at 'amqp://127.0.0.1/x' cannot be had: RabbitMQ has work queues here; take an engine that has topics (nats://, redis://, kafka://, zmq+tcp://)",
+    "3:33: to: calls at 'amqp://127.0.0.1/x' cannot be had: RabbitMQ has work queues here; take an engine that has calls (nats://, grpc://, zmq+tcp://)",
+  ],
+  'calls that memory is to serve': [
+    'routes:\n  - { kind: calls, from: "unix:///tmp/a", to: prices }\n',
+    "2:47: to: 'prices' is in this machine's memory, which does not say what is served there: give the route its contract, in a program; or " +
+      'serve at an address, such as unix:///run/app/calls, and let the route lead there',
+  ],
+  'keys that are none': [
+    'routes:\n  - { kind: work, from: a, to: "zmq+tcp://127.0.0.1:1", toConnection: { curve: { secretKey: a, serverKey: b, publicKey: c } } }\n',
+    '2:32: to: curve.secretKey must be a key of 40 characters, as curveKeyPair() of zeromq makes them',
+  ],
+  'keys without that of this side': [
+    'routes:\n  - { kind: work, from: a, to: "zmq+tcp://127.0.0.1:1", toConnection: { curve: { publicKey: c } } }\n',
+    "2:80: curve needs 'secretKey': this side's own, as in ${ZMQ_SECRET_KEY}",
+  ],
+  'keys without those of others': [
+    `routes:\n  - { kind: work, from: a, to: "zmq+tcp://127.0.0.1:1?bind", toConnection: { curve: { secretKey: ${curveKey} } } }\n`,
+    "2:32: to: toConnection.curve for 'zmq+tcp://127.0.0.1:1?bind' must also have allowed, the public keys of those who may come: nobody else may",
+  ],
+  'keys where nobody knows of them': [
+    `routes:\n  - { kind: work, from: a, to: "tls://127.0.0.1:1", toConnection: { curve: { secretKey: ${curveKey} } } }\n`,
+    "2:67: curve is for zmq+tcp:// and zmq+ipc://, and 'tls://127.0.0.1:1' would not know of it: take tls, or take curve away",
+  ],
+  'a certificate for ZeroMQ': [
+    'routes:\n  - { kind: work, from: a, to: "zmq+tcp://127.0.0.1:1", toConnection: { tls: {} } }\n',
+    "2:32: to: toConnection.tls: ZeroMQ knows no TLS, so 'zmq+tcp://127.0.0.1:1' takes keys of CURVE instead, as toConnection: { curve: … }",
   ],
   'a number that is text': [
     route('inFlight: many'),
@@ -359,6 +391,25 @@ test.serial(
     })
   },
 )
+
+test.serial('keys of ZeroMQ are text, the secret one out of the environment', (t) => {
+  process.env['MILLRACE_TEST_KEY'] = '$'.repeat(40)
+  t.teardown(() => {
+    delete process.env['MILLRACE_TEST_KEY']
+  })
+  const file = written(
+    t,
+    [
+      'routes:',
+      '  - kind: work',
+      '    from: "zmq+tcp://0.0.0.0:7000?bind"',
+      `    fromConnection: { curve: { secretKey: "\${MILLRACE_TEST_KEY}", allowed: ["${curveKey}"] } }`,
+      '    to: orders',
+    ].join('\n'),
+  )
+  const [{ fromConnection }] = readGatewayConfig(file).routes as [WorkRoute]
+  t.deepEqual(fromConnection, { curve: { secretKey: '$'.repeat(40), allowed: [curveKey] } })
+})
 
 test('JSON is read as well, and says lines', (t) => {
   const right = JSON.stringify({ routes: [{ kind: 'work', from: 'a', to: 'b' }] }, undefined, 2)

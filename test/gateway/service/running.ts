@@ -16,6 +16,7 @@ export interface LogRecord {
   readonly msg: string
   readonly route?: string
   readonly url?: string
+  readonly guarantee?: string
   readonly findings?: readonly string[]
   readonly error?: { readonly code?: string; readonly message: string }
 }

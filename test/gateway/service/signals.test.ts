@@ -48,7 +48,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       gateway.text,
     )
     const up = gateway.records.find(({ event }) => event === 'up')
-    t.like(up, { route: 'jobs', level: 'info' })
+    t.like(up, { route: 'jobs', level: 'info', guarantee: 'exactly-once' })
+    t.regex(up!.msg, /, exactly once$/)
     t.true(new Date(up!.time) <= new Date())
   })
 }

@@ -7,6 +7,8 @@ import { large, ofCase, row, size } from './making.js'
 const bytes = 64
 /** Where the system puts the sides, which is on one core where there is little else to be had; and on a core each. */
 const placements: readonly Cores[] = ['unpinned', 'two cores']
+/** The quick form does without the second. */
+const placed = (cores: Cores) => ({ cores, slow: cores !== 'unpinned' })
 /** What a second pass checks of large frames. */
 const count = 8
 
@@ -25,8 +27,8 @@ function roundTrips(): Row[] {
   const overFrames = withPython('python-frame-rtt', { bytes: large, count })
   return [
     ...placements.flatMap((cores) => [
-      row('Python and Node, rtt: millrace', overQueues, { ...facts, cores }),
-      row('Python and Node, rtt: Unix socket', overSocket, { ...facts, cores }),
+      row('Python and Node, rtt: millrace', overQueues, { ...facts, ...placed(cores) }),
+      row('Python and Node, rtt: Unix socket', overSocket, { ...facts, ...placed(cores) }),
     ]),
     row(`Python and Node, frame ${size(large)}: millrace`, overFrames, facts),
   ]
@@ -36,10 +38,10 @@ function handOvers(): Row[] {
   const facts = { unit: 'round trip', waiting: 'blocking' } as const
   const name = (what: string) => `Python, frame ${size(large)}: ${what}`
   return placements.flatMap((cores) => [
-    row(name('millrace'), alone('lead_frames', large), { ...facts, cores }),
+    row(name('millrace'), alone('lead_frames', large), { ...facts, ...placed(cores) }),
     row(name('shared_memory, copied to, and a pipe'), alone('lead_shared_memory', large), {
       ...facts,
-      cores,
+      ...placed(cores),
     }),
   ])
 }

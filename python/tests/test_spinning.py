@@ -9,7 +9,6 @@ from typing import Any, Iterator, List
 import pytest
 
 from millrace import FrameReader, FrameWriter, QueueConsumer, QueueProducer, _queue
-from millrace._errors import OK, TIMEOUT
 from millrace._spinning import Spinning
 
 PATIENCE = 30.0
@@ -31,7 +30,7 @@ def _tries(spinning: Spinning, count: int) -> int:
         ns = spinning.budget(None)
         if ns:
             tried += 1
-            assert spinning.look(lambda ns: TIMEOUT, 1, TIMEOUT) == TIMEOUT
+            spinning.lost(time.monotonic_ns())
     return tried
 
 
@@ -44,7 +43,7 @@ def test_what_does_not_pay_is_tried_seldom() -> None:
 def test_what_pays_is_tried_each_time() -> None:
     spinning = Spinning(None)
     _tries(spinning, 100)
-    assert spinning.look(lambda ns: OK, 1, TIMEOUT) == OK
+    spinning.paid(time.monotonic_ns())
     assert _tries(spinning, 1) == 1
 
 
@@ -58,7 +57,9 @@ def test_all_together_lose_a_twentieth_of_the_time() -> None:
             ns = spinning.budget(None)
             if ns:
                 before = time.monotonic_ns()
-                spinning.look(lambda ns: TIMEOUT, ns, TIMEOUT)
+                while time.monotonic_ns() - before < ns:
+                    pass
+                spinning.lost(before)
                 lost += time.monotonic_ns() - before
     took = time.monotonic_ns() - began
     assert 0 < lost < took / 20 + 60_000_000  # one that was interrupted by the system may take long
@@ -81,13 +82,13 @@ def test_a_message_that_comes_meanwhile_is_had_without_a_sleep(
     async def main() -> None:
         with QueueProducer(name) as producer, QueueConsumer(name, spin=0.001) as consumer:
 
-            look_on = Spinning.look_on
+            pop = _queue._pop
 
-            def later(self: Spinning, *arguments: Any) -> int:
+            def later(*arguments: Any) -> int:
                 producer.push(b"late")
-                return look_on(self, *arguments)
+                return pop(*arguments)
 
-            monkeypatch.setattr(Spinning, "look_on", later)
+            monkeypatch.setattr(_queue, "_pop", later)
             monkeypatch.setattr(_queue, "_consumer_arm", lambda address: pytest.fail("it slept"))
             assert await consumer.pop_async(PATIENCE) == b"late"
 

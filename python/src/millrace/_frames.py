@@ -56,7 +56,7 @@ from ._options import (
     place_bytes,
     whole,
 )
-from ._spinning import Spinning
+from ._spinning import Spinning, now
 
 if TYPE_CHECKING:
     import numpy
@@ -671,7 +671,12 @@ class FrameReader(_Slots):
         raw = _Received()
         if self._late:
             self._settle()
-        code = self._spinning.look(lambda ns: block(self._address, ns, raw), ns, TIMEOUT)
+        began = now()
+        code = block(self._address, ns, raw)
+        if code == TIMEOUT:
+            self._spinning.lost(began)
+        else:
+            self._spinning.paid(began)
         if code == OK:
             self._ended = False
             return Frame(self, raw)

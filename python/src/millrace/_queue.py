@@ -26,7 +26,7 @@ from ._handle import FAIR, NOTHING, Handle, Peer, look_until, peer_of, wait
 from ._inplace import InPlace, Shape, array_over, exporter_for
 from ._library import check, failure, function
 from ._options import FRESH, KEEP, Memory, Options, Place, fill, place_bytes, whole
-from ._spinning import FIRST_NS, Spinning, now
+from ._spinning import Spinning, now
 
 if TYPE_CHECKING:
     import numpy
@@ -699,13 +699,10 @@ class QueueConsumer(_Side):
     def _spin(self, ns: int) -> Optional[bytes]:
         """As try_pop, but looks for so long."""
         scratch = self._scratch()
-        address, memory, tell = self._address, scratch.address, scratch.tell_at
         began = now()
-        code = _pop(address, memory, _SCRATCH_BYTES, tell, FIRST_NS)
+        code = _pop(self._address, scratch.address, _SCRATCH_BYTES, scratch.tell_at, ns)
         if code == TIMEOUT:
-            code = self._spinning.look_on(
-                lambda ns: _pop(address, memory, _SCRATCH_BYTES, tell, ns), ns, TIMEOUT, began
-            )
+            self._spinning.lost(began)
         else:
             self._spinning.paid(began)
         if code == OK:

@@ -8,12 +8,10 @@ wake-up would have cost, and time brings a twentieth of itself. Node's side does
 
 from __future__ import annotations
 
-import os
 import time
-from typing import Callable, ClassVar, Optional
+from typing import ClassVar, Optional
 
 now = time.monotonic_ns
-_give_way = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 # About what a wake-up through the kernel takes.
 _SAVED_NS = 20_000
@@ -23,9 +21,6 @@ _SHARE_OF_TIME = 20
 _USUAL_NS = 50_000
 # No spin is longer, whatever was asked for: the loop stands still.
 _LONGEST_NS = 1_000_000
-# It looks for so long before it first offers the processor to others, among whom may be the peer; then between two times.
-FIRST_NS = 2_000
-_BURST_NS = 10_000
 # After so long without one the loop has a turn.
 _TURN_NS = 1_000_000
 # Of the last spins; at 0 only one time in `_SELDOM` is tried.
@@ -67,17 +62,8 @@ class Spinning:
         self._skipped = (self._skipped + 1) % _SELDOM
         return ns if self._skipped == 0 else 0
 
-    def look(self, step: Callable[[int], int], ns: int, nothing: int) -> int:
-        """Calls step(ns), and notes whether it gave something else than ``nothing``, the code of a time that is over."""
-        began = now()
-        code = step(FIRST_NS)
-        if code != nothing:
-            self.paid(began)
-            return code
-        return self.look_on(step, ns, nothing, began)
-
     def paid(self, began: int) -> None:
-        """Something was found by what began at that time."""
+        """Something was found by a look that began at that time."""
         ended = now()
         if self._score < _BEST:
             self._score += 1
@@ -86,24 +72,15 @@ class Spinning:
         if ended - self._turned > _TURN_NS:
             self.turn_is_due = True
 
-    def look_on(self, step: Callable[[int], int], ns: int, nothing: int, began: int) -> int:
-        """As ``look``, after a first step(FIRST_NS), which began at that time and gave nothing."""
-        code = nothing
+    def lost(self, began: int) -> None:
+        """Nothing was."""
         ended = now()
-        while code == nothing and ended - began < ns:
-            _give_way()
-            code = step(_BURST_NS)
-            ended = now()
-        if code != nothing:
-            self.paid(began)
-        else:
-            if self._score > 0:
-                self._score -= 1
-            self._enter((ended - Spinning._counted) // _SHARE_OF_TIME - (ended - began))
-            Spinning._counted = ended
-            self._turned = ended  # the task waits, and the loop has its turn
-            self.turn_is_due = False
-        return code
+        if self._score > 0:
+            self._score -= 1
+        self._enter((ended - Spinning._counted) // _SHARE_OF_TIME - (ended - began))
+        Spinning._counted = ended
+        self._turned = ended  # the task waits, and the loop has its turn
+        self.turn_is_due = False
 
     def turned(self) -> None:
         """The loop has had a turn."""

@@ -23,7 +23,7 @@ export interface RecorderOptions {
   readonly last?: number | undefined
   /** Bytes that `last` takes at most; what is older goes before its time then. Default 268 435 456. */
   readonly lastBytes?: number | undefined
-  /** Milliseconds between two looks at channels that had nothing new. Default 5. */
+  /** Milliseconds between two looks at channels that had nothing new. Default 5. Sources of `takePart` say themselves when a frame comes. */
   readonly interval?: number | undefined
   /** Of channels, by their names: what their payloads look like. Other tools show them by that. */
   readonly payloads?: Readonly<Record<string, PayloadFacts>> | undefined

@@ -215,8 +215,14 @@ export class Recorder implements AsyncDisposable {
       await turn()
       return
     }
-    await pause(this.#settings.interval, this.#wake.signal)
-    if (this.#wake.signal.aborted) this.#wake = new AbortController()
+    const wake = this.#wake
+    const told = (): void => {
+      wake.abort()
+    }
+    const ends = this.#sources.map((source) => source.whenThere?.(told))
+    await pause(this.#settings.interval, wake.signal)
+    for (const end of ends) end?.()
+    if (wake.signal.aborted) this.#wake = new AbortController()
   }
 
   async #write(held: Held): Promise<string | undefined> {

@@ -73,6 +73,11 @@ export interface RecordSource {
   readonly missed: bigint
   /** What there is now, so many at most, the oldest first. Never waits. */
   read(most?: number): readonly SourceMessage[]
+  /**
+   * Where a source can say when there is something: calls `told`, once, when `read` would bring a message, perhaps before it returns; what it
+   * returns ends that. Whoever has no such method is looked at again after a while (`interval`), as is who says nothing.
+   */
+  whenThere?(told: () => void): () => void
   /** Lets go of the channel. */
   close(): void
 }

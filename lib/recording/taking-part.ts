@@ -5,6 +5,7 @@ import type { Frame } from '../frames/frame.js'
 import type { FrameReader } from '../frames/frame-reader.js'
 import { native } from '../addon/native.js'
 import { checkOptions, checkSignal, show } from '../base/options.js'
+import { selectable } from '../base/selectable.js'
 import { invalidArgument } from '../errors.js'
 import { dayOffset } from './clock.js'
 import type { RecordSource, SourceMessage } from './source.js'
@@ -83,6 +84,16 @@ class FrameSource implements RecordSource {
       frames.push(messageOf(frame, this.#offset))
     }
     return frames
+  }
+
+  /** Of a channel whose writer has left, or died, nothing is told: it is looked at now and then whether there is another one. */
+  whenThere(told: () => void): () => void {
+    return this.#reader[selectable]().watch(
+      (state) => {
+        if (state === 'ready') told()
+      },
+      () => undefined,
+    )
   }
 
   close(): void {

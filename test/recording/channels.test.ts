@@ -124,3 +124,39 @@ test('who takes part records frames from where they lie, counts what is dropped,
   t.true(frames.every(({ sequence, bytes }) => bytes.every((byte) => byte === Number(sequence))))
   await t.throwsAsync(takePart(name, { policy: 'wait' as never }), { message: /policy must be/ })
 })
+
+test('a frame ends the wait between two looks; who has left does not', async (t) => {
+  const name = uniqueName(t)
+  const file = join(ownDirectory(t), 'camera.mcap')
+  const writer = FrameWriter.create(name, { slotBytes: 4096, slots: 6 })
+  const source = await takePart(name)
+  const looks = { count: 0 }
+  const counted = new Proxy(source, {
+    get(its, key) {
+      const value: unknown = Reflect.get(its, key, its)
+      if (typeof value !== 'function') return value
+      if (key === 'read') looks.count++
+      return value.bind(its) as unknown
+    },
+  })
+  const interval = 600_000
+  await using recorder = await record([counted], { file, interval })
+  for (let frames = 1; frames <= 5; frames++) {
+    writer.tryLoan()!.publish()
+    await until(() => recorder.stats.recorded === frames, patience)
+    // It waits again, and nothing but a frame ends that.
+    const { count } = looks
+    await turnOf(10)
+    t.true(looks.count <= count + 1, `${String(looks.count - count)} looks at nothing`)
+  }
+  writer.close()
+  const { count } = looks
+  await turnOf(100)
+  t.true(looks.count <= count + 1, `${String(looks.count - count)} looks at who has left`)
+  t.is((await recorder.stop()).recorded, 5)
+})
+
+/** So many turns of the event loop. */
+async function turnOf(turns: number): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
+}

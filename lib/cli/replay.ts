@@ -101,6 +101,9 @@ function tell(running: Replay): void {
 }
 
 function summary({ sent, bytes, skipped }: ReplayStats): string {
-  const passed = skipped === 0 ? '' : `; ${String(skipped)} cannot be replayed`
+  const passed =
+    skipped === 0
+      ? ''
+      : `; ${String(skipped)} cannot be replayed (calls, dead letters, what is cut)`
   return `${String(sent)} sent, ${formatBytes(bytes)}${passed}\n`
 }

@@ -361,7 +361,7 @@ Options:
   --start TIME       begin so long after the first message, e.g. 90s or 5min
   --end TIME         end so long after the first message
   --topics A,B       only these channels
-  --to NAME=OTHER    into OTHER what was recorded of NAME; several with commas between
+  --to NAME=OTHER    into OTHER what was recorded of NAME; several with commas between, or --to again
   --loop             begin again at the end
   --paused           stand still at first
   --json             what became of it, as JSON
@@ -405,9 +405,17 @@ function parseHelp(
   return { name: command, rest: ['--help'] }
 }
 
-function optionOf(option: string): { readonly type: 'string'; readonly short?: string } {
+function optionOf(option: string): {
+  readonly type: 'string'
+  readonly short?: string
+  readonly multiple?: boolean
+} {
+  if (lists.has(option)) return { type: 'string', multiple: true }
   return option === 'output' ? { type: 'string', short: 'o' } : { type: 'string' }
 }
+
+/** Who gives one of these again has more of it, as if there were a comma; of others the last one counts. */
+const lists: ReadonlySet<string> = new Set(['to', 'topics'])
 
 /** Reads a subcommand's arguments; `undefined` if help was asked for and has been printed. */
 export function parseCommand<Option extends string, Flag extends string = never>(
@@ -436,8 +444,12 @@ export function parseCommand<Option extends string, Flag extends string = never>
     process.stdout.write(help[command])
     return undefined
   }
+  const joined = Object.entries(values).map(([option, value]) => [
+    option,
+    Array.isArray(value) ? value.join(',') : value,
+  ])
   return {
-    values: values as Partial<Record<Option, string> & Record<Flag, boolean>>,
+    values: Object.fromEntries(joined) as Partial<Record<Option, string> & Record<Flag, boolean>>,
     positionals,
   }
 }

@@ -114,6 +114,8 @@ test('wrong usage, and files that are there or are none', async (t) => {
   t.regex((await run('record', 'some', '-o', 'x', '--last', 'long'))[1], /--last must be a time/)
   t.regex((await run('replay', 'x', '--rate', '0'))[1], /--rate must be a number above 0/)
   t.regex((await run('replay', 'x', '--to', 'a'))[1], /--to must be NAME=OTHER/)
+  // The first of two is no less than the last one.
+  t.regex((await run('replay', 'x', '--to', 'a', '--to', 'b=c'))[1], /not 'a,b=c'/)
   const none = await run('replay', join(ownDirectory(t), 'none'))
   t.is(none[0], 1)
   t.regex(none[1], /is not there/)

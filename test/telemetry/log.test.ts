@@ -19,6 +19,7 @@ import {
   type LogRecord,
 } from 'millrace/telemetry'
 import { Topics } from 'millrace/topics'
+import { WorkQueue } from 'millrace/work'
 import { pino } from 'pino'
 
 import { Proxy } from '../remote/proxy.js'
@@ -116,6 +117,25 @@ test('a killed worker is buried, its job redelivered and then given up', async (
   t.like(dead, { kind: 'work', reason: 'rejected', attempts: 2, level: 50 })
   t.is(dead.msg, `work '${name}': a job was given up (rejected) after 2 attempts`)
   t.is(of(name).length, 3)
+})
+
+test('a job that comes again by an address is told of where it is taken', async (t) => {
+  const { told, of } = pinoOf(t, { only: ['redelivered'] })
+  const queue = open(t, uniqueName(t), { maxAttempts: 3 })
+  const share = await queue.share('tcp://127.0.0.1:0')
+  t.teardown(() => share.close())
+  const far = WorkQueue.open(share.address)
+  t.teardown(() => {
+    far.close()
+  })
+  await far.push('job')
+  await (await far.takeOne()).retry()
+  const job = await far.takeOne({ timeout: patience })
+  const again = await told(share.address, 'redelivered')
+  t.like(again, { kind: 'work', attempt: 2, acquired: 2, level: 40 })
+  t.is(again.msg, `work '${share.address}': a job was taken for the 2nd time`)
+  await job.complete()
+  t.is(of(share.address).length, 1)
 })
 
 test('a job that kills its last worker, and one whose time is over, are given up', async (t) => {

@@ -1,6 +1,8 @@
 // The connection of a queue that is elsewhere, and what is asked over it: pushing, taking, settling, and what becomes of them when it breaks.
 
 import { forgetAbort, whenAborted } from '../../base/abort-signals.js'
+import { heard } from '../../base/life-events.js'
+import { facts as tellings } from '../../base/life.js'
 import type { Wait } from '../../base/options.js'
 import { now, startTimer, stopTimer } from '../../base/time.js'
 import { traced } from '../../base/tracing.js'
@@ -334,7 +336,12 @@ export class WorkSession {
         `whoever shares ${this.#title} has sent jobs whose lengths are wrong: see that both sides are of the same version`,
       )
     }
-    for (const job of jobs) this.#jobs.set(job.lease, job)
+    for (const job of jobs) {
+      this.#jobs.set(job.lease, job)
+      const { attempt, acquired } = job
+      if (acquired > 1 && heard('redelivered') !== undefined)
+        tellings().tell('redelivered', this.#name, 'work', { attempt, acquired })
+    }
     return jobs
   }
 

@@ -56,7 +56,7 @@ const loads = [
   { how: "require('millrace/sync')", files: ['shared', 'sync'], most: 68_500 },
   { how: "require('millrace/resilience')", files: ['resilience', 'shared'], most: 77_500 },
   { how: "require('millrace/dashboard')", files: ['dashboard', 'shared'], most: 79_500 },
-  { how: "require('millrace/telemetry')", files: ['shared', 'telemetry'], most: 91_500 },
+  { how: "require('millrace/telemetry')", files: ['shared', 'telemetry'], most: 92_500 },
   { how: "require('millrace/topics')", files: ['shared', 'topics'], most: 101_500 },
   { how: "require('millrace/work')", files: ['shared', 'work'], most: 116_500 },
   { how: "require('millrace/recording')", files: ['recording', 'shared'], most: 104_500 },

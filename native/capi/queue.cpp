@@ -38,6 +38,12 @@ constexpr std::uint32_t kQueueFlags =
       std::min<std::uint64_t>(length, std::numeric_limits<std::uint32_t>::max()));
 }
 
+// Of memory of the caller's: what does not fit an address is not there.
+[[nodiscard]] std::size_t size_of(std::uint64_t bytes) noexcept {
+  return static_cast<std::size_t>(
+      std::min<std::uint64_t>(bytes, std::numeric_limits<std::size_t>::max()));
+}
+
 template <typename Object, typename Side>
 [[nodiscard]] std::int32_t open_queue(const char* what, const char* place,
                                       const millrace_queue_options* given, Object** handle) {
@@ -286,9 +292,9 @@ int64_t millrace_queue_try_push_many(millrace_queue_producer* producer, const vo
   if (messages == nullptr && bytes != 0) return no_argument("messages");
   if (count == 0) return 0;
   producer->reserved = millrace_queue_producer::kNothing;
-  const std::uint64_t sent =
-      producer->core->try_push_packed({static_cast<const std::byte*>(messages), bytes}, count,
-                                      [lengths](std::uint64_t i) { return lengths[i]; });
+  const std::uint64_t sent = producer->core->try_push_packed(
+      {static_cast<const std::byte*>(messages), capi::size_of(bytes)}, count,
+      [lengths](std::uint64_t i) { return lengths[i]; });
   if (sent > 0) return static_cast<int64_t>(sent);
   if (producer->core->corrupt()) return capi::corrupt(*producer);
   if (lengths[0] > bytes) {
@@ -468,8 +474,8 @@ int64_t millrace_queue_try_pop_many(millrace_queue_consumer* consumer, void* buf
   if (lengths == nullptr || count == 0) return no_argument("lengths");
   return capi::try_message(*consumer, [&](const Message& first) -> std::int32_t {
     const std::uint64_t most = std::min<std::uint64_t>(count, 1U << 30U);
-    const auto popped =
-        consumer->core->try_pop_packed({static_cast<std::byte*>(buffer), size}, {lengths, most});
+    const auto popped = consumer->core->try_pop_packed(
+        {static_cast<std::byte*>(buffer), capi::size_of(size)}, {lengths, capi::size_of(most)});
     consumer->peeked.status = RingStatus::empty;
     if (popped.status == RingStatus::ok) return static_cast<std::int32_t>(popped.messages);
     if (popped.status == RingStatus::corrupt) return capi::corrupt(*consumer);

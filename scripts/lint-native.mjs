@@ -23,6 +23,7 @@ const formatted = [
   ...readdirSync(join(root, 'test/capi'))
     .filter((file) => file.endsWith('.c'))
     .map((file) => join('test/capi', file)),
+  'test/interop/matrix/peers/peer.c',
 ]
 
 if (process.argv.includes('--fix-format')) {

@@ -6,10 +6,11 @@ import { mkdirSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import process from 'node:process'
 import { buildCapi } from './build-capi.mjs'
+import { writeLies } from './capi-lies.mjs'
 import { root, run } from './native-build.mjs'
 
 const ways = ['plain', 'sanitized', 'valgrind']
-const programs = ['first', 'families', 'threads', 'header']
+const programs = ['first', 'families', 'lies', 'threads', 'header']
 const requested = process.argv.slice(2)
 for (const way of requested) {
   if (!ways.includes(way)) throw new Error(`unknown way ${way}; choose from ${ways.join(', ')}`)
@@ -32,11 +33,12 @@ for (const way of ways) {
   const built = await buildCapi({ sanitized })
   const folder = join(built, 'programs')
   mkdirSync(folder, { recursive: true })
+  writeLies(join(folder, 'lies.inc'))
   for (const name of programs) {
     const program = join(folder, name)
     await run(process.env.CC ?? 'cc', [
       ...['-std=c99', '-pedantic', '-Wall', '-Wextra', '-Werror', '-D_XOPEN_SOURCE=700'],
-      ...['-g', '-O1', '-pthread', '-I', join(built, 'include')],
+      ...['-g', '-O1', '-pthread', '-I', join(built, 'include'), '-I', folder],
       ...(sanitized ? ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'] : []),
       ...[`test/capi/${name}.c`, '-o', relative(root, program)],
       ...['-L', join(built, 'lib'), '-lmillrace', `-Wl,-rpath,${join(built, 'lib')}`],

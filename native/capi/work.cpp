@@ -202,6 +202,14 @@ void put(const Loan& loan, millrace_work_loan& to) noexcept {
   loan.granules = static_cast<std::uint32_t>(from.lease[4]);
   return loan;
 }
+// Is it a place of this queue that was reserved, and neither pushed nor cancelled since? What a caller gives us may be anything.
+[[nodiscard]] bool is_on_loan(millrace_work& work, const Loan& loan) noexcept {
+  const auto& shape = work.core->parties().shape();
+  const std::uint64_t bytes = shape.data_bytes();
+  return loan && loan.slot < shape.slots() && loan.at <= bytes && loan.room <= bytes - loan.at &&
+         loan.granules <= shape.granules() && loan.granule <= shape.granules() - loan.granules &&
+         work.core->holds(Lease{loan.slot, loan.word});
+}
 [[nodiscard]] std::int32_t no_loan() {
   return fail_as(MILLRACE_RELEASED, "the loan was pushed or cancelled before; reserve another one");
 }
@@ -391,7 +399,7 @@ int32_t millrace_work_push_loan(millrace_work* work, millrace_work_loan* loan, u
   const Rarely inside(work);
   if (!inside) return inside.code();
   Loan own = capi::loan_of(*loan);
-  if (!own) return capi::no_loan();
+  if (!capi::is_on_loan(*work, own)) return capi::no_loan();
   capi::Described job;
   if (auto read = capi::describe(*work, options, job); !read.ok()) return fail(read.error());
   const std::uint64_t tail = job.options.tail_bytes();
@@ -413,7 +421,7 @@ int32_t millrace_work_cancel(millrace_work* work, millrace_work_loan* loan) {
   const Rarely inside(work);
   if (!inside) return inside.code();
   Loan own = capi::loan_of(*loan);
-  if (!own) return capi::no_loan();
+  if (!capi::is_on_loan(*work, own)) return capi::no_loan();
   work->core->cancel(own);
   loan->lease[1] = 0;
   capi::tend(*work);

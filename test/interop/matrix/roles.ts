@@ -69,7 +69,7 @@ export const channels = {
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>
 
 export type Channel = keyof typeof channels
-export type Role = { [C in Channel]: keyof (typeof channels)[C] }[Channel] & string
+export type Role = { [C in Channel]: keyof (typeof channels)[C] }[Channel]
 
 /** A way through the numbers of all languages, back to the first: each comes after each other one, once. */
 export const tour: readonly number[] = [0, 1, 0, 2, 0, 3, 1, 2, 1, 3, 2, 3, 0]

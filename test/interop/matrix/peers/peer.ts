@@ -215,7 +215,7 @@ class Halves {
     this.#words[1] = this.#words[0]!
     this.#words[0]! += 1n
     await nap()
-    this.#words[1]! += 1n
+    this.#words[1] += 1n
   }
 }
 

@@ -83,7 +83,7 @@ async function read(name: string): Promise<void> {
     process.disconnect()
   })
   try {
-    for await (using frame of reader) void frame.bytes[0]
+    for await (const frame of reader) frame.release()
   } catch {
     // It was told to end.
   }

@@ -1,6 +1,7 @@
 // Topics: publishing, subscribing, reading, and the headers of messages.
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -139,9 +140,12 @@ struct Reading {
 [[nodiscard]] std::int32_t read_now(millrace_topics& topics, const Reading& reading) {
   TopicBus& core = *topics.core;
   std::array<TopicMessage, kMostRead> found;
+  // Of the caller's memory: what does not fit an address is not there.
+  const auto size = static_cast<std::size_t>(
+      std::min<std::uint64_t>(reading.size, std::numeric_limits<std::size_t>::max()));
   const std::uint32_t count =
       core.read(reading.subscription, found.data(), std::min(reading.most, kMostRead),
-                {reading.buffer, reading.size}, true);
+                {reading.buffer, size}, true);
   for (std::uint32_t i = 0; i < count; ++i)
     tell(topics, found[i], reading.buffer, reading.messages[i]);
   if (count != 0) return static_cast<std::int32_t>(count);

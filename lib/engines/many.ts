@@ -53,8 +53,8 @@ export class Exchange {
     this.#beat()
   }
 
-  /** What came of the other side; the bytes are kept. */
-  hears(kind: ManyKind, count: number, bytes: Uint8Array): void {
+  /** What came of the other side; the bytes are kept. What is of no kind is a sign of life. */
+  hears(kind: string, count: number, bytes: Uint8Array): void {
     this.#heard = now()
     switch (kind) {
       case 'item':
@@ -71,7 +71,7 @@ export class Exchange {
       case 'end':
         this.#isOver = true
         break
-      case 'working':
+      default:
         return
     }
     this.#wake()

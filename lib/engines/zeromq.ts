@@ -41,6 +41,7 @@ export const zeromq: Engine = {
     return {
       shown,
       traits,
+      streams: true,
       work(wanted) {
         if (place.name !== '') {
           throw invalidArgument(

@@ -95,6 +95,22 @@ test('who waits for a server gets one', async (t) => {
   client.close()
 })
 
+test('who closes has answered: the result of what was at work arrives, each time', async (t) => {
+  for (let round = 0; round < 10; round++) {
+    const address = await tcpAddress()
+    const { server, waiting } = await served(t, address.at())
+    // Silence would tell sooner than the test ends.
+    const client = await connect(address.at(), calc, { connection: { heartbeat: 2000 } })
+    const given = client.wait('last')
+    await until(() => waiting.size === 1)
+    const closed = server[Symbol.asyncDispose]()
+    waiting.get('last')!.answer('said')
+    await closed
+    t.is(await given, 'said')
+    client.close()
+  }
+})
+
 test('one server can be bound to an address', async (t) => {
   const address = await tcpAddress()
   await served(t, address.at())

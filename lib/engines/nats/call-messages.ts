@@ -1,7 +1,6 @@
 // What calls say in the headers of their messages.
 
 import { now } from '../../base/time.js'
-import type { ManyKind } from '../many.js'
 import type { EngineCall } from '../port.js'
 import type { NatsMessage } from './library.js'
 
@@ -32,10 +31,6 @@ export function countIn(message: NatsMessage): number {
   return Number(textIn(message, names.count) ?? 0)
 }
 
-export function isManyKind(status: string): status is ManyKind {
-  return status === 'item' || status === 'room' || status === 'end' || status === 'working'
-}
-
 /** What the services of others say of an error, as ours say it; undefined: it is none. */
 export function foreignError(message: NatsMessage): Uint8Array | undefined {
   const code = textIn(message, names.code)
@@ -49,14 +44,6 @@ export function errorEntries(refused: boolean): Entries {
     [names.error, 'see the body'],
     [names.code, refused ? '503' : '500'],
   ]
-}
-
-/** The body of an error. */
-export function notOfOne(method: string): Uint8Array {
-  const message = `${method}() is of many values, which come one by one: a request with one answer cannot call it`
-  return Buffer.from(
-    JSON.stringify({ name: 'MillraceError', code: 'ERR_MILLRACE_UNSUPPORTED', message }),
-  )
 }
 
 /** What there is of every call. */

@@ -11,7 +11,8 @@
 
 import { startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
-import { lostError, roomAhead, type Exchange, type Post } from '../many.js'
+import type { AskedTrouble } from '../many-calls.js'
+import type { Exchange, Post } from '../many.js'
 import type {
   EngineCall,
   EngineCallOptions,
@@ -24,15 +25,12 @@ import {
   countIn,
   errorEntries,
   foreignError,
-  isManyKind,
   names,
-  notOfOne,
   textIn,
   type Entries,
 } from './call-messages.js'
 import { natsConnect, NatsLine } from './connection.js'
 import type { NatsConnection, NatsHeaders, NatsMessage, NatsSubscription } from './library.js'
-import { AskedForMany, ServedOfMany, type Asked, type AskedTrouble } from './many-calls.js'
 import type { NatsPlace } from './place.js'
 
 /** All who serve share it: one of them gets each call. */
@@ -44,6 +42,12 @@ const silenceMs = 10_000
 const headerRoom = 1024
 
 type Answer = Awaited<ReturnType<EngineCalls['call']>>
+
+/** What comes to the inbox of a call. */
+interface Asked {
+  arrived(message: NatsMessage): void
+  failed(error: Error): void
+}
 
 /** @throws MillraceError (as rejection) as `natsConnect` */
 export async function natsCalls(
@@ -88,6 +92,12 @@ class NatsCalls extends NatsLine implements EngineCalls {
 
   get maxBytes(): number {
     return this.maxPayload - headerRoom
+  }
+
+  /** Nobody waits any more for what was asked for here. */
+  override close(): void {
+    for (const reply of this.#asked.keys()) this.#cancel(reply)
+    super.close()
   }
 
   async serve(
@@ -208,10 +218,15 @@ class NatsCalls extends NatsLine implements EngineCalls {
     const { signal } = options
     signal.throwIfAborted()
     const reply = `${this.#inbox}.${String(++this.#last)}`
+    // Where values go.
+    let to: string | undefined
+    const { AskedForMany, roomAhead } =
+      require('../../engines/many-calls.js') as typeof import('../../engines/many-calls.js')
     const stream = new AskedForMany(signal, {
+      method,
       silenceMs: this.#silenceMs,
-      post: (to, ...told) => {
-        this.#post(to, ...told)
+      post: (...told) => {
+        if (to !== undefined) this.#post(to, ...told)
       },
       errorOf: (why) => this.#errorOf(why, method),
       over: (isGivenUp) => {
@@ -220,7 +235,19 @@ class NatsCalls extends NatsLine implements EngineCalls {
         if (isGivenUp) this.#cancel(reply)
       },
     })
-    this.#asked.set(reply, stream)
+    this.#asked.set(reply, {
+      failed: (error) => {
+        stream.failed(error)
+      },
+      arrived: (message) => {
+        const status = textIn(message, names.status) ?? ''
+        const foreign = status === '' ? foreignError(message) : undefined
+        if (status === 'open') to = textIn(message, names.to)
+        if (message.headers?.code === 503) stream.arrived('nobody', 0, message.data)
+        else if (foreign !== undefined) stream.arrived('error', 0, foreign)
+        else stream.arrived(status, countIn(message), new Uint8Array(message.data))
+      },
+    })
     this.hold(true)
     try {
       const headers = this.#headersOf(reply, options)
@@ -293,6 +320,8 @@ class NatsCalls extends NatsLine implements EngineCalls {
     called: (call: EngineCall) => void,
     takesMany: boolean,
   ): void {
+    const { notOfOne, roomAhead, ServedOfMany } =
+      require('../../engines/many-calls.js') as typeof import('../../engines/many-calls.js')
     const { reply = '' } = message
     const id = textIn(message, names.call)
     const room = Number(textIn(message, names.room) ?? 0)
@@ -301,14 +330,18 @@ class NatsCalls extends NatsLine implements EngineCalls {
       return
     }
     const inbox = `${this.#valuesInbox}.${String(++this.#last)}`
-    const served = new ServedOfMany(method, message, this.#began(id), {
+    const control = this.#began(id)
+    const served = new ServedOfMany(method, control, {
       ...{ room, silenceMs: this.#silenceMs },
-      answer: (bytes, entries) => {
-        this.#answer(reply, bytes, entries)
-      },
       post: (...told) => {
         this.#post(reply, ...told)
       },
+      answer: (bytes, end) => {
+        const isError = end === 'error' || end === 'refused'
+        const entries = isError ? errorEntries(end === 'refused') : [[names.status, end] as const]
+        this.#answer(reply, bytes, entries)
+      },
+      callOf: (input, ends) => callOf(method, message, input, control.signal, ends),
       callerGone: () => this.#callerGone(method),
       over: () => {
         this.#served.delete(id)
@@ -333,7 +366,6 @@ class NatsCalls extends NatsLine implements EngineCalls {
 
   #valueArrived(message: NatsMessage): void {
     const status = textIn(message, names.status) ?? ''
-    if (!isManyKind(status)) return
     const bytes = new Uint8Array(message.data)
     this.#exchanges.get(message.subject)?.hears(status, countIn(message), bytes)
   }
@@ -353,8 +385,6 @@ class NatsCalls extends NatsLine implements EngineCalls {
         return this.#nobody(method)
       case 'silent':
         return this.#silent(method)
-      case 'lost':
-        return lostError(`${method}()`)
       case 'gone':
         return this.#serverGone(method)
     }

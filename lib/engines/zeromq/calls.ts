@@ -6,14 +6,29 @@
 //   [call, '', error, 'error']            or what was thrown, as JSON; 'refused': nothing was begun
 //   [call, '', '', 'working']             a sign of life, for who has sent what goes beside
 //   [call, '', '', '', '']                nobody waits for the answer any more
+//   [call, '', '', 'gone']                who serves has closed
+//
+// Of many values (many.ts), where `beside` says for how many the caller has room, and the input is empty:
+//
+//   [call, '', '', 'open', count]         who serves has room for so many
+//   [call, '', value, kind, count]        of who serves: an item, room, the end, a sign of life
+//   [call, '', '', value, kind, count]    the same of the caller
 //
 // So any REQ can call, and a REP that answers with one frame can be called. ZeroMQ does not tell that somebody has died: who is at work
 // shows signs of life.
 
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
-import type { EngineCall, EngineCallOptions, EngineCalls, EngineConnection } from '../port.js'
-import { besideFrame, readBeside } from './envelope.js'
+import type { AskedTrouble } from '../many-calls.js'
+import type { Exchange } from '../many.js'
+import type {
+  EngineCall,
+  EngineCallOptions,
+  EngineCalls,
+  EngineConnection,
+  EngineStream,
+} from '../port.js'
+import { besideFrame, readBeside, type Beside, type CallBeside } from './envelope.js'
 import type { Frames } from './library.js'
 import { assertKeys, silenceMs, ZmqLine } from './line.js'
 import type { ZmqPlace } from './place.js'
@@ -22,6 +37,8 @@ import type { ZmqPlace } from './place.js'
 const signMs = 2000
 /** Milliseconds in which somebody who serves must be connected. */
 const nobodyMs = 1000
+/** Milliseconds between the last answer and the end of the socket. */
+const partingMs = 200
 /** What goes beside an input or a result. */
 const headerRoom = 1024
 /** Frames that may stand before the empty one. */
@@ -30,13 +47,22 @@ const mostBefore = 8
 type Answer = Awaited<ReturnType<EngineCalls['call']>>
 
 interface Asked {
-  arrived(bytes: Uint8Array, status: string): void
+  arrived(bytes: Uint8Array, status: string, count: number): void
   failed(error: Error): void
 }
+
+/** How it is called. */
+type Kind = 'single' | 'input' | 'many'
 
 interface Request {
   readonly back: Frames
   readonly key: string
+}
+
+/** What is at work. */
+interface Served {
+  readonly request: Request
+  readonly control: AbortController
 }
 
 const empty = Buffer.alloc(0)
@@ -46,10 +72,13 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
   readonly #silenceMs: number
   readonly #asked = new Map<string, Asked>()
   /** What is at work, by what stood before the empty frame. */
-  readonly #served = new Map<string, AbortController>()
-  #methods: ReadonlySet<string> = new Set()
+  readonly #served = new Map<string, Served>()
+  /** Calls of many values that are at work. */
+  readonly #exchanges = new Map<string, Exchange>()
+  #methods: ReadonlyMap<string, Kind> = new Map()
   #called: ((call: EngineCall) => void) | undefined
   #last = 0
+  #answeredAt = -Infinity
   #isHearing = false
 
   constructor(place: ZmqPlace, connection: EngineConnection) {
@@ -60,7 +89,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
     void this.ended.then(() => {
       const gone = this.gone()
       for (const asked of [...this.#asked.values()]) asked.failed(gone)
-      for (const control of this.#served.values()) control.abort(gone)
+      for (const { control } of this.#served.values()) control.abort(gone)
     })
   }
 
@@ -68,16 +97,31 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
     return Math.max(super.maxBytes - headerRoom, 0)
   }
 
-  /** When what was answered is the library's. */
-  flushed(): Promise<void> {
-    return Promise.resolve()
+  /**
+   * When what was answered is the library's, and callers have had a while to read it: what a DEALER has not read when its connection ends, it
+   * loses.
+   */
+  async flushed(): Promise<void> {
+    await this.allSent()
+    const left = this.#answeredAt + partingMs - now()
+    if (left <= 0) return
+    await new Promise<void>((resolve) => {
+      startTimer(left, resolve, { alive: true })
+    })
   }
 
   // Serving
 
-  async serve(methods: readonly string[], called: (call: EngineCall) => void): Promise<void> {
+  async serve(
+    methods: readonly string[],
+    called: (call: EngineCall) => void,
+    many: ReadonlySet<string> = new Set(),
+    single: ReadonlySet<string> = new Set(methods),
+  ): Promise<void> {
     assertKeys(this.place, this.connection, true)
-    this.#methods = new Set(methods)
+    const kindOf = (method: string): Kind =>
+      single.has(method) ? 'single' : many.has(method) ? 'many' : 'input'
+    this.#methods = new Map(methods.map((method) => [method, kindOf(method)]))
     this.#called = called
     // Who has no room for its answers does not hold up those of others.
     const more = { mandatory: true, sendTimeout: 0 }
@@ -87,6 +131,10 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
 
   unserve(): void {
     this.#called = undefined
+  }
+
+  farewell(): void {
+    for (const { request } of this.#served.values()) this.#answer(request, empty, 'gone')
   }
 
   async #serveAll(): Promise<void> {
@@ -102,12 +150,17 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
     }
   }
 
-  #request(request: Request, [named, input = empty, more]: Frames): void {
-    const name = named === undefined ? '' : Buffer.from(named).toString()
+  #request(request: Request, [named, input = empty, more, count]: Frames): void {
+    const name = textOf(named)
     if (name === '') {
+      const kind = textOf(more)
+      if (kind !== '') {
+        this.#exchanges.get(request.key)?.hears(kind, countOf(count), input)
+        return
+      }
       this.#served
         .get(request.key)
-        ?.abort(
+        ?.control.abort(
           new MillraceError(
             'ERR_MILLRACE_ABORTED',
             'nobody waits for the answer any more: the caller has aborted the call, or its time is over',
@@ -116,7 +169,8 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
       return
     }
     const method = name.startsWith(this.#prefix) ? name.slice(this.#prefix.length) : ''
-    if (this.#called === undefined || !this.#methods.has(method)) {
+    const kind = this.#methods.get(method)
+    if (this.#called === undefined || kind === undefined) {
       const message = `nobody serves ${name}() at '${this.shown}'`
       const said = { name: 'MillraceError', message, code: 'ERR_MILLRACE_NO_RESPONDER' }
       this.#answer(request, Buffer.from(JSON.stringify(said)), 'nobody')
@@ -124,14 +178,13 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
     }
     // Two calls of one name at a time are no good calls.
     if (this.#served.has(request.key)) return
-    this.#begin(request, method, input, more)
+    if (kind === 'single') this.#begin(request, method, input, more)
+    else this.#beginMany(request, method, more, kind === 'many')
   }
 
   #begin(request: Request, method: string, input: Uint8Array, more: Uint8Array | undefined): void {
-    const { contract, timeout: left = Infinity, headers } = readBeside(more)
-    const until = now() + left
     const control = new AbortController()
-    this.#served.set(request.key, control)
+    this.#served.set(request.key, { request, control })
     let timer: Timer | undefined
     const sign = (): void => {
       this.#answer(request, empty, 'working')
@@ -144,32 +197,65 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
       this.#served.delete(request.key)
       if (!control.signal.aborted) this.#answer(request, bytes, status)
     }
-    this.#called!({
-      method,
-      input,
-      fingerprint: contract === '' ? undefined : contract,
-      get left() {
-        return left === Infinity ? Infinity : Math.max(until - now(), 0)
-      },
-      signal: control.signal,
-      traceparent: headers?.['traceparent'],
-      result: (bytes) => {
-        end(Buffer.from(bytes), '')
-      },
-      error: (bytes, refused) => {
-        end(Buffer.from(bytes), refused ? 'refused' : 'error')
-      },
-    })
+    this.#called!(
+      callOf(method, more, input, control.signal, {
+        result: (bytes) => {
+          end(Buffer.from(bytes), '')
+        },
+        error: (bytes, refused) => {
+          end(Buffer.from(bytes), refused ? 'refused' : 'error')
+        },
+      }),
+    )
   }
 
-  #answer({ back, key }: Request, bytes: Uint8Array, status: string): void {
-    const frames = [...back, bytes, ...(status === '' ? [] : [Buffer.from(status)])]
+  #beginMany(
+    request: Request,
+    method: string,
+    more: Uint8Array | undefined,
+    takesMany: boolean,
+  ): void {
+    const { notOfOne, roomAhead, ServedOfMany } =
+      require('../../engines/many-calls.js') as typeof import('../../engines/many-calls.js')
+    const { room = 0 } = readBeside(more)
+    if (room === 0) {
+      this.#answer(request, notOfOne(method), 'refused')
+      return
+    }
+    const { key } = request
+    const control = new AbortController()
+    this.#served.set(key, { request, control })
+    const served = new ServedOfMany(method, control, {
+      ...{ room, silenceMs: this.#silenceMs },
+      post: (kind, count, bytes) => {
+        this.#answer(request, bytes, kind, count)
+      },
+      answer: (bytes, end) => {
+        this.#answer(request, Buffer.from(bytes), end)
+      },
+      callOf: (input, ends) => callOf(method, more, input, control.signal, ends),
+      callerGone: () => this.#callerGone(method),
+      over: () => {
+        this.#served.delete(key)
+        this.#exchanges.delete(key)
+      },
+    })
+    this.#exchanges.set(key, served.exchange)
+    this.#answer(request, empty, 'open', roomAhead)
+    served.begin(this.#called!, takesMany)
+  }
+
+  /** `count`: of values. */
+  #answer({ back, key }: Request, bytes: Uint8Array, status: string, count?: number): void {
+    this.#answeredAt = now()
+    const said = [status, ...(count === undefined ? [] : [String(count)])]
+    const frames = [...back, bytes, ...(status === '' ? [] : said.map((one) => Buffer.from(one)))]
     this.send(frames).catch((error: unknown) => {
       // It is gone, and hears nothing.
       if ((error as NodeJS.ErrnoException).code !== 'EHOSTUNREACH') return
       this.#served
         .get(key)
-        ?.abort(
+        ?.control.abort(
           new MillraceError('ERR_MILLRACE_PEER_GONE', 'whoever called is not connected any more'),
         )
     })
@@ -177,21 +263,12 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
 
   // Calling
 
-  async call(
-    method: string,
-    input: Uint8Array,
-    { fingerprint, timeout, signal, traceparent }: EngineCallOptions,
-  ): Promise<Answer> {
+  async call(method: string, input: Uint8Array, options: EngineCallOptions): Promise<Answer> {
+    const { signal } = options
     this.assertFits(input.length)
-    assertKeys(this.place, this.connection, false)
-    await this.socket('Dealer', { isBound: false })
-    if (!this.#isHearing) void this.#hearAll()
+    await this.#calling()
     const call = (++this.#last).toString(36)
-    const beside = besideFrame({
-      contract: fingerprint,
-      ...(timeout === Infinity ? {} : { timeout: Math.ceil(timeout) }),
-      ...(traceparent === undefined ? {} : { headers: { traceparent } }),
-    })!
+    const beside = besideFrame(besideOf(options))!
     const name = Buffer.from(this.#prefix + method)
     const id = Buffer.from(call)
     return await new Promise<Answer>((resolve, reject) => {
@@ -212,9 +289,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
       }
       const onAbort = (): void => {
         failed(signal.reason as Error)
-        if (!isSent) return
-        const cancels = [id, empty, empty, empty, empty]
-        this.send(cancels).catch(() => undefined) // it has ended
+        if (isSent) this.#cancel(id)
       }
       const listen = (): void => {
         stopTimer(silence)
@@ -229,8 +304,8 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
             listen()
             return
           }
-          if (status === 'nobody') {
-            failed(this.#nobody(method))
+          if (status === 'nobody' || status === 'gone') {
+            failed(this.#errorOf(status, method))
             return
           }
           end()
@@ -255,16 +330,103 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
     })
   }
 
+  open(method: string, options: EngineCallOptions): EngineStream {
+    const { signal } = options
+    signal.throwIfAborted()
+    const call = (++this.#last).toString(36)
+    const id = Buffer.from(call)
+    const sending = new AbortController()
+    let [isSent, isOpen] = [false, false]
+    const nobody = startTimer(nobodyMs, () => {
+      stream.failed(this.#nobody(method))
+    })
+    const { AskedForMany, roomAhead } =
+      require('../../engines/many-calls.js') as typeof import('../../engines/many-calls.js')
+    const stream = new AskedForMany(signal, {
+      method,
+      silenceMs: this.#silenceMs,
+      post: (kind, count, bytes) => {
+        if (!isOpen) return
+        const said = [kind, String(count)].map((text) => Buffer.from(text))
+        this.send([id, empty, empty, Buffer.from(bytes), ...said]).catch(() => undefined) // it has ended
+      },
+      errorOf: (why) => this.#errorOf(why, method),
+      over: (isGivenUp) => {
+        stopTimer(nobody)
+        this.#asked.delete(call)
+        if (this.#asked.size === 0) this.hold(false)
+        if (isGivenUp && isSent) this.#cancel(id)
+        sending.abort()
+      },
+    })
+    this.#asked.set(call, {
+      failed: (error) => {
+        stream.failed(error)
+      },
+      arrived: (bytes, status, count) => {
+        isOpen ||= status === 'open'
+        stream.arrived(status, count, bytes)
+      },
+    })
+    this.hold(true)
+    const beside = besideFrame({ ...besideOf(options), room: roomAhead })!
+    const request = [id, empty, Buffer.from(this.#prefix + method), empty, beside]
+    this.#calling()
+      .then(() => this.send(request, sending.signal))
+      .then(
+        () => {
+          isSent = true
+          stopTimer(nobody)
+        },
+        (error: unknown) => {
+          stream.failed(error as Error)
+        },
+      )
+    return stream
+  }
+
+  async #calling(): Promise<void> {
+    assertKeys(this.place, this.connection, false)
+    await this.socket('Dealer', { isBound: false })
+    if (!this.#isHearing) void this.#hearAll()
+  }
+
+  /** Nobody waits for that call any more. */
+  #cancel(id: Uint8Array): void {
+    this.send([id, empty, empty, empty, empty]).catch(() => undefined) // it has ended
+  }
+
   async #hearAll(): Promise<void> {
     this.#isHearing = true
     for (;;) {
       const frames = await this.next()
       if (frames === undefined) return
-      const [id, delimiter, bytes, status] = frames
+      const [id, delimiter, bytes, status, count] = frames
       if (id === undefined || delimiter?.length !== 0 || bytes === undefined) continue
-      const said = status === undefined ? '' : Buffer.from(status).toString()
-      this.#asked.get(Buffer.from(id).toString())?.arrived(bytes, said)
+      this.#asked.get(textOf(id))?.arrived(bytes, textOf(status), countOf(count))
     }
+  }
+
+  #errorOf(why: AskedTrouble, method: string): MillraceError {
+    switch (why) {
+      case 'nobody':
+        return this.#nobody(method)
+      case 'silent':
+        return this.#silent(method)
+      case 'gone':
+        return new MillraceError(
+          'ERR_MILLRACE_PEER_GONE',
+          `who was at work with ${method}() at '${this.shown}' has closed`,
+          { executed: 'unknown' },
+        )
+    }
+  }
+
+  #callerGone(method: string): MillraceError {
+    return new MillraceError(
+      'ERR_MILLRACE_PEER_GONE',
+      `who called ${method}() at '${this.shown}' has shown no sign of life for ${String(this.#silenceMs)} ms`,
+    )
   }
 
   #nobody(method: string): MillraceError {
@@ -283,5 +445,42 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
       `who was at work with ${method}() at '${this.shown}' has shown no sign of life for ${String(this.#silenceMs)} ms`,
       { executed: 'unknown' },
     )
+  }
+}
+
+function textOf(frame: Uint8Array | undefined): string {
+  return frame === undefined ? '' : Buffer.from(frame).toString()
+}
+
+function countOf(frame: Uint8Array | undefined): number {
+  return Number(textOf(frame))
+}
+
+/** What goes beside a call. */
+function besideOf({ fingerprint, timeout, traceparent }: EngineCallOptions): Beside & CallBeside {
+  return {
+    contract: fingerprint,
+    ...(timeout === Infinity ? {} : { timeout: Math.ceil(timeout) }),
+    ...(traceparent === undefined ? {} : { headers: { traceparent } }),
+  }
+}
+
+/** What there is of every call. */
+function callOf(
+  method: string,
+  beside: Uint8Array | undefined,
+  input: Uint8Array,
+  signal: AbortSignal,
+  ends: Pick<EngineCall, 'result' | 'error'>,
+): EngineCall {
+  const { contract, timeout: left = Infinity, headers } = readBeside(beside)
+  const until = now() + left
+  return {
+    ...{ method, input, signal, ...ends },
+    fingerprint: contract === '' ? undefined : contract,
+    get left() {
+      return left === Infinity ? Infinity : Math.max(until - now(), 0)
+    },
+    traceparent: headers?.['traceparent'],
   }
 }

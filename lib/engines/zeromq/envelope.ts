@@ -16,6 +16,8 @@ export interface CallBeside {
   readonly contract?: string
   /** Milliseconds. */
   readonly timeout?: number
+  /** Values that the caller has room for. */
+  readonly room?: number
 }
 
 /** Bytes of the frame. */
@@ -69,7 +71,7 @@ export function saidBeside(frame: Uint8Array | undefined): Said {
 
 /** What is of the right kind. */
 export function rightOf(said: Said): Beside & CallBeside {
-  const { id, group, priority, at, expires, headers, contract, timeout } = said
+  const { id, group, priority, at, expires, headers, contract, timeout, room } = said
   const right: { -readonly [K in keyof (Beside & CallBeside)]: (Beside & CallBeside)[K] } = {}
   if (typeof id === 'string') right.id = id
   if (typeof group === 'string') right.group = group
@@ -78,6 +80,7 @@ export function rightOf(said: Said): Beside & CallBeside {
   if (isCount(expires)) right.expires = expires
   if (typeof contract === 'string') right.contract = contract
   if (isCount(timeout)) right.timeout = timeout
+  if (isCount(room)) right.room = room
   if (headers !== undefined && isHeaders(headers)) right.headers = headers
   return right
 }

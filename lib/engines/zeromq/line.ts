@@ -156,8 +156,9 @@ export class ZmqLine implements EngineLine {
     const native = new (zmqLibrary()[kind])({
       context: zmqContext(),
       linger: lingerMs,
-      // To who is connected, and not to who may be some time.
-      immediate: true,
+      // To who is connected, and not to who may be some time. With it libzmq drops at the end of a connection what has come over it and was
+      // not read yet, so who only receives goes without.
+      immediate: isSent,
       ipv6: true,
       maxMessageSize: maxBytes + roomBeside,
       reconnectInterval: 50,
@@ -242,6 +243,11 @@ export class ZmqLine implements EngineLine {
       this.#waiting--
       done()
     }
+  }
+
+  /** Resolves when nothing waits for its turn that was to be sent before. Never rejects. */
+  protected allSent(): Promise<void> {
+    return this.#turn
   }
 
   async #sent(frames: Frames, signal: AbortSignal | undefined): Promise<void> {

@@ -376,7 +376,7 @@ export function servable(
 function notCarried(name: string, shown: string): MillraceError {
   return unsupported(
     `${name}() at '${shown}', which is of many values,`,
-    'this engine carries one value there and one back; serve streams at unix://, tcp://, tls://, grpc:// or nats://',
+    'this engine carries one value there and one back; serve streams at an address of this package, grpc://, nats:// or zmq+tcp://',
   )
 }
 

@@ -1,49 +1,35 @@
 // Calls of many values, at who calls and at who serves: what their messages do to an exchange of values.
 
-import type { MillraceError } from '../../errors.js'
-import { Exchange, lostError, type Post } from '../many.js'
-import type { EngineAnswer, EngineCall, EngineStream } from '../port.js'
-import {
-  callOf,
-  countIn,
-  errorEntries,
-  foreignError,
-  isManyKind,
-  names,
-  notOfOne,
-  textIn,
-  type Entries,
-} from './call-messages.js'
-import type { NatsMessage } from './library.js'
+import type { MillraceError } from '../errors.js'
+import { Exchange, lostError, roomAhead, type Post } from './many.js'
+import type { EngineAnswer, EngineCall, EngineStream } from './port.js'
 
-/** A call that waits for what comes to its inbox. */
-export interface Asked {
-  arrived(message: NatsMessage): void
-  failed(error: Error): void
-}
+/** How a call ends at who serves. `gone`: its values were lost on the way, or it has closed. */
+export type ManyEnd = 'end' | 'error' | 'refused' | 'gone'
 
 /** Why no answer comes. */
-export type AskedTrouble = 'nobody' | 'silent' | 'lost' | 'gone'
+export type AskedTrouble = 'nobody' | 'silent' | 'gone'
 
 interface Asking {
+  readonly method: string
   readonly silenceMs: number
-  readonly post: (to: string, ...told: Parameters<Post>) => void
+  readonly post: Post
   readonly errorOf: (why: AskedTrouble) => MillraceError
   /** It has ended; `isGivenUp`: at this side, and who serves does not know. */
   readonly over: (isGivenUp: boolean) => void
 }
 
+export { roomAhead }
+
 const nothing = new Uint8Array(0)
 
 /** At who calls. */
-export class AskedForMany implements Asked, EngineStream {
+export class AskedForMany implements EngineStream {
   readonly #signal: AbortSignal
   readonly #asking: Asking
   readonly #exchange: Exchange
   readonly #opened: Promise<void>
   #tellOpened!: () => void
-  /** Where values go. */
-  #to: string | undefined
   #ending: EngineAnswer | undefined
   #isOver = false
   readonly #onAbort = (): void => {
@@ -57,41 +43,34 @@ export class AskedForMany implements Asked, EngineStream {
     this.#opened = new Promise((resolve) => {
       this.#tellOpened = resolve
     })
+    const { silenceMs, post } = asking
     this.#exchange = new Exchange({
-      room: 0,
-      silenceMs: asking.silenceMs,
-      post: (...told) => {
-        if (this.#to !== undefined) asking.post(this.#to, ...told)
-      },
+      ...{ room: 0, silenceMs, post },
       broken: (why) => {
-        this.#failed(asking.errorOf(why), true)
+        const error = why === 'lost' ? lostError(`${asking.method}()`) : asking.errorOf(why)
+        this.#failed(error, true)
       },
     })
     signal.addEventListener('abort', this.#onAbort, { once: true })
   }
 
-  arrived(message: NatsMessage): void {
-    const { data, headers } = message
-    const status = textIn(message, names.status) ?? ''
-    if (headers?.code === 503) {
-      this.#failed(this.#asking.errorOf('nobody'))
-    } else if (status === 'open') {
-      this.#to = textIn(message, names.to)
+  /**
+   * A message of who serves; the bytes are kept. `open`: there is room for `count` values; `nobody`: nobody serves; empty: somebody who knows
+   * nothing of many values answers with one.
+   */
+  arrived(status: string, count: number, bytes: Uint8Array): void {
+    if (status === 'open') {
       this.#tellOpened()
-      this.#exchange.hears('room', countIn(message), nothing)
-    } else if (status === 'gone') {
-      this.#failed(this.#asking.errorOf('gone'))
-    } else if (status === 'end') {
+      this.#exchange.hears('room', count, nothing)
+    } else if (status === 'nobody' || status === 'gone') {
+      this.#failed(this.#asking.errorOf(status))
+    } else if (status === 'end' || status === 'error' || status === 'refused') {
+      this.#ends(status, bytes)
+    } else if (status === '') {
+      this.#exchange.hears('item', 1, bytes)
       this.#ends('end', nothing)
-    } else if (status === 'error' || status === 'refused') {
-      this.#ends(status, new Uint8Array(data))
-    } else if (isManyKind(status)) {
-      this.#exchange.hears(status, countIn(message), new Uint8Array(data))
     } else {
-      // Somebody who knows nothing of many values answers with one.
-      const error = foreignError(message)
-      if (error === undefined) this.#exchange.hears('item', 1, new Uint8Array(data))
-      this.#ends(error === undefined ? 'end' : 'error', error ?? nothing)
+      this.#exchange.hears(status, count, bytes)
     }
   }
 
@@ -137,8 +116,10 @@ interface Serving {
   /** Values that the caller has room for. */
   readonly room: number
   readonly silenceMs: number
-  readonly answer: (bytes: Uint8Array, entries: Entries) => void
   readonly post: Post
+  readonly answer: (bytes: Uint8Array, end: ManyEnd) => void
+  /** The call, as who serves it is told. */
+  readonly callOf: (input: Uint8Array, ends: Pick<EngineCall, 'result' | 'error'>) => EngineCall
   readonly callerGone: () => MillraceError
   readonly over: () => void
 }
@@ -147,23 +128,21 @@ interface Serving {
 export class ServedOfMany {
   readonly exchange: Exchange
   readonly #method: string
-  readonly #message: NatsMessage
   readonly #signal: AbortSignal
   readonly #serving: Serving
 
   /** `control`: aborts when nobody waits any more. */
-  constructor(method: string, message: NatsMessage, control: AbortController, serving: Serving) {
+  constructor(method: string, control: AbortController, serving: Serving) {
     const { room, silenceMs, post, over } = serving
     const { signal } = control
     this.#method = method
-    this.#message = message
     this.#signal = signal
     this.#serving = serving
     this.exchange = new Exchange({
       ...{ room, silenceMs, post },
       broken: (why) => {
         // The caller, if there is one, has had values that go nowhere.
-        if (why === 'lost') serving.answer(nothing, [[names.status, 'gone']])
+        if (why === 'lost') serving.answer(nothing, 'gone')
         control.abort(why === 'silent' ? serving.callerGone() : lostError(`${method}()`))
       },
     })
@@ -184,7 +163,7 @@ export class ServedOfMany {
     }
     this.exchange.next().then(
       (input) => {
-        if (input === undefined) this.#end(notOfOne(this.#method), errorEntries(true))
+        if (input === undefined) this.#end(notOfOne(this.#method), 'refused')
         else begin(input)
       },
       () => undefined, // nobody waits
@@ -196,24 +175,32 @@ export class ServedOfMany {
       if (!(await this.exchange.send(bytes))) throw this.#signal.reason
     }
     const end = (): void => {
-      this.#end(nothing, [[names.status, 'end']])
+      this.#end(nothing, 'end')
     }
-    const call = callOf(this.#method, this.#message, input, this.#signal, {
+    const call = this.#serving.callOf(input, {
       result: (bytes) => {
         send(bytes).then(end, () => undefined) // nobody waits
       },
       error: (bytes, refused) => {
-        this.#end(bytes, errorEntries(refused))
+        this.#end(bytes, refused ? 'refused' : 'error')
       },
     })
     return Object.assign(call, { many: { next: () => this.exchange.next(), send, end } })
   }
 
   /** What is said last: nothing, if nobody waits. */
-  #end(bytes: Uint8Array, entries: Entries): void {
+  #end(bytes: Uint8Array, how: ManyEnd): void {
     if (this.#signal.aborted) return
     this.#serving.over()
     this.exchange.leave()
-    this.#serving.answer(bytes, entries)
+    this.#serving.answer(bytes, how)
   }
+}
+
+/** The body of an error: who calls says nothing of many values. */
+export function notOfOne(method: string): Uint8Array {
+  const message = `${method}() is of many values, which come one by one: a request with one answer cannot call it`
+  return Buffer.from(
+    JSON.stringify({ name: 'MillraceError', code: 'ERR_MILLRACE_UNSUPPORTED', message }),
+  )
 }

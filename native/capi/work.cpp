@@ -511,8 +511,9 @@ int32_t millrace_work_forward(millrace_work* work, millrace_job* job, millrace_w
   }
   Lease lease{job->slot, job->lease};
   if (lease.slot >= work->core->parties().shape().slots()) return capi::lost(*work, *job);
-  auto done = work->core->forward(lease, {static_cast<const std::byte*>(payload), length},
-                                  *to->core, described.options);
+  auto done = work->core->forward(
+      lease, {static_cast<const std::byte*>(payload), static_cast<std::size_t>(length)}, *to->core,
+      described.options);
   capi::tend(*work);
   if (to != work) capi::tend(*to);
   if (!done.ok()) return fail(done.error());

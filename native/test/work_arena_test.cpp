@@ -217,7 +217,8 @@ TEST_CASE("work arena: claimers and an undertaker at once, and every granule has
     std::array<Job, 2> jobs;
     int left = rounds(100'000);
     // Since when there has been no room, if there is none. How long all of it takes is the machine's affair.
-    std::optional<os::Deadline> patience;
+    bool waits = false;
+    os::Deadline patience = soon();
     for (std::uint32_t turn = 1; left > 0; ++turn) {
       const auto which = static_cast<std::uint32_t>(random.below(2));
       const std::uint32_t slot = me * 2 + which;
@@ -229,15 +230,16 @@ TEST_CASE("work arena: claimers and an undertaker at once, and every granule has
         const auto first = arena.claim(slot, turn, wanted);
         if (!first) {
           born[slot].store(0);
-          if (!patience) patience = soon();
-          if (patience->passed()) {
+          if (!waits) patience = soon();
+          waits = true;
+          if (patience.passed()) {
             starved.fetch_add(1);
             break;
           }
           std::this_thread::yield();  // the undertaker's turn
           continue;
         }
-        patience.reset();
+        waits = false;
         --left;
         job.first = *first;
         job.granules = wanted;

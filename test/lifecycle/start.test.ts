@@ -127,6 +127,7 @@ test('what is used brings the part that it needs', async (t) => {
     'group',
     'grpc',
     'kafka',
+    'many-calls',
     'nats',
     'net',
     'net-conformance',

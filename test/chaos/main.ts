@@ -81,11 +81,12 @@ async function run(plan: Plan): Promise<void> {
 }
 
 function line(report: KindReport): string {
-  const { kind, kills, atCrashPoints, nodeVictims, stops, sent, received, lost, waits } = report
+  const { kind, kills, atCrashPoints, nodeVictims, pythonVictims, stops } = report
+  const { sent, received, lost, waits } = report
   const more = Object.entries(report.figures).map(([name, value]) => `; ${name} ${value}`)
   return (
     `${kind.padEnd(9)} ${String(kills).padStart(5)} kills (${atCrashPoints} at crash points, ` +
-    `${nodeVictims} Node), ${stops} stops; sent ${sent}, received ${received}, lost ${lost}; ` +
+    `${nodeVictims} Node, ${pythonVictims} Python), ${stops} stops; sent ${sent}, received ${received}, lost ${lost}; ` +
     `waits ${waits.p50} / ${waits.p99} / ${waits.max} ms${more.join('')}`
   )
 }

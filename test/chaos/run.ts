@@ -6,6 +6,7 @@ import { expect, type Arena } from './arena.js'
 import { NativeVictims, type Death } from './native-victims.js'
 import { NodeVictims } from './node-victims.js'
 import type { Plan } from './plan.js'
+import { PythonVictims } from './python-victims.js'
 import { Random } from '../support/random.js'
 import { holdings, Tally, type Holdings, type KindReport } from './tally.js'
 
@@ -36,6 +37,7 @@ export class Chaos {
   readonly #progress: Progress
   readonly #end: number
   readonly #node = new NodeVictims(2)
+  readonly #python = PythonVictims.find()
 
   constructor(plan: Plan, progress: Progress) {
     this.#plan = plan
@@ -81,6 +83,7 @@ export class Chaos {
 
   async end(): Promise<void> {
     await this.#node.end()
+    await this.#python?.end()
   }
 
   async #strike(arena: Arena, side: string, native: NativeVictims, tally: Tally): Promise<void> {
@@ -98,6 +101,10 @@ export class Chaos {
       const part = { kind, side, place, ledger: arena.ledger(side).name }
       const stopped = dice < 2 ? stop : undefined
       death = await this.#node.kill(part, 1 + this.#random.below(20), stopped)
+    } else if (dice < 19 && this.#python?.plays(kind, side) === true) {
+      tally.pythonVictims++
+      const part = { kind, side, place, ledger: arena.ledger(side).name }
+      death = await this.#python.kill(part, 1 + this.#random.below(20))
     } else {
       death = await native.kill(dice < 56 ? 'point' : 'kill', kind, side, place, microseconds)
     }

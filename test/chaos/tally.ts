@@ -10,6 +10,7 @@ export interface KindReport extends Traffic {
   readonly kills: number
   readonly atCrashPoints: number
   readonly nodeVictims: number
+  readonly pythonVictims: number
   readonly stops: number
   /** How long survivors were held up by a death, in milliseconds. */
   readonly waits: {
@@ -38,6 +39,7 @@ export interface Wait {
 export class Tally {
   kills = 0
   nodeVictims = 0
+  pythonVictims = 0
   stops = 0
   #atCrashPoints = 0
   readonly #points = new Set<string>()
@@ -74,6 +76,7 @@ export class Tally {
       kills: this.kills,
       atCrashPoints: this.#atCrashPoints,
       nodeVictims: this.nodeVictims,
+      pythonVictims: this.pythonVictims,
       stops: this.stops,
       ...traffic,
       waits: { count: sorted.length, p50: at(0.5), p99: at(0.99), max: at(1) },

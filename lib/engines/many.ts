@@ -124,10 +124,10 @@ export class Exchange {
     this.#wake()
   }
 
-  /** The same, with why. `now`: what has come is of no interest any more. */
-  fail(why: Error, now = false): void {
+  /** The same, with why. `atOnce`: what has come is of no interest any more. */
+  fail(why: Error, atOnce = false): void {
     this.#failure ??= why
-    if (now) this.#arrived.length = 0
+    if (atOnce) this.#arrived.length = 0
     this.leave()
   }
 

@@ -5,6 +5,7 @@ import { WorkQueue } from 'millrace/work'
 
 import { uniqueName } from '../support/names.js'
 import { until, within } from '../support/until.js'
+import { natsClient } from './support/client.js'
 import { carriedOnce, queueOf } from './support/gateways.js'
 import { natsServer, type NatsServer } from './support/nats.js'
 import { freePort } from './support/server.js'
@@ -30,6 +31,32 @@ class Cluster {
     await new Promise((resolve) => setTimeout(resolve, ms))
     await server.start()
   }
+}
+
+interface Replicated {
+  readonly cluster?: {
+    readonly leader?: string
+    readonly replicas?: readonly { readonly current: boolean; readonly offline?: boolean }[]
+  }
+}
+
+/** Until the queue and its consumer have a leader, and the two others keep up: before that another death would be one too many. */
+async function whole(t: ExecutionContext, cluster: Cluster): Promise<void> {
+  await until(async () => {
+    try {
+      const nats = await natsClient(t, cluster.servers[0]!)
+      for (const what of ['STREAM.INFO.jobs', 'CONSUMER.INFO.jobs.millrace']) {
+        const answer = await nats.request(`$JS.API.${what}`, '', { timeout: 2000 })
+        const { cluster: its } = JSON.parse(answer.string()) as Replicated
+        const { leader = '', replicas = [] } = its ?? {}
+        if (leader === '' || replicas.length !== 2) return false
+        if (!replicas.every(({ current, offline = false }) => current && !offline)) return false
+      }
+      return true
+    } catch {
+      return false
+    }
+  }, 60_000)
 }
 
 async function natsCluster(t: ExecutionContext): Promise<Cluster> {
@@ -65,6 +92,7 @@ test('who waits for jobs is given one whichever server dies', async (t) => {
   await queue.push('0', patience)
   await (await queue.takeOne(patience)).complete()
   for (const which of [0, 1, 2]) {
+    await whole(t, cluster)
     const waiting = queue.takeOne(patience)
     await cluster.servers[which]!.end()
     const text = String(which)

@@ -181,21 +181,24 @@ test('a partition that goes to another worker takes its jobs along: settling the
     held.delete(text)
   }
   const found = await other.takeOne(patience)
-  // By the hashes of their groups, half of the twelve are in each partition.
+  // By the hashes of their groups, half of the twelve are in each partition. Where the brokers made two generations of it, those of both are
+  // lost: somebody may have had the other one in between.
   const lost = () => [...held].filter(([, job]) => job.signal.aborted)
-  await until(() => lost().length === 6, patience.timeout)
+  await until(() => lost().length >= 6, patience.timeout)
+  t.true([6, 12].includes(lost().length), String(lost().length))
   for (const [, job] of lost()) {
     await t.throwsAsync(Promise.resolve(job.complete()), { code: 'ERR_MILLRACE_LEASE_LOST' })
   }
   const theirs = [found, ...(await taken(other, 5))]
+  const again = await taken(one, lost().length - 6)
   t.deepEqual(
-    theirs.map(textOf).sort(),
+    [...theirs, ...again].map(textOf).sort(),
     lost()
       .map(([text]) => text)
       .sort(),
   )
   for (const [, job] of held) if (!job.signal.aborted) await job.complete()
-  for (const job of theirs) await job.complete()
+  for (const job of [...theirs, ...again]) await job.complete()
 })
 
 test('errors of brokers: what was refused for now is tried again, what is too large is not', async (t) => {

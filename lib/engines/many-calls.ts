@@ -99,7 +99,9 @@ export class AskedForMany implements EngineStream {
     this.#exchange.leave()
   }
 
+  /** What fails behind its end is not its error any more. */
   #failed(error: Error, isGivenUp = false): void {
+    if (this.#isOver) return
     this.#over(isGivenUp)
     this.#exchange.fail(error)
   }
@@ -172,7 +174,7 @@ export class ServedOfMany {
 
   #call(input: Uint8Array): EngineCall {
     const send = async (bytes: Uint8Array): Promise<void> => {
-      if (!(await this.exchange.send(bytes))) throw this.#signal.reason
+      if (!(await this.exchange.send(bytes))) this.#signal.throwIfAborted()
     }
     const end = (): void => {
       this.#end(nothing, 'end')

@@ -6,10 +6,8 @@ import {
   connect,
   contract,
   contractAt,
-  duplex,
   serve,
   stream,
-  upload,
   type CallServer,
   type Connected,
   type ConnectOptions,
@@ -18,18 +16,15 @@ import {
 } from 'millrace/rpc'
 
 import { until } from '../support/until.js'
+import { all } from './support/values.js'
 
 const calc = contract('calc', {
   add: call<readonly [number, number], number>({ idempotent: true }),
   fail: call<string>(),
   wait: call<string, string>(),
   echo: call<string, string>(),
-  count: stream<number, number>(),
-  endless: stream<number, string>(),
   breaks: stream<number, number>(),
-  sum: upload<number, number>(),
-  first: upload<string, string>(),
-  double: duplex<number, number>(),
+  long: stream<number, string>(),
 })
 type Calc = typeof calc
 
@@ -37,10 +32,6 @@ interface Seen {
   readonly server: CallServer
   readonly waiting: Map<string, { answer: (text: string) => void; signal: AbortSignal }>
   readonly remaining: number[]
-  /** Of endless(). */
-  sent: number
-  returned: boolean
-  taken: number
 }
 
 async function served(
@@ -62,42 +53,16 @@ async function served(
         waiting.set(text, { answer, signal })
       }),
     echo: (text) => text,
-    async *count(n) {
-      for (let i = 0; i < n; i++) yield await Promise.resolve(i)
-    },
-    async *endless(length) {
-      try {
-        for (;;) {
-          await Promise.resolve()
-          yield 'x'.repeat(length)
-          seen.sent++
-        }
-      } finally {
-        seen.returned = true
-      }
+    async *long(length) {
+      yield await Promise.resolve('x'.repeat(length))
     },
     async *breaks(n) {
       for (let i = 0; i < n; i++) yield await Promise.resolve(i)
       throw Object.assign(new RangeError('in the middle'), { code: 'E_MINE' })
     },
-    async sum(items) {
-      let sum = 0
-      for await (const item of items) sum += item
-      return sum
-    },
-    async first(items) {
-      for await (const item of items) {
-        seen.taken++
-        return item
-      }
-      return 'none'
-    },
-    async *double(items) {
-      for await (const item of items) yield item * 2
-    },
   }
   const server = await serve(address, calc, handlers, options)
-  const seen: Seen = { server, waiting, remaining: [], sent: 0, returned: false, taken: 0 }
+  const seen: Seen = { server, waiting, remaining: [] }
   t.teardown(async () => {
     for (const { answer } of waiting.values()) answer('')
     await server[Symbol.asyncDispose]()
@@ -115,12 +80,6 @@ async function connected(
     client.close()
   })
   return client
-}
-
-async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const got: T[] = []
-  for await (const item of items) got.push(item)
-  return got
 }
 
 test('a call is answered, and many at once', async (t) => {
@@ -162,8 +121,6 @@ test('a deadline goes with the call, and ends it; its handler is told', async (t
   t.is(seen.remaining[1], Infinity)
   await t.throwsAsync(client.wait('late', { timeout: 200 }), { code: 'ERR_MILLRACE_TIMEOUT' })
   await until(() => seen.waiting.get('late')?.signal.aborted === true)
-  await t.throwsAsync(all(client.endless(10, { timeout: 200 })), { code: 'ERR_MILLRACE_TIMEOUT' })
-  await until(() => seen.returned)
 })
 
 test('a call that is aborted aborts the signal of its handler, and of no other', async (t) => {
@@ -208,7 +165,7 @@ test('what is too long is refused before it is sent, and by who takes less', asy
   await t.throwsAsync(client.echo('x'.repeat(6_000_000)), { code: 'ERR_MILLRACE_TOO_LARGE' })
   const large = await connected(t, seen)
   await t.throwsAsync(large.echo('x'.repeat(8_000_000)), { code: 'ERR_MILLRACE_TOO_LARGE' })
-  await t.throwsAsync(all(client.endless(6_000_000)), { code: 'ERR_MILLRACE_TOO_LARGE' })
-  await t.throwsAsync(all(large.endless(8_000_000)), { code: 'ERR_MILLRACE_TOO_LARGE' })
+  await t.throwsAsync(all(client.long(6_000_000)), { code: 'ERR_MILLRACE_TOO_LARGE' })
+  await t.throwsAsync(all(large.long(8_000_000)), { code: 'ERR_MILLRACE_TOO_LARGE' })
   t.is(await large.echo('goes on'), 'goes on')
 })

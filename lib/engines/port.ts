@@ -111,6 +111,8 @@ export type PushTold = (error: unknown, pushed?: { readonly duplicate: boolean }
 /** A work queue, over one connection. */
 export interface EngineWork extends EngineLine {
   readonly facts: EngineQueueFacts
+  /** Why a push may wait, and what to do. Not there: the queue is full. */
+  readonly waitsFor?: string
   /** As soon as there is room. `signal` ends the wait. */
   push(
     bytes: Uint8Array,

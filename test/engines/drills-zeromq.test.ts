@@ -9,6 +9,7 @@ import { openClient, ServingServer, type ServeSetup } from './support/drills/cal
 import { patience, type DrilledEngine } from './support/drills/engine.js'
 import { drill } from './support/drills/suite.js'
 import { freePort } from './support/server.js'
+import { until } from '../support/until.js'
 import { topicsPart } from './support/zeromq-topics.js'
 import { workPart } from './support/zeromq-work.js'
 import { library } from './support/zeromq.js'
@@ -71,6 +72,15 @@ const zeromq: DrilledEngine<ServingServer> = {
             connection: { curve: { ...allowed, serverKey } },
           })
           t.is(await right.add([1, 2], patience), 3)
+          // Who is allowed later goes on with the client that was refused.
+          const late = await openClient(t, address, {
+            connection: { curve: { ...other, serverKey } },
+          })
+          await t.throwsAsync(late.add([1, 2]), { code: 'ERR_MILLRACE_NO_RESPONDER' })
+          curve.allowed.push(other.publicKey)
+          await server.end()
+          await server.start()
+          await until(async () => (await late.add([1, 2]).catch(() => undefined)) === 3)
         },
       },
       large: {

@@ -321,6 +321,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
       this.hold(true)
       silence = startTimer(nobodyMs, () => {
         failed(this.#nobody(method))
+        this.#afresh()
       })
       this.send([id, empty, name, Buffer.from(input), beside], sending.signal).then(() => {
         isSent = true
@@ -339,6 +340,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
     let [isSent, isOpen] = [false, false]
     const nobody = startTimer(nobodyMs, () => {
       stream.failed(this.#nobody(method))
+      this.#afresh()
     })
     const { AskedForMany, roomAhead } =
       require('../../engines/many-calls.js') as typeof import('../../engines/many-calls.js')
@@ -389,6 +391,11 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
     assertKeys(this.place, this.connection, false)
     await this.socket('Dealer', { isBound: false })
     if (!this.#isHearing) void this.#hearAll()
+  }
+
+  /** What could not be sent may have had a connection that was given up while no call kept this process alive. */
+  #afresh(): void {
+    if (this.#asked.size === 0) this.reconnect()
   }
 
   /** Nobody waits for that call any more. */

@@ -15,6 +15,7 @@ export interface ZmqNative {
   sendTimeout: number
   bind(address: string): Promise<void>
   connect(address: string): void
+  disconnect(address: string): void
   /** Rejects with `EAGAIN` when the time of `sendTimeout` is over. One at a time. */
   send(frames: readonly (Uint8Array | string)[]): Promise<void>
   /** Rejects with `EAGAIN` when the time of `receiveTimeout` is over, or it was closed. One at a time. */

@@ -3,6 +3,7 @@
 // A socket takes one message at a time, and none while nobody is connected, or who is has not taken enough of those before (its high-water
 // mark): whoever sends waits in turn.
 
+import { now } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
 import type { EngineConnection, EngineLine } from '../port.js'
 import { admit, type Admission } from './admission.js'
@@ -18,6 +19,8 @@ const sendMs = 50
 const receiveMs = 100
 /** Milliseconds of silence after which a connection is taken for dead, if nobody says otherwise. */
 export const silenceMs = 10_000
+/** Milliseconds after which a connection over which nothing could be sent yet is made anew. */
+const afreshMs = 2000
 /** Frames of a message beside what it carries. */
 const roomBeside = 65_536
 /** That may wait for their turn to send. */
@@ -68,6 +71,8 @@ export class ZmqLine implements EngineLine {
   #waiting = 0
   /** What the socket has as its time to send: to ask it takes as long as to send. Undefined: that was not asked yet. */
   #sendMs: number | undefined
+  /** Since when the connection is tried over which nothing was sent yet; undefined: something was, or it is not this side's. */
+  #untriedSince: number | undefined
 
   constructor(place: ZmqPlace, connection: EngineConnection) {
     this.place = place
@@ -176,6 +181,7 @@ export class ZmqLine implements EngineLine {
         this.#file = place.file
       } else {
         native.connect(place.connects)
+        this.#untriedSince = now()
       }
     } catch (error) {
       native.close()
@@ -216,6 +222,22 @@ export class ZmqLine implements EngineLine {
   /** The next message; undefined: closed, or `isOver` says so. */
   protected async next(isOver: () => boolean = () => false): Promise<Frames | undefined> {
     return await this.#pump?.receive(isOver)
+  }
+
+  /**
+   * Makes the connection of this side anew. Nothing may be on its way over it. libzmq gives a connection up for good where the other side
+   * refuses the key, or is a socket of another kind, and does not say so; what was wrong may be mended there.
+   */
+  protected reconnect(): void {
+    const native = this.#native
+    if (this.closed || native === undefined) return
+    try {
+      native.disconnect(this.place.connects)
+    } catch {
+      // The library has forgotten it.
+    }
+    native.connect(this.place.connects)
+    this.#untriedSince = now()
   }
 
   /** Whoever waits for a message looks whether that is over. */
@@ -271,11 +293,13 @@ export class ZmqLine implements EngineLine {
     if (has !== 0 && has !== wanted) this.#sendMs = native.sendTimeout = wanted
     try {
       await native.send(frames)
+      this.#untriedSince = undefined
       return true
     } catch (error) {
       if (!isAgain(error)) throw this.#notSent(error as NodeJS.ErrnoException)
       if (this.#sendMs === 0) throw error
     }
+    if (this.#untriedSince !== undefined && now() - this.#untriedSince > afreshMs) this.reconnect()
     if (!isHeld && !this.#isClosed()) await this.#pump!.pause()
     return false
   }

@@ -77,6 +77,7 @@ const isGiven = ({ signal }: Pending): boolean => signal.aborted
 
 export class ZmqWork extends ZmqLine implements EngineWork {
   readonly facts: EngineQueueFacts
+  readonly waitsFor: string
   readonly #packer: Packer | undefined
   /** Is what is taken only passed on? Then a job may lie where its message does. */
   readonly #isCarried: boolean
@@ -105,6 +106,13 @@ export class ZmqWork extends ZmqLine implements EngineWork {
       dedups: false,
       priorities: 1,
     }
+    const keys =
+      connection.curve === undefined
+        ? 'that it wants no keys'
+        : 'that the other side has these keys, and allows them'
+    this.waitsFor =
+      'nobody is connected who takes jobs, or whoever is has enough of them: start workers, ' +
+      `see that one side binds, and ${keys}, or allow more time`
     this.#packer = place.isPacked ? new Packer(this.maxBytes) : undefined
     void this.ended.then(() => {
       this.#fail(this.#pending.splice(0), this.gone())

@@ -64,7 +64,7 @@ export function engineWorkLine(work: EngineWork, name: string): WorkLine {
           ? await untilAborted(signal, push)
           : await inTime(
               `room in '${name}'`,
-              'the queue is full: start workers, or allow more time',
+              work.waitsFor ?? 'the queue is full: start workers, or allow more time',
               options,
               push,
             )

@@ -48,17 +48,6 @@ async function alone(queue: WorkQueue, seen: readonly number[], from: number): P
   await until(() => seen.includes(wanted), patience.timeout)
 }
 
-/** Is it taken there? What was not in time was not sent. */
-async function arrives(queue: WorkQueue): Promise<boolean> {
-  try {
-    await queue.push('x', { timeout: 2000 })
-    return true
-  } catch (error) {
-    if ((error as MillraceError).code === 'ERR_MILLRACE_TIMEOUT') return false
-    throw error
-  }
-}
-
 export const workPart: WorkPart<ServingServer> = {
   heartbeat: 1000,
   most: 1000,
@@ -220,7 +209,11 @@ export const workPart: WorkPart<ServingServer> = {
           [{ ...other, serverKey }, { ...allowed, serverKey: other.publicKey }, undefined].map(
             async (curve) => {
               const refused = open(t, address.at(), { connection: { curve } })
-              await t.throwsAsync(refused.push('in', { timeout: 700 }), noTime)
+              const error = await t.throwsAsync<MillraceError>(
+                refused.push('in', { timeout: 700 }),
+                noTime,
+              )
+              t.regex(error.message, curve === undefined ? /wants no keys/ : /allows them/)
             },
           ),
         )
@@ -235,11 +228,23 @@ export const workPart: WorkPart<ServingServer> = {
         theirs.connect(address.endpoint)
         await theirs.send('also right')
         t.is(textOf(await bound.takeOne(patience)), 'also right')
+        // Who is allowed later goes on with the handle that was refused.
+        const late = open(t, address.at(), { connection: { curve: { ...other, serverKey } } })
+        await t.throwsAsync(late.push('early', { timeout: 700 }), noTime)
+        theirs.close()
+        bound.close()
+        const more = [allowed.publicKey, other.publicKey]
+        const again = open(t, address.at('?bind'), {
+          connection: { curve: { secretKey: server.secretKey, allowed: more } },
+        })
+        const first = again.takeOne(patience)
+        await late.push('allowed', patience)
+        t.is(textOf(await first), 'allowed')
       },
     },
 
     unknown: {
-      told: 'no names, and a socket of another kind is given nothing, also later',
+      told: 'no names, and a socket of another kind is given nothing',
       drill: async (t) => {
         const address = await tcpAddress()
         const theirs = foreign(t, 'Publisher')
@@ -250,11 +255,9 @@ export const workPart: WorkPart<ServingServer> = {
         // Until the port is free, the handle tries again.
         const taking = open(t, address.at('?bind'))
         const waiting = taking.takeOne(patience)
-        // Who connects while the other socket is still going is given nothing either.
-        await until(async () => await arrives(open(t, address.at())), patience.timeout)
+        // The library has given up that connection for good, and may do so once more while the other socket is still going.
+        await early.push('x', patience)
         t.is(textOf(await waiting), 'x')
-        // The library has given up that connection for good.
-        await t.throwsAsync(early.push('never', { timeout: 1500 }), noTime)
       },
     },
 

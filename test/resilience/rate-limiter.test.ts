@@ -352,11 +352,10 @@ test.serial('memory that was shortened is not touched', async (t) => {
 })
 
 test.serial('a take keeps the process alive, unless it is told not to', async (t) => {
-  const name = named(t)
-  const held = run(t, new URL('./fixtures/alive.js', import.meta.url), [name, 'ref'])
+  const held = run(t, new URL('./fixtures/alive.js', import.meta.url), [named(t), 'ref'])
   t.deepEqual(await held.next(), 'taken')
   t.like(await held.ended(), { code: 0 })
-  const free = run(t, new URL('./fixtures/alive.js', import.meta.url), [name, 'unref'])
+  const free = run(t, new URL('./fixtures/alive.js', import.meta.url), [named(t), 'unref'])
   t.like(await free.ended(), { code: 13 })
 })
 

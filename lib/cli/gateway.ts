@@ -2,6 +2,7 @@
 
 import { httpPlace, judgeFile, runService, type ServiceConfig } from '../gateway.js'
 import { formatColumns } from './columns.js'
+import { heed } from './early-signals.js'
 import { logger, logLife, logOptions } from './logging.js'
 import { parseCommand, UsageError } from './usage.js'
 
@@ -30,7 +31,10 @@ export async function gateway(
     return 0
   }
   logLife(log, values)
-  await runService({ file, config, http, log, signal })
+  const onHangUp = (listener: () => void): void => {
+    heed('SIGHUP', listener)
+  }
+  await runService({ file, config, http, log, signal, onHangUp })
   return 0
 }
 

@@ -1,5 +1,6 @@
 // How a command ends: exit codes, the one line that says what went wrong, signals and broken pipes.
 
+import { heed } from './early-signals.js'
 import { UsageError } from './usage.js'
 
 const interruptedCode = 130
@@ -40,10 +41,10 @@ export async function runCommand(
     stopCode = code
     abort.abort(reason)
   }
-  process.on('SIGINT', () => {
+  heed('SIGINT', () => {
     stop(interruptedCode, new Interrupted('SIGINT'))
   })
-  process.on('SIGTERM', () => {
+  heed('SIGTERM', () => {
     stop(terminatedCode, new Interrupted('SIGTERM'))
   })
   // Without listeners, a broken pipe would end in a stack trace.

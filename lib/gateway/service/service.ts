@@ -32,6 +32,8 @@ export interface ServiceOptions {
   readonly log: Logger
   /** Aborts when it is to end. */
   readonly signal: AbortSignal
+  /** Who hears of each SIGHUP, also of those that came before there was a service; it ends nobody any more, at the end neither. */
+  readonly onHangUp: (listener: () => void) => void
 }
 
 /**
@@ -40,14 +42,11 @@ export interface ServiceOptions {
  * @throws MillraceError (as rejection) what starting the gateway or its HTTP server throws
  */
 export async function runService(options: ServiceOptions): Promise<void> {
+  // It was told to end before anything was opened.
+  if (options.signal.aborted) return
   const service = new Service(options)
-  // From now on the signal ends nobody.
-  process.on('SIGHUP', service.onHangUp)
-  try {
-    await service.run(options.signal)
-  } finally {
-    process.off('SIGHUP', service.onHangUp)
-  }
+  options.onHangUp(service.onHangUp)
+  await service.run(options.signal)
 }
 
 class Service {

@@ -54,6 +54,45 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   })
 }
 
+/**
+ * What is run before the command: as soon as somebody listens to all three, these signals come, and it is said how much of the library was
+ * loaded by then.
+ */
+function signalsAtOnce(signals: readonly NodeJS.Signals[]): NodeJS.ProcessEnv {
+  const program = `
+    import { createRequire } from 'node:module'
+    const { on } = process
+    let isDone = false
+    process.on = function (name, listener) {
+      on.call(process, name, listener)
+      if (name !== 'SIGTERM' || isDone) return process
+      isDone = true
+      const { cache } = createRequire('/x.js')
+      console.log(Object.keys(cache).filter((file) => /dist.cjs/.test(file)).length)
+      for (const signal of ${JSON.stringify(signals)}) process.kill(process.pid, signal)
+      return process
+    }`
+  const spoken = `data:text/javascript,${encodeURIComponent(program)}`
+  return { NODE_OPTIONS: `--import=${spoken}` }
+}
+
+test('signals that come before the gateway is loaded are not lost, and end nobody', async (t) => {
+  const { route } = await ends(t)
+  const start = (...signals: readonly NodeJS.Signals[]): RunningGateway =>
+    new RunningGateway(t, { routes: [route] }, { env: signalsAtOnce(signals) })
+  const reloads = start('SIGHUP', 'SIGHUP')
+  await reloads.told('reloaded')
+  t.true(reloads.events.indexOf('ready') < reloads.events.indexOf('reloading'), reloads.text)
+  reloads.kill('SIGTERM')
+  const { code, out } = await reloads.ended
+  t.deepEqual([code, out.toString()], [0, '0\n'], reloads.text)
+
+  const drained = start('SIGTERM')
+  t.deepEqual([(await drained.ended).code, drained.text], [0, ''])
+  const endsAtOnce = start('SIGTERM', 'SIGTERM')
+  t.deepEqual([(await endsAtOnce.ended).code, endsAtOnce.text], [143, ''])
+})
+
 test('what cannot arrive goes back when the time to drain is over; a second signal does not wait for that', async (t) => {
   const { from, to, route } = await ends(t, 1)
   for (const drainTimeout of [50, 600_000]) {

@@ -110,7 +110,7 @@ export function tell(
   kind: LifeFacts['kind'],
   more: object,
 ): void {
-  const shown = channel.replace(/(\/\/)[^/@]*@/, '$1…@')
+  const shown = channel.replace(/(\/\/)[^/?]*@/, '$1…@')
   // eslint-disable-next-line no-restricted-properties -- the clock of the day, for people
   const time = Date.now()
   const facts = { event, channel: shown, kind, pid: process.pid, time, ...more }

@@ -50,5 +50,5 @@ function overview({ gateway: { routes } }: ServiceConfig): string {
 }
 
 function shown(address: string): string {
-  return address.replace(/\/\/[^/@]*@/, '//…@')
+  return address.replace(/\/\/[^/?]*@/, '//…@')
 }

@@ -3,12 +3,12 @@
 import { checkOptions, duration, flag, show, wholeNumber } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import { addressElsewhere } from '../place/elsewhere.js'
-import { nameOf, placeOf } from '../place/place.js'
 import { checkFilters } from '../topics/subjects.js'
 import type { GatewayConfig, RouteConfig } from './config.js'
 import { assertContract } from './judge-calls.js'
 import { judgeFrames, subjectOf } from './judge-frames.js'
 import { assertCertificate, isListenedAt } from './listening.js'
+import { isSamePlace, placeKeys } from './place-keys.js'
 
 /** A route that was judged. */
 export interface JudgedRoute {
@@ -75,7 +75,7 @@ function routeOf(given: unknown, host: string): JudgedRoute {
       throw invalidArgument(`${side} must be a name or an address, not ${show(place)}`)
     }
   }
-  if (placeKey(route.from) === placeKey(route.to)) {
+  if (isSamePlace(route.from, route.to)) {
     throw invalidArgument('from and to are the same: what is taken there would go round for ever')
   }
   if (route.kind === 'topics') {
@@ -116,48 +116,45 @@ function judgeNames(routes: readonly JudgedRoute[]): void {
 /** Jobs, calls and frames that are handed on must not come back by other routes. */
 function judgeRounds(routes: readonly JudgedRoute[]): void {
   for (const kind of ['work', 'calls', 'frames'] as const) {
-    const those = routes.filter(({ config }) => config.kind === kind)
-    const next = (place: string): readonly JudgedRoute[] =>
-      those.filter(({ config }) => endKey(config, 'from') === place)
+    const those = routes
+      .filter(({ config }) => config.kind === kind)
+      .map((route) => ({
+        ...route,
+        from: endKeys(route.config, 'from'),
+        to: endKeys(route.config, 'to'),
+      }))
     for (const first of those) {
-      const start = endKey(first.config, 'from')
-      const seen = new Set<string>()
+      const seen = new Set([first])
       const open = [first]
       for (let route = open.pop(); route !== undefined; route = open.pop()) {
-        const to = endKey(route.config, 'to')
-        if (to === start) {
+        const { to } = route
+        const leadsTo = (keys: readonly string[]): boolean => keys.some((key) => to.includes(key))
+        if (leadsTo(first.from)) {
           throw invalidArgument(
             `'${first.name}' and '${route.name}' lead in a circle: what is taken at '${shown(first.config.from)}' would come back there ` +
               'for ever; take other addresses for the way back',
           )
         }
-        if (seen.has(to)) continue
-        seen.add(to)
-        open.push(...next(to))
+        for (const next of those) {
+          if (seen.has(next) || !leadsTo(next.from)) continue
+          seen.add(next)
+          open.push(next)
+        }
       }
     }
   }
 }
 
-/** The same for what is the same: frames of one subject, where a bus carries many. */
-function endKey(config: RouteConfig, side: 'from' | 'to'): string {
-  const place = placeKey(config[side])
+/** One of them is the same for what is the same: frames of one subject, where a bus carries many. */
+function endKeys(config: RouteConfig, side: 'from' | 'to'): readonly string[] {
+  const places = placeKeys(config[side])
   const isBus = config.kind === 'frames' && addressElsewhere(config[side]) !== undefined
-  return isBus ? `${place} ${subjectOf(config)}` : place
-}
-
-/** The same for the same place, however it is written. */
-export function placeKey(place: string): string {
-  const there = addressElsewhere(place)
-  if (there === undefined) return `shm://${nameOf(placeOf(place))}`
-  const mark = there.indexOf('?')
-  const address = mark < 0 ? there : there.slice(0, mark)
-  return address.replace(/\/\/[^/@]*@/, '//')
+  return isBus ? places.map((place) => `${place} ${subjectOf(config)}`) : places
 }
 
 /** Without what is secret in it. */
 export function shown(place: string): string {
-  return place.replace(/\/\/[^/@]*@/, '//…@')
+  return place.replace(/\/\/[^/?]*@/, '//…@')
 }
 
 function within<T>(where: string, act: () => T): T {

@@ -30,12 +30,9 @@ export function checkPlace(place: unknown): NativePlace {
   return checkName(place)
 }
 
-/** An address of this machine's memory; any other place is taken as it is. */
-const scheme = 'shm://'
-
-/** The place without the scheme of its address. */
+/** The place without the scheme of its address, if it is one of this machine's memory; any other place is taken as it is. */
 export function placeOf(place: Place): Place {
-  return typeof place === 'string' && place.startsWith(scheme) ? place.slice(scheme.length) : place
+  return typeof place === 'string' && /^shm:\/\//i.test(place) ? place.slice(6) : place
 }
 
 /** What messages call it. */

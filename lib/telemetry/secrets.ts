@@ -2,5 +2,5 @@
 
 /** Addresses in it are without user, password and token. */
 export function withoutSecrets(text: string): string {
-  return text.replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s'"/@…]+@/gi, '$1…@')
+  return text.replaceAll(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s'"/…]+@/gi, '$1…@')
 }

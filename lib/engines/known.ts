@@ -16,6 +16,9 @@ const known: Readonly<Record<string, () => Engine>> = {
   'zmq+tcp': () => (require('./zeromq.js') as typeof import('./zeromq.js')).zeromq,
 }
 
+/** What addresses of engines begin with. */
+export const engineSchemes: readonly string[] = Object.keys(known)
+
 /** The engine of a scheme; undefined: it is none of an engine. */
 export function engineOf(scheme: string): Engine | undefined {
   return Object.hasOwn(known, scheme) ? known[scheme]!() : undefined

@@ -6,13 +6,18 @@ import { transportOf, type Transport } from './transport.js'
 
 export { readConnect } from './options.js'
 
-/** @throws MillraceError `INVALID_ARGUMENT` */
+/**
+ * `others`: as `transportOf` takes them.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ */
 export function judgeWay(
   address: Address,
   how: 'connect' | 'listen',
   options: ConnectOptions | ListenOptions | undefined,
+  others?: readonly string[],
 ): Transport {
-  const transport = transportOf(address)
+  const transport = transportOf(address, others)
   transport.check(address, how === 'listen' ? readListen(options) : readConnect(options))
   return transport
 }

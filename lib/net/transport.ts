@@ -122,13 +122,18 @@ export function registerTransport(transport: Transport): void {
   transports.set(scheme, transport)
 }
 
-/** @throws MillraceError `INVALID_ARGUMENT` */
-export function transportOf({ scheme, text }: Address): Transport {
+/**
+ * `others`: the schemes that addresses may have besides, where they are asked for.
+ *
+ * @throws MillraceError `INVALID_ARGUMENT`
+ */
+export function transportOf({ scheme, text }: Address, others: readonly string[] = []): Transport {
   let transport = transports.get(scheme)
   if (transport === undefined) {
     transport = known.get(scheme)?.()
     if (transport === undefined) {
-      const all = [...new Set([...known.keys(), ...transports.keys()])].map((one) => `${one}://`)
+      const schemes = new Set([...known.keys(), ...transports.keys(), ...others])
+      const all = [...schemes].map((one) => `${one}://`)
       throw invalidArgument(
         `there is no transport for ${show(text)}: addresses begin with ${all.join(', ')}; registerTransport() adds others`,
       )

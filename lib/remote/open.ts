@@ -4,7 +4,7 @@ import { show } from '../base/options.js'
 import { invalidArgument } from '../errors.js'
 import { parseAddress } from '../place/address.js'
 import { durabilities } from '../addon/work.js'
-import { engineOf } from '../engines/known.js'
+import { engineOf, engineSchemes } from '../engines/known.js'
 import type { EngineLine, EnginePlace } from '../engines/port.js'
 import { readReconnect, type Backoff } from '../net/backoff.js'
 import type { Channel } from '../net/channel.js'
@@ -228,7 +228,12 @@ function holdOfLine(line: EngineLine): (alive: boolean) => void {
 function engineAt(address: string, connection: RemoteOptions | undefined): EnginePlace | undefined {
   const parsed = parseAddress(address)
   const engine = engineOf(parsed.scheme)
-  if (engine === undefined) return undefined
+  if (engine === undefined) {
+    const { transportOf } = require('../net/transport.js') as typeof import('../net/transport.js')
+    // Now, where all schemes that there are can be named.
+    transportOf(parsed, engineSchemes)
+    return undefined
+  }
   const { readConnect } = require('../net/options.js') as typeof import('../net/options.js')
   const { reconnect: _reconnect, ...options } = connection ?? {}
   return engine.at(parsed, readConnect(options))

@@ -1,6 +1,6 @@
 // Both addresses of a route, judged without anything being opened: the name, the transport, or the engine.
 
-import { engineOf } from '../../engines/known.js'
+import { engineOf, engineSchemes } from '../../engines/known.js'
 import type { EngineQueueOptions } from '../../engines/port.js'
 import { invalidArgument } from '../../errors.js'
 import { parseAddress, schemeOf } from '../../place/address.js'
@@ -45,7 +45,7 @@ export function judgeAddress(kind: RouteConfig['kind'], side: Side): void {
     else place.work(wanted(side.queue))
     return
   }
-  const { traits } = judgeWay(parsed, side.serves ? 'listen' : 'connect', connection)
+  const { traits } = judgeWay(parsed, side.serves ? 'listen' : 'connect', connection, engineSchemes)
   if (traits.directions === 'both') return
   throw invalidArgument(
     `'${address}' goes one way, and a ${kind} route needs both: take unix://, tcp:// or tls://`,

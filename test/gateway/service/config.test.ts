@@ -170,7 +170,8 @@ const wrong: Readonly<Record<string, readonly [text: string, ...said: string[]]>
   'a scheme there is not': [
     'routes: [{ kind: work, from: a, to: "carrier-pigeon://user:secret@loft" }]\n',
     '1:37: to: there is no transport for "carrier-pigeon://…@loft": addresses begin with shm://, unix://, tcp://, tls://, fd://, pipe://, ' +
-      'file://; registerTransport() adds others',
+      'file://, amqp://, amqps://, grpc://, grpc+unix://, grpcs://, kafka://, nats://, redis://, rediss://, zmq+ipc://, zmq+tcp://; ' +
+      'registerTransport() adds others',
   ],
   'an address of one way': [
     'routes: [{ kind: work, from: a, to: "pipe:///tmp/x" }]\n',

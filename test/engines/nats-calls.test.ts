@@ -72,6 +72,18 @@ async function connected(t: ExecutionContext, server: NatsServer): Promise<Conne
   return client
 }
 
+test('who asks what is served where nobody serves is told so in words of its own', async (t) => {
+  const server = await natsServer(t, { jetstream: false })
+  const error = await t.throwsAsync(contractAt(server.address('calc')), {
+    code: 'ERR_MILLRACE_NO_RESPONDER',
+  })
+  t.like(error, { executed: 'no' })
+  t.is(
+    error.message,
+    `nobody serves at '${server.address('calc')}': start a server there, or connect with waitForServer to wait for one`,
+  )
+})
+
 test('a call is answered, by whoever of those who serve gets it', async (t) => {
   const server = await natsServer(t, { jetstream: false })
   await served(t, server, 'a')

@@ -109,7 +109,9 @@ async function asked(
     'see how it is, or allow more time',
     { timeout, signal },
     (ended) => calls.call(about, new Uint8Array(0), { fingerprint: '', timeout, signal: ended }),
-  )
+  ).catch((error: unknown) => {
+    throw named(error)
+  })
   try {
     const found = JSON.parse(Buffer.from(bytes).toString()) as About
     if (typeof found.fingerprint === 'string') return found
@@ -120,6 +122,16 @@ async function asked(
     'ERR_MILLRACE_PROTOCOL',
     `whoever serves at '${shown}' does not say what: see that the address is right`,
   )
+}
+
+/** To users it is no function: nobody serves, or nobody says what. */
+function named(error: unknown): unknown {
+  if (!(error instanceof MillraceError) || !error.message.includes(`${about}()`)) return error
+  const { code, executed } = error
+  const message = error.message
+    .replace(`nobody serves ${about}()`, 'nobody serves')
+    .replace(`${about}()`, 'the question what is served')
+  return new MillraceError(code, message, { cause: error.cause, executed })
 }
 
 interface Surroundings {

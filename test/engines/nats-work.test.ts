@@ -49,6 +49,19 @@ test('jobs go from handle to handle, in their order, and are gone when they are 
   t.deepEqual([taking.durability, taking.maxAttempts, taking.priorities], ['file', 5, 1])
 })
 
+test('a push that close() cuts off says whether it may have arrived', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server)
+  await queue.push('has arrived')
+  server.pause()
+  const sent = queue.push('is on its way')
+  await new Promise(setImmediate)
+  queue.close()
+  server.resume()
+  const error = await t.throwsAsync(sent, { code: 'ERR_MILLRACE_CLOSED' })
+  t.like(error, { executed: 'unknown' })
+})
+
 test('who waits is told of a job that comes later, and a wait that was given up takes none', async (t) => {
   const server = await natsServer(t)
   const queue = open(t, server, { maxAttempts: 1 })

@@ -61,6 +61,23 @@ test('what cannot be had over a connection says so, and traits do', async (t) =>
   await job.complete()
 })
 
+test('a push that close() cuts off says whether it may have arrived', async (t) => {
+  const { near, far } = await pair(t, { jobs: 1 })
+  await far.push('has arrived')
+  const waits = far.push('waits there for room')
+  // What is asked afterwards is answered afterwards.
+  await far.flush()
+  far.close()
+  const sent = await t.throwsAsync(waits, { code: 'ERR_MILLRACE_CLOSED' })
+  t.like(sent, { executed: 'unknown' })
+  t.deepEqual(texts(near).slice(0, 1), ['has arrived'])
+  const nowhere = WorkQueue.open('tcp://127.0.0.1:1')
+  const push = nowhere.push('never sent')
+  nowhere.close()
+  const unsent = await t.throwsAsync(push, { code: 'ERR_MILLRACE_CLOSED' })
+  t.like(unsent, { executed: 'no' })
+})
+
 test('a loan is filled from a stream, and whoever ends the loan ends that first', async (t) => {
   const { near, far } = await pair(t)
   const loan = await far.loan(200)

@@ -161,13 +161,15 @@ export class WorkSession {
   ): Promise<T> {
     const end = now() + timeout
     for (let left = timeout; ; left = Math.max(end - now(), 0)) {
-      const line = await this.#session.ready({ signal, timeout: left })
+      const line = await this.#session.ready({ signal, timeout: left }).catch((error: unknown) => {
+        throw this.#closed ? this.#cutOff('no') : error
+      })
       this.#liveness.begun()
       try {
         return await ask(line, timeout === Infinity ? Infinity : Math.max(end - now(), 0))
       } catch (error) {
         if (!isBroken(error, line)) throw error
-        if (this.#closed) throw closedError(this.#title)
+        if (this.#closed) throw this.#cutOff(error.executed)
         if (error.executed !== 'no' && !mayRepeat) throw error
         // The session may not have heard of it yet.
         await line.ended
@@ -175,6 +177,12 @@ export class WorkSession {
         this.#liveness.ended()
       }
     }
+  }
+
+  /** What was asked and has no answer, because this side has closed. */
+  #cutOff(executed: MillraceError['executed']): MillraceError {
+    const { code, message } = closedError(this.#title)
+    return new MillraceError(code, message, { executed })
   }
 
   /** `along`: what a gateway sends along, through an engine. */
@@ -235,7 +243,7 @@ export class WorkSession {
       this.#liveness.ended()
       if (error === undefined) told(undefined, pushed)
       else if (!isBroken(error, line!)) told(error)
-      else if (this.#closed) told(closedError(this.#title))
+      else if (this.#closed) told(this.#cutOff(error.executed))
       else if (error.executed !== 'no' && !(id !== '' && this.#facts?.dedups === true)) told(error)
       else void line!.ended.then(again)
     })

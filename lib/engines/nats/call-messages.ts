@@ -1,6 +1,6 @@
 // What calls say in the headers of their messages.
 
-import { now } from '../../base/time.js'
+import { callOf } from '../call.js'
 import type { EngineCall } from '../port.js'
 import type { NatsMessage } from './library.js'
 
@@ -47,21 +47,18 @@ export function errorEntries(refused: boolean): Entries {
 }
 
 /** What there is of every call. */
-export function callOf(
+export function callIn(
   method: string,
   message: NatsMessage,
   input: Uint8Array,
   signal: AbortSignal,
   ends: Pick<EngineCall, 'result' | 'error'>,
 ): EngineCall {
-  const left = Number(textIn(message, names.left) ?? Infinity)
-  const until = now() + left
-  return {
-    ...{ method, input, signal, ...ends },
+  const said = {
+    ...{ method, input, signal },
     fingerprint: textIn(message, names.contract),
-    get left() {
-      return left === Infinity ? Infinity : Math.max(until - now(), 0)
-    },
+    left: Number(textIn(message, names.left) ?? Infinity),
     traceparent: textIn(message, 'traceparent'),
   }
+  return callOf(said, ends)
 }

@@ -10,7 +10,8 @@
 // NATS says at once that nobody serves; that a server has died it does not say. So one shows a sign of life while it is at work.
 
 import { startTimer, stopTimer, type Timer } from '../../base/time.js'
-import { MillraceError } from '../../errors.js'
+import type { MillraceError } from '../../errors.js'
+import { callCancelled, callerGone, noAnswer } from '../call.js'
 import type { AskedTrouble } from '../many-calls.js'
 import type { Exchange, Post } from '../many.js'
 import type {
@@ -21,7 +22,7 @@ import type {
   EngineStream,
 } from '../port.js'
 import {
-  callOf,
+  callIn,
   countIn,
   errorEntries,
   foreignError,
@@ -108,14 +109,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
   ): Promise<void> {
     const cancelled = this.nats.subscribe(this.#cancels, {
       callback: (_error, { data }) => {
-        this.#served
-          .get(Buffer.from(data).toString())
-          ?.abort(
-            new MillraceError(
-              'ERR_MILLRACE_ABORTED',
-              'nobody waits for the answer any more: the caller has aborted the call, or its time is over',
-            ),
-          )
+        this.#served.get(Buffer.from(data).toString())?.abort(callCancelled())
       },
     })
     const served = methods.map((method) =>
@@ -172,7 +166,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
       const listen = (): void => {
         stopTimer(silence)
         silence = startTimer(this.#silenceMs, () => {
-          failed(this.#silent(method))
+          failed(this.#errorOf('silent', method))
         })
       }
       this.#asked.set(reply, {
@@ -180,7 +174,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
         arrived: (message) => {
           const { data, headers } = message
           if (headers?.code === 503) {
-            failed(this.#nobody(method))
+            failed(this.#errorOf('nobody', method))
             return
           }
           const status = headers?.get(names.status) ?? ''
@@ -189,7 +183,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
             return
           }
           if (status === 'gone') {
-            failed(this.#serverGone(method))
+            failed(this.#errorOf('gone', method))
             return
           }
           end()
@@ -303,7 +297,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
       if (!control.signal.aborted) this.#answer(reply, bytes, entries)
     }
     called(
-      callOf(method, message, new Uint8Array(data), control.signal, {
+      callIn(method, message, new Uint8Array(data), control.signal, {
         result: (bytes) => {
           end(bytes, [])
         },
@@ -341,8 +335,8 @@ class NatsCalls extends NatsLine implements EngineCalls {
         const entries = isError ? errorEntries(end === 'refused') : [[names.status, end] as const]
         this.#answer(reply, bytes, entries)
       },
-      callOf: (input, ends) => callOf(method, message, input, control.signal, ends),
-      callerGone: () => this.#callerGone(method),
+      callOf: (input, ends) => callIn(method, message, input, control.signal, ends),
+      callerGone: () => callerGone({ method, shown: this.shown, silenceMs: this.#silenceMs }),
       over: () => {
         this.#served.delete(id)
         this.#exchanges.delete(inbox)
@@ -380,44 +374,7 @@ class NatsCalls extends NatsLine implements EngineCalls {
   }
 
   #errorOf(why: AskedTrouble, method: string): MillraceError {
-    switch (why) {
-      case 'nobody':
-        return this.#nobody(method)
-      case 'silent':
-        return this.#silent(method)
-      case 'gone':
-        return this.#serverGone(method)
-    }
-  }
-
-  #nobody(method: string): MillraceError {
-    return new MillraceError(
-      'ERR_MILLRACE_NO_RESPONDER',
-      `nobody serves ${method}() at '${this.shown}': start a server there, or connect with waitForServer to wait for one`,
-      { executed: 'no' },
-    )
-  }
-
-  #silent(method: string): MillraceError {
-    return new MillraceError(
-      'ERR_MILLRACE_PEER_GONE',
-      `who was at work with ${method}() at '${this.shown}' has shown no sign of life for ${String(this.#silenceMs)} ms`,
-      { executed: 'unknown' },
-    )
-  }
-
-  #serverGone(method: string): MillraceError {
-    return new MillraceError(
-      'ERR_MILLRACE_PEER_GONE',
-      `who was at work with ${method}() at '${this.shown}' has closed`,
-      { executed: 'unknown' },
-    )
-  }
-
-  #callerGone(method: string): MillraceError {
-    return new MillraceError(
-      'ERR_MILLRACE_PEER_GONE',
-      `who called ${method}() at '${this.shown}' has shown no sign of life for ${String(this.#silenceMs)} ms`,
-    )
+    const cure = 'start a server there'
+    return noAnswer(why, { method, shown: this.shown, silenceMs: this.#silenceMs, cure })
   }
 }

@@ -19,6 +19,7 @@
 
 import { now, startTimer, stopTimer, type Timer } from '../../base/time.js'
 import { MillraceError } from '../../errors.js'
+import { callCancelled, callerGone, callOf, noAnswer } from '../call.js'
 import type { AskedTrouble } from '../many-calls.js'
 import type { Exchange } from '../many.js'
 import type {
@@ -158,14 +159,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
         this.#exchanges.get(request.key)?.hears(kind, countOf(count), input)
         return
       }
-      this.#served
-        .get(request.key)
-        ?.control.abort(
-          new MillraceError(
-            'ERR_MILLRACE_ABORTED',
-            'nobody waits for the answer any more: the caller has aborted the call, or its time is over',
-          ),
-        )
+      this.#served.get(request.key)?.control.abort(callCancelled())
       return
     }
     const method = name.startsWith(this.#prefix) ? name.slice(this.#prefix.length) : ''
@@ -198,7 +192,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
       if (!control.signal.aborted) this.#answer(request, bytes, status)
     }
     this.#called!(
-      callOf(method, more, input, control.signal, {
+      callIn(method, more, input, control.signal, {
         result: (bytes) => {
           end(Buffer.from(bytes), '')
         },
@@ -233,8 +227,8 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
       answer: (bytes, end) => {
         this.#answer(request, Buffer.from(bytes), end)
       },
-      callOf: (input, ends) => callOf(method, more, input, control.signal, ends),
-      callerGone: () => this.#callerGone(method),
+      callOf: (input, ends) => callIn(method, more, input, control.signal, ends),
+      callerGone: () => callerGone({ method, shown: this.shown, silenceMs: this.#silenceMs }),
       over: () => {
         this.#served.delete(key)
         this.#exchanges.delete(key)
@@ -294,7 +288,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
       const listen = (): void => {
         stopTimer(silence)
         silence = startTimer(this.#silenceMs, () => {
-          failed(this.#silent(method))
+          failed(this.#errorOf('silent', method))
         })
       }
       this.#asked.set(call, {
@@ -320,7 +314,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
       signal.addEventListener('abort', onAbort, { once: true })
       this.hold(true)
       silence = startTimer(nobodyMs, () => {
-        failed(this.#nobody(method))
+        failed(this.#errorOf('nobody', method))
         this.#afresh()
       })
       this.send([id, empty, name, Buffer.from(input), beside], sending.signal).then(() => {
@@ -339,7 +333,7 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
     const sending = new AbortController()
     let [isSent, isOpen] = [false, false]
     const nobody = startTimer(nobodyMs, () => {
-      stream.failed(this.#nobody(method))
+      stream.failed(this.#errorOf('nobody', method))
       this.#afresh()
     })
     const { AskedForMany, roomAhead } =
@@ -415,43 +409,10 @@ export class ZmqCalls extends ZmqLine implements EngineCalls {
   }
 
   #errorOf(why: AskedTrouble, method: string): MillraceError {
-    switch (why) {
-      case 'nobody':
-        return this.#nobody(method)
-      case 'silent':
-        return this.#silent(method)
-      case 'gone':
-        return new MillraceError(
-          'ERR_MILLRACE_PEER_GONE',
-          `who was at work with ${method}() at '${this.shown}' has closed`,
-          { executed: 'unknown' },
-        )
-    }
-  }
-
-  #callerGone(method: string): MillraceError {
-    return new MillraceError(
-      'ERR_MILLRACE_PEER_GONE',
-      `who called ${method}() at '${this.shown}' has shown no sign of life for ${String(this.#silenceMs)} ms`,
-    )
-  }
-
-  #nobody(method: string): MillraceError {
     const keys =
       this.connection.curve === undefined ? '' : ', and that it allows the key of this side'
-    return new MillraceError(
-      'ERR_MILLRACE_NO_RESPONDER',
-      `nobody serves ${method}() at '${this.shown}': see that a server is bound there${keys}, or connect with waitForServer to wait for one`,
-      { executed: 'no' },
-    )
-  }
-
-  #silent(method: string): MillraceError {
-    return new MillraceError(
-      'ERR_MILLRACE_PEER_GONE',
-      `who was at work with ${method}() at '${this.shown}' has shown no sign of life for ${String(this.#silenceMs)} ms`,
-      { executed: 'unknown' },
-    )
+    const cure = `see that a server is bound there${keys}`
+    return noAnswer(why, { method, shown: this.shown, silenceMs: this.#silenceMs, cure })
   }
 }
 
@@ -473,7 +434,7 @@ function besideOf({ fingerprint, timeout, traceparent }: EngineCallOptions): Bes
 }
 
 /** What there is of every call. */
-function callOf(
+function callIn(
   method: string,
   beside: Uint8Array | undefined,
   input: Uint8Array,
@@ -481,13 +442,7 @@ function callOf(
   ends: Pick<EngineCall, 'result' | 'error'>,
 ): EngineCall {
   const { contract, timeout: left = Infinity, headers } = readBeside(beside)
-  const until = now() + left
-  return {
-    ...{ method, input, signal, ...ends },
-    fingerprint: contract === '' ? undefined : contract,
-    get left() {
-      return left === Infinity ? Infinity : Math.max(until - now(), 0)
-    },
-    traceparent: headers?.['traceparent'],
-  }
+  const fingerprint = contract === '' ? undefined : contract
+  const traceparent = headers?.['traceparent']
+  return callOf({ method, input, signal, fingerprint, left, traceparent }, ends)
 }

@@ -1,6 +1,7 @@
 // A work queue over a server of Redis.
 
 import { execFileSync } from 'node:child_process'
+import { mock } from 'node:test'
 import test, { type ExecutionContext } from 'ava'
 import { WorkQueue, type Job, type WorkQueueOptions } from 'millrace/work'
 
@@ -53,6 +54,26 @@ async function keysOf(redis: RedisClient): Promise<string[]> {
   const keys = (await redis.sendCommand(['KEYS', '*'])) as string[]
   return keys.sort()
 }
+
+test.serial('timers that a test has put in the place of the real ones do not matter', async (t) => {
+  const server = await redisServer(t)
+  const far = Buffer.alloc(20_000, 'x').toString()
+  mock.timers.enable()
+  t.teardown(() => {
+    mock.timers.reset()
+  })
+  const queue = open(t, server, {}, 'timers')
+  // More than a socket of Node takes at once.
+  const pushed = Promise.all(Array.from({ length: 40 }, () => queue.push(far)))
+  await queue.push('the last')
+  await pushed
+  for (let i = 0; i < 40; i++) {
+    const job = await queue.takeOne(patience)
+    t.is(textOf(job), far)
+    await job.complete()
+  }
+  t.deepEqual(await texts(queue, 1), ['the last'])
+})
 
 test('jobs go from handle to handle, in their order, and are gone when they are complete', async (t) => {
   const server = await redisServer(t)

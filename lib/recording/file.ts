@@ -11,22 +11,27 @@ const full = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 export class RecordFile implements McapSink {
   readonly path: string
   readonly #descriptor: number
+  /** Has it a name that it could lose? Devices have none of their own, and some file systems do not tell. */
+  readonly #isNamed: boolean
   #whole = 0
   #closed = false
 
   private constructor(path: string, descriptor: number) {
     this.path = path
     this.#descriptor = descriptor
+    const status = fs().fstatSync(descriptor)
+    this.#isNamed = status.isFile() && status.nlink > 0
   }
 
   /**
-   * A new file. One that is there is written anew only with `overwrite`.
+   * A new file. With `overwrite` it takes the place of one that is there: who reads or writes that goes on with it, and nobody finds two
+   * recordings in one file.
    *
    * @throws MillraceError `EXISTS`, `PERMISSION`, `NOT_FOUND` (the folder), `NO_SPACE`, `SYSTEM`
    */
   static create(path: string, { overwrite }: { readonly overwrite: boolean }): RecordFile {
     try {
-      return new RecordFile(path, fs().openSync(path, overwrite ? 'w' : 'wx', 0o600))
+      return new RecordFile(path, overwrite ? openInPlace(path) : openNew(path))
     } catch (cause) {
       throw fileError('create', path, cause)
     }
@@ -38,12 +43,13 @@ export class RecordFile implements McapSink {
   }
 
   /**
-   * @throws MillraceError (as rejection) `NO_SPACE`, `SYSTEM`: nothing of it is in the file then
+   * @throws MillraceError (as rejection) `NO_SPACE`, `SYSTEM`: nothing of it is in the file then; `NOT_FOUND`: nobody would find it
    */
   async write(buffers: readonly Uint8Array[]): Promise<void> {
     let left = buffers
     let at = this.#whole
     try {
+      this.#assertFound()
       while (left.length > 0) {
         const written = await this.#writev(left, at)
         at += written
@@ -60,6 +66,16 @@ export class RecordFile implements McapSink {
     if (this.#closed) return
     this.#closed = true
     fs().closeSync(this.#descriptor)
+  }
+
+  /** A day of recording for nothing is worse than an error. */
+  #assertFound(): void {
+    if (!this.#isNamed || fs().fstatSync(this.#descriptor).nlink > 0) return
+    throw new MillraceError(
+      'ERR_MILLRACE_NOT_FOUND',
+      `'${this.path}' was removed, or replaced by another recording, while this one wrote to it; what was in it is gone: record under a name of its own`,
+      { path: this.path },
+    )
   }
 
   #writev(buffers: readonly Uint8Array[], at: number): Promise<number> {
@@ -79,6 +95,30 @@ export class RecordFile implements McapSink {
       // The failure that led here is the one to tell.
     }
   }
+}
+
+const openNew = (path: string): number => fs().openSync(path, 'wx', 0o600)
+
+/** What is no file, a device or a pipe, is written to as it is; so is a file in a folder that nobody may change. */
+function openInPlace(path: string): number {
+  const { openSync, realpathSync, statSync, unlinkSync } = fs()
+  for (let tries = 0; tries < 10; tries++) {
+    try {
+      return openNew(path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+    try {
+      if (!statSync(path).isFile()) break
+      const file = realpathSync(path)
+      unlinkSync(file)
+      // Where a link led there is a new file now.
+      return openNew(file)
+    } catch {
+      // Another one was quicker, or it may not be removed.
+    }
+  }
+  return openSync(path, 'w', 0o600)
 }
 
 /** What is left of the buffers behind so many bytes. */

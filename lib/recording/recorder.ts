@@ -54,7 +54,8 @@ export interface RecorderStats {
 export class Recorder implements AsyncDisposable {
   /**
    * Resolves when the recording was stopped and its file is whole. Rejects with what ended it before: `NO_SPACE` (the disk is full; what was
-   * written before is kept, and the file is closed), `SYSTEM`, `EXISTS` (the next file), `CORRUPT` (a channel). Need not be looked at.
+   * written before is kept, and the file is closed), `SYSTEM`, `EXISTS` (the next file), `NOT_FOUND` (the file was removed while it was written), `CORRUPT` (a channel). Need not
+   * be looked at.
    */
   readonly finished: Promise<RecorderStats>
   readonly #sources: readonly RecordSource[]

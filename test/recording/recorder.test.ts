@@ -1,7 +1,15 @@
 // Recorders, by sources that a test gives messages: files that follow one another, the last seconds in memory, what was missed, a full disk.
 
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { openRecording, record, type RecorderOptions } from 'millrace/recording'
@@ -238,6 +246,30 @@ test('a source that fails ends the recording, and what was recorded before is in
   await using recording = await openRecording(file)
   t.true(recording.indexed)
   t.deepEqual(await texts(file), ['one'])
+})
+
+test('a file that was removed, or that another recorder has replaced, ends the recording: nobody would find it', async (t) => {
+  const { file } = folderAnd(t)
+  const [first, second] = [new FakeSource('some', 'queue'), new FakeSource('some', 'queue')]
+  const before = await record([first], { file })
+  first.give('one')
+  await until(async () => (await texts(file).catch(() => [])).length === 1, patience)
+  await using other = await record([second], { file, overwrite: true })
+  second.give('two')
+  first.give('three')
+  await t.throwsAsync(before.finished, {
+    code: 'ERR_MILLRACE_NOT_FOUND',
+    message: /some\.mcap' was removed, or replaced by another recording/,
+  })
+  await other.stop()
+  t.deepEqual(await texts(file), ['two'])
+
+  const link = `${file}.link`
+  symlinkSync(file, link)
+  const through = await record([new FakeSource('some', 'queue')], { file: link, overwrite: true })
+  t.true(lstatSync(link).isSymbolicLink())
+  rmSync(file)
+  await t.throwsAsync(through.stop(), { code: 'ERR_MILLRACE_NOT_FOUND' })
 })
 
 test('subjects beyond ten thousand share a channel, and keep their names', async (t) => {

@@ -21,7 +21,8 @@ export function formatColumns(
     .join('')
 }
 
-function printable(text: string): string {
+/** As it may stand in one line of a terminal, whatever it is. */
+export function printable(text: string): string {
   return text.replace(/[\p{C}\p{Z}]/gu, (found) =>
     found === ' ' ? found : `\\u{${(found.codePointAt(0) ?? 0).toString(16)}}`,
   )

@@ -1,7 +1,8 @@
 // What `millrace work` has open: a work queue, or a pipeline, whose jobs are those of a stage.
 
 import { list, MillraceError } from '../index.js'
-import { Pipeline, WorkQueue, type Job, type PipelineStats, type WorkStats } from '../work.js'
+import { observe, type StageStats, type WorkFigures } from '../telemetry.js'
+import { Pipeline, WorkQueue, type Job } from '../work.js'
 import { nameHere, onlyHere } from './here.js'
 import { elsewhere } from './pipe.js'
 import { UsageError } from './usage.js'
@@ -32,16 +33,20 @@ function found(prefix: string) {
   )
 }
 
-/** What `ls` tells. */
-export function jobsUnder(
-  prefix: string,
-): ({ readonly name: string } & WorkStats & Partial<Pick<PipelineStats, 'stages'>>)[] {
-  return found(prefix).map(({ kind, name }) => {
-    using queue = kind === 'pipeline' ? Pipeline.attach(name) : WorkQueue.open(name)
-    const { handles, ...stats } = queue.stats()
-    return { name, ...stats, handles: handles - 1 }
+/** What `ls` tells. It looks from outside: to open a queue could make one that has just gone, and one that is damaged would hide the others. */
+export function jobsUnder(prefix: string): ({ readonly name: string } & JobFigures)[] {
+  return observe({ prefix }).flatMap((seen) => {
+    if ((seen.kind !== 'work' && seen.kind !== 'pipeline') || seen.figures === undefined) return []
+    const { name, figures } = seen
+    if (seen.kind === 'work') return [{ name, ...figures }]
+    const stages = seen.parts.flatMap((part) =>
+      part.kind === 'stage' ? [[part.name, part.figures] as const] : [],
+    )
+    return [{ name, ...figures, stages: Object.fromEntries(stages) }]
   })
 }
+
+type JobFigures = WorkFigures & { readonly stages?: Readonly<Record<string, StageStats>> }
 
 /**
  * Looking must not make what is looked for, unless it is to be made: then it is a work queue. `stage`: the one of a pipeline that is

@@ -8,7 +8,7 @@ import {
   type Observed,
   type Wait,
 } from '../telemetry.js'
-import { formatColumns } from './columns.js'
+import { formatColumns, printable } from './columns.js'
 import { nameHere } from './here.js'
 import { formatAge, formatHolders } from './objects.js'
 import { formatBytes, formatMilliseconds } from './quantities.js'
@@ -53,7 +53,7 @@ function formatSeen(seen: Observed, now = Date.now()): string {
   const kinds = new Set(parts.map((part) => part.kind))
   const tables = [...kinds].map((one) => formatParts(parts.filter((part) => part.kind === one)))
   return [
-    `${kind} ${name}\n`,
+    `${kind} ${printable(name)}\n`,
     formatColumns(rows.map(([key = '', value = '']) => [`  ${key}`, value])),
     ...tables,
     formatWaits(seen.waits),

@@ -1,5 +1,6 @@
 // The rows of `millrace top` as a table that is no wider than the screen. Only rows that are shown are put into words.
 
+import { printable } from './columns.js'
 import { formatMilliseconds, formatRate } from './quantities.js'
 import { bold, red } from './screen.js'
 import { columns, type Order, type Row } from './top-rows.js'
@@ -69,7 +70,7 @@ function marked(line: string, order: Order | undefined): string {
 function cellsOf(row: Row): string[] {
   return [
     row.kind,
-    row.name,
+    printable(row.name),
     row.in === undefined ? '-' : formatRate(row.in),
     row.out === undefined ? '-' : formatRate(row.out),
     row.depth === undefined ? '-' : String(row.depth),

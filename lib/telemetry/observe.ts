@@ -41,5 +41,7 @@ export function observe(options?: ObserveOptions): Observed[] {
     throw invalidArgument('observe() takes a name or a prefix, not both')
   if (name !== undefined && typeof name !== 'string')
     throw invalidArgument(`name must be a string, not ${show(name)}`)
-  return observedOf(native.observe(name ?? checkPrefix(prefix), name !== undefined))
+  const all = observedOf(native.observe(name ?? checkPrefix(prefix), name !== undefined))
+  // What is named like one of ours, and is of no kind that there is.
+  return all.filter(({ kind }) => (kind as string) !== 'unknown')
 }

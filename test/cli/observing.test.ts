@@ -1,11 +1,13 @@
 // `millrace stat`, `top` and `export`: what is seen of channels that others use.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import { SpscQueue } from 'millrace'
+import { observe } from 'millrace/telemetry'
 import { Topics } from 'millrace/topics'
+import { WorkQueue } from 'millrace/work'
 import { uniqueName } from '../support/names.js'
 import { until } from '../support/until.js'
 import { command, start } from './run.js'
@@ -115,7 +117,7 @@ test('export: at once, as a page, and into a file that is always whole', async (
   t.true((await page.text()).split('\n').includes(line))
   t.is((await fetch(new URL('/', url.trim()))).status, 404)
   server.child.kill('SIGTERM')
-  await server.ended
+  t.is((await server.ended).code, 0)
 
   const folder = mkdtempSync(join(tmpdir(), `millrace-export-${String(process.pid)}-`))
   t.teardown(() => {
@@ -135,4 +137,34 @@ test('export: at once, as a page, and into a file that is always whole', async (
   for (const wrong of [[], ['--once', '--http', '1'], ['--http', 'here'], ['--once', 'a', 'b']]) {
     t.is((await millrace('export', ...wrong)).code, 2, wrong.join(' '))
   }
+})
+
+test('names that nobody gave by this library reach no terminal as they are, and hide no others', async (t) => {
+  const name = uniqueName(t, { mayLeave: true })
+  const files = ['q', 'j', 'l'].map((letter) => `/dev/shm/millrace.${letter}.${name}\u001b[2J\n\tx`)
+  for (const file of files) writeFileSync(file, '', { mode: 0o600 })
+  t.teardown(() => {
+    for (const file of files) rmSync(file, { force: true })
+  })
+  using jobs = WorkQueue.open(name)
+  await jobs.push('a')
+  for (const args of [
+    ['top', name, '--once', '--interval', '100'],
+    ['ls', name],
+    ['ps', name],
+  ]) {
+    const { code, out, err } = await millrace(...args)
+    t.is(code, 0, err)
+    // eslint-disable-next-line no-control-regex -- these are what is looked for
+    t.notRegex(out, /[\u0000-\u0009\u000b-\u001f]/, args[0])
+    t.true(out.split('\n').length <= 6, out)
+  }
+  t.regex((await millrace('top', name, '--once', '--interval', '100')).out, /\\u\{1b\}/)
+  t.deepEqual(
+    observe({ prefix: name }).map(({ kind }) => kind),
+    ['queue', 'work', 'work'],
+  )
+  const listed = await millrace('work', 'ls', name)
+  t.deepEqual([listed.code, listed.out.trimEnd().split('\n').length], [0, 2], listed.err)
+  for (const job of await jobs.takeBatch(1)) job.complete()
 })

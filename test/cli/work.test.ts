@@ -175,7 +175,7 @@ test('a pipeline: ls and dead tell its stages, take hands on from the one that w
     const listed = (await millrace(['ls', name])).out.trimEnd().split('\n')
     t.deepEqual(listed, [
       'READY  LEASED  DELAYED  GROUPED  HELD  DEAD  HANDLES  NAME',
-      `    2       0        0        0     -     0        1  ${name}`,
+      `    2       0        0        0     0     0        1  ${name}`,
       '    2       0        0        0     0     0        -    decode',
       '    0       0        0        0     0     0        -    load',
     ])

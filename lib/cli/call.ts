@@ -6,7 +6,8 @@ import { connect, contractAt, type CallOptions, type Contract } from '../rpc.js'
 import { written } from './output.js'
 import { parseCount } from './quantities.js'
 import { inTime, reached } from './reaching.js'
-import { parseCommand, UsageError } from './usage.js'
+import { logAsAsked } from './telling.js'
+import { logOptions, parseCommand, UsageError } from './usage.js'
 import { patiently } from './waiting.js'
 
 type Plan = Contract['plans'][number]
@@ -21,9 +22,10 @@ interface Limits {
 }
 
 export async function call(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const parsed = parseCommand('call', args, ['contract', 'timeout', 'wait'])
+  const parsed = parseCommand('call', args, ['contract', 'timeout', 'wait', ...logOptions])
   if (parsed === undefined) return
   const { values, positionals } = parsed
+  await logAsAsked(values)
   const [address, name, text, extra] = positionals
   if (address === undefined) throw new UsageError('call wants an address')
   if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`)

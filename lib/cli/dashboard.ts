@@ -6,7 +6,8 @@ import { serveDashboard } from '../dashboard.js'
 import { nameHere } from './here.js'
 import { written } from './output.js'
 import { parseCount } from './quantities.js'
-import { onePrefix, parseCommand } from './usage.js'
+import { logAsAsked, tell, tellLog } from './telling.js'
+import { logOptions, onePrefix, parseCommand } from './usage.js'
 
 /** Being told to end is how it ends. */
 export async function dashboard(
@@ -14,9 +15,10 @@ export async function dashboard(
   signal: AbortSignal,
 ): Promise<number | undefined> {
   const flags = ['allow-remote', 'payload', 'open', 'json'] as const
-  const parsed = parseCommand('dashboard', args, ['port', 'host', 'interval'], flags)
+  const parsed = parseCommand('dashboard', args, ['port', 'host', 'interval', ...logOptions], flags)
   if (parsed === undefined) return undefined
   const { values, positionals } = parsed
+  await logAsAsked(values)
   const prefix = nameHere('dashboard', onePrefix(positionals))
   const count = (option: 'port' | 'interval', least: number, most: number): number | undefined =>
     values[option] === undefined
@@ -32,11 +34,15 @@ export async function dashboard(
     prefix,
   })
   if (allowRemote === true) {
-    process.stderr.write(
-      'millrace: other machines are let in: whoever listens on the way reads the token and all that is shown\n',
+    tell(
+      'warn',
+      { event: 'open-to-others', host },
+      'other machines are let in: whoever listens on the way reads the token and all that is shown',
     )
   }
   const { url, port } = served
+  // Whoever reads the log is not to have the token.
+  tellLog('info', { event: 'listening', port }, `the page is served at port ${String(port)}`)
   await written(values.json === true ? `${JSON.stringify({ url, port })}\n` : `${url}\n`)
   if (values.open === true) open(url)
   await aborted(signal)
@@ -48,7 +54,8 @@ function open(url: string): void {
   const opener = process.platform === 'darwin' ? 'open' : 'xdg-open'
   const child = spawn(opener, [url], { stdio: 'ignore', detached: true })
   child.on('error', () => {
-    process.stderr.write(`millrace: there is no ${opener} here: open the address yourself\n`)
+    const event = 'no-browser'
+    tell('warn', { event }, `there is no ${opener} here: open the address yourself`)
   })
   child.unref()
 }

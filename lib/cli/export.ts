@@ -15,19 +15,25 @@ import {
 import { nameHere } from './here.js'
 import { written } from './output.js'
 import { parseCount } from './quantities.js'
-import { onePrefix, parseCommand, UsageError } from './usage.js'
+import { logAsAsked, tellLog, tellsRecords } from './telling.js'
+import { logOptions, onePrefix, parseCommand, UsageError } from './usage.js'
 
 const usualIntervalMs = 15_000
 const usualChannels = 1000
 
-export async function exportMetrics(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const options = ['http', 'file', 'interval', 'max-channels'] as const
+/** Being told to end is how a page, or a file that is kept, ends. */
+export async function exportMetrics(
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const options = ['http', 'file', 'interval', 'max-channels', ...logOptions] as const
   const parsed = parseCommand('export', args, options, ['once', 'histograms'])
-  if (parsed === undefined) return
+  if (parsed === undefined) return undefined
   const { values, positionals } = parsed
   const prefix = nameHere('export', onePrefix(positionals))
   const ways = [values.http, values.file, values.once].filter((way) => way !== undefined)
   if (ways.length !== 1) throw new UsageError('export wants one of --once, --http and --file')
+  await logAsAsked(values)
   const maxChannels =
     values['max-channels'] === undefined
       ? usualChannels
@@ -42,7 +48,11 @@ export async function exportMetrics(args: readonly string[], signal: AbortSignal
         ? usualIntervalMs
         : parseCount('--interval', values.interval, 100, 3_600_000)
     await keep(values.file, interval, text, signal)
-  } else await written(text())
+  } else {
+    await written(text())
+    return undefined
+  }
+  return 0
 }
 
 function placeOf(given: string): HttpPlace {
@@ -55,7 +65,9 @@ async function serve(place: HttpPlace, text: () => string, signal: AbortSignal):
   const server = await servePages(place, {
     '/metrics': () => ({ status: 200, type: prometheusType, body: text() }),
   })
-  process.stderr.write(`${server.url}/metrics\n`)
+  const url = `${server.url}/metrics`
+  if (tellsRecords()) tellLog('info', { event: 'listening', url }, `metrics are at ${url}`)
+  else process.stderr.write(`${url}\n`)
   await aborted(signal)
   server.close()
 }
@@ -72,6 +84,7 @@ async function keep(
     try {
       writeFileSync(fresh, text())
       renameSync(fresh, file)
+      tellLog('debug', { event: 'written', file }, `metrics are written to '${file}'`)
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
       throw new MillraceError(

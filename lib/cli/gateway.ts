@@ -3,8 +3,8 @@
 import { httpPlace, judgeFile, runService, type ServiceConfig } from '../gateway.js'
 import { formatColumns } from './columns.js'
 import { heed } from './early-signals.js'
-import { logger, logLife, logOptions } from './logging.js'
-import { parseCommand, UsageError } from './usage.js'
+import { logger, logLife } from './logging.js'
+import { logOptions, parseCommand, UsageError } from './usage.js'
 
 /** As for a wrong command line: what was said is wrong, and nothing was done. */
 const wrongConfig = 2

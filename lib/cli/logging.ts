@@ -9,18 +9,16 @@ import {
   type Logger,
   type LogLevel,
 } from '../telemetry.js'
-import { UsageError } from './usage.js'
+import { UsageError, type LogValues } from './usage.js'
 
-export const logOptions = ['log-level', 'log-format'] as const
-
-export function levelOf(values: Given): LogLevel {
+function levelOf(values: LogValues): LogLevel {
   const level = values['log-level'] ?? 'info'
   const found = logLevels.find((one) => one === level)
   if (found !== undefined) return found
   throw new UsageError(`--log-level must be one of ${logLevels.join(', ')}, not '${level}'`)
 }
 
-export function logger(values: Given): Logger {
+export function logger(values: LogValues): Logger {
   const format = values['log-format']
   if (format !== undefined && format !== 'json' && format !== 'text') {
     throw new UsageError(`--log-format must be json or text, not '${format}'`)
@@ -29,11 +27,9 @@ export function logger(values: Given): Logger {
 }
 
 /** What becomes of channels, too. Of connections its routes tell already, unless all is to be told. */
-export function logLife(to: Logger, values: Given): void {
+export function logLife(to: Logger, values: LogValues): void {
   const level = levelOf(values)
   const toldBefore: readonly LifeEvent[] = ['connected', 'disconnected', 'reconnected', 'drained']
   const only = lifeEvents.filter((event) => level === 'debug' || !toldBefore.includes(event))
   logTo(to, { level, only })
 }
-
-type Given = Partial<Record<(typeof logOptions)[number], string>>

@@ -8,7 +8,8 @@ import {
   type QueueProducer,
 } from '../index.js'
 import { parseBytes, parseCount } from './quantities.js'
-import { parseCommand, UsageError } from './usage.js'
+import { logAsAsked } from './telling.js'
+import { logOptions, parseCommand, UsageError } from './usage.js'
 
 /** Large enough for few wake-ups, small enough to stay in the caches. */
 const defaultCapacity = 2 ** 20
@@ -21,13 +22,14 @@ export interface PipeArguments {
   readonly timeout: number
 }
 
-export function parsePipeArguments(
+export async function parsePipeArguments(
   command: 'send' | 'recv',
   args: readonly string[],
-): PipeArguments | undefined {
-  const parsed = parseCommand(command, args, ['capacity', 'timeout'])
+): Promise<PipeArguments | undefined> {
+  const parsed = parseCommand(command, args, ['capacity', 'timeout', ...logOptions])
   if (parsed === undefined) return undefined
   const { values, positionals } = parsed
+  await logAsAsked(values)
   const [name, extra] = positionals
   if (name === undefined) throw new UsageError(`'${command}' needs the NAME of a queue`)
   if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`)

@@ -1,6 +1,7 @@
 // How a command ends: exit codes, the one line that says what went wrong, signals and broken pipes.
 
 import { heed } from './early-signals.js'
+import { tellFailure, tellLog } from './telling.js'
 import { UsageError } from './usage.js'
 
 const interruptedCode = 130
@@ -63,8 +64,10 @@ export async function runCommand(
   )
   // A write of nothing is done when everything before it is.
   const failed = stopCode === undefined ? await new Promise(writeNothing) : undefined
+  const exitCode = own ?? stopCode ?? (isBrokenPipe(failed) ? brokenPipeCode : code)
+  tellLog('info', { event: 'stopped', code: exitCode }, `ends with ${String(exitCode)}`)
   // Input that nobody reads any more would keep the process alive.
-  process.exit(own ?? stopCode ?? (isBrokenPipe(failed) ? brokenPipeCode : code))
+  process.exit(exitCode)
 }
 
 function writeNothing(written: (failed: unknown) => void): void {
@@ -82,13 +85,6 @@ function report(error: unknown): number {
     process.stderr.write(`millrace: ${error.message} (see 'millrace --help')\n`)
     return 2
   }
-  process.stderr.write(`millrace: ${describe(error)}\n`)
+  tellFailure(error)
   return 1
-}
-
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const { code } = error as NodeJS.ErrnoException
-  const line = error.message.replaceAll('\n', ' ')
-  return code === undefined || line.startsWith(`${code}:`) ? line : `${line} (${code})`
 }

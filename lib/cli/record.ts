@@ -11,7 +11,8 @@ import {
 import { observe } from '../telemetry.js'
 import { nameHere } from './here.js'
 import { formatBytes, formatMilliseconds, parseBytes, parseDuration } from './quantities.js'
-import { parseCommand, UsageError } from './usage.js'
+import { errorFacts, logAsAsked, tell, tellLog, tellsRecords } from './telling.js'
+import { logOptions, parseCommand, UsageError } from './usage.js'
 
 const options = [
   'output',
@@ -22,6 +23,7 @@ const options = [
   'interval',
   'from',
   'kind',
+  ...logOptions,
 ] as const
 const flags = ['overwrite', 'take-part', 'json'] as const
 
@@ -37,6 +39,7 @@ export async function record(
   if (parsed === undefined) return undefined
   const { values, positionals } = parsed
   if (positionals.length === 0) throw new UsageError('record wants the names of channels')
+  await logAsAsked(values)
   const { output } = values
   if (output === undefined) throw new UsageError('record wants a file: -o FILE')
   const names = positionals.map((name) => nameHere('record', name))
@@ -72,47 +75,74 @@ export async function record(
   const isHolding = last !== undefined
   if (isHolding) process.on('SIGUSR1', () => void trigger(recorder))
   const said = names.join(', ')
-  process.stderr.write(
+  tell(
+    'info',
+    { event: 'recording', channels: names, file: output },
     isHolding
-      ? `millrace: the last ${formatMilliseconds(last)} of ${said} are in memory: 'kill -USR1 ${String(process.pid)}' writes them\n`
-      : `millrace: recording ${said}: SIGINT ends it\n`,
+      ? `the last ${formatMilliseconds(last)} of ${said} are in memory: 'kill -USR1 ${String(process.pid)}' writes them`
+      : `recording ${said}: SIGINT ends it`,
   )
-  const telling = setInterval(tell(recorder, isHolding), tellMs)
+  const telling = setInterval(tellProgress(recorder, isHolding), tellMs)
   try {
-    const stats = await recorder.finished
-    process.stdout.write(values.json === true ? `${JSON.stringify(stats)}\n` : summary(stats))
+    await recorder.finished
     return 0
   } finally {
     clearInterval(telling)
-    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
+    clearLine()
+    // Also of one that has failed: what was written before is kept.
+    const { stats } = recorder
+    const { recorded, dropped, files } = stats
+    tellLog(
+      'info',
+      { event: 'recorded', recorded, dropped, files },
+      `${String(recorded)} messages are recorded, ${String(dropped)} dropped`,
+    )
+    process.stdout.write(values.json === true ? `${JSON.stringify(stats)}\n` : summary(stats))
   }
 }
 
 async function trigger(recorder: Recorder): Promise<void> {
-  const told = await recorder.trigger().then(
-    (file) => (file === undefined ? 'there is nothing in memory' : `written: ${file}`),
-    (error: unknown) => (error instanceof Error ? error.message : String(error)),
-  )
-  process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[K' : ''}millrace: ${told}\n`)
+  try {
+    const file = await recorder.trigger()
+    clearLine()
+    if (file === undefined) tell('info', { event: 'nothing-held' }, 'there is nothing in memory')
+    else tell('info', { event: 'written', file }, `written: ${file}`)
+  } catch (error) {
+    clearLine()
+    const facts = errorFacts(error)
+    tell('error', { event: 'not-written', error: facts }, facts.message)
+  }
+}
+
+/** On a terminal a line stands there that changes. */
+function hasLine(): boolean {
+  return process.stderr.isTTY && !tellsRecords()
+}
+
+function clearLine(): void {
+  if (hasLine()) process.stderr.write('\r\x1b[K')
 }
 
 /** On a terminal one line that changes; elsewhere a line when messages were missed. */
-function tell(recorder: Recorder, isHolding: boolean): () => void {
+function tellProgress(recorder: Recorder, isHolding: boolean): () => void {
   let before = new Map<string, number>()
   return () => {
     const { stats } = recorder
     const now = new Map(
       stats.channels.map(({ kind, name, dropped }) => [`${kind} ${name}`, dropped]),
     )
-    const isTty = process.stderr.isTTY
-    for (const [name, dropped] of now) {
-      if (dropped === (before.get(name) ?? 0)) continue
-      process.stderr.write(
-        `${isTty ? '\r\x1b[K' : ''}millrace: ${name}: ${String(dropped)} dropped\n`,
+    for (const { kind, name: channel, dropped } of stats.channels) {
+      const named = `${kind} ${channel}`
+      if (dropped === (before.get(named) ?? 0)) continue
+      clearLine()
+      tell(
+        'warn',
+        { event: 'dropped', channel, kind, dropped },
+        `${named}: ${String(dropped)} dropped`,
       )
     }
     before = now
-    if (!isTty) return
+    if (!hasLine()) return
     const where = isHolding
       ? `${String(stats.held)} in memory, ${formatBytes(stats.heldBytes)}, ${formatMilliseconds(stats.heldTime)}`
       : `${formatBytes(stats.fileBytes)} in ${stats.files.at(-1) ?? ''}`

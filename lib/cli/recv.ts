@@ -10,7 +10,7 @@ const stdout = 1
 const togetherBytes = 65_536
 
 export async function recv(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const pipe = parsePipeArguments('recv', args)
+  const pipe = await parsePipeArguments('recv', args)
   if (pipe === undefined) return
   const address = await elsewhere(pipe.name)
   if (address !== undefined) {

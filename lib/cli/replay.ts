@@ -3,10 +3,11 @@
 import { replay as begin, type Replay, type ReplayStats } from '../recording.js'
 import { nameHere } from './here.js'
 import { formatBytes, formatMilliseconds, parseDuration } from './quantities.js'
-import { parseCommand, UsageError } from './usage.js'
+import { logAsAsked, tellLog, tellsRecords } from './telling.js'
+import { logOptions, parseCommand, UsageError } from './usage.js'
 
 const tellMs = 1000
-const options = ['rate', 'start', 'end', 'topics', 'to'] as const
+const options = ['rate', 'start', 'end', 'topics', 'to', ...logOptions] as const
 const flags = ['loop', 'paused', 'json'] as const
 /** What a terminal sends, instead of a signal, where keys are read as they are. */
 const interrupt = '\u0003'
@@ -20,6 +21,7 @@ export async function replay(
   if (parsed === undefined) return undefined
   const { values, positionals } = parsed
   if (positionals.length === 0) throw new UsageError('replay wants a file, or more of them')
+  await logAsAsked(values)
   const time = (option: 'start' | 'end') =>
     values[option] === undefined ? undefined : parseDuration(`--${option}`, values[option])
   const running = await begin(positionals, {
@@ -33,12 +35,15 @@ export async function replay(
     signal,
   })
   const release = listenToKeys(running)
+  const files = positionals
+  tellLog('info', { event: 'replaying', files }, `replaying ${files.join(', ')}`)
   const telling = setInterval(() => {
-    tell(running)
+    tellProgress(running)
   }, tellMs)
   try {
     const stats = await running.finished
-    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
+    if (hasLine()) process.stderr.write('\r\x1b[K')
+    tellLog('info', { event: 'replayed', ...stats }, `replayed: ${summary(stats).trim()}`)
     process.stdout.write(values.json === true ? `${JSON.stringify(stats)}\n` : summary(stats))
     return 0
   } finally {
@@ -84,7 +89,7 @@ function listenToKeys(running: Replay): () => void {
     else if (text.includes(' ')) {
       if (running.paused) running.resume()
       else running.pause()
-      tell(running)
+      tellProgress(running)
     }
   }
   stdin.setRawMode(true).on('data', onKeys)
@@ -93,8 +98,13 @@ function listenToKeys(running: Replay): () => void {
   }
 }
 
-function tell(running: Replay): void {
-  if (!process.stderr.isTTY) return
+/** On a terminal a line stands there that changes. */
+function hasLine(): boolean {
+  return process.stderr.isTTY && !tellsRecords()
+}
+
+function tellProgress(running: Replay): void {
+  if (!hasLine()) return
   const { time, sent } = running.stats
   const how = running.paused ? 'stands still: space goes on' : 'space stands still'
   process.stderr.write(`\r\x1b[K${formatMilliseconds(time)}, ${String(sent)} sent; ${how}`)

@@ -5,11 +5,12 @@ import { MillraceError, type QueueProducer, SpscQueue } from '../index.js'
 import { isStream, readInto } from './files.js'
 import { elsewhere, openSide, parsePipeArguments } from './pipe.js'
 import { dieIfInterrupted } from './process-end.js'
+import { tellLog, tellsRecords } from './telling.js'
 
 const stdin = 0
 
 export async function send(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const pipe = parsePipeArguments('send', args)
+  const pipe = await parsePipeArguments('send', args)
   if (pipe === undefined) return
   const address = await elsewhere(pipe.name)
   if (address !== undefined) {
@@ -40,7 +41,9 @@ export async function send(args: readonly string[], signal: AbortSignal): Promis
 /** Who sits at a terminal sees otherwise nothing happen. */
 function announce({ name, peer }: QueueProducer): void {
   const waits = peer === 'attached' ? '' : `waiting for 'millrace recv ${name}'; then `
-  process.stderr.write(`${waits}sending what is typed here, until Ctrl-D at the start of a line\n`)
+  const said = `${waits}sending what is typed here, until Ctrl-D at the start of a line`
+  if (tellsRecords()) tellLog('info', { event: 'typing', channel: name }, said)
+  else process.stderr.write(`${said}\n`)
 }
 
 async function waitForReceiver(

@@ -6,7 +6,8 @@ import { formatMessage, jsonOfMessage, payloadOf } from './messages.js'
 import { written } from './output.js'
 import { parseBytes, parseCount } from './quantities.js'
 import { paleHere, screenColumns } from './screen.js'
-import { parseCommand, UsageError } from './usage.js'
+import { logAsAsked, tell } from './telling.js'
+import { logOptions, parseCommand, UsageError } from './usage.js'
 
 const names = ['format', 'struct', 'kind', 'bytes', 'max'] as const
 const flags = ['json', 'no-color'] as const
@@ -15,9 +16,10 @@ const usualPeek = 20
 const mostAtOnce = 256
 
 export async function tail(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const parsed = parseCommand('tail', args, [...names, 'from', 'interval'], flags)
+  const parsed = parseCommand('tail', args, [...names, 'from', 'interval', ...logOptions], flags)
   if (parsed === undefined) return
   const { values, positionals } = parsed
+  await logAsAsked(values)
   const name = oneName('tail', positionals)
   if (values.from !== undefined && values.from !== 'oldest' && values.from !== 'newest')
     throw new UsageError(`--from must be oldest or newest, not '${values.from}'`)
@@ -42,7 +44,12 @@ export async function tail(args: readonly string[], signal: AbortSignal): Promis
     const messages = watched.read(Math.min(left, mostAtOnce))
     const missed = watched.missed
     if (missed > told) {
-      process.stderr.write(`millrace: ${String(missed - told)} messages went by unseen\n`)
+      const unseen = Number(missed - told)
+      tell(
+        'warn',
+        { event: 'missed', channel: name, missed: unseen },
+        `${counted(unseen)} went by unseen`,
+      )
       told = missed
     }
     if (messages.length === 0) {
@@ -89,6 +96,10 @@ function there(
   const dead = found.filter((message) => message.state === 'dead')
   const sorted = [...dead, ...found.filter((message) => message.state !== 'dead')]
   return { messages: sorted.slice(0, max), more: sorted.length > max }
+}
+
+function counted(messages: number): string {
+  return messages === 1 ? '1 message' : `${String(messages)} messages`
 }
 
 export function oneName(command: string, [name, extra]: readonly string[]): string {

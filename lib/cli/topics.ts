@@ -3,14 +3,16 @@
 import { Topics, type TopicMessage } from '../topics.js'
 import { written } from './output.js'
 import { parseCount } from './quantities.js'
-import { parseCommand, UsageError } from './usage.js'
+import { logAsAsked, tell, tellsRecords } from './telling.js'
+import { logOptions, parseCommand, UsageError } from './usage.js'
 import { tellWaiting } from './waiting.js'
 
 const most = 2 ** 20
 
 export async function pub(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const parsed = parseCommand('pub', args, ['timeout'], ['lines'])
+  const parsed = parseCommand('pub', args, ['timeout', ...logOptions], ['lines'])
   if (parsed === undefined) return
+  await logAsAsked(parsed.values)
   const [address, subject, text, extra] = parsed.positionals
   if (address === undefined || subject === undefined) {
     throw new UsageError('pub wants an address and a subject')
@@ -48,9 +50,11 @@ async function* payloads(
 }
 
 export async function sub(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const parsed = parseCommand('sub', args, ['limit', 'replay', 'timeout', 'policy'], ['json'])
+  const options = ['limit', 'replay', 'timeout', 'policy', ...logOptions] as const
+  const parsed = parseCommand('sub', args, options, ['json'])
   if (parsed === undefined) return
   const { values } = parsed
+  await logAsAsked(values)
   const [address, ...filters] = parsed.positionals
   if (address === undefined || filters.length === 0) {
     throw new UsageError('sub wants an address and a filter')
@@ -75,8 +79,14 @@ export async function sub(args: readonly string[], signal: AbortSignal): Promise
   })
   for (let count = 0; count < limit; count++) {
     using message = await subscription.receive({ signal, timeout })
-    if (message.missed > 0 && values.json !== true) {
-      process.stderr.write(`${String(message.missed)} missed\n`)
+    const { missed, subject } = message
+    // With --json it stands in the message.
+    if (missed > 0 && (values.json !== true || tellsRecords())) {
+      tell(
+        'warn',
+        { event: 'missed', channel: address, subject, missed },
+        `${String(missed)} missed`,
+      )
     }
     await written(
       values.json === true ? asJson(message) : `${message.subject}\t${message.text()}\n`,

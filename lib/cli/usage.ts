@@ -11,6 +11,16 @@ export type Command = (args: readonly string[], signal: AbortSignal) => Promise<
 /** The command line was wrong. */
 export class UsageError extends Error {}
 
+/** What all commands take that run for long. */
+export const logOptions = ['log-level', 'log-format'] as const
+export type LogValues = Partial<Record<(typeof logOptions)[number], string>>
+
+const records = `
+Records of what happens, in the place of sentences on standard error:
+  --log-level WORD   debug, info, warn or error: nothing that is less important (default: info)
+  --log-format WORD  json, an object a line, or text (default: text on a terminal)
+`
+
 export const help = {
   global: `Usage: millrace COMMAND [OPTIONS]
 
@@ -59,7 +69,7 @@ Options:
                     of an address: what may wait on this side
   --timeout MS      fail if no receiver appears within so many milliseconds (default: wait for ever)
   -h, --help        this text
-`,
+${records}`,
   recv: `Usage: millrace recv NAME [OPTIONS] > FILE
 
 Writes what 'millrace send NAME', or any other producer, sends to standard output. Either may start
@@ -72,7 +82,7 @@ Options:
                     of an address: what may wait on this side
   --timeout MS      fail if no sender appears within so many milliseconds (default: wait for ever)
   -h, --help        this text
-`,
+${records}`,
   ls: `Usage: millrace ls [PREFIX] [OPTIONS]
 
 Lists the objects that can be found by a name: queues, work queues, pipelines, topics, frame channels, shared memory,
@@ -124,7 +134,7 @@ Options:
   --json              an object a line, with the payload as text, hex or value
   --no-color          nothing pale, also on a terminal; so does NO_COLOR
   -h, --help          this text
-`,
+${records}`,
   peek: `Usage: millrace peek NAME [OPTIONS]
 
 The messages of a channel that are there now, dead letters first: one screen of them. Takes none away, has none in hand,
@@ -201,6 +211,8 @@ Options:
   --allow-remote   one that other machines reach; the token and all that is shown go over the network as plain text
   --json           print {"url", "port"}
   -h, --help       this text
+${records}
+Exit codes: 0 also if it was told to end.
 `,
   export: `Usage: millrace export [PREFIX] (--once | --http HOST:PORT | --file PATH) [OPTIONS]
 
@@ -215,6 +227,8 @@ Options:
   --max-channels N   so many have a name among the labels, the others are 'other' (default: 1000)
   --histograms       how waits are spread, not their number and sum alone: 19 lines more for each side
   -h, --help         this text
+${records}
+Exit codes: 0 also if it was told to end.
 `,
   sweep: `Usage: millrace sweep [PREFIX] [OPTIONS]
 
@@ -259,7 +273,7 @@ Options of others:
   --reason WORD  redrive: only those dead for it: rejected, attempts, died, expired
   --json         as JSON
   -h, --help     this text
-`,
+${records}`,
   pub: `Usage: millrace pub ADDRESS SUBJECT [TEXT] [OPTIONS]
 
 Publishes TEXT, or standard input, to the bus at ADDRESS: a name, or 'tcp://HOST:PORT' and the like, where a
@@ -269,7 +283,7 @@ Options:
   --lines        each line of standard input is a message
   --timeout MS   fail after so many milliseconds without room, or without a connection (default: wait for ever)
   -h, --help     this text
-`,
+${records}`,
   sub: `Usage: millrace sub ADDRESS FILTER... [OPTIONS]
 
 Writes what is published to the bus at ADDRESS under a subject that matches: the subject, a tab, the text. '*' is
@@ -283,7 +297,7 @@ Options:
                    ever)
   --json           as JSON, one object a line
   -h, --help       this text
-`,
+${records}`,
   call: `Usage: millrace call ADDRESS [METHOD [JSON]] [OPTIONS]
 
 Calls METHOD of whoever serves at ADDRESS, with JSON as its argument, and writes the result as JSON; of a stream, an
@@ -296,7 +310,7 @@ Options:
   --timeout MS     give the call up after so many milliseconds (default: wait for ever); without --wait, who does not
                    answer, too
   -h, --help       this text
-`,
+${records}`,
   gateway: `Usage: millrace gateway CONFIG [OPTIONS]
 
 Joins addresses, as CONFIG says, a file of YAML or JSON: jobs, messages, calls and frames that come at one go to the
@@ -347,7 +361,7 @@ Options:
   --interval TIME    between two looks at channels without anything new (default: 5ms)
   --json             what became of it, as JSON
   -h, --help         this text
-
+${records}
 Exit codes: 0 also if it was told to end, 1 also if the disk is full: what was written before is kept.
 `,
   replay: `Usage: millrace replay FILE... [OPTIONS]
@@ -366,7 +380,7 @@ Options:
   --paused           stand still at first
   --json             what became of it, as JSON
   -h, --help         this text
-
+${records}
 Exit codes: 0 also if it was told to end.
 `,
   build: `Usage: millrace build [OPTIONS]

@@ -1,13 +1,14 @@
 // What a command says while it waits for somebody at an address, so that nobody takes it for one that hangs.
 
 import type { ConnectionStatus } from '../net.js'
+import { errorFacts, tell } from './telling.js'
 
 const silentMs = 1000
 
 /** Says it once, unless what is awaited comes soon. */
 export async function patiently<T>(awaited: Promise<T>, said: () => string): Promise<T> {
   const timer = setTimeout(() => {
-    process.stderr.write(`millrace: ${said()}\n`)
+    tell('info', { event: 'waiting' }, said())
   }, silentMs)
   try {
     return await awaited
@@ -24,7 +25,12 @@ export function tellWaiting(connection: ConnectionStatus | undefined): void {
     timer = setTimeout(() => {
       const { address, lastError } = connection
       const why = lastError === undefined ? '' : ` (${lastError.message})`
-      process.stderr.write(`millrace: waiting for a connection to '${address}'${why}\n`)
+      const error = lastError === undefined ? {} : { error: errorFacts(lastError) }
+      tell(
+        'warn',
+        { event: 'waiting', channel: address, ...error },
+        `waiting for a connection to '${address}'${why}`,
+      )
     }, silentMs).unref()
   }
   const end = (): void => {

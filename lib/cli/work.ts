@@ -6,7 +6,8 @@ import { formatBytes, parseCount } from './quantities.js'
 import { nameHere } from './here.js'
 import { jobsUnder, openJobs, type Jobs } from './jobs.js'
 import { written } from './output.js'
-import { parseCommand, UsageError } from './usage.js'
+import { logAsAsked } from './telling.js'
+import { logOptions, parseCommand, UsageError } from './usage.js'
 
 const options = [
   'priority',
@@ -18,6 +19,7 @@ const options = [
   'limit',
   'reason',
   'stage',
+  ...logOptions,
 ] as const
 const flags = ['json', 'lines'] as const
 
@@ -59,6 +61,7 @@ export async function work(args: readonly string[], signal: AbortSignal): Promis
   const parsed = parseCommand('work', args, options, flags)
   if (parsed === undefined) return
   const { values } = parsed
+  await logAsAsked(values)
   const [verb, name, ...rest] = parsed.positionals
   if (verb === undefined) {
     throw new UsageError(`work wants one of ls, ${Object.keys(verbs).join(', ')}`)
@@ -82,6 +85,7 @@ export async function work(args: readonly string[], signal: AbortSignal): Promis
 
 function allow(verb: string, values: Values, known: readonly (keyof Values)[]): void {
   for (const option of Object.keys(values) as (keyof Values)[]) {
+    if ((logOptions as readonly string[]).includes(option)) continue
     if (!known.includes(option)) throw new UsageError(`work ${verb} has no option --${option}`)
   }
 }

@@ -31,6 +31,8 @@ export interface NativeWorkOptions {
   readonly stage?: number
   /** Without stages: whatever is there, a plain queue or a pipeline. */
   readonly asFound?: boolean
+  /** Does this handle count how long jobs take? */
+  readonly stats: boolean
 }
 
 /** By the numbers of `layout::Durability`. */

@@ -89,9 +89,15 @@ function formatLatencies(latencies: readonly Latency[]): string {
   return formatTimes(['LATENCY OF', '', 'MESSAGES', 'MEAN', ...heads], rows)
 }
 
-/** Milliseconds, beyond which it is not told apart how long something took: waits, and latencies of the two who count those. */
+/** Milliseconds, beyond which it is not told apart how long something took: waits, and latencies by who counts them. */
 const longest = (spread: Latency | Wait): number =>
-  'times' in spread ? waitTimes.at(-1)! : spread.side === 'reader' ? 1048.576 : 134_217.728
+  'times' in spread ? waitTimes.at(-1)! : longestLatency[spread.side]
+const longestLatency: Readonly<Record<Latency['side'], number>> = {
+  consumer: 134_217.728,
+  reader: 1048.576,
+  worker: 2_684_354.56,
+  handler: 2_684_354.56,
+}
 
 const told = [0.5, 0.95, 0.99] as const
 const heads = told.map((part) => `P${String(part * 100)}`)

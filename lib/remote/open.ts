@@ -30,19 +30,21 @@ import { groupContract } from './topics/group-contract.js'
 import { GroupMembers } from './topics/group-members.js'
 import { groupLine, topicsLine } from './topics/line.js'
 import { serveTopics } from './topics/serve.js'
+import { uncounted } from './unsupported.js'
 import { workContract } from './work/contract.js'
 import { engineWorkLine } from './work/engine.js'
 import { workLine } from './work/line.js'
 import { RemoteWorkQueue } from './work/queue.js'
 import { serveWork } from './work/serve.js'
 
-/** @throws MillraceError `INVALID_ARGUMENT` */
+/** @throws MillraceError `INVALID_ARGUMENT`, `UNSUPPORTED` */
 export function openWork(
   address: string,
   wanted: WorkWanted,
   connection: RemoteOptions | undefined,
   parts: WorkParts,
 ): RemoteWorkQueue {
+  if (wanted.stats) throw uncounted(`work queue '${address}'`)
   const backoff = readReconnect(connection?.reconnect)
   const engine = engineAt(address, connection)
   if (engine !== undefined) return openEngineWork(engine, wanted, backoff, parts)

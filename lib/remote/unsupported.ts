@@ -9,3 +9,11 @@ export function unsupported(what: string, cure: string): MillraceError {
     `${what} cannot be had over a connection: ${cure}`,
   )
 }
+
+/** `stats`, which counts in memory that is elsewhere. */
+export function uncounted(title: string): MillraceError {
+  return unsupported(
+    `\`stats\` of ${title}, which counts in its memory,`,
+    'open it with `stats` where it is shared; an engine has figures of its own',
+  )
+}

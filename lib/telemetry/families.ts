@@ -114,6 +114,18 @@ function latencyOf(those: readonly Latency[]): Many & { readonly sum: number } {
   return { sum: took / 1000, count: sum(found), buckets }
 }
 
+/** Who counts how long something is in hand. */
+const serving = new Set<Latency['side']>(['handler'])
+
+function tellLatencies(latencies: readonly Latency[], served: boolean, tell: Tell): void {
+  if (latencies.length === 0) return
+  const those = latencies.filter(({ side }) => serving.has(side) === served)
+  for (const side of new Set(those.map((latency) => latency.side))) {
+    const spread = latencyOf(those.filter((latency) => latency.side === side))
+    tell(spread.sum, extraLabel('side', side), spread)
+  }
+}
+
 const sent: ExtraLabel = { name: 'op', value: 'send' }
 const received: ExtraLabel = { name: 'op', value: 'receive' }
 const alive: ExtraLabel = { name: 'state', value: 'alive' }
@@ -255,13 +267,17 @@ const meanings: readonly Meaning[] = [
   {
     name: 'millrace_message_latency_seconds',
     type: 'histogram',
-    help: 'From when a message or frame was sent until it was taken, where that was asked for; one of 16 is measured, for all.',
+    help: 'From when a message, frame or job was sent until it was taken, where that was asked for; one of several is measured, for all.',
     of: ({ latencies }, _, tell) => {
-      if (latencies.length === 0) return
-      for (const side of new Set(latencies.map((latency) => latency.side))) {
-        const spread = latencyOf(latencies.filter((latency) => latency.side === side))
-        tell(spread.sum, extraLabel('side', side), spread)
-      }
+      tellLatencies(latencies, false, tell)
+    },
+  },
+  {
+    name: 'millrace_service_seconds',
+    type: 'histogram',
+    help: 'From when a job was taken until it was settled, where that was asked for; one of several is measured, for all.',
+    of: ({ latencies }, _, tell) => {
+      tellLatencies(latencies, true, tell)
     },
   },
   {

@@ -302,19 +302,22 @@ export interface LatencyBucket {
 
 /**
  * How long messages of a queue took from the producer to the consumer, or frames from the writer to a reader, as those count it who were
- * opened with `stats`. One of 16 is measured, and counted for all since the one before. So it is since the channel was created, of a reader
- * since its lane was used first.
+ * opened with `stats`; and how long jobs took. One of several is measured, and counted for all since the one before. So it is since the
+ * channel was created, of a reader since its lane was used first.
  */
 export interface Latency {
-  /** Who counted: of queues the `consumer`, of frames a `reader`. */
-  readonly side: 'consumer' | 'reader'
+  /**
+   * Who counted: of queues the `consumer`, of frames a `reader`. Of work queues all who took jobs: `worker` is from when one was pushed until it
+   * was taken, `handler` from then until it was settled.
+   */
+  readonly side: 'consumer' | 'reader' | 'worker' | 'handler'
   /** Its lane; 0 of what there is one of. */
   readonly index: number
   /** Milliseconds that they took, all together. */
   readonly milliseconds: number
   /**
    * How they are spread, from the least bound on, without what nothing is in. A bucket is an eighth of its bound wide, or 125 ns; of frames
-   * a half, or 2 µs.
+   * a half, or 2 µs; of jobs a quarter, or 500 ns.
    */
   readonly buckets: readonly LatencyBucket[]
 }

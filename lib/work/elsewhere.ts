@@ -24,6 +24,8 @@ export interface WorkWanted {
   readonly deadBytes: number | undefined
   readonly windowMs: number | undefined
   readonly leaseMs: number | undefined
+  /** Is counted how long jobs take? Not over a connection. */
+  readonly stats?: boolean | undefined
   /** Of a queue of an engine: does nobody else take there? */
   readonly alone?: boolean | undefined
   /** Likewise: so many are always wanted. */

@@ -42,7 +42,7 @@ export interface DeadLetterOptions {
 }
 
 /**
- * All that describes the queue (everything but `keep`, `mode`, `owner`, `memory`, `spin` and `poll`) is decided by whoever
+ * All that describes the queue (everything but `keep`, `mode`, `owner`, `memory`, `stats`, `spin` and `poll`) is decided by whoever
  * creates it. What is left out is what the queue has; what is given must be that, or `ERR_MILLRACE_GEOMETRY`.
  */
 export interface WorkQueueOptions extends AccessOptions, TuningOptions {
@@ -86,6 +86,12 @@ export interface WorkQueueOptions extends AccessOptions, TuningOptions {
   readonly keep?: boolean | undefined
   /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
   readonly memory?: MemoryOptions | undefined
+  /**
+   * Does this handle count in shared memory how long jobs take, for `observe` and `millrace stat`? From when one is pushed until it is
+   * taken, if both who pushes and who takes say so; and from then until it is settled. One of 64 is measured (docs/observing.md).
+   * Default false. Of a queue elsewhere it is for the process to say that shares it.
+   */
+  readonly stats?: boolean | undefined
   /** How it is reached, if its address is not this machine's memory. */
   readonly connection?: RemoteOptions | undefined
 }
@@ -153,6 +159,7 @@ const workNames = [
   'durability',
   'keep',
   'memory',
+  'stats',
   'connection',
 ] as const
 
@@ -200,6 +207,7 @@ export function readWorkOptions(
       groups: numberIfAny(options, 'groups', [0, mostJobs]),
       leaseMs: milliseconds(options, 'leaseTimeout'),
       durability: durabilityOf(options),
+      stats: flag(options, 'stats'),
       ...access(options),
       place: checkPlace(placeOf(place)),
     },

@@ -196,6 +196,10 @@ class HandleObject : public Napi::ObjectWrap<Object>, public Closable {
     addon::define_hot<Object, member>(this->Value(), &self(), name);
   }
   template <auto member>
+  void define_instead(const char* name) {
+    addon::define_instead<Object, member>(this->Value(), &self(), name);
+  }
+  template <auto member>
   static Method method(const char* name) {
     return method_of<Object, member>(name);
   }

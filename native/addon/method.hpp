@@ -151,7 +151,7 @@ Method method_of(const char* name) {
 // What is called for every message: a function object of its own in each instance saves the unwrapping. It keeps its object
 // alive, whoever keeps the function.
 template <typename Object, auto member>
-void define_hot(Napi::Object self, Object* object, const char* name) {
+napi_value hot_function(Napi::Object self, Object* object, const char* name) {
   napi_value function = nullptr;
   napi_create_function(self.Env(), name, NAPI_AUTO_LENGTH, binding::call_on_data<Object, member>,
                        object, &function);
@@ -159,7 +159,20 @@ void define_hot(Napi::Object self, Object* object, const char* name) {
   owner.utf8name = "owner";
   owner.value = self;  // which nobody can take away: neither writable nor configurable
   napi_define_properties(self.Env(), function, 1, &owner);
-  napi_set_named_property(self.Env(), self, name, function);
+  return function;
+}
+template <typename Object, auto member>
+void define_hot(Napi::Object self, Object* object, const char* name) {
+  napi_set_named_property(self.Env(), self, name, hot_function<Object, member>(self, object, name));
+}
+// The same in the place of what the object has by this name, perhaps from its prototype, which cannot be assigned to.
+template <typename Object, auto member>
+void define_instead(Napi::Object self, Object* object, const char* name) {
+  napi_property_descriptor method{};
+  method.utf8name = name;
+  method.value = hot_function<Object, member>(self, object, name);
+  method.attributes = napi_default_jsproperty;
+  napi_define_properties(self.Env(), self, 1, &method);
 }
 
 }  // namespace millrace::addon

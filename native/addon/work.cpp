@@ -64,7 +64,7 @@ void read_shape(const Options& options, WorkSpec& spec) {
 }  // namespace
 
 // new Work({ place, memory, mode, owner?, keep, seats?, levels?, jobs?, bytes?, attempts?, dead?, deadBytes?, windowMs?,
-// keys?, groups?, leaseMs?, durability?, stages?, ordered?, stage?, asFound? }): what is left out is whatever an existing queue has,
+// keys?, groups?, leaseMs?, durability?, stages?, ordered?, stage?, asFound?, stats }): what is left out is whatever an existing queue has,
 // or the default
 WorkObject::WorkObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
   const Options options(info[0]);
@@ -81,6 +81,7 @@ WorkObject::WorkObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
   define_hot<&WorkObject::take>("take");
   define_hot<&WorkObject::complete>("complete");
   define_hot<&WorkObject::move_on>("moveOn");
+  if (options.flag("stats")) define_measured();
 }
 void WorkObject::tell_shape() {
   const WorkShape& shape = this->shape();

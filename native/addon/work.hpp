@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,8 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   std::int32_t try_loan(const Arguments<1>& given);
   std::int32_t push_loan(const Arguments<8>& given);
   void cancel_loan(const Arguments<1>& given);
+  template <typename Push>
+  std::int32_t push_in_time(const Arguments<9>& given, Push&& push);
   std::int32_t outcome_of(Pushed pushed);
   template <std::size_t Count>
   bool read_push(const Arguments<Count>& given, std::size_t first, napi_value trace,
@@ -111,6 +114,23 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   [[nodiscard]] Lease lease() const;
   template <typename Do>
   std::int32_t settle(Do&& act);
+
+  // The same for a handle that counts how long jobs take (JobMeter). They take the place of the others in that one object, under the
+  // same names, so that whoever does not count executes no instruction more: work_push.cpp, work_jobs.cpp
+  void define_measured();
+  std::int32_t try_push_measured(const Arguments<1>& given);
+  std::int32_t try_push_with_measured(const Arguments<7>& given);
+  std::int32_t wait_for_room_measured(const Arguments<9>& given);
+  std::int32_t push_loan_measured(const Arguments<8>& given);
+  template <auto take>
+  void taken();
+  void wait_for_job_measured(const Arguments<2>& given);
+  void note_taken();
+  template <auto settle>
+  std::int32_t settled();
+  template <auto settle, std::size_t Count>
+  std::int32_t settled_with(const Arguments<Count>& given);
+  std::int32_t note_settled(std::int32_t done);
 
   // What there is: work_tools.cpp
   Napi::Value counts();
@@ -158,6 +178,7 @@ class WorkObject final : public WaitingObject<WorkObject, WorkQueue> {
   std::uint32_t stage_ = 0;  // that it takes jobs of
   WorkFacts facts_;
   SharedBuffer payloads_;
+  std::unique_ptr<JobMeter> meter_;  // of a handle that was opened with `stats`
   std::vector<Loan> loans_;
   std::vector<Promise> promises_;
 };

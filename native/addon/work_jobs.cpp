@@ -1,5 +1,6 @@
 // What a work queue gives: jobs, taken and settled.
 #include <algorithm>
+#include <memory>
 #include <string>
 
 #include "work.hpp"
@@ -229,6 +230,55 @@ void WorkObject::withdraw(const Arguments<1>& given) {
   if (core() == nullptr) return;
   if (Promise* const promise = promise_at(given.env, given[0])) core()->withdraw(*promise);
   note_woken();
+}
+
+// --- the same, measured ---
+
+void WorkObject::define_measured() {
+  meter_ = std::make_unique<JobMeter>(core()->meter());
+  define_instead<&WorkObject::try_push_measured>("tryPush");
+  define_instead<&WorkObject::try_push_with_measured>("tryPushWith");
+  define_instead<&WorkObject::wait_for_room_measured>("waitForRoom");
+  define_instead<&WorkObject::push_loan_measured>("pushLoan");
+  define_instead<&WorkObject::taken<&WorkObject::take>>("take");
+  define_instead<&WorkObject::taken<&WorkObject::take_ahead>>("takeAhead");
+  define_instead<&WorkObject::taken<&WorkObject::take_front>>("takeFront");
+  define_instead<&WorkObject::wait_for_job_measured>("waitForJob");
+  define_instead<&WorkObject::settled<&WorkObject::complete>>("complete");
+  define_instead<&WorkObject::settled<&WorkObject::move_on>>("moveOn");
+  define_instead<&WorkObject::settled_with<&WorkObject::become, 1>>("become");
+  define_instead<&WorkObject::settled_with<&WorkObject::release, 1>>("release");
+  define_instead<&WorkObject::settled_with<&WorkObject::retry, 2>>("retry");
+  define_instead<&WorkObject::settled_with<&WorkObject::reject, 1>>("reject");
+  define_instead<&WorkObject::settled_with<&WorkObject::forward, 7>>("forward");
+  define_instead<&WorkObject::settled_with<&WorkObject::keep_promise, 2>>("keepPromise");
+}
+template <auto take>
+void WorkObject::taken() {
+  (this->*take)();
+  note_taken();
+}
+void WorkObject::wait_for_job_measured(const Arguments<2>& given) {
+  wait_for_job(given);
+  note_taken();
+}
+// Where nothing was taken, the slot in `facts` is an outcome, and there is no lease.
+void WorkObject::note_taken() {
+  if (core() == nullptr) return;
+  if (const Lease own = lease()) meter_->taken(own);
+}
+template <auto settle>
+std::int32_t WorkObject::settled() {
+  return note_settled((this->*settle)());
+}
+template <auto settle, std::size_t Count>
+std::int32_t WorkObject::settled_with(const Arguments<Count>& given) {
+  return note_settled((this->*settle)(given));
+}
+// The lease in `facts` is still what it was.
+std::int32_t WorkObject::note_settled(std::int32_t done) {
+  if (done > 0) meter_->settled(lease());
+  return done;
 }
 
 // texts() -> [id, group, trace context if it has one] of the job in `facts`; undefined if the lease was lost

@@ -69,6 +69,12 @@ std::int32_t WorkObject::try_push_with(const Arguments<7>& given) {
 
 // waitForRoom(payload, level, delayMs, ttlMs, id, group, spinMs, timeoutMs, trace) -> as tryPushWith; blocks for 20 ms at most
 std::int32_t WorkObject::wait_for_room(const Arguments<9>& given) {
+  return push_in_time(given, [this](std::span<const std::byte> bytes, const PushOptions& options) {
+    return core()->try_push(bytes, options);
+  });
+}
+template <typename Push>
+std::int32_t WorkObject::push_in_time(const Arguments<9>& given, Push&& push) {
   if (core() == nullptr) return kClosed;
   const auto bytes = bytes_of(given.env, given[0]);
   Described job;
@@ -76,7 +82,7 @@ std::int32_t WorkObject::wait_for_room(const Arguments<9>& given) {
   Pushed done = Pushed::full;
   (void)core()->wait_for_room(nanoseconds(given.env, given[6]), nanoseconds(given.env, given[7]),
                               [&] {
-                                done = core()->try_push({bytes->data, bytes->size}, job.options);
+                                done = push({bytes->data, bytes->size}, job.options);
                                 return done != Pushed::full && done != Pushed::full_bytes;
                               });
   return outcome_of(done);
@@ -127,6 +133,36 @@ void WorkObject::cancel_loan(const Arguments<1>& given) {
   if (core() == nullptr) return;
   if (Loan* loan = loan_at(given.env, given[0])) core()->cancel(*loan);
   note_woken();
+}
+
+// --- the same, measured ---
+
+std::int32_t WorkObject::try_push_measured(const Arguments<1>& given) {
+  if (core() == nullptr) return kClosed;
+  const auto bytes = bytes_of(given.env, given[0]);
+  if (!bytes) return kInvalid;
+  return outcome_of(core()->try_push({bytes->data, bytes->size}, PushOptions{}, *meter_));
+}
+std::int32_t WorkObject::try_push_with_measured(const Arguments<7>& given) {
+  if (core() == nullptr) return kClosed;
+  const auto bytes = bytes_of(given.env, given[0]);
+  Described job;
+  if (!bytes || !read_push(given, 1, given[6], job)) return kInvalid;
+  return outcome_of(core()->try_push({bytes->data, bytes->size}, job.options, *meter_));
+}
+std::int32_t WorkObject::wait_for_room_measured(const Arguments<9>& given) {
+  return push_in_time(given, [this](std::span<const std::byte> bytes, const PushOptions& options) {
+    return core()->try_push(bytes, options, *meter_);
+  });
+}
+std::int32_t WorkObject::push_loan_measured(const Arguments<8>& given) {
+  const Loan* const loan = core() == nullptr ? nullptr : loan_at(given.env, given[0]);
+  if (loan != nullptr) {
+    PushOptions options;
+    options.delay_ns = nanoseconds(given.env, given[3]);
+    meter_->mark(*loan, options);
+  }
+  return push_loan(given);
 }
 
 }  // namespace millrace::addon

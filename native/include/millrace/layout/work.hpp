@@ -27,6 +27,7 @@
 #include <cstdint>
 
 #include "header.hpp"
+#include "log_linear.hpp"
 #include "store.hpp"
 
 namespace millrace::layout {
@@ -167,8 +168,12 @@ struct alignas(kLine) Slot {
   std::uint64_t forward;
   std::uint64_t forward_queue;
   std::uint32_t key_home;  // of its id, for whoever buries who pushes it
+  // Of a job that is measured (work/job_meter.hpp): {pushes that it stands for 8, `born` 24}. Then `forward` says when it was pushed, in
+  // monotonic nanoseconds, until it has been taken. 0, and whatever an earlier job of the slot has left: it is not measured.
+  std::atomic<std::uint32_t> measured;
 };
 static_assert(sizeof(Slot) == kLine);
+static_assert(offsetof(Slot, measured) == 124);
 static_assert(offsetof(Slot, position) == 8);
 static_assert(offsetof(Slot, granule) == 36);
 static_assert(offsetof(Slot, pushed_at) == 48);
@@ -294,8 +299,10 @@ enum class WorkCount : std::uint8_t {
 // As long as it is on the way, and has not been so for too long, nobody else is woken: it passes on what it does not take.
 struct alignas(kLine) Duty {
   std::atomic<std::uint64_t> word;
-  std::byte pad[kLine - 8];
+  // Part of the times that jobs took: work_time().
+  std::array<std::atomic<std::uint64_t>, kLine / 8 - 1> times;
 };
+static_assert(sizeof(Duty) == kLine);
 struct DutyWord {
   std::uint32_t seat = kNoSeat;
   std::uint32_t origin = kNoSeat;  // of room: with whom this round began
@@ -383,7 +390,30 @@ static_assert(offsetof(WorkControl, earliest) == 128);
 static_assert(offsetof(WorkControl, present) == 384);
 static_assert(offsetof(WorkControl, counters) == 640);
 static_assert(offsetof(WorkControl, sleepers) == 896);
+static_assert(offsetof(WorkControl, duties) == 11 * kLine);
 static_assert(sizeof(WorkControl) == 11 * kLine + (kMaxStages + 1) * kLine);
+
+// How long jobs took, and calls, counted by those who were asked to (work/times.hpp). Two kinds of time, of each the sum, in nanoseconds, and
+// buckets: up to 2 us half a microsecond each, and of each doubling from there to 45 minutes a quarter.
+using WorkTimes = LogLinear<2, 500, 126>;
+enum class WorkTime : std::uint8_t {
+  arrival =
+      0,  // of a job from its push until it is taken; of a call from its request until its result
+  service = 1,  // from taken until settled, or answered
+};
+inline constexpr std::size_t kWorkTimes = 2;
+
+// Where a sum (`at` 0) or the bucket at - 1 is. They lie in what the duties leave of their lines, since nothing else of the layout has so
+// much room that was always zero. Most queues have few stages, and their other duties are in nobody's way: the sums and the short times lie
+// there, at the far end. What is left over is for times beyond minutes, beside the duties that all queues have.
+template <typename OfControl>
+[[nodiscard]] auto& work_time(OfControl& control, WorkTime what, std::size_t at) noexcept {
+  constexpr std::size_t a_line = kLine / 8 - 1;
+  const std::size_t place = static_cast<std::size_t>(what) * (WorkTimes::kCounts + 1) + at;
+  const std::size_t line = place / a_line;
+  return control.duties[line < kMaxStages ? kMaxStages - 1 - line : kForRoom].times[place % a_line];
+}
+static_assert(kWorkTimes * (WorkTimes::kCounts + 1) <= (kMaxStages + 1) * (kLine / 8 - 1));
 
 // A text of a job: what its worker gave as the error. Of nobody while `owner` is 0; else {in use, slot, born} as a granule.
 struct alignas(kLine) Note {

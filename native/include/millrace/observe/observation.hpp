@@ -53,13 +53,14 @@ struct ObservedWait {
   std::array<std::uint32_t, layout::kWaitTimes> times{};
 };
 
-// How long one of so many messages took from who sent it to who took it, as they have counted it.
+// How long one of so many messages took from who sent it to who took it, as they have counted it; and jobs and calls, also how long they
+// were in hand.
 struct ObservedLatency {
   struct Bucket {
     double below;  // milliseconds; infinite: longer than all others
     double count;
   };
-  const char* side;  // consumer, reader
+  const char* side;  // consumer, reader, worker, handler, client, server
   std::uint32_t index = 0;
   double milliseconds = 0;  // all together
   std::vector<Bucket> buckets{};

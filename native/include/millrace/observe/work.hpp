@@ -17,6 +17,7 @@
 #include "../work/shape.hpp"
 #include "channels.hpp"
 #include "copies.hpp"
+#include "latencies.hpp"
 #include "observation.hpp"
 
 namespace millrace::detail {
@@ -137,6 +138,22 @@ inline void observe_stages(const Copies& copies, const WorkShape& shape, const W
   }
 }
 
+// Only those that were asked for.
+inline void observe_work_times(const layout::WorkControl& control, bool answers,
+                               Observation& seen) {
+  constexpr std::array<const char*, layout::kWorkTimes> of_jobs{"worker", "handler"};
+  constexpr std::array<const char*, layout::kWorkTimes> of_calls{"client", "server"};
+  for (std::size_t i = 0; i < layout::kWorkTimes; ++i) {
+    const auto what = static_cast<layout::WorkTime>(i);
+    const auto told = [&](std::size_t at) {
+      return layout::work_time(control, what, at).load(std::memory_order_relaxed);
+    };
+    if (told(0) == 0) continue;
+    observe_latency<layout::WorkTimes>((answers ? of_calls : of_jobs)[i], 0, told(0),
+                                       [&](std::size_t at) { return told(at + 1); }, seen);
+  }
+}
+
 inline void observe_work(const Copies& copies, const layout::Geometry& geometry, bool answers,
                          Observation& seen) {
   const auto judged = WorkShape::judged(geometry, answers);
@@ -180,6 +197,7 @@ inline void observe_work(const Copies& copies, const layout::Geometry& geometry,
   }
   observe_stages(copies, shape, census, seen);
   observe_waits(copies, shape.wait_lines_at(), shape.seats, "user", seen);
+  observe_work_times(control, answers, seen);
 }
 
 }  // namespace millrace::detail

@@ -107,6 +107,9 @@ class Recovery {
                  : std::max<std::uint64_t>(shifted(time, now_real, now_mono), 1);
     });
     MILLRACE_CRASH_POINT("work.rebase.mono");
+    // What was measured is of the old clock, and is not counted.
+    for (std::uint32_t index = 0; index < memory_->shape().slots(); ++index)
+      memory_->slot(index).measured.store(0, std::memory_order_relaxed);
     for (auto& duty : control.duties)
       duty.word.store(0, std::memory_order_relaxed);
     for (auto& lookout : control.lookouts)

@@ -23,6 +23,7 @@
 #include "../segment.hpp"
 #include "disk_sync.hpp"
 #include "facts.hpp"
+#include "job_meter.hpp"
 #include "job_store.hpp"
 #include "lookouts.hpp"
 #include "memory.hpp"
@@ -103,6 +104,19 @@ class WorkQueue {
     cancel(loan);
     return done;
   }
+  // The same for a handle that counts how long jobs take: see JobMeter. Who pushes in two steps calls mark() in between.
+  [[nodiscard]] Pushed try_push(std::span<const std::byte> payload, const PushOptions& options,
+                                JobMeter& meter) {
+    Loan loan;
+    Pushed done = reserve(payload.size(), options.tail_bytes(), loan);
+    if (done != Pushed::yes) return done;
+    if (!payload.empty()) std::memcpy(data_->data() + loan.at, payload.data(), payload.size());
+    meter.mark(loan, options);
+    done = push(loan, payload.size(), options);
+    cancel(loan);
+    return done;
+  }
+  [[nodiscard]] JobMeter meter() const noexcept { return JobMeter(memory_); }
   // A place to write in: `bytes` of payload, and `tail` bytes for id, group and headers.
   [[nodiscard]] Pushed reserve(std::uint64_t bytes, std::uint64_t tail, Loan& loan) {
     if (disk_failed()) return Pushed::disk_failed;

@@ -35,7 +35,7 @@ test('both times are true to a clock beside them, to a quarter', async (t) => {
   const name = uniqueName(t)
   const queue = open(t, name)
   const before = now()
-  t.true(queue.tryPush('x') !== undefined)
+  t.truthy(queue.tryPush('x'))
   const pushed = now()
   await until(() => now() > pushed + 20)
   const taking = now()

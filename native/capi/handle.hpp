@@ -33,6 +33,7 @@
 #include "millrace/place.hpp"
 #include "millrace/segment_spec.hpp"
 #include "process.hpp"
+#include "spin_score.hpp"
 
 namespace millrace::capi {
 
@@ -111,6 +112,7 @@ class HandleBase {
   [[nodiscard, gnu::cold]] std::int32_t in_use() const noexcept;
 
   std::uint64_t spin_ns = 50'000;
+  SpinScore spin_score;
   // When somebody has asked the kernel last how the peer is doing, on the coarse clock.
   std::uint64_t looked_ms = 0;
 
@@ -181,7 +183,8 @@ using Rarely = Inside<Entering::rarely>;
 using Shared = Inside<Entering::shared>;
 
 // Looks, and waits in between, until there is an answer: look(thorough) gives one, or WOULD_BLOCK. wait(spin_ns, timeout_ns) blocks for a
-// slice at most, and says whether something stirred. `late` makes the error of a wait that was too long.
+// slice at most, and says whether something stirred. `late` makes the error of a wait that was too long. Whoever has no more time than a
+// spin takes wants a spin and no sleep, and nothing is learned from it.
 template <typename Look, typename Wait, typename Late>
 [[nodiscard]] std::int32_t block(HandleBase& handle, std::int64_t timeout, Look&& look, Wait&& wait,
                                  Late&& late) {
@@ -189,19 +192,28 @@ template <typename Look, typename Wait, typename Late>
   if (found != MILLRACE_WOULD_BLOCK) return found;
   const std::uint64_t interrupts = interrupt_count();
   const os::Deadline end = os::Deadline::after(nanoseconds(timeout));
-  const os::Deadline spin = os::Deadline::after(handle.spin_ns);
+  const bool learns = nanoseconds(timeout) > handle.spin_ns;
+  const bool spins = learns && handle.spin_score.worth_it();
+  const os::Deadline spin = os::Deadline::after(spins ? handle.spin_ns : 0);
+  const auto learn = [&] {
+    if (spins) handle.spin_score.learn(!spin.passed());
+  };
   for (;;) {
     if (handle.is_closing()) return handle.closed();
     if (interrupt_count() != interrupts) return MILLRACE_INTERRUPTED;
     const std::uint64_t left = end.left_ns();
     if (left == 0) {
+      learn();
       found = look(true);
       return found == MILLRACE_WOULD_BLOCK ? late() : found;
     }
-    const bool stirred = wait(spin.left_ns(), left);
+    const bool stirred = wait(learns ? spin.left_ns() : left, left);
     found = look(!stirred);
     if (found == MILLRACE_WOULD_BLOCK && stirred) found = look(true);
-    if (found != MILLRACE_WOULD_BLOCK) return found;
+    if (found != MILLRACE_WOULD_BLOCK) {
+      learn();
+      return found;
+    }
   }
 }
 

@@ -167,7 +167,7 @@ typedef struct millrace_options {
       mode; /* 0600 (default), 0640 or 0660 of a new object; the widest accepted of an existing one */
   uint32_t flags;  /* of enum millrace_flag; others than apply are INVALID_ARGUMENT */
   uint32_t owner;  /* user id, with MILLRACE_HAS_OWNER */
-  int32_t spin_us; /* microseconds that a blocking call looks before it sleeps; 0: 50, -1: none */
+  int32_t spin_us; /* microseconds to look before a sleep, if that lately paid; 0: 50, -1: none */
   uint64_t
       schema; /* fingerprint of what the bytes mean, as `schema` in TypeScript; 0: not said. Others: SCHEMA */
 } millrace_options;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from typing import Any, Iterator, List
 
@@ -155,6 +156,90 @@ def test_a_woken_task_arms_once(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 
     asyncio.run(main())
     assert armed <= 25  # something else may ring once in a while
+
+
+def test_a_task_goes_on_in_the_very_turn_in_which_the_loop_hears(name: str) -> None:
+    order: List[str] = []
+    kept: "contextvars.ContextVar[str]" = contextvars.ContextVar("kept", default="nobody's")
+
+    async def main() -> None:
+        with QueueProducer(name) as producer, QueueConsumer(name, spin=0) as consumer:
+
+            async def receive() -> None:
+                kept.set("the task's")
+                await consumer.pop_async(PATIENCE)
+                assert asyncio.current_task() is receiving
+                order.append(kept.get())
+
+            receiving = asyncio.ensure_future(receive())
+            await asyncio.sleep(0)
+            waiter = consumer._waiter
+            assert waiter is not None
+
+            def heard() -> None:
+                assert waiter is not None
+                producer.push(b"x")
+                waiter._heard()
+                order.append("the loop's")
+
+            asyncio.get_running_loop().call_soon(heard)
+            await asyncio.wait_for(receiving, PATIENCE)
+
+    asyncio.run(main())
+    assert order == ["the task's", "the loop's"]
+
+
+@pytest.mark.parametrize("first", ["cancelled", "heard"])
+def test_a_task_that_is_cancelled_and_woken_at_once_does_the_first(name: str, first: str) -> None:
+    async def main() -> None:
+        with QueueProducer(name) as producer, QueueConsumer(name, spin=0) as consumer:
+            receiving = asyncio.ensure_future(consumer.pop_async(PATIENCE))
+            await asyncio.sleep(0)
+            waiter = consumer._waiter
+            assert waiter is not None
+
+            def both() -> None:
+                assert waiter is not None
+                producer.push(b"x")
+                if first == "cancelled":
+                    assert receiving.cancel()
+                    waiter._heard()
+                else:
+                    waiter._heard()
+                    assert not receiving.cancel()
+
+            asyncio.get_running_loop().call_soon(both)
+            await asyncio.wait([receiving], timeout=PATIENCE)
+            if first == "cancelled":
+                assert receiving.cancelled()
+                assert await consumer.pop_async(PATIENCE) == b"x"
+            else:
+                assert receiving.result() == b"x"
+                assert consumer.try_pop() is None
+
+    asyncio.run(main())
+
+
+def test_what_a_woken_task_raises_is_its_own(name: str) -> None:
+    async def main() -> List[Any]:
+        problems: List[Any] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: problems.append(context))
+        with QueueProducer(name) as producer, QueueConsumer(name, spin=0) as consumer:
+
+            async def fail() -> None:
+                await consumer.pop_async(PATIENCE)
+                consumer.close()  # in the middle of being woken
+                raise LookupError("mine")
+
+            failing = asyncio.ensure_future(fail())
+            await asyncio.sleep(0)
+            await loop.run_in_executor(None, producer.push, b"x")
+            with pytest.raises(LookupError, match="mine"):
+                await asyncio.wait_for(failing, PATIENCE)
+        return problems
+
+    assert asyncio.run(main()) == []
 
 
 def test_frames_are_found_by_a_spin_and_given_back(name: str) -> None:

@@ -247,12 +247,65 @@ static void traffic(void) {
   millrace_queue_consumer_free(consumer);
 }
 
+enum { late_messages = 60, longest_spin_ms = 5 };
+static void* push_late(void* producer) {
+  int i = 0;
+  for (; i < late_messages; ++i) {
+    nap(2L * longest_spin_ms);
+    DONE(millrace_queue_push(producer, "late", 4, patience));
+  }
+  return NULL;
+}
+static int64_t processor_ns(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* Whoever has time for a spin only has it, and no sleep. Whoever spins in vain gives that up, and tries it seldom. */
+static void spinning(void) {
+  const int64_t spin_ns = (int64_t)longest_spin_ms * 1000000;
+  const int spins = 20;
+  millrace_queue_options options;
+  millrace_queue_producer* producer = NULL;
+  millrace_queue_consumer* consumer = NULL;
+  pthread_t sender;
+  char buffer[16];
+  uint64_t length = 0;
+  int64_t began = 0;
+  int64_t one_spin = 0;
+  int i = 0;
+  memset(&options, 0, sizeof options);
+  options.size = sizeof options;
+  options.spin_us = longest_spin_ms * 1000;
+  DONE(millrace_queue_producer_open(name, NULL, &producer));
+  DONE(millrace_queue_consumer_open(name, &options, &consumer));
+  began = processor_ns();
+  for (; i < spins; ++i) {
+    GIVES(MILLRACE_TIMEOUT, millrace_queue_pop(consumer, buffer, sizeof buffer, &length, spin_ns));
+  }
+  /* What of it this thread gets where others want the processor, too. */
+  one_spin = (processor_ns() - began) / spins;
+  CHECK(one_spin > spin_ns / 20);
+
+  CHECK(pthread_create(&sender, NULL, push_late, producer) == 0);
+  began = processor_ns();
+  for (i = 0; i < late_messages; ++i) {
+    DONE(millrace_queue_pop(consumer, buffer, sizeof buffer, &length, patience));
+  }
+  CHECK(processor_ns() - began < late_messages * one_spin / 2);
+  CHECK(pthread_join(sender, NULL) == 0);
+  millrace_queue_consumer_free(consumer);
+  millrace_queue_producer_free(producer);
+}
+
 int main(void) {
   snprintf(name, sizeof name, "capi-threads-%ld", (long)getpid());
   closing();
   interrupts();
   forks();
   traffic();
+  spinning();
   printf("ok\n");
   return 0;
 }

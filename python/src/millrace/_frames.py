@@ -651,10 +651,11 @@ class FrameReader(_Slots):
         if spinning.turn_is_due:
             await asyncio.sleep(0)
             spinning.turned()
-        if self._in_turn():
+        tried = self._in_turn()
+        if tried:
             ns = spinning.budget(timeout)
             frame: Optional[Frame] = ask() if ns == 0 else self._spin(block, ns)
-            if frame is not None:
+            if frame is not None or self._ended:
                 return frame
 
         def attempt() -> object:
@@ -662,7 +663,7 @@ class FrameReader(_Slots):
             return NOTHING if found is None and not self._ended else found
 
         received: Optional[Frame] = await self._until(
-            attempt, self._arm, timeout, f"a frame of '{self._name}'"
+            attempt, self._arm, timeout, f"a frame of '{self._name}'", tried=tried
         )
         return received
 

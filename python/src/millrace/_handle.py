@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
-import select
 import time
 import weakref
 from collections import deque
@@ -104,19 +103,63 @@ def wait(step: Callable[[int], int], timeout: Optional[float], what: str) -> int
     return code
 
 
+class _WakeUp(asyncio.Future[None]):
+    """What a task awaits. It can be resumed at once, where a usual future lets the loop turn once more before that."""
+
+    _resume: Optional[Callable[[Any], object]] = None
+    _context: Any = None
+
+    def add_done_callback(
+        self, callback: Callable[[Any], object], *, context: Any = None
+    ) -> None:
+        self._resume = callback
+        self._context = context
+
+    def set_result(self, result: Any) -> None:
+        super().set_result(result)
+        self._later()
+
+    def cancel(self, msg: Optional[Any] = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._later()
+        return cancelled
+
+    def _later(self) -> None:
+        resume, self._resume = self._resume, None
+        if resume is not None:
+            self.get_loop().call_soon(resume, self, context=self._context)
+
+    def now(self) -> None:
+        """Where no task runs: in what the loop itself has called."""
+        resume, self._resume = self._resume, None
+        super().set_result(None)
+        if resume is None:
+            return
+        if self._context is None:
+            resume(self)
+        else:
+            self._context.run(resume, self)
+
+
 class _Turn:
     """A task that waits."""
 
     __slots__ = ("future", "expired")
 
     def __init__(self) -> None:
-        self.future: Optional[asyncio.Future[None]] = None
+        self.future: Optional[_WakeUp] = None
         self.expired = False
 
     def wake(self) -> None:
         future = self.future
         if future is not None and not future.done() and not future.get_loop().is_closed():
             future.set_result(None)
+
+    def wake_now(self) -> None:
+        future = self.future
+        if future is not None and not future.done():
+            future.now()
 
     def expire(self) -> None:
         self.expired = True
@@ -126,7 +169,7 @@ class _Turn:
 class Waiter:
     """The tasks of one event loop that wait for one handle. They are served in the order in which they came."""
 
-    __slots__ = ("loop", "fd", "watching", "stopped", "turns", "lines", "_look", "__weakref__")
+    __slots__ = ("loop", "fd", "watching", "stopped", "turns", "lines", "__weakref__")
 
     # Whose each descriptor is: its number may be another handle's before the loop of a closed one has come to let go of it.
     _watched: ClassVar[
@@ -140,8 +183,6 @@ class Waiter:
         self.stopped = False
         self.lines = 0
         self.turns: Dict[int, Deque[_Turn]] = {}
-        self._look = select.poll()
-        self._look.register(fd, select.POLLIN)
 
     def watch(self) -> None:
         if not self.watching and not self.stopped:
@@ -154,19 +195,19 @@ class Waiter:
             self.watching = True
 
     def _heard(self) -> None:
-        # A task that was woken runs in the next turn of the loop, which by then has seen once more that the descriptor is readable, and
-        # calls this after the task has armed it again: what it says is over.
-        if self._look.poll(0):
-            self._rung()
-
-    def _rung(self) -> None:
+        # The loop calls this, so a task can go on here and now. It arms the descriptor before the loop looks at it again.
         nobody = True
         for turns in list(self.turns.values()):
             if turns:
                 nobody = False
-                turns[0].wake()
+                turns[0].wake_now()
         if nobody:  # the descriptor stays readable until somebody arms it
             self._ignore()
+
+    def _rung(self) -> None:
+        for turns in self.turns.values():
+            if turns:
+                turns[0].wake()
 
     def _ignore(self) -> None:
         if self.watching:
@@ -346,8 +387,9 @@ class Handle:
         timeout: Optional[float],
         words: str,
         what: int = 1,
+        tried: bool = False,
     ) -> Any:
-        """Waits in the event loop until attempt() gives something else than NOTHING.
+        """Waits in the event loop until attempt() gives something else than NOTHING. ``tried``: it has just given that.
 
         Nothing is taken by a task that is cancelled: what is there is taken only right before this returns.
         """
@@ -365,22 +407,29 @@ class Handle:
         try:
             while True:
                 if turns[0] is turn:
-                    result = attempt()
-                    if result is not NOTHING:
-                        done = True
-                        return result
+                    if tried:
+                        tried = False
+                    else:
+                        result = attempt()
+                        if result is not NOTHING:
+                            done = True
+                            return result
                     if turn.expired:
                         break
-                    if check(arm(waiter.wanted())) == READY:
+                    code = arm(what & 0xFF if len(waiter.turns) == 1 else waiter.wanted())
+                    if code == READY:
                         rounds += 1
                         if rounds > 1:
                             await asyncio.sleep(0)
                         continue
-                    waiter.watch()
+                    if code < 0:
+                        raise failure(code)
+                    if not waiter.watching:
+                        waiter.watch()
                 elif turn.expired:
                     break
                 rounds = 0
-                turn.future = waiter.loop.create_future()
+                turn.future = _WakeUp(loop=waiter.loop)
                 await turn.future
                 turn.future = None
         finally:

@@ -686,13 +686,18 @@ class QueueConsumer(_Side):
         if spinning.turn_is_due:
             await asyncio.sleep(0)
             spinning.turned()
-        if self._in_turn():
+        tried = self._in_turn()
+        if tried:
             ns = spinning.budget(timeout)
             message = self.try_pop() if ns == 0 else self._spin(ns)
-            if message is not None:
+            if message is not None or self._ended:
                 return message
         taken: Optional[bytes] = await self._until(
-            self._attempt, self._arm, timeout, f"a message in queue '{self._name}'"
+            self._attempt,
+            self._arm,
+            timeout,
+            f"a message in queue '{self._name}'",
+            tried=tried,
         )
         return taken
 

@@ -22,23 +22,29 @@ export interface Payload {
   /** Undefined: text where it is that, else hexadecimal digits. */
   readonly format: Format | undefined
   readonly struct: PayloadStruct | undefined
+  /** Are digits of all of it wanted? Of a frame they would fill a thousand screens. */
+  readonly isWhole: boolean
 }
 
-/** `--format` and `--struct`. */
+/** Sixteen lines of digits. */
+const dumpBytes = 256
+
+/** `--format`, `--struct`, and whether `--bytes` was given. */
 export async function payloadOf(
   format: string | undefined,
   struct: string | undefined,
+  isWhole: boolean,
 ): Promise<Payload> {
   const known = formats.find((one) => one === format)
   if (format !== undefined && known === undefined)
     throw new UsageError(`--format must be one of ${formats.join(', ')}, not '${format}'`)
   if (struct === undefined) {
     if (known === 'struct') throw new UsageError('--format struct wants --struct FILE#EXPORT')
-    return { format: known, struct: undefined }
+    return { format: known, struct: undefined, isWhole }
   }
   if (known !== undefined && known !== 'struct')
     throw new UsageError(`--struct goes with --format struct, not with --format ${known}`)
-  return { format: 'struct', struct: await importedStruct(struct) }
+  return { format: 'struct', struct: await importedStruct(struct), isWhole }
 }
 
 /** `FILE`, or `FILE#EXPORT` if it has several. */
@@ -79,8 +85,15 @@ export function formatMessage(
   const head = headOf(message)
   const { format = isText(message.bytes) ? 'text' : 'hex' } = payload
   if (format === 'hex') {
-    const dump = hexDump(message.bytes)
-    return `${dim(fitting(head, columns))}\n${dump}`
+    const { bytes, length } = message
+    const shown = payload.isWhole ? bytes : bytes.subarray(0, dumpBytes)
+    const left = length - shown.length
+    // With --bytes the head says that it is cut.
+    const more =
+      shown.length === bytes.length
+        ? ''
+        : `${dim(`${formatBytes(left)} more: --bytes ${String(length)}`)}\n`
+    return `${dim(fitting(head, columns))}\n${hexDump(shown)}${more}`
   }
   const text = visible(
     format === 'text' ? message.bytes.toString('utf8') : shownValue(message, payload),

@@ -1,6 +1,6 @@
 // `millrace hz NAME...` and `millrace bw NAME...`: how often messages come, and how many bytes they bring.
 
-import { watch, type ChannelWatch } from '../telemetry.js'
+import { watch, type ChannelWatch, type ObservedKind } from '../telemetry.js'
 import { formatColumns } from './columns.js'
 import { nameHere } from './here.js'
 import { written } from './output.js'
@@ -105,7 +105,7 @@ async function measure(
   args: readonly string[],
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const parsed = parseCommand(command, args, ['interval', 'window', 'count'], ['json'])
+  const parsed = parseCommand(command, args, ['interval', 'window', 'count', 'kind'], ['json'])
   if (parsed === undefined) return undefined
   const { values, positionals } = parsed
   if (positionals.length === 0) throw new UsageError('no name given')
@@ -122,8 +122,11 @@ async function measure(
   const count = number('count', 1, Infinity)
   const all: Measured[] = []
   try {
-    for (const name of positionals)
-      all.push(new Measured(watch(nameHere(command, name), { most: 0 }), window))
+    for (const name of positionals) {
+      // What it cannot be, watch() says.
+      const kind = values.kind as ObservedKind | undefined
+      all.push(new Measured(watch(nameHere(command, name), { most: 0, kind }), window))
+    }
     // What is there now is not what comes.
     for (const { watched } of all) while (watched.read().length > 0);
     const began = performance.now()

@@ -3,7 +3,7 @@
 import { replay as begin, type Replay, type ReplayStats } from '../recording.js'
 import { nameHere } from './here.js'
 import { formatBytes, formatMilliseconds, parseDuration } from './quantities.js'
-import { logAsAsked, tellLog, tellsRecords } from './telling.js'
+import { logAsAsked, tell, tellLog, tellsRecords } from './telling.js'
 import { logOptions, parseCommand, UsageError } from './usage.js'
 
 const tellMs = 1000
@@ -37,12 +37,14 @@ export async function replay(
   const release = listenToKeys(running)
   const files = positionals
   tellLog('info', { event: 'replaying', files }, `replaying ${files.join(', ')}`)
+  const tellWaiting = waitingTeller(running)
   const telling = setInterval(() => {
+    tellWaiting()
     tellProgress(running)
   }, tellMs)
   try {
     const stats = await running.finished
-    if (hasLine()) process.stderr.write('\r\x1b[K')
+    clearLine()
     tellLog('info', { event: 'replayed', ...stats }, `replayed: ${summary(stats).trim()}`)
     process.stdout.write(values.json === true ? `${JSON.stringify(stats)}\n` : summary(stats))
     return 0
@@ -103,6 +105,30 @@ function hasLine(): boolean {
   return process.stderr.isTTY && !tellsRecords()
 }
 
+function clearLine(): void {
+  if (hasLine()) process.stderr.write('\r\x1b[K')
+}
+
+/** Says it once, if a channel stays full: it is not the replay that hangs. */
+function waitingTeller(running: Replay): () => void {
+  let before: number | undefined
+  let told: string | undefined
+  return () => {
+    const { sent, waitsFor } = running.stats
+    const stuck = sent === before ? waitsFor : undefined
+    before = sent
+    if (stuck !== undefined && stuck !== told) {
+      clearLine()
+      tell(
+        'info',
+        { event: 'waiting', channel: stuck },
+        `there is no room in '${stuck}': waiting until somebody reads from it`,
+      )
+    }
+    told = stuck
+  }
+}
+
 function tellProgress(running: Replay): void {
   if (!hasLine()) return
   const { time, sent } = running.stats
@@ -110,10 +136,10 @@ function tellProgress(running: Replay): void {
   process.stderr.write(`\r\x1b[K${formatMilliseconds(time)}, ${String(sent)} sent; ${how}`)
 }
 
+const unplayable =
+  "calls, for nobody would get the answers (make them anew, with 'millrace call' or in onMessage of replay()), dead letters, and what was cut"
+
 function summary({ sent, bytes, skipped }: ReplayStats): string {
-  const passed =
-    skipped === 0
-      ? ''
-      : `; ${String(skipped)} cannot be replayed (calls, dead letters, what is cut)`
+  const passed = skipped === 0 ? '' : `; ${String(skipped)} cannot be replayed: ${unplayable}`
   return `${String(sent)} sent, ${formatBytes(bytes)}${passed}\n`
 }

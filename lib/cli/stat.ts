@@ -12,6 +12,7 @@ import { formatColumns, printable } from './columns.js'
 import { nameHere } from './here.js'
 import { formatAge, formatHolders } from './objects.js'
 import { formatBytes, formatMilliseconds } from './quantities.js'
+import { sizeOfScreen } from './screen.js'
 import { parseCommand, UsageError } from './usage.js'
 
 export function stat(args: readonly string[]): Promise<number | undefined> {
@@ -122,19 +123,25 @@ type Part = Observed['parts'][number]
 function formatParts(parts: readonly Part[]): string {
   const [first] = parts
   if (first === undefined) return ''
-  const keys = Object.keys(first.figures)
+  const valueOf = (part: Part, key: string): number =>
+    (part.figures as Readonly<Record<string, number>>)[key] ?? 0
+  const all = Object.keys(first.figures)
   const named = parts.some((part) => 'name' in part)
-  const heading = [first.kind, ...(named ? ['name'] : []), 'pid', ...keys.map(wordsOf)]
-  const rows = parts.map((part) => [
-    String(part.index),
-    ...(named ? ['name' in part ? part.name : ''] : []),
-    part.pid === undefined ? '-' : String(part.pid),
-    ...keys.map((key) =>
-      formatFigure(key, (part.figures as Readonly<Record<string, number>>)[key] ?? 0),
-    ),
-  ])
-  const right = heading.flatMap((_, column) => (named && column === 1 ? [] : [column]))
-  return `\n${formatColumns([heading.map((word) => word.toUpperCase()), ...rows], right)}`
+  const table = (keys: readonly string[]): string => {
+    const heading = [first.kind, ...(named ? ['name'] : []), 'pid', ...keys.map(wordsOf)]
+    const rows = parts.map((part) => [
+      String(part.index),
+      ...(named ? ['name' in part ? part.name : ''] : []),
+      part.pid === undefined ? '-' : String(part.pid),
+      ...keys.map((key) => formatFigure(key, valueOf(part, key))),
+    ])
+    const right = heading.flatMap((_, column) => (named && column === 1 ? [] : [column]))
+    return `\n${formatColumns([heading.map((word) => word.toUpperCase()), ...rows], right)}`
+  }
+  const whole = table(all)
+  const fits = whole.split('\n').every((line) => line.length <= sizeOfScreen().columns)
+  // What is nothing everywhere says the least.
+  return fits ? whole : table(all.filter((key) => parts.some((part) => valueOf(part, key) !== 0)))
 }
 
 /** `sentBytes` is `sent bytes`. */

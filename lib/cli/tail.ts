@@ -1,6 +1,12 @@
 // `millrace tail NAME` and `millrace peek NAME`: the messages of a channel, of which none is taken away.
 
-import { watch, type ChannelWatch, type ObservedKind, type WatchedMessage } from '../telemetry.js'
+import {
+  observe,
+  watch,
+  type ChannelWatch,
+  type ObservedKind,
+  type WatchedMessage,
+} from '../telemetry.js'
 import { nameHere } from './here.js'
 import { formatMessage, jsonOfMessage, payloadOf } from './messages.js'
 import { written } from './output.js'
@@ -23,7 +29,7 @@ export async function tail(args: readonly string[], signal: AbortSignal): Promis
   const name = oneName('tail', positionals)
   if (values.from !== undefined && values.from !== 'oldest' && values.from !== 'newest')
     throw new UsageError(`--from must be oldest or newest, not '${values.from}'`)
-  const payload = await payloadOf(values.format, values.struct)
+  const payload = await payloadOf(values.format, values.struct, values.bytes !== undefined)
   const max = values.max === undefined ? Infinity : parseCount('--max', values.max, 1, 2 ** 31)
   const interval =
     values.interval === undefined ? 10 : parseCount('--interval', values.interval, 1, 60_000)
@@ -66,7 +72,7 @@ export async function peek(args: readonly string[]): Promise<void> {
   if (parsed === undefined) return
   const { values, positionals } = parsed
   const name = oneName('peek', positionals)
-  const payload = await payloadOf(values.format, values.struct)
+  const payload = await payloadOf(values.format, values.struct, values.bytes !== undefined)
   const max =
     values.max === undefined
       ? process.stdout.isTTY
@@ -90,12 +96,21 @@ function there(
   watched: ChannelWatch,
   max: number,
 ): { readonly messages: readonly WatchedMessage[]; readonly more: boolean } {
-  const isWork = watched.kind === 'work' || watched.kind === 'pipeline'
-  // What lies in a queue, and not what follows while we look.
-  const found = watched.read(isWork ? 2 ** 20 : max + 1)
+  const { kind, name } = watched
+  const isAll = kind === 'work' || kind === 'pipeline' || kind === 'queue'
+  // What lies there, and not what follows while we look.
+  const seen = watched.read(isAll ? 2 ** 20 : max + 1)
+  const found = kind === 'queue' ? unread(seen, name) : seen
   const dead = found.filter((message) => message.state === 'dead')
   const sorted = [...dead, ...found.filter((message) => message.state !== 'dead')]
   return { messages: sorted.slice(0, max), more: sorted.length > max }
+}
+
+/** What was read lies in the ring until it is written over. */
+function unread(seen: readonly WatchedMessage[], name: string): readonly WatchedMessage[] {
+  const queue = observe({ name }).find((one) => one.kind === 'queue')
+  const received = queue?.kind === 'queue' ? queue.figures?.received : undefined
+  return seen.filter(({ sequence }) => sequence > (received ?? 0))
 }
 
 function counted(messages: number): string {

@@ -128,7 +128,7 @@ Options:
   --struct FILE       what payloads are: a module that exports a struct(), or FILE#EXPORT
   --from WORD         oldest: first what is still there. newest (default): what comes, and the newest frame or value
   --max N             end after so many messages
-  --bytes SIZE        so much of each payload at most, e.g. 64 or 4K (default: all)
+  --bytes SIZE        so much of each payload at most, e.g. 64 or 4K (default: all; of hexadecimal digits 256)
   --kind WORD         queue, work, pipeline, topics, calls, frames or cell, where a name stands for several
   --interval MS       between two looks while nothing comes (default: 10)
   --json              an object a line, with the payload as text, hex or value
@@ -137,8 +137,8 @@ Options:
 ${records}`,
   peek: `Usage: millrace peek NAME [OPTIONS]
 
-The messages of a channel that are there now, dead letters first: one screen of them. Takes none away, has none in hand,
-and nobody notices.
+The messages of a channel that are there now, dead letters first: one screen of them. Of a queue those that nobody has read.
+Takes none away, has none in hand, and nobody notices.
 
 Options:
   --max N             so many at most (default: those that a screen has, else 20)
@@ -155,6 +155,7 @@ Options:
   --interval MS   between two tables (default: 1000)
   --window N      the last so many gaps (default: 10000)
   --count N       end after so many tables
+  --kind WORD     queue, work, pipeline, topics, calls, frames or cell, where a name stands for several
   --json          an object a line for each channel and table
   -h, --help      this text
 `,
@@ -167,6 +168,7 @@ Options:
   --interval MS   between two tables (default: 1000)
   --window N      the sizes of the last so many messages (default: 10000)
   --count N       end after so many tables
+  --kind WORD     queue, work, pipeline, topics, calls, frames or cell, where a name stands for several
   --json          an object a line for each channel and table
   -h, --help      this text
 `,

@@ -58,6 +58,8 @@ export interface ReplayStats {
   readonly time: number
   /** How often it was replayed to its end. */
   readonly rounds: number
+  /** A channel that has no room for the next message, while that is waited for. */
+  readonly waitsFor?: string
 }
 
 const names = [
@@ -221,6 +223,7 @@ export class Replay implements AsyncDisposable {
   #bytes = 0
   #skipped = 0
   #rounds = 0
+  #waitsFor: string | undefined
   #isOver = false
 
   /** @internal */
@@ -253,6 +256,7 @@ export class Replay implements AsyncDisposable {
       skipped: this.#skipped,
       time: this.#position(),
       rounds: this.#rounds,
+      ...(this.#waitsFor === undefined ? {} : { waitsFor: this.#waitsFor }),
     }
   }
 
@@ -362,12 +366,23 @@ export class Replay implements AsyncDisposable {
       if (next === undefined || this.#stopped()) return
       await this.#until(this.#placeOf(next))
       if (this.#stopped()) return
-      const isSent = await this.#targets.put(next.message, channels, this.#stop.signal)
+      const isSent = await this.#put(next.message, channels)
       if (!isSent) this.#skipped++
       else {
         this.#sent++
         this.#bytes += next.message.bytes.length
       }
+    }
+  }
+
+  async #put(message: RecordedMessage, channels: () => RecordingChannel[]): Promise<boolean> {
+    const { to, onMessage } = this.#settings
+    const { channel } = message
+    if (onMessage === undefined) this.#waitsFor = to[channel] ?? channel
+    try {
+      return await this.#targets.put(message, channels, this.#stop.signal)
+    } finally {
+      this.#waitsFor = undefined
     }
   }
 

@@ -1,7 +1,7 @@
 // `millrace tail`, `peek`, `hz`, `bw` and `ps`: messages of channels that others use, of which none is taken away.
 
 import test from 'ava'
-import { SpscQueue } from 'millrace'
+import { Cell, SpscQueue } from 'millrace'
 import { uniqueName } from '../support/names.js'
 import { open } from '../work/open.js'
 import { command, start } from './run.js'
@@ -63,4 +63,36 @@ test('peek: jobs that are there, dead letters first, and all of them stay', asyn
   t.regex(first!, / dead: rejected {2}id d .* doomed$/)
   t.regex(second!, / waiting .* waits$/)
   t.like(queue.stats(), { ready: 1, dead: 1, leased: 0 })
+})
+
+test('peek: of a queue what nobody has read; of bytes that are no text a few lines, unless more are asked for', async (t) => {
+  const name = uniqueName(t)
+  using consumer = SpscQueue.consumer(name, { capacity: 65_536 })
+  using producer = SpscQueue.producer(name)
+  await producer.push('read')
+  await producer.push(Buffer.alloc(1000, 7))
+  t.is(String(await consumer.pop()), 'read')
+  const { out, err } = await millrace('peek', name)
+  const lines = out.split('\n')
+  t.regex(lines[0]!, / {2}2 {2}1\.00 kB$/, err)
+  t.deepEqual([lines.length, lines[17]], [19, '744 B more: --bytes 1000'])
+  t.is((await millrace('peek', name, '--bytes', '1000')).out.split('\n').length, 65)
+  consumer.drain(() => undefined)
+  t.is((await millrace('peek', name)).out, 'nothing there\n')
+})
+
+test('hz and bw: of channels of one name that one whose kind is said', async (t) => {
+  const name = uniqueName(t)
+  using consumer = SpscQueue.consumer(name, { capacity: 4096 })
+  using writer = Cell.writer(name, { maxBytes: 8 })
+  for (const command of ['hz', 'bw']) {
+    const args = [command, name, '--count', '1', '--interval', '100', '--json']
+    t.regex(
+      (await millrace(...args)).err,
+      /there is more than one channel '.*': say which with kind/,
+    )
+    const [line] = (await millrace(...args, '--kind', 'cell')).out.split('\n')
+    t.like(JSON.parse(line!), { name, kind: 'cell' })
+  }
+  t.deepEqual([consumer.closed, writer.closed], [false, false])
 })

@@ -71,6 +71,24 @@ test('told to end, it has written everything, and says what became of it', async
     received.push(next.toString())
   }
   t.deepEqual(received, numbers(0, 100))
+
+  const full = `${other}-full`
+  const waiting = start(command, [
+    'replay',
+    file,
+    '--to',
+    `${name}=${full}`,
+    '--rate',
+    'max',
+    '--loop',
+  ])
+  let said = ''
+  waiting.child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  const why = `millrace: there is no room in '${full}': waiting until somebody reads from it\n`
+  await until(() => said === why, patience)
+  waiting.child.kill('SIGINT')
+  t.is((await waiting.ended).code, 0)
+  SpscQueue.unlink(full)
 })
 
 test('killed, it leaves a file that is read to its last whole chunk', async (t) => {

@@ -1,5 +1,6 @@
 // npm run test:python: the Python package against the library of the C interface, and against Node. Needs python3 with pytest and numpy,
-// and installs nothing. Arguments are those of AVA.
+// and installs nothing; mypy checks the type hints where it is installed, and the example with OpenCV runs with numpy where there is no
+// cv2. Arguments are those of AVA.
 //
 // PYTHON names another interpreter than python3.
 import { spawnSync } from 'node:child_process'
@@ -13,6 +14,9 @@ const python = process.env.PYTHON ?? findPython()
 const environment = { ...process.env, PYTHON: python, PYTHONPATH: join(root, 'python/src') }
 
 await buildCapi()
+if (spawnSync('mypy', ['--version'], { stdio: 'ignore' }).status === 0) {
+  await run('mypy', ['--strict', '--cache-dir', join(root, '.cache/mypy'), 'python/src'])
+} else console.log('without mypy: the type hints are not checked')
 await run(python, ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'python'], environment)
 await run(
   process.execPath,

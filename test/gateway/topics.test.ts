@@ -44,6 +44,26 @@ async function next(subscription: Subscription) {
   return { subject, text: message.text(), headers }
 }
 
+if (process.platform === 'linux') {
+  test.serial('a bus whose name is taken away is opened anew', async (t) => {
+    const [near, far] = [busOf(t), busOf(t)]
+    const gateway = await gatewayOf(t, {
+      host: 'here',
+      routes: [{ kind: 'topics', name: 'out', from: near.name, to: far.name }],
+    })
+    Topics.unlink(near.name)
+    const made = Topics.open(near.name, { messages: 1024 })
+    t.teardown(() => {
+      made.close()
+    })
+    await until(() => gateway.routes[0]!.reconnects === 1 && gateway.routes[0]!.state === 'running')
+    const there = await far.subscribe('>')
+    await joined(made, 1)
+    await made.publish('a', 'after')
+    t.is((await next(there)).text, 'after')
+  })
+}
+
 test.serial(
   'messages go from bus to bus with what goes with them, both ways, and none comes back',
   async (t) => {

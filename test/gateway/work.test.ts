@@ -293,6 +293,40 @@ test.serial('a queue that is full is waited for', async (t) => {
   t.is((await taken(far, 100)).length, 100)
 })
 
+if (process.platform === 'linux') {
+  for (const side of ['from', 'to'] as const) {
+    test.serial(`a queue at '${side}' whose name is taken away is opened anew`, async (t) => {
+      const [near, far] = [queueOf(t), queueOf(t)]
+      const gateway = await gatewayOf(t, { host: 'here', routes: [route(near.name, far.name)] })
+      await near.push('before')
+      t.deepEqual(await taken(far, 1), ['before'])
+      const old = side === 'from' ? near : far
+      WorkQueue.unlink(old.name)
+      // By whoever comes first: the route, or this.
+      const made = WorkQueue.open(old.name, many)
+      t.teardown(() => {
+        made.close()
+      })
+      await until(() => only(gateway).reconnects === 1 && only(gateway).state === 'running')
+      const [source, target] = side === 'from' ? [made, far] : [near, made]
+      await source.push('after')
+      t.deepEqual(await taken(target, 1), ['after'])
+      t.is(old.stats().ready + old.stats().leased, 0)
+    })
+  }
+
+  test.serial('that a queue was removed is said as long as it cannot be opened', async (t) => {
+    const [near, far] = [queueOf(t), queueOf(t)]
+    const gateway = await gatewayOf(t, { host: 'here', routes: [route(near.name, far.name)] })
+    WorkQueue.unlink(far.name)
+    await until(() => only(gateway).state === 'failed')
+    const { error } = only(gateway)
+    t.like(error, { code: 'ERR_MILLRACE_NOT_FOUND' })
+    t.regex(error!.message, /^work queue '.*' was removed while the route had it open/)
+    await until(() => only(gateway).state === 'running')
+  })
+}
+
 test.serial('what has come from here does not come back', async (t) => {
   const [far, near, address] = [queueOf(t), queueOf(t), socketOf(t)]
   await shared(t, far, address)

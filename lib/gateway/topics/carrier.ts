@@ -9,6 +9,7 @@ import type { TopicsRoute } from '../config.js'
 import { connectionTo, willPublish } from '../connection.js'
 import { Flow } from '../flow.js'
 import type { JudgedRoute } from '../judge.js'
+import { NamedObject, whileNamed } from '../named-object.js'
 import { goesRound, headerNames, hopsOf, passedBy } from '../origin.js'
 import type { Carrier, Counts } from '../route.js'
 
@@ -41,6 +42,7 @@ class TopicsCarrier implements Carrier {
   readonly #host: string
   readonly #counts: Counts
   readonly #flow: Flow
+  readonly #objects: readonly (NamedObject | undefined)[]
   readonly #over = new AbortController()
   #error: Error | undefined
 
@@ -59,6 +61,7 @@ class TopicsCarrier implements Carrier {
     this.#host = host
     this.#counts = counts
     this.#flow = new Flow(onTheWay, counts)
+    this.#objects = [from, to].map((bus) => NamedObject.of(bus, `topics '${bus.name}'`))
   }
 
   get connections(): readonly ConnectionStatus[] {
@@ -70,22 +73,26 @@ class TopicsCarrier implements Carrier {
   }
 
   async run(stop: AbortSignal): Promise<void> {
+    await whileNamed(this.#objects, stop, (end) => this.#takeUntil(end))
+  }
+
+  async #takeUntil(end: AbortSignal): Promise<void> {
     let subscription: Subscription | undefined
     try {
-      await this.#from.connected({ signal: stop })
+      await this.#from.connected({ signal: end })
       subscription = await this.#from.subscribe(this.#filters, {
         policy: 'overwrite-oldest',
         depth: Math.min(this.#depth, this.#from.messages),
-        signal: stop,
+        signal: end,
       })
       this.isReady = true
-      while (!stop.aborted) {
-        await this.#flow.roomy(stop)
-        const messages = await subscription.receiveBatch(this.#flow.room, { signal: stop })
+      while (!end.aborted) {
+        await this.#flow.roomy(end)
+        const messages = await subscription.receiveBatch(this.#flow.room, { signal: end })
         for (const message of messages) this.#take(message)
       }
     } catch (error) {
-      if (!stop.aborted) throw error
+      if (!end.aborted) throw error
     } finally {
       subscription?.close()
     }

@@ -9,6 +9,7 @@ import type { Job } from '../../work/job.js'
 import type { RouteStatus, WorkRoute } from '../config.js'
 import { connectionTo } from '../connection.js'
 import type { JudgedRoute } from '../judge.js'
+import { whileNamed } from '../named-object.js'
 import { goesRound, passedBy, type Headers } from '../origin.js'
 import { Flow } from '../flow.js'
 import type { Carrier, Counts } from '../route.js'
@@ -112,17 +113,21 @@ class WorkCarrier implements Carrier {
   }
 
   async run(stop: AbortSignal): Promise<void> {
+    await whileNamed([this.#from.object, this.#to.object], stop, (end) => this.#takeUntil(end))
+  }
+
+  async #takeUntil(end: AbortSignal): Promise<void> {
     try {
-      while (!stop.aborted) {
-        await this.#to.ready(stop)
-        await this.#flow.roomy(stop)
-        await this.#calm(stop)
-        const jobs = await this.#from.take(this.#flow.room, stop)
+      while (!end.aborted) {
+        await this.#to.ready(end)
+        await this.#flow.roomy(end)
+        await this.#calm(end)
+        const jobs = await this.#from.take(this.#flow.room, end)
         this.#flow.enter(jobs.length)
         for (const job of jobs) this.#carry(job)
       }
     } catch (error) {
-      if (!stop.aborted) throw error
+      if (!end.aborted) throw error
     }
   }
 

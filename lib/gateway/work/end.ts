@@ -12,6 +12,7 @@ import type { RemoteWorkQueue } from '../../remote/work/queue.js'
 import type { Job } from '../../work/job.js'
 import type { JobOptions, WorkQueueOptions } from '../../work/options.js'
 import type { WorkQueue } from '../../work/work-queue.js'
+import { NamedObject } from '../named-object.js'
 import { asHeader, headerNames, hopsOf, ofHeader, type Headers } from '../origin.js'
 import { passedOf, tellPassed, unwatchPassed, watchPassed } from './passed.js'
 
@@ -50,6 +51,8 @@ type Queue = WorkQueue | RemoteWorkQueue
 
 export class WorkEnd {
   readonly #queue: Queue
+  /** Undefined: it is elsewhere. */
+  readonly object: NamedObject | undefined
   /** Of its traits, what is asked for each job. */
   readonly isHere: boolean
   /** Are jobs of a group handed out one at a time, in their order? */
@@ -70,6 +73,7 @@ export class WorkEnd {
     this.#hasPriorities = priorities
     this.#host = host
     this.#name = name
+    this.object = NamedObject.of(queue, `work queue '${queue.name}'`)
   }
 
   /** @throws MillraceError as `WorkQueue.open` */

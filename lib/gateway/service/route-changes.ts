@@ -4,12 +4,14 @@
 import type { RouteStatus } from '../config.js'
 import type { LogEvent } from './log.js'
 
+/** `isReload`: a route that changed stands still until the new one runs, which is nobody's fault. */
 export function changesOf(
   before: readonly RouteStatus[],
   after: readonly RouteStatus[],
+  isReload: boolean,
 ): readonly LogEvent[] {
   const known = new Map(before.map((route) => [route.name, route]))
-  const events = after.flatMap((route) => changeOf(known.get(route.name), route))
+  const events = after.flatMap((route) => changeOf(known.get(route.name), route, isReload))
   const left = new Set(after.map(({ name }) => name))
   const removed = before
     .filter(({ name }) => !left.has(name))
@@ -17,8 +19,12 @@ export function changesOf(
   return [...events, ...removed]
 }
 
-function changeOf(was: RouteStatus | undefined, route: RouteStatus): readonly LogEvent[] {
-  return [...standingOf(was, route), ...dropsOf(was, route)]
+function changeOf(
+  was: RouteStatus | undefined,
+  route: RouteStatus,
+  isReload: boolean,
+): readonly LogEvent[] {
+  return [...standingOf(was, route, isReload), ...dropsOf(was, route)]
 }
 
 /** Frames that are dropped because of what somebody has set wrong: at the first one, and when there are twice as many. */
@@ -32,7 +38,11 @@ function dropsOf(was: RouteStatus | undefined, route: RouteStatus): readonly Log
   })
 }
 
-function standingOf(was: RouteStatus | undefined, route: RouteStatus): readonly LogEvent[] {
+function standingOf(
+  was: RouteStatus | undefined,
+  route: RouteStatus,
+  isReload: boolean,
+): readonly LogEvent[] {
   const { state, error } = route
   if (state === 'running') {
     if (was?.state !== 'running') {
@@ -48,6 +58,7 @@ function standingOf(was: RouteStatus | undefined, route: RouteStatus): readonly 
   }
   // Of a route that leaves it is said that it was removed; of all, that the gateway drains.
   if (state === 'draining' || state === 'closed') return []
+  if (isReload && error === undefined) return []
   if (was?.state === 'running') return [event('error', 'down', route, 'is down', error)]
   if (error === undefined || was?.error?.message === error.message) return []
   return [event('warn', 'waiting', route, 'has no connection yet', error)]

@@ -150,8 +150,9 @@ class Service {
         this.#refuse([], error as Error)
       }
     }
+    this.#seeRoutes(true)
     if (this.#state === 'running') {
-      this.#manager.notify({ ready: true, status: statusLine(this.#routes) })
+      this.#manager.notify({ ready: true, status: statusLine(this.#seen) })
     }
   }
 
@@ -198,10 +199,16 @@ class Service {
     return this.#gateway?.routes ?? []
   }
 
-  #watchRoutes(): void {
+  /** `isReload`: a route that stands still may have been replaced. */
+  #seeRoutes(isReload: boolean): readonly RouteStatus[] {
     const routes = this.#routes
-    for (const change of changesOf(this.#seen, routes)) this.#log(change)
+    for (const change of changesOf(this.#seen, routes, isReload)) this.#log(change)
     this.#seen = routes
+    return routes
+  }
+
+  #watchRoutes(): void {
+    const routes = this.#seeRoutes(this.#reloading !== undefined)
     if (this.#state === 'running' && this.#reloading === undefined) {
       this.#manager.notify({ status: statusLine(routes) })
     }

@@ -1,7 +1,7 @@
 // A gateway as a process of its own, as somebody starts it, with what it has told so far.
 
 import type { ChildProcess } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 
@@ -48,7 +48,10 @@ export class RunningGateway {
   }
 
   write(config: object | string): void {
-    writeFileSync(this.file, typeof config === 'string' ? config : JSON.stringify(config))
+    // Whole, whenever it is read.
+    const fresh = `${this.file}.new`
+    writeFileSync(fresh, typeof config === 'string' ? config : JSON.stringify(config))
+    renameSync(fresh, this.file)
   }
 
   kill(signal: NodeJS.Signals): void {

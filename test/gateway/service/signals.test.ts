@@ -152,11 +152,41 @@ test('SIGHUP takes what is new, and no job is lost or comes twice', async (t) =>
   // The other side has a job an instant before it is done here.
   await until(() => one.from.stats().ready + one.from.stats().leased === 0)
   t.is(one.to.stats().ready, 0)
+  t.false(gateway.events.includes('down'), gateway.text)
   gateway.write({ routes: [{ ...two.route, name: 'two' }] })
   gateway.kill('SIGHUP')
   t.is((await gateway.told('removed')).route, 'one')
   gateway.kill('SIGTERM')
   t.is((await gateway.ended).code, 0, gateway.text)
+})
+
+test('a storm of SIGHUP with another configuration each time loses nothing, and nothing comes twice', async (t) => {
+  const { from, to, route } = await ends(t, 4096)
+  const configured = (inFlight: number) => ({ routes: [{ ...route, name: 'jobs', inFlight }] })
+  const gateway = new RunningGateway(t, configured(16))
+  await gateway.told('up')
+  const jobs = 2000
+  const pushed = (async () => {
+    for (let i = 0; i < jobs; i++) await from.push(`job ${String(i)}`)
+  })()
+  for (let i = 0; i < 100; i++) {
+    gateway.write(configured(16 + i))
+    gateway.kill('SIGHUP')
+    await new Promise((next) => setTimeout(next, 5))
+  }
+  await pushed
+  const got = new Set<string>()
+  for (let i = 0; i < jobs; i++) {
+    const job = await to.takeOne({ timeout: 60_000 })
+    got.add(Buffer.from(job.bytes).toString())
+    job.complete()
+  }
+  t.is(got.size, jobs)
+  await until(() => from.stats().ready + from.stats().leased === 0)
+  t.is(to.stats().ready, 0)
+  gateway.kill('SIGTERM')
+  t.is((await gateway.ended).code, 0, gateway.text)
+  t.false(gateway.events.includes('reload-refused'), gateway.text)
 })
 
 test('a new configuration that is wrong is told, and the old one goes on', async (t) => {

@@ -176,6 +176,21 @@ export async function trace<T>(
   return await channel.tracePromise(async () => await act(), context)
 }
 
+/**
+ * Of what is in somebody's hands: shows that it has begun, and returns what shows that it is over. That does so at once: in a listener of
+ * `exit` no promise goes on.
+ */
+export function traceHeld({ channel }: Onlookers, context: Traced): () => void {
+  const { start, end, asyncStart, asyncEnd } = channel
+  start.runStores(context, () => {
+    end.publish(context)
+  })
+  return () => {
+    asyncStart.publish(context)
+    asyncEnd.publish(context)
+  }
+}
+
 /** A push into a ring that has no room. */
 export function tracePushWait(
   destination: string,

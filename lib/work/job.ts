@@ -460,8 +460,8 @@ export class Job {
   }
 
   #forget(): void {
-    inHand.told?.get(this)?.(this.#settled!)
     this.#leases.forget(this, this.#control !== undefined)
+    inHand.told?.get(this)?.(this.#settled!)
   }
 
   #lostError(): MillraceError {

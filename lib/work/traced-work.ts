@@ -9,7 +9,7 @@ import type { PushResult } from './loan.js'
 import { pushNames, type JobOptions, type PushOptions } from './options.js'
 import type { SeenPlace } from './seen-place.js'
 
-const { bytesIn, carrying, trace, traceBytes, traceHandler } = traced()
+const { bytesIn, carrying, trace, traceBytes, traceHandler, traceHeld } = traced()
 
 /** What is looked at of a job, wherever its queue is. */
 interface Job {
@@ -182,21 +182,15 @@ function processed(
   }
 }
 
-/** Never rejects for the job's sake: what is wrong with it is its holder's. */
 function hold(seen: SeenPlace, job: Job): void {
   const context = processed(seen, 'held', [job], job)
   const told = (inHand.told ??= new WeakMap())
-  void trace(
-    processing,
-    context,
-    () =>
-      new Promise<void>((over) => {
-        told.set(job, (settled) => {
-          context.settled = settled
-          over()
-        })
-      }),
-  )
+  const over = traceHeld(processing, context)
+  told.set(job, (settled) => {
+    told.delete(job)
+    context.settled = settled
+    over()
+  })
 }
 
 export function tracedJob({ seen }: Seen, job: Job, handler: () => unknown): Promise<unknown> {

@@ -68,5 +68,10 @@ it('in listeners of exit all is as without tracing: what is in hand is settled, 
   const ending = start(new URL('./fixtures/exiting.js', import.meta.url), [name])
   t.deepEqual(await ending.ended(), { code: 3, signal: null }, ending.stderr)
   t.is(ending.stderr, '')
-  t.deepEqual(ending.lines, ['ERR_MILLRACE_CLOSED', `send ${name}`, `receive ${name}`])
+  t.deepEqual(ending.lines, [
+    'ERR_MILLRACE_CLOSED',
+    `send ${name}`,
+    `receive ${name}`,
+    `process ${name}`,
+  ])
 })

@@ -4,27 +4,48 @@
 import type { RouteStatus } from '../config.js'
 import type { LogEvent } from './log.js'
 
-/** `isReload`: a route that changed stands still until the new one runs, which is nobody's fault. */
-export function changesOf(
-  before: readonly RouteStatus[],
-  after: readonly RouteStatus[],
-  isReload: boolean,
-): readonly LogEvent[] {
-  const known = new Map(before.map((route) => [route.name, route]))
-  const events = after.flatMap((route) => changeOf(known.get(route.name), route, isReload))
-  const left = new Set(after.map(({ name }) => name))
-  const removed = before
-    .filter(({ name }) => !left.has(name))
-    .map((route) => event('info', 'removed', route, 'is not in the configuration any more'))
-  return [...events, ...removed]
-}
+export class RouteChanges {
+  #before: readonly RouteStatus[] = []
+  /** Why a route does not run, as it was told last: one that is opened anew has no reason for an instant. */
+  readonly #reasons = new Map<string, string>()
 
-function changeOf(
-  was: RouteStatus | undefined,
-  route: RouteStatus,
-  isReload: boolean,
-): readonly LogEvent[] {
-  return [...standingOf(was, route, isReload), ...dropsOf(was, route)]
+  /** `isReload`: a route that changed stands still until the new one runs, which is nobody's fault. */
+  next(after: readonly RouteStatus[], isReload: boolean): readonly LogEvent[] {
+    const known = new Map(this.#before.map((route) => [route.name, route]))
+    const events = after.flatMap((route) => [
+      ...this.#standing(known.get(route.name), route, isReload),
+      ...dropsOf(known.get(route.name), route),
+    ])
+    const left = new Set(after.map(({ name }) => name))
+    const removed = this.#before.filter(({ name }) => !left.has(name))
+    for (const { name } of removed) this.#reasons.delete(name)
+    this.#before = after
+    return [
+      ...events,
+      ...removed.map((route) =>
+        event('info', 'removed', route, 'is not in the configuration any more'),
+      ),
+    ]
+  }
+
+  #standing(
+    was: RouteStatus | undefined,
+    route: RouteStatus,
+    isReload: boolean,
+  ): readonly LogEvent[] {
+    const { name, state, error } = route
+    if (state === 'running') {
+      this.#reasons.delete(name)
+      return runningOf(was, route)
+    }
+    // Of a route that leaves it is said that it was removed; of all, that the gateway drains.
+    if (state === 'draining' || state === 'closed' || (isReload && error === undefined)) return []
+    const isDown = was?.state === 'running'
+    if (!isDown && (error === undefined || this.#reasons.get(name) === error.message)) return []
+    if (error !== undefined) this.#reasons.set(name, error.message)
+    if (isDown) return [event('error', 'down', route, 'is down', error)]
+    return [event('warn', 'waiting', route, 'has no connection yet', error)]
+  }
 }
 
 /** Frames that are dropped because of what somebody has set wrong: at the first one, and when there are twice as many. */
@@ -38,30 +59,15 @@ function dropsOf(was: RouteStatus | undefined, route: RouteStatus): readonly Log
   })
 }
 
-function standingOf(
-  was: RouteStatus | undefined,
-  route: RouteStatus,
-  isReload: boolean,
-): readonly LogEvent[] {
-  const { state, error } = route
-  if (state === 'running') {
-    if (was?.state !== 'running') {
-      return [event('info', 'up', route, `is up: ${route.from} → ${route.to}${oftenOf(route)}`)]
-    }
-    if (isOther(was.guarantee, route.guarantee)) {
-      return [event('warn', 'guarantee', route, `goes on${oftenOf(route)}`)]
-    }
-    if (route.reconnects > was.reconnects) {
-      return [event('warn', 'reconnected', route, 'has lost its connection, and has it again')]
-    }
-    return []
+function runningOf(was: RouteStatus | undefined, route: RouteStatus): readonly LogEvent[] {
+  if (was?.state !== 'running') {
+    return [event('info', 'up', route, `is up: ${route.from} → ${route.to}${oftenOf(route)}`)]
   }
-  // Of a route that leaves it is said that it was removed; of all, that the gateway drains.
-  if (state === 'draining' || state === 'closed') return []
-  if (isReload && error === undefined) return []
-  if (was?.state === 'running') return [event('error', 'down', route, 'is down', error)]
-  if (error === undefined || was?.error?.message === error.message) return []
-  return [event('warn', 'waiting', route, 'has no connection yet', error)]
+  if (isOther(was.guarantee, route.guarantee)) {
+    return [event('warn', 'guarantee', route, `goes on${oftenOf(route)}`)]
+  }
+  if (route.reconnects <= was.reconnects) return []
+  return [event('warn', 'reconnected', route, 'has lost its connection, and has it again')]
 }
 
 function isOther(was: RouteStatus['guarantee'], is: RouteStatus['guarantee']): boolean {

@@ -13,7 +13,7 @@ import { Gateway } from '../gateway.js'
 import { judgeFile, type ServiceConfig } from './config-file.js'
 import { serveStatus, type Told } from './http.js'
 import { logOf, type Log } from './log.js'
-import { changesOf } from './route-changes.js'
+import { RouteChanges } from './route-changes.js'
 
 /** How often it is looked how the routes stand. */
 const lookMs = 100
@@ -59,7 +59,7 @@ class Service {
   #state: Told['state'] = 'starting'
   #gateway: Gateway | undefined
   #server: PageServer | undefined
-  #seen: readonly RouteStatus[] = []
+  readonly #changes = new RouteChanges()
   #look: Timer | undefined
   /** The reload that goes on, and whether another one is wanted after it. */
   #reloading: Promise<void> | undefined
@@ -150,9 +150,9 @@ class Service {
         this.#refuse([], error as Error)
       }
     }
-    this.#seeRoutes(true)
+    const routes = this.#seeRoutes(true)
     if (this.#state === 'running') {
-      this.#manager.notify({ ready: true, status: statusLine(this.#seen) })
+      this.#manager.notify({ ready: true, status: statusLine(routes) })
     }
   }
 
@@ -202,8 +202,7 @@ class Service {
   /** `isReload`: a route that stands still may have been replaced. */
   #seeRoutes(isReload: boolean): readonly RouteStatus[] {
     const routes = this.#routes
-    for (const change of changesOf(this.#seen, routes, isReload)) this.#log(change)
-    this.#seen = routes
+    for (const change of this.#changes.next(routes, isReload)) this.#log(change)
     return routes
   }
 

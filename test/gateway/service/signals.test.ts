@@ -225,6 +225,30 @@ test('a route whose far side goes is told to be down, with why, and up when it i
   t.is((await gateway.ended).code, 0)
 })
 
+test('why a route does not run is told once, however often it is opened anew', async (t) => {
+  const { route } = await ends(t)
+  const gateway = new RunningGateway(
+    t,
+    { routes: [{ ...route, name: 'jobs', toQueue: { maxAttempts: 77 } }] },
+    { args: ['--http', '0'] },
+  )
+  const url = await gateway.url()
+  await gateway.told('waiting')
+  await until(async () => {
+    const answer = await fetch(`${url}/status`)
+    const { routes } = (await answer.json()) as {
+      readonly routes: readonly { readonly reconnects: number }[]
+    }
+    return (routes[0]?.reconnects ?? 0) >= 4
+  }, 60_000)
+  const waiting = gateway.records.filter(({ event }) => event === 'waiting')
+  t.deepEqual(
+    waiting.map(({ error }) => error?.code),
+    ['ERR_MILLRACE_GEOMETRY'],
+    gateway.text,
+  )
+})
+
 test('it is ready when the first connections were tried, also in vain', async (t) => {
   const server = createServer()
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))

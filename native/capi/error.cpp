@@ -107,6 +107,11 @@ std::int32_t no_argument(const char* what) noexcept {
                       what);
   return fail_as(MILLRACE_INVALID_ARGUMENT, message.data());
 }
+std::int32_t none_of(const char* what, const char* cure) noexcept {
+  std::array<char, 128> message{};
+  (void)std::snprintf(message.data(), message.size(), "%s is 0; %s", what, cure);
+  return fail_as(MILLRACE_INVALID_ARGUMENT, message.data());
+}
 
 }  // namespace millrace::capi
 

@@ -19,5 +19,7 @@ inline constexpr std::uint64_t kMostOptions = 4096;
 // Apart: most calls do not come here.
 [[nodiscard, gnu::cold]] std::int32_t no_handle() noexcept;
 [[nodiscard, gnu::cold]] std::int32_t no_argument(const char* what) noexcept;
+// A number of things that is 0, and what to do instead.
+[[nodiscard, gnu::cold]] std::int32_t none_of(const char* what, const char* cure) noexcept;
 
 }  // namespace millrace::capi

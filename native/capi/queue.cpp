@@ -471,7 +471,8 @@ int64_t millrace_queue_try_pop_many(millrace_queue_consumer* consumer, void* buf
   const Often inside(consumer);
   if (!inside) return inside.code();
   if (buffer == nullptr && size != 0) return no_argument("buffer");
-  if (lengths == nullptr || count == 0) return no_argument("lengths");
+  if (lengths == nullptr) return no_argument("lengths");
+  if (count == 0) return capi::none_of("count", "say how many messages there is room for");
   return capi::try_message(*consumer, [&](const Message& first) -> std::int32_t {
     const std::uint64_t most = std::min<std::uint64_t>(count, 1U << 30U);
     const auto popped = consumer->core->try_pop_packed(

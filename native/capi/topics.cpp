@@ -268,7 +268,8 @@ int32_t millrace_topics_try_publish(millrace_topics* topics, uint32_t subject, c
 int32_t millrace_topics_subscribe(millrace_topics* topics, const char* const* filters,
                                   uint64_t filter_count, const millrace_subscribe_options* options,
                                   uint32_t* subscription) {
-  if (filters == nullptr || filter_count == 0) return no_argument("filters");
+  if (filters == nullptr) return no_argument("filters");
+  if (filter_count == 0) return capi::none_of("filter_count", "name one filter at least");
   if (subscription == nullptr) return no_argument("subscription");
   auto own = capi::options_of(options);
   if (!own.ok()) return fail(own.error());
@@ -278,7 +279,7 @@ int32_t millrace_topics_subscribe(millrace_topics* topics, const char* const* fi
   }
   std::vector<std::string_view> texts;
   for (uint64_t i = 0; i < filter_count; ++i) {
-    if (filters[i] == nullptr) return no_argument("filters");
+    if (filters[i] == nullptr) return no_argument("one of filters");
     texts.emplace_back(filters[i]);
   }
   const Rarely inside(topics);
@@ -308,7 +309,8 @@ int32_t millrace_topics_read(millrace_topics* topics, uint32_t subscription, voi
                              uint64_t size, millrace_message* messages, uint32_t most,
                              int64_t timeout_ns, uint64_t* needed) {
   if (buffer == nullptr && size != 0) return no_argument("buffer");
-  if (messages == nullptr || most == 0) return no_argument("messages");
+  if (messages == nullptr) return no_argument("messages");
+  if (most == 0) return capi::none_of("most", "say how many messages there is room for");
   const Rarely inside(topics);
   if (!inside) return inside.code();
   if (!capi::has(*topics, subscription)) return capi::no_subscription();
@@ -334,7 +336,8 @@ int32_t millrace_topics_try_read(millrace_topics* topics, uint32_t subscription,
                                  uint64_t size, millrace_message* messages, uint32_t most,
                                  uint64_t* needed) {
   if (buffer == nullptr && size != 0) return no_argument("buffer");
-  if (messages == nullptr || most == 0) return no_argument("messages");
+  if (messages == nullptr) return no_argument("messages");
+  if (most == 0) return capi::none_of("most", "say how many messages there is room for");
   const Rarely inside(topics);
   if (!inside) return inside.code();
   if (!capi::has(*topics, subscription)) return capi::no_subscription();

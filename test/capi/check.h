@@ -22,6 +22,9 @@
 #define DONE(call) CHECK((call) == MILLRACE_OK)
 #define GIVES(code, call) CHECK((call) == (code))
 
+/* What the last call that failed has told. */
+#define SAYS(text) CHECK(strcmp(millrace_last_error_message(), text) == 0)
+
 /* More than any stall of a machine. */
 static const int64_t patience __attribute__((unused)) = INT64_C(40) * 1000 * 1000 * 1000;
 

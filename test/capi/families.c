@@ -483,6 +483,8 @@ static void topics(void) {
   const char* filters[2] = {"sensor.*.heat", "log.>"};
   uint32_t all = 0;
   DONE(millrace_topics_subscribe(other, filters, 2, NULL, &all));
+  GIVES(MILLRACE_INVALID_ARGUMENT, millrace_topics_subscribe(other, filters, 0, NULL, &all));
+  SAYS("filter_count is 0; name one filter at least");
   uint32_t heat = 0;
   uint32_t cold = 0;
   DONE(millrace_topics_subject(bus, "sensor.3.heat", &heat));
@@ -509,6 +511,12 @@ static void topics(void) {
   uint64_t needed = 0;
   GIVES(MILLRACE_TOO_LARGE, millrace_topics_try_read(other, all, buffer, 2, messages, 4, &needed));
   CHECK(needed > 3);
+  GIVES(MILLRACE_INVALID_ARGUMENT,
+        millrace_topics_try_read(other, all, buffer, sizeof buffer, messages, 0, NULL));
+  SAYS("most is 0; say how many messages there is room for");
+  GIVES(MILLRACE_INVALID_ARGUMENT,
+        millrace_topics_read(other, all, buffer, sizeof buffer, NULL, 4, patience, NULL));
+  SAYS("messages is NULL; it must point to something");
   CHECK(millrace_topics_read(other, all, buffer, sizeof buffer, messages, 4, patience, NULL) == 1);
   CHECK(messages[0].length == 3 && memcmp(messages[0].data, "300", 3) == 0);
   CHECK(messages[0].subject == heat && messages[0].missed == 0 && messages[0].published_at > 0);

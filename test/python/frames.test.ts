@@ -1,11 +1,9 @@
-// Frames between TypeScript and Python, both ways; either side is killed in the middle.
+// Frames between TypeScript and Python, both ways, blocking and in the event loop. Either side is killed in test/interop/matrix.
 
 import test from 'ava'
 import { FrameReader, FrameWriter } from 'millrace'
 
 import { uniqueName } from '../support/names.js'
-import { Random } from '../support/random.js'
-import { until } from '../support/until.js'
 import { numbersOf, patience, python, upTo } from './peer.js'
 
 const words = 100_000
@@ -47,51 +45,4 @@ test('TypeScript looks at the frames of Python', async (t) => {
   reader.close()
   t.like(await run.ended(patience), { code: 0 }, run.stderr)
   t.deepEqual(got, upTo(200, 1))
-})
-
-test('a Python reader that is killed gives back what it held', async (t) => {
-  const name = uniqueName(t, { mayLeave: true })
-  const writer = FrameWriter.create(name, options)
-  const chance = new Random(21)
-  for (let round = 0; round < 5; round++) {
-    const run = python(t, 'read_frames', name)
-    await writer.waitForReaders(1, { timeout: patience })
-    const enough = 1 + chance.below(60)
-    const before = writer.sequence
-    while (numbersOf(run).length < enough) await publish(writer)
-    await run.kill()
-    const got = numbersOf(run)
-    t.deepEqual(got, upTo(got.length, got[0]))
-    t.true(got[0]! > before)
-    for (let i = 0; i < 20; i++) await publish(writer) // all slots, twice
-    await until(() => writer.readers === 0, patience)
-  }
-  writer.close()
-})
-
-test('a Python writer that is killed leaves whole frames, and its successor goes on', async (t) => {
-  const name = uniqueName(t, { mayLeave: true })
-  const chance = new Random(22)
-  let run = python(t, 'write_frames', name, 1_000_000)
-  const reader = await FrameReader.open(name, { timeout: patience })
-  let sequence = 0
-  const look = async (): Promise<void> => {
-    using frame = (await reader.receive({ timeout: patience }))!
-    t.is(frame.sequence, ++sequence)
-    t.true(frame.view(Uint32Array).every((word) => word === sequence))
-  }
-  for (let round = 0; round < 5; round++) {
-    const enough = sequence + 1 + chance.below(60)
-    while (sequence < enough) await look()
-    run.signal('SIGKILL')
-    const error = await t.throwsAsync(async () => {
-      for (;;) await look()
-    })
-    t.is((error as { code?: string }).code, 'ERR_MILLRACE_PEER_GONE')
-    await run.ended(patience)
-    run = python(t, 'write_frames', name, 1_000_000)
-    await reader.waitForPeer({ timeout: patience })
-  }
-  reader.close()
-  await run.kill()
 })

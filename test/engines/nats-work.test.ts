@@ -1,6 +1,9 @@
 // A work queue over a server of NATS with JetStream.
 
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import type { MillraceError } from 'millrace'
 import { WorkQueue, type Job, type WorkQueueOptions } from 'millrace/work'
 
 import { run } from '../support/process.js'
@@ -309,4 +312,21 @@ test('an open queue does not keep its process alive, and a wait does', async (t)
   const ending = run(t, fixture, [server.address('jobs')])
   await ending.printed('x')
   t.deepEqual(await ending.ended(), { code: 0, signal: null })
+})
+
+test('what the server cannot store is refused, and not taken for a queue that is full', async (t) => {
+  const server = await natsServer(t)
+  const queue = open(t, server)
+  await queue.connected(patience)
+  const streams = join(server.folder, 'data', 'jetstream', '$G', 'streams')
+  rmSync(join(streams, 'jobs'), { recursive: true })
+  // It goes on with the file that it has open, until it needs another one.
+  const pushing = async (): Promise<void> => {
+    for (let count = 0; count < 100; count++) await queue.push(Buffer.alloc(900_000), patience)
+  }
+  const error = await t.throwsAsync<MillraceError>(pushing(), {
+    code: 'ERR_MILLRACE_UNREACHABLE',
+    message: /refuses: .*no such file/,
+  })
+  t.is(error.executed, 'no')
 })

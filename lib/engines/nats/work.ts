@@ -29,7 +29,14 @@ const pullMs = 30_000
 /** Milliseconds between the server's signs that it has a pull still: whoever had it in a cluster may have died, and tells nobody. */
 const pulseMs = 2000
 const answerMs = 5000
-const full = 10_077
+/**
+ * Milliseconds between the end of a queue that somebody removes and its making anew. The server tells that a queue has gone before it has
+ * removed all of it, and what is made of that name meanwhile goes half with it (nats-server 2.9.10: its file, or its consumer).
+ */
+const removalMs = 1000
+/** The server says the same of each failure to store something. */
+const notStored = 10_077
+const full = /maximum (messages|bytes)/
 /** As the server says that nobody listens, and that it has the pull still. */
 const nobody = 503
 const pulse = 100
@@ -146,7 +153,9 @@ export class NatsWork extends NatsLine implements EngineWork {
       const answer = await this.#published(subject, bytes, headers)
       const { error } = answer
       if (error === undefined) return { duplicate: answer.duplicate === true }
-      if (error.err_code !== full) throw apiError(this, error)
+      if (error.err_code !== notStored || !full.test(error.description ?? '')) {
+        throw apiError(this, error)
+      }
       await pause(look, signal)
     }
   }
@@ -241,7 +250,7 @@ export class NatsWork extends NatsLine implements EngineWork {
           else if (this.closed || code === 0) end(this.gone())
           // There is nothing, or not in that time.
           else if (code === 404 || code === 408) end()
-          else end(this.#noMore(code, description))
+          else void this.#noMore(code, description).then(end)
         },
       }
       if (signal.aborted) {
@@ -408,7 +417,7 @@ export class NatsWork extends NatsLine implements EngineWork {
     } catch (error) {
       const { message } = error as Error
       if (message.includes('max_payload')) throw this.#tooLong(bytes.length)
-      if (isNobody(error as Error)) throw this.#removed(error as Error)
+      if (isNobody(error as Error)) throw await this.#removed(error as Error)
       throw notAnswered(this, error as Error)
     }
     const { buffer, byteOffset, byteLength } = answer
@@ -421,7 +430,7 @@ export class NatsWork extends NatsLine implements EngineWork {
     } catch (error) {
       // With its stream the job is gone.
       if (isNobody(error as Error)) {
-        this.#removed(error as Error)
+        void this.#removed(error as Error)
         throw leaseLostError(this.shown)
       }
       throw this.told(error, 'unknown')
@@ -436,12 +445,13 @@ export class NatsWork extends NatsLine implements EngineWork {
     }
   }
 
-  #noMore(code: number, description: string): MillraceError {
+  /** What ends the pull. Never rejects. */
+  async #noMore(code: number, description: string): Promise<MillraceError> {
     if (/shutdown|leadership/i.test(description)) {
       this.close()
       return this.gone()
     }
-    if (code === nobody || /deleted/i.test(description)) return this.#removed()
+    if (code === nobody || /deleted/i.test(description)) return await this.#removed()
     return new MillraceError(
       'ERR_MILLRACE_UNREACHABLE',
       `the queue at '${this.shown}' gives no jobs: ${description} (${String(code)})`,
@@ -449,13 +459,14 @@ export class NatsWork extends NatsLine implements EngineWork {
     )
   }
 
-  /** Whoever needs it makes a connection anew, and the queue with it, as soon as there is JetStream. */
-  #removed(cause?: Error): MillraceError {
+  /** Whoever needs it makes a connection anew, and the queue with it, as soon as there is JetStream. Never rejects. */
+  async #removed(cause?: Error): Promise<MillraceError> {
     const error = new MillraceError(
       'ERR_MILLRACE_UNREACHABLE',
       `nobody has the queue at '${this.shown}' now: somebody has removed it, or JetStream is starting`,
       { cause, executed: 'no' },
     )
+    await pause(removalMs)
     this.fail(error)
     return error
   }

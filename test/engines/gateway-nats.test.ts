@@ -6,6 +6,7 @@ import { Gateway } from 'millrace/gateway'
 import { Topics } from 'millrace/topics'
 import { WorkQueue } from 'millrace/work'
 
+import { RunningGateway } from '../gateway/service/running.js'
 import { uniqueName } from '../support/names.js'
 import { until, within } from '../support/until.js'
 import { carriedOnce, queueOf, ways, type Between } from './support/gateways.js'
@@ -25,6 +26,43 @@ test('gateways of two hosts and the server between them are killed again and aga
       await server.start()
     },
   })
+})
+
+test('gateways that are killed while they drain, and two of each at the end: each job comes once', async (t) => {
+  t.timeout(120_000)
+  const server = await natsServer(t)
+  const [near, far] = [queueOf(t), queueOf(t)]
+  const configs = ways(near, far, { ...between(server), alone: false }).map((config) => ({
+    ...config,
+    drainTimeout: 60_000,
+  }))
+  const rounds = 4
+  const each = 250
+  for (let round = 0; round < rounds; round++) {
+    const gateways = configs.map((config) => new RunningGateway(t, config))
+    await Promise.all(gateways.map((gateway) => gateway.told('up')))
+    for (let i = 0; i < each; i++) await near.push(`job ${String(round * each + i)}`)
+    await Promise.all(
+      gateways.map(async (gateway) => {
+        gateway.kill('SIGTERM')
+        if (round > 0) await gateway.told('draining')
+        gateway.kill('SIGKILL')
+        await gateway.ended
+      }),
+    )
+  }
+  const last = [...configs, ...configs].map((config) => new RunningGateway(t, config))
+  const got = new Set<string>()
+  for (let i = 0; i < rounds * each; i++) {
+    const job = await far.takeOne({ timeout: 60_000 })
+    got.add(Buffer.from(job.bytes).toString())
+    job.complete()
+  }
+  t.is(got.size, rounds * each)
+  await until(() => near.stats().ready + near.stats().leased === 0)
+  for (const gateway of last) gateway.kill('SIGTERM')
+  for (const gateway of last) t.is((await gateway.ended).code, 0, gateway.text)
+  t.is(far.stats().ready, 0)
 })
 
 test('what JetStream cannot carry by itself is there again on the other side; what passed here does not come back', async (t) => {

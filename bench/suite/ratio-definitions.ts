@@ -631,11 +631,39 @@ function plain(
   return { name, above, below, means, ...(reach === undefined ? {} : { reach }) }
 }
 
+const observing: readonly RatioDefinition[] = [
+  {
+    name: 'export_1000',
+    means: 'milliseconds of the processor for a page of metrics of 1,000 queues',
+    above: 'export: a page of 1000 queues',
+    below: [],
+    of: (nanoseconds) => nanoseconds / 1e6,
+    reach: { atMost: 20 },
+  },
+  {
+    name: 'top_1000',
+    means: 'millrace top on a terminal, with 1,000 queues, CPU seconds per second',
+    above: 'top: 1000 queues, on a terminal',
+    below: [],
+    of: (nanoseconds) => nanoseconds / 1e9,
+    reach: { atMost: 0.05 },
+  },
+  {
+    name: 'dashboard_beside_frames',
+    means:
+      'p99 of who writes 60 frames of 8 MiB a second, beside an open page of the dashboard ÷ without',
+    above: 'frame 8 MiB at 60 Hz, p99: beside an open page',
+    below: 'frame 8 MiB at 60 Hz, p99: no page is open',
+    reach: { atMost: 1.05 },
+  },
+]
+
 export const ratios: readonly RatioDefinition[] = [
   ...required,
   ...jobs,
   ...messaging,
   ...byAddress,
   ...withPython,
+  ...observing,
   ...further,
 ]

@@ -5,6 +5,7 @@ import { calls } from './rows/calls.js'
 import { connections } from './rows/connections.js'
 import { files } from './rows/files.js'
 import { frames } from './rows/frames.js'
+import { observing } from './rows/observing.js'
 import { primitives } from './rows/primitives.js'
 import { python } from './rows/python.js'
 import { roundTrips } from './rows/round-trips.js'
@@ -23,6 +24,7 @@ export const rows: readonly Row[] = [
   ...connections,
   ...files,
   ...scale,
+  ...observing,
   ...primitives,
   ...python,
 ]

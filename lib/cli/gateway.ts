@@ -34,8 +34,7 @@ export async function gateway(
   const onHangUp = (listener: () => void): void => {
     heed('SIGHUP', listener)
   }
-  await runService({ file, config, http, log, signal, onHangUp })
-  return 0
+  return (await runService({ file, config, http, log, signal, onHangUp })) ? 0 : 1
 }
 
 function placeOf(text: string): ReturnType<typeof httpPlace> {

@@ -37,16 +37,14 @@ export interface ServiceOptions {
 }
 
 /**
- * @internal Runs until `signal` aborts, and what was on its way has arrived.
- *
- * @throws MillraceError (as rejection) what starting the gateway or its HTTP server throws
+ * @internal Runs until `signal` aborts, and what was on its way has arrived: true. False: it could not start, and has told why.
  */
-export async function runService(options: ServiceOptions): Promise<void> {
+export async function runService(options: ServiceOptions): Promise<boolean> {
   // It was told to end before anything was opened.
-  if (options.signal.aborted) return
+  if (options.signal.aborted) return true
   const service = new Service(options)
   options.onHangUp(service.onHangUp)
-  await service.run(options.signal)
+  return await service.run(options.signal)
 }
 
 class Service {
@@ -86,19 +84,30 @@ class Service {
     })
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  async run(signal: AbortSignal): Promise<boolean> {
     try {
-      await this.#start()
+      if (!(await this.#started())) return false
       this.#watchRoutes()
       if (await this.#tried(signal)) this.#ready()
       if (this.#isWantedAgain) this.onHangUp()
       await aborted(signal)
       await this.#end()
+      return true
     } finally {
       stopTimer(this.#look)
       this.#gateway?.close()
       this.#server?.close()
       this.#manager.close()
+    }
+  }
+
+  async #started(): Promise<boolean> {
+    try {
+      await this.#start()
+      return true
+    } catch (error) {
+      this.#say('error', 'failed', 'gateway: cannot start', { error: error as Error })
+      return false
     }
   }
 

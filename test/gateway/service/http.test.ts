@@ -182,13 +182,15 @@ test('a place that is taken is said: at the start it ends, at a reload the old o
   })
   const { port } = taken.address() as AddressInfo
   const unlucky = new RunningGateway(t, { http: port, routes: [up] })
-  const { code, err } = await unlucky.ended
+  const { code } = await unlucky.ended
   t.is(code, 1)
+  t.deepEqual(unlucky.events, ['starting', 'failed'])
+  const { level, error } = unlucky.records[1]!
+  t.is(level, 'error')
+  t.is(error?.code, 'ERR_MILLRACE_EXISTS')
   t.regex(
-    err,
-    new RegExp(
-      `millrace: http: 127\\.0\\.0\\.1:${String(port)}: another process listens there: .* \\(ERR_MILLRACE_EXISTS\\)`,
-    ),
+    error!.message,
+    new RegExp(`http: 127\\.0\\.0\\.1:${String(port)}: another process listens there: `),
   )
 
   const gateway = new RunningGateway(t, { http: '127.0.0.1:0', routes: [up] })

@@ -21,7 +21,7 @@ const environment = {
   PYTHONDONTWRITEBYTECODE: '1',
 }
 
-/** What the program has parts for. A consumer of a queue must look before it takes, to tell what it had in hand: Python's takes. */
+/** What the program has parts for. */
 const kinds = [
   'queue',
   'frames',
@@ -33,7 +33,13 @@ const kinds = [
   'semaphore',
   'memory',
   'topics',
+  'work',
+  'work-lease',
+  'work-file',
+  'work-disk',
 ]
+/** A consumer of a queue must look before it takes, to tell what it had in hand: Python's takes. Nor takes Python jobs ahead. */
+const withoutPython = ['consumer', 'batcher']
 
 export class PythonVictims {
   #spare: ChildProcess | undefined
@@ -49,7 +55,7 @@ export class PythonVictims {
   }
 
   plays(kind: string, side: string): boolean {
-    return kinds.includes(kind) && side !== 'consumer'
+    return kinds.includes(kind) && !withoutPython.includes(side)
   }
 
   /** One that plays its part for `milliseconds`. */

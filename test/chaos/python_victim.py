@@ -3,11 +3,16 @@ what the victims in victims.cpp do, with the Python package."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import random
+import struct
 import sys
+import tempfile
 import time
 import traceback
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
 import millrace
 
@@ -206,6 +211,141 @@ def topics(side: str, place: str, ledger: Ledger) -> None:
                 ledger["turns"] += 1
 
 
+EACH = 1 << 16
+SIDES = ("producer", "worker")
+
+
+class Journal:
+    """As in work-journal.ts: one write a line."""
+
+    def __init__(self, place: str, who: int) -> None:
+        path = place if place.startswith("/") else os.path.join(tempfile.gettempdir(), place)
+        self._file = os.open(f"{path}.journal", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._who = who
+
+    def tell(self, letter: str, job: int, more: str = "", at: Optional[int] = None) -> None:
+        at = time.monotonic_ns() if at is None else at
+        line = f"\n{letter} {at} {self._who} {job}{' ' if more else ''}{more} ."
+        os.write(self._file, line.encode())
+
+
+def options_of(number: int) -> Dict[str, Any]:
+    """As in work-party.ts. Milliseconds."""
+    nth = number % EACH
+    return {
+        "priority": nth % 3,
+        "delay": nth % 10 if nth % 7 == 2 else 0,
+        "ttl": 1 + nth % 16 if nth % 5 == 3 else 0,
+        "group": f"g{nth % 4}" if nth % 5 == 1 else None,
+        "id": f"job-{number}" if nth % 3 == 0 else None,
+    }
+
+
+def payload_of(number: int) -> bytes:
+    nth = number % EACH
+    words = 128 + nth % 900 if nth % 16 == 3 else 1 + nth % 24
+    return struct.pack(f"<{words}Q", number, *[number * 31 + i for i in range(1, words)])
+
+
+def push_jobs(queue: millrace.WorkQueue, journal: Journal, who: int, ledger: Ledger) -> None:
+    # What the one before was in the middle of pushing when it died is pushed again, if it has an id.
+    unsure = ledger["trying"]
+    numbers = [unsure] if unsure != ledger["done"] and options_of(unsure)["id"] else []
+    for number in itertools.chain(numbers, range(who * EACH, (who + 1) * EACH)):
+        while ledger["left"] != 0:  # the survivors want to see everything at rest
+            ledger["right"] = 1
+            time.sleep(0.001)
+        ledger["right"] = 0
+        ledger["trying"] = number
+        options = options_of(number)
+        later = options["delay"] + options["ttl"]
+        journal.tell("p", number, f"{options['priority']} {options['group'] or '-'} {later}")
+        options["delay"] /= 1000
+        options["ttl"] /= 1000
+        queue.push(payload_of(number), **options)
+        journal.tell("c", number)
+        ledger["done"] = number
+
+
+def is_ours(call: Callable[[], None]) -> bool:
+    try:
+        call()
+    except millrace.LeaseLostError:
+        return False
+    return True
+
+
+def keep(job: millrace.Job, number: int, lease: float, journal: Journal) -> bool:
+    """Has it in hand for longer than the lease, now and then. False: it was lost, and that was told."""
+    dice = random.randrange(40) if lease > 0 else -1
+    if dice == 0:
+        time.sleep(2 * lease)
+    for _ in range(4 if dice == 1 else 0):
+        time.sleep(lease / 2)
+        since = time.monotonic_ns()
+        if not is_ours(lambda: job.extend(lease)):
+            journal.tell("l", number)
+            return False
+        journal.tell("e", number, str(since))
+    return True
+
+
+def settle(job: millrace.Job, number: int, journal: Journal) -> None:
+    dice = random.randrange(100)
+    delay = random.randrange(2) / 1000
+    ways: Dict[str, Callable[[], None]] = {
+        "complete": job.complete,
+        "release": lambda: job.release(delay),
+        "retry": lambda: job.retry(delay, "it failed"),
+        "reject": lambda: job.reject("it cannot be done"),
+    }
+    how = (
+        "complete" if dice < 80 else "release" if dice < 91 else "retry" if dice < 99 else "reject"
+    )
+    journal.tell("b", number, how)
+    journal.tell("d" if is_ours(ways[how]) else "l", number)
+
+
+def work_on(queue: millrace.WorkQueue, journal: Journal, lease: float, ledger: Ledger) -> None:
+    while True:
+        since = time.monotonic_ns()
+        try:
+            job = queue.take(0.02)
+        except millrace.TimeoutError:
+            continue
+        number = int.from_bytes(job.data[:8], "little")
+        whole = job.data == payload_of(number)
+        at = time.monotonic_ns()
+        if lease > 0 and at - since > lease * 5e8:
+            # It may have been taken away by now, so nothing is said of it.
+            is_ours(job.release)
+            continue
+        assert whole, f"job {number} is not whole"
+        leased = f" 0 {since}" if lease > 0 else ""
+        journal.tell("s", number, f"{job.attempt} {job.acquired}{leased}", at)
+        time.sleep(random.randrange(2) / 1000)
+        if keep(job, number, lease, journal):
+            settle(job, number, journal)
+        ledger["turns"] += 1
+
+
+def work(side: str, place: str, ledger: Ledger, lease: float = 0) -> None:
+    where = f"file:{place}" if place.startswith("/") else place
+    with millrace.WorkQueue(where, open_only=True) as queue:
+        ledger["base"] += 1
+        who = ledger["base"] * 4 + SIDES.index(side)
+        ledger["holding"] = who
+        journal = Journal(place, who)
+        if side == "producer":
+            push_jobs(queue, journal, who, ledger)
+        else:
+            work_on(queue, journal, lease, ledger)
+
+
+def work_with_lease(side: str, place: str, ledger: Ledger) -> None:
+    work(side, place, ledger, 0.05)
+
+
 PARTS: Dict[str, Callable[[str, str, Ledger], None]] = {
     "queue": produce,
     "frames": frames,
@@ -217,6 +357,10 @@ PARTS: Dict[str, Callable[[str, str, Ledger], None]] = {
     "semaphore": semaphore,
     "memory": memory,
     "topics": topics,
+    "work": work,
+    "work-lease": work_with_lease,
+    "work-file": work,
+    "work-disk": work,
 }
 
 

@@ -286,6 +286,10 @@ test('a journal is at rest when no living one is in the middle of anything', (t)
   t.is(unfinished(journal(...lines, ['settled', bob, 10])).length, 0)
   t.is(unfinished(journal(...lines, ['killed', bob, 0])).length, 0)
   t.is(unfinished(journal(['pushing', alice, 10])).length, 1)
+  // Somebody else has it, and who had it before does not know yet.
+  const lost = [...lines.slice(0, 3), ['taken', alice, 10]] as typeof lines
+  t.true(unfinished(journal(...lost)).includes(`${bob} 10`))
+  t.false(unfinished(journal(...lost, ['refused', bob, 10])).includes(`${bob} 10`))
 })
 
 // Leases of 10 ms.

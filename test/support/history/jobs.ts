@@ -94,12 +94,13 @@ export function judgeJobs(events: readonly JobEvent[], lease = Infinity): JobsVe
   return new Judge(events, lease).judge()
 }
 
-/** Pushes and settles by living users that have not been told yet, as "who job": the journal is not at rest. */
+/** What living users push, settle or have in hand, and have not told the end of, as "who job": the journal is not at rest. */
 export function unfinished(events: readonly JobEvent[]): string[] {
   const open = new Set<string>()
   const killed = new Set<number>()
   for (const { event, who, job } of events) {
-    if (event === 'settling' || event === 'pushing') open.add(`${who} ${job}`)
+    // Who has lost a job to others has yet to find that out, and to say so.
+    if (event === 'settling' || event === 'pushing' || event === 'taken') open.add(`${who} ${job}`)
     if (event === 'settled' || event === 'refused' || event === 'confirmed')
       open.delete(`${who} ${job}`)
     if (event === 'killed') killed.add(who)

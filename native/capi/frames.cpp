@@ -312,7 +312,13 @@ int32_t millrace_frame_reader_open(const char* place, const millrace_frame_reade
           absent = !opened.ok() && opened.error().code == Code::not_found;
           return opened;
         });
-    if (!absent || end.passed()) return code;
+    if (!absent || timeout_ns == 0) return code;
+    if (end.passed()) {
+      return fail(make_error(Code::not_found, std::string("no writer appeared on frame channel '") +
+                                                  place + "' within " +
+                                                  std::to_string(timeout_ns / 1'000'000) +
+                                                  " ms: start it, or allow more time"));
+    }
     if (capi::interrupt_count() != interrupts) return MILLRACE_INTERRUPTED;
     millrace::os::sleep_ns(std::min(nap, end.left_ns()));
   }

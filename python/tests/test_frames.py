@@ -197,7 +197,7 @@ def test_loans_go_back(name: str) -> None:
 
 
 def test_a_reader_waits_for_its_channel(name: str) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="within 0.1 s: start it, or allow more time"):
         FrameReader(name, timeout=0.1)
     with pytest.raises(millrace.InvalidArgumentError, match="policy"):
         FrameReader(name, policy="hope")

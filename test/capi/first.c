@@ -63,6 +63,8 @@ static void frames(void) {
   millrace_frame_writer* writer = NULL;
   millrace_frame_reader* reader = NULL;
   CHECK(millrace_frame_reader_open(name, NULL, 0, &reader) == MILLRACE_NOT_FOUND);
+  CHECK(millrace_frame_reader_open(name, NULL, 2000000, &reader) == MILLRACE_NOT_FOUND);
+  CHECK(strstr(millrace_last_error_message(), "within 2 ms: start it, or allow more") != NULL);
   CHECK(millrace_frame_writer_open(name, &options, &writer) == MILLRACE_OK);
   CHECK(millrace_frame_reader_open(name, NULL, MILLRACE_FOREVER, &reader) == MILLRACE_OK);
   CHECK(millrace_frame_writer_wait_readers(writer, 1, 0) == MILLRACE_OK);

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import time
 from collections import deque
 from types import TracebackType
 from typing import (
@@ -31,6 +32,7 @@ from ._errors import (
     BUSY,
     END,
     INTERRUPTED,
+    NOT_FOUND,
     OK,
     READY,
     TIMEOUT,
@@ -86,6 +88,8 @@ _reader_arm = function("frame_reader_arm")
 
 HEADER_BYTES = 64
 _MOST = (1 << 64) - 1
+# Opening comes back so often to let Python look for signals.
+_OPENING_NS = 50_000_000
 _POLICIES = ("wait", "drop-newest", "overwrite-oldest")
 
 # millrace_slot and millrace_frame, as words: data, capacity, header, slot, and here the sequence that publish tells; data, length, header,
@@ -588,7 +592,7 @@ class FrameReader(_Slots):
         out = ctypes.c_void_p()
         name = place_bytes(place)
         given, told = ctypes.addressof(options), ctypes.addressof(out)
-        _wait_open(lambda ns: int(_reader_open(name, given, ns, told)), timeout)
+        _wait_open(lambda ns: int(_reader_open(name, given, ns, told)), timeout, str(place))
         self._opened(place, out)
         self._slot_type = exporter_of(max(check(_reader_slot_bytes(out)), 1))
         self._ended = False
@@ -797,17 +801,20 @@ def _reader_options(
     return options
 
 
-def _wait_open(step: Any, timeout: Optional[float]) -> None:
+def _wait_open(step: Callable[[int], int], timeout: Optional[float], place: str) -> None:
     """Opening waits in slices too, but says NOT_FOUND at the end of each."""
-    import time
-
-    from ._errors import NOT_FOUND
-
     end = None if timeout is None else time.monotonic_ns() + nanoseconds(timeout)
     while True:
-        left = 50_000_000 if end is None else max(end - time.monotonic_ns(), 0)
-        code = step(min(left, 50_000_000))
+        left = _OPENING_NS if end is None else max(end - time.monotonic_ns(), 0)
+        code = step(min(left, _OPENING_NS))
         if code >= 0:
             return
-        if code != NOT_FOUND or (end is not None and left <= 50_000_000):
+        if code == INTERRUPTED:
+            continue
+        if code != NOT_FOUND:
             raise failure(code)
+        if timeout is not None and left <= _OPENING_NS:
+            raise make_error(
+                NOT_FOUND,
+                f"no writer appeared on frame channel '{place}' within {timeout:g} s: start it, or allow more time",
+            )

@@ -196,7 +196,7 @@ export class Output {
     const { writer } = part
     const isFullEnough =
       writer.messages > 0 &&
-      (writer.position + writer.gathered + writer.indexBytes + bytes + besidesBytes >
+      (writer.position + writer.gathered + writer.comingBytes + bytes + besidesBytes >
         this.#split.maxBytes ||
         writer.indexBytes > mostIndexBytes ||
         (part.since !== undefined && Number(logTime - part.since) >= this.#split.maxTime * 1e6))

@@ -59,7 +59,7 @@ const loads = [
   { how: "require('millrace/telemetry')", files: ['shared', 'telemetry'], most: 92_500 },
   { how: "require('millrace/topics')", files: ['shared', 'topics'], most: 101_500 },
   { how: "require('millrace/work')", files: ['shared', 'work'], most: 116_500 },
-  { how: "require('millrace/recording')", files: ['recording', 'shared'], most: 104_700 },
+  { how: "require('millrace/recording')", files: ['recording', 'shared'], most: 105_000 },
   { how: "require('millrace/struct')", files: ['shared', 'struct'], most: 79_500 },
 ]
 

@@ -141,6 +141,22 @@ test('files follow one another by their size, each whole in itself', async (t) =
   t.deepEqual(firsts, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
 })
 
+test('none is larger than it may be, however small messages are, and of however many channels', async (t) => {
+  const { file } = folderAnd(t)
+  const sources = ['a', 'b', 'c', 'd', 'e'].map((name) => new FakeSource(name, 'topics'))
+  const recorder = await record(sources, { file, maxBytes: 100_000 })
+  for (let at = 0; at < 6000; at++) {
+    const subject = `of.${String(at % 20)}`
+    sources[at % 5]!.give('x', { at, subject, headers: { of: 'it' } })
+  }
+  await until(() => recorder.stats.recorded === 6000, patience)
+  const { files } = await recorder.stop()
+  const sizes = files.map((one) => statSync(one).size)
+  t.true(files.length > 2)
+  t.true(Math.max(...sizes) <= 100_000, sizes.join())
+  t.true(sizes[0]! > 80_000, sizes.join())
+})
+
 test('and by their time', async (t) => {
   const { file } = folderAnd(t)
   const source = new FakeSource('some', 'queue')

@@ -26,6 +26,10 @@ export interface McapMessage {
 
 /** Beyond it, payload, and what an entry of the index takes. */
 const messageBytes = headBytes + 22
+/** Where a gathered message lies: its time and place. */
+const messageIndexBytes = 16
+/** Of a channel, in the index of a chunk, the entry of that in the summary, and the statistics. */
+const channelIndexBytes = headBytes + 6 + 10 + 10
 /** Beyond it, what is in a chunk. */
 const chunkBytes = headBytes + 40
 /** An entry of a message index. */
@@ -75,6 +79,8 @@ export class McapWriter {
   readonly #chunkIndexes = new RecordBytes()
   readonly #metadataIndexes = new RecordBytes()
   #metadata = 0
+  /** Of all channels and schemas. */
+  #channelBytes = 0
   /** What is in the file. */
   #chunks = 0
   #messages = 0
@@ -107,12 +113,29 @@ export class McapWriter {
     return this.#chunkIndexes.length + this.#metadataIndexes.length
   }
 
+  /**
+   * Bytes that the file will have beside what is written and gathered: channels that are to be written, and all of them once more at the end,
+   * where gathered messages lie, and the index.
+   */
+  get comingBytes(): number {
+    const { length } = this.#channels
+    return (
+      this.#ahead.length +
+      this.#channelBytes +
+      length * channelIndexBytes +
+      this.#gatheredMessages * messageIndexBytes +
+      this.indexBytes
+    )
+  }
+
   /** A channel, which messages name by the number that is returned. */
   addChannel(facts: ChannelFacts): number {
+    const before = this.#ahead.length
     const schema = this.#schemaOf(facts.schema)
     const channel = this.#channels.length
     this.#channels.push({ facts, schema, count: 0, index: new RecordBytes(64) })
     this.#putChannel(this.#ahead, channel)
+    this.#channelBytes += this.#ahead.length - before
     return channel
   }
 

@@ -149,30 +149,37 @@ Method method_of(const char* name) {
 }
 
 // What is called for every message: a function object of its own in each instance saves the unwrapping. It keeps its object
-// alive, whoever keeps the function.
-template <typename Object, auto member>
-napi_value hot_function(Napi::Object self, Object* object, const char* name) {
+// alive, whoever keeps the function. One function for all of them, as they are many.
+[[gnu::noinline]] inline napi_value hot_function(napi_env env, napi_value self, void* object,
+                                                 const char* name, napi_callback call) noexcept {
   napi_value function = nullptr;
-  napi_create_function(self.Env(), name, NAPI_AUTO_LENGTH, binding::call_on_data<Object, member>,
-                       object, &function);
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, call, object, &function);
   napi_property_descriptor owner{};
   owner.utf8name = "owner";
   owner.value = self;  // which nobody can take away: neither writable nor configurable
-  napi_define_properties(self.Env(), function, 1, &owner);
+  napi_define_properties(env, function, 1, &owner);
   return function;
+}
+[[gnu::noinline]] inline void set_hot(napi_env env, napi_value self, void* object, const char* name,
+                                      napi_callback call) noexcept {
+  napi_set_named_property(env, self, name, hot_function(env, self, object, name, call));
+}
+[[gnu::noinline]] inline void set_instead(napi_env env, napi_value self, void* object,
+                                          const char* name, napi_callback call) noexcept {
+  napi_property_descriptor method{};
+  method.utf8name = name;
+  method.value = hot_function(env, self, object, name, call);
+  method.attributes = napi_default_jsproperty;
+  napi_define_properties(env, self, 1, &method);
 }
 template <typename Object, auto member>
 void define_hot(Napi::Object self, Object* object, const char* name) {
-  napi_set_named_property(self.Env(), self, name, hot_function<Object, member>(self, object, name));
+  set_hot(self.Env(), self, object, name, binding::call_on_data<Object, member>);
 }
 // The same in the place of what the object has by this name, perhaps from its prototype, which cannot be assigned to.
 template <typename Object, auto member>
 void define_instead(Napi::Object self, Object* object, const char* name) {
-  napi_property_descriptor method{};
-  method.utf8name = name;
-  method.value = hot_function<Object, member>(self, object, name);
-  method.attributes = napi_default_jsproperty;
-  napi_define_properties(self.Env(), self, 1, &method);
+  set_instead(self.Env(), self, object, name, binding::call_on_data<Object, member>);
 }
 
 }  // namespace millrace::addon

@@ -14,7 +14,15 @@ import { build, buildDirectory, configure, root } from './native-build.mjs'
 
 const file = join(root, 'bench', 'instructions.json')
 const variant = { name: 'bench', sanitize: '', tests: false }
-const programs = { call: 'call_', job: 'work_', measured: 'work_' }
+const programs = {
+  call: 'call_',
+  beside_call: 'call_times_',
+  measured_call: 'call_times_',
+  job: 'work_',
+  measured: 'work_',
+  topic: 'topic_',
+  measured_topic: 'topic_',
+}
 const targetOf = (what) => `millrace_bench_${programs[what] ?? ''}instructions`
 
 const counted = [
@@ -26,13 +34,21 @@ const counted = [
   ['job of 64 B, the same with `stats`', ['measured', '64']],
   ['call of 64 B, answered with as much', ['call', '64']],
   ['call of 1 KiB, answered with as much', ['call', '1024']],
+  ['call of 64 B, beside one with `stats`', ['beside_call', '64']],
+  ['call of 64 B, with `stats`', ['measured_call', '64']],
+  ['message of topics of 64 B, published and read', ['topic', '64']],
+  ['message of topics of 64 B, with `stats`', ['measured_topic', '64']],
 ]
 /** Who asked that something be counted pays for it, by no more than the tolerance: judged on every machine. */
-const asked = [['job of 64 B, the same with `stats`', 'job of 64 B, pushed, taken and completed']]
+const asked = [
+  ['job of 64 B, the same with `stats`', 'job of 64 B, pushed, taken and completed'],
+  ['call of 64 B, with `stats`', 'call of 64 B, beside one with `stats`'],
+  ['message of topics of 64 B, with `stats`', 'message of topics of 64 B, published and read'],
+]
 const times = [1000, 3000]
 
 await configure(variant)
-await build(variant, [targetOf('message'), targetOf('job'), targetOf('call')])
+await build(variant, [...new Set(counted.map(([, [what]]) => targetOf(what)))])
 const scratch = mkdtempSync(join(tmpdir(), 'millrace-instructions-'))
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
 

@@ -16,6 +16,8 @@ export interface NativeCallsOptions {
   readonly seats: number | undefined
   readonly calls: number | undefined
   readonly bytes: number | undefined
+  /** Does this handle count how long calls take? */
+  readonly stats: boolean
 }
 
 /** Indices of `NativeCalls.facts`; what has 64 bits is there as its low half and, behind it, its high one. */

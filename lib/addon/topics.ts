@@ -15,6 +15,8 @@ export interface NativeTopicsOptions {
   readonly subjects: number | undefined
   readonly messages: number | undefined
   readonly bytes: number | undefined
+  /** Does this handle count how long messages take? */
+  readonly stats: boolean
 }
 
 /** What a handle can wait for, as bits. */

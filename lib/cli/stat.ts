@@ -96,8 +96,11 @@ const longest = (spread: Latency | Wait): number =>
 const longestLatency: Readonly<Record<Latency['side'], number>> = {
   consumer: 134_217.728,
   reader: 1048.576,
+  subscriber: 100_663.296,
   worker: 2_684_354.56,
   handler: 2_684_354.56,
+  client: 2_684_354.56,
+  server: 2_684_354.56,
 }
 
 const told = [0.5, 0.95, 0.99] as const

@@ -44,7 +44,7 @@ export function openWork(
   connection: RemoteOptions | undefined,
   parts: WorkParts,
 ): RemoteWorkQueue {
-  if (wanted.stats) throw uncounted(`work queue '${address}'`)
+  if (wanted.stats === true) throw uncounted(`work queue '${address}'`)
   const backoff = readReconnect(connection?.reconnect)
   const engine = engineAt(address, connection)
   if (engine !== undefined) return openEngineWork(engine, wanted, backoff, parts)
@@ -103,13 +103,14 @@ export function shareWork(
   })
 }
 
-/** @throws MillraceError `INVALID_ARGUMENT` */
+/** @throws MillraceError `INVALID_ARGUMENT`, `UNSUPPORTED` */
 export function openTopics(
   address: string,
   wanted: TopicsWanted,
   connection: RemoteOptions | undefined,
   group: () => GroupParts,
 ): RemoteTopics {
+  if (wanted.stats === true) throw uncounted(`bus '${address}'`)
   const backoff = readReconnect(connection?.reconnect)
   const engine = engineAt(address, connection)
   if (engine !== undefined) return openEngineTopics(engine, wanted, backoff, group)
@@ -261,6 +262,7 @@ export async function connectCalls(
   contract: Contract,
   given: ConnectedElsewhere,
 ): Promise<object> {
+  if (given.native?.stats === true) throw uncounted(`calls at '${address}'`)
   const engine = engineAt(address, given.connection)
   if (engine !== undefined) return await connectEngine(engine, contract, given)
   return await connectThere(address, contract, given)
@@ -273,6 +275,7 @@ export async function serveCalls(
   methods: readonly ServedMethod[],
   given: ServedElsewhere,
 ): Promise<object> {
+  if (given.native?.stats === true) throw uncounted(`calls at '${address}'`)
   const engine = engineAt(address, given.connection)
   return await serveThere(address, contract, methods, given, engine)
 }

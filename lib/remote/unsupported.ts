@@ -10,10 +10,10 @@ export function unsupported(what: string, cure: string): MillraceError {
   )
 }
 
-/** `stats`, which counts in memory that is elsewhere. */
+/** `stats`, which counts in shared memory: there is none here. */
 export function uncounted(title: string): MillraceError {
   return unsupported(
-    `\`stats\` of ${title}, which counts in its memory,`,
-    'open it with `stats` where it is shared; an engine has figures of its own',
+    `\`stats\` of ${title}, which counts in shared memory,`,
+    'say it where that is shared; an engine has figures of its own',
   )
 }

@@ -8,8 +8,13 @@ import type { Contract } from './contract.js'
 import type { ConnectionOptions as StreamOptions } from './streams/options.js'
 import type { ServedMethod } from './streams/server.js'
 
+/** What is said of the memory, which there is none of there. */
+interface WithoutMemory {
+  readonly native?: { readonly stats: boolean } | undefined
+}
+
 /** How a contract is served there. */
-export interface ServedElsewhere {
+export interface ServedElsewhere extends WithoutMemory {
   readonly concurrency: number
   readonly drainMs: number
   readonly signal: AbortSignal | undefined
@@ -21,7 +26,7 @@ export interface ServedElsewhere {
 }
 
 /** How it is called there. */
-export interface ConnectedElsewhere {
+export interface ConnectedElsewhere extends WithoutMemory {
   readonly waitMs: number
   readonly signal: AbortSignal | undefined
   readonly connection: RemoteOptions | undefined

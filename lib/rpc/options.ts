@@ -40,6 +40,12 @@ export interface CallMemoryOptions extends AccessOptions, TuningOptions {
   readonly seats?: number | undefined
   /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
   readonly memory?: MemoryOptions | undefined
+  /**
+   * Is counted in shared memory how long calls take, for `observe` and `millrace stat`? By a client from the request until it has the
+   * result, by a server from when it takes a call until it has answered it. One of 64 is measured (docs/observing.md). Default false. Not at
+   * addresses that are not this machine's memory: `ERR_MILLRACE_UNSUPPORTED`.
+   */
+  readonly stats?: boolean | undefined
 }
 
 /** How a server serves functions of many values. */
@@ -128,7 +134,15 @@ export interface CallLimits {
   readonly traceparent?: string | undefined
 }
 
-const memoryNames = [...accessNames, ...tuningNames, 'calls', 'bytes', 'seats', 'memory'] as const
+const memoryNames = [
+  ...accessNames,
+  ...tuningNames,
+  'calls',
+  'bytes',
+  'seats',
+  'memory',
+  'stats',
+] as const
 const serveNames = [
   ...memoryNames,
   'concurrency',
@@ -230,6 +244,7 @@ function readMemoryPart(options: CallMemoryOptions): {
       calls: numberIfAny(options, 'calls', [1, mostCalls]),
       bytes: numberIfAny(options, 'bytes', [0, mostBytes]),
       seats: numberIfAny(options, 'seats', [2, 2048]),
+      stats: flag(options, 'stats'),
       ...access(options),
     },
   }

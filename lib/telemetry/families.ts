@@ -115,7 +115,7 @@ function latencyOf(those: readonly Latency[]): Many & { readonly sum: number } {
 }
 
 /** Who counts how long something is in hand. */
-const serving = new Set<Latency['side']>(['handler'])
+const serving = new Set<Latency['side']>(['handler', 'server'])
 
 function tellLatencies(latencies: readonly Latency[], served: boolean, tell: Tell): void {
   if (latencies.length === 0) return
@@ -267,7 +267,7 @@ const meanings: readonly Meaning[] = [
   {
     name: 'millrace_message_latency_seconds',
     type: 'histogram',
-    help: 'From when a message, frame or job was sent until it was taken, where that was asked for; one of several is measured, for all.',
+    help: 'From when a message, frame or job was sent until it was taken, or a call was made until its result, where that was asked for; one of several is measured, for all.',
     of: ({ latencies }, _, tell) => {
       tellLatencies(latencies, false, tell)
     },
@@ -275,7 +275,7 @@ const meanings: readonly Meaning[] = [
   {
     name: 'millrace_service_seconds',
     type: 'histogram',
-    help: 'From when a job was taken until it was settled, where that was asked for; one of several is measured, for all.',
+    help: 'From when a job or call was taken until it was settled or answered, where that was asked for; one of several is measured, for all.',
     of: ({ latencies }, _, tell) => {
       tellLatencies(latencies, true, tell)
     },

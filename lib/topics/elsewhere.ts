@@ -14,6 +14,8 @@ export interface TopicsWanted {
   readonly subjects: number | undefined
   readonly subscriptions: number | undefined
   readonly seats: number | undefined
+  /** Is counted how long messages take? Not over a connection. */
+  readonly stats?: boolean | undefined
 }
 
 /** What a queue group elsewhere needs of the classes here. */

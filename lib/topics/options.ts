@@ -9,6 +9,7 @@ import {
   checkOptions,
   checkSignal,
   duration,
+  flag,
   readMemory,
   readTuning,
   show,
@@ -28,7 +29,7 @@ import { encodeHeaders, type GivenHeaders } from './headers.js'
 import { checkFilters } from './subjects.js'
 
 /**
- * All that describes the bus (everything but `mode`, `owner`, `memory`, `spin` and `poll`) is decided by whoever creates it.
+ * All that describes the bus (everything but `mode`, `owner`, `memory`, `stats`, `spin` and `poll`) is decided by whoever creates it.
  * What is left out is what the bus has; what is given must be that, or `ERR_MILLRACE_GEOMETRY`.
  */
 export interface TopicsOptions extends AccessOptions, TuningOptions {
@@ -47,6 +48,12 @@ export interface TopicsOptions extends AccessOptions, TuningOptions {
   readonly seats?: number | undefined
   /** How the memory is treated: huge pages, locking, prefaulting, NUMA nodes, wiping. */
   readonly memory?: MemoryOptions | undefined
+  /**
+   * Does this handle count in shared memory how long messages take, for `observe` and `millrace stat`? From when one is published until a
+   * subscription has it, if both who publishes and who subscribes say so. One of 64 is measured (docs/observing.md). Default false. Of a
+   * bus elsewhere it is for the process to say that shares it.
+   */
+  readonly stats?: boolean | undefined
   /** How it is reached, if its address is not this machine's memory. */
   readonly connection?: RemoteOptions | undefined
 }
@@ -110,6 +117,7 @@ const topicsNames = [
   'subscriptions',
   'seats',
   'memory',
+  'stats',
   'connection',
   ...accessNames,
   ...tuningNames,
@@ -138,6 +146,7 @@ export function readTopicsOptions(
       subjects: numberIfAny(options, 'subjects', [1, 65_536]),
       subscriptions: numberIfAny(options, 'subscriptions', [1, 512]),
       seats: numberIfAny(options, 'seats', [1, 512]),
+      stats: flag(options, 'stats'),
       ...access(options),
       place: checkPlace(placeOf(place)),
     },

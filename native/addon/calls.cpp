@@ -20,7 +20,7 @@ std::optional<std::uint32_t> number_if_any(const Options& options, const char* k
 
 }  // namespace
 
-// new Calls({ place, memory, mode, owner?, attachOnly, schema, seats?, calls?, bytes? }): what is left out is whatever is there, or the default
+// new Calls({ place, memory, mode, owner?, attachOnly, schema, seats?, calls?, bytes?, stats }): what is left out is whatever is there, or the default
 CallsObject::CallsObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
   const Options options(info[0]);
   const bool opened = open<CallSpec>(options, [&](CallSpec& spec) {
@@ -41,6 +41,7 @@ CallsObject::CallsObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
   define_hot<&CallsObject::poll>("poll");
   define_hot<&CallsObject::take>("take");
   define_hot<&CallsObject::answer>("answer");
+  if (options.flag("stats")) define_measured();
 }
 void CallsObject::tell_shape() {
   tell("seats", shape().seats);
@@ -394,6 +395,74 @@ Napi::Value CallsObject::trace() {
   if (trace.IsEmpty()) return Env().Undefined();  // a worker that is being terminated
   std::memcpy(trace.Data(), core()->data()->data() + at, kTraceBytes);
   return trace;
+}
+
+// --- the same, measured ---
+
+void CallsObject::define_measured() {
+  meter_ = std::make_unique<CallMeter>(core()->store().memory());
+  define_instead<&CallsObject::call_measured>("call");
+  define_instead<&CallsObject::call_with_measured>("callWith");
+  define_instead<&CallsObject::push_loan_measured>("pushLoan");
+  define_instead<&CallsObject::poll_measured>("poll");
+  define_instead<&CallsObject::withdraw_measured>("withdraw");
+  define_instead<&CallsObject::take_measured>("take");
+  define_instead<&CallsObject::answer_measured>("answer");
+  define_instead<&CallsObject::answer_with_measured>("answerWith");
+  define_instead<&CallsObject::answer_loan_measured>("answerLoan");
+}
+std::int32_t CallsObject::call_measured() {
+  const std::uint64_t since = meter_->asking();
+  return note_asked(since, call());
+}
+std::int32_t CallsObject::call_with_measured(const Arguments<2>& given) {
+  const std::uint64_t since = meter_->asking();
+  return note_asked(since, call_with(given));
+}
+std::int32_t CallsObject::push_loan_measured(const Arguments<3>& given) {
+  const std::uint64_t since = meter_->asking();
+  return note_asked(since, push_loan(given));
+}
+// What is not an outcome is the slot of a call that was made.
+std::int32_t CallsObject::note_asked(std::uint64_t since, std::int32_t done) {
+  if (since == 0) return done;
+  const auto slot = static_cast<std::uint32_t>(done);
+  const Ticket ticket{slot, done < 0 ? 0 : born_[slot]};
+  meter_->asked(since, done < 0 ? nullptr : &ticket);
+  return done;
+}
+void CallsObject::poll_measured() {
+  poll();
+  const std::uint32_t slot = facts_.get(CallsFacts::kSlot);
+  if (slot >= born_.size()) return;  // an outcome of the call itself
+  constexpr auto answered = static_cast<std::uint32_t>(millrace::Outcome::answered);
+  meter_->heard({slot, born_[slot]}, (facts_.get(CallsFacts::kEnd) & ~kTouched) == answered);
+}
+std::int32_t CallsObject::withdraw_measured(const Arguments<1>& given) {
+  const std::int32_t done = withdraw(given);
+  const std::uint32_t slot = small_natural(given.env, given[0], ~0U);
+  if (done > static_cast<std::int32_t>(Withdrawn::no_longer))
+    meter_->heard({slot, born_[slot]}, false);
+  return done;
+}
+void CallsObject::take_measured() {
+  take();
+  if (core() == nullptr) return;
+  if (const Lease mine = lease()) meter_->taken(mine);
+}
+std::int32_t CallsObject::answer_measured() {
+  return note_answered(answer());
+}
+std::int32_t CallsObject::answer_with_measured(const Arguments<1>& given) {
+  return note_answered(answer_with(given));
+}
+std::int32_t CallsObject::answer_loan_measured(const Arguments<1>& given) {
+  return note_answered(answer_loan(given));
+}
+// Below 0 the call is still in hand.
+std::int32_t CallsObject::note_answered(std::int32_t done) {
+  if (done >= 0) meter_->answered(lease(), done > 0);
+  return done;
 }
 
 // --- both ---

@@ -7,10 +7,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "facts.hpp"
 #include "handle.hpp"
+#include "millrace/rpc/call_meter.hpp"
 #include "millrace/rpc/call_queue.hpp"
 
 namespace millrace::addon {
@@ -129,6 +131,21 @@ class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
   std::int32_t next_cancelled();
   Napi::Value trace();
 
+  // The same for a handle that counts how long calls take (CallMeter). They take the place of the others in that one object, under the same
+  // names, so that whoever does not count executes no instruction more.
+  void define_measured();
+  std::int32_t call_measured();
+  std::int32_t call_with_measured(const Arguments<2>& given);
+  std::int32_t push_loan_measured(const Arguments<3>& given);
+  std::int32_t note_asked(std::uint64_t since, std::int32_t done);
+  void poll_measured();
+  std::int32_t withdraw_measured(const Arguments<1>& given);
+  void take_measured();
+  std::int32_t answer_measured();
+  std::int32_t answer_with_measured(const Arguments<1>& given);
+  std::int32_t answer_loan_measured(const Arguments<1>& given);
+  std::int32_t note_answered(std::int32_t done);
+
   // Both
   double copy_out(const Arguments<1>& given);
   Napi::Value news();
@@ -165,11 +182,12 @@ class CallsObject final : public WaitingObject<CallsObject, CallQueue> {
   Box inbox_;
   SharedBuffer payloads_;
   SharedBuffer news_;
-  std::vector<std::uint32_t> born_;  // of the calls of this handle, by their slots
-  std::vector<bool> asked_;          // those that have had no outcome
-  std::vector<Answer> held_;         // whose bytes are looked at where they lie
-  std::vector<CallLoan> loans_;      // of requests
-  std::vector<CallLoan> answers_;    // of answers, each for another slot
+  std::vector<std::uint32_t> born_;   // of the calls of this handle, by their slots
+  std::vector<bool> asked_;           // those that have had no outcome
+  std::vector<Answer> held_;          // whose bytes are looked at where they lie
+  std::vector<CallLoan> loans_;       // of requests
+  std::vector<CallLoan> answers_;     // of answers, each for another slot
+  std::unique_ptr<CallMeter> meter_;  // of a handle that was opened with `stats`
   std::uint32_t kinds_woken_ = 0;
 };
 

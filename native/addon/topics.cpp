@@ -12,7 +12,7 @@
 
 namespace millrace::addon {
 
-// new Topics({ place, memory, mode, owner?, seats?, subscriptions?, subjects?, messages?, bytes? }): what is left out is
+// new Topics({ place, memory, mode, owner?, seats?, subscriptions?, subjects?, messages?, bytes?, stats }): what is left out is
 // whatever an existing bus has, or the default
 TopicsObject::TopicsObject(const Napi::CallbackInfo& info) : WaitingObject(info) {
   const Options options(info[0]);
@@ -39,6 +39,7 @@ TopicsObject::TopicsObject(const Napi::CallbackInfo& info) : WaitingObject(info)
   define_hot<&TopicsObject::try_publish_with>("tryPublishWith");
   define_hot<&TopicsObject::try_publish_packed>("tryPublishPacked");
   define_hot<&TopicsObject::read>("read");
+  if (options.flag("stats")) define_measured();
 }
 
 Napi::Function TopicsObject::define(Napi::Env env) {
@@ -99,16 +100,24 @@ std::int32_t TopicsObject::outcome_of(Published published, std::uint32_t matched
 }
 // tryPublish(subject, payload) -> the number of subscribers it was for; or kWouldBlock, kTooLarge, kClosed, kInvalid
 std::int32_t TopicsObject::try_publish(const Arguments<2>& given) {
+  return publish_plain(given);
+}
+template <typename... Meter>
+std::int32_t TopicsObject::publish_plain(const Arguments<2>& given, Meter&... meter) {
   if (core() == nullptr) return kClosed;
   const auto payload = bytes_of(given.env, given[1]);
   if (!payload) return kInvalid;
   std::uint32_t matched = 0;
   const Published done = core()->try_publish(small_natural(given.env, given[0], ~0U),
-                                             {payload->data, payload->size}, {}, matched);
+                                             {payload->data, payload->size}, {}, matched, meter...);
   return outcome_of(done, matched);
 }
 // tryPublishWith(subject, payload, headers) -> as tryPublish
 std::int32_t TopicsObject::try_publish_with(const Arguments<3>& given) {
+  return publish_with(given);
+}
+template <typename... Meter>
+std::int32_t TopicsObject::publish_with(const Arguments<3>& given, Meter&... meter) {
   if (core() == nullptr) return kClosed;
   const auto payload = bytes_of(given.env, given[1]);
   const auto headers = bytes_of(given.env, given[2]);
@@ -116,13 +125,17 @@ std::int32_t TopicsObject::try_publish_with(const Arguments<3>& given) {
   std::uint32_t matched = 0;
   const Published done =
       core()->try_publish(small_natural(given.env, given[0], ~0U), {payload->data, payload->size},
-                          {headers->data, headers->size}, matched);
+                          {headers->data, headers->size}, matched, meter...);
   return outcome_of(done, matched);
 }
 
 // tryPublishPacked(subject, count, payloads, headers): those whose lengths are in `facts`, and whose bytes lie one after the other ->
 // how many were published, for how many subscribers each at most is in `facts`; or, if none was, as tryPublish
 std::int32_t TopicsObject::try_publish_packed(const Arguments<4>& given) {
+  return publish_packed(given);
+}
+template <typename... Meter>
+std::int32_t TopicsObject::publish_packed(const Arguments<4>& given, Meter&... meter) {
   if (core() == nullptr) return kClosed;
   const std::uint32_t subject = small_natural(given.env, given[0], ~0U);
   const std::uint32_t count =
@@ -139,7 +152,7 @@ std::int32_t TopicsObject::try_publish_packed(const Arguments<4>& given) {
     if (length > payloads->size - at) return kInvalid;
     std::uint32_t matched = 0;
     last = core()->try_publish(subject, {payloads->data + at, length},
-                               {headers->data, headers->size}, matched, now);
+                               {headers->data, headers->size}, matched, meter..., now);
     if (last != Published::yes) break;
     most = std::max(most, matched);
     at += length;
@@ -237,6 +250,10 @@ void TopicsObject::tell_message(std::size_t place, const TopicMessage& message,
 // read(entry, most, target, offset, inPlace) -> how many, whose facts are in `facts`; 0: there is none, or the next one does not fit
 // behind `offset` of the target, whose size is then in `facts`
 std::int32_t TopicsObject::read(const Arguments<5>& given) {
+  return read_with(given);
+}
+template <typename... Meter>
+std::int32_t TopicsObject::read_with(const Arguments<5>& given, Meter&... meter) {
   if (core() == nullptr) return kClosed;
   const auto target = bytes_of(given.env, given[2]);
   const std::uint32_t entry = small_natural(given.env, given[0], ~0U);
@@ -246,7 +263,7 @@ std::int32_t TopicsObject::read(const Arguments<5>& given) {
   if (!target || offset > target->size) return kInvalid;
   const std::uint32_t count =
       core()->read(entry, taken_.data(), most, {target->data + offset, target->size - offset},
-                   truth(given.env, given[4]));
+                   truth(given.env, given[4]), meter...);
   return tell(count, entry, offset);
 }
 // What was read, in `facts`.
@@ -333,6 +350,10 @@ bool TopicsObject::wait_for_message(const Arguments<3>& given) {
 }
 // waitForRoom(subject, payload, headers, spinMs, timeoutMs) -> as tryPublish; blocks for 20 ms at most
 std::int32_t TopicsObject::wait_for_room(const Arguments<5>& given) {
+  return publish_in_time(given);
+}
+template <typename... Meter>
+std::int32_t TopicsObject::publish_in_time(const Arguments<5>& given, Meter&... meter) {
   if (core() == nullptr) return kClosed;
   const auto payload = bytes_of(given.env, given[1]);
   const auto headers = bytes_of(given.env, given[2]);
@@ -343,10 +364,48 @@ std::int32_t TopicsObject::wait_for_room(const Arguments<5>& given) {
   (void)core()->wait(kForTopicRoom, nanoseconds(given.env, given[3]),
                      nanoseconds(given.env, given[4]), [&] {
                        done = core()->try_publish(subject, {payload->data, payload->size},
-                                                  {headers->data, headers->size}, matched);
+                                                  {headers->data, headers->size}, matched, meter...);
                        return done != Published::full && done != Published::busy;
                      });
   return outcome_of(done, matched);
+}
+
+// --- the same, measured ---
+
+void TopicsObject::define_measured() {
+  meter_ = std::make_unique<TopicMeter>(core()->meter());
+  define_instead<&TopicsObject::try_publish_measured>("tryPublish");
+  define_instead<&TopicsObject::try_publish_with_measured>("tryPublishWith");
+  define_instead<&TopicsObject::try_publish_packed_measured>("tryPublishPacked");
+  define_instead<&TopicsObject::publish_loan_measured>("publishLoan");
+  define_instead<&TopicsObject::wait_for_room_measured>("waitForRoom");
+  define_instead<&TopicsObject::subscribe_measured>("subscribe");
+  define_instead<&TopicsObject::read_measured>("read");
+}
+std::int32_t TopicsObject::try_publish_measured(const Arguments<2>& given) {
+  return publish_plain(given, *meter_);
+}
+std::int32_t TopicsObject::try_publish_with_measured(const Arguments<3>& given) {
+  return publish_with(given, *meter_);
+}
+std::int32_t TopicsObject::try_publish_packed_measured(const Arguments<4>& given) {
+  return publish_packed(given, *meter_);
+}
+std::int32_t TopicsObject::publish_loan_measured(const Arguments<3>& given) {
+  const TopicLoan* const loan = core() == nullptr ? nullptr : loan_at(given.env, given[0]);
+  if (loan != nullptr) meter_->mark(*loan);
+  return publish_loan(given);
+}
+std::int32_t TopicsObject::wait_for_room_measured(const Arguments<5>& given) {
+  return publish_in_time(given, *meter_);
+}
+std::int32_t TopicsObject::subscribe_measured(const Arguments<6>& given) {
+  const std::int32_t entry = subscribe(given);
+  if (entry >= 0) meter_->joined(static_cast<std::uint32_t>(entry));
+  return entry;
+}
+std::int32_t TopicsObject::read_measured(const Arguments<5>& given) {
+  return read_with(given, *meter_);
 }
 
 // counts() -> in the order of lib/topics/stats.ts

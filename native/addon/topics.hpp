@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "facts.hpp"
@@ -83,6 +84,28 @@ class TopicsObject final : public WaitingObject<TopicsObject, TopicBus> {
   std::int32_t wait_for_room(const Arguments<5>& given);
   Napi::Value counts();
 
+  // The same for a handle that counts how long messages take (TopicMeter). They take the place of the others in that one object, under the
+  // same names, so that whoever does not count executes no instruction more.
+  void define_measured();
+  std::int32_t try_publish_measured(const Arguments<2>& given);
+  std::int32_t try_publish_with_measured(const Arguments<3>& given);
+  std::int32_t try_publish_packed_measured(const Arguments<4>& given);
+  std::int32_t publish_loan_measured(const Arguments<3>& given);
+  std::int32_t wait_for_room_measured(const Arguments<5>& given);
+  std::int32_t subscribe_measured(const Arguments<6>& given);
+  std::int32_t read_measured(const Arguments<5>& given);
+  // These are given a TopicMeter, or nothing.
+  template <typename... Meter>
+  std::int32_t publish_plain(const Arguments<2>& given, Meter&... meter);
+  template <typename... Meter>
+  std::int32_t publish_with(const Arguments<3>& given, Meter&... meter);
+  template <typename... Meter>
+  std::int32_t publish_packed(const Arguments<4>& given, Meter&... meter);
+  template <typename... Meter>
+  std::int32_t publish_in_time(const Arguments<5>& given, Meter&... meter);
+  template <typename... Meter>
+  std::int32_t read_with(const Arguments<5>& given, Meter&... meter);
+
   std::int32_t outcome_of(Published published, std::uint32_t matched) const noexcept;
   TopicLoan* loan_at(napi_env env, napi_value value);
   std::int32_t tell(std::uint32_t count, std::uint32_t entry, std::size_t offset);
@@ -91,6 +114,7 @@ class TopicsObject final : public WaitingObject<TopicsObject, TopicBus> {
   TopicCallFacts facts_;
   std::array<TopicMessage, TopicCallFacts::kMostTaken> taken_;
   SharedBuffer messages_;
+  std::unique_ptr<TopicMeter> meter_;  // of a handle that was opened with `stats`
   std::vector<TopicLoan> loans_;
 };
 

@@ -213,6 +213,6 @@ test('stats is true or false, said before anything is opened, and nothing for a 
   t.deepEqual(observe({ name }), [])
   t.throws(() => WorkQueue.open('tcp://127.0.0.1:1', stats), {
     code: 'ERR_MILLRACE_UNSUPPORTED',
-    message: /`stats` of work queue 'tcp:.*: open it with `stats` where it is shared/,
+    message: /`stats` of work queue 'tcp:.*: say it where that is shared/,
   })
 })

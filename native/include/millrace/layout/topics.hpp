@@ -26,6 +26,7 @@
 #include <cstdint>
 
 #include "header.hpp"
+#include "log_linear.hpp"
 #include "store.hpp"
 
 namespace millrace::layout {
@@ -136,8 +137,13 @@ struct alignas(64) TopicSlot {
   std::atomic<std::uint32_t> granule;         // the first
   std::atomic<std::uint32_t> granules;   // 0: the message is in the bytes that belong to the slot
   std::atomic<std::uint32_t> publisher;  // its process id, for tools
-  std::byte pad[16];
+  // Of a message that is measured (topics/topic_meter.hpp): when it was published, in monotonic nanoseconds, and {messages that it stands for 8,
+  // the token of the cell 22}. 0, and whatever an earlier message of the slot has left: it is not measured.
+  std::atomic<std::uint64_t> measured_at;
+  std::atomic<std::uint32_t> measured;
+  std::byte pad[4];
 };
+static_assert(offsetof(TopicSlot, measured_at) == 48);
 static_assert(sizeof(TopicSlot) == 64);
 
 // --- subjects ---
@@ -240,18 +246,31 @@ struct alignas(kLine) Entry {
   std::atomic<std::uint64_t> info;
   std::atomic<std::uint32_t> filters;       // how many
   std::atomic<std::uint32_t> filter_bytes;  // of their texts
-  std::byte pad1[kLine - 16];
+  // How long messages took, if the reader was asked to count that: of all together, and the first buckets of TopicTimes; reader.
+  std::atomic<std::uint64_t> latency_ns;
+  std::array<std::atomic<std::uint32_t>, 26> latency;
   // offset 256: of a queue group
   std::atomic<std::uint64_t> members[kTopicSeatWords];  // seats, a bit each
   SeatLock pump;  // who moves its messages into the group's work queue
   std::atomic<std::uint32_t> name_length;
   std::byte pad2[4];
   std::atomic<std::uint64_t> name[8];
-  std::byte pad3[2 * kLine - 144];
+  std::array<std::atomic<std::uint32_t>, 28> latency_rest;  // the last of those buckets; reader
 };
 static_assert(offsetof(Entry, info) == 128);
 static_assert(offsetof(Entry, members) == 256);
+static_assert(offsetof(Entry, latency_ns) == 144);
 static_assert(sizeof(Entry) == 4 * kLine);
+
+// How long messages took until a subscription had them, in as many buckets as it had bytes left: 1 and 2 us, and of each doubling from there to
+// 101 s a half. The counts wrap around.
+using TopicTimes = LogLinear<1, 1000, 54>;
+template <typename OfEntry>
+[[nodiscard]] auto& topic_latency(OfEntry& entry, std::size_t at) noexcept {
+  return at < entry.latency.size() ? entry.latency[at]
+                                   : entry.latency_rest[at - entry.latency.size()];
+}
+static_assert(TopicTimes::kCounts == 26 + 28);
 struct FilterText {
   std::atomic<std::uint64_t> words[kFilterMost / 8];
 };

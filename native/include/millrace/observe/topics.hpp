@@ -14,6 +14,7 @@
 #include "../topics/turns.hpp"
 #include "channels.hpp"
 #include "copies.hpp"
+#include "latencies.hpp"
 #include "observation.hpp"
 #include "work.hpp"
 
@@ -79,7 +80,8 @@ struct TopicEnds {
 };
 
 inline ObservedPart observe_subscription(const Copies& copies, const TopicShape& shape,
-                                         std::uint32_t index, std::uint64_t tail) {
+                                         std::uint32_t index, std::uint64_t tail,
+                                         Observation& seen) {
   const auto copy = copies.one<layout::Entry>(shape.entries_at() + index * sizeof(layout::Entry));
   const auto filters =
       copies.one<layout::FilterText>(shape.filters_at() + index * sizeof(layout::FilterText));
@@ -104,6 +106,14 @@ inline ObservedPart observe_subscription(const Copies& copies, const TopicShape&
       for_each_bit(word.load(std::memory_order_relaxed), [&members](std::uint32_t) { ++members; });
     }
     part.figures.add("members", number(members));
+  }
+  if (const std::uint64_t took = entry.latency_ns.load(std::memory_order_relaxed); took != 0) {
+    observe_latency<layout::TopicTimes>(
+        "subscriber", index, took,
+        [&](std::size_t at) {
+          return layout::topic_latency(entry, at).load(std::memory_order_relaxed);
+        },
+        seen);
   }
   return part;
 }
@@ -138,7 +148,7 @@ inline void observe_topics(const Copies& copies, const layout::Geometry& geometr
       const std::uint32_t index = word * 64 + bit;
       if (index >= shape.subscriptions) return;
       ++subscriptions;
-      seen.parts.push_back(observe_subscription(copies, shape, index, end));
+      seen.parts.push_back(observe_subscription(copies, shape, index, end, seen));
     });
   }
   seen.figures.add("messages", number(distance(tail, head, shape.messages)))

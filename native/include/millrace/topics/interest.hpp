@@ -84,6 +84,9 @@ class Interest {
     MILLRACE_CRASH_POINT("topics.join.begun");
     its.received.store(0, std::memory_order_relaxed);
     its.missed.store(0, std::memory_order_relaxed);
+    its.latency_ns.store(0, std::memory_order_relaxed);
+    for (std::size_t at = 0; at < layout::TopicTimes::kCounts; ++at)
+      layout::topic_latency(its, at).store(0, std::memory_order_relaxed);
     its.filters.store(static_cast<std::uint32_t>(filters.size()), std::memory_order_relaxed);
     its.filter_bytes.store(static_cast<std::uint32_t>(texts.size()), std::memory_order_relaxed);
     copy_to_shared(memory_->filters(*entry).words, reinterpret_cast<const std::byte*>(texts.data()),

@@ -40,8 +40,11 @@ class TopicReading {
     std::uint64_t to = 0;
   };
   // `owed`: what the reader of this entry has not been told yet of what was missed; this call takes from it, or adds to it.
+  // `marks`: TopicMarks of a reader that counts how long messages took, or none.
+  template <typename... Marks>
   Outcome read(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
-               std::span<std::byte> target, bool in_place, std::uint64_t& owed) noexcept {
+               std::span<std::byte> target, bool in_place, std::uint64_t& owed,
+               Marks&... marks) noexcept {
     layout::Entry& its = memory_->entry(entry);
     // All of the log, however often it is looked at anew; a position that somebody made up leads no further.
     std::uint64_t left = 4 * std::uint64_t{log_->capacity()} + kMostLooks;
@@ -53,7 +56,8 @@ class TopicReading {
       const std::uint64_t from = TopicEntries::index_of(position.at, log_->hint_of_tail());
       Walk walk{from, 0, 0, false};
       const std::uint64_t limit = from + kMostLooks;
-      while (walk.count < most && walk.at < limit && step(entry, to, target, in_place, walk)) {
+      while (walk.count < most && walk.at < limit &&
+             step(entry, to, target, in_place, walk, marks...)) {
       }
       MILLRACE_CRASH_POINT("topics.read.copied");
       if (walk.at != from) {
@@ -205,8 +209,9 @@ class TopicReading {
   };
 
   // One cell. False: this is as far as it goes.
+  template <typename... Marks>
   bool step(std::uint32_t entry, TopicMessage* to, std::span<std::byte> target, bool in_place,
-            Walk& walk) noexcept {
+            Walk& walk, Marks&... marks) noexcept {
     // (R1) acquire: pairs with the commit.
     const std::uint64_t cell = log_->cell(walk.at, std::memory_order_acquire);
     switch (log_->age_of(cell, walk.at)) {
@@ -237,6 +242,7 @@ class TopicReading {
     message.headers_length = facts.headers_length;
     message.published_at = facts.published_at;
     MILLRACE_CRASH_POINT("topics.read.found");
+    (marks.see(walk.count, memory_->slot(slot), cell), ...);
     if (in_place && facts.length > layout::kTopicCopyMost) {
       const auto pin = keeping_->pin(
           slot,

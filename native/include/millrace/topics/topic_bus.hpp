@@ -44,6 +44,7 @@
 #include "sleepers.hpp"
 #include "spec.hpp"
 #include "subjects.hpp"
+#include "topic_meter.hpp"
 
 namespace millrace {
 
@@ -105,6 +106,21 @@ class TopicBus {
     cancel(loan);
     return done;
   }
+  // The same for a handle that counts how long messages take: see TopicMeter. Who publishes in two steps calls mark() in between.
+  [[nodiscard]] Published try_publish(std::uint32_t subject, std::span<const std::byte> payload,
+                                      std::span<const std::byte> headers, std::uint32_t& matched,
+                                      TopicMeter& meter, std::uint64_t time_ns = os::real_ns()) {
+    if (!publishing_.make_place(subject)) return Published::full;
+    TopicLoan loan;
+    Published done = publishing_.reserve(subject, payload.size(), headers.size(), loan);
+    if (done != Published::yes) return done;
+    copy_to_shared(memory_.words_at(loan.at), payload.data(), payload.size());
+    meter.mark(loan);
+    done = publish(loan, payload.size(), headers, matched, time_ns);
+    cancel(loan);
+    return done;
+  }
+  [[nodiscard]] TopicMeter meter() const { return TopicMeter(memory_); }
   // A place to write in, for a payload of so many bytes and so many of headers.
   [[nodiscard]] Published reserve(std::uint32_t subject, std::uint64_t bytes, std::uint64_t headers,
                                   TopicLoan& loan) {
@@ -166,6 +182,18 @@ class TopicBus {
       return count;
     }
     const auto done = reading_.read(entry, to, most, target, in_place, owed_[entry]);
+    if (done.moved || rooms_owed_[entry] != 0) tell_room_of(entry, done);
+    return done.count;
+  }
+  // The same for a handle that counts how long messages took.
+  std::uint32_t read(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
+                     std::span<std::byte> target, bool in_place, TopicMeter& meter) {
+    // What was there before it came is not counted.
+    const bool counts = is_mine(entry) && !is_group(entry) && retained_[entry].empty();
+    if (!counts || most == 0) return read(entry, to, most, target, in_place);
+    const auto done = reading_.read(entry, to, most, target, in_place, owed_[entry], meter.marks());
+    // Before there is room for others: what it took does not include waking them.
+    meter.received(entry, done.count);
     if (done.moved || rooms_owed_[entry] != 0) tell_room_of(entry, done);
     return done.count;
   }

@@ -9,7 +9,6 @@
 // The second one is the business of one handle. It remembers some of the jobs that it has in hand, by their slots.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 
@@ -37,26 +36,21 @@ class JobMeter {
     const bool next = takes_.next();
     if (measured != 0 || next) look(slot, lease, measured, next);
   }
+  // Is there one that settled() is to be told of? Then its lease is to be kept.
+  [[nodiscard]] bool working() const noexcept { return in_hand_.any(); }
   // It was settled; `lease` as it was before.
   void settled(const Lease& lease) noexcept {
-    if (held_ != 0) count_settled(lease);
+    if (in_hand_.any()) count_settled(lease);
   }
 
  private:
   static constexpr std::uint32_t kBornShift = 8;
   static_assert(Sampling::kMost < 1U << kBornShift);
-  static constexpr std::size_t kInHand = 64;
 
-  struct InHand {
-    std::uint64_t job = 0;  // 0: none
-    std::uint64_t taken_at = 0;
-    std::uint32_t stands_for = 0;
-  };
-  // That of a lease; a token is none of no lease.
+  // That of a lease: a job has a token from its birth on, and another one with each lease.
   static std::uint64_t job_of(const Lease& lease) noexcept {
     return layout::work_job(lease.slot, layout::unpack(lease.word).token);
   }
-  InHand& in_hand(std::uint32_t slot) noexcept { return in_hand_[slot % kInHand]; }
 
   // These three are out of the way of the jobs that are not measured.
   [[gnu::noinline]] void mark_now(const Loan& loan, const PushOptions& options) noexcept {
@@ -85,22 +79,11 @@ class JobMeter {
       }
     }
     if (!next) return;
-    InHand& its = in_hand(lease.slot);
-    if (its.job != 0 && is_in_hand(its.job)) {
-      takes_.put_off();
-      return;
-    }
-    held_ += its.job == 0 ? 1 : 0;
-    its = {job_of(lease), now, takes_.stands_for()};
+    (void)in_hand_.start(lease.slot, job_of(lease), now, takes_,
+                         [this](std::uint64_t job) { return is_in_hand(job); });
   }
   [[gnu::noinline]] void count_settled(const Lease& lease) noexcept {
-    InHand& its = in_hand(lease.slot);
-    if (its.job != job_of(lease)) return;
-    its.job = 0;
-    --held_;
-    const std::uint64_t now = os::monotonic_ns();
-    count_work_time(memory_.control(), layout::WorkTime::service, now - its.taken_at,
-                    its.stands_for);
+    in_hand_.stop(lease.slot, job_of(lease), memory_.control(), layout::WorkTime::service);
   }
   // It is not if its lease was over: nobody says that it was settled.
   [[nodiscard]] bool is_in_hand(std::uint64_t job) const noexcept {
@@ -113,8 +96,7 @@ class JobMeter {
   WorkMemory memory_;
   Sampling pushes_;
   Sampling takes_;
-  std::array<InHand, kInHand> in_hand_{};
-  std::uint32_t held_ = 0;  // of these
+  Stopwatches in_hand_;
 };
 
 }  // namespace millrace

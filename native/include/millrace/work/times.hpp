@@ -5,15 +5,16 @@
 // sees each number at some instant. Who dies between the two has counted the sum alone, of one of thousands.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "../layout/work.hpp"
+#include "../os/clock.hpp"
+#include "../store/sampling.hpp"
 
 namespace millrace {
-
-// Of so many jobs, calls or messages one is measured.
-inline constexpr std::uint32_t kMeasuredEvery = 64;
 
 // `stands_for`: that one, and those since the one before that were not measured.
 inline void count_work_time(layout::WorkControl& control, layout::WorkTime what,
@@ -24,34 +25,44 @@ inline void count_work_time(layout::WorkControl& control, layout::WorkTime what,
   layout::work_time(control, what, bucket + 1).fetch_add(stands_for, std::memory_order_relaxed);
 }
 
-// Which of those that come are measured, and for how many each stands.
-class Sampling {
+// What a handle that counts has in hand of what it measures, each in a slot of its own, and since when.
+class Stopwatches {
  public:
-  // Is this one? If so, and if it cannot be, put_off() is called: then the next one is, for one more.
-  [[nodiscard]] bool next() noexcept {
-    if (left_ != 0) {
-      --left_;
+  // `id` is not 0, and tells it from all that are in that slot before and after it. False: the place is taken by another one, of which
+  // still(id) says that it is in hand.
+  template <typename Still>
+  [[nodiscard]] bool start(std::uint32_t slot, std::uint64_t id, std::uint64_t now,
+                           Sampling& sampling, Still&& still) noexcept {
+    Watch& its = watches_[slot % kMost];
+    if (its.id != 0 && still(its.id)) {
+      sampling.put_off();
       return false;
     }
-    left_ = kMeasuredEvery - 1;
+    running_ += its.id == 0 ? 1 : 0;
+    its = {id, now, sampling.stands_for()};
     return true;
   }
-  // For how many does it stand? Once for each.
-  [[nodiscard]] std::uint32_t stands_for() noexcept {
-    const std::uint32_t all = since_;
-    since_ = kMeasuredEvery;
-    return all;
+  [[nodiscard]] bool any() const noexcept { return running_ != 0; }
+  // It is over. Counted only if it ended as it should.
+  void stop(std::uint32_t slot, std::uint64_t id, layout::WorkControl& control,
+            layout::WorkTime what, bool counts = true) noexcept {
+    Watch& its = watches_[slot % kMost];
+    if (its.id != id) return;
+    its.id = 0;
+    --running_;
+    if (counts) count_work_time(control, what, os::monotonic_ns() - its.since, its.stands_for);
   }
-  void put_off() noexcept {
-    left_ = 0;
-    if (since_ < kMost) ++since_;
-  }
-
-  static constexpr std::uint32_t kMost = 255;
 
  private:
-  std::uint32_t left_ = 0;
-  std::uint32_t since_ = 1;
+  static constexpr std::size_t kMost = 64;
+  struct Watch {
+    std::uint64_t id = 0;  // 0: none
+    std::uint64_t since = 0;
+    std::uint32_t stands_for = 0;
+  };
+
+  std::array<Watch, kMost> watches_{};
+  std::uint32_t running_ = 0;
 };
 
 }  // namespace millrace

@@ -361,12 +361,12 @@ std::int32_t TopicsObject::publish_in_time(const Arguments<5>& given, Meter&... 
   const std::uint32_t subject = small_natural(given.env, given[0], ~0U);
   Published done = Published::full;
   std::uint32_t matched = 0;
-  (void)core()->wait(kForTopicRoom, nanoseconds(given.env, given[3]),
-                     nanoseconds(given.env, given[4]), [&] {
-                       done = core()->try_publish(subject, {payload->data, payload->size},
-                                                  {headers->data, headers->size}, matched, meter...);
-                       return done != Published::full && done != Published::busy;
-                     });
+  (void)core()->wait(
+      kForTopicRoom, nanoseconds(given.env, given[3]), nanoseconds(given.env, given[4]), [&] {
+        done = core()->try_publish(subject, {payload->data, payload->size},
+                                   {headers->data, headers->size}, matched, meter...);
+        return done != Published::full && done != Published::busy;
+      });
   return outcome_of(done, matched);
 }
 

@@ -61,17 +61,17 @@ export class Topics extends TopicPublisher {
   /** Queues of groups that were joined, and what ends them with the bus. */
   readonly #groups = new Map<string, (name: string, isLast: boolean) => void>()
   /** What the work queue of a group is opened with, too. */
-  readonly #opening: Pick<TopicsOptions, 'mode' | 'owner' | 'poll' | 'spin'>
+  readonly #opening: Pick<TopicsOptions, 'mode' | 'owner' | 'poll' | 'spin' | 'stats'>
 
   private constructor(
     place: Place,
     handle: NativeTopics,
     tuning: Tuning,
-    { mode, owner, poll, spin }: TopicsOptions = {},
+    { mode, owner, poll, spin, stats }: TopicsOptions = {},
   ) {
     super(nameOf(placeOf(place)), handle, tuning)
     this.#named = typeof place === 'string'
-    this.#opening = { mode, owner, poll, spin }
+    this.#opening = { mode, owner, poll, spin, stats }
   }
 
   /**

@@ -115,6 +115,20 @@ test('each subscription counts its own, and none what was published before it ca
   t.is(countOf(name), every)
 })
 
+test('the work queue of a group counts, as its members say of their bus', async (t) => {
+  const name = uniqueName(t)
+  const bus = open(t, name)
+  const member = await bus.subscribe('>', { queue: 'g' })
+  t.is(bus.tryPublish('a', 'x'), 1)
+  const job = await member.receive(soon)
+  await job.complete()
+  t.deepEqual(latenciesOf(name), [])
+  t.deepEqual(
+    latenciesOf(`${name}.g`).map(({ side }) => side),
+    ['worker', 'handler'],
+  )
+})
+
 test('two processes; what they counted is there when both were killed, and is shown by stat and by export', async (t) => {
   const name = uniqueName(t, { mayLeave: true })
   const fixture = new URL('./fixtures/measured-topics.js', import.meta.url)

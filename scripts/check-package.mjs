@@ -27,7 +27,7 @@ const { values: options } = parseArgs({
 
 /** The budgets of CONTRIBUTING.md. */
 const largestWithout = 8_100_000
-const largestPrebuild = 660_000
+const largestPrebuild = 680_000
 /** With all binaries. */
 const largestPackage = 13_000_000
 

@@ -302,14 +302,14 @@ export interface LatencyBucket {
 
 /**
  * How long messages of a queue took from the producer to the consumer, or frames from the writer to a reader, as those count it who were
- * opened with `stats`; and how long messages of topics, jobs and calls took. One of several is measured, and counted for all since the one before. So it is since the
- * channel was created, of a reader since its lane was used first, of a subscription since it began.
+ * opened with `stats`; and how long messages of topics, jobs and calls took. One of several is measured, and counted for all since the one
+ * before. So it is since the channel was created, of a reader since its lane was used first, of a subscription since it began.
  */
 export interface Latency {
   /**
-   * Who counted: of queues the `consumer`, of frames a `reader`, of topics a `subscriber`. Of work queues all who took jobs: `worker` is from when one was pushed until it
-   * was taken, `handler` from then until it was settled. Of calls: `client` is from the request until the result, `server` from when one was taken
-   * until it was answered.
+   * Who counted: of queues the `consumer`, of frames a `reader`, of topics a `subscriber`. Of work queues all who took jobs: `worker` is from
+   * when one was pushed until it was taken, `handler` from then until it was settled. Of calls: `client` is from the request until the result,
+   * `server` from when one was taken until it was answered.
    */
   readonly side: 'consumer' | 'reader' | 'subscriber' | 'worker' | 'handler' | 'client' | 'server'
   /** Its lane, or the number of the subscription; 0 of what there is one of. */

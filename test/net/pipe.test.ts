@@ -357,7 +357,8 @@ test('a writer that is killed while it says nothing is gone at once, after all t
     `const channel = await connect(args[0])
      for (let i = 0; i < 20; i++) await channel.send(Buffer.alloc(1000, i))
      await channel.send('last words')
-     console.log('sent')
+     // The channel has it then. In a later turn of the event loop it is in the FIFO.
+     setTimeout(() => console.log('sent'), 20)
      setInterval(() => {}, 1000)`,
     address,
   )

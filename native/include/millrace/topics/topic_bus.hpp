@@ -182,8 +182,7 @@ class TopicBus {
       return count;
     }
     const auto done = reading_.read(entry, to, most, target, in_place, owed_[entry]);
-    if (done.moved || rooms_owed_[entry] != 0) tell_room_of(entry, done);
-    return done.count;
+    return told(entry, done);
   }
   // The same for a handle that counts how long messages took.
   std::uint32_t read(std::uint32_t entry, TopicMessage* to, std::uint32_t most,
@@ -194,8 +193,7 @@ class TopicBus {
     const auto done = reading_.read(entry, to, most, target, in_place, owed_[entry], meter.marks());
     // Before there is room for others: what it took does not include waking them.
     meter.received(entry, done.count);
-    if (done.moved || rooms_owed_[entry] != 0) tell_room_of(entry, done);
-    return done.count;
+    return told(entry, done);
   }
   void release(std::uint32_t pin) {
     if (keeping_.unpin(pin)) sleepers_.tell_room();
@@ -464,6 +462,11 @@ class TopicBus {
     return entry < mine_.size() && mine_[entry] != 0;
   }
 
+  // What a look has found; whoever waits for room is told of what that made.
+  std::uint32_t told(std::uint32_t entry, const TopicReading::Outcome& done) noexcept {
+    if (done.moved || rooms_owed_[entry] != 0) tell_room_of(entry, done);
+    return done.count;
+  }
   // That entry has moved, or there is nothing for it. Who waits for room is woken only by what made some, and not for every few
   // messages: it would publish as few, and sleep again.
   //

@@ -87,10 +87,11 @@ test('signals that come before the gateway is loaded are not lost, and end nobod
   const { code, out } = await reloads.ended
   t.deepEqual([code, out.toString()], [0, '0\n'], reloads.text)
 
+  // Node tells in a turn of its loop, by which the gateway may have begun to start.
   const drained = start('SIGTERM')
-  t.deepEqual([(await drained.ended).code, drained.text], [0, ''])
+  t.is((await drained.ended).code, 0, drained.text)
   const endsAtOnce = start('SIGTERM', 'SIGTERM')
-  t.deepEqual([(await endsAtOnce.ended).code, endsAtOnce.text], [143, ''])
+  t.is((await endsAtOnce.ended).code, 143, endsAtOnce.text)
 })
 
 test('what cannot arrive goes back when the time to drain is over; a second signal does not wait for that', async (t) => {

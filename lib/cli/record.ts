@@ -11,7 +11,7 @@ import {
 import { observe } from '../telemetry.js'
 import { nameHere } from './here.js'
 import { formatBytes, formatMilliseconds, parseBytes, parseDuration } from './quantities.js'
-import { errorFacts, logAsAsked, tell, tellLog, tellsRecords } from './telling.js'
+import { clearLine, errorFacts, hasLine, logAsAsked, tell, tellLog } from './telling.js'
 import { logOptions, parseCommand, UsageError } from './usage.js'
 
 const options = [
@@ -112,15 +112,6 @@ async function trigger(recorder: Recorder): Promise<void> {
     const facts = errorFacts(error)
     tell('error', { event: 'not-written', error: facts }, facts.message)
   }
-}
-
-/** On a terminal a line stands there that changes. */
-function hasLine(): boolean {
-  return process.stderr.isTTY && !tellsRecords()
-}
-
-function clearLine(): void {
-  if (hasLine()) process.stderr.write('\r\x1b[K')
 }
 
 /** On a terminal one line that changes; elsewhere a line when messages were missed. */

@@ -3,7 +3,7 @@
 import { replay as begin, type Replay, type ReplayStats } from '../recording.js'
 import { nameHere } from './here.js'
 import { formatBytes, formatMilliseconds, parseDuration } from './quantities.js'
-import { logAsAsked, tell, tellLog, tellsRecords } from './telling.js'
+import { clearLine, hasLine, logAsAsked, tell, tellLog } from './telling.js'
 import { logOptions, parseCommand, UsageError } from './usage.js'
 
 const tellMs = 1000
@@ -98,15 +98,6 @@ function listenToKeys(running: Replay): () => void {
   return () => {
     stdin.off('data', onKeys).setRawMode(false).pause()
   }
-}
-
-/** On a terminal a line stands there that changes. */
-function hasLine(): boolean {
-  return process.stderr.isTTY && !tellsRecords()
-}
-
-function clearLine(): void {
-  if (hasLine()) process.stderr.write('\r\x1b[K')
 }
 
 /** Says it once, if a channel stays full: it is not the replay that hangs. */

@@ -24,6 +24,15 @@ export function tellsRecords(): boolean {
   return records !== undefined
 }
 
+/** Is there a line on standard error that changes? On a terminal alone. */
+export function hasLine(): boolean {
+  return process.stderr.isTTY && !tellsRecords()
+}
+
+export function clearLine(): void {
+  if (hasLine()) process.stderr.write('\r\x1b[K')
+}
+
 /** Says it once. `sentence` begins without a capital letter, and ends without a full stop. */
 export function tell(level: LogLevel, record: LogRecord, sentence: string): void {
   if (records === undefined) process.stderr.write(`millrace: ${sentence}\n`)
